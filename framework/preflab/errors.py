@@ -1,0 +1,52 @@
+"""Errors for people: what was wrong, where, what is allowed, what to do. Each carries its exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PreflabError(Exception):
+    """Base of every error that ends a run with one message and no traceback."""
+
+    exit_code = 1
+
+
+class UserError(PreflabError):
+    """The input is wrong: a key, a value, a file, a row. Nothing has been computed or changed (exit code 2)."""
+
+    exit_code = 2
+
+
+class PluginError(PreflabError):
+    """A plugin is broken: names the plugin, its distribution and version, the hook or component (exit code 3)."""
+
+    exit_code = 3
+
+
+class StorageError(PreflabError):
+    """The disk refused: full, read-only, or an artifact that does not match its digest (exit code 4)."""
+
+    exit_code = 4
+
+
+class NumericError(PreflabError):
+    """A loss, gradient, reward or ratio is not finite or not what it must be; weights are untouched (exit code 5)."""
+
+    exit_code = 5
+
+
+class SweepError(PreflabError):
+    """Some jobs of a multirun failed; the others finished (exit code 1)."""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """A sentence that names the allowed words and the nearest one, to be appended to a message.
+
+    >>> nearest("pp", ["ppo", "sft"])
+    "Allowed: ppo, sft. Did you mean 'ppo'?"
+    """
+    options = sorted(set(allowed))
+    sentence = f"Allowed: {', '.join(options) or 'nothing'}."
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return f"{sentence} Did you mean '{close[0]}'?" if close else sentence

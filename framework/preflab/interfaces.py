@@ -1,0 +1,376 @@
+"""What components are to each other: one protocol a kind, and the context they are built with.
+
+A component is built by ``Component.build(config, context)`` (the object that others use) and, if it is a stage, has
+``Component.procedure(config, context)`` (what makes the stage's artifact). See hookspecs.py for how to register one.
+Shapes: B batch, K ranked answers, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
+
+if TYPE_CHECKING:
+    import torch
+
+    from preflab.randomness import Streams
+    from preflab.runtime import Runtime
+
+State = dict[str, Any]
+"""Nested dicts and lists of tensors and JSON values: what a checkpoint holds. Nothing in it is ever executed."""
+
+
+# --- components ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a component's configured inputs are, read before any work and without torch.
+
+    content: digest of everything outside the config that decides the result (data files, weights, a hub commit).
+    records: number of records of each type (data). tokenizer: digest of the tokenizer files (policy, reward model).
+    pretrained: the policy brings weights, so that the pretraining stage is skipped.
+    """
+
+    content: str = ""
+    records: Mapping[str, int] = field(default_factory=dict)
+    tokenizer: str = ""
+    pretrained: bool = False
+
+
+def _no_needs(config: Any) -> tuple[str, ...]:
+    return ()
+
+
+def _nothing_outside(config: Any) -> Inspection:
+    return Inspection()
+
+
+@dataclass(frozen=True)
+class Component:
+    """What a plugin provides: a kind and a name, a typed config, and how to build it.
+
+    config_class: a plain (not frozen) dataclass made with `preflab.option`; its field ``name`` equals this name.
+    build: (config, context) -> the object that others use; imports torch inside. None: the default of the kind (an
+    algorithm's default is sampling from the policy in its artifact).
+    procedure: (config, context) -> the `Procedure` that makes the stage's artifact; None: this component is no stage.
+    needs: record types, "reward_model" or "pretrained", as far as they follow from the config.
+    nested: config fields that hold components (a mapping by any key, or a list), and their kind.
+    inspect: reads outside inputs (see `Inspection`); raises `UserError` naming file and line for bad ones.
+    """
+
+    kind: str
+    name: str
+    config_class: type[Any]
+    build: Callable[[Any, Context], Any] | None = None
+    procedure: Callable[[Any, Context], Procedure] | None = None
+    needs: Callable[[Any], Sequence[str]] = _no_needs
+    nested: Mapping[str, str] = field(default_factory=dict)
+    inspect: Callable[[Any], Inspection] = _nothing_outside
+
+
+class Procedure(Protocol):
+    """A stage as a sequence of steps. The loop calls ``step`` for 0 .. total_steps-1, checkpoints between steps, and
+    after a kill continues from the last checkpoint in a new process: everything that a later step depends on must be
+    in the state, in the config, or a pure function of the step (as the sample order is)."""
+
+    total_steps: int
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """Do one step; return its metrics (names as in metrics.py). Files it writes may be written again later."""
+
+    def state_dict(self) -> State:
+        """Everything that changes from step to step (random streams of the context are saved by the loop)."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state that an equal procedure gave."""
+
+    def save(self, folder: Path) -> None:
+        """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder / "model"``)."""
+
+
+# --- models ----------------------------------------------------------------------------------------------------
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
+
+    pad_id: int
+    eos_id: int
+    size: int
+    digest: str
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, no special token added."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, special tokens left out."""
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a model folder."""
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens read so far, of B rows."""
+
+    def select(self, rows: torch.Tensor) -> Cache:
+        """The cache of the chosen rows [B'] (repeats allowed), in that order."""
+
+
+class Trunk(Protocol):
+    """A model that reads tokens: what policies and scalar models share."""
+
+    module: torch.nn.Module
+    tokenizer: Tokenizer
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model card."""
+
+
+class Policy(Trunk, Protocol):
+    """A causal language model."""
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> float32 logits [..., V]."""
+
+    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Cache]:
+        """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
+
+    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
+        """Read one more token a row [B] -> next-token logits [B, V] and the cache."""
+
+    def copy(self) -> Policy:
+        """An independent copy."""
+
+    def scalar_model(self, generator: torch.Generator) -> ScalarModel:
+        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no bias."""
+
+
+class ScalarModel(Trunk, Protocol):
+    """A trunk with one number a position: the network of a reward model or a value function."""
+
+    offset: float
+    """What a reward model subtracts from the raw score (demonstrations then score 0); stored beside the weights."""
+
+    def values(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> [...] float32."""
+
+    def copy(self) -> ScalarModel:
+        """An independent copy."""
+
+
+class PolicySource(Protocol):
+    """What a policy component builds: where the causal LM comes from and how its saved folders are read."""
+
+    tokenizer: Tokenizer
+
+    def create(self, generator: torch.Generator) -> Policy:
+        """The policy that everything starts from: pretrained weights, or fresh ones drawn from the generator."""
+
+    def load(self, folder: Path) -> Policy:
+        """A policy that `Trunk.save` wrote."""
+
+    def load_scalar(self, folder: Path) -> ScalarModel:
+        """A scalar model that `Trunk.save` wrote."""
+
+
+class RewardModel(Protocol):
+    """Anything that scores responses: a trained network, a function, a person."""
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        """[B] float32 rewards, higher is better. The offset is already subtracted."""
+
+
+# --- sampling --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: no top-k or top-p, because PPO needs the density of what was sampled.
+
+    max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself, 0 is greedy.
+    samples: responses a prompt, in consecutive rows.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    samples: int = 1
+
+
+class RolloutEngine(Protocol):
+    """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row number alone, not on
+    which rows share its batch."""
+
+    sampling: Sampling
+    """The run's own setting, from the config: the response cap and temperature of training."""
+
+    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+        """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo", step)."""
+
+
+class Responder(Protocol):
+    """Prompts to responses: a policy folder is one, best-of-n another."""
+
+    policy: Policy
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        """One response a prompt."""
+
+
+# --- data, people, gradients, judges ---------------------------------------------------------------------------
+
+
+class DataSource(Protocol):
+    """A source of records. ``vocabulary``: the words of a closed world, else None. ``gold``: what people really want,
+    known only in a simulated world, never shown to training."""
+
+    vocabulary: Sequence[str] | None
+    gold: Gold | None
+
+    def records(self, record_type: RecordType) -> Iterable[Record]:
+        """All records of a type, of all splits, always in the same order."""
+
+
+class Gold(Protocol):
+    """The true utility of a response, in named parts."""
+
+    def parts(self, prompt: Prompt, response: str) -> Mapping[str, float]:
+        """At least {"gold": total}, and the parts that add up to it."""
+
+
+class Filter(Protocol):
+    """A step of data preparation."""
+
+    def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
+        """The records kept (possibly reassigned to splits), and how many were dropped for which reason."""
+
+
+class Labeler(Protocol):
+    """A person, or a population of them, who compares responses."""
+
+    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+        """The rankings that people give to these responses: one a labeler who was asked."""
+
+    def preference(self, prompt: Prompt, first: str, second: str) -> float:
+        """Share of people who prefer ``first``, ties counted half: in [0, 1]."""
+
+
+class GradientTerm(Protocol):
+    """A loss that is added to an algorithm's: its gradient joins the policy's before the one optimizer step."""
+
+    def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
+        """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters, with its own
+        micro-batches and denominator. step: optimizer steps so far; episodes: rollouts in this minibatch."""
+
+    def state_dict(self) -> State:
+        """What changes from step to step; {} if everything is a function of the step."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an evaluator judges: one response a prompt of the subject and of the baseline, paired by row."""
+
+    responder: Responder
+    rollout: Rollout
+    baseline: Rollout | None
+    reference: Policy | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its 95 % interval (nan: none was computed) and the number of independent cases behind it."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found: measures by name, and values a prompt (length B) for paired comparisons of runs."""
+
+    measures: Mapping[str, Measure]
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+class Evaluator(Protocol):
+    """A judge of a run's result."""
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Judge it."""
+
+
+# --- the context -----------------------------------------------------------------------------------------------
+
+
+class Context(Protocol):
+    """All that a component is given beside its own config: never the whole config of the run."""
+
+    stage: str
+    folder: Path
+    """Where the stage's artifact is being made; what a procedure writes here during steps becomes part of it."""
+    runtime: Runtime
+    streams: Streams
+    """Named random streams of this stage, from its seed; saved and restored by the loop."""
+    seed: int
+
+    def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
+        """The records of a type and split, filtered; raises `UserError` if the run has none."""
+
+    def rankings(self, split: Split) -> Sequence[Ranking]:
+        """The rankings: given by the data, or made by the comparisons stage."""
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """The words of a closed world, else None."""
+
+    @property
+    def gold(self) -> Gold | None:
+        """The true utility, in a simulated world; for judges and simulated people only."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The policy's tokenizer."""
+
+    def policy(self, role: str) -> Policy:
+        """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the algorithm starts from
+        and the KL reference), "result" (what the algorithm made), or "sft/NAME" for a checkpoint that SFT kept."""
+
+    def checkpoints(self, role: str) -> Sequence[str]:
+        """Names of the checkpoints that a stage kept, in training order ("sft": one an epoch)."""
+
+    def responder(self, role: str) -> Responder:
+        """What answers prompts in a role; for "result" the algorithm decides (a policy, or best-of-n)."""
+
+    def reward_model(self) -> RewardModel:
+        """The run's reward model, frozen."""
+
+    def reward_network(self) -> ScalarModel | None:
+        """A fresh copy of the trained reward model's network (to start a value function from); None if the reward is
+        no network."""
+
+    def load_scalar(self, folder: Path) -> ScalarModel:
+        """A scalar model that was saved by the policy's family."""
+
+    def rollout(self) -> RolloutEngine:
+        """The run's sampling engine."""
+
+    def labeler(self) -> Labeler:
+        """The run's labelers."""
+
+    def component(self, kind: str, config: Any) -> Any:
+        """Build a nested component from its typed config."""
+
+    def rollout_finished(self, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+        """Show a batch of samples and numbers a row to the observers."""

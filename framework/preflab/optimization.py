@@ -1,0 +1,105 @@
+"""AdamW with a schedule that is a function of the step, one clip of the summed gradient, and the guard before the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from preflab.errors import NumericError
+from preflab.schemas import option
+
+if TYPE_CHECKING:
+    import torch
+
+    from preflab.runtime import Runtime
+
+
+class Schedule(StrEnum):
+    """Shape of the learning rate after warm-up."""
+
+    constant = "constant"
+    linear = "linear"
+    cosine = "cosine"
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW and its learning-rate schedule (InstructGPT C: Adam with betas 0.9 and 0.95)."""
+
+    lr: float = option(1e-3, "peak learning rate", ge=0)
+    beta1: float = option(0.9, "decay of the first moment", ge=0, lt=1)
+    beta2: float = option(0.95, "decay of the second moment", ge=0, lt=1)
+    eps: float = option(1e-5, "Adam's epsilon (lm-human-preferences: 1e-5)", gt=0)
+    weight_decay: float = option(0.0, "decoupled weight decay", ge=0)
+    schedule: Schedule = option(Schedule.cosine, "constant, linear or cosine decay to final_fraction of the peak")
+    final_fraction: float = option(0.1, "learning rate at the last step, as a fraction of the peak", ge=0, le=1)
+    warmup: int = option(0, "steps of linear warm-up from warmup_fraction of the peak", ge=0)
+    warmup_fraction: float = option(0.1, "first learning rate of the warm-up, as a fraction of the peak", ge=0, le=1)
+    clip: float | None = option(1.0, "largest norm of the summed gradient; null: no clipping", gt=0)
+
+
+def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> float:
+    """The learning rate of a step as a fraction of the peak; a function of the step alone.
+
+    >>> [round(learning_rate_factor(i, 100, OptimizerConfig(schedule=Schedule.constant, warmup=10)), 2) for i in (0, 1, 10)]
+    [0.1, 0.19, 1.0]
+    """
+    if step < config.warmup:
+        return config.warmup_fraction + (1 - config.warmup_fraction) * step / config.warmup
+    if config.schedule is Schedule.constant:
+        return 1.0
+    progress = min(1.0, (step - config.warmup) / max(1, total - 1 - config.warmup))
+    shape = 1 - progress if config.schedule is Schedule.linear else 0.5 * (1 + math.cos(math.pi * progress))
+    return config.final_fraction + (1 - config.final_fraction) * shape
+
+
+class Optimization:
+    """The optimizer of one set of parameters. ``schedule_steps``: number of schedule positions (optimizer steps, or PPO
+    iterations when the schedule moves once an iteration)."""
+
+    def __init__(
+        self, config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter], schedule_steps: int, runtime: Runtime, name: str
+    ) -> None:
+        import torch
+
+        self.config, self.runtime, self.name, self.schedule_steps = config, runtime, name, schedule_steps
+        self.parameters = [p for p in parameters if p.requires_grad]
+        betas = (config.beta1, config.beta2)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+        )
+
+    def step(self, position: int) -> dict[str, float]:
+        """Sum gradients over processes, stop if they are not finite, clip, step, clear. position: of the schedule."""
+        import torch
+
+        self.runtime.sum_gradients(self.parameters)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise NumericError(
+                f"The gradient of {self.name} is not finite (norm {norm}). The weights are as they were before this step; "
+                "lower the learning rate, or look for the bad batch in the run folder."
+            )
+        if self.config.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, torch.tensor(norm))
+        lr = self.config.lr * learning_rate_factor(position, self.schedule_steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {f"{self.name}/grad_norm": norm, f"{self.name}/lr": lr}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments and step counts by parameter position."""
+        return {str(i): dict(self.optimizer.state[p]) for i, p in enumerate(self.parameters) if p in self.optimizer.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over moments; positions and shapes must be those of an equal model."""
+        for i, parameter in enumerate(self.parameters):
+            if str(i) in state:
+                self.optimizer.state[parameter] = {k: v.to(parameter.device) if k != "step" else v for k, v in state[str(i)].items()}

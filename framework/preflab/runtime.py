@@ -1,0 +1,133 @@
+"""Devices and processes, on accelerate. Procedures use these few verbs and so run on one CPU or many GPUs alike."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from preflab.errors import UserError
+from preflab.schemas import option
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Precision(StrEnum):
+    """Number format of the forward pass (weights stay float32, log-probs are always computed in float32)."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class RuntimeConfig:
+    """How to compute; nothing here but precision and determinism is meant to change a result."""
+
+    device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
+    precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
+    deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
+    threads: int | None = option(None, "CPU threads of torch; null: torch decides", ge=1, affects_result=False)
+    micro_batch: int = option(64, "rows in one forward pass of training; memory, not results", ge=1, affects_result=False)
+
+
+class Runtime:
+    """The processes and device of one job. Gradients are summed over processes, never averaged: losses are sums
+    divided by one global denominator, so the result does not depend on how rows are split."""
+
+    def __init__(self, config: RuntimeConfig) -> None:
+        import torch
+        from accelerate import Accelerator
+
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.use_deterministic_algorithms(config.deterministic)
+        self.config = config
+        cpu = config.device is Device.cpu or not torch.cuda.is_available()
+        if config.device is Device.cuda and cpu:
+            raise UserError("runtime.device=cuda, but torch sees no GPU. Allowed here: auto, cpu.")
+        self.accelerator = Accelerator(cpu=cpu)
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if world != self.accelerator.num_processes:
+            raise UserError(
+                f"WORLD_SIZE is {world}, but accelerate started {self.accelerator.num_processes} process(es): each would "
+                "train alone and overwrite the others. Start with 'torchrun --nproc_per_node N -m preflab ...'."
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self.accelerator.device
+
+    @property
+    def rank(self) -> int:
+        """This process's number, 0 first."""
+        return self.accelerator.process_index
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return self.accelerator.num_processes
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows in one forward pass."""
+        return self.config.micro_batch
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The forward pass in the configured precision."""
+        import torch
+
+        if self.config.precision is Precision.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's contiguous share of a global list (all of it with one process)."""
+        n = len(items)
+        return items[n * self.rank // self.world : n * (self.rank + 1) // self.world]
+
+    def micro_batches(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
+        """Consecutive pieces of at most ``size`` items (default: the configured micro-batch)."""
+        step = size or self.micro_batch
+        for start in range(0, len(items), step):
+            yield items[start : start + step]
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor summed over all processes."""
+        if self.world == 1:
+            return tensor
+        reduced: torch.Tensor = self.accelerator.reduce(tensor, reduction="sum")
+        return reduced
+
+    def gather(self, items: Sequence[T]) -> list[T]:
+        """The shares of all processes, in rank order, on every process."""
+        if self.world == 1:
+            return list(items)
+        from accelerate.utils import gather_object
+
+        return list(gather_object(list(items)))
+
+    def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Sum ``.grad`` over processes; a process without a gradient contributes zeros."""
+        import torch
+
+        if self.world == 1:
+            return
+        for parameter in parameters:
+            if parameter.requires_grad:
+                grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+                parameter.grad = self.sum(grad)
