@@ -1,10 +1,36 @@
 """preflab: the InstructGPT experiment bench."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
 from preflab.hookspecs import hookimpl
 from preflab.interfaces import Component, Inspection
 from preflab.schemas import option
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 __version__ = "0.1.0"
 
-__all__ = ["Component", "Inspection", "NumericError", "PluginError", "PreflabError", "StorageError", "UserError", "hookimpl", "option"]
+__all__ = [
+    "Component",
+    "Inspection",
+    "NumericError",
+    "PluginError",
+    "PreflabError",
+    "StorageError",
+    "UserError",
+    "compose",
+    "hookimpl",
+    "option",
+]
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
+    """The config that a command line composes to, for notebooks: ``preflab.compose(["algorithm=ppo", "seed=2"])``."""
+    from preflab.composition import compose as composed
+
+    return composed(overrides, config_name)

@@ -89,3 +89,9 @@ def preflab_run_finished(folder: Path, summary: Mapping[str, Any]) -> None:
 @hookspec
 def preflab_run_failed(folder: Path, error: BaseException) -> None:
     """The run ends with an error, or was interrupted."""
+
+
+@hookspec(firstresult=True)
+def preflab_report(folders: Sequence[Path], out: Path) -> str:
+    """Compare the runs in ``folders`` (run folders or multirun folders), write the page ``out``, return a text table."""
+    raise NotImplementedError

@@ -99,10 +99,21 @@ class Procedure(Protocol):
 class Tokenizer(Protocol):
     """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
 
-    pad_id: int
-    eos_id: int
-    size: int
-    digest: str
+    @property
+    def pad_id(self) -> int:
+        """Fills unused slots."""
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a response and a document."""
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, V."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of the tokenizer: equal digests give equal tokens."""
 
     def encode(self, text: str) -> list[int]:
         """Token ids, no special token added."""
@@ -124,8 +135,13 @@ class Cache(Protocol):
 class Trunk(Protocol):
     """A model that reads tokens: what policies and scalar models share."""
 
-    module: torch.nn.Module
-    tokenizer: Tokenizer
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network; its parameters are what is trained."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to the tokens that it reads."""
 
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
@@ -169,7 +185,9 @@ class ScalarModel(Trunk, Protocol):
 class PolicySource(Protocol):
     """What a policy component builds: where the causal LM comes from and how its saved folders are read."""
 
-    tokenizer: Tokenizer
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The policy's tokenizer, without loading weights."""
 
     def create(self, generator: torch.Generator) -> Policy:
         """The policy that everything starts from: pretrained weights, or fresh ones drawn from the generator."""
@@ -208,8 +226,9 @@ class RolloutEngine(Protocol):
     """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row number alone, not on
     which rows share its batch."""
 
-    sampling: Sampling
-    """The run's own setting, from the config: the response cap and temperature of training."""
+    @property
+    def sampling(self) -> Sampling:
+        """The run's own setting, from the config: the response cap and temperature of training."""
 
     def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
         """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo", step)."""
@@ -218,7 +237,9 @@ class RolloutEngine(Protocol):
 class Responder(Protocol):
     """Prompts to responses: a policy folder is one, best-of-n another."""
 
-    policy: Policy
+    @property
+    def policy(self) -> Policy:
+        """The policy that it samples from."""
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response a prompt."""
@@ -228,11 +249,15 @@ class Responder(Protocol):
 
 
 class DataSource(Protocol):
-    """A source of records. ``vocabulary``: the words of a closed world, else None. ``gold``: what people really want,
-    known only in a simulated world, never shown to training."""
+    """A source of records."""
 
-    vocabulary: Sequence[str] | None
-    gold: Gold | None
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """The words of a closed world, else None."""
+
+    @property
+    def gold(self) -> Gold | None:
+        """What people really want, known only in a simulated world, never shown to training."""
 
     def records(self, record_type: RecordType) -> Iterable[Record]:
         """All records of a type, of all splits, always in the same order."""
@@ -317,13 +342,25 @@ class Evaluator(Protocol):
 class Context(Protocol):
     """All that a component is given beside its own config: never the whole config of the run."""
 
-    stage: str
-    folder: Path
-    """Where the stage's artifact is being made; what a procedure writes here during steps becomes part of it."""
-    runtime: Runtime
-    streams: Streams
-    """Named random streams of this stage, from its seed; saved and restored by the loop."""
-    seed: int
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage's artifact is made (during steps), or stands (for build)."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Devices and processes."""
+
+    @property
+    def streams(self) -> Streams:
+        """Named random streams of this stage, from its seed; saved and restored by the loop."""
+
+    @property
+    def seed(self) -> int:
+        """The stage's seed."""
 
     def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
         """The records of a type and split, filtered; raises `UserError` if the run has none."""

@@ -70,17 +70,18 @@ class Runtime:
     @property
     def device(self) -> torch.device:
         """The device of this process."""
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     @property
     def rank(self) -> int:
         """This process's number, 0 first."""
-        return self.accelerator.process_index
+        return int(self.accelerator.process_index)
 
     @property
     def world(self) -> int:
         """Number of processes."""
-        return self.accelerator.num_processes
+        return int(self.accelerator.num_processes)
 
     @property
     def micro_batch(self) -> int:

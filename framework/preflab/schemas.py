@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from preflab.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Component
+    from preflab.plugins import Plugin, Registry
 
 
 def option(
@@ -26,20 +33,103 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "ge": (">=", operator.ge),
+    "gt": (">", operator.gt),
+    "le": ("<=", operator.le),
+    "lt": ("<", operator.lt),
+}
+
+
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """(key, what is wrong) for every field out of range and every complaint of the config's own ``check`` method, which
     yields (field, message) pairs for what one range cannot say; nested dataclasses included."""
-    signs = {"ge": (">=", lambda v, b: v >= b), "gt": (">", lambda v, b: v > b), "le": ("<=", lambda v, b: v <= b), "lt": ("<", lambda v, b: v < b)}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         key = f"{path}{field.name}"
         if dataclasses.is_dataclass(value):
             yield from problems(value, f"{key}.")
             continue
-        for bound, (sign, holds) in signs.items():
+        for bound, (sign, holds) in _BOUNDS.items():
             limit = field.metadata.get(bound)
             if limit is not None and isinstance(value, (int, float)) and not holds(value, limit):
                 yield key, f"is {value!r} but must be {sign} {limit}"
     if hasattr(config, "check"):
         for name, message in config.check():
             yield f"{path}{name}", message
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One component as a run chose it: its typed config, who provides it, and its nested choices by field."""
+
+    key: str
+    component: Component
+    plugin: Plugin
+    config: Any
+    nested: tuple[Choice, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+    def needs(self) -> set[str]:
+        """What it and its nested components need: record types, "reward_model", "pretrained"."""
+        return set(self.component.needs(self.config)).union(*(choice.needs() for choice in self.nested))
+
+    def all(self) -> Iterator[Choice]:
+        """Itself and everything nested in it."""
+        yield self
+        for choice in self.nested:
+            yield from choice.all()
+
+
+def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:
+    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
+    nearest name. Whatever file the values came from, they pass through the component's schema here."""
+    if not isinstance(node, Mapping) or not node.get("name"):
+        options = ", ".join(registry.names(kind))
+        raise UserError(f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}.")
+    component, plugin = registry.component(kind, str(node["name"])), registry.provider(kind, str(node["name"]))
+    plain = {k: v for k, v in node.items() if k not in component.nested}
+    config = typed(component.config_class, plain, key)
+    choices: list[Choice] = []
+    for field, nested_kind in component.nested.items():
+        value = node.get(field)
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and "name" in value:
+            choice = choose(registry, nested_kind, value, f"{key}.{field}")
+            choices.append(choice)
+            setattr(config, field, choice.config)
+        else:
+            items = {str(k): choose(registry, nested_kind, v, f"{key}.{field}.{k}") for k, v in _items(value) if v is not None}
+            choices.extend(items.values())
+            setattr(config, field, {k: c.config for k, c in items.items()})
+    found = list(problems(config, f"{key}."))
+    if found:
+        raise UserError("\n".join(f"{name} {message}" for name, message in found))
+    return Choice(key, component, plugin, config, tuple(choices))
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))
+
+
+def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
+    """An instance of a config class from plain values, types checked and converted as Hydra does."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+    schema = OmegaConf.structured(config_class)
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
+    except ConfigKeyError as error:
+        parent = error.parent_node
+        allowed = [str(k) for k in parent] if parent is not None else [f.name for f in dataclasses.fields(config_class)]
+        wrong = str(error.key)
+        raise UserError(f"{key}.{error.full_key} is not an option. {nearest(wrong, allowed)}") from None
+    except OmegaConfBaseException as error:
+        first = str(error.msg or error).splitlines()[0]
+        raise UserError(f"{key}.{error.full_key}: {first}") from None

@@ -1,0 +1,41 @@
+# Everything runs in .venv, which is made on first use from the constraints file. Linux, Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: quickstart test test-install lint types format real install clean
+
+install: $(STAMP)
+
+# torch first: a looser request would take the newest build with gigabytes of GPU packages.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+quickstart: install        ## the ladder study on the embedded world: base, SFT, best-of-n, PPO, PPO-ptx
+	$(BIN)/preflab -cn ladder
+
+test: install              ## in-process tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging"
+
+test-install: install      ## build the wheel and try it in a clean environment
+	$(BIN)/python -m pytest -m packaging
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,128 @@
+"""The command line. A first word that is a command is that command; anything else composes and runs, through Hydra."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from preflab.errors import PreflabError, SweepError, UserError
+from preflab.plugins import take_plugin_flags
+
+RUN_FOLDER = "PREFLAB_RUN_FOLDER"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the console script ``preflab``: exits with a documented code."""
+    try:
+        words, variables = take_plugin_flags(sys.argv[1:] if argv is None else argv)
+        os.environ.update(variables)
+        code = _dispatch(words)
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        from preflab.job import exit_code, report
+
+        report(error)
+        code = exit_code(error)
+    sys.exit(code)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and not words[0].startswith("-") and "=" not in words[0]:
+        from preflab import commands
+
+        return commands.run(words[0], words[1:])
+    if {"--help", "-h"} & set(words):
+        from preflab import commands
+
+        print(commands.overview())
+        return 0
+    return run(words)
+
+
+def run(words: Sequence[str]) -> int:
+    """Check everything that the command line asks for, then hand it to Hydra."""
+    from preflab import job
+    from preflab.composition import config_root, parse, refuse_code_in_config
+
+    line = parse(words)
+    if line.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ...' alone and let each job start ranks.")
+    if not line.info:
+        check_jobs(line.jobs, line.config_name)
+        job.quiet_libraries()
+        os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
+        if line.multirun:
+            _import_once()
+    else:
+        from preflab.composition import compose
+
+        refuse_code_in_config(compose(line.jobs[0], line.config_name, with_hydra=True))
+    import hydra
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
+    sys.argv = [sys.argv[0], *words]
+    hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(job.task)()
+    if line.info:
+        return 0
+    return _finish(Path(os.environ[RUN_FOLDER]), line.multirun)
+
+
+def check_jobs(jobs: Sequence[Sequence[str]], config_name: str) -> list[object]:
+    """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
+    from omegaconf import OmegaConf
+
+    from preflab import run as runs
+    from preflab.composition import compose, refuse_code_in_config, registry
+
+    checked: list[object] = []
+    for overrides in jobs:
+        config = compose(overrides, config_name, with_hydra=True)
+        refuse_code_in_config(config)
+        plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True)
+        try:
+            checked.append(runs.read(plain, registry()))  # type: ignore[arg-type]
+        except UserError as error:
+            where = f"\n(in the job {' '.join(overrides)})" if len(jobs) > 1 else ""
+            raise UserError(f"{error}{where}") from None
+    return checked
+
+
+def _new_folder(config_name: str) -> Path:
+    """A run folder that no other run has, even one started in the same instant."""
+    while True:
+        name = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        folder = Path("runs") / config_name / name
+        try:
+            folder.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            continue
+        return folder
+
+
+def _import_once() -> None:
+    """Import the heavy libraries before jobs are forked, so that each job does not pay for it; nothing is computed."""
+    for name in ("torch", "accelerate", "transformers.models.llama.modeling_llama"):
+        importlib.import_module(name)
+
+
+def _finish(folder: Path, multirun: bool) -> int:
+    """Show the comparison; in a multirun also what failed."""
+    from preflab import commands
+    from preflab.artifacts import read_rows
+    from preflab.job import LEDGER
+
+    try:
+        print(commands.report_text([folder], folder / "report.html"))
+    except PreflabError as error:
+        print(f"preflab: no report: {error}", file=sys.stderr)
+    failed = [row for row in read_rows(folder / LEDGER) if row["exit_code"]] if multirun else []
+    if failed:
+        lines = [f"  job {r['job']} ({' '.join(r['overrides'])}): exit code {r['exit_code']}: {r['error']}" for r in failed]
+        raise SweepError(f"{len(failed)} job(s) failed; give the same command again to run only them:\n" + "\n".join(lines))
+    return 0

@@ -1,0 +1,191 @@
+"""The commands that are not a run: plan, plugins, artifacts, report, rerun."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from preflab.errors import UserError, nearest
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command by name; `UserError` with the nearest name if there is none."""
+    if name not in COMMANDS:
+        raise UserError(f"'{name}' is neither a command nor an override (KEY=VALUE). {nearest(name, COMMANDS)}")
+    return COMMANDS[name](list(arguments))
+
+
+def plan(arguments: list[str]) -> int:
+    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
+    from rich.table import Table
+
+    from preflab.artifacts import Store
+    from preflab.cli import check_jobs
+    from preflab.composition import parse
+    from preflab.run import Run, store_root
+
+    line = parse(arguments)
+    runs = [r for r in check_jobs(line.jobs, line.config_name) if isinstance(r, Run)]
+    table = Table(title=f"{len(runs)} job(s), each stage once", title_justify="left")
+    for column in ("stage", "component", "seed", "id", "jobs", "status"):
+        table.add_column(column)
+    seen: dict[str, tuple[Any, list[int]]] = {}
+    for number, item in enumerate(runs):
+        for stage in item.stages:
+            seen.setdefault(stage.recipe_id, ((item, stage), []))[1].append(number)
+    order = [s for s in ("pretrain", "sft", "comparisons", "reward_model", "select", "algorithm", "evaluation")]
+    to_compute = 0
+    for (item, stage), jobs in sorted(seen.values(), key=lambda v: order.index(v[0][1].name)):
+        store = Store(store_root(item))
+        if store.find(stage.name, stage.recipe_id):
+            status = "reused"
+        else:
+            status = "goes on" if store.progress(stage.name, stage.recipe_id) else "computed"
+            to_compute += 1
+        ids = ", ".join(map(str, jobs))
+        table.add_row(stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], ids, status)
+    _print(table)
+    total = sum(len(r.stages) for r in runs)
+    print(f"{len(seen)} distinct stages for {total} stage uses; {to_compute} to compute.")
+    for item in runs[:1]:
+        pinned = [s.name for s in item.stages if s.seed != item.settings.seed]
+        if pinned:
+            print(f"Pinned seeds: {', '.join(pinned)}. Intervals over seeds do not include their variance.")
+    return 0
+
+
+def plugins(arguments: list[str]) -> int:
+    """plugins [--json]: what is installed, what it provides, what is broken"""
+    from rich.table import Table
+
+    from preflab.composition import registry
+
+    parser = argparse.ArgumentParser(prog="preflab plugins", description=plugins.__doc__)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    loaded = registry().plugins
+    if options.json:
+        rows = [
+            {
+                "name": p.name,
+                "distribution": p.distribution,
+                "version": p.version,
+                "status": p.problem or "ok",
+                "hooks": list(p.hooks),
+                "components": [{"kind": c.kind, "name": c.name, "options": _options(c.config_class)} for c in p.components],
+            }
+            for p in loaded
+        ]
+        print(json.dumps(rows, indent=1))
+        return 0
+    table = Table("plugin", "distribution", "provides", "status")
+    for p in loaded:
+        provides = ", ".join(f"{c.kind}/{c.name}" for c in p.components) or ", ".join(p.hooks)
+        table.add_row(p.name, f"{p.distribution} {p.version}", provides, p.problem or "ok")
+    _print(table)
+    return 0
+
+
+def _options(config_class: type[Any]) -> dict[str, dict[str, str]]:
+    return {f.name: {"type": str(f.type), "doc": str(f.metadata.get("doc", ""))} for f in fields(config_class)}
+
+
+def artifacts(arguments: list[str]) -> int:
+    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs left half-made"""
+    from rich.table import Table
+
+    from preflab.artifacts import Store, files_below
+
+    parser = argparse.ArgumentParser(prog="preflab artifacts", description=artifacts.__doc__)
+    parser.add_argument("action", choices=["list", "prune"])
+    parser.add_argument("--dir", type=Path, default=Path("artifacts"))
+    parser.add_argument("--all", action="store_true", help="prune: remove complete artifacts too")
+    options = parser.parse_args(arguments)
+    store = Store(options.dir)
+    if options.action == "list":
+        table = Table("artifact", "component", "seed", "seconds", "MB", "made")
+        for a in store.complete():
+            m = a.manifest
+            size = sum(f.stat().st_size for f in files_below(a.folder)) / 1e6
+            cells = (a.folder.name, m["component"], m["seed"], m["cost"]["seconds"], f"{size:.1f}", m["created"])
+            table.add_row(*map(str, cells))
+        _print(table)
+    doomed = [*store.partial(), *(a.folder for a in store.complete() if options.all)] if options.action == "prune" else []
+    for folder in doomed:
+        shutil.rmtree(folder)
+        print(f"removed {folder}")
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """report DIR... [--out FILE]: the comparison of runs, as a table here and as one HTML page"""
+    parser = argparse.ArgumentParser(prog="preflab report", description=report.__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    for folder in options.folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder: give run folders, for example runs/config/*")
+    print(report_text(options.folders, options.out or options.folders[0] / "report.html"))
+    return 0
+
+
+def report_text(folders: Sequence[Path], out: Path) -> str:
+    """The comparison of run folders as text, from the first plugin that makes reports; the page is written to ``out``."""
+    from preflab.composition import registry
+
+    text = registry().manager.hook.preflab_report(folders=list(folders), out=out)
+    return str(text) if text else "No installed plugin makes reports."
+
+
+def rerun(arguments: list[str]) -> int:
+    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if you like"""
+    from preflab.cli import run as run_command
+
+    if not arguments:
+        raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
+    manifest = Path(arguments[0]) / "manifest.json"
+    if not manifest.is_file():
+        raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
+    facts = json.loads(manifest.read_text(encoding="utf8"))
+    return run_command(["-cn", str(facts["config_name"]), *map(str, facts["overrides"]), "hydra.mode=RUN", *arguments[1:]])
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "plan": plan,
+    "plugins": plugins,
+    "artifacts": artifacts,
+    "report": report,
+    "rerun": rerun,
+}
+
+
+def overview() -> str:
+    """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
+    from preflab.composition import COMPONENT_GROUPS, config_root, options, registry, sweeps_root
+
+    lines = ["preflab: the InstructGPT experiment bench", "", "  preflab [KEY=VALUE ...]      run the composed experiment"]
+    lines += ["  preflab -m KEY=A,B ...       run every combination", "  preflab -cn STUDY            run a study", ""]
+    lines += [f"  preflab {(f.__doc__ or '').strip()}" for f in COMMANDS.values()]
+    lines += ["", "Config groups (choose with GROUP=OPTION):"]
+    groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
+    lines += [f"  {group + ':':16}{', '.join(options(group))}" for group in groups]
+    studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
+    lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
+    lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]
+    broken = [p for p in registry().plugins if p.problem]
+    lines += [f"Not loaded: {p.label}: {p.problem}" for p in broken]
+    return "\n".join(lines)
+
+
+def _print(renderable: Any) -> None:
+    """A rich table on stdout, as wide as the terminal, or wide enough for a file."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(renderable)

@@ -1,0 +1,243 @@
+"""Typed composition on Hydra: where configs are found, what a command line composes to, and errors that name the key."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from preflab import plugins
+from preflab.errors import UserError, nearest
+from preflab.plugins import Registry
+
+COMPONENT_GROUPS = {
+    **{kind: kind for kind in ("data", "policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select")},
+    **{kind: kind for kind in ("algorithm", "rollout", "evaluation")},
+    **{record_type: "data" for record_type in ("prompts", "demonstrations", "rankings", "documents")},
+}
+"""Config group -> kind of the component that it chooses."""
+SCHEME = "preflab"
+
+
+def _shipped(name: str) -> Path:
+    """A folder of YAML: beside the package in a wheel, at the top of a checkout."""
+    inside = Path(__file__).parent / name
+    return inside if inside.is_dir() else Path(__file__).parents[2] / name
+
+
+def config_root() -> Path:
+    """The folder of configs."""
+    return _shipped("conf")
+
+
+def sweeps_root() -> Path:
+    """The folder of studies."""
+    return _shipped("sweeps")
+
+
+@cache
+def registry() -> Registry:
+    """The plugins of this process, loaded once; their schemas and presets are known to Hydra afterwards."""
+    loaded = plugins.load()
+    store = ConfigStore.instance()
+    for component, plugin in loaded.components():
+        group = f"schema/{component.kind}"
+        store.store(group=group, name=component.name, node=component.config_class, provider=plugin.name)
+    for extension in (PreflabSearchPath, SchemaSource):
+        Plugins.instance().register(extension)
+    return loaded
+
+
+class PreflabSearchPath(SearchPathPlugin):
+    """Adds the presets of plugins, the studies, and last the bare schemas to Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for plugin, package in registry().config_packages():
+            search_path.append(provider=plugin, path=f"pkg://{package}")
+        search_path.append(provider="preflab", path=f"file://{sweeps_root()}")
+        search_path.append(provider="preflab schemas", path=f"{SCHEME}://schemas")
+
+
+class SchemaSource(ConfigSource):
+    """Makes a component selectable that has no YAML preset: its schema's defaults are the preset."""
+
+    @staticmethod
+    def scheme() -> str:
+        return SCHEME
+
+    def available(self) -> bool:
+        return True
+
+    def _component(self, config_path: str) -> tuple[str, str] | None:
+        group, _, name = config_path.removesuffix(".yaml").strip("/").partition("/")
+        kind = COMPONENT_GROUPS.get(group)
+        return (kind, name) if kind and name in registry().names(kind) else None
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        found = self._component(config_path)
+        assert found is not None, config_path
+        defaults = OmegaConf.create({"defaults": [{f"/schema/{found[0]}@_here_": found[1]}, "_self_"]})
+        path = f"{SCHEME}://schemas"
+        return ConfigResult(config=defaults, path=path, provider=self.provider, header={"package": None})
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path.strip("/") in COMPONENT_GROUPS
+
+    def is_config(self, config_path: str) -> bool:
+        return self._component(config_path) is not None
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        group = config_path.strip("/")
+        if not group:
+            return sorted(COMPONENT_GROUPS) if results_filter in (None, ObjectType.GROUP) else []
+        names = registry().names(COMPONENT_GROUPS.get(group, ""))
+        return names if results_filter in (None, ObjectType.CONFIG) else []
+
+
+@contextlib.contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra's compose API with our search path, whatever was initialised before."""
+    registry()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_root()), version_base="1.3"):
+            yield
+    finally:
+        if before is not None:
+            GlobalHydra.instance().initialize(before)
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config", with_hydra: bool = False) -> DictConfig:
+    """The config that a command line composes to, for notebooks and checks: ``preflab.compose(["algorithm=ppo"])``.
+
+    Raises `UserError` naming the key, what is allowed and the nearest name.
+    """
+    with _hydra(), _readable_errors():
+        return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
+
+
+@contextlib.contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from None
+
+
+def explain(error: BaseException) -> str:
+    """A Hydra or OmegaConf error as one sentence: key, value, what is allowed, nearest name."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    for item in chain:
+        options = getattr(item, "options", None)
+        missing = getattr(item, "missing_cfg_file", None)
+        if missing and options is not None:
+            group, _, name = str(missing).rpartition("/")
+            return f"There is no {group or 'config'} '{name}'. {nearest(name, [str(o) for o in options])}"
+    for item in chain:
+        parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
+        if parent is not None and key is not None and re.search("not in", str(item)):
+            allowed = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
+            return f"{getattr(item, 'full_key', key) or key} is not an option. {nearest(str(key), allowed)}"
+    text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
+    cause = next((str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)), "")
+    return text if cause in text else f"{text}: {cause}"
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What a command line asks for. jobs: the overrides of every job (one without multirun)."""
+
+    config_name: str
+    multirun: bool
+    jobs: tuple[tuple[str, ...], ...]
+    info: bool = False
+    """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
+
+
+def parse(argv: Sequence[str]) -> CommandLine:
+    """Read a Hydra command line and expand its sweeps, without running anything."""
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_args(list(argv))
+    name = args.config_name or "config"
+    overrides = list(args.overrides)
+    if args.config_dir:
+        overrides.append(f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]")
+    if args.cfg or args.info or args.hydra_help or args.shell_completion:
+        return CommandLine(name, args.multirun, (tuple(overrides),), info=True)
+    with _readable_errors():
+        swept = OverridesParser.create().parse_overrides(overrides)
+    plain = [o.input_line for o in swept if not o.is_sweep_override() and o.input_line]
+    config = compose(plain, name, with_hydra=True)
+    multirun = args.multirun or "MULTIRUN" in str(config.hydra.mode)
+    if not multirun:
+        return CommandLine(name, False, (tuple(overrides),))
+    parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
+    with _readable_errors():
+        parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
+        jobs = [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+    return CommandLine(name, True, tuple(jobs))
+
+
+def refuse_code_in_config(config: DictConfig) -> None:
+    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
+    its logging configs. Launchers and sweepers are chosen by group name and keep their own target."""
+    suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
+    for part in ("job_logging", "hydra_logging"):
+        suspicious += _targets(config.hydra[part], f"hydra.{part}")
+    suspicious += _targets({k: v for k, v in config.items() if k != "hydra"}, "")
+    if suspicious:
+        raise UserError(
+            f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
+            "bring code in with an installed plugin or --plugin FILE."
+        )
+
+
+_LOGGING_CLASSES = {"logging.StreamHandler", "logging.FileHandler"}
+
+
+def _targets(node: Any, path: str) -> Iterator[str]:
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            here = f"{path}.{key}".lstrip(".")
+            harmless = key == "class" and (value in _LOGGING_CLASSES or not path.startswith("hydra."))
+            if key in ("_target_", "()") or (key == "class" and not harmless):
+                yield here
+            else:
+                yield from _targets(value, here)
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{path}.{i}")
+
+
+def options(group: str) -> list[str]:
+    """Selectable options of a config group: YAML presets of preflab and of plugins, and components without one."""
+    with _hydra():
+        loader = GlobalHydra.instance().config_loader()
+        return [o for o in loader.get_group_options(group) if not o.startswith("_")]

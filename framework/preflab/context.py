@@ -1,0 +1,187 @@
+"""What components are given: the records, models and people of a run, by role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preflab.artifacts import read_rows
+from preflab.data import Records
+from preflab.errors import PluginError, UserError
+from preflab.interfaces import DataSource, Gold, Labeler, Policy, PolicySource, RewardModel, RolloutEngine, ScalarModel, Tokenizer
+from preflab.randomness import Streams, derive_seed
+from preflab.records import RECORD_TYPES, Prompt, Ranking, RecordType, Rollout, Split, ranking_from_json
+from preflab.run import Run
+from preflab.schemas import Choice
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Responder
+    from preflab.runtime import Runtime
+
+_FALLBACK = {"result": "algorithm", "initial": "select", "sft": "sft", "base": "pretrain"}
+"""Roles of policies, newest first, and the stage that makes each; without the stage, the next role's policy."""
+RANKINGS = "rankings.jsonl"
+
+
+@dataclass(frozen=True)
+class PolicyResponder:
+    """Answers by sampling from a policy."""
+
+    policy: Policy
+    engine: RolloutEngine
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        return self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=1), seed)
+
+
+class Environment:
+    """Everything of one run that stages share; built lazily, once a process."""
+
+    def __init__(self, run: Run, observe: Callable[..., None]) -> None:
+        self.run, self.observe = run, observe
+        self.artifacts: dict[str, Path] = {}
+        """Folders of the finished stages, by name."""
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """Devices and processes."""
+        from preflab.runtime import Runtime
+
+        return Runtime(self.run.settings.runtime)
+
+    def build(self, choice: Choice, context: StageContext) -> Any:
+        """The object that a component builds; a failure names its plugin."""
+        if choice.component.build is None:
+            raise PluginError(
+                f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} builds nothing that others can use"
+            )
+        return choice.component.build(choice.config, context)
+
+    @cached_property
+    def sources(self) -> dict[str, DataSource]:
+        """The data source of each group that names one."""
+        groups = [g for g in ("data", *RECORD_TYPES) if g in self.run.choices]
+        return {g: self.build(self.run.choices[g], StageContext(self, g)) for g in groups}
+
+    @cached_property
+    def records(self) -> Records:
+        """All records, filtered."""
+        by_type = {t: self.sources.get(t, self.sources["data"]) for t in self.run.counts()}
+        filters = {f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key)) for f in self.run.filters}
+        return Records(by_type, filters)
+
+    @cached_property
+    def policy_source(self) -> PolicySource:
+        """Where the causal LM comes from."""
+        source: PolicySource = self.build(self.run.choices["policy"], StageContext(self, "policy"))
+        return source
+
+    def model_folder(self, role: str) -> Path | None:
+        """The folder of a role's policy; None: the policy as it was created."""
+        name, _, checkpoint = role.partition("/")
+        if name not in _FALLBACK:
+            raise UserError(f"There is no policy in the role '{role}'. Allowed: {', '.join(_FALLBACK)}, sft/CHECKPOINT.")
+        if checkpoint:
+            return self.artifacts[_FALLBACK[name]] / "checkpoints" / checkpoint
+        roles = list(_FALLBACK)
+        for candidate in roles[roles.index(name) :]:
+            folder = self.artifacts.get(_FALLBACK[candidate])
+            if folder is not None and (folder / "model").is_dir():
+                return folder / "model"
+        return None
+
+
+class StageContext:
+    """The `interfaces.Context` of one stage (or of one component that is no stage)."""
+
+    def __init__(self, environment: Environment, stage: str, folder: Path | None = None, seed: int | None = None) -> None:
+        self._environment = environment
+        self.stage = stage
+        self.folder = folder if folder is not None else Path()
+        self.seed = environment.run.settings.seed if seed is None else seed
+        self.streams = Streams(self.seed, stage)
+        self._step = 0
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._environment.runtime
+
+    def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
+        return self._environment.records.split(record_type, split)
+
+    def rankings(self, split: Split) -> Sequence[Ranking]:
+        made = self._environment.artifacts.get("comparisons")
+        if made is None:
+            return self.records("rankings", split)
+        return [r for r in map(ranking_from_json, read_rows(made / RANKINGS)) if r.split == split]
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        return self._environment.sources["data"].vocabulary
+
+    @property
+    def gold(self) -> Gold | None:
+        return self._environment.sources["data"].gold
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._environment.policy_source.tokenizer
+
+    def policy(self, role: str) -> Policy:
+        source, folder = self._environment.policy_source, self._environment.model_folder(role)
+        policy = source.load(folder) if folder is not None else source.create(self._initialisation())
+        policy.module.to(self.runtime.device)
+        return policy
+
+    def _initialisation(self) -> Any:
+        import torch
+
+        return torch.Generator().manual_seed(derive_seed(self._environment.run.settings.seed, "policy", "initialisation"))
+
+    def checkpoints(self, role: str) -> Sequence[str]:
+        folder = self._environment.artifacts[_FALLBACK[role]] / "checkpoints"
+        return sorted((p.name for p in folder.glob("*")), key=lambda name: (len(name), name))
+
+    def responder(self, role: str) -> Responder:
+        algorithm = self._environment.run.choices["algorithm"]
+        if role == "result" and algorithm.component.build is not None:
+            folder = self._environment.artifacts.get("algorithm")
+            built: Responder = self._environment.build(algorithm, StageContext(self._environment, "algorithm", folder, self.seed))
+            return built
+        return PolicyResponder(self.policy(role), self.rollout())
+
+    def reward_model(self) -> RewardModel:
+        choice = self._environment.run.choices["reward_model"]
+        folder = self._environment.artifacts.get("reward_model")
+        built: RewardModel = self._environment.build(choice, StageContext(self._environment, "reward_model", folder, self.seed))
+        return built
+
+    def reward_network(self) -> ScalarModel | None:
+        folder = self._environment.artifacts.get("reward_model")
+        return None if folder is None or not (folder / "model").is_dir() else self.load_scalar(folder / "model")
+
+    def load_scalar(self, folder: Path) -> ScalarModel:
+        model = self._environment.policy_source.load_scalar(folder)
+        model.module.to(self.runtime.device)
+        return model
+
+    def rollout(self) -> RolloutEngine:
+        built: RolloutEngine = self._environment.build(self._environment.run.choices["rollout"], self)
+        return built
+
+    def labeler(self) -> Labeler:
+        built: Labeler = self._environment.build(self._environment.run.choices["labeler"], self)
+        return built
+
+    def component(self, kind: str, config: Any) -> Any:
+        registry = self._environment.run.registry
+        component, plugin = registry.component(kind, config.name), registry.provider(kind, config.name)
+        return self._environment.build(Choice(kind, component, plugin, config), self)
+
+    def rollout_finished(self, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+        arguments = {"stage": self.stage, "step": self._step, "rollout": rollout, "values": values}
+        self._environment.observe("preflab_rollout_finished", **arguments)
+        self._step += 1

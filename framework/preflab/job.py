@@ -1,0 +1,203 @@
+"""One job: a run folder, a manifest, the stages, a summary; in a multirun a child process each, and a ledger line."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from preflab import __version__, run
+from preflab.artifacts import fsync, write_json
+from preflab.composition import registry
+from preflab.errors import PreflabError, StorageError
+from preflab.loop import Stopped, observer
+from preflab.stages import Made, Stages
+
+LEDGER = "ledger.jsonl"
+_LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
+_DISK_ERRORS = {5, 28, 30, 122}  # EIO, ENOSPC, EROFS, EDQUOT
+
+
+def task(config: DictConfig) -> int:
+    """What Hydra runs for every job; returns the job's exit code."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    overrides = list(hydra.overrides.task)
+    name = str(hydra.job.config_name)
+    if hydra.mode != RunMode.MULTIRUN:
+        execute(config, folder, overrides, name)
+        return 0
+    started = time.monotonic()
+    code, error = _in_child(config, folder, overrides, name)
+    line = {"job": hydra.job.num, "overrides": overrides, "arm": config.get("arm", ""), "exit_code": code, "error": error}
+    line |= {"status": "ok" if code == 0 else "failed", "folder": folder.name, "seconds": round(time.monotonic() - started, 1)}
+    _append(folder.parent / LEDGER, line)
+    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        raise Stopped(code - 128)
+    return code
+
+
+def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> dict[str, Any]:
+    """Run one composed config in this process; its summary. Errors are reported to observers and raised."""
+    plugins = registry()
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    this = run.read(plain, plugins)
+    main_process = int(os.environ.get("RANK", "0")) == 0
+    observe = observer(plugins.observe, main_process)
+    versions = {"preflab": __version__, "python": platform.python_version(), **{n: _version(n) for n in _LIBRARIES}}
+    stages = Stages(this, observe, versions)
+    made: list[Made] = []
+    facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
+    facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
+    facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
+    _write_manifest(folder, facts, made, "running")
+    observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])
+    try:
+        made = stages.make_all()
+        summary = _summary(facts, made, stages)
+        write_json(folder / "summary.json", summary)
+        _write_manifest(folder, facts, made, "complete")
+        _link_artifacts(folder, made)
+    except BaseException as error:
+        status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
+        _write_manifest(folder, facts, made, status)
+        observe("preflab_run_failed", folder=folder, error=error)
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise StorageError(f"{error.strerror}: {error.filename or folder}. What was complete before is intact.") from error
+        raise
+    observe("preflab_run_finished", folder=folder, summary=summary)
+    return summary
+
+
+def _write_manifest(folder: Path, facts: Mapping[str, Any], made: Sequence[Made], status: str) -> None:
+    rows = []
+    for item in made:
+        row = {"stage": item.stage.name, "name": item.stage.choice.name, "recipe": item.stage.recipe_id, "seed": item.stage.seed}
+        row |= {"artifact": str(item.artifact.folder.resolve()), "reused": item.reused, "seconds": round(item.seconds, 2)}
+        row["cost"] = item.artifact.manifest.get("cost", {})
+        rows.append(row)
+    write_json(folder / "manifest.json", {**facts, "status": status, "stages": rows})
+
+
+def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> dict[str, Any]:
+    """The run in one file: what was made, and what the evaluation found."""
+    summary: dict[str, Any] = {key: facts[key] for key in ("run", "config_name", "overrides", "seed", "arm")}
+    summary["computed"] = [m.stage.name for m in made if not m.reused]
+    summary["reused"] = [m.stage.name for m in made if m.reused]
+    summary["records"] = stages.record_counts()
+    evaluation = next((m.artifact.folder / "evaluation.json" for m in made if m.stage.name == "evaluation"), None)
+    if evaluation is not None and evaluation.is_file():
+        summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))
+    return summary
+
+
+def _link_artifacts(folder: Path, made: Sequence[Made]) -> None:
+    links = folder / "artifacts"
+    links.mkdir(exist_ok=True)
+    for item in made:
+        link = links / item.stage.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(item.artifact.folder.resolve(), links.resolve()), target_is_directory=True)
+
+
+def _in_child(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> tuple[int, str]:
+    """Run a job in a forked child, so that nothing it does can end the others; (exit code, last error line)."""
+    error_file = folder / "error.txt"
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            execute(config, folder, overrides, config_name)
+            code = 0
+        except BaseException as error:
+            code = exit_code(error)
+            report(error, error_file)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    while True:
+        try:
+            _, status = os.waitpid(child, 0)
+            break
+        except KeyboardInterrupt:
+            continue  # the child has the signal too: it saves a checkpoint and ends
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return 128 - code, f"killed by {signal.Signals(-code).name}"
+    text = error_file.read_text(encoding="utf8").strip().splitlines() if error_file.exists() else []
+    return code, text[-1] if code and text else ("" if code == 0 else f"ended with exit code {code}")
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of an error, as documented in framework/README.md."""
+    if isinstance(error, (PreflabError, Stopped)):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    return 1
+
+
+def report(error: BaseException, log: Path | None = None) -> None:
+    """Tell a person: one message for what they can mend, a traceback for what they cannot."""
+    if isinstance(error, (Stopped, KeyboardInterrupt)):
+        text = "preflab: stopped; give the same command again to go on"
+    elif isinstance(error, PreflabError):
+        text = f"preflab: {error}"
+    else:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    print(text, file=sys.stderr)
+    if log is not None and log.parent.is_dir():
+        log.write_text(text + "\n", encoding="utf8")
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    """One line, in one write, durable: parallel jobs share the file."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(handle, (json.dumps(line) + "\n").encode())
+    finally:
+        os.close(handle)
+    fsync(path)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _git() -> str:
+    """Commit of the working directory, with a + if it was edited; "" outside a repository."""
+    try:
+        options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
+        commit = str(subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout).strip()
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if dirty else "")
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from printing over the progress bar; nothing of ours is silenced."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")

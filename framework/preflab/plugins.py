@@ -1,0 +1,247 @@
+"""Find plugins, check them, keep broken ones away from the others, and list what they provide."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from preflab import hookspecs
+from preflab.errors import PluginError, UserError, nearest
+from preflab.interfaces import Component
+
+ENTRY_POINT_GROUP = "preflab"
+ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin as found: its entry-point name, where it comes from, and what is wrong with it ("" if nothing)."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    problem: str = ""
+    hooks: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    config_packages: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"plugin '{self.name}' ({self.distribution} {self.version})"
+
+
+@dataclass
+class Registry:
+    """What the loaded plugins provide, and the plugins that could not be used."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager("preflab"))
+    _components: dict[tuple[str, str], tuple[Component, Plugin]] = field(default_factory=dict)
+    _modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the components of a kind."""
+        return sorted(name for k, name in self._components if k == kind)
+
+    def kinds(self) -> list[str]:
+        """Kinds that have at least one component."""
+        return sorted({kind for kind, _ in self._components})
+
+    def component(self, kind: str, name: str) -> Component:
+        """The component of that kind and name; `UserError` with the nearest name if there is none."""
+        return self._find(kind, name)[0]
+
+    def provider(self, kind: str, name: str) -> Plugin:
+        """The plugin that provides a component."""
+        return self._find(kind, name)[1]
+
+    def _find(self, kind: str, name: str) -> tuple[Component, Plugin]:
+        if (kind, name) in self._components:
+            return self._components[kind, name]
+        broken = [p for p in self.plugins if p.problem]
+        hint = f" Broken plugins (see 'preflab plugins'): {', '.join(p.name for p in broken)}." if broken else ""
+        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{hint}")
+
+    def components(self) -> Iterator[tuple[Component, Plugin]]:
+        """All components with their plugins, by kind and name."""
+        for key in sorted(self._components):
+            yield self._components[key]
+
+    def config_packages(self) -> Iterator[tuple[str, str]]:
+        """(plugin name, package of YAML presets)."""
+        for plugin in self.plugins:
+            for package in plugin.config_packages:
+                yield plugin.name, package
+
+    def module(self, plugin: Plugin) -> ModuleType:
+        """The imported module of a plugin."""
+        return self._modules[plugin.name]
+
+    def observe(self, hook: str, **arguments: Any) -> None:
+        """Call an observer hook of every plugin; one that raises is switched off with a warning that names it."""
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            try:
+                implementation.function(**{name: arguments[name] for name in implementation.argnames})
+            except Exception as error:
+                self.manager.unregister(name=implementation.plugin_name)
+                plugin = next(p for p in self.plugins if p.name == implementation.plugin_name)
+                message = f"{plugin.label} raised in {hook} and is switched off for this run: {type(error).__name__}: {error}"
+                warnings.warn(message, stacklevel=2)
+
+    def add(self, plugin: Plugin, module: ModuleType | None) -> None:
+        """Check a plugin and take it in, or take in only the report of what is wrong with it."""
+        try:
+            if module is not None and not plugin.problem:
+                plugin = self._register(plugin, module)
+        except PluginError as error:
+            plugin = replace(plugin, problem=str(error))
+        self.plugins.append(plugin)
+
+    def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
+        api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
+        if api != hookspecs.API_VERSION:
+            raise PluginError(f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release that fits")
+        known = {name for name in vars(hookspecs) if name.startswith("preflab_")}
+        hooks = tuple(sorted(name for name, value in vars(module).items() if hasattr(value, "preflab_impl")))
+        for name in hooks:
+            if name not in known:
+                raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
+        components = tuple(_call(module, "preflab_components", Component))
+        packages = tuple(_call(module, "preflab_config_packages", str))
+        for component in components:
+            self._check_component(component)
+        try:
+            self.manager.register(module, name=plugin.name)
+        except (ValueError, pluggy.PluginValidationError) as error:
+            raise PluginError(str(error)) from error
+        registered = replace(plugin, hooks=hooks, components=components, config_packages=packages)
+        self._modules[plugin.name] = module
+        for component in components:
+            self._components[component.kind, component.name] = (component, registered)
+        return registered
+
+    def _check_component(self, component: Component) -> None:
+        for word in (component.kind, component.name):
+            if not SAFE_NAME.fullmatch(word):
+                raise PluginError(f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only")
+        if (component.kind, component.name) in self._components:
+            owner = self._components[component.kind, component.name][1]
+            raise PluginError(
+                f"offers {component.kind} '{component.name}', which {owner.label} already provides: rename one of them, or "
+                f"leave one out with --no-plugin"
+            )
+
+
+def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
+    """The list that a registration hook of one plugin returns, checked."""
+    function = getattr(module, hook, None)
+    if function is None or not hasattr(function, "preflab_impl"):
+        return []
+    try:
+        items = function()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"raised in {hook}: {type(error).__name__}: {error}") from error
+    if not isinstance(items, Sequence) or not all(isinstance(item, kind) for item in items):
+        raise PluginError(f"returned {items!r} from {hook}, which must be a list of {kind.__name__}")
+    return list(items)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """A Python file as a plugin module (from ``--plugin FILE``)."""
+    name = f"preflab_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise PluginError(f"--plugin {path}: there is no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _words(variable: str, separator: str = ",") -> list[str]:
+    return [word.strip() for word in os.environ.get(variable, "").split(separator) if word.strip()]
+
+
+def _entry_points() -> list[importlib.metadata.EntryPoint]:
+    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
+    found = sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (not _built_in(e), e.name))
+    only = _words(ONLY)
+    return [e for e in found if ONLY not in os.environ or _built_in(e) or e.name in only]
+
+
+def _built_in(entry: importlib.metadata.EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "preflab"
+
+
+def _sources() -> Iterator[tuple[Plugin, Any]]:
+    """(plugin as named by its metadata, a function that imports it)."""
+    for entry in _entry_points():
+        version = entry.dist.version if entry.dist else "?"
+        yield Plugin(entry.name, entry.module, entry.dist.name if entry.dist else "?", version), entry.load
+    for path in _words(FILES, os.pathsep):
+        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: _import_file(Path(path))
+
+
+def load() -> Registry:
+    """Load every plugin that is installed or named by ``--plugin``, each isolated from the others."""
+    registry = Registry()
+    registry.manager.add_hookspecs(hookspecs)
+    blocked = set(_words(BLOCKED))
+    for plugin, importer in _sources():
+        if plugin.name in blocked:
+            registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
+            continue
+        try:
+            module = importer()
+        except PluginError as error:
+            registry.add(replace(plugin, problem=str(error)), None)
+        except (Exception, SystemExit) as error:
+            problem = f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {plugin.distribution}."
+            registry.add(replace(plugin, problem=problem), None)
+        else:
+            registry.add(plugin, module)
+    return registry
+
+
+def take_plugin_flags(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[list[str], dict[str, str]]:
+    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every worker process as
+    environment variables. Returns the rest of the command line and the variables to set.
+
+    >>> take_plugin_flags(["seed=1", "--no-plugin", "dpo"], {})
+    (['seed=1'], {'PREFLAB_NO_PLUGINS': 'dpo'})
+    """
+    environment = os.environ if environment is None else environment
+    flags = {"--plugin": (FILES, os.pathsep), "--no-plugin": (BLOCKED, ",")}
+    rest: list[str] = []
+    collected: dict[str, list[str]] = {}
+    words = iter(argv)
+    for word in words:
+        flag, _, value = word.partition("=")
+        if flag not in flags:
+            rest.append(word)
+            continue
+        value = value or next(words, "")
+        if not value:
+            raise UserError(f"{flag} needs a value")
+        collected.setdefault(flag, []).append(str(Path(value).resolve()) if flag == "--plugin" else value)
+    variables = {}
+    for flag, values in collected.items():
+        variable, separator = flags[flag]
+        before = [environment[variable]] if environment.get(variable) else []
+        variables[variable] = separator.join(before + values)
+    return rest, variables

@@ -1,0 +1,213 @@
+"""A run: one composed config as typed choices, and the plan of stages that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from preflab import recipes
+from preflab.composition import COMPONENT_GROUPS
+from preflab.errors import UserError, nearest
+from preflab.interfaces import Inspection
+from preflab.loop import CheckpointConfig
+from preflab.plugins import Registry
+from preflab.records import RECORD_TYPES
+from preflab.runtime import RuntimeConfig
+from preflab.schemas import Choice, choose, option, problems, typed
+
+
+@dataclass
+class ArtifactsConfig:
+    """Where results are kept."""
+
+    dir: str = option("artifacts", "folder of artifacts, shared by all runs", affects_result=False)
+    reuse: bool = option(True, "take a stage's artifact if it exists; false makes every stage again", affects_result=False)
+
+
+@dataclass
+class RunSettings:
+    """The keys of a config that are not component groups."""
+
+    seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
+    arm: str = option("", "name of this variant in a study's report", affects_result=False)
+    runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
+    checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")
+    artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """A stage of the graph. reads: record types its result depends on; uses: the groups whose result or choice it uses."""
+
+    name: str
+    reads: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+GRAPH = (
+    StageSpec("pretrain", ("documents",), ("policy",)),
+    StageSpec("sft", ("demonstrations", "documents"), ("policy", "pretrain")),
+    StageSpec("comparisons", ("prompts",), ("policy", "pretrain", "sft", "rollout", "labeler")),
+    StageSpec("reward_model", ("rankings", "demonstrations"), ("policy", "pretrain", "sft", "comparisons")),
+    StageSpec("select", ("prompts",), ("policy", "pretrain", "sft", "rollout", "reward_model")),
+    StageSpec("algorithm", ("prompts", "documents"), ("policy", "pretrain", "sft", "select", "rollout", "reward_model")),
+    StageSpec(
+        "evaluation",
+        RECORD_TYPES,
+        ("policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select", "algorithm", "rollout"),
+    ),
+)
+"""The ladder, upstream first. A stage's name is its config group and its component's kind."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that this run needs. recipe_id: hash of everything that determines the result."""
+
+    name: str
+    choice: Choice
+    seed: int
+    recipe: Mapping[str, Any]
+    recipe_id: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A checked config: choices by config group, filters in order, settings, and the stages in the order of making."""
+
+    choices: Mapping[str, Choice]
+    filters: tuple[Choice, ...]
+    settings: RunSettings
+    registry: Registry
+    stages: tuple[Stage, ...] = field(default=())
+
+    def source(self, record_type: str) -> Choice:
+        """The data component that gives a record type."""
+        return self.choices.get(record_type, self.choices["data"])
+
+    def counts(self) -> dict[str, int]:
+        """Number of records by type, as their sources count them before filters; a missing key: no such records."""
+        found: dict[str, int] = {}
+        for record_type in RECORD_TYPES:
+            source = self.source(record_type)
+            records = inspect(source).records
+            if record_type in records:
+                found[record_type] = records[record_type]
+        return found
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name, if this run has it."""
+        return next((s for s in self.stages if s.name == name), None)
+
+
+def inspect(choice: Choice) -> Inspection:
+    """What a component's outside inputs are."""
+    return choice.component.inspect(choice.config)
+
+
+def read(config: Mapping[str, Any], registry: Registry) -> Run:
+    """A run from plain config values; `UserError` for anything that is wrong, before any work."""
+    groups = set(COMPONENT_GROUPS) | {"filters"}
+    settings_keys = set(RunSettings.__dataclass_fields__)
+    for key in config:
+        if key not in groups | settings_keys | {"study"}:
+            raise UserError(f"{key} is not an option. {nearest(str(key), groups | settings_keys)}")
+    settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "config")
+    wrong = list(problems(settings))
+    if wrong:
+        raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
+    missing = [g for g in COMPONENT_GROUPS if g not in RECORD_TYPES and config.get(g) is None]
+    if missing:
+        raise UserError(f"The config chooses no {missing[0]}: give {missing[0]}=NAME. {nearest('', registry.names(missing[0]))}")
+    choices = {g: choose(registry, kind, config[g], g) for g, kind in COMPONENT_GROUPS.items() if config.get(g) is not None}
+    filters = tuple(choose(registry, "filter", node, f"filters.{k}") for k, node in (config.get("filters") or {}).items())
+    run = Run(choices, filters, settings, registry)
+    check(run)
+    return Run(choices, filters, settings, registry, tuple(_plan(run)))
+
+
+def check(run: Run) -> None:
+    """Refuse components that do not fit each other, naming the key to change."""
+    counts = run.counts()
+    for record_type, number in counts.items():
+        if number == 0:
+            raise UserError(f"{run.source(record_type).key}: there are no {record_type} in it, the set is empty.")
+    for name in wanted(run):
+        for need in sorted(run.choices[name].needs()):
+            _check_need(run, name, need, counts)
+    policy, reward = inspect(run.choices["policy"]).tokenizer, inspect(run.choices["reward_model"]).tokenizer
+    if policy and reward and policy != reward:
+        raise UserError(
+            "The tokenizers of policy and reward_model differ: token ids of one mean other words to the other. Train the reward "
+            "model from this policy (reward_model=kwise), or name the policy it was trained from."
+        )
+
+
+def _check_need(run: Run, name: str, need: str, counts: Mapping[str, int]) -> None:
+    choice = run.choices[name]
+    if need == "reward_model":
+        if run.choices["reward_model"].name == "none":
+            allowed = ", ".join(n for n in run.registry.names("reward_model") if n != "none")
+            raise UserError(f"{name}={choice.name} needs a reward model, but reward_model=none. Allowed: {allowed}.")
+    elif need in RECORD_TYPES and need not in counts:
+        if need == "rankings" and run.choices["comparisons"].component.procedure is not None:
+            return
+        raise UserError(
+            f"{name}={choice.name} needs {need}, but {run.source(need).key}={run.source(need).name} has none. "
+            f"Give them with {need}=files {need}.path=FILE, or choose {name}=none."
+        )
+
+
+def wanted(run: Run) -> list[str]:
+    """Names of the stages to make: the chosen components that have a procedure; pretraining only without pretrained
+    weights, comparisons only if somebody needs rankings that the data does not give."""
+    names = [spec.name for spec in GRAPH if run.choices[spec.name].component.procedure is not None]
+    if inspect(run.choices["policy"]).pretrained and "pretrain" in names:
+        names.remove("pretrain")
+    asked = any("rankings" in run.choices[name].needs() for name in names)
+    if "comparisons" in names and ("rankings" in run.counts() or not asked):
+        names.remove("comparisons")
+    return names
+
+
+def _plan(run: Run) -> list[Stage]:
+    stages: list[Stage] = []
+    names = set(wanted(run))
+    for spec in GRAPH:
+        if spec.name in names:
+            choice = run.choices[spec.name]
+            seed = choice.config.seed if getattr(choice.config, "seed", None) is not None else run.settings.seed
+            recipe = _recipe(run, spec, seed, {s.name: s.recipe_id for s in stages})
+            stages.append(Stage(spec.name, choice, seed, recipe, recipes.digest(recipe)))
+    return stages
+
+
+def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:
+    packages = {plugin.module.split(".")[0] for plugin in run.registry.plugins if not plugin.problem}
+    choice = run.choices[spec.name]
+    needs = choice.needs()
+    reads = [t for t in spec.reads if t in needs or (t != "documents" and t in run.counts())]
+    if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
+        reads.append("data")
+    uses = {g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages) for g in spec.uses}
+    data = {t: run.choices["data"] if t == "data" else run.source(t) for t in sorted(set(reads))}
+    return {
+        "format": recipes.FORMAT,
+        "stage": spec.name,
+        "component": recipes.identity(choice, packages),
+        "seed": seed,
+        "uses": uses,
+        "data": {
+            t: recipes.identity(run.choices["data"] if t == "data" else run.source(t), packages) for t in sorted(set(reads))
+        },
+        "filters": [recipes.identity(f, packages) for f in run.filters],
+        "framework": recipes.framework_digest(),
+        "runtime": {"precision": run.settings.runtime.precision.value, "deterministic": run.settings.runtime.deterministic},
+    }
+
+
+def store_root(run: Run) -> Path:
+    """The folder of artifacts."""
+    return Path(run.settings.artifacts.dir)

@@ -1,0 +1,119 @@
+"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from preflab.artifacts import Artifact, Store
+from preflab.context import Environment, StageContext
+from preflab.errors import PluginError, PreflabError
+from preflab.loop import Loop, Stopped
+from preflab.randomness import derive_seed
+from preflab.records import RECORD_TYPES
+from preflab.run import Run, Stage, store_root
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished stage of a run."""
+
+    stage: Stage
+    artifact: Artifact
+    reused: bool
+    seconds: float
+
+
+class Stages:
+    """Makes the stages of one run."""
+
+    def __init__(self, run: Run, observe: Callable[..., None], versions: Mapping[str, str]) -> None:
+        self.run, self.observe, self.versions = run, observe, versions
+        self.store = Store(store_root(run))
+        self.environment = Environment(run, observe)
+        self._fresh: set[str] = set()
+
+    def make_all(self) -> list[Made]:
+        """Every stage, upstream first."""
+        pending = [s for s in self.run.stages if self._existing(s) is None]
+        self._read_records(pending)
+        made = []
+        for stage in self.run.stages:
+            result = self.make(stage)
+            self.environment.artifacts[stage.name] = result.artifact.folder
+            made.append(result)
+        return made
+
+    def make(self, stage: Stage) -> Made:
+        """One stage: its artifact, verified if it existed."""
+        found = self._existing(stage)
+        if found is None:
+            with self.store.making(stage.name, stage.recipe_id, lambda: _waiting(stage)) as partial:
+                found = self._existing(stage)
+                if found is None:
+                    return self._compute(stage, partial)
+        found.verify()
+        self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
+        return Made(stage, found, True, 0.0)
+
+    def _existing(self, stage: Stage) -> Artifact | None:
+        if not self.run.settings.artifacts.reuse and stage.name not in self._fresh:
+            return None
+        return self.store.find(stage.name, stage.recipe_id)
+
+    def _read_records(self, pending: list[Stage]) -> None:
+        """Read and filter what the pending stages train on before the first of them starts."""
+        needed = {need for stage in pending for need in stage.choice.needs()} & set(RECORD_TYPES) & set(self.run.counts())
+        for record_type in RECORD_TYPES:
+            if record_type in needed:
+                self.environment.records.split(record_type, "train")
+
+    def _compute(self, stage: Stage, partial: Path) -> Made:
+        import torch
+
+        partial.mkdir(exist_ok=True)
+        runtime = self.environment.runtime
+        torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
+        context = StageContext(self.environment, stage.name, partial, stage.seed)
+        started = time.monotonic()
+        try:
+            assert stage.choice.component.procedure is not None
+            procedure = stage.choice.component.procedure(stage.choice.config, context)
+            checkpoint = self.run.settings.checkpoint
+            Loop(stage.name, procedure, context.streams, partial, checkpoint, self.observe, runtime.rank == 0).run()
+        except (PreflabError, Stopped, KeyboardInterrupt, OSError):
+            raise
+        except Exception as error:
+            if stage.choice.plugin.distribution == "preflab":
+                raise
+            raise PluginError(
+                f"{stage.choice.component.kind} '{stage.choice.name}' of {stage.choice.plugin.label} raised "
+                f"{type(error).__name__}: {error}. The steps up to the last checkpoint are kept."
+            ) from error
+        seconds = time.monotonic() - started
+        facts = {
+            "component": stage.choice.name,
+            "seed": stage.seed,
+            "recipe": stage.recipe,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps},
+            "versions": dict(self.versions),
+        }
+        artifact = self.store.commit(stage.name, stage.recipe_id, facts)
+        self._fresh.add(stage.name)
+        self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
+        return Made(stage, artifact, False, seconds)
+
+    def record_counts(self) -> dict[str, Any]:
+        """What was read, dropped and kept, by record type."""
+        return dict(self.environment.records.counts) if "records" in vars(self.environment) else {}
+
+
+def _waiting(stage: Stage) -> None:
+    import sys
+
+    print(f"preflab: another job is making {stage.name}-{stage.recipe_id[:16]}; waiting for it", file=sys.stderr)
