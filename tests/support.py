@@ -46,7 +46,9 @@ def builtin(kind: str, name: str) -> Component:
     broken = []
     for module in pkgutil.iter_modules(preflab_builtin.__path__):
         try:
-            components = getattr(importlib.import_module(f"preflab_builtin.{module.name}"), "preflab_components", list)()
+            components: Sequence[Component] = getattr(
+                importlib.import_module(f"preflab_builtin.{module.name}"), "preflab_components", list
+            )()
         except ImportError as error:
             broken.append(f"{module.name}: {error}")
             continue

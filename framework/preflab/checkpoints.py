@@ -81,6 +81,8 @@ def load(folder: Path) -> tuple[int, dict[str, Any]]:
         for name, digest in manifest["files"].items():
             if file_digest(folder / name) != digest:
                 raise StorageError(f"{folder / name} does not match its digest")
+        if folder.name != f"step-{manifest['step']:09d}":
+            raise StorageError(f"{folder} holds the manifest of step {manifest['step']}")
         tree = json.loads((folder / "state.json").read_text(encoding="utf8"))
     except (OSError, ValueError, KeyError) as error:
         raise StorageError(f"{folder} is not a complete checkpoint: {error}") from error

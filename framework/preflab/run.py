@@ -32,6 +32,7 @@ class RunSettings:
 
     seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
     arm: str = option("", "name of this variant in a study's report", affects_result=False)
+    fast: bool = option(False, "every stage in a few steps (debug=fast): does it run, never is it good")
     runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
     checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")
     artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")
@@ -121,7 +122,8 @@ def read(config: Mapping[str, Any], registry: Registry) -> Run:
     missing = [g for g in COMPONENT_GROUPS if g not in RECORD_TYPES and config.get(g) is None]
     if missing:
         raise UserError(f"The config chooses no {missing[0]}: give {missing[0]}=NAME. {nearest('', registry.names(missing[0]))}")
-    choices = {g: choose(registry, kind, config[g], g) for g, kind in COMPONENT_GROUPS.items() if config.get(g) is not None}
+    given = {g: kind for g, kind in COMPONENT_GROUPS.items() if config.get(g) is not None}
+    choices = {g: choose(registry, kind, config[g], g, settings.fast) for g, kind in given.items()}
     filters = tuple(choose(registry, "filter", node, f"filters.{k}") for k, node in (config.get("filters") or {}).items())
     run = Run(choices, filters, settings, registry)
     check(run)
@@ -199,9 +201,7 @@ def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -
         "component": recipes.identity(choice, packages),
         "seed": seed,
         "uses": uses,
-        "data": {
-            t: recipes.identity(run.choices["data"] if t == "data" else run.source(t), packages) for t in sorted(set(reads))
-        },
+        "data": {t: recipes.identity(source, packages) for t, source in data.items()},
         "filters": [recipes.identity(f, packages) for f in run.filters],
         "framework": recipes.framework_digest(),
         "runtime": {"precision": run.settings.runtime.precision.value, "deterministic": run.settings.runtime.deterministic},

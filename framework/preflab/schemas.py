@@ -23,11 +23,13 @@ def option(
     gt: float | None = None,
     le: float | None = None,
     lt: float | None = None,
+    fast: Any = None,
     affects_result: bool = True,
 ) -> Any:
     """A config field: its default, what it does (with its unit), and its range. ``affects_result=False`` leaves it out
-    of the recipe (log frequency, micro-batch size): two runs that differ in it alone share artifacts."""
-    metadata = {"doc": doc, "ge": ge, "gt": gt, "le": le, "lt": lt, "affects_result": affects_result}
+    of the recipe (log frequency, micro-batch size): two runs that differ in it alone share artifacts. ``fast`` is the
+    value that ``debug=fast`` puts in its place, so that any experiment runs end to end in seconds."""
+    metadata = {"doc": doc, "ge": ge, "gt": gt, "le": le, "lt": lt, "fast": fast, "affects_result": affects_result}
     if factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -39,6 +41,16 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "le": ("<=", operator.le),
     "lt": ("<", operator.lt),
 }
+
+
+def shrink(config: Any) -> None:
+    """Put every field's ``fast`` value in place, nested dataclasses included."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.metadata.get("fast") is not None:
+            setattr(config, field.name, field.metadata["fast"])
+        elif dataclasses.is_dataclass(value):
+            shrink(value)
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -85,9 +97,10 @@ class Choice:
             yield from choice.all()
 
 
-def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:
+def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False) -> Choice:
     """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
-    nearest name. Whatever file the values came from, they pass through the component's schema here."""
+    nearest name. Whatever file the values came from, they pass through the component's schema here. fast: as `option`
+    says."""
     if not isinstance(node, Mapping) or not node.get("name"):
         options = ", ".join(registry.names(kind))
         raise UserError(f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}.")
@@ -100,13 +113,16 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> 
         if value is None:
             continue
         if isinstance(value, Mapping) and "name" in value:
-            choice = choose(registry, nested_kind, value, f"{key}.{field}")
+            choice = choose(registry, nested_kind, value, f"{key}.{field}", fast)
             choices.append(choice)
             setattr(config, field, choice.config)
         else:
-            items = {str(k): choose(registry, nested_kind, v, f"{key}.{field}.{k}") for k, v in _items(value) if v is not None}
+            given = {str(k): v for k, v in _items(value) if v is not None}
+            items = {k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast) for k, v in given.items()}
             choices.extend(items.values())
             setattr(config, field, {k: c.config for k, c in items.items()})
+    if fast:
+        shrink(config)
     found = list(problems(config, f"{key}."))
     if found:
         raise UserError("\n".join(f"{name} {message}" for name, message in found))

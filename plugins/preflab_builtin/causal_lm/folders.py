@@ -1,0 +1,88 @@
+"""Where pretrained weights are and what they contain, found without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+from preflab import Inspection, UserError
+from preflab.artifacts import file_digest
+from preflab_builtin.causal_lm.config import PretrainedConfig
+
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+"""Files of a model folder that decide a result: weights, configs, tokenizer, chat template."""
+IGNORED = frozenset({"preflab.json", "generation_config.json"})
+
+
+def inspect_pretrained(config: PretrainedConfig) -> Inspection:
+    """Digests of the weights and the tokenizer; `UserError` if the folder is missing or not a model."""
+    folder = locate(config.path, config.revision)
+    return Inspection(content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True)
+
+
+def locate(path: str, revision: str | None) -> Path:
+    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the first use)."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        check_folder(folder)
+        return folder
+    parts = path.split("/")
+    if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
+        raise UserError(f"policy.path: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}")
+    return _snapshot(path, revision)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds no model, naming what is missing."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained.")
+
+
+def content_digest(folder: Path) -> str:
+    """sha256 over names and bytes of the files that decide a result."""
+    names = sorted({p.name for pattern in PATTERNS for p in folder.glob(pattern)} - IGNORED)
+    lines = [f"{name} {_digest_as_of(str(folder / name), *_stamp(folder / name))}" for name in names]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """sha256 of tokenizer.json; "" if there is none."""
+    file = folder / "tokenizer.json"
+    return file_digest(file) if file.is_file() else ""
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+@cache
+def _digest_as_of(path: str, size: int, modified: int) -> str:
+    """A file's digest, computed once a process while size and time stay the same: weights are large."""
+    return file_digest(Path(path))
+
+
+def _snapshot(repository: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS)))
+    except Exception as error:  # the hub's client raises a dozen unrelated classes
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"policy.path={repository} is neither a folder here ({Path.cwd()}) nor a model that the hub gave "
+            f"(revision {revision or 'main'}): {first}"
+        ) from error
+    check_folder(folder)
+    return folder
+
+
+def _neighbours(folder: Path) -> str:
+    """A sentence that names model folders nearby."""
+    parent = folder.parent
+    found = sorted(str(p.parent) for p in parent.glob("*/config.json"))[:5] if parent.is_dir() else []
+    return f"Model folders beside it: {', '.join(found)}." if found else "Give a folder with config.json, or a hub id such as org/name."

@@ -1,0 +1,179 @@
+"""Policies and scalar models around transformers modules.
+
+Shapes: B batch, Q prompt tokens, T tokens, D width, V vocabulary. Positions always come from the mask.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, DynamicCache
+
+from preflab.errors import UserError
+from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
+from preflab_builtin.causal_lm.saving import save_model
+from preflab_builtin.causal_lm.tokenizer import TextTokenizer
+
+PLAIN_CAUSAL = frozenset({"llama", "gpt2"})
+"""Model types whose attention is plainly causal in every layer: they get our own masks, which are cheaper. Others (sliding
+windows and the like) get the mask of real tokens and make their own."""
+
+
+@contextmanager
+def borrowed_randomness(generator: torch.Generator) -> Iterator[None]:
+    """Let code that draws from torch's global stream draw from a seed of ours instead, and leave the global one alone."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class KeyValueCache:
+    """Keys and values of the tokens read so far (`preflab.interfaces.Cache`).
+
+    mask [B, S]: real tokens among the slots read. positions [B, 1]: of the next token. padded: some slot is a pad.
+    """
+
+    def __init__(self, past: DynamicCache, mask: torch.Tensor, positions: torch.Tensor, padded: bool) -> None:
+        self.past, self.mask, self.positions, self.padded = past, mask, positions, padded
+
+    def select(self, rows: torch.Tensor) -> KeyValueCache:
+        """The cache of the chosen rows [B'] (repeats allowed), in that order; this one is untouched."""
+        past = copy.copy(self.past)
+        past.layers = [copy.copy(layer) for layer in self.past.layers]
+        for layer in past.layers:
+            layer.keys, layer.values = layer.keys.index_select(0, rows), layer.values.index_select(0, rows)
+        return KeyValueCache(past, self.mask.index_select(0, rows), self.positions.index_select(0, rows), self.padded)
+
+
+class TransformerTrunk:
+    """What policies and scalar models share: reading tokens and saving. module: a transformers model with float32 weights
+    and no dropout. padding: False on the embedding, so that the pad id is an ordinary token for gradients."""
+
+    kind = ""
+
+    def __init__(self, module: Any, tokenizer: TextTokenizer) -> None:
+        self.module: Any = module.eval()
+        self.tokenizer = tokenizer
+        self.base: nn.Module = getattr(module, module.base_model_prefix)
+        self.plain = module.config.model_type in PLAIN_CAUSAL
+        embedding = module.get_input_embeddings()
+        if isinstance(embedding, nn.Embedding):
+            embedding.padding_idx = None
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; what stands on pads is meaningless."""
+        self._check_length(mask)
+        output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
+        return output
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary transformers folder; an existing one is replaced as a whole."""
+        save_model(self.module, self.tokenizer, folder, self.kind, self._facts())
+
+    def copy(self) -> Self:
+        """An independent copy."""
+        twin = copy.copy(self)
+        twin.module = copy.deepcopy(self.module)
+        twin.base = getattr(twin.module, twin.module.base_model_prefix)
+        return twin
+
+    def _facts(self) -> dict[str, Any]:
+        return {}
+
+    def _inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
+        if not self.plain:
+            return {"input_ids": ids, "attention_mask": mask.long(), "position_ids": positions_of(mask)}
+        if starts_at_left(mask):
+            # Right pads come after all real tokens: causality hides them, and the fast kernel needs no mask.
+            return {"input_ids": ids, "position_ids": torch.arange(ids.shape[1], device=ids.device)[None, :]}
+        return {"input_ids": ids, "attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}
+
+    def _check_length(self, mask: torch.Tensor) -> None:
+        limit = getattr(self.module.config, "max_position_embeddings", None)
+        if limit is not None and mask.shape[1] > limit:
+            raise UserError(
+                f"A batch is {mask.shape[1]} tokens wide, but the policy has {limit} positions. Shorten prompts or "
+                "responses, or raise policy.max_positions (a model made from scratch)."
+            )
+
+
+class CausalPolicy(TransformerTrunk):
+    """A causal language model (`preflab.interfaces.Policy`)."""
+
+    kind = "policy"
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a step of a logit near
+        16 is 0.06 to 0.125, which log-probabilities and ratios cannot bear."""
+        head = self.module.get_output_embeddings()
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(hidden.float(), head.weight, head.bias)
+
+    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, KeyValueCache]:
+        """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
+        self._check_length(mask)
+        past = DynamicCache(config=self.module.config)
+        output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))
+        cache = KeyValueCache(past, mask, mask.sum(-1, keepdim=True), not bool(mask.all()))
+        return self.logits(output.last_hidden_state[:, -1]), cache
+
+    def extend(self, tokens: torch.Tensor, cache: KeyValueCache) -> tuple[torch.Tensor, KeyValueCache]:
+        """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
+        mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
+        attention = None
+        if cache.padded:
+            attention = mask[:, None, None, :] if self.plain else mask.long()
+        output = self.base(
+            input_ids=tokens[:, None],
+            attention_mask=attention,
+            position_ids=cache.positions,
+            past_key_values=cache.past,
+            use_cache=True,
+        )
+        grown = KeyValueCache(cache.past, mask, cache.positions + 1, cache.padded)
+        return self.logits(output.last_hidden_state[:, 0]), grown
+
+    def scalar_model(self, generator: torch.Generator) -> CausalScalarModel:
+        """A copy whose unembedding is replaced by a scalar head drawn from N(0, 1/(D+1)), no bias (Ziegler et al. 2019)."""
+        config = copy.deepcopy(self.module.config)
+        config.num_labels = 1
+        config.pad_token_id = self.tokenizer.pad_id
+        with torch.device("meta"):
+            module: Any = AutoModelForSequenceClassification.from_config(config)
+        setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
+        width = module.score.in_features
+        head = nn.Linear(width, 1, bias=False, device="cpu", dtype=torch.float32)
+        with torch.no_grad():
+            head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
+        device = next(self.base.parameters()).device
+        module.score = head.to(device)
+        leftover = [name for name, p in module.named_parameters() if p.is_meta]
+        if leftover:
+            raise UserError(f"{type(module).__name__} has parameters besides trunk and head ({leftover[0]}): not supported.")
+        module.requires_grad_(True)
+        return CausalScalarModel(module, self.tokenizer)
+
+
+class CausalScalarModel(TransformerTrunk):
+    """A trunk with one number a position (`preflab.interfaces.ScalarModel`)."""
+
+    kind = "scalar model"
+
+    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0) -> None:
+        super().__init__(module, tokenizer)
+        self.offset = offset
+
+    def values(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> raw values [...] float32 (the offset is not subtracted)."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(hidden.float(), self.module.score.weight).squeeze(-1)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"offset": self.offset}

@@ -1,0 +1,71 @@
+"""Model folders: written beside and renamed, so that a folder with the right name is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from preflab_builtin.causal_lm.tokenizer import TextTokenizer
+
+FACTS = "preflab.json"
+
+
+def save_model(module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]) -> None:
+    """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and ``facts``)."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        module.save_pretrained(temporary)
+        tokenizer.save(temporary)
+        content = {"kind": kind, **facts}
+        (temporary / FACTS).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8")
+        (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Rename ``new`` to ``folder``; an older folder of that name is removed first (a kill in between leaves none)."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.rename(new, folder)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `save_model` noted in preflab.json; {} for a folder of another origin."""
+    file = folder / FACTS
+    return dict(json.loads(file.read_text(encoding="utf8"))) if file.is_file() else {}
+
+
+def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
+    """A short README.md with the header that hubs read."""
+    millions = sum(p.numel() for p in module.parameters()) / 1e6
+    scalar = kind == "scalar model"
+    loader = "AutoModelForSequenceClassification" if scalar else "AutoModelForCausalLM"
+    lines = [
+        "---",
+        "library_name: transformers",
+        f"pipeline_tag: {'text-classification' if scalar else 'text-generation'}",
+        "tags: [preflab, rlhf]",
+        "---",
+        f"# A {kind} trained with preflab",
+        "",
+        f"{type(module).__name__}, {millions:.2f} million parameters, float32.",
+        "",
+        f"    {loader}.from_pretrained(folder{', num_labels=1' if scalar else ''})",
+        "",
+    ]
+    if scalar:
+        lines += [
+            "Gives the raw score of right-padded rows that end with the end token. The reward is this score minus the",
+            f"offset in {FACTS}, here {facts['offset']:g}: demonstrations then score 0 on average.",
+            "",
+        ]
+    else:
+        lines += ["`generate(do_sample=True)` cuts to the 50 likeliest tokens unless told `top_k=0`; training never does.", ""]
+    return "\n".join(lines)

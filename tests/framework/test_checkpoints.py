@@ -1,0 +1,72 @@
+"""Checkpoints: exact round trip, whole or refused, the old one stays until the new one is durable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab import StorageError, checkpoints
+
+
+def _state(value: float) -> dict[str, object]:
+    weights = torch.full((3, 2), value, dtype=torch.float32)
+    return {
+        "weights": weights,
+        "tied": weights,
+        "step": torch.tensor(4.0),
+        "nested": {"list": [1, "x", None, value]},
+        "empty": torch.zeros(0),
+    }
+
+
+def test_round_trip_keeps_tensors_bit_for_bit_and_values(tmp_path: Path) -> None:
+    folder = checkpoints.save(tmp_path, 3, _state(0.1))
+    step, state = checkpoints.load(folder)
+    assert step == 3
+    assert torch.equal(state["weights"], torch.full((3, 2), 0.1))
+    assert torch.equal(state["tied"], state["weights"])
+    assert state["nested"] == {"list": [1, "x", None, 0.1]}
+    assert state["empty"].shape == (0,)
+
+
+def test_what_json_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"set \(at /a\)"):
+        checkpoints.save(tmp_path, 0, {"a": {1}})
+
+
+def test_two_are_kept_newest_first(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoints.save(tmp_path, step, _state(step))
+    assert [p.name for p in checkpoints.candidates(tmp_path)] == ["step-000000003", "step-000000002"]
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    path = checkpoints.save(tmp_path, 1, _state(1)) / name
+    data = bytearray(path.read_bytes())
+    if damage == "remove":
+        path.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data if damage == "flip" else data[: len(data) // 2])
+    with pytest.raises(StorageError, match="step-000000001"):
+        checkpoints.load(path.parent)
+
+
+def test_a_save_that_cannot_finish_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints.save(tmp_path, 1, _state(1))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoints.save(tmp_path, 2, _state(2))
+    monkeypatch.undo()
+    newest = next(iter(checkpoints.candidates(tmp_path)))
+    assert checkpoints.load(newest)[0] == 1
+    assert not list(tmp_path.glob("tmp-*"))

@@ -1,0 +1,133 @@
+"""Composition: what command lines mean, and that what is wrong is refused with key, choices and nearest name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from preflab import UserError, compose
+from preflab.cli import check_jobs
+from preflab.composition import config_root, options, parse, refuse_code_in_config, sweeps_root
+from preflab.composition import compose as compose_with
+from preflab.run import Run
+
+
+def _run(*overrides: str) -> Run:
+    (run,) = check_jobs([overrides], "config")
+    assert isinstance(run, Run)
+    return run
+
+
+def test_the_default_experiment_is_the_whole_ladder() -> None:
+    names = [stage.name for stage in _run().stages]
+    assert names == ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+
+
+def test_compose_gives_notebooks_the_same_config() -> None:
+    assert compose(["algorithm=ppo", "seed=7"]).seed == 7
+
+
+@pytest.mark.parametrize(
+    "override,message",
+    [
+        ("algorithm=pp", "There is no algorithm 'pp'.*Did you mean 'ppo'"),
+        ("algorithm.klx.coef=1", "klx.*is not an option.*Did you mean 'kl'"),
+        ("algoritm=ppo", "algoritm"),
+        ("algorithm.episodes=many", "many"),
+        ("algorithm.gamma=2", r"algorithm\.gamma.* is 2.0 but must be <= 1"),
+        ("seed=-1", "seed is -1 but must be >= 0"),
+        ("policy.layers=0", r"policy\.layers is 0 but must be >= 1"),
+        ("+sead=3", "sead is not an option.*Did you mean 'seed'"),
+        ("reward_model=none", "needs a reward model, but reward_model=none"),
+        ("algorithm.minibatch=100000", r"algorithm\.minibatch"),
+        ("rankings=files", r"rankings"),
+    ],
+)
+def test_wrong_input_is_refused_with_the_key(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        _run(override)
+
+
+def test_sweeps_expand_to_jobs() -> None:
+    line = parse(["-m", "algorithm=ppo,ppo_ptx", "seed=1,2"])
+    assert line.multirun
+    assert line.jobs == tuple((f"algorithm={a}", f"seed={s}") for a in ("ppo", "ppo_ptx") for s in (1, 2))
+
+
+def test_a_study_is_a_multirun_of_its_arms() -> None:
+    line = parse(["-cn", "ladder", "seed=1,2"])
+    assert line.multirun
+    assert len(line.jobs) == 10  # 5 arms x 2 seeds
+    assert all(isinstance(run, Run) for run in check_jobs(line.jobs, "ladder"))
+
+
+def test_every_study_composes_all_its_jobs() -> None:
+    for study in sweeps_root().glob("*.yaml"):
+        check_jobs(parse(["-cn", study.stem]).jobs, study.stem)
+
+
+def test_upstream_stages_are_shared_by_variants_and_split_by_seed() -> None:
+    ppo, ptx, other = _run("algorithm=ppo"), _run("algorithm=ppo_ptx"), _run("algorithm=ppo", "seed=2")
+    shared = ("pretrain", "sft", "comparisons", "reward_model")
+    ids = [{s.name: s.recipe_id for s in run.stages} for run in (ppo, ptx, other)]
+    assert all(ids[0][name] == ids[1][name] != ids[2][name] for name in shared)
+    assert ids[0]["algorithm"] != ids[1]["algorithm"]
+
+
+def test_a_pinned_seed_is_shared_across_seeds() -> None:
+    first, second = _run("pretrain.seed=1", "seed=1"), _run("pretrain.seed=1", "seed=2")
+    assert first.stages[0].recipe_id == second.stages[0].recipe_id
+    assert first.stages[1].recipe_id != second.stages[1].recipe_id
+
+
+@pytest.mark.parametrize(
+    "override", ["runtime.threads=1", "runtime.micro_batch=8", "checkpoint.every_seconds=1", "checkpoint.every_steps=5"]
+)
+def test_what_changes_no_number_changes_no_recipe(override: str) -> None:
+    assert [s.recipe_id for s in _run(override).stages] == [s.recipe_id for s in _run().stages]
+
+
+def test_a_changed_upstream_value_changes_everything_downstream() -> None:
+    before, after = _run(), _run("sft.optimizer.lr=0.123")
+    changed = [a.name for a, b in zip(before.stages, after.stages, strict=True) if a.recipe_id != b.recipe_id]
+    assert changed == ["sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+
+
+@pytest.mark.parametrize(
+    "text,key",
+    [
+        ("hydra:\n  callbacks:\n    x:\n      _target_: os.getcwd\n", "hydra.callbacks.x._target_"),
+        ("hydra:\n  job_logging:\n    formatters:\n      x:\n        (): os.getcwd\n", r"hydra.job_logging.formatters.x.\(\)"),
+        ("hydra:\n  job_logging:\n    handlers:\n      x:\n        class: os.getcwd\n", "hydra.job_logging.handlers.x.class"),
+        ("study:\n  _target_: os.getcwd\n", "study._target_"),
+    ],
+)
+def test_a_foreign_config_that_would_run_code_is_refused(tmp_path: Path, text: str, key: str) -> None:
+    (tmp_path / "foreign.yaml").write_text(f"defaults:\n  - config\n  - _self_\n{text}")
+    config = compose_with([f"hydra.searchpath=[file://{tmp_path}]"], "foreign", with_hydra=True)
+    with pytest.raises(UserError, match=key):
+        refuse_code_in_config(config)
+
+
+def test_no_config_of_ours_names_a_python_object() -> None:
+    for path in [*config_root().rglob("*.yaml"), *sweeps_root().rglob("*.yaml")]:
+        assert "_target_" not in path.read_text(encoding="utf8"), path
+
+
+def test_every_experiment_composes_with_every_algorithm() -> None:
+    experiments, algorithms = options("experiment"), options("algorithm")
+    assert {"ppo", "ppo_ptx", "best_of_n", "none"} <= set(algorithms)
+    for experiment in experiments:
+        for algorithm in algorithms:
+            compose([f"experiment={experiment}", f"algorithm={algorithm}"])
+
+
+def test_help_configs_and_plugins_need_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys\nfrom preflab import commands\nfrom preflab.cli import check_jobs\ncommands.overview()\n"
+        "check_jobs([()], 'config')\nprint(sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

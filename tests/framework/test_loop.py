@@ -1,0 +1,97 @@
+"""The loop: a run that is killed anywhere and started again equals the one that was not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preflab import NumericError
+from preflab.artifacts import METRICS, STATE, read_rows
+from preflab.loop import CheckpointConfig, Loop, Stopped
+from preflab.randomness import Streams
+
+
+class Walk:
+    """A random walk of four numbers: depends on its state and on a stream."""
+
+    total_steps = 10
+
+    def __init__(self, streams: Streams, die_at: int | None = None, signal_at: int | None = None) -> None:
+        self.streams, self.die_at, self.signal_at = streams, die_at, signal_at
+        self.position = torch.zeros(4)
+
+    def step(self, index: int) -> Mapping[str, float]:
+        if index == self.die_at:
+            raise KeyError("killed")
+        if index == self.signal_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.position = self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
+        return {"loss/walk": float(self.position.sum())}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.position = state["position"].clone()
+
+    def save(self, folder: Path) -> None:
+        (folder / "result.txt").write_text(repr(self.position.tolist()))
+
+
+def _run(folder: Path, every: int = 3, **arguments: Any) -> str:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(5)
+    streams = Streams(1, "walk")
+    walk = Walk(streams, **arguments)
+    Loop("walk", walk, streams, folder, CheckpointConfig(every_seconds=1e9, every_steps=every), lambda hook, **a: None).run()
+    return (folder / "result.txt").read_text()
+
+
+@pytest.mark.parametrize("every", [1, 3, 4])
+@pytest.mark.parametrize("kills", [[0], [4], [9], [2, 5, 7]])
+def test_killed_and_repeated_is_bit_identical(tmp_path: Path, every: int, kills: list[int]) -> None:
+    expected = _run(tmp_path / "whole")
+    for kill in kills:
+        with pytest.raises(KeyError):
+            _run(tmp_path / "killed", every, die_at=kill)
+    assert _run(tmp_path / "killed", every) == expected
+    rows = read_rows(tmp_path / "killed" / METRICS)
+    assert rows == read_rows(tmp_path / "whole" / METRICS)
+    assert [row["step"] for row in rows] == list(range(10))
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    expected = _run(tmp_path / "whole")
+    with pytest.raises(KeyError):
+        _run(tmp_path / "killed", 2, die_at=7)
+    newest = tmp_path / "killed" / STATE / "step-000000006" / "tensors.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert _run(tmp_path / "killed") == expected
+    assert "step-000000004" in capfd.readouterr().err
+
+
+def test_a_signal_ends_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+    expected = _run(tmp_path / "whole")
+    with pytest.raises(Stopped) as stopped:
+        _run(tmp_path / "stopped", 100, signal_at=4)
+    assert stopped.value.exit_code == 143  # 128 + SIGTERM
+    assert [p.name for p in (tmp_path / "stopped" / STATE).iterdir()] == ["step-000000005"]
+    assert _run(tmp_path / "stopped", 100) == expected
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    class Broken(Walk):
+        def step(self, index: int) -> Mapping[str, float]:
+            return {"loss/walk": float("nan") if index == 2 else 0.0}
+
+    streams = Streams(1)
+    loop = Loop("walk", Broken(streams), streams, tmp_path, CheckpointConfig(), lambda hook, **a: None)
+    with pytest.raises(NumericError, match="step 2"):
+        loop.run()
+    assert len(read_rows(tmp_path / METRICS)) == 2

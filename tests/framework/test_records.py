@@ -1,0 +1,74 @@
+"""Records: JSON round trip, ranks to preferences, and the token batch whose lengths are stored and never inferred."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+
+from preflab.records import Prompt, Ranking, Rollout, preferences_from_ranks, ranking_from_json, to_json, with_split
+
+
+class Letters:
+    """A tokenizer of lower-case letters in which pad and end token are the same id."""
+
+    pad_id = eos_id = 0
+    size = 27
+    digest = "letters"
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) - 96 for c in text]
+
+    def decode(self, ids: object) -> str:
+        return "".join(chr(i + 96) for i in ids if i)  # type: ignore[attr-defined]
+
+    def save(self, folder: object) -> None:
+        raise NotImplementedError
+
+
+def test_ranks_give_every_strict_pair_once() -> None:
+    # best is index 2; 0 and 1 tie, so of the three pairs one is dropped
+    assert preferences_from_ranks([2, 2, 1]) == ((2, 0), (2, 1))
+
+
+def test_ranking_survives_json() -> None:
+    ranking = Ranking(Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g")
+    assert ranking_from_json(json.loads(json.dumps(to_json(ranking)))) == ranking
+
+
+def test_with_split_reaches_through_to_the_prompt() -> None:
+    ranking = Ranking(Prompt("p", "text"), ("x", "y"), ((0, 1),))
+    assert with_split(ranking, "test").split == "test"
+
+
+def test_masks_come_from_lengths_even_when_pad_is_the_end_token() -> None:
+    rollout = Rollout.from_texts(Letters(), [Prompt("1", "ab"), Prompt("2", "c")], ["de", ""])
+    # prompts "ab" and "c" left-padded to 2; responses d e END and END alone, right-padded to 3
+    assert rollout.input_ids.tolist() == [[1, 2, 4, 5, 0], [0, 3, 0, 0, 0]]
+    assert rollout.mask.tolist() == [[True] * 5, [False, True, True, False, False]]
+    assert rollout.response_lengths.tolist() == [3, 1]
+    assert rollout.terminated.tolist() == [True, True]
+    assert rollout.texts == ("de", "")
+
+
+def test_a_response_cut_at_the_cap_is_not_terminated() -> None:
+    rollout = Rollout.from_texts(Letters(), [Prompt("1", "a")], ["bcd"], max_tokens=3)
+    assert rollout.response_ids.tolist() == [[2, 3, 4]]
+    assert rollout.terminated.tolist() == [False]
+
+
+def test_rows_trims_to_the_longest_chosen() -> None:
+    rollout = Rollout.from_texts(Letters(), [Prompt("1", "abc"), Prompt("2", "d")], ["efg", "h"])
+    short = rollout.rows([1])
+    assert short.input_ids.tolist() == [[4, 8, 0]]
+    assert torch.equal(short.mask, torch.ones(1, 3, dtype=torch.bool))
+
+
+def test_concatenate_is_the_batch_of_all_rows() -> None:
+    prompts, answers = [Prompt("1", "abc"), Prompt("2", "d")], ["e", "fgh"]
+    whole = Rollout.from_texts(Letters(), prompts, answers)
+    parts = [Rollout.from_texts(Letters(), [p], [a]) for p, a in zip(prompts, answers, strict=True)]
+    joined = Rollout.concatenate(Letters(), parts)
+    assert joined.texts == whole.texts
+    assert torch.equal(joined.input_ids, whole.input_ids)
+    assert torch.equal(joined.mask, whole.mask)
