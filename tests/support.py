@@ -28,7 +28,7 @@ from preflab.interfaces import (
     Tokenizer,
 )
 from preflab.randomness import Streams, derive_seed
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record, RecordType, Rollout, Split
+from preflab.records import SPLITS, Demonstration, Document, Prompt, Ranking, Record, RecordType, Rollout, Split
 from preflab.runtime import Device, Runtime, RuntimeConfig
 
 torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def builtin(kind: str, name: str) -> Component:
             continue
         for component in components:
             if component.kind == kind and component.name == name:
-                return cast(Component, component)
+                return component
     raise LookupError(f"no built-in {kind} is called {name}; plugins that cannot be imported: {broken}")
 
 
@@ -124,6 +124,9 @@ class FakeContext:
 
     def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
         return [r for r in self._records if isinstance(r, _TYPES[record_type]) and (r.split or "train") == split]
+
+    def has(self, record_type: RecordType) -> bool:
+        return any(self.records(record_type, split) for split in SPLITS)
 
     def rankings(self, split: Split) -> Sequence[Ranking]:
         return self.records("rankings", split)

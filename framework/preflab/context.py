@@ -112,6 +112,9 @@ class StageContext:
     def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
         return self._environment.records.split(record_type, split)
 
+    def has(self, record_type: RecordType) -> bool:
+        return record_type in self._environment.run.counts()
+
     def rankings(self, split: Split) -> Sequence[Ranking]:
         made = self._environment.artifacts.get("comparisons")
         if made is None:

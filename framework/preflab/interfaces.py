@@ -214,12 +214,14 @@ class Sampling:
     """How to sample: no top-k or top-p, because PPO needs the density of what was sampled.
 
     max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself, 0 is greedy.
-    samples: responses a prompt, in consecutive rows.
+    samples: responses a prompt, in consecutive rows. first_row: number of the first row; rows that are sampled in
+    several calls, or by several processes, are the same rows if they keep their numbers.
     """
 
     max_tokens: int
     temperature: float = 1.0
     samples: int = 1
+    first_row: int = 0
 
 
 class RolloutEngine(Protocol):
@@ -364,6 +366,9 @@ class Context(Protocol):
 
     def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
         """The records of a type and split, filtered; raises `UserError` if the run has none."""
+
+    def has(self, record_type: RecordType) -> bool:
+        """Whether the run has records of a type."""
 
     def rankings(self, split: Split) -> Sequence[Ranking]:
         """The rankings: given by the data, or made by the comparisons stage."""

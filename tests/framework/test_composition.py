@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from preflab import UserError, compose
 from preflab.cli import check_jobs
-from preflab.composition import config_root, options, parse, refuse_code_in_config, sweeps_root
 from preflab.composition import compose as compose_with
+from preflab.composition import config_root, options, parse, refuse_code_in_config, sweeps_root
 from preflab.run import Run
 
 

@@ -45,7 +45,7 @@ def check_folder(folder: Path) -> None:
 def content_digest(folder: Path) -> str:
     """sha256 over names and bytes of the files that decide a result."""
     names = sorted({p.name for pattern in PATTERNS for p in folder.glob(pattern)} - IGNORED)
-    lines = [f"{name} {_digest_as_of(str(folder / name), *_stamp(folder / name))}" for name in names]
+    lines = [f"{name} {cached_digest(folder / name)}" for name in names]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -55,14 +55,14 @@ def tokenizer_digest(folder: Path) -> str:
     return file_digest(file) if file.is_file() else ""
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def cached_digest(path: Path) -> str:
+    """A file's sha256, computed once a process while its size and time stay the same: weights are large."""
     status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    return _digest_as_of(str(path), status.st_size, status.st_mtime_ns)
 
 
 @cache
 def _digest_as_of(path: str, size: int, modified: int) -> str:
-    """A file's digest, computed once a process while size and time stay the same: weights are large."""
     return file_digest(Path(path))
 
 
@@ -85,4 +85,6 @@ def _neighbours(folder: Path) -> str:
     """A sentence that names model folders nearby."""
     parent = folder.parent
     found = sorted(str(p.parent) for p in parent.glob("*/config.json"))[:5] if parent.is_dir() else []
-    return f"Model folders beside it: {', '.join(found)}." if found else "Give a folder with config.json, or a hub id such as org/name."
+    if not found:
+        return "Give a folder with config.json, or a hub id such as org/name."
+    return f"Model folders beside it: {', '.join(found)}."

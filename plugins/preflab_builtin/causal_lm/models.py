@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, DynamicCache
 
 from preflab.errors import UserError
+from preflab.interfaces import Cache
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
@@ -45,7 +46,7 @@ class KeyValueCache:
 
     def select(self, rows: torch.Tensor) -> KeyValueCache:
         """The cache of the chosen rows [B'] (repeats allowed), in that order; this one is untouched."""
-        past = copy.copy(self.past)
+        past: Any = copy.copy(self.past)
         past.layers = [copy.copy(layer) for layer in self.past.layers]
         for layer in past.layers:
             layer.keys, layer.values = layer.keys.index_select(0, rows), layer.values.index_select(0, rows)
@@ -124,8 +125,9 @@ class CausalPolicy(TransformerTrunk):
         cache = KeyValueCache(past, mask, mask.sum(-1, keepdim=True), not bool(mask.all()))
         return self.logits(output.last_hidden_state[:, -1]), cache
 
-    def extend(self, tokens: torch.Tensor, cache: KeyValueCache) -> tuple[torch.Tensor, KeyValueCache]:
+    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache]:
         """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
+        assert isinstance(cache, KeyValueCache), "the cache must be one that this policy's prefill gave"
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None
         if cache.padded:
@@ -146,7 +148,7 @@ class CausalPolicy(TransformerTrunk):
         config.num_labels = 1
         config.pad_token_id = self.tokenizer.pad_id
         with torch.device("meta"):
-            module: Any = AutoModelForSequenceClassification.from_config(config)
+            module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
         width = module.score.in_features
         head = nn.Linear(width, 1, bias=False, device="cpu", dtype=torch.float32)

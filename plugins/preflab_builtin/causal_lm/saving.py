@@ -24,6 +24,8 @@ def save_model(module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, f
         content = {"kind": kind, **facts}
         (temporary / FACTS).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8")
         (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
+        for file in temporary.iterdir():  # the weights are written readable by their owner alone
+            shutil.copymode(temporary / FACTS, file)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, LlamaConfig
-from transformers.utils import logging
+from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
 from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
@@ -16,7 +16,7 @@ from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel, bo
 from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, byte_tokenizer, folder_tokenizer, word_tokenizer
 
-logging.disable_progress_bar()  # a bar for every model folder that is read hides the run's own
+disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for every model folder that is read hides the run's own
 
 
 class SavedModels:
@@ -46,7 +46,10 @@ class SavedModels:
         file = folder / FILE
         if not file.is_file():
             raise UserError(f"{folder} holds no {FILE}: it is not a complete model folder.")
-        if file.read_bytes() != self.tokenizer.content and folder_tokenizer(folder).wrapper.get_vocab() != self.tokenizer.wrapper.get_vocab():
+        if (
+            file.read_bytes() != self.tokenizer.content
+            and folder_tokenizer(folder).wrapper.get_vocab() != self.tokenizer.wrapper.get_vocab()
+        ):
             raise UserError(f"{folder} has another tokenizer than the policy: token ids of one mean other words to the other.")
 
 
@@ -59,14 +62,17 @@ class TinySource(SavedModels):
         if config.tokenizer is TokenizerKind.bytes:
             self.tokenizer = byte_tokenizer()
         elif vocabulary is None:
-            raise UserError("policy.tokenizer=words needs data with a closed vocabulary, and this data has none. Use policy.tokenizer=bytes.")
+            raise UserError(
+                "policy.tokenizer=words needs data with a closed vocabulary, and this data has none. Use policy.tokenizer=bytes."
+            )
         else:
             self.tokenizer = word_tokenizer(vocabulary)
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """A fresh model, its weights drawn from the generator with the family's own initialiser."""
         with borrowed_randomness(generator):
-            module = AutoModelForCausalLM.from_config(tiny_config(self.config, self.tokenizer), attn_implementation="sdpa")
+            config = tiny_config(self.config, self.tokenizer)
+            module: Any = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
         module.generation_config.update(do_sample=True, top_k=0, top_p=1.0)
         return CausalPolicy(module.to(self.device), self.tokenizer)
 
@@ -87,17 +93,31 @@ class FolderSource(SavedModels):
 def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | GPT2Config:
     """The transformers config of a model from scratch: tied embeddings, no dropout. The llama block is 4 D^2 (attention)
     plus 3 D * 8D/3 (SwiGLU): 12 D^2 like the gpt2 block."""
-    special = {"pad_token_id": tokenizer.pad_id, "eos_token_id": tokenizer.eos_id, "bos_token_id": tokenizer.eos_id}
+    shared: dict[str, Any] = {
+        "vocab_size": tokenizer.size,
+        "pad_token_id": tokenizer.pad_id,
+        "eos_token_id": tokenizer.eos_id,
+        "bos_token_id": tokenizer.eos_id,
+        "tie_word_embeddings": True,
+    }
     if config.family is Family.gpt2:
-        return GPT2Config(
-            vocab_size=tokenizer.size, n_positions=config.max_positions, n_embd=config.width, n_layer=config.layers,
-            n_head=config.heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, tie_word_embeddings=True, **special,
-        )  # fmt: skip
+        sizes: dict[str, Any] = {
+            "n_positions": config.max_positions,
+            "n_embd": config.width,
+            "n_layer": config.layers,
+            "n_head": config.heads,
+        }
+        return GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **sizes, **shared)
     return LlamaConfig(
-        vocab_size=tokenizer.size, max_position_embeddings=config.max_positions, hidden_size=config.width,
-        intermediate_size=-(-config.width // 3) * 8, num_hidden_layers=config.layers, num_attention_heads=config.heads,
-        num_key_value_heads=config.heads, attention_dropout=0.0, tie_word_embeddings=True, **special,
-    )  # fmt: skip
+        max_position_embeddings=config.max_positions,
+        hidden_size=config.width,
+        intermediate_size=-(-config.width // 3) * 8,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        attention_dropout=0.0,
+        **shared,
+    )
 
 
 def _read(loader: Any, folder: Path, **settings: Any) -> Any:
@@ -111,8 +131,14 @@ def _read(loader: Any, folder: Path, **settings: Any) -> Any:
         raise UserError(f"{folder}: the model cannot be read: {error}") from error
     missing = sorted(report["missing_keys"])
     if missing:
-        raise UserError(f"{folder} lacks weights of {type(module).__name__}: {', '.join(missing[:3])}. Is it another kind of model?")
+        raise UserError(
+            f"{folder} lacks weights of {type(module).__name__}: {', '.join(missing[:3])}. Is it another kind of model?"
+        )
     _without_dropout(module)
+    # Weights read from a file lie in its memory map, at places that kernels round differently for: a loaded model then
+    # differs in the last bit from the one that was saved. Copies are aligned, and do not need the file any more.
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone()
     return module
 
 
@@ -136,4 +162,6 @@ def _check_head(policy: CausalPolicy, folder: Path) -> None:
         ours = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
         theirs = policy.module(input_ids=ids).logits.float()
     if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
-        raise UserError(f"{folder}: {type(policy.module).__name__} changes its logits after the unembedding, which preflab does not do.")
+        raise UserError(
+            f"{folder}: {type(policy.module).__name__} changes its logits after the unembedding, which preflab does not do."
+        )

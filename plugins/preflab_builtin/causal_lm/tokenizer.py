@@ -57,12 +57,12 @@ def distinct_pad(wrapper: Any) -> int:
     eos = wrapper.eos_token_id
     if wrapper.pad_token_id is not None and wrapper.pad_token_id != eos:
         return int(wrapper.pad_token_id)
-    special = [i for i in wrapper.all_special_ids if i not in (eos, wrapper.bos_token_id)]
-    added = [i for i, token in sorted(wrapper.added_tokens_decoder.items()) if token.special and i not in (eos, wrapper.bos_token_id)]
+    added = [i for i, token in sorted(wrapper.added_tokens_decoder.items()) if token.special]
+    special = [i for i in (*wrapper.all_special_ids, *added) if i not in (eos, wrapper.bos_token_id)]
     vocabulary = wrapper.get_vocab()
     unused = [vocabulary[token] for token in ("<0xC0>", "À") if token in vocabulary]
     last = max(i for i in vocabulary.values() if i != eos)
-    return int([*special, *added, *unused, last][0])
+    return int([*special, *unused, last][0])
 
 
 def word_tokenizer(vocabulary: Sequence[str]) -> TextTokenizer:
@@ -73,7 +73,9 @@ def word_tokenizer(vocabulary: Sequence[str]) -> TextTokenizer:
         raise UserError(f"The vocabulary of the data holds words twice (or special tokens): {', '.join(doubled[:5])}.")
     spaced = [word for word in vocabulary if word.split() != [word]]
     if spaced:
-        raise UserError(f"The vocabulary of the data holds words with white space, which policy.tokenizer=words cannot read: {spaced[:5]}.")
+        raise UserError(
+            f"The vocabulary of the data holds words with white space, which policy.tokenizer=words cannot read: {spaced[:5]}."
+        )
     # The model's own table lacks <pad> and <eos>, so that no text can spell them: they are added beside it.
     backend = Backend(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNK))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -99,9 +101,9 @@ def _byte_symbols() -> list[str]:
 def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
     """With the special tokens, which plain text cannot spell: "<eos>" in a prompt is text, not an end."""
     backend.add_special_tokens([PAD, EOS])
-    wrapper = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token=PAD, eos_token=EOS, split_special_tokens=True, padding_side="left", **special
-    )
+    make: Any = PreTrainedTokenizerFast
+    names = {"pad_token": PAD, "eos_token": EOS, **special}
+    wrapper = make(tokenizer_object=backend, split_special_tokens=True, padding_side="left", **names)
     wrapper.backend_tokenizer.encode_special_tokens = True
     return TextTokenizer(wrapper)
 

@@ -1,0 +1,28 @@
+"""Best-of-n sampling (Stiennon et al. 2020; called rejection sampling there)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from preflab.interfaces import Policy, RewardModel, RolloutEngine
+from preflab.records import Prompt, Rollout
+
+
+class BestOfN:
+    """`preflab.interfaces.Responder`: the best of n samples of the policy by reward, the first of equals."""
+
+    def __init__(self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel) -> None:
+        self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
+
+    @property
+    def kl_bound(self) -> float:
+        """log n - (n - 1) / n nats: KL to the sampled policy, exact for rewards without ties, else an upper bound."""
+        return math.log(self.n) - (self.n - 1) / self.n
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        """One response a prompt."""
+        rollout = self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed)
+        best = self.reward_model.score(rollout).reshape(len(prompts), self.n).argmax(1).tolist()
+        return rollout.rows([i * self.n + j for i, j in enumerate(best)])

@@ -1,0 +1,71 @@
+"""Making rankings: K samples of the SFT policy for each prompt, ranked by labelers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from preflab.errors import UserError
+from preflab.interfaces import Context, Sampling, State
+from preflab.randomness import permutation
+from preflab.records import Prompt, Split, to_json
+from preflab_builtin.comparisons.config import SampledConfig
+
+RANKINGS = "rankings.jsonl"
+
+
+class SampledComparisons:
+    """`preflab.interfaces.Procedure`: a step ranks a batch of prompts. A prompt's samples and rankings depend on its id
+    and the seed, not on the batch it stands in."""
+
+    def __init__(self, config: SampledConfig, context: Context) -> None:
+        self.config, self.context = config, context
+        self.policy, self.engine, self.labeler = context.policy("sft"), context.rollout(), context.labeler()
+        self.prompts = self._chosen("train", config.prompts) + self._chosen("validation", config.validation_prompts)
+        self.total_steps = -(-len(self.prompts) // config.batch)
+        self.rankings: list[dict[str, Any]] = []
+
+    def _chosen(self, split: Split, number: int) -> list[Prompt]:
+        prompts = self.context.records("prompts", split) if number else []
+        order = permutation(len(prompts), self.context.seed, "comparisons", split)[:number]
+        return [prompts[i] for i in order]
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """Sample and rank one batch; how many rankings came out, and the share of pairs that were tied."""
+        first = index * self.config.batch
+        prompts = self.prompts[first : first + self.config.batch]
+        seed, k = self.context.seed, self.config.k
+        sampling = Sampling(self.engine.sampling.max_tokens, self.config.temperature, k, first_row=first * k)
+        rollout = self.engine.generate(self.policy, prompts, sampling, (seed, "comparisons"))
+        made = kept = preferences = 0
+        for row, prompt in enumerate(prompts):
+            texts = rollout.texts[row * k : (row + 1) * k]
+            for ranking in self.labeler.rank(prompt, texts, (seed, "comparisons", prompt.id)):
+                made, preferences = made + 1, preferences + len(ranking.preferences)
+                if ranking.preferences:
+                    kept += 1
+                    self.rankings.append(to_json(replace(ranking, prompt=prompt)))
+        pairs = made * k * (k - 1) / 2
+        return {
+            "rankings": float(kept),
+            "rankings/all_tied": float(made - kept),
+            "pairs/tied": 1 - preferences / pairs if pairs else 0.0,
+        }
+
+    def state_dict(self) -> State:
+        """The rankings so far."""
+        return {"rankings": self.rankings}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on behind them."""
+        self.rankings = list(state["rankings"])
+
+    def save(self, folder: Path) -> None:
+        """One ranking a line."""
+        if not self.rankings:
+            raise UserError("The labelers gave no preference at all: every ranking is one tie. Are all responses the same?")
+        with (folder / RANKINGS).open("w", encoding="utf8") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in self.rankings)

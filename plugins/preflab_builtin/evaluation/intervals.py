@@ -1,0 +1,84 @@
+"""95 % intervals, all with fixed random numbers: the same data give the same interval.
+
+Means and ratios: BCa bootstrap (Efron 1987) over independent units. Shares of yes: Wilson (1927), which stays honest at 0
+and 1, where the bootstrap collapses.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from preflab.interfaces import Measure
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+def mean(values: Sequence[float]) -> Measure:
+    """Mean of independent values."""
+    return ratio(values, [1.0] * len(values))
+
+
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure:
+    """sum(numerators) / sum(denominators), one pair of numbers an independent unit: a prompt with several pairs, a document
+    with several tokens. Units whose denominator is 0 count for nothing; nan if there is no other."""
+    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    if len(top) == 0:
+        return Measure(math.nan)
+    value = float(top.sum() / bottom.sum())
+    if len(top) == 1:
+        return Measure(value, n=1)
+    if np.ptp(top / bottom) == 0:  # every resample gives this value
+        return Measure(value, value, value, len(top))
+    low, high = _bootstrap(top, bottom, "BCa")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = _bootstrap(top, bottom, "percentile")
+    return Measure(value, low, high, len(top))
+
+
+def share(outcomes: Sequence[bool]) -> Measure:
+    """Share of independent yes-or-no outcomes."""
+    count = len(outcomes)
+    if count == 0:
+        return Measure(math.nan)
+    interval = stats.binomtest(int(sum(outcomes)), count).proportion_ci(LEVEL, method="wilson")
+    return Measure(sum(outcomes) / count, float(interval.low), float(interval.high), count)
+
+
+def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
+    """Unweighted mean of the groups' shares; percentile bootstrap within each group. n: outcomes of all groups."""
+    groups = [group for group in groups if group]
+    if not groups:
+        return Measure(math.nan)
+    rng = np.random.default_rng(0)
+    shares = [(len(group), sum(group) / len(group)) for group in groups]
+    draws = np.mean([rng.binomial(n, p, RESAMPLES) / n for n, p in shares], axis=0)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Measure(float(np.mean([p for _, p in shares])), float(low), float(high), sum(n for n, _ in shares))
+
+
+def _bootstrap(top: Any, bottom: Any, method: str) -> tuple[float, float]:
+    def statistic(a: Any, b: Any, axis: int) -> Any:
+        return a.sum(axis=axis) / b.sum(axis=axis)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a degenerate BCa says so by nan, which the caller looks at
+        found = stats.bootstrap(
+            (top, bottom),
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, 2_000_000 // len(top)),
+            confidence_level=LEVEL,
+            method=method,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+    return float(found.low), float(found.high)

@@ -1,0 +1,113 @@
+"""Evaluators that say how good the responses are: the reward model, the true utility, people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from preflab.errors import UserError
+from preflab.interfaces import Context, Evaluation, Gold, Measure, RewardModel, Subject
+from preflab.records import Rollout
+from preflab_builtin.evaluation import intervals
+from preflab_builtin.evaluation.config import Judge, RewardAccuracyConfig, RewardConfig, WinRateConfig
+from preflab_builtin.evaluation.likelihood import scores
+
+PROXY = "proxy"
+"""Label of the run's own reward model."""
+
+
+def reward_source(config: RewardConfig | WinRateConfig | RewardAccuracyConfig, context: Context) -> tuple[str, RewardModel]:
+    """The reward model that an evaluator asks, and its label."""
+    if config.source is None:
+        return config.label or PROXY, context.reward_model()
+    model: RewardModel = context.component("reward_model", config.source)
+    return config.label or str(config.source.name), model
+
+
+def true_utility(context: Context, who: str) -> Gold:
+    """The gold of the run's world; `UserError` if it has none."""
+    if context.gold is None:
+        raise UserError(
+            f"{who} needs the true utility of responses, which only a simulated world knows (data=microworld). Leave it out, "
+            "for example with evaluation.evaluators.gold=null. What was computed before is kept."
+        )
+    return context.gold
+
+
+class MeanReward:
+    """reward/LABEL: mean score of the responses."""
+
+    def __init__(self, config: RewardConfig, context: Context) -> None:
+        self.runtime = context.runtime
+        self.label, self.model = reward_source(config, context)
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Score them."""
+        values = scores(self.model, subject.rollout, self.runtime)
+        name = f"reward/{self.label}"
+        return Evaluation({name: intervals.mean(values)}, {name: values})
+
+
+class GoldUtility:
+    """gold/gold and gold/PART: mean true utility and its parts. With a baseline also gold/gain, the mean difference to the
+    baseline's response, and gold/win, the share of prompts with a strictly better response than the baseline's."""
+
+    def __init__(self, context: Context) -> None:
+        self.gold = true_utility(context, "evaluators: gold")
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Look them up."""
+        parts = gold_parts(self.gold, subject.rollout)
+        values = {f"gold/{name}": column for name, column in parts.items()}
+        measures: dict[str, Measure] = {name: intervals.mean(column) for name, column in values.items()}
+        if subject.baseline is not None:
+            other = gold_parts(self.gold, subject.baseline)["gold"]
+            gain = [a - b for a, b in zip(parts["gold"], other, strict=True)]
+            measures |= {"gold/gain": intervals.mean(gain), "gold/win": intervals.share([g > 0 for g in gain])}
+            values["gold/gain"] = gain
+        return Evaluation(measures, values)
+
+
+class WinRate:
+    """win_rate/LABEL: mean over prompts of P(the judge prefers the subject's response to the baseline's), ties half."""
+
+    def __init__(self, config: WinRateConfig, context: Context) -> None:
+        self.judge, self.runtime = config.judge, context.runtime
+        self.label = config.label or config.judge.value
+        if config.judge is Judge.labelers:
+            self.labeler = context.labeler()
+        elif config.judge is Judge.gold:
+            self.gold = true_utility(context, "evaluators: win_rate with judge=gold")
+        else:
+            label, self.model = reward_source(config, context)
+            self.label = config.label or (label if config.source is not None else self.label)
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Compare row by row; `UserError` without a baseline."""
+        if subject.baseline is None:
+            raise UserError("evaluators: win_rate needs a baseline to compare with: set evaluation.baseline=sft.")
+        if self.judge is Judge.labelers:
+            pairs = zip(subject.rollout.prompts, subject.rollout.texts, subject.baseline.texts, strict=True)
+            values = [self.labeler.preference(prompt, first, second) for prompt, first, second in pairs]
+        else:
+            values = preferred(self._utility(subject.rollout), self._utility(subject.baseline))
+        name = f"win_rate/{self.label}"
+        return Evaluation({name: intervals.mean(values)}, {name: values})
+
+    def _utility(self, rollout: Rollout) -> Sequence[float]:
+        return gold_parts(self.gold, rollout)["gold"] if self.judge is Judge.gold else scores(self.model, rollout, self.runtime)
+
+
+def gold_parts(gold: Gold, rollout: Rollout) -> dict[str, list[float]]:
+    """The parts of every response's true utility, by name; a part that a response lacks is 0."""
+    rows: list[Mapping[str, float]] = [gold.parts(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)]
+    names = dict.fromkeys(["gold", *(name for row in rows for name in row)])
+    return {name: [float(row.get(name, 0.0)) for row in rows] for name in names}
+
+
+def preferred(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """1 where the first is higher, 0 where the second is, 0.5 for a tie.
+
+    >>> preferred([2, 1, 1], [1, 2, 1])
+    [1.0, 0.0, 0.5]
+    """
+    return [0.5 if a == b else float(a > b) for a, b in zip(first, second, strict=True)]

@@ -1,0 +1,125 @@
+"""How often a reward model agrees with people on held-out pairs, and whether it does more than count words.
+
+InstructGPT 3.5 prints 72.4 +/- 0.4 % on labelers it was trained on and 69.6 +/- 0.9 % on held-out ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preflab.errors import UserError
+from preflab.interfaces import Context, Evaluation, Measure, Subject, Tokenizer
+from preflab.records import Prompt, Ranking, Rollout
+from preflab_builtin.evaluation import intervals
+from preflab_builtin.evaluation.config import RewardAccuracyConfig, Unit
+from preflab_builtin.evaluation.judges import reward_source
+from preflab_builtin.evaluation.likelihood import scores
+
+CHUNK = 1024
+"""Responses that are turned into tokens at a time."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One judgement: a person preferred one response to another. better, worse: their places among the scored responses."""
+
+    better: int
+    worse: int
+    unit: str
+    group: str
+
+
+def pairs_of(rankings: Sequence[Ranking], unit: Unit) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
+    """The different (prompt, response) that rankings hold, and their pairs, a vote each."""
+    places: dict[tuple[str, str], int] = {}
+    responses: list[tuple[Prompt, str]] = []
+    pairs: list[Pair] = []
+    for ranking in rankings:
+        prompt = ranking.prompt
+        for text in ranking.responses:
+            if (prompt.id, text) not in places:
+                places[prompt.id, text] = len(responses)
+                responses.append((prompt, text))
+        at = [places[prompt.id, text] for text in ranking.responses]
+        drawn = prompt.group if unit is Unit.group and prompt.group else prompt.id
+        pairs.extend(Pair(at[i], at[j], drawn, ranking.group) for i, j in ranking.preferences)
+    return responses, pairs
+
+
+class RewardAccuracy:
+    """Measures under reward_accuracy/LABEL/: ``all``, share of pairs whose preferred response is scored strictly higher;
+    ``length``, share whose preferred response is the longer one (equal lengths half); ``difference`` between the two on the
+    same pairs; ``matched``, ``matched_length``, ``matched_difference`` the same on pairs of similar length; with by_group
+    ``group/GROUP``. Intervals draw whole prompts (or groups), because the pairs of one prompt are not independent; n counts
+    these."""
+
+    def __init__(self, config: RewardAccuracyConfig, context: Context) -> None:
+        self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
+        self.label, self.model = reward_source(config, context)
+        self.responses, self.pairs = pairs_of(context.rankings(config.split.value), config.unit)
+        if not self.pairs:
+            raise UserError(
+                f"evaluators: reward_accuracy finds no {config.split.value} rankings with a preference. Allowed: test, "
+                "validation, as far as the data has them. What was computed before is kept."
+            )
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Score every response once, then count pairs."""
+        rewards, lengths = self._score()
+        model = [float(rewards[p.better] > rewards[p.worse]) for p in self.pairs]
+        longer = [length_vote(lengths[p.better], lengths[p.worse]) for p in self.pairs]
+        close = [similar(lengths[p.better], lengths[p.worse], self.config.matched) for p in self.pairs]
+        everything = [True] * len(self.pairs)
+        measures = self._measures("", model, longer, everything) | self._measures("matched", model, longer, close)
+        for group in sorted({p.group for p in self.pairs if p.group}) if self.config.by_group else ():
+            measures[f"group/{group}"] = self._accuracy(model, [p.group == group for p in self.pairs])
+        return Evaluation({f"reward_accuracy/{self.label}/{name}": m for name, m in measures.items()})
+
+    def _score(self) -> tuple[list[float], list[int]]:
+        """Reward and length in tokens (with the end token) of every response."""
+        rewards: list[float] = []
+        lengths: list[int] = []
+        for start in range(0, len(self.responses), CHUNK):
+            part = self.responses[start : start + CHUNK]
+            rollout = as_rollout(self.tokenizer, part, self.runtime.device)
+            rewards.extend(scores(self.model, rollout, self.runtime))
+            lengths.extend(int(n) for n in rollout.response_lengths.tolist())
+        return rewards, lengths
+
+    def _measures(self, prefix: str, model: Sequence[float], longer: Sequence[float], use: Sequence[bool]) -> dict[str, Measure]:
+        difference = [a - b for a, b in zip(model, longer, strict=True)]
+        names = ("matched", "matched_length", "matched_difference") if prefix else ("all", "length", "difference")
+        return {name: self._accuracy(v, use) for name, v in zip(names, (model, longer, difference), strict=True)}
+
+    def _accuracy(self, values: Sequence[float], use: Sequence[bool]) -> Measure:
+        """Mean over the used pairs, an interval over their units."""
+        sums: dict[str, list[float]] = {}
+        for pair, value, used in zip(self.pairs, values, use, strict=True):
+            if used:
+                total = sums.setdefault(pair.unit, [0.0, 0.0])
+                total[0] += value
+                total[1] += 1.0
+        return intervals.ratio([a for a, _ in sums.values()], [b for _, b in sums.values()])
+
+
+def as_rollout(tokenizer: Tokenizer, responses: Sequence[tuple[Prompt, str]], device: object) -> Rollout:
+    """Given responses as a batch on a device, each closed by the end token."""
+    prompts = [prompt for prompt, _ in responses]
+    answers = [[*tokenizer.encode(text), tokenizer.eos_id] for _, text in responses]
+    return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, str(device))
+
+
+def length_vote(better: int, worse: int) -> float:
+    """1 if the preferred response is the longer one, 0 if it is the shorter one, 0.5 for equal lengths."""
+    return 0.5 if better == worse else float(better > worse)
+
+
+def similar(first: int, second: int, bound: float) -> bool:
+    """Whether two lengths are alike: |log(first / second)| < bound.
+
+    >>> similar(12, 10, 0.2), similar(13, 10, 0.2)
+    (True, False)
+    """
+    return abs(math.log(first / second)) < bound

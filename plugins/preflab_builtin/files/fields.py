@@ -1,0 +1,104 @@
+"""Columns of a row, checked: each function gives the value as it is used, or `BadRow` with the column and the reason."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preflab.errors import nearest
+from preflab.records import SPLITS
+from preflab_builtin.files.reading import type_name
+from preflab_builtin.files.rows import BadRow
+from preflab_builtin.files.strict_json import shown
+
+SPLIT_ALIASES: dict[str, str] = {**{s: s for s in SPLITS}, "valid": "validation", "val": "validation", "dev": "validation"}
+
+
+def text_digest(text: str) -> str:
+    """Sixteen hexadecimal digits that name a text: an id where a row has none."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def text(row: Mapping[str, Any], field: str, blank: bool = False) -> str:
+    """A text that can be written down again; ``blank`` allows an empty one."""
+    return checked_text(row.get(field), field, blank)
+
+
+def checked_text(value: Any, field: str, blank: bool = False) -> str:
+    """The same for a value that is no column of its own."""
+    if not isinstance(value, str):
+        raise BadRow(field, f"is {type_name(value)} but must be a text")
+    if not blank and not value.strip():
+        raise BadRow(field, "is empty")
+    if "\0" in value:
+        raise BadRow(field, f"holds a NUL character at position {value.index(chr(0))}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRow(field, f"holds half a surrogate pair at position {error.start}, which is no character") from None
+    return value
+
+
+def name(row: Mapping[str, Any], field: str) -> str:
+    """An id: a text, or a whole number as text; "" if the row has none, or an empty one."""
+    value = row.get(field)
+    if value is None or value == "":
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return checked_text(value, field)
+
+
+def chosen_name(row: Mapping[str, Any], wanted: str | None, usual: str) -> str:
+    """An id out of the column that the config names (then it must be there), else out of the usual one."""
+    if wanted is not None and wanted not in row:
+        raise BadRow(shown(wanted), f"the config names this column, but the row has none. {nearest(wanted, map(shown, row))}")
+    return name(row, wanted or usual)
+
+
+def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The column ``tags``: a text or a list of texts."""
+    value = row.get("tags")
+    if value is None or value == "":
+        return ()
+    return (checked_text(value, "tags"),) if isinstance(value, str) else tuple(texts(row, "tags"))
+
+
+def split(row: Mapping[str, Any], wanted: str | None) -> str:
+    """train, validation or test, or "" where a filter is to decide."""
+    value = chosen_name(row, wanted, "split")
+    if value and value not in SPLIT_ALIASES:
+        raise BadRow(wanted or "split", f"is '{shown(value)}'. {nearest(value, SPLIT_ALIASES)}")
+    return SPLIT_ALIASES.get(value, "")
+
+
+def items(row: Mapping[str, Any], field: str) -> Sequence[Any]:
+    """A list."""
+    value = row.get(field)
+    if not isinstance(value, (list, tuple)):
+        raise BadRow(field, f"is {type_name(value)} but must be a list")
+    return value
+
+
+def texts(row: Mapping[str, Any], field: str) -> list[str]:
+    """A list of texts, none of them empty."""
+    return [checked_text(value, f"{field}[{i}]") for i, value in enumerate(items(row, field))]
+
+
+def number(value: Any, field: str) -> float:
+    """A finite number; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadRow(field, f"is {type_name(value)} but must be a number")
+    if not math.isfinite(value):
+        raise BadRow(field, f"is {value} but must be a finite number")
+    return float(value)
+
+
+def numbers(row: Mapping[str, Any], field: str, count: int | None = None) -> list[float]:
+    """A list of finite numbers, ``count`` of them."""
+    values = [number(value, f"{field}[{i}]") for i, value in enumerate(items(row, field))]
+    if count is not None and len(values) != count:
+        raise BadRow(field, f"has {len(values)} numbers for {count} completions")
+    return values

@@ -1,0 +1,106 @@
+"""Configs of the filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from preflab import option
+
+
+class Unit(StrEnum):
+    """What a length counts."""
+
+    words = "words"
+    characters = "characters"
+
+
+@dataclass
+class SplitConfig:
+    """Shares of the splits; what is kept together is the component's matter."""
+
+    name: str = option("", "component")
+    validation: float = option(0.1, "share for validation", ge=0, lt=1)
+    test: float = option(0.1, "share for testing", ge=0, lt=1)
+    overwrite: bool = option(False, "assign every record anew, also those that have a split already")
+    seed: int = option(0, "of the hash that assigns; it does not follow the run's")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Something must be left to train on."""
+        if self.validation + self.test >= 1:
+            yield "test", f"is {self.test}, with validation={self.validation} nothing is left to train on"
+
+
+@dataclass
+class SplitByUserConfig(SplitConfig):
+    """Train, validation and test by user, so that no user stands in two of them (InstructGPT 3.2). A record without a user
+    goes with its group, one without either goes by its id; documents go by their ids."""
+
+    name: str = option("split_by_user", "component")
+
+
+@dataclass
+class SplitByGroupConfig(SplitConfig):
+    """Train, validation and test by group (a debate, a dialogue), so that no group stands in two of them. A record without
+    a group, and every document, goes by its id."""
+
+    name: str = option("split_by_group", "component")
+
+
+@dataclass
+class DeduplicateConfig:
+    """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2, which gives no length)."""
+
+    name: str = option("deduplicate", "component")
+    length: int = option(32, "the beginning that must differ, in units; a shorter prompt counts whole", ge=1)
+    unit: Unit = option(Unit.words, "words or characters")
+
+
+@dataclass
+class CapConfig:
+    """At most so many different prompts of one user (InstructGPT A.2: about 200)."""
+
+    name: str = option("cap_per_user", "component")
+    prompts: int = option(200, "most prompts of a user; records without a user are not counted", ge=1)
+    seed: int = option(0, "of the hash that chooses which stay; it does not follow the run's")
+
+
+@dataclass
+class PrivateConfig:
+    """Leaves out training records with private details (InstructGPT 3.2 filters the training split only)."""
+
+    name: str = option("drop_private", "component")
+    emails: bool = option(True, "look for e-mail addresses")
+    phones: bool = option(True, "look for phone numbers of 7 to 15 digits")
+    words: list[str] = option(factory=list, doc="words that announce private details, whole and in any case: phone, address")
+    patterns: list[str] = option(factory=list, doc="regular expressions of Python's re")
+    responses: bool = option(True, "look into responses as well as prompts")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Patterns compile and words are words."""
+        for pattern in self.patterns:
+            try:
+                if re.compile(pattern).search("") is not None:
+                    yield "patterns", f"holds {pattern!r}, which matches the empty text and so every record"
+            except re.error as error:
+                yield "patterns", f"holds {pattern!r}, which is no regular expression: {error}"
+        if any(not word.strip() for word in self.words):
+            yield "words", "holds an empty word"
+        if not (self.emails or self.phones or self.words or self.patterns):
+            yield "emails", "and phones are false and words and patterns empty: nothing to look for"
+
+
+@dataclass
+class LengthConfig:
+    """Leaves out long prompts (InstructGPT C: over 1000 tokens, about 750 words; tokens are not known here)."""
+
+    name: str = option("length", "component")
+    max_words: int | None = option(750, "most words of a prompt; null: any number", ge=1)
+    max_characters: int | None = option(None, "most characters of a prompt; null: any number", ge=1)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A limit must be given."""
+        if self.max_words is None and self.max_characters is None:
+            yield "max_words", "and max_characters are both null: nothing is limited"

@@ -1,0 +1,124 @@
+"""From a rollout batch to what the update needs: log-probs re-forwarded, rewards a token, values, advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from preflab.errors import NumericError
+from preflab.functional import entropy, gae, masked_mean, token_log_probs, token_rewards, whiten
+from preflab.interfaces import Policy, ScalarModel
+from preflab.records import Rollout
+from preflab.runtime import Runtime
+from preflab_builtin.ppo.config import AdvantageConfig
+
+
+@dataclass(frozen=True)
+class Experience:
+    """A rollout batch, B rows with R response tokens: everything is [B, R] but the scores [B]; zero outside the mask."""
+
+    rollout: Rollout
+    mask: torch.Tensor
+    scores: torch.Tensor
+    log_probs: torch.Tensor
+    log_ratio: torch.Tensor
+    """log pi_old - log ref; zeros without a reference."""
+    values: torch.Tensor
+    entropies: torch.Tensor
+    advantages: torch.Tensor
+    returns: torch.Tensor
+
+
+def response_hidden(model: Policy | ScalarModel, rows: Rollout) -> torch.Tensor:
+    """Hidden states [B, R, D] from which the response tokens are predicted and their states are valued: slot Q - 1 + t
+    stands before response token t."""
+    first = rows.prompt_ids.shape[1] - 1
+    return model.hidden(rows.input_ids, rows.mask)[:, first : first + rows.response_ids.shape[1]]
+
+
+def response_log_probs(
+    policy: Policy, rows: Rollout, temperature: float, with_entropy: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probs of the response tokens under softmax(logits / temperature), and entropies (zeros if not asked), [B, R]."""
+    logits = policy.logits(response_hidden(policy, rows))
+    log_probs = token_log_probs(logits, rows.response_ids, temperature)
+    if not with_entropy:
+        return log_probs, torch.zeros_like(log_probs)
+    with torch.no_grad():
+        return log_probs, entropy(logits, temperature)
+
+
+def like_length(rollout: Rollout, rows: Sequence[int]) -> list[int]:
+    """Rows ordered by length, so that micro-batches hold rows of like length and little padding."""
+    lengths = (rollout.prompt_lengths + rollout.response_lengths).tolist()
+    return sorted(rows, key=lambda i: (lengths[i], i))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What judges a rollout: the policy as it was when it sampled, the frozen reference (None: no KL), the value network."""
+
+    policy: Policy
+    reference: Policy | None
+    value: ScalarModel
+
+
+def collect(
+    rollout: Rollout,
+    scores: torch.Tensor,
+    networks: Networks,
+    micro_batches: Sequence[Sequence[int]],
+    temperature: float,
+    kl_coef: float,
+    settings: AdvantageConfig,
+    runtime: Runtime,
+) -> Experience:
+    """Re-forward a rollout batch through the training path, in the micro-batches of the first update, so that its ratio is 1.
+
+    scores [B]: after penalty and clipping. micro_batches: rows of this process; the others' come from the other processes.
+    """
+    shape = rollout.response_ids.shape
+    log_probs, reference, values, entropies = (torch.zeros(shape, device=runtime.device) for _ in range(4))
+    with torch.no_grad(), runtime.autocast():
+        for index in micro_batches:
+            rows = rollout.rows(index)
+            at, width = torch.as_tensor(index, device=runtime.device), rows.response_ids.shape[1]
+            keep = rows.response_mask
+            new, spread = response_log_probs(networks.policy, rows, temperature, with_entropy=True)
+            log_probs[at, :width], entropies[at, :width] = new * keep, spread * keep
+            values[at, :width] = (networks.value.values(response_hidden(networks.value, rows)) - networks.value.offset) * keep
+            if networks.reference is not None:
+                reference[at, :width] = response_log_probs(networks.reference, rows, temperature)[0] * keep
+    log_probs, reference, values, entropies = (runtime.sum(x) for x in (log_probs, reference, values, entropies))
+    mask = rollout.response_mask
+    log_ratio = log_probs - reference if networks.reference is not None else torch.zeros_like(log_probs)
+    rewards = token_rewards(scores, log_ratio, mask, kl_coef)
+    advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
+    if settings.whiten:
+        advantages = whiten(advantages, mask)
+    experience = Experience(rollout, mask, scores, log_probs, log_ratio, values, entropies, advantages, returns)
+    _check_finite(experience)
+    return experience
+
+
+def _check_finite(experience: Experience) -> None:
+    """Stop before anything is trained on a number that is none."""
+    for name in ("scores", "log_probs", "log_ratio", "values", "advantages"):
+        values: torch.Tensor = getattr(experience, name)
+        if not bool(torch.isfinite(values).all()):
+            row = int((~torch.isfinite(values)).reshape(len(values), -1).any(-1).nonzero()[0])
+            prompt = experience.rollout.prompts[row]
+            raise NumericError(
+                f"PPO: the {name.replace('_', '-')} of prompt {prompt.id!r} are not finite. No weight was changed."
+            )
+
+
+def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:
+    """1 - var(returns - values) / var(returns) over masked tokens; 1 is perfect, 0 no better than the mean."""
+    mean = masked_mean(returns, mask)
+    error = returns - values
+    total = masked_mean((returns - mean) ** 2, mask)
+    left = masked_mean((error - masked_mean(error, mask)) ** 2, mask)
+    return float(1 - left / total) if float(total) > 0 else float("nan")

@@ -1,0 +1,151 @@
+"""The three ways to show progress: silent, plain lines, and a bar."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+QUIET = "PREFLAB_QUIET"
+_SHOWN = (("kl", "objective/kl"), ("reward", "objective/scores"), ("reward", "mean_reward"), ("accuracy", "accuracy"))
+"""What stands beside the bar, after the loss: label and metric."""
+
+
+def choose(stages: Sequence[str], stream: TextIO | None = None) -> Display:
+    """Silent with PREFLAB_QUIET=1, a bar if the stream (stderr) is a terminal, else plain lines."""
+    stream = sys.stderr if stream is None else stream
+    if os.environ.get(QUIET, "") not in ("", "0"):
+        return Display(stages)
+    return Bar(stages, stream) if stream.isatty() else Lines(stages, stream)
+
+
+def headline(metrics: Mapping[str, float]) -> str:
+    """Loss, KL and reward of a step, as far as it has them.
+
+    >>> headline({"lr": 0.1, "loss/sft": 1.25, "objective/kl": 0.5, "objective/scores": -2.0})
+    'loss 1.250  kl 0.500  reward -2.000'
+    """
+    losses = [value for name, value in metrics.items() if name.startswith("loss/")]
+    found = {"loss": losses[0]} if losses else {}
+    for label, name in _SHOWN:
+        if name in metrics:
+            found.setdefault(label, metrics[name])
+    return "  ".join(f"{label} {value:.3f}" for label, value in found.items())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> duration(4.24), duration(75), duration(3700)
+    ('4.2 s', '1 min 15 s', '1 h 2 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds) // 60
+    return f"{minutes} min {round(seconds) % 60} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Display:
+    """Shows nothing; the other two build on it. stages: names of the run's stages in order."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self.stages = list(stages)
+
+    def line(self, text: str) -> None:
+        """One line of text."""
+
+    def started(self, stage: str, total: int, done: int) -> None:
+        """A stage begins; ``done`` of its ``total`` steps were done by a run before."""
+
+    def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        """A step is done."""
+
+    def reused(self, stage: str) -> None:
+        """A stage was not computed."""
+        self.line(f"{self.place(stage)} {stage}: reused")
+
+    def finished(self, stage: str, seconds: float) -> None:
+        """A stage is complete."""
+        self.line(f"{self.place(stage)} {stage}: finished in {duration(seconds)}")
+
+    def close(self) -> None:
+        """The run is over."""
+
+    def place(self, stage: str) -> str:
+        """The stage's number among the run's, as "[2/6]"."""
+        number = self.stages.index(stage) + 1 if stage in self.stages else "-"
+        return f"[{number}/{len(self.stages)}]"
+
+
+class Lines(Display):
+    """One line at about every tenth of a stage, for logs and for batch systems."""
+
+    def __init__(self, stages: Sequence[str], stream: TextIO) -> None:
+        super().__init__(stages)
+        self.stream = stream
+        self.total = self.done = 0
+        self.began = 0.0
+
+    def line(self, text: str) -> None:
+        self.stream.write(f"preflab: {text}\n")
+        self.stream.flush()
+
+    def started(self, stage: str, total: int, done: int) -> None:
+        self.total, self.done, self.began = total, done, time.monotonic()
+        if done:
+            self.line(f"{self.place(stage)} {stage}: goes on after step {done} of {total}")
+
+    def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        finished = step + 1
+        # The last step gets no line of its own: "finished" follows.
+        if finished * 10 // self.total == step * 10 // self.total or finished == self.total:
+            return
+        left = (time.monotonic() - self.began) / (finished - self.done) * (self.total - finished)
+        parts = (f"{self.place(stage)} {stage}: {finished}/{self.total}", headline(metrics), f"{duration(left)} left")
+        self.line("  ".join(part for part in parts if part))
+
+
+class Bar(Display):
+    """A bar a stage, redrawn in place; what is finished stays above it as a line."""
+
+    def __init__(self, stages: Sequence[str], stream: TextIO) -> None:
+        super().__init__(stages)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
+        shown = TextColumn("{task.fields[shown]}", markup=False)
+        self.progress: Any = Progress(*columns, shown, console=Console(file=stream), transient=True, redirect_stdout=False)
+        self.task: Any = None
+
+    def line(self, text: str) -> None:
+        from rich.text import Text
+
+        self.progress.console.print(Text(f"preflab: {text}"))
+
+    def started(self, stage: str, total: int, done: int) -> None:
+        self._drop()
+        self.progress.start()
+        self.task = self.progress.add_task(f"{self.place(stage)} {stage}", total=total, completed=done, shown="")
+
+    def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        if self.task is not None:
+            self.progress.update(self.task, completed=step + 1, shown=headline(finite))
+
+    def finished(self, stage: str, seconds: float) -> None:
+        self._drop()
+        super().finished(stage, seconds)
+
+    def close(self) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
+        """Take the bar away; between stages nothing is redrawn, so that messages stay readable."""
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+        self.progress.stop()

@@ -1,0 +1,16 @@
+"""Compares runs: a table in the terminal, and one page that opens anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from preflab import hookimpl
+
+
+@hookimpl
+def preflab_report(folders: Sequence[Path], out: Path) -> str:
+    """Read the run folders, write the page, return the table."""
+    from preflab_builtin.report.build import build_report, report_text
+
+    return report_text(build_report(list(folders), out), out)

@@ -1,0 +1,164 @@
+"""The ladder table: which measures are columns, in which order, how numbers are written; for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.runs import Measured
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOTHING = "–"
+_LEFT_OUT = ("gold/gain", "gold/win")
+"""Measures that the table has in another form."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure as a column. group: the heading above several; interval: shown in narrow places too."""
+
+    measure: str
+    heading: str
+    group: str
+    percent: bool = False
+    digits: int = 2
+    interval: bool = False
+
+    def value(self, measured: Measured | None) -> str:
+        """The number as text."""
+        if measured is None:
+            return NOTHING
+        return f"{100 * measured.value:.1f} %" if self.percent else f"{measured.value:.{self.digits}f}"
+
+    def bounds(self, measured: Measured | None) -> str:
+        """The interval as text, "" if there is none."""
+        if measured is None or measured.low is None or measured.high is None:
+            return ""
+        if self.percent:
+            return f"[{100 * measured.low:.1f}, {100 * measured.high:.1f}]"
+        return f"[{measured.low:.{self.digits}f}, {measured.high:.{self.digits}f}]"
+
+    def of(self, arm: Arm) -> Measured | None:
+        """The arm's measure."""
+        return arm.measures.get(self.measure)
+
+
+def columns(arms: Sequence[Arm]) -> list[Column]:
+    """Columns for what the arms have measured: reward, gold, win rate, drift, alignment tax, reward model."""
+    names = list(dict.fromkeys(name for arm in arms for name in arm.measures if name not in _LEFT_OUT))
+    baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
+    against = f"against {_title(baselines[0])}" if len(baselines) == 1 else "against the baseline"
+    found = [Column(n, _last(n) if n != "reward/proxy" else "proxy reward", "Reward model says") for n in _of(names, "reward/")]
+    gold = [Column(n, _last(n), "True utility (simulated)", interval=n == "gold/gold") for n in _of(names, "gold/")]
+    found += sorted(gold, key=lambda column: column.measure != "gold/gold")
+    wins = _of(names, "win_rate/")
+    found += [Column(n, f"judge: {_last(n)}", f"Win rate {against}", percent=True, interval=True) for n in wins]
+    if {"kl/reference", "kl/bound"} & set(names):
+        found.append(KLColumn("kl/reference", "KL, nats", "Drift"))
+    found += [Column(n, "length", "Drift", digits=1) for n in names if n == "length/tokens"]
+    found += [Column(n, "ended", "Drift", percent=True) for n in names if n == "length/terminated"]
+    families = sorted(_of(names, "families/"), key=lambda name: (name != "families/mean", name))
+    tax = "Accuracy on pretraining tasks"
+    found += [Column(n, "mean" if n == "families/mean" else _last(n), tax, percent=True) for n in families]
+    found += [Column(n, "loss", "Held-out text", digits=3) for n in names if n == "document_loss/all"]
+    for name in _of(names, "reward_accuracy/"):
+        label, _, part = name.removeprefix("reward_accuracy/").partition("/")
+        if part in ("all", "length"):
+            found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
+    return found
+
+
+class KLColumn(Column):
+    """KL to the reference; for best-of-n its analytic bound, marked by a sign."""
+
+    def of(self, arm: Arm) -> Measured | None:
+        return arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
+
+    def value(self, measured: Measured | None) -> str:
+        # Only the bound comes without an interval: an estimate of one response would have none either, but nobody runs that.
+        bound = measured is not None and measured.low is None
+        return f"≤ {super().value(measured)}" if bound else super().value(measured)
+
+
+def ladder_table(arms: Sequence[Arm]) -> Table:
+    """One row an arm, for a terminal. Names are plain text: brackets in them are no markup."""
+    shown = columns(arms)
+    table = _table(["arm", "seeds", *(_heading(c, shown) for c in shown)])
+    for arm in arms:
+        table.add_row(*map(_cell, [arm.label, str(len(arm.runs)), *(_compact(c, arm) for c in shown)]))
+    return table
+
+
+def transposed_table(arms: Sequence[Arm]) -> Table:
+    """The same with one column an arm, for narrow terminals."""
+    shown = columns(arms)
+    table = _table(["", *(arm.label for arm in arms)])
+    table.add_row(*map(_cell, ["seeds", *(str(len(arm.runs)) for arm in arms)]))
+    for column in shown:
+        cells = [_compact(column, arm) for arm in arms]
+        table.add_row(*map(_cell, [f"{column.group}: {column.heading}", *cells]))
+    return table
+
+
+def ladder_markdown(arms: Sequence[Arm]) -> str:
+    """The same as a Markdown table."""
+    shown = columns(arms)
+    head = ["arm", "seeds", *(_heading(c, shown).replace("\n", " ") for c in shown)]
+    rows = [[arm.label, str(len(arm.runs)), *(_compact(c, arm).replace("\n", " ") for c in shown)] for arm in arms]
+    return "\n".join(_markdown_row(row) for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters: what a file says cannot move the cursor or end a table."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    safe = (re.sub(r"([\\|`*_<>\[\]])", r"\\\1", plain(cell)) if not re.fullmatch(r"-+:?", cell) else cell for cell in cells)
+    return f"| {' | '.join(safe)} |"
+
+
+def _table(headings: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(_cell(heading), justify="left" if i == 0 else "right")
+    return table
+
+
+def _cell(text: str) -> Any:
+    from rich.text import Text
+
+    return Text("\n".join(plain(line) for line in text.split("\n")))
+
+
+def _compact(column: Column, arm: Arm) -> str:
+    measured = column.of(arm)
+    bounds = column.bounds(measured) if column.interval else ""
+    return f"{column.value(measured)}\n{bounds}" if bounds else column.value(measured)
+
+
+def _heading(column: Column, among: Sequence[Column]) -> str:
+    """A heading that stands alone: with its group where the group says what is measured."""
+    if column.group.startswith("Win rate"):
+        return f"{column.group}\n{column.heading}"
+    return {"mean": "tasks mean", "loss": "text loss"}.get(column.heading, column.heading)
+
+
+def _of(names: Sequence[str], prefix: str) -> list[str]:
+    return [name for name in names if name.startswith(prefix)]
+
+
+def _last(name: str) -> str:
+    return name.partition("/")[2]
+
+
+def _title(role: str) -> str:
+    return role.upper() if role == "sft" else role

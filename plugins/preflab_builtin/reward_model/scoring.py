@@ -1,0 +1,44 @@
+"""Scoring responses with a scalar network: the value at the last response token."""
+
+from __future__ import annotations
+
+import torch
+
+from preflab.interfaces import ScalarModel
+from preflab.records import Rollout
+from preflab.runtime import Runtime
+
+
+def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
+    """Raw scores [B] float32 at the last token of each response (of the prompt, if the response is empty), found by the
+    stored lengths."""
+    last = rows.prompt_ids.shape[1] + rows.response_lengths - 1
+    hidden = model.hidden(rows.input_ids, rows.mask)
+    return model.values(hidden[torch.arange(len(rows), device=hidden.device), last])
+
+
+def by_length(rollout: Rollout) -> list[int]:
+    """Rows in the order of their length."""
+    lengths = (rollout.prompt_lengths + rollout.response_lengths).tolist()
+    return sorted(range(len(rollout)), key=lambda i: (lengths[i], i))
+
+
+def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
+    """Raw scores [B] float32, without gradient, in micro-batches of like length."""
+    scores = torch.zeros(len(rollout), device=runtime.device)
+    with torch.no_grad(), runtime.autocast():
+        for index in runtime.micro_batches(by_length(rollout)):
+            scores[torch.as_tensor(index, device=scores.device)] = last_values(model, rollout.rows(index))
+    return scores
+
+
+class NetworkReward:
+    """`preflab.interfaces.RewardModel`: a frozen scalar network, minus its stored offset."""
+
+    def __init__(self, model: ScalarModel, runtime: Runtime) -> None:
+        self.model, self.runtime = model, runtime
+        model.module.requires_grad_(False)
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        """Rewards [B] float32."""
+        return raw_scores(self.model, rollout, self.runtime) - self.model.offset

@@ -1,0 +1,147 @@
+"""Training a reward model on rankings: a batch element is a prompt with its K completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from preflab.errors import UserError
+from preflab.interfaces import Context, State
+from preflab.optimization import Optimization
+from preflab.randomness import draw_order
+from preflab.records import Prompt, Ranking, Rollout
+from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
+from preflab_builtin.reward_model.scoring import by_length, last_values, raw_scores
+
+
+class KwiseTraining:
+    """`preflab.interfaces.Procedure`: step i reads rankings i * batch .. of an endless shuffled stream."""
+
+    def __init__(self, config: KwiseConfig, context: Context) -> None:
+        self.config, self.context, self.runtime = config, context, context.runtime
+        self.rankings = [r for r in context.rankings("train") if r.preferences]
+        if not self.rankings:
+            raise UserError("There is no ranking with a preference to train the reward model on.")
+        self.validation = [r for r in context.rankings("validation") if r.preferences]
+        self.draws = config.epochs * len(self.rankings)
+        self.total_steps = -(-self.draws // config.batch)
+        self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
+        freeze_below(self.model.module, config.trainable_layers)
+        parameters = self.model.module.parameters()
+        self.optimization = Optimization(config.optimizer, parameters, self.total_steps, self.runtime, "reward_model")
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """One optimizer step. loss/reward_model is the mean over prompts; accuracy and margin are over pairs."""
+        first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
+        order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
+        batch = [self.rankings[i] for i in order]
+        loss, right, margin = self.runtime.sum(self._gradients(self.runtime.share(batch), len(batch))).tolist()
+        pairs = sum(len(r.preferences) for r in batch)
+        metrics = {"loss/reward_model": loss, "accuracy": right / pairs, "margin": margin / pairs} | self.optimization.step(index)
+        if last // len(self.rankings) > first // len(self.rankings) and self.validation:
+            metrics["val/accuracy"] = self._validation_accuracy()
+        return metrics
+
+    def _gradients(self, mine: Sequence[Ranking], prompts: int) -> torch.Tensor:
+        """Add the gradient of the mean loss over all ``prompts`` of the step; [loss, right pairs, margins] of mine.
+
+        A pair needs two scores that may lie in different micro-batches. So the scores come first, without a graph; the
+        loss gives d loss / d score; then each micro-batch is read again and its scores pull that gradient through. It is
+        the exact gradient, in the memory of one micro-batch. What fits into one micro-batch is read once.
+        """
+        totals = torch.zeros(3, device=self.runtime.device)
+        if not mine:
+            return totals
+        rollout = self._rollout(mine)
+        pieces = list(self.runtime.micro_batches(by_length(rollout)))
+        whole = len(pieces) == 1
+        with torch.set_grad_enabled(whole), self.runtime.autocast():
+            scores = self._scores(rollout, pieces)
+        leaves = scores if whole else scores.detach().requires_grad_()
+        start = 0
+        losses = []
+        for ranking in mine:
+            rewards = leaves[start : start + len(ranking.responses)]
+            start += len(ranking.responses)
+            losses.append(kwise_loss(rewards, ranking.preferences))
+            right, margin = correct_pairs(rewards.detach(), ranking.preferences)
+            totals += torch.tensor([0.0, right, margin], device=totals.device)
+        loss = torch.stack(losses).sum() / prompts
+        totals[0] = loss.detach()
+        torch.autograd.backward(loss)
+        if not whole:
+            assert leaves.grad is not None
+            for piece in pieces:
+                with self.runtime.autocast():
+                    again = last_values(self.model, rollout.rows(piece))
+                torch.autograd.backward(again, leaves.grad[torch.as_tensor(piece, device=again.device)])
+        return totals
+
+    def _scores(self, rollout: Rollout, pieces: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Raw scores [B] in row order."""
+        found = torch.cat([last_values(self.model, rollout.rows(piece)) for piece in pieces])
+        order = torch.as_tensor([i for piece in pieces for i in piece], device=found.device)
+        return found[order.argsort()]
+
+    def _rollout(self, rankings: Sequence[Ranking]) -> Rollout:
+        """All completions of some rankings, one row each."""
+        prompts = [r.prompt for r in rankings for _ in r.responses]
+        texts = [text for r in rankings for text in r.responses]
+        return given(self.context, prompts, texts, self.config.max_tokens)
+
+    def _validation_accuracy(self) -> float:
+        """Share of validation pairs in the right order."""
+        right = pairs = 0.0
+        for ranking in self.validation:
+            scores = raw_scores(self.model, self._rollout([ranking]), self.runtime)
+            right += correct_pairs(scores, ranking.preferences)[0]
+            pairs += len(ranking.preferences)
+        return right / pairs
+
+    def state_dict(self) -> State:
+        """Weights and moments; the order follows from the step."""
+        return {"model": self.model.module.state_dict(), "optimizer": self.optimization.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take them over."""
+        self.model.module.load_state_dict(state["model"])
+        self.optimization.load_state_dict(state["optimizer"])
+
+    def save(self, folder: Path) -> None:
+        """The network, with the offset that centres it (InstructGPT C.2: demonstrations have mean score 0)."""
+        if self.config.centre:
+            self.model.offset = self._mean_score()
+        self.model.save(folder / "model")
+
+    def _mean_score(self) -> float:
+        if self.context.has("demonstrations"):
+            shown = self.context.records("demonstrations", "train")
+            rollout = given(self.context, [d.prompt for d in shown], [d.response for d in shown], self.config.max_tokens)
+        else:
+            rollout = self._rollout(self.rankings)
+        return float(raw_scores(self.model, rollout, self.runtime).double().mean())
+
+
+def given(context: Context, prompts: Sequence[Prompt], texts: Sequence[str], max_tokens: int | None) -> Rollout:
+    """Given responses as a batch on the device."""
+    device = context.runtime.device
+    tokenizer = context.tokenizer
+    answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in texts]
+    return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)
+
+
+def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
+    """Leave only the last blocks, what follows them and the head trainable; `UserError` if the model has fewer blocks."""
+    if trainable_layers is None:
+        return
+    blocks = next((m for m in module.modules() if isinstance(m, torch.nn.ModuleList)), None)
+    if blocks is None or trainable_layers > len(blocks):
+        raise UserError(f"reward_model.trainable_layers={trainable_layers}, but the model has {len(blocks or [])} blocks.")
+    module.requires_grad_(False)
+    head: torch.nn.Module = module.get_submodule("score")
+    head.requires_grad_(True)
+    for block in list(blocks)[len(blocks) - trainable_layers :]:
+        block.requires_grad_(True)

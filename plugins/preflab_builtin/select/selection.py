@@ -1,0 +1,48 @@
+"""Scoring SFT's checkpoints with the reward model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from preflab.artifacts import write_json
+from preflab.errors import UserError
+from preflab.interfaces import Context, State
+from preflab_builtin.select.config import RewardSelectionConfig
+
+
+class RewardSelection:
+    """`preflab.interfaces.Procedure`: a step scores one checkpoint; all of them answer the same prompts with the same noise."""
+
+    def __init__(self, config: RewardSelectionConfig, context: Context) -> None:
+        self.config, self.context = config, context
+        self.names = list(context.checkpoints("sft"))
+        self.total_steps = len(self.names)
+        self.prompts = context.records("prompts", "validation")[: config.prompts]
+        if not self.names or not self.prompts:
+            missing = "SFT kept no checkpoints" if not self.names else "there are no validation prompts"
+            raise UserError(f"select=reward_model cannot choose: {missing}. Use select=last.")
+        self.engine, self.reward_model = context.rollout(), context.reward_model()
+        self.scores: dict[str, float] = {}
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """The mean reward of one checkpoint's samples."""
+        name = self.names[index]
+        policy = self.context.policy(f"sft/{name}")
+        rollout = self.engine.generate(policy, self.prompts, self.engine.sampling, (self.context.seed, "select"))
+        self.scores[name] = float(self.reward_model.score(rollout).double().mean())
+        return {"select/score": self.scores[name]}
+
+    def state_dict(self) -> State:
+        """The scores so far."""
+        return {"scores": self.scores}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on behind them."""
+        self.scores = {str(k): float(v) for k, v in state["scores"].items()}
+
+    def save(self, folder: Path) -> None:
+        """The best checkpoint (the earliest of equals) as the result, and all scores."""
+        best = max(self.names, key=lambda name: self.scores[name])
+        self.context.policy(f"sft/{best}").save(folder / "model")
+        write_json(folder / "selection.json", {"chosen": best, "scores": self.scores, "prompts": len(self.prompts)})

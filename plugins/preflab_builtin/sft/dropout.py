@@ -1,0 +1,51 @@
+"""Residual dropout that does not depend on how a step's rows are split into micro-batches or processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from preflab.errors import UserError
+from preflab.randomness import derive_seed
+
+BRANCH_ENDS = ("o_proj", "down_proj", "c_proj", "out_proj", "fc2", "dense_4h_to_h", "attention.dense", "wo")
+"""Names of the projections whose output is added to the residual stream, in the families of transformers."""
+
+
+def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """The last projection of every attention and MLP block; `UserError` if the architecture has none that we know."""
+    found = [part for name, part in module.named_modules() if any(name.endswith(f".{end}") for end in BRANCH_ENDS)]
+    if not found:
+        raise UserError(f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set sft.dropout=0.")
+    return found
+
+
+@contextmanager
+def residual_dropout(
+    module: torch.nn.Module, probability: float, lengths: Sequence[int], seeds: Sequence[Sequence[int | str]]
+) -> Iterator[None]:
+    """Within it every residual branch drops units with ``probability`` and scales the rest by 1 / (1 - probability).
+
+    lengths: real tokens of each row of the right-padded batch; seeds: the name of each row's noise. A row's noise covers
+    its real tokens only, so padding, batch mates and the number of processes do not change it.
+    """
+    if probability == 0:
+        yield
+        return
+    generators = [torch.Generator().manual_seed(derive_seed(*seed)) for seed in seeds]
+
+    def drop(part: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        scale = torch.zeros(output.shape, dtype=torch.float32)
+        for i, (length, generator) in enumerate(zip(lengths, generators, strict=True)):
+            kept = torch.rand(length, output.shape[-1], generator=generator) >= probability
+            scale[i, :length] = kept / (1 - probability)
+        return output * scale.to(output)
+
+    handles = [part.register_forward_hook(drop) for part in branch_ends(module)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,129 @@
+"""Supervised fine-tuning as a procedure (InstructGPT section 3.5 and C.1; its PPO initialisation, C.3, with a mix)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from preflab.interfaces import Context, State
+from preflab.optimization import Optimization
+from preflab.randomness import draw_order
+from preflab_builtin.causal_lm.losses import nll_sum
+from preflab_builtin.ptx.stream import PretrainingStream, targets_in, window_nll
+from preflab_builtin.sft.batches import Example, examples, padded
+from preflab_builtin.sft.config import SFTConfig
+from preflab_builtin.sft.dropout import residual_dropout
+
+CHECKPOINTS = "checkpoints"
+
+
+class SupervisedFineTuning:
+    """`preflab.interfaces.Procedure`: step i reads draws i * batch .. (i + 1) * batch - 1 of an endless shuffled stream, the
+    last step of the run what is left of the last epoch. At the end of each epoch the model is kept in
+    checkpoints/epoch-N, so that `select` can choose."""
+
+    def __init__(self, config: SFTConfig, context: Context) -> None:
+        self.config, self.context, self.runtime = config, context, context.runtime
+        self.policy = context.policy("base")
+        limit = getattr(getattr(self.policy.module, "config", None), "max_position_embeddings", None)
+        demonstrations = context.records("demonstrations", "train")
+        self.examples = examples(demonstrations, context.tokenizer, config.loss_on, limit)
+        self.validation = examples(context.records("demonstrations", "validation"), context.tokenizer, config.loss_on, limit)
+        self.draws = config.steps * config.batch if config.steps is not None else config.epochs * len(self.examples)
+        self.total_steps = -(-self.draws // config.batch)
+        self.optimization = Optimization(
+            config.optimizer, self.policy.module.parameters(), self.total_steps, context.runtime, "sft"
+        )
+        self.mix: PretrainingStream | None = None
+        if config.mix_coef:
+            documents = context.records("documents", "train")
+            self.mix = PretrainingStream(documents, context.tokenizer, config.mix_window, context.seed, "sft", "mix")
+        self.tokens = 0
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """One optimizer step. loss/sft, loss/pretrain and val/loss: nats per token; sft/tokens: with loss, so far."""
+        first = index * self.config.batch
+        last = min(first + self.config.batch, self.draws)
+        metrics = self._demonstrations(range(first, last))
+        if self.mix is not None:
+            metrics |= self._mix(self.mix, index)
+        metrics |= self.optimization.step(index)
+        metrics["lr"] = metrics.pop("sft/lr")
+        epochs_before, epochs_now = first // len(self.examples), last // len(self.examples)
+        ended = list(range(epochs_before + 1, epochs_now + 1))
+        if index == self.total_steps - 1 and last % len(self.examples):
+            ended.append(epochs_now + 1)  # the steps ran out within an epoch: its part is kept too
+        if ended:
+            metrics |= self._validation_loss()
+        for epoch in ended:
+            self._keep(f"epoch-{epoch}")
+        return metrics
+
+    def state_dict(self) -> State:
+        """Weights, moments and the token counter; the sample order and dropout follow from the step."""
+        return {"model": self.policy.module.state_dict(), "optimizer": self.optimization.state_dict(), "tokens": self.tokens}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take them over."""
+        self.policy.module.load_state_dict(state["model"])
+        self.optimization.load_state_dict(state["optimizer"])
+        self.tokens = int(state["tokens"])
+
+    def save(self, folder: Path) -> None:
+        """Write the last model."""
+        self.policy.save(folder / "model")
+
+    def _demonstrations(self, draws: range) -> dict[str, float]:
+        """Add the gradient of the demonstrations' mean token loss."""
+        order = draw_order(len(self.examples), draws.start, len(draws), self.context.seed, "sft", "order")
+        # Similar lengths share a micro-batch: fewer pads. Within one optimizer step this changes no result.
+        step = sorted(zip(draws, order, strict=True), key=lambda pair: len(self.examples[pair[1]].ids))
+        denominator = sum(self.examples[i].targets for _, i in step)
+        total = torch.zeros((), device=self.runtime.device)
+        for group in self.runtime.micro_batches(self.runtime.share(step)):
+            rows = [self.examples[i] for _, i in group]
+            seeds = [(self.context.seed, "sft", "dropout", draw) for draw, _ in group]
+            with residual_dropout(self.policy.module, self.config.dropout, [len(row.ids) for row in rows], seeds):
+                nll = self._nll(rows)
+            torch.autograd.backward(nll / denominator)
+            total += nll.detach()
+        self.tokens += denominator
+        return {"loss/sft": float(self.runtime.sum(total)) / denominator, "sft/tokens": float(self.tokens)}
+
+    def _mix(self, stream: PretrainingStream, index: int) -> dict[str, float]:
+        """Add mix_coef times the gradient of the pretraining windows' mean token loss."""
+        count = self.config.mix_windows
+        denominator = targets_in(count, self.config.mix_window)
+        total = torch.zeros((), device=self.runtime.device)
+        for group in self.runtime.micro_batches(self.runtime.share(range(index * count, (index + 1) * count))):
+            windows = stream.pick(group).to(self.runtime.device)
+            seeds = [(self.context.seed, "sft", "mix dropout", number) for number in group]
+            lengths = [self.config.mix_window] * len(seeds)
+            with residual_dropout(self.policy.module, self.config.dropout, lengths, seeds), self.runtime.autocast():
+                nll = window_nll(self.policy, windows)
+            torch.autograd.backward(self.config.mix_coef / denominator * nll)
+            total += nll.detach()
+        return {"loss/pretrain": float(self.runtime.sum(total)) / denominator}
+
+    def _nll(self, rows: Sequence[Example]) -> torch.Tensor:
+        ids, mask, targets = padded(rows, self.context.tokenizer.pad_id, self.runtime.device)
+        with self.runtime.autocast():
+            return nll_sum(self.policy, ids, mask, targets)
+
+    def _validation_loss(self) -> dict[str, float]:
+        """Mean token loss of the validation demonstrations, without dropout."""
+        if not self.validation:
+            return {}
+        total = torch.zeros((), device=self.runtime.device)
+        with torch.no_grad():
+            ordered = sorted(self.validation, key=lambda row: len(row.ids))
+            for group in self.runtime.micro_batches(self.runtime.share(ordered)):
+                total += self._nll(group)
+        return {"val/loss": float(self.runtime.sum(total)) / sum(row.targets for row in self.validation)}
+
+    def _keep(self, name: str) -> None:
+        """Write a checkpoint that `Context.policy("sft/NAME")` reads; one from before a kill is replaced."""
+        if self.runtime.rank == 0:
+            self.policy.save(self.context.folder / CHECKPOINTS / name)

@@ -1,0 +1,66 @@
+"""Runs of the real engine in forked children: the parent has imported torch, so that a run starts in milliseconds."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from preflab import cli, composition
+
+KILLER = """
+import os
+from preflab import hookimpl
+
+STAGE, STEP = os.environ["KILL_AT"].split(":")
+
+
+@hookimpl
+def preflab_step_finished(stage, step):
+    if stage == STAGE and step == int(STEP):
+        os.kill(os.getpid(), 9)
+"""
+
+
+def preflab(folder: Path, *words: str, **environment: str) -> int:
+    """The exit code of ``preflab WORDS`` in a folder (minus the signal if it was killed); output goes to log.txt."""
+    child = multiprocessing.get_context("fork").Process(target=_main, args=(folder, words, environment))
+    child.start()
+    child.join(300)
+    assert child.exitcode is not None, "the run hangs"
+    return child.exitcode
+
+
+def _main(folder: Path, words: Sequence[str], environment: dict[str, str]) -> None:
+    os.chdir(folder)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    composition.registry.cache_clear()
+    cli.main(list(words))
+
+
+def killed(folder: Path, stage: str, step: int, *words: str) -> None:
+    """Run until SIGKILL hits right after a step of a stage."""
+    plugin = folder / "killer.py"
+    plugin.write_text(KILLER)
+    code = preflab(folder, "--plugin", str(plugin), *words, KILL_AT=f"{stage}:{step}")
+    assert code == -signal.SIGKILL, (stage, step, code, (folder / "log.txt").read_text()[-2000:])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of all files of all artifacts but the clock: models, metrics without times, rankings, samples."""
+    found = {}
+    for path in sorted((folder / "artifacts").rglob("*")):
+        if path.is_file() and path.name not in ("artifact.json", "metrics.jsonl") and path.suffix != ".lock":
+            found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found

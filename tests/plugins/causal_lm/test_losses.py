@@ -1,0 +1,83 @@
+"""Token losses: which tokens count, by how much, and that cutting into pieces changes nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from preflab_builtin.causal_lm import losses
+from preflab_builtin.causal_lm.config import TinyConfig
+from preflab_builtin.causal_lm.losses import chosen_log_probs, nll_sum, target_mask
+from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.sources import TinySource
+from support import WORDS, gradients, largest_difference
+
+
+def policy() -> CausalPolicy:
+    return TinySource(TinyConfig(layers=2, width=32, heads=2), WORDS).create(torch.Generator().manual_seed(3))
+
+
+def test_target_mask() -> None:
+    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the first.
+    found = target_mask(torch.tensor([5, 2]), torch.tensor([3, 0]), 5)
+    assert found.tolist() == [[False, False, False, True, True], [False, True, False, False, False]]
+
+
+def test_uniform_logits_cost_log_v_a_token() -> None:
+    model = policy()
+    torch.nn.init.zeros_(model.module.get_input_embeddings().weight)  # tied: all logits are 0
+    ids, mask = torch.tensor([[1, 2, 3, 4]]), torch.ones(1, 4, dtype=torch.bool)
+    # 3 predicted tokens over 23 ids: 3 log 23
+    assert nll_sum(model, ids, mask, mask).item() == pytest.approx(3 * math.log(23), rel=1e-6)
+
+
+def test_loss_equals_the_definition() -> None:
+    model = policy()
+    ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(7)[None, :] < torch.tensor([7, 4, 5])[:, None]
+    targets = target_mask(torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4]), 7)
+    expected = 0.0
+    for i, (length, start) in enumerate([(7, 3), (4, 1), (5, 4)]):
+        log_probs = model.module(ids[i : i + 1, :length]).logits.double().log_softmax(-1)[0]
+        expected -= sum(float(log_probs[t - 1, ids[i, t]]) for t in range(start, length))
+    assert nll_sum(model, ids, mask, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zero on prompt and pad, not zero on the end token: seen on the hidden states before the unembedding."""
+    model = policy()
+    eos, pad = model.tokenizer.eos_id, model.tokenizer.pad_id
+    ids = torch.tensor([[1, 2, 3, 4, eos, pad, pad]])
+    lengths, starts = torch.tensor([5]), torch.tensor([3])
+    states = torch.randn(1, 7, 32, requires_grad=True)
+    monkeypatch.setattr(model, "hidden", lambda ids, mask: states)
+    mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
+    torch.autograd.backward(nll_sum(model, ids, mask, targets))
+    assert states.grad is not None
+    # Targets are tokens 3 and 4 (the end token); they are predicted at slots 2 and 3.
+    assert (states.grad[0].abs().sum(-1) > 0).tolist() == [False, False, True, True, False, False, False]
+
+
+def test_pieces_give_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = policy()
+    ids = torch.randint(0, 20, (4, 9), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    whole = nll_sum(model, ids, mask, mask)
+    torch.autograd.backward(whole)
+    expected = gradients(model.module)
+    model.module.zero_grad()
+    monkeypatch.setattr(losses, "CHUNK", 23 * 5)  # 32 targets in pieces of 5
+    pieces = nll_sum(model, ids, mask, mask)
+    torch.autograd.backward(pieces)
+    assert pieces.item() == pytest.approx(whole.item(), rel=1e-6)
+    assert largest_difference(gradients(model.module), expected) < 1e-5
+
+
+def test_temperature_divides_logits() -> None:
+    model = policy()
+    hidden, ids = torch.randn(5, 32), torch.tensor([0, 1, 2, 3, 4])
+    expected = (model.logits(hidden) / 0.7).log_softmax(-1).gather(-1, ids[:, None])[:, 0]
+    assert torch.allclose(chosen_log_probs(model, hidden, ids, 0.7), expected, atol=1e-6)
+    assert not torch.allclose(chosen_log_probs(model, hidden, ids), expected, atol=1e-3)

@@ -1,0 +1,63 @@
+"""Tokenizers: closed words, bytes, pads, and what is written to the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from preflab.errors import UserError
+from preflab_builtin.causal_lm.tokenizer import byte_tokenizer, distinct_pad, folder_tokenizer, word_tokenizer
+
+
+def test_words_are_ids_in_the_order_of_the_vocabulary_after_unk() -> None:
+    tokenizer = word_tokenizer(["red", "blue", "."])
+    # <unk> 0, red 1, blue 2, "." 3, <pad> 4, <eos> 5
+    assert tokenizer.encode("blue  red\n.") == [2, 1, 3]
+    assert (tokenizer.size, tokenizer.pad_id, tokenizer.eos_id) == (6, 4, 5)
+    assert tokenizer.decode([2, 1, 3, 5, 4]) == "blue red ."
+
+
+def test_text_cannot_spell_special_tokens() -> None:
+    assert word_tokenizer(["red"]).encode("red <eos> <pad>") == [1, 0, 0]
+    assert byte_tokenizer().encode("<eos>") == list(b"<eos>")
+
+
+@pytest.mark.parametrize("text", ["", " a  b ", "é\n\t日本 🙂", "\x00\x7f", "<eos>"])
+def test_bytes_are_lossless(text: str) -> None:
+    tokenizer = byte_tokenizer()
+    assert tokenizer.encode(text) == list(text.encode())
+    assert tokenizer.decode([*tokenizer.encode(text), tokenizer.eos_id]) == text
+
+
+@pytest.mark.parametrize("kind", ["words", "bytes"])
+def test_saved_tokenizer_is_the_same_for_us_and_for_transformers(kind: str, tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer() if kind == "bytes" else word_tokenizer(["red", "blue"])
+    tokenizer.save(tmp_path)
+    again, theirs = folder_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("red blue", "red <eos> other"):
+        assert again.encode(text) == tokenizer.encode(text) == theirs(text)["input_ids"]
+    assert (again.pad_id, again.eos_id, again.size) == (tokenizer.pad_id, tokenizer.eos_id, tokenizer.size)
+    assert again.digest == tokenizer.digest == hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()
+
+
+def test_pad_differs_from_the_end_token() -> None:
+    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never occurs in UTF-8.
+    make: Any = PreTrainedTokenizerFast
+    backend = Tokenizer(models.WordLevel({"a": 0, "À": 1, "<end>": 2}, unk_token="a"))
+    wrapper = make(tokenizer_object=backend, eos_token="<end>", pad_token="<end>")
+    assert distinct_pad(wrapper) == 1
+    # With another special token that is neither begin nor end, that one.
+    backend = Tokenizer(models.WordLevel({"a": 0, "<other>": 1, "<end>": 2}, unk_token="a"))
+    wrapper = make(tokenizer_object=backend, eos_token="<end>", unk_token="<other>")
+    assert distinct_pad(wrapper) == 1
+
+
+@pytest.mark.parametrize("words", [["red", "red"], ["red", "<eos>"], ["two words"], [""]])
+def test_bad_vocabularies_are_refused(words: list[str]) -> None:
+    with pytest.raises(UserError, match="vocabulary"):
+        word_tokenizer(words)

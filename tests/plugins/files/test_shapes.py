@@ -1,0 +1,190 @@
+"""Each shape of a row, and the record that it becomes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record, RecordType, to_json
+from preflab_builtin.files.config import FilesConfig, RecordKind, Template
+from preflab_builtin.files.source import inspect, load
+
+
+def read(tmp_path: Path, record_type: RecordType, *rows: dict[str, Any], **settings: Any) -> list[Any]:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return list(load(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(record_type))
+
+
+def test_a_prompt_is_taken_byte_for_byte(tmp_path: Path) -> None:
+    (prompt,) = read(
+        tmp_path, "prompts", {"prompt": "  Say \u2028 hi\n", "id": 7, "user": "u1", "tags": ["chat"], "split": "dev"}
+    )
+    assert (prompt.text, prompt.id, prompt.user, prompt.tags) == ("  Say \u2028 hi\n", "7", "u1", ("chat",))
+    assert prompt.split == "validation"  # 'dev' is another word for it
+
+
+def test_prompt_and_completion(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, "demonstrations", {"prompt": "2+2=", "completion": " 4"})
+    assert isinstance(record, Demonstration)
+    assert (record.prompt.text, record.response) == ("2+2=", " 4")
+
+
+def test_explicit_preference(tmp_path: Path) -> None:
+    (record,) = read(
+        tmp_path, "rankings", {"prompt": "q", "chosen": "good", "rejected": "bad", "labeler": "w1", "labeler_group": "g"}
+    )
+    assert (record.responses, record.preferences, record.labeler, record.group) == (("good", "bad"), ((0, 1),), "w1", "g")
+
+
+def test_hh_transcripts_share_their_prompt_up_to_the_last_assistant_turn(tmp_path: Path) -> None:
+    start = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: help\n\nAssistant:"
+    (record,) = read(tmp_path, "rankings", {"chosen": f"{start} yes, of course", "rejected": f"{start} yes, never"})
+    # the common prefix goes on to " yes, ", but the prompt ends at the turn
+    assert record.prompt.text == start
+    assert record.responses == (" yes, of course", " yes, never")
+
+
+def test_turns_of_one_dialogue_have_one_group(tmp_path: Path) -> None:
+    one, two = "\n\nHuman: hi\n\nAssistant:", "\n\nHuman: hi\n\nAssistant: a\n\nHuman: more\n\nAssistant:"
+    rows = [{"chosen": f"{start} a", "rejected": f"{start} b"} for start in (one, two)]
+    first, second = read(tmp_path, "rankings", *rows, {"prompt": "other", "chosen": "a", "rejected": "b"})[:2]
+    assert first.prompt.group == second.prompt.group != ""
+    assert first.prompt.id != second.prompt.id
+
+
+def test_messages_are_written_as_transcripts(tmp_path: Path) -> None:
+    messages = [{"role": r, "content": c} for r, c in (("system", "Be brief."), ("user", "hi"), ("assistant", "yo"))]
+    text = "Be brief.\n\nHuman: hi\n\nAssistant:"
+    (demonstration,) = read(tmp_path, "demonstrations", {"messages": messages})
+    assert (demonstration.prompt.text, demonstration.response) == (text, " yo")
+    assert read(tmp_path, "prompts", {"messages": messages})[0].text == text
+    assert read(tmp_path, "prompts", {"prompt": messages[:2]})[0].text == text
+    assert read(tmp_path, "documents", {"messages": messages})[0].text == f"{text} yo"
+
+
+def test_a_chat_row_and_a_transcript_of_the_same_dialogue_are_the_same_record(tmp_path: Path) -> None:
+    ask = [{"role": "user", "content": "hi"}]
+    answers = [[*ask, {"role": "assistant", "content": c}] for c in ("yo", "no")]
+    chats = {"chosen": answers[0], "rejected": answers[1]}
+    beside = {"prompt": "hi", **chats}  # UltraFeedback: the prompt stands beside whole conversations
+    explicit = {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]}
+    texts = {"chosen": "\n\nHuman: hi\n\nAssistant: yo", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
+    records = read(tmp_path, "rankings", chats, beside, explicit, texts)
+    assert len(set(map(str, records))) == 1
+
+
+@pytest.mark.parametrize("field,values", [("ranks", [2, 1, 2]), ("ranking", [2, 1, 2]), ("scores", [0.5, 3, 0.5])])
+def test_k_wise(tmp_path: Path, field: str, values: list[float]) -> None:
+    (record,) = read(tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b", "c"], field: values})
+    assert set(record.preferences) == {(1, 0), (1, 2)}  # b is best; a and c are tied and give no pair
+
+
+def test_ratings_are_averaged(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b"], "ratings": [[1, 2], [0, 4]]})
+    assert record.preferences == ((1, 0),)  # means 1.5 and 2
+
+
+def test_alpaca_templates_with_and_without_input(tmp_path: Path) -> None:
+    rows = [{"instruction": "Add.", "input": "1 2", "output": "3"}, {"instruction": "Sing.", "input": "", "output": "la"}]
+    given, bare = read(tmp_path, "demonstrations", *rows)
+    assert given.prompt.text.endswith("### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:")
+    assert "### Input" not in bare.prompt.text
+    assert bare.prompt.text.endswith("### Instruction:\nSing.\n\n### Response:")
+    plain = read(tmp_path, "demonstrations", *rows, template=Template.plain)
+    assert [d.prompt.text for d in plain] == ["Add.\n\n1 2\n\n", "Sing.\n\n"]
+
+
+def test_self_instruct_gives_a_demonstration_an_instance(tmp_path: Path) -> None:
+    row = {"id": "t", "instruction": "Double.", "instances": [{"input": "1", "output": "2"}, {"input": "2", "output": "4"}]}
+    found = read(tmp_path, "demonstrations", row, template=Template.plain)
+    assert [(d.prompt.id, d.prompt.text, d.response) for d in found] == [
+        ("t/0", "Double.\n\n1\n\n", "2"),
+        ("t/1", "Double.\n\n2\n\n", "4"),
+    ]
+
+
+@pytest.mark.parametrize("label,preference", [(1, (0, 1)), (2, (1, 0))])
+def test_llmbar(tmp_path: Path, label: int, preference: tuple[int, int]) -> None:
+    (record,) = read(tmp_path, "rankings", {"input": "q", "output_1": "a", "output_2": "b", "label": label})
+    assert (record.responses, record.preferences) == (("a", "b"), (preference,))
+
+
+def test_documents_and_their_probes(tmp_path: Path) -> None:
+    (document,) = read(tmp_path, "documents", {"text": "2+2=4", "family": "sums", "answer_start": 4, "split": "test"})
+    assert document == Document(document.id, "2+2=4", "sums", "test", 4)
+
+
+def test_rankings_of_the_comparisons_stage_come_back_as_they_were(tmp_path: Path) -> None:
+    prompt = Prompt("p", "q?", "u", ("a",), "g", "train", {"task": 1})
+    rankings = [
+        Ranking(prompt, ("x", "y", "z"), ((0, 1), (0, 2), (2, 1)), "w3", "north"),
+        Ranking(prompt, ("x", "y"), ((1, 0),), "w4", ""),
+    ]
+    rows = [to_json(r) for r in rankings]
+    assert read(tmp_path, "rankings", *rows) == rankings
+    assert read(tmp_path, "prompts", rows[0]) == [prompt]
+
+
+def test_one_prompt_has_one_id_in_every_file(tmp_path: Path) -> None:
+    prompt = read(tmp_path, "prompts", {"prompt": "q"})[0]
+    ranking = read(tmp_path, "rankings", {"prompt": "q", "chosen": "a", "rejected": "b"})[0]
+    assert (prompt.id, prompt.group) == (ranking.prompt.id, ranking.prompt.group)
+
+
+def test_prompts_without_ids_get_different_ones(tmp_path: Path) -> None:
+    first, second = read(tmp_path, "prompts", {"prompt": "q"}, {"prompt": "q"})
+    assert first.id != second.id
+    assert first.group == second.group
+
+
+def test_other_columns_for_user_group_and_split(tmp_path: Path) -> None:
+    row = {"prompt": "q", "who": 3, "debate": "d", "part": "test", "user": "not me"}
+    (prompt,) = read(tmp_path, "prompts", row, user="who", group="debate", split="part")
+    assert (prompt.user, prompt.group, prompt.split) == ("3", "d", "test")
+
+
+def _same_everywhere(tmp_path: Path, name: str, data: bytes) -> list[Record]:
+    path = tmp_path / name
+    path.write_bytes(data)
+    return list(load(FilesConfig(documents=str(path))).records("documents"))
+
+
+def test_formats_give_the_same_records(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = [{"text": "one"}, {"text": "two\nlines"}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    expected = _same_everywhere(tmp_path, "a.jsonl", lines)
+    assert [r.text for r in expected if isinstance(r, Document)] == ["one", "two\nlines"]
+    assert _same_everywhere(tmp_path, "a.jsonl.gz", gzip.compress(lines)) == expected
+    assert _same_everywhere(tmp_path, "a.json", json.dumps(rows).encode()) == expected
+    assert _same_everywhere(tmp_path, "a.txt", b"one\r\n\n \n\ntwo\nlines") == expected
+    assert list(load(FilesConfig(documents=str(tmp_path / "a.parquet"))).records("documents")) == expected
+
+
+def test_byte_order_mark_line_ends_and_line_separators(tmp_path: Path) -> None:
+    data = b'\xef\xbb\xbf{"text": "a\xe2\x80\xa8b"}\r\n\r\n{"text": "c"}\r\n'
+    records = _same_everywhere(tmp_path, "w.jsonl", data)
+    assert [r.text for r in records if isinstance(r, Document)] == ["a\u2028b", "c"]
+
+
+def test_inspection_counts_and_its_digest_follows_bytes_not_names(tmp_path: Path) -> None:
+    rows = b'{"prompt": "q", "chosen": "a", "rejected": "b"}\n'
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes(rows)
+    (tmp_path / "c.jsonl").write_bytes(rows * 2)
+    a, b, c = (inspect(FilesConfig(rankings=str(tmp_path / f"{n}.jsonl"))) for n in "abc")
+    assert a == b
+    assert (dict(a.records), dict(c.records)) == ({"rankings": 1}, {"rankings": 2})
+    assert a.content != c.content
+    # the same file in another role is other content
+    assert inspect(FilesConfig(prompts=str(tmp_path / "a.jsonl"))).content != a.content
+    (tmp_path / "a.jsonl").write_bytes(rows * 3)  # a changed file is read again
+    assert inspect(FilesConfig(rankings=str(tmp_path / "a.jsonl"))).records == {"rankings": 3}

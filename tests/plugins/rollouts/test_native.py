@@ -1,0 +1,166 @@
+"""The sampling engine draws what it says: the softmax, row by row, whatever shares the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from preflab.errors import UserError
+from preflab.interfaces import Sampling
+from preflab.records import Prompt, Rollout
+from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.sources import TinySource
+from preflab_builtin.rollouts import native
+from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
+from preflab_builtin.rollouts.generate import TransformersEngine, generation_config
+from preflab_builtin.rollouts.native import NativeEngine
+from preflab_builtin.rollouts.sampling import draw, row_noise
+from support import WORDS, FakeContext, cpu_runtime
+
+FAMILIES = [Family.llama, Family.gpt2]
+PROMPTS = [Prompt(str(i), " ".join(WORDS[(i * 7 + j) % 20] for j in range(1 + i * 3 % 8))) for i in range(9)]
+
+
+def policy(family: Family = Family.llama, positions: int = 64) -> CausalPolicy:
+    config = TinyConfig(family=family, layers=2, width=32, heads=2, max_positions=positions)
+    made = TinySource(config, WORDS).create(torch.Generator().manual_seed(3))
+    with torch.no_grad():  # sharper than a fresh model, so that contexts matter; the end token often enough
+        for parameter in made.module.parameters():
+            parameter.mul_(4.0 if family is Family.llama else 1.8)
+    return made
+
+
+def engine(batch: int = 128) -> NativeEngine:
+    return NativeEngine(NativeConfig(batch=batch), cpu_runtime())
+
+
+def same(first: Rollout, second: Rollout) -> bool:
+    parts = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
+    return first.texts == second.texts and all(torch.equal(getattr(first, p), getattr(second, p)) for p in parts)
+
+
+def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: float) -> list[int]:
+    """One row, one full transformers forward a token, the cumulative distribution added up in a loop."""
+    ids, answer = model.tokenizer.encode(prompt), list[int]()
+    for u in noise.tolist():
+        with torch.no_grad():
+            logits = model.module(torch.tensor([ids + answer])).logits[0, -1].double()
+        probabilities, total, token = (logits / temperature).softmax(-1).tolist(), 0.0, 0
+        for token, p in enumerate(probabilities):  # noqa: B007
+            total += p
+            if total > u:
+                break
+        answer.append(token)
+        if token == model.tokenizer.eos_id:
+            break
+    return answer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_equals_a_naive_loop_token_for_token(family: Family, temperature: float) -> None:
+    model, sampling = policy(family), Sampling(max_tokens=12, temperature=temperature, samples=3)
+    rollout = engine().generate(model, PROMPTS, sampling, (1, "test"))
+    lengths = set()
+    for row in range(len(rollout)):
+        noise = row_noise((1, "test"), [row], 12)[0]
+        expected = naive(model, PROMPTS[row // 3].text, noise, temperature)
+        length = int(rollout.response_lengths[row])
+        assert rollout.response_ids[row, :length].tolist() == expected
+        assert bool(rollout.terminated[row]) == (expected[-1] == model.tokenizer.eos_id)
+        lengths.add(length)
+    assert len(lengths) > 2  # rows did end at different times
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_batch_size_and_compaction_change_nothing(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sampling = policy(family), Sampling(max_tokens=16, samples=4)
+    whole = engine(128).generate(model, PROMPTS, sampling, (2,))
+    for batch in (1, 3, 8):
+        assert same(engine(batch).generate(model, PROMPTS, sampling, (2,)), whole)
+    for share in (0.0, 2.0):  # compact at every end; never
+        monkeypatch.setattr(native, "COMPACT_AT", share)
+        assert same(engine().generate(model, PROMPTS, sampling, (2,)), whole)
+
+
+def test_rows_depend_on_seed_and_number_alone() -> None:
+    model, sampling = policy(), Sampling(max_tokens=8)
+    whole = engine().generate(model, PROMPTS, sampling, (1, "a", 0))
+    changed = [*PROMPTS[:4], Prompt("other", "please please"), *PROMPTS[5:]]
+    other = engine().generate(model, changed, sampling, (1, "a", 0))
+    assert [other.texts[i] == whole.texts[i] for i in range(9)].count(False) <= 1
+    assert same(engine().generate(model, PROMPTS, sampling, (1, "a", 0)), whole)
+    assert not same(engine().generate(model, PROMPTS, sampling, (1, "a", 1)), whole)
+
+
+def test_global_randomness_and_gradients_are_left_alone() -> None:
+    before = torch.get_rng_state()
+    rollout = engine().generate(policy(), PROMPTS, Sampling(max_tokens=4), (1,))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not rollout.response_ids.is_inference()
+
+
+def test_greedy_is_the_likeliest_token() -> None:
+    model = policy()
+    rollout = engine().generate(model, PROMPTS[:3], Sampling(max_tokens=6, temperature=0.0), (1,))
+    for row in range(3):
+        ids = model.tokenizer.encode(PROMPTS[row].text)
+        for token in rollout.response_ids[row, : int(rollout.response_lengths[row])].tolist():
+            assert token == int(model.module(torch.tensor([ids])).logits[0, -1].argmax())
+            ids.append(token)
+
+
+def test_draw_takes_the_first_token_that_passes_the_noise() -> None:
+    logits = torch.log(torch.tensor([0.2, 0.0, 0.3, 0.5, 0.0])).repeat(6, 1)
+    # Cumulative .2 .2 .5 1 1: tokens of probability 0 are never drawn, not even by noise on an edge.
+    noise = torch.tensor([0.0, 0.199, 0.201, 0.499, 0.501, 1 - 2**-53], dtype=torch.float64)
+    assert draw(logits, noise, 1.0).tolist() == [0, 0, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_frequencies_are_the_softmax(temperature: float) -> None:
+    logits = torch.log(torch.tensor([0.05, 0.1, 0.2, 0.25, 0.4]))
+    noise = row_noise((5, "frequencies"), range(200), 100).flatten()  # 20,000 draws from 200 rows
+    counts = draw(logits.expand(20_000, 5), noise, temperature).bincount(minlength=5)
+    # temperature .5 squares the probabilities: .0025 .01 .04 .0625 .16 over .275
+    expected = torch.tensor([0.05, 0.1, 0.2, 0.25, 0.4], dtype=torch.float64) ** (1 / temperature)
+    assert chisquare(counts.numpy(), (20_000 * expected / expected.sum()).numpy()).pvalue > 1e-3
+
+
+def test_impossible_prompts_are_named() -> None:
+    with pytest.raises(UserError, match="'empty' has no tokens"):
+        engine().generate(policy(), [Prompt("empty", "  ")], Sampling(max_tokens=4), (1,))
+    with pytest.raises(UserError, match=r"'p' has 6 tokens; with rollout\.max_tokens=4 .* 8 positions"):
+        engine().generate(policy(Family.gpt2, positions=8), [Prompt("p", "red " * 6)], Sampling(max_tokens=4), (1,))
+
+
+def test_no_prompts_give_an_empty_rollout() -> None:
+    assert len(engine().generate(policy(), [], Sampling(max_tokens=4), (1,))) == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_transformers_engine_agrees_where_nothing_is_drawn(family: Family) -> None:
+    model, greedy = policy(family), Sampling(max_tokens=10, temperature=0.0, samples=2)
+    theirs = TransformersEngine(TransformersConfig(batch=4), cpu_runtime()).generate(model, PROMPTS, greedy, (1,))
+    assert same(theirs, engine().generate(model, PROMPTS, greedy, (1,)))
+
+
+def test_transformers_engine_draws_from_the_whole_softmax() -> None:
+    model = policy()
+    with torch.no_grad():
+        torch.nn.init.zeros_(model.module.get_input_embeddings().weight)  # uniform over 23 ids
+    draws = TransformersEngine(TransformersConfig(batch=4000), cpu_runtime())
+    prompts = [Prompt("p", "red")]
+    rollout = draws.generate(model, prompts, Sampling(max_tokens=1, samples=4000), (1,))
+    assert chisquare(rollout.response_ids[:, 0].bincount(minlength=23).numpy()).pvalue > 1e-3
+    assert same(rollout, draws.generate(model, prompts, Sampling(max_tokens=1, samples=4000), (1,)))
+    assert generation_config(model, Sampling(4)).top_k == 0
+
+
+def test_component_builds_with_its_setting(tmp_path: Path) -> None:
+    built = FakeContext(tmp_path).rollout()
+    assert built.sampling == Sampling(max_tokens=8, temperature=1.0, samples=1)

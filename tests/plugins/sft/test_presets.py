@@ -1,0 +1,46 @@
+"""The shipped presets of models and language-model training fit their schemas and say what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from preflab.composition import config_root
+from preflab.schemas import problems, typed
+from support import builtin
+
+PRESETS = [
+    *("policy/tiny", "policy/pretrained", "policy/smollm2", "rollout/native", "rollout/transformers", "gradient_term/ptx"),
+    *("pretrain/documents", "pretrain/none", "sft/demonstrations", "sft/none", "sft/instructgpt", "sft/instructgpt_ppo_init"),
+]
+
+
+def preset(name: str) -> tuple[str, Any]:
+    file: Path = config_root() / f"{name}.yaml"
+    values: Any = OmegaConf.to_container(OmegaConf.load(file))
+    schema, own = values.pop("defaults")
+    assert own == "_self_"
+    component = schema.removeprefix("/schema/").removesuffix("@_here_")
+    kind, _, chosen = component.partition("/")
+    return file.read_text(), typed(builtin(kind, chosen).config_class, values, kind)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_fits_its_schema(name: str) -> None:
+    text, config = preset(name)
+    assert text.startswith("# ")
+    found = dict(problems(config))
+    assert found == {} or (name == "policy/pretrained" and set(found) == {"path"})  # a path must be given
+
+
+def test_instructgpt_values() -> None:
+    _, sft = preset("sft/instructgpt")
+    assert (sft.epochs, sft.batch, sft.dropout, sft.optimizer.lr, sft.optimizer.final_fraction) == (16, 32, 0.2, 9.65e-6, 0.1)
+    _, initial = preset("sft/instructgpt_ppo_init")
+    assert (initial.epochs, initial.batch, initial.optimizer.lr) == (2, 32, 5e-6)
+    assert initial.mix_coef / (1 + initial.mix_coef) == pytest.approx(0.1, rel=1e-4)
+    _, ptx = preset("gradient_term/ptx")
+    assert (ptx.coef, ptx.ratio) == (27.8, 8)
