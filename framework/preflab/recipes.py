@@ -31,10 +31,9 @@ def digest(value: Any) -> str:
 
 
 def canonical(value: Any) -> Any:
-    """A typed config as JSON values, without the fields that do not affect a result (and without the stage's seed, which
-    the recipe holds resolved)."""
+    """A typed config as JSON values, without the fields that do not affect a result."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [f for f in dataclasses.fields(value) if f.metadata.get("affects_result", True) and f.name != "seed"]
+        kept = [f for f in dataclasses.fields(value) if f.metadata.get("affects_result", True)]
         return {f.name: canonical(getattr(value, f.name)) for f in kept}
     if isinstance(value, Enum):
         return value.value
@@ -109,5 +108,5 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    content = {c.key: c.component.inspect(c.config).content for c in choice.all()}
+    content = {c.component.name: c.component.inspect(c.config).content for c in choice.all()}
     return {"config": canonical(choice.config), "code": code_of(choice, packages), "content": content}

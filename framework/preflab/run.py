@@ -195,10 +195,12 @@ def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -
         reads.append("data")
     uses = {g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages) for g in spec.uses}
     data = {t: run.choices["data"] if t == "data" else run.source(t) for t in sorted(set(reads))}
+    component = recipes.identity(choice, packages)
+    component["config"].pop("seed", None)  # the recipe holds it resolved: pinned or the run's, the result is the same
     return {
         "format": recipes.FORMAT,
         "stage": spec.name,
-        "component": recipes.identity(choice, packages),
+        "component": component,
         "seed": seed,
         "uses": uses,
         "data": {t: recipes.identity(source, packages) for t, source in data.items()},

@@ -54,7 +54,7 @@ class DeduplicateConfig:
     """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2, which gives no length)."""
 
     name: str = option("deduplicate", "component")
-    length: int = option(32, "the beginning that must differ, in units; a shorter prompt counts whole", ge=1)
+    length: int = option(64, "the beginning that must differ, in units; a template before it counts (Alpaca: 26 words)", ge=1)
     unit: Unit = option(Unit.words, "words or characters")
 
 

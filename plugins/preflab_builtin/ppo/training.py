@@ -143,7 +143,7 @@ class PPO:
             worst = max(worst, deviation)
         if is_first and worst > RATIO_TOLERANCE:
             raise NumericError(
-                f"PPO: before any update the ratio of new to old probability is off 1 by {worst:.1e} (allowed {RATIO_TOLERANCE}). "
+                f"PPO: before any update the ratio of new to old probability is off 1 by {worst:.1e}, not {RATIO_TOLERANCE}. "
                 "Training does not repeat the forward pass that gave the old log-probs: is dropout on, or a kernel random?"
             )
         metrics: dict[str, float] = {}
@@ -175,7 +175,7 @@ class PPO:
             predicted = value.values(response_hidden(value, batch)) - value.offset
         found = policy_loss(new, old, advantages, mask, self.config.clip.ratio)
         loss, value_clipped = value_loss(predicted, values, returns, mask, self.config.clip.value)
-        ((found.loss + loss) / tokens).backward()  # the networks share no parameter: each loss reaches its own
+        torch.autograd.backward((found.loss + loss) / tokens)  # they share no parameter: each loss reaches its own
         ratio = torch.where(mask, (new.detach() - old).exp(), torch.ones_like(old))
         sums = torch.stack(
             [

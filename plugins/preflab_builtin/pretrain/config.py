@@ -13,8 +13,8 @@ class PretrainConfig:
     """Language modelling on documents. One optimizer step reads batch * window tokens."""
 
     name: str = option("documents", "component")
-    steps: int = option(1000, "optimizer steps", ge=1)
-    batch: int = option(16, "windows in an optimizer step", ge=1)
+    steps: int = option(1000, "optimizer steps", ge=1, fast=3)
+    batch: int = option(16, "windows in an optimizer step", ge=1, fast=2)
     window: int = option(64, "tokens in a window", ge=2)
     optimizer: OptimizerConfig = option(factory=lambda: OptimizerConfig(lr=2e-3, warmup=50), doc="AdamW and its schedule")
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)

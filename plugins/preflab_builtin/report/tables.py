@@ -29,23 +29,38 @@ class Column:
     digits: int = 2
     interval: bool = False
 
-    def value(self, measured: Measured | None) -> str:
+    def of(self, arm: Arm) -> Measured | None:
+        """The arm's measure."""
+        return arm.measures.get(self.measure)
+
+    def value(self, arm: Arm) -> str:
         """The number as text."""
+        measured = self.of(arm)
         if measured is None:
             return NOTHING
         return f"{100 * measured.value:.1f} %" if self.percent else f"{measured.value:.{self.digits}f}"
 
-    def bounds(self, measured: Measured | None) -> str:
+    def bounds(self, arm: Arm) -> str:
         """The interval as text, "" if there is none."""
+        measured = self.of(arm)
         if measured is None or measured.low is None or measured.high is None:
             return ""
         if self.percent:
             return f"[{100 * measured.low:.1f}, {100 * measured.high:.1f}]"
         return f"[{measured.low:.{self.digits}f}, {measured.high:.{self.digits}f}]"
 
+
+class KLColumn(Column):
+    """KL to the reference; for best-of-n its analytic bound, marked by a sign."""
+
     def of(self, arm: Arm) -> Measured | None:
-        """The arm's measure."""
-        return arm.measures.get(self.measure)
+        return arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
+
+    def value(self, arm: Arm) -> str:
+        return super().value(arm) if "kl/reference" in arm.measures or not self.of(arm) else f"≤ {super().value(arm)}"
+
+    def bounds(self, arm: Arm) -> str:
+        return super().bounds(arm) if "kl/reference" in arm.measures else ""
 
 
 def columns(arms: Sequence[Arm]) -> list[Column]:
@@ -73,42 +88,41 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     return found
 
 
-class KLColumn(Column):
-    """KL to the reference; for best-of-n its analytic bound, marked by a sign."""
+def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
+    """The ladder in at most ``width`` characters: one row an arm and, if there are families, a second such table for them;
+    where that is too wide, one column an arm."""
+    from rich.console import Console
 
-    def of(self, arm: Arm) -> Measured | None:
-        return arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
-
-    def value(self, measured: Measured | None) -> str:
-        # Only the bound comes without an interval: an estimate of one response would have none either, but nobody runs that.
-        bound = measured is not None and measured.low is None
-        return f"≤ {super().value(measured)}" if bound else super().value(measured)
-
-
-def ladder_table(arms: Sequence[Arm]) -> Table:
-    """One row an arm, for a terminal. Names are plain text: brackets in them are no markup."""
     shown = columns(arms)
-    table = _table(["arm", "seeds", *(_heading(c, shown) for c in shown)])
+    families = [c for c in shown if c.measure.startswith("families/")]
+    first = [c for c in shown if c not in families or c.measure == "families/mean"]
+    tables = [ladder_table(arms, first), *([ladder_table(arms, families)] if len(families) > 1 else [])]
+    console = Console(width=10_000)
+    return tables if all(console.measure(t).maximum <= width for t in tables) else [transposed_table(arms)]
+
+
+def ladder_table(arms: Sequence[Arm], shown: Sequence[Column] | None = None) -> Table:
+    """One row an arm, for a terminal; shown: all columns if not given. Brackets in names are no markup."""
+    shown = columns(arms) if shown is None else shown
+    table = _table(["arm", "seeds", *(_heading(c) for c in shown)])
     for arm in arms:
         table.add_row(*map(_cell, [arm.label, str(len(arm.runs)), *(_compact(c, arm) for c in shown)]))
     return table
 
 
 def transposed_table(arms: Sequence[Arm]) -> Table:
-    """The same with one column an arm, for narrow terminals."""
-    shown = columns(arms)
+    """The same with one column an arm."""
     table = _table(["", *(arm.label for arm in arms)])
     table.add_row(*map(_cell, ["seeds", *(str(len(arm.runs)) for arm in arms)]))
-    for column in shown:
-        cells = [_compact(column, arm) for arm in arms]
-        table.add_row(*map(_cell, [f"{column.group}: {column.heading}", *cells]))
+    for column in columns(arms):
+        table.add_row(*map(_cell, [_heading(column).replace("\n", " "), *(_compact(column, arm) for arm in arms)]))
     return table
 
 
 def ladder_markdown(arms: Sequence[Arm]) -> str:
     """The same as a Markdown table."""
     shown = columns(arms)
-    head = ["arm", "seeds", *(_heading(c, shown).replace("\n", " ") for c in shown)]
+    head = ["arm", "seeds", *(_heading(c).replace("\n", " ") for c in shown)]
     rows = [[arm.label, str(len(arm.runs)), *(_compact(c, arm).replace("\n", " ") for c in shown)] for arm in arms]
     return "\n".join(_markdown_row(row) for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
 
@@ -129,7 +143,7 @@ def _table(headings: Sequence[str]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
-        table.add_column(_cell(heading), justify="left" if i == 0 else "right")
+        table.add_column(_cell(heading), justify="left" if i == 0 else "right", no_wrap=True, vertical="top")
     return table
 
 
@@ -140,16 +154,20 @@ def _cell(text: str) -> Any:
 
 
 def _compact(column: Column, arm: Arm) -> str:
-    measured = column.of(arm)
-    bounds = column.bounds(measured) if column.interval else ""
-    return f"{column.value(measured)}\n{bounds}" if bounds else column.value(measured)
+    bounds = column.bounds(arm) if column.interval else ""
+    return f"{column.value(arm)}\n{bounds}" if bounds else column.value(arm)
 
 
-def _heading(column: Column, among: Sequence[Column]) -> str:
-    """A heading that stands alone: with its group where the group says what is measured."""
-    if column.group.startswith("Win rate"):
-        return f"{column.group}\n{column.heading}"
-    return {"mean": "tasks mean", "loss": "text loss"}.get(column.heading, column.heading)
+def _heading(column: Column) -> str:
+    """A heading that stands alone: with what its group says, where that is needed."""
+    kind, _, part = column.measure.partition("/")
+    if kind == "win_rate":
+        return f"{column.group.replace('Win rate against', 'win vs')}\n({part})"
+    if kind == "families":
+        return f"tasks\n{column.heading}"
+    if kind == "reward_accuracy":
+        return f"pairs right\n{column.heading}"
+    return f"text\n{column.heading}" if kind == "document_loss" else column.heading
 
 
 def _of(names: Sequence[str], prefix: str) -> list[str]:

@@ -24,7 +24,7 @@ class KwiseConfig:
     name: str = option("kwise", "component")
     start: Start = option(Start.sft, "whose trunk it starts from: the SFT policy or the base policy")
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
-    batch: int = option(64, "prompts (rankings) an optimizer step (InstructGPT: 64), whatever their K", ge=1)
+    batch: int = option(64, "prompts (rankings) an optimizer step (InstructGPT: 64), whatever their K", ge=1, fast=4)
     optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule (InstructGPT: 9e-6, cosine to 10 %)")
     max_tokens: int | None = option(
         None, "responses are cut to this many tokens, end token included, and counted; null: never", ge=2

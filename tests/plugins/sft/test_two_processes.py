@@ -35,6 +35,8 @@ for name, procedure in (
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
     if context.runtime.rank == 0:
         procedure.save(folder / name)
+context.runtime.accelerator.wait_for_everyone()
+context.runtime.accelerator.end_training()  # without it gloo's threads may abort a process that ends
 """
 
 

@@ -1,0 +1,118 @@
+"""From run folders to the report: gather, group into arms, say what limits the comparison, write the page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from preflab.errors import UserError
+from preflab_builtin.report.arms import Arm, arms
+from preflab_builtin.report.runs import Gathered, RunResult, gather
+from preflab_builtin.report.tables import columns, ladder_tables, plain
+
+WIDTH_OF_A_FILE = 160
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """A stage over all runs. artifacts: different results; computed: by these runs; mean, total: seconds to make them once."""
+
+    stage: str
+    component: str
+    artifacts: int
+    computed: int
+    reused: int
+    mean: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page and the table show."""
+
+    gathered: Gathered
+    arms: tuple[Arm, ...]
+    notes: tuple[str, ...]
+    costs: tuple[StageCost, ...]
+
+
+def build_report(folders: Sequence[Path], out: Path) -> Report:
+    """Compare the runs below ``folders`` (run folders, multirun folders, or folders of these) and write the page ``out``.
+    Raises `UserError` if there is no run at all."""
+    from preflab_builtin.report.page import page
+
+    gathered = gather(folders)
+    if not gathered.runs and not gathered.failures:
+        given = ", ".join(map(str, folders))
+        raise UserError(
+            f"There is no run in {given}: a run folder holds manifest.json. Allowed: runs/CONFIG/ID, or a folder above."
+        )
+    found = tuple(arms(gathered.runs))
+    report = Report(gathered, found, tuple(notes(found)), tuple(costs(gathered.runs)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    temporary.write_text(page(report), encoding="utf8")
+    os.replace(temporary, out)
+    return report
+
+
+def report_text(report: Report, out: Path) -> str:
+    """The table, the notes and the failures for a terminal, as wide as it is (or wide enough for a file)."""
+    from rich.console import Console
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
+    stream = StringIO()
+    console = Console(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    if columns(report.arms):
+        for table in ladder_tables(report.arms, width):
+            console.print(table)
+    lines = [*report.notes]
+    for failure in report.gathered.failures:
+        code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
+        lines.append(f"No result: {failure.folder}{code}: {failure.error}")
+    # Lines are not wrapped: paths in them are copied.
+    return "\n".join([*(line.rstrip() for line in stream.getvalue().splitlines()), *map(plain, lines), f"Report: {out}"])
+
+
+def notes(found: Sequence[Arm]) -> list[str]:
+    """What a reader must know before believing the table."""
+    said = []
+    runs = [run for arm in found for run in arm.runs]
+    if any(name.startswith(("gold/", "win_rate/gold")) for arm in found for name in arm.measures):
+        said.append("The world is simulated: utility is known exactly, and the people who rank and judge are programs.")
+    if any(run.fast for run in runs):
+        said.append("Made with debug=fast: it shows that everything runs, and no number means anything.")
+    several = [arm for arm in found if len(arm.runs) > 1]
+    if runs and any(arm.measures for arm in found):
+        how = "Student's t over the seeds" if several else "over prompts, documents or pairs"
+        mixed = " (with one seed: over prompts, documents or pairs)" if several and len(several) < len(found) else ""
+        said.append(
+            f"Intervals are 95 %, {how}{mixed}." + ("" if several else " With one seed they say nothing about other seeds.")
+        )
+    shared = list(dict.fromkeys(stage for arm in several for stage in arm.shared_stages()))
+    if shared:
+        said.append(f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the intervals.")
+    judged = {(run.baseline, run.prompts) for run in runs if run.measures}
+    if len(judged) > 1:
+        text = ", ".join(f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged))
+        said.append(f"Not all runs were judged alike ({text}): compare them with care.")
+    return said
+
+
+def costs(runs: Sequence[RunResult]) -> list[StageCost]:
+    """What the stages took, by stage and component, in the order in which stages are made."""
+    order = list(dict.fromkeys(row.stage for run in runs for row in run.stages))
+    keys = dict.fromkeys((row.stage, row.component) for run in runs for row in run.stages)
+    found = []
+    for stage, component in sorted(keys, key=lambda key: order.index(key[0])):
+        rows = [row for run in runs for row in run.stages if (row.stage, row.component) == (stage, component)]
+        seconds = {row.recipe: row.seconds for row in rows}
+        total = sum(seconds.values())
+        reused = sum(row.reused for row in rows)
+        found.append(StageCost(stage, component, len(seconds), len(rows) - reused, reused, total / len(seconds), total))
+    return found

@@ -1,0 +1,192 @@
+"""Pictures of the comparison as PNG bytes, each with the text that says the same to those who cannot see it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.runs import Measured
+from preflab_builtin.report.tables import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+"""Okabe and Ito's palette, which the colour-blind can tell apart; marks and labels differ as well."""
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+CURVES = (
+    ("objective/scores", "Reward of the training samples"),
+    ("objective/gold", "True utility of the training samples (simulated)"),
+    ("objective/kl", "KL to the reference, nats a response"),
+    ("objective/length", "Length of the training samples, tokens"),
+    ("loss/ptx", "Pretraining loss of the ptx term, nats a token"),
+)
+_MUTED, _GRID = "#5b6470", "#e3e6ea"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for the page. alt: what it shows, in words and numbers; caption: how to read it."""
+
+    title: str
+    png: bytes
+    alt: str
+    caption: str = ""
+
+
+def style_of(number: int) -> tuple[str, str]:
+    """Colour and mark of the arm with that number; the same in all pictures."""
+    return COLORS[number % len(COLORS)], MARKS[number % len(MARKS)]
+
+
+def scatters(arms: Sequence[Arm]) -> list[Picture]:
+    """Reward against tax: what the arms gain, proxy and truth, against what they keep of the pretraining tasks."""
+    tax = next((m for m in ("families/mean", "document_loss/all") if any(m in arm.measures for arm in arms)), None)
+    if tax is None:
+        return []
+    gains = (("gold/gold", "True utility (simulated)"), ("reward/proxy", "Reward that the reward model gives"))
+    pictures = []
+    for gain, title in gains:
+        points = [(i, a, a.measures[tax], a.measures[gain]) for i, a in enumerate(arms) if {tax, gain} <= set(a.measures)]
+        if len(points) >= 2:
+            pictures.append(_scatter(points, tax, title))
+    return pictures
+
+
+def _scatter(points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, title: str) -> Picture:
+    percent = tax == "families/mean"
+    x_title = "Pretraining tasks answered right, %" if percent else "Loss on held-out text, nats a token (axis reversed)"
+    scale = 100.0 if percent else 1.0
+
+    def draw(axes: Axes) -> None:
+        for number, arm, x, y in points:
+            color, mark = style_of(number)
+            x_error, y_error = _error(x, scale), _error(y, 1.0)
+            label = _short(arm.label)
+            axes.errorbar(
+                x.value * scale, y.value, yerr=y_error, xerr=x_error, fmt=mark, color=color, ms=8, elinewidth=1.1, label=label
+            )
+        axes.set_xlabel(x_title)
+        axes.set_ylabel(title)
+        axes.margins(0.12)
+        if not percent:
+            axes.invert_xaxis()
+        axes.legend(frameon=False, fontsize=9, loc="best")
+
+    said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
+    alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
+    caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
+    return Picture(f"{title} against the alignment tax", _png(draw), alt, caption)
+
+
+def win_rates(arms: Sequence[Arm]) -> list[Picture]:
+    """Win rates with their intervals, one picture a judge."""
+    judges = dict.fromkeys(name for arm in arms for name in arm.measures if name.startswith("win_rate/"))
+    return [_win_rate([(i, a, a.measures[j]) for i, a in enumerate(arms) if j in a.measures], j) for j in judges]
+
+
+def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
+    baselines = sorted({run.baseline for _, arm, _ in rows for run in arm.runs if run.baseline})
+    against = baselines[0] if len(baselines) == 1 else "the baseline"
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(50, color=_MUTED, lw=1, ls="--")
+        for height, (number, _, measured) in enumerate(rows):
+            color, mark = style_of(number)
+            error = _error(measured, 100.0)
+            axes.errorbar(measured.value * 100, height, xerr=error, fmt=mark, color=color, ms=8, elinewidth=2, capsize=3)
+        axes.set_yticks(range(len(rows)), [_short(arm.label) for _, arm, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel(f"Preferred to {against}, % of prompts (ties half)")
+        axes.grid(visible=False, axis="y")
+
+    alt = f"Win rate against {against}: " + "; ".join(f"{plain(arm.label)} {_say(m, True)}" for _, arm, m in rows) + "."
+    title = f"Win rate against {against}, judge: {judge.partition('/')[2]}"
+    return Picture(title, _png(draw, 0.45 * len(rows) + 1.2), alt, "Bars are 95 % intervals; the dashed line is a draw.")
+
+
+def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
+    """Metrics of the algorithm stage over its steps: each run thin, the mean of an arm's runs thick."""
+    logs = [(i, arm, [run.metrics("algorithm") for run in arm.runs]) for i, arm in enumerate(arms)]
+    return [p for metric, title in CURVES if (p := _curve(logs, metric, title)) is not None]
+
+
+def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: str, title: str) -> Picture | None:
+    found: list[tuple[int, Arm, list[dict[int, float]]]] = []
+    for number, arm, runs in logs:
+        series = [{int(r["step"]): float(r[metric]) for r in rows if r.get(metric) is not None} for rows in runs]
+        if any(len(one) > 1 for one in series):
+            found.append((number, arm, [one for one in series if one]))
+    if not found:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for number, arm, series in found:
+            color, _ = style_of(number)
+            for one in series if len(series) > 1 else ():
+                axes.plot(list(one), list(one.values()), color=color, lw=0.8, alpha=0.35)
+            mean = _mean(series)
+            axes.plot(list(mean), list(mean.values()), color=color, lw=2, label=_short(arm.label))
+        axes.set_xlabel("Step of the algorithm")
+        axes.set_ylabel(title)
+        axes.legend(frameon=False, fontsize=9)
+
+    ends = []
+    for _, arm, series in found:
+        values = list(_mean(series).values())
+        ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
+    return Picture(title, _png(draw), f"{title} over the steps of training: {'; '.join(ends)}.")
+
+
+def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Mean over runs at the steps that all of them have."""
+    steps = sorted(set(series[0]).intersection(*series))
+    return {step: sum(one[step] for one in series) / len(series) for step in steps}
+
+
+def _error(measured: Measured, scale: float) -> list[list[float]] | None:
+    if measured.low is None or measured.high is None:
+        return None
+    below, above = measured.value - measured.low, measured.high - measured.value
+    return [[max(0.0, below) * scale], [max(0.0, above) * scale]]
+
+
+def _say(measured: Measured, percent: bool = False) -> str:
+    scale, unit = (100.0, " %") if percent else (1.0, "")
+    text = f"{measured.value * scale:.1f}{unit}" if percent else f"{measured.value:.2f}"
+    if measured.low is None or measured.high is None:
+        return text
+    return f"{text} ({measured.low * scale:.2f} to {measured.high * scale:.2f})"
+
+
+def _short(label: str) -> str:
+    """A label that fits a picture; matplotlib would hide one that begins with an underscore."""
+    text = plain(label)
+    text = text if len(text) <= 32 else f"{text[:31]}…"
+    return f" {text}" if text.startswith("_") else text
+
+
+def _png(draw: Callable[[Axes], None], height: float = 3.5) -> bytes:
+    """One panel, drawn without any window system and without touching matplotlib's global state."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context({"font.size": 10.5, "axes.labelsize": 10, "text.parse_math": False}):
+        figure = Figure(figsize=(5.2, height), dpi=150, layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set_color(_MUTED)
+        axes.tick_params(colors=_MUTED, labelcolor="#20262e")
+        axes.grid(visible=True, color=_GRID, lw=0.8)
+        axes.set_axisbelow(True)
+        draw(axes)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png")
+    return stream.getvalue()

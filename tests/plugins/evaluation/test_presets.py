@@ -1,0 +1,57 @@
+"""The presets compose to typed configs, and what they need follows from their evaluators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from preflab import composition
+from preflab.errors import UserError
+from preflab.schemas import Choice, choose
+from preflab_builtin.evaluation.config import HeldOut, SuiteConfig
+
+
+def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
+    config: Any = OmegaConf.to_container(composition.compose(overrides, f"evaluation/{name}"), resolve=True)
+    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
+
+
+def test_the_ladder_asks_all_eight_evaluators() -> None:
+    choice = _choice("ladder")
+    assert isinstance(choice.config, SuiteConfig)
+    kinds = [config.name for config in choice.config.evaluators.values()]
+    assert kinds == ["reward", "gold", "win_rate", "length", "kl", "families", "document_loss", "reward_accuracy"]
+    assert choice.config.prompts == 400
+    assert choice.config.evaluators["reward_accuracy"].split is HeldOut.validation
+    assert choice.needs() == {"prompts", "documents", "rankings", "reward_model"}
+
+
+def test_an_evaluator_can_be_left_out_and_changed() -> None:
+    words = [f"evaluation.evaluators.{name}=null" for name in ("reward", "reward_accuracy", "families", "document_loss")]
+    choice = _choice("ladder", *words, "evaluation.evaluators.win_rate.judge=gold", "evaluation.prompts=10")
+    assert list(choice.config.evaluators) == ["gold", "win_rate", "length", "kl"]
+    assert choice.needs() == {"prompts"}
+
+
+def test_the_reward_model_preset_samples_nothing() -> None:
+    choice = _choice("reward_model")
+    assert choice.config.prompts == 0
+    assert choice.needs() == {"rankings", "reward_model"}
+
+
+def test_fast_makes_everything_small() -> None:
+    config = _choice("ladder", fast=True).config
+    assert (config.prompts, config.evaluators["families"].per_family) == (8, 4)
+
+
+def test_none_is_no_stage() -> None:
+    assert _choice("none").component.procedure is None
+
+
+def test_a_typo_in_an_evaluator_names_its_key() -> None:
+    with pytest.raises(UserError, match=r"per_familly"):
+        _choice("ladder", "evaluation.evaluators.families.per_familly=3")
+    with pytest.raises(UserError, match=r"evaluation\.prompts"):
+        _choice("ladder", "evaluation.prompts=0")

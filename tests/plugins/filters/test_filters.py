@@ -1,0 +1,260 @@
+"""The filters: what they keep, what they drop and why, and that all record types are treated alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from preflab import UserError
+from preflab.interfaces import Filter
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.schemas import problems
+from preflab_builtin.filters import preflab_components
+from preflab_builtin.filters.config import PrivateConfig, Unit
+from preflab_builtin.filters.privacy import DropPrivate
+
+_COMPONENTS = {c.name: c for c in preflab_components()}
+
+
+def build(name: str, **settings: Any) -> Filter:
+    """The filter as a run builds it; it uses no context."""
+    component = _COMPONENTS[name]
+    assert component.build is not None
+    config = component.config_class(**settings)
+    assert config.name == name
+    assert list(problems(config)) == []
+    found: Filter = component.build(config, None)  # type: ignore[arg-type]
+    return found
+
+
+def prompt(name: str, text: str = "", user: str = "", group: str = "", split: str = "") -> Prompt:
+    return Prompt(name, text or f"question {name}", user, (), group, split)
+
+
+def of_each_type(p: Prompt) -> list[Record]:
+    """The same prompt as a prompt, a demonstration and a ranking."""
+    return [p, Demonstration(p, "a"), Ranking(p, ("a", "b"), ((0, 1),))]
+
+
+def names(records: Sequence[Record]) -> list[str]:
+    """Ids of the prompts."""
+    return [r.id if isinstance(r, (Prompt, Document)) else r.prompt.id for r in records]
+
+
+def run(filter_: Filter, records: Sequence[Record]) -> tuple[list[Record], dict[str, int]]:
+    """Kept records and reasons without zeros; kept and dropped add up."""
+    kept, dropped = filter_(records)
+    assert len(kept) + sum(dropped.values()) == len(records)
+    return kept, {reason: n for reason, n in dropped.items() if n}
+
+
+# --- splits ----------------------------------------------------------------------------------------------------
+
+
+def test_a_user_stands_in_one_split_whatever_the_record() -> None:
+    split = build("split_by_user", validation=0.3, test=0.3)
+    records = [r for i in range(200) for r in of_each_type(prompt(f"{i}", user=f"u{i % 20}", group=f"g{i}"))]
+    kept, _ = run(split, records)
+    assert len(kept) == 600
+    splits: dict[str, set[str]] = {}
+    for record in kept:
+        p = record if isinstance(record, Prompt) else record.prompt  # type: ignore[union-attr]
+        splits.setdefault(p.user, set()).add(record.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert set.union(*splits.values()) == {"train", "validation", "test"}
+
+
+def test_without_a_user_the_group_counts_and_then_the_id() -> None:
+    split = build("split_by_user", validation=0.3, test=0.3)
+    grouped, _ = run(split, [prompt(f"{i}", group="g") for i in range(30)])
+    assert len({r.split for r in grouped}) == 1
+    alone, _ = run(split, [prompt(f"{i}") for i in range(30)])
+    assert len({r.split for r in alone}) == 3
+    documents, _ = run(split, [Document(f"{i}", "text") for i in range(30)])
+    assert len({r.split for r in documents}) == 3
+
+
+def test_by_group_ignores_the_user() -> None:
+    split = build("split_by_group", validation=0.3, test=0.3)
+    one_user, _ = run(split, [prompt(f"{i}", user="u", group=f"g{i}") for i in range(30)])
+    assert len({r.split for r in one_user}) == 3
+    one_group, _ = run(split, [prompt(f"{i}", user=f"u{i}", group="g") for i in range(30)])
+    assert len({r.split for r in one_group}) == 1
+
+
+def test_the_shares_are_what_was_asked() -> None:
+    kept, _ = run(build("split_by_user", validation=0.1, test=0.2), [prompt(f"{i}", user=f"u{i}") for i in range(5000)])
+    counts = Counter(r.split for r in kept)
+    # binomial: 5000 * 0.2 = 1000 with standard deviation 28.3, 5000 * 0.1 = 500 with 21.2; five of them on both sides
+    assert abs(counts["test"] - 1000) < 142
+    assert abs(counts["validation"] - 500) < 106
+
+
+def test_a_split_does_not_depend_on_the_other_records_but_on_the_seed() -> None:
+    records = [prompt(f"{i}", user=f"u{i}") for i in range(50)]
+    split = build("split_by_user")
+    kept, _ = run(split, records)
+    backwards, _ = run(split, records[::-2])
+    assert {r.split for r in kept} >= {"train"}
+    assert {(n, r.split) for n, r in zip(names(backwards), backwards, strict=True)} <= {
+        (n, r.split) for n, r in zip(names(kept), kept, strict=True)
+    }
+    other, _ = run(build("split_by_user", seed=1), records)
+    assert [r.split for r in other] != [r.split for r in kept]
+
+
+def test_a_given_split_stays_unless_overwritten() -> None:
+    records = [prompt(f"{i}", split="test") for i in range(30)]
+    assert {r.split for r in run(build("split_by_user"), records)[0]} == {"test"}
+    anew = run(build("split_by_user", overwrite=True), records)[0]
+    assert [r.split for r in anew] == [r.split for r in run(build("split_by_user"), [replace(r, split="") for r in records])[0]]
+
+
+def test_a_seed_changes_the_recipe() -> None:
+    for name in ("split_by_user", "split_by_group", "cap_per_user"):
+        component = _COMPONENTS[name]
+        first, second = (component.inspect(component.config_class(seed=seed)).content for seed in (0, 1))
+        assert first != second
+
+
+# --- repetition ------------------------------------------------------------------------------------------------
+
+
+def test_prompts_with_one_beginning_are_kept_once() -> None:
+    records = [
+        prompt("1", "Write a poem about  tea"),
+        prompt("2", "write a Poem about coffee"),
+        prompt("3", "Write a list"),
+        prompt("4", "Write a"),
+    ]
+    kept, dropped = run(build("deduplicate", length=3), records)
+    # the first three words of 1 and 2 are equal but for case and space; 4 is a whole prompt of two words
+    assert names(kept) == ["1", "3", "4"]
+    assert dropped == {"prompt begins as an earlier one": 1}
+
+
+def test_beginnings_in_characters() -> None:
+    records = [prompt("1", "abcdef"), prompt("2", "abcxyz"), prompt("3", "ABCdef")]
+    assert names(run(build("deduplicate", length=3, unit=Unit.characters), records)[0]) == ["1", "3"]
+
+
+def test_a_prompt_may_have_several_demonstrations_and_rankings() -> None:
+    p, other = prompt("1", "the same long question"), prompt("2", "the same long question?")
+    records: list[Record] = [Ranking(p, ("a", "b"), ((0, 1),), labeler) for labeler in ("w1", "w2", "w1")]
+    kept, dropped = run(build("deduplicate", length=2), [*records, Ranking(other, ("c", "d"), ((0, 1),))])
+    assert [r.labeler for r in kept if isinstance(r, Ranking)] == ["w1", "w2"]
+    assert dropped == {"prompt begins as an earlier one": 1, "the same record again": 1}
+    demonstrations: list[Record] = [Demonstration(p, "x"), Demonstration(p, "y"), Demonstration(p, "x")]
+    assert len(run(build("deduplicate"), demonstrations)[0]) == 2
+    twice: list[Record] = [p, prompt("3", p.text)]
+    assert names(run(build("deduplicate"), twice)[0]) == ["1"]
+
+
+def test_the_cap_counts_different_prompts_of_a_user() -> None:
+    prompts = [prompt(f"{i}", user="busy") for i in range(10)] + [prompt("a", user="rare"), prompt("b"), prompt("c")]
+    cap = build("cap_per_user", prompts=4)
+    kept, dropped = run(cap, prompts)
+    assert Counter(p.user for p in kept if isinstance(p, Prompt)) == {"busy": 4, "rare": 1, "": 2}
+    assert dropped == {"more than 4 prompts of one user": 6}
+    # several rankings of one prompt are one prompt, and the same prompts stay
+    rankings = [Ranking(p, ("a", "b"), ((0, 1),), w) for p in prompts for w in ("w1", "w2")]
+    assert names(run(cap, rankings)[0]) == [n for n in names(kept) for _ in range(2)]
+    assert names(run(build("cap_per_user", prompts=4, seed=1), prompts)[0]) != names(kept)
+
+
+# --- privacy ---------------------------------------------------------------------------------------------------
+
+_PRIVATE = DropPrivate(PrivateConfig(words=["phone", "home address"], patterns=[r"ID-\d{4}"]))
+
+
+@pytest.mark.parametrize(
+    "text,reason",
+    [
+        ("write to jane.doe+x@mail.example.co.uk.", "e-mail address"),
+        ("<a@b.org>", "e-mail address"),
+        ("call 555-1234", "phone number"),
+        ("call (555) 123-4567 now", "phone number"),
+        ("555.123.4567", "phone number"),
+        ("555 123 4567", "phone number"),
+        ("+49 30 1234567", "phone number"),
+        ("+1-555-123-4567.", "phone number"),
+        ("0301234567", "phone number"),
+        ("my Phone is two three", "word 'phone'"),
+        ("the home address, please", "word 'home address'"),
+        ("it is ID-1234", r"matches ID-\d{4}"),
+        ("@anonymous you've never seen it", ""),
+        ("2 @ 3 @ 4", ""),
+        ("from 1990-2000 and 1914-1918", ""),
+        ("on 2022-03-04 or 04/03/2022", ""),
+        ("version 3.11.7 of 192.168.100.200", ""),
+        ("12345 people and 3.14159265 and 1,234,567", ""),
+        ("a 9780306406157 book", ""),
+        ("smartphones and phoned", ""),
+        ("ID-12", ""),
+    ],
+)
+def test_private_details(text: str, reason: str) -> None:
+    assert _PRIVATE.found(text) == reason
+
+
+def test_only_the_training_split_is_filtered() -> None:
+    text = "mail a@b.org"
+    drop = build("drop_private")
+    for split, count in (("train", 0), ("validation", 3), ("test", 3)):
+        assert len(run(drop, of_each_type(prompt("1", text, split=split)))[0]) == count
+    documents = [Document("1", text, split="train")]
+    assert run(drop, documents) == (documents, {})
+
+
+def test_responses_are_looked_into() -> None:
+    p = prompt("1", split="train")
+    records: list[Record] = [Demonstration(p, "a@b.org"), Ranking(p, ("fine", "call 555-1234"), ((0, 1),)), p]
+    kept, dropped = run(build("drop_private"), records)
+    assert kept == [p]
+    assert dropped == {"e-mail address": 1, "phone number": 1}
+    assert run(build("drop_private", responses=False), records) == (records, {})
+
+
+def test_privacy_needs_splits_first() -> None:
+    with pytest.raises(UserError, match="drop_private comes before the splits are known"):
+        build("drop_private")([prompt("1")])
+
+
+def test_switched_off_searches_find_nothing() -> None:
+    quiet = DropPrivate(PrivateConfig(emails=False, phones=False, words=["secret"]))
+    assert [quiet.found(t) for t in ("a@b.org", "call 555-1234", "a Secret.")] == ["", "", "word 'secret'"]
+
+
+# --- length ----------------------------------------------------------------------------------------------------
+
+
+def test_long_prompts_are_dropped_in_every_record_type() -> None:
+    length = build("length", max_words=3, max_characters=12)
+    for text, count in (("one two three", 0), ("a b c", 3), ("a b c d", 0), ("ab cd efghij", 3), ("abcdefghijklm", 0)):
+        assert len(run(length, of_each_type(prompt("1", text)))[0]) == count, text  # 13, 5, 7, 12 and 13 characters
+    _, dropped = run(length, [prompt("1", "a b c d"), prompt("2", "abcdefghijklm")])
+    assert dropped == {"prompt over 3 words": 1, "prompt over 12 characters": 1}
+    documents = [Document("1", "a b c d e f")]
+    assert run(length, documents) == (documents, {})
+
+
+@pytest.mark.parametrize(
+    "name,values,key",
+    [
+        ("split_by_user", {"validation": 0.5, "test": 0.5}, "test"),
+        ("split_by_user", {"validation": -0.1}, "validation"),
+        ("deduplicate", {"length": 0}, "length"),
+        ("cap_per_user", {"prompts": 0}, "prompts"),
+        ("drop_private", {"patterns": ["("]}, "patterns"),
+        ("drop_private", {"patterns": ["x*"]}, "patterns"),
+        ("drop_private", {"words": [" "]}, "words"),
+        ("drop_private", {"emails": False, "phones": False}, "emails"),
+        ("length", {"max_words": None}, "max_words"),
+    ],
+)
+def test_configs_that_cannot_be_meant(name: str, values: dict[str, Any], key: str) -> None:
+    assert [found for found, _ in problems(_COMPONENTS[name].config_class(**values))] == [key]

@@ -1,0 +1,316 @@
+"""The report on run folders that are written here: what stands in the page, what is escaped, what is averaged."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import math
+import random
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab.errors import UserError
+from preflab_builtin import report as plugin
+from preflab_builtin.report.arms import arms, combined
+from preflab_builtin.report.build import build_report, report_text
+from preflab_builtin.report.plots import Picture, learning_curves, scatters, win_rates
+from preflab_builtin.report.runs import Measured, RunResult, gather
+from preflab_builtin.report.tables import columns, ladder_markdown, ladder_table
+
+EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)> & [bold]b[/bold] \x1b[31m |pipe|'
+FAMILIES = ("addition", "facts", "letters", "stories")
+LADDER: dict[str, dict[str, float]] = {
+    "base": {"proxy": -0.19, "gold": -0.6, "win": 0.2, "kl": 15.8, "length": 11.7, "mean": 0.79, "loss": 1.019},
+    "SFT": {"proxy": 0.04, "gold": 0.39, "win": 0.5, "kl": 0.0, "length": 8.9, "mean": 0.80, "loss": 0.986},
+    "best-of-n": {"proxy": 0.77, "gold": 0.59, "win": 0.59, "kl": 0.64, "length": 10.1, "mean": 0.80, "loss": 0.986},
+    "PPO": {"proxy": 1.32, "gold": 0.60, "win": 0.60, "kl": 2.9, "length": 12.8, "mean": 0.70, "loss": 1.057},
+    "PPO-ptx": {"proxy": 1.22, "gold": 0.62, "win": 0.598, "kl": 2.5, "length": 12.6, "mean": 0.84, "loss": 0.973},
+}
+
+
+def _measure(value: float, half: float | None = 0.03) -> dict[str, Any]:
+    low, high = (None, None) if half is None else (value - half, value + half)
+    return {"value": value, "low": low, "high": high, "n": 400}
+
+
+def _evaluation(arm: str, shift: float) -> dict[str, Any]:
+    v = LADDER[arm]
+    measures = {
+        "reward/proxy": _measure(v["proxy"] + shift),
+        "gold/gold": _measure(v["gold"] + shift, 0.1),
+        "gold/helpful": _measure(v["gold"] / 2),
+        "gold/truthful": _measure(v["gold"] / 2),
+        "gold/win": _measure(v["win"]),
+        "win_rate/labelers": _measure(v["win"] + shift),
+        "length/tokens": _measure(v["length"]),
+        "length/terminated": _measure(0.98),
+        "kl/bound" if arm == "best-of-n" else "kl/reference": _measure(v["kl"], None if arm == "best-of-n" else 0.2),
+        "families/mean": _measure(v["mean"]),
+        "document_loss/all": _measure(v["loss"]),
+        "reward_accuracy/proxy/all": _measure(0.67),
+        "reward_accuracy/proxy/matched": {"value": None, "low": None, "high": None, "n": 0},
+    }
+    measures |= {f"families/{family}": _measure(v["mean"] + 0.02 * i) for i, family in enumerate(FAMILIES)}
+    return {"subject": "result", "baseline": "sft", "n": 400, "measures": measures}
+
+
+def _curve(arm: str, seed: int) -> list[dict[str, Any]]:
+    """25 metric rows that approach the arm's reward and KL, with noise."""
+    rng, rows = random.Random(f"{arm}{seed}"), []
+    for step in range(25):
+        reward = LADDER[arm]["proxy"] * (1 - math.exp(-step / 6)) + rng.gauss(0, 0.05)
+        kl = LADDER[arm]["kl"] * (1 - math.exp(-step / 9)) + rng.gauss(0, 0.08)
+        row = {"stage": "algorithm", "step": step, "time": 1.0, "objective/scores": reward, "objective/kl": kl}
+        rows.append(row | {"loss/value_avg": None})
+    return rows
+
+
+def write_run(
+    folder: Path, arm: str, seed: int, overrides: Sequence[str], evaluation: dict[str, Any] | None, **manifest: Any
+) -> None:
+    """A run folder as preflab leaves it, with its artifacts beside it."""
+    folder.mkdir(parents=True)
+    artifacts = folder / "kept"
+    rows = []
+    names = ["pretrain", "sft", "algorithm", "evaluation"] if arm not in ("base", "SFT") else ["pretrain", "sft", "evaluation"]
+    for i, stage in enumerate(names):
+        upstream = stage in ("pretrain", "sft")
+        place = artifacts / f"{stage}-{seed}-{'' if upstream else arm}"
+        place.mkdir(parents=True)
+        row = {"stage": stage, "name": {"algorithm": "ppo"}.get(stage, "documents"), "seed": seed, "artifact": str(place)}
+        reused = upstream and arm != "base"
+        rows.append(
+            row | {"recipe": place.name, "reused": reused, "seconds": 0.0 if reused else 9.5, "cost": {"seconds": 10.0 + i}}
+        )
+    if evaluation is not None:
+        facts = {"tags": ["sum", EVIL], "tokens": 3, "values": {"gold/gold": 0.5, "reward/proxy": None}}
+        texts = [{"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"} for i in range(12)]
+        samples = [
+            {"prompt_id": f"p{i}", "terminated": i != 1, "baseline": f"sft says {i}", **facts, **t} for i, t in enumerate(texts)
+        ]
+        (place / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+    if arm in ("PPO", "PPO-ptx"):
+        lines = [json.dumps(row) + "\n" for row in _curve(arm, seed)]
+        (folder / "metrics.jsonl").write_text("".join(lines) + '{"cut in ha')
+    facts = {"run": folder.name, "config_name": "ladder", "overrides": list(overrides), "seed": seed, "arm": arm, "stages": rows}
+    (folder / "manifest.json").write_text(json.dumps({**facts, "versions": {}, "status": "complete", **manifest}))
+    (folder / "summary.json").write_text(json.dumps({"run": folder.name} | ({"evaluation": evaluation} if evaluation else {})))
+
+
+def study(folder: Path, seeds: Sequence[int] = (1, 2, 3)) -> Path:
+    """A multirun of the ladder with a job that failed."""
+    ledger, job = [], 0
+    for arm in LADDER:
+        for seed in seeds:
+            overrides = [f"arm={arm}", f"seed={seed}"]
+            write_run(folder / str(job), arm, seed, overrides, _evaluation(arm, 0.02 * (seed - 2)))
+            ledger.append({"job": job, "overrides": overrides, "status": "ok", "exit_code": 0, "folder": str(job), "error": ""})
+            job += 1
+    write_run(folder / str(job), "PPO", 9, ["arm=ppo", "seed=9"], None, status="failed")
+    error = f"the gradient is not finite {EVIL}"
+    ledger.append({"job": job, "overrides": ["arm=ppo", "seed=9"], "exit_code": 5, "folder": str(job), "error": error})
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ledger))
+    return folder
+
+
+class _Page(html.parser.HTMLParser):
+    """The tags, their attributes and the visible text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, "tags are not nested"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_nothing_from_a_file_becomes_markup(tmp_path: Path) -> None:
+    evil_arm = f"arm {EVIL}"
+    write_run(study(tmp_path / "s") / "77", evil_arm, 1, [f"x={EVIL}"], _evaluation("SFT", 0.0))
+    out = tmp_path / "report.html"
+    report = build_report([tmp_path / "s"], out)
+    page = _Page(out.read_text(encoding="utf8"))
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "iframe", "object", "link", "form", "base", "svg"}
+    assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
+    sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) >= 4
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert page.text.count('<script>alert("x")</script>') > 10  # visible as text: samples, arm, ledger, overrides
+    assert "\x1b" not in out.read_text(encoding="utf8")
+    assert not page.open
+    text = report_text(report, out)
+    assert "\x1b" not in text
+    assert "[bold]b[/bold]" in text  # shown as it is: no markup for rich either
+    for line in ladder_markdown(report.arms).splitlines():
+        assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", ladder_markdown(report.arms).splitlines()[0]))
+        assert "<script" not in line.replace("\\<", "")
+
+
+def test_the_page_needs_nothing_from_outside_and_reads_on_a_phone(tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    build_report([study(tmp_path / "s", seeds=(1,))], out)
+    text = out.read_text(encoding="utf8")
+    page = _Page(text)
+    assert not re.search(r"(src|href)=[\"']?(https?:|//)|url\(|@import", text)
+    metas = [attributes for tag, attributes in page.tags if tag == "meta"]
+    assert any(meta.get("name") == "viewport" for meta in metas)
+    assert any("default-src 'none'" in (meta.get("content") or "") for meta in metas)
+    for tag, attributes in page.tags:
+        if tag == "img":
+            assert len(attributes["alt"] or "") > 40  # says in words what the picture shows
+    assert len(text) < 3_000_000
+
+
+def test_the_ladder_has_one_row_an_arm_with_means_over_seeds(tmp_path: Path) -> None:
+    report = build_report([study(tmp_path / "s")], tmp_path / "report.html")
+    assert [arm.label for arm in report.arms] == list(LADDER)
+    ppo = next(arm for arm in report.arms if arm.label == "PPO")
+    assert ppo.seeds == [1, 2, 3]
+    # shifts -0.02, 0, 0.02: mean 1.32, s = 0.02, t(2, .975) = 4.3027: half-width 4.3027 * 0.02 / sqrt(3) = 0.04968
+    proxy = ppo.measures["reward/proxy"]
+    assert proxy.value == pytest.approx(1.32)
+    assert proxy.high is not None
+    assert proxy.high - proxy.value == pytest.approx(0.04968, abs=1e-4)
+    assert proxy.n == 3
+    assert "reward_accuracy/proxy/matched" not in ppo.measures  # null: nothing was measured
+    headings = [column.heading for column in columns(report.arms)]
+    for heading in ("proxy reward", "gold", "KL, nats", "length", "ended", "mean", "addition", "loss"):
+        assert heading in headings
+    assert "win" not in headings
+
+
+def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
+    text = plugin.preflab_report(folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html")
+    assert max(map(len, text.splitlines()[:20])) <= 160
+    row = next(line for line in text.splitlines() if line.strip().startswith("best-of-n"))
+    assert "≤ 0.64" in row  # a bound, and no estimate
+    assert "57.0 %" in row  # win rate .59, less the shift of seed 1
+    assert "simulated" in text
+    assert "nothing about other seeds" in text
+    assert f"Report: {tmp_path / 'report.html'}" in text
+
+
+def test_narrow_terminals_get_one_column_an_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preflab_builtin.report.build.WIDTH_OF_A_FILE", 90)
+    text = plugin.preflab_report(folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html")
+    assert any(all(arm in line for arm in LADDER) for line in text.splitlines())
+    assert max(len(line) for line in text.splitlines()[:20]) <= 90
+
+
+def test_failures_are_told_once_and_from_the_ledger_first(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", seeds=(1,))
+    write_run(folder / "40", "PPO", 1, ["seed=1"], None, status="running")
+    (folder / "41").mkdir()
+    (folder / "41" / "manifest.json").write_text("{half a manif")
+    gathered = gather([folder])
+    assert [(f.folder.name, f.exit_code) for f in gathered.failures] == [("5", 5), ("40", None), ("41", None)]
+    assert "not finite" in gathered.failures[0].error
+    assert len(gathered.runs) == 5
+    page = (build_report([folder], tmp_path / "r.html"), (tmp_path / "r.html").read_text())[1]
+    assert "3 jobs without a result" in page
+
+
+def test_a_study_in_which_everything_failed_still_has_a_page(tmp_path: Path) -> None:
+    write_run(tmp_path / "s" / "0", "PPO", 1, [], None, status="failed")
+    text = report_text(build_report([tmp_path / "s"], tmp_path / "r.html"), tmp_path / "r.html")
+    assert "No result" in text
+
+
+def test_a_single_run_without_arm_or_evaluation(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", "", 1, ["algorithm=ppo", "seed=1"], None)
+    report = build_report([tmp_path / "run"], tmp_path / "run" / "report.html")
+    assert [arm.label for arm in report.arms] == ["algorithm=ppo"]
+    assert "No run has measured anything" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_no_run_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"manifest\.json"):
+        build_report([tmp_path], tmp_path / "r.html")
+
+
+def test_arms_that_differ_in_more_than_the_seed_are_kept_apart(tmp_path: Path) -> None:
+    for i, (seed, coef) in enumerate([(1, 0.1), (2, 0.1), (1, 0.2)]):
+        words = ["arm=ppo", f"seed={seed}", f"algorithm.kl.coef={coef}", "algorithm.seed=3"]
+        write_run(tmp_path / str(i), "PPO", seed, words, _evaluation("PPO", 0.0))
+    write_run(tmp_path / "9", "PPO", 1, ["arm=ppo", "seed=1", "algorithm.kl.coef=0.1", "data.seed=5"], _evaluation("PPO", 0.0))
+    found = arms(gather([tmp_path]).runs)
+    assert [(arm.label, arm.seeds) for arm in found] == [
+        ("PPO (algorithm.kl.coef=0.1)", [1, 2]),
+        ("PPO (algorithm.kl.coef=0.2)", [1]),
+        ("PPO (algorithm.kl.coef=0.1 data.seed=5)", [1]),  # another world is not another seed
+    ]
+
+
+def test_stages_that_all_seeds_share_are_named(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / str(seed), "PPO", seed, [f"seed={seed}"], _evaluation("PPO", 0.0))
+        path = tmp_path / str(seed) / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["stages"][0]["recipe"] = "one and the same"
+        path.write_text(json.dumps(manifest))
+    report = build_report([tmp_path], tmp_path / "r.html")
+    assert any("share one pretrain:" in note for note in report.notes)
+
+
+def test_costs_count_each_result_once(tmp_path: Path) -> None:
+    report = build_report([study(tmp_path / "s", seeds=(1, 2))], tmp_path / "r.html")
+    found = {(c.stage, c.component): c for c in report.costs}
+    pretrain = found["pretrain", "documents"]
+    # 2 seeds, made by the base arm at 10 s each and reused by the other 4 arms
+    assert (pretrain.artifacts, pretrain.computed, pretrain.reused, pretrain.total) == (2, 2, 8, 20.0)
+
+
+def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "SFT", 1, [], _evaluation("SFT", 0.0))
+    write_run(tmp_path / "1", "PPO", 1, [], {**_evaluation("PPO", 0.0), "n": 8})
+    report = build_report([tmp_path], tmp_path / "r.html")
+    assert any("not all runs were judged alike" in note.lower() for note in report.notes)
+
+
+def test_combined_of_one_run_is_its_own_interval() -> None:
+    run = RunResult(Path("x"), "c", "a", (), 1, (), {"m": Measured(0.5, 0.4, 0.6, 400)})
+    assert combined([run]) == {"m": Measured(0.5, 0.4, 0.6, 400)}
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    assert picture.png.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", picture.png[16:24])
+    return width, height
+
+
+def test_pictures_show_what_their_text_says(tmp_path: Path) -> None:
+    found = arms(gather([study(tmp_path / "s")]).runs)
+    pictures = [*scatters(found), *win_rates(found), *learning_curves(found)]
+    assert [_size(p)[0] for p in pictures] == [780] * 5  # 5.2 inches at 150 dots: utility, reward; win rate; reward, KL
+    assert "PPO-ptx: 84.0 %" in pictures[0].alt
+    assert "PPO from" in pictures[3].alt
+    assert "base" not in pictures[3].alt  # it has no algorithm
+
+
+def test_curves_of_a_log_without_the_metric_are_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "SFT", 1, [], _evaluation("SFT", 0.0))
+    assert learning_curves(arms(gather([tmp_path]).runs)) == []
+
+
+def test_the_rich_table_is_the_same_for_callers(tmp_path: Path) -> None:
+    found = arms(gather([study(tmp_path / "s", seeds=(1,))]).runs)
+    assert ladder_table(found).row_count == 5
+    assert ladder_markdown(found).count("\n") == 6

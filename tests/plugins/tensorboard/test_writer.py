@@ -1,0 +1,90 @@
+"""The event file of a run, read back with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+
+from preflab_builtin import tensorboard
+from preflab_builtin.tensorboard.writer import LAYOUT, flat, tag
+
+CONFIG = {"seed": 1, "algorithm": {"name": "ppo", "kl": {"coef": 0.2}, "terms": {}}, "arm": None, "list": [1, 2]}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_open() -> Iterator[None]:
+    yield
+    tensorboard.preflab_run_failed()
+
+
+def _read(folder: Path) -> Any:
+    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+
+
+def _run(folder: Path) -> None:
+    tensorboard.preflab_run_started(folder=folder, config=CONFIG)
+    tensorboard.preflab_stage_reused(stage="sft", history=[{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)])
+    tensorboard.preflab_stage_started(stage="algorithm", history=[{"step": 0, "objective/kl": 0.0}])
+    tensorboard.preflab_step_finished(stage="algorithm", step=1, metrics={"objective/kl": 0.5, "bad": math.nan})
+    tensorboard.preflab_stage_finished()
+    tensorboard.preflab_stage_started(stage="evaluation", history=[])
+    tensorboard.preflab_step_finished(stage="evaluation", step=2, metrics={"eval/gold/gold": 0.25})
+    measures = {"gold/gold": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 8}, "kl/reference": {"value": None}}
+    tensorboard.preflab_run_finished(summary={"evaluation": {"measures": measures}})
+
+
+def test_scalars_of_done_reused_and_resumed_steps(tmp_path: Path) -> None:
+    _run(tmp_path)
+    events = _read(tmp_path)
+    assert [(e.step, e.value) for e in events.Scalars("sft/loss/sft")] == [(0, 2.0), (1, 1.0)]
+    assert [(e.step, e.value) for e in events.Scalars("objective/kl")] == [(0, 0.0), (1, 0.5)]
+    assert math.isnan(events.Scalars("bad")[0].value)
+    assert [(e.step, e.value) for e in events.Scalars("eval/gold/gold")] == [(2, 0.25)]
+    assert [e.value for e in events.Scalars("result/gold/gold")] == [0.25]
+    assert "sft/tokens" in events.Tags()["scalars"]
+
+
+def test_one_folder_with_a_row_of_hyper_parameters_and_a_layout(tmp_path: Path) -> None:
+    _run(tmp_path)
+    assert [p for p in (tmp_path / "tensorboard").iterdir() if p.is_dir()] == []  # no second run below this one
+    events = _read(tmp_path)
+    plugins = set(events.summary_metadata)
+    assert {"_hparams_/session_start_info", "custom_scalars__config__"} <= plugins
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"algorithm.kl.coef" in content
+
+
+def test_the_layout_names_tags_that_runs_write() -> None:
+    tags = [t for charts in LAYOUT.values() for _, names in charts.values() for t in names]
+    assert {"objective/kl", "sft/loss/sft", "pretrain/loss/pretrain"} <= set(tags)
+    assert tag("sft", "loss/sft") in tags
+    assert tag("algorithm", "loss/ptx") in tags
+
+
+def test_tags_of_two_stages_never_meet() -> None:
+    # the same metric name in two stages gives two tags: a learning rate is not continued by another stage's
+    assert len({tag(stage, "lr") for stage in ("pretrain", "sft", "reward_model", "algorithm")}) == 4
+
+
+def test_hyper_parameters_are_plain_values() -> None:
+    assert dict(flat(CONFIG)) == {
+        "seed": 1,
+        "algorithm.name": "ppo",
+        "algorithm.kl.coef": 0.2,
+        "arm": "none",
+        "list": "[1, 2]",
+    }
+
+
+def test_runs_after_one_another_in_one_process_do_not_mix(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        tensorboard.preflab_run_started(folder=tmp_path / name, config={})
+        tensorboard.preflab_step_finished(stage=name, step=0, metrics={"x": 1.0})
+    tensorboard.preflab_run_failed()
+    assert _read(tmp_path / "a").Tags()["scalars"] == ["a/x"]
+    assert _read(tmp_path / "b").Tags()["scalars"] == ["b/x"]
