@@ -1,6 +1,7 @@
 """95 % intervals, all with fixed random numbers: the same data give the same interval.
 
-Means and ratios: BCa bootstrap (Efron 1987) over independent units. Shares of yes: Wilson (1927), which stays honest at 0
+Means and ratios: BCa bootstrap (Efron 1987) over independent units, and Student's t on the linearised ratio where there are
+so few units (two debates, say) that a bootstrap would be far too narrow. Shares of yes: Wilson (1927), which stays honest at 0
 and 1, where the bootstrap collapses.
 """
 
@@ -17,6 +18,8 @@ from scipy import stats
 from preflab.interfaces import Measure
 
 RESAMPLES = 2000
+FEW = 12
+"""Below this many units the bootstrap is not trusted."""
 LEVEL = 0.95
 
 
@@ -37,6 +40,9 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
         return Measure(value, n=1)
     if np.ptp(top / bottom) == 0:  # every resample gives this value
         return Measure(value, value, value, len(top))
+    if len(top) < FEW:
+        half = _student(top - value * bottom) / float(bottom.sum())
+        return Measure(value, value - half, value + half, len(top))
     low, high = _bootstrap(top, bottom, "BCa")
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = _bootstrap(top, bottom, "percentile")
@@ -62,6 +68,13 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     draws = np.mean([rng.binomial(n, p, RESAMPLES) / n for n, p in shares], axis=0)
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Measure(float(np.mean([p for _, p in shares])), float(low), float(high), sum(n for n, _ in shares))
+
+
+def _student(residuals: Any) -> float:
+    """Half-width of the t interval of a sum of residuals whose mean is 0: t * sqrt(n / (n - 1) * sum of squares)."""
+    count = len(residuals)
+    spread = math.sqrt(count / (count - 1) * float((residuals**2).sum()))
+    return float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * spread
 
 
 def _bootstrap(top: Any, bottom: Any, method: str) -> tuple[float, float]:

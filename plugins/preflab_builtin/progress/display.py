@@ -81,13 +81,15 @@ class Display:
 
 
 class Lines(Display):
-    """One line at about every tenth of a stage, for logs and for batch systems."""
+    """One line at about every tenth of a stage, but not within a second of the last one, for logs and batch systems."""
+
+    spacing = 1.0
 
     def __init__(self, stages: Sequence[str], stream: TextIO) -> None:
         super().__init__(stages)
         self.stream = stream
         self.total = self.done = 0
-        self.began = 0.0
+        self.began = self.shown = 0.0
 
     def line(self, text: str) -> None:
         self.stream.write(f"preflab: {text}\n")
@@ -95,6 +97,7 @@ class Lines(Display):
 
     def started(self, stage: str, total: int, done: int) -> None:
         self.total, self.done, self.began = total, done, time.monotonic()
+        self.shown = self.began
         if done:
             self.line(f"{self.place(stage)} {stage}: goes on after step {done} of {total}")
 
@@ -103,7 +106,11 @@ class Lines(Display):
         # The last step gets no line of its own: "finished" follows.
         if finished * 10 // self.total == step * 10 // self.total or finished == self.total:
             return
-        left = (time.monotonic() - self.began) / (finished - self.done) * (self.total - finished)
+        now = time.monotonic()
+        if now - self.shown < self.spacing:
+            return
+        self.shown = now
+        left = (now - self.began) / (finished - self.done) * (self.total - finished)
         parts = (f"{self.place(stage)} {stage}: {finished}/{self.total}", headline(metrics), f"{duration(left)} left")
         self.line("  ".join(part for part in parts if part))
 

@@ -14,6 +14,11 @@ from preflab_builtin.report.runs import Measured, RunResult
 _SEED = re.compile(r"^\+*(seed|(?!data\.)[A-Za-z_]+\.seed)=")
 """Overrides that give other random numbers and nothing else. data.seed makes another world, and is not one of them."""
 
+SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win")
+"""Measures between 0 and 1: no interval goes beyond."""
+_Key = tuple[str, str, tuple[str, ...]]
+"""What makes runs one arm: config name, arm name, overrides."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -39,27 +44,23 @@ class Arm:
 
 def arms(runs: Sequence[RunResult]) -> list[Arm]:
     """The arms, in the order in which their first runs stand."""
-    groups: dict[tuple[str, str, tuple[str, ...]], list[RunResult]] = {}
+    groups: dict[_Key, list[RunResult]] = {}
     for run in runs:
         groups.setdefault((run.config_name, run.arm, _variant(run)), []).append(run)
-    names = [(config, arm or " ".join(words) or config) for config, arm, words in groups]
-    found = []
-    for (config, arm, words), group in groups.items():
-        label = arm or " ".join(words) or config
-        same_name = [key for key, name in zip(groups, names, strict=True) if name[1] == label]
-        if len(same_name) > 1:
-            label = _told_apart(label, config, words, same_name)
-        found.append(Arm(label, words, tuple(group), combined(group)))
-    return found
+    return [Arm(_label(key, list(groups)), key[2], tuple(group), combined(group)) for key, group in groups.items()]
 
 
-def _told_apart(label: str, config: str, words: tuple[str, ...], others: Sequence[tuple[str, str, tuple[str, ...]]]) -> str:
-    """An arm's name with what distinguishes it from others of that name."""
-    common = set(others[0][2]).intersection(*(set(key[2]) for key in others))
+def _label(key: _Key, everybody: Sequence[_Key]) -> str:
+    """An arm's name; where it has none, or shares it with others, the overrides that tell it apart; else the config's name."""
+    config, name, words = key
+    others = [other for other in everybody if other[1] == name]
+    common = set(words).intersection(*(set(other[2]) for other in others))
     own = [word for word in words if word not in common]
-    if len({key[0] for key in others}) > 1:
+    if len({other[0] for other in others}) > 1:
         own.insert(0, config)
-    return f"{label} ({' '.join(own) or 'as it is'})"
+    if not name:
+        return " ".join(own) or config
+    return f"{name} ({' '.join(own) or 'as it is'})" if len(others) > 1 else name
 
 
 def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
@@ -75,7 +76,10 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
         mean, count = sum(values) / len(values), len(values)
         spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (count - 1))
         half = float(stats.t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
-        found[name] = Measured(mean, mean - half, mean + half, count)
+        low, high = mean - half, mean + half
+        if name.startswith(SHARES) and not name.endswith("difference"):
+            low, high = max(0.0, low), min(1.0, high)
+        found[name] = Measured(mean, low, high, count)
     return found
 
 

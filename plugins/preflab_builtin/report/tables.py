@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NOTHING = "–"
+LONGEST_NAME = 40
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
 
@@ -106,13 +107,13 @@ def ladder_table(arms: Sequence[Arm], shown: Sequence[Column] | None = None) -> 
     shown = columns(arms) if shown is None else shown
     table = _table(["arm", "seeds", *(_heading(c) for c in shown)])
     for arm in arms:
-        table.add_row(*map(_cell, [arm.label, str(len(arm.runs)), *(_compact(c, arm) for c in shown)]))
+        table.add_row(*map(_cell, [_short(arm.label), str(len(arm.runs)), *(_compact(c, arm) for c in shown)]))
     return table
 
 
 def transposed_table(arms: Sequence[Arm]) -> Table:
     """The same with one column an arm."""
-    table = _table(["", *(arm.label for arm in arms)])
+    table = _table(["", *(_short(arm.label) for arm in arms)])
     table.add_row(*map(_cell, ["seeds", *(str(len(arm.runs)) for arm in arms)]))
     for column in columns(arms):
         table.add_row(*map(_cell, [_heading(column).replace("\n", " "), *(_compact(column, arm) for arm in arms)]))
@@ -156,6 +157,11 @@ def _cell(text: str) -> Any:
 def _compact(column: Column, arm: Arm) -> str:
     bounds = column.bounds(arm) if column.interval else ""
     return f"{column.value(arm)}\n{bounds}" if bounds else column.value(arm)
+
+
+def _short(label: str) -> str:
+    """A name that leaves room for numbers; the page has it in full."""
+    return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
 
 
 def _heading(column: Column) -> str:

@@ -67,6 +67,16 @@ def test_the_interval_draws_units_and_not_their_parts() -> None:
     assert (measure.high - measure.low) / 2 == pytest.approx(0.098, rel=0.08)
 
 
+def test_few_units_get_students_t() -> None:
+    # values 1, 2, 3, 6: mean 3, s = sqrt(14 / 3) = 2.1602, t(3, .975) = 3.1824: 3.1824 * 2.1602 / 2 = 3.4374
+    measure = intervals.mean([1, 2, 3, 6])
+    assert (measure.value, measure.n) == (3.0, 4)
+    assert measure.high - 3.0 == pytest.approx(3.4374, abs=1e-3)
+    assert 3.0 - measure.low == pytest.approx(3.4374, abs=1e-3)
+    # a ratio: residuals 1 - 0.5 * 4, 3 - 0.5 * 4 = -1, 1: t(1, .975) = 12.706 * sqrt(2 * 2) / 8
+    assert intervals.ratio([1, 3], [4, 4]).high == pytest.approx(0.5 + 12.7062 * 2 / 8, abs=1e-3)
+
+
 def test_degenerate_intervals() -> None:
     assert math.isnan(intervals.mean([]).value)
     alone = intervals.mean([2.0])
@@ -159,7 +169,7 @@ def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     ids = torch.tensor([context.tokenizer.encode("one plus")])
     log_p = policy.module(ids).logits[0, -1].log_softmax(-1)
     log_q = reference.module(ids).logits[0, -1].log_softmax(-1)
-    exact = float((log_p.exp() * (log_p - log_q)).sum())
+    exact = float((log_p.exp() * (log_p - log_q)).sum().detach())
     measure = ReferenceKL(context).evaluate(Subject(context.responder("base"), rollout, None, reference)).measures
     assert measure["kl/reference"].value == 0.0  # the responder's own policy is the reference here
     responder = context.responder("base")

@@ -23,6 +23,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _nothing_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("PREFLAB_QUIET", raising=False)
+    monkeypatch.setattr(Lines, "spacing", 0.0)
     yield
     progress.preflab_run_failed()
 
@@ -46,7 +47,14 @@ def test_the_display_fits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stream.getvalue() == ""
 
 
-def test_lines_come_at_every_tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_of_an_instant_gets_no_lines_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lines, "spacing", 60.0)
+    stream = io.StringIO()
+    _play(Lines(["pretrain", "sft"], stream), 95)
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_lines_come_at_every_tenth() -> None:
     stream = io.StringIO()
     _play(Lines(["pretrain", "sft"], stream), 95)
     lines = stream.getvalue().splitlines()

@@ -158,7 +158,7 @@ def test_nothing_from_a_file_becomes_markup(tmp_path: Path) -> None:
     assert not page.open
     text = report_text(report, out)
     assert "\x1b" not in text
-    assert "[bold]b[/bold]" in text  # shown as it is: no markup for rich either
+    assert "[bold]b" in text  # shown as it is: no markup for rich either
     for line in ladder_markdown(report.arms).splitlines():
         assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", ladder_markdown(report.arms).splitlines()[0]))
         assert "<script" not in line.replace("\\<", "")
@@ -237,7 +237,7 @@ def test_a_study_in_which_everything_failed_still_has_a_page(tmp_path: Path) -> 
 def test_a_single_run_without_arm_or_evaluation(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "", 1, ["algorithm=ppo", "seed=1"], None)
     report = build_report([tmp_path / "run"], tmp_path / "run" / "report.html")
-    assert [arm.label for arm in report.arms] == ["algorithm=ppo"]
+    assert [arm.label for arm in report.arms] == ["ladder"]  # nothing to tell it apart from: the config's name
     assert "No run has measured anything" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -257,6 +257,12 @@ def test_arms_that_differ_in_more_than_the_seed_are_kept_apart(tmp_path: Path) -
         ("PPO (algorithm.kl.coef=0.2)", [1]),
         ("PPO (algorithm.kl.coef=0.1 data.seed=5)", [1]),  # another world is not another seed
     ]
+
+
+def test_runs_without_arms_are_named_by_what_differs(tmp_path: Path) -> None:
+    for i, words in enumerate([["data=x"], ["data=x", "algorithm=ppo"], ["data=x", "algorithm=ppo_ptx", "seed=2"]]):
+        write_run(tmp_path / str(i), "", 1, words, None)
+    assert [arm.label for arm in arms(gather([tmp_path]).runs)] == ["ladder", "algorithm=ppo", "algorithm=ppo_ptx"]
 
 
 def test_stages_that_all_seeds_share_are_named(tmp_path: Path) -> None:
@@ -285,9 +291,28 @@ def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:
     assert any("not all runs were judged alike" in note.lower() for note in report.notes)
 
 
+def test_fast_runs_are_marked_as_meaningless(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "SFT", 1, ["debug=fast"], _evaluation("SFT", 0.0))
+    assert not any("debug=fast" in note for note in build_report([tmp_path], tmp_path / "r.html").notes)
+    (tmp_path / "0" / ".hydra").mkdir()
+    (tmp_path / "0" / ".hydra" / "config.yaml").write_text("seed: 1\nfast: true\n")
+    assert any("debug=fast" in note for note in build_report([tmp_path], tmp_path / "r.html").notes)
+
+
 def test_combined_of_one_run_is_its_own_interval() -> None:
     run = RunResult(Path("x"), "c", "a", (), 1, (), {"m": Measured(0.5, 0.4, 0.6, 400)})
     assert combined([run]) == {"m": Measured(0.5, 0.4, 0.6, 400)}
+
+
+def test_intervals_of_shares_end_at_0_and_1() -> None:
+    runs = [
+        RunResult(Path("x"), "c", "a", (), i, (), {"win_rate/gold": Measured(v), "m": Measured(v)})
+        for i, v in ((1, 0.2), (2, 0.8))
+    ]
+    found = combined(runs)
+    # mean .5, s = .4243, t(1, .975) = 12.706: half-width 3.81
+    assert found["m"].high == pytest.approx(0.5 + 12.7062 * 0.3, abs=1e-3)
+    assert (found["win_rate/gold"].low, found["win_rate/gold"].high) == (0.0, 1.0)
 
 
 def _size(picture: Picture) -> tuple[int, int]:
