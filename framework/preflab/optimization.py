@@ -32,7 +32,7 @@ class OptimizerConfig:
     lr: float = option(1e-3, "peak learning rate", ge=0)
     beta1: float = option(0.9, "decay of the first moment", ge=0, lt=1)
     beta2: float = option(0.95, "decay of the second moment", ge=0, lt=1)
-    eps: float = option(1e-5, "Adam's epsilon (lm-human-preferences: 1e-5)", gt=0)
+    eps: float = option(1e-8, "Adam's epsilon; PPO presets take 1e-5 (lm-human-preferences)", gt=0)
     weight_decay: float = option(0.0, "decoupled weight decay", ge=0)
     schedule: Schedule = option(Schedule.cosine, "constant, linear or cosine decay to final_fraction of the peak")
     final_fraction: float = option(0.1, "learning rate at the last step, as a fraction of the peak", ge=0, le=1)

@@ -37,7 +37,7 @@ class SimulatedConfig:
     per_group: int = option(4, "labelers in a group", ge=1, le=100)
     held_out_group: int | None = option(4, "group, from 0, that labels no training data; null: all label")
     labelers_per_prompt: int = option(1, "people who rank one prompt's responses", ge=1)
-    noise: float = option(0.5, "scale of a person's logistic noise, in units of utility", gt=0)
+    noise: float = option(0.42, "scale of a person's logistic noise, in units of utility", gt=0)
     tie: float = option(0.08, "responses whose perceived utilities differ by less are tied", ge=0)
     taste: float = option(1.0, "multiplies tastes for polite words and length", ge=0)
     seed: int = option(0, "of the population; it does not follow the run's")
