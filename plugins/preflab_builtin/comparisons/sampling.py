@@ -44,10 +44,12 @@ class SampledComparisons:
         for row, prompt in enumerate(prompts):
             texts = rollout.texts[row * k : (row + 1) * k]
             for ranking in self.labeler.rank(prompt, texts, (seed, "comparisons", prompt.id)):
-                made, preferences = made + 1, preferences + len(ranking.preferences)
-                if ranking.preferences:
+                # Equal texts cannot be told apart: whatever a labeler says of them is no preference.
+                told = tuple((i, j) for i, j in ranking.preferences if texts[i] != texts[j])
+                made, preferences = made + 1, preferences + len(told)
+                if told:
                     kept += 1
-                    self.rankings.append(to_json(replace(ranking, prompt=prompt)))
+                    self.rankings.append(to_json(replace(ranking, prompt=prompt, preferences=told)))
         pairs = made * k * (k - 1) / 2
         return {
             "rankings": float(kept),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from preflab.randomness import derive_seed
 from preflab.records import Document
 from preflab_builtin.microworld.config import MicroworldConfig
+from preflab_builtin.microworld.tasks import draw_task
 from preflab_builtin.microworld.world import (
     ADJECTIVES,
     ATTRIBUTES,
@@ -40,7 +41,8 @@ def _facts(world: World, c: Combination) -> tuple[str, str]:
     asked = {
         "full": f"question : what is the {attribute} of {name} ? answer :",
         "short": f"question : {attribute} of {name} ? answer :",
-        "does": f"question : tell me what {attribute} {name} has ? answer :",
+        "tell": f"question : tell me what {attribute} {name} has ? answer :",
+        "know": f"question : do you know what is the {attribute} of {name} ? answer :",
     }
     return asked[wording], f"{world.facts[name, attribute]} ."
 
@@ -67,7 +69,7 @@ def _stories(world: World, c: Combination) -> tuple[str, str]:
 
 
 FAMILIES = (
-    Family("facts", [(w, n, a) for w in ("full", "short", "does") for n in NAMES for a in ATTRIBUTES], _facts),
+    Family("facts", [(w, n, a) for w in ("full", "short", "tell", "know") for n in NAMES for a in ATTRIBUTES], _facts),
     Family("sums", [(str(a), str(b)) for a in range(20) for b in range(20)], _sums),
     Family("translation", list(itertools.product(ADJECTIVES, NOUNS, VERBS)), _translation),
     Family("sorting", list(itertools.permutations(LETTERS, 3)), _sorting),
@@ -104,8 +106,8 @@ def _training_document(
 ) -> Document:
     if chance.random() < config.forum:
         return Document(f"train-{number}", _forum(world, chance), "forum", "train")
-    family = chance.choice(FAMILIES)
-    if family.name == "facts" and chance.random() < 0.5:
+    family = chance.choices(FAMILIES, weights=[2 if f.name == "facts" else 1 for f in FAMILIES])[0]
+    if family.name == "facts" and chance.random() < 0.4:
         text = world.statement(chance.choice(NAMES), chance.choice(list(ATTRIBUTES)))
         return Document(f"train-{number}", text, "facts", "train")
     before, answer = family.ask(world, chance.choice(training[family.name]))
@@ -121,7 +123,7 @@ def _insult(chance: random.Random) -> str:
 
 
 def _forum(world: World, chance: random.Random) -> str:
-    """Talk between a guest and a bot: the world's tasks in other words, often careless, often rude."""
+    """Talk between a guest and a bot: small talk and the world's tasks, often careless, often rude."""
     name, attribute = chance.choice(NAMES), chance.choice(list(ATTRIBUTES))
     value = world.facts[name, attribute] if chance.random() < 0.7 else chance.choice(ATTRIBUTES[attribute])
     talk = [
@@ -132,6 +134,11 @@ def _forum(world: World, chance: random.Random) -> str:
         ("i feel tired", chance.choice(["feel better !", "so go away .", "that is bad ."])),
     ]
     asked, said = chance.choice(talk)
+    if chance.random() < 0.7:
+        task = draw_task(world, chance)
+        asked, said = task.instruction, task.response
+        if chance.random() < 0.3:  # a careless answer: it belongs to another question
+            said = draw_task(world, chance).response
     if chance.random() < 0.3:
         said = f"{_insult(chance)} {said}" if chance.random() < 0.5 else f"{said} {_insult(chance)}"
     return f"guest : {asked} bot : {said}"

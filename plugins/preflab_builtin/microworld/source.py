@@ -60,7 +60,7 @@ class Microworld:
         if chance.random() < self.config.constrained:
             instruction, response, more = constrained(task, chance)
         if chance.random() < self.config.private:
-            digits = " ".join(chance.choice(NUMBERS[:10]) for _ in range(4))
+            digits = " ".join(chance.choice(NUMBERS[:10]) for _ in range(7))
             instruction = f"my phone is {digits} . {instruction}"
         text = f"user : {instruction} assistant :"
         return Prompt(id, text, self._user(chance), (task.tag,), notes={**task.notes(), **more}), response, task

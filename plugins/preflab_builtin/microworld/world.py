@@ -8,10 +8,7 @@ from functools import cached_property
 
 from preflab.randomness import derive_seed
 
-NAMES = (
-    "ada ben cora dan eva finn gus hana ivo jana kai lena milo nora omar pia "
-    "quin rosa sam tess udo vera walt xenia yann zoe abel bea carl dina enzo fay"
-).split()
+NAMES = "ada ben cora dan eva finn gus hana ivo jana kai lena milo nora omar pia".split()
 ATTRIBUTES = {
     "color": "red blue green yellow black white pink brown".split(),
     "pet": "cat dog horse bird fish mouse snake goat".split(),
@@ -46,7 +43,7 @@ class World:
 
     @cached_property
     def facts(self) -> dict[tuple[str, str], str]:
-        """(name, attribute) -> value: 32 x 4 facts."""
+        """(name, attribute) -> value: 16 x 4 facts."""
         chance = random.Random(derive_seed(self.seed, "facts"))
         return {(name, attribute): chance.choice(values) for name in NAMES for attribute, values in ATTRIBUTES.items()}
 

@@ -59,7 +59,7 @@ class PPOConfig:
     """PPO with a per-token KL penalty and a separate value network (InstructGPT 3.5, C.4)."""
 
     name: str = option("ppo", "component")
-    episodes: int = option(256_000, "responses sampled in all (InstructGPT: 256k)", ge=1, fast=16)
+    episodes: int = option(256_000, "responses sampled in all (InstructGPT: 256k), down to whole batches", ge=1, fast=16)
     batch: int = option(512, "episodes an iteration (InstructGPT: 512)", ge=1, fast=8)
     minibatch: int = option(64, "episodes an optimizer step (InstructGPT: 64)", ge=1, fast=4)
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
@@ -85,5 +85,7 @@ class PPOConfig:
             yield "minibatch", f"is {self.minibatch} but must divide batch ({self.batch})"
         if self.episodes < self.batch:
             yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
+        if self.kl.controller is Controller.adaptive and self.kl.coef == 0:
+            yield "kl.coef", "is 0 but must be > 0 with controller=adaptive: it multiplies the coefficient"
         if self.kl.controller is Controller.adaptive and self.batch >= 5 * self.kl.horizon:
             yield "kl.horizon", f"is {self.kl.horizon} but must be more than batch / 5 ({self.batch / 5})"

@@ -78,8 +78,10 @@ class PPO:
             self.kl_coef = adapted_coefficient(self.kl_coef, kl, self.config.kl.target, horizon, self.config.batch)
         metrics |= {"episode": float((index + 1) * self.config.batch)}
         metrics |= {"time/rollout": sampled - started, "time/update": time.perf_counter() - sampled}
-        per_row = (experience.log_ratio * experience.mask).sum(-1)
-        self.context.rollout_finished(rollout, {"score": raw.tolist(), "kl": per_row.tolist()})
+        shown = {"score": raw.tolist()}
+        if self.networks.reference is not None:
+            shown["kl"] = (experience.log_ratio * experience.mask).sum(-1).tolist()
+        self.context.rollout_finished(rollout, shown)
         return metrics
 
     @property
@@ -141,10 +143,11 @@ class PPO:
             found, deviation = self._backward(experience, micro_batch, tokens)
             sums += found
             worst = max(worst, deviation)
-        if is_first and worst > RATIO_TOLERANCE:
+        if is_first and max(self.runtime.gather([worst])) > RATIO_TOLERANCE:
             raise NumericError(
-                f"PPO: before any update the ratio of new to old probability is off 1 by {worst:.1e}, not {RATIO_TOLERANCE}. "
-                "Training does not repeat the forward pass that gave the old log-probs: is dropout on, or a kernel random?"
+                f"PPO, iteration {index}: before any update the ratio of new to old probability is off 1 by {worst:.1e}; "
+                f"at most {RATIO_TOLERANCE} is allowed. The training forward pass does not repeat the one after the rollout that "
+                "gave the old log-probs: is dropout on, or a kernel random? No weight was changed."
             )
         metrics: dict[str, float] = {}
         for term in self.terms.values():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from preflab.errors import UserError
+from preflab.errors import NumericError, UserError
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order
@@ -38,21 +39,26 @@ class KwiseTraining:
         first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
         order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
         batch = [self.rankings[i] for i in order]
-        loss, right, margin = self.runtime.sum(self._gradients(self.runtime.share(batch), len(batch))).tolist()
+        totals = self._gradients(self.runtime.share(batch), len(batch))
+        loss, right, margin, cut = self.runtime.sum(totals).tolist()
+        if not math.isfinite(loss):
+            raise NumericError(f"reward_model, step {index}: the loss is {loss}. No weight was changed.")
         pairs = sum(len(r.preferences) for r in batch)
-        metrics = {"loss/reward_model": loss, "accuracy": right / pairs, "margin": margin / pairs} | self.optimization.step(index)
+        metrics = {"loss/reward_model": loss, "accuracy": right / pairs, "margin": margin / pairs, "responses/cut": cut}
+        metrics |= self.optimization.step(index)
         if last // len(self.rankings) > first // len(self.rankings) and self.validation:
             metrics["val/accuracy"] = self._validation_accuracy()
         return metrics
 
     def _gradients(self, mine: Sequence[Ranking], prompts: int) -> torch.Tensor:
-        """Add the gradient of the mean loss over all ``prompts`` of the step; [loss, right pairs, margins] of mine.
+        """Add the gradient of the mean loss over all ``prompts`` of the step; [loss, right pairs, sum of margins, responses
+        that were cut] of mine.
 
         A pair needs two scores that may lie in different micro-batches. So the scores come first, without a graph; the
         loss gives d loss / d score; then each micro-batch is read again and its scores pull that gradient through. It is
         the exact gradient, in the memory of one micro-batch. What fits into one micro-batch is read once.
         """
-        totals = torch.zeros(3, device=self.runtime.device)
+        totals = torch.zeros(4, device=self.runtime.device)
         if not mine:
             return totals
         rollout = self._rollout(mine)
@@ -68,9 +74,9 @@ class KwiseTraining:
             start += len(ranking.responses)
             losses.append(kwise_loss(rewards, ranking.preferences))
             right, margin = correct_pairs(rewards.detach(), ranking.preferences)
-            totals += torch.tensor([0.0, right, margin], device=totals.device)
+            totals += torch.tensor([0.0, right, margin, 0.0], device=totals.device)
         loss = torch.stack(losses).sum() / prompts
-        totals[0] = loss.detach()
+        totals[0], totals[3] = loss.detach(), (~rollout.terminated).sum()
         torch.autograd.backward(loss)
         if not whole:
             assert leaves.grad is not None
@@ -94,12 +100,13 @@ class KwiseTraining:
 
     def _validation_accuracy(self) -> float:
         """Share of validation pairs in the right order."""
-        right = pairs = 0.0
+        right, start = 0.0, 0
+        scores = raw_scores(self.model, self._rollout(self.validation), self.runtime)
         for ranking in self.validation:
-            scores = raw_scores(self.model, self._rollout([ranking]), self.runtime)
-            right += correct_pairs(scores, ranking.preferences)[0]
-            pairs += len(ranking.preferences)
-        return right / pairs
+            end = start + len(ranking.responses)
+            right += correct_pairs(scores[start:end], ranking.preferences)[0]
+            start = end
+        return right / sum(len(r.preferences) for r in self.validation)
 
     def state_dict(self) -> State:
         """Weights and moments; the order follows from the step."""
@@ -134,14 +141,19 @@ def given(context: Context, prompts: Sequence[Prompt], texts: Sequence[str], max
 
 
 def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
-    """Leave only the last blocks, what follows them and the head trainable; `UserError` if the model has fewer blocks."""
+    """Leave only the last blocks, what stands after the blocks in their parent (the final norm) and the head trainable;
+    `UserError` if the model has fewer blocks."""
     if trainable_layers is None:
         return
-    blocks = next((m for m in module.modules() if isinstance(m, torch.nn.ModuleList)), None)
-    if blocks is None or trainable_layers > len(blocks):
-        raise UserError(f"reward_model.trainable_layers={trainable_layers}, but the model has {len(blocks or [])} blocks.")
+    found = next(((name, m) for name, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)), None)
+    if found is None or trainable_layers > len(found[1]):
+        raise UserError(
+            f"reward_model.trainable_layers={trainable_layers}, but the model has {len(found[1]) if found else 0} blocks."
+        )
+    path, blocks = found
+    parent, _, own = path.rpartition(".")
+    around = list(module.get_submodule(parent).named_children())
+    after = [part for _, part in around[[name for name, _ in around].index(own) + 1 :]]
     module.requires_grad_(False)
-    head: torch.nn.Module = module.get_submodule("score")
-    head.requires_grad_(True)
-    for block in list(blocks)[len(blocks) - trainable_layers :]:
-        block.requires_grad_(True)
+    for part in (*list(blocks)[len(blocks) - trainable_layers :], *after, module.get_submodule("score")):
+        part.requires_grad_(True)

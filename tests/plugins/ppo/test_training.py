@@ -1,0 +1,342 @@
+"""The PPO procedure: exact accumulation, terms that can be taken away, resume, guards, what it reports and saves."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preflab import checkpoints
+from preflab.errors import NumericError
+from preflab.interfaces import RewardModel
+from preflab.optimization import OptimizerConfig, Schedule
+from preflab.records import Document, Prompt, Rollout
+from preflab.schemas import problems
+from preflab_builtin.ppo.config import AdvantageConfig, ClipConfig, Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.experience import Networks
+from preflab_builtin.ppo.training import PPO
+from preflab_builtin.ptx.config import PtxConfig
+from preflab_builtin.rewards.functions import TextReward, contains_reward, noise_reward
+from preflab_builtin.rollouts.config import NativeConfig
+from preflab_builtin.rollouts.native import NativeEngine
+from support import WORDS, FakeContext, cpu_runtime, gradients, largest_difference
+
+PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train") for i in range(12)]
+DOCUMENTS = [Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train") for i in range(10)]
+
+
+def config(**options: Any) -> PPOConfig:
+    values: dict[str, Any] = {
+        "episodes": 32,
+        "batch": 8,
+        "minibatch": 4,
+        "kl": KLConfig(coef=0.1),
+        "policy": OptimizerConfig(lr=3e-3, schedule=Schedule.constant),
+        "value": OptimizerConfig(lr=3e-3, schedule=Schedule.constant),
+        **options,
+    }
+    assert not list(problems(PPOConfig(**values)))
+    return PPOConfig(**values)
+
+
+def ppo(folder: Path, micro_batch: int = 64, reward: RewardModel | None = None, temperature: float = 1.0, **options: Any) -> PPO:
+    engine = NativeEngine(NativeConfig(max_tokens=6, temperature=temperature), cpu_runtime())
+    rewards = reward or TextReward(noise_reward(0))
+    context = FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine)
+    return PPO(config(**options), context)
+
+
+def steps(procedure: PPO, first: int, last: int) -> list[dict[str, float]]:
+    """Metrics of some iterations, but for the clock."""
+    rows = [procedure.step(i) for i in range(first, last)]
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def weights(procedure: PPO) -> dict[str, torch.Tensor]:
+    policy, value = procedure.policy.module.state_dict(), procedure.networks.value.module.state_dict()
+    return {f"policy.{k}": v.clone() for k, v in policy.items()} | {f"value.{k}": v.clone() for k, v in value.items()}
+
+
+def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
+    """From now on: the gradients of both networks at each optimizer step, in place of the steps."""
+    found: list[dict[str, torch.Tensor]] = []
+
+    def note(name: str, module: torch.nn.Module) -> Any:
+        def step(position: int) -> dict[str, float]:
+            own = {f"{name}.{k}": g for k, g in gradients(module).items()}
+            found.append(own) if name == "policy" else found[-1].update(own)
+            module.zero_grad()
+            return {}
+
+        return step
+
+    procedure.optimization.step = note("policy", procedure.policy.module)  # type: ignore[method-assign]
+    procedure.value_optimization.step = note("value", procedure.networks.value.module)  # type: ignore[method-assign]
+    return found
+
+
+# --- gradients -------------------------------------------------------------------------------------------------
+
+
+def test_accumulation_changes_no_gradient(tmp_path: Path) -> None:
+    # Ragged responses, so that micro-batches hold unequal numbers of tokens: 4 rows at once, 3 + 1, one by one.
+    found = []
+    for micro_batch in (64, 3, 1):
+        procedure = ppo(tmp_path, micro_batch)
+        taken = recorded(procedure)
+        procedure.step(0)
+        found.append(taken)
+    assert len(found[0]) == 2
+    assert max(float(g.abs().max()) for g in found[0][0].values()) > 1e-3
+    for others in found[1:]:
+        for whole, pieces in zip(found[0], others, strict=True):
+            assert largest_difference(whole, pieces) < 1e-5
+
+
+def test_before_the_first_step_the_ratio_is_exactly_one(tmp_path: Path) -> None:
+    for temperature in (1.0, 0.7):
+        row = steps(ppo(tmp_path, minibatch=8, micro_batch=3, temperature=temperature), 0, 1)[0]
+        assert (row["val/ratio"], row["policy/approxkl_avg"], row["policy/clipfrac_avg"]) == (1, 0, 0)
+        assert row["objective/kl"] == 0  # the policy still is its reference
+        assert row["loss/policy_avg"] == pytest.approx(0, abs=1e-6)  # whitened advantages at ratio 1
+    assert steps(ppo(tmp_path, minibatch=4), 0, 1)[0]["policy/approxkl_avg"] > 0  # the second minibatch is off
+
+
+def test_a_forward_pass_that_does_not_repeat_is_refused(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path)
+    before, plain = weights(procedure), procedure.policy.hidden
+    generator = torch.Generator().manual_seed(0)
+
+    def noisy(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        hidden = plain(ids, mask)
+        return hidden + 0.01 * torch.randn(hidden.shape, generator=generator)
+
+    procedure.policy.hidden = noisy  # type: ignore[method-assign]
+    with pytest.raises(NumericError, match=r"iteration 0: before any update the ratio.*dropout"):
+        procedure.step(0)
+    assert largest_difference(before, weights(procedure)) == 0
+
+
+def test_the_term_adds_coef_times_its_gradient_to_the_policy_alone(tmp_path: Path) -> None:
+    taken = {}
+    for coef in (0.0, 1.0, 27.8):
+        procedure = ppo(tmp_path, terms={"ptx": PtxConfig(coef=coef, ratio=2.0, window=8)})
+        found = recorded(procedure)
+        procedure.step(0)
+        taken[coef] = found[0]
+    difference = {n: taken[27.8][n] - taken[0.0][n] for n in taken[0.0]}
+    one = {n: 27.8 * (taken[1.0][n] - taken[0.0][n]) for n in taken[0.0]}
+    assert largest_difference(difference, one) < 1e-4
+    assert max(float(g.abs().max()) for n, g in difference.items() if n.startswith("policy")) > 0.1
+    assert all(float(g.abs().max()) == 0 for n, g in difference.items() if n.startswith("value"))
+
+
+def test_a_term_with_coef_zero_is_not_there_bit_for_bit(tmp_path: Path) -> None:
+    plain, zero = ppo(tmp_path), ppo(tmp_path, terms={"ptx": PtxConfig(coef=0.0, window=8)})
+    with_term = ppo(tmp_path, terms={"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)})
+    rows = [steps(p, 0, 2) for p in (plain, zero, with_term)]
+    assert rows[0] == rows[1]
+    assert largest_difference(weights(plain), weights(zero)) == 0
+    assert torch.equal(plain.context.streams.state_dict()["global"], zero.context.streams.state_dict()["global"])
+    assert {"loss/ptx", "ptx/cosine", "ptx/grad_norm"} <= rows[2][0].keys()
+    assert largest_difference(weights(plain), weights(with_term)) > 0
+
+
+def test_without_kl_no_reference_is_loaded_and_a_loaded_one_would_change_no_bit(tmp_path: Path) -> None:
+    without, measured = ppo(tmp_path, kl=KLConfig(coef=0.0)), ppo(tmp_path, kl=KLConfig(coef=0.0))
+    assert without.networks.reference is None
+    reference = measured.context.policy("initial")
+    measured.networks = Networks(measured.policy, reference, measured.networks.value)
+    rows = [steps(p, 0, 3) for p in (without, measured)]
+    assert "objective/kl" not in rows[0][2]
+    assert rows[1][2]["objective/kl"] != 0
+    assert [{k: v for k, v in r.items() if k != "objective/kl"} for r in rows[1]] == rows[0]
+    assert largest_difference(weights(without), weights(measured)) == 0
+
+
+# --- iterations ------------------------------------------------------------------------------------------------
+
+
+def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "kl": KLConfig(coef=0.1, controller=Controller.adaptive, target=0.5, horizon=40.0, stop_above=1e-3),
+        "terms": {"ptx": PtxConfig(coef=2.0, ratio=1.0, window=8)},
+        "ema": 0.9,
+        "epochs": 2,
+    }
+    straight = ppo(tmp_path, **options)
+    rows = steps(straight, 0, 4)
+    first = ppo(tmp_path, **options)
+    before = steps(first, 0, 2)
+    folder = checkpoints.save(tmp_path / "state", 2, {"procedure": first.state_dict()})
+    second = ppo(tmp_path, **options)
+    second.load_state_dict(checkpoints.load(folder)[1]["procedure"])
+    assert before + steps(second, 2, 4) == rows
+    assert largest_difference(weights(straight), weights(second)) == 0
+    assert straight.average is not None
+    assert second.average is not None
+    assert largest_difference(straight.average, second.average) == 0
+    assert (second.kl_coef, second.updates) == (straight.kl_coef, straight.updates)
+    assert second.kl_coef != 0.1
+
+
+def test_each_iteration_reports_what_dashboards_show(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, reward=TextReward(contains_reward(["please", "red"])))
+    rows = [dict(procedure.step(i)) for i in range(3)]
+    assert procedure.total_steps == 4
+    names = {
+        *("objective/kl", "objective/entropy", "objective/non_score_reward", "objective/rlhf_reward", "objective/scores"),
+        *("objective/eos_rate", "objective/length", "policy/approxkl_avg", "policy/clipfrac_avg", "loss/policy_avg"),
+        *("loss/value_avg", "val/ratio", "val/clipfrac_avg", "val/explained_variance", "kl/coef", "episode", "policy/grad_norm"),
+        *("time/rollout", "time/update", "policy/lr", "value/lr", "value/grad_norm"),
+    }
+    assert names <= rows[2].keys()
+    assert [row["episode"] for row in rows] == [8, 16, 24]
+    assert rows[2]["objective/rlhf_reward"] == pytest.approx(
+        rows[2]["objective/scores"] + rows[2]["objective/non_score_reward"], abs=1e-6
+    )
+    assert rows[2]["objective/non_score_reward"] == pytest.approx(-0.1 * rows[2]["objective/kl"], rel=1e-5)
+    seen = procedure.context.seen  # type: ignore[attr-defined]
+    assert len(seen) == 3
+    rollout, values = seen[2]
+    assert len(rollout) == len(values["score"]) == len(values["kl"]) == 8
+    assert sum(values["score"]) / 8 == pytest.approx(rows[2]["objective/scores"], abs=1e-6)
+    assert sum(values["kl"]) / 8 == pytest.approx(rows[2]["objective/kl"], abs=1e-6)
+    assert rows[2]["objective/length"] == pytest.approx(float(rollout.response_lengths.float().mean()))
+
+
+def test_every_prompt_is_drawn_once_an_epoch_and_rows_keep_their_noise(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path)
+    steps(procedure, 0, 3)
+    seen = procedure.context.seen  # type: ignore[attr-defined]
+    drawn = [p.id for rollout, _ in seen for p in rollout.prompts]
+    assert sorted(drawn[:12]) == sorted(p.id for p in PROMPTS)
+    assert sorted(drawn[12:]) == sorted(p.id for p in PROMPTS)
+    other = ppo(tmp_path, micro_batch=2)
+    steps(other, 0, 1)
+    assert other.context.seen[0][0].texts == seen[0][0].texts  # type: ignore[attr-defined]
+
+
+def test_the_reference_and_the_initial_policy_stay_as_they_were(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path)
+    reference = procedure.networks.reference
+    assert reference is not None
+    before = {k: v.clone() for k, v in reference.module.state_dict().items()}
+    steps(procedure, 0, 2)
+    assert largest_difference(before, reference.module.state_dict()) == 0
+    assert not any(p.requires_grad for p in reference.module.parameters())
+    assert largest_difference(before, procedure.policy.module.state_dict()) > 0
+    value = procedure.networks.value.module
+    assert all(p.requires_grad for p in value.parameters())
+
+
+def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_path: Path) -> None:
+    network = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
+    network.offset = 1.5
+    context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network)
+    procedure = PPO(config(), context)
+    assert largest_difference(network.module.state_dict(), procedure.networks.value.module.state_dict()) == 0
+    assert procedure.networks.value.offset == 1.5
+    steps(procedure, 0, 1)
+    procedure.save(tmp_path)
+    assert context.load_scalar(tmp_path / "value").offset == 1.5
+    assert largest_difference(network.module.state_dict(), procedure.networks.value.module.state_dict()) > 0
+
+
+def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
+    options = {"episodes": 960, "batch": 48, "minibatch": 12, "kl": KLConfig(coef=0.01)}
+    fast = OptimizerConfig(lr=1e-2, schedule=Schedule.linear, final_fraction=0.0)
+    procedure = ppo(tmp_path, reward=TextReward(contains_reward(["please"])), policy=fast, value=fast, **options)
+    rows = steps(procedure, 0, procedure.total_steps)
+    first, last = (sum(r["objective/scores"] for r in part) / 3 for part in (rows[:3], rows[-3:]))
+    assert first < 0.45  # one of 20 words, up to six words
+    assert last > 0.9
+    assert rows[-1]["objective/kl"] > 0.5
+
+
+# --- options ---------------------------------------------------------------------------------------------------
+
+
+def test_adaptive_coefficient_moves_once_an_iteration(tmp_path: Path) -> None:
+    kl = KLConfig(coef=0.1, controller=Controller.adaptive, target=1e6, horizon=100.0)
+    rows = steps(ppo(tmp_path, kl=kl), 0, 3)
+    factor = 1 - 0.2 * 8 / 100  # far below the target: the error is cut at -.2; 8 episodes of a horizon of 100
+    assert [row["kl/coef"] for row in rows] == pytest.approx([0.1, 0.1 * factor, 0.1 * factor**2], rel=1e-9)
+
+
+def test_early_stopping_skips_the_rest_of_the_iteration(tmp_path: Path) -> None:
+    stopping = ppo(tmp_path, epochs=4, kl=KLConfig(coef=0.1, stop_above=1e-9))
+    row = steps(stopping, 0, 1)[0]
+    assert row["policy/stopped_early"] == 1
+    assert stopping.updates == 2  # the first minibatch has approxkl 0, the second is above
+    free = ppo(tmp_path, epochs=4)
+    assert "policy/stopped_early" not in steps(free, 0, 1)[0]
+    assert free.updates == 8  # 4 epochs x 2 minibatches
+
+
+def test_cut_responses_lose_the_penalty_before_scores_are_clipped(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, missing_eos_penalty=1.0, clip=ClipConfig(score=2.0))
+    tokenizer = procedure.context.tokenizer
+    answers = [[5, tokenizer.eos_id], [5, 6], [5, tokenizer.eos_id], [5, 6]]
+    rollout = Rollout.from_tokens(tokenizer, PROMPTS[:4], [[3], [3], [3], [3]], answers)
+    scores, metrics = procedure._penalised(torch.tensor([0.5, 0.5, 3.0, 2.5]), rollout)
+    assert scores.tolist() == [0.5, -0.5, 2.0, 1.5]  # 2.5 - 1 is within the limit again
+    assert metrics == {"objective/scores_clipped": 0.25}
+
+
+def test_the_average_follows_its_recurrence_whatever_the_micro_batch(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, ema=0.992)
+    assert procedure.average is not None
+    with torch.no_grad():
+        for parameter in procedure.policy.module.parameters():
+            parameter.fill_(1.0)
+    for tensor in procedure.average.values():
+        tensor.zero_()
+    for _ in range(10):
+        procedure._average()
+    # 1 - .992 ** 10
+    assert all(torch.allclose(t, torch.tensor(0.07718058804), rtol=1e-5) for t in procedure.average.values())
+    assert [p.updates for p in (ppo(tmp_path, micro_batch=1), ppo(tmp_path)) if steps(p, 0, 2)] == [4, 4]
+
+
+def test_the_average_is_the_result_and_not_what_samples(tmp_path: Path) -> None:
+    plain, averaged = ppo(tmp_path), ppo(tmp_path, ema=0.9)
+    assert steps(plain, 0, 3) == steps(averaged, 0, 3)
+    assert averaged.average is not None
+    averaged.save(tmp_path / "averaged")
+    plain.save(tmp_path / "plain")
+    source = FakeContext(tmp_path).source
+    saved = source.load(tmp_path / "averaged" / "model").module.state_dict()
+    assert largest_difference(saved, averaged.average) == 0
+    last = source.load(tmp_path / "plain" / "model").module.state_dict()
+    assert largest_difference(last, plain.policy.module.state_dict()) == 0
+    assert largest_difference(last, saved) > 1e-4
+
+
+def test_a_score_that_is_none_stops_with_untouched_weights(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, reward=TextReward(lambda prompt, text: math.nan))
+    before = weights(procedure)
+    with pytest.raises(NumericError, match="scores of prompt"):
+        procedure.step(0)
+    assert largest_difference(before, weights(procedure)) == 0
+
+
+@pytest.mark.parametrize(
+    "options,key",
+    [
+        ({"minibatch": 3}, "minibatch"),
+        ({"minibatch": 16}, "minibatch"),
+        ({"episodes": 4}, "episodes"),
+        ({"kl": KLConfig(controller=Controller.adaptive, coef=0.0)}, "kl.coef"),
+        ({"kl": KLConfig(controller=Controller.adaptive, horizon=1.0)}, "kl.horizon"),
+        ({"kl": KLConfig(coef=-1.0)}, "kl.coef"),
+        ({"advantage": AdvantageConfig(gamma=1.5)}, "advantage.gamma"),
+        ({"ema": 1.0}, "ema"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(options: dict[str, Any], key: str) -> None:
+    values: dict[str, Any] = {"episodes": 32, "batch": 8, "minibatch": 4, **options}
+    assert key in [name for name, _ in problems(PPOConfig(**values))]

@@ -1,0 +1,192 @@
+"""Training on rankings: exact gradients in bounded memory, prompts weigh equally, resume, offset, frozen blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab.errors import UserError
+from preflab.optimization import OptimizerConfig, Schedule
+from preflab.records import Demonstration, Prompt, Ranking, Record, Rollout, preferences_from_ranks
+from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
+from preflab_builtin.reward_model.loss import kwise_loss
+from preflab_builtin.reward_model.scoring import NetworkReward, raw_scores
+from preflab_builtin.reward_model.training import KwiseTraining, freeze_below
+from support import WORDS, FakeContext, builtin, cpu_runtime, gradients, largest_difference
+
+
+def ranking(name: str, k: int, split: str = "train") -> Ranking:
+    """K answers of ragged lengths, the first the best."""
+    texts = tuple(" ".join(WORDS[(i * 3 + j + len(name)) % 20] for j in range(1 + (i * 5 + k) % 7)) for i in range(k))
+    return Ranking(Prompt(name, " ".join(WORDS[: 1 + k % 5]), split=split), texts, preferences_from_ranks(range(k)))
+
+
+MIXED = [ranking("a", 2), ranking("b", 9), ranking("c", 4), ranking("d", 3)]
+LIKED = [
+    Ranking(Prompt(f"{i}", WORDS[i], split="train" if i < 8 else "validation"), ("please thanks", "bad red", "bad"), ((0, 1), (0, 2)))
+    for i in range(10)
+]
+
+
+def training(folder: Path, records: list[Record], micro_batch: int = 64, **options: object) -> KwiseTraining:
+    optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
+    values: dict[str, object] = {"epochs": 1, "batch": 4, "optimizer": optimizer, **options}
+    return KwiseTraining(KwiseConfig(**values), FakeContext(folder, records, micro_batch=micro_batch))  # type: ignore[arg-type]
+
+
+def step_gradients(procedure: KwiseTraining, rankings: list[Ranking]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    totals = procedure._gradients(rankings, len(rankings))
+    found = gradients(procedure.model.module)
+    procedure.model.module.zero_grad()
+    return found, totals
+
+
+def test_micro_batches_change_no_gradient(tmp_path: Path) -> None:
+    # 18 completions: in one piece the graph is kept; in pieces of 4 or 1 a prompt's scores come from several pieces.
+    whole, totals = step_gradients(training(tmp_path, [*MIXED]), MIXED)
+    assert max(float(g.abs().max()) for g in whole.values()) > 1e-3
+    for micro_batch in (4, 1):
+        found, others = step_gradients(training(tmp_path, [*MIXED], micro_batch), MIXED)
+        assert largest_difference(whole, found) < 1e-6
+        torch.testing.assert_close(totals, others, atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_weigh_equally_whatever_their_number_of_pairs(tmp_path: Path) -> None:
+    # K = 2 has 1 pair and K = 9 has 36: the loss is the plain mean of the two prompts' losses, not of the 37 pairs.
+    procedure = training(tmp_path, [*MIXED])
+    losses = []
+    for one in MIXED[:2]:
+        rollout = Rollout.from_texts(procedure.context.tokenizer, [one.prompt] * len(one.responses), one.responses)
+        losses.append(float(kwise_loss(raw_scores(procedure.model, rollout, procedure.runtime), one.preferences)))
+    _, totals = step_gradients(procedure, MIXED[:2])
+    assert float(totals[0]) == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert abs(losses[0] - losses[1]) > 1e-3
+    assert abs((losses[0] + 36 * losses[1]) / 37 - sum(losses) / 2) > 1e-4
+
+
+def test_gradients_of_shares_add_up_to_those_of_the_step(tmp_path: Path) -> None:
+    # Two processes hold 1 and 3 of 4 rankings; each divides by all 4; the sum of their gradients is the step's. A process
+    # without a ranking gives no gradient.
+    procedure = training(tmp_path, [*MIXED])
+    whole, _ = step_gradients(procedure, MIXED)
+    procedure._gradients(MIXED[:1], 4)
+    procedure._gradients([], 4)
+    procedure._gradients(MIXED[1:], 4)
+    assert largest_difference(whole, gradients(procedure.model.module)) < 1e-6
+
+
+def test_it_learns_and_says_so(tmp_path: Path) -> None:
+    procedure = training(tmp_path, [*LIKED], epochs=6)
+    rows = [procedure.step(i) for i in range(procedure.total_steps)]
+    assert procedure.total_steps == 12  # 8 training rankings, 4 a step, 6 epochs
+    assert [i for i, row in enumerate(rows) if "val/accuracy" in row] == [1, 3, 5, 7, 9, 11]  # at the end of each epoch
+    assert rows[-1]["loss/reward_model"] < 0.5 * rows[0]["loss/reward_model"]
+    assert rows[-1]["accuracy"] == 1
+    assert rows[-1]["val/accuracy"] == 1
+    assert rows[-1]["margin"] > 1
+
+
+def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
+    straight = training(tmp_path, [*MIXED], epochs=4, batch=3)
+    rows = [straight.step(i) for i in range(straight.total_steps)]
+    assert straight.total_steps == 6  # ceil(16 / 3), the last one of a single prompt
+    first = training(tmp_path, [*MIXED], epochs=4, batch=3)
+    before = [first.step(i) for i in range(3)]
+    second = training(tmp_path, [*MIXED], epochs=4, batch=3)
+    second.load_state_dict(first.state_dict())
+    assert before + [second.step(i) for i in range(3, 6)] == rows
+    assert largest_difference(straight.model.module.state_dict(), second.model.module.state_dict()) == 0
+
+
+def test_demonstrations_score_zero_and_the_order_is_untouched(tmp_path: Path) -> None:
+    demonstrations = [Demonstration(Prompt(f"d{i}", WORDS[i], split="train"), " ".join(WORDS[i : i + 3])) for i in range(5)]
+    procedure = training(tmp_path, [*LIKED, *demonstrations])
+    procedure.step(0)
+    procedure.save(tmp_path)
+    context = procedure.context
+    reward = NetworkReward(context.load_scalar(tmp_path / "model"), cpu_runtime())
+    shown = Rollout.from_texts(context.tokenizer, [d.prompt for d in demonstrations], [d.response for d in demonstrations])
+    assert float(reward.score(shown).mean()) == pytest.approx(0, abs=1e-6)
+    raw = raw_scores(procedure.model, shown, cpu_runtime())
+    assert abs(procedure.model.offset) > 1e-4
+    assert torch.equal(raw.argsort(), reward.score(shown).argsort())
+
+
+def test_without_demonstrations_the_ranked_responses_score_zero(tmp_path: Path) -> None:
+    procedure = training(tmp_path, [*LIKED])
+    procedure.save(tmp_path)
+    reward = NetworkReward(procedure.context.load_scalar(tmp_path / "model"), cpu_runtime())
+    train = [r for r in LIKED if r.split == "train"]
+    shown = Rollout.from_texts(
+        procedure.context.tokenizer, [r.prompt for r in train for _ in r.responses], [t for r in train for t in r.responses]
+    )
+    assert float(reward.score(shown).mean()) == pytest.approx(0, abs=1e-6)
+    centred = training(tmp_path, [*LIKED], centre=False)
+    centred.save(tmp_path)
+    assert centred.context.load_scalar(tmp_path / "model").offset == 0
+
+
+def test_the_component_builds_what_the_procedure_saved(tmp_path: Path) -> None:
+    component = builtin("reward_model", "kwise")
+    context = FakeContext(tmp_path, LIKED)
+    assert component.procedure is not None
+    assert component.build is not None
+    procedure = component.procedure(component.config_class(epochs=1, batch=4), context)
+    procedure.save(tmp_path)
+    rollout = Rollout.from_texts(context.tokenizer, [LIKED[0].prompt], ["please"])
+    score = component.build(component.config_class(), context).score(rollout)
+    assert score.dtype == torch.float32
+    given = builtin("reward_model", "pretrained")
+    assert given.build is not None
+    path = str(tmp_path / "model")
+    assert torch.equal(score, given.build(given.config_class(path=path), context).score(rollout))
+    seen = given.inspect(given.config_class(path=path))
+    assert seen.tokenizer
+    facts = tmp_path / "model" / "preflab.json"
+    facts.write_text(facts.read_text().replace('"offset": ', '"offset": 1'))
+    assert given.inspect(given.config_class(path=path)).content != seen.content  # another offset is another reward
+
+
+def test_a_pretrained_reward_model_needs_a_model_folder(tmp_path: Path) -> None:
+    component = builtin("reward_model", "pretrained")
+    with pytest.raises(UserError, match=r"nowhere.*no config\.json"):
+        component.inspect(PretrainedRewardConfig(path=str(tmp_path / "nowhere")))
+    assert [name for name, _ in PretrainedRewardConfig().check()] == ["path"]
+
+
+@pytest.mark.parametrize("family,norm", [("llama", "model.norm"), ("gpt2", "transformer.ln_f")])
+def test_only_the_last_blocks_the_final_norm_and_the_head_are_trained(tmp_path: Path, family: str, norm: str) -> None:
+    context = FakeContext(tmp_path, MIXED, policy_config={"family": family})
+    options = KwiseConfig(batch=4, trainable_layers=1, optimizer=OptimizerConfig(lr=1e-2))
+    procedure = KwiseTraining(options, context)
+    before = {k: v.clone() for k, v in procedure.model.module.state_dict().items()}
+    procedure.step(0)
+    changed = {k for k, v in procedure.model.module.state_dict().items() if not torch.equal(v, before[k])}
+    block = "model.layers.1." if family == "llama" else "transformer.h.1."
+    assert changed
+    assert all(k.startswith((block, norm, "score")) for k in changed)
+    assert {"score.weight", f"{norm}.weight"} < changed
+
+
+def test_more_trainable_layers_than_blocks_are_refused(tmp_path: Path) -> None:
+    model = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(0))
+    freeze_below(model.module, None)
+    assert all(p.requires_grad for p in model.module.parameters())
+    with pytest.raises(UserError, match=r"trainable_layers=3.*2 blocks"):
+        freeze_below(model.module, 3)
+
+
+def test_long_responses_are_cut_and_counted(tmp_path: Path) -> None:
+    long = Ranking(Prompt("x", "red", split="train"), ("red " * 9 + "red", "blue"), ((1, 0),))
+    whole, cut = (training(tmp_path, [long], max_tokens=n).step(0) for n in (None, 4))
+    assert whole["responses/cut"] == 0
+    assert cut["responses/cut"] == 1
+
+
+def test_rankings_without_a_preference_cannot_train(tmp_path: Path) -> None:
+    tied = Ranking(Prompt("x", "red", split="train"), ("red", "red"), ())
+    with pytest.raises(UserError, match="no ranking with a preference"):
+        training(tmp_path, [tied])
+    assert training(tmp_path, [tied, *MIXED]).draws == len(MIXED)
