@@ -9,9 +9,14 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.errors import PreflabError, SweepError, UserError
 from preflab.plugins import take_plugin_flags
+
+if TYPE_CHECKING:
+    from preflab.composition import CommandLine
+    from preflab.run import Run
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 
@@ -54,7 +59,7 @@ def run(words: Sequence[str]) -> int:
     if line.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ...' alone and let each job start ranks.")
     if not line.info:
-        check_jobs(line.jobs, line.config_name)
+        check_jobs(line)
         job.quiet_libraries()
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
@@ -62,7 +67,7 @@ def run(words: Sequence[str]) -> int:
     else:
         from preflab.composition import compose
 
-        refuse_code_in_config(compose(line.jobs[0], line.config_name, with_hydra=True))
+        refuse_code_in_config(compose(line.jobs[0], line.config_name, True, line.config_dir))
     import hydra
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
@@ -73,22 +78,22 @@ def run(words: Sequence[str]) -> int:
     return _finish(Path(os.environ[RUN_FOLDER]), line.multirun)
 
 
-def check_jobs(jobs: Sequence[Sequence[str]], config_name: str) -> list[object]:
+def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
     from omegaconf import OmegaConf
 
     from preflab import run as runs
     from preflab.composition import compose, refuse_code_in_config, registry
 
-    checked: list[object] = []
-    for overrides in jobs:
-        config = compose(overrides, config_name, with_hydra=True)
+    checked = []
+    for overrides in line.jobs:
+        config = compose(overrides, line.config_name, True, line.config_dir)
         refuse_code_in_config(config)
         plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True)
         try:
             checked.append(runs.read(plain, registry()))  # type: ignore[arg-type]
         except UserError as error:
-            where = f"\n(in the job {' '.join(overrides)})" if len(jobs) > 1 else ""
+            where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
             raise UserError(f"{error}{where}") from None
     return checked
 

@@ -28,10 +28,10 @@ def plan(arguments: list[str]) -> int:
     from preflab.artifacts import Store
     from preflab.cli import check_jobs
     from preflab.composition import parse
-    from preflab.run import Run, store_root
+    from preflab.run import GRAPH, store_root
 
     line = parse(arguments)
-    runs = [r for r in check_jobs(line.jobs, line.config_name) if isinstance(r, Run)]
+    runs = check_jobs(line)
     table = Table(title=f"{len(runs)} job(s), each stage once", title_justify="left")
     for column in ("stage", "component", "seed", "id", "jobs", "status"):
         table.add_column(column)
@@ -39,7 +39,7 @@ def plan(arguments: list[str]) -> int:
     for number, item in enumerate(runs):
         for stage in item.stages:
             seen.setdefault(stage.recipe_id, ((item, stage), []))[1].append(number)
-    order = [s for s in ("pretrain", "sft", "comparisons", "reward_model", "select", "algorithm", "evaluation")]
+    order = [spec.name for spec in GRAPH]
     to_compute = 0
     for (item, stage), jobs in sorted(seen.values(), key=lambda v: order.index(v[0][1].name)):
         store = Store(store_root(item))

@@ -67,6 +67,10 @@ def registry() -> Registry:
     return loaded
 
 
+_config_dir = ""
+"""The folder of --config-dir while a pre-flight composes; in the run itself Hydra adds it."""
+
+
 class PreflabSearchPath(SearchPathPlugin):
     """Adds the presets of plugins, the studies, and last the bare schemas to Hydra's search path."""
 
@@ -74,6 +78,8 @@ class PreflabSearchPath(SearchPathPlugin):
         for plugin, package in registry().config_packages():
             search_path.append(provider=plugin, path=f"pkg://{package}")
         search_path.append(provider="preflab", path=f"file://{sweeps_root()}")
+        if _config_dir:
+            search_path.append(provider="command-line", path=f"file://{_config_dir}")
         search_path.append(provider="preflab schemas", path=f"{SCHEME}://schemas")
 
 
@@ -114,25 +120,30 @@ class SchemaSource(ConfigSource):
 
 
 @contextlib.contextmanager
-def _hydra() -> Iterator[None]:
+def _hydra(config_dir: str = "") -> Iterator[None]:
     """Hydra's compose API with our search path, whatever was initialised before."""
+    global _config_dir
     registry()
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
+    _config_dir = config_dir
     try:
         with initialize_config_dir(str(config_root()), version_base="1.3"):
             yield
     finally:
+        _config_dir = ""
         if before is not None:
             GlobalHydra.instance().initialize(before)
 
 
-def compose(overrides: Sequence[str] = (), config_name: str = "config", with_hydra: bool = False) -> DictConfig:
+def compose(
+    overrides: Sequence[str] = (), config_name: str = "config", with_hydra: bool = False, config_dir: str = ""
+) -> DictConfig:
     """The config that a command line composes to, for notebooks and checks: ``preflab.compose(["algorithm=ppo"])``.
 
     Raises `UserError` naming the key, what is allowed and the nearest name.
     """
-    with _hydra(), _readable_errors():
+    with _hydra(config_dir), _readable_errors():
         return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
@@ -172,6 +183,7 @@ class CommandLine:
     """What a command line asks for. jobs: the overrides of every job (one without multirun)."""
 
     config_name: str
+    config_dir: str
     multirun: bool
     jobs: tuple[tuple[str, ...], ...]
     info: bool = False
@@ -185,22 +197,21 @@ def parse(argv: Sequence[str]) -> CommandLine:
     args = get_args_parser().parse_args(list(argv))
     name = args.config_name or "config"
     overrides = list(args.overrides)
-    if args.config_dir:
-        overrides.append(f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]")
+    folder = str(Path(args.config_dir).resolve()) if args.config_dir else ""
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
-        return CommandLine(name, args.multirun, (tuple(overrides),), info=True)
+        return CommandLine(name, folder, args.multirun, (tuple(overrides),), info=True)
     with _readable_errors():
         swept = OverridesParser.create().parse_overrides(overrides)
     plain = [o.input_line for o in swept if not o.is_sweep_override() and o.input_line]
-    config = compose(plain, name, with_hydra=True)
+    config = compose(plain, name, with_hydra=True, config_dir=folder)
     multirun = args.multirun or "MULTIRUN" in str(config.hydra.mode)
     if not multirun:
-        return CommandLine(name, False, (tuple(overrides),))
+        return CommandLine(name, folder, False, (tuple(overrides),))
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with _readable_errors():
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
         jobs = [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-    return CommandLine(name, True, tuple(jobs))
+    return CommandLine(name, folder, True, tuple(jobs))
 
 
 def refuse_code_in_config(config: DictConfig) -> None:

@@ -79,11 +79,18 @@ def _files(module: str) -> list[Path]:
 
 
 def _module_file(name: str) -> list[Path]:
+    """The file of a module, found without importing its parents; [] if the name is no module (but a name in one)."""
+    top, *rest = name.split(".")
     try:
-        spec = importlib.util.find_spec(name)
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return []
-    return [Path(spec.origin)] if spec and spec.origin and spec.origin.endswith(".py") else []
+    if spec is None:
+        return []
+    if not rest:
+        return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+    places = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or []]
+    return [f for place in places for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()]
 
 
 def _imports(path: Path) -> set[str]:

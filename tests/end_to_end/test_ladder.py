@@ -97,7 +97,8 @@ def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, finished: Path
 def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path, finished: Path) -> None:
     plugin = tmp_path / "bystander.py"
     plugin.write_text(
-        "import random\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\nrandom.seed(0)\n\n\n"
+        "import random\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n"
+        "random.seed(0)\n\n\n"
         "@dataclass\nclass C:\n    name: str = option('bystander', 'component')\n\n\n@hookimpl\ndef preflab_components():\n"
         "    return [Component('algorithm', 'bystander', C)]\n\n\n@hookimpl\ndef preflab_step_finished(stage, step, metrics):\n"
         "    random.random()\n"

@@ -60,7 +60,12 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     holder.start()
     assert entered.wait(20)
     waited = []
-    with Store(tmp_path).making("sft", "b" * 64, lambda: (waited.append(True), leave.set())):
+
+    def waiting() -> None:
+        waited.append(True)
+        leave.set()
+
+    with Store(tmp_path).making("sft", "b" * 64, waiting):
         pass
     holder.join(20)
     assert waited == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -20,12 +21,15 @@ from preflab.functional import (
     whiten,
 )
 
-EXACT = {"rtol": 1e-12, "atol": 1e-12}
 REWARDS, VALUES = [-0.1, 0.2, 1.0], [0.5, 0.4, 0.3]
 
 
 def double(values: object) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def exact(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def all_true(like: torch.Tensor) -> torch.Tensor:
@@ -58,8 +62,8 @@ def by_definition(rewards: list[float], values: list[float], gamma: float, lam: 
 def test_gae_example(lam: float, advantages: list[float]) -> None:
     rewards, values = double([REWARDS]), double([VALUES])
     found, returns = gae(rewards, values, all_true(rewards), 1.0, lam)
-    torch.testing.assert_close(found, double([advantages]), **EXACT)
-    torch.testing.assert_close(returns, double([[a + v for a, v in zip(advantages, VALUES, strict=True)]]), **EXACT)
+    exact(found, double([advantages]))
+    exact(returns, double([[a + v for a, v in zip(advantages, VALUES, strict=True)]]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,7 +79,7 @@ def test_gae_is_its_definition_on_ragged_batches(data: st.DataObject, gamma: flo
     for i, n in enumerate(lengths):
         expected = by_definition(rewards[i, :n].tolist(), values[i, :n].tolist(), gamma, lam)
         torch.testing.assert_close(advantages[i, :n], double(expected), rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(returns[i, :n], advantages[i, :n] + values[i, :n], **EXACT)
+        exact(returns[i, :n], advantages[i, :n] + values[i, :n])
         assert advantages[i, n:].eq(0).all()
         assert returns[i, n:].eq(0).all()
 
@@ -97,7 +101,7 @@ def test_the_score_stands_on_the_end_token_and_not_one_slot_later() -> None:
     # The public variant: the score one slot later, where the value is .8. Its advantage at the end token is
     # 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
     theirs, _ = gae(double([[-0.1, 0.2, 0.0, 1.0]]), double([[0.5, 0.4, 0.3, 0.8]]), torch.ones(1, 4, dtype=torch.bool))
-    torch.testing.assert_close(theirs, double([[0.517725, 0.7555, 0.69, 0.2]]), **EXACT)
+    exact(theirs, double([[0.517725, 0.7555, 0.69, 0.2]]))
     assert float(ours[0, 2]) == pytest.approx(0.7, rel=1e-12)
     assert float(ours[0, 2] - theirs[0, 2]) == pytest.approx(0.01, rel=1e-9)
 
@@ -110,9 +114,9 @@ def test_telescoping_with_a_constant_value() -> None:
     rewards = token_rewards(scores, log_ratio, mask, beta)
     _, returns = gae(rewards, torch.full_like(rewards, 3.0), mask, 1.0, 1.0)
     to_go = rewards.flip(1).cumsum(1).flip(1)
-    torch.testing.assert_close(returns[mask], to_go[mask], **EXACT)
+    exact(returns[mask], to_go[mask])
     # The whole response: score - beta * log ratio = 1.5 - .2 * .1 and -.7 - .2 * 1.0
-    torch.testing.assert_close(rewards.sum(1), double([1.48, -0.9]), **EXACT)
+    exact(rewards.sum(1), double([1.48, -0.9]))
 
 
 # --- rewards a token -------------------------------------------------------------------------------------------
@@ -126,7 +130,7 @@ def test_token_rewards_table() -> None:
     scores = double([1.0, 1.0, 0.0, 1.0])  # the cut one has lost its penalty of 1 before
     found = token_rewards(scores, log_ratio, mask, 0.5)
     expected = [[-0.1, 0.9, 0, 0], [-0.1, -0.1, -0.1, 0.9], [-0.1, -0.1, -0.1, -0.1], [0.9, 0, 0, 0]]
-    torch.testing.assert_close(found, double(expected), **EXACT)
+    exact(found, double(expected))
 
 
 def test_a_response_without_a_token_is_refused() -> None:
@@ -171,9 +175,9 @@ def test_gradients_of_the_estimators_as_losses() -> None:
     k1, k2, k3 = (gradient((weights * k).sum()) for k in kl_estimates(log_q - P.log()))
     forward = gradient((log_q.exp() * (log_q - P.log())).sum())
     backward = gradient((P * (P.log() - log_q)).sum())
-    torch.testing.assert_close(k1, torch.zeros(3, dtype=torch.float64), **EXACT)
-    torch.testing.assert_close(k2, forward, **EXACT)
-    torch.testing.assert_close(k3, backward, **EXACT)
+    exact(k1, torch.zeros(3, dtype=torch.float64))
+    exact(k2, forward)
+    exact(k3, backward)
     assert float((forward - backward).abs().max()) > 1e-3
 
 
@@ -200,7 +204,7 @@ def test_whitening_example() -> None:
     # x: mean 2/8 = .25; variance (6*.0625 + .0625 + 1.5625)/8 = .25, sigma .5
     x = double([0, 0, 0, 0.5, 0, 0, 0, 1.5])
     kept = whiten(x, all_true(x), shift_mean=False, eps=0.0)
-    torch.testing.assert_close(kept, double([-0.25, -0.25, -0.25, 0.75, -0.25, -0.25, -0.25, 2.75]), **EXACT)
+    exact(kept, double([-0.25, -0.25, -0.25, 0.75, -0.25, -0.25, -0.25, 2.75]))
     centred = whiten(x, all_true(x))
     assert float(centred.mean()) == pytest.approx(0, abs=1e-12)
     assert float(centred.var(unbiased=False)) == pytest.approx(1, rel=1e-7)  # eps 1e-8 beside a variance of .25
@@ -211,8 +215,14 @@ def test_masked_whitening_is_whitening_of_what_is_left(shift_mean: bool) -> None
     x = torch.randn(3, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     mask = ragged([2, 6, 3], 6)
     found = whiten(torch.where(mask, x, math.nan), mask, shift_mean)
-    torch.testing.assert_close(found[mask], whiten(x[mask], all_true(x[mask]), shift_mean), **EXACT)
+    exact(found[mask], whiten(x[mask], all_true(x[mask]), shift_mean))
     assert found[~mask].eq(0).all()
+
+
+def told(sums: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What the sums over processes come to, one after the other."""
+    answers = iter(sums)
+    return lambda _: next(answers)
 
 
 def test_whitening_and_means_over_processes_equal_those_of_the_whole() -> None:
@@ -223,9 +233,9 @@ def test_whitening_and_means_over_processes_equal_those_of_the_whole() -> None:
         masks = [all_true(p) for p in parts]
         count, total = double(8), x.sum()
         mean = total / 8
-        answers = iter([count, total, ((x - mean) ** 2).sum()] * 2)
-        found = torch.cat([whiten(p, m, reduce=lambda _: next(answers)) for p, m in zip(parts, masks, strict=True)])
-        torch.testing.assert_close(found, whiten(x, all_true(x)), **EXACT)
+        sums = [count, total, ((x - mean) ** 2).sum()]  # what both processes are told, in the order of asking
+        found = torch.cat([whiten(p, m, reduce=told(sums)) for p, m in zip(parts, masks, strict=True)])
+        exact(found, whiten(x, all_true(x)))
 
 
 def test_one_denominator_and_not_a_mean_of_means() -> None:
@@ -234,8 +244,7 @@ def test_one_denominator_and_not_a_mean_of_means() -> None:
     mask = ragged([4, 1], 4)
     assert float(masked_mean(losses, mask)) == pytest.approx(1.8, rel=1e-12)
     assert float(masked_sum(losses, mask)) == pytest.approx(9, rel=1e-12)
-    shares = iter([double(9), double(5)])
-    assert float(masked_mean(losses[1:], mask[1:], reduce=lambda _: next(shares))) == pytest.approx(1.8, rel=1e-12)
+    assert float(masked_mean(losses[1:], mask[1:], reduce=told([double(9), double(5)]))) == pytest.approx(1.8, rel=1e-12)
 
 
 def test_masked_sums_send_no_gradient_to_masked_slots() -> None:
@@ -281,7 +290,7 @@ def test_the_gradient_of_a_log_prob_is_one_hot_minus_softmax() -> None:
 def test_log_probs_in_pieces_equal_log_probs_at_once() -> None:
     logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(5))
     ids = torch.arange(6)
-    pieces = torch.cat([token_log_probs(a, b) for a, b in zip(logits.split(4), ids.split(4), strict=True)])
+    pieces = torch.cat([token_log_probs(a, b) for a, b in zip(torch.split(logits, 4), torch.split(ids, 4), strict=True)])
     assert torch.equal(pieces, token_log_probs(logits, ids))
 
 

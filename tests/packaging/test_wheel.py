@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 
 def _call(words: Sequence[str | Path], folder: Path, **environment: str) -> str:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PREFLAB"))}
-    done = subprocess.run(list(map(str, words)), cwd=folder, capture_output=True, text=True, env={**clean, **environment}, check=False)
+    done = subprocess.run(
+        list(map(str, words)), cwd=folder, capture_output=True, text=True, env={**clean, **environment}, check=False
+    )
     assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -28,7 +30,11 @@ def _call(words: Sequence[str | Path], folder: Path, **environment: str) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the sdist, as an index would get it."""
     folder = tmp_path_factory.mktemp("dist")
-    backend = [sys.executable, "-c", "import sys, hatchling.build as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"]
+    backend: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "import sys, hatchling.build as b; print(getattr(b, sys.argv[1])(sys.argv[2]))",
+    ]
     sdist = folder / _call([*backend, "build_sdist", folder], ROOT).strip().splitlines()[-1]
     _call(["tar", "xzf", sdist, "-C", folder], folder)
     unpacked = folder / sdist.name.removesuffix(".tar.gz")

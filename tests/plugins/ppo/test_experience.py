@@ -121,11 +121,11 @@ def test_numbers_that_are_none_stop_before_training_and_are_named(tmp_path: Path
     with pytest.raises(NumericError, match=r"scores of prompt '3' are not finite"):
         world.collect(scores=scores)
     with torch.no_grad():
-        world.value.module.score.weight.fill_(math.inf)
+        world.value.module.get_parameter("score.weight").fill_(math.inf)
     with pytest.raises(NumericError, match="values of prompt '0' are not finite"):
         world.collect()
     with torch.no_grad():
-        world.policy.module.get_output_embeddings().weight.fill_(math.nan)
+        world.policy.module.get_parameter("transformer.wte.weight").fill_(math.nan)
     with pytest.raises(NumericError, match="log-probs of prompt '0' are not finite"):
         world.collect()
 

@@ -247,7 +247,7 @@ def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_p
 
 
 def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
-    options = {"episodes": 960, "batch": 48, "minibatch": 12, "kl": KLConfig(coef=0.01)}
+    options: dict[str, Any] = {"episodes": 960, "batch": 48, "minibatch": 12, "kl": KLConfig(coef=0.01)}
     fast = OptimizerConfig(lr=1e-2, schedule=Schedule.linear, final_fraction=0.0)
     procedure = ppo(tmp_path, reward=TextReward(contains_reward(["please"])), policy=fast, value=fast, **options)
     rows = steps(procedure, 0, procedure.total_steps)

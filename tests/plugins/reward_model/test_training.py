@@ -24,9 +24,9 @@ def ranking(name: str, k: int, split: str = "train") -> Ranking:
 
 
 MIXED = [ranking("a", 2), ranking("b", 9), ranking("c", 4), ranking("d", 3)]
+ANSWERS = ("please thanks", "bad red", "bad")
 LIKED = [
-    Ranking(Prompt(f"{i}", WORDS[i], split="train" if i < 8 else "validation"), ("please thanks", "bad red", "bad"), ((0, 1), (0, 2)))
-    for i in range(10)
+    Ranking(Prompt(f"{i}", WORDS[i], split="train" if i < 8 else "validation"), ANSWERS, ((0, 1), (0, 2))) for i in range(10)
 ]
 
 

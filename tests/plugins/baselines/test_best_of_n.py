@@ -1,0 +1,78 @@
+"""Best-of-n keeps the highest reward of n samples, and none has nothing to do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab.interfaces import Sampling
+from preflab.records import Prompt
+from preflab_builtin.baselines.best_of_n import BestOfN
+from preflab_builtin.rewards.functions import TextReward, length_reward, noise_reward
+from support import WORDS, FakeContext, builtin
+
+PROMPTS = [Prompt(str(i), " ".join(WORDS[i : i + 1 + i % 3])) for i in range(6)]
+
+
+def test_the_best_of_the_samples_is_kept(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, reward=TextReward(noise_reward(0)))
+    component = builtin("algorithm", "best_of_n")
+    assert component.build is not None
+    assert component.procedure is None
+    assert component.needs(component.config_class()) == ("reward_model",)
+    responder = component.build(component.config_class(n=5), context)
+    chosen = responder.respond(PROMPTS, (1, "test"))
+    pool = context.rollout().generate(responder.policy, PROMPTS, Sampling(8, samples=5), (1, "test"))
+    scores = context.reward_model().score(pool).reshape(6, 5)
+    assert len(chosen) == 6
+    assert chosen.prompts == tuple(PROMPTS)
+    assert context.reward_model().score(chosen).tolist() == scores.max(1).values.tolist()
+    assert len(set(scores.argmax(1).tolist())) > 1
+    assert all(text in pool.texts[5 * i : 5 * i + 5] for i, text in enumerate(chosen.texts))
+
+
+def test_the_first_of_equals_is_kept(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    flat = TextReward(lambda prompt, text: 1.0)
+    responder = BestOfN(4, context.policy("initial"), context.rollout(), flat)
+    pool = context.rollout().generate(responder.policy, PROMPTS, Sampling(8, samples=4), (1, "test"))
+    assert list(responder.respond(PROMPTS, (1, "test")).texts) == [pool.texts[4 * i] for i in range(6)]
+
+
+def test_more_samples_reach_more(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    reward = TextReward(length_reward(2, 1.0))
+    means = [
+        float(reward.score(BestOfN(n, context.policy("initial"), context.rollout(), reward).respond(PROMPTS, (1,))).mean())
+        for n in (1, 16)
+    ]
+    assert means[1] > means[0]
+
+
+@pytest.mark.parametrize(
+    "n,bound",
+    [(2, 0.193147), (4, 0.636294), (16, 1.835089), (64, 3.174508), (1000, 5.908755), (60000, 10.0021)],
+)
+def test_kl_bound(tmp_path: Path, n: int, bound: float) -> None:
+    context = FakeContext(tmp_path)
+    responder = BestOfN(n, context.policy("initial"), context.rollout(), TextReward(noise_reward(0)))
+    assert responder.kl_bound == pytest.approx(bound, rel=1e-5)
+
+
+def test_the_bound_is_reached_by_a_reward_without_ties() -> None:
+    # A fine uniform reward: the best of n has density n u^(n-1), whose KL to the uniform is log n - (n-1)/n.
+    n, cells = 4, 200_000
+    edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
+    best = edges[1:] ** n - edges[:-1] ** n
+    kl = float((best * (best * cells).log()).nansum())
+    assert kl == pytest.approx(math.log(n) - (n - 1) / n, abs=1e-4)
+
+
+def test_none_is_no_stage_and_answers_with_the_initial_policy() -> None:
+    component = builtin("algorithm", "none")
+    assert component.procedure is None
+    assert component.build is None
+    assert tuple(component.needs(component.config_class())) == ()

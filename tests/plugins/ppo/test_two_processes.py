@@ -1,0 +1,76 @@
+"""Two processes train as one process with accumulation 2 does: PPO to the bit, the reward model and PPO-ptx to rounding."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from support import FakeContext, largest_difference
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from preflab.optimization import OptimizerConfig
+from preflab.records import Document, Prompt, Ranking, preferences_from_ranks
+from preflab_builtin.ppo.config import Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.training import PPO
+from preflab_builtin.ptx.config import PtxConfig
+from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rewards.functions import TextReward, noise_reward
+from support import WORDS, FakeContext
+
+folder, micro_batch = Path(sys.argv[1]), int(sys.argv[2])
+documents = [Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9))) for i in range(12)]
+prompts = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 5])) for i in range(10)]
+texts = ("red", "red blue please thanks", "bad bad")
+rankings = [Ranking(p, texts, preferences_from_ranks([1, 2, 3])) for p in prompts]
+context = FakeContext(folder, [*documents, *prompts, *rankings], micro_batch=micro_batch, reward=TextReward(noise_reward(0)))
+optimizer = OptimizerConfig(lr=1e-2)
+kl = KLConfig(coef=0.1, controller=Controller.adaptive, horizon=50.0)
+ppo = PPOConfig(episodes=24, batch=8, minibatch=4, kl=kl, policy=optimizer, value=optimizer, ema=0.9)
+ptx = PPOConfig(**{**vars(ppo), "terms": {"ptx": PtxConfig(coef=2.0, ratio=1.0, window=8)}})
+rows = {}
+for name, procedure in (
+    ("reward_model", KwiseTraining(KwiseConfig(epochs=2, batch=4, optimizer=optimizer), context)),
+    ("ppo", PPO(ppo, context)),
+    ("ptx", PPO(ptx, context)),
+):
+    rows[name] = [dict(procedure.step(i)) for i in range(procedure.total_steps)]
+    if context.runtime.rank == 0:
+        procedure.save(folder / name)
+if context.runtime.rank == 0:
+    (folder / "rows.json").write_text(json.dumps(rows))
+context.runtime.accelerator.wait_for_everyone()
+context.runtime.accelerator.end_training()  # without it gloo's threads may abort a process that ends
+"""
+
+
+def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    for start, name in (([sys.executable], "one"), (launch, "two")):
+        (tmp_path / name).mkdir()
+        command = [*start, str(script), str(tmp_path / name), "2"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (json.loads((tmp_path / name / "rows.json").read_text()) for name in ("one", "two"))
+    fresh = FakeContext(tmp_path).policy("base").module.state_dict()
+    # PPO's micro-batches are the same rows in both cases. The reward model sorts each process's completions by length, and
+    # ptx adds its share before the processes add theirs: other sums of the same numbers.
+    for stage, tolerance in (("reward_model", 1e-5), ("ppo", 0.0), ("ptx", 1e-5)):
+        weights = [load_file(tmp_path / name / stage / "model" / "model.safetensors") for name in ("one", "two")]
+        assert largest_difference(*weights) <= tolerance, stage
+        assert any(not weights[0][k].equal(fresh[k]) for k in weights[0] if k in fresh)
+        for first, second in zip(one[stage], two[stage], strict=True):
+            assert first.keys() == second.keys()
+            timeless = {k for k in first if not k.startswith("time/")}
+            different = {k: (first[k], second[k]) for k in timeless if abs(first[k] - second[k]) > 1e-4 * max(1, abs(first[k]))}
+            assert not different, (stage, different)
