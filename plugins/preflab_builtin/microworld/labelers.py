@@ -1,4 +1,8 @@
-"""Simulated people who compare responses: they see help, truth and rudeness, each with a taste and with noise."""
+"""Simulated people who compare responses: they see help, truth and rudeness, each with tastes of their own and with noise.
+
+What they like and what is good differ on purpose: people like polite words and length as far as they go, whereas the true
+utility takes two polite words and sixteen words and then declines. A reward model learns what people like.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from preflab.errors import UserError
+from preflab.errors import UserError, nearest
 from preflab.interfaces import Gold
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Ranking, preferences_from_ranks
 from preflab_builtin.microworld.config import SimulatedConfig
 from preflab_builtin.microworld.world import POLITE
 
+Pair = tuple[Prompt, str, str]
+"""A prompt and two responses to it."""
 _POLITE = frozenset(POLITE)
+MOST_POLITE, MOST_WORDS, MOST_LIVELY = 6, 40, 3
+"""Where people stop counting; further than where the true utility declines."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +35,34 @@ class Person:
     truthful: float
     harmless: float
     polite: float
-    """A polite word, up to three."""
+    """A polite word."""
     length: float
-    """Ten words, up to twenty of them."""
+    """Ten words."""
+    lively: float
+    """An exclamation mark; some groups dislike it."""
 
 
 def population(config: SimulatedConfig) -> list[Person]:
-    """All people, the held-out group included. A group shares a taste; its members differ a little."""
+    """All people, the held-out group included. A group shares a taste; its members differ a little. Over the groups each
+    taste is spread evenly, so that the population's mean taste does not hang on the seed."""
     chance = random.Random(derive_seed(config.seed, "labelers"))
+    spread = [chance.sample(range(config.groups), config.groups) for _ in range(5)]
     people = []
     for g in range(config.groups):
-        polite, length, truthful, harmless = (chance.uniform(0.0, top) for top in (0.16, 0.2, 0.9, 1.2))
+        truthful, harmless, polite, length, lively = ((order[g] + 0.5) / config.groups for order in spread)
+        tastes = (0.14 * polite, 0.16 * length, 0.24 * lively - 0.12)
         for i in range(config.per_group):
-            own = [chance.gauss(1.0, 0.2) for _ in range(5)]
-            people.append(
-                Person(f"labeler-{g}-{i}", f"group-{g}", own[0], (0.1 + truthful) * own[1], (0.3 + harmless) * own[2],
-                       config.taste * polite * own[3], config.taste * length * own[4])
-            )  # fmt: skip
+            own = [max(0.0, chance.gauss(1.0, 0.2)) for _ in range(6)]
+            styles = [config.taste * taste * own[3 + n] for n, taste in enumerate(tastes)]
+            weights = (own[0], (0.1 + 0.9 * truthful) * own[1], (0.3 + 1.2 * harmless) * own[2])
+            people.append(Person(f"labeler-{g}-{i}", f"group-{g}", *weights, *styles))
     return people
 
 
 class SimulatedLabelers:
-    """`preflab.interfaces.Labeler`. People rank by perceived utility plus logistic noise between any two responses."""
+    """`preflab.interfaces.Labeler`. A person's verdict on two responses: the difference of perceived utilities plus logistic
+    noise of scale ``noise``; a tie if it is within ``tie`` of 0. Without ties that is Bradley-Terry for each person; a
+    population is a mixture of them."""
 
     def __init__(self, config: SimulatedConfig, gold: Gold | None) -> None:
         if gold is None:
@@ -62,12 +76,7 @@ class SimulatedLabelers:
         self.people = [p for p in everybody if p.group != out]
         self.held_out = [p for p in everybody if p.group == out]
 
-    def utility(self, person: Person, prompt: Prompt, response: str) -> float:
-        """What a response is worth to a person, without noise."""
-        parts, words = self.gold.parts(prompt, response), response.split()
-        style = person.polite * min(3, sum(w in _POLITE for w in words)) + person.length * min(20, len(words)) / 10
-        seen = person.helpful * parts["helpful"] + person.truthful * parts["truthful"] + person.harmless * parts["harmless"]
-        return seen + style
+    # --- rankings ----------------------------------------------------------------------------------------------
 
     def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
         """One ranking a labeler who is asked; who is asked and their noise follow from the seed."""
@@ -75,33 +84,75 @@ class SimulatedLabelers:
         asked = chance.sample(self.people, min(self.config.labelers_per_prompt, len(self.people)))
         return [self._ranking(person, prompt, responses, chance) for person in asked]
 
+    def utility(self, person: Person, prompt: Prompt, response: str) -> float:
+        """What a response is worth to a person, without noise."""
+        parts, words = self.gold.parts(prompt, response), response.split()
+        seen = person.helpful * parts["helpful"] + person.truthful * parts["truthful"] + person.harmless * parts["harmless"]
+        polite = person.polite * min(MOST_POLITE, sum(word in _POLITE for word in words))
+        lively = person.lively * min(MOST_LIVELY, words.count("!"))
+        return seen + polite + lively + person.length * min(MOST_WORDS, len(words)) / 10
+
     def _ranking(self, person: Person, prompt: Prompt, responses: Sequence[str], chance: random.Random) -> Ranking:
         # The difference of two Gumbel numbers is logistic: each pair is judged as `_wins` says. Equal texts get equal noise.
         noise = {text: -math.log(-math.log(chance.random() or 1e-12)) for text in dict.fromkeys(responses)}
         seen = [self.utility(person, prompt, text) + self.config.noise * noise[text] for text in responses]
         ranks = [0] * len(seen)
-        rank, previous = 0, math.inf
+        rank, best_of_rank = 0, math.inf
         for i in sorted(range(len(seen)), key=lambda i: -seen[i]):
-            if previous - seen[i] >= self.config.tie or previous == math.inf:
-                rank, previous = rank + 1, seen[i]
+            if rank == 0 or best_of_rank - seen[i] > self.config.tie:
+                rank, best_of_rank = rank + 1, seen[i]
             ranks[i] = rank
         return Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), person.id, person.group)
 
-    def preference(self, prompt: Prompt, first: str, second: str) -> float:
-        """Share of the training labelers who prefer ``first``, ties half: exact, without noise of its own."""
-        return self.share(self.people, prompt, first, second)
+    # --- what can be computed exactly --------------------------------------------------------------------------
 
-    def share(self, people: Sequence[Person], prompt: Prompt, first: str, second: str) -> float:
-        """The same for any group of people."""
+    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+        """Share of people who prefer ``first``, ties half: exact, no draw. group: whose opinion ("group-4"); None: of the
+        people who label training data. `UserError` for a group that does not exist."""
+        verdicts = self._verdicts((prompt, first, second), group)
+        return sum(0.5 * (1 + wins - loses) for wins, loses in verdicts) / len(verdicts)
+
+    def agreement(self, pairs: Sequence[Pair], group: str | None = None) -> float:
+        """P(two different people, drawn at random, prefer the same response | neither calls it a tie), over all pairs: the
+        inter-labeler agreement of InstructGPT 3.4 (72.6 % for training labelers, 77.3 % for held-out ones)."""
+        same = both = 0.0
+        for pair in pairs:
+            verdicts = self._verdicts(pair, group)
+            wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
+            # Ordered pairs of different people: the square of the sum less the terms of a person with themselves.
+            same += wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
+            both += (wins + loses) ** 2 - sum((w + v) ** 2 for w, v in verdicts)
+        return same / both if both else math.nan
+
+    def ceiling(self, pairs: Sequence[Pair], group: str | None = None) -> float:
+        """The highest accuracy that any scorer can reach on single verdicts of random people on these pairs, ties left out:
+        it always sides with the majority."""
+        right = voted = 0.0
+        for pair in pairs:
+            verdicts = self._verdicts(pair, group)
+            wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
+            right, voted = right + max(wins, loses), voted + wins + loses
+        return right / voted if voted else math.nan
+
+    def _group(self, group: str | None) -> Sequence[Person]:
+        if group is None:
+            return self.people
+        everybody = [*self.people, *self.held_out]
+        found = [p for p in everybody if p.group == group]
+        if not found:
+            raise UserError(f"labeler=simulated has no group {group!r}. {nearest(group, {p.group for p in everybody})}")
+        return found
+
+    def _verdicts(self, pair: Pair, group: str | None) -> list[tuple[float, float]]:
+        """For each person: (P(the first is clearly better), P(the second is)); what is missing to 1 is a tie. Equal texts are
+        a tie for everybody."""
+        prompt, first, second = pair
+        people = self._group(group)
         if first == second:
-            return 0.5
-        return sum(sum(self._wins(p, prompt, first, second)) for p in people) / (2 * len(people))
-
-    def _wins(self, person: Person, prompt: Prompt, first: str, second: str) -> tuple[float, float]:
-        """(P(first is clearly better), 1 - P(second is clearly better)): their mean counts a tie half."""
-        difference = self.utility(person, prompt, first) - self.utility(person, prompt, second)
+            return [(0.0, 0.0)] * len(people)
         scale, tie = self.config.noise, self.config.tie
-        return _logistic((difference - tie) / scale), _logistic((difference + tie) / scale)
+        gaps = [self.utility(p, prompt, first) - self.utility(p, prompt, second) for p in people]
+        return [(_logistic((gap - tie) / scale), _logistic((-gap - tie) / scale)) for gap in gaps]
 
 
 def _logistic(x: float) -> float:

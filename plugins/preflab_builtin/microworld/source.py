@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Prompt, Record, RecordType
 from preflab_builtin.microworld.config import MicroworldConfig
-from preflab_builtin.microworld.documents import FAMILIES, documents
+from preflab_builtin.microworld.demonstrators import TRIES, careless, rudely
+from preflab_builtin.microworld.documents import HELD_OUT, documents, held_out_talk
+from preflab_builtin.microworld.families import FAMILIES
 from preflab_builtin.microworld.gold import MicroworldGold
 from preflab_builtin.microworld.tasks import Task, constrained, draw_task
-from preflab_builtin.microworld.world import NUMBERS, RUDE, World, vocabulary
+from preflab_builtin.microworld.world import EMAILS, PHONES, World, vocabulary
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What a user wants: the task, the words it is asked in, a good response, and the notes that a judge needs."""
+
+    task: Task
+    text: str
+    response: str
+    notes: Mapping[str, Any]
+
+    def prompt(self, id: str, user: str) -> Prompt:
+        """The record; its cue "assistant :" asks for the response."""
+        return Prompt(id, f"user : {self.text} assistant :", user, (self.task.tag,), notes=self.notes)
 
 
 class Microworld:
     """`preflab.interfaces.DataSource`."""
 
     def __init__(self, config: MicroworldConfig) -> None:
-        self.config, self.world = config, World(config.seed)
+        self.config = config
+        self.world = World(config.seed, config.people, config.held_out)
 
     @cached_property
     def vocabulary(self) -> Sequence[str]:
@@ -40,30 +58,44 @@ class Microworld:
             return self._demonstrations()
         return documents(self.config, self.world) if record_type == "documents" else []
 
+    @cached_property
+    def _demonstrated(self) -> list[Instruction]:
+        """The instructions that are demonstrated: as in InstructGPT, none of the prompts."""
+        chance = random.Random(derive_seed(self.config.seed, "demonstrated"))
+        taken: set[str] = set()
+        return [self._instruction(chance, taken) for _ in range(self.config.demonstrations)]
+
     def _prompts(self) -> Iterator[Prompt]:
         chance = random.Random(derive_seed(self.config.seed, "prompts"))
-        earlier: list[Prompt] = []
+        taken = {instruction.text for instruction in self._demonstrated}
+        earlier: list[Instruction] = []
         for i in range(self.config.prompts):
             if earlier and chance.random() < self.config.repeated:
-                twin = chance.choice(earlier)
-                yield Prompt(f"prompt-{i}", twin.text, self._user(chance), twin.tags, notes=twin.notes)
-                continue
-            prompt, _, _ = self._prompt(f"prompt-{i}", chance)
-            earlier.append(prompt)
-            yield prompt
+                instruction = _again(chance.choice(earlier), chance)
+            else:
+                instruction = self._instruction(chance, taken)
+                earlier.append(instruction)
+            yield instruction.prompt(f"prompt-{i}", self._user(chance))
 
-    def _prompt(self, id: str, chance: random.Random) -> tuple[Prompt, str, Task]:
-        """(prompt, a good response, the task)."""
+    def _instruction(self, chance: random.Random, taken: set[str]) -> Instruction:
+        """An instruction in words that nobody has used, and take them; if all tries are used, one that somebody has."""
+        for _ in range(TRIES):
+            instruction = self._draw(chance)
+            if instruction.text not in taken:
+                break
+        taken.add(instruction.text)
+        return instruction
+
+    def _draw(self, chance: random.Random) -> Instruction:
         task = draw_task(self.world, chance)
-        instruction, response = task.instruction, task.response
-        more: dict[str, Any] = {}
+        text, response = task.instruction, task.response
+        form: dict[str, Any] = {}
         if chance.random() < self.config.constrained:
-            instruction, response, more = constrained(task, chance)
+            text, response, form = constrained(task, chance)
         if chance.random() < self.config.private:
-            digits = " ".join(chance.choice(NUMBERS[:10]) for _ in range(7))
-            instruction = f"my phone is {digits} . {instruction}"
-        text = f"user : {instruction} assistant :"
-        return Prompt(id, text, self._user(chance), (task.tag,), notes={**task.notes(), **more}), response, task
+            told = chance.choice([f"my phone is {chance.choice(PHONES)} .", f"my mail is {chance.choice(EMAILS)} ."])
+            text = f"{told} {text}"
+        return Instruction(task, text, response, {**task.notes(), **form})
 
     def _user(self, chance: random.Random) -> str:
         # Squaring makes a few users write most prompts, as customers do (InstructGPT table 8).
@@ -72,17 +104,24 @@ class Microworld:
     def _demonstrations(self) -> Iterator[Demonstration]:
         """Most are good; some miss the task, some are rude: people are people."""
         chance = random.Random(derive_seed(self.config.seed, "demonstrations"))
-        for i in range(self.config.demonstrations):
-            prompt, response, _ = self._prompt(f"demonstration-{i}", chance)
+        for i, instruction in enumerate(self._demonstrated):
+            response = instruction.response
             if chance.random() < self.config.careless:
-                response = draw_task(self.world, chance).response
+                response = careless(self.world, instruction.task, chance)
             if chance.random() < self.config.rude:
-                word = chance.choice(RUDE)
-                response = f"{response} you {word} !" if chance.random() < 0.5 else f"{word} ! {response}"
-            yield Demonstration(prompt, response)
+                response = rudely(response, chance)
+            yield Demonstration(instruction.prompt(f"demonstration-{i}", self._user(chance)), response)
+
+
+def _again(instruction: Instruction, chance: random.Random) -> Instruction:
+    """The same instruction once more, word for word or nearly so."""
+    if chance.random() < 0.75:
+        return instruction
+    return replace(instruction, text=chance.choice([f"hello . {instruction.text}", f"{instruction.text} thanks ."]))
 
 
 def counts(config: MicroworldConfig) -> dict[str, int]:
     """Number of records by type, known without making them."""
     probes = len(FAMILIES) * (config.held_out + config.held_out // 4)
-    return {"prompts": config.prompts, "demonstrations": config.demonstrations, "documents": config.documents + probes}
+    held_out = probes + sum(held_out_talk(config, split) for split in HELD_OUT)
+    return {"prompts": config.prompts, "demonstrations": config.demonstrations, "documents": config.documents + held_out}

@@ -11,12 +11,13 @@ import torch
 
 from preflab import checkpoints
 from preflab.errors import NumericError
+from preflab.functional import masked_mean
 from preflab.interfaces import RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt, Rollout
 from preflab.schemas import problems
 from preflab_builtin.ppo.config import AdvantageConfig, ClipConfig, Controller, KLConfig, PPOConfig
-from preflab_builtin.ppo.experience import Networks
+from preflab_builtin.ppo.experience import Experience, Networks
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import TextReward, contains_reward, noise_reward
@@ -76,6 +77,19 @@ def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
     procedure.optimization.step = note("policy", procedure.policy.module)  # type: ignore[method-assign]
     procedure.value_optimization.step = note("value", procedure.networks.value.module)  # type: ignore[method-assign]
     return found
+
+
+def capture_experience(procedure: PPO) -> list[Experience]:
+    """From now on: what each iteration was trained on."""
+    kept: list[Experience] = []
+    update = procedure._update
+
+    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+        kept.append(experience)
+        return update(index, experience, first)
+
+    procedure._update = noting  # type: ignore[method-assign]
+    return kept
 
 
 # --- gradients -------------------------------------------------------------------------------------------------
@@ -139,6 +153,7 @@ def test_a_term_with_coef_zero_is_not_there_bit_for_bit(tmp_path: Path) -> None:
     with_term = ppo(tmp_path, terms={"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)})
     rows = [steps(p, 0, 2) for p in (plain, zero, with_term)]
     assert rows[0] == rows[1]
+    assert zero.terms == {}
     assert largest_difference(weights(plain), weights(zero)) == 0
     assert torch.equal(plain.context.streams.state_dict()["global"], zero.context.streams.state_dict()["global"])
     assert {"loss/ptx", "ptx/cosine", "ptx/grad_norm"} <= rows[2][0].keys()
@@ -244,6 +259,38 @@ def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_p
     procedure.save(tmp_path)
     assert context.load_scalar(tmp_path / "value").offset == 1.5
     assert largest_difference(network.module.state_dict(), procedure.networks.value.module.state_dict()) > 0
+
+
+def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_update(tmp_path: Path) -> None:
+    found = []
+    for offset in (0.0, 1.5):
+        network = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
+        network.offset = offset
+        context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network)
+        procedure = PPO(config(minibatch=8, advantage=AdvantageConfig(whiten=False)), context)
+        kept = capture_experience(procedure)
+        found.append((kept, procedure.step(0)))
+        (experience,) = kept
+        # Nothing has moved yet: V = V_old, so the value loss is half the mean square of R - V_old, the raw advantage.
+        half = 0.5 * float(masked_mean(experience.advantages**2, experience.mask))
+        assert found[-1][1]["loss/value_avg"] == pytest.approx(half, rel=1e-5)
+        assert found[-1][1]["val/clipfrac_avg"] == 0
+    (plain,), (shifted,) = (kept for kept, _ in found)
+    torch.testing.assert_close(shifted.values[shifted.mask], plain.values[plain.mask] - 1.5)
+
+
+def test_minibatches_are_dealt_anew_each_epoch_and_iteration(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path)
+    tokenizer = procedure.context.tokenizer
+    rollout = Rollout.from_tokens(tokenizer, PROMPTS[:8], [[3] * (1 + i % 4) for i in range(8)], [[5]] * 8)
+    dealt = [procedure._minibatches(index, epoch, rollout) for index, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    assert all([len(part) for part in parts] == [4, 4] and sorted(sum(parts, [])) == list(range(8)) for parts in dealt)
+    assert dealt[0] == dealt[3]
+    assert dealt[1] != dealt[0] != dealt[2] != dealt[1]
+    lengths = rollout.prompt_lengths.tolist()
+    for parts in dealt:
+        for part in parts:
+            assert [lengths[i] for i in part] == sorted(lengths[i] for i in part)  # like length beside like
 
 
 def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from preflab.errors import UserError
 from preflab.records import Prompt
-from preflab_builtin.rewards.functions import TextReward, length_reward
+from preflab_builtin.rewards.functions import TextReward, length_reward, noise_reward
 from preflab_builtin.select.config import RewardSelectionConfig
 from preflab_builtin.select.selection import RewardSelection
 from support import WORDS, FakeContext, builtin, largest_difference
@@ -18,9 +18,12 @@ from support import WORDS, FakeContext, builtin, largest_difference
 PROMPTS = [Prompt(str(i), WORDS[i], split="validation") for i in range(8)] + [Prompt("t", "red", split="train")]
 
 
-def world(folder: Path, prompts: list[Prompt] = PROMPTS) -> FakeContext:
+SHORT = TextReward(length_reward(0, 1.0))
+
+
+def world(folder: Path, prompts: list[Prompt] = PROMPTS, reward: TextReward = SHORT) -> FakeContext:
     """Three checkpoints that end their answers more or less willingly; the reward likes short ones."""
-    context = FakeContext(folder, prompts, reward=TextReward(length_reward(0, 1.0)))
+    context = FakeContext(folder, prompts, reward=reward)
     for name, strength in (("epoch-1", 1.0), ("epoch-2", 80.0), ("epoch-10", 0.5)):
         policy = context.policy("base")
         with torch.no_grad():
@@ -53,7 +56,7 @@ def test_the_best_checkpoint_is_the_result(tmp_path: Path) -> None:
 
 
 def test_all_checkpoints_answer_the_same_prompts_with_the_same_noise(tmp_path: Path) -> None:
-    context = world(tmp_path)
+    context = world(tmp_path, reward=TextReward(noise_reward(0)))  # any other answer has another reward
     equal = context.policy("sft/epoch-1")
     equal.save(tmp_path / "checkpoints" / "epoch-2")
     procedure = finished(context, tmp_path / "out")
@@ -81,7 +84,7 @@ def test_resuming_gives_the_same_scores(tmp_path: Path) -> None:
 
 def test_without_checkpoints_or_prompts_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"kept no checkpoints.*select=last"):
-        RewardSelection(RewardSelectionConfig(), FakeContext(tmp_path, PROMPTS, reward=TextReward(length_reward(0, 1.0))))
+        RewardSelection(RewardSelectionConfig(), FakeContext(tmp_path, PROMPTS, reward=SHORT))
     with pytest.raises(UserError, match="no validation prompts"):
         RewardSelection(RewardSelectionConfig(), world(tmp_path, [PROMPTS[-1]]))
 
