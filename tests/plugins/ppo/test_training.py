@@ -284,7 +284,9 @@ def test_minibatches_are_dealt_anew_each_epoch_and_iteration(tmp_path: Path) -> 
     tokenizer = procedure.context.tokenizer
     rollout = Rollout.from_tokens(tokenizer, PROMPTS[:8], [[3] * (1 + i % 4) for i in range(8)], [[5]] * 8)
     dealt = [procedure._minibatches(index, epoch, rollout) for index, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
-    assert all([len(part) for part in parts] == [4, 4] and sorted(sum(parts, [])) == list(range(8)) for parts in dealt)
+    assert all(
+        [len(part) for part in parts] == [4, 4] and sorted(i for part in parts for i in part) == list(range(8)) for parts in dealt
+    )
     assert dealt[0] == dealt[3]
     assert dealt[1] != dealt[0] != dealt[2] != dealt[1]
     lengths = rollout.prompt_lengths.tolist()
