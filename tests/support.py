@@ -15,8 +15,8 @@ from typing import Any, cast
 
 import torch
 
+from preflab.components import Component
 from preflab.interfaces import (
-    Component,
     Gold,
     Labeler,
     Policy,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from preflab.components import Component, Inspection
 from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
 from preflab.hookspecs import hookimpl
-from preflab.interfaces import Component, Inspection
 from preflab.schemas import option
 
 if TYPE_CHECKING:

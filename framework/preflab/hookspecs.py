@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from preflab.interfaces import Component
+    from preflab.components import Component
     from preflab.records import Rollout
 
 API_VERSION = 1

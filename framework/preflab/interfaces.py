@@ -7,7 +7,7 @@ Shapes: B batch, K ranked answers, Q prompt tokens, R response tokens, T = Q + R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,55 +22,6 @@ if TYPE_CHECKING:
 
 State = dict[str, Any]
 """Nested dicts and lists of tensors and JSON values: what a checkpoint holds. Nothing in it is ever executed."""
-
-
-# --- components ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What a component's configured inputs are, read before any work and without torch.
-
-    content: digest of everything outside the config that decides the result (data files, weights, a hub commit).
-    records: number of records of each type (data). tokenizer: digest of the tokenizer files (policy, reward model).
-    pretrained: the policy brings weights, so that the pretraining stage is skipped.
-    """
-
-    content: str = ""
-    records: Mapping[str, int] = field(default_factory=dict)
-    tokenizer: str = ""
-    pretrained: bool = False
-
-
-def _no_needs(config: Any) -> tuple[str, ...]:
-    return ()
-
-
-def _nothing_outside(config: Any) -> Inspection:
-    return Inspection()
-
-
-@dataclass(frozen=True)
-class Component:
-    """What a plugin provides: a kind and a name, a typed config, and how to build it.
-
-    config_class: a plain (not frozen) dataclass made with `preflab.option`; its field ``name`` equals this name.
-    build: (config, context) -> the object that others use; imports torch inside. None: the default of the kind (an
-    algorithm's default is sampling from the policy in its artifact).
-    procedure: (config, context) -> the `Procedure` that makes the stage's artifact; None: this component is no stage.
-    needs: record types, "reward_model" or "pretrained", as far as they follow from the config.
-    nested: config fields that hold components (a mapping by any key, or a list), and their kind.
-    inspect: reads outside inputs (see `Inspection`); raises `UserError` naming file and line for bad ones.
-    """
-
-    kind: str
-    name: str
-    config_class: type[Any]
-    build: Callable[[Any, Context], Any] | None = None
-    procedure: Callable[[Any, Context], Procedure] | None = None
-    needs: Callable[[Any], Sequence[str]] = _no_needs
-    nested: Mapping[str, str] = field(default_factory=dict)
-    inspect: Callable[[Any], Inspection] = _nothing_outside
 
 
 class Procedure(Protocol):

@@ -18,8 +18,8 @@ from typing import Any
 import pluggy
 
 from preflab import hookspecs
+from preflab.components import Component
 from preflab.errors import PluginError, UserError, nearest
-from preflab.interfaces import Component
 
 ENTRY_POINT_GROUP = "preflab"
 ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from preflab import recipes
+from preflab.components import Inspection
 from preflab.composition import COMPONENT_GROUPS
 from preflab.errors import UserError, nearest
-from preflab.interfaces import Inspection
 from preflab.loop import CheckpointConfig
 from preflab.plugins import Registry
 from preflab.records import RECORD_TYPES

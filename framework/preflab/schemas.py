@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from preflab.interfaces import Component
+    from preflab.components import Component
     from preflab.plugins import Plugin, Registry
 
 

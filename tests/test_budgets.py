@@ -1,0 +1,62 @@
+"""The budgets that keep the code readable, and the declared plugins."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(p for folder in ("framework", "plugins", "tests") for p in (ROOT / folder).rglob("*.py"))
+SOURCES = [p for p in FILES if "tests" not in p.relative_to(ROOT).parts]
+
+
+def _nodes(path: Path, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))) if isinstance(node, kinds))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_is_at_most_400_lines_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text(encoding="utf8")
+    assert text.count("\n") <= 400
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+
+
+def test_functions_are_at_most_60_lines_and_configs_at_most_15_fields() -> None:
+    for path in FILES:
+        for node in _nodes(path, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
+            if isinstance(node, ast.ClassDef):
+                fields = sum(isinstance(item, ast.AnnAssign) for item in node.body)
+                assert fields <= 15, f"{path}:{node.lineno} {node.name} has {fields} fields"
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_no_module_is_called_utils() -> None:
+    assert not [p for p in FILES if p.stem in {"utils", "common", "misc", "helpers"}]
+
+
+def test_the_framework_never_imports_a_built_in_plugin() -> None:
+    for path in (ROOT / "framework").rglob("*.py"):
+        assert "preflab_builtin" not in path.read_text(encoding="utf8"), path
+
+
+def test_what_we_read_back_is_never_pickle() -> None:
+    for path in SOURCES:
+        for node in _nodes(path, ast.Import, ast.ImportFrom):
+            names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            assert "pickle" not in names, path
+        text = path.read_text(encoding="utf8")
+        assert "torch.load(" not in text, path
+        assert "weights_only" not in text, path
+
+
+def test_built_in_plugins_are_the_declared_entry_points() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]["entry-points"]["preflab"]
+    folders = {p.parent.name for p in (ROOT / "plugins" / "preflab_builtin").glob("*/__init__.py")}
+    assert set(declared) == folders
+    assert all(module == f"preflab_builtin.{name}" for name, module in declared.items())
