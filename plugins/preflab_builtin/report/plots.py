@@ -74,7 +74,7 @@ def _scatter(points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, ti
         axes.margins(0.12)
         if not percent:
             axes.invert_xaxis()
-        axes.legend(frameon=False, fontsize=9, loc="best")
+        axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
 
     said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
     alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
@@ -131,6 +131,7 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
             mean = _mean(series)
             axes.plot(list(mean), list(mean.values()), color=color, lw=2, label=_short(arm.label))
         axes.set_xlabel("Step of the algorithm")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel(title)
         axes.legend(frameon=False, fontsize=9)
 
