@@ -131,7 +131,7 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
             mean = _mean(series)
             axes.plot(list(mean), list(mean.values()), color=color, lw=2, label=_short(arm.label))
         axes.set_xlabel("Step of the algorithm")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(title)
         axes.legend(frameon=False, fontsize=9)
 
