@@ -16,6 +16,7 @@ from typing import Any, cast
 import torch
 
 from preflab.components import Component
+from preflab.context import SharedEngine
 from preflab.interfaces import (
     Gold,
     Labeler,
@@ -164,7 +165,8 @@ class FakeContext:
         if self._engine is None:
             component = builtin("rollout", "native")
             assert component.build is not None
-            self._engine = cast(RolloutEngine, component.build(component.config_class(max_tokens=8), self))
+            engine = cast(RolloutEngine, component.build(component.config_class(max_tokens=8), self))
+            self._engine = engine if self.runtime.world == 1 else SharedEngine(engine, self.runtime)
         return self._engine
 
     def labeler(self) -> Labeler:

@@ -129,9 +129,13 @@ class Store:
         return folder.with_name(folder.name + ".partial")
 
     @contextmanager
-    def making(self, stage: str, recipe_id: str, waiting: Any = None) -> Iterator[Path]:
-        """The partial folder of a recipe, held by this process alone. ``waiting()`` is called once if another job is
-        making the same artifact; it is then complete (or abandoned) when the lock is given."""
+    def making(self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True) -> Iterator[Path]:
+        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if another job is
+        making the same artifact; it is then complete (or abandoned) when the lock is given. Of a job with several
+        processes only one locks."""
+        if not lock_it:
+            yield self._partial(stage, recipe_id)
+            return
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(str(self.folder(stage, recipe_id)) + ".lock")
         try:

@@ -53,20 +53,22 @@ def _dispatch(words: list[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
     from preflab import job
-    from preflab.composition import config_root, parse, refuse_code_in_config
+    from preflab.composition import compose, config_root, parse, refuse_code_in_config
+    from preflab.runtime import is_main, world_size
 
     line = parse(words)
-    if line.multirun and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ...' alone and let each job start ranks.")
+    if line.multirun and world_size() > 1:
+        raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ... runtime.processes=N' alone.")
     if not line.info:
         check_jobs(line)
         job.quiet_libraries()
+        if not is_main():  # process 0 alone has a run folder
+            job.execute(compose(line.jobs[0], line.config_name, False, line.config_dir), Path(), line.jobs[0], line.config_name)
+            return 0
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
             _import_once()
     else:
-        from preflab.composition import compose
-
         refuse_code_in_config(compose(line.jobs[0], line.config_name, True, line.config_dir))
     import hydra
 

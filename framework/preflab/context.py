@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from preflab.artifacts import read_rows
 from preflab.data import Records
 from preflab.errors import PluginError, UserError
-from preflab.interfaces import DataSource, Gold, Labeler, Policy, PolicySource, RewardModel, RolloutEngine, ScalarModel, Tokenizer
+from preflab.interfaces import (
+    DataSource,
+    Gold,
+    Labeler,
+    Policy,
+    PolicySource,
+    RewardModel,
+    RolloutEngine,
+    Sampling,
+    ScalarModel,
+    Tokenizer,
+)
 from preflab.randomness import Streams, derive_seed
 from preflab.records import RECORD_TYPES, Prompt, Ranking, RecordType, Rollout, Split, ranking_from_json
 from preflab.run import Run
@@ -35,6 +46,29 @@ class PolicyResponder:
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         return self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=1), seed)
+
+
+@dataclass(frozen=True)
+class SharedEngine:
+    """Samples with the engine of every process of the job: each answers its share, all get all. Rows keep their numbers,
+    so the responses are those of one process."""
+
+    engine: RolloutEngine
+    runtime: Runtime
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.engine.sampling
+
+    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+        mine = self.runtime.share(range(len(prompts)))
+        rows: list[tuple[list[int], list[int]]] = []
+        if mine:
+            own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
+            rows = self.engine.generate(policy, [prompts[i] for i in mine], own, seed).tokens()
+        rows = self.runtime.gather(rows)
+        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
+        return Rollout.from_tokens(policy.tokenizer, each, [q for q, _ in rows], [r for _, r in rows], self.runtime.device)
 
 
 class Environment:
@@ -163,8 +197,12 @@ class StageContext:
         return built
 
     def reward_network(self) -> ScalarModel | None:
-        folder = self._environment.artifacts.get("reward_model")
-        return None if folder is None or not (folder / "model").is_dir() else self.load_scalar(folder / "model")
+        network: ScalarModel | None = getattr(self.reward_model(), "network", None)
+        if network is None:
+            return None
+        copy = network.copy()
+        copy.module.requires_grad_(True)
+        return copy
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         model = self._environment.policy_source.load_scalar(folder)
@@ -173,7 +211,7 @@ class StageContext:
 
     def rollout(self) -> RolloutEngine:
         built: RolloutEngine = self._environment.build(self._environment.run.choices["rollout"], self)
-        return built
+        return built if self.runtime.world == 1 else SharedEngine(built, self.runtime)
 
     def labeler(self) -> Labeler:
         built: Labeler = self._environment.build(self._environment.run.choices["labeler"], self)

@@ -41,7 +41,8 @@ class Procedure(Protocol):
         """Take over a state that an equal procedure gave."""
 
     def save(self, folder: Path) -> None:
-        """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder / "model"``)."""
+        """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder / "model"``). Of several
+        processes only process 0 is asked: sampling and sums over processes belong into a step."""
 
 
 # --- models ----------------------------------------------------------------------------------------------------
@@ -151,7 +152,8 @@ class PolicySource(Protocol):
 
 
 class RewardModel(Protocol):
-    """Anything that scores responses: a trained network, a function, a person."""
+    """Anything that scores responses: a trained network, a function, a person. One that is a `ScalarModel` may show it as
+    an attribute ``network``: value functions then start from it."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """[B] float32 rewards, higher is better. The offset is already subtracted."""
@@ -244,8 +246,9 @@ class GradientTerm(Protocol):
     """A loss that is added to an algorithm's: its gradient joins the policy's before the one optimizer step."""
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
-        """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters, with its own
-        micro-batches and denominator. step: optimizer steps so far; episodes: rollouts in this minibatch."""
+        """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters (empty when it is called;
+        this process's share, if there are several), with its own micro-batches and denominator. step: optimizer steps so
+        far; episodes: rollouts in this minibatch. `Optimization.add` calls it, and reports its norm."""
 
     def state_dict(self) -> State:
         """What changes from step to step; {} if everything is a function of the step."""
@@ -350,8 +353,7 @@ class Context(Protocol):
         """The run's reward model, frozen."""
 
     def reward_network(self) -> ScalarModel | None:
-        """A fresh copy of the trained reward model's network (to start a value function from); None if the reward is
-        no network."""
+        """A trainable copy of the reward model's network (to start a value function from); None if it shows none."""
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         """A scalar model that was saved by the policy's family."""

@@ -12,7 +12,8 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from preflab import __version__, run
+from preflab import __version__, ranks, run
 from preflab.artifacts import fsync, write_json
 from preflab.composition import registry
 from preflab.errors import PreflabError, StorageError
 from preflab.loop import Stopped, observer
+from preflab.runtime import is_main, world_size
 from preflab.stages import Made, Stages
 
 LEDGER = "ledger.jsonl"
+ERROR = "error.txt"
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
 _DISK_ERRORS = {5, 28, 30, 122}  # EIO, ENOSPC, EROFS, EDQUOT
 
@@ -38,11 +41,12 @@ def task(config: DictConfig) -> int:
     folder = Path(hydra.runtime.output_dir)
     overrides = list(hydra.overrides.task)
     name = str(hydra.job.config_name)
+    work = partial(_in_processes, config, folder, overrides, name)
     if hydra.mode != RunMode.MULTIRUN:
-        execute(config, folder, overrides, name)
+        work()
         return 0
     started = time.monotonic()
-    code, error = _in_child(config, folder, overrides, name)
+    code, error = _in_child(work, folder / ERROR)
     line = {"job": hydra.job.num, "overrides": overrides, "arm": config.get("arm", ""), "exit_code": code, "error": error}
     line |= {"status": "ok" if code == 0 else "failed", "folder": folder.name, "seconds": round(time.monotonic() - started, 1)}
     _append(folder.parent / LEDGER, line)
@@ -51,13 +55,25 @@ def task(config: DictConfig) -> int:
     return code
 
 
+def _in_processes(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> None:
+    """Run a job here, or in as many processes as it asks for."""
+    wanted = int(config.runtime.processes)
+    if wanted == 1 or world_size() > 1:
+        execute(config, folder, overrides, config_name)
+        return
+    job = {"config": OmegaConf.to_container(config, resolve=True), "folder": str(folder), "overrides": list(overrides)}
+    code = ranks.start(wanted, [sys.executable, "-m", "preflab.ranks", json.dumps({**job, "config_name": config_name})])
+    if code:
+        raise SystemExit(code)  # process 0 has said why
+
+
 def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> dict[str, Any]:
-    """Run one composed config in this process; its summary. Errors are reported to observers and raised."""
+    """Run one composed config in this process; its summary. Errors are reported to observers and raised. Of several
+    processes that run the same job, only process 0 writes to the folder."""
     plugins = registry()
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     this = run.read(plain, plugins)
-    main_process = int(os.environ.get("RANK", "0")) == 0
-    observe = observer(plugins.observe, main_process)
+    observe = observer(plugins.observe, is_main())
     versions = {"preflab": __version__, "python": platform.python_version(), **{n: _version(n) for n in _LIBRARIES}}
     stages = Stages(this, observe, versions)
     made: list[Made] = []
@@ -69,9 +85,11 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     try:
         made = stages.make_all()
         summary = _summary(facts, made, stages)
-        write_json(folder / "summary.json", summary)
+        stages.close()
+        if is_main():
+            write_json(folder / "summary.json", summary)
+            _link_artifacts(folder, made)
         _write_manifest(folder, facts, made, "complete")
-        _link_artifacts(folder, made)
     except BaseException as error:
         status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
         _write_manifest(folder, facts, made, status)
@@ -84,6 +102,8 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
 
 
 def _write_manifest(folder: Path, facts: Mapping[str, Any], made: Sequence[Made], status: str) -> None:
+    if not is_main():
+        return
     rows = []
     for item in made:
         row = {"stage": item.stage.name, "name": item.stage.choice.name, "recipe": item.stage.recipe_id, "seed": item.stage.seed}
@@ -114,14 +134,13 @@ def _link_artifacts(folder: Path, made: Sequence[Made]) -> None:
         link.symlink_to(os.path.relpath(item.artifact.folder.resolve(), links.resolve()), target_is_directory=True)
 
 
-def _in_child(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> tuple[int, str]:
-    """Run a job in a forked child, so that nothing it does can end the others; (exit code, last error line)."""
-    error_file = folder / "error.txt"
+def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str]:
+    """Do a job's work in a forked child, so that nothing it does can end the others; (exit code, last error line)."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            execute(config, folder, overrides, config_name)
+            work()
             code = 0
         except BaseException as error:
             code = exit_code(error)
@@ -156,6 +175,8 @@ def exit_code(error: BaseException) -> int:
 
 def report(error: BaseException, log: Path | None = None) -> None:
     """Tell a person: one message for what they can mend, a traceback for what they cannot."""
+    if isinstance(error, SystemExit):
+        return  # whoever raised it has said why
     if isinstance(error, (Stopped, KeyboardInterrupt)):
         text = "preflab: stopped; give the same command again to go on"
     elif isinstance(error, PreflabError):

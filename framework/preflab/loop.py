@@ -40,10 +40,12 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; the second one ends the process at once."""
+    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that follows within a second is the
+    same request, which a launcher has passed on."""
 
     def __init__(self) -> None:
         self.signum = 0
+        self.at = 0.0
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -60,8 +62,10 @@ class StopRequest:
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         if self.signum:
-            os._exit(128 + signum)
-        self.signum = signum
+            if time.monotonic() - self.at > 1:
+                os._exit(128 + signum)
+            return
+        self.signum, self.at = signum, time.monotonic()
         os.write(2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n")
 
 
@@ -75,12 +79,16 @@ class Loop:
     folder: Path
     settings: CheckpointConfig
     observe: Callable[..., None]
+    agreed: Callable[[Any], Any] = lambda value: value
+    """What process 0 holds, on every process (`Runtime.agreed`)."""
     main_process: bool = True
 
     def run(self) -> float:
         """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError` before a bad step counts."""
         started = saved = time.monotonic()
         step = self._restore()
+        if self.agreed(step) != step:
+            raise StorageError(f"{self.folder / STATE}: not every process of the job sees the checkpoint that process 0 sees.")
         request = StopRequest()
         self.observe(
             "preflab_stage_started",
@@ -92,9 +100,9 @@ class Loop:
             while step < self.procedure.total_steps:
                 self._log(step, self._checked(step, self.procedure.step(step)))
                 step += 1
-                if request.signum:
+                if signum := self.agreed(request.signum):
                     self._save(step)
-                    raise Stopped(request.signum)
+                    raise Stopped(signum)
                 if step < self.procedure.total_steps and self._due(step, saved):
                     self._save(step)
                     saved = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -67,16 +67,42 @@ class Optimization:
 
         self.config, self.runtime, self.name, self.schedule_steps = config, runtime, name, schedule_steps
         self.parameters = [p for p in parameters if p.requires_grad]
+        self._is_summed = False
         betas = (config.beta1, config.beta2)
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
         )
 
+    def add(self, name: str, accumulate: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+        """Let a gradient term add its gradient to the one that is there. Each is summed over processes first, so that the
+        sum does not depend on how rows are split. Metrics: the term's own, the norms of both and their cosine."""
+        self._sum()
+        before = self._taken()
+        found = dict(accumulate())
+        self.runtime.sum_gradients(self.parameters)
+        term = self._taken()
+        norms = _norms(before, term)
+        for parameter, a, b in zip(self.parameters, before, term, strict=True):
+            parameter.grad = b if a is None else a if b is None else a.add_(b)
+        return found | {f"{name}/{key}": value for key, value in norms.items()}
+
+    def _sum(self) -> None:
+        if not self._is_summed:
+            self.runtime.sum_gradients(self.parameters)
+        self._is_summed = True
+
+    def _taken(self) -> list[torch.Tensor | None]:
+        gradients = [p.grad for p in self.parameters]
+        for parameter in self.parameters:
+            parameter.grad = None
+        return gradients
+
     def step(self, position: int) -> dict[str, float]:
         """Sum gradients over processes, stop if they are not finite, clip, step, clear. position: of the schedule."""
         import torch
 
-        self.runtime.sum_gradients(self.parameters)
+        self._sum()
+        self._is_summed = False
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
@@ -105,3 +131,17 @@ class Optimization:
                 self.optimizer.state[parameter] = {
                     k: v.to(parameter.device) if k != "step" else v for k, v in state[str(i)].items()
                 }
+
+
+def _norms(other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None]) -> dict[str, float]:
+    """Norms of two gradients, and their cosine if neither is zero; computed in float64."""
+    import torch
+
+    sums = torch.zeros(3, dtype=torch.float64)
+    for a, b in zip(other, own, strict=True):
+        x, y = (None if g is None else g.flatten().double() for g in (a, b))
+        products = (None if x is None else x @ x, None if y is None else y @ y, None if x is None or y is None else x @ y)
+        sums += torch.stack([torch.zeros((), dtype=torch.float64) if v is None else v.cpu() for v in products])
+    first, second, product = sums.tolist()
+    norms = {"grad_norm": math.sqrt(second), "other_grad_norm": math.sqrt(first)}
+    return {**norms, "cosine": product / math.sqrt(first * second)} if first * second > 0 else norms

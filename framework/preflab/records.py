@@ -173,6 +173,12 @@ class Rollout:
             terminated=self.terminated[at],
         )
 
+    def tokens(self) -> list[tuple[list[int], list[int]]]:
+        """Prompt and response tokens a row, without padding."""
+        prompts = zip(self.prompt_ids.tolist(), self.prompt_lengths.tolist(), strict=True)
+        responses = zip(self.response_ids.tolist(), self.response_lengths.tolist(), strict=True)
+        return [(q[len(q) - n :], r[:m]) for (q, n), (r, m) in zip(prompts, responses, strict=True)]
+
     @staticmethod
     def from_tokens(
         tokenizer: Tokenizer,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
 from preflab.schemas import option
@@ -40,8 +40,19 @@ class RuntimeConfig:
     device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
     precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
-    threads: int | None = option(None, "CPU threads of torch; null: torch decides", ge=1, affects_result=False)
+    threads: int | None = option(None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False)
+    processes: int = option(1, "processes of a job on this machine, which the job starts itself", ge=1, affects_result=False)
     micro_batch: int = option(64, "rows in one forward pass of training; memory, not results", ge=1, affects_result=False)
+
+
+def world_size() -> int:
+    """Number of processes of this job, as whoever started them says; known without torch."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this is process 0 of its job: the one that writes and talks."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 class Runtime:
@@ -60,11 +71,10 @@ class Runtime:
         if config.device is Device.cuda and cpu:
             raise UserError("runtime.device=cuda, but torch sees no GPU. Allowed here: auto, cpu.")
         self.accelerator = Accelerator(cpu=cpu)
-        world = int(os.environ.get("WORLD_SIZE", "1"))
-        if world != self.accelerator.num_processes:
+        if world_size() != self.accelerator.num_processes:
             raise UserError(
-                f"WORLD_SIZE is {world}, but accelerate started {self.accelerator.num_processes} process(es): each would "
-                "train alone and overwrite the others. Start with 'torchrun --nproc_per_node N -m preflab ...'."
+                f"WORLD_SIZE is {world_size()}, but accelerate started {self.accelerator.num_processes} process(es): each would "
+                "train alone and overwrite the others. Start with runtime.processes=N, or 'torchrun -m preflab ...'."
             )
 
     @property
@@ -114,6 +124,14 @@ class Runtime:
         reduced: torch.Tensor = self.accelerator.reduce(tensor, reduction="sum")
         return reduced
 
+    def agreed(self, value: T) -> T:
+        """What process 0 holds, on every process: decisions that depend on the disk or the clock are taken once."""
+        if self.world == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return cast(T, broadcast_object_list([value])[0])
+
     def gather(self, items: Sequence[T]) -> list[T]:
         """The shares of all processes, in rank order, on every process."""
         if self.world == 1:
@@ -121,6 +139,11 @@ class Runtime:
         from accelerate.utils import gather_object
 
         return list(gather_object(list(items)))
+
+    def close(self) -> None:
+        """Wait for the other processes, then leave them: a process that just ends aborts those still talking to it."""
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Sum ``.grad`` over processes; a process without a gradient contributes zeros."""

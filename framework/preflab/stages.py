@@ -11,11 +11,12 @@ from typing import Any
 
 from preflab.artifacts import Artifact, Store
 from preflab.context import Environment, StageContext
-from preflab.errors import PluginError, PreflabError
+from preflab.errors import PluginError, PreflabError, UserError
 from preflab.loop import Loop, Stopped
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
 from preflab.run import Run, Stage, store_root
+from preflab.runtime import is_main, world_size
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,29 @@ class Stages:
         return made
 
     def make(self, stage: Stage) -> Made:
-        """One stage: its artifact, verified if it existed."""
-        found = self._existing(stage)
+        """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
+        found = self._agreed(stage, self._existing(stage))
         if found is None:
-            with self.store.making(stage.name, stage.recipe_id, lambda: _waiting(stage)) as partial:
-                found = self._existing(stage)
+            with self.store.making(stage.name, stage.recipe_id, lambda: _waiting(stage), is_main()) as partial:
+                found = self._agreed(stage, self._existing(stage))
                 if found is None:
                     return self._compute(stage, partial)
-        found.verify()
+        if is_main():
+            found.verify()
         self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
         return Made(stage, found, True, 0.0)
+
+    def _agreed(self, stage: Stage, found: Artifact | None) -> Artifact | None:
+        """What process 0 found; refuses processes that were started with different configs."""
+        if world_size() == 1:
+            return found
+        recipe_id, found = self.environment.runtime.agreed((stage.recipe_id, found))
+        if recipe_id != stage.recipe_id:
+            raise UserError(
+                f"The processes of this job would make different things as {stage.name}: start all of them with the same "
+                "command, on the same code and data."
+            )
+        return found
 
     def _existing(self, stage: Stage) -> Artifact | None:
         if not self.run.settings.artifacts.reuse and stage.name not in self._fresh:
@@ -75,7 +89,8 @@ class Stages:
     def _compute(self, stage: Stage, partial: Path) -> Made:
         import torch
 
-        partial.mkdir(exist_ok=True)
+        if is_main():
+            partial.mkdir(exist_ok=True)
         runtime = self.environment.runtime
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
@@ -84,7 +99,7 @@ class Stages:
             assert stage.choice.component.procedure is not None
             procedure = stage.choice.component.procedure(stage.choice.config, context)
             checkpoint = self.run.settings.checkpoint
-            Loop(stage.name, procedure, context.streams, partial, checkpoint, self.observe, runtime.rank == 0).run()
+            Loop(stage.name, procedure, context.streams, partial, checkpoint, self.observe, runtime.agreed, is_main()).run()
         except (PreflabError, Stopped, KeyboardInterrupt, OSError):
             raise
         except Exception as error:
@@ -103,10 +118,16 @@ class Stages:
             "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps},
             "versions": dict(self.versions),
         }
-        artifact = self.store.commit(stage.name, stage.recipe_id, facts)
+        artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
+        assert artifact is not None
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def close(self) -> None:
+        """Part from the other processes of this job, if there are any."""
+        if world_size() > 1:
+            self.environment.runtime.close()
 
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from end_to_end.runs import digests, killed, preflab
 from preflab.artifacts import read_rows
@@ -77,6 +78,17 @@ def test_a_multirun_computes_each_upstream_stage_once_a_seed_and_then_nothing(tm
     computed = [json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(4)]
     assert computed == [[], [], [], []]
     assert [row["exit_code"] for row in read_rows(second / "ledger.jsonl")] == [0, 0, 0, 0]
+
+
+def test_a_reward_model_from_a_folder_also_starts_the_value_network(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
+    folder = _only(tmp_path, "artifacts/reward_model-*/model")
+    words = ("reward_model=pretrained", f"reward_model.path={folder}", "evaluation=none", "algorithm=ppo", "algorithm.value.lr=0")
+    assert preflab(tmp_path, *words, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    run = json.loads((_only(tmp_path, "runs/config/*") / "manifest.json").read_text())
+    value = Path(run["stages"][-1]["artifact"]) / "value" / "model.safetensors"
+    before, after = load_file(folder / "model.safetensors"), load_file(value)
+    assert all(after[name].equal(before[name]) for name in before)  # a learning rate of 0 leaves what it started from
 
 
 def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, finished: Path) -> None:

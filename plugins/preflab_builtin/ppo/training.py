@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,20 +89,11 @@ class PPO:
         return self.engine.sampling.temperature
 
     def _rollout(self, index: int) -> Rollout:
-        """The iteration's responses, of all processes."""
+        """The iteration's responses."""
         seed, batch = self.context.seed, self.config.batch
         drawn = draw_order(len(self.prompts), index * batch, batch, seed, "ppo", "prompts")
-        numbers = self.runtime.share(range(batch))
-        sampling = replace(self.engine.sampling, first_row=numbers[0])
-        mine = [self.prompts[drawn[i]] for i in numbers]
-        rollout = self.engine.generate(self.policy, mine, sampling, (seed, "ppo", "rollout", index))
-        if self.runtime.world == 1:
-            return rollout
-        rows = [rollout.rows([i]) for i in range(len(rollout))]
-        parts = self.runtime.gather([(r.prompt_ids[0].tolist(), r.response_ids[0].tolist()) for r in rows])
         prompts = [self.prompts[i] for i in drawn]
-        questions, answers = [q for q, _ in parts], [a for _, a in parts]
-        return Rollout.from_tokens(self.context.tokenizer, prompts, questions, answers, self.runtime.device)
+        return self.engine.generate(self.policy, prompts, self.engine.sampling, (seed, "ppo", "rollout", index))
 
     def _penalised(self, raw: torch.Tensor, rollout: Rollout) -> tuple[torch.Tensor, dict[str, float]]:
         """Scores [B] after the penalty for responses that were cut, then clipping."""
@@ -150,8 +141,9 @@ class PPO:
                 "gave the old log-probs: is dropout on, or a kernel random? No weight was changed."
             )
         metrics: dict[str, float] = {}
-        for term in self.terms.values():
-            metrics |= term.accumulate(self.policy, self.updates, len(minibatch))
+        for name, term in self.terms.items():
+            accumulate = partial(term.accumulate, self.policy, self.updates, len(minibatch))
+            metrics |= self.optimization.add(name, accumulate)
         policy, value, approx_kl, clipped, ratio, value_clipped, squares = (self.runtime.sum(sums) / tokens).tolist()
         if not (math.isfinite(policy) and math.isfinite(value)):
             raise NumericError(

@@ -35,10 +35,10 @@ def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.
 class NetworkReward:
     """`preflab.interfaces.RewardModel`: a frozen scalar network, minus its stored offset."""
 
-    def __init__(self, model: ScalarModel, runtime: Runtime) -> None:
-        self.model, self.runtime = model, runtime
-        model.module.requires_grad_(False)
+    def __init__(self, network: ScalarModel, runtime: Runtime) -> None:
+        self.network, self.runtime = network, runtime
+        network.module.requires_grad_(False)
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        return raw_scores(self.model, rollout, self.runtime) - self.model.offset
+        return raw_scores(self.network, rollout, self.runtime) - self.network.offset

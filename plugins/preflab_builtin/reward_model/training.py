@@ -39,8 +39,7 @@ class KwiseTraining:
         first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
         order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
         batch = [self.rankings[i] for i in order]
-        totals = self._gradients(self.runtime.share(batch), len(batch))
-        loss, right, margin, cut = self.runtime.sum(totals).tolist()
+        loss, right, margin, cut = self._gradients(batch).tolist()
         if not math.isfinite(loss):
             raise NumericError(f"reward_model, step {index}: the loss is {loss}. No weight was changed.")
         pairs = sum(len(r.preferences) for r in batch)
@@ -50,47 +49,42 @@ class KwiseTraining:
             metrics["val/accuracy"] = self._validation_accuracy()
         return metrics
 
-    def _gradients(self, mine: Sequence[Ranking], prompts: int) -> torch.Tensor:
-        """Add the gradient of the mean loss over all ``prompts`` of the step; [loss, right pairs, sum of margins, responses
-        that were cut] of mine.
+    def _gradients(self, batch: Sequence[Ranking]) -> torch.Tensor:
+        """Add the gradient of the mean loss over the prompts of the step; [loss, right pairs, sum of margins, responses that
+        were cut], of all processes.
 
-        A pair needs two scores that may lie in different micro-batches. So the scores come first, without a graph; the
-        loss gives d loss / d score; then each micro-batch is read again and its scores pull that gradient through. It is
-        the exact gradient, in the memory of one micro-batch. What fits into one micro-batch is read once.
+        A pair needs two scores that may lie in different micro-batches, or processes. So all scores come first; the loss
+        gives d loss / d score; then each micro-batch is read again and its scores pull that gradient through. It is the
+        exact gradient, in the memory of one micro-batch. A process that has one micro-batch only reads it once.
         """
-        totals = torch.zeros(4, device=self.runtime.device)
-        if not mine:
-            return totals
-        rollout = self._rollout(mine)
+        rollout = self._rollout(batch)
         pieces = list(self.runtime.micro_batches(by_length(rollout)))
-        whole = len(pieces) == 1
-        with torch.set_grad_enabled(whole), self.runtime.autocast():
-            scores = self._scores(rollout, pieces)
-        leaves = scores if whole else scores.detach().requires_grad_()
+        mine = self.runtime.share(pieces)
+        with torch.set_grad_enabled(len(mine) == 1), self.runtime.autocast():
+            found = [last_values(self.model, rollout.rows(piece)) for piece in mine]
+        scores = torch.tensor(self.runtime.gather([x for values in found for x in values.tolist()]))
+        order = torch.tensor([row for piece in pieces for row in piece])
+        leaves = scores[order.argsort()].to(self.runtime.device).requires_grad_()
+        totals = torch.zeros(4, device=self.runtime.device)
         start = 0
         losses = []
-        for ranking in mine:
+        for ranking in batch:
             rewards = leaves[start : start + len(ranking.responses)]
             start += len(ranking.responses)
             losses.append(kwise_loss(rewards, ranking.preferences))
             right, margin = correct_pairs(rewards.detach(), ranking.preferences)
             totals += torch.tensor([0.0, right, margin, 0.0], device=totals.device)
-        loss = torch.stack(losses).sum() / prompts
+        loss = torch.stack(losses).sum() / len(batch)
         totals[0], totals[3] = loss.detach(), (~rollout.terminated).sum()
         torch.autograd.backward(loss)
-        if not whole:
-            assert leaves.grad is not None
-            for piece in pieces:
+        assert leaves.grad is not None
+        for number, piece in enumerate(mine):
+            values = found[number]
+            if not values.requires_grad:
                 with self.runtime.autocast():
-                    again = last_values(self.model, rollout.rows(piece))
-                torch.autograd.backward(again, leaves.grad[torch.as_tensor(piece, device=again.device)])
+                    values = last_values(self.model, rollout.rows(piece))
+            torch.autograd.backward(values, leaves.grad[torch.as_tensor(piece, device=values.device)])
         return totals
-
-    def _scores(self, rollout: Rollout, pieces: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Raw scores [B] in row order."""
-        found = torch.cat([last_values(self.model, rollout.rows(piece)) for piece in pieces])
-        order = torch.as_tensor([i for piece in pieces for i in piece], device=found.device)
-        return found[order.argsort()]
 
     def _rollout(self, rankings: Sequence[Ranking]) -> Rollout:
         """All completions of some rankings, one row each."""

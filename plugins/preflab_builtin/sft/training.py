@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ class SupervisedFineTuning:
         last = min(first + self.config.batch, self.draws)
         metrics = self._demonstrations(range(first, last))
         if self.mix is not None:
-            metrics |= self._mix(self.mix, index)
+            metrics |= self.optimization.add("mix", partial(self._mix, self.mix, index))
         metrics |= self.optimization.step(index)
         metrics["lr"] = metrics.pop("sft/lr")
         epochs_before, epochs_now = first // len(self.examples), last // len(self.examples)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from preflab.optimization import Optimization, OptimizerConfig
 from preflab.records import Document
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.ptx.term import PtxTerm
@@ -36,7 +37,8 @@ def test_adds_coef_times_the_gradient_to_what_is_there(tmp_path: Path) -> None:
     there = {n: torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) for n, p in policy.module.named_parameters()}
     for name, parameter in policy.module.named_parameters():
         parameter.grad = there[name].clone()
-    metrics = term.accumulate(policy, 0, 3)
+    optimization = Optimization(OptimizerConfig(), policy.module.parameters(), 1, world.runtime, "policy")
+    metrics = optimization.add("ptx", lambda: term.accumulate(policy, 0, 3))
     after = gradients(policy.module)
     assert largest_difference({n: after[n] - there[n] for n in there}, {n: 27.8 * wanted[n] for n in there}) < 1e-5
     assert metrics["loss/ptx"] == pytest.approx(loss, rel=1e-5)
@@ -79,14 +81,6 @@ def test_goes_on_where_a_killed_one_stopped(tmp_path: Path) -> None:
     resumed.load_state_dict(again.state_dict())
     assert [*second, resumed.accumulate(world.policy("base"), 2, 4)["loss/ptx"]] == first
     assert len(set(first)) == 3  # other windows each time
-
-
-def test_without_coef_it_does_nothing(tmp_path: Path) -> None:
-    world = context(tmp_path)
-    policy, term = world.policy("base"), PtxTerm(PtxConfig(coef=0.0, window=8), world)
-    assert term.accumulate(policy, 0, 4) == {}
-    assert term.state_dict() == {"drawn": 0}
-    assert gradients(policy.module) == {}
 
 
 def test_needs_documents_unless_it_is_off() -> None:

@@ -1,0 +1,89 @@
+"""Several processes of one job on this machine. Over several machines, torchrun starts them: ``torchrun ... -m preflab``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+GRACE = 10.0
+"""Seconds that the other processes have to end by themselves after one has failed, and again after SIGTERM."""
+
+
+def start(processes: int, command: Sequence[str]) -> int:
+    """Run the command once a process, each with its rank in the environment; the first exit code that is not 0, else 0.
+
+    When one fails the others are ended: they would wait for it for ever. SIGTERM is passed on; SIGINT from a terminal
+    reaches them anyway.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
+    running: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        for process in running:
+            process.send_signal(signum)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on), signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    try:
+        for rank in range(processes):
+            own = {k: str(v) for k, v in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
+            running.append(subprocess.Popen(command, env={**threads, **os.environ, **own}))
+        return _wait(running)
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
+    """The first exit code that is not 0, once all have ended or had their time to."""
+    while all(p.poll() in (None, 0) for p in running):
+        if all(p.poll() == 0 for p in running):
+            return 0
+        time.sleep(0.05)
+    code = next(p.returncode for p in running if p.returncode)
+    for ask in (False, True):
+        for process in running:
+            if ask and process.poll() is None:
+                process.terminate()
+        limit = time.monotonic() + GRACE
+        while any(p.poll() is None for p in running) and time.monotonic() < limit:
+            time.sleep(0.05)
+    return code if code > 0 else 128 - code
+
+
+def main() -> None:
+    """One of the processes: run the job that the starter hands over as JSON."""
+    from omegaconf import OmegaConf
+
+    from preflab import job
+    from preflab.runtime import is_main
+
+    given = json.loads(sys.argv[1])
+    job.quiet_libraries()
+    code = 0
+    try:
+        job.execute(OmegaConf.create(given["config"]), Path(given["folder"]), given["overrides"], given["config_name"])
+    except BaseException as error:
+        code = job.exit_code(error)
+        job.report(error, Path(given["folder"]) / job.ERROR if is_main() else None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an ordinary end would wait for processes that may be gone
+
+
+if __name__ == "__main__":
+    main()

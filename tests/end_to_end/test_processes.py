@@ -1,0 +1,95 @@
+"""Several processes a job, and jobs side by side, through the real engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import digests, preflab
+from preflab.artifacts import read_rows
+
+FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
+# Every optimizer step is 8 rows or windows: two micro-batches of 4, whoever computes them. 4 rankings of 2 answers are 8.
+HALVES = (
+    *("data.documents=600", "data.prompts=200", "data.demonstrations=60", "evaluation=samples", "rollout.max_tokens=8"),
+    *("pretrain.batch=8", "pretrain.steps=3", "sft.batch=8", "sft.steps=3", "sft.mix_windows=8", "comparisons.prompts=12"),
+    *(
+        "comparisons.k=2",
+        "comparisons.validation_prompts=4",
+        "reward_model.batch=4",
+        "algorithm.episodes=16",
+        "algorithm.batch=8",
+    ),
+    *("algorithm.minibatch=8", "algorithm.terms.ptx.ratio=1", "runtime.micro_batch=4"),
+    *("checkpoint.every_steps=1", "runtime.threads=1"),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two processes made a run."""
+    folder = tmp_path_factory.mktemp("two")
+    assert preflab(folder, *HALVES, "runtime.processes=2") == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder
+
+
+def test_two_processes_leave_the_files_of_one_run(finished: Path) -> None:
+    (run,) = finished.glob("runs/config/*")
+    for name in ("manifest.json", "summary.json", "metrics.jsonl", "samples.jsonl", "report.html"):
+        assert (run / name).is_file(), name
+    steps = [(row["stage"], row["step"]) for row in read_rows(run / "metrics.jsonl")]
+    assert len(steps) == len(set(steps))  # process 0 alone writes: every step's row stands there once
+
+
+def test_two_processes_give_the_bits_of_one_with_accumulation_2(finished: Path, tmp_path: Path) -> None:
+    assert preflab(tmp_path, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    one, two = digests(tmp_path), digests(finished)
+    assert len([name for name in one if name.endswith("model.safetensors")]) >= 4
+    assert one == two
+
+
+def test_what_two_processes_made_one_takes_over(finished: Path) -> None:
+    before = digests(finished)
+    assert preflab(finished, *HALVES) == 0
+    newest = max(finished.glob("runs/config/*"))
+    assert json.loads((newest / "summary.json").read_text())["computed"] == []
+    assert digests(finished) == before
+
+
+def _start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (folder / "log.txt").open("ab") as log:
+        command = [sys.executable, "-m", "preflab", *words]
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+def test_sigterm_reaches_all_processes_and_the_run_goes_on(finished: Path, tmp_path: Path) -> None:
+    words = (*HALVES, "runtime.processes=2")
+    running = _start(tmp_path, *words)
+    while running.poll() is None and not list(tmp_path.glob("artifacts/sft-*.partial/.state/step-*")):
+        time.sleep(0.01)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(120) == 128 + signal.SIGTERM, (tmp_path / "log.txt").read_text()[-3000:]
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert digests(tmp_path) == digests(finished)
+
+
+def test_jobs_side_by_side_share_what_they_have_in_common(tmp_path: Path) -> None:
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    sweep = ("-m", *launcher, "algorithm=ppo,ppo_ptx", *FAST)
+    assert _start(tmp_path, *sweep).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
+    assert made == sorted(["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2])
+    (run,) = tmp_path.glob("runs/config/*")
+    assert sorted(row["exit_code"] for row in read_rows(run / "ledger.jsonl")) == [0, 0]
+    sequential = tmp_path / "sequential"
+    sequential.mkdir()
+    assert preflab(sequential, "-m", "algorithm=ppo,ppo_ptx", *FAST) == 0
+    assert digests(tmp_path) == digests(sequential)
