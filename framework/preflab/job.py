@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -79,6 +80,7 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     made: list[Made] = []
     facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
     facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
+    facts["study"] = dataclasses.asdict(this.study) if this.study else None
     facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
     _write_manifest(folder, facts, made, "running")
     observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])

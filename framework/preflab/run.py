@@ -16,6 +16,7 @@ from preflab.plugins import Registry
 from preflab.records import RECORD_TYPES
 from preflab.runtime import RuntimeConfig
 from preflab.schemas import Choice, choose, option, problems, typed
+from preflab.study import StudyConfig
 
 
 @dataclass
@@ -83,6 +84,7 @@ class Run:
     settings: RunSettings
     registry: Registry
     stages: tuple[Stage, ...] = field(default=())
+    study: StudyConfig | None = None
 
     def source(self, record_type: str) -> Choice:
         """The data component that gives a record type."""
@@ -116,7 +118,8 @@ def read(config: Mapping[str, Any], registry: Registry) -> Run:
         if key not in groups | settings_keys | {"study"}:
             raise UserError(f"{key} is not an option. {nearest(str(key), groups | settings_keys)}")
     settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "config")
-    wrong = list(problems(settings))
+    study = typed(StudyConfig, config["study"], "study") if config.get("study") else None
+    wrong = [*problems(settings), *(problems(study, "study.") if study else ())]
     if wrong:
         raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
     missing = [g for g in COMPONENT_GROUPS if g not in RECORD_TYPES and config.get(g) is None]
@@ -127,7 +130,7 @@ def read(config: Mapping[str, Any], registry: Registry) -> Run:
     filters = tuple(choose(registry, "filter", node, f"filters.{k}") for k, node in (config.get("filters") or {}).items())
     run = Run(choices, filters, settings, registry)
     check(run)
-    return Run(choices, filters, settings, registry, tuple(_plan(run)))
+    return Run(choices, filters, settings, registry, tuple(_plan(run)), study)
 
 
 def check(run: Run) -> None:

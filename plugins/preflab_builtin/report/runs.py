@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from preflab.artifacts import read_rows
+from preflab.errors import UserError
+from preflab.schemas import typed
+from preflab.study import StudyConfig
 
 LEDGER, MANIFEST, SUMMARY = "ledger.jsonl", "manifest.json", "summary.json"
 DEPTH = 3
@@ -56,6 +60,8 @@ class RunResult:
     baseline: str = ""
     prompts: int = 0
     fast: bool = False
+    study: StudyConfig | None = None
+    command: str = ""
 
     def stage(self, name: str) -> StageRow | None:
         """The stage of that name."""
@@ -66,6 +72,15 @@ class RunResult:
         rows = [row for row in _rows(self.folder / "metrics.jsonl") if row.get("stage") == stage]
         found = self.stage(stage)
         return rows or (_rows(found.artifact / "metrics.jsonl") if found else [])
+
+    def by_prompt(self, measure: str) -> dict[str, float]:
+        """A measure's values by prompt id; {} if it has none."""
+        found: dict[str, float] = {}
+        for row in self.samples():
+            value = (row.get("values") or {}).get(measure)
+            if isinstance(value, (int, float)):
+                found[str(row.get("prompt_id"))] = float(value)
+        return found
 
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""
@@ -119,7 +134,7 @@ def _add(found: Gathered, folder: Path, told: set[Path]) -> None:
         try:
             found.runs.append(read_run(folder, manifest))
             return
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             status = f"its files cannot be read ({type(error).__name__}: {error})"
     if folder.resolve() not in told:
         lines = _text(folder / "error.txt").strip().splitlines()
@@ -145,8 +160,14 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
         subject=str(evaluation.get("subject") or ""),
         baseline=str(evaluation.get("baseline") or ""),
         prompts=int(evaluation.get("n") or 0),
+        study=_study(manifest.get("study")),
+        command=" ".join(shlex.quote(word) for word in ["preflab", *map(str, (manifest.get("command") or [""])[1:])]),
         fast=bool(re.search(r"^fast: true$", _text(folder / ".hydra" / "config.yaml"), re.MULTILINE)),
     )
+
+
+def _study(declared: Any) -> StudyConfig | None:
+    return typed(StudyConfig, declared, "study") if isinstance(declared, dict) else None
 
 
 def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:

@@ -1,0 +1,64 @@
+"""An algorithm's gradient terms without the algorithm: the control that says what they do by themselves.
+
+PPO-ptx is PPO plus pretraining gradients, and pretraining gradients alone are continued pretraining. With the same terms,
+optimizer and number of steps as an algorithm has, what this gains is not the algorithm's merit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from preflab.interfaces import Context, GradientTerm, State
+from preflab.optimization import Optimization
+from preflab_builtin.baselines.config import TermsOnlyConfig
+
+
+class TermsOnly:
+    """`preflab.interfaces.Procedure`: one step is what an iteration of an algorithm would be, batch / minibatch optimizer steps."""
+
+    def __init__(self, config: TermsOnlyConfig, context: Context) -> None:
+        self.config = config
+        self.total_steps = config.episodes // config.batch
+        self.policy = context.policy("initial")
+        self.terms: dict[str, GradientTerm] = {
+            name: context.component("gradient_term", term) for name, term in config.terms.items() if term.coef != 0
+        }
+        parameters = self.policy.module.parameters()
+        self.optimization = Optimization(config.policy, parameters, self.total_steps, context.runtime, "policy")
+        self.updates = 0
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """The terms' gradients and one optimizer step a minibatch; the means of what they report."""
+        reports: list[dict[str, float]] = []
+        for _ in range(self.config.batch // self.config.minibatch):
+            report: dict[str, float] = {}
+            for name, term in self.terms.items():
+                accumulate = partial(term.accumulate, self.policy, self.updates, self.config.minibatch)
+                report |= self.optimization.add(name, accumulate)
+            reports.append(report | self.optimization.step(index))
+            self.updates += 1
+        names = {name for report in reports for name in report}
+        return {name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in sorted(names)}
+
+    def state_dict(self) -> State:
+        """Weights, moments, the terms, the count of updates."""
+        return {
+            "policy": self.policy.module.state_dict(),
+            "optimizer": self.optimization.state_dict(),
+            "terms": {name: term.state_dict() for name, term in self.terms.items()},
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Take them over."""
+        self.policy.module.load_state_dict(state["policy"])
+        self.optimization.load_state_dict(state["optimizer"])
+        for name, term in self.terms.items():
+            term.load_state_dict(state["terms"][name])
+        self.updates = int(state["updates"])
+
+    def save(self, folder: Path) -> None:
+        """The policy."""
+        self.policy.save(folder / "model")
