@@ -16,7 +16,7 @@ from preflab_builtin.baselines.config import TermsOnlyConfig
 
 
 class TermsOnly:
-    """`preflab.interfaces.Procedure`: one step is what an iteration of an algorithm would be, batch / minibatch optimizer steps."""
+    """`preflab.interfaces.Procedure`: one step is one iteration of the algorithm: batch / minibatch updates."""
 
     def __init__(self, config: TermsOnlyConfig, context: Context) -> None:
         self.config = config

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from preflab.artifacts import write_json
 from preflab.errors import UserError
+from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm, arms
+from preflab_builtin.report.claims import Decision, as_json, decide
 from preflab_builtin.report.runs import Gathered, RunResult, gather
-from preflab_builtin.report.tables import columns, ladder_tables, plain
+from preflab_builtin.report.tables import claims_table, columns, ladder_tables, plain
 
 WIDTH_OF_A_FILE = 160
 
@@ -39,6 +42,9 @@ class Report:
     arms: tuple[Arm, ...]
     notes: tuple[str, ...]
     costs: tuple[StageCost, ...]
+    study: StudyConfig
+    decisions: tuple[Decision, ...]
+    command: str
 
 
 def build_report(folders: Sequence[Path], out: Path) -> Report:
@@ -53,12 +59,27 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
             f"There is no run in {given}: a run folder holds manifest.json. Allowed: runs/CONFIG/ID, or a folder above."
         )
     found = tuple(arms(gathered.runs))
-    report = Report(gathered, found, tuple(notes(found)), tuple(costs(gathered.runs)))
+    declared = next((run.study for run in gathered.runs if run.study is not None), StudyConfig())
+    commands = list(dict.fromkeys(run.command for run in gathered.runs))
+    decisions = tuple(decide(declared, found))
+    said = (*notes(found), *([_about(decisions)] if decisions else []))
+    report = Report(gathered, found, said, tuple(costs(gathered.runs)), declared, decisions, "; ".join(commands))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
     os.replace(temporary, out)
+    if decisions:
+        name = gathered.runs[0].config_name
+        write_json(out.with_name("summary.json"), as_json(name, report.command, decisions))
     return report
+
+
+def _about(decisions: Sequence[Decision]) -> str:
+    """How to read several claims."""
+    return (
+        f"{len(decisions)} claims, each decided by its own 95 % interval, not corrected for their number: of twenty true nulls "
+        "one would be expected to seem decided."
+    )
 
 
 def report_text(report: Report, out: Path) -> str:
@@ -71,6 +92,8 @@ def report_text(report: Report, out: Path) -> str:
     if columns(report.arms):
         for table in ladder_tables(report.arms, width):
             console.print(table)
+    if report.decisions:
+        console.print(claims_table(report.decisions))
     lines = [*report.notes]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"

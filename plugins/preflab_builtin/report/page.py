@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from preflab import __version__
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.plots import Picture, learning_curves, scatters, style_of, win_rates
-from preflab_builtin.report.tables import columns, plain
+from preflab_builtin.report.plots import Picture, drift, learning_curves, scatters, style_of, win_rates
+from preflab_builtin.report.tables import NOTHING, claimed, columns, plain
 
 if TYPE_CHECKING:
     from preflab_builtin.report.build import Report
@@ -59,18 +59,22 @@ def page(report: Report) -> str:
         # Even if something slipped through the escaping, it could neither run nor call home.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
         f"<title>preflab report: {title}</title><style>{STYLE}</style></head><body>",
-        "<h1>Comparison of runs</h1>",
+        f"<h1>{escape(report.study.title or 'Comparison of runs')}</h1>",
+        f'<p class="dim"><code>{escape(report.command)}</code></p>',
         f'<p class="dim">{title}. Made by preflab {escape(__version__)} on {datetime.now():%Y-%m-%d %H:%M}.</p>',
         *(f"<p>{escape(note)}</p>" for note in report.notes),
         failures(report),
+        claims(report),
         ladder(report.arms),
-        pictures("Reward against tax", scatters(report.arms)),
+        pictures("Reward against tax", scatters(report.arms, report.study.series)),
+        pictures("Over-optimisation", drift(report.arms)),
         pictures("Win rates", win_rates(report.arms)),
         pictures("Learning curves", learning_curves(report.arms)),
         samples(report.arms),
         measures(report.arms),
         cost(report),
         overrides(report.arms),
+        differences(report.arms),
         "</body></html>",
     ]
     return "\n".join(part for part in parts if part)
@@ -91,7 +95,21 @@ def failures(report: Report) -> str:
         for f in report.gathered.failures
     ]
     head = f'<h2 class="bad">{_count(len(rows), "job")} without a result</h2>'
-    return head + _table(["folder", "exit code", "overrides", "what happened"], rows, text_from=2)
+    return head + _table(["folder", "exit code", "overrides", "what happened"], rows, text_columns=(2, 3))
+
+
+def claims(report: Report) -> str:
+    """What the study set out to decide, and what its intervals say."""
+    rows = []
+    for d in report.decisions:
+        estimate, interval = claimed(d)
+        behind = f"{len(d.seeds)} seeds" + (f", {d.estimate.n} prompts" if d.estimate is not None and d.estimate.n else "")
+        shown = {"holds": "<b>holds</b>", "fails": '<b class="bad">fails</b>'}.get(d.verdict.value, d.verdict.value)
+        rows.append([escape(d.claim.statement), shown, escape(estimate), escape(interval), behind, escape(d.claim.measure)])
+    if not rows:
+        return ""
+    head = ["claim", "verdict", "difference", "95 % interval", "from", "measure"]
+    return f"<h2>Claims</h2>{_table(head, rows, text_columns=(0,))}"
 
 
 def ladder(arms: Sequence[Arm]) -> str:
@@ -204,14 +222,28 @@ def overrides(arms: Sequence[Arm]) -> str:
         where = "<br>".join(f"<code>{escape(run.folder)}</code>" for run in arm.runs)
         typed = [word for word in arm.runs[0].overrides if word in arm.overrides or word.lstrip("+").startswith("arm=")]
         rows.append([f"{_key(number)}{escape(arm.label)}", escape(seeds), _code(typed) or "none", where])
-    return f"<h2>What was run</h2>{_table(['arm', 'seeds', 'overrides', 'run folders'], rows, text_from=2)}" if rows else ""
+    return (
+        f"<h2>What was run</h2>{_table(['arm', 'seeds', 'overrides', 'run folders'], rows, text_columns=(2, 3))}" if rows else ""
+    )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text_from: int | None = None) -> str:
-    """A table of cells that are HTML already; from column ``text_from`` on they are running text."""
+def differences(arms: Sequence[Arm]) -> str:
+    """Every key of the composed configs in which the arms differ, seeds and names left out."""
+    configs = [arm.runs[0].config() for arm in arms]
+    keys = sorted({key for config in configs for key in config})
+    differing = [k for k in keys if len({repr(c.get(k, NOTHING)) for c in configs}) > 1 and not k.endswith("seed") and k != "arm"]
+    rows = [[escape(key), *(escape(c.get(key, NOTHING)) for c in configs)] for key in differing]
+    if not rows:
+        return ""
+    table = _table(["key", *(escape(a.label) for a in arms)], rows)
+    return f"<details><summary>Config differences ({len(rows)} keys)</summary>{table}</details>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: Sequence[int] = ()) -> str:
+    """A table of cells that are HTML already; ``text_columns`` hold running text, which wraps."""
 
     def cell(tag: str, i: int, text: str) -> str:
-        kind = ' class="text"' if text_from is not None and i >= text_from else ""
+        kind = ' class="text"' if i in text_columns else ""
         return f"<{tag}{kind}>{text}</{tag}>"
 
     top = "".join(cell("th", i, text) for i, text in enumerate(head))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ CURVES = (
     ("objective/length", "Length of the training samples, tokens"),
     ("loss/ptx", "Pretraining loss of the ptx term, nats a token"),
 )
+LINES = ("-", "--", ":", "-.")
 _MUTED, _GRID = "#5b6470", "#e3e6ea"
 
 
@@ -39,11 +41,12 @@ class Picture:
 
 def style_of(number: int) -> tuple[str, str]:
     """Colour and mark of the arm with that number; the same in all pictures."""
-    return COLORS[number % len(COLORS)], MARKS[number % len(MARKS)]
+    return COLORS[number % len(COLORS)], MARKS[(number + number // len(COLORS)) % len(MARKS)]
 
 
-def scatters(arms: Sequence[Arm]) -> list[Picture]:
-    """Reward against tax: what the arms gain, proxy and truth, against what they keep of the pretraining tasks."""
+def scatters(arms: Sequence[Arm], series: Mapping[str, Sequence[str]]) -> list[Picture]:
+    """Reward against tax: what the arms gain, proxy and truth, against what they keep of the pretraining tasks. series: arms
+    that a line joins."""
     tax = next((m for m in ("families/mean", "document_loss/all") if any(m in arm.measures for arm in arms)), None)
     if tax is None:
         return []
@@ -52,16 +55,22 @@ def scatters(arms: Sequence[Arm]) -> list[Picture]:
     for gain, title in gains:
         points = [(i, a, a.measures[tax], a.measures[gain]) for i, a in enumerate(arms) if {tax, gain} <= set(a.measures)]
         if len(points) >= 2:
-            pictures.append(_scatter(points, tax, title))
+            pictures.append(_scatter(points, tax, title, series))
     return pictures
 
 
-def _scatter(points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, title: str) -> Picture:
+def _scatter(
+    points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, title: str, series: Mapping[str, Sequence[str]]
+) -> Picture:
     percent = tax == "families/mean"
     x_title = "Pretraining tasks answered right, %" if percent else "Loss on held-out text, nats a token (axis reversed)"
     scale = 100.0 if percent else 1.0
 
     def draw(axes: Axes) -> None:
+        for line, (name, members) in zip(LINES, series.items(), strict=False):
+            places = {a.label: (x.value * scale, y.value) for _, a, x, y in points}
+            joined = [places[m] for m in members if m in places]
+            axes.plot(*zip(*joined, strict=True), ls=line, color=_MUTED, lw=1.3, zorder=1, label=_short(name))
         for number, arm, x, y in points:
             color, mark = style_of(number)
             x_error, y_error = _error(x, scale), _error(y, 1.0)
@@ -80,6 +89,35 @@ def _scatter(points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, ti
     alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
     caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
     return Picture(f"{title} against the alignment tax", _png(draw), alt, caption)
+
+
+def drift(arms: Sequence[Arm]) -> list[Picture]:
+    """What the reward model says and what is true, against the square root of KL: where they part, the reward is gamed (Gao
+    et al. 2023). For best-of-n the KL is its bound."""
+    points = []
+    for number, arm in enumerate(arms):
+        kl = arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
+        if kl is not None and {"reward/proxy", "gold/gold"} <= set(arm.measures):
+            points.append((number, arm, math.sqrt(max(0.0, kl.value)), arm.measures["reward/proxy"], arm.measures["gold/gold"]))
+    if len(points) < 3:
+        return []
+
+    def draw(axes: Axes) -> None:
+        for number, arm, x, proxy, gold in points:
+            color, mark = style_of(number)
+            axes.plot([x, x], [proxy.value, gold.value], color=color, lw=0.8, alpha=0.5)
+            axes.errorbar(
+                x, gold.value, yerr=_error(gold, 1.0), fmt=mark, color=color, ms=8, elinewidth=1.1, label=_short(arm.label)
+            )
+            axes.errorbar(x, proxy.value, yerr=_error(proxy, 1.0), fmt=mark, color=color, mfc="white", ms=8, elinewidth=1.1)
+        axes.set_xlabel("Square root of KL to the reference, nats")
+        axes.set_ylabel("Proxy (hollow) and true utility (filled)")
+        axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+
+    said = [f"{plain(a.label)} at {x:.2f}: proxy {_say(p)}, truth {_say(g)}" for _, a, x, p, g in points]
+    caption = "Hollow: what the reward model says. Filled: what is true. Where only the first rises, the reward is gamed."
+    title = "Proxy and true utility against drift"
+    return [Picture(title, _png(draw, 4.4), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
 
 
 def win_rates(arms: Sequence[Arm]) -> list[Picture]:

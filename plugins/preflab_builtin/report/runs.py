@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
 from preflab.artifacts import read_rows
 from preflab.errors import UserError
 from preflab.schemas import typed
@@ -72,6 +76,14 @@ class RunResult:
         rows = [row for row in _rows(self.folder / "metrics.jsonl") if row.get("stage") == stage]
         found = self.stage(stage)
         return rows or (_rows(found.artifact / "metrics.jsonl") if found else [])
+
+    def config(self) -> dict[str, Any]:
+        """The composed config as dotted keys; {} if it cannot be read."""
+        try:
+            plain = OmegaConf.to_container(OmegaConf.load(self.folder / ".hydra" / "config.yaml"), resolve=False)
+        except (OSError, OmegaConfBaseException, ValueError, YAMLError):
+            return {}
+        return dict(_dotted(plain)) if isinstance(plain, dict) else {}
 
     def by_prompt(self, measure: str) -> dict[str, float]:
         """A measure's values by prompt id; {} if it has none."""
@@ -198,6 +210,14 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
     overrides = row.get("overrides")
     return tuple(map(str, overrides)) if isinstance(overrides, list) else ()
+
+
+def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _dotted(value, f"{above}{key}.")
+        elif not above.startswith("study."):
+            yield f"{above}{key}", value
 
 
 def _number(value: Any) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.runs import Measured
 
 if TYPE_CHECKING:
@@ -126,6 +127,27 @@ def ladder_markdown(arms: Sequence[Arm]) -> str:
     head = ["arm", "seeds", *(_heading(c).replace("\n", " ") for c in shown)]
     rows = [[arm.label, str(len(arm.runs)), *(_compact(c, arm).replace("\n", " ") for c in shown)] for arm in arms]
     return "\n".join(_markdown_row(row) for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
+
+
+def claims_table(decisions: Sequence[Decision]) -> Table:
+    """One row a claim: what was found and what it decides."""
+    table = _table(["claim", "difference", "95 % interval", "seeds", "verdict"])
+    for d in decisions:
+        estimate, interval = claimed(d)
+        table.add_row(*map(_cell, [d.claim.statement, estimate, interval, str(len(d.seeds)), d.verdict.value]))
+    return table
+
+
+def claimed(decision: Decision) -> tuple[str, str]:
+    """A claim's difference and its interval as text; why there is none."""
+    found = decision.estimate
+    percent = decision.claim.measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
+    scale, digits, unit = (100.0, 1, " points") if percent else (1.0, 3, "")
+    if found is None:
+        return NOTHING, decision.why
+    if found.low is None or found.high is None:
+        return f"{scale * found.value:+.{digits}f}{unit}", decision.why
+    return f"{scale * found.value:+.{digits}f}{unit}", f"[{scale * found.low:+.{digits}f}, {scale * found.high:+.{digits}f}]"
 
 
 def plain(text: str) -> str:

@@ -323,7 +323,7 @@ def _size(picture: Picture) -> tuple[int, int]:
 
 def test_pictures_show_what_their_text_says(tmp_path: Path) -> None:
     found = arms(gather([study(tmp_path / "s")]).runs)
-    pictures = [*scatters(found), *win_rates(found), *learning_curves(found)]
+    pictures = [*scatters(found, {"RL": ["PPO", "PPO-ptx", "absent"]}), *win_rates(found), *learning_curves(found)]
     assert [_size(p)[0] for p in pictures] == [780] * 5  # 5.2 inches at 150 dots: utility, reward; win rate; reward, KL
     assert "PPO-ptx: 84.0 %" in pictures[0].alt
     assert "PPO from" in pictures[3].alt

@@ -1,0 +1,130 @@
+"""Claims: which interval decides them, against closed forms and hand-made numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from preflab.study import ClaimConfig, StudyConfig
+from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.build import build_report
+from preflab_builtin.report.claims import Verdict, crossed, decide, over_seeds
+from preflab_builtin.report.runs import Measured, RunResult
+
+
+def arm(folder: Path, label: str, seeds: Mapping[int, Mapping[str, float]]) -> Arm:
+    runs = []
+    for seed, values in seeds.items():
+        measures = {name: Measured(value) for name, value in values.items()}
+        runs.append(RunResult(folder / f"{label}-{seed}", "study", label, (), seed, (), measures))
+    return Arm(label, (), tuple(runs), {})
+
+
+def test_over_seeds_is_students_t() -> None:
+    # 1, 2, 3: mean 2, standard deviation 1, t(0.975, 2) = 4.303; half-width 4.303 / sqrt(3) = 2.484
+    found = over_seeds([1.0, 2.0, 3.0])
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0 - 2.4841, 2.0 + 2.4841), abs=1e-3)
+    assert over_seeds([5.0]) == Measured(5.0)  # one seed says nothing of others
+    assert over_seeds([]) is None
+
+
+def test_one_seed_is_the_t_interval_over_prompts() -> None:
+    values = [0.1, 0.4, -0.2, 0.3, 0.9]
+    found = crossed([values])
+    half = stats.t.ppf(0.975, 4) * np.std(values, ddof=1) / math.sqrt(5)
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.3 - half, 0.3 + half))
+
+
+def test_seeds_that_agree_leave_the_variance_of_prompts_only() -> None:
+    # Three equal rows are one row three times: no more is known of other prompts than from one seed.
+    values = [0.1, 0.4, -0.2, 0.3, 0.9]
+    one, three = crossed([values]), crossed([values] * 3)
+    assert (three.low, three.high) == pytest.approx((one.low, one.high))
+
+
+def test_prompts_that_agree_leave_the_variance_of_seeds_only() -> None:
+    # Every prompt says 1, 2, 3 by seed: the interval is Student's t over the three seeds, however many prompts there are.
+    found, seeds = crossed([[1.0] * 50, [2.0] * 50, [3.0] * 50]), over_seeds([1.0, 2.0, 3.0])
+    assert seeds is not None
+    assert (found.low, found.high) == pytest.approx((seeds.low, seeds.high), abs=1e-6)
+
+
+def test_the_crossed_interval_covers_what_it_says() -> None:
+    # 400 tables of 3 seeds and 40 prompts whose true mean is 0: seeds sd 0.3, prompts sd 0.5, rest sd 1. Of 400 intervals
+    # 95 % cover 0 on average; three standard errors of that share are 3 * sqrt(.95 * .05 / 400) = 0.033.
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        table = 0.3 * rng.normal(size=(3, 1)) + 0.5 * rng.normal(size=(1, 40)) + rng.normal(size=(3, 40))
+        found = crossed(table.tolist())
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0 <= found.high
+    assert covered / 400 > 0.95 - 0.033
+
+
+@pytest.mark.parametrize(
+    "b,expected",
+    [
+        ((0.60, 0.61, 0.59), Verdict.holds),  # a - b: .20 .20 .20 and little noise
+        ((0.98, 1.02, 1.01), Verdict.fails),  # about -.2
+        ((0.90, 0.60, 0.90), Verdict.undecided),  # -.1, .2, -.1
+    ],
+)
+def test_a_claim_is_decided_by_its_interval_alone(tmp_path: Path, b: tuple[float, ...], expected: Verdict) -> None:
+    first = arm(tmp_path, "A", {s: {"m": v} for s, v in zip((1, 2, 3), (0.80, 0.81, 0.79), strict=True)})
+    second = arm(tmp_path, "B", {s: {"m": v} for s, v in zip((3, 2, 1), reversed(b), strict=True)})
+    study = StudyConfig(
+        claims={"c": ClaimConfig("A has more", "m", "A", versus="B"), "no": ClaimConfig("?", "m", "A", versus="C")}
+    )
+    decided, absent = decide(study, [first, second])
+    assert decided.verdict is expected
+    assert (absent.verdict, absent.why) == (Verdict.undecided, "no finished run of the arm C")
+
+
+def test_a_curve_is_read_where_it_has_the_arms_reward(tmp_path: Path) -> None:
+    # The curve runs through (reward, tax) = (0, .9) and (1, .5). At reward .5 it has .7: the arm's .8 is .1 above. At reward
+    # 2 its nearest end counts, .5: .6 is .1 above. Both seeds say .1 exactly.
+    curve = [arm(tmp_path, n, {s: {"r": r, "t": t} for s in (1, 2)}) for n, r, t in (("lo", 0.0, 0.9), ("hi", 1.0, 0.5))]
+    own = arm(tmp_path, "own", {1: {"r": 0.5, "t": 0.8}, 2: {"r": 2.0, "t": 0.6}})
+    claim = ClaimConfig("own is above the curve", "t", "own", frontier=["hi", "lo"], at="r")
+    (found,) = decide(StudyConfig(claims={"c": claim}), [own, *curve])
+    assert found.estimate is not None
+    assert found.estimate.value == pytest.approx(0.1)
+    assert found.verdict is Verdict.holds
+
+
+def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
+    # Both arms vary widely over prompts, but the first is always better by 1: unpaired intervals would hide it.
+    declared = {"title": "T", "claims": {"c": {"statement": "A beats B", "measure": "g", "arm": "A", "versus": "B"}}}
+    for label, shift in (("A", 1.0), ("B", 0.0)):
+        for seed in (1, 2):
+            folder = tmp_path / "s" / f"{label}{seed}"
+            (folder / "kept").mkdir(parents=True)
+            rows = [{"prompt_id": f"p{i}", "values": {"g": 10.0 * i + shift + 0.1 * seed * (i % 2)}} for i in range(10)]
+            (folder / "kept" / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            stage = {"stage": "evaluation", "name": "suite", "recipe": "r", "seed": seed, "artifact": str(folder / "kept")}
+            facts: dict[str, Any] = {"config_name": "x", "overrides": [f"arm={label}"], "seed": seed, "arm": label, "stages": [stage]}
+            facts |= {"status": "complete", "study": declared, "command": ["preflab", "-cn", "x"]}
+            (folder / "manifest.json").write_text(json.dumps(facts))
+            evaluation = {"measures": {"g": {"value": 45.0 + shift, "n": 10}}, "n": 10}
+            (folder / "summary.json").write_text(json.dumps({"evaluation": evaluation}))
+    report = build_report([tmp_path / "s"], tmp_path / "report.html")
+    assert report.decisions[0].verdict is Verdict.holds
+    written = json.loads((tmp_path / "summary.json").read_text())
+    assert (written["study"], written["command"]) == ("x", "preflab -cn x")
+    (claim,) = written["claims"]
+    assert claim["holds"] == "holds"
+    assert claim["estimate"] == pytest.approx(1.0)
+    assert (claim["n"], claim["seeds"]) == (10, [1, 2])
+    assert "A beats B" in (tmp_path / "report.html").read_text()
