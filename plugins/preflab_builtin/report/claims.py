@@ -41,7 +41,8 @@ class Decision:
 
 def decide(study: StudyConfig, arms: Sequence[Arm]) -> list[Decision]:
     """All claims of a study."""
-    by_name = {run.arm: arm for arm in arms for run in arm.runs if run.arm}
+    by_name = {arm.label: arm for arm in arms}
+    by_name |= {run.arm: arm for arm in arms for run in arm.runs if run.arm}
     return [_decide(name, claim, by_name) for name, claim in study.claims.items()]
 
 
