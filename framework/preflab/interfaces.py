@@ -238,8 +238,9 @@ class Labeler(Protocol):
     def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
         """The rankings that people give to these responses: one a labeler who was asked."""
 
-    def preference(self, prompt: Prompt, first: str, second: str) -> float:
-        """Share of people who prefer ``first``, ties counted half: in [0, 1]."""
+    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+        """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion, "held_out" for people
+        who label no training data; None: of those who do. `UserError` for a group that there is not."""
 
 
 class GradientTerm(Protocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The suite, none, and eight evaluators."""
+    """The suite, none, and the evaluators."""
     from preflab_builtin.evaluation import config as c
 
     source = {"source": "reward_model"}
@@ -23,6 +23,7 @@ def preflab_components() -> list[Component]:
         Component("evaluator", "reward", c.RewardConfig, build=_reward, needs=_proxy, nested=source),
         Component("evaluator", "gold", c.GoldConfig, build=_gold),
         Component("evaluator", "win_rate", c.WinRateConfig, build=_win_rate, needs=_judge, nested=source),
+        Component("evaluator", "best_of_n_curve", c.BestOfNCurveConfig, build=_best_of_n_curve, needs=_proxy_always),
         Component("evaluator", "length", c.LengthConfig, build=_length),
         Component("evaluator", "kl", c.KLConfig, build=_kl),
         Component("evaluator", "families", c.FamiliesConfig, build=_families, needs=_documents),
@@ -37,6 +38,10 @@ def _prompts(config: c.SuiteConfig) -> tuple[str, ...]:
 
 def _proxy(config: c.RewardConfig) -> tuple[str, ...]:
     return () if config.source is not None else ("reward_model",)
+
+
+def _proxy_always(config: c.BestOfNCurveConfig) -> tuple[str, ...]:
+    return ("reward_model",)
 
 
 def _judge(config: c.WinRateConfig) -> tuple[str, ...]:
@@ -75,6 +80,12 @@ def _win_rate(config: c.WinRateConfig, context: Context) -> Evaluator:
     from preflab_builtin.evaluation.judges import WinRate
 
     return WinRate(config, context)
+
+
+def _best_of_n_curve(config: c.BestOfNCurveConfig, context: Context) -> Evaluator:
+    from preflab_builtin.evaluation.best_of_n_curve import BestOfNCurve
+
+    return BestOfNCurve(config, context)
 
 
 def _length(config: c.LengthConfig, context: Context) -> Evaluator:

@@ -72,13 +72,16 @@ class WinRateConfig:
 
     name: str = option("win_rate", "component")
     judge: Judge = option(Judge.labelers, "labelers (share of people), gold (higher utility) or reward (higher score)")
+    group: str | None = option(None, "with judge=labelers: whose, held_out or a group's name; null: who label training data")
     source: Any = option(None, "with judge=reward: a reward_model component to judge with; null: the run's own")
-    label: str | None = option(None, "name of the measure, win_rate/LABEL; null: the judge's name")
+    label: str | None = option(None, "name of the measure, win_rate/LABEL; null: the judge's name, or the group's")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A source judges only if it is asked."""
         if self.source is not None and self.judge is not Judge.reward:
             yield "source", f"is given, but judge={self.judge.value}: set judge=reward or leave the source out"
+        if self.group is not None and self.judge is not Judge.labelers:
+            yield "group", f"is given, but judge={self.judge.value}: only labelers come in groups"
 
 
 @dataclass
@@ -129,6 +132,17 @@ class RewardAccuracyConfig:
 
 
 @dataclass
+class BestOfNCurveConfig:
+    """Best-of-n for every n from one pool of samples of the policy that the algorithm started from: reward, true utility if it
+    is known, and KL, as n grows (over-optimisation without training)."""
+
+    name: str = option("best_of_n_curve", "component")
+    pool: int = option(64, "samples a prompt", ge=2, fast=4)
+    prompts: int = option(100, "of the evaluation's prompts, the first so many", ge=1, fast=4)
+    label: str = option("best_of", "measures are LABEL/N/reward, LABEL/N/gold, LABEL/N/kl for N = 1, 2, 4 .. pool")
+
+
+@dataclass
 class SuiteConfig:
     """Samples the subject's and the baseline's responses to the same prompts, then asks each evaluator."""
 
@@ -139,6 +153,7 @@ class SuiteConfig:
     baseline: BaselineRole = option(BaselineRole.sft, "who the subject is compared with: sft, base, initial or none")
     temperature: float | None = option(None, "of the judged responses, 0 is greedy; null: the rollout's", ge=0)
     split: HeldOut = option(HeldOut.test, "prompts of which split")
+    prefix: str = option("", "text before each prompt of the subject: examples, for a prompted baseline")
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
     def check(self) -> Iterator[tuple[str, str]]:

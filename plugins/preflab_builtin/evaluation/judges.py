@@ -72,7 +72,7 @@ class WinRate:
 
     def __init__(self, config: WinRateConfig, context: Context) -> None:
         self.judge, self.runtime = config.judge, context.runtime
-        self.label = config.label or config.judge.value
+        self.label, self.group = config.label or config.group or config.judge.value, config.group
         if config.judge is Judge.labelers:
             self.labeler = context.labeler()
         elif config.judge is Judge.gold:
@@ -87,7 +87,7 @@ class WinRate:
             raise UserError("evaluators: win_rate needs a baseline to compare with: set evaluation.baseline=sft.")
         if self.judge is Judge.labelers:
             pairs = zip(subject.rollout.prompts, subject.rollout.texts, subject.baseline.texts, strict=True)
-            values = [self.labeler.preference(prompt, first, second) for prompt, first, second in pairs]
+            values = [self.labeler.preference(prompt, first, second, self.group) for prompt, first, second in pairs]
         else:
             values = preferred(self._utility(subject.rollout), self._utility(subject.baseline))
         name = f"win_rate/{self.label}"

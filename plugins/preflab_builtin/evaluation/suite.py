@@ -133,7 +133,8 @@ class EvaluationSuite:
             return
         # The same noise for everybody: equal policies give equal responses, and differences are measured pairwise.
         seed = (self.context.seed, "evaluation", "responses")
-        self.rollout = self._subject().respond(self.prompts, seed)
+        asked = [replace(p, text=f"{self.config.prefix}{p.text}") for p in self.prompts] if self.config.prefix else self.prompts
+        self.rollout = replace(self._subject().respond(asked, seed), prompts=tuple(self.prompts))
         if self.config.baseline.value == self.config.subject.value:
             self.baseline = self.rollout
         elif self.config.baseline is not BaselineRole.none:

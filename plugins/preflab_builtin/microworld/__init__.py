@@ -8,19 +8,25 @@ from preflab import Component, Inspection, hookimpl
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
-    from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
+    from preflab_builtin.microworld.config import LabelerGroupsConfig, MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
+    from preflab_builtin.microworld.generalisation import LabelerGroups
     from preflab_builtin.microworld.labelers import SimulatedLabelers
     from preflab_builtin.microworld.source import Microworld
+    from preflab_builtin.microworld.task_demonstrations import TaskDemonstrations
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The world as data, and its people."""
-    from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
+    """The world as data, its people, and what only a world with known people can measure."""
+    from preflab_builtin.microworld.config import LabelerGroupsConfig, MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
+
+    needs = ("rankings", "reward_model")
 
     return [
         Component("data", "microworld", MicroworldConfig, build=_world, inspect=_inspect),
+        Component("data", "task_demonstrations", TaskDemonstrationsConfig, build=_tasks, inspect=_count_tasks),
         Component("labeler", "simulated", SimulatedConfig, build=_labelers),
+        Component("evaluator", "labeler_groups", LabelerGroupsConfig, build=_groups, needs=lambda config: needs),
     ]
 
 
@@ -40,3 +46,19 @@ def _inspect(config: MicroworldConfig) -> Inspection:
     from preflab_builtin.microworld.source import counts
 
     return Inspection(records=counts(config))
+
+
+def _tasks(config: TaskDemonstrationsConfig, context: Context) -> TaskDemonstrations:
+    from preflab_builtin.microworld.task_demonstrations import TaskDemonstrations
+
+    return TaskDemonstrations(config)
+
+
+def _count_tasks(config: TaskDemonstrationsConfig) -> Inspection:
+    return Inspection(records={"demonstrations": config.demonstrations})
+
+
+def _groups(config: LabelerGroupsConfig, context: Context) -> LabelerGroups:
+    from preflab_builtin.microworld.generalisation import LabelerGroups
+
+    return LabelerGroups(context)

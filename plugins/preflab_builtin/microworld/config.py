@@ -52,3 +52,19 @@ class SimulatedConfig:
         people = self.per_group * (self.groups - (self.held_out_group is not None))
         if self.labelers_per_prompt > people:
             yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, but only {people} people label training data"
+
+
+@dataclass
+class LabelerGroupsConfig:
+    """How well the reward model predicts people who labelled its training data, and people who did not."""
+
+    name: str = option("labeler_groups", "component")
+
+
+@dataclass
+class TaskDemonstrationsConfig:
+    """Demonstrations in the form of public NLP tasks instead of instructions that people wrote: what FLAN and T0 train on."""
+
+    name: str = option("task_demonstrations", "component")
+    demonstrations: int = option(2_000, "tasks with their answers", ge=10, fast=60)
+    seed: int = option(0, "of the world; it does not follow the run's seed", ge=0)

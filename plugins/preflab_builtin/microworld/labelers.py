@@ -21,6 +21,7 @@ from preflab_builtin.microworld.world import POLITE
 Pair = tuple[Prompt, str, str]
 """A prompt and two responses to it."""
 _POLITE = frozenset(POLITE)
+HELD_OUT_PEOPLE = "held_out"
 MOST_POLITE, MOST_WORDS, MOST_LIVELY = 6, 40, 3
 """Where people stop counting; further than where the true utility declines."""
 
@@ -107,8 +108,8 @@ class SimulatedLabelers:
     # --- what can be computed exactly --------------------------------------------------------------------------
 
     def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
-        """Share of people who prefer ``first``, ties half: exact, no draw. group: whose opinion ("group-4"); None: of the
-        people who label training data. `UserError` for a group that does not exist."""
+        """Share of people who prefer ``first``, ties half: exact, no draw. group: whose opinion ("group-4", or "held_out");
+        None: of the people who label training data. `UserError` for a group that does not exist."""
         verdicts = self._verdicts((prompt, first, second), group)
         return sum(0.5 * (1 + wins - loses) for wins, loses in verdicts) / len(verdicts)
 
@@ -134,9 +135,18 @@ class SimulatedLabelers:
             right, voted = right + max(wins, loses), voted + wins + loses
         return right / voted if voted else math.nan
 
+    def votes(self, pair: Pair, group: str | None = None) -> tuple[float, float]:
+        """Expected share of a group's people who clearly prefer the first response, and the second; the rest are ties."""
+        verdicts = self._verdicts(pair, group)
+        return sum(w for w, _ in verdicts) / len(verdicts), sum(v for _, v in verdicts) / len(verdicts)
+
     def _group(self, group: str | None) -> Sequence[Person]:
         if group is None:
             return self.people
+        if group == HELD_OUT_PEOPLE:
+            if not self.held_out:
+                raise UserError("Every group labels training data (labeler.held_out_group=null): there is no held-out opinion.")
+            return self.held_out
         everybody = [*self.people, *self.held_out]
         found = [p for p in everybody if p.group == group]
         if not found:

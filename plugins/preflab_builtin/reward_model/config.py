@@ -17,6 +17,13 @@ class Start(StrEnum):
     base = "base"
 
 
+class Element(StrEnum):
+    """What one element of a batch is."""
+
+    ranking = "ranking"
+    pair = "pair"
+
+
 @dataclass
 class KwiseConfig:
     """A reward model trained on K-wise rankings, one forward a completion (InstructGPT 3.5, C.2)."""
@@ -24,7 +31,8 @@ class KwiseConfig:
     name: str = option("kwise", "component")
     start: Start = option(Start.sft, "whose trunk it starts from: the SFT policy or the base policy")
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
-    batch: int = option(64, "prompts (rankings) an optimizer step (InstructGPT: 64), whatever their K", ge=1, fast=4)
+    element: Element = option(Element.ranking, "ranking: a prompt's pairs together; pair: each shuffled alone (overfits, C.2)")
+    batch: int = option(64, "elements an optimizer step (InstructGPT: 64 prompts), whatever their K", ge=1, fast=4)
     optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule (InstructGPT: 9e-6, cosine to 10 %)")
     max_tokens: int | None = option(
         None, "responses are cut to this many tokens, end token included, and counted; null: never", ge=2

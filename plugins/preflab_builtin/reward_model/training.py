@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order
 from preflab.records import Prompt, Ranking, Rollout
-from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.config import Element, KwiseConfig
 from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
 from preflab_builtin.reward_model.scoring import by_length, last_values, raw_scores
 
@@ -24,6 +25,8 @@ class KwiseTraining:
     def __init__(self, config: KwiseConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.rankings = [r for r in context.rankings("train") if r.preferences]
+        if config.element is Element.pair:
+            self.rankings = [pair for ranking in self.rankings for pair in single_pairs(ranking)]
         if not self.rankings:
             raise UserError("There is no ranking with a preference to train the reward model on.")
         self.validation = [r for r in context.rankings("validation") if r.preferences]
@@ -124,6 +127,12 @@ class KwiseTraining:
         else:
             rollout = self._rollout(self.rankings)
         return float(raw_scores(self.model, rollout, self.runtime).double().mean())
+
+
+def single_pairs(ranking: Ranking) -> list[Ranking]:
+    """Each preference as a ranking of its own two responses."""
+    responses = ranking.responses
+    return [replace(ranking, responses=(responses[a], responses[b]), preferences=((0, 1),)) for a, b in ranking.preferences]
 
 
 def given(context: Context, prompts: Sequence[Prompt], texts: Sequence[str], max_tokens: int | None) -> Rollout:

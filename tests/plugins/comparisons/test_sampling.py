@@ -37,7 +37,7 @@ class ShorterIsBetter:
             ranks = list(range(len(responses)))
         return [Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), "somebody", "g")]
 
-    def preference(self, prompt: Prompt, first: str, second: str) -> float:
+    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
         return float(len(first.split()) < len(second.split()))
 
 

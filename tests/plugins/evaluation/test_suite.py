@@ -42,7 +42,7 @@ class LongerLabeler:
     def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
         raise NotImplementedError
 
-    def preference(self, prompt: Prompt, first: str, second: str) -> float:
+    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
         a, b = len(first.split()), len(second.split())
         return 0.5 if a == b else float(a > b)
 

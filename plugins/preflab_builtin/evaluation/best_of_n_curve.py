@@ -1,0 +1,58 @@
+"""Best-of-n for every n from one pool of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab_builtin.evaluation import intervals
+from preflab_builtin.evaluation.config import BestOfNCurveConfig
+from preflab_builtin.evaluation.judges import gold_parts
+from preflab_builtin.evaluation.likelihood import scores
+
+
+def expected_best(rewards: Sequence[float], values: Sequence[float], n: int) -> float:
+    """Expected value of the sample with the highest reward among n drawn without replacement from N: the unbiased estimate of
+    best-of-n (Nakano et al. 2021, appendix I). With samples in ascending order of reward, the i-th is the best of
+    C(i - 1, n - 1) of the C(N, n) subsets; equal rewards share their places.
+
+    >>> expected_best([3.0, 1.0, 2.0], [30.0, 10.0, 20.0], 2)  # of the pairs {1,2}, {1,3}, {2,3} the best are 2, 3, 3
+    26.666666666666668
+    """
+    reward, value = np.asarray(rewards), np.asarray(values, dtype=float)
+    order = np.argsort(reward, kind="stable")
+    reward, value = reward[order], value[order]
+    _, group = np.unique(reward, return_inverse=True)
+    value = (np.bincount(group, value) / np.bincount(group))[group]
+    total = math.comb(len(value), n)
+    return float(sum(math.comb(i, n - 1) / total * value[i] for i in range(n - 1, len(value))))
+
+
+class BestOfNCurve:
+    """LABEL/N/reward, LABEL/N/gold (where the truth is known) and LABEL/N/kl, which is log N - (N - 1) / N."""
+
+    def __init__(self, config: BestOfNCurveConfig, context: Context) -> None:
+        self.config, self.context = config, context
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Sample a pool a prompt, then read all n off it."""
+        prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
+        engine, policy = self.context.rollout(), self.context.policy("initial")
+        sampling = replace(engine.sampling, samples=pool)
+        rollout = engine.generate(policy, prompts, sampling, (self.context.seed, "evaluation", "best of n"))
+        reward = scores(self.context.reward_model(), rollout, self.context.runtime)
+        columns = {"reward": reward}
+        if self.context.gold is not None:
+            columns["gold"] = gold_parts(self.context.gold, rollout)["gold"]
+        measures: dict[str, Measure] = {}
+        for n in (2**k for k in range(pool.bit_length())):
+            for name, column in columns.items():
+                rows = [slice(i * pool, (i + 1) * pool) for i in range(len(prompts))]
+                found = [expected_best(reward[row], column[row], n) for row in rows]
+                measures[f"{self.config.label}/{n}/{name}"] = intervals.mean(found)
+            measures[f"{self.config.label}/{n}/kl"] = Measure(math.log(n) - (n - 1) / n)
+        return Evaluation(measures)
