@@ -16,13 +16,14 @@ class Inspection:
 
     content: digest of everything outside the config that decides the result (data files, weights, a hub commit).
     records: number of records of each type (data). tokenizer: digest of the tokenizer files (policy, reward model).
-    pretrained: the policy brings weights, so that the pretraining stage is skipped.
+    pretrained: the policy brings weights, so that the pretraining stage is skipped. gold: the data knows the true utility.
     """
 
     content: str = ""
     records: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     pretrained: bool = False
+    gold: bool = False
 
 
 def _no_needs(config: Any) -> tuple[str, ...]:
@@ -41,7 +42,8 @@ class Component:
     build: (config, context) -> the object that others use; imports torch inside. None: the default of the kind (an
     algorithm's default is sampling from the policy in its artifact).
     procedure: (config, context) -> the `Procedure` that makes the stage's artifact; None: this component is no stage.
-    needs: record types, "reward_model" or "pretrained", as far as they follow from the config.
+    needs: record types, "reward_model", "labeler" (people who rank) or "gold" (a world whose true utility is known), as far as
+    they follow from the config.
     nested: config fields that hold components (a mapping by any key, or a list), and their kind.
     inspect: reads outside inputs (see `Inspection`); raises `UserError` naming file and line for bad ones.
     """

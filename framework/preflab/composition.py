@@ -75,9 +75,9 @@ class PreflabSearchPath(SearchPathPlugin):
     """Adds the presets of plugins, the studies, and last the bare schemas to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="preflab", path=f"file://{sweeps_root()}")  # before plugins: none can replace ours
         for plugin, package in registry().config_packages():
             search_path.append(provider=plugin, path=f"pkg://{package}")
-        search_path.append(provider="preflab", path=f"file://{sweeps_root()}")
         if _config_dir:
             search_path.append(provider="command-line", path=f"file://{_config_dir}")
         search_path.append(provider="preflab schemas", path=f"{SCHEME}://schemas")

@@ -176,7 +176,10 @@ class StageContext:
     def _initialisation(self) -> Any:
         import torch
 
-        return torch.Generator().manual_seed(derive_seed(self._environment.run.settings.seed, "policy", "initialisation"))
+        # The first stage's seed: whatever stands behind it has that stage in its recipe, pinned seed and all.
+        stages = self._environment.run.stages
+        seed = stages[0].seed if stages else self.seed
+        return torch.Generator().manual_seed(derive_seed(seed, "policy", "initialisation"))
 
     def checkpoints(self, role: str) -> Sequence[str]:
         folder = self._environment.artifacts[_FALLBACK[role]] / "checkpoints"

@@ -128,9 +128,7 @@ class Optimization:
         """Take over moments; positions and shapes must be those of an equal model."""
         for i, parameter in enumerate(self.parameters):
             if str(i) in state:
-                self.optimizer.state[parameter] = {
-                    k: v.to(parameter.device) if k != "step" else v for k, v in state[str(i)].items()
-                }
+                self.optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in state[str(i)].items()}
 
 
 def _norms(other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from preflab.schemas import Choice
 
 FORMAT = 1
 _FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {"cli.py", "commands.py", "help.py", "errors.py"}
+_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py"}
 
 
 def digest(value: Any) -> str:
@@ -96,12 +96,25 @@ def _module_file(name: str) -> list[Path]:
 def _imports(path: Path) -> set[str]:
     """Absolute names of what a file imports, modules and names in them alike."""
     names: set[str] = set()
+    package = _package(path)
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            names.add(module)
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def _package(path: Path) -> list[str]:
+    """Names of the packages that a file stands in, outermost first."""
+    names: list[str] = []
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
     return names
 
 
@@ -115,5 +128,5 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    content = {c.component.name: c.component.inspect(c.config).content for c in choice.all()}
+    content = {c.key.removeprefix(choice.key): c.component.inspect(c.config).content for c in choice.all()}
     return {"config": canonical(choice.config), "code": code_of(choice, packages), "content": content}

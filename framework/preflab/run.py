@@ -41,7 +41,8 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A stage of the graph. reads: record types its result depends on; uses: the groups whose result or choice it uses."""
+    """A stage of the graph. reads: record types its result depends on even if its component does not say that it needs them;
+    uses: the groups whose result or choice it uses."""
 
     name: str
     reads: tuple[str, ...]
@@ -156,6 +157,17 @@ def _check_need(run: Run, name: str, need: str, counts: Mapping[str, int]) -> No
         if run.choices["reward_model"].name == "none":
             allowed = ", ".join(n for n in run.registry.names("reward_model") if n != "none")
             raise UserError(f"{name}={choice.name} needs a reward model, but reward_model=none. Allowed: {allowed}.")
+    elif need == "labeler":
+        if run.choices["labeler"].name == "none":
+            raise UserError(f"{name}={choice.name} asks people, but labeler=none: give rankings, or choose {name}=none.")
+        for more in sorted(run.choices["labeler"].needs()):
+            _check_need(run, "labeler", more, counts)
+    elif need == "gold":
+        if not inspect(run.choices["data"]).gold:
+            raise UserError(
+                f"{name}={choice.name} needs the true utility of responses, which only a simulated world knows, and data="
+                f"{run.choices['data'].name} is none. Use data=microworld, give rankings=files, or leave it out."
+            )
     elif need in RECORD_TYPES and need not in counts:
         if need == "rankings" and run.choices["comparisons"].component.procedure is not None:
             return
@@ -192,11 +204,12 @@ def _plan(run: Run) -> list[Stage]:
 def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:
     packages = {plugin.module.split(".")[0] for plugin in run.registry.plugins if not plugin.problem}
     choice = run.choices[spec.name]
-    needs = choice.needs()
-    reads = [t for t in spec.reads if t in needs or (t != "documents" and t in run.counts())]
+    needs, counts = choice.needs(), run.counts()
+    reads: list[str] = [t for t in RECORD_TYPES if t in counts and (t in needs or (t in spec.reads and t != "documents"))]
     if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
         reads.append("data")
-    uses = {g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages) for g in spec.uses}
+    groups = [*spec.uses, *(["comparisons"] if "rankings" in needs and "comparisons" not in spec.uses else [])]
+    uses = {g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages) for g in groups}
     data = {t: run.choices["data"] if t == "data" else run.source(t) for t in sorted(set(reads))}
     component = recipes.identity(choice, packages)
     component["config"].pop("seed", None)  # the recipe holds it resolved: pinned or the run's, the result is the same

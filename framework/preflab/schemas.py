@@ -87,7 +87,7 @@ class Choice:
         return self.component.name
 
     def needs(self) -> set[str]:
-        """What it and its nested components need: record types, "reward_model", "pretrained"."""
+        """What it and its nested components need, in the words of `Component.needs`."""
         return set(self.component.needs(self.config)).union(*(choice.needs() for choice in self.nested))
 
     def all(self) -> Iterator[Choice]:

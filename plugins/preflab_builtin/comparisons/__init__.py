@@ -18,7 +18,7 @@ def preflab_components() -> list[Component]:
     from preflab_builtin.comparisons.config import NoComparisonsConfig, NoLabelerConfig, SampledConfig
 
     return [
-        Component("comparisons", "sampled", SampledConfig, procedure=_sampled, needs=lambda config: ("prompts",)),
+        Component("comparisons", "sampled", SampledConfig, procedure=_sampled, needs=lambda config: ("prompts", "labeler")),
         Component("comparisons", "none", NoComparisonsConfig),
         Component("labeler", "none", NoLabelerConfig),
     ]

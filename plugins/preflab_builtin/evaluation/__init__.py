@@ -21,7 +21,7 @@ def preflab_components() -> list[Component]:
         Component("evaluation", "suite", c.SuiteConfig, procedure=_suite, needs=_prompts, nested={"evaluators": "evaluator"}),
         Component("evaluation", "none", c.NoEvaluationConfig),
         Component("evaluator", "reward", c.RewardConfig, build=_reward, needs=_proxy, nested=source),
-        Component("evaluator", "gold", c.GoldConfig, build=_gold),
+        Component("evaluator", "gold", c.GoldConfig, build=_gold, needs=lambda config: ("gold",)),
         Component("evaluator", "win_rate", c.WinRateConfig, build=_win_rate, needs=_judge, nested=source),
         Component("evaluator", "best_of_n_curve", c.BestOfNCurveConfig, build=_best_of_n_curve, needs=_proxy_always),
         Component("evaluator", "length", c.LengthConfig, build=_length),
@@ -47,7 +47,9 @@ def _proxy_always(config: c.BestOfNCurveConfig) -> tuple[str, ...]:
 def _judge(config: c.WinRateConfig) -> tuple[str, ...]:
     from preflab_builtin.evaluation.config import Judge
 
-    return ("reward_model",) if config.judge is Judge.reward and config.source is None else ()
+    if config.judge is Judge.reward:
+        return () if config.source is not None else ("reward_model",)
+    return ("labeler",) if config.judge is Judge.labelers else ("gold",)
 
 
 def _documents(config: c.FamiliesConfig | c.DocumentLossConfig) -> tuple[str, ...]:

@@ -56,6 +56,12 @@ class DeduplicateConfig:
     name: str = option("deduplicate", "component")
     length: int = option(64, "the beginning that must differ, in units; a template before it counts (Alpaca: 26 words)", ge=1)
     unit: Unit = option(Unit.words, "words or characters")
+    ignore: list[str] = option(factory=list, doc="words that do not count, in any case: greetings, thanks, punctuation")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Characters have no words to ignore."""
+        if self.ignore and self.unit is Unit.characters:
+            yield "ignore", "names words, but unit=characters"
 
 
 @dataclass

@@ -18,6 +18,7 @@ class Deduplicate:
 
     def __init__(self, config: DeduplicateConfig) -> None:
         self._config = config
+        self._ignored = {word.casefold() for word in config.ignore}
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
         """The records whose prompt is the first with its beginning."""
@@ -39,10 +40,11 @@ class Deduplicate:
         return kept, dropped
 
     def beginning(self, text: str) -> str:
-        """The part that must differ; in words, space and case do not count."""
+        """The part that must differ; in words, space, case and the ignored words do not count."""
         if self._config.unit is Unit.characters:
             return text[: self._config.length]
-        return " ".join(text.casefold().split()[: self._config.length])
+        words = [word for word in text.casefold().split() if word not in self._ignored]
+        return " ".join(words[: self._config.length])
 
 
 def _content(record: Record) -> tuple[Any, ...]:

@@ -20,12 +20,12 @@ def preflab_components() -> list[Component]:
     """The world as data, its people, and what only a world with known people can measure."""
     from preflab_builtin.microworld.config import LabelerGroupsConfig, MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
 
-    needs = ("rankings", "reward_model")
+    needs = ("rankings", "reward_model", "labeler")
 
     return [
         Component("data", "microworld", MicroworldConfig, build=_world, inspect=_inspect),
         Component("data", "task_demonstrations", TaskDemonstrationsConfig, build=_tasks, inspect=_count_tasks),
-        Component("labeler", "simulated", SimulatedConfig, build=_labelers),
+        Component("labeler", "simulated", SimulatedConfig, build=_labelers, needs=lambda config: ("gold",)),
         Component("evaluator", "labeler_groups", LabelerGroupsConfig, build=_groups, needs=lambda config: needs),
     ]
 
@@ -45,7 +45,7 @@ def _labelers(config: SimulatedConfig, context: Context) -> SimulatedLabelers:
 def _inspect(config: MicroworldConfig) -> Inspection:
     from preflab_builtin.microworld.source import counts
 
-    return Inspection(records=counts(config))
+    return Inspection(records=counts(config), gold=True)
 
 
 def _tasks(config: TaskDemonstrationsConfig, context: Context) -> TaskDemonstrations:

@@ -230,7 +230,7 @@ class PPO:
         self.optimization.load_state_dict(state["optimizer"])
         self.value_optimization.load_state_dict(state["value_optimizer"])
         if self.average is not None:
-            self.average = {name: value.clone() for name, value in state["average"].items()}
+            self.average = {name: value.to(self.runtime.device, copy=True) for name, value in state["average"].items()}
         self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
         for name, term in self.terms.items():
             term.load_state_dict(state["terms"][name])

@@ -11,8 +11,8 @@ from scipy import stats
 
 from preflab_builtin.report.runs import Measured, RunResult
 
-_SEED = re.compile(r"^\+*(seed|(?!data\.)[A-Za-z_]+\.seed)=")
-"""Overrides that give other random numbers and nothing else. data.seed makes another world, and is not one of them."""
+_SEED = re.compile(r"^\+*((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed=")
+"""Overrides that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
 
 SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win")
 """Measures between 0 and 1: no interval goes beyond."""
@@ -45,7 +45,13 @@ class Arm:
 def arms(runs: Sequence[RunResult]) -> list[Arm]:
     """The arms, in the order in which their first runs stand."""
     groups: dict[_Key, list[RunResult]] = {}
+    seen: set[tuple[_Key, str]] = set()
     for run in runs:
+        key = (run.config_name, run.arm, _variant(run))
+        evaluation = _recipe(run, "evaluation")
+        if evaluation and (key, evaluation) in seen:
+            continue  # the same run again says nothing new
+        seen.add((key, evaluation))
         groups.setdefault((run.config_name, run.arm, _variant(run)), []).append(run)
     return [Arm(_label(key, list(groups)), key[2], tuple(group), combined(group)) for key, group in groups.items()]
 

@@ -49,7 +49,7 @@ class PretrainedRewardConfig:
     """A reward-model folder, as this project or transformers writes it."""
 
     name: str = option("pretrained", "component")
-    path: str = option("", "folder of the reward model; its tokenizer must be the policy's")
+    path: str = option("", "folder of the reward model; its tokenizer must be the policy's", affects_result=False)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""

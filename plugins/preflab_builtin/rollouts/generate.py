@@ -7,7 +7,8 @@ top-p or any other processor, because PPO needs the density of what was sampled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class TransformersEngine:
         settings = generation_config(policy, sampling)
         answers: list[list[int]] = []
         devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
-        with torch.inference_mode(), self.runtime.autocast(), torch.random.fork_rng(devices=devices):
+        with torch.inference_mode(), self.runtime.autocast(), torch.random.fork_rng(devices=devices), plain_defaults(module):
             for number, group in enumerate(self.runtime.micro_batches(rows, self.batch)):
                 torch.manual_seed(derive_seed(*seed, sampling.first_row, number))
                 ids, mask = left_padded([encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device)
@@ -47,6 +48,18 @@ class TransformersEngine:
                 answers.extend(_ended(row, policy.tokenizer.eos_id) for row in found[:, ids.shape[1] :].tolist())
         device = self.runtime.device
         return Rollout.from_tokens(policy.tokenizer, [prompts[i] for i in rows], [encoded[i] for i in rows], answers, device)
+
+
+@contextlib.contextmanager
+def plain_defaults(module: Any) -> Iterator[None]:
+    """Without the folder's generation_config.json: generate takes from it whatever an explicit config leaves unset (min_p,
+    suppressed tokens), and would sample another density."""
+    make: Any = GenerationConfig
+    before, module.generation_config = module.generation_config, make()
+    try:
+        yield
+    finally:
+        module.generation_config = before
 
 
 def generation_config(policy: Policy, sampling: Sampling) -> GenerationConfig:

@@ -18,11 +18,11 @@ def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
     return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
-def test_the_ladder_asks_all_eight_evaluators() -> None:
+def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
     choice = _choice("ladder")
     assert isinstance(choice.config, SuiteConfig)
     kinds = [config.name for config in choice.config.evaluators.values()]
-    assert kinds == ["reward", "gold", "win_rate", "length", "kl", "families", "document_loss", "reward_accuracy"]
+    assert kinds == ["reward", "gold", "win_rate", "win_rate", "length", "kl", "families", "document_loss", "reward_accuracy"]
     assert choice.config.prompts == 400
     assert choice.config.evaluators["reward_accuracy"].split is HeldOut.validation
     assert choice.needs() == {"prompts", "documents", "rankings", "reward_model"}
