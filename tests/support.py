@@ -178,7 +178,7 @@ class FakeContext:
         assert component.build is not None
         return component.build(config, self)
 
-    def rollout_finished(self, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
         self.seen.append((rollout, values))
 
 

@@ -115,6 +115,16 @@ class Store:
         """Whether a killed run has left checkpoints for this recipe."""
         return (self._partial(stage, recipe_id) / STATE).is_dir()
 
+    def remove(self, folder: Path) -> bool:
+        """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it."""
+        lock = FileLock(str(folder).removesuffix(".partial") + ".lock")
+        try:
+            with lock.acquire(timeout=0):
+                shutil.rmtree(folder)
+        except Timeout:
+            return False
+        return True
+
     def complete(self) -> list[Artifact]:
         """All complete artifacts, oldest first."""
         found = [Artifact(p.parent, json.loads(p.read_text(encoding="utf8"))) for p in self.root.glob(f"*/{MANIFEST}")]

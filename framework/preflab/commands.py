@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -118,8 +118,7 @@ def artifacts(arguments: list[str]) -> int:
         _print(table)
     doomed = [*store.partial(), *(a.folder for a in store.complete() if options.all)] if options.action == "prune" else []
     for folder in doomed:
-        shutil.rmtree(folder)
-        print(f"removed {folder}")
+        print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
     return 0
 
 
@@ -154,6 +153,7 @@ def rerun(arguments: list[str]) -> int:
     if not manifest.is_file():
         raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
+    os.environ.update(facts.get("plugin_flags") or {})
     return run_command(["-cn", str(facts["config_name"]), *map(str, facts["overrides"]), "hydra.mode=RUN", *arguments[1:]])
 
 

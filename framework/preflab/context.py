@@ -137,7 +137,6 @@ class StageContext:
         self.folder = folder if folder is not None else Path()
         self.seed = environment.run.settings.seed if seed is None else seed
         self.streams = Streams(self.seed, stage)
-        self._step = 0
 
     @property
     def runtime(self) -> Runtime:
@@ -225,7 +224,6 @@ class StageContext:
         component, plugin = registry.component(kind, config.name), registry.provider(kind, config.name)
         return self._environment.build(Choice(kind, component, plugin, config), self)
 
-    def rollout_finished(self, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
-        arguments = {"stage": self.stage, "step": self._step, "rollout": rollout, "values": values}
+    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+        arguments = {"stage": self.stage, "step": step, "rollout": rollout, "values": values}
         self._environment.observe("preflab_rollout_finished", **arguments)
-        self._step += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from preflab.errors import UserError
 from preflab.interfaces import DataSource, Filter
-from preflab.records import RECORD_TYPES, SPLITS, Record, RecordType, Split
+from preflab.records import SPLITS, Record, RecordType, Split
 
 
 class Records:
@@ -59,8 +59,3 @@ class Records:
         counts = self.counts[record_type]
         dropped = ", ".join(f"{reason} {n}" for reason, n in counts["dropped"].items()) or "nothing dropped"
         return f"{counts['total']} read, {dropped}, kept {counts['kept']}."
-
-
-def record_types(sources: Mapping[str, Any]) -> list[RecordType]:
-    """The record types that have a source."""
-    return [t for t in RECORD_TYPES if t in sources]

@@ -63,7 +63,7 @@ def preflab_stage_reused(stage: str, artifact: Path, history: Sequence[Mapping[s
 
 @hookspec
 def preflab_step_finished(stage: str, step: int, metrics: Mapping[str, float]) -> None:
-    """A step is done. step: 0-based; metrics: names as in metrics.py."""
+    """A step is done. step: 0-based; metrics: numbers by name."""
 
 
 @hookspec

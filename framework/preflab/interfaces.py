@@ -32,7 +32,7 @@ class Procedure(Protocol):
     total_steps: int
 
     def step(self, index: int) -> Mapping[str, float]:
-        """Do one step; return its metrics (names as in metrics.py). Files it writes may be written again later."""
+        """Do one step; return its metrics. Files it writes may be written again later."""
 
     def state_dict(self) -> State:
         """Everything that changes from step to step (random streams of the context are saved by the loop)."""
@@ -368,5 +368,5 @@ class Context(Protocol):
     def component(self, kind: str, config: Any) -> Any:
         """Build a nested component from its typed config."""
 
-    def rollout_finished(self, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
         """Show a batch of samples and numbers a row to the observers."""

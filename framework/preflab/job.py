@@ -27,6 +27,7 @@ from preflab.artifacts import fsync, write_json
 from preflab.composition import registry
 from preflab.errors import PreflabError, StorageError
 from preflab.loop import Stopped, observer
+from preflab.plugins import FLAGS
 from preflab.runtime import is_main, world_size
 from preflab.stages import Made, Stages
 
@@ -80,6 +81,7 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     made: list[Made] = []
     facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
     facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
+    facts["plugin_flags"] = {name: os.environ[name] for name in FLAGS if name in os.environ}
     facts["study"] = dataclasses.asdict(this.study) if this.study else None
     facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
     _write_manifest(folder, facts, made, "running")

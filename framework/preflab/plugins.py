@@ -22,7 +22,7 @@ from preflab.components import Component
 from preflab.errors import PluginError, UserError, nearest
 
 ENTRY_POINT_GROUP = "preflab"
-ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
+FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -58,10 +58,6 @@ class Registry:
         """Names of the components of a kind."""
         return sorted(name for k, name in self._components if k == kind)
 
-    def kinds(self) -> list[str]:
-        """Kinds that have at least one component."""
-        return sorted({kind for kind, _ in self._components})
-
     def component(self, kind: str, name: str) -> Component:
         """The component of that kind and name; `UserError` with the nearest name if there is none."""
         return self._find(kind, name)[0]
@@ -87,10 +83,6 @@ class Registry:
         for plugin in self.plugins:
             for package in plugin.config_packages:
                 yield plugin.name, package
-
-    def module(self, plugin: Plugin) -> ModuleType:
-        """The imported module of a plugin."""
-        return self._modules[plugin.name]
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook of every plugin; one that raises is switched off with a warning that names it."""

@@ -7,7 +7,7 @@ never inferred from pad tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -207,25 +207,13 @@ class Rollout:
 
     @staticmethod
     def from_texts(
-        tokenizer: Tokenizer, prompts: Sequence[Prompt], responses: Sequence[str], max_tokens: int | None = None
+        tokenizer: Tokenizer,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        max_tokens: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> Rollout:
         """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to the cap (then not
         terminated, exactly as a sampled response would be)."""
         answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in responses]
-        return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers)
-
-    @staticmethod
-    def concatenate(tokenizer: Tokenizer, parts: Iterable[Rollout]) -> Rollout:
-        """Batches below one another, padded to the widest."""
-        prompts: list[Prompt] = []
-        questions: list[list[int]] = []
-        answers: list[list[int]] = []
-        device: torch.device | str = "cpu"
-        for part in parts:
-            prompts.extend(part.prompts)
-            device = part.prompt_ids.device
-            width = part.prompt_ids.shape[1]
-            for i, (q, r) in enumerate(zip(part.prompt_lengths.tolist(), part.response_lengths.tolist(), strict=True)):
-                questions.append(part.prompt_ids[i, width - q :].tolist())
-                answers.append(part.response_ids[i, :r].tolist())
-        return Rollout.from_tokens(tokenizer, prompts, questions, answers, device)
+        return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)

@@ -39,6 +39,12 @@ class RunSettings:
     artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")
 
 
+DIFFERENT_TOKENIZERS = (
+    "The tokenizers of policy and reward_model differ: token ids of one mean other words to the other. Train the reward model "
+    "from this policy (reward_model=kwise), or name the policy it was trained from."
+)
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """A stage of the graph. reads: record types its result depends on even if its component does not say that it needs them;
@@ -145,10 +151,7 @@ def check(run: Run) -> None:
             _check_need(run, name, need, counts)
     policy, reward = inspect(run.choices["policy"]).tokenizer, inspect(run.choices["reward_model"]).tokenizer
     if policy and reward and policy != reward:
-        raise UserError(
-            "The tokenizers of policy and reward_model differ: token ids of one mean other words to the other. Train the reward "
-            "model from this policy (reward_model=kwise), or name the policy it was trained from."
-        )
+        raise UserError(DIFFERENT_TOKENIZERS)
 
 
 def _check_need(run: Run, name: str, need: str, counts: Mapping[str, int]) -> None:

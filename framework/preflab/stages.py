@@ -15,7 +15,7 @@ from preflab.errors import PluginError, PreflabError, UserError
 from preflab.loop import Loop, Stopped
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
-from preflab.run import Run, Stage, store_root
+from preflab.run import DIFFERENT_TOKENIZERS, Run, Stage, inspect, store_root
 from preflab.runtime import is_main, world_size
 
 
@@ -42,6 +42,7 @@ class Stages:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
         self._read_records(pending)
+        self._check_tokenizers()
         made = []
         for stage in self.run.stages:
             result = self.make(stage)
@@ -85,6 +86,12 @@ class Stages:
         for record_type in RECORD_TYPES:
             if record_type in needed:
                 self.environment.records.split(record_type, "train")
+
+    def _check_tokenizers(self) -> None:
+        """A reward model that was given must read the policy's tokens; a tokenizer made from data is known only now."""
+        theirs = inspect(self.run.choices["reward_model"]).tokenizer
+        if theirs and self.environment.policy_source.tokenizer.digest != theirs:
+            raise UserError(DIFFERENT_TOKENIZERS)
 
     def _compute(self, stage: Stage, partial: Path) -> Made:
         import torch

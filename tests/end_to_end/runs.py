@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 
 from preflab import cli, composition
+from preflab.artifacts import read_rows
 
 KILLER = """
 import os
@@ -58,9 +60,12 @@ def killed(folder: Path, stage: str, step: int, *words: str) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """sha256 of all files of all artifacts but the clock: models, metrics without times, rankings, samples."""
+    """sha256 of all files of all artifacts but the clock: models, rankings, samples, metrics without times."""
     found = {}
     for path in sorted((folder / "artifacts").rglob("*")):
         if path.is_file() and path.name not in ("artifact.json", "metrics.jsonl") and path.suffix != ".lock":
             found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif path.name == "metrics.jsonl":
+            rows = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in read_rows(path)]
+            found[str(path.relative_to(folder))] = json.dumps(rows)
     return found

@@ -50,7 +50,8 @@ def test_two_processes_leave_the_files_of_one_run(finished: Path) -> None:
 
 def test_two_processes_give_the_bits_of_one_with_accumulation_2(finished: Path, tmp_path: Path) -> None:
     assert preflab(tmp_path, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    one, two = digests(tmp_path), digests(finished)
+    # Weights, rankings and samples; a loss over validation text is a sum of other parts in another order.
+    one, two = ({k: v for k, v in digests(f).items() if "metrics" not in k} for f in (tmp_path, finished))
     assert len([name for name in one if name.endswith("model.safetensors")]) >= 4
     assert one == two
 

@@ -62,13 +62,3 @@ def test_rows_trims_to_the_longest_chosen() -> None:
     short = rollout.rows([1])
     assert short.input_ids.tolist() == [[4, 8, 0]]
     assert torch.equal(short.mask, torch.ones(1, 3, dtype=torch.bool))
-
-
-def test_concatenate_is_the_batch_of_all_rows() -> None:
-    prompts, answers = [Prompt("1", "abc"), Prompt("2", "d")], ["e", "fgh"]
-    whole = Rollout.from_texts(Letters(), prompts, answers)
-    parts = [Rollout.from_texts(Letters(), [p], [a]) for p, a in zip(prompts, answers, strict=True)]
-    joined = Rollout.concatenate(Letters(), parts)
-    assert joined.texts == whole.texts
-    assert torch.equal(joined.input_ids, whole.input_ids)
-    assert torch.equal(joined.mask, whole.mask)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Measure, Subject, Tokenizer
+from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import RewardAccuracyConfig, Unit
@@ -83,7 +83,8 @@ class RewardAccuracy:
         lengths: list[int] = []
         for start in range(0, len(self.responses), CHUNK):
             part = self.responses[start : start + CHUNK]
-            rollout = as_rollout(self.tokenizer, part, self.runtime.device)
+            prompts, texts = zip(*part, strict=True)
+            rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.runtime.device)
             rewards.extend(scores(self.model, rollout, self.runtime))
             lengths.extend(int(n) for n in rollout.response_lengths.tolist())
         return rewards, lengths
@@ -102,13 +103,6 @@ class RewardAccuracy:
                 total[0] += value
                 total[1] += 1.0
         return intervals.ratio([a for a, _ in sums.values()], [b for _, b in sums.values()])
-
-
-def as_rollout(tokenizer: Tokenizer, responses: Sequence[tuple[Prompt, str]], device: object) -> Rollout:
-    """Given responses as a batch on a device, each closed by the end token."""
-    prompts = [prompt for prompt, _ in responses]
-    answers = [[*tokenizer.encode(text), tokenizer.eos_id] for _, text in responses]
-    return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, str(device))
 
 
 def length_vote(better: int, worse: int) -> float:

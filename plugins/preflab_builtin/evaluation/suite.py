@@ -139,7 +139,7 @@ class EvaluationSuite:
             self.baseline = self.rollout
         elif self.config.baseline is not BaselineRole.none:
             self.baseline = self._respond(self.config.baseline.value).respond(self.prompts, seed)
-        self.context.rollout_finished(self.rollout, {})
+        self.context.rollout_finished(0, self.rollout, {})
 
     def _rows(self) -> list[dict[str, Any]]:
         rows = []

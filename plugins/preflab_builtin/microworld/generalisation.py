@@ -7,10 +7,9 @@ from itertools import combinations
 
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab.records import Ranking
+from preflab.records import Ranking, Rollout
 from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.likelihood import scores
-from preflab_builtin.evaluation.reward_accuracy import as_rollout
 from preflab_builtin.microworld.labelers import HELD_OUT_PEOPLE, SimulatedLabelers
 
 
@@ -29,8 +28,9 @@ class LabelerGroups:
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score all responses, then ask both groups about every pair."""
-        responses = [(r.prompt, text) for r in self.rankings for text in r.responses]
-        rollout = as_rollout(self.context.tokenizer, responses, self.context.runtime.device)
+        prompts = [r.prompt for r in self.rankings for _ in r.responses]
+        texts = [text for r in self.rankings for text in r.responses]
+        rollout = Rollout.from_texts(self.context.tokenizer, prompts, texts, device=self.context.runtime.device)
         reward = scores(self.context.reward_model(), rollout, self.context.runtime)
         measures: dict[str, Measure] = {}
         shares: dict[str, tuple[list[float], list[float], list[float]]] = {}

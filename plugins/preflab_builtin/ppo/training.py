@@ -28,6 +28,7 @@ from preflab_builtin.ppo.experience import (
     response_log_probs,
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
+from preflab_builtin.rollouts.prompts import prompt_tokens
 
 RATIO_TOLERANCE = 1e-5
 
@@ -48,6 +49,7 @@ class PPO:
         self.networks = Networks(self.policy, reference, value)
         self.reward_model = context.reward_model()
         self.engine = context.rollout()
+        prompt_tokens(self.policy, self.prompts, self.engine.sampling.max_tokens)  # refuses the first that is too long, now
         self.terms: dict[str, GradientTerm] = {
             name: context.component("gradient_term", term) for name, term in config.terms.items() if term.coef != 0
         }
@@ -81,7 +83,7 @@ class PPO:
         shown = {"score": raw.tolist()}
         if self.networks.reference is not None:
             shown["kl"] = (experience.log_ratio * experience.mask).sum(-1).tolist()
-        self.context.rollout_finished(rollout, shown)
+        self.context.rollout_finished(index, rollout, shown)
         return metrics
 
     @property

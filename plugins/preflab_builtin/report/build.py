@@ -16,7 +16,7 @@ from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.claims import Decision, as_json, decide
 from preflab_builtin.report.runs import Gathered, RunResult, gather
-from preflab_builtin.report.tables import claims_table, columns, ladder_tables, plain
+from preflab_builtin.report.tables import claims_markdown, claims_table, columns, ladder_markdown, ladder_tables, plain
 
 WIDTH_OF_A_FILE = 160
 
@@ -68,10 +68,22 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
     os.replace(temporary, out)
+    out.with_suffix(".md").write_text(markdown(report), encoding="utf8")
     if decisions:
         name = gathered.runs[0].config_name
         write_json(out.with_name("summary.json"), as_json(name, report.command, decisions))
     return report
+
+
+def markdown(report: Report) -> str:
+    """The report's tables as Markdown, for a notebook or a pull request."""
+    parts = [f"# {report.study.title or 'Comparison of runs'}", *map(plain, report.notes)]
+    if report.decisions:
+        parts.append(claims_markdown(report.decisions))
+    if columns(report.arms):
+        parts.append(ladder_markdown(report.arms))
+    parts += [f"No result: {plain(str(f.folder))}: {plain(f.error)}" for f in report.gathered.failures]
+    return "\n\n".join(parts) + "\n"
 
 
 def _about(decisions: Sequence[Decision]) -> str:

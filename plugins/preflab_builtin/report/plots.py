@@ -20,7 +20,6 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 CURVES = (
     ("objective/scores", "Reward of the training samples"),
-    ("objective/gold", "True utility of the training samples (simulated)"),
     ("objective/kl", "KL to the reference, nats a response"),
     ("objective/length", "Length of the training samples, tokens"),
     ("loss/ptx", "Pretraining loss of the ptx term, nats a token"),

@@ -138,6 +138,13 @@ def claims_table(decisions: Sequence[Decision]) -> Table:
     return table
 
 
+def claims_markdown(decisions: Sequence[Decision]) -> str:
+    """The same as a Markdown table."""
+    rows = [[d.claim.statement, d.verdict.value, *claimed(d), str(len(d.seeds))] for d in decisions]
+    head = ["claim", "verdict", "difference", "95 % interval", "seeds"]
+    return "\n".join(_markdown_row(row) for row in [head, ["---"] * len(head), *rows])
+
+
 def claimed(decision: Decision) -> tuple[str, str]:
     """A claim's difference and its interval as text; why there is none."""
     found = decision.estimate

@@ -33,6 +33,8 @@ class KwiseTraining:
         self.draws = config.epochs * len(self.rankings)
         self.total_steps = -(-self.draws // config.batch)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
+        limit = getattr(getattr(self.model.module, "config", None), "max_position_embeddings", None)
+        refuse_long([*self.rankings, *self.validation], context, config.max_tokens, limit)
         freeze_below(self.model.module, config.trainable_layers)
         parameters = self.model.module.parameters()
         self.optimization = Optimization(config.optimizer, parameters, self.total_steps, self.runtime, "reward_model")
@@ -93,7 +95,11 @@ class KwiseTraining:
         """All completions of some rankings, one row each."""
         prompts = [r.prompt for r in rankings for _ in r.responses]
         texts = [text for r in rankings for text in r.responses]
-        return given(self.context, prompts, texts, self.config.max_tokens)
+        return self._batch(prompts, texts)
+
+    def _batch(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> Rollout:
+        """Given responses, cut where the config says."""
+        return Rollout.from_texts(self.context.tokenizer, prompts, texts, self.config.max_tokens, self.runtime.device)
 
     def _validation_accuracy(self) -> float:
         """Share of validation pairs in the right order."""
@@ -123,7 +129,7 @@ class KwiseTraining:
     def _mean_score(self) -> float:
         if self.context.has("demonstrations"):
             shown = self.context.records("demonstrations", "train")
-            rollout = given(self.context, [d.prompt for d in shown], [d.response for d in shown], self.config.max_tokens)
+            rollout = self._batch([d.prompt for d in shown], [d.response for d in shown])
         else:
             rollout = self._rollout(self.rankings)
         return float(raw_scores(self.model, rollout, self.runtime).double().mean())
@@ -135,12 +141,20 @@ def single_pairs(ranking: Ranking) -> list[Ranking]:
     return [replace(ranking, responses=(responses[a], responses[b]), preferences=((0, 1),)) for a, b in ranking.preferences]
 
 
-def given(context: Context, prompts: Sequence[Prompt], texts: Sequence[str], max_tokens: int | None) -> Rollout:
-    """Given responses as a batch on the device."""
-    device = context.runtime.device
-    tokenizer = context.tokenizer
-    answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in texts]
-    return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)
+def refuse_long(rankings: Sequence[Ranking], context: Context, max_tokens: int | None, limit: int | None) -> None:
+    """`UserError` naming the first ranking with a response that the model has no positions for."""
+    if limit is None:
+        return
+    encode = context.tokenizer.encode
+    for ranking in rankings:
+        prompt = len(encode(ranking.prompt.text))
+        longest = max(len(encode(text)) + 1 for text in ranking.responses)
+        tokens = prompt + (longest if max_tokens is None else min(longest, max_tokens))
+        if tokens > limit:
+            raise UserError(
+                f"The ranking of prompt {ranking.prompt.id!r} has a response that makes {tokens} tokens with its prompt, more "
+                f"than the model's {limit} positions. Set reward_model.max_tokens, or drop it with a filter."
+            )
 
 
 def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:

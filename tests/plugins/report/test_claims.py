@@ -113,7 +113,13 @@ def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
             (folder / "kept").mkdir(parents=True)
             rows = [{"prompt_id": f"p{i}", "values": {"g": 10.0 * i + shift + 0.1 * seed * (i % 2)}} for i in range(10)]
             (folder / "kept" / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-            stage = {"stage": "evaluation", "name": "suite", "recipe": "r", "seed": seed, "artifact": str(folder / "kept")}
+            stage = {
+                "stage": "evaluation",
+                "name": "suite",
+                "recipe": folder.name,
+                "seed": seed,
+                "artifact": str(folder / "kept"),
+            }
             facts: dict[str, Any] = {"config_name": "x", "overrides": [f"arm={label}"], "seed": seed, "arm": label}
             facts |= {"stages": [stage], "status": "complete", "study": declared, "command": ["preflab", "-cn", "x"]}
             (folder / "manifest.json").write_text(json.dumps(facts))
