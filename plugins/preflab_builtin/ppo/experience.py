@@ -15,6 +15,10 @@ from preflab.runtime import Runtime
 from preflab_builtin.ppo.config import AdvantageConfig
 
 
+SAME = 1e-5
+"""Largest difference of log-probs (nats) between two forward passes that count as the same."""
+
+
 @dataclass(frozen=True)
 class Experience:
     """A rollout batch, B rows with R response tokens: everything is [B, R] but the scores [B]; zero outside the mask."""
@@ -113,6 +117,30 @@ def _check_finite(experience: Experience) -> None:
             raise NumericError(
                 f"PPO: the {name.replace('_', '-')} of prompt {prompt.id!r} are not finite. No weight was changed."
             )
+
+
+def disagreement(policy: Policy, experience: Experience, rows: Sequence[int], temperature: float, runtime: Runtime) -> str:
+    """Which forward pass does not repeat, in words, where the ratio of some rows should be 1 and is not: both are done again,
+    the one after the rollout (without gradient) and the one of training."""
+    batch = experience.rollout.rows(rows)
+    at, width = torch.as_tensor(rows, device=experience.mask.device), batch.response_ids.shape[1]
+    old, mask = experience.log_probs[at, :width], experience.mask[at, :width]
+    with runtime.autocast():
+        trained = response_log_probs(policy, batch, temperature)[0].detach()
+        with torch.no_grad():
+            sampled = response_log_probs(policy, batch, temperature)[0]
+    rollout_repeats, both_agree = (bool(((a - b).abs() * mask).max() <= SAME) for a, b in ((sampled, old), (trained, sampled)))
+    row = int(((trained - old).abs() * mask).amax(-1).argmax())
+    shown = f"(most for prompt {batch.prompts[row].id!r})"
+    if rollout_repeats:
+        return (
+            f"The forward pass after the rollout repeats, the one of training gives other numbers {shown}: is dropout on in it?"
+        )
+    if both_agree:
+        return f"Both forward passes agree now, but not with what the rollout kept {shown}: who changed weights or rows since?"
+    return (
+        f"Neither the forward pass after the rollout nor the one of training repeats {shown}: is a kernel random, or dropout on?"
+    )
 
 
 def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:

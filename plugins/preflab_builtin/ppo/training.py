@@ -19,9 +19,11 @@ from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab_builtin.ppo.config import Controller, PPOConfig
 from preflab_builtin.ppo.experience import (
+    SAME,
     Experience,
     Networks,
     collect,
+    disagreement,
     explained_variance,
     like_length,
     response_hidden,
@@ -29,8 +31,6 @@ from preflab_builtin.ppo.experience import (
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
 from preflab_builtin.rollouts.prompts import prompt_tokens
-
-RATIO_TOLERANCE = 1e-5
 
 
 class PPO:
@@ -131,17 +131,14 @@ class PPO:
         """Gradients of one minibatch under one global token count, plus the terms' gradients; one step a network."""
         tokens = int(experience.mask[torch.as_tensor(minibatch, device=experience.mask.device)].sum())
         sums = torch.zeros(7, device=self.runtime.device)
-        worst = 0.0
+        worst, rows = 0.0, minibatch
         for micro_batch in self._micro_batches(minibatch):
             found, deviation = self._backward(experience, micro_batch, tokens)
             sums += found
-            worst = max(worst, deviation)
-        if is_first and max(self.runtime.gather([worst])) > RATIO_TOLERANCE:
-            raise NumericError(
-                f"PPO, iteration {index}: before any update the ratio of new to old probability is off 1 by {worst:.1e}; "
-                f"at most {RATIO_TOLERANCE} is allowed. The training forward pass does not repeat the one after the rollout that "
-                "gave the old log-probs: is dropout on, or a kernel random? No weight was changed."
-            )
+            if deviation > worst:
+                worst, rows = deviation, micro_batch
+        if is_first:
+            self._check_first_ratio(index, experience, worst, rows)
         metrics: dict[str, float] = {}
         for name, term in self.terms.items():
             accumulate = partial(term.accumulate, self.policy, self.updates, len(minibatch))
@@ -157,6 +154,17 @@ class PPO:
         metrics |= {"loss/policy_avg": policy, "loss/value_avg": value, "policy/approxkl_avg": approx_kl}
         metrics |= {"policy/clipfrac_avg": clipped, "val/ratio": ratio, "val/clipfrac_avg": value_clipped}
         return metrics | {"val/ratio_var": squares - ratio**2}
+
+    def _check_first_ratio(self, index: int, experience: Experience, worst: float, rows: Sequence[int]) -> None:
+        """Before an iteration's first step nothing has changed since its rollout: every ratio is 1, or the run stops."""
+        wrong = worst > SAME
+        cause = disagreement(self.policy, experience, rows, self._temperature, self.runtime) if wrong else ""
+        worst, cause = max(self.runtime.gather([(worst, cause)]))
+        if cause:
+            raise NumericError(
+                f"PPO, iteration {index}: before any update the ratio of new to old probability is off 1 by {worst:.1e}; at most "
+                f"{SAME} is allowed. {cause} No weight was changed."
+            )
 
     def _backward(self, experience: Experience, rows: Sequence[int], tokens: int) -> tuple[torch.Tensor, float]:
         """Add the gradients of some rows; sums of what is watched, and how far a ratio is from 1."""
