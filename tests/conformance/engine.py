@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 import preflab
 from preflab import checkpoints, composition, run
@@ -36,12 +37,13 @@ def plugin_file(path: Path) -> Iterator[None]:
 @dataclass
 class Seen:
     """What a run showed: the folders of its artifacts by stage; of the algorithm the metrics but for the clock, the prompts
-    and texts of each rollout, and the state of each checkpoint."""
+    and texts of each rollout, the state of each checkpoint, and the weights that it left."""
 
     artifacts: dict[str, Path] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)
     rollouts: list[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
     states: list[dict[str, Any]] = field(default_factory=list)
+    models: dict[str, bytes] = field(default_factory=dict)
 
     def observe(self, hook: str, **shown: Any) -> None:
         """Take down what concerns the algorithm."""
@@ -55,22 +57,31 @@ class Seen:
             self.states.append(checkpoints.load(shown["folder"])[1])
 
 
-def engine(folder: Path, *overrides: str, observers: bool = False) -> Seen:
-    """Make all stages of ``preflab OVERRIDES``, their artifacts in a folder. observers: show it to the plugins' too."""
-    given = (*overrides, f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1")
-    plain: Any = OmegaConf.to_container(preflab.compose(given), resolve=True)
-    registry = composition.registry()
+def composed(folder: Path, *overrides: str) -> DictConfig:
+    """The config of ``preflab OVERRIDES`` with its artifacts in a folder."""
+    return preflab.compose([*overrides, f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1"])
+
+
+def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
+    """Make the stages of ``preflab OVERRIDES`` up to one of them, with nobody watching but us."""
+    plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
+    this = run.read(plain, composition.registry())
+    names = [spec.name for spec in run.GRAPH]
+    this = replace(this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until)))
     seen = Seen()
-
-    def observe(hook: str, **shown: Any) -> None:
-        seen.observe(hook, **shown)
-        if observers:
-            registry.observe(hook, **shown)
-
-    this = run.read(plain, registry)
-    for made in Stages(this, observe, {}).make_all():
+    for made in Stages(this, seen.observe, {}).make_all():
         seen.artifacts[made.stage.name] = made.artifact.folder
+    if "algorithm" in seen.artifacts:
+        folder = seen.artifacts["algorithm"]
+        seen.models = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.safetensors")}
     return seen
+
+
+def forget(folder: Path, stage: str) -> None:
+    """Remove a stage's artifacts, so that it is made again from the same upstream."""
+    for artifact in (folder / "artifacts").glob(f"{stage}-*"):
+        if artifact.is_dir():
+            shutil.rmtree(artifact)
 
 
 def tensors(state: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
