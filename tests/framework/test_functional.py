@@ -66,7 +66,7 @@ def test_gae_example(lam: float, advantages: list[float]) -> None:
     exact(returns, double([[a + v for a, v in zip(advantages, VALUES, strict=True)]]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), gamma=st.sampled_from([1.0, 0.9]), lam=st.sampled_from([0.0, 0.5, 0.95, 1.0]))
 def test_gae_is_its_definition_on_ragged_batches(data: st.DataObject, gamma: float, lam: float) -> None:
     width = data.draw(st.integers(1, 7))

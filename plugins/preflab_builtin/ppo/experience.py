@@ -14,7 +14,6 @@ from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.ppo.config import AdvantageConfig
 
-
 SAME = 1e-5
 """Largest difference of log-probs (nats) between two forward passes that count as the same."""
 

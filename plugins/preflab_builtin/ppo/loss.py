@@ -38,10 +38,11 @@ def value_loss(
     values: torch.Tensor, old: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor, clip: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sum of max((V - R)^2, (clip(V, old +- clip) - R)^2) / 2 over tokens, all [B, R], and the number of clipped tokens."""
-    plain = (values - returns) ** 2
+    nothing = torch.zeros_like(values)
+    plain = torch.where(mask, values - returns, nothing) ** 2
     if clip is None:
         return 0.5 * masked_sum(plain, mask), torch.zeros((), device=values.device)
-    clipped = (old + (values - old).clamp(-clip, clip) - returns) ** 2
+    clipped = torch.where(mask, old + (values - old).clamp(-clip, clip) - returns, nothing) ** 2
     return 0.5 * masked_sum(torch.maximum(plain, clipped), mask), masked_sum((clipped > plain).float(), mask).detach()
 
 

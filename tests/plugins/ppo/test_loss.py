@@ -1,4 +1,4 @@
-"""PPO's losses against hand-worked tables, and the whole arithmetic against the closed form of a bandit."""
+"""PPO's losses against hand-worked tables (tests/conformance/test_closed_form.py has the whole of PPO against closed forms)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from preflab.functional import gae, kl_estimates, token_rewards, whiten
+from preflab.functional import whiten
 from preflab.optimization import OptimizerConfig, Schedule, learning_rate_factor
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
 
@@ -122,57 +122,3 @@ def test_learning_rate_of_an_iteration() -> None:
         config = OptimizerConfig(schedule=schedule, final_fraction=final, warmup=2)
         assert learning_rate_factor(19, 20, config) == pytest.approx(final, abs=1e-12)
         assert learning_rate_factor(2, 20, config) == 1.0
-
-
-REFERENCE = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
-REWARD = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64)
-
-
-def bandit(estimator: int, seed: int) -> torch.Tensor:
-    """The policy that our arithmetic arrives at: batch 512, 4 epochs of 4 minibatches, Adam .02 to 0, 400 iterations."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = REFERENCE.log().clone().requires_grad_()
-    value = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizers = [torch.optim.Adam([x], lr=0.02, eps=1e-5) for x in (logits, value)]
-    mask = torch.ones(512, 1, dtype=torch.bool)
-    for iteration in range(400):
-        for optimizer in optimizers:
-            optimizer.param_groups[0]["lr"] = 0.02 * (1 - iteration / 400)
-        with torch.no_grad():
-            log_pi, old_value = logits.log_softmax(0), value.expand(512, 1).clone()
-            actions = torch.multinomial(log_pi.exp(), 512, replacement=True, generator=generator)
-            old = log_pi[actions, None]
-            penalty = kl_estimates(old - REFERENCE.log()[actions, None])[estimator]
-            rewards = token_rewards(REWARD[actions], penalty, mask, 0.5)
-            advantages, returns = gae(rewards, old_value, mask)
-            advantages = whiten(advantages, mask)
-        for _ in range(4):
-            for rows in torch.split(torch.randperm(512, generator=generator), 128):
-                new = logits.log_softmax(0)[actions[rows], None]
-                loss = policy_loss(new, old[rows], advantages[rows], mask[rows], 0.2).loss / 128
-                fit, _ = value_loss(value.expand(128, 1), old_value[rows], returns[rows], mask[rows], None)
-                torch.autograd.backward(loss + fit / 128)
-                for optimizer in optimizers:
-                    optimizer.step()
-                    optimizer.zero_grad()
-    return logits.detach().softmax(0)
-
-
-def distance(policy: torch.Tensor) -> float:
-    """Total variation from the optimum pi* = ref exp(r / beta) / Z, beta .5."""
-    tilted = REFERENCE * (REWARD / 0.5).exp()
-    optimum = tilted / tilted.sum()
-    assert optimum.tolist() == pytest.approx([0.800774, 0.162559, 0.036667], abs=1e-6)
-    assert float((optimum * REWARD).sum()) == pytest.approx(0.764107, abs=1e-6)
-    assert float((optimum * (optimum / REFERENCE).log()).sum()) == pytest.approx(0.915475, abs=1e-6)
-    assert 0.5 * math.log(float(tilted.sum())) == pytest.approx(0.306369, abs=1e-6)
-    return 0.5 * float((policy - optimum).abs().sum())
-
-
-def test_a_bandit_reaches_the_closed_form() -> None:
-    assert distance(bandit(estimator=0, seed=1)) < 0.02
-
-
-def test_k3_in_the_reward_arrives_elsewhere() -> None:
-    # Its best policy is deterministic, .199 away: the test above would see the wrong estimator.
-    assert distance(bandit(estimator=2, seed=1)) > 0.15
