@@ -122,7 +122,7 @@ class Stages:
             "seed": stage.seed,
             "recipe": stage.recipe,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps},
+            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
             "versions": dict(self.versions),
         }
         artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
@@ -139,6 +139,13 @@ class Stages:
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""
         return dict(self.environment.records.counts) if "records" in vars(self.environment) else {}
+
+
+def _peak() -> int:
+    """Most memory that this process ever had, MB: an upper bound for the stage."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _waiting(stage: Stage) -> None:

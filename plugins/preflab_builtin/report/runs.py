@@ -37,6 +37,7 @@ class StageRow:
     artifact: Path
     reused: bool
     seconds: float
+    peak_mb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
         artifact=folder / str(row.get("artifact") or ""),
         reused=bool(row.get("reused")),
         seconds=float(seconds or 0.0),
+        peak_mb=float((row.get("cost") or {}).get("peak_mb") or 0.0),
     )
 
 

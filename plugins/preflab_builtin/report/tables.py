@@ -75,6 +75,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     found += sorted(gold, key=lambda column: column.measure != "gold/gold")
     wins = _of(names, "win_rate/")
     found += [Column(n, f"judge: {_last(n)}", f"Win rate {against}", percent=True, interval=True) for n in wins]
+    found += [Column(n, _last(n), "Likert, 1 to 7") for n in _of(names, "likert/")]
+    found += [Column(n, _last(n).replace("_", " "), "Flags", percent=True) for n in _of(names, "flags/")]
     if {"kl/reference", "kl/bound"} & set(names):
         found.append(KLColumn("kl/reference", "KL, nats", "Drift"))
     found += [Column(n, "length", "Drift", digits=1) for n in names if n == "length/tokens"]
@@ -198,6 +200,8 @@ def _heading(column: Column) -> str:
     kind, _, part = column.measure.partition("/")
     if kind == "win_rate":
         return f"{column.group.replace('Win rate against', 'win vs')}\n({part})"
+    if kind == "likert":
+        return f"Likert\n{column.heading}"
     if kind == "families":
         return f"tasks\n{column.heading}"
     if kind == "reward_accuracy":

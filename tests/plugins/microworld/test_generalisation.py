@@ -13,6 +13,7 @@ from preflab.records import Demonstration, Document, Prompt, Ranking, Rollout
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
 from preflab_builtin.microworld.generalisation import LabelerGroups
 from preflab_builtin.microworld.labelers import SimulatedLabelers
+from preflab_builtin.microworld.ratings import Ratings, likert
 from preflab_builtin.microworld.source import Microworld
 from preflab_builtin.microworld.task_demonstrations import TaskDemonstrations
 from support import FakeContext
@@ -78,3 +79,21 @@ def test_public_tasks_are_answered_right_and_shown_in_the_instruction_frame() ->
         assert demonstration.response == f"{int(first) + int(second)} ."
     questions = {f"{d.prompt.text.removeprefix('user : ').removesuffix(' assistant :')} {d.response}" for d in found}
     assert not questions & held_out  # what accuracy is measured on is not shown
+
+
+def test_ratings_and_flags_by_hand(tmp_path: Path) -> None:
+    prompt = Prompt("1", "user : hello assistant :", notes={"include": [["red"]], "begin": "well"}, split="test")
+    labelers = SimulatedLabelers(SimulatedConfig(), WORLD.gold)
+    context = FakeContext(tmp_path, [prompt], labelers=labelers, gold=WORLD.gold, vocabulary=WORLD.vocabulary)
+    texts = ("well red .", "liar 1 + 1 = 3 .", "red .")
+    rollout = Rollout.from_texts(context.tokenizer, [prompt] * 3, texts)
+    found = Ratings(context).evaluate(Subject(context.responder("result"), rollout, None, None))
+    shares = {name: m.value for name, m in found.measures.items() if name.startswith("flags/")}
+    # the second fails the task, states a false sum, is rude and does not begin with "well"; nor does the third
+    assert shares == pytest.approx(
+        {"flags/fails_task": 1 / 3, "flags/hallucination": 1 / 3, "flags/rude": 1 / 3, "flags/violates_constraint": 2 / 3}
+    )
+    likes = [sum(likert(labelers.utility(p, prompt, t)) for p in labelers.people) / len(labelers.people) for t in texts]
+    assert found.values["likert/training"] == pytest.approx(likes)
+    assert found.values["likert/training"][0] > found.values["likert/training"][1]
+    assert set(found.values) == {"likert/training", "likert/held_out"}
