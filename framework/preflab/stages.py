@@ -60,6 +60,7 @@ class Stages:
                     return self._compute(stage, partial)
         if is_main():
             found.verify()
+            _tell_differences(found, self._circumstances())
         self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
         return Made(stage, found, True, 0.0)
 
@@ -124,12 +125,19 @@ class Stages:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
             "versions": dict(self.versions),
+            "circumstances": self._circumstances(),
         }
         artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
         assert artifact is not None
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def _circumstances(self) -> dict[str, Any]:
+        """What is no part of a recipe but may change last bits."""
+        runtime = self.run.settings.runtime
+        chosen = {"device": runtime.device.value, "threads": runtime.threads, "processes": runtime.processes}
+        return {**chosen, "micro_batch": runtime.micro_batch, "torch": self.versions.get("torch", "")}
 
     def close(self) -> None:
         """Part from the other processes of this job, if there are any."""
@@ -146,6 +154,16 @@ def _peak() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _tell_differences(found: Artifact, now: Mapping[str, Any]) -> None:
+    """Warn of a reused artifact that would not come out bit for bit the same here and now."""
+    import sys
+
+    then = found.manifest.get("circumstances", {})
+    different = [f"{key} {then[key]} (now {value})" for key, value in now.items() if key in then and then[key] != value]
+    if different:
+        print(f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ", file=sys.stderr)
 
 
 def _waiting(stage: Stage) -> None:
