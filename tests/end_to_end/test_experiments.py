@@ -57,3 +57,6 @@ def test_every_experiment_fits_every_algorithm(data: dict[str, str], experiment:
 def test_every_experiment_runs(tmp_path: Path, data: dict[str, str], experiment: str, algorithm: str) -> None:
     words = (f"experiment={experiment}", f"algorithm={algorithm}", f"data.path={data[experiment]}", *TINY, *SMALL)
     assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    (summary,) = tmp_path.glob("runs/config/*/summary.json")
+    for counts in json.loads(summary.read_text())["records"].values():
+        assert counts["total"] == sum(counts["kept"].values()) + sum(counts["dropped"].values())
