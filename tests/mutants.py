@@ -33,15 +33,15 @@ class Mutant:
 
 MUTANTS = (
     # rewards and advantages
-    Mutant("sign of the KL", FUNCTIONAL, "-coef * log_ratio, torch", "coef * log_ratio, torch", "tests/framework"),
-    Mutant("score one slot late", FUNCTIONAL, "last = mask.sum(-1) - 1", "last = (mask.sum(-1)).clamp_max(mask.shape[1] - 1)", "tests/framework"),
-    Mutant("KL on padding", FUNCTIONAL, "rewards = torch.where(mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device))", "rewards = -coef * log_ratio", "tests/framework"),
-    Mutant("lambda forgotten", FUNCTIONAL, "deltas[:, t] + gamma * lam * running", "deltas[:, t] + gamma * running", "tests/framework"),
-    Mutant("gamma forgotten", FUNCTIONAL, "rewards + gamma * following - values", "rewards + following - values", "tests/framework"),
-    Mutant("advantages of padding", FUNCTIONAL, "deltas = torch.where(mask, rewards + gamma * following - values, zero)", "deltas = rewards + gamma * following - values - 0.1", "tests/framework"),
-    Mutant("whitening over padding", FUNCTIONAL, "    count = reduce(mask.sum())\n    mean", "    count = reduce(torch.tensor(float(mask.numel())))\n    mean", "tests/framework"),
-    Mutant("sample variance", FUNCTIONAL, "variance = reduce(masked_sum((values - mean) ** 2, mask)) / count", "variance = reduce(masked_sum((values - mean) ** 2, mask)) / (count - 1)", "tests/framework"),
-    Mutant("log-probs without temperature", FUNCTIONAL, "logits.float() if temperature == 1.0 else logits.float() / temperature", "logits.float()", "tests/framework"),
+    Mutant("sign of the KL", FUNCTIONAL, "-coef * log_ratio, torch", "coef * log_ratio, torch", "tests/framework/test_functional.py"),
+    Mutant("score one slot late", FUNCTIONAL, "last = mask.sum(-1) - 1", "last = (mask.sum(-1)).clamp_max(mask.shape[1] - 1)", "tests/framework/test_functional.py"),
+    Mutant("KL on padding", FUNCTIONAL, "rewards = torch.where(mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device))", "rewards = -coef * log_ratio", "tests/framework/test_functional.py"),
+    Mutant("lambda forgotten", FUNCTIONAL, "deltas[:, t] + gamma * lam * running", "deltas[:, t] + gamma * running", "tests/framework/test_functional.py"),
+    Mutant("gamma forgotten", FUNCTIONAL, "rewards + gamma * following - values", "rewards + following - values", "tests/framework/test_functional.py"),
+    Mutant("advantages of padding", FUNCTIONAL, "deltas = torch.where(mask, rewards + gamma * following - values, zero)", "deltas = rewards + gamma * following - values - 0.1", "tests/framework/test_functional.py"),
+    Mutant("whitening over padding", FUNCTIONAL, "    count = reduce(mask.sum())\n    mean", "    count = reduce(torch.tensor(float(mask.numel())))\n    mean", "tests/framework/test_functional.py"),
+    Mutant("sample variance", FUNCTIONAL, "variance = reduce(masked_sum((values - mean) ** 2, mask)) / count", "variance = reduce(masked_sum((values - mean) ** 2, mask)) / (count - 1)", "tests/framework/test_functional.py"),
+    Mutant("log-probs without temperature", FUNCTIONAL, "logits.float() if temperature == 1.0 else logits.float() / temperature", "logits.float()", "tests/framework/test_functional.py"),
     # PPO
     Mutant("clip on the wrong side", f"{PLUGINS}/ppo/loss.py", "masked_sum(torch.maximum(plain, clipped), mask), *watched", "masked_sum(torch.minimum(plain, clipped), mask), *watched", f"{TESTS}/ppo"),
     Mutant("value clip on the wrong side", f"{PLUGINS}/ppo/loss.py", "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
