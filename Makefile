@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: quickstart test test-install lint types format real install clean
+.PHONY: mutants study quickstart test test-install lint types format real install clean
 
 install: $(STAMP)
 
@@ -25,6 +25,12 @@ test: install              ## in-process tests
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest -m packaging
+
+study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims
+	$(BIN)/preflab -cn kl_versus_ptx
+
+mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
+	$(BIN)/python tests/mutants.py
 
 lint: install
 	$(BIN)/ruff check .

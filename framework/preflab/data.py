@@ -20,7 +20,8 @@ class Records:
         self._sources, self._filters = sources, filters
         self._loaded: dict[str, list[Record]] = {}
         self.counts: dict[str, dict[str, Any]] = {}
-        """By record type: total, dropped by filter and reason, kept by split. kept + dropped = total, always."""
+        """By record type: total, dropped by filter and reason, kept by split; kept + dropped = total, always. Beside it what
+        the source itself left out, by reason."""
 
     def split(self, record_type: RecordType, split: Split) -> Sequence[Record]:
         """The records of a type and split; `UserError` if the run has no such records at all."""
@@ -42,6 +43,8 @@ class Records:
                 records, dropped = apply(records)
                 counts["dropped"].update({f"{name}: {reason}": n for reason, n in dropped.items() if n})
             self._check_splits(record_type, records)
+            left_out = getattr(source, "left_out", None)
+            counts["left out by the source"] = dict(left_out(record_type)) if left_out is not None else {}
             counts["kept"] = {split: sum(r.split == split for r in records) for split in SPLITS}
             self.counts[record_type] = counts
             self._loaded[record_type] = records

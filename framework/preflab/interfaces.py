@@ -204,7 +204,8 @@ class Responder(Protocol):
 
 
 class DataSource(Protocol):
-    """A source of records."""
+    """A source of records. One that leaves out some of what it reads has a method ``left_out(record_type)`` that says how
+    many rows, by reason: the run reports them."""
 
     @property
     def vocabulary(self) -> Sequence[str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import json
 import os
@@ -82,7 +81,6 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
     facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
     facts["plugin_flags"] = {name: os.environ[name] for name in FLAGS if name in os.environ}
-    facts["study"] = dataclasses.asdict(this.study) if this.study else None
     facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
     _write_manifest(folder, facts, made, "running")
     observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])

@@ -60,6 +60,7 @@ class Stages:
                     return self._compute(stage, partial)
         if is_main():
             found.verify()
+            _tell_differences(found, self._circumstances())
         self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
         return Made(stage, found, True, 0.0)
 
@@ -122,14 +123,21 @@ class Stages:
             "seed": stage.seed,
             "recipe": stage.recipe,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps},
+            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
             "versions": dict(self.versions),
+            "circumstances": self._circumstances(),
         }
         artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
         assert artifact is not None
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def _circumstances(self) -> dict[str, Any]:
+        """What is no part of a recipe but may change last bits."""
+        runtime = self.run.settings.runtime
+        chosen = {"device": runtime.device.value, "threads": runtime.threads, "processes": runtime.processes}
+        return {**chosen, "micro_batch": runtime.micro_batch, "torch": self.versions.get("torch", "")}
 
     def close(self) -> None:
         """Part from the other processes of this job, if there are any."""
@@ -139,6 +147,23 @@ class Stages:
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""
         return dict(self.environment.records.counts) if "records" in vars(self.environment) else {}
+
+
+def _peak() -> int:
+    """Most memory that this process ever had, MB: an upper bound for the stage."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _tell_differences(found: Artifact, now: Mapping[str, Any]) -> None:
+    """Warn of a reused artifact that would not come out bit for bit the same here and now."""
+    import sys
+
+    then = found.manifest.get("circumstances", {})
+    different = [f"{key} {then[key]} (now {value})" for key, value in now.items() if key in then and then[key] != value]
+    if different:
+        print(f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ", file=sys.stderr)
 
 
 def _waiting(stage: Stage) -> None:

@@ -61,6 +61,7 @@ def test_what_two_processes_made_one_takes_over(finished: Path) -> None:
     assert preflab(finished, *HALVES) == 0
     newest = max(finished.glob("runs/config/*"))
     assert json.loads((newest / "summary.json").read_text())["computed"] == []
+    assert "was made with processes 2 (now 1)" in (finished / "log.txt").read_text()
     assert digests(finished) == before
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = _bootstrap(top, bottom, "percentile")
     return Measure(value, low, high, len(top))
+
+
+def within(measure: Measure, low: float, high: float) -> Measure:
+    """The measure with an interval that stays where its values can be."""
+    return replace(measure, low=max(low, measure.low), high=min(high, measure.high))
 
 
 def share(outcomes: Sequence[bool]) -> Measure:

@@ -91,7 +91,7 @@ class WinRate:
         else:
             values = preferred(self._utility(subject.rollout), self._utility(subject.baseline))
         name = f"win_rate/{self.label}"
-        return Evaluation({name: intervals.mean(values)}, {name: values})
+        return Evaluation({name: intervals.within(intervals.mean(values), 0.0, 1.0)}, {name: values})
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:
         return gold_parts(self.gold, rollout)["gold"] if self.judge is Judge.gold else scores(self.model, rollout, self.runtime)

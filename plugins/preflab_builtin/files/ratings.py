@@ -58,6 +58,10 @@ class RatingsSource:
         """Prompts, demonstrations (how people went on), rankings and documents."""
         return self._records[record_type]
 
+    def left_out(self, record_type: RecordType) -> Mapping[str, int]:
+        """Texts and groups of texts that gave no record, of whichever type."""
+        return {reason: n for reason, n in self.dropped.items() if n}
+
 
 _loaded: dict[tuple[Any, ...], RatingsSource] = {}
 

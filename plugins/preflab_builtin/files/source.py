@@ -51,6 +51,11 @@ class FileSource:
         """All records of a type, in the order of the file; none if no file of them is given."""
         return self.parsed[record_type].records if record_type in self.parsed else []
 
+    def left_out(self, record_type: RecordType) -> Mapping[str, int]:
+        """Rows that could not be read (on_bad_row=skip)."""
+        bad = len(self.parsed[record_type].rejects) if record_type in self.parsed else 0
+        return {"bad row": bad} if bad else {}
+
 
 _parsed: dict[tuple[Any, ...], Parsed] = {}
 _digests: dict[Stamp, str] = {}

@@ -68,6 +68,10 @@ class UkpSource:
             return self._rankings
         return [ranking.prompt for ranking in self._rankings] if record_type == "prompts" else []
 
+    def left_out(self, record_type: RecordType) -> dict[str, int]:
+        """Pairs without a preference."""
+        return {"pair without a preference": self.undecided} if record_type == "rankings" and self.undecided else {}
+
 
 _loaded: dict[tuple[Any, ...], UkpSource] = {}
 

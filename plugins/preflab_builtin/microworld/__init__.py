@@ -8,9 +8,16 @@ from preflab import Component, Inspection, hookimpl
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
-    from preflab_builtin.microworld.config import LabelerGroupsConfig, MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
+    from preflab_builtin.microworld.config import (
+        LabelerGroupsConfig,
+        MicroworldConfig,
+        RatingsConfig,
+        SimulatedConfig,
+        TaskDemonstrationsConfig,
+    )
     from preflab_builtin.microworld.generalisation import LabelerGroups
     from preflab_builtin.microworld.labelers import SimulatedLabelers
+    from preflab_builtin.microworld.ratings import Ratings
     from preflab_builtin.microworld.source import Microworld
     from preflab_builtin.microworld.task_demonstrations import TaskDemonstrations
 
@@ -18,15 +25,16 @@ if TYPE_CHECKING:
 @hookimpl
 def preflab_components() -> list[Component]:
     """The world as data, its people, and what only a world with known people can measure."""
-    from preflab_builtin.microworld.config import LabelerGroupsConfig, MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
+    from preflab_builtin.microworld import config as c
 
     needs = ("rankings", "reward_model", "labeler")
 
     return [
-        Component("data", "microworld", MicroworldConfig, build=_world, inspect=_inspect),
-        Component("data", "task_demonstrations", TaskDemonstrationsConfig, build=_tasks, inspect=_count_tasks),
-        Component("labeler", "simulated", SimulatedConfig, build=_labelers, needs=lambda config: ("gold",)),
-        Component("evaluator", "labeler_groups", LabelerGroupsConfig, build=_groups, needs=lambda config: needs),
+        Component("data", "microworld", c.MicroworldConfig, build=_world, inspect=_inspect),
+        Component("data", "task_demonstrations", c.TaskDemonstrationsConfig, build=_tasks, inspect=_count_tasks),
+        Component("labeler", "simulated", c.SimulatedConfig, build=_labelers, needs=lambda config: ("gold",)),
+        Component("evaluator", "ratings", c.RatingsConfig, build=_ratings, needs=lambda config: ("labeler",)),
+        Component("evaluator", "labeler_groups", c.LabelerGroupsConfig, build=_groups, needs=lambda config: needs),
     ]
 
 
@@ -56,6 +64,12 @@ def _tasks(config: TaskDemonstrationsConfig, context: Context) -> TaskDemonstrat
 
 def _count_tasks(config: TaskDemonstrationsConfig) -> Inspection:
     return Inspection(records={"demonstrations": config.demonstrations})
+
+
+def _ratings(config: RatingsConfig, context: Context) -> Ratings:
+    from preflab_builtin.microworld.ratings import Ratings
+
+    return Ratings(context)
 
 
 def _groups(config: LabelerGroupsConfig, context: Context) -> LabelerGroups:

@@ -62,6 +62,13 @@ class LabelerGroupsConfig:
 
 
 @dataclass
+class RatingsConfig:
+    """Likert ratings from 1 to 7 and the flags that InstructGPT's labelers ticked, as far as the world defines them."""
+
+    name: str = option("ratings", "component")
+
+
+@dataclass
 class TaskDemonstrationsConfig:
     """Demonstrations in the form of public NLP tasks instead of instructions that people wrote: what FLAN and T0 train on."""
 

@@ -37,6 +37,18 @@ class MicroworldGold:
         }
         return {"gold": sum(parts.values()), **parts}
 
+    def flags(self, prompt: Prompt, response: str) -> Mapping[str, bool]:
+        """What a labeler would tick: fails_task (less than half of it done), hallucination (a false statement), rude, and
+        violates_constraint where the prompt has a constraint."""
+        words = response.split()
+        kept = constraints_kept(prompt.notes, words)
+        flags = {
+            "fails_task": fulfilled(prompt.notes, words) < 0.5,
+            "hallucination": self.false_statements(words) > 0,
+            "rude": any(word in _RUDE for word in words),
+        }
+        return {**flags, "violates_constraint": not all(kept)} if kept else flags
+
     def false_statements(self, words: Sequence[str]) -> int:
         """False statements of the forms 'ATTRIBUTE of NAME is VALUE', 'NAME has ATTRIBUTE VALUE', 'NAME has (or likes)
         VALUE' and 'A + B = C', anywhere in the text."""
@@ -82,15 +94,21 @@ def helpfulness(notes: Mapping[str, Any], words: Sequence[str]) -> float:
     """0 to 1: did what was asked, and kept the constraint where there is one. An empty response is no help."""
     if not words:
         return 0.0
+    kept = constraints_kept(notes, words)
+    done = fulfilled(notes, words)
+    return TASK * done + FORM * sum(kept) / len(kept) if kept else done
+
+
+def constraints_kept(notes: Mapping[str, Any], words: Sequence[str]) -> list[bool]:
+    """For each constraint on the form of the response, whether it is kept; [] if there is none."""
     kept = []
     if "at_most" in notes:
         kept.append(length(words) <= notes["at_most"])
     if "begin" in notes:
-        kept.append(words[0] == notes["begin"])
+        kept.append(bool(words) and words[0] == notes["begin"])
     if "use" in notes:
         kept.append(notes["use"] in words)
-    done = fulfilled(notes, words)
-    return TASK * done + FORM * sum(kept) / len(kept) if kept else done
+    return kept
 
 
 def fulfilled(notes: Mapping[str, Any], words: Sequence[str]) -> float:

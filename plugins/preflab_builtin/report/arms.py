@@ -14,7 +14,7 @@ from preflab_builtin.report.runs import Measured, RunResult
 _SEED = re.compile(r"^\+*((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed=")
 """Overrides that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
 
-SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win")
+SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win", "flags/", "labeler_groups/")
 """Measures between 0 and 1: no interval goes beyond."""
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""

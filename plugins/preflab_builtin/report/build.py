@@ -23,7 +23,8 @@ WIDTH_OF_A_FILE = 160
 
 @dataclass(frozen=True)
 class StageCost:
-    """A stage over all runs. artifacts: different results; computed: by these runs; mean, total: seconds to make them once."""
+    """A stage over all runs. artifacts: different results; computed: by these runs; mean, total: seconds to
+    make them once. peak_mb: most memory of a process that made one."""
 
     stage: str
     component: str
@@ -32,6 +33,7 @@ class StageCost:
     reused: int
     mean: float
     total: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,6 @@ def costs(runs: Sequence[RunResult]) -> list[StageCost]:
         rows = [row for run in runs for row in run.stages if (row.stage, row.component) == (stage, component)]
         seconds = {row.recipe: row.seconds for row in rows}
         total = sum(seconds.values())
-        reused = sum(row.reused for row in rows)
-        found.append(StageCost(stage, component, len(seconds), len(rows) - reused, reused, total / len(seconds), total))
+        reused, peak = sum(row.reused for row in rows), max(row.peak_mb for row in rows)
+        found.append(StageCost(stage, component, len(seconds), len(rows) - reused, reused, total / len(seconds), total, peak))
     return found

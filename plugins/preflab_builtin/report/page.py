@@ -204,12 +204,22 @@ def cost(report: Report) -> str:
             str(c.reused),
             f"{c.mean:.1f}",
             f"{c.total:.1f}",
+            f"{c.peak_mb:.0f}" if c.peak_mb else "",
         ]
         for c in report.costs
     ]
     if not rows:
         return ""
-    head = ["stage", "component", "different results", "computed by these runs", "reused", "seconds each", "seconds in all"]
+    head = [
+        "stage",
+        "component",
+        "different results",
+        "computed by these runs",
+        "reused",
+        "seconds each",
+        "seconds in all",
+        "peak MB",
+    ]
     total = sum(c.total for c in report.costs)
     return f"<h2>Cost</h2>{_table(head, rows)}<p class='dim'>{total:.0f} s to make everything once; reuse is free.</p>"
 

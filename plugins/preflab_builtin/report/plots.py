@@ -79,15 +79,15 @@ def _scatter(
             )
         axes.set_xlabel(x_title)
         axes.set_ylabel(title)
-        axes.margins(0.12)
+        _focus(axes, [(x.value * scale, y.value) for _, _, x, y in points])
         if not percent:
             axes.invert_xaxis()
-        axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+        _legend(axes)
 
     said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
     alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
     caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
-    return Picture(f"{title} against the alignment tax", _png(draw), alt, caption)
+    return Picture(f"{title} against the alignment tax", _png(draw, _height(len(points) + len(series))), alt, caption)
 
 
 def drift(arms: Sequence[Arm]) -> list[Picture]:
@@ -111,12 +111,13 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
             axes.errorbar(x, proxy.value, yerr=_error(proxy, 1.0), fmt=mark, color=color, mfc="white", ms=8, elinewidth=1.1)
         axes.set_xlabel("Square root of KL to the reference, nats")
         axes.set_ylabel("Proxy (hollow) and true utility (filled)")
-        axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+        _focus(axes, [(x, y.value) for _, _, x, proxy, gold in points for y in (proxy, gold)])
+        _legend(axes)
 
     said = [f"{plain(a.label)} at {x:.2f}: proxy {_say(p)}, truth {_say(g)}" for _, a, x, p, g in points]
     caption = "Hollow: what the reward model says. Filled: what is true. Where only the first rises, the reward is gamed."
     title = "Proxy and true utility against drift"
-    return [Picture(title, _png(draw, 4.4), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
+    return [Picture(title, _png(draw, _height(len(points))), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
 
 
 def win_rates(arms: Sequence[Arm]) -> list[Picture]:
@@ -170,19 +171,37 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
         axes.set_xlabel("Step of the algorithm")
         axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(title)
-        axes.legend(frameon=False, fontsize=9)
+        _legend(axes)
 
     ends = []
     for _, arm, series in found:
         values = list(_mean(series).values())
         ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
-    return Picture(title, _png(draw), f"{title} over the steps of training: {'; '.join(ends)}.")
+    return Picture(title, _png(draw, _height(len(found))), f"{title} over the steps of training: {'; '.join(ends)}.")
 
 
 def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Mean over runs at the steps that all of them have."""
     steps = sorted(set(series[0]).intersection(*series))
     return {step: sum(one[step] for one in series) / len(series) for step in steps}
+
+
+def _focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Limits that show the points; an interval that is much wider than their range runs out of the picture."""
+    for set_limits, values in ((axes.set_xlim, [x for x, _ in points]), (axes.set_ylim, [y for _, y in points])):
+        low, high = min(values), max(values)
+        margin = 0.18 * (high - low) or 0.1 * (abs(high) or 1.0)
+        set_limits(low - margin, high + margin)
+
+
+def _legend(axes: Axes) -> None:
+    """Below the picture, where it hides no data."""
+    axes.get_figure().legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=3)  # type: ignore[union-attr]
+
+
+def _height(entries: int) -> float:
+    """Inches for a picture with so many entries in its legend."""
+    return 3.2 + 0.2 * math.ceil(entries / 3)
 
 
 def _error(measured: Measured, scale: float) -> list[list[float]] | None:

@@ -37,6 +37,7 @@ class StageRow:
     artifact: Path
     reused: bool
     seconds: float
+    peak_mb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,7 @@ class RunResult:
 
     def config(self) -> dict[str, Any]:
         """The composed config as dotted keys; {} if it cannot be read."""
-        try:
-            plain = OmegaConf.to_container(OmegaConf.load(self.folder / ".hydra" / "config.yaml"), resolve=False)
-        except (OSError, OmegaConfBaseException, ValueError, YAMLError):
-            return {}
-        return dict(_dotted(plain)) if isinstance(plain, dict) else {}
+        return dict(_dotted(_composed(self.folder)))
 
     def by_prompt(self, measure: str) -> dict[str, float]:
         """A measure's values by prompt id; {} if it has none."""
@@ -172,14 +169,24 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
         subject=str(evaluation.get("subject") or ""),
         baseline=str(evaluation.get("baseline") or ""),
         prompts=int(evaluation.get("n") or 0),
-        study=_study(manifest.get("study")),
+        study=_study(folder),
         command=" ".join(shlex.quote(word) for word in ["preflab", *map(str, (manifest.get("command") or [""])[1:])]),
         fast=bool(re.search(r"^fast: true$", _text(folder / ".hydra" / "config.yaml"), re.MULTILINE)),
     )
 
 
-def _study(declared: Any) -> StudyConfig | None:
+def _study(folder: Path) -> StudyConfig | None:
+    """What the study declares, claims in their order."""
+    declared = _composed(folder).get("study")
     return typed(StudyConfig, declared, "study") if isinstance(declared, dict) else None
+
+
+def _composed(folder: Path) -> dict[Any, Any]:
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=False)
+    except (OSError, OmegaConfBaseException, ValueError, YAMLError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
 
 
 def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
@@ -193,6 +200,7 @@ def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
         artifact=folder / str(row.get("artifact") or ""),
         reused=bool(row.get("reused")),
         seconds=float(seconds or 0.0),
+        peak_mb=float((row.get("cost") or {}).get("peak_mb") or 0.0),
     )
 
 

@@ -75,6 +75,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     found += sorted(gold, key=lambda column: column.measure != "gold/gold")
     wins = _of(names, "win_rate/")
     found += [Column(n, f"judge: {_last(n)}", f"Win rate {against}", percent=True, interval=True) for n in wins]
+    found += [Column(n, _last(n), "Likert, 1 to 7") for n in _of(names, "likert/")]
+    found += [Column(n, _last(n).replace("_", " "), "Flags", percent=True) for n in _of(names, "flags/")]
     if {"kl/reference", "kl/bound"} & set(names):
         found.append(KLColumn("kl/reference", "KL, nats", "Drift"))
     found += [Column(n, "length", "Drift", digits=1) for n in names if n == "length/tokens"]
@@ -92,7 +94,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
     """The ladder in at most ``width`` characters: one row an arm and, if there are families, a second such table for them;
-    where that is too wide, one column an arm."""
+    where that is too wide, one column an arm, in several tables if need be."""
     from rich.console import Console
 
     shown = columns(arms)
@@ -100,7 +102,14 @@ def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
     first = [c for c in shown if c not in families or c.measure == "families/mean"]
     tables = [ladder_table(arms, first), *([ladder_table(arms, families)] if len(families) > 1 else [])]
     console = Console(width=10_000)
-    return tables if all(console.measure(t).maximum <= width for t in tables) else [transposed_table(arms)]
+    if all(console.measure(t).maximum <= width for t in tables):
+        return tables
+    tables, rest = [], list(arms)
+    while rest:  # as many arms below one another as fit beside one another
+        count = next(n for n in range(len(rest), 0, -1) if n == 1 or console.measure(transposed_table(rest[:n])).maximum <= width)
+        tables.append(transposed_table(rest[:count]))
+        rest = rest[count:]
+    return tables
 
 
 def ladder_table(arms: Sequence[Arm], shown: Sequence[Column] | None = None) -> Table:
@@ -198,6 +207,8 @@ def _heading(column: Column) -> str:
     kind, _, part = column.measure.partition("/")
     if kind == "win_rate":
         return f"{column.group.replace('Win rate against', 'win vs')}\n({part})"
+    if kind == "likert":
+        return f"Likert\n{column.heading}"
     if kind == "families":
         return f"tasks\n{column.heading}"
     if kind == "reward_accuracy":

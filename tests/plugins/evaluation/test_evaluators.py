@@ -59,6 +59,15 @@ def test_the_interval_of_a_mean_is_that_of_theory() -> None:
     assert intervals.mean(values.tolist()) == measure  # fixed random numbers
 
 
+def test_an_interval_stays_where_values_can_be() -> None:
+    # Student's t over 1, 1, 0 is .667 +- 1.43: a share cannot be below 0 or above 1
+    wide = intervals.mean([1.0, 1.0, 0.0])
+    assert wide.low < 0 < 1 < wide.high
+    kept = intervals.within(wide, 0.0, 1.0)
+    assert (kept.low, kept.high, kept.value, kept.n) == (0.0, 1.0, wide.value, 3)
+    assert math.isnan(intervals.within(intervals.mean([]), 0.0, 1.0).value)
+
+
 def test_the_interval_draws_units_and_not_their_parts() -> None:
     # 100 units of 50 equal outcomes each are 100 cases: the half-width is 1.96 * 0.5 / sqrt(100) = 0.098, not 0.014
     wins = [50.0 if i % 2 else 0.0 for i in range(100)]

@@ -22,7 +22,18 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
     choice = _choice("ladder")
     assert isinstance(choice.config, SuiteConfig)
     kinds = [config.name for config in choice.config.evaluators.values()]
-    assert kinds == ["reward", "gold", "win_rate", "win_rate", "length", "kl", "families", "document_loss", "reward_accuracy"]
+    assert kinds == [
+        "reward",
+        "gold",
+        "win_rate",
+        "win_rate",
+        "ratings",
+        "length",
+        "kl",
+        "families",
+        "document_loss",
+        "reward_accuracy",
+    ]
     assert choice.config.prompts == 400
     assert choice.config.evaluators["reward_accuracy"].split is HeldOut.validation
     assert choice.needs() == {"prompts", "documents", "rankings", "reward_model", "labeler", "gold"}
@@ -31,7 +42,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
     words = [f"evaluation.evaluators.{name}=null" for name in ("reward", "reward_accuracy", "families", "document_loss")]
     choice = _choice("ladder", *words, "evaluation.evaluators.win_rate.judge=gold", "evaluation.prompts=10")
-    assert list(choice.config.evaluators) == ["gold", "win_rate", "win_rate_held_out", "length", "kl"]
+    assert list(choice.config.evaluators) == ["gold", "win_rate", "win_rate_held_out", "ratings", "length", "kl"]
     assert choice.needs() == {"prompts", "labeler", "gold"}
 
 

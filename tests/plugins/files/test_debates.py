@@ -51,6 +51,7 @@ def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
     assert {tea.split, cake.split} == {"test", "validation"}  # two debates dealt to two folds
     assert (tea.prompt.group, cake.prompt.group) == ("Tea?", "Cake?")
     assert load(config).undecided == 1
+    assert load(config).left_out("rankings") == {"pair without a preference": 1}
     assert inspect(config).records == {"prompts": 2, "rankings": 2}
 
 

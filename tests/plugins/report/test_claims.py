@@ -121,7 +121,9 @@ def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
                 "artifact": str(folder / "kept"),
             }
             facts: dict[str, Any] = {"config_name": "x", "overrides": [f"arm={label}"], "seed": seed, "arm": label}
-            facts |= {"stages": [stage], "status": "complete", "study": declared, "command": ["preflab", "-cn", "x"]}
+            (folder / ".hydra").mkdir()
+            (folder / ".hydra" / "config.yaml").write_text(json.dumps({"study": declared}))  # JSON is YAML
+            facts |= {"stages": [stage], "status": "complete", "command": ["preflab", "-cn", "x"]}
             (folder / "manifest.json").write_text(json.dumps(facts))
             evaluation = {"measures": {"g": {"value": 45.0 + shift, "n": 10}}, "n": 10}
             (folder / "summary.json").write_text(json.dumps({"evaluation": evaluation}))

@@ -211,8 +211,10 @@ def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
 def test_narrow_terminals_get_one_column_an_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("preflab_builtin.report.build.WIDTH_OF_A_FILE", 90)
     text = plugin.preflab_report(folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html")
-    assert any(all(arm in line for arm in LADDER) for line in text.splitlines())
+    heads = [line.split() for line in text.splitlines() if any(line.split()[-1:] == [arm] for arm in LADDER)]
+    assert [arm for head in heads for arm in head] == list(LADDER)  # several tables, no arm twice, none cut short
     assert max(len(line) for line in text.splitlines()[:20]) <= 90
+    assert "…" not in "".join(text.splitlines()[:40])
 
 
 def test_failures_are_told_once_and_from_the_ledger_first(tmp_path: Path) -> None:
