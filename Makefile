@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: mutants study quickstart test test-install lint types format real install clean
+.PHONY: conformance mutants study quickstart test test-install lint types format real install clean
 
 install: $(STAMP)
 
@@ -28,6 +28,12 @@ test-install: install      ## build the wheel and try it in a clean environment
 
 study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims
 	$(BIN)/preflab -cn kl_versus_ptx
+
+NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
+	pretrain baselines causal_lm/test_losses.py causal_lm/test_models.py evaluation/test_evaluators.py)
+
+conformance: install       ## the numeric tests alone: every formula, and PPO against closed forms, through the engine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
 
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py

@@ -160,7 +160,8 @@ def test_the_optimum_of_the_bandit_is_the_one_worked_out_by_hand() -> None:
     ours = optimum(BANDIT, "a")
     kl = float((ours.exp() * (ours - log_probs(start, "a", answers))).sum())
     gain = float((ours.exp() * rewards(BANDIT, start, answers)).sum())
-    assert (gain, kl) == (pytest.approx(0.764107, abs=1e-6), pytest.approx(0.915475, abs=1e-6))
+    assert gain == pytest.approx(0.764107, abs=1e-6)
+    assert kl == pytest.approx(0.915475, abs=1e-6)
     assert gain - BETA * kl == pytest.approx(0.306369, abs=1e-6)  # beta log Z
 
 
@@ -168,9 +169,8 @@ def test_the_sentences_are_worth_learning() -> None:
     start = reference(SENTENCES)
     answers = responses(start, 3)
     assert len(answers) == 1 + 4 + 16 + 64  # 4 tokens beside the end token
-    begin, best = (
-        [f(p).exp() for p in SENTENCES.prompts] for f in (lambda p: log_probs(start, p, answers), lambda p: optimum(SENTENCES, p))
-    )
+    begin = [log_probs(start, p, answers).exp() for p in SENTENCES.prompts]
+    best = [optimum(SENTENCES, p).exp() for p in SENTENCES.prompts]
     assert all(0.5 * float((a - b).abs().sum()) > 0.3 for a, b in zip(begin, best, strict=True))  # far from the beginning
     assert 0.5 * float((best[0] - best[1]).abs().sum()) > 0.1  # and another one after another prompt
     lengths = torch.tensor([len(a) for a in answers])

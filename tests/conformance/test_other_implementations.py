@@ -28,6 +28,8 @@ ARMS = st.integers(2, 6).flatmap(lambda n: st.lists(st.floats(-4, 4, width=32), 
 @given(logits=ARMS, temperature=st.sampled_from([1.0, 0.7]))
 def test_expected_estimates_and_densities_are_those_of_torch_distributions(logits: list[float], temperature: float) -> None:
     ours, other = torch.tensor(logits).chunk(2)
+    policy: Any
+    reference: Any
     policy, reference = (Categorical(logits=x / temperature) for x in (ours, other))
     arms = torch.arange(len(ours))
     log_pi, log_ref = (token_log_probs(x.expand(len(ours), -1), arms, temperature) for x in (ours, other))

@@ -4,6 +4,7 @@ score after the end token, mean of means, k2 and k3 in tests/framework/test_func
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
     context = FakeContext(tmp_path, policy_config={"family": family, "max_positions": 64}, micro_batch=5)
     policy = sharpened(context.policy("initial"))
     drawn: list[torch.Tensor] = []
-    draw = native.draw
+    draw: Callable[..., torch.Tensor] = native.__dict__["draw"]
 
     def noting(logits: torch.Tensor, noise: torch.Tensor, tau: float) -> torch.Tensor:
         tokens = draw(logits, noise, tau)

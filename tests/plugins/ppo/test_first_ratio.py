@@ -29,7 +29,7 @@ def ppo(folder: Path) -> PPO:
 
 def with_forward(procedure: PPO, changed: Callable[[Forward], Forward]) -> None:
     """The policy's forward pass, replaced; sampling has one of its own and is left as it is."""
-    procedure.policy.hidden = changed(procedure.policy.hidden)  # type: ignore[method-assign]
+    setattr(procedure.policy, "hidden", changed(procedure.policy.hidden))  # noqa: B010
 
 
 def noisy(plain: Forward) -> Forward:
@@ -81,7 +81,7 @@ def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_ite
             procedure.policy.module.get_parameter("model.norm.weight").mul_(1.1)
         return update(*arguments)  # type: ignore[arg-type]
 
-    procedure._update = meddling  # type: ignore[method-assign]
+    setattr(procedure, "_update", meddling)  # noqa: B010
     with pytest.raises(NumericError, match=r"iteration 1: .*Both forward passes agree now, but not with what the rollout kept"):
         procedure.step(1)
 
