@@ -75,7 +75,12 @@ MUTANTS = (
     Mutant("ptx of coefficient 0 is built", TRAINING, " for name, term in config.terms.items() if term.coef != 0", " for name, term in config.terms.items()", f"{TESTS}/ppo/test_training.py"),
     Mutant("KL coefficient lost on resume", TRAINING, 'self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])', 'self.updates = int(state["updates"])', f"{TESTS}/ppo"),
     Mutant("reference re-captured on resume", TRAINING, '        self.policy.module.load_state_dict(state["policy"])\n', '        self.policy.module.load_state_dict(state["policy"])\n        if self.networks.reference is not None:\n            self.networks.reference.module.load_state_dict(state["policy"])\n', f"{TESTS}/ppo"),
+    Mutant("only the first minibatch is re-forwarded", TRAINING, "for minibatch in minibatches for m in", "for minibatch in minibatches[:1] for m in", "tests/conformance/test_wrong_variants.py"),
+    Mutant("values trained on advantages", TRAINING, "value_loss(predicted, values, returns, mask", "value_loss(predicted, values, advantages, mask", f"{TESTS}/ppo/test_training.py"),
+    Mutant("whitening the wrong way round", EXPERIENCE, "if settings.whiten:", "if not settings.whiten:", f"{TESTS}/ppo/test_experience.py"),
+    Mutant("moments lost on resume", TRAINING, '        self.optimization.load_state_dict(state["optimizer"])\n', "", f"{TESTS}/ppo/test_training.py"),
     # ptx and the optimizer
+    Mutant("ptx counts the batch and not the minibatch", TRAINING, "self.updates, len(minibatch))", "self.updates, self.config.batch)", CARRIED),
     Mutant("ptx coefficient squared", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef**2 / denominator * nll", f"{TESTS}/ptx"),
     Mutant("ptx averages micro-batches", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef / targets_in(len(group), self.config.window) * nll", f"{TESTS}/ptx"),
     Mutant("ptx reads the same windows again", f"{PLUGINS}/ptx/term.py", "        self.drawn += count\n", "", f"{TESTS}/ptx"),
@@ -87,7 +92,11 @@ MUTANTS = (
     Mutant("K-wise: sum over prompts", f"{PLUGINS}/reward_model/training.py", "torch.stack(losses).sum() / len(batch)", "torch.stack(losses).sum()", f"{TESTS}/reward_model"),
     Mutant("score read at the last slot", f"{PLUGINS}/reward_model/scoring.py", "last = rows.prompt_ids.shape[1] + rows.response_lengths - 1", "last = torch.full_like(rows.response_lengths, rows.input_ids.shape[1] - 1)", f"{TESTS}/reward_model"),
     Mutant("offset added", f"{PLUGINS}/reward_model/scoring.py", "- self.network.offset", "+ self.network.offset", f"{TESTS}/reward_model"),
+    Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "rows.prompt_ids.shape[1] + rows.response_lengths - 1", "rows.prompt_ids.shape[1] + 0 * rows.response_lengths - 1", f"{TESTS}/reward_model/test_scoring.py"),
+    Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
     # models, sampling, SFT
+    Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
+    Mutant("dropout of a loaded model stays on", f"{PLUGINS}/causal_lm/sources.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
     Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/ppo/test_experience.py"),
     Mutant("positions from 1", f"{PLUGINS}/causal_lm/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
@@ -103,6 +112,8 @@ MUTANTS = (
     Mutant("end token without loss", f"{PLUGINS}/causal_lm/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
     # evaluation
     Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
+    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_evaluators.py"),
+    Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
 )  # fmt: skip
 
@@ -116,20 +127,27 @@ def stale(mutant: Mutant, tree: Path) -> str | None:
     return f"{mutant.name}: there is no {missing[0]}" if missing else None
 
 
+def first_failure(tests: list[str], tree: Path) -> str | None:
+    """The first test that fails in a tree, None if all pass."""
+    paths = os.pathsep.join(str(tree / name) for name in ("framework", "plugins", "tests"))
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode == 0:
+        return None
+    return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else f"pytest ended with {done.returncode}"
+
+
 def killer(mutant: Mutant, tree: Path) -> str | None:
-    """The first test that fails, None if none does. The tree is as it was afterwards."""
+    """The first test that fails with the mutant, None if none does. The tree is as it was afterwards."""
     path = tree / mutant.file
     text = path.read_text(encoding="utf8")
     path.write_text(text.replace(mutant.old, mutant.new), encoding="utf8")
-    paths = os.pathsep.join(str(tree / name) for name in ("framework", "plugins", "tests"))
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests.split()]
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        return first_failure(mutant.tests.split(), tree)
     finally:
         path.write_text(text, encoding="utf8")
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0].removeprefix("FAILED ") if done.returncode == 1 and failed else None
 
 
 def main() -> int:
@@ -141,12 +159,16 @@ def main() -> int:
         return 1
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
         for name in COPIED:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, Path(folder) / name)
+            copy(source, tree / name)
+        if red := first_failure(sorted({test for m in chosen for test in m.tests.split()}), tree):
+            print(f"without any mutant {red} fails already: mend that first")
+            return 1
         for mutant in chosen:
-            found = killer(mutant, Path(folder))
+            found = killer(mutant, tree)
             survivors += found is None
             print(f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")

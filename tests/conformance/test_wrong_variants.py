@@ -79,7 +79,7 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
     ratio would still start at 1, and nothing would show."""
     context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
-    procedure = PPO(PPOConfig(episodes=8, batch=8, minibatch=8, kl=KLConfig(coef=0.1)), context)
+    procedure = PPO(PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLConfig(coef=0.1)), context)
     sharpened(procedure.policy)
     seen: list[Experience] = []
 

@@ -114,6 +114,17 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
     assert second.terms["ptx"].state_dict() == {"drawn": 32}  # a window an episode
 
 
+def test_each_iteration_draws_other_noise(tmp_path: Path) -> None:
+    still = OptimizerConfig(lr=0.0)
+    context = FakeContext(tmp_path, PROMPTS[:1], reward=TextReward(noise_reward(0)))
+    procedure = PPO(PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context)
+    for index in range(2):
+        procedure.step(index)
+    first, second = (rollout.texts for rollout, _ in context.seen)
+    assert first != second  # one prompt, one policy: only the noise differs
+    assert len(set(first)) > 1
+
+
 def test_after_a_restart_the_reference_is_the_policy_that_ppo_started_from(tmp_path: Path) -> None:
     first, second = ppo(tmp_path), ppo(tmp_path)
     start = copied(first.policy.module.state_dict())
