@@ -1,7 +1,8 @@
 """Break the arithmetic in one place at a time and see the tests go red: ``make mutants``.
 
 Each mutant is made in a copy of the tree, never in the checkout. It is killed if the tests named beside it fail. The script
-ends with 1 if one survives, or if its text no longer stands in the code exactly once.
+ends with 1 if one survives, or if its text no longer stands in the code exactly once (tests/test_mutants.py looks for that
+too). Words on the command line choose mutants by name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("framework", "plugins", "conf", "sweeps", "tests", "pyproject.toml", "README.md")
 FUNCTIONAL, OPTIMIZATION = "framework/preflab/functional.py", "framework/preflab/optimization.py"
 PLUGINS, TESTS = "plugins/preflab_builtin", "tests/plugins"
+LOSS, EXPERIENCE, TRAINING = (f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "training"))
+ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
 
 @dataclass(frozen=True)
@@ -33,31 +36,51 @@ class Mutant:
 
 MUTANTS = (
     # rewards and advantages
-    Mutant("sign of the KL", FUNCTIONAL, "-coef * log_ratio, torch", "coef * log_ratio, torch", "tests/framework/test_functional.py"),
-    Mutant("score one slot late", FUNCTIONAL, "last = mask.sum(-1) - 1", "last = (mask.sum(-1)).clamp_max(mask.shape[1] - 1)", "tests/framework/test_functional.py"),
-    Mutant("KL on padding", FUNCTIONAL, "rewards = torch.where(mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device))", "rewards = -coef * log_ratio", "tests/framework/test_functional.py"),
-    Mutant("lambda forgotten", FUNCTIONAL, "deltas[:, t] + gamma * lam * running", "deltas[:, t] + gamma * running", "tests/framework/test_functional.py"),
-    Mutant("gamma forgotten", FUNCTIONAL, "rewards + gamma * following - values", "rewards + following - values", "tests/framework/test_functional.py"),
-    Mutant("advantages of padding", FUNCTIONAL, "deltas = torch.where(mask, rewards + gamma * following - values, zero)", "deltas = rewards + gamma * following - values - 0.1", "tests/framework/test_functional.py"),
-    Mutant("whitening over padding", FUNCTIONAL, "    count = reduce(mask.sum())\n    mean", "    count = reduce(torch.tensor(float(mask.numel())))\n    mean", "tests/framework/test_functional.py"),
-    Mutant("sample variance", FUNCTIONAL, "variance = reduce(masked_sum((values - mean) ** 2, mask)) / count", "variance = reduce(masked_sum((values - mean) ** 2, mask)) / (count - 1)", "tests/framework/test_functional.py"),
-    Mutant("log-probs without temperature", FUNCTIONAL, "logits.float() if temperature == 1.0 else logits.float() / temperature", "logits.float()", "tests/framework/test_functional.py"),
+    Mutant("sign of the KL", FUNCTIONAL, "-coef * log_ratio, torch", "coef * log_ratio, torch", ARITHMETIC),
+    Mutant("score one slot late", FUNCTIONAL, "last = mask.sum(-1) - 1", "last = (mask.sum(-1)).clamp_max(mask.shape[1] - 1)", ARITHMETIC),
+    Mutant("KL on padding", FUNCTIONAL, "rewards = torch.where(mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device))", "rewards = -coef * log_ratio", ARITHMETIC),
+    Mutant("lambda forgotten", FUNCTIONAL, "deltas[:, t] + gamma * lam * running", "deltas[:, t] + gamma * running", ARITHMETIC),
+    Mutant("lambda in the place of gamma", FUNCTIONAL, "rewards + gamma * following - values", "rewards + lam * following - values", ARITHMETIC),
+    Mutant("gamma forgotten", FUNCTIONAL, "rewards + gamma * following - values", "rewards + following - values", ARITHMETIC),
+    Mutant("advantages of padding", FUNCTIONAL, "deltas = torch.where(mask, rewards + gamma * following - values, zero)", "deltas = rewards + gamma * following - values - 0.1", ARITHMETIC),
+    Mutant("whitening over padding", FUNCTIONAL, "    count = reduce(mask.sum())\n    mean", "    count = reduce(torch.tensor(float(mask.numel())))\n    mean", ARITHMETIC),
+    Mutant("sample variance", FUNCTIONAL, "variance = reduce(masked_sum((values - mean) ** 2, mask)) / count", "variance = reduce(masked_sum((values - mean) ** 2, mask)) / (count - 1)", ARITHMETIC),
+    Mutant("log-probs without temperature", FUNCTIONAL, "logits.float() if temperature == 1.0 else logits.float() / temperature", "logits.float()", ARITHMETIC),
     # PPO
-    Mutant("clip on the wrong side", f"{PLUGINS}/ppo/loss.py", "masked_sum(torch.maximum(plain, clipped), mask), *watched", "masked_sum(torch.minimum(plain, clipped), mask), *watched", f"{TESTS}/ppo"),
-    Mutant("value clip on the wrong side", f"{PLUGINS}/ppo/loss.py", "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
-    Mutant("adaptive KL backwards", f"{PLUGINS}/ppo/loss.py", "kl / target - 1))", "1 - kl / target))", f"{TESTS}/ppo"),
-    Mutant("mean of means", f"{PLUGINS}/ppo/training.py", "(found.loss + loss) / tokens)", "(found.loss + loss) / mask.sum())", f"{TESTS}/ppo"),
-    Mutant("hidden states one token late", f"{PLUGINS}/ppo/experience.py", "first = rows.prompt_ids.shape[1] - 1", "first = rows.prompt_ids.shape[1]", f"{TESTS}/ppo"),
-    Mutant("value offset forgotten", f"{PLUGINS}/ppo/training.py", "value.values(response_hidden(value, batch)) - value.offset", "value.values(response_hidden(value, batch))", f"{TESTS}/ppo"),
-    Mutant("whitening keeps the mean", f"{PLUGINS}/ppo/experience.py", "advantages = whiten(advantages, mask)", "advantages = whiten(advantages, mask, shift_mean=False)", f"{TESTS}/ppo"),
-    Mutant("prompt order starts over", f"{PLUGINS}/ppo/training.py", "draw_order(len(self.prompts), index * batch, batch", "draw_order(len(self.prompts), 0, batch", f"{TESTS}/ppo"),
-    Mutant("minibatches alike in all epochs", f"{PLUGINS}/ppo/training.py", '"ppo", "minibatches", index, epoch)', '"ppo", "minibatches", index)', f"{TESTS}/ppo"),
-    Mutant("schedule moves an optimizer step", f"{PLUGINS}/ppo/training.py", "self.optimization.step(index) |", "self.optimization.step(self.updates) |", f"{TESTS}/ppo"),
-    Mutant("average the wrong way round", f"{PLUGINS}/ppo/training.py", "lerp_(weight, 1 - self.config.ema)", "lerp_(weight, self.config.ema)", f"{TESTS}/ppo"),
-    Mutant("first ratio not looked at", f"{PLUGINS}/ppo/training.py", "max(self.runtime.gather([worst])) > RATIO_TOLERANCE", "False", f"{TESTS}/ppo"),
-    Mutant("KL coefficient lost on resume", f"{PLUGINS}/ppo/training.py", 'self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])', 'self.updates = int(state["updates"])', f"{TESTS}/ppo"),
-    Mutant("reference re-captured on resume", f"{PLUGINS}/ppo/training.py", '        self.policy.module.load_state_dict(state["policy"])\n', '        self.policy.module.load_state_dict(state["policy"])\n        if self.networks.reference is not None:\n            self.networks.reference.module.load_state_dict(state["policy"])\n', f"{TESTS}/ppo"),
+    Mutant("clip on the wrong side", LOSS, "masked_sum(torch.maximum(plain, clipped), mask), *watched", "masked_sum(torch.minimum(plain, clipped), mask), *watched", f"{TESTS}/ppo"),
+    Mutant("value clip on the wrong side", LOSS, "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
+    Mutant("adaptive KL backwards", LOSS, "kl / target - 1))", "1 - kl / target))", f"{TESTS}/ppo"),
+    Mutant("mean of means", TRAINING, "(found.loss + loss) / tokens)", "(found.loss + loss) / mask.sum())", f"{TESTS}/ppo"),
+    Mutant("hidden states one token late", EXPERIENCE, "first = rows.prompt_ids.shape[1] - 1", "first = rows.prompt_ids.shape[1]", f"{TESTS}/ppo"),
+    Mutant("value offset forgotten", TRAINING, "value.values(response_hidden(value, batch)) - value.offset", "value.values(response_hidden(value, batch))", f"{TESTS}/ppo"),
+    Mutant("whitening keeps the mean", EXPERIENCE, "advantages = whiten(advantages, mask)", "advantages = whiten(advantages, mask, shift_mean=False)", f"{TESTS}/ppo"),
+    Mutant("prompt order starts over", TRAINING, "draw_order(len(self.prompts), index * batch, batch", "draw_order(len(self.prompts), 0, batch", f"{TESTS}/ppo"),
+    Mutant("minibatches alike in all epochs", TRAINING, '"ppo", "minibatches", index, epoch)', '"ppo", "minibatches", index)', f"{TESTS}/ppo"),
+    Mutant("schedule moves an optimizer step", TRAINING, "self.optimization.step(index) |", "self.optimization.step(self.updates) |", f"{TESTS}/ppo"),
+    Mutant("average the wrong way round", TRAINING, "lerp_(weight, 1 - self.config.ema)", "lerp_(weight, self.config.ema)", f"{TESTS}/ppo"),
+    Mutant("first ratio not looked at", TRAINING, "wrong = worst > SAME", "wrong = False", f"{TESTS}/ppo/test_first_ratio.py"),
+    Mutant("first ratio looked at once", TRAINING, "        if is_first:\n", "        if is_first and index == 0:\n", f"{TESTS}/ppo/test_first_ratio.py"),
+    Mutant("k3 in the reward", EXPERIENCE, "token_rewards(scores, log_ratio, mask, kl_coef)", "token_rewards(scores, (-log_ratio).exp() - 1 + log_ratio, mask, kl_coef)", f"{TESTS}/ppo/test_experience.py tests/conformance/test_closed_form.py"),
+    Mutant("reference without temperature", EXPERIENCE, "response_log_probs(networks.reference, rows, temperature)", "response_log_probs(networks.reference, rows, 1.0)", f"{TESTS}/ppo/test_experience.py"),
+    Mutant("PPO without temperature", TRAINING, "return self.engine.sampling.temperature", "return 1.0", "tests/conformance/test_wrong_variants.py"),
+    Mutant("value offset forgotten after the rollout", EXPERIENCE, " - networks.value.offset) * keep", ") * keep", f"{TESTS}/ppo/test_training.py"),
+    Mutant("penalty for what ended", TRAINING, "(~rollout.terminated).float()", "rollout.terminated.float()", f"{TESTS}/ppo/test_training.py"),
+    Mutant("adaptive KL a token", TRAINING, "kl = float((experience.log_ratio * mask).sum(-1).mean())", "kl = float(masked_mean(experience.log_ratio, mask))", f"{CARRIED} {TESTS}/ppo/test_training.py"),
+    Mutant("adapted coefficient not used", TRAINING, "self._temperature, self.kl_coef, self.config.advantage", "self._temperature, self.config.kl.coef, self.config.advantage", CARRIED),
+    Mutant("noise alike in all iterations", TRAINING, '(seed, "ppo", "rollout", index)', '(seed, "ppo", "rollout")', f"{TESTS}/ppo"),
+    Mutant("average once a micro-batch", TRAINING, "            sums += found\n", "            sums += found\n            self._average()\n", CARRIED),
+    Mutant("average lost on resume", TRAINING, 'self.average = {name: value.to(self.runtime.device, copy=True) for name, value in state["average"].items()}', "pass", f"{TESTS}/ppo/test_training.py"),
+    Mutant("ptx takes a step of its own", TRAINING, "            metrics |= self.optimization.add(name, accumulate)\n", "            self.optimization.step(index)\n            metrics |= self.optimization.add(name, accumulate)\n", f"{TESTS}/ppo/test_training.py"),
+    Mutant("ptx cursor lost on resume", TRAINING, '            term.load_state_dict(state["terms"][name])\n', "            pass\n", CARRIED),
+    Mutant("ptx of coefficient 0 is built", TRAINING, " for name, term in config.terms.items() if term.coef != 0", " for name, term in config.terms.items()", f"{TESTS}/ppo/test_training.py"),
+    Mutant("KL coefficient lost on resume", TRAINING, 'self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])', 'self.updates = int(state["updates"])', f"{TESTS}/ppo"),
+    Mutant("reference re-captured on resume", TRAINING, '        self.policy.module.load_state_dict(state["policy"])\n', '        self.policy.module.load_state_dict(state["policy"])\n        if self.networks.reference is not None:\n            self.networks.reference.module.load_state_dict(state["policy"])\n', f"{TESTS}/ppo"),
+    Mutant("only the first minibatch is re-forwarded", TRAINING, "for minibatch in minibatches for m in", "for minibatch in minibatches[:1] for m in", "tests/conformance/test_wrong_variants.py"),
+    Mutant("values trained on advantages", TRAINING, "value_loss(predicted, values, returns, mask", "value_loss(predicted, values, advantages, mask", f"{TESTS}/ppo/test_training.py"),
+    Mutant("whitening the wrong way round", EXPERIENCE, "if settings.whiten:", "if not settings.whiten:", f"{TESTS}/ppo/test_experience.py"),
+    Mutant("moments lost on resume", TRAINING, '        self.optimization.load_state_dict(state["optimizer"])\n', "", f"{TESTS}/ppo/test_training.py"),
     # ptx and the optimizer
+    Mutant("ptx counts the batch and not the minibatch", TRAINING, "self.updates, len(minibatch))", "self.updates, self.config.batch)", CARRIED),
     Mutant("ptx coefficient squared", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef**2 / denominator * nll", f"{TESTS}/ptx"),
     Mutant("ptx averages micro-batches", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef / targets_in(len(group), self.config.window) * nll", f"{TESTS}/ptx"),
     Mutant("ptx reads the same windows again", f"{PLUGINS}/ptx/term.py", "        self.drawn += count\n", "", f"{TESTS}/ptx"),
@@ -69,7 +92,17 @@ MUTANTS = (
     Mutant("K-wise: sum over prompts", f"{PLUGINS}/reward_model/training.py", "torch.stack(losses).sum() / len(batch)", "torch.stack(losses).sum()", f"{TESTS}/reward_model"),
     Mutant("score read at the last slot", f"{PLUGINS}/reward_model/scoring.py", "last = rows.prompt_ids.shape[1] + rows.response_lengths - 1", "last = torch.full_like(rows.response_lengths, rows.input_ids.shape[1] - 1)", f"{TESTS}/reward_model"),
     Mutant("offset added", f"{PLUGINS}/reward_model/scoring.py", "- self.network.offset", "+ self.network.offset", f"{TESTS}/reward_model"),
+    Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "rows.prompt_ids.shape[1] + rows.response_lengths - 1", "rows.prompt_ids.shape[1] + 0 * rows.response_lengths - 1", f"{TESTS}/reward_model/test_scoring.py"),
+    Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
     # models, sampling, SFT
+    Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
+    Mutant("dropout of a loaded model stays on", f"{PLUGINS}/causal_lm/sources.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
+    Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/ppo/test_experience.py"),
+    Mutant("positions from 1", f"{PLUGINS}/causal_lm/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
+    Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
+    Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),
+    Mutant("select: other noise for each checkpoint", f"{PLUGINS}/select/selection.py", '(self.context.seed, "select"))', '(self.context.seed, "select", name))', f"{TESTS}/select"),
+    Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", f"{TESTS}/ppo/test_loss.py"),
     Mutant("position ids dropped", f"{PLUGINS}/causal_lm/models.py", '"attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}', '"attention_mask": causal_mask(mask)}', f"{TESTS}/causal_lm/test_models.py"),
     Mutant("positions stand still in decoding", f"{PLUGINS}/causal_lm/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", f"{TESTS}/rollouts {TESTS}/causal_lm/test_models.py"),
     Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "(logits.double() / temperature)", "logits.double()", f"{TESTS}/rollouts"),
@@ -79,43 +112,67 @@ MUTANTS = (
     Mutant("end token without loss", f"{PLUGINS}/causal_lm/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
     # evaluation
     Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
+    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_evaluators.py"),
+    Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
 )  # fmt: skip
 
 
+def stale(mutant: Mutant, tree: Path) -> str | None:
+    """What is out of date in a mutant: its text must stand in the file exactly once, and its tests must exist."""
+    found = (tree / mutant.file).read_text(encoding="utf8").count(mutant.old)
+    if found != 1:
+        return f"{mutant.name}: its text stands {found} times in {mutant.file}, not once"
+    missing = [test for test in mutant.tests.split() if not (tree / test).exists()]
+    return f"{mutant.name}: there is no {missing[0]}" if missing else None
+
+
+def first_failure(tests: list[str], tree: Path) -> str | None:
+    """The first test that fails in a tree, None if all pass."""
+    paths = os.pathsep.join(str(tree / name) for name in ("framework", "plugins", "tests"))
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode == 0:
+        return None
+    return failed[0].split(" - ")[0].removeprefix("FAILED ") if failed else f"pytest ended with {done.returncode}"
+
+
+def killer(mutant: Mutant, tree: Path) -> str | None:
+    """The first test that fails with the mutant, None if none does. The tree is as it was afterwards."""
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf8")
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf8")
+    try:
+        return first_failure(mutant.tests.split(), tree)
+    finally:
+        path.write_text(text, encoding="utf8")
+
+
 def main() -> int:
-    """Try all of them, or those whose names hold a word of the command line."""
+    """Try all of them, or those whose names hold a word of the command line; the exit code."""
     chosen = [m for m in MUTANTS if len(sys.argv) < 2 or any(word in m.name for word in sys.argv[1:])]
-    wrong = 0
+    wrong = [problem for m in chosen if (problem := stale(m, ROOT))]
+    if wrong:
+        print("\n".join(wrong))
+        return 1
+    survivors = 0
     with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
         for name in COPIED:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, Path(folder) / name)
+            copy(source, tree / name)
+        if red := first_failure(sorted({test for m in chosen for test in m.tests.split()}), tree):
+            print(f"without any mutant {red} fails already: mend that first")
+            return 1
         for mutant in chosen:
-            killer = attempt(mutant, Path(folder))
-            wrong += killer is None
-            print(f"{'SURVIVED' if killer is None else 'killed  '}  {mutant.name:36}  {killer or ''}", flush=True)
-    print(f"{len(chosen) - wrong} of {len(chosen)} mutants killed")
-    return 1 if wrong else 0
-
-
-def attempt(mutant: Mutant, tree: Path) -> str | None:
-    """The first test that fails, None if none does."""
-    path = tree / mutant.file
-    text = path.read_text(encoding="utf8")
-    if text.count(mutant.old) != 1:
-        raise SystemExit(f"{mutant.name}: its text stands {text.count(mutant.old)} times in {mutant.file}, not once")
-    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf8")
-    paths = os.pathsep.join(str(tree / name) for name in ("framework", "plugins", "tests"))
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *mutant.tests.split()]
-    try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
-    finally:
-        path.write_text(text, encoding="utf8")
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0].removeprefix("FAILED ") if done.returncode == 1 and failed else None
+            found = killer(mutant, tree)
+            survivors += found is None
+            print(f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

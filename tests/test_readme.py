@@ -51,13 +51,11 @@ def test_an_equation_leads_to_function_key_and_test(row: tuple[str, ...]) -> Non
     assert named
     for path in named:
         file, _, function = path.partition("::")
-        assert (ROOT / file).exists(), path
-        if function:
-            assert f"def {function}(" in (ROOT / file).read_text(encoding="utf8"), path
+        assert re.search(rf"^def {function}\(", (ROOT / file).read_text(encoding="utf8"), re.MULTILINE), path
 
 
 def test_there_are_equations_and_commands() -> None:
-    assert len(EQUATIONS) >= 12
+    assert len(EQUATIONS) >= 20
     assert len(COMMANDS) >= 5
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import combinations, permutations
+from itertools import permutations
 
 import pytest
 import torch
@@ -21,7 +21,6 @@ from preflab.records import Prompt, Rollout, preferences_from_ranks
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of
 from preflab_builtin.causal_lm.losses import target_mask
 from preflab_builtin.causal_lm.tokenizer import word_tokenizer
-from preflab_builtin.evaluation.best_of_n_curve import expected_best
 from preflab_builtin.ppo.experience import like_length
 from preflab_builtin.ppo.loss import policy_loss, value_loss
 from preflab_builtin.reward_model.loss import kwise_loss
@@ -194,7 +193,7 @@ def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(rows: list
         assert found[i].nonzero().squeeze(-1).tolist() == list(range(max(1, start), length))
 
 
-# --- streams and pools ------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------------
 
 
 @quickly
@@ -206,16 +205,3 @@ def test_draws_are_numbered_and_each_epoch_deals_every_record_once(size: int, cu
     assert pieces == whole  # however iterations cut the stream, nothing is repeated or left out
     for epoch in range(total // size):
         assert sorted(whole[epoch * size : (epoch + 1) * size]) == list(range(size))
-
-
-@quickly
-@given(pool=st.lists(st.tuples(st.integers(-2, 2), NUMBERS), min_size=1, max_size=6), data=st.data())
-def test_best_of_n_from_a_pool_is_the_mean_over_all_subsets(pool: list[tuple[int, float]], data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, len(pool)))
-    rewards, values = [float(r) for r, _ in pool], [v for _, v in pool]
-    best = []
-    for subset in combinations(range(len(pool)), n):
-        top = max(rewards[i] for i in subset)
-        ties = [i for i in subset if rewards[i] == top]
-        best.append(sum(values[i] for i in ties) / len(ties))
-    assert expected_best(rewards, values, n) == pytest.approx(sum(best) / len(best), abs=1e-9)

@@ -18,7 +18,7 @@ from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.ppo.config import AdvantageConfig, KLConfig, PPOConfig
-from preflab_builtin.ppo.experience import Networks, collect, like_length
+from preflab_builtin.ppo.experience import Experience, Networks, collect, like_length
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.rewards.functions import TextReward, noise_reward
 from preflab_builtin.rollouts import native
@@ -72,6 +72,36 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
     assert len(set(rollout.response_lengths.tolist())) > 2
     n = rollout.response_ids.shape[1]
     torch.testing.assert_close(trained.log_probs[trained.mask].double(), sampled[:, :n][trained.mask], atol=1e-5, rtol=0)
+
+
+def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
+    """The run's temperature divides the logits of old, new and reference log-probs alike. With raw logits in all three the
+    ratio would still start at 1, and nothing would show."""
+    context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)))
+    context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
+    procedure = PPO(PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLConfig(coef=0.1)), context)
+    sharpened(procedure.policy)
+    seen: list[Experience] = []
+
+    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+        seen.append(experience)
+        return {}
+
+    procedure._update = noting  # type: ignore[method-assign]
+    procedure.step(0)
+    (found,) = seen
+    reference = procedure.networks.reference
+    assert reference is not None
+    for row, (question, answer) in enumerate(found.rollout.tokens()):
+        expected = []
+        for model in (procedure.policy, reference):
+            ids, ahead = torch.tensor([question + answer]), torch.tensor(answer)[:, None]
+            with torch.no_grad():
+                logits = model.module(ids, attention_mask=torch.ones_like(ids)).logits[0, -len(answer) - 1 : -1].double()
+            expected.append((logits / 0.5).log_softmax(-1).gather(-1, ahead)[:, 0])
+        ours = found.log_probs[row, : len(answer)].double()
+        torch.testing.assert_close(ours, expected[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.log_ratio[row, : len(answer)].double(), expected[0] - expected[1], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["native", "transformers"])

@@ -11,7 +11,8 @@ import torch
 from preflab.optimization import Optimization, OptimizerConfig, Schedule
 from preflab.randomness import draw_order
 from preflab.records import Document, Prompt
-from preflab_builtin.ppo.config import Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.config import AdvantageConfig, Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.experience import Experience
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
@@ -63,21 +64,23 @@ def test_the_average_moves_once_an_optimizer_step_and_not_once_a_micro_batch(
 def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio(tmp_path: Path) -> None:
     # Ziegler et al.: coef (1 + clip(KL / target - 1, -.2, .2) episodes / horizon), once an iteration, KL a response and not
     # a token. The target is near what is seen, so that the error is not cut.
-    target, horizon = 0.05, 100.0
-    kl = KLConfig(coef=0.1, controller=Controller.adaptive, target=target, horizon=horizon)
-    procedure = ppo(tmp_path, kl=kl)
+    target, horizon = 0.05, 10.0
+    kl = KLConfig(coef=0.5, controller=Controller.adaptive, target=target, horizon=horizon)
+    procedure = ppo(tmp_path, kl=kl, advantage=AdvantageConfig(lam=1.0))
     seen: list[float] = []
     update = procedure._update
 
-    def noting(index: int, experience: Any, first: list[list[int]]) -> dict[str, float]:
-        rows = [float(experience.log_ratio[i][experience.mask[i]].sum()) for i in range(len(experience.mask))]
-        seen.append(sum(rows) / len(rows))
+    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+        rows = torch.stack([ratio[mask].sum() for ratio, mask in zip(experience.log_ratio, experience.mask, strict=True)])
+        # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient in force is the adapted one.
+        torch.testing.assert_close(experience.returns[:, 0], experience.scores - procedure.kl_coef * rows, atol=1e-6, rtol=0)
+        seen.append(float(rows.mean()))
         return update(index, experience, first)
 
     procedure._update = noting  # type: ignore[method-assign]
     rows = [procedure.step(index) for index in range(4)]
     errors = [min(0.2, max(-0.2, kl / target - 1)) for kl in seen]
-    expected = [0.1]
+    expected = [0.5]
     for error in errors:
         expected.append(expected[-1] * (1 + error * 8 / horizon))
     assert [row["kl/coef"] for row in rows] == pytest.approx(expected[:-1], rel=1e-6)
@@ -109,6 +112,17 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
     assert drawn == [PROMPTS[i].id for i in draw_order(10, 0, 32, 1, "ppo", "prompts")]
     assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [sorted(p.id for p in PROMPTS)] * 3  # all, before any again
     assert second.terms["ptx"].state_dict() == {"drawn": 32}  # a window an episode
+
+
+def test_each_iteration_draws_other_noise(tmp_path: Path) -> None:
+    still = OptimizerConfig(lr=0.0)
+    context = FakeContext(tmp_path, PROMPTS[:1], reward=TextReward(noise_reward(0)))
+    procedure = PPO(PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context)
+    for index in range(2):
+        procedure.step(index)
+    first, second = (rollout.texts for rollout, _ in context.seen)
+    assert first != second  # one prompt, one policy: only the noise differs
+    assert len(set(first)) > 1
 
 
 def test_after_a_restart_the_reference_is_the_policy_that_ppo_started_from(tmp_path: Path) -> None:
