@@ -1,0 +1,35 @@
+"""Every study composes, job by job, and its claims speak of arms that it has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from preflab.cli import check_jobs
+from preflab.composition import parse, sweeps_root
+
+STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))
+
+
+def test_the_manual_lists_every_study() -> None:
+    manual = (sweeps_root() / "README.md").read_text(encoding="utf8")
+    assert [name for name in STUDIES if f"| `{name}` |" not in manual] == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
+    line = parse(["-cn", name])
+    assert line.multirun
+    seeds = {word for job in line.jobs for word in job if word.startswith("seed=")}
+    line = replace(line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job)))  # one seed is enough
+    runs = check_jobs(line)
+    named = {run.settings.arm for run in runs} - {""}
+    study = runs[0].study
+    for claim in study.claims.values() if study is not None else ():
+        others = [claim.versus] if claim.versus is not None else claim.frontier
+        for arm in (claim.arm, *others):
+            # An arm is a file with a name, or else the swept values that tell it apart.
+            assert arm in named or any(set(arm.split()) <= set(job) for job in line.jobs), (claim.statement, arm)
+    for arms in study.series.values() if study is not None and named else ():
+        assert set(arms) <= named
