@@ -12,6 +12,8 @@ from preflab.interfaces import Sampling
 from preflab.records import Prompt
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.rewards.functions import TextReward, length_reward, noise_reward
+from preflab_builtin.rollouts.config import NativeConfig
+from preflab_builtin.rollouts.native import NativeEngine
 from support import WORDS, FakeContext, builtin
 
 PROMPTS = [Prompt(str(i), " ".join(WORDS[i : i + 1 + i % 3])) for i in range(6)]
@@ -69,6 +71,30 @@ def test_the_bound_is_reached_by_a_reward_without_ties() -> None:
     best = edges[1:] ** n - edges[:-1] ** n
     kl = float((best * (best * cells).log()).nansum())
     assert kl == pytest.approx(math.log(n) - (n - 1) / n, abs=1e-4)
+
+
+def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
+    # A reward of 0 or 1, which a sample gets with probability p: the best of n has 1 with probability q = 1 - (1 - p)^n, and
+    # within each value nothing is chosen. KL = q ln(q / p) + (1 - q) ln((1 - q) / (1 - p)); p = .5, n = 4: q = 15/16, .4594.
+    def divergence(p: float, n: int) -> float:
+        q = 1 - (1 - p) ** n
+        return q * math.log(q / p) + (1 - q) * math.log((1 - q) / (1 - p))
+
+    assert divergence(0.5, 4) == pytest.approx(0.4594, abs=1e-4)
+    assert divergence(0.5, 4) < math.log(4) - 3 / 4
+    # The same of samples: one token a response; half of the 20 words are worth 1.
+    context = FakeContext(tmp_path)
+    policy, wanted = context.policy("initial"), set(WORDS[:10])
+    ids = torch.tensor([context.tokenizer.encode("red")])
+    with torch.no_grad():
+        probabilities = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[0, -1].softmax(-1)
+    p = float(probabilities[[context.tokenizer.encode(word)[0] for word in wanted]].sum())
+    engine = NativeEngine(NativeConfig(max_tokens=1), context.runtime)
+    responder = BestOfN(4, policy, engine, TextReward(lambda prompt, text: float(text in wanted)))
+    texts = responder.respond([Prompt(str(i), "red") for i in range(1000)], (1, "test")).texts
+    q = 1 - (1 - p) ** 4
+    error = math.sqrt(q * (1 - q) / 1000)
+    assert abs(sum(text in wanted for text in texts) / 1000 - q) < 4 * error
 
 
 def test_none_is_no_stage_and_answers_with_the_initial_policy() -> None:

@@ -60,6 +60,22 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
     assert (states.grad[0].abs().sum(-1) > 0).tolist() == [False, False, True, True, False, False, False]
 
 
+def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
+    """transformers unembeds every slot and leaves out labels of -100; ours unembeds only what stands before a target."""
+    model = policy()
+    ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
+    lengths, starts = torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4])
+    mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
+    loss = nll_sum(model, ids, mask, targets) / targets.sum()
+    torch.autograd.backward(loss)
+    ours = gradients(model.module)
+    model.module.zero_grad()
+    theirs = model.module(ids, attention_mask=mask.long(), labels=torch.where(targets, ids, -100)).loss
+    torch.autograd.backward(theirs)
+    assert loss.item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert largest_difference(ours, gradients(model.module)) < 1e-6
+
+
 def test_pieces_give_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     model = policy()
     ids = torch.randint(0, 20, (4, 9), generator=torch.Generator().manual_seed(1))
