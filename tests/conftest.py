@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from preflab.testing.pytest_plugin import preflab_case, preflab_run
+
+__all__ = ["preflab_case", "preflab_run"]  # as an installed preflab gives them, whatever is installed here
+
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra

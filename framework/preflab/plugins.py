@@ -161,7 +161,7 @@ def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
     return list(items)
 
 
-def _import_file(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
     """A Python file as a plugin module (from ``--plugin FILE``)."""
     name = f"preflab_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -194,7 +194,7 @@ def _sources() -> Iterator[tuple[Plugin, Any]]:
         version = entry.dist.version if entry.dist else "?"
         yield Plugin(entry.name, entry.module, entry.dist.name if entry.dist else "?", version), entry.load
     for path in _words(FILES, os.pathsep):
-        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: _import_file(Path(path))
+        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: import_file(Path(path))
 
 
 def load() -> Registry:

@@ -56,7 +56,7 @@ context.runtime.accelerator.end_training()  # without it gloo's threads may abor
 def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     for start, name in (([sys.executable], "one"), (launch, "two")):
         (tmp_path / name).mkdir()
