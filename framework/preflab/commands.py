@@ -179,9 +179,7 @@ def overview() -> str:
     studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
     lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
     lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]
-    broken = [p for p in registry().plugins if p.problem]
-    lines += [f"Not loaded: {p.label}: {p.problem}" for p in broken]
-    return "\n".join(lines)
+    return "\n".join(lines) + registry().not_loaded()
 
 
 def _print(renderable: Any) -> None:

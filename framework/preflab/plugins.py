@@ -73,9 +73,11 @@ class Registry:
     def _find(self, kind: str, name: str) -> tuple[Component, Plugin]:
         if (kind, name) in self._components:
             return self._components[kind, name]
-        broken = [p for p in self.plugins if p.problem]
-        hint = f" Broken plugins (see 'preflab plugins'): {', '.join(p.name for p in broken)}." if broken else ""
-        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{hint}")
+        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}")
+
+    def not_loaded(self) -> str:
+        """What to add to a message that something is not there: the plugins that were not loaded, and why."""
+        return "".join(f"\nNot loaded: {p.label}: {p.problem}" for p in self.plugins if p.problem)
 
     def components(self) -> Iterator[tuple[Component, Plugin]]:
         """All components with their plugins, by kind and name."""
@@ -121,7 +123,7 @@ class Registry:
         for name in hooks:
             if name not in known:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
-        components = tuple(_call(module, "preflab_components", Component))
+        components = (*_call(module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(module, "preflab_config_packages", str))
         for component in components:
             self._check_component(component)
@@ -159,6 +161,13 @@ def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
     if not isinstance(items, Sequence) or not all(isinstance(item, kind) for item in items):
         raise PluginError(f"returned {items!r} from {hook}, which must be a list of {kind.__name__}")
     return list(items)
+
+
+def _attached(module: ModuleType) -> list[Component]:
+    """Components that decorators have attached to functions of this module (`preflab.reward`)."""
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    found = [getattr(value, "preflab_component", None) for value in own]
+    return [component for component in found if isinstance(component, Component)]
 
 
 def import_file(path: Path) -> ModuleType:

@@ -38,7 +38,7 @@ class ResponderContract(ComponentContract):
         made = responder(preflab_case)
         for prompts in (RAGGED, RAGGED[:1]):
             rollout = made.respond(prompts, (1, "contract"))
-            assert [p.id for p in rollout.prompts] == [p.id for p in prompts], "the rows are not one a prompt, in the order of prompts"
+            assert [p.id for p in rollout.prompts] == [p.id for p in prompts], "the rows are not one a prompt, in order"
             widths = rollout.response_ids.shape, rollout.prompt_ids.shape
             assert all(shape[0] == len(prompts) for shape in widths), f"tensors have other numbers of rows: {widths}"
             lengths = rollout.response_lengths.tolist()
@@ -46,7 +46,9 @@ class ResponderContract(ComponentContract):
             assert max(lengths) == widths[0][1], "response_ids are wider than the longest response"
             for text, (_, tokens) in zip(rollout.texts, rollout.tokens(), strict=True):
                 ended = tokens[-1] == made.policy.tokenizer.eos_id
-                assert made.policy.tokenizer.decode(tokens[:-1] if ended else tokens) == text, "texts are not the text of the tokens"
+                assert made.policy.tokenizer.decode(tokens[:-1] if ended else tokens) == text, (
+                    "texts are not the text of the tokens"
+                )
 
     def test_answers_follow_the_seed_alone(self, preflab_case: Case) -> None:
         made = responder(preflab_case)

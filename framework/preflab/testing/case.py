@@ -59,7 +59,9 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
 def _choices(group: str, node: Any) -> Iterator[Choice]:
     from preflab.composition import registry
 
-    for key, kind, item in [(f"filters.{k}", "filter", v) for k, v in node.items()] if group == "filters" else [(group, group, node)]:
+    for key, kind, item in (
+        [(f"filters.{k}", "filter", v) for k, v in node.items()] if group == "filters" else [(group, group, node)]
+    ):
         yield from choose(registry(), kind, item, key, fast=True).all()
 
 

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from preflab.errors import UserError
 from preflab.records import RECORD_TYPES
 from preflab.schemas import choose, problems
+from preflab.testing.runs import refusal
 
 if TYPE_CHECKING:
     from preflab.testing.case import Case
@@ -115,12 +115,9 @@ class ComponentContract:
         for part in path:
             place = place[part]
         place[last] = value
-        try:
-            choose_again(case, node)
-        except UserError as error:
-            assert message in str(error), f"{key}={value!r} is refused without naming it: {error}"
-        else:
-            raise AssertionError(f"{key}={value!r} is taken. Give the field its range, or a 'check' method to the config")
+        said = refusal(lambda: choose_again(case, node))
+        assert said, f"{key}={value!r} is taken. Give the field its range, or a 'check' method to the config"
+        assert message in said, f"{key}={value!r} is refused without naming it: {said}"
 
 
 def choose_again(case: Case, node: Mapping[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """A context over records in memory, so that a component can be built and tried without a run.
 
-    context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")])
-    algorithm = MyAlgorithm(MyConfig(), context)
+context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")])
+algorithm = MyAlgorithm(MyConfig(), context)
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class FakeContext:
         self.vocabulary, self.gold = vocabulary, gold
         self.seen: list[tuple[Rollout, Mapping[str, Sequence[float]]]] = []
         self.asked: set[str] = set()
-        """What was used of what a component must declare: record types (not those that were asked about first), "reward_model"."""
+        """What was used of what a component must declare: record types (but those that `has` was asked about), "reward_model"."""
         self.policies = dict(policies or {})
         memory = MemorySource(records)
         self._records = Records({t: memory for t in RECORD_TYPES if memory.records(t)}, {})

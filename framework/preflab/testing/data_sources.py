@@ -42,7 +42,7 @@ class DataSourceContract(ComponentContract):
             for number, record in enumerate(records):
                 where = f"{record_type}, record {number}"
                 assert isinstance(record, TYPES[record_type]), f"{where} is a {type(record).__name__}"
-                assert record.split in ("", *SPLITS), f"{where} has the split {record.split!r}. Allowed: {', '.join(SPLITS)}, or none"
+                assert record.split in ("", *SPLITS), f"{where} has the split {record.split!r}. Allowed: {SPLITS} or none"
                 assert all(isinstance(text, str) for text in texts(record)), f"{where} holds a text that is none"
                 if isinstance(record, Ranking):
                     self._check_ranking(record, where)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
-from preflab.errors import UserError
 from preflab.interfaces import Evaluation, Evaluator, Subject
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import ComponentContract
-from preflab.testing.runs import global_seed
+from preflab.testing.runs import global_seed, refusal
 from preflab.testing.world import tiny_records
 
 if TYPE_CHECKING:
@@ -77,9 +76,10 @@ class EvaluatorContract(ComponentContract):
     @staticmethod
     def _judges_or_explains(case: Case, prompts: int, baseline: bool) -> None:
         context = case.context()
-        try:
-            found = cast("Evaluator", case.build(context)).evaluate(subject(context, prompts, baseline))
-        except UserError as error:
-            assert len(str(error)) > 20, f"the message does not help: {error}"
+        found: list[Evaluation] = []
+        evaluator = cast("Evaluator", case.build(context))
+        said = refusal(lambda: found.append(evaluator.evaluate(subject(context, prompts, baseline))))
+        if said:
+            assert len(said) > 20, f"the message does not help: {said}"
         else:
-            assert all(len(column) == prompts for column in found.values.values()), "values for other rows than there are"
+            assert all(len(column) == prompts for column in found[0].values.values()), "values for other rows than there are"

@@ -95,7 +95,8 @@ class GradientTermContract(ComponentContract):
         policy = moved_policy(context)
         whole = term(preflab_case, context)
         gradient(whole, policy, 0)
-        folder = checkpoints.save(preflab_case.fresh_folder(), 1, {"term": whole.state_dict(), "streams": context.streams.state_dict()})
+        saved = {"term": whole.state_dict(), "streams": context.streams.state_dict()}
+        folder = checkpoints.save(preflab_case.fresh_folder(), 1, saved)
         expected = gradient(whole, policy, 1)
         again = preflab_case.context()
         resumed = term(preflab_case, again)

@@ -55,5 +55,5 @@ class LabelerContract(ComponentContract):
             for second in ANSWERS:
                 share, other = labeler.preference(prompt, first, second), labeler.preference(prompt, second, first)
                 assert 0 <= share <= 1, f"{share} is no share"
-                assert abs(share + other - 1) < 1e-9, f"{first!r} against {second!r}: shares {share} and {other} are not 1 together"
+                assert abs(share + other - 1) < 1e-9, f"{first!r} against {second!r}: {share} and {other} do not add up to 1"
             assert labeler.preference(prompt, first, first) == 0.5, "a response is preferred to itself"

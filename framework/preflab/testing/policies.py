@@ -90,7 +90,7 @@ class PolicyContract(ComponentContract):
                 expected = policy.logits(policy.hidden(alone, torch.ones_like(alone, dtype=torch.bool)))[0]
                 error = float((together[row][mask[row]] - expected).abs().max())
                 side = "left" if left else "right"
-                assert error <= TOLERANCE, f"{side} padding changes logits by {error}: positions must count the mask, not the slots"
+                assert error <= TOLERANCE, f"{side} padding changes logits by {error}: do positions count the mask?"
 
     def test_the_cache_agrees_with_the_full_pass(self, preflab_case: Case) -> None:
         import torch
@@ -117,7 +117,9 @@ class PolicyContract(ComponentContract):
         with torch.no_grad():
             for parameter in twin.module.parameters():
                 parameter.add_(1.0)
-        assert all(torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()), "a copy shares weights"
+        assert all(torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()), (
+            "a copy shares weights"
+        )
 
     def test_a_saved_policy_is_the_same_policy(self, preflab_case: Case) -> None:
         import torch
@@ -157,7 +159,9 @@ class PolicyContract(ComponentContract):
         for seed in (11, 12):
             with global_seed(seed):
                 found.append(fresh(preflab_case).module.state_dict())
-        assert all(torch.equal(value, found[1][name]) for name, value in found[0].items()), "the same generator gives other weights"
+        assert all(torch.equal(value, found[1][name]) for name, value in found[0].items()), (
+            "the same generator gives other weights"
+        )
         other = fresh(preflab_case, seed=2).module.state_dict()
         same = all(torch.equal(value, other[name]) for name, value in found[0].items())
         pretrained = preflab_case.component.inspect(preflab_case.choice.config).pretrained

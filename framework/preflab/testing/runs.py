@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflab.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.errors import UserError
 from preflab.schemas import Choice
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Prints:
 
     def differences(self, other: Prints) -> str:
         """What differs from another run's, in words; "" if nothing does."""
-        found = [f"{name} differs" for name in sorted(self.files.keys() & other.files.keys()) if self.files[name] != other.files[name]]
+        found = [
+            f"{name} differs" for name in sorted(self.files.keys() & other.files.keys()) if self.files[name] != other.files[name]
+        ]
         found += [f"only one of them wrote {name}" for name in sorted(self.files.keys() ^ other.files.keys())]
         if len(self.rows) != len(other.rows):
             found.append(f"one has metrics of {len(self.rows)} steps, the other of {len(other.rows)}")
@@ -83,6 +86,15 @@ def prints(folder: Path) -> Prints:
     return Prints(
         {str(p.relative_to(folder)): file_digest(p) for p in kept}, tuple(json.dumps(row, sort_keys=True) for row in rows)
     )
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What a `preflab.UserError` says; "" if there is none."""
+    try:
+        call()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager

@@ -70,4 +70,5 @@ class SampledComparisons:
         if not self.rankings:
             raise UserError("The labelers gave no preference at all: every ranking is one tie. Are all responses the same?")
         with (folder / RANKINGS).open("w", encoding="utf8") as stream:
-            stream.writelines(json.dumps(row) + "\n" for row in self.rankings)
+            # Keys in one order: a checkpoint sorts those of the rankings that were made before a kill.
+            stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in self.rankings)

@@ -1,0 +1,42 @@
+"""The built-in evaluators keep the contract that strangers' do."""
+
+from __future__ import annotations
+
+from preflab.testing import EvaluatorContract
+
+
+class TestReward(EvaluatorContract):
+    name = "reward"
+
+
+class TestGold(EvaluatorContract):
+    name = "gold"
+
+
+class TestWinRate(EvaluatorContract):
+    name = "win_rate"
+
+
+class TestWinRateByReward(EvaluatorContract):
+    name = "win_rate"
+    overrides = ("evaluation=samples",)
+
+
+class TestLength(EvaluatorContract):
+    name = "length"
+
+
+class TestKL(EvaluatorContract):
+    name = "kl"
+
+
+class TestFamilies(EvaluatorContract):
+    name = "families"
+
+
+class TestDocumentLoss(EvaluatorContract):
+    name = "document_loss"
+
+
+class TestRewardAccuracy(EvaluatorContract):
+    name = "reward_accuracy"
