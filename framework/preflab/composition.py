@@ -151,7 +151,7 @@ def compose(
 def _readable_errors() -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
 
 
