@@ -207,12 +207,16 @@ class Rollout:
 
     @staticmethod
     def from_texts(
-        tokenizer: Tokenizer, prompts: Sequence[Prompt], responses: Sequence[str], max_tokens: int | None = None
+        tokenizer: Tokenizer,
+        prompts: Sequence[Prompt],
+        responses: Sequence[str],
+        max_tokens: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> Rollout:
         """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to the cap (then not
         terminated, exactly as a sampled response would be)."""
         answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in responses]
-        return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers)
+        return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)
 
     @staticmethod
     def concatenate(tokenizer: Tokenizer, parts: Iterable[Rollout]) -> Rollout:

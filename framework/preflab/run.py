@@ -53,7 +53,11 @@ GRAPH = (
     StageSpec("comparisons", ("prompts",), ("policy", "pretrain", "sft", "rollout", "labeler")),
     StageSpec("reward_model", ("rankings", "demonstrations"), ("policy", "pretrain", "sft", "comparisons")),
     StageSpec("select", ("prompts",), ("policy", "pretrain", "sft", "rollout", "reward_model")),
-    StageSpec("algorithm", ("prompts", "documents"), ("policy", "pretrain", "sft", "select", "rollout", "reward_model")),
+    StageSpec(
+        "algorithm",
+        RECORD_TYPES,
+        ("policy", "pretrain", "sft", "comparisons", "labeler", "select", "rollout", "reward_model"),
+    ),
     StageSpec(
         "evaluation",
         RECORD_TYPES,

@@ -128,10 +128,7 @@ class KwiseTraining:
 
 def given(context: Context, prompts: Sequence[Prompt], texts: Sequence[str], max_tokens: int | None) -> Rollout:
     """Given responses as a batch on the device."""
-    device = context.runtime.device
-    tokenizer = context.tokenizer
-    answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in texts]
-    return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)
+    return Rollout.from_texts(context.tokenizer, prompts, texts, max_tokens, context.runtime.device)
 
 
 def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
