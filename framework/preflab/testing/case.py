@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.errors import UserError
 from preflab.schemas import Choice, choose
-from preflab.testing.context import FakeContext
+from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
 
@@ -85,7 +85,7 @@ class Case:
     @property
     def component(self) -> Component:
         """The component."""
-        return self._choice.component
+        return component(self.kind, self.name)
 
     def fresh_folder(self, name: str = "stage") -> Path:
         """A new folder."""
@@ -93,10 +93,10 @@ class Case:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def context(self, folder: Path | None = None, seed: int = 1, **changes: Any) -> FakeContext:
-        """A context over the tiny world; the same one again for the same arguments."""
+        """A context over the tiny world; the same one again for the same arguments. Policies do not follow the seed."""
         world: Mapping[str, Any] = {"reward": TinyReward(), "labelers": TinyLabeler(), "gold": TinyGold(), "stage": self.kind}
         records = changes.pop("records", tiny_records())
-        context = FakeContext(folder or self.fresh_folder(), records, seed=seed, **{**world, **changes})
+        context = FakeContext(folder or self.fresh_folder(), records, seed=seed, initialisation=1, **{**world, **changes})
         self.contract.arrange(context)
         context.asked.clear()
         return context

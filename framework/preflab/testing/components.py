@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,6 +147,8 @@ def _outside(bounds: Mapping[str, Any]) -> Iterator[float]:
 @cache
 def _heavy_imports(module: str) -> list[str]:
     """The heavy libraries that registering a plugin imports, seen in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", _REGISTER, module, *HEAVY], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _REGISTER, module, *HEAVY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{module} cannot be registered in a process of its own:\n{done.stderr[-2000:]}"
     return list(json.loads(done.stdout.splitlines()[-1]))

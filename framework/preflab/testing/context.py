@@ -78,7 +78,8 @@ class FakeContext:
 
     records: of any type, told apart by class; each with its split ("" counts as "train"). source: where policies come from
     (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``, or over bytes without one). policies: by role;
-    a role that is missing gives the source's fresh policy, the same weights every time. Every policy is a copy.
+    a role that is missing gives the source's fresh policy, drawn from the seed ``initialisation`` (default: ``seed``), the same
+    weights every time. Every policy is a copy.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class FakeContext:
         labelers: Labeler | None = None,
         gold: Gold | None = None,
         policy_config: Mapping[str, Any] | None = None,
+        initialisation: int | None = None,
     ) -> None:
         self.folder, self.stage, self.seed = folder, stage, seed
         self.runtime = cpu_runtime(micro_batch)
@@ -111,6 +113,7 @@ class FakeContext:
         self._records = Records({t: memory for t in RECORD_TYPES if memory.records(t)}, {})
         self._known = {t for t in RECORD_TYPES if memory.records(t)}
         self._optional: set[str] = set()
+        self._initialisation = seed if initialisation is None else initialisation
         self._source, self._policy_config = source, dict(policy_config or {})
         self._reward, self._network, self._engine, self._labelers = reward, network, engine, labelers
 
@@ -152,7 +155,7 @@ class FakeContext:
         checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
         if role.startswith("sft/") and checkpoint.is_dir():
             return self.source.load(checkpoint)
-        return self.source.create(torch.Generator().manual_seed(derive_seed(self.seed, "policy", "initialisation")))
+        return self.source.create(torch.Generator().manual_seed(derive_seed(self._initialisation, "policy", "initialisation")))
 
     def checkpoints(self, role: str) -> Sequence[str]:
         return sorted((p.name for p in (self.folder / "checkpoints").glob("*")), key=lambda name: (len(name), name))
