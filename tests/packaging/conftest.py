@@ -1,4 +1,5 @@
-"""The wheel and a clean environment with it, made once for all tests of this folder."""
+"""The wheel and a clean environment with it, made once for all tests of this folder: test_wheel.py finds it as it is,
+test_with_third_party.py, which pytest runs later, installs more into it."""
 
 from __future__ import annotations
 

@@ -20,9 +20,8 @@ def preflab_case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
     missing = [name for name in ("kind", "name") if not isinstance(getattr(request.cls, name, None), str)]
     if missing:
-        raise pytest.UsageError(
-            f"{request.cls.__name__} is a contract and must say which component it tries: {missing[0]} = '...'"
-        )
+        said = f"{request.cls.__name__} is a contract and must say what it tries: {missing[0]} = '...'"
+        pytest.fail(said, pytrace=False)
     return Case(request.cls, tmp_path_factory.mktemp("preflab"))
 
 
