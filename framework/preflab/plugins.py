@@ -164,9 +164,9 @@ def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
 
 
 def _attached(module: ModuleType) -> list[Component]:
-    """Components that decorators have attached to functions of this module (`preflab.reward`)."""
-    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-    found = [getattr(value, "preflab_component", None) for value in own]
+    """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
+    values = [v for v in vars(module).values() if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")]
+    found = [getattr(value, "preflab_component", None) for value in values]
     return [component for component in found if isinstance(component, Component)]
 
 

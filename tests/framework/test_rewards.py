@@ -150,6 +150,20 @@ def test_a_function_of_another_module_is_not_registered_again(
     assert loaded.provider("reward_model", "short").name == "my_rewards"
 
 
+def test_a_package_may_keep_its_functions_in_a_submodule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "kept_rewards"
+    (tmp_path / "kept_rewards-1.0.dist-info").mkdir(parents=True)
+    package.mkdir()
+    metadata = tmp_path / "kept_rewards-1.0.dist-info"
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: kept-rewards\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[preflab]\nkept_rewards = kept_rewards\n")
+    (package / "__init__.py").write_text("from kept_rewards.functions import short\n")
+    (package / "functions.py").write_text(FILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    provider = plugins.load().provider("reward_model", "short")
+    assert (provider.distribution, provider.version) == ("kept-rewards", "1.0")
+
+
 def test_an_edited_file_is_another_recipe(tmp_path: Path) -> None:
     path = tmp_path / "rewards.py"
     digests = set()
