@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from preflab.testing.pytest_plugin import preflab_case, preflab_run
+
+__all__ = ["preflab_case", "preflab_run"]  # as an installed preflab gives them, whatever is installed here
+
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
 settings.load_profile("fixed")
-
+collect_ignore = ["third_party"]  # a distribution of its own; tests/packaging installs it and runs its tests
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra

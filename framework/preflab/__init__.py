@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from preflab.components import Component, Inspection
 from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
 from preflab.hookspecs import hookimpl
+from preflab.rewards import reward
 from preflab.schemas import option
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "compose",
     "hookimpl",
     "option",
+    "reward",
 ]
 
 

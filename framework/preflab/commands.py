@@ -1,4 +1,4 @@
-"""The commands that are not a run: plan, plugins, artifacts, report, rerun."""
+"""The commands that are not a run: plan, plugins, artifacts, report, rerun, new-plugin."""
 
 from __future__ import annotations
 
@@ -157,12 +157,30 @@ def rerun(arguments: list[str]) -> int:
     return run_command(["-cn", str(facts["config_name"]), *map(str, facts["overrides"]), "hydra.mode=RUN", *arguments[1:]])
 
 
+def new_plugin(arguments: list[str]) -> int:
+    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluation, gradient_term, reward_model)"""
+    from preflab import scaffold
+
+    parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--kind", required=True, metavar="KIND", help=", ".join(scaffold.kinds()))
+    options = parser.parse_args(arguments)
+    files = scaffold.write(options.name, options.kind, Path())
+    for path in files:
+        print(path)
+    readme = (Path(options.name) / "README.md").read_text(encoding="utf8")
+    commands = [line.strip() for line in readme.splitlines() if line.startswith("    ")][:3]
+    print(f"\nIts README has three commands, to be given in {options.name}/:\n  " + "\n  ".join(commands))
+    return 0
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "plan": plan,
     "plugins": plugins,
     "artifacts": artifacts,
     "report": report,
     "rerun": rerun,
+    "new-plugin": new_plugin,
 }
 
 
@@ -179,9 +197,7 @@ def overview() -> str:
     studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
     lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
     lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]
-    broken = [p for p in registry().plugins if p.problem]
-    lines += [f"Not loaded: {p.label}: {p.problem}" for p in broken]
-    return "\n".join(lines)
+    return "\n".join(lines) + registry().not_loaded()
 
 
 def _print(renderable: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from preflab.records import RECORD_TYPES
+
 if TYPE_CHECKING:
     from preflab.interfaces import Context, Procedure
 
@@ -26,6 +28,11 @@ class Inspection:
     gold: bool = False
 
 
+NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")
+"""What a component can say that it needs: records of a type, a reward model, a policy with pretrained weights (its own or
+from the pretraining stage), people who rank, a world whose true utility is known."""
+
+
 def _no_needs(config: Any) -> tuple[str, ...]:
     return ()
 
@@ -42,8 +49,7 @@ class Component:
     build: (config, context) -> the object that others use; imports torch inside. None: the default of the kind (an
     algorithm's default is sampling from the policy in its artifact).
     procedure: (config, context) -> the `Procedure` that makes the stage's artifact; None: this component is no stage.
-    needs: record types, "reward_model", "labeler" (people who rank) or "gold" (a world whose true utility is known), as far as
-    they follow from the config.
+    needs: words of `NEEDS`, as they follow from the config.
     nested: config fields that hold components (a mapping by any key, or a list), and their kind.
     inspect: reads outside inputs (see `Inspection`); raises `UserError` naming file and line for bad ones.
     """

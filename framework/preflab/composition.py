@@ -151,7 +151,7 @@ def compose(
 def _readable_errors() -> Iterator[None]:
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
 
 
@@ -167,7 +167,8 @@ def explain(error: BaseException) -> str:
         missing = getattr(item, "missing_cfg_file", None)
         if missing and options is not None:
             group, _, name = str(missing).rpartition("/")
-            return f"There is no {group or 'config'} '{name}'. {nearest(name, [str(o) for o in options])}"
+            known = nearest(name, [str(o) for o in options])
+            return f"There is no {group or 'config'} '{name}'. {known}{registry().not_loaded()}"
     for item in chain:
         parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
         if parent is not None and key is not None and re.search("not in", str(item)):

@@ -69,9 +69,11 @@ class Registry:
     def _find(self, kind: str, name: str) -> tuple[Component, Plugin]:
         if (kind, name) in self._components:
             return self._components[kind, name]
-        broken = [p for p in self.plugins if p.problem]
-        hint = f" Broken plugins (see 'preflab plugins'): {', '.join(p.name for p in broken)}." if broken else ""
-        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{hint}")
+        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}")
+
+    def not_loaded(self) -> str:
+        """What to add to a message that something is not there: the plugins that were not loaded, and why."""
+        return "".join(f"\nNot loaded: {p.label}: {p.problem}" for p in self.plugins if p.problem)
 
     def components(self) -> Iterator[tuple[Component, Plugin]]:
         """All components with their plugins, by kind and name."""
@@ -113,7 +115,7 @@ class Registry:
         for name in hooks:
             if name not in known:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
-        components = tuple(_call(module, "preflab_components", Component))
+        components = (*_call(module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(module, "preflab_config_packages", str))
         for component in components:
             self._check_component(component)
@@ -153,7 +155,14 @@ def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
     return list(items)
 
 
-def _import_file(path: Path) -> ModuleType:
+def _attached(module: ModuleType) -> list[Component]:
+    """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
+    values = [v for v in vars(module).values() if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")]
+    found = [getattr(value, "preflab_component", None) for value in values]
+    return [component for component in found if isinstance(component, Component)]
+
+
+def import_file(path: Path) -> ModuleType:
     """A Python file as a plugin module (from ``--plugin FILE``)."""
     name = f"preflab_file_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -186,7 +195,7 @@ def _sources() -> Iterator[tuple[Plugin, Any]]:
         version = entry.dist.version if entry.dist else "?"
         yield Plugin(entry.name, entry.module, entry.dist.name if entry.dist else "?", version), entry.load
     for path in _words(FILES, os.pathsep):
-        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: _import_file(Path(path))
+        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: import_file(Path(path))
 
 
 def load() -> Registry:

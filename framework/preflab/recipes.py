@@ -17,7 +17,7 @@ from preflab.schemas import Choice
 
 FORMAT = 1
 _FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py"}
+_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "scaffold", "testing"}
 
 
 def digest(value: Any) -> str:
@@ -46,9 +46,10 @@ def canonical(value: Any) -> Any:
 
 @cache
 def framework_digest() -> str:
-    """Digest of the framework's source (messages and command line left out)."""
-    files = sorted(p for p in _FRAMEWORK.rglob("*.py") if p.name not in _WITHOUT_EFFECT and "testing" not in p.parts)
-    return digest({str(p.relative_to(_FRAMEWORK)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
+    """Digest of the framework's source (messages, command line, and what only authors of plugins use left out)."""
+    files = {p.relative_to(_FRAMEWORK): p for p in sorted(_FRAMEWORK.rglob("*.py"))}
+    kept = {name: p for name, p in files.items() if name.parts[0] not in _WITHOUT_EFFECT}
+    return digest({str(name): hashlib.sha256(p.read_bytes()).hexdigest() for name, p in kept.items()})
 
 
 def source_digest(module: str, packages: Iterable[str]) -> str:

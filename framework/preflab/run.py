@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from preflab import recipes
-from preflab.components import Inspection
+from preflab.components import NEEDS, Inspection
 from preflab.composition import COMPONENT_GROUPS
-from preflab.errors import UserError, nearest
+from preflab.errors import PluginError, UserError, nearest
 from preflab.loop import CheckpointConfig
 from preflab.plugins import Registry
 from preflab.records import RECORD_TYPES
@@ -61,7 +61,11 @@ GRAPH = (
     StageSpec("comparisons", ("prompts",), ("policy", "pretrain", "sft", "rollout", "labeler")),
     StageSpec("reward_model", ("rankings", "demonstrations"), ("policy", "pretrain", "sft", "comparisons")),
     StageSpec("select", ("prompts",), ("policy", "pretrain", "sft", "rollout", "reward_model")),
-    StageSpec("algorithm", ("prompts", "documents"), ("policy", "pretrain", "sft", "select", "rollout", "reward_model")),
+    StageSpec(
+        "algorithm",
+        RECORD_TYPES,
+        ("policy", "pretrain", "sft", "comparisons", "labeler", "select", "rollout", "reward_model"),
+    ),
     StageSpec(
         "evaluation",
         RECORD_TYPES,
@@ -155,29 +159,65 @@ def check(run: Run) -> None:
 
 
 def _check_need(run: Run, name: str, need: str, counts: Mapping[str, int]) -> None:
-    choice = run.choices[name]
-    if need == "reward_model":
-        if run.choices["reward_model"].name == "none":
-            allowed = ", ".join(n for n in run.registry.names("reward_model") if n != "none")
-            raise UserError(f"{name}={choice.name} needs a reward model, but reward_model=none. Allowed: {allowed}.")
-    elif need == "labeler":
-        if run.choices["labeler"].name == "none":
-            raise UserError(f"{name}={choice.name} asks people, but labeler=none: give rankings, or choose {name}=none.")
+    if need not in NEEDS:
+        raise PluginError(f"{name}={run.choices[name].name} needs '{need}', which is no need. {nearest(need, NEEDS)}")
+    lacks = _LACKS[need](run, name) if need in _LACKS else _lacks_records(run, need, counts, name)
+    if lacks:
+        raise UserError(f"{name}={run.choices[name].name} {lacks}")
+    if need == "labeler":
         for more in sorted(run.choices["labeler"].needs()):
             _check_need(run, "labeler", more, counts)
-    elif need == "gold":
-        if not inspect(run.choices["data"]).gold:
-            raise UserError(
-                f"{name}={choice.name} needs the true utility of responses, which only a simulated world knows, and data="
-                f"{run.choices['data'].name} is none. Use data=microworld, give rankings=files, or leave it out."
-            )
-    elif need in RECORD_TYPES and need not in counts:
-        if need == "rankings" and run.choices["comparisons"].component.procedure is not None:
-            return
-        raise UserError(
-            f"{name}={choice.name} needs {need}, but {run.source(need).key}={run.source(need).name} has none. "
-            f"Give them with {need}=files {need}.path=FILE, or choose {name}=none."
-        )
+
+
+def _lacks_reward_model(run: Run, name: str) -> str:
+    if run.choices["reward_model"].name != "none":
+        return ""
+    allowed = ", ".join(n for n in run.registry.names("reward_model") if n != "none")
+    return f"needs a reward model, but reward_model=none. Allowed: {allowed}."
+
+
+def _lacks_people(run: Run, name: str) -> str:
+    none = run.choices["labeler"].name == "none"
+    return f"asks people, but labeler=none: give rankings, or choose {name}=none." if none else ""
+
+
+def _lacks_gold(run: Run, name: str) -> str:
+    data = run.choices["data"]
+    if inspect(data).gold:
+        return ""
+    return (
+        f"needs the true utility of responses, which only a simulated world knows, and data={data.name} is none. "
+        "Use data=microworld, give rankings=files, or leave it out."
+    )
+
+
+def _lacks_pretraining(run: Run, name: str) -> str:
+    policy = run.choices["policy"]
+    if inspect(policy).pretrained or run.choices["pretrain"].component.procedure is not None:
+        return ""
+    return (
+        f"needs a policy with pretrained weights, but policy={policy.name} starts from random ones and pretrain=none. "
+        "Use pretrain=documents or policy=pretrained policy.path=FOLDER."
+    )
+
+
+def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], name: str) -> str:
+    made = record_type == "rankings" and run.choices["comparisons"].component.procedure is not None
+    if record_type in counts or made:
+        return ""
+    return (
+        f"needs {record_type}, but {run.source(record_type).key}={run.source(record_type).name} has none. "
+        f"Give them with {record_type}=files {record_type}.path=FILE, or choose {name}=none."
+    )
+
+
+_LACKS: Mapping[str, Callable[[Run, str], str]] = {
+    "reward_model": _lacks_reward_model,
+    "labeler": _lacks_people,
+    "gold": _lacks_gold,
+    "pretrained": _lacks_pretraining,
+}
+"""By need: what the run lacks for the component in this place; "" if nothing."""
 
 
 def wanted(run: Run) -> list[str]:

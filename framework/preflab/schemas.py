@@ -54,21 +54,25 @@ def shrink(config: Any) -> None:
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) for every field out of range and every complaint of the config's own ``check`` method, which
-    yields (field, message) pairs for what one range cannot say; nested dataclasses included."""
+    """(key, what is wrong) for every field out of range and, if all are in range, every complaint of the config's own
+    ``check`` method, which yields (field, message) pairs for what one range cannot say; nested dataclasses included."""
+    in_range = True
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         key = f"{path}{field.name}"
-        if dataclasses.is_dataclass(value):
-            yield from problems(value, f"{key}.")
-            continue
-        for bound, (sign, holds) in _BOUNDS.items():
-            limit = field.metadata.get(bound)
-            if limit is not None and isinstance(value, (int, float)) and not holds(value, limit):
-                yield key, f"is {value!r} but must be {sign} {limit}"
-    if hasattr(config, "check"):
+        found = list(problems(value, f"{key}.") if dataclasses.is_dataclass(value) else _out_of_range(field, key, value))
+        in_range = in_range and not found
+        yield from found
+    if in_range and hasattr(config, "check"):
         for name, message in config.check():
             yield f"{path}{name}", message
+
+
+def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterator[tuple[str, str]]:
+    for bound, (sign, holds) in _BOUNDS.items():
+        limit = field.metadata.get(bound)
+        if limit is not None and isinstance(value, (int, float)) and not holds(value, limit):
+            yield key, f"is {value!r} but must be {sign} {limit}"
 
 
 @dataclasses.dataclass(frozen=True)

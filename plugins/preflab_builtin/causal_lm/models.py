@@ -151,7 +151,7 @@ class CausalPolicy(TransformerTrunk):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
         width = module.score.in_features
-        head = nn.Linear(width, 1, bias=False, device="cpu", dtype=torch.float32)
+        head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32).to_empty(device="cpu")  # draws nothing
         with torch.no_grad():
             head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
         device = next(self.base.parameters()).device

@@ -10,6 +10,7 @@ import torch
 from preflab.errors import NumericError
 from preflab.functional import entropy, gae, masked_mean, token_log_probs, token_rewards, whiten
 from preflab.interfaces import Policy, ScalarModel
+from preflab.likelihood import response_hidden
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.ppo.config import AdvantageConfig
@@ -32,13 +33,6 @@ class Experience:
     entropies: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
-
-
-def response_hidden(model: Policy | ScalarModel, rows: Rollout) -> torch.Tensor:
-    """Hidden states [B, R, D] from which the response tokens are predicted and their states are valued: slot Q - 1 + t
-    stands before response token t."""
-    first = rows.prompt_ids.shape[1] - 1
-    return model.hidden(rows.input_ids, rows.mask)[:, first : first + rows.response_ids.shape[1]]
 
 
 def response_log_probs(

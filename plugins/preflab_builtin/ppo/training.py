@@ -14,6 +14,7 @@ import torch
 from preflab.errors import NumericError
 from preflab.functional import masked_mean
 from preflab.interfaces import Context, GradientTerm, Policy, State
+from preflab.likelihood import response_hidden
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
@@ -26,7 +27,6 @@ from preflab_builtin.ppo.experience import (
     disagreement,
     explained_variance,
     like_length,
-    response_hidden,
     response_log_probs,
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from preflab.context import PolicyResponder
 from preflab.interfaces import Policy, Sampling, Subject
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import config as c
@@ -26,8 +27,7 @@ from support import WORDS, FakeContext
 
 
 def _subject(context: FakeContext, policy: Policy, prompts: Sequence[Prompt] = ()) -> Subject:
-    responder = context.responder("result")
-    responder.policy = policy  # type: ignore[misc]
+    responder = PolicyResponder(policy, context.rollout())
     rollout = responder.respond(list(prompts), ("test",)) if prompts else Rollout.from_tokens(context.tokenizer, [], [], [])
     return Subject(responder, rollout, None, context.policy("initial"))
 
@@ -181,8 +181,7 @@ def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     exact = float((log_p.exp() * (log_p - log_q)).sum().detach())
     measure = ReferenceKL(context).evaluate(Subject(context.responder("base"), rollout, None, reference)).measures
     assert measure["kl/reference"].value == 0.0  # the responder's own policy is the reference here
-    responder = context.responder("base")
-    responder.policy = policy  # type: ignore[misc]
+    responder = PolicyResponder(policy, context.rollout())
     estimate = ReferenceKL(context).evaluate(Subject(responder, rollout, None, reference)).measures["kl/reference"]
     assert estimate.low - 0.02 < exact < estimate.high + 0.02
     assert exact > 0.05  # else the test would say nothing

@@ -63,7 +63,7 @@ def _context(folder: Path, other: float = 0.0, **changes: Any) -> FakeContext:
     with torch.no_grad():
         for i, parameter in enumerate(result.module.parameters()):
             parameter.add_(other * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
-    context._policies["result"] = result
+    context.policies["result"] = result
     return context
 
 

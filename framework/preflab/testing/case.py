@@ -1,0 +1,122 @@
+"""The component that a contract tries: its config out of a real composition, and contexts to build it in."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from preflab.components import Component
+from preflab.errors import UserError
+from preflab.schemas import Choice, choose
+from preflab.testing.context import FakeContext, component
+from preflab.testing.runs import Prints, prints, work
+from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
+
+NESTED = {"gradient_term": "algorithm.terms", "evaluator": "evaluation.evaluators", "filter": "filters"}
+"""Where a component of a kind without a config group of its own stands in a composition."""
+
+
+class Contract(Protocol):
+    """What every contract class is to its case; see `preflab.testing.components.ComponentContract`."""
+
+    kind: ClassVar[str]
+    name: ClassVar[str]
+    overrides: ClassVar[Sequence[str]]
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        """Overrides that name files, written into the folder."""
+
+    @classmethod
+    def arrange(cls, context: FakeContext) -> None:
+        """Changes to every context."""
+
+
+def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
+    """The component as a composition with these overrides (as on the command line) chooses it, small (debug=fast)."""
+    from omegaconf import OmegaConf
+
+    from preflab.composition import COMPONENT_GROUPS, compose
+
+    words = ["debug=fast", *overrides]
+    if kind in COMPONENT_GROUPS and not any(word.startswith(f"{kind}=") for word in overrides):
+        words.append(f"{kind}={name}")
+    for more in ([], [f"+schema/{kind}@{NESTED[kind]}.{name}={name}"] if kind in NESTED else []):
+        config = compose([*words, *more])
+        # Other groups may hold what fits other components only: they are not looked at.
+        group = kind if kind in COMPONENT_GROUPS else NESTED.get(kind, kind).partition(".")[0]
+        for choice in _choices(group, OmegaConf.to_container(config[group], resolve=True)):
+            if (choice.component.kind, choice.name) == (kind, name):
+                return choice
+    raise UserError(f"The composition {' '.join(words)} chooses no {kind} '{name}': name it in 'overrides'.")
+
+
+def _choices(group: str, node: Any) -> Iterator[Choice]:
+    from preflab.composition import registry
+
+    for key, kind, item in (
+        [(f"filters.{k}", "filter", v) for k, v in node.items()] if group == "filters" else [(group, group, node)]
+    ):
+        yield from choose(registry(), kind, item, key, fast=True).all()
+
+
+class Case:
+    """One component under test. Contexts are over the tiny world, each in a folder of its own."""
+
+    def __init__(self, contract: Contract, folder: Path) -> None:
+        self.contract, self.folder = contract, folder
+        self.kind, self.name = contract.kind, contract.name
+
+    @cached_property
+    def _choice(self) -> Choice:
+        folder = self.fresh_folder("files")
+        return chosen(self.kind, self.name, [*self.contract.overrides, *self.contract.files(folder)])
+
+    @property
+    def choice(self) -> Choice:
+        """The component with its typed config, a copy each time."""
+        return dataclasses.replace(self._choice, config=deepcopy(self._choice.config))
+
+    @property
+    def component(self) -> Component:
+        """The component."""
+        return component(self.kind, self.name)
+
+    def fresh_folder(self, name: str = "stage") -> Path:
+        """A new folder."""
+        self.folder.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+
+    def context(self, folder: Path | None = None, seed: int = 1, **changes: Any) -> FakeContext:
+        """A context over the tiny world; the same one again for the same arguments. Policies do not follow the seed."""
+        world: Mapping[str, Any] = {"reward": TinyReward(), "labelers": TinyLabeler(), "gold": TinyGold(), "stage": self.kind}
+        records = changes.pop("records", tiny_records())
+        context = FakeContext(folder or self.fresh_folder(), records, seed=seed, initialisation=1, **{**world, **changes})
+        self.contract.arrange(context)
+        context.asked.clear()
+        return context
+
+    def build(self, context: FakeContext | None = None) -> Any:
+        """What others use of the component. One that makes a stage is built from a finished one."""
+        build = self.component.build
+        assert build is not None, f"{self.kind} '{self.name}' builds nothing that others can use: give the component a 'build'"
+        if context is None:
+            context = self.context(self.finished_folder if self.component.procedure else None)
+        return build(self.choice.config, context)
+
+    @cached_property
+    def finished_folder(self) -> Path:
+        """Where the stage was made without interruption, from seed 1."""
+        context = self.context()
+        work(self.choice, context)
+        return context.folder
+
+    @cached_property
+    def finished(self) -> Prints:
+        """What the stage left that was made without interruption, from seed 1."""
+        return prints(self.finished_folder)

@@ -1,0 +1,204 @@
+"""A context over records in memory, so that a component can be built and tried without a run.
+
+context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")])
+algorithm = MyAlgorithm(MyConfig(), context)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from preflab.components import Component
+from preflab.data import Records
+from preflab.interfaces import (
+    Gold,
+    Labeler,
+    Policy,
+    PolicySource,
+    Responder,
+    RewardModel,
+    RolloutEngine,
+    ScalarModel,
+    Tokenizer,
+)
+from preflab.randomness import Streams, derive_seed
+from preflab.records import (
+    RECORD_TYPES,
+    Demonstration,
+    Document,
+    Prompt,
+    Ranking,
+    Record,
+    RecordType,
+    Rollout,
+    Split,
+    with_split,
+)
+from preflab.testing.world import WORDS
+
+if TYPE_CHECKING:
+    from preflab.runtime import Runtime
+
+TYPES: dict[str, type[Any]] = {"prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking, "documents": Document}
+"""The class of each record type."""
+
+
+def component(kind: str, name: str) -> Component:
+    """An installed component; `preflab.UserError` with the nearest name if there is none."""
+    from preflab.composition import registry
+
+    return registry().component(kind, name)
+
+
+def cpu_runtime(micro_batch: int = 64) -> Runtime:
+    """One CPU process with one thread."""
+    from preflab.runtime import Device, Runtime, RuntimeConfig
+
+    return Runtime(RuntimeConfig(device=Device.cpu, threads=1, micro_batch=micro_batch))
+
+
+class MemorySource:
+    """`preflab.interfaces.DataSource` over given records; one without a split is for training."""
+
+    vocabulary: Sequence[str] | None = None
+    gold: Gold | None = None
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = [r if r.split else with_split(r, "train") for r in records]
+
+    def records(self, record_type: RecordType) -> Sequence[Record]:
+        """The records of a type."""
+        return [r for r in self._records if isinstance(r, TYPES[record_type])]
+
+
+class FakeContext:
+    """The `preflab.interfaces.Context` protocol over records in memory.
+
+    records: of any type, told apart by class; each with its split ("" counts as "train"). source: where policies come from
+    (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``, or over bytes without one). policies: by role;
+    a role that is missing gives the source's fresh policy, drawn from the seed ``initialisation`` (default: ``seed``), the same
+    weights every time. Every policy is a copy.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        records: Sequence[Record] = (),
+        *,
+        vocabulary: Sequence[str] | None = WORDS,
+        seed: int = 1,
+        stage: str = "test",
+        micro_batch: int = 64,
+        source: PolicySource | None = None,
+        policies: Mapping[str, Policy] | None = None,
+        reward: RewardModel | None = None,
+        network: ScalarModel | None = None,
+        engine: RolloutEngine | None = None,
+        labelers: Labeler | None = None,
+        gold: Gold | None = None,
+        policy_config: Mapping[str, Any] | None = None,
+        initialisation: int | None = None,
+    ) -> None:
+        self.folder, self.stage, self.seed = folder, stage, seed
+        self.runtime = cpu_runtime(micro_batch)
+        self.streams = Streams(seed, stage)
+        self.vocabulary, self.gold = vocabulary, gold
+        self.seen: list[tuple[Rollout, Mapping[str, Sequence[float]]]] = []
+        self.asked: set[str] = set()
+        """What was used of what a component must declare: record types (but those that `has` was asked about), "reward_model"."""
+        self.policies = dict(policies or {})
+        memory = MemorySource(records)
+        self._records = Records({t: memory for t in RECORD_TYPES if memory.records(t)}, {})
+        self._known = {t for t in RECORD_TYPES if memory.records(t)}
+        self._optional: set[str] = set()
+        self._initialisation = seed if initialisation is None else initialisation
+        self._source, self._policy_config = source, dict(policy_config or {})
+        self._reward, self._network, self._engine, self._labelers = reward, network, engine, labelers
+
+    @property
+    def source(self) -> PolicySource:
+        """Where the policies come from."""
+        if self._source is None:
+            from preflab.schemas import typed
+
+            tiny = component("policy", "tiny")
+            values = {"layers": 2, "width": 32, "heads": 2, "tokenizer": "bytes" if self.vocabulary is None else "words"}
+            assert tiny.build is not None
+            config = typed(tiny.config_class, {"name": "tiny", **values, **self._policy_config}, "policy")
+            self._source = cast(PolicySource, tiny.build(config, self))
+        return self._source
+
+    def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
+        if record_type not in self._optional:
+            self.asked.add(record_type)
+        return self._records.split(record_type, split)
+
+    def has(self, record_type: RecordType) -> bool:
+        self._optional.add(record_type)
+        return record_type in self._known
+
+    def rankings(self, split: Split) -> Sequence[Ranking]:
+        return self.records("rankings", split)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.source.tokenizer
+
+    def policy(self, role: str) -> Policy:
+        import torch
+
+        kept = self.policies.get(role)
+        if kept is not None:
+            return kept.copy()
+        checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
+        if role.startswith("sft/") and checkpoint.is_dir():
+            return self.source.load(checkpoint)
+        return self.source.create(torch.Generator().manual_seed(derive_seed(self._initialisation, "policy", "initialisation")))
+
+    def checkpoints(self, role: str) -> Sequence[str]:
+        return sorted((p.name for p in (self.folder / "checkpoints").glob("*")), key=lambda name: (len(name), name))
+
+    def responder(self, role: str) -> Responder:
+        from preflab.context import PolicyResponder
+
+        return PolicyResponder(self.policy(role), self.rollout())
+
+    def reward_model(self) -> RewardModel:
+        self.asked.add("reward_model")
+        assert self._reward is not None, "this context was given no reward model"
+        return self._reward
+
+    def reward_network(self) -> ScalarModel | None:
+        self.asked.add("reward_model")
+        if self._network is None:
+            return None
+        copy = self._network.copy()
+        copy.module.requires_grad_(True)
+        return copy
+
+    def load_scalar(self, folder: Path) -> ScalarModel:
+        return self.source.load_scalar(folder)
+
+    def rollout(self) -> RolloutEngine:
+        if self._engine is None:
+            from preflab.context import SharedEngine
+
+            native = component("rollout", "native")
+            assert native.build is not None
+            engine = cast(RolloutEngine, native.build(native.config_class(max_tokens=8), self))
+            self._engine = engine if self.runtime.world == 1 else SharedEngine(engine, self.runtime)
+        return self._engine
+
+    def labeler(self) -> Labeler:
+        assert self._labelers is not None, "this context was given no labelers"
+        return self._labelers
+
+    def component(self, kind: str, config: Any) -> Any:
+        chosen = component(kind, config.name)
+        assert chosen.build is not None
+        return chosen.build(config, self)
+
+    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+        self.seen.append((rollout, values))

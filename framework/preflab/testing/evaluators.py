@@ -1,0 +1,85 @@
+"""What holds for evaluators: numbers with intervals, values a prompt, the same whenever they are asked."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+from preflab.interfaces import Evaluation, Evaluator, Subject
+from preflab.records import Prompt, Rollout
+from preflab.testing.components import ComponentContract
+from preflab.testing.runs import global_seed, refusal
+from preflab.testing.world import tiny_records
+
+if TYPE_CHECKING:
+    from preflab.testing.case import Case
+    from preflab.testing.context import FakeContext
+
+
+def subject(context: FakeContext, prompts: int = 6, baseline: bool = True) -> Subject:
+    """Sampled answers of a policy and of one that it is compared with."""
+    from preflab.testing.gradient_terms import moved_policy
+
+    context.policies["result"] = moved_policy(context)
+    asked = [r for r in tiny_records() if isinstance(r, Prompt) and r.split == "test"][:prompts]
+    made = context.responder("result")
+    if not asked:
+        nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
+        return Subject(made, nothing, nothing if baseline else None, None)
+    other = context.responder("initial").respond(asked, (1, "contract")) if baseline else None
+    return Subject(made, made.respond(asked, (1, "contract")), other, context.policy("initial"))
+
+
+class EvaluatorContract(ComponentContract):
+    """``class TestMine(EvaluatorContract): name = "mine"``; a preset that holds it goes into ``overrides``."""
+
+    kind = "evaluator"
+
+    def test_it_measures_numbers_with_intervals(self, preflab_case: Case) -> None:
+        context = preflab_case.context()
+        judged = subject(context)
+        found = cast("Evaluator", preflab_case.build(context)).evaluate(judged)
+        assert found.measures, "it measures nothing"
+        for name, measure in found.measures.items():
+            for number in (measure.value, measure.low, measure.high):
+                assert isinstance(number, float), f"{name} holds {number!r}, which is no float"
+            if math.isfinite(measure.low) and math.isfinite(measure.high):
+                assert measure.low <= measure.value <= measure.high, f"{name} is outside its interval: {measure}"
+            assert measure.n >= 0, f"{name} is measured on {measure.n} cases"
+        for name, column in found.values.items():
+            assert len(column) == len(judged.rollout), f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"
+        assert any(math.isfinite(m.value) for m in found.measures.values()), "no measure is a number"
+
+    def test_asked_again_it_says_the_same(self, preflab_case: Case) -> None:
+        context = preflab_case.context()
+        judged = subject(context)
+        found: list[Evaluation] = []
+        for seed in (11, 12):
+            with global_seed(seed):
+                found.append(cast("Evaluator", preflab_case.build(context)).evaluate(judged))
+        assert repr(found[0]) == repr(found[1]), "the same responses are judged otherwise"
+
+    def test_without_a_baseline_it_judges_or_says_what_is_missing(self, preflab_case: Case) -> None:
+        self._judges_or_explains(preflab_case, prompts=6, baseline=False)
+
+    def test_without_responses_it_judges_or_says_what_is_missing(self, preflab_case: Case) -> None:
+        self._judges_or_explains(preflab_case, prompts=0, baseline=True)
+
+    def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
+        context = preflab_case.context()
+        judged = subject(context)
+        context.asked.clear()
+        cast("Evaluator", preflab_case.build(context)).evaluate(judged)
+        undeclared = context.asked - preflab_case.choice.needs()
+        assert not undeclared, f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
+
+    @staticmethod
+    def _judges_or_explains(case: Case, prompts: int, baseline: bool) -> None:
+        context = case.context()
+        found: list[Evaluation] = []
+        evaluator = cast("Evaluator", case.build(context))
+        said = refusal(lambda: found.append(evaluator.evaluate(subject(context, prompts, baseline))))
+        if said:
+            assert len(said) > 20, f"the message does not help: {said}"
+        else:
+            assert all(len(column) == prompts for column in found[0].values.values()), "values for other rows than there are"

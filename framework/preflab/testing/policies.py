@@ -1,0 +1,168 @@
+"""What holds for policies: padding changes nothing, the cache agrees with the full pass, a saved model is the same model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from preflab.testing.components import ComponentContract
+from preflab.testing.runs import global_seed
+from preflab.testing.world import WORDS
+
+if TYPE_CHECKING:
+    import torch
+
+    from preflab.interfaces import Policy, PolicySource
+    from preflab.testing.case import Case
+
+TOLERANCE = 1e-4
+"""Of logits: padding and caching may change the rounding of sums."""
+ROWS = (3, 1, 5)
+"""Words in each of the ragged rows."""
+
+
+def source(case: Case) -> PolicySource:
+    """Where the policies come from."""
+    return cast("PolicySource", case.build())
+
+
+def fresh(case: Case, seed: int = 1) -> Policy:
+    """A policy that the source creates."""
+    import torch
+
+    return source(case).create(torch.Generator().manual_seed(seed))
+
+
+def rows(policy: Policy) -> list[list[int]]:
+    """Ragged rows of tokens."""
+    return [policy.tokenizer.encode(" ".join(WORDS[10 : 10 + n])) for n in ROWS]
+
+
+def padded(policy: Policy, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows as ids [B, T] and mask [B, T], padded on one side."""
+    import torch
+
+    tokens, pad = rows(policy), policy.tokenizer.pad_id
+    width = max(map(len, tokens))
+    ids = [[pad] * (width - len(row)) + row if left else row + [pad] * (width - len(row)) for row in tokens]
+    mask = [[False] * (width - len(row)) + [True] * len(row) for row in tokens]
+    return torch.tensor(ids), torch.tensor(mask if left else [row[::-1] for row in mask])
+
+
+class PolicyContract(ComponentContract):
+    """``class TestMine(PolicyContract): name = "mine"``."""
+
+    kind = "policy"
+
+    def test_the_tokenizer_gives_tokens_and_back(self, preflab_case: Case) -> None:
+        tokenizer = source(preflab_case).tokenizer
+        assert 0 <= tokenizer.eos_id < tokenizer.size, "the end token is no token"
+        assert 0 <= tokenizer.pad_id < tokenizer.size, "the pad token is no token"
+        for text in (" ".join(WORDS[:5]), WORDS[0]):
+            ids = tokenizer.encode(text)
+            assert ids, f"{text!r} has no tokens"
+            assert all(0 <= i < tokenizer.size for i in ids), f"{text!r} has a token outside 0..{tokenizer.size - 1}"
+            assert tokenizer.eos_id not in ids, "encode adds a special token"
+            assert tokenizer.decode(ids).strip() == text, f"{text!r} comes back as {tokenizer.decode(ids)!r}"
+            assert tokenizer.decode([*ids, tokenizer.eos_id]).strip() == text, "decode shows the end token"
+        assert tokenizer.encode("") == [], "the empty text has tokens"
+        assert source(preflab_case).tokenizer.digest == tokenizer.digest, "the digest of the same tokenizer changes"
+
+    def test_shapes(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        ids, mask = padded(policy, left=True)
+        hidden = policy.hidden(ids, mask)
+        assert hidden.shape[:2] == ids.shape, f"hidden is {tuple(hidden.shape)} for ids {tuple(ids.shape)}"
+        logits = policy.logits(hidden)
+        assert logits.shape == (*ids.shape, policy.tokenizer.size), f"logits are {tuple(logits.shape)}"
+        assert logits.dtype == torch.float32, f"logits are {logits.dtype}, not float32"
+
+    def test_padding_changes_nothing(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        for left in (True, False):
+            ids, mask = padded(policy, left)
+            together = policy.logits(policy.hidden(ids, mask))
+            for row, tokens in enumerate(rows(policy)):
+                alone = torch.tensor([tokens])
+                expected = policy.logits(policy.hidden(alone, torch.ones_like(alone, dtype=torch.bool)))[0]
+                error = float((together[row][mask[row]] - expected).abs().max())
+                side = "left" if left else "right"
+                assert error <= TOLERANCE, f"{side} padding changes logits by {error}: do positions count the mask?"
+
+    def test_the_cache_agrees_with_the_full_pass(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        ids, mask = padded(policy, left=True)
+        order = torch.tensor([2, 0, 0])
+        more = torch.tensor(policy.tokenizer.encode(WORDS[0])[:1] * 3)
+        with torch.no_grad():
+            logits, cache = policy.prefill(ids, mask)
+            assert logits.shape == (3, policy.tokenizer.size), f"prefill's logits are {tuple(logits.shape)}"
+            after, _ = policy.extend(more, cache.select(order))
+            whole = torch.cat([ids[order], more[:, None]], 1), torch.cat([mask[order], torch.ones(3, 1, dtype=torch.bool)], 1)
+            full = policy.logits(policy.hidden(*whole))
+        assert float((after - full[:, -1]).abs().max()) <= TOLERANCE, "extend, after select, disagrees with the full pass"
+        assert float((logits[order] - full[:, -2]).abs().max()) <= TOLERANCE, "prefill disagrees with the full pass"
+
+    def test_a_copy_is_independent(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        twin = policy.copy()
+        before = {name: value.clone() for name, value in policy.module.state_dict().items()}
+        with torch.no_grad():
+            for parameter in twin.module.parameters():
+                parameter.add_(1.0)
+        assert all(torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()), (
+            "a copy shares weights"
+        )
+
+    def test_a_saved_policy_is_the_same_policy(self, preflab_case: Case) -> None:
+        import torch
+
+        made = source(preflab_case)
+        policy, folder = made.create(torch.Generator().manual_seed(1)), preflab_case.fresh_folder()
+        policy.save(folder / "model")
+        again = made.load(folder / "model")
+        ids, mask = padded(policy, left=True)
+        with torch.no_grad():
+            both = [model.logits(model.hidden(ids, mask))[mask] for model in (policy, again)]
+        assert torch.equal(*both), "logits change in the last bit when the policy is saved and loaded"
+        assert (folder / "model" / "config.json").is_file(), "the folder is no transformers folder: it has no config.json"
+
+    def test_a_scalar_model_gives_a_number_a_position(self, preflab_case: Case) -> None:
+        import torch
+
+        made, folder = source(preflab_case), preflab_case.fresh_folder()
+        policy = made.create(torch.Generator().manual_seed(1))
+        with global_seed(11):
+            model = policy.scalar_model(torch.Generator().manual_seed(2))
+        ids, mask = padded(policy, left=True)
+        with torch.no_grad():
+            values = model.values(model.hidden(ids, mask))
+        assert values.shape == ids.shape, f"values are {tuple(values.shape)} for ids {tuple(ids.shape)}"
+        model.offset = 1.5
+        model.save(folder / "model")
+        again = made.load_scalar(folder / "model")
+        assert again.offset == 1.5, "the offset is lost when a scalar model is saved"
+        with torch.no_grad():
+            assert torch.equal(again.values(again.hidden(ids, mask)), values), "a saved scalar model gives other values"
+
+    def test_weights_come_from_the_generator_alone(self, preflab_case: Case) -> None:
+        import torch
+
+        found = []
+        for seed in (11, 12):
+            with global_seed(seed):
+                found.append(fresh(preflab_case).module.state_dict())
+        assert all(torch.equal(value, found[1][name]) for name, value in found[0].items()), (
+            "the same generator gives other weights"
+        )
+        other = fresh(preflab_case, seed=2).module.state_dict()
+        same = all(torch.equal(value, other[name]) for name, value in found[0].items())
+        pretrained = preflab_case.component.inspect(preflab_case.choice.config).pretrained
+        assert same == pretrained, "pretrained weights change with the generator" if pretrained else "the generator is not used"

@@ -1,0 +1,68 @@
+"""What holds for reward models, trained or not: a score for each response, the same whatever stands beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from preflab.records import Prompt, Rollout
+from preflab.testing.components import ComponentContract
+from preflab.testing.runs import global_seed
+from preflab.testing.world import WORDS, tiny_records
+
+if TYPE_CHECKING:
+    from preflab.interfaces import RewardModel
+    from preflab.testing.case import Case
+    from preflab.testing.context import FakeContext
+
+TOLERANCE = 1e-5
+"""Padding may change the rounding of a network's sums."""
+
+
+def given_answers(context: FakeContext) -> Rollout:
+    """Ragged answers, an empty one among them."""
+    prompts = [r for r in tiny_records() if isinstance(r, Prompt)][:6]
+    texts = ["good", "", " ".join(WORDS[:9]), "bad bad", "please thanks good", "."]
+    return Rollout.from_texts(context.tokenizer, prompts, texts)
+
+
+class RewardModelContract(ComponentContract):
+    """Scores of responses. A reward model that is trained is trained first; test the training with `ProcedureContract`."""
+
+    kind = "reward_model"
+
+    def test_it_scores_every_response(self, preflab_case: Case) -> None:
+        import torch
+
+        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        model = cast("RewardModel", preflab_case.build(context))
+        scores = model.score(given_answers(context))
+        assert scores.shape == (6,), f"scores have the shape {tuple(scores.shape)}, not one number a response"
+        assert scores.dtype == torch.float32, f"scores are {scores.dtype}, not float32"
+        assert not scores.requires_grad, "scores carry a gradient: a reward model is frozen"
+        assert bool(torch.isfinite(scores).all()), f"scores are not finite: {scores.tolist()}"
+
+    def test_a_score_depends_on_nothing_else_in_the_batch(self, preflab_case: Case) -> None:
+        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        model = cast("RewardModel", preflab_case.build(context))
+        rollout = given_answers(context)
+        scores = model.score(rollout).tolist()
+        for i, score in enumerate(scores):
+            (alone,) = model.score(rollout.rows([i])).tolist()
+            assert abs(alone - score) <= TOLERANCE, f"response {i} scores {score} among others and {alone} alone"
+        backwards = model.score(rollout.rows(range(5, -1, -1))).tolist()
+        assert max(abs(a - b) for a, b in zip(scores, reversed(backwards), strict=True)) <= TOLERANCE, "the order of rows matters"
+
+    def test_scoring_is_repeatable_and_draws_nothing(self, preflab_case: Case) -> None:
+        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        rollout = given_answers(context)
+        found = []
+        for seed in (11, 12):
+            with global_seed(seed):
+                found.append(cast("RewardModel", preflab_case.build(context)).score(rollout).tolist())
+        assert found[0] == found[1], f"the same responses score {found[0]} and {found[1]}"
+
+    def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:
+        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
+        scores = cast("RewardModel", preflab_case.build(context)).score(nothing)
+        assert scores.shape == (0,), f"the scores of no responses have the shape {tuple(scores.shape)}"

@@ -1,0 +1,29 @@
+"""The built-in algorithms keep the contract that strangers' do."""
+
+from __future__ import annotations
+
+from preflab.testing import AlgorithmContract, ResponderContract
+
+
+class TestPPO(AlgorithmContract):
+    name = "ppo"
+    overrides = ("algorithm.kl.controller=adaptive", "algorithm.ema=0.9")
+
+
+class TestPPOPtx(AlgorithmContract):
+    name = "ppo"
+    overrides = ("algorithm=ppo_ptx",)
+
+
+class TestBestOfN(ResponderContract):
+    name = "best_of_n"
+
+
+class TestNone(ResponderContract):
+    name = "none"
+
+
+class TestTermsOnly(AlgorithmContract):
+    name = "terms_only"
+    required = ("terms",)
+    overrides = ("algorithm=ptx_only",)

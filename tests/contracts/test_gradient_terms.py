@@ -1,0 +1,14 @@
+"""The built-in gradient term keeps the contract that strangers' do."""
+
+from __future__ import annotations
+
+from preflab.testing import GradientTermContract
+
+
+class TestPtx(GradientTermContract):
+    name = "ptx"
+
+
+class TestPtxInItsPreset(GradientTermContract):
+    name = "ptx"
+    overrides = ("algorithm=ppo_ptx",)

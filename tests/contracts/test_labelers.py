@@ -1,0 +1,15 @@
+"""The built-in labelers keep the contract that strangers' do."""
+
+from __future__ import annotations
+
+from preflab.testing import ComponentContract, LabelerContract
+
+
+class TestSimulated(LabelerContract):
+    name = "simulated"
+    overrides = ("labeler.labelers_per_prompt=3",)
+
+
+class TestNone(ComponentContract):
+    kind = "labeler"
+    name = "none"

@@ -1,0 +1,54 @@
+"""The built-in reward models keep the contract that strangers' do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from preflab.testing import ComponentContract, FakeContext, ProcedureContract, RewardModelContract
+
+
+class TestKwise(ProcedureContract, RewardModelContract):
+    name = "kwise"
+    overrides = ("reward_model.max_tokens=4",)
+
+
+class TestPretrained(RewardModelContract):
+    name = "pretrained"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        policy = FakeContext(folder).policy("base")
+        policy.scalar_model(torch.Generator().manual_seed(1)).save(folder / "model")
+        return [f"reward_model.path={folder / 'model'}"]
+
+
+class TestLength(RewardModelContract):
+    name = "length"
+
+
+class TestContains(RewardModelContract):
+    name = "contains"
+
+
+class TestNoise(RewardModelContract):
+    name = "noise"
+
+
+class TestGold(RewardModelContract):
+    name = "gold"
+
+
+class TestVader(ComponentContract):
+    """Its scores are tested where vaderSentiment, an extra, is installed."""
+
+    kind = "reward_model"
+    name = "vader"
+
+
+class TestNone(ComponentContract):
+    kind = "reward_model"
+    name = "none"

@@ -1,0 +1,65 @@
+"""The other built-in stages keep the contract of every procedure: pretraining, SFT, comparisons, selection, evaluation."""
+
+from __future__ import annotations
+
+from preflab.testing import ComponentContract, FakeContext, ProcedureContract
+
+
+class TestPretraining(ProcedureContract, ComponentContract):
+    kind = "pretrain"
+    name = "documents"
+
+
+class TestNoPretraining(ComponentContract):
+    kind = "pretrain"
+    name = "none"
+
+
+class TestFineTuning(ProcedureContract, ComponentContract):
+    kind = "sft"
+    name = "demonstrations"
+    overrides = ("sft.dropout=0.2", "sft.mix_coef=1", "sft.mix_window=8")
+
+
+class TestNoFineTuning(ComponentContract):
+    kind = "sft"
+    name = "none"
+
+
+class TestSampledComparisons(ProcedureContract, ComponentContract):
+    kind = "comparisons"
+    name = "sampled"
+
+
+class TestNoComparisons(ComponentContract):
+    kind = "comparisons"
+    name = "none"
+
+
+class TestSelection(ProcedureContract, ComponentContract):
+    kind = "select"
+    name = "reward_model"
+
+    @classmethod
+    def arrange(cls, context: FakeContext) -> None:
+        for number, name in enumerate(("epoch-1", "epoch-2", "epoch-10")):
+            policy = context.policy("base")
+            for parameter in policy.module.parameters():
+                parameter.data.mul_(1 + number)
+            policy.save(context.folder / "checkpoints" / name)
+
+
+class TestLast(ComponentContract):
+    kind = "select"
+    name = "last"
+
+
+class TestEvaluation(ProcedureContract, ComponentContract):
+    kind = "evaluation"
+    name = "suite"
+    overrides = ("evaluation=ladder",)
+
+
+class TestNoEvaluation(ComponentContract):
+    kind = "evaluation"
+    name = "none"

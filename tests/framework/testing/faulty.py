@@ -1,0 +1,269 @@
+"""A plugin file whose components are each wrong in one way, for test_contracts.py. It imports torch where it must not, too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from preflab import Component, Inspection, hookimpl, option
+from preflab.interfaces import Context, Evaluation, Measure, Policy, Subject
+from preflab.randomness import derive_seed
+from preflab.records import Prompt, Ranking, Rollout
+
+
+class Walk:
+    """An algorithm that adds noise to the policy and reports a loss over prompts; ``name`` says what is wrong with it."""
+
+    def __init__(self, name: str, context: Context) -> None:
+        self.name, self.context, self.total_steps = name, context, 3
+        self.policy = context.policy("initial")
+        self.prompts = context.records("prompts", "train") if name != "deaf" else []
+        if name == "undeclared":
+            context.records("documents", "train")
+        self.done = 0
+
+    def step(self, index: int) -> Mapping[str, Any]:
+        if self.name == "global_noise":
+            scale = float(torch.rand(()))
+        elif self.name == "python_noise":
+            scale = random.random()
+        else:
+            scale = 1.0 + self.done
+        seed = derive_seed(0 if self.name == "seedless" else self.context.seed, index)
+        if self.name != "lazy":
+            for parameter in self.policy.module.parameters():
+                noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed))
+                parameter.data.add_(0.01 * scale * noise)
+        self.done += 1
+        return {"loss/walk": self._loss(), "done": "many" if self.name == "wordy" else float(self.done)}
+
+    def _loss(self) -> float:
+        groups = [[float(len(p.text)) for p in part] for part in self.context.runtime.micro_batches(self.prompts)]
+        if self.name == "averages":
+            return sum(sum(g) / len(g) / len(g) for g in groups) / len(groups)
+        return sum(map(sum, groups)) / max(1, len(self.prompts))
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"policy": self.policy.module.state_dict()}
+        return state if self.name == "forgetful" else {**state, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.name != "stubborn":
+            self.policy.module.load_state_dict(state["policy"])
+        self.done = state.get("done", 0)
+
+    def save(self, folder: Path) -> None:
+        self.policy.save(folder / "model")
+
+
+ALGORITHMS = "global_noise python_noise seedless lazy wordy averages forgetful stubborn undeclared deaf".split()
+
+
+def score(name: str, context: Context) -> Any:
+    """A reward model that is wrong."""
+
+    class Reward:
+        def score(self, rollout: Rollout) -> torch.Tensor:
+            lengths = rollout.response_lengths.float()
+            found: dict[str, Callable[[], torch.Tensor]] = {
+                "centred": lambda: lengths - lengths.mean(),
+                "column": lambda: lengths[:, None],
+                "double": lambda: lengths.double(),
+                "infinite": lambda: lengths.log() / 0,
+                "noisy": lambda: lengths + torch.rand(len(lengths)),
+                "trainable": lambda: lengths.requires_grad_(),
+            }
+            return found[name]()
+
+    return Reward()
+
+
+REWARDS = "centred column double infinite noisy trainable".split()
+
+
+class Term:
+    """A gradient term that is wrong: a pull of every weight towards 0."""
+
+    def __init__(self, name: str, coef: float, context: Context) -> None:
+        self.name, self.coef, self.context, self.calls = name, coef, context, 0
+
+    def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
+        self.calls += 1
+        coef = 1.0 if self.name == "deafening" else self.coef
+        for parameter in policy.module.parameters():
+            if self.name == "silent":
+                continue
+            parameter.grad = coef * parameter.detach() * (self.calls if self.name == "amnesiac" else 1)
+            if self.name == "piecewise":
+                parameter.grad /= self.context.runtime.micro_batch
+            if self.name == "pushy":
+                parameter.data.sub_(parameter.grad)
+        return {"loss/term": 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+TERMS = "deafening silent amnesiac piecewise pushy".split()
+
+
+class Source:
+    """A data source that is wrong."""
+
+    vocabulary: Sequence[str] | None = None
+    gold = None
+
+    def __init__(self, name: str, context: Context) -> None:
+        self.name, self.seed = name, context.seed
+        self.vocabulary = ["one"] if name == "illiterate" else None
+
+    def records(self, record_type: str) -> Iterator[Any]:
+        prompts = [Prompt("p" if self.name == "double_ids" else f"p{i}", f"one {i}") for i in range(4)]
+        if self.name == "restless":
+            random.Random(self.seed).shuffle(prompts)
+        if record_type == "rankings" and self.name == "selfish":
+            yield Ranking(prompts[0], ("a", "b"), ((1, 1),))
+        if record_type == "documents" and self.name == "confused":
+            yield prompts[0]
+        if record_type == "prompts":
+            yield from prompts
+
+
+SOURCES = {"double_ids": 4, "restless": 4, "illiterate": 4, "miscounting": 5, "selfish": 4, "confused": 4}
+
+
+class Labeler:
+    """A labeler that is wrong."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+        shown = tuple(responses[:-1]) if self.name == "hasty" else tuple(responses)
+        pairs: tuple[tuple[int, int], ...] = ((0, 1), (1, 0)) if self.name == "torn" and len(shown) > 1 else ()
+        if self.name == "moody" and len(shown) > 1 and random.random() < 0.5:
+            pairs = ((0, 1),)
+        return [Ranking(prompt, shown, pairs)]
+
+    def preference(self, prompt: Prompt, first: str, second: str) -> float:
+        return 0.75 if self.name == "biased" else 0.5
+
+
+LABELERS = "hasty torn moody biased".split()
+
+
+class Judge:
+    """An evaluator that is wrong."""
+
+    def __init__(self, name: str, context: Context) -> None:
+        self.name = name
+        if name == "nosy":
+            context.records("documents", "test")
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        value = random.random() if self.name == "fickle" else 0.5
+        low = 0.6 if self.name == "beside" else 0.0
+        values = {"x": [0.0]} if self.name == "short" else {}
+        return Evaluation({"x": Measure(value, low, 1.0, len(subject.rollout))}, values)
+
+
+JUDGES = "fickle beside short nosy".split()
+
+
+def policy(name: str, context: Context) -> Any:
+    """The tiny policy, made wrong."""
+    from preflab.testing import component
+
+    tiny = component("policy", "tiny")
+    assert tiny.build is not None
+    source = tiny.build(tiny.config_class(layers=1, width=16, heads=2), context)
+    create = source.create
+
+    def made(generator: torch.Generator) -> Any:
+        found = create(torch.Generator().manual_seed(1) if name == "frozen" else generator)
+        hidden = found.hidden
+        if name == "maskless":
+            found.hidden = lambda ids, mask: hidden(ids, torch.ones_like(mask))
+        if name == "siamese":
+            found.copy = lambda: found
+        return found
+
+    source.create = made
+    return source
+
+
+POLICIES = "maskless siamese frozen".split()
+
+
+@dataclass
+class SilentConfig:
+    name: str = option("silent_config", "component")
+    size: int = field(default=1)
+
+
+@dataclass
+class ShyConfig:
+    """A default out of its range, and another name."""
+
+    name: str = option("somebody", "component")
+    size: int = option(0, "what is measured", ge=1)
+
+
+@dataclass
+class SplitConfig:
+    """Two fields that exclude each other, without saying so about a known field."""
+
+    name: str = option("split_config", "component")
+    size: int = option(1, "what is measured", ge=1)
+
+    def __post_init__(self) -> None:
+        self.size = max(self.size, 1)
+
+
+def _config(name: str, **more: float) -> type[Any]:
+    fields = [("name", str, option(name, "component")), *((k, float, option(v, "a number", ge=0)) for k, v in more.items())]
+    made = make_dataclass(f"{name}_config", fields)
+    made.__doc__ = "A faulty component."
+    return made
+
+
+def _component(kind: str, name: str, build: Callable[[Any, Context], Any], **more: Any) -> Component:
+    return Component(kind, name, _config(name, **more.pop("fields", {})), build=build, **more)
+
+
+@hookimpl
+def preflab_components() -> list[Component]:
+    """All of them."""
+    prompts: dict[str, Any] = {"needs": lambda config: ("prompts",)}
+    found = [
+        Component("algorithm", n, _config(n), procedure=lambda config, context: Walk(config.name, context), **prompts)
+        for n in ALGORITHMS
+    ]
+    found += [_component("reward_model", n, lambda config, context: score(config.name, context)) for n in REWARDS]
+    found += [
+        _component("gradient_term", n, lambda config, context: Term(config.name, config.coef, context), fields={"coef": 1.0})
+        for n in TERMS
+    ]
+    found += [
+        _component(
+            "data",
+            n,
+            lambda config, context: Source(config.name, context),
+            inspect=lambda config: Inspection(records={"prompts": SOURCES[config.name]}),
+        )
+        for n in SOURCES
+    ]
+    found += [_component("labeler", n, lambda config, context: Labeler(config.name)) for n in LABELERS]
+    found += [_component("evaluator", n, lambda config, context: Judge(config.name, context)) for n in JUDGES]
+    found += [_component("policy", n, lambda config, context: policy(config.name, context)) for n in POLICIES]
+    odd: dict[str, Any] = {"needs": lambda config: ("promts",)}
+    found += [Component("algorithm", "silent_config", SilentConfig, **odd), Component("select", "shy_config", ShyConfig)]
+    return [*found, Component("select", "split_config", SplitConfig)]

@@ -1,0 +1,117 @@
+"""Each contract catches the faults it is there for: every component of faulty.py is wrong in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab import composition, plugins
+from preflab.testing import (
+    AlgorithmContract,
+    Case,
+    ComponentContract,
+    DataSourceContract,
+    EvaluatorContract,
+    GradientTermContract,
+    LabelerContract,
+    PolicyContract,
+    RewardModelContract,
+)
+
+A, R, G, D, L, E, P = (
+    AlgorithmContract,
+    RewardModelContract,
+    GradientTermContract,
+    DataSourceContract,
+    LabelerContract,
+    EvaluatorContract,
+    PolicyContract,
+)
+RESUMED = "test_killed_anywhere_and_run_again_it_gives_the_same_bits"
+GLOBALS = "test_global_random_numbers_are_neither_used_nor_touched"
+DECLARED = "test_it_asks_only_for_what_it_declares"
+FAULTS = [
+    (A, "lazy", "test_it_changes_the_policy", "no weight has changed"),
+    (A, "wordy", "test_it_reports_numbers_by_name", r"metrics must be numbers: \['done'\]"),
+    (A, "forgetful", RESUMED, "metric done of step 1: 2.0 and 1.0"),
+    (A, "stubborn", "test_its_state_is_taken_over_whole", "load_state_dict does not take over: state.policy"),
+    (A, "stubborn", RESUMED, "model.safetensors differs"),
+    (A, "global_noise", GLOBALS, "generator of torch was used"),
+    (A, "python_noise", GLOBALS, "generator of python was used"),
+    (A, "python_noise", "test_the_same_seed_gives_the_same_bits_and_another_one_others", "two runs from the same seed"),
+    (A, "seedless", "test_the_same_seed_gives_the_same_bits_and_another_one_others", "another seed gives the same bits"),
+    (A, "averages", "test_the_micro_batch_is_a_matter_of_memory", "never average means"),
+    (A, "undeclared", DECLARED, "uses documents without declaring so"),
+    (A, "deaf", "test_without_the_records_it_needs_it_says_so", "needs prompts, and runs without them"),
+    (A, "lazy", "test_registering_imports_no_heavy_library", "imports torch, which makes every command slow"),
+    (R, "centred", "test_a_score_depends_on_nothing_else_in_the_batch", "among others and .* alone"),
+    (R, "column", "test_it_scores_every_response", r"shape \(6, 1\)"),
+    (R, "double", "test_it_scores_every_response", "torch.float64, not float32"),
+    (R, "infinite", "test_it_scores_every_response", "not finite"),
+    (R, "trainable", "test_it_scores_every_response", "a reward model is frozen"),
+    (R, "noisy", "test_scoring_is_repeatable_and_draws_nothing", "generator of torch was used"),
+    (R, "column", "test_no_responses_have_no_scores", r"shape \(0, 1\)"),
+    (G, "silent", "test_it_adds_a_finite_gradient_and_moves_no_weight", "no parameter has a gradient"),
+    (G, "pushy", "test_it_adds_a_finite_gradient_and_moves_no_weight", "weights were changed"),
+    (G, "deafening", "test_the_coefficient_scales_it", "not three times the gradient"),
+    (G, "amnesiac", "test_resumed_it_goes_on_where_it_was", "the next gradient is another one"),
+    (G, "piecewise", "test_the_micro_batch_is_a_matter_of_memory", "divide sums by one count"),
+    (D, "miscounting", "test_it_counts_what_it_gives", "counts {'prompts': 5}, records.. gives {'prompts': 4}"),
+    (D, "double_ids", "test_ids_are_unique", "two prompts have the same id"),
+    (D, "restless", "test_the_records_are_always_the_same_in_the_same_order", "data have a seed of their own"),
+    (D, "illiterate", "test_a_closed_vocabulary_holds_every_word", r"\['0'\] not in the vocabulary"),
+    (D, "selfish", "test_records_are_of_their_type_and_well_formed", "prefers a response to itself"),
+    (D, "confused", "test_records_are_of_their_type_and_well_formed", "documents, record 0 is a Prompt"),
+    (L, "hasty", "test_it_ranks_what_it_was_shown", "the ranking is of something else"),
+    (L, "torn", "test_it_ranks_what_it_was_shown", "prefers both of"),
+    (L, "moody", "test_the_seed_alone_decides", "generator of python was used"),
+    (L, "biased", "test_preferences_are_shares_of_people", "0.75 and 0.75 do not add up to 1"),
+    (E, "fickle", "test_asked_again_it_says_the_same", "generator of python was used"),
+    (E, "beside", "test_it_measures_numbers_with_intervals", "outside its interval"),
+    (E, "short", "test_it_measures_numbers_with_intervals", "1 for 6 prompts"),
+    (E, "nosy", DECLARED, "uses documents without declaring so"),
+    (P, "maskless", "test_padding_changes_nothing", "left padding changes logits"),
+    (P, "siamese", "test_a_copy_is_independent", "a copy shares weights"),
+    (P, "frozen", "test_weights_come_from_the_generator_alone", "the generator is not used"),
+]
+CONFIGS = [
+    ("algorithm", "silent_config", "test_every_field_is_documented", "no documentation: size"),
+    ("algorithm", "silent_config", "test_needs_are_words_that_the_engine_knows", r"\['promts'\]"),
+    ("select", "shy_config", "test_defaults_are_valid", "size is 0 but must be >= 1"),
+    ("select", "shy_config", "test_the_config_names_its_component", "is 'somebody', the component is called 'shy_config'"),
+    ("select", "split_config", "test_a_value_out_of_range_is_refused", "size=0 is taken"),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _faulty() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(plugins.FILES, str(Path(__file__).with_name("faulty.py")))
+        composition.registry.cache_clear()
+        yield
+    composition.registry.cache_clear()
+
+
+def _fails(contract: Any, test: str, folder: Path, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        getattr(contract(), test)(Case(contract, folder))
+
+
+@pytest.mark.parametrize("contract,name,test,message", FAULTS, ids=lambda v: v if isinstance(v, str) and " " not in v else "")
+def test_a_fault_is_caught(contract: type[Any], name: str, test: str, message: str, tmp_path: Path) -> None:
+    _fails(type("Tried", (contract,), {"name": name}), test, tmp_path, message)
+
+
+@pytest.mark.parametrize("kind,name,test,message", CONFIGS)
+def test_a_fault_of_a_config_is_caught(kind: str, name: str, test: str, message: str, tmp_path: Path) -> None:
+    # A choice cannot be made of a config whose defaults are refused: these tests look at the class alone.
+    _fails(type("Tried", (ComponentContract,), {"kind": kind, "name": name}), test, tmp_path, message)
+
+
+def test_a_component_that_the_composition_does_not_choose_is_named(tmp_path: Path) -> None:
+    contract: Any = type("Tried", (AlgorithmContract,), {"name": "ppo", "overrides": ("algorithm=best_of_n",)})
+    with pytest.raises(Exception, match="chooses no algorithm 'ppo': name it in 'overrides'"):
+        _ = Case(contract, tmp_path).choice

@@ -1,0 +1,125 @@
+"""A stranger's distribution beside our wheel: installed, listed, run by overrides, in a multirun, killed and resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import KILLER
+
+pytestmark = pytest.mark.packaging
+ROOT = Path(__file__).parents[2]
+THEIRS = ROOT / "tests" / "third_party"
+FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
+OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+KINDS = ("algorithm", "data", "evaluation", "gradient_term", "reward_model")
+Call = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def pip(binaries: Path) -> list[str | Path]:
+    """pip install, in the clean environment."""
+    return [binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt"]
+
+
+@pytest.fixture(scope="module")
+def preflab(
+    binaries: Path, pip: list[str | Path], backend: Sequence[str], call: Call, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The command, with the third-party distribution's wheel installed."""
+    folder = tmp_path_factory.mktemp("theirs")
+    wheel = folder / call([*backend, "build_wheel", folder], THEIRS).strip().splitlines()[-1]
+    call([*pip, f"preflab-pairs[test] @ {wheel.as_uri()}"], folder)
+    return binaries / "preflab"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of all files of all artifacts but the clock and the log."""
+    files = [p for p in sorted((folder / "artifacts").rglob("*")) if p.is_file() and p.suffix != ".lock"]
+    kept = [p for p in files if p.name not in ("artifact.json", "metrics.jsonl")]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
+
+
+def _summaries(folder: Path) -> list[dict[str, list[str]]]:
+    return [json.loads(p.read_text()) for p in sorted(folder.glob("runs/**/summary.json"))]
+
+
+def test_it_is_not_importable_from_the_checkout() -> None:
+    assert importlib.util.find_spec("preflab_pairs") is None
+
+
+def test_it_is_listed_with_its_distribution_and_version(preflab: Path, call: Call, tmp_path: Path) -> None:
+    (row,) = (p for p in json.loads(call([preflab, "plugins", "--json"], tmp_path)) if p["name"] == "pairs")
+    assert (row["distribution"], row["version"], row["status"]) == ("preflab-pairs", "0.2.0", "ok")
+    assert [(c["kind"], c["name"]) for c in row["components"]] == [("algorithm", "dpo"), ("reward_model", "bag_of_words")]
+    shown = call([preflab, "--help"], tmp_path)
+    assert re.search(r"algorithm: .*\bdpo\b", shown)
+    assert re.search(r"reward_model: .*\bbag_of_words\b", shown)
+
+
+def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> None:
+    # Its own tests, copied so that nothing of the checkout is beside them; the fixtures come from the wheel's entry point.
+    for path in (THEIRS / "tests").glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    words = [preflab.parent / "python", "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", tmp_path]
+    assert " passed" in call(words, tmp_path, **OFFLINE)
+
+
+def test_installed_and_not_named_it_changes_no_recipe(preflab: Path, call: Call, tmp_path: Path) -> None:
+    plans = [call([preflab, "plan", *FAST], tmp_path, **environment) for environment in ({}, {"PREFLAB_PLUGINS": ""})]
+    assert plans[0] == plans[1]
+    assert "algorithm" in plans[0]
+
+
+def test_a_multirun_beside_a_built_in(preflab: Path, call: Call, tmp_path: Path) -> None:
+    text = call([preflab, "-m", "algorithm=ppo,dpo", "reward_model=kwise,bag_of_words", *FAST], tmp_path, **OFFLINE)
+    assert "dpo" in text
+    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
+    upstream = ["comparisons", "pretrain", "sft", "reward_model", "reward_model"]
+    assert made == sorted([*upstream, *["algorithm", "evaluation"] * 4])
+    assert len(_summaries(tmp_path)) == 4
+    (folder,) = {p.parent for p in tmp_path.glob("artifacts/reward_model-*/words.json")}
+    assert json.loads((folder / "words.json").read_text())["weights"]
+
+
+@pytest.mark.parametrize("place", ["reward_model:1", "algorithm:1"])
+def test_killed_and_run_again_it_gives_the_same_bits(preflab: Path, call: Call, tmp_path: Path, place: str) -> None:
+    command = [preflab, "algorithm=dpo", "reward_model=bag_of_words", *FAST]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    call(command, whole, **OFFLINE)
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLER)
+    call([command[0], "--plugin", killer, *command[1:]], killed, expected=-9, KILL_AT=place, **OFFLINE)
+    assert list((killed / "artifacts").glob(f"{place.partition(':')[0]}-*.partial/.state/step-*"))
+    call(command, killed, **OFFLINE)
+    assert _digests(killed) == _digests(whole)
+    (summary,) = _summaries(killed)  # the killed run has left none
+    assert place.partition(":")[0] in summary["computed"]
+
+
+def test_written_packages_install_pass_and_run(preflab: Path, pip: list[str | Path], call: Call, tmp_path: Path) -> None:
+    """The three commands of each README, for every kind; the first two once for all five, which is quicker."""
+    packages = [tmp_path / f"written-{kind.replace('_', '-')}" for kind in KINDS]
+    for package, kind in zip(packages, KINDS, strict=True):
+        call([preflab, "new-plugin", package.name, "--kind", kind], tmp_path)
+    call([*pip, *(word for package in packages for word in ("-e", f"{package}[test]"))], tmp_path)
+    python = preflab.parent / "python"
+    tests = [package / "tests" for package in packages]
+    assert " passed" in call([python, "-m", "pytest", "-q", "--import-mode=importlib", *tests], tmp_path, **OFFLINE)
+    listed = {p["distribution"]: p["status"] for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))}
+    for package in packages:
+        assert listed[package.name] == "ok"
+        commands = [line.strip() for line in (package / "README.md").read_text().splitlines() if line.startswith("    ")]
+        assert commands[:2] == ['pip install -e ".[test]"', "pytest"]
+        words = commands[2].split()
+        assert words[0] == "preflab"
+        call([preflab, *words[1:], "artifacts.dir=artifacts"], tmp_path, **OFFLINE)
+    assert len(_summaries(tmp_path)) == len(KINDS)

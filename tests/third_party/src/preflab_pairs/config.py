@@ -1,0 +1,34 @@
+"""Configs of DPO and of the bag of words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preflab import option
+from preflab.optimization import OptimizerConfig
+
+
+@dataclass
+class DPOConfig:
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): the policy is trained on ranked pairs, without a
+    reward model and without sampling."""
+
+    name: str = option("dpo", "component")
+    beta: float = option(0.1, "reward per nat of log pi / pi_reference; small lets the policy walk further", gt=0)
+    epochs: int = option(1, "passes over the pairs", ge=1, fast=1)
+    batch: int = option(32, "pairs an optimizer step", ge=1, fast=8)
+    max_tokens: int | None = option(None, "responses are cut to this many tokens, end token included; null: never", ge=1)
+    optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule")
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
+
+
+@dataclass
+class BagOfWordsConfig:
+    """A Bradley-Terry model whose score is a sum of word weights: logistic regression on differences of word counts."""
+
+    name: str = option("bag_of_words", "component")
+    rounds: int = option(10, "rounds of fitting; each goes on from the weights of the one before", ge=1, fast=3)
+    iterations: int = option(20, "most L-BFGS iterations a round", ge=1)
+    l2: float = option(0.01, "weight of half the sum of squared weights in the loss", ge=0)
+    min_count: int = option(2, "words in fewer training responses have no weight", ge=1)
+    seed: int | None = option(None, "pins this stage's seed, from which nothing is drawn; null follows the run's", ge=0)

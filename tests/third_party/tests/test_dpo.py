@@ -1,0 +1,70 @@
+"""DPO keeps preflab's contract, and its loss is equation 7."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from preflab.records import Prompt, Ranking
+from preflab.testing import AlgorithmContract, FakeContext, FastRun, tiny_records
+
+from preflab_pairs.config import DPOConfig
+from preflab_pairs.dpo import DPO, dpo_loss, pairs_of
+
+
+class TestDPO(AlgorithmContract):
+    name = "dpo"
+    overrides = ("algorithm.optimizer.lr=0.01", "algorithm.max_tokens=4")
+
+
+def test_the_loss_of_two_pairs_by_hand() -> None:
+    better, worse = torch.tensor([2.0, -1.0]), torch.tensor([-1.0, 0.0])
+    loss, margins = dpo_loss(better, worse, beta=0.5)
+    # Margins 0.5 (2 + 1) = 1.5 and 0.5 (-1 - 0) = -0.5; -log sigmoid(x) = log(1 + exp(-x)).
+    assert margins.tolist() == [1.5, -0.5]
+    assert float(loss) == pytest.approx(math.log(1 + math.exp(-1.5)) + math.log(1 + math.exp(0.5)))
+
+
+def test_a_ranking_of_three_with_a_tie_has_two_pairs() -> None:
+    ranking = Ranking(Prompt("1", "p"), ("a", "b", "c"), ((1, 0), (1, 2)))
+    assert [(p.better, p.worse) for p in pairs_of([ranking])] == [("b", "a"), ("b", "c")]
+
+
+def test_before_any_update_the_loss_is_log_2_and_then_the_better_response_gains(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, tiny_records())
+    config = DPOConfig(batch=len(pairs_of(context.rankings("train"))), epochs=4)  # every step sees all pairs
+    config.optimizer.lr = 3e-3
+    training = DPO(config, context)
+    rows = [training.step(i) for i in range(4)]
+    assert rows[0]["loss/dpo"] == pytest.approx(math.log(2), abs=1e-6)
+    assert rows[0]["margin"] == 0.0
+    assert rows[3]["margin"] > 0
+    assert rows[3]["loss/dpo"] < rows[1]["loss/dpo"] < math.log(2)
+
+
+def test_the_gradient_is_the_papers(tmp_path: Path) -> None:
+    """Section 4: -beta sigmoid(-margin) (grad log pi(better) - grad log pi(worse)); at the reference the sigmoid is 1/2."""
+    from preflab.likelihood import response_log_probs
+    from preflab.records import Rollout
+
+    prompt = Prompt("1", "one plus", split="train")
+    context = FakeContext(tmp_path, [Ranking(prompt, ("two good", "bad"), ((0, 1),))])
+    training = DPO(DPOConfig(beta=0.3, batch=1), context)
+    training._backward(training.pairs, 1)
+    found = {name: p.grad.clone() for name, p in training.policy.module.named_parameters() if p.grad is not None}
+    policy = context.policy("initial")
+    rows = Rollout.from_texts(context.tokenizer, [prompt, prompt], ["two good", "bad"])
+    better, worse = response_log_probs(policy, rows).sum(-1)
+    torch.autograd.backward(-0.3 * 0.5 * (better - worse))
+    for name, parameter in policy.module.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_it_runs_on_the_rankings_of_the_comparisons_stage(preflab_run: Callable[..., FastRun]) -> None:
+    run = preflab_run("algorithm=dpo", "reward_model=none", "evaluation=samples", "~evaluation.evaluators.reward",
+                      "evaluation.evaluators.win_rate.judge=labelers")  # fmt: skip
+    assert "comparisons" in run.stages  # nobody else needs rankings here
+    assert run.metrics("algorithm")[0]["loss/dpo"] == pytest.approx(math.log(2), abs=1e-5)
