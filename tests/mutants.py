@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant("value clip on the wrong side", LOSS, "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
     Mutant("adaptive KL backwards", LOSS, "kl / target - 1))", "1 - kl / target))", f"{TESTS}/ppo"),
     Mutant("mean of means", TRAINING, "(found.loss + loss) / tokens)", "(found.loss + loss) / mask.sum())", f"{TESTS}/ppo"),
-    Mutant("hidden states one token late", EXPERIENCE, "first = rows.prompt_ids.shape[1] - 1", "first = rows.prompt_ids.shape[1]", f"{TESTS}/ppo"),
+    Mutant("hidden states one token late", "framework/preflab/likelihood.py", "first = rows.prompt_ids.shape[1] - 1", "first = rows.prompt_ids.shape[1]", f"{TESTS}/ppo"),
     Mutant("value offset forgotten", TRAINING, "value.values(response_hidden(value, batch)) - value.offset", "value.values(response_hidden(value, batch))", f"{TESTS}/ppo"),
     Mutant("whitening keeps the mean", EXPERIENCE, "advantages = whiten(advantages, mask)", "advantages = whiten(advantages, mask, shift_mean=False)", f"{TESTS}/ppo"),
     Mutant("prompt order starts over", TRAINING, "draw_order(len(self.prompts), index * batch, batch", "draw_order(len(self.prompts), 0, batch", f"{TESTS}/ppo"),

@@ -27,7 +27,6 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "gold",
         "win_rate",
         "win_rate",
-        "ratings",
         "length",
         "kl",
         "families",
@@ -42,7 +41,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
     words = [f"evaluation.evaluators.{name}=null" for name in ("reward", "reward_accuracy", "families", "document_loss")]
     choice = _choice("ladder", *words, "evaluation.evaluators.win_rate.judge=gold", "evaluation.prompts=10")
-    assert list(choice.config.evaluators) == ["gold", "win_rate", "win_rate_held_out", "ratings", "length", "kl"]
+    assert list(choice.config.evaluators) == ["gold", "win_rate", "win_rate_held_out", "length", "kl"]
     assert choice.needs() == {"prompts", "labeler", "gold"}
 
 
