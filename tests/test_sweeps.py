@@ -8,6 +8,7 @@ import pytest
 
 from preflab.cli import check_jobs
 from preflab.composition import parse, sweeps_root
+from preflab.study import StudyConfig
 
 STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))
 
@@ -25,11 +26,11 @@ def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = replace(line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job)))  # one seed is enough
     runs = check_jobs(line)
     named = {run.settings.arm for run in runs} - {""}
-    study = runs[0].study
-    for claim in study.claims.values() if study is not None else ():
-        others = [claim.versus] if claim.versus is not None else claim.frontier
-        for arm in (claim.arm, *others):
+    study = runs[0].study or StudyConfig()
+    for claim in study.claims.values():
+        others = claim.frontier if claim.versus is None else [claim.versus]
+        for arm in (arm for name in (claim.arm, *others) for arm in study.series.get(name, [name])):
             # An arm is a file with a name, or else the swept values that tell it apart.
             assert arm in named or any(set(arm.split()) <= set(job) for job in line.jobs), (claim.statement, arm)
-    for arms in study.series.values() if study is not None and named else ():
+    for arms in study.series.values() if named else ():
         assert set(arms) <= named

@@ -10,25 +10,26 @@ from preflab.schemas import option
 
 @dataclass
 class ClaimConfig:
-    """A sentence that two arms' measures decide: ``arm`` has more (or less) of ``measure`` than ``versus``, or than the arms
-    of ``frontier`` where they have as much of ``at`` as it has."""
+    """A sentence that measures decide: ``arm`` has more (or less) of ``measure`` than ``versus``, or than the arms of
+    ``frontier`` where they have as much of ``at`` as it has, or than nothing at all. ``arm`` and ``versus`` may name a series
+    of the study: within each seed, the mean over its arms."""
 
     statement: str = option("", "the sentence")
     measure: str = option("", "of the evaluation, for example families/mean")
-    arm: str = option("", "name of the arm that the sentence is about")
-    versus: str | None = option(None, "name of the arm it is compared with")
+    arm: str = option("", "name of the arm, or series, that the sentence is about")
+    versus: str | None = option(None, "name of the arm, or series, it is compared with; null and no frontier: with zero")
     frontier: list[str] = option(factory=list, doc="instead of versus: arms that make a curve")
     at: str = option("reward/proxy", "with frontier: the curve is read where it has the arm's value of this measure")
     more: bool = option(True, "true: the difference is above margin; false: below -margin")
     margin: float = option(0.0, "smallest difference that matters", ge=0)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """A claim says what of, and compares with one thing."""
+        """A claim says what of, and compares with one thing at most."""
         for name in ("statement", "measure", "arm"):
             if not getattr(self, name):
                 yield name, "is empty"
-        if (self.versus is None) == (not self.frontier):
-            yield "versus", "or frontier must be given, not both"
+        if self.versus is not None and self.frontier:
+            yield "versus", "or frontier may be given, not both"
 
 
 @dataclass

@@ -41,23 +41,28 @@ class Decision:
 
 def decide(study: StudyConfig, arms: Sequence[Arm]) -> list[Decision]:
     """All claims of a study."""
-    by_name = {arm.label: arm for arm in arms}
-    by_name |= {run.arm: arm for arm in arms for run in arm.runs if run.arm}
+    by_name = {arm.label: [arm] for arm in arms}
+    by_name |= {run.arm: [arm] for arm in arms for run in arm.runs if run.arm}
+    by_name |= {
+        name: [by_name[label][0] for label in labels]
+        for name, labels in study.series.items()
+        if name not in by_name and all(label in by_name for label in labels)
+    }
     return [_decide(name, claim, by_name) for name, claim in study.claims.items()]
 
 
-def _decide(name: str, claim: ClaimConfig, arms: Mapping[str, Arm]) -> Decision:
-    others = [claim.versus] if claim.versus is not None else claim.frontier
+def _decide(name: str, claim: ClaimConfig, arms: Mapping[str, Sequence[Arm]]) -> Decision:
+    others = claim.frontier if claim.versus is None else [claim.versus]
     absent = [arm for arm in (claim.arm, *others) if arm not in arms]
     if absent:
         return Decision(name, claim, None, (), Verdict.undecided, f"no finished run of the arm {', '.join(absent)}")
     runs = [_by_seed(arms[arm]) for arm in (claim.arm, *others)]
     seeds = sorted(set(runs[0]).intersection(*runs[1:]))
-    if claim.versus is not None:
-        found = _difference(claim.measure, [(runs[0][s], runs[1][s]) for s in seeds])
-    else:
-        points = [(runs[0][s], [other[s] for other in runs[1:]]) for s in seeds]
+    if claim.frontier:
+        points = [(runs[0][s][0], [other[s][0] for other in runs[1:]]) for s in seeds]
         found = over_seeds([d for own, curve in points if (d := _beside_curve(claim, own, curve)) is not None])
+    else:
+        found = _difference(claim.measure, [(runs[0][s], runs[1][s] if others else ()) for s in seeds])
     if found is None:
         return Decision(name, claim, None, tuple(seeds), Verdict.undecided, f"the runs do not measure {claim.measure}")
     if found.low is None or found.high is None:
@@ -78,18 +83,36 @@ def verdict(low: float, high: float, margin: float, more: bool) -> Verdict:
     return Verdict.fails if high < margin else Verdict.undecided
 
 
-def _by_seed(arm: Arm) -> dict[int, RunResult]:
-    return {run.seed: run for run in arm.runs}
+def _by_seed(arms: Sequence[Arm]) -> dict[int, tuple[RunResult, ...]]:
+    """Runs by seed, one an arm; seeds that not every arm has are left out."""
+    runs = [{run.seed: run for run in arm.runs} for arm in arms]
+    return {seed: tuple(found[seed] for found in runs) for seed in runs[0] if all(seed in found for found in runs)}
 
 
-def _difference(measure: str, pairs: Sequence[tuple[RunResult, RunResult]]) -> Measured | None:
+_Side = Sequence[RunResult]
+"""Runs of one seed whose mean is one side of a comparison; none: zero."""
+
+
+def _difference(measure: str, pairs: Sequence[tuple[_Side, _Side]]) -> Measured | None:
     """Mean over seeds of the first's measure minus the second's: paired by prompt where there is a value a prompt."""
-    values = [(a.by_prompt(measure), b.by_prompt(measure)) for a, b in pairs]
-    if values and all(a and set(a) == set(b) == set(values[0][0]) for a, b in values):
-        prompts = sorted(values[0][0])
-        return crossed([[a[p] - b[p] for p in prompts] for a, b in values])
-    found = [(a.measures.get(measure), b.measures.get(measure)) for a, b in pairs]
-    return over_seeds([a.value - b.value for a, b in found if a is not None and b is not None])
+    by_prompt = [_gap_by_prompt(measure, *pair) for pair in pairs]
+    if by_prompt and all(gaps and gaps.keys() == by_prompt[0].keys() for gaps in by_prompt):
+        return crossed([list(gaps.values()) for gaps in by_prompt])
+    found = [([run.measures.get(measure) for run in a], [run.measures.get(measure) for run in b]) for a, b in pairs]
+    return over_seeds([_gap([m.value for m in a if m], [m.value for m in b if m]) for a, b in found if all((*a, *b))])
+
+
+def _gap_by_prompt(measure: str, a: _Side, b: _Side) -> dict[str, float]:
+    """Differences by prompt id, in its order; {} unless every run has a value for the same prompts."""
+    values = [run.by_prompt(measure) for run in (*a, *b)]
+    if any(v.keys() != values[0].keys() for v in values):
+        return {}
+    return {p: _gap([v[p] for v in values[: len(a)]], [v[p] for v in values[len(a) :]]) for p in sorted(values[0])}
+
+
+def _gap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Mean of a minus mean of b, which is zero if it is empty."""
+    return sum(a) / len(a) - (sum(b) / len(b) if b else 0.0)
 
 
 def over_seeds(differences: Sequence[float]) -> Measured | None:
@@ -147,7 +170,7 @@ def as_json(study: str, command: str, decisions: Sequence[Decision]) -> dict[str
     for d in decisions:
         interval = None if d.estimate is None or d.estimate.low is None else [d.estimate.low, d.estimate.high]
         row: dict[str, Any] = {"name": d.name, "statement": d.claim.statement, "measure": d.claim.measure, "arm": d.claim.arm}
-        row |= {"compared_with": d.claim.versus or d.claim.frontier, "margin": d.claim.margin, "more": d.claim.more}
+        row |= {"compared_with": d.claim.versus or d.claim.frontier or 0, "margin": d.claim.margin, "more": d.claim.more}
         estimate = None if d.estimate is None else d.estimate.value
         claims.append({**row, "estimate": estimate, "interval": interval, "n": 0 if d.estimate is None else d.estimate.n})
         claims[-1] |= {"seeds": list(d.seeds), "holds": d.verdict.value, "why": d.why}

@@ -136,3 +136,17 @@ def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
     assert claim["estimate"] == pytest.approx(1.0)
     assert (claim["n"], claim["seeds"]) == (10, [1, 2])
     assert "A beats B" in (tmp_path / "report.html").read_text()
+
+
+def test_a_series_is_the_mean_of_its_arms_within_a_seed_and_zero_stands_on_the_other_side(tmp_path: Path) -> None:
+    # Seeds 1, 2, 3: means over the two arms (.1 + .3) / 2 = .2, (.2 + .2) / 2 = .2, (.3 + .1) / 2 = .2: no spread over seeds,
+    # though each arm by itself runs from .1 to .3.
+    first = arm(tmp_path, "k=0", {1: {"gap": 0.1}, 2: {"gap": 0.2}, 3: {"gap": 0.3}})
+    second = arm(tmp_path, "k=1", {1: {"gap": 0.3}, 2: {"gap": 0.2}, 3: {"gap": 0.1}, 4: {"gap": 9.0}})
+    claims = {"all": ClaimConfig("there is a gap", "gap", "folds"), "one": ClaimConfig("there is one at 0", "gap", "k=0")}
+    pooled, alone = decide(StudyConfig(claims=claims, series={"folds": ["k=0", "k=1"]}), [first, second])
+    assert pooled.estimate is not None
+    assert (pooled.estimate.value, pooled.estimate.low, pooled.estimate.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert (pooled.verdict, pooled.seeds) == (Verdict.holds, (1, 2, 3))  # seed 4 has one arm only
+    # alone: mean .2, sd .1, half-width 4.303 * .1 / sqrt(3) = .248: zero is inside
+    assert alone.verdict is Verdict.undecided
