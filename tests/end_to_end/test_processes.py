@@ -83,15 +83,28 @@ def test_sigterm_reaches_all_processes_and_the_run_goes_on(finished: Path, tmp_p
     assert digests(tmp_path) == digests(finished)
 
 
-def test_jobs_side_by_side_share_what_they_have_in_common(tmp_path: Path) -> None:
-    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+@pytest.fixture(scope="module")
+def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sequential")
+    assert preflab(folder, "-m", "algorithm=ppo,ppo_ptx", *FAST) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"),
+    ],
+    ids=["joblib", "submitit_local"],
+)
+def test_jobs_side_by_side_share_what_they_have_in_common(
+    launcher: tuple[str, ...], one_after_another: Path, tmp_path: Path
+) -> None:
     sweep = ("-m", *launcher, "algorithm=ppo,ppo_ptx", *FAST)
     assert _start(tmp_path, *sweep).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
     assert made == sorted(["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2])
     (run,) = tmp_path.glob("runs/config/*")
     assert sorted(row["exit_code"] for row in read_rows(run / "ledger.jsonl")) == [0, 0]
-    sequential = tmp_path / "sequential"
-    sequential.mkdir()
-    assert preflab(sequential, "-m", "algorithm=ppo,ppo_ptx", *FAST) == 0
-    assert digests(tmp_path) == digests(sequential)
+    assert digests(tmp_path) == digests(one_after_another)
