@@ -52,8 +52,10 @@ class RewardAccuracy:
     """Measures under reward_accuracy/LABEL/: ``all``, share of pairs whose preferred response is scored strictly higher;
     ``length``, share whose preferred response is the longer one (equal lengths half); ``difference`` between the two on the
     same pairs; ``matched``, ``matched_length``, ``matched_difference`` the same on pairs of similar length; with by_group
-    ``group/GROUP``. Intervals draw whole prompts (or groups), because the pairs of one prompt are not independent; n counts
-    these."""
+    ``group/GROUP``. Calibration of sigma(r_i - r_j) as the probability that i is preferred: ``loss``, mean -log sigma(r_better -
+    r_worse) in nats (log 2 is guessing), and ``overconfidence``, mean of sigma(|r_i - r_j|) less the share that is right (ties
+    half): 0 when calibrated on average, positive when rewards lie too far apart. Intervals draw whole prompts (or groups),
+    because the pairs of one prompt are not independent; n counts these."""
 
     def __init__(self, config: RewardAccuracyConfig, context: Context) -> None:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
@@ -73,6 +75,9 @@ class RewardAccuracy:
         close = [similar(lengths[p.better], lengths[p.worse], self.config.matched) for p in self.pairs]
         everything = [True] * len(self.pairs)
         measures = self._measures("", model, longer, everything) | self._measures("matched", model, longer, close)
+        gaps = [rewards[p.better] - rewards[p.worse] for p in self.pairs]
+        measures["loss"] = self._accuracy([log_loss(gap) for gap in gaps], everything)
+        measures["overconfidence"] = self._accuracy([overconfidence(gap) for gap in gaps], everything)
         for group in sorted({p.group for p in self.pairs if p.group}) if self.config.by_group else ():
             measures[f"group/{group}"] = self._accuracy(model, [p.group == group for p in self.pairs])
         return Evaluation({f"reward_accuracy/{self.label}/{name}": m for name, m in measures.items()})
@@ -103,6 +108,24 @@ class RewardAccuracy:
                 total[0] += value
                 total[1] += 1.0
         return intervals.ratio([a for a, _ in sums.values()], [b for _, b in sums.values()])
+
+
+def log_loss(gap: float) -> float:
+    """-log sigma(gap) in nats: what a pair with this reward difference, better minus worse, costs (paper equation 1).
+
+    >>> round(log_loss(0.0), 4), round(log_loss(-800.0), 1)
+    (0.6931, 800.0)
+    """
+    return max(-gap, 0.0) + math.log1p(math.exp(-abs(gap)))
+
+
+def overconfidence(gap: float) -> float:
+    """Confidence sigma(|gap|) in the order of a pair, less 1 if the order is right, 0 if wrong, 0.5 for a tie.
+
+    >>> round(overconfidence(math.log(3)), 3), round(overconfidence(-math.log(3)), 3), overconfidence(0.0)
+    (-0.25, 0.75, 0.0)
+    """
+    return 1 / (1 + math.exp(-abs(gap))) - (0.5 if gap == 0 else float(gap > 0))
 
 
 def length_vote(better: int, worse: int) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.arms import SHARES, Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.runs import Measured
 
@@ -18,6 +18,21 @@ NOTHING = "–"
 LONGEST_NAME = 40
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
+_PLACED = {
+    "reward",
+    "gold",
+    "win_rate",
+    "likert",
+    "flags",
+    "kl",
+    "length",
+    "families",
+    "document_loss",
+    "reward_accuracy",
+    "best_of",
+}
+"""First words of measures whose columns are chosen here, or which a picture shows; all others are columns as they are."""
+CALIBRATION = {"loss": "loss, nats", "overconfidence": "overconfidence"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,10 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         label, _, part = name.removeprefix("reward_accuracy/").partition("/")
         if part in ("all", "length"):
             found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
-    return found
+        if part in CALIBRATION:
+            found.append(Column(name, CALIBRATION[part], f"Calibration of {label}", digits=3))
+    others = [name for name in names if name.partition("/")[0] not in _PLACED]
+    return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES)) for n in others]
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
@@ -212,8 +230,10 @@ def _heading(column: Column) -> str:
     if kind == "families":
         return f"tasks\n{column.heading}"
     if kind == "reward_accuracy":
-        return f"pairs right\n{column.heading}"
-    return f"text\n{column.heading}" if kind == "document_loss" else column.heading
+        return f"{column.group.lower()}\n{column.heading}" if column.digits == 3 else f"pairs right\n{column.heading}"
+    if kind == "document_loss":
+        return f"text\n{column.heading}"
+    return column.heading if kind in _PLACED else f"{column.group.lower()}\n{column.heading}"
 
 
 def _of(names: Sequence[str], prefix: str) -> list[str]:
@@ -222,6 +242,10 @@ def _of(names: Sequence[str], prefix: str) -> list[str]:
 
 def _last(name: str) -> str:
     return name.partition("/")[2]
+
+
+def _first(name: str) -> str:
+    return name.partition("/")[0].replace("_", " ").capitalize()
 
 
 def _title(role: str) -> str:

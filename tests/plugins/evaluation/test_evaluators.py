@@ -307,7 +307,22 @@ def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
     assert found["matched_length"].value == 0.5
     assert found["group/x"].value == 1.0
     assert found["group/y"].value == 0.0
+    # differences 1, 1, 1, 0: three times -log sigma(1) = 0.3133 and log 2; sigma(1) - 1 = -0.2689 three times and a tie's 0
+    assert found["loss"].value == pytest.approx((3 * 0.313262 + math.log(2)) / 4, abs=1e-5)
+    assert found["overconfidence"].value == pytest.approx(-3 * 0.268941 / 4, abs=1e-5)
     assert _accuracy(tmp_path, rankings, table, unit=c.Unit.group)["all"].n == 1
+
+
+def test_a_reward_model_that_exaggerates_is_overconfident_and_one_that_knows_its_doubt_is_calibrated(tmp_path: Path) -> None:
+    # Of 4 votes on each pair 3 prefer the first. Rewards log 3 apart say sigma(log 3) = 0.75, which is right on average; ten
+    # apart they say 1.0, a quarter too much.
+    votes = ((0, 1), (0, 1), (0, 1), (1, 0))
+    rankings = [Ranking(Prompt(str(i), "one", split="test"), ("good", "bad"), votes) for i in range(20)]
+    calibrated = _accuracy(tmp_path, rankings, {"good": math.log(3), "bad": 0.0})
+    assert calibrated["overconfidence"].value == pytest.approx(0.0, abs=1e-6)
+    # the entropy of a 3 : 1 vote is the smallest loss that there is: 0.75 log(4/3) + 0.25 log 4
+    assert calibrated["loss"].value == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4), abs=1e-6)
+    assert _accuracy(tmp_path, rankings, {"good": 10.0, "bad": 0.0})["overconfidence"].value == pytest.approx(0.25, abs=1e-4)
 
 
 def test_a_length_counting_reward_model_does_not_beat_the_length_baseline(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from preflab.errors import UserError
 from preflab_builtin import report as plugin
-from preflab_builtin.report.arms import arms, combined
+from preflab_builtin.report.arms import Arm, arms, combined
 from preflab_builtin.report.build import build_report, report_text
 from preflab_builtin.report.plots import Picture, learning_curves, scatters, win_rates
 from preflab_builtin.report.runs import Measured, RunResult, gather
@@ -341,3 +341,22 @@ def test_the_rich_table_is_the_same_for_callers(tmp_path: Path) -> None:
     found = arms(gather([study(tmp_path / "s", seeds=(1,))]).runs)
     assert ladder_table(found).row_count == 5
     assert ladder_markdown(found).count("\n") == 6
+
+
+def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
+    # A third party's evaluator, labeler groups (shares), calibration beside accuracy; a curve's points are a picture's.
+    names = (
+        "mine/bits_a_word",
+        "labeler_groups/held_out",
+        "reward_accuracy/proxy/all",
+        "reward_accuracy/proxy/loss",
+        "best_of/4/gold",
+    )
+    arm = Arm("A", (), (), {name: Measured(0.5) for name in names})
+    found = {(c.group, c.heading): c.value(arm) for c in columns([arm])}
+    assert found == {
+        ("Pairs ordered right", "proxy"): "50.0 %",
+        ("Calibration of proxy", "loss, nats"): "0.500",
+        ("Mine", "bits a word"): "0.50",
+        ("Labeler groups", "held out"): "50.0 %",
+    }
