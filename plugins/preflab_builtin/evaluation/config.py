@@ -125,7 +125,7 @@ class RewardAccuracyConfig:
     name: str = option("reward_accuracy", "component")
     source: Any = option(None, "a reward_model component to judge; null: the run's own")
     label: str | None = option(None, "name of the measures, reward_accuracy/LABEL/...; null: proxy, or the source's name")
-    split: HeldOut = option(HeldOut.test, "which held-out rankings")
+    split: HeldOut | None = option(None, "which held-out rankings; null: test, or validation where there are none")
     matched: float = option(0.2, "pairs count as of similar length below this |log length ratio|", gt=0)
     unit: Unit = option(Unit.prompt, "intervals draw whole prompts, or whole groups of prompts (a debate) with them")
     by_group: bool = option(False, "also the accuracy on each labeler group's judgements")

@@ -13,7 +13,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import intervals
-from preflab_builtin.evaluation.config import RewardAccuracyConfig, Unit
+from preflab_builtin.evaluation.config import HeldOut, RewardAccuracyConfig, Unit
 from preflab_builtin.evaluation.judges import reward_source
 from preflab_builtin.evaluation.likelihood import scores
 
@@ -60,12 +60,15 @@ class RewardAccuracy:
     def __init__(self, config: RewardAccuracyConfig, context: Context) -> None:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
         self.label, self.model = reward_source(config, context)
-        self.responses, self.pairs = pairs_of(context.rankings(config.split.value), config.unit)
-        if not self.pairs:
-            raise UserError(
-                f"evaluators: reward_accuracy finds no {config.split.value} rankings with a preference. Allowed: test, "
-                "validation, as far as the data has them. What was computed before is kept."
-            )
+        for split in HeldOut if config.split is None else (config.split,):
+            self.responses, self.pairs = pairs_of(context.rankings(split.value), config.unit)
+            if self.pairs:
+                return
+        asked = " or ".join(HeldOut) if config.split is None else config.split.value
+        raise UserError(
+            f"evaluators: reward_accuracy finds no {asked} rankings with a preference. Allowed: test, validation, as far as "
+            "the data has them. What was computed before is kept."
+        )
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score every response once, then count pairs."""

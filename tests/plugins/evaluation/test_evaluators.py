@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from preflab.context import PolicyResponder
+from preflab.errors import UserError
 from preflab.interfaces import Policy, Sampling, Subject
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import config as c
@@ -311,6 +312,20 @@ def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
     assert found["loss"].value == pytest.approx((3 * 0.313262 + math.log(2)) / 4, abs=1e-5)
     assert found["overconfidence"].value == pytest.approx(-3 * 0.268941 / 4, abs=1e-5)
     assert _accuracy(tmp_path, rankings, table, unit=c.Unit.group)["all"].n == 1
+
+
+def test_rankings_are_of_the_test_split_or_where_it_has_none_of_validation(tmp_path: Path) -> None:
+    # The model is right on the test pair and wrong on the validation pair: which one was asked shows in the accuracy.
+    kept = [Ranking(Prompt("v", "one", split="validation"), ("good", "bad"), ((1, 0),))]
+    table = {"good": 1.0, "bad": 0.0}
+    assert _accuracy(tmp_path, kept, table)["all"].value == 0.0
+    both = [*kept, Ranking(Prompt("t", "two", split="test"), ("good", "bad"), ((0, 1),))]
+    assert _accuracy(tmp_path, both, table)["all"].value == 1.0
+    assert _accuracy(tmp_path, both, table, split=c.HeldOut.validation)["all"].value == 0.0
+    with pytest.raises(UserError, match="no test or validation rankings"):
+        _accuracy(tmp_path, [Ranking(Prompt("x", "one", split="train"), ("good", "bad"), ((0, 1),))], table)
+    with pytest.raises(UserError, match="no test rankings"):
+        _accuracy(tmp_path, kept, table, split=c.HeldOut.test)
 
 
 def test_a_reward_model_that_exaggerates_is_overconfident_and_one_that_knows_its_doubt_is_calibrated(tmp_path: Path) -> None:

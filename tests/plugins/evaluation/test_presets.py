@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from preflab import composition
 from preflab.errors import UserError
 from preflab.schemas import Choice, choose
-from preflab_builtin.evaluation.config import HeldOut, SuiteConfig
+from preflab_builtin.evaluation.config import SuiteConfig
 
 
 def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
@@ -34,7 +34,6 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "reward_accuracy",
     ]
     assert choice.config.prompts == 400
-    assert choice.config.evaluators["reward_accuracy"].split is HeldOut.validation
     assert choice.needs() == {"prompts", "documents", "rankings", "reward_model", "labeler", "gold"}
 
 

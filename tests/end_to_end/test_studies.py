@@ -1,0 +1,31 @@
+"""Every study for real in small: the first arm of each, its evaluation and its page, on the embedded world."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import preflab
+from preflab.composition import parse, sweeps_root
+
+SMALL = ("debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Studies share what their upstream stages have in common."""
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in sweeps_root().glob("*.yaml")))
+def test_its_first_arm_runs_and_is_measured(name: str, folder: Path) -> None:
+    first = parse(["-cn", name]).jobs[0]
+    assert preflab(folder, "-cn", name, *first, *SMALL) == 0, (folder / "log.txt").read_text()[-3000:]
+    (run,) = folder.glob(f"runs/{name}/*")
+    summary = json.loads((run / "0" / "summary.json").read_text())
+    assert summary["evaluation"]["measures"]
+    claims = json.loads((run / "summary.json").read_text())["claims"]
+    # One arm is beside itself nowhere: what is compared with another arm stays open, and says what is missing.
+    assert all(claim["holds"] == "undecided" and claim["why"] for claim in claims if claim["compared_with"])
