@@ -69,6 +69,15 @@ def _label(key: _Key, everybody: Sequence[_Key]) -> str:
     return f"{name} ({' '.join(own) or 'as it is'})" if len(others) > 1 else name
 
 
+def in_order(label: str) -> str:
+    """An arm's name with its words in order: one that is made of overrides may be written in whatever order.
+
+    >>> in_order("policy.width=64 algorithm=ppo") == in_order("algorithm=ppo policy.width=64")
+    True
+    """
+    return " ".join(sorted(label.split()))
+
+
 def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
     """Means over runs. With one run the interval is its own (over prompts, documents or pairs); with several it is
     Student's t over the runs' values, n their number."""

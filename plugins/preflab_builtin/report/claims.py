@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from preflab.study import ClaimConfig, StudyConfig
-from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.arms import Arm, in_order
 from preflab_builtin.report.runs import Measured, RunResult
 
 LEVEL = 0.95
@@ -41,22 +41,20 @@ class Decision:
 
 def decide(study: StudyConfig, arms: Sequence[Arm]) -> list[Decision]:
     """All claims of a study."""
-    by_name = {arm.label: [arm] for arm in arms}
-    by_name |= {run.arm: [arm] for arm in arms for run in arm.runs if run.arm}
-    by_name |= {
-        name: [by_name[label][0] for label in labels]
-        for name, labels in study.series.items()
-        if name not in by_name and all(label in by_name for label in labels)
-    }
+    by_name = {in_order(arm.label): [arm] for arm in arms}
+    by_name |= {in_order(run.arm): [arm] for arm in arms for run in arm.runs if run.arm}
+    for name, members in study.series.items():
+        if in_order(name) not in by_name and all(in_order(member) in by_name for member in members):
+            by_name[in_order(name)] = [by_name[in_order(member)][0] for member in members]
     return [_decide(name, claim, by_name) for name, claim in study.claims.items()]
 
 
 def _decide(name: str, claim: ClaimConfig, arms: Mapping[str, Sequence[Arm]]) -> Decision:
     others = claim.frontier if claim.versus is None else [claim.versus]
-    absent = [arm for arm in (claim.arm, *others) if arm not in arms]
+    absent = [arm for arm in (claim.arm, *others) if in_order(arm) not in arms]
     if absent:
         return Decision(name, claim, None, (), Verdict.undecided, f"no finished run of the arm {', '.join(absent)}")
-    runs = [_by_seed(arms[arm]) for arm in (claim.arm, *others)]
+    runs = [_by_seed(arms[in_order(arm)]) for arm in (claim.arm, *others)]
     seeds = sorted(set(runs[0]).intersection(*runs[1:]))
     if claim.frontier:
         points = [(runs[0][s][0], [other[s][0] for other in runs[1:]]) for s in seeds]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.arms import Arm, in_order
 from preflab_builtin.report.runs import Measured
 from preflab_builtin.report.tables import plain
 
@@ -67,8 +67,8 @@ def _scatter(
 
     def draw(axes: Axes) -> None:
         for line, (name, members) in zip(LINES, series.items(), strict=False):
-            places = {a.label: (x.value * scale, y.value) for _, a, x, y in points}
-            joined = [places[m] for m in members if m in places]
+            places = {in_order(a.label): (x.value * scale, y.value) for _, a, x, y in points}
+            joined = [places[m] for m in map(in_order, members) if m in places]
             axes.plot(*zip(*joined, strict=True), ls=line, color=_MUTED, lw=1.3, zorder=1, label=_short(name))
         for number, arm, x, y in points:
             color, mark = style_of(number)

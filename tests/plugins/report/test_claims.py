@@ -92,6 +92,14 @@ def test_a_claim_is_decided_by_its_interval_alone(tmp_path: Path, b: tuple[float
     assert (absent.verdict, absent.why) == (Verdict.undecided, "no finished run of the arm C")
 
 
+def test_an_arm_of_overrides_is_named_in_whatever_order(tmp_path: Path) -> None:
+    a = arm(tmp_path, "width=64 algorithm=ppo", {1: {"m": 0.5}, 2: {"m": 0.5}})
+    b = arm(tmp_path, "width=64 algorithm=none", {1: {"m": 0.1}, 2: {"m": 0.1}})
+    claim = ClaimConfig("PPO has more", "m", "algorithm=ppo width=64", versus="algorithm=none width=64")
+    (found,) = decide(StudyConfig(claims={"c": claim}), [a, b])
+    assert (found.verdict, found.why) == (Verdict.holds, "")
+
+
 def test_a_curve_is_read_where_it_has_the_arms_reward(tmp_path: Path) -> None:
     # The curve runs through (reward, tax) = (0, .9) and (1, .5). At reward .5 it has .7: the arm's .8 is .1 above. At reward
     # 2 its nearest end counts, .5: .6 is .1 above. Both seeds say .1 exactly.
