@@ -52,10 +52,10 @@ class RewardAccuracy:
     """Measures under reward_accuracy/LABEL/: ``all``, share of pairs whose preferred response is scored strictly higher;
     ``length``, share whose preferred response is the longer one (equal lengths half); ``difference`` between the two on the
     same pairs; ``matched``, ``matched_length``, ``matched_difference`` the same on pairs of similar length; with by_group
-    ``group/GROUP``. Calibration of sigma(r_i - r_j) as the probability that i is preferred: ``loss``, mean -log sigma(r_better -
-    r_worse) in nats (log 2 is guessing), and ``overconfidence``, mean of sigma(|r_i - r_j|) less the share that is right (ties
-    half): 0 when calibrated on average, positive when rewards lie too far apart. Intervals draw whole prompts (or groups),
-    because the pairs of one prompt are not independent; n counts these."""
+    ``group/GROUP``. Under calibration/LABEL/, of sigma(r_i - r_j) as the probability that i is preferred: ``loss``, mean
+    -log sigma(r_better - r_worse) in nats (log 2 is guessing), and ``overconfidence``, mean of sigma(|r_i - r_j|) less the
+    share that is right (ties half): 0 when calibrated on average, positive when rewards lie too far apart. Intervals draw
+    whole prompts (or groups), because the pairs of one prompt are not independent; n counts these."""
 
     def __init__(self, config: RewardAccuracyConfig, context: Context) -> None:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
@@ -78,12 +78,13 @@ class RewardAccuracy:
         close = [similar(lengths[p.better], lengths[p.worse], self.config.matched) for p in self.pairs]
         everything = [True] * len(self.pairs)
         measures = self._measures("", model, longer, everything) | self._measures("matched", model, longer, close)
-        gaps = [rewards[p.better] - rewards[p.worse] for p in self.pairs]
-        measures["loss"] = self._accuracy([log_loss(gap) for gap in gaps], everything)
-        measures["overconfidence"] = self._accuracy([overconfidence(gap) for gap in gaps], everything)
         for group in sorted({p.group for p in self.pairs if p.group}) if self.config.by_group else ():
             measures[f"group/{group}"] = self._accuracy(model, [p.group == group for p in self.pairs])
-        return Evaluation({f"reward_accuracy/{self.label}/{name}": m for name, m in measures.items()})
+        gaps = [rewards[p.better] - rewards[p.worse] for p in self.pairs]
+        calibration = {"loss": [log_loss(gap) for gap in gaps], "overconfidence": [overconfidence(gap) for gap in gaps]}
+        found = {f"reward_accuracy/{self.label}/{name}": m for name, m in measures.items()}
+        found |= {f"calibration/{self.label}/{name}": self._accuracy(v, everything) for name, v in calibration.items()}
+        return Evaluation(found)
 
     def _score(self) -> tuple[list[float], list[int]]:
         """Reward and length in tokens (with the end token) of every response."""

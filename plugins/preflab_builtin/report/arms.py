@@ -15,7 +15,8 @@ _SEED = re.compile(r"^\+*((pretrain|sft|comparisons|reward_model|select|algorith
 """Overrides that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
 
 SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win", "flags/", "labeler_groups/")
-"""Measures between 0 and 1: no interval goes beyond."""
+"""Measures between 0 and 1: no interval goes beyond, except that of a difference of two."""
+_DIFFERENCES = ("difference", "gap")
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""
 
@@ -92,7 +93,7 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
         spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (count - 1))
         half = float(stats.t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
         low, high = mean - half, mean + half
-        if name.startswith(SHARES) and not name.endswith("difference"):
+        if name.startswith(SHARES) and not name.endswith(_DIFFERENCES):
             low, high = max(0.0, low), min(1.0, high)
         found[name] = Measured(mean, low, high, count)
     return found

@@ -32,7 +32,6 @@ _PLACED = {
     "best_of",
 }
 """First words of measures whose columns are chosen here, or which a picture shows; all others are columns as they are."""
-CALIBRATION = {"loss": "loss, nats", "overconfidence": "overconfidence"}
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         label, _, part = name.removeprefix("reward_accuracy/").partition("/")
         if part in ("all", "length"):
             found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
-        if part in CALIBRATION:
-            found.append(Column(name, CALIBRATION[part], f"Calibration of {label}", digits=3))
     others = [name for name in names if name.partition("/")[0] not in _PLACED]
-    return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES)) for n in others]
+    return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES), digits=3) for n in others]
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
@@ -230,7 +227,7 @@ def _heading(column: Column) -> str:
     if kind == "families":
         return f"tasks\n{column.heading}"
     if kind == "reward_accuracy":
-        return f"{column.group.lower()}\n{column.heading}" if column.digits == 3 else f"pairs right\n{column.heading}"
+        return f"pairs right\n{column.heading}"
     if kind == "document_loss":
         return f"text\n{column.heading}"
     return column.heading if kind in _PLACED else f"{column.group.lower()}\n{column.heading}"

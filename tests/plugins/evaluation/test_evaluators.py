@@ -287,7 +287,9 @@ class Lookup:
 def _accuracy(folder: Path, rankings: Sequence[Ranking], table: dict[str, float], **options: Any) -> dict[str, Any]:
     context = FakeContext(folder, rankings, reward=Lookup(table))
     found = RewardAccuracy(c.RewardAccuracyConfig(**options), context).evaluate(_subject(context, context.policy("base")))
-    return {name.removeprefix("reward_accuracy/proxy/"): m for name, m in found.measures.items()}
+    return {
+        name.removeprefix("reward_accuracy/proxy/").removeprefix("calibration/proxy/"): m for name, m in found.measures.items()
+    }
 
 
 def test_reward_accuracy_by_hand(tmp_path: Path) -> None:

@@ -343,20 +343,29 @@ def test_the_rich_table_is_the_same_for_callers(tmp_path: Path) -> None:
     assert ladder_markdown(found).count("\n") == 6
 
 
+def test_an_interval_stays_where_shares_can_be_and_that_of_a_difference_does_not(tmp_path: Path) -> None:
+    # Two seeds: mean 0, s = 0.1, t(1, .975) = 12.706: half-width 12.706 * 0.1414 / sqrt(2) = 1.2706.
+    names = ("labeler_groups/training", "labeler_groups/gap", "calibration/proxy/loss")
+    runs = [RunResult(tmp_path, "c", "A", (), i, (), {n: Measured(v) for n in names}) for i, v in enumerate((-0.1, 0.1))]
+    bounds = {name: (m.low, m.high) for name, m in combined(runs).items()}
+    assert bounds["labeler_groups/training"] == (0.0, 1.0)
+    assert bounds["labeler_groups/gap"] == bounds["calibration/proxy/loss"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)
+
+
 def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
     # A third party's evaluator, labeler groups (shares), calibration beside accuracy; a curve's points are a picture's.
     names = (
         "mine/bits_a_word",
         "labeler_groups/held_out",
         "reward_accuracy/proxy/all",
-        "reward_accuracy/proxy/loss",
+        "calibration/proxy/loss",
         "best_of/4/gold",
     )
     arm = Arm("A", (), (), {name: Measured(0.5) for name in names})
     found = {(c.group, c.heading): c.value(arm) for c in columns([arm])}
     assert found == {
         ("Pairs ordered right", "proxy"): "50.0 %",
-        ("Calibration of proxy", "loss, nats"): "0.500",
-        ("Mine", "bits a word"): "0.50",
+        ("Calibration", "proxy/loss"): "0.500",
+        ("Mine", "bits a word"): "0.500",
         ("Labeler groups", "held out"): "50.0 %",
     }
