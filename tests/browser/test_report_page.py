@@ -1,0 +1,155 @@
+"""The report in a real browser: it reads at desktop and phone width, asks nobody for anything, and runs nothing.
+
+Screenshots are kept where PREFLAB_SCREENSHOTS says (`make test-browser` says build/screenshots): look at them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from end_to_end.runs import preflab
+from fake_study import EVIL, LADDER, results, study, write_run
+from preflab_builtin.report.build import build_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The distribution's Chromium without a window; without a sandbox too, which it cannot have as root."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.fail(f"none of {', '.join(NAMES)} is installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass
+class Opened:
+    """A page, and what happened while it was opened."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+def _open(browser: Browser, path: Path, width: str = "desktop", *, scripts: bool = True, trusting: bool = False) -> Opened:
+    """Open a file. trusting: without the page's content security policy, so that only its escaping protects."""
+    w, h = WIDTHS[width]
+    context = browser.new_context(
+        viewport={"width": w, "height": h}, is_mobile=width == "phone", java_script_enabled=scripts, bypass_csp=trusting
+    )
+    opened = Opened(context.new_page())
+    opened.page.on("console", lambda said: opened.errors.append(said.text) if said.type in ("error", "warning") else None)
+    opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
+    opened.page.on("request", lambda asked: opened.requests.append(asked.url))
+
+    def dismiss(dialog: object) -> None:
+        opened.dialogs.append(str(dialog.message))  # type: ignore[attr-defined]
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+    opened.page.on("dialog", dismiss)
+    opened.page.goto(path.as_uri(), wait_until="load")
+    opened.page.wait_for_timeout(200)  # an onerror handler fires after loading
+    return opened
+
+
+def _keep(page: Page, name: str) -> None:
+    folder = os.environ.get("PREFLAB_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def _assert_readable(opened: Opened, path: Path) -> None:
+    page = opened.page
+    assert opened.errors == []
+    outside = [url for url in opened.requests if not url.startswith("data:")]
+    assert outside == [path.as_uri()]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page itself scrolls sideways"
+    pictures = page.evaluate("[...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 0, i.clientWidth])")
+    assert pictures
+    for alt, shown, wide in pictures:
+        assert alt
+        assert shown, alt
+        assert wide >= 300, alt  # on a phone they are as wide as the page
+    too_small = "[...document.querySelectorAll('body *')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 11).length"
+    assert page.evaluate(too_small) == 0
+    # A table wider than the page scrolls in its own box.
+    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.parentElement.className === 'scroll')")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of three seeds and five arms, with a failed job."""
+    folder = tmp_path_factory.mktemp("made")
+    build_report([study(folder / "study")], folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study that the engine ran in small; one of its jobs fails."""
+    folder = tmp_path_factory.mktemp("real")
+    words = ("-cn", "ladder", "arm=sft,ppo", "seed=1,2", "debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
+    assert preflab(folder, *words) == 0, (folder / "log.txt").read_text()[-3000:]
+    broken = ("-m", "data.path=nowhere", "data=files", *words[4:])
+    assert preflab(folder, *broken) != 0
+    (path,) = folder.glob("runs/ladder/*/report.html")
+    return path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("which", ["made", "real"])
+def test_it_reads_at_every_width_without_an_error(
+    browser: Browser, request: pytest.FixtureRequest, which: str, width: str
+) -> None:
+    path: Path = request.getfixturevalue(which)
+    opened = _open(browser, path, width)
+    _keep(opened.page, f"{which}-{width}")
+    _assert_readable(opened, path)
+
+
+def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path) -> None:
+    page = _open(browser, made, scripts=False).page
+    headings = page.locator("h1, h2").all_inner_texts()
+    expected = ["Results", "Reward against tax", "Win rates", "Learning curves", "Responses side by side", "Cost", "What was run"]
+    assert set(expected) <= set(headings)
+    assert page.locator("tbody tr").first.is_visible()
+    for arm in LADDER:
+        assert page.get_by_text(arm, exact=True).first.is_visible()
+
+
+def test_what_models_and_people_wrote_stays_text(browser: Browser, tmp_path: Path) -> None:
+    """Without the content security policy too: escaping alone has to do."""
+    folder = study(tmp_path / "s")
+    write_run(folder / "77", f"arm {EVIL}", 1, [f"x={EVIL}"], results("SFT", 0.0))
+    out = tmp_path / "report.html"
+    build_report([folder], out)
+    for trusting in (False, True):
+        opened = _open(browser, out, trusting=trusting)
+        assert opened.dialogs == []
+        assert opened.errors == []
+        assert opened.page.locator("script, iframe, object, embed, form, link, base").count() == 0
+        assert opened.page.locator("img:not([src^='data:image/png;base64,'])").count() == 0
+        assert opened.page.get_by_text('<script>alert("x")</script>').first.is_visible()
+    # The check can fail: the same text unescaped asks for a dialog at once.
+    out.write_text(f"<!doctype html><title>x</title>{EVIL}")
+    assert _open(browser, out, trusting=True).dialogs
