@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -97,3 +98,37 @@ def test_the_tools_import_neither_torch_nor_transformers(words: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+ZEBRA = """\
+from dataclasses import dataclass
+from preflab import Component, hookimpl, option
+
+
+@dataclass
+class C:
+    name: str = option("zebra", "component")
+    stripes: int = option(3, "number")
+
+
+@hookimpl
+def preflab_components():
+    return [Component("reward_model", "zebra", C)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("preflab reward_model=z", "reward_model=zebra"),  # somebody else's name
+        ("preflab reward_model=zebra reward_model.s", "reward_model.stripes="),  # and its config key
+        ("preflab algorithm=ppo algorithm.kl.c", "algorithm.kl.coef="),
+    ],
+)
+def test_completion_knows_names_and_keys_of_plugins(line: str, completed: str, tmp_path: Path) -> None:
+    (tmp_path / "zebra.py").write_text(ZEBRA)
+    variables = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "PREFLAB_PLUGIN_FILES": str(tmp_path / "zebra.py")}
+    command = [sys.executable, "-m", "preflab", "-sc", "query=bash"]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert completed in done.stdout.split()
