@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError, commands, listing, option
+from preflab.composition import config_root, registry
 from preflab.listing import Option
 from preflab.plugins import Plugin, Registry
 
@@ -98,6 +99,12 @@ def test_the_tools_import_neither_torch_nor_transformers(words: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_reference_in_conf_is_what_the_schemas_say() -> None:
+    page = (config_root() / "README.md").read_text(encoding="utf8")
+    assert page == listing.with_reference(page, listing.reference(registry())), "stale: make reference"
+    assert "| `kl.coef` | `float` | `0.02` | >= 0 | beta" in page
 
 
 ZEBRA = """\
