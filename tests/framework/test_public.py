@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 import preflab
-from preflab import hookspecs
+from preflab import hookspecs, plugins
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Context
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -57,3 +63,16 @@ def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
     page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
     signature = str(HOOKS[hook]).replace("'", "")
     assert f"- `{hook}{signature}`" in page
+
+
+def test_the_component_in_one_file_of_the_manual_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of plugins/README.md, cut out word for word, as a file plugin."""
+    page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
+    code = page.partition("    # my_package/__init__.py\n")[2].partition("    # pyproject.toml\n")[0]
+    (tmp_path / "shouting.py").write_text(textwrap.dedent(code))
+    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", str(tmp_path / "shouting.py"))
+    component = plugins.load().component("reward_model", "shout")
+    assert component.build is not None
+    judge = component.build(component.config_class(weight=2.0), cast("Context", None))  # it reads none
+    scores = judge.score(SimpleNamespace(texts=["hey!!", "hey", "!"]))
+    assert scores.tolist() == [4.0, 0.0, 2.0]  # 2 an exclamation mark: 2 of them, none, one
