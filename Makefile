@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: conformance mutants study quickstart test test-install test-browser lint types format real install clean
+.PHONY: conformance mutants reference study quickstart test test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -56,6 +56,9 @@ real: install              ## the experiments on a real model and real people: m
 	$(BIN)/preflab experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1
 	$(BIN)/preflab -m experiment=smollm2_sentiment algorithm=none,ppo_smollm2,ppo_ptx_smollm2 \
 	    data.path=$(DATA)/sentiment_ratings/amazonReviewSnippets.jsonl.gz
+
+reference: install         ## write the tables of options in conf/README.md from the schemas; a test fails when they are stale
+	$(BIN)/python -m preflab.listing
 
 format: install
 	$(BIN)/ruff check --fix .

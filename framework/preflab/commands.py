@@ -1,13 +1,13 @@
-"""The commands that are not a run: plan, plugins, artifacts, report, rerun, new-plugin."""
+"""The commands that are not a run: plan, plugins, doctor, artifacts, report, rerun, new-plugin."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -61,39 +61,55 @@ def plan(arguments: list[str]) -> int:
 
 
 def plugins(arguments: list[str]) -> int:
-    """plugins [--json]: what is installed, what it provides, what is broken"""
+    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or one component's options"""
+    from rich.markup import escape
     from rich.table import Table
 
+    from preflab import listing
     from preflab.composition import registry
 
     parser = argparse.ArgumentParser(prog="preflab plugins", description=plugins.__doc__)
+    parser.add_argument("words", nargs="*", metavar="show KIND NAME")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     loaded = registry().plugins
+    if options.words:
+        if options.words[0] != "show" or len(options.words) != 3:
+            raise UserError("Give nothing, or: preflab plugins show KIND NAME (for example: show algorithm ppo)")
+        kind, name = options.words[1:]
+        kinds = {component.kind for component, _ in registry().components()}
+        if kind not in kinds:
+            raise UserError(f"There is no kind '{kind}'. {nearest(kind, kinds)}")
+        component, plugin = registry().component(kind, name), registry().provider(kind, name)
+        alone = dataclasses.replace(plugin, components=(component,))
+        print(json.dumps(listing.facts(alone), indent=1) if options.json else listing.described(component, plugin))
+        return 0
     if options.json:
-        rows = [
-            {
-                "name": p.name,
-                "distribution": p.distribution,
-                "version": p.version,
-                "status": p.problem or "ok",
-                "hooks": list(p.hooks),
-                "components": [{"kind": c.kind, "name": c.name, "options": _options(c.config_class)} for c in p.components],
-            }
-            for p in loaded
-        ]
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([listing.facts(p) for p in loaded], indent=1))
         return 0
     table = Table("plugin", "distribution", "provides", "status")
     for p in loaded:
         provides = ", ".join(f"{c.kind}/{c.name}" for c in p.components) or ", ".join(p.hooks)
-        table.add_row(p.name, f"{p.distribution} {p.version}", provides, p.problem or "ok")
+        cells = (p.name, f"{p.distribution} {p.version}", provides, p.problem or "ok")
+        table.add_row(*map(escape, cells))  # a message may hold what rich takes for markup
     _print(table)
     return 0
 
 
-def _options(config_class: type[Any]) -> dict[str, dict[str, str]]:
-    return {f.name: {"type": str(f.type), "doc": str(f.metadata.get("doc", ""))} for f in fields(config_class)}
+def doctor(arguments: list[str]) -> int:
+    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with what to do about it"""
+    from preflab import listing
+    from preflab.composition import registry
+
+    argparse.ArgumentParser(prog="preflab doctor", description=doctor.__doc__).parse_args(arguments)
+    for what, value in listing.environment():
+        print(f"{what + ':':20}{value}")
+    found = listing.findings(registry())
+    usable = sum(not p.problem for p in registry().plugins)
+    print(f"\n{usable} plugins in use. " + (f"{len(found)} finding(s):" if found else "Nothing is wrong."))
+    for finding in found:
+        print(f"- {finding}")
+    return 0
 
 
 def artifacts(arguments: list[str]) -> int:
@@ -177,6 +193,7 @@ def new_plugin(arguments: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "plan": plan,
     "plugins": plugins,
+    "doctor": doctor,
     "artifacts": artifacts,
     "report": report,
     "rerun": rerun,

@@ -200,7 +200,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
     overrides = list(args.overrides)
     folder = str(Path(args.config_dir).resolve()) if args.config_dir else ""
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
-        return CommandLine(name, folder, args.multirun, (tuple(overrides),), info=True)
+        words = () if args.shell_completion else tuple(overrides)  # query=bash, install=bash: no keys of the config
+        return CommandLine(name, folder, args.multirun, (words,), info=True)
     with _readable_errors():
         swept = OverridesParser.create().parse_overrides(overrides)
     plain = [o.input_line for o in swept if not o.is_sweep_override() and o.input_line]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -91,7 +92,7 @@ class Registry:
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
             try:
                 implementation.function(**{name: arguments[name] for name in implementation.argnames})
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.manager.unregister(name=implementation.plugin_name)
                 plugin = next(p for p in self.plugins if p.name == implementation.plugin_name)
                 message = f"{plugin.label} raised in {hook} and is switched off for this run: {type(error).__name__}: {error}"
@@ -102,8 +103,9 @@ class Registry:
         try:
             if module is not None and not plugin.problem:
                 plugin = self._register(plugin, module)
-        except PluginError as error:
-            plugin = replace(plugin, problem=str(error))
+        except Exception as error:
+            said = str(error) if isinstance(error, PluginError) else f"cannot be registered: {type(error).__name__}: {error}"
+            plugin = replace(plugin, problem=said)
         self.plugins.append(plugin)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
@@ -117,17 +119,31 @@ class Registry:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
         components = (*_call(module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(module, "preflab_config_packages", str))
-        for component in components:
-            self._check_component(component)
+        self._check(components, packages)
+        if self.manager.has_plugin(plugin.name):
+            owner = next(p for p in self.plugins if p.name == plugin.name)
+            raise PluginError(f"has the name of {owner.label}: rename its entry point, or uninstall one of them")
         try:
             self.manager.register(module, name=plugin.name)
         except (ValueError, pluggy.PluginValidationError) as error:
+            self.manager.unregister(name=plugin.name)  # hooks before the wrong one are in already
             raise PluginError(str(error)) from error
         registered = replace(plugin, hooks=hooks, components=components, config_packages=packages)
         self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)
         return registered
+
+    def _check(self, components: Sequence[Component], packages: Sequence[str]) -> None:
+        offered = [(component.kind, component.name) for component in components]
+        for kind, name in offered:
+            if offered.count((kind, name)) > 1:
+                raise PluginError(f"offers {kind} '{name}' twice from preflab_components")
+        for component in components:
+            self._check_component(component)
+        for package in packages:
+            if importlib.util.find_spec(package) is None:
+                raise PluginError(f"names the package '{package}' in preflab_config_packages, which is not installed")
 
     def _check_component(self, component: Component) -> None:
         for word in (component.kind, component.name):
@@ -139,6 +155,20 @@ class Registry:
                 f"offers {component.kind} '{component.name}', which {owner.label} already provides: rename one of them, or "
                 f"leave one out with --no-plugin"
             )
+        _check_schema(component)
+
+
+def _check_schema(component: Component) -> None:
+    """One config class that Hydra cannot read would stop every run, not only those that choose it."""
+    from omegaconf import OmegaConf
+
+    where = f"offers {component.kind} '{component.name}' in preflab_components, whose config class {component.config_class!r}"
+    try:
+        name = OmegaConf.to_container(OmegaConf.structured(component.config_class)).get("name")  # type: ignore[union-attr]
+    except Exception as error:
+        raise PluginError(f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+    if name != component.name:
+        raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
 
 
 def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
@@ -147,10 +177,13 @@ def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
     if function is None or not hasattr(function, "preflab_impl"):
         return []
     try:
-        items = function()
-    except (Exception, SystemExit) as error:
+        with contextlib.redirect_stdout(sys.stderr):
+            items = function()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise PluginError(f"raised in {hook}: {type(error).__name__}: {error}") from error
-    if not isinstance(items, Sequence) or not all(isinstance(item, kind) for item in items):
+    if isinstance(items, str) or not isinstance(items, Sequence) or not all(isinstance(item, kind) for item in items):
         raise PluginError(f"returned {items!r} from {hook}, which must be a list of {kind.__name__}")
     return list(items)
 
@@ -208,10 +241,13 @@ def load() -> Registry:
             registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
             continue
         try:
-            module = importer()
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not stand in front of --json
+                module = importer()
         except PluginError as error:
             registry.add(replace(plugin, problem=str(error)), None)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
             problem = f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {plugin.distribution}."
             registry.add(replace(plugin, problem=problem), None)
         else:

@@ -1,0 +1,197 @@
+"""Every hook with every fault: the plugin, its distribution and version and the hook are named, and the others go on."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab import hookspecs, plugins
+from preflab.plugins import Registry
+
+HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
+REGISTRATION = ("preflab_components", "preflab_config_packages")
+OBSERVERS = sorted(set(HOOKS) - {*REGISTRATION, "preflab_report"})
+HEAD = "from preflab import hookimpl\n"
+AT_IMPORT = {
+    "a missing dependency": ("import absent_package_of_nobody\n", "No module named 'absent_package_of_nobody'"),
+    "a syntax error": ("def broken(:\n", "SyntaxError"),
+    "an exit": ("raise SystemExit(7)\n", "SystemExit: 7"),
+    "a base exception": ("raise BaseException('odd')\n", "BaseException: odd"),
+    "another API": ("PREFLAB_API = 99\n", "needs plugin API 99, this preflab has 1"),
+}
+SCHEMA = (
+    "from dataclasses import dataclass\nfrom preflab import Component, hookimpl\n\n\n@dataclass\nclass C:\n"
+    "    name: str = '{name}'\n    thing: {type} = {default}\n\n\n@hookimpl\ndef preflab_components():\n    return {returned}\n"
+)
+ONE = "[Component('algorithm', 'mine', C)]"
+OFFERS = {
+    "a schema with an unusable type": (
+        SCHEMA.format(name="mine", type="complex", default="1j", returned=ONE),
+        "no usable schema",
+    ),
+    "another name in the schema": (
+        SCHEMA.format(name="hers", type="int", default="1", returned=ONE),
+        "name = 'hers': it must be 'mine'",
+    ),
+    "a taken name": (
+        SCHEMA.format(name="ppo", type="int", default="1", returned=ONE.replace("mine", "ppo")),
+        "algorithm 'ppo', which plugin 'ppo' (preflab ",
+    ),
+    "one name twice": (SCHEMA.format(name="mine", type="int", default="1", returned=f"2 * {ONE}"), "'mine' twice"),
+    "a config that is no class": (
+        SCHEMA.format(name="mine", type="int", default="1", returned=ONE.replace("C)", "None)")),
+        "no usable schema",
+    ),
+}
+
+
+def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+    """A distribution by its metadata alone: a module, and a dist-info folder with the entry point."""
+    (folder / f"{name}.py").write_text(source)
+    info = folder / f"{name}_dist-2.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text(f"[preflab]\n{name} = {name}\n")
+    if monkeypatch:
+        monkeypatch.syspath_prepend(str(folder))
+
+
+def _load(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, plugins.Plugin]:
+    _install(folder, "faulty", source, monkeypatch)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    registry = plugins.load()
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    return registry, next(p for p in registry.plugins if p.name == "faulty")
+
+
+def _reported(registry: Registry, plugin: plugins.Plugin, *said: str) -> None:
+    assert plugin.label == "plugin 'faulty' (faulty-dist 2.5)"
+    assert all(words in plugin.problem for words in said), plugin.problem
+    assert [p.name for p in registry.plugins if p.problem] == ["faulty"]  # the others go on
+    assert "ppo" in registry.names("algorithm")
+    assert registry.provider("algorithm", "ppo").distribution == "preflab"
+    assert not registry.manager.has_plugin("faulty")
+
+
+def _hook(name: str, arguments: str, body: str) -> str:
+    return f"\n\n@hookimpl\ndef {name}({arguments}):\n    {body}\n"
+
+
+@pytest.mark.parametrize("fault", AT_IMPORT)
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_module_that_cannot_be_used(hook: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, said = AT_IMPORT[fault]
+    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", "return []") + source, monkeypatch)
+    _reported(registry, plugin, said)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_an_unknown_argument(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A hook before it is right: it must not stay behind when the plugin is refused.
+    source = HEAD + _hook("preflab_run_started", "folder", "raise AssertionError") + _hook(hook, "wrongly", "return []")
+    registry, plugin = _load(tmp_path, source, monkeypatch)
+    _reported(registry, plugin, hook)
+    started = registry.manager.hook.preflab_run_started.get_hookimpls()
+    assert "faulty" not in {implementation.plugin_name for implementation in started}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_misspelt_hook(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, HEAD + _hook(f"{hook}x", "", "return []"), monkeypatch)
+    _reported(registry, plugin, f"a hook '{hook}x'", f"Did you mean '{hook}'")
+
+
+RAISED = ("ValueError('full')", "SystemExit(3)", "BaseException('odd')")
+RETURNED = ("None", "3", "float('nan')", "[3]", "'text'")
+
+
+@pytest.mark.parametrize("raised", RAISED)
+@pytest.mark.parametrize("hook", REGISTRATION)
+def test_a_registration_hook_that_raises(hook: str, raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", f"raise {raised}"), monkeypatch)
+    _reported(registry, plugin, f"raised in {hook}: {raised.partition('(')[0]}")
+
+
+@pytest.mark.parametrize("returned", RETURNED)
+@pytest.mark.parametrize("hook", REGISTRATION)
+def test_a_wrong_return_value(hook: str, returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", f"return {returned}"), monkeypatch)
+    _reported(registry, plugin, hook, "must be a list of")
+
+
+@pytest.mark.parametrize("hook", REGISTRATION)
+def test_an_interrupt_is_the_users_and_goes_through(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _load(tmp_path, HEAD + _hook(hook, "", "raise KeyboardInterrupt"), monkeypatch)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+
+
+@pytest.mark.parametrize("fault", OFFERS)
+def test_a_component_that_cannot_be_used(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, said = OFFERS[fault]
+    registry, plugin = _load(tmp_path, source, monkeypatch)
+    _reported(registry, plugin, said, "offers algorithm")
+
+
+def test_presets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HEAD + _hook("preflab_config_packages", "", "return ['nowhere_at_all']")
+    registry, plugin = _load(tmp_path, source, monkeypatch)
+    _reported(registry, plugin, "'nowhere_at_all' in preflab_config_packages")
+
+
+@pytest.mark.parametrize("raised", RAISED[:2])
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_an_observer_that_raises(hook: str, raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    _install(tmp_path / "a", "observing", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
+    monkeypatch.delitem(sys.modules, "observing", raising=False)
+    monkeypatch.setattr(plugins, "_built_in", lambda entry: entry.name not in ("faulty", "observing"))
+    registry, plugin = _load(tmp_path / "b", HEAD + _hook(hook, "", f"raise {raised}"), monkeypatch)
+    assert plugin.problem == ""
+    for name in [p.name for p in registry.plugins if p.distribution == "preflab"]:  # they would write files
+        if registry.manager.has_plugin(name):
+            registry.manager.unregister(name=name)
+    arguments: dict[str, Any] = dict.fromkeys(HOOKS[hook].parameters)
+    with pytest.warns(UserWarning, match=rf"plugin 'faulty' \(faulty-dist 2.5\) raised in {hook} and is switched off"):
+        registry.observe(hook, **arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        registry.observe(hook, **arguments)
+    assert sys.modules["observing"].SEEN == [1, 1]  # both times
+    monkeypatch.delitem(sys.modules, "observing")
+
+
+def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
+    """All faults together, in processes of their own: exit 0, valid JSON although a module prints, each named."""
+    sources = [HEAD + source for source, _ in AT_IMPORT.values()] + [source for source, _ in OFFERS.values()]
+    sources += [HEAD + _hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
+    for i, source in enumerate(sources):
+        _install(tmp_path, f"fault{i}", source)
+    _install(tmp_path, "loud", "print('noise [' * 100)\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+
+    def tool(*words: str) -> str:
+        command = [sys.executable, "-m", "preflab", *words]
+        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    status = {row["name"]: row["status"] for row in json.loads(tool("plugins", "--json"))}
+    assert status["loud"] == status["ppo"] == "ok"
+    found = tool("doctor")
+    for i in range(len(sources)):
+        assert status[f"fault{i}"] != "ok"
+        assert f"plugin 'fault{i}' (fault{i}-dist 2.5) is not used: " in found
+        assert f"leave it out with --no-plugin fault{i}\n" in found
+    assert f"{len(sources)} finding(s)" in found
+    assert "fault0-dist" in tool("plugins")
+    assert "Not loaded: plugin 'fault0' (fault0-dist 2.5)" in tool("--help")

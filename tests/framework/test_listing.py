@@ -1,0 +1,141 @@
+"""The tools: plugins, plugins show, doctor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from preflab import UserError, commands, listing, option
+from preflab.composition import config_root, registry
+from preflab.listing import Option
+from preflab.plugins import Plugin, Registry
+
+
+@dataclass
+class Inner:
+    rate: float = option(0.5, "a share", ge=0, le=1)
+
+
+@dataclass
+class Config:
+    name: str = option("mine", "component")
+    steps: int = option("???", "optimizer steps", gt=0)
+    word: str | None = option(None, "a word")
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_options_have_keys_types_defaults_limits_and_docs() -> None:
+    assert list(listing.options(Config)) == [
+        Option("steps", "int", "required", "optimizer steps", "> 0"),
+        Option("word", "str | None", "null", "a word"),
+        Option("inner.rate", "float", "0.5", "a share", ">= 0, <= 1"),
+    ]
+
+
+def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run("plugins", ["--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["ppo"]["distribution"] == "preflab"
+    assert rows["ppo"]["status"] == "ok"
+    ppo = next(c for c in rows["ppo"]["components"] if c["name"] == "ppo")
+    assert ppo["kind"] == "algorithm"
+    assert ppo["options"]["kl.coef"]["default"] == "0.02"  # InstructGPT's beta
+    assert ppo["options"]["kl.controller"]["default"] == "fixed"  # an enum by the name that Hydra takes
+    assert "preflab_step_finished" in rows["progress"]["hooks"]
+
+
+def test_one_component_is_shown_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run("plugins", ["show", "algorithm", "ppo"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("algorithm/ppo from plugin 'ppo' (preflab ")
+    assert "  kl.coef: float = 0.02 (>= 0)  beta" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("show algorithm pqo", "Did you mean 'ppo'"),
+        ("show algoritm ppo", "Did you mean 'algorithm'"),
+        ("shw algorithm ppo", "plugins show KIND NAME"),
+        ("show ppo", "plugins show KIND NAME"),
+    ],
+)
+def test_what_cannot_be_shown(words: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        commands.run("plugins", words.split())
+
+
+def test_a_shadowed_preset_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("conf_of_a", "conf_of_b"):
+        (tmp_path / package / "algorithm").mkdir(parents=True)
+        (tmp_path / package / "__init__.py").touch()
+        (tmp_path / package / "algorithm" / "best.yaml").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry([Plugin(n, n, n, "1", config_packages=(f"conf_of_{n}",)) for n in "ab"])
+    assert listing.findings(registry) == [
+        "preset algorithm=best of plugin 'b' is shadowed by the one of plugin 'a': rename one",
+    ]
+
+
+def test_a_healthy_installation_has_no_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run("doctor", []) == 0
+    text = capsys.readouterr().out
+    assert "Nothing is wrong." in text
+    assert "CPU cores, GPUs: " in text
+    assert all(f"\n{name}:" in text for name in ("torch", "transformers", "hydra-core"))
+
+
+@pytest.mark.parametrize("words", ["--help", "plugins", "plugins --json", "plugins show algorithm ppo", "doctor"])
+def test_the_tools_import_neither_torch_nor_transformers(words: str) -> None:
+    script = (
+        "import sys\nfrom preflab.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
+        "    assert not e.code\nassert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_reference_in_conf_is_what_the_schemas_say() -> None:
+    page = (config_root() / "README.md").read_text(encoding="utf8")
+    assert page == listing.with_reference(page, listing.reference(registry())), "stale: make reference"
+    assert "| `kl.coef` | `float` | `0.02` | >= 0 | beta" in page
+
+
+ZEBRA = """\
+from dataclasses import dataclass
+from preflab import Component, hookimpl, option
+
+
+@dataclass
+class C:
+    name: str = option("zebra", "component")
+    stripes: int = option(3, "number")
+
+
+@hookimpl
+def preflab_components():
+    return [Component("reward_model", "zebra", C)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("preflab reward_model=z", "reward_model=zebra"),  # somebody else's name
+        ("preflab reward_model=zebra reward_model.s", "reward_model.stripes="),  # and its config key
+        ("preflab algorithm=ppo algorithm.kl.c", "algorithm.kl.coef="),
+    ],
+)
+def test_completion_knows_names_and_keys_of_plugins(line: str, completed: str, tmp_path: Path) -> None:
+    (tmp_path / "zebra.py").write_text(ZEBRA)
+    variables = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "PREFLAB_PLUGIN_FILES": str(tmp_path / "zebra.py")}
+    command = [sys.executable, "-m", "preflab", "-sc", "query=bash"]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert completed in done.stdout.split()
