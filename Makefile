@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: conformance mutants study quickstart test test-install lint types format real install clean
+.PHONY: conformance mutants study quickstart test test-browser test-install lint types format real install clean
 
 install: $(STAMP)
 
@@ -21,10 +21,13 @@ quickstart: install        ## the ladder study on the embedded world: base, SFT,
 	$(BIN)/preflab -cn ladder
 
 test: install              ## in-process tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest -m packaging
+
+test-browser: install      ## open the report in the system's Chromium (Debian: apt-get install chromium); prints where screenshots are
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rP tests/browser
 
 study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims
 	$(BIN)/preflab -cn kl_versus_ptx
