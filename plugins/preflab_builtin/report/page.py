@@ -21,7 +21,8 @@ STYLE = """
 :root{color-scheme:light dark;--ink:#1c2128;--dim:#5b6470;--line:#d9dde2;--soft:#f5f6f8;--bg:#fff;--bad:#b3261e}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--dim:#9aa4b0;--line:#3a414a;--soft:#22272e;--bg:#181b20;--bad:#ff8a80}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:76rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg)}
+body{margin:0 auto;max-width:76rem;padding:1rem;font:16px/1.5 system-ui,sans-serif;
+color:var(--ink);background:var(--bg);overflow-wrap:anywhere}
 h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{margin:.4rem 0}
 .dim,figcaption,caption{color:var(--dim);font-size:.875rem}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch;border:1px solid var(--line);border-radius:.5rem}
@@ -29,13 +30,13 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 tr:last-child>*{border-bottom:0}
 thead th{background:var(--soft);font-weight:600}thead tr:first-child th{border-left:1px solid var(--line);text-align:center}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--bg);border-left:0!important}
+th:first-child,td:first-child{text-align:left;white-space:normal;min-width:6rem;max-width:14rem;position:sticky;left:0;background:var(--bg);border-left:0!important}
 thead th:first-child{background:var(--soft)}
 td small{display:block;color:var(--dim);font-size:.75rem}
 td.text,th.text{text-align:left;white-space:normal;min-width:12rem;overflow-wrap:anywhere}
 .key{display:inline-block;width:.7rem;height:.7rem;border-radius:50%;margin-right:.4rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem}
-figure{margin:0}figure h3{font-size:.95rem;margin:.2rem 0}
+figure,.answers>div{min-width:0}figure{margin:0}figure h3{font-size:.95rem;margin:.2rem 0}
 img{width:100%;max-width:34rem;height:auto;border-radius:.5rem;background:#fff}
 .sample{border:1px solid var(--line);border-radius:.5rem;padding:.75rem;margin:.75rem 0}
 .answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,15rem),1fr));gap:.75rem;margin-top:.5rem}
