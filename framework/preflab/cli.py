@@ -85,18 +85,16 @@ def run(words: Sequence[str]) -> int:
 
 def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
-    from omegaconf import OmegaConf
-
     from preflab import run as runs
-    from preflab.composition import compose, refuse_code_in_config, registry
+    from preflab.composition import compose, refuse_code_in_config, registry, resolved
 
     checked = []
     for overrides in line.jobs:
         config = compose(overrides, line.config_name, True, line.config_dir)
         refuse_code_in_config(config)
-        plain = OmegaConf.to_container(OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True)
+        plain = resolved(config)
         try:
-            checked.append(runs.read(plain, registry()))  # type: ignore[arg-type]
+            checked.append(runs.read(plain, registry()))
         except UserError as error:
             where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
             raise UserError(f"{error}{where}") from None

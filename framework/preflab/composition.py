@@ -218,16 +218,31 @@ def parse(argv: Sequence[str]) -> CommandLine:
 
 def refuse_code_in_config(config: DictConfig) -> None:
     """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
-    its logging configs. Launchers and sweepers are chosen by group name and keep their own target."""
+    its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
+    part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
     suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
     for part in ("job_logging", "hydra_logging"):
         suspicious += _targets(config.hydra[part], f"hydra.{part}")
-    suspicious += _targets({k: v for k, v in config.items() if k != "hydra"}, "")
+    suspicious += _targets({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
     if suspicious:
         raise UserError(
             f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
             "bring code in with an installed plugin or --plugin FILE."
         )
+    calling = list(_resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, ""))
+    if calling:
+        raise UserError(
+            f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, as ${{seed}} does, but "
+            "never to the environment or to functions: write the value itself."
+        )
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """All but Hydra's own part as plain values; `UserError` for a reference that leads nowhere or in a circle."""
+    with _readable_errors():
+        own = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
+        plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+    return plain
 
 
 _LOGGING_CLASSES = {"logging.StreamHandler", "logging.FileHandler"}
@@ -247,6 +262,23 @@ def _targets(node: Any, path: str) -> Iterator[str]:
     elif isinstance(node, list):
         for i, value in enumerate(node):
             yield from _targets(value, f"{path}.{i}")
+
+
+def _resolvers(node: Any, path: str) -> Iterator[str]:
+    """Keys whose text holds ``${name:``, at whatever depth; a reference to a key has no colon."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _resolvers(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _resolvers(value, f"{path}.{i}")
+    elif isinstance(node, str) and _RESOLVER.search(node):
+        yield path
+
+
+_RESOLVER = re.compile(r"\$\{[^}]*:")
 
 
 def options(group: str) -> list[str]:

@@ -97,20 +97,29 @@ class Optimization:
             parameter.grad = None
         return gradients
 
-    def step(self, position: int) -> dict[str, float]:
-        """Sum gradients over processes, stop if they are not finite, clip, step, clear. position: of the schedule."""
+    def norm(self) -> float:
+        """Norm of the gradient, summed over processes; `NumericError` if it is not finite. Who has two optimizers asks both
+        before either steps, so that a bad gradient of one leaves the weights of the other alone."""
         import torch
 
         self._sum()
-        self._is_summed = False
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
+            self._is_summed = False
             raise NumericError(
                 f"The gradient of {self.name} is not finite (norm {norm}). The weights are as they were before this step; "
-                "lower the learning rate, or look for the bad batch in the run folder."
+                "lower the learning rate. The same command goes on from the last checkpoint, to the same batch."
             )
+        return norm
+
+    def step(self, position: int) -> dict[str, float]:
+        """Sum gradients over processes, stop if they are not finite, clip, step, clear. position: of the schedule."""
+        import torch
+
+        norm = self.norm()
+        self._is_summed = False
         if self.config.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, torch.tensor(norm))
         lr = self.config.lr * learning_rate_factor(position, self.schedule_steps, self.config)

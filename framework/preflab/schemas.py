@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,9 @@ def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield key, f"is {value!r} but must be a finite number"
+        return
     for bound, (sign, holds) in _BOUNDS.items():
         limit = field.metadata.get(bound)
         if limit is not None and isinstance(value, (int, float)) and not holds(value, limit):

@@ -15,6 +15,8 @@ from preflab_builtin.files.rows import BadRow, Row
 from preflab_builtin.files.strict_json import parse
 
 _BOM = b"\xef\xbb\xbf"
+LONGEST_LINE = 64 << 20
+"""Bytes (decompressed) that one line may have: a gzip bomb is one endless line and would fill the memory."""
 
 
 def files_of(path: Path) -> list[Path]:
@@ -77,8 +79,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
     number = 0
     with _opened(path, gzip.open if path.name.lower().endswith(".gz") else open) as stream:
         try:
-            for raw in stream:
+            while raw := stream.readline(LONGEST_LINE + 1):
                 number += 1
+                if len(raw) > LONGEST_LINE:
+                    raise UserError(f"{path}:{number}: row: is longer than {LONGEST_LINE >> 20} MiB, which no record is.")
                 if number == 1:
                     raw = raw.removeprefix(_BOM)  # Windows editors put one there; anywhere else it is an error
                     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):

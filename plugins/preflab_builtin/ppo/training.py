@@ -148,6 +148,7 @@ class PPO:
             raise NumericError(
                 f"PPO, iteration {index}: the loss is not finite (policy {policy}, value {value}). No weight was changed."
             )
+        self.value_optimization.norm()  # a bad gradient here must not find the policy already changed
         metrics |= self.optimization.step(index) | self.value_optimization.step(index)
         self.updates += 1
         self._average()

@@ -358,6 +358,16 @@ def test_a_score_that_is_none_stops_with_untouched_weights(tmp_path: Path) -> No
     assert largest_difference(before, weights(procedure)) == 0
 
 
+def test_a_bad_gradient_of_the_value_network_leaves_the_policy_alone(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path)
+    weight = next(iter(procedure.networks.value.module.parameters()))
+    weight.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
+    before = weights(procedure)
+    with pytest.raises(NumericError, match="gradient of value"):
+        procedure.step(0)
+    assert largest_difference(before, weights(procedure)) == 0
+
+
 @pytest.mark.parametrize(
     "options,key",
     [
