@@ -11,14 +11,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflab.errors import UserError, nearest
+from preflab.errors import PluginError, PreflabError, UserError, nearest
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command by name; `UserError` with the nearest name if there is none."""
-    if name not in COMMANDS:
-        raise UserError(f"'{name}' is neither a command nor an override (KEY=VALUE). {nearest(name, COMMANDS)}")
-    return COMMANDS[name](list(arguments))
+    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if there is none."""
+    if name in COMMANDS:
+        return COMMANDS[name](list(arguments))
+    from preflab.composition import registry
+
+    theirs = registry().commands()
+    if name not in theirs:
+        nearby = nearest(name, [*COMMANDS, *theirs])
+        raise UserError(f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}")
+    function, plugin = theirs[name]
+    try:
+        return function(list(arguments))
+    except (PreflabError, OSError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{plugin.label} raised in its command {name}: {type(error).__name__}: {error}") from error
 
 
 def plan(arguments: list[str]) -> int:
@@ -207,7 +219,8 @@ def overview() -> str:
 
     lines = ["preflab: the InstructGPT experiment bench", "", "  preflab [KEY=VALUE ...]      run the composed experiment"]
     lines += ["  preflab -m KEY=A,B ...       run every combination", "  preflab -cn STUDY            run a study", ""]
-    lines += [f"  preflab {(f.__doc__ or '').strip()}" for f in COMMANDS.values()]
+    functions = [*COMMANDS.values(), *(function for function, _ in registry().commands().values())]
+    lines += [f"  preflab {(f.__doc__ or f.__name__).strip().splitlines()[0]}" for f in functions]
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
     groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
     lines += [f"  {group + ':':16}{', '.join(options(group))}" for group in groups]

@@ -17,7 +17,7 @@ Hooks register and observe. What can change a number is a component that the con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,13 @@ def preflab_components() -> Sequence[Component]:
 @hookspec
 def preflab_config_packages() -> Sequence[str]:
     """Importable packages with YAML presets in folders named after config groups: ``["my_package.conf"]``."""
+    raise NotImplementedError
+
+
+@hookspec
+def preflab_commands() -> Sequence[Callable[[list[str]], int]]:
+    """Commands beside preflab's own. ``preflab NAME WORDS...`` calls the function of that name (a dash for each underscore)
+    with the words and exits with what it returns; its docstring begins with how it is called. Called once at start-up."""
     raise NotImplementedError
 
 

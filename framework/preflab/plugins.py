@@ -10,10 +10,10 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pluggy
@@ -24,6 +24,7 @@ from preflab.errors import PluginError, UserError, nearest
 
 ENTRY_POINT_GROUP = "preflab"
 FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
+OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -39,6 +40,7 @@ class Plugin:
     hooks: tuple[str, ...] = ()
     components: tuple[Component, ...] = ()
     config_packages: tuple[str, ...] = ()
+    commands: tuple[Callable[[list[str]], int], ...] = ()
 
     @property
     def label(self) -> str:
@@ -87,6 +89,10 @@ class Registry:
             for package in plugin.config_packages:
                 yield plugin.name, package
 
+    def commands(self) -> dict[str, tuple[Callable[[list[str]], int], Plugin]]:
+        """Commands of plugins by name, each with its plugin."""
+        return {command_name(f): (f, plugin) for plugin in self.plugins for f in plugin.commands}
+
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook of every plugin; one that raises is switched off with a warning that names it."""
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
@@ -119,7 +125,8 @@ class Registry:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
         components = (*_call(module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(module, "preflab_config_packages", str))
-        self._check(components, packages)
+        commands = tuple(_call(module, "preflab_commands", FunctionType))
+        self._check(components, packages, [command_name(f) for f in commands])
         if self.manager.has_plugin(plugin.name):
             owner = next(p for p in self.plugins if p.name == plugin.name)
             raise PluginError(f"has the name of {owner.label}: rename its entry point, or uninstall one of them")
@@ -128,13 +135,13 @@ class Registry:
         except (ValueError, pluggy.PluginValidationError) as error:
             self.manager.unregister(name=plugin.name)  # hooks before the wrong one are in already
             raise PluginError(str(error)) from error
-        registered = replace(plugin, hooks=hooks, components=components, config_packages=packages)
+        registered = replace(plugin, hooks=hooks, components=components, config_packages=packages, commands=commands)
         self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)
         return registered
 
-    def _check(self, components: Sequence[Component], packages: Sequence[str]) -> None:
+    def _check(self, components: Sequence[Component], packages: Sequence[str], commands: Sequence[str]) -> None:
         offered = [(component.kind, component.name) for component in components]
         for kind, name in offered:
             if offered.count((kind, name)) > 1:
@@ -144,6 +151,10 @@ class Registry:
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise PluginError(f"names the package '{package}' in preflab_config_packages, which is not installed")
+
+        for name in commands:
+            if name in OWN_COMMANDS or name in self.commands() or commands.count(name) > 1:
+                raise PluginError(f"offers the command '{name}' in preflab_commands, which there is already: rename its function")
 
     def _check_component(self, component: Component) -> None:
         for word in (component.kind, component.name):
@@ -169,6 +180,11 @@ def _check_schema(component: Component) -> None:
         raise PluginError(f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}") from error
     if name != component.name:
         raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
+
+
+def command_name(function: Callable[[list[str]], int]) -> str:
+    """What a command is called: its function's name, a dash for each underscore."""
+    return function.__name__.replace("_", "-")
 
 
 def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:

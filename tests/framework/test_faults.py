@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from preflab import hookspecs, plugins
+from preflab import commands, composition, hookspecs, plugins
+from preflab.errors import PluginError, UserError
 from preflab.plugins import Registry
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
-REGISTRATION = ("preflab_components", "preflab_config_packages")
+REGISTRATION = ("preflab_components", "preflab_config_packages", "preflab_commands")
 OBSERVERS = sorted(set(HOOKS) - {*REGISTRATION, "preflab_report"})
 HEAD = "from preflab import hookimpl\n"
 AT_IMPORT = {
@@ -195,3 +196,37 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     assert f"{len(sources)} finding(s)" in found
     assert "fault0-dist" in tool("plugins")
     assert "Not loaded: plugin 'fault0' (fault0-dist 2.5)" in tool("--help")
+
+
+COMMAND = (
+    HEAD
+    + "def {name}(words):\n    '''{name} WORDS: something of mine'''\n    {body}\n"
+    + _hook("preflab_commands", "", "return [{name}]")
+)
+
+
+def test_a_command_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    source = COMMAND.format(name="count_words", body="print(len(words)); return 3")
+    registry, _ = _load(tmp_path, source, monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    assert commands.run("count-words", ["a", "b"]) == 3
+    assert capsys.readouterr().out == "2\n"
+    with pytest.raises(UserError, match="Did you mean 'count-words'"):
+        commands.run("count-word", [])
+
+
+def test_a_command_that_raises_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = _load(tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError"):
+        commands.run("count-words", [])
+
+
+@pytest.mark.parametrize("name", ["plan", "evaluate_samples"])
+def test_a_command_that_there_is_already(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, COMMAND.format(name=name, body="return 0"), monkeypatch)
+    _reported(registry, plugin, f"command '{name.replace('_', '-')}' in preflab_commands, which there is already")
+
+
+def test_own_commands_are_those_that_plugins_may_not_take() -> None:
+    assert tuple(commands.COMMANDS) == plugins.OWN_COMMANDS

@@ -20,6 +20,7 @@ HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.starts
 API_1 = {
     "preflab_components": "",
     "preflab_config_packages": "",
+    "preflab_commands": "",
     "preflab_run_started": "folder config stages",
     "preflab_stage_started": "stage total_steps history",
     "preflab_stage_reused": "stage artifact history",

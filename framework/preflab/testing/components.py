@@ -28,7 +28,7 @@ from preflab.plugins import import_file
 from pathlib import Path
 name = sys.argv[1]
 module = import_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
-for hook in ("preflab_components", "preflab_config_packages"):
+for hook in ("preflab_components", "preflab_config_packages", "preflab_commands"):
     getattr(module, hook, list)()
 print(json.dumps([heavy for heavy in sys.argv[2:] if heavy in sys.modules]))
 """
@@ -78,10 +78,6 @@ class ComponentContract:
         generated = f"{config_class.__name__}("  # what dataclass writes where nobody wrote anything
         assert config_class.__doc__, f"{config_class.__name__} has no docstring"
         assert not config_class.__doc__.startswith(generated), f"{config_class.__name__} has no docstring"
-
-    def test_the_config_names_its_component(self, preflab_case: Case) -> None:
-        found = preflab_case.component.config_class().name
-        assert found == self.name, f"the default of the field 'name' is {found!r}, the component is called {self.name!r}"
 
     def test_defaults_are_valid(self, preflab_case: Case) -> None:
         wrong = [f"{key} {what}" for key, what in problems(preflab_case.component.config_class()) if key not in self.required]

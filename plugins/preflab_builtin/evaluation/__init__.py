@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from preflab import Component, hookimpl
@@ -30,6 +31,14 @@ def preflab_components() -> list[Component]:
         Component("evaluator", "document_loss", c.DocumentLossConfig, build=_document_loss, needs=_documents),
         Component("evaluator", "reward_accuracy", c.RewardAccuracyConfig, build=_reward_accuracy, needs=_ranked, nested=source),
     ]
+
+
+@hookimpl
+def preflab_commands() -> list[Callable[[list[str]], int]]:
+    """preflab evaluate-samples."""
+    from preflab_builtin.evaluation.samples import evaluate_samples
+
+    return [evaluate_samples]
 
 
 def _prompts(config: c.SuiteConfig) -> tuple[str, ...]:

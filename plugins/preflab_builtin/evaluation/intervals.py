@@ -51,7 +51,9 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
 
 
 def within(measure: Measure, low: float, high: float) -> Measure:
-    """The measure with an interval that stays where its values can be."""
+    """The measure with an interval, if it has one, that stays where its values can be."""
+    if not math.isfinite(measure.low):
+        return measure
     return replace(measure, low=max(low, measure.low), high=min(high, measure.high))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import zlib
@@ -123,6 +124,36 @@ def _json_list(path: Path) -> Iterator[Row]:
         yield _row(f"{path}:row {number}", lambda item=item: item)  # type: ignore[misc]
 
 
+def _csv(path: Path) -> Iterator[Row]:
+    """Rows under a header line; every value is a text. A row's place is its last line, as quoted values may hold line ends."""
+    ends = [0]
+
+    def lines() -> Iterator[str]:
+        for number, line, _ in _lines(path):
+            ends[0] = number
+            try:
+                yield line.decode("utf-8") + "\n"
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}:{number}: UTF-8: byte 0x{line[error.start]:02x} is not valid UTF-8.") from None
+
+    reader = csv.reader(lines(), strict=True)
+    try:
+        names = next(reader, [])
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UserError(f"{path}:1: {twice}: two columns have this name.")
+        for cells in reader:
+            place = f"{path}:{ends[0]}"
+            if not cells:
+                continue
+            if len(cells) == len(names):
+                yield Row(place, dict(zip(names, cells, strict=True)))
+            else:
+                yield Row(place, {}, BadRow("row", f"has {len(cells)} values, the header has {len(names)} columns"))
+    except csv.Error as error:
+        raise UserError(f"{path}:{ends[0]}: CSV: {error}.") from None
+
+
 def _paragraphs(path: Path) -> Iterator[Row]:
     """A document is what stands between blank lines; its place is its first line."""
     start, kept = 0, list[bytes]()
@@ -212,5 +243,6 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".json": _json_list,
     ".txt": _paragraphs,
     ".parquet": _parquet,
+    ".csv": _csv,
 }
 """File endings and their readers."""

@@ -211,9 +211,9 @@ class SilentConfig:
 
 @dataclass
 class ShyConfig:
-    """A default out of its range, and another name."""
+    """A default out of its range."""
 
-    name: str = option("somebody", "component")
+    name: str = option("shy_config", "component")
     size: int = option(0, "what is measured", ge=1)
 
 

@@ -81,7 +81,6 @@ CONFIGS = [
     ("algorithm", "silent_config", "test_every_field_is_documented", "no documentation: size"),
     ("algorithm", "silent_config", "test_needs_are_words_that_the_engine_knows", r"\['promts'\]"),
     ("select", "shy_config", "test_defaults_are_valid", "size is 0 but must be >= 1"),
-    ("select", "shy_config", "test_the_config_names_its_component", "is 'somebody', the component is called 'shy_config'"),
     ("select", "split_config", "test_a_value_out_of_range_is_refused", "size=0 is taken"),
 ]
 
