@@ -30,7 +30,7 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}
 tr:last-child>*{border-bottom:0}
 thead th{background:var(--soft);font-weight:600}thead tr:first-child th{border-left:1px solid var(--line);text-align:center}
-th:first-child,td:first-child{text-align:left;white-space:normal;min-width:6rem;max-width:14rem;position:sticky;left:0;background:var(--bg);border-left:0!important}
+th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:break-word;min-width:8.5rem;max-width:14rem;position:sticky;left:0;background:var(--bg);border-left:0!important}
 thead th:first-child{background:var(--soft)}
 td small{display:block;color:var(--dim);font-size:.75rem}
 td.text,th.text{text-align:left;white-space:normal;min-width:12rem;overflow-wrap:anywhere}

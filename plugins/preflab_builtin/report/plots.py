@@ -64,6 +64,7 @@ def _scatter(
     percent = tax == "families/mean"
     x_title = "Pretraining tasks answered right, %" if percent else "Loss on held-out text, nats a token (axis reversed)"
     scale = 100.0 if percent else 1.0
+    labels = [*series, *(arm.label for _, arm, *_ in points)]
 
     def draw(axes: Axes) -> None:
         for line, (name, members) in zip(LINES, series.items(), strict=False):
@@ -82,42 +83,59 @@ def _scatter(
         _focus(axes, [(x.value * scale, y.value) for _, _, x, y in points])
         if not percent:
             axes.invert_xaxis()
-        _legend(axes)
+        _legend(axes, labels)
 
     said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
     alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
     caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
-    return Picture(f"{title} against the alignment tax", _png(draw, _height(len(points) + len(series))), alt, caption)
+    return Picture(f"{title} against the alignment tax", _png(draw, _height(labels)), alt, caption)
 
 
 def drift(arms: Sequence[Arm]) -> list[Picture]:
     """What the reward model says and what is true, against the square root of KL: where they part, the reward is gamed (Gao
-    et al. 2023). For best-of-n the KL is its bound."""
+    et al. 2023). For best-of-n the KL is its bound, as an arm and as the curve over n."""
     points = []
     for number, arm in enumerate(arms):
         kl = arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
         if kl is not None and {"reward/proxy", "gold/gold"} <= set(arm.measures):
             points.append((number, arm, math.sqrt(max(0.0, kl.value)), arm.measures["reward/proxy"], arm.measures["gold/gold"]))
-    if len(points) < 3:
+    curve = next((found for arm in arms if (found := best_of_n(arm))), [])
+    if len(points) + len(curve) < 3:
         return []
+    labels = [*(arm.label for _, arm, *_ in points), *([f"best of 1 to {curve[-1][0]}"] if curve else [])]
 
     def draw(axes: Axes) -> None:
-        for number, arm, x, proxy, gold in points:
+        for (number, _, x, proxy, gold), label in zip(points, labels, strict=False):
             color, mark = style_of(number)
             axes.plot([x, x], [proxy.value, gold.value], color=color, lw=0.8, alpha=0.5)
-            axes.errorbar(
-                x, gold.value, yerr=_error(gold, 1.0), fmt=mark, color=color, ms=8, elinewidth=1.1, label=_short(arm.label)
-            )
+            axes.errorbar(x, gold.value, yerr=_error(gold, 1.0), fmt=mark, color=color, ms=8, elinewidth=1.1, label=_short(label))
             axes.errorbar(x, proxy.value, yerr=_error(proxy, 1.0), fmt=mark, color=color, mfc="white", ms=8, elinewidth=1.1)
+        if curve:
+            drifts = [x for _, x, _, _ in curve]
+            axes.plot(drifts, [gold for *_, gold in curve], ls="--", marker=".", color=_MUTED, lw=1.3, label=labels[-1])
+            axes.plot(drifts, [proxy for _, _, proxy, _ in curve], ls="--", marker=".", mfc="white", color=_MUTED, lw=1.3)
         axes.set_xlabel("Square root of KL to the reference, nats")
         axes.set_ylabel("Proxy (hollow) and true utility (filled)")
-        _focus(axes, [(x, y.value) for _, _, x, proxy, gold in points for y in (proxy, gold)])
-        _legend(axes)
+        ends = [(x, y.value) for _, _, x, proxy, gold in points for y in (proxy, gold)]
+        _focus(axes, [*ends, *((x, y) for _, x, *values in curve for y in values)])
+        _legend(axes, labels)
 
     said = [f"{plain(a.label)} at {x:.2f}: proxy {_say(p)}, truth {_say(g)}" for _, a, x, p, g in points]
+    said += [f"best of {n} at {x:.2f}: proxy {p:.2f}, truth {g:.2f}" for n, x, p, g in curve]
     caption = "Hollow: what the reward model says. Filled: what is true. Where only the first rises, the reward is gamed."
     title = "Proxy and true utility against drift"
-    return [Picture(title, _png(draw, _height(len(points))), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
+    return [Picture(title, _png(draw, _height(labels)), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
+
+
+def best_of_n(arm: Arm) -> list[tuple[int, float, float, float]]:
+    """(n, square root of its KL bound, proxy, true utility) for every n of the arm's best-of-n curve, n ascending."""
+    found = []
+    for name, kl in arm.measures.items():
+        n = name.removeprefix("best_of/").removesuffix("/kl")
+        proxy, gold = (arm.measures.get(f"best_of/{n}/{of}") for of in ("reward", "gold"))
+        if name == f"best_of/{n}/kl" and n.isdigit() and proxy and gold:
+            found.append((int(n), math.sqrt(max(0.0, kl.value)), proxy.value, gold.value))
+    return sorted(found)
 
 
 def win_rates(arms: Sequence[Arm]) -> list[Picture]:
@@ -160,6 +178,7 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
             found.append((number, arm, [one for one in series if one]))
     if not found:
         return None
+    labels = [arm.label for _, arm, _ in found]
 
     def draw(axes: Axes) -> None:
         for number, arm, series in found:
@@ -171,13 +190,13 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
         axes.set_xlabel("Step of the algorithm")
         axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(title)
-        _legend(axes)
+        _legend(axes, labels)
 
     ends = []
     for _, arm, series in found:
         values = list(_mean(series).values())
         ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
-    return Picture(title, _png(draw, _height(len(found))), f"{title} over the steps of training: {'; '.join(ends)}.")
+    return Picture(title, _png(draw, _height(labels)), f"{title} over the steps of training: {'; '.join(ends)}.")
 
 
 def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -194,14 +213,23 @@ def _focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
         set_limits(low - margin, high + margin)
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, labels: Sequence[str]) -> None:
     """Below the picture, where it hides no data."""
-    axes.get_figure().legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=3)  # type: ignore[union-attr]
+    axes.get_figure().legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=_columns(labels))  # type: ignore[union-attr]
 
 
-def _height(entries: int) -> float:
-    """Inches for a picture with so many entries in its legend."""
-    return 3.2 + 0.2 * math.ceil(entries / 3)
+def _columns(labels: Sequence[str]) -> int:
+    """Columns of a legend as wide as the picture: a row holds some sixty letters, and each mark takes the place of six.
+
+    >>> _columns(["PPO", "PPO-ptx"]), _columns(["algorithm.episodes=10240"]), _columns(["a label of thirty-one letters, no"])
+    (3, 2, 1)
+    """
+    return max(1, min(3, 60 // (6 + max((len(_short(label)) for label in labels), default=1))))
+
+
+def _height(labels: Sequence[str]) -> float:
+    """Inches for a picture with these entries in its legend."""
+    return 3.2 + 0.2 * math.ceil(len(labels) / _columns(labels))
 
 
 def _error(measured: Measured, scale: float) -> list[list[float]] | None:

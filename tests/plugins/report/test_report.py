@@ -15,7 +15,7 @@ from preflab.errors import UserError
 from preflab_builtin import report as plugin
 from preflab_builtin.report.arms import Arm, arms, combined
 from preflab_builtin.report.build import build_report, report_text
-from preflab_builtin.report.plots import Picture, learning_curves, scatters, win_rates
+from preflab_builtin.report.plots import Picture, best_of_n, drift, learning_curves, scatters, win_rates
 from preflab_builtin.report.runs import Measured, RunResult, gather
 from preflab_builtin.report.tables import columns, ladder_markdown, ladder_table
 
@@ -271,3 +271,18 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
         ("Mine", "bits a word"): "0.500",
         ("Labeler groups", "held out"): "50.0 %",
     }
+
+
+def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
+    # n = 1, 4, 16 with KL log n - (n - 1) / n = 0, 0.636, 1.835; measures stand in the order of their names, 16 before 4.
+    names = {"kl": (0.0, 1.835, 0.636), "reward": (0.0, 0.8, 0.6), "gold": (0.4, 0.44, 0.53)}
+    measures = {f"best_of/{n}/{of}": Measured(v[i]) for of, v in names.items() for i, n in enumerate((1, 16, 4))}
+    arm = Arm("A", (), (), measures)
+    assert best_of_n(arm) == [
+        (1, 0.0, 0.0, 0.4),
+        (4, pytest.approx(0.797, abs=1e-3), 0.6, 0.53),
+        (16, pytest.approx(1.355, abs=1e-3), 0.8, 0.44),
+    ]
+    (picture,) = drift([arm])
+    assert "best of 16 at 1.35: proxy 0.80, truth 0.44" in picture.alt
+    assert best_of_n(Arm("B", (), (), {"best_of/4/kl": Measured(1.0)})) == []  # no truth, no curve
