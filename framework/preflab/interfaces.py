@@ -98,6 +98,11 @@ class Trunk(Protocol):
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
 
+    def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
+        """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row by row: ``hidden(ids,
+        mask)[wanted]`` up to rounding, and cheaper where a model can leave out the rest. prefix: rows whose first so many
+        columns are equal may share them."""
+
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model card."""
 
@@ -107,6 +112,13 @@ class Policy(Trunk, Protocol):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> float32 logits [..., V]."""
+
+    def log_probs(
+        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature),
+        and the entropies in nats (no gradient; zeros if not asked for), [N] float32: `functional.token_log_probs` of the
+        logits, which need not all be in memory."""
 
     def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Cache]:
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""

@@ -43,6 +43,11 @@ class RuntimeConfig:
     threads: int | None = option(None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False)
     processes: int = option(1, "processes of a job on this machine, which the job starts itself", ge=1, affects_result=False)
     micro_batch: int = option(64, "rows in one forward pass of training; memory, not results", ge=1, affects_result=False)
+    fast_paths: bool = option(
+        True,
+        "forward passes of our own where there are some; false: the model library's (equal up to rounding)",
+        affects_result=False,
+    )
 
 
 def world_size() -> int:

@@ -137,7 +137,8 @@ class Stages:
         """What is no part of a recipe but may change last bits."""
         runtime = self.run.settings.runtime
         chosen = {"device": runtime.device.value, "threads": runtime.threads, "processes": runtime.processes}
-        return {**chosen, "micro_batch": runtime.micro_batch, "torch": self.versions.get("torch", "")}
+        chosen |= {"micro_batch": runtime.micro_batch, "fast_paths": runtime.fast_paths}
+        return {**chosen, "torch": self.versions.get("torch", "")}
 
     def close(self) -> None:
         """Part from the other processes of this job, if there are any."""

@@ -27,21 +27,21 @@ def preflab_components() -> list[Component]:
 def _tiny(config: TinyConfig, context: Context) -> TinySource:
     from preflab_builtin.causal_lm.sources import TinySource
 
-    return TinySource(config, context.vocabulary, context.runtime.device)
+    return TinySource(config, context.vocabulary, context.runtime.device, context.runtime.config.fast_paths)
 
 
 def _pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
     from preflab_builtin.causal_lm.folders import locate
     from preflab_builtin.causal_lm.sources import FolderSource
 
-    return FolderSource(locate(config.path, config.revision), context.runtime.device)
+    return FolderSource(locate(config.path, config.revision), context.runtime.device, context.runtime.config.fast_paths)
 
 
 def _smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
     from preflab_builtin.causal_lm.smollm2 import converted
     from preflab_builtin.causal_lm.sources import FolderSource
 
-    return FolderSource(converted(config), context.runtime.device)
+    return FolderSource(converted(config), context.runtime.device, context.runtime.config.fast_paths)
 
 
 def _inspect_pretrained(config: PretrainedConfig) -> Inspection:

@@ -16,14 +16,23 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, DynamicCache
 
 from preflab.errors import UserError
+from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
+from preflab_builtin.causal_lm.blocks import Blocks, blocks_of, states
+from preflab_builtin.causal_lm.cache import SlotCache, extended, prefilled
+from preflab_builtin.causal_lm.kernels import HeadLogProbs
+from preflab_builtin.causal_lm.packing import Rows, shared
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 PLAIN_CAUSAL = frozenset({"llama", "gpt2"})
 """Model types whose attention is plainly causal in every layer: they get our own masks, which are cheaper. Others (sliding
 windows and the like) get the mask of real tokens and make their own."""
+
+
+FAST_PATHS = True
+"""Whether models read with blocks.py and unembed with kernels.py where they can, if they are not told."""
 
 
 @contextmanager
@@ -36,7 +45,7 @@ def borrowed_randomness(generator: torch.Generator) -> Iterator[None]:
 
 
 class KeyValueCache:
-    """Keys and values of the tokens read so far (`preflab.interfaces.Cache`).
+    """transformers' keys and values of the tokens read so far (`preflab.interfaces.Cache`).
 
     mask [B, S]: real tokens among the slots read. positions [B, 1]: of the next token. padded: some slot is a pad.
     """
@@ -54,14 +63,19 @@ class KeyValueCache:
 
 
 class TransformerTrunk:
-    """What policies and scalar models share: reading tokens and saving. module: a transformers model with float32 weights
-    and no dropout. padding: False on the embedding, so that the pad id is an ordinary token for gradients."""
+    """What policies and scalar models share: reading tokens and saving.
+
+    module: a transformers model with float32 weights and no dropout. fast: read GPT-2 and Llama with blocks.py (no time
+    on pads, shared prompts once) instead of the module's own forward pass; the same numbers up to rounding. The
+    embedding's padding_idx is taken away, so that the pad id is an ordinary token for gradients.
+    """
 
     kind = ""
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer) -> None:
+    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool | None = None) -> None:
         self.module: Any = module.eval()
         self.tokenizer = tokenizer
+        self.fast = FAST_PATHS if fast is None else fast
         self.base: nn.Module = getattr(module, module.base_model_prefix)
         self.plain = module.config.model_type in PLAIN_CAUSAL
         embedding = module.get_input_embeddings()
@@ -71,8 +85,27 @@ class TransformerTrunk:
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; what stands on pads is meaningless."""
         self._check_length(mask)
-        output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
-        return output
+        blocks = self._blocks()
+        if blocks is None:
+            output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
+            return output
+        found = states(blocks, Rows.of(ids, mask, mask))
+        return found.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[..., None], found)
+
+    def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
+        """The last hidden states [W, D] of the wanted tokens alone, row by row. ids [B, T]; mask, wanted [B, T] bool; rows that
+        are equal in the first ``prefix`` columns share them."""
+        self._check_length(mask)
+        blocks = self._blocks()
+        if blocks is None:
+            return self.hidden(ids, mask)[wanted]
+        return states(blocks, shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted))
+
+    def _blocks(self) -> Blocks | None:
+        """Our forward pass of this module, if there is one, and nobody listens at its parts (SFT's dropout does)."""
+        if not self.fast or any(part._forward_hooks or part._forward_pre_hooks for part in self.base.modules()):
+            return None
+        return blocks_of(self.module)
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder; an existing one is replaced as a whole."""
@@ -117,16 +150,40 @@ class CausalPolicy(TransformerTrunk):
         with torch.autocast(hidden.device.type, enabled=False):
             return nn.functional.linear(hidden.float(), head.weight, head.bias)
 
-    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, KeyValueCache]:
+    def log_probs(
+        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature), and
+        the entropies (zeros if not asked; no gradient), [N] float32. Logits are made a piece at a time."""
+        if self.fast:
+            head = self.module.get_output_embeddings()
+            with torch.autocast(hidden.device.type, enabled=False):
+                found: tuple[torch.Tensor, torch.Tensor] = HeadLogProbs.apply(
+                    hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
+                )
+            return found
+        logits = self.logits(hidden)
+        log_probs = token_log_probs(logits, ids, temperature)
+        return log_probs, entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(log_probs)
+
+    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
+        blocks = self._blocks()
+        if blocks is not None:
+            hidden, slots = prefilled(blocks, ids, mask)
+            return self.logits(hidden), slots
         past = DynamicCache(config=self.module.config)
         output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))
         cache = KeyValueCache(past, mask, mask.sum(-1, keepdim=True), not bool(mask.all()))
         return self.logits(output.last_hidden_state[:, -1]), cache
 
-    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache]:
+    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
+        if isinstance(cache, SlotCache):
+            blocks = blocks_of(self.module)
+            assert blocks is not None, "the cache must be one that this policy's prefill gave"
+            return self.logits(extended(blocks, tokens, cache)), cache
         assert isinstance(cache, KeyValueCache), "the cache must be one that this policy's prefill gave"
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None
@@ -160,7 +217,7 @@ class CausalPolicy(TransformerTrunk):
         if leftover:
             raise UserError(f"{type(module).__name__} has parameters besides trunk and head ({leftover[0]}): not supported.")
         module.requires_grad_(True)
-        return CausalScalarModel(module, self.tokenizer)
+        return CausalScalarModel(module, self.tokenizer, fast=self.fast)
 
 
 class CausalScalarModel(TransformerTrunk):
@@ -168,8 +225,8 @@ class CausalScalarModel(TransformerTrunk):
 
     kind = "scalar model"
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0) -> None:
-        super().__init__(module, tokenizer)
+    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0, fast: bool | None = None) -> None:
+        super().__init__(module, tokenizer, fast)
         self.offset = offset
 
     def values(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -24,14 +24,14 @@ class SavedModels:
 
     tokenizer: TextTokenizer
 
-    def __init__(self, device: torch.device | str) -> None:
-        self.device = device
+    def __init__(self, device: torch.device | str, fast: bool | None = None) -> None:
+        self.device, self.fast = device, fast
 
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer is another one or weights are missing."""
         self._check_tokenizer(folder)
         module = _read(AutoModelForCausalLM, folder)
-        policy = CausalPolicy(module.to(self.device), self.tokenizer)
+        policy = CausalPolicy(module.to(self.device), self.tokenizer, self.fast)
         _check_head(policy, folder)
         return policy
 
@@ -40,7 +40,7 @@ class SavedModels:
         self._check_tokenizer(folder)
         module = _read(AutoModelForSequenceClassification, folder, num_labels=1)
         offset = float(read_facts(folder).get("offset", 0.0))
-        return CausalScalarModel(module.to(self.device), self.tokenizer, offset)
+        return CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
 
     def _check_tokenizer(self, folder: Path) -> None:
         file = folder / FILE
@@ -56,8 +56,14 @@ class SavedModels:
 class TinySource(SavedModels):
     """Models made from scratch (`preflab.interfaces.PolicySource`). vocabulary: of the closed world, for words."""
 
-    def __init__(self, config: TinyConfig, vocabulary: Sequence[str] | None, device: torch.device | str = "cpu") -> None:
-        super().__init__(device)
+    def __init__(
+        self,
+        config: TinyConfig,
+        vocabulary: Sequence[str] | None,
+        device: torch.device | str = "cpu",
+        fast: bool | None = None,
+    ) -> None:
+        super().__init__(device, fast)
         self.config = config
         if config.tokenizer is TokenizerKind.bytes:
             self.tokenizer = byte_tokenizer()
@@ -74,14 +80,14 @@ class TinySource(SavedModels):
             config = tiny_config(self.config, self.tokenizer)
             module: Any = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
         module.generation_config.update(do_sample=True, top_k=0, top_p=1.0)
-        return CausalPolicy(module.to(self.device), self.tokenizer)
+        return CausalPolicy(module.to(self.device), self.tokenizer, self.fast)
 
 
 class FolderSource(SavedModels):
     """Pretrained weights of a transformers folder (`preflab.interfaces.PolicySource`)."""
 
-    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
-        super().__init__(device)
+    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool | None = None) -> None:
+        super().__init__(device, fast)
         self.folder = folder
         self.tokenizer = folder_tokenizer(folder)
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import torch
 
+from preflab import likelihood
 from preflab.interfaces import Policy, RewardModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.causal_lm.losses import chosen_log_probs
+from preflab_builtin.causal_lm.losses import target_log_probs
 
 
 def response_log_probs(policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime) -> torch.Tensor:
@@ -21,11 +22,8 @@ def response_log_probs(policy: Policy, rollout: Rollout, temperature: float, run
     with torch.no_grad(), runtime.autocast():
         for group in runtime.micro_batches(_by_length(rollout)):
             part = rollout.rows(group)
-            mask, width = part.response_mask, part.prompt_ids.shape[1]
-            before = policy.hidden(part.input_ids, part.mask)[:, width - 1 : -1]
-            values = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
-            values[mask] = chosen_log_probs(policy, before[mask], part.response_ids[mask], temperature)
-            found[torch.tensor(group, device=found.device), : mask.shape[1]] = values
+            values = likelihood.response_log_probs(policy, part, temperature)
+            found[torch.tensor(group, device=found.device), : values.shape[1]] = values
     return found
 
 
@@ -51,10 +49,9 @@ def document_nll(policy: Policy, texts: Sequence[str], max_tokens: int, runtime:
             ids = torch.tensor([rows[i] + [tokenizer.pad_id] * (width - len(rows[i])) for i in group], device=runtime.device)
             lengths = torch.tensor([len(rows[i]) for i in group], device=runtime.device)
             mask = torch.arange(width, device=runtime.device)[None, :] < lengths[:, None]
-            targets = mask[:, 1:]
-            values = torch.zeros(targets.shape, dtype=torch.float64, device=runtime.device)
-            hidden = policy.hidden(ids, mask)[:, :-1]
-            values[targets] = chosen_log_probs(policy, hidden[targets], ids[:, 1:][targets]).double()
+            values = torch.zeros(mask.shape, dtype=torch.float64, device=runtime.device)
+            targets = mask & (torch.arange(width, device=runtime.device) > 0)
+            values[targets] = target_log_probs(policy, ids, mask, targets).double()
             for i, value in zip(group, values.sum(-1).tolist(), strict=True):
                 sums[i] = -value
     return sums, counts

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from preflab.errors import NumericError
-from preflab.functional import entropy, gae, masked_mean, token_log_probs, token_rewards, whiten
+from preflab.functional import gae, masked_mean, token_rewards, whiten
 from preflab.interfaces import Policy, ScalarModel
-from preflab.likelihood import response_hidden
+from preflab.likelihood import response_log_probs, response_log_probs_and_entropies, response_values
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.ppo.config import AdvantageConfig
@@ -33,18 +33,6 @@ class Experience:
     entropies: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
-
-
-def response_log_probs(
-    policy: Policy, rows: Rollout, temperature: float, with_entropy: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probs of the response tokens under softmax(logits / temperature), and entropies (zeros if not asked), [B, R]."""
-    logits = policy.logits(response_hidden(policy, rows))
-    log_probs = token_log_probs(logits, rows.response_ids, temperature)
-    if not with_entropy:
-        return log_probs, torch.zeros_like(log_probs)
-    with torch.no_grad():
-        return log_probs, entropy(logits, temperature)
 
 
 def like_length(rollout: Rollout, rows: Sequence[int]) -> list[int]:
@@ -82,12 +70,10 @@ def collect(
         for index in micro_batches:
             rows = rollout.rows(index)
             at, width = torch.as_tensor(index, device=runtime.device), rows.response_ids.shape[1]
-            keep = rows.response_mask
-            new, spread = response_log_probs(networks.policy, rows, temperature, with_entropy=True)
-            log_probs[at, :width], entropies[at, :width] = new * keep, spread * keep
-            values[at, :width] = (networks.value.values(response_hidden(networks.value, rows)) - networks.value.offset) * keep
+            log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(networks.policy, rows, temperature)
+            values[at, :width] = response_values(networks.value, rows)
             if networks.reference is not None:
-                reference[at, :width] = response_log_probs(networks.reference, rows, temperature)[0] * keep
+                reference[at, :width] = response_log_probs(networks.reference, rows, temperature)
     log_probs, reference, values, entropies = (runtime.sum(x) for x in (log_probs, reference, values, entropies))
     mask = rollout.response_mask
     log_ratio = log_probs - reference if networks.reference is not None else torch.zeros_like(log_probs)
@@ -119,9 +105,9 @@ def disagreement(policy: Policy, experience: Experience, rows: Sequence[int], te
     at, width = torch.as_tensor(rows, device=experience.mask.device), batch.response_ids.shape[1]
     old, mask = experience.log_probs[at, :width], experience.mask[at, :width]
     with runtime.autocast():
-        trained = response_log_probs(policy, batch, temperature)[0].detach()
+        trained = response_log_probs(policy, batch, temperature).detach()
         with torch.no_grad():
-            sampled = response_log_probs(policy, batch, temperature)[0]
+            sampled = response_log_probs(policy, batch, temperature)
     rollout_repeats, both_agree = (bool(((a - b).abs() * mask).max() <= SAME) for a, b in ((sampled, old), (trained, sampled)))
     row = int(((trained - old).abs() * mask).amax(-1).argmax())
     shown = f"(most for prompt {batch.prompts[row].id!r})"

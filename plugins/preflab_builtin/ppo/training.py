@@ -14,7 +14,7 @@ import torch
 from preflab.errors import NumericError
 from preflab.functional import masked_mean
 from preflab.interfaces import Context, GradientTerm, Policy, State
-from preflab.likelihood import response_hidden
+from preflab.likelihood import response_log_probs, response_values
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
@@ -27,7 +27,6 @@ from preflab_builtin.ppo.experience import (
     disagreement,
     explained_variance,
     like_length,
-    response_log_probs,
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
 from preflab_builtin.rollouts.prompts import prompt_tokens
@@ -175,13 +174,15 @@ class PPO:
             x[at, :width]
             for x in (experience.log_probs, experience.values, experience.advantages, experience.returns, experience.mask)
         )
+        # One network after the other: what the policy kept for its backward pass is gone when the value network's comes.
         with self.runtime.autocast():
-            new, _ = response_log_probs(self.policy, batch, self._temperature)
-            value = self.networks.value
-            predicted = value.values(response_hidden(value, batch)) - value.offset
+            new = response_log_probs(self.policy, batch, self._temperature)
         found = policy_loss(new, old, advantages, mask, self.config.clip.ratio)
+        torch.autograd.backward(found.loss / tokens)
+        with self.runtime.autocast():
+            predicted = response_values(self.networks.value, batch)
         loss, value_clipped = value_loss(predicted, values, returns, mask, self.config.clip.value)
-        torch.autograd.backward((found.loss + loss) / tokens)  # they share no parameter: each loss reaches its own
+        torch.autograd.backward(loss / tokens)
         ratio = torch.where(mask, (new.detach() - old).exp(), torch.ones_like(old))
         sums = torch.stack(
             [

@@ -16,7 +16,7 @@ from preflab.randomness import draw_order
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.reward_model.config import Element, KwiseConfig
 from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
-from preflab_builtin.reward_model.scoring import by_length, last_values, raw_scores
+from preflab_builtin.reward_model.scoring import last_values, raw_scores
 
 
 class KwiseTraining:
@@ -56,40 +56,24 @@ class KwiseTraining:
 
     def _gradients(self, batch: Sequence[Ranking]) -> torch.Tensor:
         """Add the gradient of the mean loss over the prompts of the step; [loss, right pairs, sum of margins, responses that
-        were cut], of all processes.
-
-        A pair needs two scores that may lie in different micro-batches, or processes. So all scores come first; the loss
-        gives d loss / d score; then each micro-batch is read again and its scores pull that gradient through. It is the
-        exact gradient, in the memory of one micro-batch. A process that has one micro-batch only reads it once.
-        """
-        rollout = self._rollout(batch)
-        pieces = list(self.runtime.micro_batches(by_length(rollout)))
-        mine = self.runtime.share(pieces)
-        with torch.set_grad_enabled(len(mine) == 1), self.runtime.autocast():
-            found = [last_values(self.model, rollout.rows(piece)) for piece in mine]
-        scores = torch.tensor(self.runtime.gather([x for values in found for x in values.tolist()]))
-        order = torch.tensor([row for piece in pieces for row in piece])
-        leaves = scores[order.argsort()].to(self.runtime.device).requires_grad_()
+        were cut], of all processes. A prompt's completions are always in one micro-batch: they share the prompt, which is read
+        once, and the pairs need the scores of all of them."""
         totals = torch.zeros(4, device=self.runtime.device)
-        start = 0
-        losses = []
-        for ranking in batch:
-            rewards = leaves[start : start + len(ranking.responses)]
-            start += len(ranking.responses)
-            losses.append(kwise_loss(rewards, ranking.preferences))
-            right, margin = correct_pairs(rewards.detach(), ranking.preferences)
-            totals += torch.tensor([0.0, right, margin, 0.0], device=totals.device)
-        loss = torch.stack(losses).sum() / len(batch)
-        totals[0], totals[3] = loss.detach(), (~rollout.terminated).sum()
-        torch.autograd.backward(loss)
-        assert leaves.grad is not None
-        for number, piece in enumerate(mine):
-            values = found[number]
-            if not values.requires_grad:
-                with self.runtime.autocast():
-                    values = last_values(self.model, rollout.rows(piece))
-            torch.autograd.backward(values, leaves.grad[torch.as_tensor(piece, device=values.device)])
-        return totals
+        for group in self.runtime.share(whole_prompts(batch, self.runtime.micro_batch)):
+            rows = self._rollout(group)
+            with self.runtime.autocast():
+                rewards = last_values(self.model, rows)
+            losses, start = [], 0
+            for ranking in group:
+                scores = rewards[start : start + len(ranking.responses)]
+                start += len(ranking.responses)
+                losses.append(kwise_loss(scores, ranking.preferences))
+                right, margin = correct_pairs(scores.detach(), ranking.preferences)
+                totals += torch.tensor([0.0, right, margin, 0.0], device=totals.device)
+            loss = torch.stack(losses).sum() / len(batch)
+            torch.autograd.backward(loss)
+            totals += torch.stack([loss.detach(), totals.new_zeros(()), totals.new_zeros(()), (~rows.terminated).sum()])
+        return self.runtime.sum(totals)
 
     def _rollout(self, rankings: Sequence[Ranking]) -> Rollout:
         """All completions of some rankings, one row each."""
@@ -133,6 +117,18 @@ class KwiseTraining:
         else:
             rollout = self._rollout(self.rankings)
         return float(raw_scores(self.model, rollout, self.runtime).double().mean())
+
+
+def whole_prompts(rankings: Sequence[Ranking], size: int) -> list[list[Ranking]]:
+    """Rankings in micro-batches of at most ``size`` completions (one ranking at least), longest last: their prompts and
+    completions are of like length, and no ranking is divided."""
+    ordered = sorted(rankings, key=lambda r: len(r.prompt.text) + max(map(len, r.responses)))
+    groups: list[list[Ranking]] = [[]]
+    for ranking in ordered:
+        if groups[-1] and sum(len(r.responses) for r in groups[-1]) + len(ranking.responses) > size:
+            groups.append([])
+        groups[-1].append(ranking)
+    return groups
 
 
 def single_pairs(ranking: Ranking) -> list[Ranking]:

@@ -7,9 +7,8 @@ import math
 import pytest
 import torch
 
-from preflab_builtin.causal_lm import losses
 from preflab_builtin.causal_lm.config import TinyConfig
-from preflab_builtin.causal_lm.losses import chosen_log_probs, nll_sum, target_mask
+from preflab_builtin.causal_lm.losses import nll_sum, target_mask
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from support import WORDS, gradients, largest_difference
@@ -52,7 +51,7 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
     ids = torch.tensor([[1, 2, 3, 4, eos, pad, pad]])
     lengths, starts = torch.tensor([5]), torch.tensor([3])
     states = torch.randn(1, 7, 32, requires_grad=True)
-    monkeypatch.setattr(model, "hidden", lambda ids, mask: states)
+    monkeypatch.setattr(model, "hidden_at", lambda ids, mask, wanted: states[wanted])
     mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
     torch.autograd.backward(nll_sum(model, ids, mask, targets))
     assert states.grad is not None
@@ -76,24 +75,13 @@ def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
     assert largest_difference(ours, gradients(model.module)) < 1e-6
 
 
-def test_pieces_give_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_temperature_divides_logits(fast: bool) -> None:
     model = policy()
-    ids = torch.randint(0, 20, (4, 9), generator=torch.Generator().manual_seed(1))
-    mask = torch.ones_like(ids, dtype=torch.bool)
-    whole = nll_sum(model, ids, mask, mask)
-    torch.autograd.backward(whole)
-    expected = gradients(model.module)
-    model.module.zero_grad()
-    monkeypatch.setattr(losses, "CHUNK", 23 * 5)  # 32 targets in pieces of 5
-    pieces = nll_sum(model, ids, mask, mask)
-    torch.autograd.backward(pieces)
-    assert pieces.item() == pytest.approx(whole.item(), rel=1e-6)
-    assert largest_difference(gradients(model.module), expected) < 1e-5
-
-
-def test_temperature_divides_logits() -> None:
-    model = policy()
+    model.fast = fast
     hidden, ids = torch.randn(5, 32), torch.tensor([0, 1, 2, 3, 4])
-    expected = (model.logits(hidden) / 0.7).log_softmax(-1).gather(-1, ids[:, None])[:, 0]
-    assert torch.allclose(chosen_log_probs(model, hidden, ids, 0.7), expected, atol=1e-6)
-    assert not torch.allclose(chosen_log_probs(model, hidden, ids), expected, atol=1e-3)
+    scaled = (model.logits(hidden) / 0.7).log_softmax(-1)
+    log_probs, entropies = model.log_probs(hidden, ids, 0.7, with_entropy=True)
+    assert torch.allclose(log_probs, scaled.gather(-1, ids[:, None])[:, 0], atol=1e-6)
+    assert torch.allclose(entropies, -(scaled.exp() * scaled).sum(-1), atol=1e-6)
+    assert not torch.allclose(model.log_probs(hidden, ids)[0], log_probs, atol=1e-3)

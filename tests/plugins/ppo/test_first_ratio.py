@@ -18,7 +18,7 @@ from preflab_builtin.rewards.functions import TextReward, noise_reward
 from support import WORDS, FakeContext, largest_difference
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + (3 * i) % 7]), split="train") for i in range(12)]
-Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Forward = Callable[..., torch.Tensor]
 
 
 def ppo(folder: Path) -> PPO:
@@ -29,27 +29,27 @@ def ppo(folder: Path) -> PPO:
 
 def with_forward(procedure: PPO, changed: Callable[[Forward], Forward]) -> None:
     """The policy's forward pass, replaced; sampling has one of its own and is left as it is."""
-    setattr(procedure.policy, "hidden", changed(procedure.policy.hidden))  # noqa: B010
+    setattr(procedure.policy, "hidden_at", changed(procedure.policy.hidden_at))  # noqa: B010
 
 
 def noisy(plain: Forward) -> Forward:
     """Other numbers each time."""
     generator = torch.Generator().manual_seed(0)
 
-    def hidden(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        found = plain(ids, mask)
+    def hidden_at(*batch: object, **options: object) -> torch.Tensor:
+        found = plain(*batch, **options)
         return found + 0.01 * torch.randn(found.shape, generator=generator)
 
-    return hidden
+    return hidden_at
 
 
 def other_in_training(plain: Forward) -> Forward:
     """As with a dropout that is on only where gradients are wanted."""
 
-    def hidden(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return plain(ids, mask) * (0.99 if torch.is_grad_enabled() else 1.0)
+    def hidden_at(*batch: object, **options: object) -> torch.Tensor:
+        return plain(*batch, **options) * (0.99 if torch.is_grad_enabled() else 1.0)
 
-    return hidden
+    return hidden_at
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_run_that_is_stopped_by_it_ends_with_exit_code_5(tmp_path: Path) -> No
     plugin.write_text(
         "import torch\nfrom preflab import hookimpl\n\n\n@hookimpl\ndef preflab_stage_started(stage):\n"
         "    if stage == 'algorithm':\n        from preflab_builtin.causal_lm.models import CausalPolicy\n"
-        "        plain = CausalPolicy.hidden\n"
-        "        CausalPolicy.hidden = lambda self, ids, mask: plain(self, ids, mask) + 0.1 * torch.is_grad_enabled()\n"
+        "        plain = CausalPolicy.hidden_at\n"
+        "        CausalPolicy.hidden_at = lambda *batch, **names: plain(*batch, **names) + 0.1 * torch.is_grad_enabled()\n"
     )
     words = ("reward_model=noise", "sft=none", "algorithm=ppo", "evaluation=none", "debug=fast", "policy.layers=1")
     assert preflab(tmp_path, "--plugin", str(plugin), *words) == 5

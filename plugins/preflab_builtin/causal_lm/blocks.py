@@ -1,0 +1,203 @@
+"""The transformer blocks of GPT-2 and Llama on the weights of a transformers module, without its Python.
+
+A forward pass is: embed; per layer read (norm), queries / keys and values, attention, write (projection, residual, MLP);
+final norm. The families differ in these steps alone; batches without pads (packing.py) and the key-value cache
+(cache.py) are the two ways to attend. Shapes: N tokens, D width, H heads, G heads of keys and values, d width of a head.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn.functional import layer_norm, linear, rms_norm
+
+from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, gelu
+from preflab_builtin.causal_lm.packing import Rows, SharedRows
+
+Rope = tuple[torch.Tensor, torch.Tensor] | None
+"""cos and sin [N, 1, d] of rotary positions."""
+
+
+class Blocks(Protocol):
+    """The steps of a family."""
+
+    layers: int
+    heads: int
+    key_heads: int
+    head_width: int
+
+    def scale(self, layer: int) -> float:
+        """Factor of the attention logits."""
+
+    def embed(self, ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, Rope]:
+        """ids, positions [N] -> residual stream [N, D], and what turns queries and keys."""
+
+    def read(self, layer: int, x: torch.Tensor) -> torch.Tensor:
+        """[N, D] -> normed [N, D]."""
+
+    def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
+        """-> [N, H, d]."""
+
+    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+        """-> two of [N, G, d]."""
+
+    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values at once."""
+
+    def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """x [N, D], attended [N, H * d] -> the residual stream after the block [N, D]."""
+
+    def final(self, x: torch.Tensor) -> torch.Tensor:
+        """The norm before the head."""
+
+
+class GPT2Blocks:
+    """GPT-2: learned positions, LayerNorm, gelu, projections stored as [in, out]."""
+
+    def __init__(self, base: Any) -> None:
+        config = base.config
+        self.base, self.eps = base, config.layer_norm_epsilon
+        self.layers, self.heads = config.n_layer, config.n_head
+        self.key_heads, self.head_width = config.n_head, config.n_embd // config.n_head
+        self.width = config.n_embd
+
+    @staticmethod
+    def fits(config: Any) -> bool:
+        """Whether a config is of the plain kind that this class computes."""
+        return bool(config.activation_function in ("gelu_new", "gelu_pytorch_tanh") and not config.add_cross_attention)
+
+    def scale(self, layer: int) -> float:
+        return float(self.base.h[layer].attn.scaling)
+
+    def embed(self, ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, Rope]:
+        return self.base.wte(ids) + self.base.wpe(positions), None
+
+    def read(self, layer: int, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self.base.h[layer].ln_1, x)
+
+    def _norm(self, norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+        return layer_norm(x, (self.width,), norm.weight, norm.bias, self.eps)
+
+    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        part = self.base.h[layer].attn.c_attn
+        q, k, v = torch.addmm(part.bias, normed, part.weight).view(len(normed), 3, self.heads, self.head_width).unbind(1)
+        return q, k, v
+
+    def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
+        part, w = self.base.h[layer].attn.c_attn, self.width
+        return torch.addmm(part.bias[:w], normed, part.weight[:, :w]).view(len(normed), self.heads, self.head_width)
+
+    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+        part, w = self.base.h[layer].attn.c_attn, self.width
+        both = torch.addmm(part.bias[w:], normed, part.weight[:, w:]).view(len(normed), 2, self.heads, self.head_width)
+        k, v = both.unbind(1)
+        return k, v
+
+    def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        block = self.base.h[layer]
+        x = x + torch.addmm(block.attn.c_proj.bias, attended, block.attn.c_proj.weight)
+        normed, inner, outer = self._norm(block.ln_2, x), block.mlp.c_fc, block.mlp.c_proj
+        if x.is_cuda:
+            return x + torch.addmm(outer.bias, gelu(torch.addmm(inner.bias, normed, inner.weight)), outer.weight)
+        return x + GeluMLP.apply(normed, inner.weight, inner.bias, outer.weight, outer.bias)
+
+    def final(self, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self.base.ln_f, x)
+
+
+class LlamaBlocks:
+    """Llama: rotary positions, RMSNorm, SwiGLU, perhaps fewer heads of keys, projections stored as [out, in]."""
+
+    def __init__(self, base: Any) -> None:
+        config = base.config
+        self.base, self.eps, self.width = base, config.rms_norm_eps, config.hidden_size
+        self.layers, self.heads, self.key_heads = config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads
+        self.head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+    @staticmethod
+    def fits(config: Any) -> bool:
+        """Whether a config is of the plain kind that this class computes."""
+        plain_rope = "dynamic" not in str(config.rope_parameters) and "longrope" not in str(config.rope_parameters)
+        return bool(config.hidden_act == "silu" and not config.mlp_bias and plain_rope)
+
+    def scale(self, layer: int) -> float:
+        return float(self.base.layers[layer].self_attn.scaling)
+
+    def embed(self, ids: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, Rope]:
+        x = self.base.embed_tokens(ids)
+        cos, sin = self.base.rotary_emb(x, positions[None, :])
+        return x, (cos[0, :, None, :], sin[0, :, None, :])
+
+    def read(self, layer: int, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self.base.layers[layer].input_layernorm, x)
+
+    def _norm(self, norm: Any, x: torch.Tensor) -> torch.Tensor:
+        return rms_norm(x, (self.width,), norm.weight, self.eps)
+
+    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.queries(layer, normed, rope), *self.keys_values(layer, normed, rope)
+
+    def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
+        part = self.base.layers[layer].self_attn.q_proj
+        return _turned(linear(normed, part.weight, part.bias).view(len(normed), self.heads, self.head_width), rope)
+
+    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+        part = self.base.layers[layer].self_attn
+        shape = (len(normed), self.key_heads, self.head_width)
+        k = linear(normed, part.k_proj.weight, part.k_proj.bias).view(shape)
+        return _turned(k, rope), linear(normed, part.v_proj.weight, part.v_proj.bias).view(shape)
+
+    def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        block = self.base.layers[layer]
+        x = x + linear(attended, block.self_attn.o_proj.weight, block.self_attn.o_proj.bias)
+        normed, mlp = self._norm(block.post_attention_layernorm, x), block.mlp
+        if x.is_cuda:
+            opened = nn.functional.silu(linear(normed, mlp.gate_proj.weight))
+            return x + linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
+        return x + SwigluMLP.apply(normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+
+    def final(self, x: torch.Tensor) -> torch.Tensor:
+        return self._norm(self.base.norm, x)
+
+
+def _turned(x: torch.Tensor, rope: Rope) -> torch.Tensor:
+    """x [N, heads, d] turned by its position (Su et al. 2021, the first half of the width paired with the second)."""
+    assert rope is not None
+    cos, sin = rope
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {"gpt2": GPT2Blocks, "llama": LlamaBlocks}
+
+
+def blocks_of(module: Any) -> Blocks | None:
+    """The blocks of a transformers module, if it is of a family whose forward pass this file has; else None. A module with
+    other layers in it (adapters, quantised weights) has a forward pass of its own."""
+    family = FAMILIES.get(module.config.model_type)
+    base = getattr(module, module.base_model_prefix)
+    if family is None or not family.fits(module.config):
+        return None
+    known = {"Linear", "Conv1D", "Embedding", "LayerNorm", "LlamaRMSNorm"}
+    leaves = [part for part in base.modules() if next(part.parameters(recurse=False), None) is not None]
+    return family(base) if all(type(part).__name__ in known for part in leaves) else None
+
+
+def states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
+    """Last hidden states [W, D] of the batch's wanted tokens. The last layer needs the keys and values of all tokens, but
+    queries, projection and MLP only of the wanted ones."""
+    x, rope = blocks.embed(batch.ids, batch.positions)
+    last = blocks.layers - 1 if batch.wanted_grid is not None else blocks.layers
+    for layer in range(last):
+        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+        x = blocks.write(layer, x, batch.attend(q, k, v, blocks.scale(layer)))
+    if batch.wanted_grid is None:
+        return blocks.final(x).index_select(0, batch.wanted)
+    normed = blocks.read(last, x)
+    k, v = blocks.keys_values(last, normed, rope)
+    turn = None if rope is None else (rope[0].index_select(0, batch.wanted), rope[1].index_select(0, batch.wanted))
+    q = blocks.queries(last, normed.index_select(0, batch.wanted), turn)
+    x = blocks.write(last, x.index_select(0, batch.wanted), batch.attend_wanted(q, k, v, blocks.scale(last)))
+    return blocks.final(x)

@@ -1,0 +1,101 @@
+"""Keys and values of the tokens read so far, in memory that is taken once.
+
+Shapes: B rows, S slots in use, C slots taken, H heads, G heads of keys and values, d width of a head, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from preflab_builtin.causal_lm.blocks import Blocks
+from preflab_builtin.causal_lm.packing import Rows
+
+SPARE = 32
+"""Slots taken at a time beyond those in use."""
+
+
+@dataclass
+class SlotCache:
+    """`preflab.interfaces.Cache`. keys, values: one [B, G, C, d] a layer, rows right-aligned at slot ``used``; positions
+    [B]: of the next token; bias [B, 1, 1, C] or None: 0 where a token stands, -inf on left pads."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    used: int
+    positions: torch.Tensor
+    bias: torch.Tensor | None
+
+    def select(self, rows: torch.Tensor) -> SlotCache:
+        """The cache of the chosen rows [B'] (repeats allowed), in that order; this one is untouched."""
+        room = self.used + SPARE
+        keys, values = ([self._taken(x, rows, room) for x in kept] for kept in (self.keys, self.values))
+        bias = None if self.bias is None else self._taken(self.bias.transpose(2, 3), rows, room).transpose(2, 3)
+        return SlotCache(keys, values, self.used, self.positions.index_select(0, rows), bias)
+
+    def _taken(self, kept: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
+        """kept [B, heads, C, d] -> [B', heads, room, d]."""
+        found = kept.new_zeros(len(rows), kept.shape[1], room, kept.shape[3])
+        torch.index_select(kept[:, :, : self.used], 0, rows, out=found[:, :, : self.used])
+        return found
+
+    def make_room(self) -> None:
+        """Take more slots if all are in use."""
+        taken = self.keys[0].shape[2]
+        if self.used < taken:
+            return
+        more = max(SPARE, taken // 2)
+        for kept in (self.keys, self.values):
+            for layer, x in enumerate(kept):
+                kept[layer] = torch.cat([x, x.new_zeros(*x.shape[:2], more, x.shape[3])], dim=2)
+        if self.bias is not None:
+            self.bias = torch.cat([self.bias, self.bias.new_zeros(*self.bias.shape[:3], more)], dim=3)
+
+
+def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, SlotCache]:
+    """Read left-padded prompts [B, Q] -> last hidden states of their last tokens [B, D], and the cache."""
+    wanted = torch.zeros_like(mask)
+    wanted[:, -1] = True
+    batch = Rows.of(ids, mask, wanted)
+    width, taken = ids.shape[1], ids.shape[1] + SPARE
+    slots = (mask.nonzero() * torch.tensor([taken, 1], device=ids.device)).sum(1)  # right-aligned, as the prompts are
+    keys, values = [], []
+    x, rope = blocks.embed(batch.ids, batch.positions)
+    for layer in range(blocks.layers):
+        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+        for kept, tokens in ((keys, k), (values, v)):
+            flat = tokens.new_zeros(len(ids) * taken, *tokens.shape[1:]).index_copy_(0, slots, tokens)
+            kept.append(flat.view(len(ids), taken, *tokens.shape[1:]).transpose(1, 2).contiguous())
+        x = blocks.write(layer, x, batch.attend(q, k, v, blocks.scale(layer)))
+    bias = None
+    if not bool(mask.all()):
+        bias = torch.zeros(len(ids), 1, 1, taken, device=ids.device)
+        bias[:, 0, 0, :width].masked_fill_(~mask, float("-inf"))
+    cache = SlotCache(keys, values, width, mask.sum(1), bias)
+    return blocks.final(x.index_select(0, batch.wanted)), cache
+
+
+def extended(blocks: Blocks, tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+    """Read one more token a row [B] -> last hidden states [B, D]; the cache grows in place."""
+    cache.make_room()
+    rows, slot = len(tokens), cache.used
+    cache.used += 1
+    group = blocks.heads // blocks.key_heads
+    bias = None if cache.bias is None else cache.bias[..., : cache.used].to(cache.keys[0].dtype)
+    x, rope = blocks.embed(tokens, cache.positions)
+    for layer in range(blocks.layers):
+        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+        keys, values = cache.keys[layer], cache.values[layer]
+        keys[:, :, slot], values[:, :, slot] = k, v
+        # The queries that share a head of keys are so many queries at one place: none masks another.
+        found = torch.nn.functional.scaled_dot_product_attention(
+            q.view(rows, blocks.key_heads, group, blocks.head_width),
+            keys[:, :, : cache.used],
+            values[:, :, : cache.used],
+            attn_mask=bias,
+            scale=blocks.scale(layer),
+        )
+        x = blocks.write(layer, x, found.reshape(rows, -1))
+    cache.positions = cache.positions + 1
+    return blocks.final(x)

@@ -1,0 +1,147 @@
+"""Pieces of a forward pass with backward passes of their own: fewer passes over memory, and less kept for the backward
+pass, than the same formulas written with autograd. Shapes: N tokens, D width, F width of the MLP, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+LINEAR, CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
+"""GPT-2's gelu: 0.5 x (1 + tanh(u / 2)) = x sigmoid(u) with u = x (LINEAR + CUBIC x^2): one sigmoid, no tanh."""
+FEWEST_ROWS, CACHED_LOGITS = 128, 2**19
+"""Rows of logits made at a time on a CPU: what fits its cache (2 MB), but enough to keep a matrix product busy."""
+GPU_LOGITS = 2**26
+"""Logits made at a time on a GPU (256 MB)."""
+
+
+def _gate(x: torch.Tensor) -> torch.Tensor:
+    """sigmoid(u) of gelu, [N, F]."""
+    return torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC).mul_(x).sigmoid_()
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """GPT-2's gelu (the tanh approximation, Hendrycks and Gimpel 2016), without gradient."""
+    return nn.functional.gelu(x, approximate="tanh") if x.is_cuda else _gate(x).mul_(x)
+
+
+class GeluMLP(torch.autograd.Function):
+    """x [N, D] -> gelu(x w1 + b1) w2 + b2; w1 [D, F], w2 [F, D] as GPT-2 stores them. Keeps x and x w1 + b1 alone."""
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: Any, x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor
+    ) -> torch.Tensor:
+        inner = torch.addmm(b1, x, w1)
+        ctx.save_for_backward(x, inner, w1, w2)
+        return torch.addmm(b2, gelu(inner), w2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+        x, inner, w1, w2 = ctx.saved_tensors
+        (out,) = gradients
+        gate = _gate(inner)
+        active = gate * inner
+        d_w2, d_b2 = active.t() @ out, out.sum(0)
+        # d gelu / dx = s + x s (1 - s) u' with u' = LINEAR + 3 CUBIC x^2
+        slope = torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), inner, inner, value=3 * CUBIC)
+        slope.mul_(torch.addcmul(active, active, gate, value=-1)).add_(gate)
+        d_inner = torch.mm(out, w2.t()).mul_(slope)
+        d_x = d_inner @ w1.t() if ctx.needs_input_grad[0] else None
+        return d_x, x.t() @ d_inner, d_inner.sum(0), d_w2, d_b2
+
+
+class SwigluMLP(torch.autograd.Function):
+    """x [N, D] -> (silu(x gate^T) * (x up^T)) down^T; gate and up [F, D], down [D, F] as Llama stores them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        opened, lifted = x @ gate.t(), x @ up.t()
+        ctx.save_for_backward(x, opened, lifted, gate, up, down)
+        return nn.functional.silu(opened).mul_(lifted) @ down.t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+        x, opened, lifted, gate, up, down = ctx.saved_tensors
+        (out,) = gradients
+        sigmoid = opened.sigmoid()
+        silu = opened * sigmoid
+        inner = silu * lifted
+        d_down = out.t() @ inner
+        d_inner = out @ down
+        # d silu / dx = s + x s (1 - s)
+        slope = torch.addcmul(sigmoid, silu, 1 - sigmoid)
+        d_opened, d_lifted = slope.mul_(d_inner).mul_(lifted), silu.mul_(d_inner)
+        d_x = torch.addmm(d_opened @ gate, d_lifted, up) if ctx.needs_input_grad[0] else None
+        return d_x, d_opened.t() @ x, d_lifted.t() @ x, d_down
+
+
+def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
+    """Rows in pieces whose logits fit the cache."""
+    limit = GPU_LOGITS if weight.is_cuda else CACHED_LOGITS
+    size = max(FEWEST_ROWS, limit // len(weight))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _scaled_logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float) -> torch.Tensor:
+    logits = hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
+    return logits if temperature == 1.0 else logits.div_(temperature)
+
+
+class HeadLogProbs(torch.autograd.Function):
+    """Log-probs [N] of ids [N] under softmax((hidden weight^T + bias) / temperature), and entropies [N] in nats (no gradient).
+
+    hidden [N, D], weight [V, D], bias [V] or None; all float32. At no time are more than a piece's logits in memory; the
+    backward pass makes them again (2 N V D operations more) and never stores their gradient.
+    """
+
+    @staticmethod
+    def forward(  # noqa: D102
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        ids: torch.Tensor,
+        temperature: float,
+        with_entropy: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        normalisers, chosen, entropies = (hidden.new_zeros(len(hidden)) for _ in range(3))
+        for piece in _pieces(len(hidden), weight):
+            logits = _scaled_logits(hidden[piece], weight, bias, temperature)
+            chosen[piece] = logits.gather(1, ids[piece, None]).squeeze(1)
+            largest = logits.amax(1, keepdim=True)
+            if with_entropy:
+                shifted = logits - largest
+                powers = shifted.exp()
+                total = powers.sum(1)
+                entropies[piece] = total.log() - (powers.mul_(shifted)).sum(1) / total
+            else:
+                total = logits.sub_(largest).exp_().sum(1)
+            normalisers[piece] = total.log() + largest.squeeze(1)
+        ctx.save_for_backward(hidden, weight, bias, ids, normalisers)
+        ctx.temperature = temperature
+        ctx.mark_non_differentiable(entropies)
+        return chosen - normalisers, entropies
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+        hidden, weight, bias, ids, normalisers = ctx.saved_tensors
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        outer = gradients[0] / ctx.temperature
+        d_hidden = torch.empty_like(hidden) if needs_hidden else None
+        d_weight = torch.zeros_like(weight) if needs_weight else None
+        d_bias = torch.zeros_like(bias) if bias is not None and needs_bias else None
+        for piece in _pieces(len(hidden), weight):
+            # d log p(id) / d logits = onehot(id) - p
+            d_logits = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
+            d_logits.mul_(-outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
+            if d_hidden is not None:
+                torch.mm(d_logits, weight, out=d_hidden[piece])
+            if d_weight is not None:
+                d_weight.addmm_(d_logits.t(), hidden[piece])
+            if d_bias is not None:
+                d_bias.add_(d_logits.sum(0))
+        return d_hidden, d_weight, d_bias, None, None, None

@@ -1,0 +1,143 @@
+"""Our forward passes of GPT-2 and Llama against transformers' own, on every layout: states, gradients, decoding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from preflab_builtin.causal_lm.blocks import blocks_of
+from preflab_builtin.causal_lm.cache import SPARE, SlotCache
+from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.packing import Rows, SharedRows, alike, shared
+from preflab_builtin.causal_lm.sources import TinySource
+from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from support import WORDS, gradients, largest_difference
+
+SHAPES = ["gpt2", "llama", "llama with shared heads"]
+
+
+def policy(shape: str, fast: bool = True) -> CausalPolicy:
+    if shape != "llama with shared heads":
+        family = Family(shape)
+        made = TinySource(TinyConfig(family=family, layers=3, width=32, heads=4), WORDS, fast=fast)
+        model = made.create(torch.Generator().manual_seed(3))
+    else:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+            config = LlamaConfig(vocab_size=258, num_key_value_heads=2, attention_bias=True, pad_token_id=0, **sizes)
+            model = CausalPolicy(LlamaForCausalLM(config), byte_tokenizer(), fast)
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(5)  # biases start at zero: give all weights something to do
+        for parameter in model.module.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def batch(rows: int = 6, width: int = 14, prefix: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask: prompts of ragged length on the left, responses of ragged length behind them."""
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(0, 20, (rows, width), generator=generator)
+    slots = torch.arange(width)[None, :]
+    left = torch.randint(0, prefix, (rows, 1), generator=generator)
+    right = torch.randint(prefix + 1, width + 1, (rows, 1), generator=generator)
+    return ids, (slots >= left) & (slots < right)
+
+
+WANTED = {
+    "everything": lambda mask: mask,
+    "responses": lambda mask: mask & (torch.arange(mask.shape[1]) >= 6),
+    "last": lambda mask: mask & (mask.flip(1).long().cumsum(1).flip(1) == 1),
+    "one row": lambda mask: mask & (torch.arange(len(mask)) == 2)[:, None],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("wanted", WANTED)
+@pytest.mark.parametrize("together", [False, True])
+def test_states_and_gradients_are_those_of_transformers(shape: str, wanted: str, together: bool) -> None:
+    ids, mask = batch()
+    if together:  # three rows with one prompt, three with another
+        for group in (slice(0, 3), slice(3, 6)):
+            ids[group, :6], mask[group, :6] = ids[group.start, :6], mask[group.start, :6]
+    places = WANTED[wanted](mask)
+    weights = torch.randn(int(places.sum()), 32, generator=torch.Generator().manual_seed(2))
+    found = []
+    for fast in (True, False):
+        model = policy(shape, fast)
+        states = model.hidden_at(ids, mask, places, prefix=6)
+        torch.autograd.backward((states * weights).sum())
+        found.append((states.detach(), gradients(model.module)))
+    assert (blocks_of(policy(shape).module)) is not None
+    assert torch.allclose(found[0][0], found[1][0], atol=2e-5)
+    assert found[0][1].keys() == found[1][1].keys()
+    scale = max(float(g.abs().max()) for g in found[1][1].values())
+    assert largest_difference(found[0][1], found[1][1]) < 1e-5 * scale
+
+
+def test_layouts_are_the_ones_meant() -> None:
+    """Which batches share prompts, and which trim the last layer: else the test above would compare less than it says."""
+    ids, mask = batch()
+    last = WANTED["last"](mask)
+    assert shared(ids, mask, last, 6) is None  # all prompts differ
+    ids[:3, :6], mask[:3, :6] = ids[0, :6], mask[0, :6]
+    found = shared(ids, mask, last, 6)
+    assert isinstance(found, SharedRows)
+    assert found.wanted_grid is not None
+    assert len(found.ids) == int(mask.sum()) - 2 * int(mask[0, :6].sum())  # two copies of the prompt are not there
+    assert shared(ids, mask, last, 0) is None
+    plain = Rows.of(ids, mask, mask)
+    assert plain.wanted_grid is None
+    assert Rows.of(ids, mask, last).wanted_grid is not None
+    assert len(plain.ids) == int(mask.sum())  # no pads
+
+
+def test_rows_of_like_length_are_laid_out_together() -> None:
+    # 8+8+9: 27 slots for 25 tokens; with 20 it would be 80 for 45. 20 alone; 20+19 hold 39 of 40.
+    assert alike([8, 8, 9, 20, 19]) == [3, 2]
+    assert alike([5]) == [1]
+    assert sum(alike([1, 50, 1, 50, 1])) == 5
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("ragged", [True, False])
+def test_decoding_is_the_whole_forward_pass(shape: str, ragged: bool) -> None:
+    """More steps than slots are taken at once, with rows leaving in between, against transformers' own cache."""
+    ids, mask = batch()
+    ids, mask = ids[:, :6], mask[:, :6] if ragged else torch.ones(6, 6, dtype=torch.bool)
+    steps = torch.randint(0, 20, (6, 2 * SPARE + 3), generator=torch.Generator().manual_seed(4))
+    model, plain = policy(shape), policy(shape, fast=False)
+    with torch.inference_mode():
+        (ours, cache), (theirs, other) = model.prefill(ids, mask), plain.prefill(ids, mask)
+        assert isinstance(cache, SlotCache)
+        assert torch.allclose(ours, theirs, atol=2e-5)
+        for step in range(steps.shape[1]):
+            if step in (5, SPARE + 1):
+                rows = torch.tensor([0, 2, 3, 3] if step == 5 else [3, 1])
+                cache, other, steps = cache.select(rows), other.select(rows), steps[rows]
+            ours, cache = model.extend(steps[:, step], cache)
+            theirs, other = plain.extend(steps[:, step], other)
+            assert torch.allclose(ours, theirs, atol=5e-5)
+
+
+def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
+    model = policy("gpt2")
+    assert blocks_of(model.module) is not None
+    ids, mask = batch()
+    before = model.hidden(ids, mask)
+    handle = model.module.transformer.h[0].mlp.register_forward_hook(lambda part, given, output: output * 0)
+    assert float((model.hidden(ids, mask) - before).abs().max()) > 1e-3  # the hook was heard
+    handle.remove()
+    model.module.transformer.h[0].mlp.c_fc = torch.nn.Sequential(model.module.transformer.h[0].mlp.c_fc, Doubled(1))
+    assert blocks_of(model.module) is None  # an adapter: its own forward pass counts
+
+
+class Doubled(torch.nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.full((width,), 2.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor

@@ -1,0 +1,60 @@
+"""Hand-written backward passes against autograd on the plain formulas, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+from torch.nn.functional import gelu, silu
+
+from preflab.functional import entropy, token_log_probs
+from preflab_builtin.causal_lm import kernels
+from preflab_builtin.causal_lm.kernels import GeluMLP, HeadLogProbs, SwigluMLP
+
+
+def drawn(*shape: int, seed: int) -> torch.Tensor:
+    made = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return made.requires_grad_()
+
+
+def test_gelu_mlp_is_the_formula_and_its_gradient() -> None:
+    parts = (drawn(5, 3, seed=0), drawn(3, 7, seed=1), drawn(7, seed=2), drawn(7, 3, seed=3), drawn(3, seed=4))
+    x, w1, b1, w2, b2 = parts
+    assert torch.allclose(GeluMLP.apply(*parts), gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2, rtol=1e-12)
+    assert gradcheck(GeluMLP.apply, parts)
+
+
+def test_swiglu_mlp_is_the_formula_and_its_gradient() -> None:
+    parts = (drawn(5, 3, seed=0), drawn(7, 3, seed=1), drawn(7, 3, seed=2), drawn(3, 7, seed=3))
+    x, gate, up, down = parts
+    assert torch.allclose(SwigluMLP.apply(*parts), (silu(x @ gate.t()) * (x @ up.t())) @ down.t(), rtol=1e-12)
+    assert gradcheck(SwigluMLP.apply, parts)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "FEWEST_ROWS", 4)
+    monkeypatch.setattr(kernels, "CACHED_LOGITS", 1)  # 9 rows in pieces of 4, 4 and 1
+    hidden, weight = drawn(9, 3, seed=0), drawn(11, 3, seed=1)
+    bias = drawn(11, seed=2) if with_bias else None
+    ids = torch.arange(9)
+    found, entropies = HeadLogProbs.apply(hidden, weight, bias, ids, temperature, True)
+    logits = hidden @ weight.t() + (0 if bias is None else bias)
+    scaled = (logits / temperature).log_softmax(-1)
+    assert torch.allclose(found, scaled.gather(1, ids[:, None])[:, 0], rtol=1e-12)
+    assert torch.allclose(entropies, -(scaled.exp() * scaled).sum(1), rtol=1e-12)
+    # The framework's functions work in float32.
+    assert torch.allclose(found.float(), token_log_probs(logits, ids, temperature), atol=1e-5)
+    assert torch.allclose(entropies.float(), entropy(logits, temperature), atol=1e-5)
+    assert not entropies.requires_grad
+    leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
+
+    def log_probs(*given: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = HeadLogProbs.apply(*given, *([] if with_bias else [None]), ids, temperature, False)[0]
+        return made
+
+    assert gradcheck(log_probs, leaves)
+    if bias is None:
+        with_grad = torch.autograd.grad(log_probs(hidden.detach(), weight).sum(), weight)  # a frozen trunk
+        assert torch.allclose(with_grad[0], torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0], rtol=1e-9)
