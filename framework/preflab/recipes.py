@@ -17,7 +17,7 @@ from preflab.schemas import Choice
 
 FORMAT = 1
 _FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "listing.py", "scaffold", "testing"}
+_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "listing.py", "scaffold", "testing", "watching.py"}
 
 
 def digest(value: Any) -> str:
