@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -88,21 +87,15 @@ def plugins(arguments: list[str]) -> int:
     if options.words:
         if options.words[0] != "show" or len(options.words) != 3:
             raise UserError("Give nothing, or: preflab plugins show KIND NAME (for example: show algorithm ppo)")
-        kind, name = options.words[1:]
-        kinds = {component.kind for component, _ in registry().components()}
-        if kind not in kinds:
-            raise UserError(f"There is no kind '{kind}'. {nearest(kind, kinds)}")
-        component, plugin = registry().component(kind, name), registry().provider(kind, name)
-        alone = dataclasses.replace(plugin, components=(component,))
-        print(json.dumps(listing.facts(alone), indent=1) if options.json else listing.described(component, plugin))
+        text, values = listing.shown(options.words[1], options.words[2], registry())
+        print(json.dumps(values, indent=1) if options.json else text)
         return 0
     if options.json:
         print(json.dumps([listing.facts(p) for p in loaded], indent=1))
         return 0
     table = Table("plugin", "distribution", "provides", "status")
     for p in loaded:
-        provides = ", ".join(f"{c.kind}/{c.name}" for c in p.components) or ", ".join(p.hooks)
-        cells = (p.name, f"{p.distribution} {p.version}", provides, p.problem or "ok")
+        cells = (p.name, f"{p.distribution} {p.version}", listing.provided(p), p.problem or "ok")
         table.add_row(*map(escape, cells))  # a message may hold what rich takes for markup
     _print(table)
     return 0
@@ -167,8 +160,7 @@ def report_text(folders: Sequence[Path], out: Path) -> str:
     """The comparison of run folders as text, from the first plugin that makes reports; the page is written to ``out``."""
     from preflab.composition import registry
 
-    text = registry().manager.hook.preflab_report(folders=list(folders), out=out)
-    return str(text) if text else "No installed plugin makes reports."
+    return registry().report(folders, out) or "No installed plugin makes reports."
 
 
 def rerun(arguments: list[str]) -> int:

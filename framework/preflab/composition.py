@@ -95,8 +95,8 @@ class SchemaSource(ConfigSource):
 
     def _component(self, config_path: str) -> tuple[str, str] | None:
         group, _, name = config_path.removesuffix(".yaml").strip("/").partition("/")
-        kind = COMPONENT_GROUPS.get(group)
-        return (kind, name) if kind and name in registry().names(kind) else None
+        kind = COMPONENT_GROUPS.get(group, group)
+        return (kind, name) if name in registry().names(kind) else None
 
     def load_config(self, config_path: str) -> ConfigResult:
         found = self._component(config_path)
@@ -106,7 +106,7 @@ class SchemaSource(ConfigSource):
         return ConfigResult(config=defaults, path=path, provider=self.provider, header={"package": None})
 
     def is_group(self, config_path: str) -> bool:
-        return config_path.strip("/") in COMPONENT_GROUPS
+        return config_path.strip("/") in _groups()
 
     def is_config(self, config_path: str) -> bool:
         return self._component(config_path) is not None
@@ -114,9 +114,15 @@ class SchemaSource(ConfigSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         group = config_path.strip("/")
         if not group:
-            return sorted(COMPONENT_GROUPS) if results_filter in (None, ObjectType.GROUP) else []
-        names = registry().names(COMPONENT_GROUPS.get(group, ""))
+            return sorted(_groups()) if results_filter in (None, ObjectType.GROUP) else []
+        names = registry().names(COMPONENT_GROUPS.get(group, group))
         return names if results_filter in (None, ObjectType.CONFIG) else []
+
+
+def _groups() -> set[str]:
+    """Config groups that components are chosen from: those of a run, and the kinds that stand inside other components
+    (``+gradient_term@algorithm.terms.mine=mine``)."""
+    return {*COMPONENT_GROUPS, *(component.kind for component, _ in registry().components())}
 
 
 @contextlib.contextmanager

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 API_VERSION = 1
 """A plugin may state ``PREFLAB_API = 1``; the loader refuses another number and says which preflab to install."""
 
+OBSERVER_HOOKS = (
+    *("preflab_run_started", "preflab_stage_started", "preflab_stage_reused", "preflab_step_finished"),
+    *("preflab_rollout_finished", "preflab_checkpoint_saved", "preflab_stage_finished"),
+    *("preflab_run_finished", "preflab_run_failed"),
+)
+"""A plugin with one of these is an observer. It is called whenever it is installed, needs no line in a config, and so may
+change no number."""
+
 hookspec = pluggy.HookspecMarker("preflab")
 hookimpl = pluggy.HookimplMarker("preflab")
 

@@ -256,6 +256,14 @@ class Labeler(Protocol):
         who label no training data; None: of those who do. `UserError` for a group that there is not."""
 
 
+class RewardShaping(Protocol):
+    """A change to the scores that an algorithm is about to learn from: a pure function, without state and without chance."""
+
+    def __call__(self, scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
+        """scores [B] float32, as the reward model or the shaping before gave them -> [B] float32; the tensor given stays as
+        it is. A row's new score depends on that row alone, or is the same whatever the order of the rows."""
+
+
 class GradientTerm(Protocol):
     """A loss that is added to an algorithm's: its gradient joins the policy's before the one optimizer step."""
 

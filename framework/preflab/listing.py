@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from preflab import hookspecs
 from preflab.components import Component
-from preflab.plugins import FLAGS, Plugin, Registry
+from preflab.errors import UserError, nearest
+from preflab.plugins import FLAGS, Plugin, Registry, command_name
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -55,14 +57,53 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "null" if field.default is None else repr(field.default)
 
 
+OBSERVER = "observer"
+"""How a plugin with observer hooks is listed: as a component of this kind with the plugin's name. It is none that a config
+could choose: observers are called whenever they are installed, so they have no options and change no number."""
+
+
+def observed(plugin: Plugin) -> tuple[str, ...]:
+    """The observer hooks of a plugin, in the order of a run."""
+    return tuple(hook for hook in hookspecs.OBSERVER_HOOKS if hook in plugin.hooks)
+
+
+def provided(plugin: Plugin) -> str:
+    """What a plugin provides, as one cell of a table."""
+    parts = [f"{c.kind}/{c.name}" for c in plugin.components]
+    if observed(plugin):
+        parts.append(f"{OBSERVER}/{plugin.name} ({', '.join(h.removeprefix('preflab_') for h in observed(plugin))})")
+    parts += [f"command {command_name(f)}" for f in plugin.commands]
+    return ", ".join([*parts, *(["report"] if "preflab_report" in plugin.hooks else [])])
+
+
+def shown(kind: str, name: str, registry: Registry) -> tuple[str, dict[str, Any]]:
+    """One component, or one observer, as text and as JSON values; `UserError` with the nearest kind or name."""
+    observers = {plugin.name: plugin for plugin in registry.plugins if observed(plugin) and not plugin.problem}
+    kinds = {OBSERVER, *(component.kind for component, _ in registry.components())}
+    if kind not in kinds:
+        raise UserError(f"There is no kind '{kind}'. {nearest(kind, kinds)}")
+    if kind != OBSERVER:
+        component, plugin = registry.component(kind, name), registry.provider(kind, name)
+        return described(component, plugin), facts(dataclasses.replace(plugin, components=(component,), hooks=()))
+    if name not in observers:
+        raise UserError(f"There is no observer '{name}'. {nearest(name, observers)}{registry.not_loaded()}")
+    plugin = observers[name]
+    lines = [f"{OBSERVER}/{name} from {plugin.label}", ""]
+    for hook in observed(plugin):
+        lines.append(f"  {hook}: {(getattr(hookspecs, hook).__doc__ or '').splitlines()[0]}")
+    return "\n".join([*lines, "", f"It has no options. Leave it out with --no-plugin {name}."]), facts(plugin)
+
+
 def facts(plugin: Plugin) -> dict[str, Any]:
     """One plugin as ``preflab plugins --json`` shows it."""
-    components = [
+    components: list[dict[str, Any]] = [
         {"kind": c.kind, "name": c.name, "options": {o.key: _fields(o) for o in options(c.config_class)}}
         for c in plugin.components
     ]
-    shown = {name: getattr(plugin, name) for name in ("name", "module", "distribution", "version")}
-    return {**shown, "status": plugin.problem or "ok", "hooks": list(plugin.hooks), "components": components}
+    if observed(plugin):
+        components.append({"kind": OBSERVER, "name": plugin.name, "options": {}, "hooks": list(observed(plugin))})
+    about = {name: getattr(plugin, name) for name in ("name", "module", "distribution", "version")}
+    return {**about, "status": plugin.problem or "ok", "hooks": list(plugin.hooks), "components": components}
 
 
 def _fields(option: Option) -> dict[str, str]:
@@ -113,7 +154,20 @@ def findings(registry: Registry) -> list[str]:
     for name, wanted, have in _requirements():
         if not have:
             found.append(f"{name} is not installed (preflab needs {wanted}): pip install '{wanted}'")
-    return [*found, *_shadowed(registry)]
+    return [*found, *_idle(registry), *_shadowed(registry)]
+
+
+def _idle(registry: Registry) -> Iterator[str]:
+    """Components of a kind that no config group and no other component asks for: a misspelt kind, most likely."""
+    from preflab.composition import COMPONENT_GROUPS
+
+    asked = {*COMPONENT_GROUPS.values(), "filter"}
+    for component, _ in registry.components():
+        asked.update(component.nested.values())
+    for component, plugin in registry.components():
+        if component.kind not in asked:
+            told = f"a kind that nothing asks for. {nearest(component.kind, asked)}"
+            yield f"{plugin.label} offers {component.kind} '{component.name}', {told}"
 
 
 def _fix(plugin: Plugin) -> str:

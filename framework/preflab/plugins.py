@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -20,7 +21,8 @@ import pluggy
 
 from preflab import hookspecs
 from preflab.components import Component
-from preflab.errors import PluginError, UserError, nearest
+from preflab.errors import PluginError, StorageError, UserError, nearest
+from preflab.watching import WATCH, watched
 
 ENTRY_POINT_GROUP = "preflab"
 FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
@@ -95,14 +97,45 @@ class Registry:
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook of every plugin; one that raises is switched off with a warning that names it."""
-        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+        for plugin, call in self._implementations(hook, arguments):
             try:
-                implementation.function(**{name: arguments[name] for name in implementation.argnames})
+                with watched(plugin.label, hook):
+                    call()
             except (Exception, SystemExit) as error:
-                self.manager.unregister(name=implementation.plugin_name)
-                plugin = next(p for p in self.plugins if p.name == implementation.plugin_name)
+                self.manager.unregister(name=plugin.name)
                 message = f"{plugin.label} raised in {hook} and is switched off for this run: {type(error).__name__}: {error}"
                 warnings.warn(message, stacklevel=2)
+
+    def report(self, folders: Sequence[Path], out: Path) -> str:
+        """The comparison of runs by the plugin that was loaded last among those that make one; "" if none does. One that raises,
+        or returns no text, is passed over with a warning that names it; `PluginError` if there is no other. What is wrong with
+        the runs or the disk is raised as it is."""
+        hook, failed = "preflab_report", []
+        for plugin, call in self._implementations(hook, {"folders": list(folders), "out": out}):
+            try:
+                with watched(plugin.label, hook):
+                    text = call()
+            except (UserError, StorageError, OSError):
+                raise
+            except (Exception, SystemExit) as error:
+                failed.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
+                continue
+            if isinstance(text, str) and text:
+                for message in failed:
+                    warnings.warn(message, stacklevel=2)
+                return text
+            if text is not None:
+                failed.append(f"{plugin.label} returned {text!r} from {hook}, which must be a text")
+        if failed:
+            raise PluginError("\n".join(failed))
+        return ""
+
+    def _implementations(self, hook: str, arguments: Mapping[str, Any]) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
+        """Each plugin that has the hook, the one loaded last first, and its call with the arguments that it asks for."""
+        named = {plugin.name: plugin for plugin in self.plugins}
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            given = {name: arguments[name] for name in implementation.argnames}
+            yield named[implementation.plugin_name], partial(implementation.function, **given)
 
     def add(self, plugin: Plugin, module: ModuleType | None) -> None:
         """Check a plugin and take it in, or take in only the report of what is wrong with it."""
@@ -123,9 +156,9 @@ class Registry:
         for name in hooks:
             if name not in known:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
-        components = (*_call(module, "preflab_components", Component), *_attached(module))
-        packages = tuple(_call(module, "preflab_config_packages", str))
-        commands = tuple(_call(module, "preflab_commands", FunctionType))
+        components = (*_call(plugin, module, "preflab_components", Component), *_attached(module))
+        packages = tuple(_call(plugin, module, "preflab_config_packages", str))
+        commands = tuple(_call(plugin, module, "preflab_commands", FunctionType))
         self._check(components, packages, [command_name(f) for f in commands])
         if self.manager.has_plugin(plugin.name):
             owner = next(p for p in self.plugins if p.name == plugin.name)
@@ -187,13 +220,13 @@ def command_name(function: Callable[[list[str]], int]) -> str:
     return function.__name__.replace("_", "-")
 
 
-def _call(module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
-    """The list that a registration hook of one plugin returns, checked."""
+def _call(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
+    """The list that a registration hook of a plugin returns, checked."""
     function = getattr(module, hook, None)
     if function is None or not hasattr(function, "preflab_impl"):
         return []
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, hook):
             items = function()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -257,7 +290,8 @@ def load() -> Registry:
             registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
             continue
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not stand in front of --json
+            # What a plugin prints must not stand in front of --json.
+            with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, "its import"):
                 module = importer()
         except PluginError as error:
             registry.add(replace(plugin, problem=str(error)), None)
@@ -268,6 +302,7 @@ def load() -> Registry:
             registry.add(replace(plugin, problem=problem), None)
         else:
             registry.add(plugin, module)
+    WATCH.stop()
     return registry
 
 

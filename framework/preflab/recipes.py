@@ -17,7 +17,7 @@ from preflab.schemas import Choice
 
 FORMAT = 1
 _FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "listing.py", "scaffold", "testing"}
+_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "listing.py", "scaffold", "testing", "watching.py"}
 
 
 def digest(value: Any) -> str:
@@ -129,5 +129,6 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    content = {c.key.removeprefix(choice.key): c.component.inspect(c.config).content for c in choice.all()}
+    # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
+    content = [[c.key.removeprefix(choice.key), c.component.inspect(c.config).content] for c in choice.all()]
     return {"config": canonical(choice.config), "code": code_of(choice, packages), "content": content}

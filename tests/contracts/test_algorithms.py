@@ -7,7 +7,11 @@ from preflab.testing import AlgorithmContract, ResponderContract
 
 class TestPPO(AlgorithmContract):
     name = "ppo"
-    overrides = ("algorithm.kl.controller=adaptive", "algorithm.ema=0.9")
+    overrides = (
+        "algorithm.kl.controller=adaptive",
+        "algorithm.ema=0.9",
+        "+reward_shaping@algorithm.shaping.length=length_penalty",
+    )
 
 
 class TestPPOPtx(AlgorithmContract):

@@ -7,19 +7,21 @@ import json
 import os
 import subprocess
 import sys
+import types
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from preflab import commands, composition, hookspecs, plugins
+from preflab import commands, composition, hookspecs, plugins, watching
 from preflab.errors import PluginError, UserError
 from preflab.plugins import Registry
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 REGISTRATION = ("preflab_components", "preflab_config_packages", "preflab_commands")
-OBSERVERS = sorted(set(HOOKS) - {*REGISTRATION, "preflab_report"})
+OBSERVERS = hookspecs.OBSERVER_HOOKS
 HEAD = "from preflab import hookimpl\n"
 AT_IMPORT = {
     "a missing dependency": ("import absent_package_of_nobody\n", "No module named 'absent_package_of_nobody'"),
@@ -148,27 +150,159 @@ def test_presets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _reported(registry, plugin, "'nowhere_at_all' in preflab_config_packages")
 
 
-@pytest.mark.parametrize("raised", RAISED[:2])
-@pytest.mark.parametrize("hook", OBSERVERS)
-def test_an_observer_that_raises(hook: str, raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    _install(tmp_path / "a", "observing", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
-    monkeypatch.delitem(sys.modules, "observing", raising=False)
-    monkeypatch.setattr(plugins, "_built_in", lambda entry: entry.name not in ("faulty", "observing"))
-    registry, plugin = _load(tmp_path / "b", HEAD + _hook(hook, "", f"raise {raised}"), monkeypatch)
-    assert plugin.problem == ""
-    for name in [p.name for p in registry.plugins if p.distribution == "preflab"]:  # they would write files
-        if registry.manager.has_plugin(name):
-            registry.manager.unregister(name=name)
-    arguments: dict[str, Any] = dict.fromkeys(HOOKS[hook].parameters)
-    with pytest.warns(UserWarning, match=rf"plugin 'faulty' \(faulty-dist 2.5\) raised in {hook} and is switched off"):
-        registry.observe(hook, **arguments)
+def test_a_hook_is_for_registration_for_observing_or_for_the_report() -> None:
+    assert sorted(HOOKS) == sorted([*REGISTRATION, *OBSERVERS, "preflab_report"])
+
+
+Observed = tuple[Registry, Callable[[], None], list[int]]
+
+
+@pytest.fixture
+def observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Observed]]:
+    """observed(hook, body): a registry of two observers with that hook, one with that body and, called after it, one that notes
+    its calls; a function that calls the hook; the notes."""
+
+    def made(hook: str, body: str) -> Observed:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "b").mkdir()
+        _install(tmp_path / "a", "attentive", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
+        monkeypatch.delitem(sys.modules, "attentive", raising=False)
+        registry, plugin = _load(tmp_path / "b", HEAD + _hook(hook, "", body), monkeypatch)
+        assert plugin.problem == ""
+        for name in [p.name for p in registry.plugins if p.distribution == "preflab"]:  # they would write files
+            if registry.manager.has_plugin(name):
+                registry.manager.unregister(name=name)
+        arguments: dict[str, Any] = dict.fromkeys(HOOKS[hook].parameters)
+        return registry, lambda: registry.observe(hook, **arguments), sys.modules["attentive"].SEEN
+
+    yield made
+    monkeypatch.delitem(sys.modules, "attentive", raising=False)
+    watching.WATCH.stop()
+
+
+def _silently(call: Callable[[], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        registry.observe(hook, **arguments)
-    assert sys.modules["observing"].SEEN == [1, 1]  # both times
-    monkeypatch.delitem(sys.modules, "observing")
+        call()
+
+
+@pytest.mark.parametrize("raised", RAISED[:2])
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_an_observer_that_raises(hook: str, raised: str, observed: Callable[[str, str], Observed]) -> None:
+    _, call, seen = observed(hook, f"raise {raised}")
+    with pytest.warns(UserWarning, match=rf"plugin 'faulty' \(faulty-dist 2.5\) raised in {hook} and is switched off"):
+        call()
+    _silently(call)
+    assert seen == [1, 1]  # both times
+
+
+@pytest.mark.parametrize("returned", RETURNED)
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_what_an_observer_returns_is_nobodys(hook: str, returned: str, observed: Callable[[str, str], Observed]) -> None:
+    registry, call, seen = observed(hook, f"return {returned}")
+    _silently(call)
+    assert seen == [1]
+    assert registry.manager.has_plugin("faulty")
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_an_interrupt_in_an_observer_goes_through(hook: str, observed: Callable[[str, str], Observed]) -> None:
+    registry, call, _ = observed(hook, "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert registry.manager.has_plugin("faulty")
+
+
+LATER = "import time; from preflab.watching import WATCH; WATCH.look(time.monotonic() + {seconds})"
+"""The body of a hook that hangs, without waiting: the watch is told that it is so much later."""
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_an_observer_that_hangs(hook: str, observed: Callable[[str, str], Observed]) -> None:
+    registry, call, seen = observed(hook, LATER.format(seconds=31))
+    with pytest.warns(UserWarning, match=rf"plugin 'faulty' \(faulty-dist 2.5\) has been in {hook} for 31 s and "):
+        call()
+    assert seen == [1]
+    assert registry.manager.has_plugin("faulty")  # it did come back: it is not switched off
+
+
+def test_an_observer_that_takes_its_time_is_left_alone(observed: Callable[[str, str], Observed]) -> None:
+    _, call, _ = observed("preflab_step_finished", LATER.format(seconds=29))
+    _silently(call)
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_an_observer_that_prints_without_end(
+    hook: str, observed: Callable[[str, str], Observed], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, call, seen = observed(hook, "print('noise ' * 100_000)")
+    with pytest.warns(UserWarning, match=rf"plugin 'faulty' \(faulty-dist 2.5\) printed 600,001 characters .* of {hook}"):
+        call()
+    assert seen == [1]
+    assert len(capsys.readouterr().out) == watching.MANY_CHARACTERS
+
+
+@pytest.mark.parametrize("hook", REGISTRATION)
+def test_a_registration_hook_that_hangs_or_prints(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = f"{LATER.format(seconds=31)}; print('noise ' * 100_000); return []"
+    with pytest.warns(UserWarning, match=hook) as caught:
+        _, plugin = _load(tmp_path, HEAD + _hook(hook, "", body), monkeypatch)
+    told = [str(w.message) for w in caught]
+    assert plugin.problem == ""
+    assert any(f"plugin 'faulty' (faulty-dist 2.5) has been in {hook} for 31 s" in text for text in told)
+    assert any(f"plugin 'faulty' (faulty-dist 2.5) printed 600,001 characters or more in one call of {hook}" in t for t in told)
+
+
+def test_an_import_that_hangs_or_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="its import") as caught:
+        _load(tmp_path, f"{LATER.format(seconds=31)}\nprint('noise ' * 100_000)\n", monkeypatch)
+    told = [str(w.message) for w in caught]
+    assert any("plugin 'faulty' (faulty-dist 2.5) has been in its import for 31 s" in text for text in told)
+    assert any("plugin 'faulty' (faulty-dist 2.5) printed 600,001 characters" in text for text in told)
+
+
+REPORTS = {
+    "raise ValueError('full')": "raised in preflab_report: ValueError: full",
+    "raise SystemExit(3)": "raised in preflab_report: SystemExit: 3",
+    "return 3": "returned 3 from preflab_report, which must be a text",
+    "return float('nan')": "returned nan from preflab_report",
+    LATER.format(seconds=31) + "; return ''": "has been in preflab_report for 31 s",
+    "print('noise ' * 100_000)": "printed 600,001 characters or more in one call of preflab_report",
+}
+
+
+@pytest.mark.parametrize("body", [*REPORTS, "return None"])
+def test_a_report_that_fails_leaves_it_to_the_next(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, HEAD + _hook("preflab_report", "", body), monkeypatch)
+    registry.manager.unregister(name="report")
+    other = types.ModuleType("other")
+    exec(HEAD + _hook("preflab_report", "folders, out", "return f'{folders} to {out}'"), vars(other))
+    registry.manager.unregister(name="faulty")
+    registry.add(plugins.Plugin("other", "other", "other-dist", "1"), other)
+    registry.manager.register(sys.modules.get("faulty") or plugins.import_file(tmp_path / "faulty.py"), name="faulty")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert registry.report([Path("a")], Path("b")) == f"{[Path('a')]} to b"
+    told = [str(w.message) for w in caught]
+    assert told == [] if body == "return None" else f"{plugin.label} {REPORTS[body]}" in told[0]
+
+
+def test_a_report_that_fails_and_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = _load(tmp_path, HEAD + _hook("preflab_report", "", "raise ValueError('full')"), monkeypatch)
+    registry.manager.unregister(name="report")
+    with pytest.raises(PluginError, match="raised in preflab_report: ValueError: full") as raised:
+        registry.report([], Path())
+    assert str(raised.value).startswith(plugin.label)
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "UserError('no run folder')", "OSError('full')"])
+def test_what_is_wrong_with_the_runs_or_the_disk_comes_through_a_report(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from preflab import UserError\n" + HEAD + _hook("preflab_report", "", f"raise {error}")
+    registry, _ = _load(tmp_path, source, monkeypatch)
+    with pytest.raises((KeyboardInterrupt, UserError, OSError)):
+        registry.report([], Path())
 
 
 def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
@@ -177,15 +311,17 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     sources += [HEAD + _hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
     for i, source in enumerate(sources):
         _install(tmp_path, f"fault{i}", source)
-    _install(tmp_path, "loud", "print('noise [' * 100)\n")
+    _install(tmp_path, "loud", "print('noise [' * 100_000)\n")
     path = os.pathsep.join([str(tmp_path), *sys.path])
 
     def tool(*words: str) -> str:
         command = [sys.executable, "-m", "preflab", *words]
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        loud.append(done.stderr)
         return done.stdout
 
+    loud: list[str] = []
     status = {row["name"]: row["status"] for row in json.loads(tool("plugins", "--json"))}
     assert status["loud"] == status["ppo"] == "ok"
     found = tool("doctor")
@@ -196,6 +332,8 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     assert f"{len(sources)} finding(s)" in found
     assert "fault0-dist" in tool("plugins")
     assert "Not loaded: plugin 'fault0' (fault0-dist 2.5)" in tool("--help")
+    assert loud
+    assert all("plugin 'loud' (loud-dist 2.5) printed 700,001 characters or more" in errors for errors in loud)
 
 
 COMMAND = (

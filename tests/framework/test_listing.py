@@ -13,8 +13,9 @@ import pytest
 
 from preflab import UserError, commands, listing, option
 from preflab.composition import config_root, registry
+from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.listing import Option
-from preflab.plugins import Plugin, Registry
+from preflab.plugins import Plugin, Registry, import_file
 
 
 @dataclass
@@ -57,9 +58,26 @@ def test_one_component_is_shown_with_its_options(capsys: pytest.CaptureFixture[s
     assert "  kl.coef: float = 0.02 (>= 0)  beta" in shown
 
 
+def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run("plugins", []) == 0
+    assert "observer/metrics_log (run_started, stage_started, " in capsys.readouterr().out
+    assert commands.run("plugins", ["--json"]) == 0
+    (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "tensorboard")
+    (listed,) = row["components"]
+    assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "tensorboard", {})
+    assert listed["hooks"] == [h for h in OBSERVER_HOOKS if h in row["hooks"]]  # in the order of a run
+    assert commands.run("plugins", ["show", "observer", "progress"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("observer/progress from plugin 'progress' (preflab ")
+    assert "  preflab_step_finished: A step is done." in shown
+    assert "--no-plugin progress" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("show observer tensorbord", "Did you mean 'tensorboard'"),
+        ("show observer ppo", "no observer 'ppo'"),
         ("show algorithm pqo", "Did you mean 'ppo'"),
         ("show algoritm ppo", "Did you mean 'algorithm'"),
         ("shw algorithm ppo", "plugins show KIND NAME"),
@@ -81,6 +99,15 @@ def test_a_shadowed_preset_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert listing.findings(registry) == [
         "preset algorithm=best of plugin 'b' is shadowed by the one of plugin 'a': rename one",
     ]
+
+
+def test_a_kind_that_nothing_asks_for_is_found(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(ZEBRA.replace('"reward_model"', '"reward_modle"'))
+    registry = Registry()
+    registry.add(Plugin("odd", "odd", "odd-dist", "1"), import_file(tmp_path / "odd.py"))
+    (finding,) = listing.findings(registry)
+    assert finding.startswith("plugin 'odd' (odd-dist 1) offers reward_modle 'zebra', a kind that nothing asks for.")
+    assert "Did you mean 'reward_model'" in finding
 
 
 def test_a_healthy_installation_has_no_findings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from preflab.testing.labelers import LabelerContract
 from preflab.testing.policies import PolicyContract
 from preflab.testing.procedures import ProcedureContract
 from preflab.testing.reward_models import RewardModelContract
+from preflab.testing.reward_shapings import RewardShapingContract
 from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_records
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "ProcedureContract",
     "ResponderContract",
     "RewardModelContract",
+    "RewardShapingContract",
     "TinyGold",
     "TinyLabeler",
     "TinyReward",

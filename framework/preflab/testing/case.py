@@ -17,7 +17,12 @@ from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
 
-NESTED = {"gradient_term": "algorithm.terms", "evaluator": "evaluation.evaluators", "filter": "filters"}
+NESTED = {
+    "gradient_term": "algorithm.terms",
+    "reward_shaping": "algorithm.shaping",
+    "evaluator": "evaluation.evaluators",
+    "filter": "filters",
+}
 """Where a component of a kind without a config group of its own stands in a composition."""
 
 

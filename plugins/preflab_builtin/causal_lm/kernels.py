@@ -32,7 +32,7 @@ class GeluMLP(torch.autograd.Function):
     """x [N, D] -> gelu(x w1 + b1) w2 + b2; w1 [D, F], w2 [F, D] as GPT-2 stores them. Keeps x and x w1 + b1 alone."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any, x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor
     ) -> torch.Tensor:
         inner = torch.addmm(b1, x, w1)
@@ -40,7 +40,7 @@ class GeluMLP(torch.autograd.Function):
         return torch.addmm(b2, gelu(inner), w2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, inner, w1, w2 = ctx.saved_tensors
         (out,) = gradients
         gate = _gate(inner)
@@ -58,13 +58,13 @@ class SwigluMLP(torch.autograd.Function):
     """x [N, D] -> (silu(x gate^T) * (x up^T)) down^T; gate and up [F, D], down [D, F] as Llama stores them."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:  # noqa: D102
+    def forward(ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
         opened, lifted = x @ gate.t(), x @ up.t()
         ctx.save_for_backward(x, opened, lifted, gate, up, down)
         return nn.functional.silu(opened).mul_(lifted) @ down.t()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, opened, lifted, gate, up, down = ctx.saved_tensors
         (out,) = gradients
         sigmoid = opened.sigmoid()
@@ -99,7 +99,7 @@ class HeadLogProbs(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(
         ctx: Any,
         hidden: torch.Tensor,
         weight: torch.Tensor,
@@ -127,7 +127,7 @@ class HeadLogProbs(torch.autograd.Function):
         return chosen - normalisers, entropies
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, bias, ids, normalisers = ctx.saved_tensors
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         outer = gradients[0] / ctx.temperature

@@ -18,7 +18,7 @@ def preflab_components() -> list[Component]:
     from preflab_builtin.ppo.config import PPOConfig
 
     needs = ("prompts", "reward_model")
-    nested = {"terms": "gradient_term"}
+    nested = {"terms": "gradient_term", "shaping": "reward_shaping"}
     return [Component("algorithm", "ppo", PPOConfig, procedure=_procedure, needs=lambda config: needs, nested=nested)]
 
 

@@ -67,6 +67,7 @@ class PPOConfig:
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
     missing_eos_penalty: float = option(0.0, "subtracted from the score of a response that was cut at the cap", ge=0)
+    shaping: dict[str, Any] = option(factory=dict, doc="reward shapings in order, before the penalty and the clipping of scores")
     policy: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the policy; its schedule moves once an iteration")
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
     terms: dict[str, Any] = option(factory=dict, doc="gradient terms added to the policy's gradient, for example ptx")

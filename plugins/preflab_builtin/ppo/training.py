@@ -13,11 +13,12 @@ import torch
 
 from preflab.errors import NumericError
 from preflab.functional import masked_mean
-from preflab.interfaces import Context, GradientTerm, Policy, State
+from preflab.interfaces import Context, GradientTerm, Policy, RewardShaping, State
 from preflab.likelihood import response_log_probs, response_values
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
+from preflab.shaping import shaped
 from preflab_builtin.ppo.config import Controller, PPOConfig
 from preflab_builtin.ppo.experience import (
     SAME,
@@ -51,6 +52,9 @@ class PPO:
         prompt_tokens(self.policy, self.prompts, self.engine.sampling.max_tokens)  # refuses the first that is too long, now
         self.terms: dict[str, GradientTerm] = {
             name: context.component("gradient_term", term) for name, term in config.terms.items() if term.coef != 0
+        }
+        self.shapings: dict[str, RewardShaping] = {
+            name: context.component("reward_shaping", shaping) for name, shaping in config.shaping.items()
         }
         parameters = self.policy.module.parameters()
         self.optimization = Optimization(config.policy, parameters, self.total_steps, self.runtime, "policy")
@@ -97,12 +101,14 @@ class PPO:
         return self.engine.generate(self.policy, prompts, self.engine.sampling, (seed, "ppo", "rollout", index))
 
     def _penalised(self, raw: torch.Tensor, rollout: Rollout) -> tuple[torch.Tensor, dict[str, float]]:
-        """Scores [B] after the penalty for responses that were cut, then clipping."""
-        scores = raw - self.config.missing_eos_penalty * (~rollout.terminated).float()
+        """Scores [B] after the shapings, the penalty for responses that were cut, and clipping."""
+        scores, metrics = shaped(self.shapings, raw, rollout)
+        scores = scores - self.config.missing_eos_penalty * (~rollout.terminated).float()
         limit = self.config.clip.score
         if limit is None:
-            return scores, {}
-        return scores.clamp(-limit, limit), {"objective/scores_clipped": float((scores.abs() > limit).float().mean())}
+            return scores, metrics
+        metrics["objective/scores_clipped"] = float((scores.abs() > limit).float().mean())
+        return scores.clamp(-limit, limit), metrics
 
     def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
         """Rows of each optimizer step, shuffled anew each epoch, each ordered by length."""

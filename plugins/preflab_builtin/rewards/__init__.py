@@ -1,4 +1,4 @@
-"""Programmatic rewards: plain functions of prompt and response, and controls."""
+"""Programmatic rewards: plain functions of prompt and response, and controls; and what shapes any reward."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from preflab import Component, hookimpl
 
 if TYPE_CHECKING:
-    from preflab.interfaces import Context
+    from preflab.interfaces import Context, RewardShaping
     from preflab_builtin.rewards.config import ContainsConfig, GoldConfig, LengthConfig, NoiseConfig, VaderConfig
     from preflab_builtin.rewards.functions import TextReward
+    from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
     """One component a function."""
     from preflab_builtin.rewards.config import ContainsConfig, GoldConfig, LengthConfig, NoiseConfig, VaderConfig
+    from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 
     return [
         Component("reward_model", "length", LengthConfig, build=_length),
@@ -23,6 +25,8 @@ def preflab_components() -> list[Component]:
         Component("reward_model", "noise", NoiseConfig, build=_noise),
         Component("reward_model", "gold", GoldConfig, build=_gold),
         Component("reward_model", "vader", VaderConfig, build=_vader),
+        Component("reward_shaping", "length_penalty", LengthPenaltyConfig, build=_length_penalty),
+        Component("reward_shaping", "soft_clip", SoftClipConfig, build=_soft_clip),
     ]
 
 
@@ -54,3 +58,15 @@ def _vader(config: VaderConfig, context: Context) -> TextReward:
     from preflab_builtin.rewards.functions import TextReward, vader_reward
 
     return TextReward(vader_reward(config.whole_text, config.scale))
+
+
+def _length_penalty(config: LengthPenaltyConfig, context: Context) -> RewardShaping:
+    from preflab_builtin.rewards.shapings import length_penalty
+
+    return length_penalty(config)
+
+
+def _soft_clip(config: SoftClipConfig, context: Context) -> RewardShaping:
+    from preflab_builtin.rewards.shapings import soft_clip
+
+    return soft_clip(config)

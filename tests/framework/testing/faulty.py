@@ -86,6 +86,31 @@ def score(name: str, context: Context) -> Any:
 REWARDS = "centred column double infinite noisy trainable".split()
 
 
+def shaping(name: str, context: Context) -> Any:
+    """A reward shaping that is wrong."""
+    seen: list[torch.Tensor] = []
+
+    def shape(scores: torch.Tensor, rollout: Rollout) -> Any:
+        found: dict[str, Callable[[], Any]] = {
+            "listing": lambda: scores.tolist(),
+            "summing": lambda: scores.sum(),
+            "dividing": lambda: scores / scores,
+            "overwriting": lambda: scores.mul_(2),
+            "ranking": lambda: scores * torch.arange(len(scores)),
+            "remembering": lambda: scores - torch.stack([*seen, scores]).mean(),
+            "gambling": lambda: scores + context.seed,
+        }
+        result = found[name]()
+        if len(scores):
+            seen.append(scores.clone())
+        return result
+
+    return shape
+
+
+SHAPINGS = "listing summing dividing overwriting ranking remembering gambling".split()
+
+
 class Term:
     """A gradient term that is wrong: a pull of every weight towards 0."""
 
@@ -248,6 +273,7 @@ def preflab_components() -> list[Component]:
         for n in ALGORITHMS
     ]
     found += [_component("reward_model", n, lambda config, context: score(config.name, context)) for n in REWARDS]
+    found += [_component("reward_shaping", n, lambda config, context: shaping(config.name, context)) for n in SHAPINGS]
     found += [
         _component("gradient_term", n, lambda config, context: Term(config.name, config.coef, context), fields={"coef": 1.0})
         for n in TERMS

@@ -19,11 +19,13 @@ from preflab.testing import (
     LabelerContract,
     PolicyContract,
     RewardModelContract,
+    RewardShapingContract,
 )
 
-A, R, G, D, L, E, P = (
+A, R, S, G, D, L, E, P = (
     AlgorithmContract,
     RewardModelContract,
+    RewardShapingContract,
     GradientTermContract,
     DataSourceContract,
     LabelerContract,
@@ -54,6 +56,14 @@ FAULTS = [
     (R, "trainable", "test_it_scores_every_response", "a reward model is frozen"),
     (R, "noisy", "test_scoring_is_repeatable_and_draws_nothing", "generator of torch was used"),
     (R, "column", "test_no_responses_have_no_scores", r"shape \(0, 1\)"),
+    (S, "listing", "test_it_gives_a_finite_score_a_response", "is no tensor"),
+    (S, "summing", "test_it_gives_a_finite_score_a_response", r"shape \(\), not one number a response"),
+    (S, "summing", "test_no_responses_have_no_scores", r"shape \(\)"),
+    (S, "dividing", "test_it_gives_a_finite_score_a_response", "not finite"),
+    (S, "overwriting", "test_it_gives_a_finite_score_a_response", "changed in place"),
+    (S, "ranking", "test_the_order_of_rows_does_not_matter", "the order of rows matters"),
+    (S, "remembering", "test_it_keeps_nothing_and_draws_nothing", "a shaping has no state"),
+    (S, "gambling", "test_it_keeps_nothing_and_draws_nothing", "built for a run of another seed"),
     (G, "silent", "test_it_adds_a_finite_gradient_and_moves_no_weight", "no parameter has a gradient"),
     (G, "pushy", "test_it_adds_a_finite_gradient_and_moves_no_weight", "weights were changed"),
     (G, "deafening", "test_the_coefficient_scales_it", "not three times the gradient"),

@@ -1,0 +1,13 @@
+"""The built-in reward shapings keep the contract that strangers' do."""
+
+from __future__ import annotations
+
+from preflab.testing import RewardShapingContract
+
+
+class TestLengthPenalty(RewardShapingContract):
+    name = "length_penalty"
+
+
+class TestSoftClip(RewardShapingContract):
+    name = "soft_clip"
