@@ -120,7 +120,11 @@ def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> 
     summary: dict[str, Any] = {key: facts[key] for key in ("run", "config_name", "overrides", "seed", "arm")}
     summary["computed"] = [m.stage.name for m in made if not m.reused]
     summary["reused"] = [m.stage.name for m in made if m.reused]
-    summary["records"] = stages.record_counts()
+    summary["records"] = {}
+    for item in made:  # a stage that was reused tells what was counted when it was made
+        summary["records"] |= item.artifact.manifest.get("records", {})
+    summary["records"] |= stages.record_counts()
+    summary["accounting"] = {m.stage.name: m.artifact.manifest.get("accounting", {}) for m in made}
     evaluation = next((m.artifact.folder / "evaluation.json" for m in made if m.stage.name == "evaluation"), None)
     if evaluation is not None and evaluation.is_file():
         summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))

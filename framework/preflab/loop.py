@@ -22,6 +22,9 @@ from preflab.interfaces import Procedure
 from preflab.randomness import Streams
 from preflab.schemas import option
 
+FAILED = "failed"
+"""Below the checkpoints: the batches at which a step ended in a `NumericError`."""
+
 
 @dataclass
 class CheckpointConfig:
@@ -98,7 +101,7 @@ class Loop:
         )
         with request.listening():
             while step < self.procedure.total_steps:
-                self._log(step, self._checked(step, self.procedure.step(step)))
+                self._log(step, self._done(step))
                 step += 1
                 if signum := self.agreed(request.signum):
                     self._save(step)
@@ -114,11 +117,31 @@ class Loop:
         every = self.settings.every_steps
         return (every is not None and step % every == 0) or time.monotonic() - saved >= self.settings.every_seconds
 
-    def _checked(self, step: int, metrics: Mapping[str, float]) -> Mapping[str, float]:
-        bad = {k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)}
-        if bad:
-            raise NumericError(f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step.")
+    def _done(self, step: int) -> Mapping[str, float]:
+        """One step; a `NumericError` says where the batch is that it ended at."""
+        try:
+            metrics = self.procedure.step(step)
+            bad = {k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)}
+            if bad:
+                raise NumericError(
+                    f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step."
+                )
+        except NumericError as error:
+            raise NumericError(f"{error}{self._kept_batch(step)}") from error
         return metrics
+
+    def _kept_batch(self, step: int) -> str:
+        """Keep what the step read, to be looked at; a sentence that says where, "" if the procedure cannot tell."""
+        batch = getattr(self.procedure, "batch", None)
+        if batch is None or not self.main_process:
+            return ""
+        try:
+            folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
+        except OSError as error:
+            return f" The batch could not be kept: {error.strerror}."
+        return (
+            f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
+        )
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         if self.main_process:

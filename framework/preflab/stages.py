@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab.artifacts import Artifact, Store
+from preflab.artifacts import METRICS, Artifact, Store, read_rows
 from preflab.context import Environment, StageContext
 from preflab.errors import PluginError, PreflabError, UserError
+from preflab.interfaces import Procedure
 from preflab.loop import Loop, Stopped
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
@@ -126,12 +127,21 @@ class Stages:
             "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
+            "records": self.record_counts(),
+            "accounting": self._accounting(procedure, partial),
         }
         artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
         assert artifact is not None
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
+        """What became of the rows and tokens of a stage, as its procedure tells it."""
+        tokenizer = self.environment.policy_source.tokenizer
+        tell = getattr(procedure, "accounting", None)
+        found = dict(tell(read_rows(partial / METRICS))) if tell is not None and is_main() else {}
+        return found | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
 
     def _circumstances(self) -> dict[str, Any]:
         """What is no part of a recipe but may change last bits."""
