@@ -32,6 +32,7 @@ from preflab.stages import Made, Stages
 
 LEDGER = "ledger.jsonl"
 ERROR = "error.txt"
+REJECTED = "rejected.txt"
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
 _DISK_ERRORS = {5, 28, 30, 122}  # EIO, ENOSPC, EROFS, EDQUOT
 
@@ -83,6 +84,7 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     facts["plugin_flags"] = {name: os.environ[name] for name in FLAGS if name in os.environ}
     facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
     _write_manifest(folder, facts, made, "running")
+    _write_rejected(folder, this)
     observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])
     try:
         made = stages.make_all()
@@ -113,6 +115,16 @@ def _write_manifest(folder: Path, facts: Mapping[str, Any], made: Sequence[Made]
         row["cost"] = item.artifact.manifest.get("cost", {})
         rows.append(row)
     write_json(folder / "manifest.json", {**facts, "status": status, "stages": rows})
+
+
+def _write_rejected(folder: Path, this: run.Run) -> None:
+    """The rows that the data sources left out, one a line: record type, file:line, field, reason."""
+    lines = []
+    for record_type in this.counts():
+        found = run.inspect(this.source(record_type)).rejected.get(record_type, ())
+        lines += [f"{record_type} {line}" for line in found]
+    if lines and is_main():
+        (folder / REJECTED).write_text("".join(f"{line}\n" for line in lines), encoding="utf8", errors="backslashreplace")
 
 
 def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> dict[str, Any]:
