@@ -144,7 +144,10 @@ def artifacts(arguments: list[str]) -> int:
             cells = (a.folder.name, m["component"], m["seed"], m["cost"]["seconds"], f"{size:.1f}", m["created"])
             table.add_row(*map(str, cells))
         _print(table)
-    doomed = [*store.partial(), *(a.folder for a in store.complete() if options.all)] if options.action == "prune" else []
+        for problem in store.damaged().values():
+            print(f"damaged: {problem}")
+    everything = [*(a.folder for a in store.complete()), *store.damaged()] if options.all else []
+    doomed = [*store.partial(), *everything] if options.action == "prune" else []
     for folder in doomed:
         print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
     return 0
