@@ -93,8 +93,8 @@ class Loop:
         done = [row["step"] for row in read_rows(self.folder / METRICS)]
         if done != list(range(self.procedure.total_steps)):
             raise StorageError(
-                f"{self.folder}: {self.stage} is at its end, but its log holds {len(done)} of {self.procedure.total_steps} steps. "
-                f"Remove {self.folder} to make the stage again."
+                f"{self.folder}: {self.stage} is at its end, but its log holds {len(done)} of its {self.procedure.total_steps} "
+                f"steps. Remove {self.folder} to make the stage again."
             )
 
     def _due(self, step: int, saved: float) -> bool:

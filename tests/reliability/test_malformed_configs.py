@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,11 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
 }
 
 
+def thinned(cases: Iterable[str]) -> list[Any]:
+    """Every eighth case is in make test, all are in make reliability."""
+    return [case if i % 8 == 0 else pytest.param(case, marks=pytest.mark.reliability) for i, case in enumerate(cases)]
+
+
 def refused(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """What was said, once everything else about the refusal is checked."""
     before = sorted(folder.rglob("*"))
@@ -105,7 +112,7 @@ def test_there_are_enough_of_them() -> None:
     assert len(FILES) + len(OVERRIDES) >= 60
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", thinned(FILES))
 def test_a_malformed_config_file(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,14 +121,14 @@ def test_a_malformed_config_file(
     refused(tmp_path, ["--config-dir", str(tmp_path), "-cn", "bad"], capsys, monkeypatch)
 
 
-@pytest.mark.parametrize("words", OVERRIDES)
+@pytest.mark.parametrize("words", thinned(OVERRIDES))
 def test_a_malformed_override(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused(tmp_path, words.split(" "), capsys, monkeypatch)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", thinned(ROWS))
 def test_malformed_rows(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     file, content, said = ROWS[name]
     (tmp_path / file).parent.mkdir(exist_ok=True)
