@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: conformance mutants reference study quickstart test test-install test-browser lint types format real install clean
+.PHONY: conformance mutants reliability reference study quickstart test test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -21,7 +21,7 @@ quickstart: install        ## the ladder study on the embedded world: base, SFT,
 	$(BIN)/preflab -cn ladder
 
 test: install              ## in-process tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser and not reliability"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest -m packaging
@@ -41,6 +41,9 @@ conformance: install       ## the numeric tests alone: every formula, and PPO ag
 
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py
+
+reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full (under 25 minutes on two cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability --durations=10
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,38 +14,28 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from preflab.durable import fsync as fsync
+from preflab.durable import make_folder, publish, read_sealed, sync_below, write_sealed
+from preflab.durable import write_json as write_json
 from preflab.errors import StorageError
 
 MANIFEST = "artifact.json"
 STATE = ".state"
 METRICS = "metrics.jsonl"
+_PARTIAL, _REPLACED = ".partial", ".replaced"
+_HALF = (_PARTIAL, _REPLACED)
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of a file's bytes."""
+def file_digest(path: Path, first: int | None = None) -> str:
+    """sha256 of a file's bytes, or of its first so many."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def fsync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is the old one or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf8") as stream:
-        json.dump(value, stream, indent=1, sort_keys=True)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-    fsync(path.parent)
+        if first is None:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found, left = hashlib.sha256(), first
+        while piece := stream.read(min(left, 1 << 20)):
+            found.update(piece)
+            left -= len(piece)
+        return found.hexdigest()
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -78,6 +68,12 @@ class Artifact:
         """Hash of everything that determined it."""
         return str(self.manifest["recipe_id"])
 
+    @property
+    def content(self) -> str:
+        """Digest of what it holds, but for the log of metrics, which has times in it."""
+        listed = sorted(f"{name} {digest}" for name, digest in self.manifest["files"].items() if name != METRICS)
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
+
     def history(self) -> list[dict[str, Any]]:
         """Metric rows of the steps it was made with."""
         return read_rows(self.folder / METRICS)
@@ -88,10 +84,19 @@ class Artifact:
             path = self.folder / name
             if not path.is_file() or file_digest(path) != digest:
                 what = "was changed" if path.is_file() else "is missing"
-                raise StorageError(
-                    f"{path} {what} since the artifact was made. Nothing was computed from it. Remove the folder "
-                    f"{self.folder} to make the stage again, or restore the file."
-                )
+                raise StorageError(f"{path} {what} since the artifact was made. {_MEND.format(self.folder)}")
+
+
+_MEND = "Nothing was computed from it. Remove the folder {0} to make the stage again, or restore the file."
+
+
+def _opened(folder: Path) -> Artifact:
+    try:
+        return Artifact(folder, read_sealed(folder / MANIFEST))
+    except OSError as error:  # a folder gets its name when the manifest is in it, so somebody has taken it away
+        raise StorageError(f"{folder / MANIFEST} cannot be read: {error.strerror}. {_MEND.format(folder)}") from error
+    except StorageError as error:
+        raise StorageError(f"{error}. {_MEND.format(folder)}") from error
 
 
 class Store:
@@ -105,38 +110,56 @@ class Store:
         return self.root / f"{stage}-{recipe_id[:16]}"
 
     def find(self, stage: str, recipe_id: str) -> Artifact | None:
-        """The complete artifact of a recipe, unverified; None if it has not been made."""
-        manifest = self.folder(stage, recipe_id) / MANIFEST
-        if not manifest.is_file():
+        """The complete artifact of a recipe, unverified but for its manifest; None if it has not been made."""
+        folder = self.folder(stage, recipe_id)
+        if not folder.is_dir():
             return None
-        return Artifact(manifest.parent, json.loads(manifest.read_text(encoding="utf8")))
+        found = _opened(folder)
+        if (found.stage, found.recipe_id) != (stage, recipe_id):
+            raise StorageError(f"{folder} holds the {found.stage} of the recipe {found.recipe_id}. {_MEND.format(folder)}")
+        return found
 
     def progress(self, stage: str, recipe_id: str) -> bool:
         """Whether a killed run has left checkpoints for this recipe."""
-        return (self._partial(stage, recipe_id) / STATE).is_dir()
+        return any((self._partial(stage, recipe_id) / STATE).glob("step-*"))
 
     def remove(self, folder: Path) -> bool:
         """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it."""
-        lock = FileLock(str(folder).removesuffix(".partial") + ".lock")
+        lock = FileLock(str(folder).removesuffix(_PARTIAL) + ".lock")
         try:
             with lock.acquire(timeout=0):
-                shutil.rmtree(folder)
+                half = folder.with_suffix(_PARTIAL)  # so that a kill leaves no artifact that lacks files
+                if folder != half:
+                    shutil.rmtree(half, ignore_errors=True)
+                    os.rename(folder, half)
+                shutil.rmtree(half)
         except Timeout:
             return False
         return True
 
     def complete(self) -> list[Artifact]:
-        """All complete artifacts, oldest first."""
-        found = [Artifact(p.parent, json.loads(p.read_text(encoding="utf8"))) for p in self.root.glob(f"*/{MANIFEST}")]
-        return sorted(found, key=lambda a: str(a.manifest["created"]))
+        """All complete artifacts, oldest first, less the damaged ones."""
+        damaged, found = self.damaged(), [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF]
+        opened = [_opened(folder) for folder in found if folder not in damaged]
+        return sorted(opened, key=lambda a: str(a.manifest["created"]))
+
+    def damaged(self) -> dict[Path, str]:
+        """Folders whose manifest is missing or changed, and what is wrong."""
+        wrong = {}
+        for folder in sorted(p for p in self.root.glob("*") if p.is_dir() and p.suffix not in _HALF):
+            try:
+                _opened(folder)
+            except StorageError as error:
+                wrong[folder] = str(error)
+        return wrong
 
     def partial(self) -> list[Path]:
         """Folders of stages that are being made, or were left by a killed run."""
-        return sorted(self.root.glob("*.partial"))
+        return sorted(self.root.glob(f"*{_PARTIAL}"))
 
     def _partial(self, stage: str, recipe_id: str) -> Path:
         folder = self.folder(stage, recipe_id)
-        return folder.with_name(folder.name + ".partial")
+        return folder.with_suffix(_PARTIAL)
 
     @contextmanager
     def making(self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True) -> Iterator[Path]:
@@ -146,7 +169,7 @@ class Store:
         if not lock_it:
             yield self._partial(stage, recipe_id)
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         lock = FileLock(str(self.folder(stage, recipe_id)) + ".lock")
         try:
             lock.acquire(timeout=0)
@@ -155,24 +178,38 @@ class Store:
                 waiting()
             lock.acquire()
         try:
+            self._tidy(stage, recipe_id)
             yield self._partial(stage, recipe_id)
         finally:
             lock.release()
 
+    def sweep(self, artifact: Artifact) -> None:
+        """Remove what a kill right after its completion has left of a complete artifact's making; needs no lock."""
+        folder = artifact.folder
+        for leftover in (folder / STATE, folder.with_suffix(_REPLACED)):
+            if leftover.exists():
+                shutil.rmtree(leftover, ignore_errors=True)
+
+    def _tidy(self, stage: str, recipe_id: str) -> None:
+        """Undo what a kill has left half done."""
+        folder, partial = self.folder(stage, recipe_id), self._partial(stage, recipe_id)
+        aside = folder.with_suffix(_REPLACED)
+        if aside.exists() and not folder.exists():
+            os.rename(aside, folder)
+            fsync(self.root)
+        if partial.exists() and not self.progress(stage, recipe_id):
+            shutil.rmtree(partial)
+        for leftover in partial.rglob(".*.tmp"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
     def commit(self, stage: str, recipe_id: str, facts: Mapping[str, Any]) -> Artifact:
         """Turn the partial folder into the artifact: digests of all files, everything durable, one rename."""
         partial, final = self._partial(stage, recipe_id), self.folder(stage, recipe_id)
-        shutil.rmtree(partial / STATE, ignore_errors=True)
-        files = {}
-        for path in files_below(partial):
-            if path.name == MANIFEST:
-                continue
-            files[str(path.relative_to(partial))] = file_digest(path)
-            fsync(path)
+        made = [p for p in files_below(partial) if p.relative_to(partial).parts[0] not in (STATE, MANIFEST)]
+        files = {str(path.relative_to(partial)): file_digest(path) for path in made}
+        sync_below(partial, without=STATE)
         manifest = {**facts, "stage": stage, "recipe_id": recipe_id, "files": files}
-        write_json(partial / MANIFEST, manifest)
-        if final.exists():
-            shutil.rmtree(final)
-        os.rename(partial, final)
-        fsync(self.root)
+        write_sealed(partial / MANIFEST, manifest)
+        publish(partial, final, final.with_suffix(_REPLACED))
+        shutil.rmtree(final / STATE, ignore_errors=True)  # only now is nothing left to go on from
         return Artifact(final, manifest)

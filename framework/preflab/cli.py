@@ -58,6 +58,7 @@ def run(words: Sequence[str]) -> int:
     from preflab import job
     from preflab.composition import compose, config_root, parse, refuse_code_in_config
     from preflab.runtime import is_main, world_size
+    from preflab.stopping import StopRequest
 
     line = parse(words)
     if line.multirun and world_size() > 1:
@@ -77,7 +78,15 @@ def run(words: Sequence[str]) -> int:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
     sys.argv = [sys.argv[0], *words]
-    hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(job.task)()
+    start = hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(job.task)
+    if line.multirun and not line.info:
+        try:
+            with StopRequest(at_once=True).listening():
+                start()
+        finally:
+            job.missing_lines(Path(os.environ[RUN_FOLDER]), line.jobs)
+    else:
+        start()
     if line.info:
         return 0
     return _finish(Path(os.environ[RUN_FOLDER]), line.multirun)
@@ -132,5 +141,6 @@ def _finish(folder: Path, multirun: bool) -> int:
     failed = [row for row in read_rows(folder / LEDGER) if row["exit_code"]] if multirun else []
     if failed:
         lines = [f"  job {r['job']} ({' '.join(r['overrides'])}): exit code {r['exit_code']}: {r['error']}" for r in failed]
+        lines = [f"{line} ({folder / r['log']})" if r["log"] else line for line, r in zip(lines, failed, strict=True)]
         raise SweepError(f"{len(failed)} job(s) failed; give the same command again to run only them:\n" + "\n".join(lines))
     return 0

@@ -137,7 +137,10 @@ def artifacts(arguments: list[str]) -> int:
             cells = (a.folder.name, m["component"], m["seed"], m["cost"]["seconds"], f"{size:.1f}", m["created"])
             table.add_row(*map(str, cells))
         _print(table)
-    doomed = [*store.partial(), *(a.folder for a in store.complete() if options.all)] if options.action == "prune" else []
+        for problem in store.damaged().values():
+            print(f"damaged: {problem}")
+    everything = [*(a.folder for a in store.complete()), *store.damaged()] if options.all else []
+    doomed = [*store.partial(), *everything] if options.action == "prune" else []
     for folder in doomed:
         print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
     return 0
@@ -173,8 +176,20 @@ def rerun(arguments: list[str]) -> int:
     if not manifest.is_file():
         raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
-    os.environ.update(facts.get("plugin_flags") or {})
+    _take_over_flags(facts.get("plugin_flags") or {})
     return run_command(["-cn", str(facts["config_name"]), *map(str, facts["overrides"]), "hydra.mode=RUN", *arguments[1:]])
+
+
+def _take_over_flags(flags: dict[str, str]) -> None:
+    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
+    not choose it."""
+    from preflab.plugins import FILES, FLAGS
+
+    file = str(flags.get(FILES, ""))
+    if file and os.environ.get(FILES) != file:
+        words = " ".join(f"--plugin {path}" for path in file.split(os.pathsep))
+        raise UserError(f"The run was started with {words}, which is code that a run folder cannot ask for: give it again.")
+    os.environ.update({name: str(flags[name]) for name in FLAGS if name in flags})
 
 
 def new_plugin(arguments: list[str]) -> int:

@@ -19,6 +19,7 @@ class Inspection:
     content: digest of everything outside the config that decides the result (data files, weights, a hub commit).
     records: number of records of each type (data). tokenizer: digest of the tokenizer files (policy, reward model).
     pretrained: the policy brings weights, so that the pretraining stage is skipped. gold: the data knows the true utility.
+    rejected: ``file:line: field: reason`` of every row that was left out, by record type; each run folder holds them.
     """
 
     content: str = ""
@@ -26,6 +27,7 @@ class Inspection:
     tokenizer: str = ""
     pretrained: bool = False
     gold: bool = False
+    rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")

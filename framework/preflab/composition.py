@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflab import plugins
 from preflab.errors import UserError, nearest
+from preflab.foreign import check_files, check_name, refuse_environment, refuse_secrets
 from preflab.plugins import Registry
 
 COMPONENT_GROUPS = {
@@ -159,6 +160,8 @@ def _readable_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
+    except RecursionError:
+        raise UserError("The config leads back to itself: look for a file that its own defaults list names.") from None
 
 
 def explain(error: BaseException) -> str:
@@ -202,9 +205,15 @@ def parse(argv: Sequence[str]) -> CommandLine:
     from hydra._internal.utils import get_args_parser
 
     args = get_args_parser().parse_args(list(argv))
+    if args.config_path or args.experimental_rerun:
+        flag = "--config-path" if args.config_path else "--experimental-rerun"
+        raise UserError(f"{flag} is not taken: give your folder with --config-dir; 'preflab rerun DIR' repeats a run.")
     name = args.config_name or "config"
+    check_name(name)
     overrides = list(args.overrides)
     folder = str(Path(args.config_dir).resolve()) if args.config_dir else ""
+    if folder:
+        check_files(Path(folder))
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
         words = () if args.shell_completion else tuple(overrides)  # query=bash, install=bash: no keys of the config
         return CommandLine(name, folder, args.multirun, (words,), info=True)
@@ -226,6 +235,7 @@ def refuse_code_in_config(config: DictConfig) -> None:
     """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
     its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
     part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
+    refuse_environment(config.hydra.job.get("env_set") or {})
     suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
     for part in ("job_logging", "hydra_logging"):
         suspicious += _targets(config.hydra[part], f"hydra.{part}")
@@ -248,6 +258,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     with _readable_errors():
         own = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+    refuse_secrets(plain)
     return plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preflab.errors import UserError
+from preflab.errors import PluginError, UserError
 from preflab.interfaces import DataSource, Filter
 from preflab.records import SPLITS, Record, RecordType, Split
 
@@ -40,7 +40,13 @@ class Records:
             records = list(source.records(record_type))
             counts: dict[str, Any] = {"total": len(records), "dropped": {}}
             for name, apply in self._filters.items():
+                before = len(records)
                 records, dropped = apply(records)
+                if len(records) + sum(dropped.values()) != before:
+                    raise PluginError(
+                        f"The filter {name} was given {before} {record_type}, kept {len(records)} and says that it dropped "
+                        f"{sum(dropped.values())}: a row was lost without a reason, or made up."
+                    )
                 counts["dropped"].update({f"{name}: {reason}": n for reason, n in dropped.items() if n})
             self._check_splits(record_type, records)
             left_out = getattr(source, "left_out", None)

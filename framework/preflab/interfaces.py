@@ -27,7 +27,11 @@ State = dict[str, Any]
 class Procedure(Protocol):
     """A stage as a sequence of steps. The loop calls ``step`` for 0 .. total_steps-1, checkpoints between steps, and
     after a kill continues from the last checkpoint in a new process: everything that a later step depends on must be
-    in the state, in the config, or a pure function of the step (as the sample order is)."""
+    in the state, in the config, or a pure function of the step (as the sample order is).
+
+    Two methods are optional. ``batch(index) -> State``: the texts, tokens and numbers that a step read, which the loop keeps
+    when the step ended in a `NumericError`. ``accounting(history) -> Mapping[str, float]``: what became of the rows and
+    tokens that the stage was given (read, left out, cut, lost), stated by every run; history: the stage's metric rows."""
 
     total_steps: int
 

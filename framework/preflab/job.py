@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import importlib.metadata
 import json
 import os
@@ -15,6 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -22,18 +25,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from preflab import __version__, ranks, run
-from preflab.artifacts import fsync, write_json
+from preflab.artifacts import read_rows
 from preflab.composition import registry
+from preflab.durable import disk_error, fsync, write_json, writing
 from preflab.errors import PreflabError, StorageError
-from preflab.loop import Stopped, observer
+from preflab.loop import observer
 from preflab.plugins import FLAGS
 from preflab.runtime import is_main, world_size
 from preflab.stages import Made, Stages
+from preflab.stopping import Stopped, StopRequest, handling
 
 LEDGER = "ledger.jsonl"
 ERROR = "error.txt"
+REJECTED = "rejected.txt"
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
-_DISK_ERRORS = {5, 28, 30, 122}  # EIO, ENOSPC, EROFS, EDQUOT
 
 
 def task(config: DictConfig) -> int:
@@ -47,13 +52,31 @@ def task(config: DictConfig) -> int:
         work()
         return 0
     started = time.monotonic()
-    code, error = _in_child(work, folder / ERROR)
+    code, error, stopped = _in_child(work, folder / ERROR)
+    if code == 0 and not _complete(folder):
+        code, error = 1, "ended with exit code 0 before it had finished"
     line = {"job": hydra.job.num, "overrides": overrides, "arm": config.get("arm", ""), "exit_code": code, "error": error}
     line |= {"status": "ok" if code == 0 else "failed", "folder": folder.name, "seconds": round(time.monotonic() - started, 1)}
+    line["log"] = f"{folder.name}/{ERROR}" if (folder / ERROR).is_file() and (folder / ERROR).stat().st_size else ""
     _append(folder.parent / LEDGER, line)
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        raise Stopped(code - 128)
+    if stopped:
+        raise Stopped(stopped)
     return code
+
+
+def missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
+    """A line in the ledger for every job that has none, because the multirun ended before it began."""
+    told = {row["job"] for row in read_rows(folder / LEDGER)}
+    for number in sorted(set(range(len(jobs))) - told):
+        line = {"job": number, "overrides": list(jobs[number]), "arm": "", "exit_code": 1, "status": "not started"}
+        _append(folder / LEDGER, {**line, "error": "the multirun ended before it", "folder": "", "seconds": 0.0, "log": ""})
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "manifest.json").read_bytes())["status"] == "complete")
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _in_processes(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> None:
@@ -77,27 +100,28 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     observe = observer(plugins.observe, is_main())
     versions = {"preflab": __version__, "python": platform.python_version(), **{n: _version(n) for n in _LIBRARIES}}
     stages = Stages(this, observe, versions)
-    made: list[Made] = []
+    made = stages.made
     facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
     facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
     facts["plugin_flags"] = {name: os.environ[name] for name in FLAGS if name in os.environ}
     facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
     _write_manifest(folder, facts, made, "running")
+    _write_rejected(folder, this)
     observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])
     try:
-        made = stages.make_all()
-        summary = _summary(facts, made, stages)
-        stages.close()
-        if is_main():
-            write_json(folder / "summary.json", summary)
-            _link_artifacts(folder, made)
-        _write_manifest(folder, facts, made, "complete")
+        with StopRequest(at_once=True).listening(), writing("the run", folder):
+            stages.make_all()
+            summary = _summary(facts, made, stages)
+            stages.close()
+            if is_main():
+                write_json(folder / "summary.json", summary)
+                _link_artifacts(folder, made)
+            _write_manifest(folder, facts, made, "complete")
     except BaseException as error:
         status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
-        _write_manifest(folder, facts, made, status)
+        with contextlib.suppress(OSError):  # a full disk is the error to be told, not that it cannot be noted there
+            _write_manifest(folder, facts, made, status)
         observe("preflab_run_failed", folder=folder, error=error)
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            raise StorageError(f"{error.strerror}: {error.filename or folder}. What was complete before is intact.") from error
         raise
     observe("preflab_run_finished", folder=folder, summary=summary)
     return summary
@@ -115,12 +139,26 @@ def _write_manifest(folder: Path, facts: Mapping[str, Any], made: Sequence[Made]
     write_json(folder / "manifest.json", {**facts, "status": status, "stages": rows})
 
 
+def _write_rejected(folder: Path, this: run.Run) -> None:
+    """The rows that the data sources left out, one a line: record type, file:line, field, reason."""
+    lines = []
+    for record_type in this.counts():
+        found = run.inspect(this.source(record_type)).rejected.get(record_type, ())
+        lines += [f"{record_type} {line}" for line in found]
+    if lines and is_main():
+        (folder / REJECTED).write_text("".join(f"{line}\n" for line in lines), encoding="utf8", errors="backslashreplace")
+
+
 def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> dict[str, Any]:
     """The run in one file: what was made, and what the evaluation found."""
     summary: dict[str, Any] = {key: facts[key] for key in ("run", "config_name", "overrides", "seed", "arm")}
     summary["computed"] = [m.stage.name for m in made if not m.reused]
     summary["reused"] = [m.stage.name for m in made if m.reused]
-    summary["records"] = stages.record_counts()
+    summary["records"] = {}
+    for item in made:  # a stage that was reused tells what was counted when it was made
+        summary["records"] |= item.artifact.manifest.get("records", {})
+    summary["records"] |= stages.record_counts()
+    summary["accounting"] = {m.stage.name: m.artifact.manifest.get("accounting", {}) for m in made}
     evaluation = next((m.artifact.folder / "evaluation.json" for m in made if m.stage.name == "evaluation"), None)
     if evaluation is not None and evaluation.is_file():
         summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))
@@ -136,13 +174,18 @@ def _link_artifacts(folder: Path, made: Sequence[Made]) -> None:
         link.symlink_to(os.path.relpath(item.artifact.folder.resolve(), links.resolve()), target_is_directory=True)
 
 
-def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str]:
-    """Do a job's work in a forked child, so that nothing it does can end the others; (exit code, last error line)."""
+def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, int]:
+    """Do a job's work in a forked child, so that nothing it does can end the others; (exit code, last line of what went
+    wrong, signal that asked this process to stop)."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            work()
+            error_file.parent.mkdir(parents=True, exist_ok=True)
+            with error_file.open("w", encoding="utf8") as stream:
+                faulthandler.enable(stream)  # where a crash in native code came from
+                work()
+                faulthandler.disable()
             code = 0
         except BaseException as error:
             code = exit_code(error)
@@ -151,23 +194,27 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str]:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    while True:
-        try:
-            _, status = os.waitpid(child, 0)
-            break
-        except KeyboardInterrupt:
-            continue  # the child has the signal too: it saves a checkpoint and ends
+    asked = [0]
+
+    def pass_on(signum: int, frame: FrameType | None) -> None:
+        asked[0] = signum
+        os.kill(child, signum)  # it saves a checkpoint and ends; from a terminal it has the signal already
+
+    with handling(pass_on):
+        _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        return 128 - code, f"killed by {signal.Signals(-code).name}"
+        return 128 - code, f"killed by {signal.Signals(-code).name}", asked[0]
     text = error_file.read_text(encoding="utf8").strip().splitlines() if error_file.exists() else []
-    return code, text[-1] if code and text else ("" if code == 0 else f"ended with exit code {code}")
+    return code, text[-1] if code and text else ("" if code == 0 else f"ended with exit code {code}"), asked[0]
 
 
 def exit_code(error: BaseException) -> int:
     """The exit code of an error, as documented in framework/README.md."""
     if isinstance(error, (PreflabError, Stopped)):
         return error.exit_code
+    if disk_error(error):
+        return StorageError.exit_code
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT
     if isinstance(error, SystemExit):
@@ -183,21 +230,28 @@ def report(error: BaseException, log: Path | None = None) -> None:
         text = "preflab: stopped; give the same command again to go on"
     elif isinstance(error, PreflabError):
         text = f"preflab: {error}"
+    elif refusal := disk_error(error):
+        text = f"preflab: the disk refused: {refusal.strerror}: {refusal.filename}"
     else:
         text = "".join(traceback.format_exception(error)).rstrip()
     print(text, file=sys.stderr)
     if log is not None and log.parent.is_dir():
-        log.write_text(text + "\n", encoding="utf8")
+        with contextlib.suppress(OSError):
+            log.write_text(text + "\n", encoding="utf8")
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
-    """One line, in one write, durable: parallel jobs share the file."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    """One line, in one write, durable: parallel jobs share the file. A disk that refuses it does not stop the other jobs: a
+    job without a line counts as failed."""
     try:
-        os.write(handle, (json.dumps(line) + "\n").encode())
-    finally:
-        os.close(handle)
-    fsync(path)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, (json.dumps(line) + "\n").encode())
+        finally:
+            os.close(handle)
+        fsync(path)
+    except OSError as error:
+        print(f"preflab: {path}: {error.strerror}: it lacks the line {json.dumps(line)}", file=sys.stderr)
 
 
 def _version(name: str) -> str:

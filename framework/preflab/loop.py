@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from preflab import checkpoints
-from preflab.artifacts import METRICS, STATE, fsync, read_rows
+from preflab.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.durable import free, limited, sync_below, writing
 from preflab.errors import NumericError, StorageError
 from preflab.interfaces import Procedure
 from preflab.randomness import Streams
 from preflab.schemas import option
+from preflab.stopping import Stopped as Stopped
+from preflab.stopping import StopRequest
+
+FAILED = "failed"
+"""Below the checkpoints: the batches at which a step ended in a `NumericError`."""
 
 
 @dataclass
@@ -29,44 +31,7 @@ class CheckpointConfig:
 
     every_seconds: float = option(20.0, "save when this many seconds have passed since the last save", ge=0, affects_result=False)
     every_steps: int | None = option(None, "save after this many steps as well", ge=1, affects_result=False)
-
-
-class Stopped(BaseException):
-    """The run was asked to stop (SIGINT or SIGTERM) and has saved a checkpoint. exit code: 128 + signal."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.exit_code = 128 + signum
-
-
-class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that follows within a second is the
-    same request, which a launcher has passed on."""
-
-    def __init__(self) -> None:
-        self.signum = 0
-        self.at = 0.0
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle signals in the main thread; elsewhere leave them alone."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum:
-            if time.monotonic() - self.at > 1:
-                os._exit(128 + signum)
-            return
-        self.signum, self.at = signum, time.monotonic()
-        os.write(2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n")
+    limit_seconds: float = option(600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False)
 
 
 @dataclass
@@ -82,11 +47,23 @@ class Loop:
     agreed: Callable[[Any], Any] = lambda value: value
     """What process 0 holds, on every process (`Runtime.agreed`)."""
     main_process: bool = True
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what the stage is made from, the reference and the reward model among it; a checkpoint goes on with no other."""
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    """What may change last bits, threads among it; noted in checkpoints, told when it differs."""
+    _digests: dict[tuple[str, int, int], str] = field(default_factory=dict)
 
     def run(self) -> float:
         """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError` before a bad step counts."""
-        started = saved = time.monotonic()
+        started = time.monotonic()
+        with writing(self.stage, self.folder):
+            self._run()
+        return time.monotonic() - started
+
+    def _run(self) -> None:
+        saved = time.monotonic()
         step = self._restore()
+        self._check_room(step)
         if self.agreed(step) != step:
             raise StorageError(f"{self.folder / STATE}: not every process of the job sees the checkpoint that process 0 sees.")
         request = StopRequest()
@@ -98,7 +75,7 @@ class Loop:
         )
         with request.listening():
             while step < self.procedure.total_steps:
-                self._log(step, self._checked(step, self.procedure.step(step)))
+                self._log(step, self._done(step))
                 step += 1
                 if signum := self.agreed(request.signum):
                     self._save(step)
@@ -107,18 +84,48 @@ class Loop:
                     self._save(step)
                     saved = time.monotonic()
         if self.main_process:
-            self.procedure.save(self.folder)
-        return time.monotonic() - started
+            self._check_complete()
+            with writing(f"the result of {self.stage}", self.folder, self._size):
+                self.procedure.save(self.folder)
+
+    def _check_complete(self) -> None:
+        """A resumed stage that took no step for one that is missing must not pass for a finished one."""
+        done = [row["step"] for row in read_rows(self.folder / METRICS)]
+        if done != list(range(self.procedure.total_steps)):
+            raise StorageError(
+                f"{self.folder}: {self.stage} is at its end, but its log holds {len(done)} of its {self.procedure.total_steps} "
+                f"steps. Remove {self.folder} to make the stage again."
+            )
 
     def _due(self, step: int, saved: float) -> bool:
         every = self.settings.every_steps
         return (every is not None and step % every == 0) or time.monotonic() - saved >= self.settings.every_seconds
 
-    def _checked(self, step: int, metrics: Mapping[str, float]) -> Mapping[str, float]:
-        bad = {k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)}
-        if bad:
-            raise NumericError(f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step.")
+    def _done(self, step: int) -> Mapping[str, float]:
+        """One step; a `NumericError` says where the batch is that it ended at."""
+        try:
+            metrics = self.procedure.step(step)
+            bad = {k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)}
+            if bad:
+                raise NumericError(
+                    f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step."
+                )
+        except NumericError as error:
+            raise NumericError(f"{error}{self._kept_batch(step)}") from error
         return metrics
+
+    def _kept_batch(self, step: int) -> str:
+        """Keep what the step read, to be looked at; a sentence that says where, "" if the procedure cannot tell."""
+        batch = getattr(self.procedure, "batch", None)
+        if batch is None or not self.main_process:
+            return ""
+        try:
+            folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
+        except OSError as error:
+            return f" The batch could not be kept: {error.strerror}."
+        return (
+            f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
+        )
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         if self.main_process:
@@ -127,49 +134,115 @@ class Loop:
                 stream.write(row + "\n")
         self.observe("preflab_step_finished", stage=self.stage, step=step, metrics=metrics)
 
+    @property
+    def _size(self) -> int:
+        return checkpoints.size(self.procedure.state_dict())
+
+    def _check_room(self, step: int) -> None:
+        """Before any step: room for the checkpoints that are kept and the one being written. Nothing has moments yet when
+        nothing is done: AdamW will keep two numbers a weight."""
+        if not self.main_process or step >= self.procedure.total_steps:
+            return
+        needed = (checkpoints.KEEP + 1) * self._size * (1 if step else 3)
+        held = sum(path.stat().st_size for path in files_below(self.folder))
+        if needed > free(self.folder) + held:
+            raise StorageError(
+                f"{self.stage}: its checkpoints will need about {needed - held:,} bytes in {self.folder}, {free(self.folder):,} "
+                "are free. Nothing was computed: make room, or set artifacts.dir to a larger disk."
+            )
+
     def _save(self, step: int) -> None:
         if not self.main_process:
             return
-        log = self.folder / METRICS
-        if log.exists():
-            fsync(log)
-        state = {
-            "procedure": self.procedure.state_dict(),
-            "streams": self.streams.state_dict(),
-            "log_bytes": log.stat().st_size if log.exists() else 0,
-        }
-        try:
-            folder = checkpoints.save(self.folder / STATE, step, state)
-        except OSError as error:
-            raise StorageError(
-                f"The checkpoint of {self.stage} after step {step} could not be written to {self.folder}: {error.strerror}. "
-                "The one before it is intact: make room and give the same command again."
-            ) from error
+        state = {"procedure": self.procedure.state_dict(), "streams": self.streams.state_dict()}
+        what = f"the checkpoint of {self.stage} after step {step}"
+        with limited(self.settings.limit_seconds, what), writing(what, self.folder, checkpoints.size(state)):
+            sync_below(self.folder, without=STATE)
+            facts = {"pins": dict(self.pins), "circumstances": dict(self.circumstances), "beside": self._beside()}
+            folder = checkpoints.save(self.folder / STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
+
+    def _beside(self) -> dict[str, list[Any]]:
+        """[bytes, digest] of every file that the stage has written so far, its log among them."""
+        return {str(path.relative_to(self.folder)): [path.stat().st_size, self._digest(path)] for path in self._written()}
+
+    def _written(self) -> list[Path]:
+        return [path for path in files_below(self.folder) if path.relative_to(self.folder).parts[0] != STATE]
+
+    def _digest(self, path: Path) -> str:
+        """Digest of a file, worked out once while it stays as it is."""
+        status = path.stat()
+        key = (str(path), status.st_size, status.st_mtime_ns)
+        if key not in self._digests:
+            self._digests[key] = file_digest(path)
+        return self._digests[key]
 
     def _restore(self) -> int:
         """Take over the newest checkpoint that is whole; without one, begin and forget half-written logs."""
         problems = []
         for folder in checkpoints.candidates(self.folder / STATE):
             try:
+                facts = checkpoints.facts(folder)
+                self._check_pins(folder, facts["pins"])
+                self._check_beside(facts["beside"])
                 step, state = checkpoints.load(folder)
+            except _Unusable as error:
+                raise StorageError(str(error)) from None
             except StorageError as error:
                 problems.append(str(error))
                 continue
             self.procedure.load_state_dict(state["procedure"])
             self.streams.load_state_dict(state["streams"])
-            self._cut_log(int(state["log_bytes"]))
-            for problem in problems:
-                os.write(2, f"preflab: {problem}; going on from {folder.name}\n".encode())
+            self._go_back(facts["beside"])
+            self._tell(problems, f"going on from {folder.name}")
+            self._tell_differences(folder, facts["circumstances"])
             return step
-        self._cut_log(0)
+        self._go_back({})
+        self._tell(problems, f"no checkpoint is whole: {self.stage} begins again")
         return 0
 
-    def _cut_log(self, size: int) -> None:
-        """Rows of steps that will be done again are removed, so that every step's row stands there once."""
-        log = self.folder / METRICS
-        if self.main_process and log.exists():
-            os.truncate(log, size)
+    def _check_pins(self, folder: Path, pins: Mapping[str, str]) -> None:
+        """Refuse to go on with another reference, reward model or other input than the steps so far were made with."""
+        wrong = [name for name in sorted({*pins, *self.pins}) if pins.get(name) != self.pins.get(name)]
+        if wrong:
+            name = wrong[0]
+            raise _Unusable(
+                f"{folder} was made with another {name} ({pins.get(name, 'none')[:16]}) than there is now "
+                f"({self.pins.get(name, 'none')[:16]}): going on would mix the two. Bring the old one back, or remove "
+                f"{self.folder} to make the stage again from the start."
+            )
+
+    def _check_beside(self, beside: Mapping[str, Any]) -> None:
+        """`StorageError` for a file that the stage wrote before the checkpoint and that is another one now."""
+        for name, (size, digest) in beside.items():
+            path = self.folder / name
+            if not path.is_file() or file_digest(path, size) != digest:
+                raise StorageError(f"{path} {'was changed' if path.is_file() else 'is missing'}")
+
+    def _go_back(self, beside: Mapping[str, Any]) -> None:
+        """Files are as they were at a checkpoint: those of steps that will be done again are removed, and so are their rows,
+        so that every step's row stands in the log once."""
+        if not self.main_process:
+            return
+        for path in self._written():
+            name = str(path.relative_to(self.folder))
+            if name in beside:
+                os.truncate(path, beside[name][0])
+            elif beside or name == METRICS:
+                path.unlink()
+
+    def _tell_differences(self, folder: Path, then: Mapping[str, Any]) -> None:
+        differing = [f"{k} {then[k]} (now {v})" for k, v in self.circumstances.items() if k in then and then[k] != v]
+        if differing:
+            self._tell([f"{folder.name} of {self.stage} was saved with {', '.join(differing)}"], "the last bits may differ")
+
+    def _tell(self, problems: Sequence[str], consequence: str) -> None:
+        for problem in problems if self.main_process else ():
+            os.write(2, f"preflab: {problem}; {consequence}\n".encode())
+
+
+class _Unusable(Exception):
+    """A whole checkpoint that must not be gone on from."""
 
 
 def observer(call: Callable[..., None], main_process: bool) -> Callable[..., None]:

@@ -56,6 +56,14 @@ def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> floa
     return config.final_fraction + (1 - config.final_fraction) * shape
 
 
+def require_finite(where: str, losses: Mapping[str, float]) -> None:
+    """`NumericError` naming what is not finite. Asked before the optimizer step, so that no weight has changed."""
+    bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
+    if bad:
+        shown = ", ".join(f"{name} {value}" for name, value in bad.items())
+        raise NumericError(f"{where}: {shown} is not finite. No weight was changed.")
+
+
 class Optimization:
     """The optimizer of one set of parameters. ``schedule_steps``: number of schedule positions (optimizer steps, or PPO
     iterations when the schedule moves once an iteration)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -58,6 +59,12 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this is process 0 of its job: the one that writes and talks."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def threads(config: RuntimeConfig) -> int | None:
+    """CPU threads of torch in a process; None where torch decides and has not been asked to compute."""
+    torch = sys.modules.get("torch")
+    return config.threads if config.threads or torch is None else int(torch.get_num_threads())
 
 
 class Runtime:

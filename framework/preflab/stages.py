@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab.artifacts import Artifact, Store
+from preflab.artifacts import METRICS, Artifact, Store, read_rows
 from preflab.context import Environment, StageContext
+from preflab.durable import writing
 from preflab.errors import PluginError, PreflabError, UserError
-from preflab.loop import Loop, Stopped
+from preflab.interfaces import Procedure
+from preflab.loop import Loop
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
-from preflab.run import DIFFERENT_TOKENIZERS, Run, Stage, inspect, store_root
-from preflab.runtime import is_main, world_size
+from preflab.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
+from preflab.runtime import is_main, threads, world_size
+from preflab.stopping import Stopped
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,19 @@ class Stages:
         self.store = Store(store_root(run))
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
+        self.made: list[Made] = []
+        """Stages that are finished, upstream first."""
 
     def make_all(self) -> list[Made]:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
         self._read_records(pending)
         self._check_tokenizers()
-        made = []
         for stage in self.run.stages:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
-            made.append(result)
-        return made
+            self.made.append(result)
+        return self.made
 
     def make(self, stage: Stage) -> Made:
         """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
@@ -60,6 +64,7 @@ class Stages:
                     return self._compute(stage, partial)
         if is_main():
             found.verify()
+            self.store.sweep(found)
             _tell_differences(found, self._circumstances())
         self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
         return Made(stage, found, True, 0.0)
@@ -106,8 +111,18 @@ class Stages:
         try:
             assert stage.choice.component.procedure is not None
             procedure = stage.choice.component.procedure(stage.choice.config, context)
-            checkpoint = self.run.settings.checkpoint
-            Loop(stage.name, procedure, context.streams, partial, checkpoint, self.observe, runtime.agreed, is_main()).run()
+            Loop(
+                stage.name,
+                procedure,
+                context.streams,
+                partial,
+                self.run.settings.checkpoint,
+                self.observe,
+                runtime.agreed,
+                is_main(),
+                self._pins(stage),
+                self._circumstances(),
+            ).run()
         except (PreflabError, Stopped, KeyboardInterrupt, OSError):
             raise
         except Exception as error:
@@ -126,17 +141,33 @@ class Stages:
             "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
+            "records": self.record_counts(),
+            "accounting": self._accounting(procedure, partial),
         }
-        artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
+        with writing(f"the artifact of {stage.name}", partial):
+            artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
         assert artifact is not None
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
 
+    def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
+        """What became of the rows and tokens of a stage, as its procedure tells it."""
+        tokenizer = self.environment.policy_source.tokenizer
+        tell = getattr(procedure, "accounting", None)
+        found = dict(tell(read_rows(partial / METRICS))) if tell is not None and is_main() else {}
+        return found | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
+
+    def _pins(self, stage: Stage) -> dict[str, str]:
+        """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
+        uses = next(spec.uses for spec in GRAPH if spec.name == stage.name)
+        made = {made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses}
+        return {"recipe": stage.recipe_id, **made}
+
     def _circumstances(self) -> dict[str, Any]:
         """What is no part of a recipe but may change last bits."""
         runtime = self.run.settings.runtime
-        chosen = {"device": runtime.device.value, "threads": runtime.threads, "processes": runtime.processes}
+        chosen = {"device": runtime.device.value, "threads": threads(runtime), "processes": runtime.processes}
         chosen |= {"micro_batch": runtime.micro_batch, "fast_paths": runtime.fast_paths}
         return {**chosen, "torch": self.versions.get("torch", "")}
 
@@ -162,7 +193,8 @@ def _tell_differences(found: Artifact, now: Mapping[str, Any]) -> None:
     import sys
 
     then = found.manifest.get("circumstances", {})
-    different = [f"{key} {then[key]} (now {value})" for key, value in now.items() if key in then and then[key] != value]
+    known = {key: value for key, value in now.items() if None not in (value, then.get(key))}
+    different = [f"{key} {then[key]} (now {value})" for key, value in known.items() if then[key] != value]
     if different:
         print(f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ", file=sys.stderr)
 

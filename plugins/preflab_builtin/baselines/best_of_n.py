@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from preflab.errors import NumericError
 from preflab.interfaces import Policy, RewardModel, RolloutEngine
 from preflab.records import Prompt, Rollout
 
@@ -24,5 +25,10 @@ class BestOfN:
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response a prompt."""
         rollout = self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed)
-        best = self.reward_model.score(rollout).reshape(len(prompts), self.n).argmax(1).tolist()
+        scores = self.reward_model.score(rollout)
+        if not bool(scores.isfinite().all()):
+            raise NumericError(
+                f"best-of-{self.n}: the reward model gave {int((~scores.isfinite()).sum())} scores that are not finite."
+            )
+        best = scores.reshape(len(prompts), self.n).argmax(1).tolist()
         return rollout.rows([i * self.n + j for i, j in enumerate(best)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from functools import cache
 from pathlib import Path
@@ -38,8 +39,21 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that holds no model, naming what is missing."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}")
+    for index in sorted(folder.glob("*.index.json")):
+        check_index(index)
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained.")
+
+
+def check_index(index: Path) -> None:
+    """`UserError` for an index of shards that names a file elsewhere: its bytes would be in no digest."""
+    try:
+        shards = json.loads(index.read_text(encoding="utf8"))["weight_map"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index}: is no index of weights: {error}") from None
+    for shard in shards:
+        if not isinstance(shard, str) or shard != Path(shard).name or not shard.endswith(".safetensors"):
+            raise UserError(f"{index}: names {shard!r}, which is no *.safetensors file in the same folder.")
 
 
 def content_digest(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class SampledComparisons:
             "rankings/all_tied": float(made - kept),
             "pairs/tied": 1 - preferences / pairs if pairs else 0.0,
         }
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """A ranking in which everything is tied says nothing and is left out."""
+        tied = sum(row["rankings/all_tied"] for row in history)
+        return {"prompts": len(self.prompts), "rankings": len(self.rankings), "rankings without a preference": tied}
 
     def state_dict(self) -> State:
         """The rankings so far."""

@@ -79,7 +79,8 @@ def inspect(config: FilesConfig) -> Inspection:
     source = load(config)
     parts = [f"{record_type} {file_digest(Path(path))}" for record_type, path in sorted(config.paths().items())]
     content = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return Inspection(content=content, records={t: len(p.records) for t, p in source.parsed.items()})
+    records = {t: len(p.records) for t, p in source.parsed.items()}
+    return Inspection(content=content, records=records, rejected={t: p.rejects for t, p in source.parsed.items() if p.rejects})
 
 
 def file_digest(path: Path) -> str:
@@ -117,4 +118,6 @@ def _judge(path: Path, parsed: Parsed, on_bad_row: OnBadRow) -> None:
     if not parsed.kept:
         raise UserError(f"{parsed.rejects[0]}\n({count}; none is left.)")
     first = "".join(f"\n  {reason}" for reason in parsed.rejects[:3])
-    warnings.warn(f"{path}: {parsed.kept} of {parsed.total} rows kept, {bad} rejected (on_bad_row=skip):{first}", stacklevel=4)
+    where = "; the run folder's rejected.txt has all" if bad > 3 else ""
+    told = f"{path}: {parsed.kept} of {parsed.total} rows kept, {bad} rejected (on_bad_row=skip{where}):{first}"
+    warnings.warn(told, stacklevel=4)

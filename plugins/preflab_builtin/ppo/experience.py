@@ -9,7 +9,7 @@ import torch
 
 from preflab.errors import NumericError
 from preflab.functional import gae, masked_mean, token_rewards, whiten
-from preflab.interfaces import Policy, ScalarModel
+from preflab.interfaces import Policy, ScalarModel, State
 from preflab.likelihood import response_log_probs, response_log_probs_and_entropies, response_values
 from preflab.records import Rollout
 from preflab.runtime import Runtime
@@ -33,6 +33,11 @@ class Experience:
     entropies: torch.Tensor
     advantages: torch.Tensor
     returns: torch.Tensor
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All of them by name."""
+        names = ("mask", "scores", "log_probs", "log_ratio", "values", "entropies", "advantages", "returns")
+        return {name: getattr(self, name) for name in names}
 
 
 def like_length(rollout: Rollout, rows: Sequence[int]) -> list[int]:
@@ -84,6 +89,22 @@ def collect(
     experience = Experience(rollout, mask, scores, log_probs, log_ratio, values, entropies, advantages, returns)
     _check_finite(experience)
     return experience
+
+
+def seen_batch(rollout: Rollout, raw: torch.Tensor, experience: Experience | None) -> State:
+    """A rollout, its raw scores and what followed from them, to be kept if the iteration ends in a `NumericError`."""
+    rows = zip(rollout.prompts, rollout.texts, rollout.tokens(), strict=True)
+    shown = [{"prompt_id": p.id, "prompt": p.text, "response": text, "ids": [*ids]} for p, text, ids in rows]
+    found = {"rows": shown, "raw_scores": raw}
+    return found if experience is None else found | experience.tensors()
+
+
+def check_rewards(raw: torch.Tensor, rollout: Rollout) -> None:
+    """Rewards must be finite before clipping, which would make a number of an infinite one."""
+    for row in (~torch.isfinite(raw)).nonzero().flatten().tolist()[:1]:
+        raise NumericError(
+            f"PPO: the scores of prompt {rollout.prompts[row].id!r} are not finite ({float(raw[row])}). No weight was changed."
+        )
 
 
 def _check_finite(experience: Experience) -> None:

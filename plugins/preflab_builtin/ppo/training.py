@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ from preflab.errors import NumericError
 from preflab.functional import masked_mean
 from preflab.interfaces import Context, GradientTerm, Policy, RewardShaping, State
 from preflab.likelihood import response_log_probs, response_values
-from preflab.optimization import Optimization
+from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.shaping import shaped
@@ -24,10 +23,12 @@ from preflab_builtin.ppo.experience import (
     SAME,
     Experience,
     Networks,
+    check_rewards,
     collect,
     disagreement,
     explained_variance,
     like_length,
+    seen_batch,
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
 from preflab_builtin.rollouts.prompts import prompt_tokens
@@ -62,6 +63,7 @@ class PPO:
         self.value_optimization = Optimization(config.value, value_parameters, self.total_steps, self.runtime, "value")
         self.kl_coef = config.kl.coef
         self.updates = 0
+        self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
         self.average = None if config.ema is None else {k: v.clone() for k, v in self.policy.module.state_dict().items()}
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -69,6 +71,8 @@ class PPO:
         started = time.perf_counter()
         rollout = self._rollout(index)
         raw = self.reward_model.score(rollout).to(self.runtime.device).float()
+        self.current = (rollout, raw, None)
+        check_rewards(raw, rollout)
         scores, metrics = self._penalised(raw, rollout)
         minibatches = self._minibatches(index, 0, rollout)
         micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
@@ -76,6 +80,7 @@ class PPO:
         experience = collect(
             rollout, scores, self.networks, micro_batches, self._temperature, self.kl_coef, self.config.advantage, self.runtime
         )
+        self.current = (rollout, raw, experience)
         metrics |= self._described(experience, raw)
         metrics |= self._update(index, experience, minibatches)
         if self.config.kl.controller is Controller.adaptive:
@@ -149,10 +154,9 @@ class PPO:
             accumulate = partial(term.accumulate, self.policy, self.updates, len(minibatch))
             metrics |= self.optimization.add(name, accumulate)
         policy, value, approx_kl, clipped, ratio, value_clipped, squares = (self.runtime.sum(sums) / tokens).tolist()
-        if not (math.isfinite(policy) and math.isfinite(value)):
-            raise NumericError(
-                f"PPO, iteration {index}: the loss is not finite (policy {policy}, value {value}). No weight was changed."
-            )
+        losses = {"policy": policy, "value": value, "approximate KL": approx_kl, "ratio": ratio}
+        losses |= {name: value for name, value in metrics.items() if name.startswith("loss/")}
+        require_finite(f"PPO, iteration {index}", losses)
         self.value_optimization.norm()  # a bad gradient here must not find the policy already changed
         metrics |= self.optimization.step(index) | self.value_optimization.step(index)
         self.updates += 1
@@ -227,6 +231,20 @@ class PPO:
             "kl/coef": self.kl_coef,
         }
         return described | ({"objective/kl": kl} if self.networks.reference is not None else {})
+
+    def batch(self, index: int) -> State:
+        """The rollout of the iteration, and what it was worth as far as that was computed."""
+        return {} if self.current is None else seen_batch(*self.current)
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """Episodes that make no whole batch are not sampled; responses that were cut at the cap have no end token."""
+        missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
+        found = {"prompts": len(self.prompts), "episodes": self.total_steps * self.config.batch}
+        found |= {"episodes left out": self.config.episodes % self.config.batch, "missing end tokens": missing}
+        for name, term in self.terms.items():
+            told = term.accounting() if hasattr(term, "accounting") else {}
+            found |= {f"{name}: {what}": number for what, number in told.items()}
+        return found
 
     def state_dict(self) -> State:
         """Both networks and optimizers, the average, the KL coefficient, the terms."""

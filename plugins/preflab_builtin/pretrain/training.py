@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from preflab.interfaces import Context, State
-from preflab.optimization import Optimization
+from preflab.optimization import Optimization, require_finite
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.ptx.stream import PretrainingStream, targets_in, window_nll
 
@@ -41,10 +42,20 @@ class Pretraining:
             torch.autograd.backward(nll / denominator)
             total += nll.detach()
         metrics = {"loss/pretrain": float(self.runtime.sum(total)) / denominator}
+        require_finite(f"pretrain, step {index}", metrics)
         metrics |= self.optimization.step(index)
         metrics["lr"] = metrics.pop("pretrain/lr")
         metrics["pretrain/tokens"] = float((index + 1) * batch * window)
         return metrics | (self._validation() if index == self.total_steps - 1 else {})
+
+    def batch(self, index: int) -> State:
+        """The windows of a step, as tokens and as text."""
+        windows = self.stream.draw(index * self.config.batch, self.config.batch).tolist()
+        return {"windows": windows, "texts": [self.context.tokenizer.decode(ids) for ids in windows]}
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """What the stream holds and leaves out."""
+        return self.stream.accounting()
 
     def state_dict(self) -> State:
         """Weights and moments; the place in the stream follows from the step."""

@@ -37,6 +37,11 @@ class PretrainingStream:
         self.windows_per_epoch = self.size // window
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
+    def accounting(self) -> dict[str, float]:
+        """Documents, their tokens (an end token each), and how many of these an epoch leaves out."""
+        left_out = self.size - self.windows_per_epoch * self.window
+        return {"documents": len(self.pieces), "tokens": self.size, "tokens left out an epoch": left_out}
+
     def draw(self, start: int, count: int) -> torch.Tensor:
         """Windows number start .. start+count-1 of the endless stream: token ids [count, window], on the CPU."""
         return self.pick(range(start, start + count))

@@ -40,6 +40,10 @@ class PtxTerm:
             total += nll.detach()
         return {"loss/ptx": float(self.runtime.sum(total)) / denominator}
 
+    def accounting(self) -> Mapping[str, float]:
+        """What the stream holds and leaves out."""
+        return self.stream.accounting()
+
     def state_dict(self) -> State:
         """The place in the stream."""
         return {"drawn": self.drawn}

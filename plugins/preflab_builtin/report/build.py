@@ -13,6 +13,7 @@ from pathlib import Path
 from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.study import StudyConfig
+from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.claims import Decision, as_json, decide
 from preflab_builtin.report.runs import Gathered, RunResult, gather
@@ -134,6 +135,9 @@ def notes(found: Sequence[Arm]) -> list[str]:
     shared = list(dict.fromkeys(stage for arm in several for stage in arm.shared_stages()))
     if shared:
         said.append(f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the intervals.")
+    gone = losses(found)
+    if gone:
+        said.append(gone)
     judged = {(run.baseline, run.prompts) for run in runs if run.measures}
     if len(judged) > 1:
         text = ", ".join(f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged))

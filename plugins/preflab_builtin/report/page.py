@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from preflab import __version__
+from preflab_builtin.report.accounts import accounts
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.plots import Picture, drift, learning_curves, scatters, style_of, win_rates
 from preflab_builtin.report.tables import NOTHING, claimed, columns, plain
@@ -73,6 +74,7 @@ def page(report: Report) -> str:
         pictures("Learning curves", learning_curves(report.arms)),
         samples(report.arms),
         measures(report.arms),
+        accounting(report.arms),
         cost(report),
         overrides(report.arms),
         differences(report.arms),
@@ -192,6 +194,15 @@ def measures(arms: Sequence[Arm]) -> str:
             cells.append("" if m is None else f"{m.value:.4f}{bounds}<small>n = {m.n}</small>")
         rows.append(cells)
     return f"<details><summary>All measures</summary>{_table(['measure', *(escape(a.label) for a in arms)], rows)}</details>"
+
+
+def accounting(arms: Sequence[Arm]) -> str:
+    """What became of rows and tokens, by record type and stage."""
+    rows = [[escape(where), escape(what), *map(escape, cells)] for (where, what), cells in accounts(arms)]
+    if not rows:
+        return ""
+    table = _table(["where", "what", *(escape(a.label) for a in arms)], rows, text_columns=(1,))
+    return f"<details><summary>Rows and tokens: read, kept, left out, cut</summary>{table}</details>"
 
 
 def cost(report: Report) -> str:

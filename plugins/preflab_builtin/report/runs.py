@@ -67,6 +67,8 @@ class RunResult:
     fast: bool = False
     study: StudyConfig | None = None
     command: str = ""
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    accounting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageRow | None:
         """The stage of that name."""
@@ -171,6 +173,8 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
         prompts=int(evaluation.get("n") or 0),
         study=_study(folder),
         command=" ".join(shlex.quote(word) for word in ["preflab", *map(str, (manifest.get("command") or [""])[1:])]),
+        records=_tables(summary.get("records")),
+        accounting=_tables(summary.get("accounting")),
         fast=bool(re.search(r"^fast: true$", _text(folder / ".hydra" / "config.yaml"), re.MULTILINE)),
     )
 
@@ -218,6 +222,11 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
     overrides = row.get("overrides")
     return tuple(map(str, overrides)) if isinstance(overrides, list) else ()
+
+
+def _tables(value: Any) -> dict[str, Mapping[str, Any]]:
+    """The mappings of a mapping; whatever else stands there is left out."""
+    return {str(k): v for k, v in value.items() if isinstance(v, dict)} if isinstance(value, dict) else {}
 
 
 def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -46,11 +46,12 @@ def _given(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
 
 def _inspect(config: PretrainedRewardConfig) -> Inspection:
     from preflab.artifacts import file_digest
-    from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
+    from preflab_builtin.causal_lm.folders import check_folder, content_digest, tokenizer_digest
 
     folder = Path(config.path)
     if not (folder / "config.json").is_file():
         raise UserError(f"reward_model.path={config.path} is no model folder: it has no config.json (looked from {Path.cwd()})")
+    check_folder(folder)
     facts = folder / "preflab.json"  # holds the offset: it decides scores as much as a weight does
     content = content_digest(folder) + (file_digest(facts) if facts.is_file() else "")
     return Inspection(content=content, tokenizer=tokenizer_digest(folder))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +14,9 @@ from preflab.errors import NumericError, UserError
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization
 from preflab.randomness import draw_order
-from preflab.records import Prompt, Ranking, Rollout
+from preflab.records import Prompt, Ranking, Rollout, to_json
 from preflab_builtin.reward_model.config import Element, KwiseConfig
+from preflab_builtin.reward_model.cutting import measure_cut
 from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
 from preflab_builtin.reward_model.scoring import last_values, raw_scores
 
@@ -24,7 +26,9 @@ class KwiseTraining:
 
     def __init__(self, config: KwiseConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
-        self.rankings = [r for r in context.rankings("train") if r.preferences]
+        given = context.rankings("train")
+        self.rankings = [r for r in given if r.preferences]
+        self.tied = len(given) - len(self.rankings)
         if config.element is Element.pair:
             self.rankings = [pair for ranking in self.rankings for pair in single_pairs(ranking)]
         if not self.rankings:
@@ -35,6 +39,8 @@ class KwiseTraining:
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
         limit = getattr(getattr(self.model.module, "config", None), "max_position_embeddings", None)
         refuse_long([*self.rankings, *self.validation], context, config.max_tokens, limit)
+        self.cut = measure_cut(self.rankings, context.tokenizer, config.max_tokens)
+        measure_cut(self.validation, context.tokenizer, config.max_tokens)  # refuses what cannot be told apart
         freeze_below(self.model.module, config.trainable_layers)
         parameters = self.model.module.parameters()
         self.optimization = Optimization(config.optimizer, parameters, self.total_steps, self.runtime, "reward_model")
@@ -42,8 +48,7 @@ class KwiseTraining:
     def step(self, index: int) -> Mapping[str, float]:
         """One optimizer step. loss/reward_model is the mean over prompts; accuracy and margin are over pairs."""
         first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
-        order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
-        batch = [self.rankings[i] for i in order]
+        batch = self._drawn(index)
         loss, right, margin, cut = self._gradients(batch).tolist()
         if not math.isfinite(loss):
             raise NumericError(f"reward_model, step {index}: the loss is {loss}. No weight was changed.")
@@ -53,6 +58,22 @@ class KwiseTraining:
         if last // len(self.rankings) > first // len(self.rankings) and self.validation:
             metrics["val/accuracy"] = self._validation_accuracy()
         return metrics
+
+    def _drawn(self, index: int) -> list[Ranking]:
+        """The rankings of a step."""
+        first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
+        order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
+        return [self.rankings[i] for i in order]
+
+    def batch(self, index: int) -> State:
+        """The rankings of a step, as rankings.jsonl has them."""
+        return {"rankings": [to_json(ranking) for ranking in self._drawn(index)]}
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """Rankings that say nothing are left out; what max_tokens cuts is counted once, whatever the epochs."""
+        cut = self.cut
+        rows = {"rankings": len(self.rankings), "rankings without a preference": self.tied, "responses": cut.responses}
+        return {**rows, "tokens": cut.tokens, "responses cut": cut.cut, "tokens lost": cut.lost, "missing end tokens": cut.cut}
 
     def _gradients(self, batch: Sequence[Ranking]) -> torch.Tensor:
         """Add the gradient of the mean loss over the prompts of the step; [loss, right pairs, sum of margins, responses that

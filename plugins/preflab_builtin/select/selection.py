@@ -8,6 +8,7 @@ from pathlib import Path
 from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.interfaces import Context, State
+from preflab.optimization import require_finite
 from preflab_builtin.select.config import RewardSelectionConfig
 
 
@@ -30,7 +31,9 @@ class RewardSelection:
         name = self.names[index]
         policy = self.context.policy(f"sft/{name}")
         rollout = self.engine.generate(policy, self.prompts, self.engine.sampling, (self.context.seed, "select"))
-        self.scores[name] = float(self.reward_model.score(rollout).double().mean())
+        score = float(self.reward_model.score(rollout).double().mean())
+        require_finite(f"select, checkpoint {name}", {"the mean reward": score})  # "best" would be anything
+        self.scores[name] = score
         return {"select/score": self.scores[name]}
 
     def state_dict(self) -> State:

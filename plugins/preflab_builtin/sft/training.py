@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from preflab.interfaces import Context, State
-from preflab.optimization import Optimization
+from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.ptx.stream import PretrainingStream, targets_in, window_nll
@@ -50,6 +51,7 @@ class SupervisedFineTuning:
         metrics = self._demonstrations(range(first, last))
         if self.mix is not None:
             metrics |= self.optimization.add("mix", partial(self._mix, self.mix, index))
+        require_finite(f"sft, step {index}", {name: value for name, value in metrics.items() if name.startswith("loss/")})
         metrics |= self.optimization.step(index)
         metrics["lr"] = metrics.pop("sft/lr")
         epochs_before, epochs_now = first // len(self.examples), last // len(self.examples)
@@ -61,6 +63,24 @@ class SupervisedFineTuning:
         for epoch in ended:
             self._keep(f"epoch-{epoch}")
         return metrics
+
+    def batch(self, index: int) -> State:
+        """The demonstrations (and windows of the mix) of a step, as tokens and as text."""
+        first = index * self.config.batch
+        last = min(first + self.config.batch, self.draws)
+        order = draw_order(len(self.examples), first, last - first, self.context.seed, "sft", "order")
+        rows = [self.examples[i] for i in order]
+        shown = [{"text": self.context.tokenizer.decode(row.ids), "ids": list(row.ids), "start": row.start} for row in rows]
+        count = self.config.mix_windows
+        return {"demonstrations": shown, "mix": self.mix.draw(index * count, count).tolist() if self.mix else []}
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """Too long a demonstration is refused, so none is cut; what the mix leaves out is counted."""
+        eos = self.context.tokenizer.eos_id
+        missing = sum(row.ids[-1] != eos for row in self.examples)
+        found = {"demonstrations": len(self.examples), "tokens": sum(len(row.ids) for row in self.examples)}
+        mix = self.mix.accounting() if self.mix is not None else {}
+        return {**found, "missing end tokens": missing, **{f"mix: {name}": value for name, value in mix.items()}}
 
     def state_dict(self) -> State:
         """Weights, moments and the token counter; the sample order and dropout follow from the step."""

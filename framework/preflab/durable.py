@@ -1,0 +1,149 @@
+"""Writing that survives a kill or a power cut: contents first, then names, and old things go last. Errors of the disk say
+which path, how much was needed and how much is free."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from preflab.errors import StorageError
+
+DISK_ERRORS = frozenset({errno.EIO, errno.ENOSPC, errno.EROFS, errno.EDQUOT})
+_SEAL = "seal"
+
+
+def fsync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, each durable in the one that holds it."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        fsync(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a new file and make its content durable; its name is durable once the folder is synced."""
+    with path.open("wb", buffering=0) as stream:
+        view = memoryview(data)
+        while view:
+            view = view[stream.write(view) :]
+        os.fsync(stream.fileno())
+
+
+def encoded(value: Any) -> bytes:
+    """JSON as all our files have it: one key a line, sorted."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that the file is the old one or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = encoded(value)
+    try:
+        write_bytes(temporary, data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync(path.parent)
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON with a digest of itself, so that `read_sealed` notices any change."""
+    write_json(path, {**value, _SEAL: hashlib.sha256(encoded(value)).hexdigest()})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote; `StorageError` naming the file if a byte of it is another one."""
+    data = path.read_bytes()
+    try:
+        value = json.loads(data)
+        whole = encoded(value) == data and value.pop(_SEAL) == hashlib.sha256(encoded(value)).hexdigest()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise StorageError(f"{path} was damaged or changed: it does not match the digest in it")
+    return dict(value)
+
+
+def sync_below(folder: Path, without: str = "") -> None:
+    """Make all files and folders below a folder durable, innermost first; ``without``: a name at its top that is left out."""
+    inside = sorted((p for p in folder.rglob("*") if p.relative_to(folder).parts[0] != without), reverse=True)
+    for path in [*inside, folder]:
+        if not path.is_symlink():
+            fsync(path)
+
+
+def publish(new: Path, final: Path, aside: Path) -> None:
+    """Give a durable folder its name. What bears that name steps aside first and is removed when the new one is durable;
+    a kill in between leaves it in ``aside``."""
+    if final.exists():
+        os.rename(final, aside)
+    os.rename(new, final)
+    fsync(final.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def disk_error(error: BaseException) -> OSError | None:
+    """The refusal of the disk that an error reports (the safetensors library says it in words); None for anything else."""
+    if isinstance(error, OSError):
+        return error if error.errno in DISK_ERRORS else None
+    said = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    number = int(said[1]) if said else 0
+    return OSError(number, os.strerror(number)) if number in DISK_ERRORS else None
+
+
+@contextlib.contextmanager
+def writing(what: str, folder: Path, needed: int = 0) -> Iterator[None]:
+    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, as far as known."""
+    try:
+        yield
+    except Exception as error:
+        refusal = disk_error(error)
+        if refusal is None:
+            raise
+        raise StorageError(
+            f"The disk refused while writing {what}: {refusal.strerror}: {refusal.filename or folder} ({needed:,} bytes needed, "
+            f"{free(folder):,} free). What was complete before is intact: make room, then give the same command again."
+        ) from error
+
+
+def free(folder: Path) -> int:
+    """Free bytes where a folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+@contextlib.contextmanager
+def limited(seconds: float, what: str) -> Iterator[None]:
+    """End the process with exit code 4 if the work within takes longer: a disk that hangs holds no job for ever."""
+
+    def give_up() -> None:
+        os.write(2, f"preflab: {what} did not finish within {seconds:g} seconds: the disk hangs. What was complete before is "
+                 "intact.\n".encode())  # fmt: skip
+        os._exit(StorageError.exit_code)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,57 @@
+"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else at once; a second signal ends the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+class Stopped(BaseException):
+    """The run was asked to stop (SIGINT or SIGTERM); a loop has saved a checkpoint before. exit code: 128 + signal."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.exit_code = 128 + signum
+
+
+@contextlib.contextmanager
+def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within it the handler gets both signals, in the main thread; elsewhere they are left alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, previous in before.items():
+            signal.signal(signum, previous)
+
+
+class StopRequest:
+    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that follows within a second is the
+    same request, which a launcher has passed on. at_once: raise `Stopped` where it arrives, for what needs no step to end."""
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.signum = 0
+        self.at = 0.0
+        self.at_once = at_once
+
+    def listening(self) -> contextlib.AbstractContextManager[None]:
+        """Within it signals are remembered."""
+        return handling(self._remember)
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum:
+            if time.monotonic() - self.at > 1:
+                os._exit(128 + signum)
+            return
+        self.signum, self.at = signum, time.monotonic()
+        if self.at_once:
+            raise Stopped(signum)
+        os.write(2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n")
