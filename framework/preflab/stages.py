@@ -20,6 +20,7 @@ from preflab.records import RECORD_TYPES
 from preflab.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
 from preflab.runtime import is_main, threads, world_size
 from preflab.stopping import Stopped
+from preflab.work import WORK, Work
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Stages:
         runtime = self.environment.runtime
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
-        started = time.monotonic()
+        started, before = time.monotonic(), WORK.reading()
         try:
             assert stage.choice.component.procedure is not None
             procedure = stage.choice.component.procedure(stage.choice.config, context)
@@ -138,7 +139,7 @@ class Stages:
             "seed": stage.seed,
             "recipe": stage.recipe,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cost": {"seconds": round(seconds, 3), "steps": procedure.total_steps, "peak_mb": _peak()},
+            "cost": self._cost(seconds, procedure.total_steps, WORK.since(before)),
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
             "records": self.record_counts(),
@@ -150,6 +151,12 @@ class Stages:
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
+        """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
+        shares = self.environment.runtime.gather([(work.tokens, work.flops)])
+        tokens, flops = (sum(column) for column in zip(*shares, strict=True))
+        return {"seconds": round(seconds, 3), "steps": steps, "peak_mb": _peak(), "tokens": tokens, "flops": flops}
 
     def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
         """What became of the rows and tokens of a stage, as its procedure tells it."""

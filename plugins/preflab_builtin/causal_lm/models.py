@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, DynamicCache
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
+from preflab.work import WORK
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
 from preflab_builtin.causal_lm.blocks import Blocks, blocks_of, states
 from preflab_builtin.causal_lm.cache import SlotCache, extended, prefilled
@@ -42,6 +43,12 @@ def borrowed_randomness(generator: torch.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def matrix_size(base: nn.Module) -> int:
+    """Numbers in the matrices that every token is multiplied with: all but embeddings, norms and biases."""
+    tables = {id(part.weight) for part in base.modules() if isinstance(part, nn.Embedding)}
+    return sum(p.numel() for p in base.parameters() if p.dim() == 2 and id(p) not in tables)
 
 
 class KeyValueCache:
@@ -77,6 +84,7 @@ class TransformerTrunk:
         self.tokenizer = tokenizer
         self.fast = FAST_PATHS if fast is None else fast
         self.base: nn.Module = getattr(module, module.base_model_prefix)
+        self.matrices = matrix_size(self.base)
         self.plain = module.config.model_type in PLAIN_CAUSAL
         embedding = module.get_input_embeddings()
         if isinstance(embedding, nn.Embedding):
@@ -87,9 +95,12 @@ class TransformerTrunk:
         self._check_length(mask)
         blocks = self._blocks()
         if blocks is None:
+            self._count(mask.sum(), positions_of(mask)[mask])
             output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
             return output
-        found = states(blocks, Rows.of(ids, mask, mask))
+        batch = Rows.of(ids, mask, mask)
+        self._count(len(batch.ids), batch.positions)
+        found = states(blocks, batch)
         return found.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[..., None], found)
 
     def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
@@ -99,7 +110,16 @@ class TransformerTrunk:
         blocks = self._blocks()
         if blocks is None:
             return self.hidden(ids, mask)[wanted]
-        return states(blocks, shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted))
+        batch = shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted)
+        self._count(len(batch.ids), batch.positions)
+        return states(blocks, batch)
+
+    def _count(self, tokens: int | torch.Tensor, positions: torch.Tensor) -> None:
+        """Count a pass over tokens that stand at the given positions: each sees itself and those before it."""
+        config, trained = self.module.config, torch.is_grad_enabled() and any(p.requires_grad for p in self.base.parameters())
+        pairs = int(positions.sum()) + len(positions)
+        attention = 4 * config.hidden_size * config.num_hidden_layers * pairs
+        WORK.add(int(tokens), (2 * self.matrices * int(tokens) + attention) * (3 if trained else 1))
 
     def _blocks(self) -> Blocks | None:
         """Our forward pass of this module, if there is one, and nobody listens at its parts (SFT's dropout does)."""
@@ -155,8 +175,9 @@ class CausalPolicy(TransformerTrunk):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature), and
         the entropies (zeros if not asked; no gradient), [N] float32. Logits are made a piece at a time."""
+        head = self.module.get_output_embeddings()
+        WORK.add(0, 2 * len(ids) * head.weight.numel() * (3 if hidden.requires_grad else 1))
         if self.fast:
-            head = self.module.get_output_embeddings()
             with torch.autocast(hidden.device.type, enabled=False):
                 found: tuple[torch.Tensor, torch.Tensor] = HeadLogProbs.apply(
                     hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
@@ -170,6 +191,7 @@ class CausalPolicy(TransformerTrunk):
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
         blocks = self._blocks()
+        self._count(mask.sum(), positions_of(mask)[mask])
         if blocks is not None:
             hidden, slots = prefilled(blocks, ids, mask)
             return self.logits(hidden), slots
@@ -180,11 +202,14 @@ class CausalPolicy(TransformerTrunk):
 
     def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
+        assert isinstance(cache, (SlotCache, KeyValueCache)), "the cache must be one that this policy's prefill gave"
+        self._count(len(tokens), cache.positions)
+        head = self.module.get_output_embeddings()
+        WORK.add(0, 2 * len(tokens) * head.weight.numel())
         if isinstance(cache, SlotCache):
             blocks = blocks_of(self.module)
-            assert blocks is not None, "the cache must be one that this policy's prefill gave"
+            assert blocks is not None, "the policy's layers are not those that made the cache"
             return self.logits(extended(blocks, tokens, cache)), cache
-        assert isinstance(cache, KeyValueCache), "the cache must be one that this policy's prefill gave"
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None
         if cache.padded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.shaping import shaped
+from preflab.work import Profile
 from preflab_builtin.ppo.config import Controller, PPOConfig
 from preflab_builtin.ppo.experience import (
     SAME,
@@ -68,31 +68,33 @@ class PPO:
 
     def step(self, index: int) -> Mapping[str, float]:
         """One iteration: rollout, scores, experience, minibatches."""
-        started = time.perf_counter()
+        profile = Profile(self.runtime)
         rollout = self._rollout(index)
+        profile.ended("rollout")
         raw = self.reward_model.score(rollout).to(self.runtime.device).float()
         self.current = (rollout, raw, None)
         check_rewards(raw, rollout)
         scores, metrics = self._penalised(raw, rollout)
+        profile.ended("scoring")
         minibatches = self._minibatches(index, 0, rollout)
         micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
-        sampled = time.perf_counter()
         experience = collect(
             rollout, scores, self.networks, micro_batches, self._temperature, self.kl_coef, self.config.advantage, self.runtime
         )
         self.current = (rollout, raw, experience)
-        metrics |= self._described(experience, raw)
+        profile.ended("old_log_probs")
         metrics |= self._update(index, experience, minibatches)
+        profile.ended("update")
+        metrics |= self._described(experience, raw)
         if self.config.kl.controller is Controller.adaptive:
             kl, horizon = metrics["objective/kl"], self.config.kl.horizon
             self.kl_coef = adapted_coefficient(self.kl_coef, kl, self.config.kl.target, horizon, self.config.batch)
-        metrics |= {"episode": float((index + 1) * self.config.batch)}
-        metrics |= {"time/rollout": sampled - started, "time/update": time.perf_counter() - sampled}
         shown = {"score": raw.tolist()}
         if self.networks.reference is not None:
             shown["kl"] = (experience.log_ratio * experience.mask).sum(-1).tolist()
         self.context.rollout_finished(index, rollout, shown)
-        return metrics
+        profile.ended("other")
+        return metrics | {"episode": float((index + 1) * self.config.batch)} | profile.metrics()
 
     @property
     def _temperature(self) -> float:

@@ -191,7 +191,8 @@ def test_each_iteration_reports_what_dashboards_show(tmp_path: Path) -> None:
         *("objective/kl", "objective/entropy", "objective/non_score_reward", "objective/rlhf_reward", "objective/scores"),
         *("objective/eos_rate", "objective/length", "policy/approxkl_avg", "policy/clipfrac_avg", "loss/policy_avg"),
         *("loss/value_avg", "val/ratio", "val/clipfrac_avg", "val/explained_variance", "kl/coef", "episode", "policy/grad_norm"),
-        *("time/rollout", "time/update", "policy/lr", "value/lr", "value/grad_norm"),
+        *("time/rollout", "time/scoring", "time/old_log_probs", "time/update", "time/other", "time/peak_fraction"),
+        *("policy/lr", "value/lr", "value/grad_norm"),
     }
     assert names <= rows[2].keys()
     assert [row["episode"] for row in rows] == [8, 16, 24]
