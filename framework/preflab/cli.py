@@ -56,7 +56,7 @@ def _dispatch(words: list[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
     from preflab import job
-    from preflab.composition import compose, config_root, parse, refuse_code_in_config
+    from preflab.composition import compose, config_root, job_yaml, parse, refuse_code_in_config
     from preflab.runtime import is_main, world_size
     from preflab.stopping import StopRequest
 
@@ -73,7 +73,11 @@ def run(words: Sequence[str]) -> int:
         if line.multirun:
             _import_once()
     else:
-        refuse_code_in_config(compose(line.jobs[0], line.config_name, True, line.config_dir))
+        config = compose(line.jobs[0], line.config_name, True, line.config_dir)
+        refuse_code_in_config(config)
+        if line.shows_job:
+            print(job_yaml(config), end="")
+            return 0
     import hydra
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them

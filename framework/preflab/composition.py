@@ -198,6 +198,8 @@ class CommandLine:
     jobs: tuple[tuple[str, ...], ...]
     info: bool = False
     """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
+    shows_job: bool = False
+    """It asks for `--cfg job`: what the check has composed is the answer, and Hydra need not compose it again."""
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -216,7 +218,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
         check_files(Path(folder))
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
         words = () if args.shell_completion else tuple(overrides)  # query=bash, install=bash: no keys of the config
-        return CommandLine(name, folder, args.multirun, (words,), info=True)
+        shows_job = args.cfg == "job" and not (args.package or args.resolve or args.info)
+        return CommandLine(name, folder, args.multirun, (words,), info=True, shows_job=shows_job)
     with _readable_errors():
         swept = OverridesParser.create().parse_overrides(overrides)
     plain = [o.input_line for o in swept if not o.is_sweep_override() and o.input_line]
@@ -229,6 +232,11 @@ def parse(argv: Sequence[str]) -> CommandLine:
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
         jobs = [tuple(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
     return CommandLine(name, folder, True, tuple(jobs))
+
+
+def job_yaml(config: DictConfig) -> str:
+    """What ``--cfg job`` shows of a composed config: all but Hydra's own part."""
+    return OmegaConf.to_yaml(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
 
 
 def refuse_code_in_config(config: DictConfig) -> None:
