@@ -7,6 +7,7 @@ final norm. The families differ in these steps alone; batches without pads (pack
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Protocol
 
 import torch
@@ -97,11 +98,13 @@ class GPT2Blocks:
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         block = self.base.h[layer]
-        x = x + torch.addmm(block.attn.c_proj.bias, attended, block.attn.c_proj.weight)
+        x = x + _heard(block.attn.c_proj, torch.addmm(block.attn.c_proj.bias, attended, block.attn.c_proj.weight))
         normed, inner, outer = self._norm(block.ln_2, x), block.mlp.c_fc, block.mlp.c_proj
         if x.is_cuda:
-            return x + torch.addmm(outer.bias, gelu(torch.addmm(inner.bias, normed, inner.weight)), outer.weight)
-        return x + GeluMLP.apply(normed, inner.weight, inner.bias, outer.weight, outer.bias)
+            found = torch.addmm(outer.bias, gelu(torch.addmm(inner.bias, normed, inner.weight)), outer.weight)
+        else:
+            found = GeluMLP.apply(normed, inner.weight, inner.bias, outer.weight, outer.bias)
+        return x + _heard(outer, found)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.ln_f, x)
@@ -151,12 +154,15 @@ class LlamaBlocks:
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         block = self.base.layers[layer]
-        x = x + linear(attended, block.self_attn.o_proj.weight, block.self_attn.o_proj.bias)
+        output = block.self_attn.o_proj
+        x = x + _heard(output, linear(attended, output.weight, output.bias))
         normed, mlp = self._norm(block.post_attention_layernorm, x), block.mlp
         if x.is_cuda:
             opened = nn.functional.silu(linear(normed, mlp.gate_proj.weight))
-            return x + linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
-        return x + SwigluMLP.apply(normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+            found = linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
+        else:
+            found = SwigluMLP.apply(normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+        return x + _heard(mlp.down_proj, found)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.norm, x)
@@ -168,6 +174,32 @@ def _turned(x: torch.Tensor, rope: Rope) -> torch.Tensor:
     cos, sin = rope
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _heard(part: Any, output: torch.Tensor) -> torch.Tensor:
+    """The output [N, D] of a projection that ends a branch, after the hooks there that take tokens without pads."""
+    for hook in part._forward_hooks.values():
+        output = hook(part, (), output)
+    return output
+
+
+class Hooks(Enum):
+    """Who listens at the parts of a module."""
+
+    none = "nobody"
+    tokens = "forward hooks with `takes_tokens` where a branch ends: these blocks call them with tokens [N, D] without pads"
+    others = "somebody whom only the module's own forward pass serves"
+
+
+def hooks_at(base: nn.Module) -> Hooks:
+    """The most demanding of a module's listeners."""
+    found = Hooks.none
+    for name, part in base.named_modules():
+        ends = name.endswith(("c_proj", "o_proj", "down_proj"))
+        if part._forward_pre_hooks or not all(ends and hasattr(h, "takes_tokens") for h in part._forward_hooks.values()):
+            return Hooks.others
+        found = Hooks.tokens if part._forward_hooks else found
+    return found
 
 
 FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {"gpt2": GPT2Blocks, "llama": LlamaBlocks}

@@ -20,7 +20,7 @@ from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
 from preflab.work import WORK
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
-from preflab_builtin.causal_lm.blocks import Blocks, blocks_of, states
+from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at, states
 from preflab_builtin.causal_lm.cache import SlotCache, extended, prefilled
 from preflab_builtin.causal_lm.kernels import HeadLogProbs
 from preflab_builtin.causal_lm.packing import Rows, shared
@@ -108,7 +108,7 @@ class TransformerTrunk:
         are equal in the first ``prefix`` columns share them."""
         self._check_length(mask)
         blocks = self._blocks()
-        if blocks is None:
+        if blocks is None or hooks_at(self.base) is Hooks.tokens:  # hooks know whole rows: none is shared or left out
             return self.hidden(ids, mask)[wanted]
         batch = shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted)
         self._count(len(batch.ids), batch.positions)
@@ -122,10 +122,8 @@ class TransformerTrunk:
         WORK.add(int(tokens), (2 * self.matrices * int(tokens) + attention) * (3 if trained else 1))
 
     def _blocks(self) -> Blocks | None:
-        """Our forward pass of this module, if there is one, and nobody listens at its parts (SFT's dropout does)."""
-        if not self.fast or any(part._forward_hooks or part._forward_pre_hooks for part in self.base.modules()):
-            return None
-        return blocks_of(self.module)
+        """Our forward pass of this module, if there is one that serves whoever listens at the module's parts."""
+        return blocks_of(self.module) if self.fast and hooks_at(self.base) is not Hooks.others else None
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder; an existing one is replaced as a whole."""

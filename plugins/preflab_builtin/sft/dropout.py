@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
@@ -22,6 +23,27 @@ def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
     return found
 
 
+@dataclass(frozen=True)
+class RowDropout:
+    """A forward hook that drops units of a branch's output: [B, T, D] of right-padded rows, or [N, D], their tokens without
+    pads. lengths: real tokens of each row; a row's noise comes from its own generator."""
+
+    probability: float
+    lengths: Sequence[int]
+    generators: Sequence[torch.Generator]
+    takes_tokens = True
+
+    def __call__(self, part: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
+        scale = torch.zeros(output.shape, dtype=torch.float32)
+        start = 0
+        for i, (length, generator) in enumerate(zip(self.lengths, self.generators, strict=True)):
+            kept = torch.rand(length, output.shape[-1], generator=generator) >= self.probability
+            rows = scale[start : start + length] if output.dim() == 2 else scale[i, :length]
+            rows.copy_(kept / (1 - self.probability))
+            start += length
+        return output * scale.to(output)
+
+
 @contextmanager
 def residual_dropout(
     module: torch.nn.Module, probability: float, lengths: Sequence[int], seeds: Sequence[Sequence[int | str]]
@@ -35,14 +57,7 @@ def residual_dropout(
         yield
         return
     generators = [torch.Generator().manual_seed(derive_seed(*seed)) for seed in seeds]
-
-    def drop(part: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-        scale = torch.zeros(output.shape, dtype=torch.float32)
-        for i, (length, generator) in enumerate(zip(lengths, generators, strict=True)):
-            kept = torch.rand(length, output.shape[-1], generator=generator) >= probability
-            scale[i, :length] = kept / (1 - probability)
-        return output * scale.to(output)
-
+    drop = RowDropout(probability, lengths, generators)
     handles = [part.register_forward_hook(drop) for part in branch_ends(module)]
     try:
         yield

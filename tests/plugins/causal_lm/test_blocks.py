@@ -13,6 +13,7 @@ from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.packing import Rows, SharedRows, alike, shared
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.sft.dropout import residual_dropout
 from support import WORDS, gradients, largest_difference
 
 SHAPES = ["gpt2", "llama", "llama with shared heads"]
@@ -132,6 +133,19 @@ def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
     handle.remove()
     model.module.transformer.h[0].mlp.c_fc = torch.nn.Sequential(model.module.transformer.h[0].mlp.c_fc, Doubled(1))
     assert blocks_of(model.module) is None  # an adapter: its own forward pass counts
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_dropout_is_the_same_with_and_without_pads(shape: str) -> None:
+    ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(7)[None, :] < torch.tensor([[7], [4], [1]])
+    found = []
+    for fast in (True, False):
+        model = policy(shape, fast)
+        with residual_dropout(model.module, 0.5, [7, 4, 1], [("noise", i) for i in range(3)]):
+            found.append(model.hidden_at(ids, mask, mask))
+        assert float((model.hidden_at(ids, mask, mask) - found[-1]).abs().max()) > 1e-2  # it did drop
+    assert torch.allclose(*found, atol=2e-5)
 
 
 class Doubled(torch.nn.Module):
