@@ -129,7 +129,9 @@ def main(arguments: Sequence[str]) -> int:
         tell(f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it")
         return 2
     folder.mkdir(parents=True, exist_ok=True)
-    here, failures, rows = machine(folder, str(peers), asked.threads), [], []
+    here = machine(folder, str(peers), asked.threads)
+    failures: list[str] = []
+    rows: list[Row] = []
     for row in measured(here, asked, failures):
         emit(row.line())
         rows.append(row)
@@ -145,7 +147,7 @@ def main(arguments: Sequence[str]) -> int:
             emit(line)
     Console(file=sys.stderr, width=140).print(table(rows))
     for failure in failures:
-        tell(f"FAILED: {failure}")
+        tell(f"FAILED: {failure.splitlines()[0]}")
     return 1 if failures else 0
 
 

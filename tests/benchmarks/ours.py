@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmarks.channel import Turns, job_of
 from benchmarks.shapes import (
-    CHECK_LEARNING_RATE,
     LEARNING_RATE,
     SEED,
     STEPS,
@@ -67,7 +66,7 @@ def ppo_words(job: Job, data: Path) -> list[str]:
     if job.given:
         # One minibatch, so that it does not matter how rows are dealt; the peer clips no gradient.
         words += [f"rollout=given rollout.path={data / 'given.json'} algorithm.minibatch={shape.batch}"]
-        words += [f"algorithm.{who}.lr={CHECK_LEARNING_RATE} algorithm.{who}.clip=null" for who in ("policy", "value")]
+        words += [f"algorithm.{who}.clip=null" for who in ("policy", "value")]
     return [*words, f"rollout.max_tokens={shape.response}"]
 
 

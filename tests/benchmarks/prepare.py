@@ -47,7 +47,7 @@ def tokenizer(size: Size) -> Any:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    settings = {"vocab_size": WORDS, "special_tokens": ["<pad>", "<eos>"], "initial_alphabet": alphabet}
+    settings: dict[str, Any] = {"vocab_size": WORDS, "special_tokens": ["<pad>", "<eos>"], "initial_alphabet": alphabet}
     trainer: Any = trainers.BpeTrainer(show_progress=False, **settings)
     backend.train_from_iterator((pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)), trainer)
     content = json.loads(backend.to_str())

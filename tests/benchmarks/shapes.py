@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 SEED = 1
 LEARNING_RATE = 1e-5
-CHECK_LEARNING_RATE = 1e-4
-"""Of the check of PPO, where the second iteration has to see what the first one changed."""
 NAMES = ("ppo_iteration", "rollout", "rollout_ragged", "reward_model", "sft")
 """In the order of measuring; ``ppo_peak_memory`` comes out of ``ppo_iteration``."""
 

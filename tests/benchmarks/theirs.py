@@ -18,7 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from benchmarks.channel import Turns, forget_peak, job_of
 from benchmarks.judging import ROWS, judged, together
-from benchmarks.shapes import CHECK_LEARNING_RATE, LEARNING_RATE, STEPS, ppo_shape, ranking_shape, rollout_shape, sft_shape
+from benchmarks.shapes import LEARNING_RATE, STEPS, ppo_shape, ranking_shape, rollout_shape, sft_shape
 
 warnings.filterwarnings("ignore")
 
@@ -50,7 +50,7 @@ class Side:
 
         turns = self.turns
 
-        class Pause(TrainerCallback):  # type: ignore[misc]
+        class Pause(TrainerCallback):
             """Stops the trainer between two steps."""
 
             def on_step_end(self, *arguments: Any, **named: Any) -> None:
@@ -105,7 +105,7 @@ def ppo(side: Side) -> None:
     if given:
         table = json.loads((side.folder / "given.json").read_text(encoding="utf8"))
         ppo_trainer.batch_generation = _given_generation({tuple(row["prompt"]): row["response"] for row in table})
-    settings = {**side.arguments(), **({"learning_rate": CHECK_LEARNING_RATE, "vf_coef": 1.0} if given else {})}
+    settings = {**side.arguments(), **({"vf_coef": 1.0} if given else {})}
     config = PPOConfig(
         per_device_train_batch_size=shape.batch,
         gradient_accumulation_steps=1,
@@ -181,7 +181,7 @@ def reward_model(side: Side) -> None:
         **side.arguments(),
     )
     side.tokenizer.padding_side = "right"
-    trainer = keeping_losses(RewardTrainer)(
+    trainer: Any = keeping_losses(RewardTrainer)(
         model=side.model("AutoModelForSequenceClassification", "reward"),
         args=config,
         processing_class=side.tokenizer,
@@ -211,7 +211,7 @@ def sft(side: Side) -> None:
     # Without the mask the trainer divides by a number of tokens that counts the first of each row, which nothing predicts.
     rows = [{"input_ids": ids, "completion_mask": [0] + [1] * (len(ids) - 1)} for ids in side.rows["sft"]]
     side.tokenizer.padding_side = "right"
-    trainer = keeping_losses(SFTTrainer)(
+    trainer: Any = keeping_losses(SFTTrainer)(
         model=side.model("AutoModelForCausalLM", "policy"),
         args=config,
         processing_class=side.tokenizer,
