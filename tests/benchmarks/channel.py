@@ -34,7 +34,7 @@ class Turns:
     def __init__(self) -> None:
         self._answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf8")
         os.dup2(2, 1)
-        self._started = 0.0
+        self._started = time.perf_counter()
 
     def wait(self) -> dict[str, Any]:
         """The next command; its clock starts now. Ends the process when it is told to, or when nobody listens any more."""
@@ -46,7 +46,7 @@ class Turns:
         return command
 
     def answer(self, **facts: Any) -> None:
-        """Tell what was done since the command came, how long it took, and the peak of memory."""
+        """Tell what was done since the command came (at first: since the start), how long it took, and the peak of memory."""
         seconds = time.perf_counter() - self._started
         self._answers.write(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **facts}) + "\n")
         self._answers.flush()
@@ -56,7 +56,7 @@ class Worker:
     """The benchmark's end: a process of its own that waits for its turn. job: what it is told on its command line."""
 
     def __init__(self, python: str, module: str, job: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> None:
-        self.name, self.log = f"{module} ({job.get('name')}, {job.get('size')})", log
+        self.name, self.size, self.log = f"{module} ({job['name']}, {job['size']})", str(job["size"]), log
         with log.open("w", encoding="utf8") as errors:
             self._process = subprocess.Popen(
                 [python, "-m", module, json.dumps(job)],

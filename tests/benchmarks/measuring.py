@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import flops
 from benchmarks.channel import Worker
-from benchmarks.results import Measured, Row, Unit, fits, row, same, same_all
+from benchmarks.results import Different, Measured, Row, Unit, fits, row, same, same_all
 from benchmarks.shapes import SIZES, ppo_shape, ranking_shape, rollout_shape, sft_shape
 
 TESTS = Path(__file__).parents[1]
@@ -102,12 +102,14 @@ def alternate(machine: Machine, name: str, size: str, repeats: int) -> Row:
 def check_first(name: str, sides: tuple[Worker, Worker], first: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """What the first step says about whether both compute the same; `Different` if they do not."""
     if name == "ppo_iteration":
-        return {
-            "unended_share": 1 - first[0]["metrics"]["objective/eos_rate"],
-            "peer_ended": first[1]["metrics"]["val/num_eos_tokens"],
-        }
+        ended = metric(first[0], "objective/eos_rate") * ppo_shape(sides[0].size).batch, metric(first[1], "val/num_eos_tokens")
+        if max(ended) > 1:
+            raise Different(
+                f"PPO: {ended[0]:.0f} of our responses and {ended[1]:.0f} of the peer's ended early: not the same work"
+            )
+        return {}
     if name in LOSS:
-        return {"loss_difference": same("the loss", first[0]["metrics"][LOSS[name]], first[1]["metrics"]["loss"])}
+        return {"loss_difference": same("the loss", metric(first[0], LOSS[name]), metric(first[1], "loss"))}
     check: dict[str, float] = {}
     for who, answer in zip(("ours", "peer"), first, strict=True):
         judgements = [side.ask("judge", rows=answer["rows"]) for side in sides]
@@ -125,10 +127,18 @@ def check_ppo(machine: Machine, size: str) -> dict[str, float]:
     with ExitStack() as stack:
         sides = machine.both(stack, "ppo_iteration", size, given=True)
         for iteration in range(2):
-            ours, peer = (side.ask("step")["metrics"] for side in sides)
+            ours, peer = (side.ask("step") for side in sides)
             for mine, theirs in COMPARED.items():
-                worst = max(worst, same(f"PPO, iteration {iteration}, {mine}", ours[mine], peer[theirs]))
-    return {"ppo_difference": worst, "kl_after_update": ours["objective/kl"]}
+                worst = max(worst, same(f"PPO, iteration {iteration}, {mine}", metric(ours, mine), metric(peer, theirs)))
+    return {"ppo_difference": worst, "kl_after_update": metric(ours, "objective/kl")}
+
+
+def metric(answer: Mapping[str, Any], name: str) -> float:
+    """A metric of a step; `Different` if the side does not report it (any more)."""
+    metrics: Mapping[str, float] = answer["metrics"]
+    if name not in metrics:
+        raise Different(f"there is no metric {name} to compare; a step reports {', '.join(sorted(metrics))}")
+    return metrics[name]
 
 
 def processors() -> int:

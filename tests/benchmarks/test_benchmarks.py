@@ -17,7 +17,7 @@ from rich.console import Console
 from transformers import AutoModel
 
 import preflab
-from benchmarks import bench, flops, ours, results
+from benchmarks import bench, flops, measuring, ours, results
 from benchmarks.channel import Worker
 from benchmarks.given import GivenConfig, GivenEngine
 from benchmarks.growth import AXES
@@ -175,6 +175,49 @@ def test_judgements_of_groups_add_up_and_pads_do_not_count() -> None:
     assert len(whole["log_probs"]) == 4
     assert parts["log_probs"] == pytest.approx(whole["log_probs"])
     assert parts["bins"] == pytest.approx(whole["bins"])
+
+
+class _Side:
+    """A worker that has one answer."""
+
+    size = "tiny"
+
+    def __init__(self, **answer: Any) -> None:
+        self.answer = answer
+
+    def ask(self, what: str, **more: Any) -> dict[str, Any]:
+        return self.answer
+
+
+def _checked(name: str, ours: dict[str, Any], peer: dict[str, Any], judged_by_both: dict[str, Any]) -> dict[str, float]:
+    sides: Any = (_Side(**judged_by_both), _Side(**judged_by_both))
+    return measuring.check_first(name, sides, [ours, peer])
+
+
+def test_nothing_is_measured_before_the_losses_agree() -> None:
+    ours, peer = {"metrics": {"loss/sft": 7.8223}}, {"metrics": {"loss": 7.82234}}
+    assert _checked("sft", ours, peer, {}) == {"loss_difference": pytest.approx(4e-5)}
+    with pytest.raises(Different, match="the loss"):
+        _checked("sft", ours, {"metrics": {"loss": 7.7171}}, {})
+    with pytest.raises(Different, match="no metric loss/sft to compare; a step reports loss/renamed"):
+        _checked("sft", {"metrics": {"loss/renamed": 7.8}}, peer, {})
+
+
+def test_an_iteration_whose_responses_end_is_less_work() -> None:
+    ours, peer = {"metrics": {"objective/eos_rate": 0.0}}, {"metrics": {"val/num_eos_tokens": 0.0}}
+    assert _checked("ppo_iteration", ours, peer, {}) == {}
+    # A rate of 1/8 of 64 episodes is 8 responses.
+    with pytest.raises(Different, match="8 of our responses"):
+        _checked("ppo_iteration", {"metrics": {"objective/eos_rate": 0.125}}, peer, {})
+
+
+def test_samples_of_both_are_judged_by_both() -> None:
+    answer = {"rows": [[[5], [6, 1]], [[5], [6, 7, 8, 9]]], "lengths": [2, 4]}
+    found = _checked("rollout", answer, answer, {"log_probs": [-1.0, -2.0], "bins": [3.0] * 10})
+    assert found["mean_length_ours"] == 3
+    assert found["p_value_peer"] == 1
+    with pytest.raises(Different, match="ours: the sampled tokens do not follow"):
+        _checked("rollout", answer, answer, {"log_probs": [-1.0], "bins": [100.0] + [1.0] * 9})
 
 
 # --- weights and data ------------------------------------------------------------------------------------------
