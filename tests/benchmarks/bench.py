@@ -23,7 +23,7 @@ from rich.table import Table
 from benchmarks.growth import growth
 from benchmarks.measuring import TESTS, Machine, alternate, processors
 from benchmarks.results import Different, Row, memory_row, rounded
-from benchmarks.shapes import NAMES, REPEATS, SIZES
+from benchmarks.shapes import NAMES, REPEATS, SIZES, STEPS
 from benchmarks.startup import startup
 
 ALL = (*NAMES, "growth", "startup")
@@ -49,6 +49,10 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     found = parser.parse_args(arguments)
+    if not 0 <= found.repeats <= STEPS - 2:
+        parser.error(
+            f"--repeats is {found.repeats} but must be 1 to {STEPS - 2}, the steps there is data for; 0: as many as usual"
+        )
     names = {AS.get(name, name) for name in found.names} or set(ALL)
     sizes = tuple(size for size in SIZES if size in (found.sizes or SIZES))
     return Wanted(sizes, tuple(name for name in ALL if name in names), found.repeats, found.threads)

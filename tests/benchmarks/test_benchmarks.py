@@ -291,6 +291,9 @@ def test_the_command_line_names_what_is_measured(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         bench.wanted(["--names", "dpo"])
     assert "dpo" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        bench.wanted(["--repeats", str(STEPS - 1)])
+    assert "must be 1 to 13" in capsys.readouterr().err
 
 
 def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
