@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: conformance mutants reliability reference study quickstart test test-install test-browser lint types format real install clean
+.PHONY: bench conformance mutants reliability reference study quickstart test test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -44,6 +44,18 @@ mutants: install           ## break the arithmetic in one place at a time; every
 
 reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full (under 25 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability --durations=10
+
+PEERS := build/peers
+$(PEERS)/.installed: tests/benchmarks/constraints-peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c $< trl==1.12.0
+	touch $@
+
+THREADS ?= 2
+bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (25 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3)
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
+	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS))
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,0 +1,159 @@
+"""``make bench``: preflab against what a user would take instead, side by side. README.md in this folder says how.
+
+JSON lines on the standard output, one a measurement; progress and the table at the end on the error output. Exit code 1 if
+two sides did not compute the same, or a worker failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.growth import growth
+from benchmarks.measuring import TESTS, Machine, alternate, processors
+from benchmarks.results import Different, Row, memory_row, rounded
+from benchmarks.shapes import NAMES, REPEATS, SIZES, STEPS
+from benchmarks.startup import startup
+
+ALL = (*NAMES, "growth", "startup")
+AS = {"ppo_peak_memory": "ppo_iteration"}
+"""Names of lines that come out of another measurement."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure. repeats 0: as many as `REPEATS` says."""
+
+    sizes: tuple[str, ...]
+    names: tuple[str, ...]
+    repeats: int
+    threads: int
+
+
+def wanted(arguments: Sequence[str]) -> Wanted:
+    """The command line; argparse ends the process for a name that is none."""
+    parser = argparse.ArgumentParser(prog="benchmarks.bench", description=__doc__)
+    parser.add_argument("--sizes", nargs="*", default=[], choices=list(SIZES))
+    parser.add_argument("--names", nargs="*", default=[], choices=[*ALL, *AS])
+    parser.add_argument("--repeats", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    found = parser.parse_args(arguments)
+    if not 0 <= found.repeats <= STEPS - 2:
+        parser.error(
+            f"--repeats is {found.repeats} but must be 1 to {STEPS - 2}, the steps there is data for; 0: as many as usual"
+        )
+    names = {AS.get(name, name) for name in found.names} or set(ALL)
+    sizes = tuple(size for size in SIZES if size in (found.sizes or SIZES))
+    return Wanted(sizes, tuple(name for name in ALL if name in names), found.repeats, found.threads)
+
+
+def tell(text: str) -> None:
+    """Progress."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def emit(line: dict[str, Any]) -> None:
+    """One line of output."""
+    print(json.dumps(rounded(line)), flush=True)
+
+
+def helper(module: str, *words: str, threads: int) -> str:
+    """Run a module of this package in a process of its own, so that this one stays small and idle; what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *words], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    return done.stdout
+
+
+def machine(folder: Path, peer_python: str, threads: int) -> Machine:
+    """The machine, its peak just measured; one line of output says so."""
+    roof = json.loads(helper("roofline", str(threads), threads=threads))
+    load = os.getloadavg()[0]
+    emit({"name": "machine", "threads": threads, "processors": processors(), "load": load, "device": "cpu", **roof})
+    if load > 0.5:
+        tell(f"the machine is not idle (load {load:.1f}): ratios are rough")
+    return Machine(folder, peer_python, threads, roof["gflops"])
+
+
+def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]:
+    """All comparisons, sizes from small to large; what fails is told and the rest goes on."""
+    for size in asked.sizes:
+        comparisons = [name for name in NAMES if name in asked.names]
+        if not comparisons:
+            continue
+        tell(f"{size}: weights and data")
+        helper("prepare", size, str(here.folder / size), threads=here.threads)
+        for name in comparisons:
+            tell(f"{size}: {name}")
+            try:
+                row = alternate(here, name, size, asked.repeats or REPEATS[size])
+            except (Different, RuntimeError) as error:
+                failures.append(f"{name}, {size}: {error}")
+                tell(failures[-1])
+                emit({"name": name, "size": size, "error": str(error)})
+                continue
+            yield row
+            if name == "ppo_iteration":
+                yield memory_row(row)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows beside their targets."""
+    found = Table(title="preflab against TRL and transformers (ratio above 1: preflab is better)")
+    for column in ("name", "size", "ours", "peer", "unit", "ratio", "target", "of matmul peak", "peer's", "MB", "peer's MB"):
+        found.add_column(column, justify="left" if column in ("name", "size", "unit") else "right")
+    for row in rows:
+        shares = ["" if share is None else f"{share:.0%}" for share in (row.ours_fraction, row.peer_fraction)]
+        style = "green" if row.ratio >= row.target else "yellow" if row.ratio >= 1 else "red"
+        ratio = f"[{style}]{row.ratio:.2f}[/{style}]"
+        memory = [f"{row.ours_peak_mb:.0f}", f"{row.peer_peak_mb:.0f}"]
+        numbers = [f"{row.ours:.4g}", f"{row.peer:.4g}", row.unit, ratio, f"{row.target:g}"]
+        found.add_row(row.name, row.size, *numbers, *shares, *memory)
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is asked for; the exit code."""
+    asked = wanted(arguments)
+    build = TESTS.parent / "build"
+    folder, peers = build / "bench", build / "peers" / "bin" / "python"
+    if not peers.exists():
+        tell(f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it")
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    here = machine(folder, str(peers), asked.threads)
+    failures: list[str] = []
+    rows: list[Row] = []
+    for row in measured(here, asked, failures):
+        emit(row.line())
+        rows.append(row)
+    if "growth" in asked.names:
+        size = asked.sizes[0]
+        tell(f"{size}: growth")
+        helper("prepare", size, str(folder / size), threads=asked.threads)
+        for line in growth(here, size):
+            emit(line)
+    if "startup" in asked.names:
+        tell("startup")
+        for line in startup():
+            emit(line)
+    Console(file=sys.stderr, width=140).print(table(rows))
+    for failure in failures:
+        tell(f"FAILED: {failure.splitlines()[0]}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
