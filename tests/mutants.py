@@ -20,6 +20,7 @@ COPIED = ("framework", "plugins", "conf", "sweeps", "tests", "pyproject.toml", "
 FUNCTIONAL, OPTIMIZATION = "framework/preflab/functional.py", "framework/preflab/optimization.py"
 PLUGINS, TESTS = "plugins/preflab_builtin", "tests/plugins"
 LOSS, EXPERIENCE, TRAINING = (f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "training"))
+LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
 
@@ -50,9 +51,9 @@ MUTANTS = (
     Mutant("clip on the wrong side", LOSS, "masked_sum(torch.maximum(plain, clipped), mask), *watched", "masked_sum(torch.minimum(plain, clipped), mask), *watched", f"{TESTS}/ppo"),
     Mutant("value clip on the wrong side", LOSS, "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
     Mutant("adaptive KL backwards", LOSS, "kl / target - 1))", "1 - kl / target))", f"{TESTS}/ppo"),
-    Mutant("mean of means", TRAINING, "(found.loss + loss) / tokens)", "(found.loss + loss) / mask.sum())", f"{TESTS}/ppo"),
-    Mutant("hidden states one token late", "framework/preflab/likelihood.py", "first = rows.prompt_ids.shape[1] - 1", "first = rows.prompt_ids.shape[1]", f"{TESTS}/ppo"),
-    Mutant("value offset forgotten", TRAINING, "value.values(response_hidden(value, batch)) - value.offset", "value.values(response_hidden(value, batch))", f"{TESTS}/ppo"),
+    Mutant("mean of means", TRAINING, "backward(found.loss / tokens)", "backward(found.loss / mask.sum())", f"{TESTS}/ppo"),
+    Mutant("hidden states one token late", LIKELIHOOD, "wanted[:, width - 1 : width - 1 + mask.shape[1]] = mask", "wanted[:, width : width + mask.shape[1]] = mask", f"{TESTS}/ppo"),
+    Mutant("value offset forgotten", LIKELIHOOD, "model.values(response_states(model, rows)) - model.offset", "model.values(response_states(model, rows))", f"{TESTS}/ppo"),
     Mutant("whitening keeps the mean", EXPERIENCE, "advantages = whiten(advantages, mask)", "advantages = whiten(advantages, mask, shift_mean=False)", f"{TESTS}/ppo"),
     Mutant("prompt order starts over", TRAINING, "draw_order(len(self.prompts), index * batch, batch", "draw_order(len(self.prompts), 0, batch", f"{TESTS}/ppo"),
     Mutant("minibatches alike in all epochs", TRAINING, '"ppo", "minibatches", index, epoch)', '"ppo", "minibatches", index)', f"{TESTS}/ppo"),
@@ -63,7 +64,6 @@ MUTANTS = (
     Mutant("k3 in the reward", EXPERIENCE, "token_rewards(scores, log_ratio, mask, kl_coef)", "token_rewards(scores, (-log_ratio).exp() - 1 + log_ratio, mask, kl_coef)", f"{TESTS}/ppo/test_experience.py tests/conformance/test_closed_form.py"),
     Mutant("reference without temperature", EXPERIENCE, "response_log_probs(networks.reference, rows, temperature)", "response_log_probs(networks.reference, rows, 1.0)", f"{TESTS}/ppo/test_experience.py"),
     Mutant("PPO without temperature", TRAINING, "return self.engine.sampling.temperature", "return 1.0", "tests/conformance/test_wrong_variants.py"),
-    Mutant("value offset forgotten after the rollout", EXPERIENCE, " - networks.value.offset) * keep", ") * keep", f"{TESTS}/ppo/test_training.py"),
     Mutant("penalty for what ended", TRAINING, "(~rollout.terminated).float()", "rollout.terminated.float()", f"{TESTS}/ppo/test_training.py"),
     Mutant("adaptive KL a token", TRAINING, "kl = float((experience.log_ratio * mask).sum(-1).mean())", "kl = float(masked_mean(experience.log_ratio, mask))", f"{CARRIED} {TESTS}/ppo/test_training.py"),
     Mutant("adapted coefficient not used", TRAINING, "self._temperature, self.kl_coef, self.config.advantage", "self._temperature, self.config.kl.coef, self.config.advantage", CARRIED),
@@ -90,9 +90,9 @@ MUTANTS = (
     Mutant("K-wise: sum over pairs", f"{PLUGINS}/reward_model/loss.py", "-logsigmoid(rewards[better] - rewards[worse]).mean()", "-logsigmoid(rewards[better] - rewards[worse]).sum()", f"{TESTS}/reward_model"),
     Mutant("K-wise: worse beats better", f"{PLUGINS}/reward_model/loss.py", "-logsigmoid(rewards[better] - rewards[worse]).mean()", "-logsigmoid(rewards[worse] - rewards[better]).mean()", f"{TESTS}/reward_model"),
     Mutant("K-wise: sum over prompts", f"{PLUGINS}/reward_model/training.py", "torch.stack(losses).sum() / len(batch)", "torch.stack(losses).sum()", f"{TESTS}/reward_model"),
-    Mutant("score read at the last slot", f"{PLUGINS}/reward_model/scoring.py", "last = rows.prompt_ids.shape[1] + rows.response_lengths - 1", "last = torch.full_like(rows.response_lengths, rows.input_ids.shape[1] - 1)", f"{TESTS}/reward_model"),
+    Mutant("score read at the last slot", f"{PLUGINS}/reward_model/scoring.py", "(width + rows.response_lengths - 1)[:, None]", "torch.full_like(rows.response_lengths, rows.input_ids.shape[1] - 1)[:, None]", f"{TESTS}/reward_model"),
     Mutant("offset added", f"{PLUGINS}/reward_model/scoring.py", "- self.network.offset", "+ self.network.offset", f"{TESTS}/reward_model"),
-    Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "rows.prompt_ids.shape[1] + rows.response_lengths - 1", "rows.prompt_ids.shape[1] + 0 * rows.response_lengths - 1", f"{TESTS}/reward_model/test_scoring.py"),
+    Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "(width + rows.response_lengths - 1)[:, None]", "(width + 0 * rows.response_lengths - 1)[:, None]", f"{TESTS}/reward_model/test_scoring.py"),
     Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
@@ -103,10 +103,15 @@ MUTANTS = (
     Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),
     Mutant("select: other noise for each checkpoint", f"{PLUGINS}/select/selection.py", '(self.context.seed, "select"))', '(self.context.seed, "select", name))', f"{TESTS}/select"),
     Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", f"{TESTS}/ppo/test_loss.py"),
-    Mutant("position ids dropped", f"{PLUGINS}/causal_lm/models.py", '"attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}', '"attention_mask": causal_mask(mask)}', f"{TESTS}/causal_lm/test_models.py"),
-    Mutant("positions stand still in decoding", f"{PLUGINS}/causal_lm/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", f"{TESTS}/rollouts {TESTS}/causal_lm/test_models.py"),
-    Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "(logits.double() / temperature)", "logits.double()", f"{TESTS}/rollouts"),
-    Mutant("top-k in rollouts", f"{PLUGINS}/rollouts/sampling.py", "    cumulative = (logits.double()", "    logits = logits.masked_fill(logits < logits.topk(2).values[:, -1:], float('-inf'))\n    cumulative = (logits.double()", f"{TESTS}/rollouts"),
+    Mutant("position ids dropped", f"{PLUGINS}/causal_lm/models.py", '"attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}', '"attention_mask": causal_mask(mask)}', BLOCKS),
+    Mutant("positions stand still in transformers' decoding", f"{PLUGINS}/causal_lm/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", BLOCKS),
+    Mutant("positions restart behind a shared prompt", f"{PLUGINS}/causal_lm/packing.py", "places + lengths[row_of]]", "places]", BLOCKS),
+    Mutant("the last layer sees what comes later", f"{PLUGINS}/causal_lm/packing.py", "torch.arange(width, device=places.device) <= last[..., None]", "torch.arange(width, device=places.device) <= last[..., None] + 1", BLOCKS),
+    Mutant("slope of gelu", f"{PLUGINS}/causal_lm/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/test_kernels.py"),
+    Mutant("gradient of log-probs without temperature", f"{PLUGINS}/causal_lm/kernels.py", "outer = gradients[0] / ctx.temperature", "outer = gradients[0]", f"{TESTS}/causal_lm/test_kernels.py"),
+    Mutant("positions stand still in decoding", f"{PLUGINS}/causal_lm/cache.py", "    cache.positions = cache.positions + 1\n    return", "    return", f"{TESTS}/rollouts {BLOCKS}"),
+    Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "logits.float() / temperature if temperature != 1.0 else logits.float()", "logits.float()", f"{TESTS}/rollouts"),
+    Mutant("top-k in rollouts", f"{PLUGINS}/rollouts/sampling.py", "        return logits.argmax(-1)\n", "        return logits.argmax(-1)\n    logits = logits.masked_fill(logits < logits.topk(2).values[:, -1:], float('-inf'))\n", f"{TESTS}/rollouts"),
     Mutant("noise of the batch, not of the row", f"{PLUGINS}/rollouts/native.py", "[sampling.first_row + number for number in numbers]", "list(range(len(numbers)))", f"{TESTS}/rollouts"),
     Mutant("loss on the prompt too", f"{PLUGINS}/sft/batches.py", "start = max(1, len(prompt)) if loss_on is LossOn.completion else 1", "start = 1", f"{TESTS}/sft/test_training.py"),
     Mutant("end token without loss", f"{PLUGINS}/causal_lm/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),

@@ -11,7 +11,6 @@ from benchmarks.channel import Turns, forget_peak
 from benchmarks.judging import ROWS, judged, together
 from benchmarks.shapes import rollout_shape
 from preflab.context import StageContext
-from preflab.likelihood import response_hidden
 from preflab.records import Prompt, Rollout
 from preflab.stages import Stages
 
@@ -43,5 +42,6 @@ def sample(job: Job, stages: Stages, turns: Turns) -> None:
 def _judge(policy: Any, prompts: Sequence[Prompt], rows: list[list[list[int]]]) -> dict[str, Any]:
     batch = Rollout.from_tokens(policy.tokenizer, prompts[: len(rows)], [q for q, _ in rows], [r for _, r in rows])
     with torch.inference_mode():
-        logits = policy.logits(response_hidden(policy, batch))
+        width = batch.prompt_ids.shape[1]
+        logits = policy.logits(policy.hidden(batch.input_ids, batch.mask)[:, width - 1 : -1])
     return judged(logits, batch.response_ids, batch.response_mask)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from preflab import Component, Inspection, hookimpl
 
 if TYPE_CHECKING:
+    import torch
+
     from preflab.interfaces import Context
     from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
     from preflab_builtin.causal_lm.sources import FolderSource, TinySource
@@ -27,21 +29,27 @@ def preflab_components() -> list[Component]:
 def _tiny(config: TinyConfig, context: Context) -> TinySource:
     from preflab_builtin.causal_lm.sources import TinySource
 
-    return TinySource(config, context.vocabulary, context.runtime.device, context.runtime.config.fast_paths)
+    return TinySource(config, context.vocabulary, *_how(context))
 
 
 def _pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
     from preflab_builtin.causal_lm.folders import locate
     from preflab_builtin.causal_lm.sources import FolderSource
 
-    return FolderSource(locate(config.path, config.revision), context.runtime.device, context.runtime.config.fast_paths)
+    return FolderSource(locate(config.path, config.revision), *_how(context))
 
 
 def _smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
     from preflab_builtin.causal_lm.smollm2 import converted
     from preflab_builtin.causal_lm.sources import FolderSource
 
-    return FolderSource(converted(config), context.runtime.device, context.runtime.config.fast_paths)
+    return FolderSource(converted(config), *_how(context))
+
+
+def _how(context: Context) -> tuple[torch.device, bool, bool]:
+    """Device, forward passes of our own, recorded decoding."""
+    config = context.runtime.config
+    return context.runtime.device, config.fast_paths, config.decode_graphs
 
 
 def _inspect_pretrained(config: PretrainedConfig) -> Inspection:

@@ -26,6 +26,7 @@ class SlotCache:
     used: int
     positions: torch.Tensor
     bias: torch.Tensor | None
+    step: StaticStep | None = None
 
     def select(self, rows: torch.Tensor) -> SlotCache:
         """The cache of the chosen rows [B'] (repeats allowed), in that order; this one is untouched."""
@@ -99,3 +100,65 @@ def extended(blocks: Blocks, tokens: torch.Tensor, cache: SlotCache) -> torch.Te
         x = blocks.write(layer, x, found.reshape(rows, -1))
     cache.positions = cache.positions + 1
     return blocks.final(x)
+
+
+class StaticStep:
+    """`extended` with shapes that stay as they are, so that a GPU can record it once and repeat it without Python.
+
+    It attends to all slots taken, those ahead hidden by the bias, and writes at a slot that is a tensor. Recorded anew for
+    every cache and whenever one takes more slots. record: False runs the same operations unrecorded, on any device.
+    """
+
+    def __init__(self, blocks: Blocks, head: torch.nn.Linear, cache: SlotCache, record: bool) -> None:
+        self.blocks, self.head, self.cache = blocks, head, cache
+        rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device
+        self.taken = taken
+        self.tokens, self.positions = cache.positions.clone(), cache.positions.clone()
+        self.slot = torch.zeros(1, dtype=torch.long, device=device)
+        before = torch.zeros(rows, 1, 1, taken, device=device) if cache.bias is None else cache.bias
+        self.seen = before.to(cache.keys[0].dtype)
+        self.places = torch.arange(taken, device=device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if record:
+            self._record()
+
+    def _record(self) -> None:
+        # What is written while warming up is written again by the first step that counts: the slot is the same.
+        self.slot.fill_(self.cache.used)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._compute()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.logits = self._compute()
+
+    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+        """One more token a row [B] -> next-token logits [B, V] float32; the cache grows in place."""
+        self.tokens.copy_(tokens)
+        self.positions.copy_(self.cache.positions)
+        self.slot.fill_(self.cache.used)
+        self.cache.used += 1
+        self.cache.positions = self.cache.positions + 1
+        if self.graph is None:
+            return self._compute()
+        self.graph.replay()
+        return self.logits.clone()
+
+    def _compute(self) -> torch.Tensor:
+        blocks, rows = self.blocks, len(self.tokens)
+        bias = self.seen.masked_fill(self.places > self.slot, float("-inf"))
+        x, rope = blocks.embed(self.tokens, self.positions)
+        for layer in range(blocks.layers):
+            q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+            keys, values = self.cache.keys[layer], self.cache.values[layer]
+            keys.index_copy_(2, self.slot, k[:, :, None].to(keys.dtype))
+            values.index_copy_(2, self.slot, v[:, :, None].to(values.dtype))
+            grouped = q.view(rows, blocks.key_heads, blocks.heads // blocks.key_heads, blocks.head_width)
+            found = torch.nn.functional.scaled_dot_product_attention(
+                grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer)
+            )
+            x = blocks.write(layer, x, found.reshape(rows, -1))
+        return torch.nn.functional.linear(blocks.final(x).float(), self.head.weight, self.head.bias)

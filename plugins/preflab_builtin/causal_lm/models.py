@@ -21,7 +21,7 @@ from preflab.interfaces import Cache
 from preflab.work import WORK
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
 from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at, states
-from preflab_builtin.causal_lm.cache import SlotCache, extended, prefilled
+from preflab_builtin.causal_lm.cache import SlotCache, StaticStep, extended, prefilled
 from preflab_builtin.causal_lm.kernels import HeadLogProbs
 from preflab_builtin.causal_lm.packing import Rows, shared
 from preflab_builtin.causal_lm.saving import save_model
@@ -161,6 +161,11 @@ class CausalPolicy(TransformerTrunk):
 
     kind = "policy"
 
+    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool | None = None, graphs: bool = False) -> None:
+        """graphs: decode with a step that a GPU records once and repeats (`StaticStep`); it pays where Python is slower."""
+        super().__init__(module, tokenizer, fast)
+        self.graphs = graphs
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a step of a logit near
         16 is 0.06 to 0.125, which log-probabilities and ratios cannot bear."""
@@ -207,6 +212,11 @@ class CausalPolicy(TransformerTrunk):
         if isinstance(cache, SlotCache):
             blocks = blocks_of(self.module)
             assert blocks is not None, "the policy's layers are not those that made the cache"
+            if self.graphs:
+                cache.make_room()
+                if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
+                    cache.step = StaticStep(blocks, head, cache, record=tokens.is_cuda)
+                return cache.step(tokens), cache
             return self.logits(extended(blocks, tokens, cache)), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None

@@ -24,14 +24,17 @@ class SavedModels:
 
     tokenizer: TextTokenizer
 
-    def __init__(self, device: torch.device | str, fast: bool | None = None) -> None:
-        self.device, self.fast = device, fast
+    def __init__(self, device: torch.device | str, fast: bool | None = None, graphs: bool = False) -> None:
+        self.device, self.fast, self.graphs = device, fast, graphs
+
+    def _policy(self, module: Any) -> CausalPolicy:
+        return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
 
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer is another one or weights are missing."""
         self._check_tokenizer(folder)
         module = _read(AutoModelForCausalLM, folder)
-        policy = CausalPolicy(module.to(self.device), self.tokenizer, self.fast)
+        policy = self._policy(module)
         _check_head(policy, folder)
         return policy
 
@@ -62,8 +65,9 @@ class TinySource(SavedModels):
         vocabulary: Sequence[str] | None,
         device: torch.device | str = "cpu",
         fast: bool | None = None,
+        graphs: bool = False,
     ) -> None:
-        super().__init__(device, fast)
+        super().__init__(device, fast, graphs)
         self.config = config
         if config.tokenizer is TokenizerKind.bytes:
             self.tokenizer = byte_tokenizer()
@@ -80,14 +84,14 @@ class TinySource(SavedModels):
             config = tiny_config(self.config, self.tokenizer)
             module: Any = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
         module.generation_config.update(do_sample=True, top_k=0, top_p=1.0)
-        return CausalPolicy(module.to(self.device), self.tokenizer, self.fast)
+        return self._policy(module)
 
 
 class FolderSource(SavedModels):
     """Pretrained weights of a transformers folder (`preflab.interfaces.PolicySource`)."""
 
-    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool | None = None) -> None:
-        super().__init__(device, fast)
+    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool | None = None, graphs: bool = False) -> None:
+        super().__init__(device, fast, graphs)
         self.folder = folder
         self.tokenizer = folder_tokenizer(folder)
 

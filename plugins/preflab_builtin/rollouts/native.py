@@ -20,6 +20,9 @@ from preflab_builtin.rollouts.sampling import draw, row_noise
 COMPACT_AT = 0.25
 """Share of ended rows at which the batch is compacted: below it copying the cache costs more than it saves."""
 
+ASK_EVERY = 16
+"""Steps on a GPU between looks at which rows have ended."""
+
 
 class NativeEngine:
     """`preflab.interfaces.RolloutEngine`."""
@@ -73,12 +76,16 @@ def decode(policy: Policy, logits: torch.Tensor, cache: Cache, noise: torch.Tens
     tokens = torch.zeros(noise.shape, dtype=torch.long, device=logits.device)
     rows = torch.arange(len(noise), device=logits.device)
     live = torch.ones_like(rows, dtype=torch.bool)
+    ask_every = 1 if logits.device.type == "cpu" else ASK_EVERY
     for step in range(steps):
         drawn = draw(logits, noise[rows, step], temperature)
         tokens[rows, step] = drawn
         live = live & (drawn != eos)
-        left = int(live.sum())
-        if left == 0 or step + 1 == steps:
+        if step + 1 == steps:
+            break
+        # To ask a GPU how many rows are left is to wait for it; decoding some steps beyond an end is cheaper, and is cut off.
+        left = int(live.sum()) if step % ask_every == 0 else len(rows)
+        if left == 0:
             break
         if left <= (1 - COMPACT_AT) * len(rows):
             keep = live.nonzero().squeeze(-1)

@@ -104,12 +104,14 @@ def test_rows_of_like_length_are_laid_out_together() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ragged", [True, False])
-def test_decoding_is_the_whole_forward_pass(shape: str, ragged: bool) -> None:
+@pytest.mark.parametrize("graphs", [True, False])
+def test_decoding_is_the_whole_forward_pass(shape: str, ragged: bool, graphs: bool) -> None:
     """More steps than slots are taken at once, with rows leaving in between, against transformers' own cache."""
     ids, mask = batch()
     ids, mask = ids[:, :6], mask[:, :6] if ragged else torch.ones(6, 6, dtype=torch.bool)
     steps = torch.randint(0, 20, (6, 2 * SPARE + 3), generator=torch.Generator().manual_seed(4))
     model, plain = policy(shape), policy(shape, fast=False)
+    model.graphs = graphs  # on a CPU the same operations, not recorded
     with torch.inference_mode():
         (ours, cache), (theirs, other) = model.prefill(ids, mask), plain.prefill(ids, mask)
         assert isinstance(cache, SlotCache)
