@@ -1,4 +1,4 @@
-"""Sampling engines and filters keep what every component keeps; and no built-in component is without a contract."""
+"""Sampling engines, filters and observers keep the contracts that strangers' do; and no built-in is without a contract."""
 
 from __future__ import annotations
 
@@ -8,47 +8,53 @@ from pathlib import Path
 import pytest
 
 from preflab import plugins
-from preflab.testing import ComponentContract
+from preflab.listing import observed
+from preflab.testing import ComponentContract, FilterContract, ObserverContract, RolloutEngineContract
 
 
-class TestNative(ComponentContract):
-    kind = "rollout"
+class TestNative(RolloutEngineContract):
     name = "native"
 
 
-class TestTransformers(ComponentContract):
-    kind = "rollout"
+class TestTransformers(RolloutEngineContract):
     name = "transformers"
+    independent = False  # one random stream for a whole batch
 
 
-class TestSplitByUser(ComponentContract):
-    kind = "filter"
+class TestSplitByUser(FilterContract):
     name = "split_by_user"
 
 
-class TestSplitByGroup(ComponentContract):
-    kind = "filter"
+class TestSplitByGroup(FilterContract):
     name = "split_by_group"
 
 
-class TestDeduplicate(ComponentContract):
-    kind = "filter"
+class TestDeduplicate(FilterContract):
     name = "deduplicate"
 
 
-class TestCapPerUser(ComponentContract):
-    kind = "filter"
+class TestCapPerUser(FilterContract):
     name = "cap_per_user"
 
 
-class TestDropPrivate(ComponentContract):
-    kind = "filter"
+class TestDropPrivate(FilterContract):
     name = "drop_private"
 
 
-class TestLength(ComponentContract):
-    kind = "filter"
+class TestLength(FilterContract):
     name = "length"
+
+
+class TestMetricsLog(ObserverContract):
+    name = "metrics_log"
+
+
+class TestTensorBoard(ObserverContract):
+    name = "tensorboard"
+
+
+class TestProgress(ObserverContract):
+    name = "progress"
 
 
 def test_every_built_in_component_has_a_contract(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +67,7 @@ def test_every_built_in_component_has_a_contract(monkeypatch: pytest.MonkeyPatch
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         found = [c for c in vars(module).values() if isinstance(c, type) and c.__name__.startswith("Test")]
-        tried.update((c.kind, c.name) for c in found if issubclass(c, ComponentContract))
+        tried.update((c.kind, c.name) for c in found if issubclass(c, (ComponentContract, ObserverContract)))
     installed = {(component.kind, component.name) for component, _ in plugins.load().components()}
+    installed |= {("observer", plugin.name) for plugin in plugins.load().plugins if observed(plugin)}
     assert installed - tried == set()

@@ -17,12 +17,15 @@ from preflab.testing.context import FakeContext, component, cpu_runtime
 from preflab.testing.data_sources import DataSourceContract
 from preflab.testing.evaluators import EvaluatorContract
 from preflab.testing.fast_run import FastRun
+from preflab.testing.filters import FilterContract
 from preflab.testing.gradient_terms import GradientTermContract
 from preflab.testing.labelers import LabelerContract
+from preflab.testing.observers import ObserverContract
 from preflab.testing.policies import PolicyContract
 from preflab.testing.procedures import ProcedureContract
 from preflab.testing.reward_models import RewardModelContract
 from preflab.testing.reward_shapings import RewardShapingContract
+from preflab.testing.rollout_engines import RolloutEngineContract
 from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_records
 
 __all__ = [
@@ -34,13 +37,16 @@ __all__ = [
     "EvaluatorContract",
     "FakeContext",
     "FastRun",
+    "FilterContract",
     "GradientTermContract",
     "LabelerContract",
+    "ObserverContract",
     "PolicyContract",
     "ProcedureContract",
     "ResponderContract",
     "RewardModelContract",
     "RewardShapingContract",
+    "RolloutEngineContract",
     "TinyGold",
     "TinyLabeler",
     "TinyReward",

@@ -59,7 +59,7 @@ class ComponentContract:
     # --- registration --------------------------------------------------------------------------------------------
 
     def test_registering_imports_no_heavy_library(self, preflab_case: Case) -> None:
-        heavy = _heavy_imports(preflab_case.choice.plugin.module)
+        heavy = heavy_imports(preflab_case.choice.plugin.module)
         assert not heavy, (
             f"importing and registering {preflab_case.choice.plugin.label} imports {', '.join(heavy)}, which makes every "
             "command slow: import it inside build and procedure, and keep it out of the config's module"
@@ -140,7 +140,7 @@ def _outside(bounds: Mapping[str, Any]) -> Iterator[float]:
 
 
 @cache
-def _heavy_imports(module: str) -> list[str]:
+def heavy_imports(module: str) -> list[str]:
     """The heavy libraries that registering a plugin imports, seen in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _REGISTER, module, *HEAVY]

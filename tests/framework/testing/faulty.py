@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,52 @@ def policy(name: str, context: Context) -> Any:
 POLICIES = "maskless siamese frozen".split()
 
 
+def engine(name: str, context: Context) -> Any:
+    """The native engine, made wrong."""
+    from preflab.testing import component
+
+    native = component("rollout", "native")
+    assert native.build is not None
+    made = native.build(native.config_class(max_tokens=8), context)
+    generate = made.generate
+
+    def wrong(policy: Policy, prompts: Sequence[Prompt], sampling: Any, seed: Sequence[int | str]) -> Rollout:
+        if name == "sharp":
+            sampling = replace(sampling, temperature=0.8 * sampling.temperature)
+        if name == "seeded_once":
+            seed = (1, "contract")
+        if name == "row_blind":
+            sampling = replace(sampling, first_row=0)
+        if name == "unsettling":
+            policy.module.train(not policy.module.training)
+        found: Rollout = generate(policy, prompts, sampling, seed)
+        return replace(found, terminated=~found.terminated) if name == "mistaken" else found
+
+    made.generate = wrong
+    return made
+
+
+ENGINES = "sharp seeded_once row_blind unsettling mistaken".split()
+
+
+def sieve(name: str, context: Context) -> Any:
+    """A filter that is wrong."""
+
+    def apply(records: list[Any]) -> tuple[list[Any], Mapping[str, int]]:
+        found: dict[str, Callable[[], tuple[list[Any], Mapping[str, int]]]] = {
+            "leaky": lambda: (records[1:], {}),
+            "reversing": lambda: (records[::-1], {}),
+            "drifting": lambda: (records[context.seed % 2 :], {"first": min(context.seed % 2, len(records))}),
+            "consuming": lambda: ([records.pop(0) for _ in list(records)], {}),
+        }
+        return found[name]()
+
+    return apply
+
+
+SIEVES = "leaky reversing drifting consuming".split()
+
+
 @dataclass
 class SilentConfig:
     name: str = option("silent_config", "component")
@@ -273,6 +319,8 @@ def preflab_components() -> list[Component]:
         for n in ALGORITHMS
     ]
     found += [_component("reward_model", n, lambda config, context: score(config.name, context)) for n in REWARDS]
+    found += [_component("rollout", n, lambda config, context: engine(config.name, context)) for n in ENGINES]
+    found += [_component("filter", n, lambda config, context: sieve(config.name, context)) for n in SIEVES]
     found += [_component("reward_shaping", n, lambda config, context: shaping(config.name, context)) for n in SHAPINGS]
     found += [
         _component("gradient_term", n, lambda config, context: Term(config.name, config.coef, context), fields={"coef": 1.0})

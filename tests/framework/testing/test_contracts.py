@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from preflab.testing import (
     ComponentContract,
     DataSourceContract,
     EvaluatorContract,
+    FilterContract,
     GradientTermContract,
     LabelerContract,
+    ObserverContract,
     PolicyContract,
     RewardModelContract,
     RewardShapingContract,
+    RolloutEngineContract,
 )
 
-A, R, S, G, D, L, E, P = (
+A, R, S, G, D, L, E, P, ENGINE, F = (
     AlgorithmContract,
     RewardModelContract,
     RewardShapingContract,
@@ -31,6 +35,8 @@ A, R, S, G, D, L, E, P = (
     LabelerContract,
     EvaluatorContract,
     PolicyContract,
+    RolloutEngineContract,
+    FilterContract,
 )
 RESUMED = "test_killed_anywhere_and_run_again_it_gives_the_same_bits"
 GLOBALS = "test_global_random_numbers_are_neither_used_nor_touched"
@@ -64,6 +70,15 @@ FAULTS = [
     (S, "ranking", "test_the_order_of_rows_does_not_matter", "the order of rows matters"),
     (S, "remembering", "test_it_keeps_nothing_and_draws_nothing", "a shaping has no state"),
     (S, "gambling", "test_it_keeps_nothing_and_draws_nothing", "built for a run of another seed"),
+    (ENGINE, "sharp", "test_tokens_are_drawn_from_the_policys_own_density", "not drawn from softmax"),
+    (ENGINE, "seeded_once", "test_the_seed_alone_decides", "another seed gives the same responses"),
+    (ENGINE, "row_blind", "test_a_row_depends_on_no_other", "another one when it is sampled alone"),
+    (ENGINE, "unsettling", "test_the_policy_stays_as_it_is", "left in another mode"),
+    (ENGINE, "mistaken", "test_rows_are_whole", "terminated does not say"),
+    (F, "leaky", "test_kept_and_dropped_rows_add_up", "a row was lost"),
+    (F, "reversing", "test_what_is_kept_is_what_was_given_in_its_order", "it changed some, or their order"),
+    (F, "drifting", "test_the_records_alone_decide", "otherwise in a run of another seed"),
+    (F, "consuming", "test_the_records_alone_decide", "changed in place"),
     (G, "silent", "test_it_adds_a_finite_gradient_and_moves_no_weight", "no parameter has a gradient"),
     (G, "pushy", "test_it_adds_a_finite_gradient_and_moves_no_weight", "weights were changed"),
     (G, "deafening", "test_the_coefficient_scales_it", "not three times the gradient"),
@@ -98,7 +113,8 @@ CONFIGS = [
 @pytest.fixture(autouse=True, scope="module")
 def _faulty() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(plugins.FILES, str(Path(__file__).with_name("faulty.py")))
+        files = [str(Path(__file__).with_name(name)) for name in ("faulty.py", "faulty_observer.py")]
+        patch.setenv(plugins.FILES, os.pathsep.join(files))
         composition.registry.cache_clear()
         yield
     composition.registry.cache_clear()
@@ -118,6 +134,35 @@ def test_a_fault_is_caught(contract: type[Any], name: str, test: str, message: s
 def test_a_fault_of_a_config_is_caught(kind: str, name: str, test: str, message: str, tmp_path: Path) -> None:
     # A choice cannot be made of a config whose defaults are refused: these tests look at the class alone.
     _fails(type("Tried", (ComponentContract,), {"kind": kind, "name": name}), test, tmp_path, message)
+
+
+@pytest.mark.parametrize(
+    "fault,test,error,message",
+    [
+        ("fragile", "test_it_lives_through_any_run", StopIteration, None),
+        (
+            "meddling",
+            "test_it_changes_nothing_and_draws_nothing",
+            AssertionError,
+            "preflab_step_finished changed what it was shown",
+        ),
+        ("gambling", "test_it_changes_nothing_and_draws_nothing", AssertionError, "generator of python was used"),
+        ("messy", "test_it_writes_into_the_run_folder_only", AssertionError, "wrote ..notes.txt.. into the folder"),
+    ],
+)
+def test_a_fault_of_an_observer_is_caught(
+    fault: str, test: str, error: type[Exception], message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(composition.registry().manager.get_plugin("faulty_observer"), "FAULT", fault)
+    contract: Any = type("Tried", (ObserverContract,), {"name": "faulty_observer"})
+    with pytest.raises(error, match=message):
+        getattr(contract(), test)(Case(contract, tmp_path / "case"), monkeypatch)
+
+
+def test_an_observer_without_a_hook_is_none(tmp_path: Path) -> None:
+    contract: Any = type("Tried", (ObserverContract,), {"name": "faulty"})
+    with pytest.raises(AssertionError, match="has none of the hooks preflab_run_started"):
+        contract().test_it_observes(Case(contract, tmp_path))
 
 
 def test_a_component_that_the_composition_does_not_choose_is_named(tmp_path: Path) -> None:

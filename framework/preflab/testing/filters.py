@@ -1,0 +1,71 @@
+"""What holds for filters: kept and dropped rows add up, and only the records decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from preflab.records import RECORD_TYPES, Record, with_split
+from preflab.testing.components import ComponentContract
+from preflab.testing.context import TYPES
+from preflab.testing.runs import global_seed
+from preflab.testing.world import tiny_records
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Filter
+    from preflab.testing.case import Case
+
+
+class FilterContract(ComponentContract):
+    """``class TestMine(FilterContract): name = "mine"``."""
+
+    kind = "filter"
+
+    def test_kept_and_dropped_rows_add_up(self, preflab_case: Case) -> None:
+        for record_type, records in _records().items():
+            kept, dropped = _filter(preflab_case)(list(records))
+            assert all(isinstance(n, int) and n >= 0 for n in dropped.values()), f"dropped counts are {dict(dropped)}"
+            total = len(kept) + sum(dropped.values())
+            assert total == len(records), (
+                f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} said to be dropped: a row was "
+                "lost or made without a word"
+            )
+
+    def test_what_is_kept_is_what_was_given_in_its_order(self, preflab_case: Case) -> None:
+        for record_type, records in _records().items():
+            kept, _ = _filter(preflab_case)(list(records))
+            given = iter([with_split(record, "") for record in records])
+            found = [with_split(record, "") for record in kept]
+            assert all(record in given for record in found), (
+                f"a filter may leave out {record_type} and move them to other splits; it changed some, or their order"
+            )
+
+    def test_the_records_alone_decide(self, preflab_case: Case) -> None:
+        for record_type, records in _records().items():
+            found = []
+            for seed in (11, 12):
+                given = list(records)
+                with global_seed(seed):
+                    kept, dropped = _filter(preflab_case, seed)(given)
+                found.append((kept, dict(dropped)))
+                assert given == records, f"the list of {record_type} that it was given is changed in place"
+            assert found[0] == found[1], f"{record_type}: the same records are filtered otherwise in a run of another seed"
+
+    def test_none_and_one_record_are_filtered_too(self, preflab_case: Case) -> None:
+        for records in _records().values():
+            for few in ([], records[:1]):
+                kept, dropped = _filter(preflab_case)(list(few))
+                assert len(kept) + sum(dropped.values()) == len(few), (
+                    f"{len(few)} records: {len(kept)} kept, {dict(dropped)} dropped"
+                )
+
+
+def _records() -> Mapping[str, list[Record]]:
+    """Records of each type, the first of them twice."""
+    everything = tiny_records()
+    by_type = {t: [r for r in everything if isinstance(r, TYPES[t])] for t in RECORD_TYPES}
+    return {t: [*records, records[0]] for t, records in by_type.items()}
+
+
+def _filter(case: Case, seed: int = 1) -> Filter:
+    return cast("Filter", case.build(case.context(seed=seed)))

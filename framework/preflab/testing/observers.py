@@ -1,0 +1,175 @@
+"""What holds for observers: they live through any run, write into its folder only, and change nothing that they are shown."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from preflab.hookspecs import OBSERVER_HOOKS
+from preflab.records import Prompt, Rollout
+from preflab.testing.components import heavy_imports
+from preflab.testing.context import FakeContext
+from preflab.testing.runs import global_seed
+from preflab.testing.world import tiny_records
+
+if TYPE_CHECKING:
+    from preflab.plugins import Plugin
+    from preflab.testing.case import Case
+
+ROWS: list[dict[str, Any]] = [{"loss/sft": 2.5, "policy/lr": 1e-3}, {"loss/sft": float("nan")}, {}]
+"""Metrics of three steps: usual ones, one that is not a number, none."""
+Call = Callable[..., None]
+
+
+class ObserverContract:
+    """``class TestMine(ObserverContract): name = "my_package"``, the name of the plugin's entry point. An observer is no
+    component: it is called in every run that it is installed for, without a line in the config."""
+
+    kind: ClassVar[str] = "observer"
+    name: ClassVar[str]
+
+    def test_registering_imports_no_heavy_library(self, preflab_case: Case) -> None:
+        plugin, _ = _observer(preflab_case)
+        heavy = heavy_imports(plugin.module)
+        assert not heavy, (
+            f"importing {plugin.label} imports {', '.join(heavy)}, and so does every command: import it in the hooks"
+        )
+
+    def test_it_observes(self, preflab_case: Case) -> None:
+        plugin, _ = _observer(preflab_case)
+        assert set(plugin.hooks) & set(OBSERVER_HOOKS), f"{plugin.label} has none of the hooks {', '.join(OBSERVER_HOOKS)}"
+
+    def test_it_lives_through_any_run(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, call = _observer(preflab_case)
+        for number, tell in enumerate((_whole, _killed_and_run_again, _reused, _failed_at_once, _not_started)):
+            monkeypatch.chdir(preflab_case.fresh_folder("place"))
+            folder = Path("runs") / str(number)
+            folder.mkdir(parents=True)
+            tell(call, folder, preflab_case)
+
+    def test_it_writes_into_the_run_folder_only(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, call = _observer(preflab_case)
+        place = preflab_case.fresh_folder("place")
+        monkeypatch.chdir(place)
+        (place / "run").mkdir()
+        _whole(call, place / "run", preflab_case)
+        strange = [name for name in os.listdir(place) if name not in ("run", "artifact")]
+        assert not strange, f"it wrote {strange} into the folder that the run was started in"
+        assert not any((place / "artifact").iterdir()), "it wrote into an artifact, whose digest is part of what others rely on"
+
+    def test_it_changes_nothing_and_draws_nothing(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, call = _observer(preflab_case)
+        monkeypatch.chdir(preflab_case.fresh_folder("place"))
+        Path("run").mkdir()
+
+        def compared(hook: str, **arguments: Any) -> None:
+            before = repr({k: _plain(v) for k, v in arguments.items()})
+            call(hook, **arguments)
+            after = repr({k: _plain(v) for k, v in arguments.items()})
+            assert after == before, f"{hook} changed what it was shown: {before} is now {after}"
+
+        with global_seed(11):
+            _whole(compared, Path("run"), preflab_case)
+
+
+def _observer(case: Case) -> tuple[Plugin, Call]:
+    """The plugin, and a function that calls one of its hooks, if it has it, with the arguments that it asks for."""
+    from preflab.composition import registry
+
+    loaded = registry()
+    plugin = next((p for p in loaded.plugins if p.name == case.name), None)
+    names = ", ".join(p.name for p in loaded.plugins)
+    assert plugin is not None, f"there is no plugin '{case.name}'. Allowed: {names}"
+    assert not plugin.problem, f"{plugin.label}: {plugin.problem}"
+    assert loaded.manager.has_plugin(case.name), f"{plugin.label} was switched off in this process"
+    return plugin, partial(_call, case.name)
+
+
+def _call(name: str, hook: str, **arguments: Any) -> None:
+    from preflab.composition import registry
+
+    for implementation in getattr(registry().manager.hook, hook).get_hookimpls():
+        if implementation.plugin_name == name:
+            implementation.function(**{word: arguments[word] for word in implementation.argnames})
+
+
+def _plain(value: Any) -> Any:
+    """A value whose text shows everything in it."""
+    if isinstance(value, Rollout):
+        return [value.prompts, value.texts, value.tokens(), value.terminated.tolist()]
+    return copy.deepcopy(value)
+
+
+def _started(call: Call, folder: Path) -> None:
+    config = {"seed": 1, "arm": "", "algorithm": {"name": "ppo", "kl": {"coef": 0.1}, "ema": None}, "filters": {}}
+    call("preflab_run_started", folder=folder, config=config, stages=["sft", "algorithm"])
+
+
+def _rollout(case: Case) -> Rollout:
+    prompts = [r for r in tiny_records() if isinstance(r, Prompt)][:3]
+    return Rollout.from_texts(FakeContext(case.fresh_folder()).tokenizer, prompts, ["good bad", "", "please thanks"])
+
+
+def _steps(call: Call, case: Case, folder: Path, first: int = 0) -> None:
+    artifact = Path("artifact")
+    artifact.mkdir(exist_ok=True)
+    rollout = _rollout(case)
+    for step, metrics in list(enumerate(ROWS))[first:]:
+        values = {"score": [0.5, float("nan"), -1.0], "kl": [0.0, 1.0, 2.0]}
+        call("preflab_rollout_finished", stage="algorithm", step=step, rollout=rollout, values=values)
+        call("preflab_step_finished", stage="algorithm", step=step, metrics=dict(metrics))
+        call("preflab_checkpoint_saved", stage="algorithm", step=step + 1, folder=artifact)
+    call("preflab_rollout_finished", stage="algorithm", step=3, rollout=rollout, values={})
+    call("preflab_stage_finished", stage="algorithm", artifact=artifact.resolve(), seconds=0.5)
+
+
+def _summary() -> Mapping[str, Any]:
+    measures = {
+        "gold": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 6},
+        "kl": {"value": float("nan"), "low": 0.0, "high": 0.0, "n": 0},
+    }
+    return {"run": "1", "seed": 1, "computed": ["algorithm"], "reused": [], "evaluation": {"measures": measures}}
+
+
+def _whole(call: Call, folder: Path, case: Case) -> None:
+    _started(call, folder)
+    call("preflab_stage_started", stage="algorithm", total_steps=3, history=[])
+    _steps(call, case, folder)
+    call("preflab_run_finished", folder=folder, summary=_summary())
+
+
+def _killed_and_run_again(call: Call, folder: Path, case: Case) -> None:
+    """The process before ended without a word, so that nothing was closed; this one is shown what it had done."""
+    _started(call, folder)
+    call("preflab_stage_started", stage="algorithm", total_steps=3, history=[])
+    call("preflab_step_finished", stage="algorithm", step=0, metrics=dict(ROWS[0]))
+    _started(call, folder)
+    history = [{"step": 0, **ROWS[0]}, {"step": 1, **ROWS[1]}]
+    call("preflab_stage_started", stage="algorithm", total_steps=3, history=history)
+    _steps(call, case, folder, first=2)
+    call("preflab_run_finished", folder=folder, summary=_summary())
+
+
+def _reused(call: Call, folder: Path, case: Case) -> None:
+    _started(call, folder)
+    artifact = Path("artifact")
+    artifact.mkdir(exist_ok=True)
+    call("preflab_stage_reused", stage="sft", artifact=artifact, history=[{"step": 0, **ROWS[0]}])
+    call("preflab_stage_reused", stage="algorithm", artifact=artifact, history=[])
+    call("preflab_run_finished", folder=folder, summary={})
+
+
+def _failed_at_once(call: Call, folder: Path, case: Case) -> None:
+    _started(call, folder)
+    call("preflab_run_failed", folder=folder, error=KeyboardInterrupt())
+
+
+def _not_started(call: Call, folder: Path, case: Case) -> None:
+    """It was switched on in the middle of a run: what comes without a beginning is ignored."""
+    call("preflab_run_failed", folder=folder, error=ValueError("before the start"))
