@@ -95,3 +95,10 @@ class TestSentencePairs(EvaluatorContract):
         path = folder / "rows.jsonl"
         path.write_text('{"sent_more": "red is bad", "sent_less": "blue is bad"}\n')
         return [_held("sentence_pairs"), f"evaluation.evaluators.x.path={path}"]
+
+
+class TestHarness(ComponentContract):  # its numbers are tested where lm-eval, an extra, is installed
+    kind = "evaluator"
+    name = "lm_eval"
+    overrides = (_held("lm_eval"), "evaluation.evaluators.x.tasks=[hellaswag]")
+    required = ("tasks",)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """Three evaluators and a classifier as a judge."""
+    """Three evaluators, the harness of others, and a classifier as a judge."""
     from preflab_builtin.benchmarks import config as c
 
     judges = {"scorers": "reward_model"}
@@ -21,6 +21,7 @@ def preflab_components() -> list[Component]:
         Component("evaluator", "generation", c.GenerationConfig, build=_generation, nested=judges, inspect=_questions),
         Component("evaluator", "multiple_choice", c.MultipleChoiceConfig, build=_multiple_choice, inspect=_choices),
         Component("evaluator", "sentence_pairs", c.SentencePairsConfig, build=_sentence_pairs, inspect=_sentences),
+        Component("evaluator", "lm_eval", c.HarnessConfig, build=_harness, inspect=_tasks),
         Component("reward_model", "classifier", c.ClassifierConfig, build=_classifier, inspect=_model),
     ]
 
@@ -41,6 +42,12 @@ def _sentence_pairs(config: c.SentencePairsConfig, context: Context) -> Evaluato
     from preflab_builtin.benchmarks.likelihood import SentencePairs
 
     return SentencePairs(config, context)
+
+
+def _harness(config: c.HarnessConfig, context: Context) -> Evaluator:
+    from preflab_builtin.benchmarks.harness import Harness
+
+    return Harness(config, context)
 
 
 def _classifier(config: c.ClassifierConfig, context: Context) -> RewardModel:
@@ -65,6 +72,12 @@ def _sentences(config: c.SentencePairsConfig) -> Inspection:
     from preflab_builtin.benchmarks.cases import inspection, sentences
 
     return inspection(config, sentences)
+
+
+def _tasks(config: c.HarnessConfig) -> Inspection:
+    from preflab_builtin.benchmarks.harness import inspect_tasks
+
+    return inspect_tasks(config)
 
 
 def _model(config: c.ClassifierConfig) -> Inspection:

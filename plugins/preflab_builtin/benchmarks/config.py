@@ -139,6 +139,25 @@ class SentencePairsConfig:
 
 
 @dataclass
+class HarnessConfig:
+    """Tasks of lm-evaluation-harness (extra lm-eval). Tasks that come with it fetch their data from the hub at the first use;
+    tasks in ``include`` read what they name. A task file can run code: use those that you trust."""
+
+    name: str = option("lm_eval", "component")
+    tasks: list[str] = option(factory=list, doc="names of tasks or groups")
+    include: str | None = option(None, "folder with task files of your own; null: none", affects_result=False)
+    label: str = option("lm_eval", "measures are LABEL/TASK/METRIC")
+    shots: int | None = option(None, "examples before each question; null: as the task says", ge=0)
+    rows: int | None = option(None, "most rows of a task; null: all", ge=1, fast=4)
+    batch: int = option(8, "rows read at a time", ge=1, affects_result=False)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a task."""
+        if not self.tasks:
+            yield "tasks", "is empty: name at least one task of lm-evaluation-harness"
+
+
+@dataclass
 class ClassifierConfig:
     """The probability that a sequence classifier in a transformers folder gives to one of its labels: a judge of toxicity,
     sentiment or truth with a tokenizer of its own. High is much of the label, good or bad."""
