@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab_builtin.report.arms import Arm, in_order
 from preflab_builtin.report.costs import PHASES, iteration_times
 from preflab_builtin.report.runs import Measured
-from preflab_builtin.report.tables import plain
+from preflab_builtin.report.tables import plain, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,8 @@ CURVES = (
     ("objective/length", "Length of the training samples, tokens"),
     ("loss/ptx", "Pretraining loss of the ptx term, nats a token"),
 )
+PHASE_COLORS = ("#332288", "#88CCEE", "#44AA99", "#DDCC77", "#BBBBBB")
+"""Tol's palette for the phases of an iteration, which are no arms."""
 LINES = ("-", "--", ":", "-.")
 _MUTED, _GRID = "#5b6470", "#e3e6ea"
 
@@ -147,7 +149,7 @@ def win_rates(arms: Sequence[Arm]) -> list[Picture]:
 
 def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
     baselines = sorted({run.baseline for _, arm, _ in rows for run in arm.runs if run.baseline})
-    against = baselines[0] if len(baselines) == 1 else "the baseline"
+    against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
 
     def draw(axes: Axes) -> None:
         axes.axvline(50, color=_MUTED, lw=1, ls="--")
@@ -210,7 +212,7 @@ def iterations(arms: Sequence[Arm]) -> list[Picture]:
 
     def draw(axes: Axes) -> None:
         left = [0.0] * len(found)
-        for name, phase, color in zip(names, phases, COLORS, strict=False):
+        for name, phase, color in zip(names, phases, PHASE_COLORS, strict=False):
             widths = [row.seconds.get(phase, 0.0) for row in found]
             axes.barh(range(len(found)), widths, left=left, height=0.6, color=color, edgecolor="white", lw=0.8, label=name)
             left = [a + b for a, b in zip(left, widths, strict=True)]
