@@ -44,7 +44,8 @@ class IterationTime:
 
 def costs(runs: Sequence[RunResult]) -> list[StageCost]:
     """What the stages took, by stage and component, in the order in which stages are made. Each artifact counts once."""
-    order = list(dict.fromkeys(row.stage for run in runs for row in run.stages))
+    longest_first = sorted(runs, key=lambda run: -len(run.stages))  # a run that stops early does not say what comes between
+    order = list(dict.fromkeys(row.stage for run in longest_first for row in run.stages))
     keys = dict.fromkeys((row.stage, row.component) for run in runs for row in run.stages)
     found = []
     for stage, component in sorted(keys, key=lambda key: order.index(key[0])):

@@ -103,7 +103,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         label, _, part = name.removeprefix("reward_accuracy/").partition("/")
         if part in ("all", "length"):
             found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
-    others = [name for name in names if name.partition("/")[0] not in _PLACED]
+    # LABEL/PREFIX/METRIC/GROUP of a test set: its groups stand in the table of all measures.
+    others = [name for name in names if name.partition("/")[0] not in _PLACED and name.count("/") <= 2]
     return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES), digits=3) for n in others]
 
 

@@ -184,6 +184,8 @@ def test_stages_that_all_seeds_share_are_named(tmp_path: Path) -> None:
 
 def test_costs_count_each_result_once(tmp_path: Path) -> None:
     report = build_report([study(tmp_path / "s", seeds=(1, 2))], tmp_path / "r.html")
+    # the first arms have no algorithm: its place among the stages is that of the runs that have one
+    assert [c.stage for c in report.costs] == ["pretrain", "sft", "algorithm", "evaluation"]
     found = {(c.stage, c.component): c for c in report.costs}
     pretrain = found["pretrain", "documents"]
     # 2 seeds, made by the base arm at 10 s each and reused by the other 4 arms
@@ -311,6 +313,8 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
         "reward_accuracy/proxy/all",
         "calibration/proxy/loss",
         "best_of/4/gold",
+        "stereotypes/plain/entropy",
+        "stereotypes/plain/entropy/gender",  # one of many groups: among all measures only
     )
     arm = Arm("A", (), (), {name: Measured(0.5) for name in names})
     found = {(c.group, c.heading): c.value(arm) for c in columns([arm])}
@@ -319,6 +323,7 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
         ("Calibration", "proxy/loss"): "0.500",
         ("Mine", "bits a word"): "0.500",
         ("Labeler groups", "held out"): "50.0 %",
+        ("Stereotypes", "plain/entropy"): "0.500",
     }
 
 
