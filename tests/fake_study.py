@@ -53,7 +53,9 @@ def _curve(arm: str, seed: int) -> list[dict[str, Any]]:
         reward = LADDER[arm]["proxy"] * (1 - math.exp(-step / 6)) + rng.gauss(0, 0.05)
         kl = LADDER[arm]["kl"] * (1 - math.exp(-step / 9)) + rng.gauss(0, 0.08)
         row = {"stage": "algorithm", "step": step, "time": 1.0, "objective/scores": reward, "objective/kl": kl}
-        rows.append(row | {"loss/value_avg": None})
+        phases = {"rollout": 0.5, "scoring": 0.1, "old_log_probs": 0.2, "update": 0.75 if arm == "PPO" else 1.25, "other": 0.05}
+        times = {f"time/{phase}": seconds for phase, seconds in phases.items()}
+        rows.append(row | times | {"loss/value_avg": None, "time/peak_fraction": 0.25})
     return rows
 
 
@@ -71,9 +73,8 @@ def write_run(
         place.mkdir(parents=True)
         row = {"stage": stage, "name": {"algorithm": "ppo"}.get(stage, "documents"), "seed": seed, "artifact": str(place)}
         reused = upstream and arm != "base"
-        rows.append(
-            row | {"recipe": place.name, "reused": reused, "seconds": 0.0 if reused else 9.5, "cost": {"seconds": 10.0 + i}}
-        )
+        cost = {"seconds": 10.0 + i, "tokens": 1_500_000 * (i + 1), "flops": 2e12 * (i + 1), "peak_mb": 512}
+        rows.append(row | {"recipe": place.name, "reused": reused, "seconds": 0.0 if reused else 9.5, "cost": cost})
     if evaluation is not None:
         facts = {"tags": ["sum", EVIL], "tokens": 3, "values": {"gold/gold": 0.5, "reward/proxy": None}}
         texts = [{"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"} for i in range(12)]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from preflab.testing import ComponentContract, EvaluatorContract
+
+
+def _held(name: str) -> str:
+    """The override that puts a component beside the other evaluators, so that it can be given its file."""
+    return f"+schema/evaluator@evaluation.evaluators.x={name}"
 
 
 class TestReward(EvaluatorContract):
@@ -54,3 +62,43 @@ class TestRatings(ComponentContract):  # it asks the embedded world's people, wh
 class TestLabelerGroups(ComponentContract):  # as above
     kind = "evaluator"
     name = "labeler_groups"
+
+
+class TestGeneration(EvaluatorContract):
+    name = "generation"
+    required = ("path", "metrics")
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path, of = folder / "rows.jsonl", "evaluation.evaluators.x"
+        path.write_text('{"prompt": "one plus two", "answer": "three"}\n{"prompt": "red is", "answer": "blue"}\n')
+        return [_held("generation"), f"{of}.path={path}", f"{of}.references=[answer]", f"{of}.metrics=[token_f1]"]
+
+
+class TestMultipleChoice(EvaluatorContract):
+    name = "multiple_choice"
+    required = ("path", "choices")
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path, of = folder / "rows.jsonl", "evaluation.evaluators.x"
+        path.write_text('{"question": "one plus two equals", "a": ["three", "four"], "k": 0}\n')
+        return [_held("multiple_choice"), f"{of}.path={path}", f"{of}.choices=a", f"{of}.correct=k"]
+
+
+class TestSentencePairs(EvaluatorContract):
+    name = "sentence_pairs"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path = folder / "rows.jsonl"
+        path.write_text('{"sent_more": "red is bad", "sent_less": "blue is bad"}\n')
+        return [_held("sentence_pairs"), f"evaluation.evaluators.x.path={path}"]
+
+
+class TestHarness(ComponentContract):  # its numbers are tested where lm-eval, an extra, is installed
+    kind = "evaluator"
+    name = "lm_eval"
+    overrides = (_held("lm_eval"), "evaluation.evaluators.x.tasks=[hellaswag]")
+    required = ("tasks",)

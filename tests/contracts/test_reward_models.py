@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from preflab.testing import ComponentContract, FakeContext, ProcedureContract, RewardModelContract
+from tiny_classifier import write_classifier
 
 
 class TestKwise(ProcedureContract, RewardModelContract):
@@ -40,6 +41,15 @@ class TestNoise(RewardModelContract):
 
 class TestGold(RewardModelContract):
     name = "gold"
+
+
+class TestClassifier(RewardModelContract):
+    name = "classifier"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        return [f"reward_model.path={write_classifier(folder / 'model')}"]
 
 
 class TestVader(ComponentContract):

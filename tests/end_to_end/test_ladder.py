@@ -92,19 +92,32 @@ def test_a_reward_model_from_a_folder_also_starts_the_value_network(tmp_path: Pa
     assert all(after[name].equal(before[name]) for name in before)  # a learning rate of 0 leaves what it started from
 
 
-def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, finished: Path) -> None:
+def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_makes_up_for(
+    tmp_path: Path, finished: Path
+) -> None:
     shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
     plugin = tmp_path / "broken.py"
     plugin.write_text(
-        "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n@dataclass\nclass C:\n"
-        "    name: str = option('broken', 'component')\n\n\ndef build(config, context):\n    raise SystemExit(9)\n\n\n"
+        "import os\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n"
+        "@dataclass\nclass C:\n"
+        "    name: str = option('broken', 'component')\n\n\ndef build(config, context):\n"
+        "    from preflab_builtin.rewards.functions import TextReward, length_reward\n"
+        "    if os.environ.get('BROKEN'):\n        raise SystemExit(9)\n    return TextReward(length_reward(5, 1.0))\n\n\n"
         "@hookimpl\ndef preflab_components():\n    return [Component('reward_model', 'broken', C, build=build)]\n"
     )
-    code = preflab(tmp_path, "--plugin", str(plugin), "-m", "reward_model=broken,kwise", *FAST)
-    assert code == 1
-    rows = read_rows(_only(tmp_path, "runs/config/*") / "ledger.jsonl")
-    assert [row["exit_code"] for row in rows] == [9, 0]
+    command = ("--plugin", str(plugin), "-m", "reward_model=broken,kwise", "evaluation=none", *FAST)
+    assert preflab(tmp_path, *command, BROKEN="1") == 1
+    first = _only(tmp_path, "runs/config/*")
+    assert [row["exit_code"] for row in read_rows(first / "ledger.jsonl")] == [9, 0]
     assert "1 job(s) failed" in (tmp_path / "log.txt").read_text()
+    page = (first / "report.html").read_text()
+    assert "1 job without a result" in page
+    assert "reward_model=broken" in page
+    assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    second = sorted(tmp_path.glob("runs/config/*"))[-1]
+    assert second != first
+    computed = [json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in (0, 1)]
+    assert computed == [["algorithm"], []]
 
 
 def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path, finished: Path) -> None:

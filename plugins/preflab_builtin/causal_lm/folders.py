@@ -23,16 +23,17 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     return Inspection(content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True)
 
 
-def locate(path: str, revision: str | None) -> Path:
-    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the first use)."""
+def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
+    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the first use). key: of the
+    config, for messages."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         check_folder(folder)
         return folder
     parts = path.split("/")
     if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
-        raise UserError(f"policy.path: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}")
-    return _snapshot(path, revision)
+        raise UserError(f"{key}: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}")
+    return _snapshot(path, revision, key)
 
 
 def check_folder(folder: Path) -> None:
@@ -80,7 +81,7 @@ def _digest_as_of(path: str, size: int, modified: int) -> str:
     return file_digest(Path(path))
 
 
-def _snapshot(repository: str, revision: str | None) -> Path:
+def _snapshot(repository: str, revision: str | None, key: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
@@ -88,7 +89,7 @@ def _snapshot(repository: str, revision: str | None) -> Path:
     except Exception as error:  # the hub's client raises a dozen unrelated classes
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"policy.path={repository} is neither a folder here ({Path.cwd()}) nor a model that the hub gave "
+            f"{key}={repository} is neither a folder here ({Path.cwd()}) nor a model that the hub gave "
             f"(revision {revision or 'main'}): {first}"
         ) from error
     check_folder(folder)

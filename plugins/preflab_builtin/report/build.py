@@ -16,25 +16,11 @@ from preflab.study import StudyConfig
 from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.claims import Decision, as_json, decide
-from preflab_builtin.report.runs import Gathered, RunResult, gather
+from preflab_builtin.report.costs import StageCost, costs
+from preflab_builtin.report.runs import Gathered, gather
 from preflab_builtin.report.tables import claims_markdown, claims_table, columns, ladder_markdown, ladder_tables, plain
 
 WIDTH_OF_A_FILE = 160
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """A stage over all runs. artifacts: different results; computed: by these runs; mean, total: seconds to
-    make them once. peak_mb: most memory of a process that made one."""
-
-    stage: str
-    component: str
-    artifacts: int
-    computed: int
-    reused: int
-    mean: float
-    total: float
-    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -143,17 +129,3 @@ def notes(found: Sequence[Arm]) -> list[str]:
         text = ", ".join(f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged))
         said.append(f"Not all runs were judged alike ({text}): compare them with care.")
     return said
-
-
-def costs(runs: Sequence[RunResult]) -> list[StageCost]:
-    """What the stages took, by stage and component, in the order in which stages are made."""
-    order = list(dict.fromkeys(row.stage for run in runs for row in run.stages))
-    keys = dict.fromkeys((row.stage, row.component) for run in runs for row in run.stages)
-    found = []
-    for stage, component in sorted(keys, key=lambda key: order.index(key[0])):
-        rows = [row for run in runs for row in run.stages if (row.stage, row.component) == (stage, component)]
-        seconds = {row.recipe: row.seconds for row in rows}
-        total = sum(seconds.values())
-        reused, peak = sum(row.reused for row in rows), max(row.peak_mb for row in rows)
-        found.append(StageCost(stage, component, len(seconds), len(rows) - reused, reused, total / len(seconds), total, peak))
-    return found

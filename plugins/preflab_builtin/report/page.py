@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from preflab import __version__
 from preflab_builtin.report.accounts import accounts
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.plots import Picture, drift, learning_curves, scatters, style_of, win_rates
+from preflab_builtin.report.costs import scaled
+from preflab_builtin.report.plots import Picture, drift, iterations, learning_curves, scatters, style_of, win_rates
 from preflab_builtin.report.tables import NOTHING, claimed, columns, plain
 
 if TYPE_CHECKING:
@@ -68,14 +69,15 @@ def page(report: Report) -> str:
         failures(report),
         claims(report),
         ladder(report.arms),
-        pictures("Reward against tax", scatters(report.arms, report.study.series)),
-        pictures("Over-optimisation", drift(report.arms)),
-        pictures("Win rates", win_rates(report.arms)),
-        pictures("Learning curves", learning_curves(report.arms)),
+        pictures("Reward against tax", scatters(report.arms, report.study.series), report),
+        pictures("Over-optimisation", drift(report.arms), report),
+        pictures("Win rates", win_rates(report.arms), report),
+        pictures("Learning curves", learning_curves(report.arms), report),
         samples(report.arms),
         measures(report.arms),
         accounting(report.arms),
         cost(report),
+        pictures("Where an iteration's time goes", iterations(report.arms), report),
         overrides(report.arms),
         differences(report.arms),
         "</body></html>",
@@ -134,17 +136,33 @@ def ladder(arms: Sequence[Arm]) -> str:
     return f'<h2>Results</h2><div class="scroll">{table}</div>'
 
 
-def pictures(title: str, found: Sequence[Picture]) -> str:
-    """Pictures beside one another, or below one another on a phone."""
+def pictures(title: str, found: Sequence[Picture], report: Report) -> str:
+    """Pictures beside one another, or below one another on a phone, each with what is behind it."""
     if not found:
         return ""
     figures = []
     for picture in found:
         data = base64.b64encode(picture.png).decode("ascii")
-        caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
+        said = f"{escape(picture.caption)} " if picture.caption else ""
+        caption = f"<figcaption>{said}{escape(behind(report.arms))} <code>{escape(report.command)}</code></figcaption>"
         image = f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{data}">'
         figures.append(f"<figure><h3>{escape(picture.title)}</h3>{image}{caption}</figure>")
     return f'<h2>{escape(title)}</h2><div class="pictures">{"".join(figures)}</div>'
+
+
+def behind(arms: Sequence[Arm]) -> str:
+    """Seeds and prompts behind the pictures; seeds an arm where the arms have different ones."""
+    seeds = {arm.label: tuple(sorted(arm.seeds)) for arm in arms}
+
+    def listed(some: Sequence[int]) -> str:
+        return f"seed{'s' * (len(some) != 1)} {', '.join(map(str, some))}"
+
+    if len(set(seeds.values())) == 1:
+        said = listed(next(iter(seeds.values())))
+    else:
+        said = "; ".join(f"{label}: {listed(some)}" for label, some in seeds.items())
+    prompts = sorted({run.prompts for arm in arms for run in arm.runs if run.prompts})
+    return f"{said[:1].upper()}{said[1:]}" + (f"; n = {' or '.join(map(str, prompts))} prompts a run." if prompts else ".")
 
 
 def samples(arms: Sequence[Arm]) -> str:
@@ -207,33 +225,29 @@ def accounting(arms: Sequence[Arm]) -> str:
 
 def cost(report: Report) -> str:
     """What each stage took, once an artifact, and how often it was reused."""
+    optional = (
+        ("tokens", [scaled(c.tokens) for c in report.costs]),
+        ("FLOPs", [scaled(c.flops) for c in report.costs]),
+        ("peak MB", [f"{c.peak_mb:.0f}" if c.peak_mb else "" for c in report.costs]),
+    )
+    known = [(heading, cells) for heading, cells in optional if any(cells)]
     rows = [
         [
             escape(c.stage),
             escape(c.component),
-            str(c.artifacts),
-            str(c.computed),
-            str(c.reused),
+            *(str(number) for number in (c.artifacts, c.computed, c.reused)),
             f"{c.mean:.1f}",
             f"{c.total:.1f}",
-            f"{c.peak_mb:.0f}" if c.peak_mb else "",
+            *(cells[i] for _, cells in known),
         ]
-        for c in report.costs
+        for i, c in enumerate(report.costs)
     ]
     if not rows:
         return ""
-    head = [
-        "stage",
-        "component",
-        "different results",
-        "computed by these runs",
-        "reused",
-        "seconds each",
-        "seconds in all",
-        "peak MB",
-    ]
-    total = sum(c.total for c in report.costs)
-    return f"<h2>Cost</h2>{_table(head, rows)}<p class='dim'>{total:.0f} s to make everything once; reuse is free.</p>"
+    head = ["stage", "component", "different results", "computed by these runs", "reused", "seconds each", "seconds in all"]
+    total, flops = sum(c.total for c in report.costs), sum(c.flops for c in report.costs)
+    said = f"{total:.0f} s{f' and {scaled(flops)}FLOP' if flops else ''} to make everything once; reuse is free."
+    return f"<h2>Cost</h2>{_table([*head, *(heading for heading, _ in known)], rows)}<p class='dim'>{said}</p>"
 
 
 def overrides(arms: Sequence[Arm]) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preflab_builtin.report.arms import Arm, in_order
+from preflab_builtin.report.costs import PHASES, iteration_times
 from preflab_builtin.report.runs import Measured
-from preflab_builtin.report.tables import plain
+from preflab_builtin.report.tables import plain, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,8 @@ CURVES = (
     ("objective/length", "Length of the training samples, tokens"),
     ("loss/ptx", "Pretraining loss of the ptx term, nats a token"),
 )
+PHASE_COLORS = ("#332288", "#88CCEE", "#44AA99", "#DDCC77", "#BBBBBB")
+"""Tol's palette for the phases of an iteration, which are no arms."""
 LINES = ("-", "--", ":", "-.")
 _MUTED, _GRID = "#5b6470", "#e3e6ea"
 
@@ -146,7 +149,7 @@ def win_rates(arms: Sequence[Arm]) -> list[Picture]:
 
 def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
     baselines = sorted({run.baseline for _, arm, _ in rows for run in arm.runs if run.baseline})
-    against = baselines[0] if len(baselines) == 1 else "the baseline"
+    against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
 
     def draw(axes: Axes) -> None:
         axes.axvline(50, color=_MUTED, lw=1, ls="--")
@@ -197,6 +200,40 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
         values = list(_mean(series).values())
         ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
     return Picture(title, _png(draw, _height(labels)), f"{title} over the steps of training: {'; '.join(ends)}.")
+
+
+def iterations(arms: Sequence[Arm]) -> list[Picture]:
+    """Where an iteration's time goes, a bar an arm; at most one picture."""
+    found = iteration_times(arms)
+    if not found:
+        return []
+    phases = [phase for phase in PHASES if any(phase in row.seconds for row in found)]
+    names = [phase.replace("_", " ") for phase in phases]
+
+    def draw(axes: Axes) -> None:
+        left = [0.0] * len(found)
+        for name, phase, color in zip(names, phases, PHASE_COLORS, strict=False):
+            widths = [row.seconds.get(phase, 0.0) for row in found]
+            axes.barh(range(len(found)), widths, left=left, height=0.6, color=color, edgecolor="white", lw=0.8, label=name)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(found)), [_short(row.arm.label) for row in found])
+        axes.set_ylim(len(found) - 0.4, -0.6)
+        axes.set_xlabel("Seconds an iteration")
+        axes.grid(visible=False, axis="y")
+        _legend(axes, names)
+
+    said = []
+    for row in found:
+        parts = ", ".join(f"{n} {row.seconds[p]:.2f} s" for n, p in zip(names, phases, strict=True) if p in row.seconds)
+        machine = "" if row.share is None else f"; {100 * row.share:.1f} % of the machine's measured peak"
+        said.append(f"{plain(row.arm.label)}: {parts}{machine}")
+    shares = [f"{plain(row.arm.label)} {100 * row.share:.1f} %" for row in found if row.share is not None]
+    caption = f"Mean over {sum(row.iterations for row in found)} iterations."
+    if shares:
+        caption += f" Share of the machine's measured matmul peak: {', '.join(shares)}."
+    title = "Seconds an iteration by phase"
+    height = 0.4 * len(found) + 1.2 + 0.2 * math.ceil(len(names) / _columns(names))
+    return [Picture(title, _png(draw, height), f"{title}. {'; '.join(said)}.", caption)]
 
 
 def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:

@@ -28,7 +28,8 @@ COMPLETE = "complete"
 
 @dataclass(frozen=True)
 class StageRow:
-    """A stage of a run. seconds: what making its artifact took, whenever that was; reused: it was not this run."""
+    """A stage of a run. seconds, tokens, flops: what making its artifact took, whenever that was (0: nobody counted); peak_mb:
+    most memory of the process; reused: it was not this run."""
 
     stage: str
     component: str
@@ -38,6 +39,8 @@ class StageRow:
     reused: bool
     seconds: float
     peak_mb: float = 0.0
+    tokens: float = 0.0
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,8 @@ def _composed(folder: Path) -> dict[Any, Any]:
 
 
 def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
-    seconds = (row.get("cost") or {}).get("seconds", row.get("seconds"))
+    cost = row.get("cost") or {}
+    seconds = cost.get("seconds", row.get("seconds"))
     seed = row.get("seed")
     return StageRow(
         stage=str(row["stage"]),
@@ -204,7 +208,9 @@ def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
         artifact=folder / str(row.get("artifact") or ""),
         reused=bool(row.get("reused")),
         seconds=float(seconds or 0.0),
-        peak_mb=float((row.get("cost") or {}).get("peak_mb") or 0.0),
+        peak_mb=float(cost.get("peak_mb") or 0.0),
+        tokens=float(cost.get("tokens") or 0.0),
+        flops=float(cost.get("flops") or 0.0),
     )
 
 

@@ -83,7 +83,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     """Columns for what the arms have measured: reward, gold, win rate, drift, alignment tax, reward model."""
     names = list(dict.fromkeys(name for arm in arms for name in arm.measures if name not in _LEFT_OUT))
     baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
-    against = f"against {_title(baselines[0])}" if len(baselines) == 1 else "against the baseline"
+    against = f"against {titled(baselines[0])}" if len(baselines) == 1 else "against the baseline"
     found = [Column(n, _last(n) if n != "reward/proxy" else "proxy reward", "Reward model says") for n in _of(names, "reward/")]
     gold = [Column(n, _last(n), "True utility (simulated)", interval=n == "gold/gold") for n in _of(names, "gold/")]
     found += sorted(gold, key=lambda column: column.measure != "gold/gold")
@@ -103,7 +103,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         label, _, part = name.removeprefix("reward_accuracy/").partition("/")
         if part in ("all", "length"):
             found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
-    others = [name for name in names if name.partition("/")[0] not in _PLACED]
+    # LABEL/PREFIX/METRIC/GROUP of a test set: its groups stand in the table of all measures.
+    others = [name for name in names if name.partition("/")[0] not in _PLACED and name.count("/") <= 2]
     return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES), digits=3) for n in others]
 
 
@@ -245,5 +246,6 @@ def _first(name: str) -> str:
     return name.partition("/")[0].replace("_", " ").capitalize()
 
 
-def _title(role: str) -> str:
+def titled(role: str) -> str:
+    """A role as a name: SFT is an abbreviation."""
     return role.upper() if role == "sft" else role

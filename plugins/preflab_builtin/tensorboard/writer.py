@@ -16,6 +16,10 @@ LAYOUT: dict[str, dict[str, list[Any]]] = {
         "KL to the reference": ["Multiline", ["objective/kl"]],
         "losses": ["Multiline", ["loss/policy_avg", "loss/value_avg", "loss/ptx"]],
         "health of the update": ["Multiline", ["policy/approxkl_avg", "policy/clipfrac_avg"]],
+        "seconds an iteration": [
+            "Multiline",
+            ["time/rollout", "time/scoring", "time/old_log_probs", "time/update", "time/other"],
+        ],
     },
     "Upstream": {
         "pretraining": ["Multiline", ["pretrain/loss/pretrain"]],

@@ -15,7 +15,9 @@ from preflab.errors import UserError
 from preflab_builtin import report as plugin
 from preflab_builtin.report.arms import Arm, arms, combined
 from preflab_builtin.report.build import build_report, report_text
-from preflab_builtin.report.plots import Picture, best_of_n, drift, learning_curves, scatters, win_rates
+from preflab_builtin.report.costs import iteration_times
+from preflab_builtin.report.page import behind
+from preflab_builtin.report.plots import Picture, best_of_n, drift, iterations, learning_curves, scatters, win_rates
 from preflab_builtin.report.runs import Measured, RunResult, gather
 from preflab_builtin.report.tables import columns, ladder_markdown, ladder_table
 
@@ -182,10 +184,59 @@ def test_stages_that_all_seeds_share_are_named(tmp_path: Path) -> None:
 
 def test_costs_count_each_result_once(tmp_path: Path) -> None:
     report = build_report([study(tmp_path / "s", seeds=(1, 2))], tmp_path / "r.html")
+    # the first arms have no algorithm: its place among the stages is that of the runs that have one
+    assert [c.stage for c in report.costs] == ["pretrain", "sft", "algorithm", "evaluation"]
     found = {(c.stage, c.component): c for c in report.costs}
     pretrain = found["pretrain", "documents"]
     # 2 seeds, made by the base arm at 10 s each and reused by the other 4 arms
     assert (pretrain.artifacts, pretrain.computed, pretrain.reused, pretrain.total) == (2, 2, 8, 20.0)
+    # 1.5 million tokens and 2e12 operations each, once a seed
+    assert (pretrain.tokens, pretrain.flops, pretrain.peak_mb) == (3e6, 4e12, 512)
+    page = (tmp_path / "r.html").read_text()
+    for heading in ("tokens", "FLOPs", "peak MB"):
+        assert f"<th>{heading}</th>" in page
+    assert "<td>3 M</td><td>4 T</td><td>512</td>" in page
+
+
+def test_what_nobody_counted_is_no_column(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "SFT", 1, [], results("SFT", 0.0))
+    manifest = json.loads((tmp_path / "0" / "manifest.json").read_text())
+    for row in manifest["stages"]:
+        row["cost"] = {"seconds": 1.0}
+    (tmp_path / "0" / "manifest.json").write_text(json.dumps(manifest))
+    build_report([tmp_path], tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "<h2>Cost</h2>" in page
+    assert "FLOPs" not in page
+    assert "tokens</th>" not in page.partition("<h2>Cost</h2>")[2]
+
+
+def test_where_an_iterations_time_goes(tmp_path: Path) -> None:
+    found = arms(gather([study(tmp_path / "s", seeds=(1, 2))]).runs)
+    (picture,) = iterations(found)
+    # the fake logs say the same in each of 25 iterations of 2 seeds of 2 arms
+    assert "PPO: rollout 0.50 s, scoring 0.10 s, old log probs 0.20 s, update 0.75 s, other 0.05 s; 25.0 %" in picture.alt
+    assert "PPO-ptx: rollout 0.50 s" in picture.alt
+    assert "update 1.25 s" in picture.alt
+    assert "SFT" not in picture.alt  # it has no algorithm
+    assert picture.caption.startswith("Mean over 100 iterations.")
+    times = iteration_times([found[3]])
+    assert (times[0].share, times[0].iterations) == (0.25, 50)
+
+
+def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
+    folder = study(tmp_path / "s", seeds=(1, 2))
+    for path in folder.glob("*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps({**manifest, "command": ["/somewhere/preflab", "-cn", "ladder"]}))
+    build_report([folder], tmp_path / "r.html")
+    captions = re.findall(r"<figure>.*?<figcaption>(.*?)</figcaption></figure>", (tmp_path / "r.html").read_text(), re.DOTALL)
+    assert len(captions) == (tmp_path / "r.html").read_text().count("<img ") >= 6
+    for caption in captions:
+        assert "Seeds 1, 2; n = 400 prompts a run. <code>preflab -cn ladder</code>" in caption
+    # one arm with another seed: then each arm says its own
+    write_run(folder / "99", "SFT", 7, ["arm=SFT", "seed=7"], results("SFT", 0.0))
+    assert "SFT: seeds 1, 2, 7; best-of-n: seeds 1, 2;" in behind(arms(gather([folder]).runs))
 
 
 def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:
@@ -262,6 +313,8 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
         "reward_accuracy/proxy/all",
         "calibration/proxy/loss",
         "best_of/4/gold",
+        "stereotypes/plain/entropy",
+        "stereotypes/plain/entropy/gender",  # one of many groups: among all measures only
     )
     arm = Arm("A", (), (), {name: Measured(0.5) for name in names})
     found = {(c.group, c.heading): c.value(arm) for c in columns([arm])}
@@ -270,6 +323,7 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
         ("Calibration", "proxy/loss"): "0.500",
         ("Mine", "bits a word"): "0.500",
         ("Labeler groups", "held out"): "50.0 %",
+        ("Stereotypes", "plain/entropy"): "0.500",
     }
 
 

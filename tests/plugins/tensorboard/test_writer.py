@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
 
 from preflab_builtin import tensorboard
 from preflab_builtin.tensorboard.writer import LAYOUT, flat, tag
@@ -57,6 +59,29 @@ def test_one_folder_with_a_row_of_hyper_parameters_and_a_layout(tmp_path: Path) 
     assert {"_hparams_/session_start_info", "custom_scalars__config__"} <= plugins
     content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert b"algorithm.kl.coef" in content
+
+
+def test_the_hparams_tab_has_this_runs_values_and_what_it_is_judged_by(tmp_path: Path) -> None:
+    _run(tmp_path)
+    events = _read(tmp_path)
+
+    def told(tag: str) -> Any:
+        return HParamsPluginData.FromString(events.summary_metadata[tag].plugin_data.content)
+
+    row = told("_hparams_/session_start_info").session_start_info.hparams
+    assert row["algorithm.kl.coef"].number_value == 0.2
+    assert row["algorithm.name"].string_value == "ppo"
+    assert [info.name.tag for info in told("_hparams_/experiment").experiment.metric_infos] == ["result/gold/gold"]
+
+
+def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
+    _run(tmp_path)
+    (event,) = _read(tmp_path).Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    assert [category.title for category in layout.category] == list(LAYOUT)
+    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    assert charts["KL to the reference"] == ["objective/kl"]
+    assert charts == {title: tags for group in LAYOUT.values() for title, (_, tags) in group.items()}
 
 
 def test_the_layout_names_tags_that_runs_write() -> None:

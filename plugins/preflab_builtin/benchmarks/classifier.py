@@ -1,0 +1,63 @@
+"""A sequence classifier as a judge of responses: it reads text, so that its tokenizer need not be the policy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from preflab.errors import UserError, nearest
+from preflab.records import Rollout
+from preflab.runtime import Runtime
+from preflab_builtin.benchmarks.config import ClassifierConfig
+from preflab_builtin.causal_lm.folders import locate
+
+
+class Classifier:
+    """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is sigma(logit); with several softmax,
+    or sigma of the label's own where the model's config says that a text may have several labels."""
+
+    def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
+        folder = str(locate(config.path, config.revision, "classifier.path"))
+        self.config, self.runtime = config, runtime
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        self.model = model.eval().requires_grad_(False).to(runtime.device)
+        if self.tokenizer.pad_token is None:  # GPT-2 and its kind
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        if self.model.config.pad_token_id is None:
+            self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.label = label_number(config.label, dict(self.model.config.id2label))
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        """Probabilities [B] float32."""
+        whole = self.config.whole_text
+        texts = [p.text + t if whole else t for p, t in zip(rollout.prompts, rollout.texts, strict=True)]
+        # A text without any token, where the tokenizer adds none, is read as one pad: a model cannot read nothing.
+        texts = [text if self.tokenizer(text)["input_ids"] else self.tokenizer.pad_token for text in texts]
+        found = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
+        return torch.cat(found) if found else torch.zeros(0, device=self.runtime.device)
+
+    def _probabilities(self, texts: list[str]) -> torch.Tensor:
+        rows = self.tokenizer(texts, padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt")
+        with torch.no_grad():
+            logits: torch.Tensor = self.model(**rows.to(self.runtime.device)).logits.float()
+        several = self.model.config.problem_type == "multi_label_classification"
+        if logits.shape[1] == 1 or several:
+            return logits[:, min(self.label, logits.shape[1] - 1)].sigmoid()
+        return logits.softmax(-1)[:, self.label]
+
+
+def label_number(label: str, names: dict[int, str]) -> int:
+    """The number of a label that is given by name or number; `UserError` with the model's labels if it has none such.
+
+    >>> label_number("toxic", {0: "fine", 1: "toxic"}), label_number("0", {0: "fine", 1: "toxic"})
+    (1, 0)
+    """
+    for number, name in names.items():
+        if label == name or (label.isdecimal() and int(label) == int(number)):
+            return int(number)
+    if len(names) == 1 and label == "1":  # one output: the probability of yes
+        return 0
+    raise UserError(f"classifier.label: the model has no label '{label}'. {nearest(label, [*names.values(), *map(str, names)])}")

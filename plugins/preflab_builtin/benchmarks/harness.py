@@ -1,0 +1,98 @@
+"""Tasks of EleutherAI's lm-evaluation-harness (extra lm-eval) on the policy that is judged."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preflab import Inspection, UserError
+from preflab.errors import nearest
+from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab_builtin.benchmarks.config import HarnessConfig
+from preflab_builtin.files.source import file_digest
+
+NORMAL = 1.959964
+"""Half-width of a 95 % interval in standard errors: the harness gives a standard error and no interval."""
+
+
+def inspect_tasks(config: HarnessConfig) -> Inspection:
+    """The version of the harness, which brings most tasks, and the digest of the folder of one's own."""
+    try:
+        version = importlib.metadata.version("lm-eval")
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError("evaluators: lm_eval needs the extra 'lm-eval': pip install 'preflab[lm-eval]'") from None
+    own = "" if config.include is None else file_digest(Path(config.include))
+    return Inspection(content=f"lm-eval {version} {own}")
+
+
+class Harness:
+    """LABEL/TASK/METRIC for every number that the harness reports of a task or group, with the interval that its standard error
+    gives. The harness gets the policy in memory; ``lm_eval --model hf --model_args pretrained=FOLDER`` on the exported folder
+    gives the same numbers."""
+
+    def __init__(self, config: HarnessConfig, context: Context) -> None:
+        from lm_eval.tasks import TaskManager
+
+        self.config, self.runtime = config, context.runtime
+        # Its own thousands of tasks take many seconds to list: only if they are asked for.
+        self.manager = TaskManager(include_path=config.include, include_defaults=config.include is None)
+        if not all(map(self._knows, config.tasks)) and config.include is not None:
+            self.manager = TaskManager(include_path=config.include)
+        missing = next((task for task in config.tasks if not self._knows(task)), None)
+        if missing is not None:
+            raise UserError(f"evaluators: lm_eval knows no task '{missing}'. {_near(missing, self.manager.all_tasks)}")
+
+    def _knows(self, task: str) -> bool:
+        return bool(self.manager.match_tasks([task]))
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Run the tasks."""
+        from lm_eval import simple_evaluate
+        from lm_eval.models.huggingface import HFLM
+
+        policy: Any = subject.responder.policy
+        tokenizer = policy.tokenizer.wrapper
+        model = HFLM(pretrained=policy.module, tokenizer=tokenizer, batch_size=self.config.batch, device=str(self.runtime.device))
+        found: Any = simple_evaluate(
+            model=model,
+            tasks=list(self.config.tasks),
+            task_manager=self.manager,
+            num_fewshot=self.config.shots,
+            limit=self.config.rows,
+            bootstrap_iters=1000,
+            log_samples=False,
+        )
+        counts: Mapping[str, Mapping[str, int]] = found.get("n-samples") or {}
+        measures: dict[str, Measure] = {}
+        for task, numbers in {**found["results"], **(found.get("groups") or {})}.items():
+            n = int(counts.get(task, {}).get("effective", 0))
+            measures |= {f"{self.config.label}/{task}/{k}": m for k, m in measured(numbers, n).items()}
+        return Evaluation(measures)
+
+
+def measured(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
+    """The numbers that the harness reports of one task ("acc,none": 0.5, "acc_stderr,none": 0.1) as measures.
+
+    >>> found = measured({"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1, "sample_len": 3}, 3)["acc"]
+    >>> found.value, round(found.low, 3), found.n
+    (0.5, 0.304, 3)
+    """
+    found: dict[str, Measure] = {}
+    for key, value in numbers.items():
+        metric, comma, variant = key.partition(",")
+        if not comma or metric.endswith("_stderr") or not isinstance(value, (int, float)):
+            continue
+        error = numbers.get(f"{metric}_stderr,{variant}")
+        half = NORMAL * float(error) if isinstance(error, (int, float)) else math.nan
+        name = metric if variant == "none" else f"{metric}_{variant.replace('-', '_')}"
+        found[name] = Measure(float(value), float(value) - half, float(value) + half, n)
+    return found
+
+
+def _near(task: str, known: list[str]) -> str:
+    """The nearest names alone: the harness knows thousands."""
+    said = nearest(task, known).partition("Did you mean")[2]
+    return f"Did you mean{said}" if said else "`lm-eval ls tasks` lists them; include=FOLDER adds your own."
