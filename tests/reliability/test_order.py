@@ -1,4 +1,4 @@
-"""Which rows a step reads is a function of the step: wherever a run was cut, in an epoch or between two, and however it is split."""
+"""Which rows a step reads is a function of the step: wherever a run was cut, in an epoch or between two, however it is split."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("whole")
     found = run(Recorded(folder, request.param), folder / "sft")
     assert found.forwards == EPOCHS * STEPS * BATCH // request.param
-    assert all(sorted(sum((found.read[e * STEPS + i] for i in range(STEPS)), [])) == list(range(24)) for e in range(EPOCHS))
+    for epoch in range(EPOCHS):
+        assert sorted(row for i in range(STEPS) for row in found.read[epoch * STEPS + i]) == list(range(24))
     return request.param, found
 
 
@@ -88,7 +89,7 @@ def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(t
 
 
 def test_one_full_batch_is_within_1e_5_of_three_parts_after_40_steps(tmp_path: Path) -> None:
-    """Two processes are bit-identical to one with accumulation (tests/end_to_end/test_processes.py), so this holds of them too."""
+    """Two processes are one with accumulation, to the bit (tests/end_to_end/test_processes.py): it holds of them too."""
     found = []
     for micro_batch in (64, 2, 3):
         config = SFTConfig(steps=40, batch=BATCH, optimizer=OptimizerConfig(lr=1e-3), mix_coef=0.0)
