@@ -76,7 +76,7 @@ def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None
     with path.open("w") as stream:
         stream.writelines(_lines(rows, size))
     assert path.stat().st_size >= rows * size
-    count, more = _peak(lambda: sum(1 for row in read_rows(path) if row.bad is None))
+    count, more = _peak(lambda: sum(1 for row in read_rows(path) if row.problem is None))
     assert count == rows
     assert more <= min(300 * MB, 16 * MB), f"{more / MB:.0f} MB"
     length, more = _peak(lambda: len(digest(path)))
