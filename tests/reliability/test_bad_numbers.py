@@ -13,6 +13,7 @@ import torch
 
 from preflab import NumericError, checkpoints
 from preflab.artifacts import STATE
+from preflab.functional import gae
 from preflab.interfaces import Procedure
 from preflab.loop import FAILED, CheckpointConfig, Loop
 from preflab.optimization import OptimizerConfig, Schedule
@@ -84,7 +85,7 @@ def poisoned_output(procedure: Any) -> None:
     """The network gives numbers that are none: so does the loss."""
     network = procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
     plain = network.hidden
-    network.hidden = lambda ids, mask: plain(ids, mask) * NAN
+    setattr(network, "hidden", lambda ids, mask: plain(ids, mask) * NAN)  # noqa: B010
 
 
 def poisoned_gradient(procedure: Any) -> None:
@@ -96,7 +97,7 @@ def poisoned_gradient(procedure: Any) -> None:
         spoilt.view(-1)[0] = INFINITE
         return spoilt
 
-    parameter.register_hook(hook)
+    parameter.register_hook(hook)  # type: ignore[no-untyped-call]
 
 
 def poisoned_reference(procedure: PPO) -> None:
@@ -107,17 +108,18 @@ def poisoned_reference(procedure: PPO) -> None:
 
 
 def poisoned_value_gradient(procedure: PPO) -> None:
-    next(iter(procedure.networks.value.module.parameters())).register_hook(lambda gradient: gradient * NAN)
+    parameter: Any = next(iter(procedure.networks.value.module.parameters()))
+    parameter.register_hook(lambda gradient: gradient * NAN)
 
 
 def poisoned_mix(procedure: Any) -> None:
     """The windows of the mix alone: a gradient that is added to a good one."""
-    stream = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
+    stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
     plain, network = stream.pick, procedure.policy
     hidden = network.hidden
 
     def pick(numbers: Any) -> torch.Tensor:
-        network.hidden = lambda ids, mask: hidden(ids, mask) * NAN
+        setattr(network, "hidden", lambda ids, mask: hidden(ids, mask) * NAN)  # noqa: B010
         found: torch.Tensor = plain(numbers)
         return found
 
@@ -192,7 +194,7 @@ def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
 
 
 def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    procedure, plain = ppo(tmp_path), ppo_experience.gae
+    procedure, plain = ppo(tmp_path), gae
     before = digest(procedure)
     monkeypatch.setattr(ppo_experience, "gae", lambda *a: (plain(*a)[0] * NAN, plain(*a)[1]))
     with pytest.raises(NumericError, match="advantages of prompt"):

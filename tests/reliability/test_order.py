@@ -49,7 +49,7 @@ class Recorded(SupervisedFineTuning):
 def run(procedure: Recorded, folder: Path) -> Recorded:
     folder.mkdir(exist_ok=True)
     settings = CheckpointConfig(every_seconds=1e9, every_steps=1)
-    Loop("sft", procedure, procedure.context.streams, folder, settings, lambda *a, **b: None).run()  # type: ignore[attr-defined]
+    Loop("sft", procedure, procedure.context.streams, folder, settings, lambda *a, **b: None).run()
     return procedure
 
 

@@ -10,7 +10,7 @@ import pytest
 from preflab import UserError
 from preflab.composition import compose, registry, resolved
 from preflab.interfaces import Tokenizer
-from preflab.records import Document, Prompt, Ranking, Rollout
+from preflab.records import Document, Prompt, Ranking, Record, Rollout
 from preflab.run import DIFFERENT_TOKENIZERS, read
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.training import PPO
@@ -53,7 +53,7 @@ def test_what_the_reward_model_scores_is_what_it_was_trained_on(closed: bool, tm
 
 
 def test_all_networks_and_streams_of_an_algorithm_have_one_tokenizer(tmp_path: Path) -> None:
-    records = [Prompt("p", "add one", split="train"), Document("d", " ".join(WORDS), split="train")]
+    records: list[Record] = [Prompt("p", "add one", split="train"), Document("d", " ".join(WORDS), split="train")]
     context = FakeContext(tmp_path, records, reward=TextReward(noise_reward(0)))
     config = PPOConfig(episodes=4, batch=4, minibatch=4, terms={"ptx": PtxConfig(coef=1.0, window=8)})
     procedure = PPO(config, context)
