@@ -53,7 +53,9 @@ def run(procedure: Recorded, folder: Path) -> Recorded:
     return procedure
 
 
-@pytest.fixture(scope="module", params=[6, 2], ids=["accumulation 1", "accumulation 3"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(6, marks=pytest.mark.reliability), 2], ids=["accumulation 1", "accumulation 3"]
+)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Recorded]:
     """(micro-batch, a run that nobody cut)."""
     folder = tmp_path_factory.mktemp("whole")
