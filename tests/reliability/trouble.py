@@ -78,6 +78,7 @@ def preflab_components() -> list[Component]:
 
 
 ALONE = ("pretrain=none", "sft=none", "comparisons=none", "reward_model=none", "evaluation=none", "checkpoint.every_steps=1")
-TINY = ("data.documents=50", "data.prompts=20", "data.demonstrations=20")
-WORDS = ("--plugin", __file__, *ALONE, *TINY, "runtime.threads=1", "algorithm=trouble")
+TINY = ("data.documents=100", "data.prompts=50", "data.demonstrations=10")
+QUIET = ("--no-plugin", "report", "--no-plugin", "tensorboard")  # they take longer than the run
+WORDS = ("--plugin", __file__, *QUIET, *ALONE, *TINY, "runtime.threads=1", "algorithm=trouble")
 """A run that is this algorithm and nothing else."""

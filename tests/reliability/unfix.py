@@ -32,7 +32,7 @@ SAFEGUARDS = (
     Mutant("fsync order: files beside a checkpoint are not durable", LOOP, "            sync_below(self.folder, without=STATE)\n", "", STAGES),
     Mutant("delete before the new one is durable: checkpoints", CHECKPOINTS, "    temporary.mkdir()\n", "    temporary.mkdir()\n    for old in sorted(root.glob('step-*'))[:-1]:\n        shutil.rmtree(old)\n", DISKS),
     Mutant("delete before the new one is there: an artifact", DURABLE, "        os.rename(final, aside)\n", "        shutil.rmtree(final)\n", COMMITS),
-    Mutant("old checkpoints are removed under their name", CHECKPOINTS, "        os.rename(old, doomed)\n        shutil.rmtree(doomed)\n", "        shutil.rmtree(old)\n", SAVES),
+    Mutant("old checkpoints are removed under their name", CHECKPOINTS, '        os.rename(old, root / f"tmp-{old.name}")', "        shutil.rmtree(old)", SAVES),
     Mutant("checkpoints go before the artifact is there", ARTIFACTS, "        made = [p for p in files_below(partial)", "        shutil.rmtree(partial / STATE, ignore_errors=True)\n        made = [p for p in files_below(partial)", DISKS),
     Mutant("what a kill left stays", CHECKPOINTS, "        shutil.rmtree(leftover, ignore_errors=True)\n", "        pass\n", SAVES),
     Mutant("half-written files of a killed run stay in the artifact", ARTIFACTS, 'for leftover in partial.rglob(".*.tmp"):', "for leftover in ():", STAGES),
