@@ -42,8 +42,9 @@ conformance: install       ## the numeric tests alone: every formula, and PPO ag
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py
 
-reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full (under 25 minutes on two cores)
+reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full; then every safeguard taken away (under 25 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability --durations=10
+	$(BIN)/python tests/reliability/unfix.py
 
 PEERS := build/peers
 $(PEERS)/.installed: tests/benchmarks/constraints-peers.txt

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.durable import encoded, make_folder, publish, read_sealed, write_bytes, write_sealed
+from preflab.durable import encoded, fsync, make_folder, publish, read_sealed, write_bytes, write_sealed
 from preflab.errors import StorageError
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ def save(root: Path, step: int, state: dict[str, Any], facts: Mapping[str, Any] 
         raise
     done = sorted(root.glob("step-*"))
     older = done[: done.index(final) + 1]
-    for old in [*older[:-KEEP], *done[len(older) :]]:  # later ones were damaged, or this step would not be done again
-        doomed = root / f"tmp-{old.name}"  # half removed it must not bear the name of a checkpoint
-        os.rename(old, doomed)
-        shutil.rmtree(doomed)
+    doomed = [*older[:-KEEP], *done[len(older) :]]  # later ones were damaged, or this step would not be done again
+    for old in doomed:
+        os.rename(old, root / f"tmp-{old.name}")  # half removed it must not bear the name of a checkpoint
+    fsync(root)
+    _clean(root)
     return final
 
 

@@ -32,11 +32,14 @@ def check_name(name: str) -> None:
 
 
 def check_files(folder: Path) -> None:
-    """Read every YAML file below the folder of --config-dir without building anything from it; `UserError` with
-    ``file:line: YAML: reason`` for the first that is broken, asks for Python objects, or would not fit into memory."""
+    """Read every .yaml file below the folder of --config-dir (hidden ones are left alone) without building anything from it;
+    `UserError` with ``file:line: YAML: reason`` for the first that is broken, asks for Python objects, or would not fit into
+    memory."""
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder.")
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+    for path in sorted(folder.rglob("*.yaml")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # no group's name begins with a dot: another program's files
         try:
             _check_file(path)
         except RecursionError:

@@ -36,7 +36,8 @@ class Procedure(Protocol):
     total_steps: int
 
     def step(self, index: int) -> Mapping[str, float]:
-        """Do one step; return its metrics. Files it writes may be written again later."""
+        """Do one step; return its metrics. Files it writes are written again if the step is done again; once a checkpoint
+        has come after them they may only grow, for they belong to it: changed, they make it unusable."""
 
     def state_dict(self) -> State:
         """Everything that changes from step to step (random streams of the context are saved by the loop)."""

@@ -69,7 +69,8 @@ def missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
     told = {row["job"] for row in read_rows(folder / LEDGER)}
     for number in sorted(set(range(len(jobs))) - told):
         line = {"job": number, "overrides": list(jobs[number]), "arm": "", "exit_code": 1, "status": "not started"}
-        _append(folder / LEDGER, {**line, "error": "the multirun ended before it", "folder": "", "seconds": 0.0, "log": ""})
+        line |= {"error": "the multirun ended before it", "folder": str(number), "seconds": 0.0, "log": ""}
+        _append(folder / LEDGER, line)
 
 
 def _complete(folder: Path) -> bool:

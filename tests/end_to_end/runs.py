@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import sys
@@ -32,8 +33,18 @@ def preflab_step_finished(stage, step):
 
 def preflab(folder: Path, *words: str, **environment: str) -> int:
     """The exit code of ``preflab WORDS`` in a folder (minus the signal if it was killed); output goes to log.txt."""
+    return ended(start(folder, *words, **environment))
+
+
+def start(folder: Path, *words: str, **environment: str) -> multiprocessing.process.BaseProcess:
+    """The same, but do not wait for it."""
     child = multiprocessing.get_context("fork").Process(target=_main, args=(folder, words, environment))
     child.start()
+    return child
+
+
+def ended(child: multiprocessing.process.BaseProcess) -> int:
+    """The exit code of a run, once it has ended."""
     child.join(300)
     assert child.exitcode is not None, "the run hangs"
     return child.exitcode

@@ -91,22 +91,20 @@ class Disk:
 
     def _of_two(self, kind: str, real: Any) -> Any:
         def call(source: Any, target: Any, **named: Any) -> None:
-            if not self._is_below(target):
-                return real(source, target, **named)
-            entry = self.boundary(kind, source, target)
+            entry = self.boundary(kind, source, target) if self._is_below(target) else None
             real(source, target, **named)
-            self.done(entry)
-            return None
+            if entry:
+                self.done(entry)
 
         return call
 
     def _fsync(self, real: Any) -> Any:
         def call(handle: int) -> None:
             path = os.readlink(f"/proc/self/fd/{handle}")
-            if not self._is_below(path):
-                return real(handle)
-            self.done(self.boundary("fsync", path))  # the real one adds nothing here: nobody pulls the plug of this machine
-            return None
+            if self._is_below(path):
+                self.done(self.boundary("fsync", path))  # the real one adds nothing here: nobody pulls this machine's plug
+            else:
+                real(handle)
 
         return call
 
@@ -155,7 +153,8 @@ class Disk:
             buffered = io.BufferedWriter(raw)
             if "b" in mode:
                 return buffered
-            return io.TextIOWrapper(buffered, *more, line_buffering=buffering == 1, **named)
+            text = dict(zip(("encoding", "errors", "newline"), more, strict=False)) | named
+            return io.TextIOWrapper(buffered, text.get("encoding"), text.get("errors"), text.get("newline"), buffering == 1)
 
         return call
 

@@ -89,8 +89,8 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
 
 
 def thinned(cases: Iterable[str]) -> list[Any]:
-    """Every eighth case is in make test, all are in make reliability."""
-    return [case if i % 8 == 0 else pytest.param(case, marks=pytest.mark.reliability) for i, case in enumerate(cases)]
+    """Every twelfth case is in make test, all are in make reliability."""
+    return [case if i % 12 == 0 else pytest.param(case, marks=pytest.mark.reliability) for i, case in enumerate(cases)]
 
 
 def refused(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:

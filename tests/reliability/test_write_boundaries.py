@@ -139,7 +139,7 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
 
 @pytest.mark.parametrize("disaster", DISASTERS)
 def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(tmp_path: Path, uninterrupted: Path, disaster: str) -> None:
-    assert _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 23) > 100
+    assert _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 43) > 100
 
 
 @pytest.mark.reliability

@@ -57,7 +57,7 @@ class Walk:
         replace_folder(temporary, folder)
 
 
-def make(root: Path, every: int = 1, **settings: Any) -> None:
+def make(root: Path, limit: float = 600.0, **settings: Any) -> None:
     """The whole stage, as `preflab.stages` makes it: lock, partial folder, loop, artifact."""
     torch.manual_seed(5)
     streams, store = Streams(1, "walk"), Store(root)
@@ -67,7 +67,7 @@ def make(root: Path, every: int = 1, **settings: Any) -> None:
         return
     with store.making(STAGE, RECIPE) as partial:
         partial.mkdir(exist_ok=True)
-        checkpoint = CheckpointConfig(every_seconds=1e9, every_steps=every)
+        checkpoint = CheckpointConfig(every_seconds=1e9, every_steps=1, limit_seconds=limit)
         Loop(STAGE, Walk(streams, partial), streams, partial, checkpoint, lambda hook, **a: None, **settings).run()
         store.commit(STAGE, RECIPE, {"created": "2026-01-01", "component": "walk", "seed": 1, "cost": {"seconds": 0}})
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm, linear, rms_norm
 
-from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, gelu
+from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, applied, gelu
 from preflab_builtin.causal_lm.packing import Rows, SharedRows
 
 Rope = tuple[torch.Tensor, torch.Tensor] | None
@@ -103,7 +103,7 @@ class GPT2Blocks:
         if x.is_cuda:
             found = torch.addmm(outer.bias, gelu(torch.addmm(inner.bias, normed, inner.weight)), outer.weight)
         else:
-            found = GeluMLP.apply(normed, inner.weight, inner.bias, outer.weight, outer.bias)
+            found = applied(GeluMLP, normed, inner.weight, inner.bias, outer.weight, outer.bias)
         return x + _heard(outer, found)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
@@ -161,7 +161,7 @@ class LlamaBlocks:
             opened = nn.functional.silu(linear(normed, mlp.gate_proj.weight))
             found = linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
         else:
-            found = SwigluMLP.apply(normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+            found = applied(SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
         return x + _heard(mlp.down_proj, found)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
     batch = Rows.of(ids, mask, wanted)
     width, taken = ids.shape[1], ids.shape[1] + SPARE
     slots = (mask.nonzero() * torch.tensor([taken, 1], device=ids.device)).sum(1)  # right-aligned, as the prompts are
-    keys, values = [], []
+    keys, values = list[torch.Tensor](), list[torch.Tensor]()
     x, rope = blocks.embed(batch.ids, batch.positions)
     for layer in range(blocks.layers):
         q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
@@ -125,7 +125,7 @@ class StaticStep:
     def _record(self) -> None:
         # What is written while warming up is written again by the first step that counts: the slot is the same.
         self.slot.fill_(self.cache.used)
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):

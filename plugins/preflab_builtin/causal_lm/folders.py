@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from preflab import Inspection, UserError
 from preflab.artifacts import file_digest
@@ -40,10 +43,32 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that holds no model, naming what is missing."""
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}")
+    check_model_config(folder)
     for index in sorted(folder.glob("*.index.json")):
         check_index(index)
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained.")
+
+
+def check_model_config(folder: Path) -> None:
+    """`UserError` for a config.json that names code: transformers would fetch an attention kernel from the hub and run it."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: config.json cannot be read: {error}") from None
+    named = next(_code_names(config), None)
+    if named is not None:
+        raise UserError(f"{folder / 'config.json'}: {named[0]} is {named[1]!r}, which names code. Remove the key.")
+
+
+def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
+    """Keys that choose an implementation by anything but a plain word."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        chooses = "implementation" in key or "kernel" in key
+        if chooses and isinstance(value, str) and not re.fullmatch(r"\w*", value):
+            yield key, value
+        else:
+            yield from _code_names(value)
 
 
 def check_index(index: Path) -> None:

@@ -18,6 +18,11 @@ GPU_LOGITS = 2**26
 """Logits made at a time on a GPU (256 MB)."""
 
 
+def applied(function: type[torch.autograd.Function], *arguments: Any) -> Any:
+    """``function.apply``, which torch leaves untyped."""
+    return function.apply(*arguments)  # type: ignore[no-untyped-call]
+
+
 def _gate(x: torch.Tensor) -> torch.Tensor:
     """sigmoid(u) of gelu, [N, F]."""
     return torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC).mul_(x).sigmoid_()

@@ -22,7 +22,7 @@ from preflab.work import WORK
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
 from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at, states
 from preflab_builtin.causal_lm.cache import SlotCache, StaticStep, extended, prefilled
-from preflab_builtin.causal_lm.kernels import HeadLogProbs
+from preflab_builtin.causal_lm.kernels import HeadLogProbs, applied
 from preflab_builtin.causal_lm.packing import Rows, shared
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
@@ -182,8 +182,8 @@ class CausalPolicy(TransformerTrunk):
         WORK.add(0, 2 * len(ids) * head.weight.numel() * (3 if hidden.requires_grad else 1))
         if self.fast:
             with torch.autocast(hidden.device.type, enabled=False):
-                found: tuple[torch.Tensor, torch.Tensor] = HeadLogProbs.apply(
-                    hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
+                found: tuple[torch.Tensor, torch.Tensor] = applied(
+                    HeadLogProbs, hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
                 )
             return found
         logits = self.logits(hidden)

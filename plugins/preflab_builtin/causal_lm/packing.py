@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from preflab_builtin.causal_lm.kernels import applied
+
 TRIM_BELOW = 0.75
 """Share of wanted tokens below which the last layer computes these only: above it, laying them out costs more."""
 
@@ -73,13 +75,13 @@ class Grid:
     def spread(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens [N, heads, d] -> [rows, heads, width, d], zeros where no token stands."""
         if self.at is not None:
-            tokens = _Spread.apply(tokens, self.at, self.rows * self.width)
+            tokens = applied(_Spread, tokens, self.at, self.rows * self.width)
         return tokens.view(self.rows, self.width, *tokens.shape[1:]).transpose(1, 2)
 
     def taken(self, grid: torch.Tensor) -> torch.Tensor:
         """grid [rows, heads, width, d] -> tokens [N, heads * d]."""
         flat = grid.transpose(1, 2).reshape(self.rows * self.width, -1)
-        return flat if self.at is None else _Taken.apply(flat, self.at)
+        return flat if self.at is None else applied(_Taken, flat, self.at)
 
     def places(self, device: torch.device) -> torch.Tensor:
         """[N] place of each token in its row."""
@@ -126,8 +128,9 @@ class Rows:
         """q [N, H, d], k, v [N, G, d] -> [N, H * d]."""
         sizes = [tokens for _, tokens in self.grids]
         found = []
-        for (grid, _), *pieces in zip(self.grids, *(torch.split(x, sizes) for x in (q, k, v)), strict=True):
-            found.append(grid.taken(attention(*(grid.spread(piece) for piece in pieces), scale)))
+        pieces = zip(*(torch.split(x, sizes) for x in (q, k, v)), strict=True)
+        for (grid, _), (a, b, c) in zip(self.grids, pieces, strict=True):
+            found.append(grid.taken(attention(grid.spread(a), grid.spread(b), grid.spread(c), scale)))
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def attend_wanted(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, LlamaConfig
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
 from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
+from preflab_builtin.causal_lm.folders import check_model_config
 from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel, borrowed_randomness
 from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, byte_tokenizer, folder_tokenizer, word_tokenizer
@@ -132,12 +134,13 @@ def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | G
 
 def _read(loader: Any, folder: Path, **settings: Any) -> Any:
     """A transformers model from local safetensors, in float32, without dropout; `UserError` if weights are missing."""
+    check_model_config(folder)
     try:
         module, report = loader.from_pretrained(
             folder, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True, local_files_only=True,
             trust_remote_code=False, output_loading_info=True, **settings,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be read: {error}") from error
     missing = sorted(report["missing_keys"])
     if missing:

@@ -17,8 +17,16 @@ from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.claims import Decision, as_json, decide
 from preflab_builtin.report.costs import StageCost, costs
-from preflab_builtin.report.runs import Gathered, gather
-from preflab_builtin.report.tables import claims_markdown, claims_table, columns, ladder_markdown, ladder_tables, plain
+from preflab_builtin.report.runs import Gathered, RunResult, gather
+from preflab_builtin.report.tables import (
+    claims_markdown,
+    claims_table,
+    columns,
+    ladder_markdown,
+    ladder_tables,
+    markdown_text,
+    plain,
+)
 
 WIDTH_OF_A_FILE = 160
 
@@ -66,12 +74,12 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
 
 def markdown(report: Report) -> str:
     """The report's tables as Markdown, for a notebook or a pull request."""
-    parts = [f"# {report.study.title or 'Comparison of runs'}", *map(plain, report.notes)]
+    parts = [f"# {markdown_text(report.study.title or 'Comparison of runs')}", *map(markdown_text, report.notes)]
     if report.decisions:
         parts.append(claims_markdown(report.decisions))
     if columns(report.arms):
         parts.append(ladder_markdown(report.arms))
-    parts += [f"No result: {plain(str(f.folder))}: {plain(f.error)}" for f in report.gathered.failures]
+    parts += [markdown_text(f"No result: {f.folder}: {f.error}") for f in report.gathered.failures]
     return "\n\n".join(parts) + "\n"
 
 

@@ -185,7 +185,16 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
 def _study(folder: Path) -> StudyConfig | None:
     """What the study declares, claims in their order."""
     declared = _composed(folder).get("study")
-    return typed(StudyConfig, declared, "study") if isinstance(declared, dict) else None
+    return typed(StudyConfig, _inert(declared), "study") if isinstance(declared, dict) else None
+
+
+def _inert(value: Any) -> Any:
+    """The same with references as plain text: a foreign file must not make a report show what the environment holds."""
+    if isinstance(value, dict):
+        return {key: _inert(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_inert(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
 
 
 def _composed(folder: Path) -> dict[Any, Any]:

@@ -187,8 +187,13 @@ def plain(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)
 
 
+def markdown_text(text: str) -> str:
+    """Text on one line in which Markdown and HTML mean nothing."""
+    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", plain(text))
+
+
 def _markdown_row(cells: Iterable[str]) -> str:
-    safe = (re.sub(r"([\\|`*_<>\[\]])", r"\\\1", plain(cell)) if not re.fullmatch(r"-+:?", cell) else cell for cell in cells)
+    safe = (cell if re.fullmatch(r"-+:?", cell) else markdown_text(cell) for cell in cells)
     return f"| {' | '.join(safe)} |"
 
 

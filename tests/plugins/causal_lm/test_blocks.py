@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -27,7 +29,7 @@ def policy(shape: str, fast: bool = True) -> CausalPolicy:
     else:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+            sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
             config = LlamaConfig(vocab_size=258, num_key_value_heads=2, attention_bias=True, pad_token_id=0, **sizes)
             model = CausalPolicy(LlamaForCausalLM(config), byte_tokenizer(), fast)
     with torch.no_grad():
@@ -141,13 +143,13 @@ def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
 def test_dropout_is_the_same_with_and_without_pads(shape: str) -> None:
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     mask = torch.arange(7)[None, :] < torch.tensor([[7], [4], [1]])
-    found = []
+    found: list[torch.Tensor] = []
     for fast in (True, False):
         model = policy(shape, fast)
         with residual_dropout(model.module, 0.5, [7, 4, 1], [("noise", i) for i in range(3)]):
             found.append(model.hidden_at(ids, mask, mask))
         assert float((model.hidden_at(ids, mask, mask) - found[-1]).abs().max()) > 1e-2  # it did drop
-    assert torch.allclose(*found, atol=2e-5)
+    assert torch.allclose(found[0], found[1], atol=2e-5)
 
 
 class Doubled(torch.nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -9,7 +11,7 @@ from torch.nn.functional import gelu, silu
 
 from preflab.functional import entropy, token_log_probs
 from preflab_builtin.causal_lm import kernels
-from preflab_builtin.causal_lm.kernels import GeluMLP, HeadLogProbs, SwigluMLP
+from preflab_builtin.causal_lm.kernels import GeluMLP, HeadLogProbs, SwigluMLP, applied
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -20,15 +22,15 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
 def test_gelu_mlp_is_the_formula_and_its_gradient() -> None:
     parts = (drawn(5, 3, seed=0), drawn(3, 7, seed=1), drawn(7, seed=2), drawn(7, 3, seed=3), drawn(3, seed=4))
     x, w1, b1, w2, b2 = parts
-    assert torch.allclose(GeluMLP.apply(*parts), gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2, rtol=1e-12)
-    assert gradcheck(GeluMLP.apply, parts)
+    assert torch.allclose(applied(GeluMLP, *parts), gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2, rtol=1e-12)
+    assert gradcheck(partial(applied, GeluMLP), parts)
 
 
 def test_swiglu_mlp_is_the_formula_and_its_gradient() -> None:
     parts = (drawn(5, 3, seed=0), drawn(7, 3, seed=1), drawn(7, 3, seed=2), drawn(3, 7, seed=3))
     x, gate, up, down = parts
-    assert torch.allclose(SwigluMLP.apply(*parts), (silu(x @ gate.t()) * (x @ up.t())) @ down.t(), rtol=1e-12)
-    assert gradcheck(SwigluMLP.apply, parts)
+    assert torch.allclose(applied(SwigluMLP, *parts), (silu(x @ gate.t()) * (x @ up.t())) @ down.t(), rtol=1e-12)
+    assert gradcheck(partial(applied, SwigluMLP), parts)
 
 
 @pytest.mark.parametrize("with_bias", [True, False])
@@ -39,7 +41,7 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, mo
     hidden, weight = drawn(9, 3, seed=0), drawn(11, 3, seed=1)
     bias = drawn(11, seed=2) if with_bias else None
     ids = torch.arange(9)
-    found, entropies = HeadLogProbs.apply(hidden, weight, bias, ids, temperature, True)
+    found, entropies = applied(HeadLogProbs, hidden, weight, bias, ids, temperature, True)
     logits = hidden @ weight.t() + (0 if bias is None else bias)
     scaled = (logits / temperature).log_softmax(-1)
     assert torch.allclose(found, scaled.gather(1, ids[:, None])[:, 0], rtol=1e-12)
@@ -51,7 +53,7 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, mo
     leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
 
     def log_probs(*given: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = HeadLogProbs.apply(*given, *([] if with_bias else [None]), ids, temperature, False)[0]
+        made: torch.Tensor = applied(HeadLogProbs, *given, *([] if with_bias else [None]), ids, temperature, False)[0]
         return made
 
     assert gradcheck(log_probs, leaves)

@@ -1,0 +1,267 @@
+"""A number that is none stops before the optimizer step: no weight and no moment has changed, and the batch is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preflab import NumericError, checkpoints
+from preflab.artifacts import STATE
+from preflab.functional import gae
+from preflab.interfaces import Procedure
+from preflab.loop import FAILED, CheckpointConfig, Loop
+from preflab.optimization import OptimizerConfig, Schedule
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.schemas import problems
+from preflab_builtin.baselines.best_of_n import BestOfN
+from preflab_builtin.ppo import experience as ppo_experience
+from preflab_builtin.ppo.config import ClipConfig, KLConfig, PPOConfig
+from preflab_builtin.ppo.training import PPO
+from preflab_builtin.pretrain.config import PretrainConfig
+from preflab_builtin.pretrain.training import Pretraining
+from preflab_builtin.ptx.config import PtxConfig
+from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.sft.config import SFTConfig
+from preflab_builtin.sft.training import SupervisedFineTuning
+from support import WORDS, FakeContext
+
+PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 4]), split="train") for i in range(8)]
+RECORDS: list[Record] = [
+    *PROMPTS,
+    *(Demonstration(prompt, WORDS[i]) for i, prompt in enumerate(PROMPTS)),
+    *(Document(f"d{i}", " ".join(WORDS[(i + j) % 20] for j in range(9)), split="train") for i in range(8)),
+    *(Ranking(prompt, ("please thanks", "bad red"), ((0, 1),)) for prompt in PROMPTS),
+]
+NAN, INFINITE = float("nan"), float("inf")
+
+
+def optimizer(lr: float = 1e-3) -> OptimizerConfig:
+    return OptimizerConfig(lr=lr, schedule=Schedule.constant)
+
+
+def pretraining(folder: Path, lr: float = 1e-3, steps: int = 3) -> Pretraining:
+    return Pretraining(PretrainConfig(steps=steps, batch=2, window=8, optimizer=optimizer(lr)), FakeContext(folder, RECORDS))
+
+
+def sft(folder: Path, lr: float = 1e-3, steps: int = 3, **options: Any) -> SupervisedFineTuning:
+    config = SFTConfig(steps=steps, batch=4, optimizer=optimizer(lr), mix_windows=2, mix_window=8, **options)
+    return SupervisedFineTuning(config, FakeContext(folder, RECORDS))
+
+
+def reward_model(folder: Path, lr: float = 1e-3) -> KwiseTraining:
+    return KwiseTraining(KwiseConfig(epochs=2, batch=4, optimizer=optimizer(lr)), FakeContext(folder, RECORDS))
+
+
+def ppo(folder: Path, lr: float = 1e-3, reward: Callable[[Prompt, str], float] | None = None, **options: Any) -> PPO:
+    values = {"episodes": 24, "batch": 8, "minibatch": 4, "kl": KLConfig(coef=0.1), **options}
+    config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
+    return PPO(config, FakeContext(folder, RECORDS, micro_batch=3, reward=TextReward(reward or noise_reward(0))))
+
+
+def digest(procedure: Procedure) -> str:
+    """sha256 of all tensors that the procedure would save: weights and moments."""
+    tensors: dict[str, torch.Tensor] = {}
+    checkpoints.flatten(procedure.state_dict(), tensors)
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        whole.update(name.encode() + tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
+
+
+def module_of(procedure: Any) -> torch.nn.Module:
+    module: torch.nn.Module = (procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy).module
+    return module
+
+
+def poisoned_output(procedure: Any) -> None:
+    """The network gives numbers that are none: so does the loss."""
+    network = procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
+    plain = network.hidden
+    setattr(network, "hidden", lambda ids, mask: plain(ids, mask) * NAN)  # noqa: B010
+
+
+def poisoned_gradient(procedure: Any) -> None:
+    """The loss is finite, one element of one gradient is not."""
+    parameter = next(p for p in module_of(procedure).parameters() if p.requires_grad)
+
+    def hook(gradient: torch.Tensor) -> torch.Tensor:
+        spoilt = gradient.clone()
+        spoilt.view(-1)[0] = INFINITE
+        return spoilt
+
+    parameter.register_hook(hook)  # type: ignore[no-untyped-call]
+
+
+def poisoned_reference(procedure: PPO) -> None:
+    """The reference's log-probs, and so the KL."""
+    assert procedure.networks.reference is not None
+    with torch.no_grad():
+        next(iter(procedure.networks.reference.module.parameters())).fill_(NAN)
+
+
+def poisoned_value_gradient(procedure: PPO) -> None:
+    parameter: Any = next(iter(procedure.networks.value.module.parameters()))
+    parameter.register_hook(lambda gradient: gradient * NAN)
+
+
+def poisoned_mix(procedure: Any) -> None:
+    """The windows of the mix alone: a gradient that is added to a good one."""
+    stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
+    plain, network = stream.pick, procedure.policy
+    hidden = network.hidden
+
+    def pick(numbers: Any) -> torch.Tensor:
+        setattr(network, "hidden", lambda ids, mask: hidden(ids, mask) * NAN)  # noqa: B010
+        found: torch.Tensor = plain(numbers)
+        return found
+
+    stream.pick = pick
+
+
+MADE: dict[str, Callable[[Path], Any]] = {
+    "pretrain": pretraining,
+    "sft": sft,
+    "sft with a mix": lambda folder: sft(folder, mix_coef=1.0),
+    "reward model": reward_model,
+    "ppo": ppo,
+    "ppo-ptx": lambda folder: ppo(folder, terms={"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)}),
+    "ppo with an infinite reward": lambda folder: ppo(folder, reward=lambda prompt, text: INFINITE),
+    "ppo with a clipped infinite reward": lambda folder: ppo(
+        folder, reward=lambda prompt, text: -INFINITE, clip=ClipConfig(score=5.0)
+    ),
+    "ppo with a reward that is none": lambda folder: ppo(folder, reward=lambda prompt, text: NAN),
+}
+CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
+    "pretrain, loss": ("pretrain", poisoned_output, "loss/pretrain nan"),
+    "pretrain, gradient": ("pretrain", poisoned_gradient, "gradient of pretrain is not finite"),
+    "sft, loss": ("sft", poisoned_output, "loss/sft nan"),
+    "sft, gradient": ("sft", poisoned_gradient, "gradient of sft is not finite"),
+    "sft, mix": ("sft with a mix", poisoned_mix, "loss/pretrain nan"),
+    "reward model, loss": ("reward model", poisoned_output, "the loss is nan"),
+    "reward model, gradient": ("reward model", poisoned_gradient, "gradient of reward_model is not finite"),
+    "ppo, log-probs": ("ppo", poisoned_output, "log-probs of prompt"),
+    "ppo, gradient": ("ppo", poisoned_gradient, "gradient of policy is not finite"),
+    "ppo, gradient of the value network": ("ppo", poisoned_value_gradient, "gradient of value is not finite"),
+    "ppo, KL": ("ppo", poisoned_reference, "log-ratio of prompt"),
+    "ppo, ptx": ("ppo-ptx", poisoned_mix, "loss/ptx nan"),
+    "ppo, infinite reward": ("ppo with an infinite reward", None, r"scores of prompt 'p\d' are not finite \(inf\)"),
+    "ppo, clipped reward": ("ppo with a clipped infinite reward", None, r"scores of prompt 'p\d' are not finite \(-inf\)"),
+    "ppo, reward that is none": ("ppo with a reward that is none", None, r"scores of prompt 'p\d' are not finite \(nan\)"),
+}
+
+
+def looped(procedure: Any, folder: Path) -> Loop:
+    loop = Loop("stage", procedure, procedure.context.streams, folder, CheckpointConfig(every_seconds=1e9), lambda *a, **b: None)
+    loop.procedure.total_steps = min(loop.procedure.total_steps, 3)
+    return loop
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(case: str, tmp_path: Path) -> None:
+    made, poison, said = CASES[case]
+    procedure = MADE[made](tmp_path)
+    if poison is not None:
+        poison(procedure)
+    before = digest(procedure)
+    with pytest.raises(NumericError, match=said) as stopped:
+        looped(procedure, tmp_path).run()
+    assert stopped.value.exit_code == 5
+    assert digest(procedure) == before
+    folder = tmp_path / STATE / FAILED / "step-000000000"
+    assert f"see {folder / 'state.json'}" in str(stopped.value)
+    step, batch = checkpoints.load(folder)
+    assert step == 0
+    (key,) = [name for name in ("windows", "demonstrations", "rankings", "rows") if name in batch]
+    assert len(batch[key]) == {"windows": 2, "demonstrations": 4, "rankings": 4, "rows": 8}[key]  # the step's batch, whole
+
+
+def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, reward=lambda prompt, text: NAN if prompt.id == "p3" else 1.0)
+    with pytest.raises(NumericError, match="'p3'"):
+        looped(procedure, tmp_path).run()
+    batch = checkpoints.load(tmp_path / STATE / FAILED / "step-000000000")[1]
+    for row, score in zip(batch["rows"], batch["raw_scores"].tolist(), strict=True):
+        assert math.isnan(score) == (row["prompt_id"] == "p3")
+        assert row["prompt"] in {p.text for p in PROMPTS}
+
+
+def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    procedure, plain = ppo(tmp_path), gae
+    before = digest(procedure)
+    monkeypatch.setattr(ppo_experience, "gae", lambda *a: (plain(*a)[0] * NAN, plain(*a)[1]))
+    with pytest.raises(NumericError, match="advantages of prompt"):
+        looped(procedure, tmp_path).run()
+    assert digest(procedure) == before
+
+
+def test_the_third_minibatch_stops_as_the_first_does(tmp_path: Path) -> None:
+    """Within an iteration steps have been taken: those stand, the bad one is not added."""
+    procedure = ppo(tmp_path)
+    step, digests = procedure._optimizer_step, list[str]()
+
+    def poisoned(*arguments: Any, **named: Any) -> dict[str, float]:
+        digests.append(digest(procedure))
+        if len(digests) == 4:  # the second iteration's second minibatch
+            poisoned_gradient(procedure)
+        return step(*arguments, **named)
+
+    setattr(procedure, "_optimizer_step", poisoned)  # noqa: B010
+    with pytest.raises(NumericError):
+        looped(procedure, tmp_path).run()
+    assert digest(procedure) == digests[3] != digests[2]
+    _, batch = checkpoints.load(tmp_path / STATE / FAILED / "step-000000001")
+    assert batch["advantages"].shape == batch["mask"].shape == (8, batch["mask"].shape[1])
+
+
+@pytest.mark.parametrize("made", [pretraining, sft])
+def test_a_learning_rate_of_1e20_trips_within_100_steps_and_one_of_1e_10_does_not(
+    made: Callable[..., Any], tmp_path: Path
+) -> None:
+    def run(procedure: Any) -> None:
+        for index in range(100):
+            procedure.step(index)
+
+    with pytest.raises(NumericError):
+        run(made(tmp_path, 1e20, 100))
+    run(made(tmp_path, 1e-10, 100))
+
+
+def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
+    collected = ppo_experience._check_finite
+
+    def noting(experience: ppo_experience.Experience) -> None:
+        ratios.append(float(experience.log_ratio.abs().max()))
+        collected(experience)
+
+    monkeypatch.setattr(ppo_experience, "_check_finite", noting)
+    rows = [procedure.step(index) for index in range(3)]
+    assert len(ratios) == 3
+    assert max(ratios) <= 1e-4
+    assert all(abs(row["val/ratio"] - 1) <= 1e-5 and row["policy/clipfrac_avg"] == 0 for row in rows)
+
+
+def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_is_harmless(tmp_path: Path) -> None:
+    assert ("minibatch", "is 64 but must divide batch (8)") in list(problems(PPOConfig(batch=8, minibatch=64, episodes=8)))
+    rows = []
+    for micro_batch in (8, 1000):  # a micro-batch is a limit, not a divisor: no number of accumulations becomes 0
+        procedure = ppo(tmp_path)
+        procedure.runtime.config.micro_batch = micro_batch
+        procedure.step(0)
+        rows.append(digest(procedure))
+    assert rows[0] == rows[1]
+
+
+def test_best_of_n_does_not_choose_among_numbers_that_are_none(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, RECORDS, reward=TextReward(lambda prompt, text: NAN))
+    best = BestOfN(2, context.policy("sft"), context.rollout(), context.reward_model())
+    with pytest.raises(NumericError, match="best-of-2: the reward model gave 16 scores that are not finite"):
+        best.respond(PROMPTS, (1, "test"))

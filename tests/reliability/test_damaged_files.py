@@ -1,0 +1,162 @@
+"""R4: every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by name, never loaded."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from preflab import StorageError, checkpoints
+from preflab.artifacts import MANIFEST, STATE, Store, files_below
+from reliability.injection import forked
+from reliability.walk import RECIPE, STAGE, contents, make
+
+PARTIAL = f"{STAGE}-{RECIPE[:16]}.partial"
+
+
+def _damages(path: Path, flips: int, draw: random.Random) -> Iterator[tuple[str, bytes | None]]:
+    """(what was done, new content; None: deleted) for the first, the last and some drawn bytes, and for some lengths."""
+    data = path.read_bytes()
+    size = len(data)
+    for place in sorted({0, size - 1, *(draw.randrange(size) for _ in range(flips))}):
+        changed = bytearray(data)
+        changed[place] ^= 1 << draw.randrange(8)
+        yield f"byte {place} of {path.name} flipped", bytes(changed)
+    for length in sorted({0, size - 1, size // 2}):
+        yield f"{path.name} cut to {length}", data[:length]
+    yield f"{path.name} longer", data + b" "
+    yield f"{path.name} deleted", None
+
+
+def _put(path: Path, content: bytes | None) -> None:
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stage that was killed after its checkpoint of step 5, with that of step 4 beside it."""
+    root = tmp_path_factory.mktemp("killed") / "artifacts"
+
+    def stop() -> None:
+        real = checkpoints.save
+
+        def save(folder: Path, step: int, *more: object) -> Path:
+            saved = real(folder, step, *more)  # type: ignore[arg-type]
+            if step == 5:
+                os._exit(9)
+            return saved
+
+        checkpoints.save = save  # type: ignore[assignment]
+        make(root)
+
+    assert forked(stop) == 9
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("whole") / "artifacts"
+    assert forked(lambda: make(root)) == 0
+    return root
+
+
+def test_every_damage_to_a_checkpoint_is_refused_by_name(killed: Path) -> None:
+    folder, draw, tried = killed / PARTIAL / STATE / "step-000000005", random.Random(1), 0
+    for path in files_below(folder):
+        before = path.read_bytes()
+        for what, content in _damages(path, 40, draw):
+            _put(path, content)
+            try:
+                with pytest.raises(StorageError, match=path.name):
+                    checkpoints.load(folder)
+            except BaseException as error:
+                raise AssertionError(what) from error
+            finally:
+                _put(path, before)
+            tried += 1
+    assert checkpoints.load(folder)[0] == 5
+    print(f"{tried} damages to a checkpoint")
+    assert tried >= 100
+
+
+def _log(tmp_path: Path, killed: Path, name: str, content: bytes | None) -> tuple[Path, str]:
+    """Go on from a copy of the killed stage with one file damaged; the store and what was said."""
+    root, said = tmp_path / "artifacts", tmp_path / "said.txt"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(killed, root)
+    _put(root / PARTIAL / name, content)
+
+    def run() -> None:
+        handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(handle, 2)
+        make(root)
+
+    assert forked(run) == 0, (name, said.read_text())
+    return root, said.read_text()
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("kind", ["flipped", "cut", "deleted"])
+def test_the_checkpoint_before_takes_over_and_says_so(tmp_path: Path, killed: Path, whole: Path, name: str, kind: str) -> None:
+    path = f"{STATE}/step-000000005/{name}"
+    damages = dict(_damages(killed / PARTIAL / path, 1, random.Random(2)))
+    content = next(content for what, content in damages.items() if kind in what)
+    root, said = _log(tmp_path, killed, path, content)
+    assert f"step-000000005/{name}" in said
+    assert "going on from step-000000004" in said
+    assert "Traceback" not in said
+    assert contents(root) == contents(whole)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
+@pytest.mark.parametrize(
+    "name,step", [("metrics.jsonl", None), ("epochs/3/position.txt", "step-000000003"), ("epochs/1/position.txt", None)]
+)
+def test_files_beside_the_checkpoints_are_part_of_them(
+    tmp_path: Path, killed: Path, whole: Path, name: str, step: str | None, damage: str
+) -> None:
+    """Both checkpoints hold them (steps 4 and 5 come after the files of steps 1 and 3): the stage begins again."""
+    damages = dict(_damages(killed / PARTIAL / name, 0, random.Random(3)))
+    content = next(content for what, content in damages.items() if damage in what)
+    root, said = _log(tmp_path, killed, name, content)
+    assert f"{name} {'is missing' if damage == 'deleted' else 'was changed'}" in said
+    assert "begins again" in said or "going on from step-000000004" in said
+    assert contents(root) == contents(whole)
+
+
+def test_every_damage_to_an_artifact_is_refused_by_name(tmp_path: Path, whole: Path) -> None:
+    root = tmp_path / "artifacts"
+    shutil.copytree(whole, root)
+    store, draw, tried = Store(root), random.Random(4), 0
+    folder = store.folder(STAGE, RECIPE)
+
+    def look() -> None:
+        found = store.find(STAGE, RECIPE)
+        assert found is not None
+        found.verify()
+
+    look()
+    for path in files_below(folder):
+        before = path.read_bytes()
+        for what, content in _damages(path, 12, draw):
+            _put(path, content)
+            try:
+                with pytest.raises(StorageError, match=path.name):
+                    look()
+                if path.name == MANIFEST:
+                    assert path.parent in store.damaged() or content is None
+                    assert store.complete() == []
+            except BaseException as error:
+                raise AssertionError(what) from error
+            finally:
+                _put(path, before)
+            tried += 1
+    look()
+    print(f"{tried} damages to an artifact")
+    assert tried >= 100

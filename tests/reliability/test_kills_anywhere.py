@@ -1,0 +1,261 @@
+"""R1: SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that was left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import preflab
+from end_to_end.runs import digests
+from end_to_end.runs import preflab as command
+from preflab import checkpoints, composition, run
+from preflab.artifacts import MANIFEST, METRICS, file_digest, read_rows
+from preflab.durable import read_sealed, write_sealed
+from preflab.loop import Loop
+from preflab.stages import Stages
+
+SMALL = (
+    *("policy.layers=2", "policy.width=32", "policy.heads=2"),
+    *("data.documents=600", "data.prompts=200", "data.demonstrations=60", "rollout.max_tokens=8", "pretrain.batch=8"),
+    *("pretrain.steps=24", "sft.batch=4", "sft.steps=24", "sft.dropout=0.1", "comparisons.prompts=48", "comparisons.k=2"),
+    *("comparisons.validation_prompts=4", "reward_model.batch=4", "algorithm.episodes=96", "algorithm.batch=4"),
+    *("algorithm.minibatch=4", "algorithm.kl.controller=adaptive", "algorithm.kl.target=0.5", "algorithm.kl.horizon=50"),
+    *("algorithm.ema=0.9", "evaluation.prompts=40", "checkpoint.every_steps=2", "runtime.threads=1", "runtime.micro_batch=4"),
+)
+TRIALS = {
+    "sft": ("sft", "ppo_ptx"),
+    "reward_model": ("reward_model", "ppo_ptx"),
+    "ppo": ("algorithm", "ppo"),
+    "ppo_ptx": ("algorithm", "ppo_ptx"),
+    "evaluation": ("evaluation", "ppo_ptx"),
+}
+"""Trial -> (stage, algorithm)."""
+
+
+def _words(algorithm: str) -> tuple[str, ...]:
+    return (*SMALL, f"algorithm={algorithm}", *(["algorithm.terms.ptx.ratio=1"] if algorithm == "ppo_ptx" else []))
+
+
+def _note(loop: Loop) -> str:
+    """Digest of everything that a stage is at its end: weights, moments, averages, controllers, cursors, streams."""
+    tensors: dict[str, torch.Tensor] = {}
+    tree = checkpoints.flatten({"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors)
+    found = hashlib.sha256(json.dumps(tree, sort_keys=True).encode())
+    for name in sorted(tensors):
+        found.update(name.encode() + tensors[name].cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _prepared(algorithm: str) -> Stages:
+    """The stages of a run with its records read, so that children need not read them again."""
+    torch.set_num_threads(1)
+    plain: Any = OmegaConf.to_container(preflab.compose((*_words(algorithm), "artifacts.dir=artifacts")), resolve=True)
+    this = run.read(plain, composition.registry())
+    stages = Stages(this, lambda hook, **a: None, {})
+    stages._read_records(list(this.stages))
+    for record_type in stages.environment.run.counts():
+        stages.environment.records.split(record_type, "test")  # type: ignore[arg-type]
+    assert stages.environment.policy_source
+    return stages
+
+
+def _make(folder: Path, stages: Stages, until: str) -> None:
+    """All stages up to one; the state that each had at its end goes to notes beside the artifacts."""
+    real = Loop._run
+
+    def noted(loop: Loop) -> None:
+        real(loop)
+        (folder / f"{loop.stage}.note").write_text(_note(loop))
+
+    Loop._run = noted  # type: ignore[method-assign]
+    os.chdir(folder)
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 2)
+    names = [spec.name for spec in run.GRAPH]
+    wanted = tuple(s for s in stages.run.stages if names.index(s.name) <= names.index(until))
+    stages.run = replace(stages.run, stages=wanted)
+    stages.make_all()
+
+
+@dataclass
+class Bench:
+    """What was made without a kill, by algorithm, and how to make it again."""
+
+    folders: dict[str, Path]
+    stages: dict[str, Stages]
+
+    def upstream(self, trial: str, folder: Path) -> None:
+        """The artifacts of the stages before a trial's."""
+        stage = TRIALS[trial][0]
+        names = [spec.name for spec in run.GRAPH]
+        for artifact in (self.folders["ppo_ptx"] / "artifacts").iterdir():
+            name = artifact.name.rsplit("-", 1)[0]
+            if artifact.is_dir() and names.index(name) < names.index(stage):
+                shutil.copytree(artifact, folder / "artifacts" / artifact.name)
+
+    def forked(self, trial: str, folder: Path, until: str = "") -> Any:
+        """Start a trial's stage in a child."""
+        stage, algorithm = TRIALS[trial]
+        child = multiprocessing.get_context("fork").Process(target=_make, args=(folder, self.stages[algorithm], until or stage))
+        child.start()
+        return child
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    made = Bench({}, {})
+    for trial, until in (("ppo_ptx", "evaluation"), ("ppo", "algorithm")):
+        made.folders[trial] = folder = tmp_path_factory.mktemp(trial)
+        made.stages[trial] = _prepared(trial)
+        if trial == "ppo":
+            made.upstream("ppo", folder)
+        child = made.forked(trial, folder, until)
+        child.join(170)
+        assert child.exitcode == 0, (folder / "log.txt").read_text()[-3000:]
+    return made
+
+
+class Fresh:
+    """A run in a process of its own, with the face of a forked one."""
+
+    def __init__(self, folder: Path, algorithm: str) -> None:
+        words = (sys.executable, "-m", "preflab", *_words(algorithm), "artifacts.dir=artifacts")
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (folder / "log.txt").open("ab") as log:
+            self.process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, env=environment)
+        self.pid = self.process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs."""
+        return self.process.poll()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self.process.wait(seconds)
+
+
+def _rows(folder: Path, stage: str) -> int:
+    """Steps that the stage has told of; -1 before it has begun."""
+    return max((p.read_bytes().count(b"\n") for p in folder.glob(f"artifacts/{stage}-*.partial/{METRICS}")), default=-1)
+
+
+def _kill(start: Callable[[], Any], folder: Path, stage: str, target: int, pause: float) -> bool:
+    """SIGKILL so many seconds after a step; False if the run had ended before."""
+    child = start()
+    while child.exitcode is None and _rows(folder, stage) < target:
+        time.sleep(0.002)
+    time.sleep(pause)
+    if child.exitcode is None:
+        os.kill(child.pid, signal.SIGKILL)
+    child.join(60)
+    return bool(child.exitcode == -signal.SIGKILL)
+
+
+def _trial(bench: Bench, trial: str, folder: Path, kills: int, draw: random.Random, fresh: bool = False) -> int:
+    """Kill a stage some times, let it end, compare; the kills that hit."""
+    stage, algorithm = TRIALS[trial]
+    folder.mkdir()
+    bench.upstream(trial, folder)
+    start = (lambda: Fresh(folder, algorithm)) if fresh else (lambda: bench.forked(trial, folder))
+    (whole,) = (bench.folders[algorithm] / "artifacts").glob(f"{stage}-*[0-9a-f]")
+    steps = len(read_rows(whole / METRICS))
+    targets = sorted(draw.sample(range(-1, steps - 1), kills))
+    hits = sum(_kill(start, folder, stage, target, draw.random() * 0.06) for target in targets)
+    child = start()
+    child.join(170)
+    assert child.exitcode == 0, (folder / "log.txt").read_text()[-3000:]
+    ours, theirs = (_digests(f, stage) for f in (folder, bench.folders[algorithm]))
+    assert ours == theirs, (trial, targets)
+    (made,) = (folder / "artifacts").glob(f"{stage}-*[0-9a-f]")
+    assert [row["step"] for row in read_rows(made / METRICS)] == list(range(steps))  # each exactly once
+    note = folder / f"{stage}.note"
+    if not fresh and note.exists():
+        assert note.read_text() == (bench.folders[algorithm] / f"{stage}.note").read_text()
+    else:
+        assert fresh
+    assert not list(folder.glob("artifacts/*.partial"))
+    assert not [p for p in made.rglob("*") if p.name.endswith(".tmp") or p.name == ".state"]
+    return hits
+
+
+def _digests(folder: Path, stage: str) -> dict[str, str]:
+    return {name: digest for name, digest in digests(folder).items() if name.startswith(f"artifacts/{stage}-")}
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
+    draw = random.Random(f"short {trial}")
+    assert _trial(bench, trial, tmp_path / "trial", 2, draw) >= 1
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("trial", TRIALS)
+def test_eight_times_three_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
+    draw = random.Random(f"long {trial}")
+    hits = sum(_trial(bench, trial, tmp_path / str(i), 3, draw) for i in range(7))
+    hits += _trial(bench, trial, tmp_path / "fresh", 3, draw, fresh=True)
+    print(f"{trial}: 8 trials, {hits} kills that hit")
+    assert hits >= 20  # of 24; the others came when it had ended
+
+
+def test_another_reward_model_in_the_place_of_the_old_one_is_refused(bench: Bench, tmp_path: Path) -> None:
+    """Of the same recipe but made with other threads, say: whole, and yet not what the steps so far were made with."""
+    bench.upstream("ppo", tmp_path)
+    assert _kill(lambda: bench.forked("ppo", tmp_path), tmp_path, "algorithm", 6, 0.0)
+    (artifact,) = tmp_path.glob("artifacts/reward_model-*")
+    file = artifact / "model" / "preflab.json"
+    file.write_text(file.read_text() + "\n")
+    manifest = read_sealed(artifact / MANIFEST)
+    manifest["files"]["model/preflab.json"] = file_digest(file)
+    write_sealed(artifact / MANIFEST, manifest)
+    child = bench.forked("ppo", tmp_path)
+    child.join(100)
+    assert child.exitcode == 1  # a traceback of multiprocessing; the command line has it as exit code 4
+    assert "was made with another reward_model" in (tmp_path / "log.txt").read_text()
+
+
+def _fresh_runs(folder: Path) -> Iterator[dict[str, str]]:
+    for name in ("first", "second"):
+        (folder / name).mkdir()
+        process = Fresh(folder / name, "ppo_ptx")
+        process.join(300)
+        assert process.exitcode == 0, (folder / name / "log.txt").read_text()[-3000:]
+        yield digests(folder / name)
+
+
+@pytest.mark.reliability
+def test_two_fresh_processes_give_the_same_bits_in_all_stages(tmp_path: Path, bench: Bench) -> None:
+    """R8; and those are the bits of a forked process without Hydra's main."""
+    first, second = _fresh_runs(tmp_path)
+    assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {s.name for s in run.GRAPH} - {"select"}
+    assert first == second
+    assert first == digests(bench.folders["ppo_ptx"])
+    manifests = [read_sealed(p) for p in tmp_path.glob(f"*/artifacts/*/{MANIFEST}")]
+    assert {manifest["circumstances"]["threads"] for manifest in manifests} == {1}
+
+
+def test_the_command_line_has_the_refusal_as_exit_code_4(bench: Bench, tmp_path: Path) -> None:
+    bench.upstream("ppo", tmp_path)
+    (artifact,) = tmp_path.glob("artifacts/reward_model-*")
+    (artifact / "model" / "preflab.json").write_text("{}")
+    assert command(tmp_path, *_words("ppo"), "artifacts.dir=artifacts") == 4
+    log = (tmp_path / "log.txt").read_text()
+    assert "model/preflab.json was changed since the artifact was made" in log
+    assert "Traceback" not in log

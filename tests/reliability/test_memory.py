@@ -1,0 +1,91 @@
+"""Memory and open files do not grow with the steps of a run, nor with the length of a file that is read through."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import preflab
+from preflab_builtin.files.reading import digest, read_rows
+
+WATCHING = """
+import gc
+import os
+
+from preflab import hookimpl
+
+
+@hookimpl
+def preflab_step_finished(stage, step):
+    if stage == "pretrain" and step in {marks}:
+        gc.collect()
+        with open("/proc/self/statm") as stream:
+            pages = int(stream.read().split()[1])
+        with open("watched.txt", "a") as stream:
+            stream.write(f"{{step}} {{pages * os.sysconf('SC_PAGE_SIZE')}} {{len(os.listdir('/proc/self/fd'))}}\\n")
+"""
+MB = 1 << 20
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("first,last", [(200, 2000)])
+def test_a_long_run_holds_its_memory_and_its_files(first: int, last: int, tmp_path: Path) -> None:
+    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5 MB more at the end."""
+    (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}))
+    words: tuple[str, ...] = (
+        f"pretrain.steps={last}",
+        "pretrain.batch=1",
+        "pretrain.window=8",
+        "policy.layers=1",
+        "policy.width=16",
+    )
+    words += ("policy.heads=2", "data.documents=200", "checkpoint.every_steps=50", "runtime.threads=1", "sft=none", "select=last")
+    words += ("reward_model=none", "algorithm=none", "evaluation=none")
+    assert preflab(tmp_path, "--plugin", "watching.py", *words) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    (_, before, files), (_, after, files_after) = (
+        map(int, line.split()) for line in (tmp_path / "watched.txt").read_text().splitlines()
+    )
+    assert after - before <= 5 * MB, f"{(after - before) / MB:.1f} MB in {last - first} steps"
+    assert files_after == files
+
+
+def _peak(work: Callable[[], int]) -> tuple[int, int]:
+    """(what the work gave, bytes by which the peak of a child that does it is above the one of a child that does nothing)."""
+
+    def child(connection: object, act: bool) -> None:
+        found = work() if act else 0
+        connection.send((found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))  # type: ignore[attr-defined]
+
+    told = []
+    for act in (False, True):
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("fork").Process(target=child, args=(theirs, act))
+        process.start()
+        told.append(ours.recv())
+        process.join()
+    return told[1][0], told[1][1] - told[0][1]
+
+
+def _lines(rows: int, size: int) -> Iterator[str]:
+    for i in range(rows):
+        yield json.dumps({"text": f"{i} " + "word " * (size // 5), "id": i}) + "\n"
+
+
+@pytest.mark.parametrize("rows,size", [(4_000, 8_000), pytest.param(125_000, 8_000, marks=pytest.mark.reliability)])
+def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None:
+    """32 MB, and 1 GB: reading takes at most 300 MB whatever the length (it is a few MB). What is kept are the records."""
+    path = tmp_path / "long.jsonl"
+    with path.open("w") as stream:
+        stream.writelines(_lines(rows, size))
+    assert path.stat().st_size >= rows * size
+    count, more = _peak(lambda: sum(1 for row in read_rows(path) if row.problem is None))
+    assert count == rows
+    assert more <= min(300 * MB, 16 * MB), f"{more / MB:.0f} MB"
+    length, more = _peak(lambda: len(digest(path)))
+    assert length == 64
+    assert more <= 16 * MB

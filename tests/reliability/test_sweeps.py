@@ -1,0 +1,138 @@
+"""R14: twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish, the ledger is complete."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from end_to_end.runs import ended, preflab, start
+from preflab import cli
+from preflab.artifacts import read_rows
+from reliability.trouble import WORDS
+
+FAILURES = {
+    "raise": (3, "raised on purpose"),  # a component's error is its plugin's
+    "sys_exit": (7, "ended with exit code 7"),
+    "os_exit": (1, "ended with exit code 0 before it had finished"),
+    "sigkill": (137, "killed by SIGKILL"),
+    "sigsegv": (139, "killed by SIGSEGV"),
+    "memory": (3, "MemoryError"),
+}
+# Good and bad ones in turn, so that each failure has jobs after it.
+JOBS = [job for pair in zip(FAILURES, (f"ok{i}" for i in range(6)), strict=True) for job in pair]
+
+
+def _ledger(sweep: Path) -> list[dict[str, Any]]:
+    return sorted(read_rows(sweep / "ledger.jsonl"), key=lambda row: int(row["job"]))
+
+
+def _until(condition: Callable[[], Any], child: Any) -> None:
+    while not condition():
+        assert child.exitcode is None, "it has ended"
+        time.sleep(0.01)
+
+
+def test_jobs_after_two_that_fail_finish(tmp_path: Path) -> None:
+    _sweep(tmp_path, ["os_exit", "ok0", "sigsegv", "ok1"])
+
+
+@pytest.mark.reliability
+def test_six_of_twelve_jobs_fail_in_six_ways_and_the_others_finish(tmp_path: Path) -> None:
+    _sweep(tmp_path, JOBS)
+
+
+def _sweep(tmp_path: Path, jobs: list[str]) -> None:
+    words = ("-m", *WORDS, f"algorithm.how={','.join(jobs)}")
+    bad = [how for how in jobs if how in FAILURES]
+    assert preflab(tmp_path, *words) == 1, (tmp_path / "log.txt").read_text()[-3000:]
+    (sweep,) = tmp_path.glob("runs/config/*")
+    log, rows = (tmp_path / "log.txt").read_text(), _ledger(sweep)
+    assert [row["job"] for row in rows] == list(range(len(jobs)))
+    assert f"{len(bad)} job(s) failed; give the same command again to run only them" in log
+    for row, how in zip(rows, jobs, strict=True):
+        code, said = FAILURES.get(how, (0, ""))
+        assert (row["exit_code"], row["status"]) == (code, "failed" if code else "ok"), row
+        assert said in row["error"], row
+        assert f"algorithm.how={how}" in row["overrides"]
+        if code:
+            assert f"job {row['job']} (" in log
+            assert row["error"] in log
+        if how in ("raise", "sigsegv", "memory"):  # what a person needs to find the place
+            assert str(Path("runs/config") / sweep.name / row["log"]) in log
+            assert "trouble" in (sweep / row["log"]).read_text()
+    assert len(list(tmp_path.glob("artifacts/algorithm-*/done.txt"))) == len(jobs) - len(bad)
+
+    (tmp_path / "mended").touch()
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    again = max(tmp_path.glob("runs/config/*"), key=lambda p: p.stat().st_mtime_ns)
+    computed = {how: json.loads((again / str(i) / "summary.json").read_text())["computed"] for i, how in enumerate(jobs)}
+    assert computed == {how: ["algorithm"] if how in FAILURES else [] for how in jobs}
+    assert {row["status"] for row in _ledger(again)} == {"ok"}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, signum: int) -> None:
+    words = ("-m", *WORDS, "algorithm.how=ok0,slow,ok1,ok2")
+    child = start(tmp_path, *words)
+    slow = lambda: list(tmp_path.glob("artifacts/*.partial/.state/step-*"))  # noqa: E731
+    _until(lambda: list(tmp_path.glob("runs/config/*/ledger.jsonl")) and slow(), child)
+    assert child.pid is not None
+    os.kill(child.pid, signum)  # to the sweep alone, as a scheduler does; it passes it on
+    assert ended(child) == 128 + signum, (tmp_path / "log.txt").read_text()[-3000:]
+    (sweep,) = tmp_path.glob("runs/config/*")
+    rows = _ledger(sweep)
+    assert [(row["job"], row["status"], row["exit_code"]) for row in rows] == [
+        (0, "ok", 0),
+        (1, "failed", 128 + signum),
+        (2, "not started", 1),
+        (3, "not started", 1),
+    ]
+    assert json.loads((sweep / "1" / "manifest.json").read_text())["status"] == "stopped"
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def _folder(root: str, ready: Any, found: Any) -> None:
+    os.chdir(root)
+    ready.wait()
+    found.put(str(cli._new_folder("config")))
+
+
+def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 times two at once that draw one of 8 suffixes each: within a second names collide again and again, folders never."""
+    monkeypatch.setattr("preflab.cli.secrets.token_hex", lambda size: str(os.urandom(1)[0] % 8))
+    context = multiprocessing.get_context("fork")
+    found: Any = context.Queue()
+    for _ in range(20):
+        ready = context.Event()
+        both = [context.Process(target=_folder, args=(str(tmp_path), ready, found)) for _ in range(2)]
+        for process in both:
+            process.start()
+        ready.set()
+        for process in both:
+            process.join(20)
+            assert process.exitcode == 0
+    names = [found.get(timeout=5) for _ in range(40)]
+    assert len(set(names)) == 40
+
+
+@pytest.mark.reliability
+def test_two_sweeps_in_one_second_share_no_folder_twenty_times(tmp_path: Path) -> None:
+    words = ("-m", *WORDS, "algorithm.how=ok0,ok1")
+    for number in range(20):
+        both = [start(tmp_path, *words) for _ in range(2)]
+        assert [ended(child) for child in both] == [0, 0]
+        sweeps = sorted(tmp_path.glob("runs/config/*"))
+        assert len(sweeps) == 2 * (number + 1)
+    for sweep in sweeps:
+        assert [row["job"] for row in _ledger(sweep)] == [0, 1]  # two lines each, of its own jobs
+        assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["0", "1"]

@@ -1,0 +1,66 @@
+"""R19: take each safeguard away, one at a time, and see the tests go red: part of ``make reliability``.
+
+As ``tests/mutants.py`` breaks arithmetic, so this breaks what keeps a run safe; words on the command line choose by name.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mutants import Mutant, main
+
+FRAMEWORK, HERE = "framework/preflab", "tests/reliability"
+DURABLE, CHECKPOINTS, ARTIFACTS = (f"{FRAMEWORK}/{name}.py" for name in ("durable", "checkpoints", "artifacts"))
+LOOP, JOB = f"{FRAMEWORK}/loop.py", f"{FRAMEWORK}/job.py"
+BOUNDARIES, DISKS, DAMAGED = (f"{HERE}/test_{name}.py" for name in ("write_boundaries", "full_disks", "damaged_files"))
+PINNED, SIGNALS, SWEEPS = (f"{HERE}/test_{name}.py" for name in ("pinned_inputs", "signals", "sweeps"))
+SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
+COMMITS = f"{BOUNDARIES}::test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then"
+STAGES = f"{BOUNDARIES}::test_a_stage_goes_on_after_a_disaster_at_some_boundaries"
+LOOPS = "tests/framework/test_loop.py"
+
+SAFEGUARDS = (
+    # rename, and the order of what is made durable
+    Mutant("atomic rename: checkpoints are written in place", CHECKPOINTS, 'root / f"tmp-{step:09d}-{os.getpid()}"', 'root / f"step-{step:09d}"', SAVES),
+    Mutant("atomic rename: JSON is written in place", DURABLE, "        write_bytes(temporary, data)\n        os.replace(temporary, path)\n", "        write_bytes(path, data)\n", COMMITS),
+    Mutant("fsync order: contents are not durable before their name", DURABLE, "        os.fsync(stream.fileno())\n", "        pass\n", SAVES),
+    Mutant("fsync order: the manifest's name is not durable before the folder's", DURABLE, "    fsync(path.parent)\n\n\ndef write_sealed", "\n\ndef write_sealed", COMMITS),
+    Mutant("fsync order: an artifact's files are not durable", ARTIFACTS, "        sync_below(partial, without=STATE)\n", "", COMMITS),
+    Mutant("fsync order: files beside a checkpoint are not durable", LOOP, "            sync_below(self.folder, without=STATE)\n", "", STAGES),
+    Mutant("delete before the new one is durable: checkpoints", CHECKPOINTS, "    temporary.mkdir()\n", "    temporary.mkdir()\n    for old in sorted(root.glob('step-*'))[:-1]:\n        shutil.rmtree(old)\n", DISKS),
+    Mutant("delete before the new one is there: an artifact", DURABLE, "        os.rename(final, aside)\n", "        shutil.rmtree(final)\n", COMMITS),
+    Mutant("old checkpoints are removed under their name", CHECKPOINTS, '        os.rename(old, root / f"tmp-{old.name}")', "        shutil.rmtree(old)", SAVES),
+    Mutant("checkpoints go before the artifact is there", ARTIFACTS, "        made = [p for p in files_below(partial)", "        shutil.rmtree(partial / STATE, ignore_errors=True)\n        made = [p for p in files_below(partial)", DISKS),
+    Mutant("what a kill left stays", CHECKPOINTS, "        shutil.rmtree(leftover, ignore_errors=True)\n", "        pass\n", SAVES),
+    Mutant("half-written files of a killed run stay in the artifact", ARTIFACTS, 'for leftover in partial.rglob(".*.tmp"):', "for leftover in ():", STAGES),
+    # restoring
+    Mutant("random state is not restored", LOOP, '            self.streams.load_state_dict(state["streams"])\n', "", LOOPS),
+    Mutant("rows of steps done again stay", LOOP, "                os.truncate(path, beside[name][0])\n", "                pass\n", LOOPS),
+    Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
+    Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
+    Mutant("digests of artifacts are not looked at", ARTIFACTS, "if not path.is_file() or file_digest(path) != digest:", "if not path.is_file():", DAMAGED),
+    Mutant("files beside a checkpoint are not looked at", LOOP, '                self._check_beside(facts["beside"])\n', "", DAMAGED),
+    Mutant("no falling back to the checkpoint before", LOOP, "                problems.append(str(error))\n                continue\n", "                raise\n", f"{LOOPS} {DAMAGED}"),
+    Mutant("reference pin", LOOP, "        if wrong:\n            name = wrong[0]\n", "        if False:\n            name = wrong[0]\n", PINNED),
+    Mutant("other threads are not told", LOOP, '            self._tell_differences(folder, facts["circumstances"])\n', "", PINNED),
+    # guards
+    Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
+    Mutant("NaN guard of the loop", LOOP, "        if bad:\n", "        if False:\n", LOOPS),
+    Mutant("lock", ARTIFACTS, "            lock.acquire(timeout=0)\n        except Timeout:\n", "            pass\n        except Timeout:\n", "tests/framework/test_artifacts.py"),
+    # disks, signals, sweeps
+    Mutant("refusals of the disk are not understood", DURABLE, "        return error if error.errno in DISK_ERRORS else None\n", "        return None\n", DISKS),
+    Mutant("no look at the free room", LOOP, "        if needed > free(self.folder) + held:\n", "        if False:\n", DISKS),
+    Mutant("no limit for a save that hangs", DURABLE, "    timer.start()\n    try:\n", "    try:\n", SIGNALS),
+    Mutant("SIGTERM ends a run without a checkpoint", LOOP, "                if signum := self.agreed(request.signum):\n                    self._save(step)\n", "                if signum := self.agreed(request.signum):\n", f"{LOOPS} {SIGNALS}"),
+    Mutant("a second signal waits as well", f"{FRAMEWORK}/stopping.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
+    Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)  #", "        #", SWEEPS),
+    Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not _complete(folder):\n", "    if False:\n", SWEEPS),
+    Mutant("jobs that did not start are not told", JOB, "    for number in sorted(set(range(len(jobs))) - told):\n", "    for number in ():\n", SWEEPS),
+    Mutant("run folders may be shared", f"{FRAMEWORK}/cli.py", "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
+)  # fmt: skip
+
+if __name__ == "__main__":
+    raise SystemExit(main(SAFEGUARDS))
