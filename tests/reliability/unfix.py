@@ -25,7 +25,7 @@ LOOPS = "tests/framework/test_loop.py"
 SAFEGUARDS = (
     # rename, and the order of what is made durable
     Mutant("atomic rename: checkpoints are written in place", CHECKPOINTS, 'root / f"tmp-{step:09d}-{os.getpid()}"', 'root / f"step-{step:09d}"', SAVES),
-    Mutant("atomic rename: JSON is written in place", DURABLE, "        write_bytes(temporary, data)\n        os.replace(temporary, path)\n", "        write_bytes(path, data)\n", COMMITS),
+    Mutant("atomic rename: JSON is written in place", DURABLE, "        write_bytes(temporary, data)\n        os.replace(temporary, path)\n", "        write_bytes(path, data)\n", f"{BOUNDARIES}::test_a_json_file_is_the_old_one_or_the_new_one"),
     Mutant("fsync order: contents are not durable before their name", DURABLE, "        os.fsync(stream.fileno())\n", "        pass\n", SAVES),
     Mutant("fsync order: the manifest's name is not durable before the folder's", DURABLE, "    fsync(path.parent)\n\n\ndef write_sealed", "\n\ndef write_sealed", COMMITS),
     Mutant("fsync order: an artifact's files are not durable", ARTIFACTS, "        sync_below(partial, without=STATE)\n", "", COMMITS),
