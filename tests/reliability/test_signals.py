@@ -78,9 +78,9 @@ def test_a_save_on_a_disk_that_hangs_ends_the_job(tmp_path: Path) -> None:
         os.dup2(handle, 2)
         real = os.fsync
 
-        def hangs(descriptor: Any) -> None:
-            real(descriptor)
-            if f"{STATE}/tmp-" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        def hangs(fd: Any) -> None:
+            real(fd)
+            if f"{STATE}/tmp-" in os.readlink(f"/proc/self/fd/{fd}"):
                 time.sleep(60)
 
         os.fsync = hangs
