@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,9 +47,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def stop() -> None:
         real = checkpoints.save
 
-        def save(folder: Path, step: int, *more: object) -> Path:
-            saved = real(folder, step, *more)  # type: ignore[arg-type]
-            if step == 5:
+        def save(*arguments: Any) -> Path:
+            saved = real(*arguments)
+            if arguments[1] == 5:
                 os._exit(9)
             return saved
 

@@ -79,9 +79,9 @@ def _make(folder: Path, stages: Stages, until: str) -> None:
     """All stages up to one; the state that each had at its end goes to notes beside the artifacts."""
     real = Loop._run
 
-    def noted(loop: Loop) -> None:
-        real(loop)
-        (folder / f"{loop.stage}.note").write_text(_note(loop))
+    def noted(self: Loop) -> None:
+        real(self)
+        (folder / f"{self.stage}.note").write_text(_note(self))
 
     Loop._run = noted  # type: ignore[method-assign]
     os.chdir(folder)

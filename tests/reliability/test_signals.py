@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,10 @@ def _newest(folder: Path) -> Path:
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_run_stops_after_its_step_with_a_checkpoint(tmp_path: Path, signum: int) -> None:
     child = start(tmp_path, *WORDS, "algorithm.how=slow", "checkpoint.every_steps=null", "checkpoint.every_seconds=1000")
-    rows = lambda: [row for p in tmp_path.glob(f"artifacts/*.partial/{METRICS}") for row in read_rows(p)]  # noqa: E731
+
+    def rows() -> list[dict[str, Any]]:
+        return [row for path in tmp_path.glob(f"artifacts/*.partial/{METRICS}") for row in read_rows(path)]
+
     _until(lambda: len(rows()) > 3, child)
     assert child.pid is not None
     os.kill(child.pid, signum)
@@ -74,9 +78,9 @@ def test_a_save_on_a_disk_that_hangs_ends_the_job(tmp_path: Path) -> None:
         os.dup2(handle, 2)
         real = os.fsync
 
-        def hangs(descriptor: int) -> None:
-            real(descriptor)
-            if f"{STATE}/tmp-" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        def hangs(fd: Any) -> None:
+            real(fd)
+            if f"{STATE}/tmp-" in os.readlink(f"/proc/self/fd/{fd}"):
                 time.sleep(60)
 
         os.fsync = hangs

@@ -82,8 +82,11 @@ def _sweep(tmp_path: Path, jobs: list[str]) -> None:
 def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, signum: int) -> None:
     words = ("-m", *WORDS, "algorithm.how=ok0,slow,ok1,ok2")
     child = start(tmp_path, *words)
-    slow = lambda: list(tmp_path.glob("artifacts/*.partial/.state/step-*"))  # noqa: E731
-    _until(lambda: list(tmp_path.glob("runs/config/*/ledger.jsonl")) and slow(), child)
+
+    def second_job_runs() -> bool:
+        return any(tmp_path.glob("runs/config/*/ledger.jsonl")) and any(tmp_path.glob("artifacts/*.partial/.state/step-*"))
+
+    _until(second_job_runs, child)
     assert child.pid is not None
     os.kill(child.pid, signum)  # to the sweep alone, as a scheduler does; it passes it on
     assert ended(child) == 128 + signum, (tmp_path / "log.txt").read_text()[-3000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from preflab import StorageError, checkpoints
 from preflab.artifacts import STATE, Store
+from preflab.durable import write_json
 from reliability.injection import Call, boundaries, forked, killed_at, power_cut_at
 from reliability.walk import RECIPE, STAGE, contents, make
 
@@ -146,3 +148,18 @@ def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(tmp_path: Path, uni
 @pytest.mark.parametrize("disaster", DISASTERS)
 def test_a_stage_goes_on_after_a_disaster_at_every_boundary(tmp_path: Path, uninterrupted: Path, disaster: str) -> None:
     _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 1)
+
+
+@pytest.mark.parametrize("disaster", DISASTERS)
+def test_a_json_file_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: str) -> None:
+    before, root = tmp_path / "before", tmp_path / "run"
+    before.mkdir()
+    write_json(before / "manifest.json", {"status": "running"})
+    found = []
+
+    def whole(call: Call) -> None:
+        found.append(json.loads((root / "manifest.json").read_text())["status"])
+
+    _every(root, before, lambda: write_json(root / "manifest.json", {"status": "complete"}), DISASTERS[disaster], whole)
+    assert found[0] == "running"
+    assert set(found) <= {"running", "complete"}

@@ -20,16 +20,16 @@ PINNED, SIGNALS, SWEEPS = (f"{HERE}/test_{name}.py" for name in ("pinned_inputs"
 SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
 COMMITS = f"{BOUNDARIES}::test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then"
 STAGES = f"{BOUNDARIES}::test_a_stage_goes_on_after_a_disaster_at_some_boundaries"
+# The sync of files beside a checkpoint is not on the list: what is lost without it is noticed by its digest, and done again.
 LOOPS = "tests/framework/test_loop.py"
 
 SAFEGUARDS = (
     # rename, and the order of what is made durable
     Mutant("atomic rename: checkpoints are written in place", CHECKPOINTS, 'root / f"tmp-{step:09d}-{os.getpid()}"', 'root / f"step-{step:09d}"', SAVES),
-    Mutant("atomic rename: JSON is written in place", DURABLE, "        write_bytes(temporary, data)\n        os.replace(temporary, path)\n", "        write_bytes(path, data)\n", COMMITS),
+    Mutant("atomic rename: JSON is written in place", DURABLE, "        write_bytes(temporary, data)\n        os.replace(temporary, path)\n", "        write_bytes(path, data)\n", f"{BOUNDARIES}::test_a_json_file_is_the_old_one_or_the_new_one"),
     Mutant("fsync order: contents are not durable before their name", DURABLE, "        os.fsync(stream.fileno())\n", "        pass\n", SAVES),
     Mutant("fsync order: the manifest's name is not durable before the folder's", DURABLE, "    fsync(path.parent)\n\n\ndef write_sealed", "\n\ndef write_sealed", COMMITS),
     Mutant("fsync order: an artifact's files are not durable", ARTIFACTS, "        sync_below(partial, without=STATE)\n", "", COMMITS),
-    Mutant("fsync order: files beside a checkpoint are not durable", LOOP, "            sync_below(self.folder, without=STATE)\n", "", STAGES),
     Mutant("delete before the new one is durable: checkpoints", CHECKPOINTS, "    temporary.mkdir()\n", "    temporary.mkdir()\n    for old in sorted(root.glob('step-*'))[:-1]:\n        shutil.rmtree(old)\n", DISKS),
     Mutant("delete before the new one is there: an artifact", DURABLE, "        os.rename(final, aside)\n", "        shutil.rmtree(final)\n", COMMITS),
     Mutant("old checkpoints are removed under their name", CHECKPOINTS, '        os.rename(old, root / f"tmp-{old.name}")', "        shutil.rmtree(old)", SAVES),
