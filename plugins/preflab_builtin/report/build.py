@@ -17,7 +17,7 @@ from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.claims import Decision, as_json, decide
 from preflab_builtin.report.costs import StageCost, costs
-from preflab_builtin.report.runs import Gathered, RunResult, gather
+from preflab_builtin.report.runs import Gathered, gather
 from preflab_builtin.report.tables import (
     claims_markdown,
     claims_table,
