@@ -36,8 +36,9 @@ study: install             ## KL penalty against pretraining mix, three seeds, w
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
 	pretrain baselines causal_lm/test_losses.py causal_lm/test_models.py evaluation/test_evaluators.py)
 
-conformance: install       ## the numeric tests alone: every formula, and PPO against closed forms, through the engine
+conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
+	PREFLAB_FAST_PATHS=off OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
 
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py

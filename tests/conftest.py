@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -12,6 +14,10 @@ __all__ = ["preflab_case", "preflab_run"]  # as an installed preflab gives them,
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
 settings.load_profile("fixed")
 collect_ignore = ["third_party"]  # a distribution of its own; tests/packaging installs it and runs its tests
+if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second half of `make conformance`
+    from preflab_builtin.causal_lm import models
+
+    models.FAST_PATHS = False
 ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra

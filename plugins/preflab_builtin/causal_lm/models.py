@@ -33,7 +33,7 @@ windows and the like) get the mask of real tokens and make their own."""
 
 
 FAST_PATHS = True
-"""Whether models read with blocks.py and unembed with kernels.py where they can, if they are not told."""
+"""False: no model reads with blocks.py or unembeds with kernels.py, whatever it is told (``make conformance`` runs both ways)."""
 
 
 @contextmanager
@@ -79,10 +79,10 @@ class TransformerTrunk:
 
     kind = ""
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool | None = None) -> None:
+    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool = True) -> None:
         self.module: Any = module.eval()
         self.tokenizer = tokenizer
-        self.fast = FAST_PATHS if fast is None else fast
+        self.fast = fast and FAST_PATHS
         self.base: nn.Module = getattr(module, module.base_model_prefix)
         self.matrices = matrix_size(self.base)
         self.plain = module.config.model_type in PLAIN_CAUSAL
@@ -161,7 +161,7 @@ class CausalPolicy(TransformerTrunk):
 
     kind = "policy"
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool | None = None, graphs: bool = False) -> None:
+    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool = True, graphs: bool = False) -> None:
         """graphs: decode with a step that a GPU records once and repeats (`StaticStep`); it pays where Python is slower."""
         super().__init__(module, tokenizer, fast)
         self.graphs = graphs
@@ -258,7 +258,7 @@ class CausalScalarModel(TransformerTrunk):
 
     kind = "scalar model"
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0, fast: bool | None = None) -> None:
+    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0, fast: bool = True) -> None:
         super().__init__(module, tokenizer, fast)
         self.offset = offset
 

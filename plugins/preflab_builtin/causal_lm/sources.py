@@ -26,7 +26,7 @@ class SavedModels:
 
     tokenizer: TextTokenizer
 
-    def __init__(self, device: torch.device | str, fast: bool | None = None, graphs: bool = False) -> None:
+    def __init__(self, device: torch.device | str, fast: bool = True, graphs: bool = False) -> None:
         self.device, self.fast, self.graphs = device, fast, graphs
 
     def _policy(self, module: Any) -> CausalPolicy:
@@ -66,7 +66,7 @@ class TinySource(SavedModels):
         config: TinyConfig,
         vocabulary: Sequence[str] | None,
         device: torch.device | str = "cpu",
-        fast: bool | None = None,
+        fast: bool = True,
         graphs: bool = False,
     ) -> None:
         super().__init__(device, fast, graphs)
@@ -92,7 +92,7 @@ class TinySource(SavedModels):
 class FolderSource(SavedModels):
     """Pretrained weights of a transformers folder (`preflab.interfaces.PolicySource`)."""
 
-    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool | None = None, graphs: bool = False) -> None:
+    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool = True, graphs: bool = False) -> None:
         super().__init__(device, fast, graphs)
         self.folder = folder
         self.tokenizer = folder_tokenizer(folder)
