@@ -46,4 +46,4 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch
     place = torch.searchsorted(
         within, torch.minimum(threshold - before, within[:, -1:].nextafter(torch.zeros_like(within[:, -1:]))), right=True
     )
-    return (block * BLOCK + place).squeeze(-1)
+    return (block * BLOCK + place).squeeze(-1).clamp_max(logits.shape[-1] - 1)  # a nan would fall behind the last token

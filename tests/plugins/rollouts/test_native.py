@@ -164,3 +164,18 @@ def test_transformers_engine_draws_from_the_whole_softmax() -> None:
 def test_component_builds_with_its_setting(tmp_path: Path) -> None:
     built = FakeContext(tmp_path).rollout()
     assert built.sampling == Sampling(max_tokens=8, temperature=1.0, samples=1)
+
+
+def test_logits_that_are_no_numbers_draw_a_token_of_the_vocabulary() -> None:
+    """What is drawn is meaningless and the guards behind will say so; a token that does not exist would be a crash."""
+    tokens = draw(torch.full((2, 130), float("nan")), torch.tensor([0.0, 0.9], dtype=torch.float64), 1.0)
+    assert bool(((tokens >= 0) & (tokens < 130)).all())
+
+
+def test_blocks_of_a_large_vocabulary_draw_as_one_sum_does() -> None:
+    """300 tokens are 5 blocks, the last of them part empty; the definition is one float64 sum."""
+    generator = torch.Generator().manual_seed(0)
+    logits, noise = 3 * torch.randn(500, 300, generator=generator), torch.rand(500, dtype=torch.float64, generator=generator)
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    expected = (cumulative <= noise[:, None] * cumulative[:, -1:]).sum(-1)
+    assert torch.equal(draw(logits, noise, 1.0), expected)
