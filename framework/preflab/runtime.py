@@ -44,7 +44,9 @@ class RuntimeConfig:
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False)
     processes: int = option(1, "processes of a job on this machine, which the job starts itself", ge=1, affects_result=False)
-    micro_batch: int = option(64, "rows in one forward pass of training; memory, not results", ge=1, affects_result=False)
+    micro_batch: int = option(
+        64, "rows in one forward pass of training (a ranking is never divided); memory, not results", ge=1, affects_result=False
+    )
     fast_paths: bool = option(
         True,
         "forward passes of our own where there are some; false: the model library's (equal up to rounding)",
@@ -77,7 +79,7 @@ def keep_memory() -> None:
     with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own way
         libc = ctypes.CDLL("libc.so.6")
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        libc.mallopt(mmap_threshold, 2**30)
+        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)  # some versions take no more
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 

@@ -54,6 +54,24 @@ def test_a_prompt_that_is_shared_is_counted_once() -> None:
     assert WORK.since(before).tokens == 4 + 3 * 2
 
 
+def test_what_the_last_layer_leaves_out_is_not_counted() -> None:
+    """4 tokens, the last one wanted: of the second layer 3 tokens' linear work and the pairs of 3 tokens are left out."""
+    model = policy(fast=True)
+    ids, mask = torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.bool)
+    before = WORK.reading()
+    with torch.no_grad():
+        model.hidden_at(ids, mask, torch.tensor([[False, False, False, True]]))
+    assert WORK.since(before).flops == (4 + 1) * 2 * 12 * D * D + (10 + 4) * 4 * D
+
+
+def test_frozen_layers_are_not_counted_as_trained() -> None:
+    model = policy(fast=True)
+    model.module.requires_grad_(False)
+    before = WORK.reading()
+    model.hidden(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool))
+    assert WORK.since(before).flops == 2 * 2 * LAYERS * 12 * D * D + 3 * 4 * D * LAYERS
+
+
 def test_the_profile_adds_up() -> None:
     profile = Profile(cpu_runtime())
     WORK.add(1, 1000.0)

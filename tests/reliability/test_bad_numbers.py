@@ -84,8 +84,8 @@ def module_of(procedure: Any) -> torch.nn.Module:
 def poisoned_output(procedure: Any) -> None:
     """The network gives numbers that are none: so does the loss."""
     network = procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
-    plain = network.hidden
-    setattr(network, "hidden", lambda ids, mask: plain(ids, mask) * NAN)  # noqa: B010
+    plain = network.hidden_at
+    setattr(network, "hidden_at", lambda *batch, **names: plain(*batch, **names) * NAN)  # noqa: B010
 
 
 def poisoned_gradient(procedure: Any) -> None:
@@ -116,10 +116,10 @@ def poisoned_mix(procedure: Any) -> None:
     """The windows of the mix alone: a gradient that is added to a good one."""
     stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
     plain, network = stream.pick, procedure.policy
-    hidden = network.hidden
+    plain_states = network.hidden_at
 
     def pick(numbers: Any) -> torch.Tensor:
-        setattr(network, "hidden", lambda ids, mask: hidden(ids, mask) * NAN)  # noqa: B010
+        setattr(network, "hidden_at", lambda *batch, **names: plain_states(*batch, **names) * NAN)  # noqa: B010
         found: torch.Tensor = plain(numbers)
         return found
 

@@ -78,6 +78,38 @@ class PolicyContract(ComponentContract):
         assert logits.shape == (*ids.shape, policy.tokenizer.size), f"logits are {tuple(logits.shape)}"
         assert logits.dtype == torch.float32, f"logits are {logits.dtype}, not float32"
 
+    def test_states_where_they_are_wanted(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        ids, mask = padded(policy, left=True)
+        ids, mask = (torch.cat([x, x[:1]]) for x in (ids, mask))  # two rows are the same: they may share what is equal
+        full = policy.hidden(ids, mask)
+        last = torch.zeros_like(mask)
+        last[:, -1] = True
+        for wanted in (mask, last):
+            for prefix in (0, ids.shape[1] - 1):
+                found = policy.hidden_at(ids, mask, wanted, prefix)
+                error = float((found - full[wanted]).abs().max())
+                assert error <= TOLERANCE, f"hidden_at(prefix={prefix}) disagrees with hidden by {error}"
+
+    def test_log_probs_are_those_of_the_logits(self, preflab_case: Case) -> None:
+        import torch
+
+        from preflab.functional import entropy, token_log_probs
+
+        policy = fresh(preflab_case)
+        ids, mask = padded(policy, left=True)
+        states = policy.hidden(ids, mask)[mask].detach()
+        for size in (len(states), 0):
+            hidden, tokens = states[:size], ids[mask][:size]
+            for temperature in (1.0, 0.5):
+                logits = policy.logits(hidden)
+                found, spread = policy.log_probs(hidden, tokens, temperature, with_entropy=True)
+                assert torch.allclose(found, token_log_probs(logits, tokens, temperature), atol=TOLERANCE), "log_probs disagree"
+                assert torch.allclose(spread, entropy(logits, temperature), atol=TOLERANCE), "entropies disagree"
+        assert not spread.requires_grad, "entropies have a gradient"
+
     def test_padding_changes_nothing(self, preflab_case: Case) -> None:
         import torch
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm, linear, rms_norm
 
-from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, applied, gelu
+from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, applied
 from preflab_builtin.causal_lm.packing import Rows, SharedRows
 
 Rope = tuple[torch.Tensor, torch.Tensor] | None
@@ -100,8 +100,9 @@ class GPT2Blocks:
         block = self.base.h[layer]
         x = x + _heard(block.attn.c_proj, torch.addmm(block.attn.c_proj.bias, attended, block.attn.c_proj.weight))
         normed, inner, outer = self._norm(block.ln_2, x), block.mlp.c_fc, block.mlp.c_proj
-        if x.is_cuda:
-            found = torch.addmm(outer.bias, gelu(torch.addmm(inner.bias, normed, inner.weight)), outer.weight)
+        if not _kernels_fit(x):
+            active = nn.functional.gelu(torch.addmm(inner.bias, normed, inner.weight), approximate="tanh")
+            found = torch.addmm(outer.bias, active, outer.weight)
         else:
             found = applied(GeluMLP, normed, inner.weight, inner.bias, outer.weight, outer.bias)
         return x + _heard(outer, found)
@@ -157,7 +158,7 @@ class LlamaBlocks:
         output = block.self_attn.o_proj
         x = x + _heard(output, linear(attended, output.weight, output.bias))
         normed, mlp = self._norm(block.post_attention_layernorm, x), block.mlp
-        if x.is_cuda:
+        if not _kernels_fit(x):
             opened = nn.functional.silu(linear(normed, mlp.gate_proj.weight))
             found = linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
         else:
@@ -176,10 +177,17 @@ def _turned(x: torch.Tensor, rope: Rope) -> torch.Tensor:
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
+def _kernels_fit(x: torch.Tensor) -> bool:
+    """Whether the MLPs of kernels.py are for here: on a GPU the libraries' own are fused, and under autocast a backward pass
+    by hand would meet two number formats."""
+    return not x.is_cuda and not torch.is_autocast_enabled(x.device.type)
+
+
 def _heard(part: Any, output: torch.Tensor) -> torch.Tensor:
     """The output [N, D] of a projection that ends a branch, after the hooks there that take tokens without pads."""
     for hook in part._forward_hooks.values():
-        output = hook(part, (), output)
+        heard = hook(part, (), output)
+        output = output if heard is None else heard
     return output
 
 
@@ -196,7 +204,8 @@ def hooks_at(base: nn.Module) -> Hooks:
     found = Hooks.none
     for name, part in base.named_modules():
         ends = name.endswith(("c_proj", "o_proj", "down_proj"))
-        if part._forward_pre_hooks or not all(ends and hasattr(h, "takes_tokens") for h in part._forward_hooks.values()):
+        listening = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
+        if listening or not all(ends and hasattr(h, "takes_tokens") for h in part._forward_hooks.values()):
             return Hooks.others
         found = Hooks.tokens if part._forward_hooks else found
     return found

@@ -26,6 +26,8 @@ class SlotCache:
     used: int
     positions: torch.Tensor
     bias: torch.Tensor | None
+    tokens: int
+    """Real tokens of all rows, known without asking a GPU."""
     step: StaticStep | None = None
 
     def select(self, rows: torch.Tensor) -> SlotCache:
@@ -33,7 +35,8 @@ class SlotCache:
         room = self.used + SPARE
         keys, values = ([self._taken(x, rows, room) for x in kept] for kept in (self.keys, self.values))
         bias = None if self.bias is None else self._taken(self.bias.transpose(2, 3), rows, room).transpose(2, 3)
-        return SlotCache(keys, values, self.used, self.positions.index_select(0, rows), bias)
+        positions = self.positions.index_select(0, rows)
+        return SlotCache(keys, values, self.used, positions, bias, int(positions.sum()))
 
     def _taken(self, kept: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
         """kept [B, heads, C, d] -> [B', heads, room, d]."""
@@ -73,7 +76,7 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
     if not bool(mask.all()):
         bias = torch.zeros(len(ids), 1, 1, taken, device=ids.device)
         bias[:, 0, 0, :width].masked_fill_(~mask, float("-inf"))
-    cache = SlotCache(keys, values, width, mask.sum(1), bias)
+    cache = SlotCache(keys, values, width, mask.sum(1), bias, len(batch.ids))
     return blocks.final(x.index_select(0, batch.wanted)), cache
 
 
@@ -82,6 +85,7 @@ def extended(blocks: Blocks, tokens: torch.Tensor, cache: SlotCache) -> torch.Te
     cache.make_room()
     rows, slot = len(tokens), cache.used
     cache.used += 1
+    cache.tokens += rows
     group = blocks.heads // blocks.key_heads
     bias = None if cache.bias is None else cache.bias[..., : cache.used].to(cache.keys[0].dtype)
     x, rope = blocks.embed(tokens, cache.positions)
@@ -113,7 +117,7 @@ class StaticStep:
         self.blocks, self.head, self.cache = blocks, head, cache
         rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device
         self.taken = taken
-        self.tokens, self.positions = cache.positions.clone(), cache.positions.clone()
+        self.tokens, self.positions = torch.zeros_like(cache.positions), cache.positions.clone()
         self.slot = torch.zeros(1, dtype=torch.long, device=device)
         before = torch.zeros(rows, 1, 1, taken, device=device) if cache.bias is None else cache.bias
         self.seen = before.to(cache.keys[0].dtype)
@@ -141,6 +145,7 @@ class StaticStep:
         self.positions.copy_(self.cache.positions)
         self.slot.fill_(self.cache.used)
         self.cache.used += 1
+        self.cache.tokens += len(tokens)
         self.cache.positions = self.cache.positions + 1
         if self.graph is None:
             return self._compute()
@@ -161,4 +166,5 @@ class StaticStep:
                 grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer)
             )
             x = blocks.write(layer, x, found.reshape(rows, -1))
-        return torch.nn.functional.linear(blocks.final(x).float(), self.head.weight, self.head.bias)
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.nn.functional.linear(blocks.final(x).float(), self.head.weight, self.head.bias)

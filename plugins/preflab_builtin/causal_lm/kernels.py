@@ -24,13 +24,8 @@ def applied(function: type[torch.autograd.Function], *arguments: Any) -> Any:
 
 
 def _gate(x: torch.Tensor) -> torch.Tensor:
-    """sigmoid(u) of gelu, [N, F]."""
+    """sigmoid(u) of gelu (the tanh approximation, Hendrycks and Gimpel 2016), [N, F]."""
     return torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC).mul_(x).sigmoid_()
-
-
-def gelu(x: torch.Tensor) -> torch.Tensor:
-    """GPT-2's gelu (the tanh approximation, Hendrycks and Gimpel 2016), without gradient."""
-    return nn.functional.gelu(x, approximate="tanh") if x.is_cuda else _gate(x).mul_(x)
 
 
 class GeluMLP(torch.autograd.Function):
@@ -42,7 +37,7 @@ class GeluMLP(torch.autograd.Function):
     ) -> torch.Tensor:
         inner = torch.addmm(b1, x, w1)
         ctx.save_for_backward(x, inner, w1, w2)
-        return torch.addmm(b2, gelu(inner), w2)
+        return torch.addmm(b2, _gate(inner).mul_(inner), w2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -113,10 +108,11 @@ class HeadLogProbs(torch.autograd.Function):
         temperature: float,
         with_entropy: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        normalisers, chosen, entropies = (hidden.new_zeros(len(hidden)) for _ in range(3))
+        assert len(ids) == len(hidden), "a token for each state"
+        normalisers, log_probs, entropies = (hidden.new_zeros(len(hidden)) for _ in range(3))
         for piece in _pieces(len(hidden), weight):
             logits = _scaled_logits(hidden[piece], weight, bias, temperature)
-            chosen[piece] = logits.gather(1, ids[piece, None]).squeeze(1)
+            chosen = logits.gather(1, ids[piece, None]).squeeze(1)
             largest = logits.amax(1, keepdim=True)
             if with_entropy:
                 shifted = logits - largest
@@ -125,11 +121,13 @@ class HeadLogProbs(torch.autograd.Function):
                 entropies[piece] = total.log() - (powers.mul_(shifted)).sum(1) / total
             else:
                 total = logits.sub_(largest).exp_().sum(1)
+            # Against the largest logit first: where all are near -100, their size would cost digits of the difference.
+            log_probs[piece] = (chosen - largest.squeeze(1)) - total.log()
             normalisers[piece] = total.log() + largest.squeeze(1)
         ctx.save_for_backward(hidden, weight, bias, ids, normalisers)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropies)
-        return chosen - normalisers, entropies
+        return log_probs, entropies
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

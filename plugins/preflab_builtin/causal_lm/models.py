@@ -23,7 +23,7 @@ from preflab_builtin.causal_lm.attention import causal_mask, positions_of, start
 from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at, states
 from preflab_builtin.causal_lm.cache import SlotCache, StaticStep, extended, prefilled
 from preflab_builtin.causal_lm.kernels import HeadLogProbs, applied
-from preflab_builtin.causal_lm.packing import Rows, shared
+from preflab_builtin.causal_lm.packing import Rows, SharedRows, shared
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
@@ -84,7 +84,7 @@ class TransformerTrunk:
         self.tokenizer = tokenizer
         self.fast = fast and FAST_PATHS
         self.base: nn.Module = getattr(module, module.base_model_prefix)
-        self.matrices = matrix_size(self.base)
+        self.matrices, self.numbers = matrix_size(self.base), sum(p.numel() for p in self.base.parameters())
         self.plain = module.config.model_type in PLAIN_CAUSAL
         embedding = module.get_input_embeddings()
         if isinstance(embedding, nn.Embedding):
@@ -95,11 +95,11 @@ class TransformerTrunk:
         self._check_length(mask)
         blocks = self._blocks()
         if blocks is None:
-            self._count(mask.sum(), positions_of(mask)[mask])
+            self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
             output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
             return output
         batch = Rows.of(ids, mask, mask)
-        self._count(len(batch.ids), batch.positions)
+        self._count_batch(batch)
         found = states(blocks, batch)
         return found.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[..., None], found)
 
@@ -107,19 +107,34 @@ class TransformerTrunk:
         """The last hidden states [W, D] of the wanted tokens alone, row by row. ids [B, T]; mask, wanted [B, T] bool; rows that
         are equal in the first ``prefix`` columns share them."""
         self._check_length(mask)
+        if bool((wanted & ~mask).any()):
+            raise ValueError("a state is wanted where no token stands: is a prompt empty?")
         blocks = self._blocks()
         if blocks is None or hooks_at(self.base) is Hooks.tokens:  # hooks know whole rows: none is shared or left out
             return self.hidden(ids, mask)[wanted]
         batch = shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted)
-        self._count(len(batch.ids), batch.positions)
+        self._count_batch(batch)
         return states(blocks, batch)
 
-    def _count(self, tokens: int | torch.Tensor, positions: torch.Tensor) -> None:
-        """Count a pass over tokens that stand at the given positions: each sees itself and those before it."""
-        config, trained = self.module.config, torch.is_grad_enabled() and any(p.requires_grad for p in self.base.parameters())
-        pairs = int(positions.sum()) + len(positions)
-        attention = 4 * config.hidden_size * config.num_hidden_layers * pairs
-        WORK.add(int(tokens), (2 * self.matrices * int(tokens) + attention) * (3 if trained else 1))
+    def _count(self, tokens: int, pairs: int, left_out: int = 0, pairs_left_out: int = 0) -> None:
+        """Count a pass: tokens, pairs of a token and one that it sees, and what of both the last layer left out. Training counts
+        twice again, for the share of the numbers that are trained."""
+        config = self.module.config
+        trained = 0.0
+        if torch.is_grad_enabled():
+            trained = sum(p.numel() for p in self.base.parameters() if p.requires_grad) / self.numbers
+        linear = 2 * self.matrices * (tokens - left_out / config.num_hidden_layers)
+        attention = 4 * config.hidden_size * (config.num_hidden_layers * pairs - pairs_left_out)
+        WORK.add(tokens, (linear + attention) * (1 + 2 * trained))
+
+    def _count_batch(self, batch: Rows | SharedRows) -> None:
+        seen = batch.positions + 1
+        pairs, left_out = int(seen.sum()), 0
+        if batch.wanted_grid is None:
+            self._count(len(batch.ids), pairs)
+        else:
+            left_out = len(batch.ids) - len(batch.wanted)
+            self._count(len(batch.ids), pairs, left_out, pairs - int(seen[batch.wanted].sum()))
 
     def _blocks(self) -> Blocks | None:
         """Our forward pass of this module, if there is one that serves whoever listens at the module's parts."""
@@ -194,7 +209,7 @@ class CausalPolicy(TransformerTrunk):
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
         blocks = self._blocks()
-        self._count(mask.sum(), positions_of(mask)[mask])
+        self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
         if blocks is not None:
             hidden, slots = prefilled(blocks, ids, mask)
             return self.logits(hidden), slots
@@ -206,7 +221,8 @@ class CausalPolicy(TransformerTrunk):
     def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
         assert isinstance(cache, (SlotCache, KeyValueCache)), "the cache must be one that this policy's prefill gave"
-        self._count(len(tokens), cache.positions)
+        seen = cache.tokens if isinstance(cache, SlotCache) else int(cache.positions.sum())
+        self._count(len(tokens), seen + len(tokens))
         head = self.module.get_output_embeddings()
         WORK.add(0, 2 * len(tokens) * head.weight.numel())
         if isinstance(cache, SlotCache):

@@ -147,8 +147,8 @@ class PPO:
         for micro_batch in self._micro_batches(minibatch):
             found, deviation = self._backward(experience, micro_batch, tokens)
             sums += found
-            if deviation > worst:
-                worst, rows = deviation, micro_batch
+            if is_first and float(deviation) > worst:
+                worst, rows = float(deviation), micro_batch
         if is_first:
             self._check_first_ratio(index, experience, worst, rows)
         metrics: dict[str, float] = {}
@@ -178,7 +178,7 @@ class PPO:
                 f"{SAME} is allowed. {cause} No weight was changed."
             )
 
-    def _backward(self, experience: Experience, rows: Sequence[int], tokens: int) -> tuple[torch.Tensor, float]:
+    def _backward(self, experience: Experience, rows: Sequence[int], tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradients of some rows; sums of what is watched, and how far a ratio is from 1."""
         batch = experience.rollout.rows(rows)
         at, width = torch.as_tensor(rows, device=experience.mask.device), batch.response_ids.shape[1]
@@ -207,7 +207,7 @@ class PPO:
                 (ratio**2 * mask).sum(),
             ]
         )
-        return sums, float((ratio - 1).abs().max())
+        return sums, (ratio - 1).abs().max()
 
     def _average(self) -> None:
         """The exponential moving average of the policy's weights, an optimizer step on."""

@@ -80,7 +80,7 @@ class KwiseTraining:
         were cut], of all processes. A prompt's completions are always in one micro-batch: they share the prompt, which is read
         once, and the pairs need the scores of all of them."""
         totals = torch.zeros(4, device=self.runtime.device)
-        for group in self.runtime.share(whole_prompts(batch, self.runtime.micro_batch)):
+        for group in whole_prompts(self.runtime.share(by_length(batch)), self.runtime.micro_batch):
             rows = self._rollout(group)
             with self.runtime.autocast():
                 rewards = last_values(self.model, rows)
@@ -140,13 +140,16 @@ class KwiseTraining:
         return float(raw_scores(self.model, rollout, self.runtime).double().mean())
 
 
+def by_length(rankings: Sequence[Ranking]) -> list[Ranking]:
+    """Shortest first: those in a micro-batch are of like length."""
+    return sorted(rankings, key=lambda r: len(r.prompt.text) + max(map(len, r.responses)))
+
+
 def whole_prompts(rankings: Sequence[Ranking], size: int) -> list[list[Ranking]]:
-    """Rankings in micro-batches of at most ``size`` completions (one ranking at least), longest last: their prompts and
-    completions are of like length, and no ranking is divided."""
-    ordered = sorted(rankings, key=lambda r: len(r.prompt.text) + max(map(len, r.responses)))
-    groups: list[list[Ranking]] = [[]]
-    for ranking in ordered:
-        if groups[-1] and sum(len(r.responses) for r in groups[-1]) + len(ranking.responses) > size:
+    """Consecutive rankings in micro-batches of at most ``size`` completions (one ranking at least): none is divided."""
+    groups: list[list[Ranking]] = []
+    for ranking in rankings:
+        if not groups or sum(len(r.responses) for r in groups[-1]) + len(ranking.responses) > size:
             groups.append([])
         groups[-1].append(ranking)
     return groups

@@ -37,7 +37,7 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch
         logits.amax(-1, keepdim=True) / temperature
     )
     blocks = nn.functional.pad(powers.exp_(), (0, -logits.shape[-1] % BLOCK)).reshape(len(powers), -1, BLOCK)
-    sums = blocks.sum(-1).double().cumsum(-1)
+    sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     threshold = noise.to(sums)[:, None] * sums[:, -1:]
     block = torch.searchsorted(sums, threshold, right=True).clamp_max(sums.shape[-1] - 1)
     before = nn.functional.pad(sums, (1, 0)).gather(-1, block)

@@ -140,6 +140,36 @@ def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_bfloat16_trains_and_decodes_like_transformers(shape: str) -> None:
+    """Under autocast: log-probs in float32 from states in bfloat16 (8 bits: 3 digits at best), gradients alike."""
+    ids, mask = batch()
+    places = WANTED["responses"](mask)
+    found = []
+    for fast in (True, False):
+        model = policy(shape, fast)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            log_probs, _ = model.log_probs(model.hidden_at(ids, mask, places), ids[places])
+        assert log_probs.dtype == torch.float32
+        torch.autograd.backward(log_probs.sum())
+        model.graphs = True
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+            cache = model.prefill(ids[:, :6], torch.ones(6, 6, dtype=torch.bool))[1]
+            logits, _ = model.extend(ids[:, 6], cache)
+        assert logits.dtype == torch.float32
+        found.append((log_probs.detach(), torch.cat([g.flatten() for g in gradients(model.module).values()]), logits))
+    (ours, our_gradient, our_logits), (theirs, their_gradient, their_logits) = found
+    assert float((ours - theirs).abs().max()) < 0.2
+    assert float((our_logits - their_logits).abs().max()) < 0.2
+    assert float(torch.nn.functional.cosine_similarity(our_gradient, their_gradient, dim=0)) > 0.99
+
+
+def test_a_state_where_no_token_stands_is_refused() -> None:
+    ids, mask = batch()
+    with pytest.raises(ValueError, match="is a prompt empty"):
+        policy("llama").hidden_at(ids, mask, torch.ones_like(mask))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_dropout_is_the_same_with_and_without_pads(shape: str) -> None:
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     mask = torch.arange(7)[None, :] < torch.tensor([[7], [4], [1]])

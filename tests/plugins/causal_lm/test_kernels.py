@@ -50,6 +50,8 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, mo
     assert torch.allclose(found.float(), token_log_probs(logits, ids, temperature), atol=1e-5)
     assert torch.allclose(entropies.float(), entropy(logits, temperature), atol=1e-5)
     assert not entropies.requires_grad
+    with pytest.raises(AssertionError, match="a token for each state"):
+        applied(HeadLogProbs, hidden, weight, bias, ids[:-1], temperature, False)
     leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
 
     def log_probs(*given: torch.Tensor) -> torch.Tensor:
@@ -60,3 +62,11 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, mo
     if bias is None:
         with_grad = torch.autograd.grad(log_probs(hidden.detach(), weight).sum(), weight)  # a frozen trunk
         assert torch.allclose(with_grad[0], torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0], rtol=1e-9)
+
+
+def test_large_logits_cost_no_digits() -> None:
+    """Logits near -1000: float32 holds them to 6e-5, and their differences here exactly."""
+    hidden, weight = torch.ones(1, 1), torch.tensor([[-1000.0], [-1001.0], [-1003.0]])
+    found, _ = applied(HeadLogProbs, hidden, weight, None, torch.tensor([1]), 1.0, False)
+    # -1 - ln(1 + e^-1 + e^-3)
+    assert float(found) == pytest.approx(-1.3490122, abs=1e-6)

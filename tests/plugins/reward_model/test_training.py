@@ -44,7 +44,7 @@ def step_gradients(procedure: KwiseTraining, rankings: list[Ranking]) -> tuple[d
 
 
 def test_micro_batches_change_no_gradient(tmp_path: Path) -> None:
-    # 18 completions: in one piece the graph is kept; in pieces of 4 or 1 a prompt's scores come from several pieces.
+    # 18 completions in one piece, then as few as whole rankings allow: none is ever divided.
     whole, totals = step_gradients(training(tmp_path, [*MIXED]), MIXED)
     assert max(float(g.abs().max()) for g in whole.values()) > 1e-3
     for micro_batch in (4, 1):
