@@ -62,9 +62,9 @@ WANTED = {
 @pytest.mark.parametrize("together", [False, True])
 def test_states_and_gradients_are_those_of_transformers(shape: str, wanted: str, together: bool) -> None:
     ids, mask = batch()
-    if together:  # three rows with one prompt, three with another
-        for group in (slice(0, 3), slice(3, 6)):
-            ids[group, :6], mask[group, :6] = ids[group.start, :6], mask[group.start, :6]
+    if together:  # three rows with a prompt of six tokens, three with one of two
+        for group, pads in ((slice(0, 3), 0), (slice(3, 6), 4)):
+            ids[group, :6], mask[group, :6] = ids[group.start, :6], torch.arange(6) >= pads
     places = WANTED[wanted](mask)
     weights = torch.randn(int(places.sum()), 32, generator=torch.Generator().manual_seed(2))
     found = []
