@@ -129,6 +129,8 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
     """Disasters at each ``every``-th boundary of a whole stage; after each the same again ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
+    written = {Path(call.path).name for call in calls if call.kind == "write"}
+    assert written >= {"metrics.jsonl", "tensors.safetensors", "model.safetensors", "config.json", "tokenizer.json"}, written
     for call in calls[::every]:
         shutil.rmtree(root)
         DISASTERS[disaster](root, lambda: make(root), call.number)
