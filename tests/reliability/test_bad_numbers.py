@@ -81,11 +81,16 @@ def module_of(procedure: Any) -> torch.nn.Module:
     return module
 
 
+def spoilt(network: Any) -> None:
+    """From now on every hidden state of it is no number."""
+    for name in ("hidden", "hidden_at"):
+        plain = getattr(network, name)
+        setattr(network, name, lambda *batch, plain=plain, **options: plain(*batch, **options) * NAN)
+
+
 def poisoned_output(procedure: Any) -> None:
     """The network gives numbers that are none: so does the loss."""
-    network = procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
-    plain = network.hidden
-    setattr(network, "hidden", lambda ids, mask: plain(ids, mask) * NAN)  # noqa: B010
+    spoilt(procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy)
 
 
 def poisoned_gradient(procedure: Any) -> None:
@@ -93,9 +98,9 @@ def poisoned_gradient(procedure: Any) -> None:
     parameter = next(p for p in module_of(procedure).parameters() if p.requires_grad)
 
     def hook(gradient: torch.Tensor) -> torch.Tensor:
-        spoilt = gradient.clone()
-        spoilt.view(-1)[0] = INFINITE
-        return spoilt
+        changed = gradient.clone()
+        changed.view(-1)[0] = INFINITE
+        return changed
 
     parameter.register_hook(hook)  # type: ignore[no-untyped-call]
 
@@ -115,11 +120,10 @@ def poisoned_value_gradient(procedure: PPO) -> None:
 def poisoned_mix(procedure: Any) -> None:
     """The windows of the mix alone: a gradient that is added to a good one."""
     stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
-    plain, network = stream.pick, procedure.policy
-    hidden = network.hidden
+    plain = stream.pick
 
     def pick(numbers: Any) -> torch.Tensor:
-        setattr(network, "hidden", lambda ids, mask: hidden(ids, mask) * NAN)  # noqa: B010
+        spoilt(procedure.policy)
         found: torch.Tensor = plain(numbers)
         return found
 
