@@ -21,6 +21,8 @@ from preflab.errors import StorageError
 
 MANIFEST = "artifact.json"
 STATE = ".state"
+FAILED = "failed"
+"""Below the checkpoints: the batches at which a step ended in a `NumericError`."""
 METRICS = "metrics.jsonl"
 _PARTIAL, _REPLACED = ".partial", ".replaced"
 _HALF = (_PARTIAL, _REPLACED)
@@ -198,7 +200,10 @@ class Store:
             os.rename(aside, folder)
             fsync(self.root)
         if partial.exists() and not self.progress(stage, recipe_id):
-            shutil.rmtree(partial)
+            kept = (partial / STATE, partial / STATE / FAILED)  # a batch that was kept to be looked at survives
+            for path in (*partial.glob("*"), *(partial / STATE).glob("*")):
+                if path not in kept:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
         for leftover in partial.rglob(".*.tmp"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 

@@ -110,17 +110,18 @@ def disk_error(error: BaseException) -> OSError | None:
 
 
 @contextlib.contextmanager
-def writing(what: str, folder: Path, needed: int = 0) -> Iterator[None]:
-    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, as far as known."""
+def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None]:
+    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, None where nobody knows them beforehand."""
     try:
         yield
     except Exception as error:
         refusal = disk_error(error)
         if refusal is None:
             raise
+        room = f"{free(folder):,} bytes free" if needed is None else f"{needed:,} bytes needed, {free(folder):,} free"
         raise StorageError(
-            f"The disk refused while writing {what}: {refusal.strerror}: {refusal.filename or folder} ({needed:,} bytes needed, "
-            f"{free(folder):,} free). What was complete before is intact: make room, then give the same command again."
+            f"The disk refused while writing {what}: {refusal.strerror}: {refusal.filename or folder} ({room}). "
+            "What was complete before is intact: make room, then give the same command again."
         ) from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import checkpoints
+from preflab.artifacts import FAILED as FAILED
 from preflab.artifacts import METRICS, STATE, file_digest, files_below, read_rows
 from preflab.durable import free, limited, sync_below, writing
 from preflab.errors import NumericError, StorageError
@@ -20,9 +21,6 @@ from preflab.randomness import Streams
 from preflab.schemas import option
 from preflab.stopping import Stopped as Stopped
 from preflab.stopping import StopRequest
-
-FAILED = "failed"
-"""Below the checkpoints: the batches at which a step ended in a `NumericError`."""
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Loop:
     """Digests of what the stage is made from, the reference and the reward model among it; a checkpoint goes on with no other."""
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     """What may change last bits, threads among it; noted in checkpoints, told when it differs."""
-    _digests: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    _digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
     def run(self) -> float:
         """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError` before a bad step counts."""
@@ -121,8 +119,8 @@ class Loop:
             return ""
         try:
             folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
-        except OSError as error:
-            return f" The batch could not be kept: {error.strerror}."
+        except Exception as error:  # whatever is wrong with it must not hide the number that is none
+            return f" The batch could not be kept: {type(error).__name__}: {error}."
         return (
             f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
         )
@@ -172,10 +170,10 @@ class Loop:
     def _digest(self, path: Path) -> str:
         """Digest of a file, worked out once while it stays as it is."""
         status = path.stat()
-        key = (str(path), status.st_size, status.st_mtime_ns)
-        if key not in self._digests:
-            self._digests[key] = file_digest(path)
-        return self._digests[key]
+        version = (status.st_size, status.st_mtime_ns)
+        if path not in self._digests or self._digests[path][0] != version:
+            self._digests[path] = version, file_digest(path)
+        return self._digests[path][1]
 
     def _restore(self) -> int:
         """Take over the newest checkpoint that is whole; without one, begin and forget half-written logs."""

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +70,8 @@ class Disk:
         opened = self._open(io.open)
         put(io, "open", opened)
         put(__import__("builtins"), "open", opened)
-        # Its own writer is no Python: transformers writes weights through this one here.
-        put(safetensors.torch, "save_file", self._save_file)
+        # The library's own writer is no Python. transformers holds `save_file` since its import, which looks this up when called.
+        put(safetensors.torch, "serialize_file", self._serialize_file(safetensors.torch.serialize_file))
         try:
             yield
         finally:
@@ -158,9 +159,18 @@ class Disk:
 
         return call
 
-    def _save_file(self, tensors: Any, filename: Any, metadata: Any = None) -> None:
-        with open(filename, "wb") as stream:
-            stream.write(safetensors.torch.save(tensors, metadata))
+    def _serialize_file(self, real: Any) -> Any:
+        def call(tensors: Any, filename: Any, metadata: Any = None) -> None:
+            if not self._is_below(filename):
+                real(tensors, filename, metadata=metadata)
+                return
+            with tempfile.TemporaryDirectory() as elsewhere:
+                real(tensors, os.path.join(elsewhere, "bytes"), metadata=metadata)
+                data = Path(elsewhere, "bytes").read_bytes()
+            with open(filename, "wb") as stream:
+                stream.write(data)
+
+        return call
 
 
 @dataclass

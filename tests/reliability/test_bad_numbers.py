@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from preflab import NumericError, checkpoints
-from preflab.artifacts import STATE
+from preflab.artifacts import STATE, Store
 from preflab.functional import gae
 from preflab.interfaces import Procedure
 from preflab.loop import FAILED, CheckpointConfig, Loop
@@ -81,11 +81,16 @@ def module_of(procedure: Any) -> torch.nn.Module:
     return module
 
 
+def spoilt(network: Any) -> None:
+    """From now on every hidden state of it is no number."""
+    for name in ("hidden", "hidden_at"):
+        plain = getattr(network, name)
+        setattr(network, name, lambda *batch, plain=plain, **options: plain(*batch, **options) * NAN)
+
+
 def poisoned_output(procedure: Any) -> None:
     """The network gives numbers that are none: so does the loss."""
-    network = procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
-    plain = network.hidden_at
-    setattr(network, "hidden_at", lambda *batch, **names: plain(*batch, **names) * NAN)  # noqa: B010
+    spoilt(procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy)
 
 
 def poisoned_gradient(procedure: Any) -> None:
@@ -93,9 +98,9 @@ def poisoned_gradient(procedure: Any) -> None:
     parameter = next(p for p in module_of(procedure).parameters() if p.requires_grad)
 
     def hook(gradient: torch.Tensor) -> torch.Tensor:
-        spoilt = gradient.clone()
-        spoilt.view(-1)[0] = INFINITE
-        return spoilt
+        changed = gradient.clone()
+        changed.view(-1)[0] = INFINITE
+        return changed
 
     parameter.register_hook(hook)  # type: ignore[no-untyped-call]
 
@@ -115,11 +120,10 @@ def poisoned_value_gradient(procedure: PPO) -> None:
 def poisoned_mix(procedure: Any) -> None:
     """The windows of the mix alone: a gradient that is added to a good one."""
     stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
-    plain, network = stream.pick, procedure.policy
-    plain_states = network.hidden_at
+    plain = stream.pick
 
     def pick(numbers: Any) -> torch.Tensor:
-        setattr(network, "hidden_at", lambda *batch, **names: plain_states(*batch, **names) * NAN)  # noqa: B010
+        spoilt(procedure.policy)
         found: torch.Tensor = plain(numbers)
         return found
 
@@ -191,6 +195,66 @@ def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
     for row, score in zip(batch["rows"], batch["raw_scores"].tolist(), strict=True):
         assert math.isnan(score) == (row["prompt_id"] == "p3")
         assert row["prompt"] in {p.text for p in PROMPTS}
+
+
+def test_a_batch_that_cannot_be_told_hides_no_number(tmp_path: Path) -> None:
+    procedure = ppo(tmp_path, reward=lambda prompt, text: NAN)
+
+    def batch(index: int) -> Any:
+        raise KeyError("lost")
+
+    setattr(procedure, "batch", batch)  # noqa: B010
+    with pytest.raises(NumericError, match=r"are not finite.*The batch could not be kept: KeyError: 'lost'"):
+        looped(procedure, tmp_path).run()
+
+
+def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
+    """Without a checkpoint the stage begins again and all it wrote goes, but for what a person is told to look at."""
+    store = Store(tmp_path)
+    for _ in range(2):
+        with store.making("stage", "a" * 64) as folder:
+            folder.mkdir(exist_ok=True)
+            assert not (folder / "written").exists()
+            (folder / "written").touch()
+            (folder / STATE / "tmp-000000001-1").mkdir(parents=True)
+            with pytest.raises(NumericError):
+                looped(ppo(tmp_path / "context", reward=lambda prompt, text: NAN), folder).run()
+        with store.making("stage", "a" * 64) as folder:
+            assert checkpoints.load(folder / STATE / FAILED / "step-000000000")[0] == 0
+            assert sorted(p.name for p in (folder / STATE).iterdir()) == [FAILED]
+
+
+def _shifted(procedure: Any, by: float) -> None:
+    """A reference that finds every token so much likelier (nats) than it is."""
+    plain = ppo_experience.response_log_probs
+    reference = procedure.networks.reference
+
+    def changed(policy: Any, *arguments: Any) -> torch.Tensor:
+        return plain(policy, *arguments) + by * (policy is reference)
+
+    ppo_experience.response_log_probs = changed
+
+
+@pytest.mark.parametrize("by,said", [(-2.0, "above kl.limit=1"), (0.5, "so far below 0")])
+def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_asked_for(
+    by: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ppo_experience, "response_log_probs", ppo_experience.response_log_probs)
+    procedure = ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0, patience=2))
+    _shifted(procedure, by)
+    assert procedure.step(0)["kl/astray"] == 1
+    again = ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0, patience=2))
+    again.load_state_dict(procedure.state_dict())  # the count goes on after a resume
+    _shifted(again, by)
+    before = digest(again)
+    with pytest.raises(NumericError, match=f"for 2 iterations.*{said}"):
+        again.step(1)
+    assert digest(again) == before
+    told = ppo(tmp_path, kl=KLConfig(coef=0.1))
+    _shifted(told, by)
+    assert [told.step(i)["kl/astray"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])  # above no limit is no fault
+    monkeypatch.undo()
+    assert ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0)).step(0)["kl/astray"] == 0
 
 
 def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from preflab import StorageError, checkpoints
 from preflab.artifacts import MANIFEST, STATE, Store, files_below
+from reliability.figures import figure
 from reliability.injection import forked
 from reliability.walk import RECIPE, STAGE, contents, make
 
@@ -82,7 +83,7 @@ def test_every_damage_to_a_checkpoint_is_refused_by_name(killed: Path) -> None:
                 _put(path, before)
             tried += 1
     assert checkpoints.load(folder)[0] == 5
-    print(f"{tried} damages to a checkpoint")
+    figure(f"{tried} damages to a checkpoint")
     assert tried >= 100
 
 
@@ -159,5 +160,5 @@ def test_every_damage_to_an_artifact_is_refused_by_name(tmp_path: Path, whole: P
                 _put(path, before)
             tried += 1
     look()
-    print(f"{tried} damages to an artifact")
+    figure(f"{tried} damages to an artifact")
     assert tried >= 100

@@ -17,11 +17,14 @@ from preflab.artifacts import STATE, Store
 from preflab.durable import disk_error, writing
 from preflab.loop import CheckpointConfig, Loop
 from preflab.randomness import Streams
+from reliability.figures import figure
 from reliability.injection import boundaries, forked, refusing
 from reliability.walk import RECIPE, STAGE, Walk, contents, make
 
 REFUSALS = {"full": errno.ENOSPC, "broken": errno.EIO, "read-only": errno.EROFS, "over quota": errno.EDQUOT}
-LINE = re.compile(r"The disk refused while writing .*: .+: /.+ \([\d,]+ bytes needed, [\d,]+ free\)\. What was complete")
+LINE = re.compile(
+    r"The disk refused while writing .*: .+: /.+ \(([1-9][\d,]* bytes needed, )?[\d,]+ (bytes )?free\)\. What was complete"
+)
 
 
 def _newest(root: Path) -> int:
@@ -75,7 +78,7 @@ def _through(tmp_path: Path, error: int, every: int) -> None:
             _at(root, call.number, steps, error, whole)
             tried += 1
         steps = int(call.target[-9:]) if call.kind == "rename" and "/step-" in call.target else steps
-    print(f"{os.strerror(error)}: {tried} of {len(calls)} boundaries")
+    figure(f"{os.strerror(error)}: {tried} of {len(calls)} boundaries")
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -130,8 +133,8 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(tmp_path: Path, 
 
 
 def _mountable(folder: Path) -> list[str]:
-    """A command prefix under which tmpfs can be mounted, [] if there is none here."""
-    for prefix in [["unshare", "-m"]] if os.geteuid() == 0 else []:
+    """A command prefix under which tmpfs can be mounted, [] if there is none here. Not root: in a user namespace of one's own."""
+    for prefix in [["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]]:
         tried = [*prefix, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
         if shutil.which("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0:
             return prefix
@@ -158,12 +161,19 @@ def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
 
 
 def _unshare() -> None:
-    """A mount namespace of this process alone, from which nothing goes out to the machine's."""
+    """A mount namespace of this process alone, from which nothing goes out to the machine's; where it is not root, in a user
+    namespace in which it is."""
     import ctypes
 
-    new_namespace, private = 0x20000, (1 << 14) | (1 << 18)  # CLONE_NEWNS; MS_REC | MS_PRIVATE
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.unshare(new_namespace) or library.mount(None, b"/", None, private, None):
+    new_mounts, new_users, private = 0x20000, 0x10000000, (1 << 14) | (1 << 18)  # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE
+    library, user, group = ctypes.CDLL(None, use_errno=True), os.geteuid(), os.getegid()
+    if library.unshare(new_mounts if user == 0 else new_mounts | new_users):
+        os._exit(98)
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    if library.mount(None, b"/", None, private, None):
         os._exit(98)
 
 
@@ -185,7 +195,7 @@ def test_a_real_disk_that_is_full(tmp_path: Path) -> None:
     assert codes[0] == 4
     assert codes[-1] == 0
     assert set(codes) == {0, 4}, codes
-    print("exit codes by size:", codes)
+    figure(f"exit codes by size: {codes}")
 
 
 def _save_what_does_not_fit(folder: Path) -> None:
@@ -205,6 +215,12 @@ def test_the_words_of_the_safetensors_library_are_understood(tmp_path: Path) -> 
     if not _mountable(tmp_path):
         pytest.skip("no small disk can be mounted here")
     assert forked(lambda: _save_what_does_not_fit(tmp_path)) == errno.ENOSPC
+
+
+@pytest.mark.parametrize("needed,said", [(None, r"\([\d,]+ bytes free\)"), (1234, r"\(1,234 bytes needed, [\d,]+ free\)")])
+def test_bytes_are_told_where_they_are_known(tmp_path: Path, needed: int | None, said: str) -> None:
+    with pytest.raises(StorageError, match=said), writing("x", tmp_path, needed):
+        raise OSError(errno.ENOSPC, "full", str(tmp_path))
 
 
 def test_other_errors_are_no_refusals_of_the_disk() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,65 +17,139 @@ HEAD = "defaults: [config, _self_]\n"
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
-FILES: dict[str, str | bytes] = {
-    "a tab": HEAD + "runtime:\n\tthreads: 1\n",
-    "an open bracket": HEAD + "seed: [1\n",
-    "an open quote": HEAD + 'arm: "abc\n',
-    "an open brace": HEAD + "runtime: {threads: 1\n",
-    "a key twice": HEAD + "seed: 1\nseed: 2\n",
-    "an inner key twice": HEAD + "runtime:\n  threads: 1\n  threads: 2\n",
-    "a list": "- seed\n- 1\n",
-    "a text": "seed\n",
-    "a number": "5\n",
-    "nothing": "",
-    "only a comment": "# nothing\n",
-    "an unknown alias": HEAD + "seed: *nobody\n",
-    "laughs": HEAD + LAUGHS,
-    "a Python object": HEAD + "seed: !!python/object/apply:os.system ['echo']\n",
-    "a Python name": HEAD + "seed: !!python/name:os.system\n",
-    "a tag that nobody knows": HEAD + "seed: !secret 1\n",
-    "a NUL": (HEAD + "seed: 1\n").encode() + b"arm: a\0b\n",
-    "bytes that are no UTF-8": HEAD.encode() + b"arm: \xff\xfe\xfa\n",
-    "UTF-16": (HEAD + "seed: 1\n").encode("utf-16"),
-    "two documents": HEAD + "---\nseed: 1\n",
-    "an unknown key": HEAD + "sead: 1\n",
-    "an unknown inner key": HEAD + "runtime:\n  thread: 1\n",
-    "a text for a number": HEAD + "seed: one\n",
-    "a fraction for a whole number": HEAD + "seed: 1.5\n",
-    "a list for a number": HEAD + "seed: [1]\n",
-    "a mapping for a number": HEAD + "seed: {a: 1}\n",
-    "a number for a mapping": HEAD + "runtime: 3\n",
-    "a list for a mapping": HEAD + "algorithm: {kl: [1]}\n",
-    "a date for a number": HEAD + "seed: 2020-01-01\n",
-    "null for a number": HEAD + "seed: null\n",
-    "none for a number": HEAD + "algorithm: {kl: {coef: .nan}}\n",
-    "an endless number": HEAD + "algorithm: {kl: {coef: .inf}}\n",
-    "a number out of range": HEAD + "algorithm: {kl: {coef: -1}}\n",
-    "an unknown word": HEAD + "sft: {loss_on: prompts}\n",
-    "an unknown option": "defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n",
-    "a group that is none": "defaults:\n  - config\n  - algoritm: ppo\n  - _self_\n",
-    "defaults that are no list": "defaults: 5\n",
-    "defaults of itself": "defaults: [bad, _self_]\n",
-    "a reference to nowhere": HEAD + "seed: ${nowhere}\n",
-    "a reference to itself": HEAD + "seed: ${seed}\n",
-    "an open reference": HEAD + "arm: ${seed\n",
-    "a call": HEAD + "arm: ${oc.env:HOME}\n",
-    "a target": HEAD + "policy: {_target_: os.system}\n",
-    "a number as key": HEAD + "runtime: {1: 2}\n",
-    "a list as key": HEAD + "? [a, b]\n: 1\n",
-    "a merge with nothing": HEAD + "runtime:\n  <<: *base\n",
-    "deep nesting": HEAD + "seed: " + "[" * 5000 + "]" * 5000 + "\n",
+FILES: dict[str, tuple[str | bytes, str]] = {
+    "a tab": (HEAD + "runtime:\n\tthreads: 1\n", r"bad\.yaml:3: YAML: found character '\\t' that cannot start any token\."),
+    "an open bracket": (HEAD + "seed: [1\n", r"bad\.yaml:3: YAML: expected ',' or '\]', but got '<stream end>'\."),
+    "an open quote": (HEAD + 'arm: "abc\n', r"bad\.yaml:3: YAML: found unexpected end of stream\."),
+    "an open brace": (HEAD + "runtime: {threads: 1\n", r"bad\.yaml:3: YAML: expected ',' or '\}', but got '<stream end>'\."),
+    "a key twice": (HEAD + "seed: 1\nseed: 2\n", r"bad\.yaml:3: YAML: seed: stands twice\."),
+    "an inner key twice": (HEAD + "runtime:\n  threads: 1\n  threads: 2\n", r"bad\.yaml:4: YAML: threads: stands twice\."),
+    "a list": ("- seed\n- 1\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
+    "a text": ("seed\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
+    "a number": ("5\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
+    "nothing": ("", r"The config chooses no data: give data=NAME\."),
+    "only a comment": ("# nothing\n", r"The config chooses no data: give data=NAME\."),
+    "an unknown alias": (HEAD + "seed: *nobody\n", r"bad\.yaml:2: YAML: found undefined alias 'nobody'\."),
+    "laughs": (HEAD + LAUGHS, r"bad\.yaml: YAML: its aliases stand for more than 100,000 values\."),
+    "a Python object": (
+        HEAD + "seed: !!python/object/apply:os.system ['echo']\n",
+        r"bad\.yaml:2: YAML: the tag 'python/object/apply:os\.system' asks for an object, and configs hold plain",
+    ),
+    "a Python name": (
+        HEAD + "seed: !!python/name:os.system\n",
+        r"bad\.yaml:2: YAML: the tag 'python/name:os\.system' asks for an object, and configs hold plain",
+    ),
+    "a tag that nobody knows": (
+        HEAD + "seed: !secret 1\n",
+        r"bad\.yaml:2: YAML: the tag '!secret' asks for an object, and configs hold plain values\.",
+    ),
+    "a NUL": (
+        (HEAD + "seed: 1\n").encode() + b"arm: a\0b\n",
+        r"bad\.yaml: YAML: unacceptable character #x0000: special characters are not allowed\.",
+    ),
+    "bytes that are no UTF-8": (HEAD.encode() + b"arm: \xff\xfe\xfa\n", r"bad\.yaml:2: YAML: byte 0xff is not valid UTF-8\."),
+    "UTF-16": ((HEAD + "seed: 1\n").encode("utf-16"), r"bad\.yaml:1: YAML: byte 0xff is not valid UTF-8\."),
+    "two documents": (HEAD + "---\nseed: 1\n", r"bad\.yaml:3: YAML: holds more than one document \('---'\)\."),
+    "an unknown key": (HEAD + "sead: 1\n", r"sead is not an option\."),
+    "an unknown inner key": (HEAD + "runtime:\n  thread: 1\n", r"runtime\.thread is not an option\."),
+    "a text for a number": (HEAD + "seed: one\n", r"seed: Value 'one' of type 'str' could not be converted to Integer"),
+    "a fraction for a whole number": (
+        HEAD + "seed: 1.5\n",
+        r"seed: Value '1\.5' of type 'float' could not be converted to Integer",
+    ),
+    "a list for a number": (HEAD + "seed: [1]\n", r"seed: Value '\[1\]' of type 'ListConfig' could not be converted to Integer"),
+    "a mapping for a number": (
+        HEAD + "seed: {a: 1}\n",
+        r"seed: Value '\{'a': 1\}' of type 'DictConfig' could not be converted to Integer",
+    ),
+    "a number for a mapping": (
+        HEAD + "runtime: 3\n",
+        r"config\.: Merge error: int is not a subclass of RuntimeConfig\. value: 3",
+    ),
+    "a list for a mapping": (
+        HEAD + "algorithm: {kl: [1]}\n",
+        r"In 'bad': ValidationError raised while composing config: Merge error: list is not a subclass of KLConfig",
+    ),
+    "a date for a number": (
+        HEAD + "seed: 2020-01-01\n",
+        r"seed: Value '2020-01-01' of type 'str' could not be converted to Integer",
+    ),
+    "null for a number": (HEAD + "seed: null\n", r"seed: Incompatible value 'None' for field of type 'int'"),
+    "none for a number": (HEAD + "algorithm: {kl: {coef: .nan}}\n", r"algorithm\.kl\.coef is nan but must be a finite number"),
+    "an endless number": (HEAD + "algorithm: {kl: {coef: .inf}}\n", r"algorithm\.kl\.coef is inf but must be a finite number"),
+    "a number out of range": (HEAD + "algorithm: {kl: {coef: -1}}\n", r"algorithm\.kl\.coef is -1\.0 but must be >= 0"),
+    "an unknown word": (
+        HEAD + "sft: {loss_on: prompts}\n",
+        r"In 'bad': ValidationError raised while composing config: Invalid value 'prompts', .*sft\.loss_on",
+    ),
+    "an unknown option": ("defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n", r"There is no algorithm 'pp'\."),
+    "a group that is none": ("defaults:\n  - config\n  - algoritm: ppo\n  - _self_\n", r"There is no algoritm 'ppo'\."),
+    "defaults that are no list": ("defaults: 5\n", r"Invalid defaults list in 'bad', defaults must be a list \(got int\)"),
+    "defaults of itself": (
+        "defaults: [bad, _self_]\n",
+        r"The config leads back to itself: look for a file that its own defaults list names\.",
+    ),
+    "a reference to nowhere": (HEAD + "seed: ${nowhere}\n", r"Interpolation key 'nowhere' not found full_key: seed"),
+    "a reference to itself": (HEAD + "seed: ${seed}\n", r"Recursive interpolation detected full_key: seed"),
+    "an open reference": (HEAD + "arm: ${seed\n", r": no viable alternative at input '\$\{seed'"),
+    "a call": (
+        HEAD + "arm: ${oc.env:HOME}\n",
+        r"The config calls a resolver: arm\. Values may refer to other keys, as \$\{seed\} does, but never",
+    ),
+    "a target": (HEAD + "policy: {_target_: os.system}\n", r"policy\._target_ is not an option\."),
+    "a number as key": (HEAD + "runtime: {1: 2}\n", r"runtime\.1 is not an option\."),
+    "a list as key": (HEAD + "? [a, b]\n: 1\n", r"bad\.yaml:2: YAML: a key must be a word\."),
+    "a merge with nothing": (HEAD + "runtime:\n  <<: *base\n", r"bad\.yaml:3: YAML: found undefined alias 'base'\."),
+    "deep nesting": (HEAD + "seed: " + "[" * 5000 + "]" * 5000 + "\n", r"bad\.yaml: YAML: is nested too deeply\."),
 }
-OVERRIDES = (
-    *("seed=one", "seed=-1", "seed=1.5", "seed=[1]", "seed={a: 1}", "seed=null", "sead=1", "+new_key=1", "algorithm=pp"),
-    *("algorithm.kl.coef=x", "algorithm.kl.coef=-1", "algorithm.minibatch=3", "algorithm.batch=0", "algorithm.episodes=1"),
-    *("policy.layers=0", "policy.width=x", "policy.tokenizer=morse", "sft.epochs=-1", "sfft.epochs=1", "sft.epoch=1"),
-    *("data=nothing", "data=files", "data=files data.prompts=absent.jsonl", "runtime.device=tpu", "runtime.precision=int8"),
-    *("checkpoint.every_steps=0", "rollout.temperature=0", "rollout.max_tokens=0", "reward_model=none", "labeler=none"),
-    *("evaluation=x", "runtime.processes=0", "policy=pretrained", "policy=pretrained policy.path=nowhere/at/all/x"),
-    *("algorithm.terms.ptx.coef=abc", "algorithm.terms.ptx=3", "algorithm.ema=1.0", "reward_model.max_tokens=1"),
-    *("filters.split.validation=2", "filters=nobody", "-cn nobody", "seed", "experiment=nobody", "~algorithm", "seed=1 seed"),
-)
+OVERRIDES: dict[str, str] = {
+    "seed=one": r"seed: Value 'one' of type 'str' could not be converted to Integer",
+    "seed=-1": r"seed is -1 but must be >= 0",
+    "seed=1.5": r"seed: Value '1\.5' of type 'float' could not be converted to Integer",
+    "seed=[1]": r"seed: Value '\[1\]' of type 'ListConfig' could not be converted to Integer",
+    "seed={a: 1}": r"no viable alternative at input '\{a:'",
+    "seed=null": r"seed: Incompatible value 'None' for field of type 'int'",
+    "sead=1": r"sead is not an option\.",
+    "+new_key=1": r"new_key is not an option\.",
+    "algorithm=pp": r"There is no algorithm 'pp'\.",
+    "algorithm.kl.coef=x": r"Error merging override algorithm\.kl\.coef=x: Value 'x' of type 'str' could not be converted",
+    "algorithm.kl.coef=-1": r"algorithm\.kl\.coef is -1\.0 but must be >= 0",
+    "algorithm.minibatch=3": r"algorithm\.minibatch is 3 but must divide batch \(128\)",
+    "algorithm.batch=0": r"algorithm\.batch is 0 but must be >= 1",
+    "algorithm.episodes=1": r"algorithm\.episodes is 1 but must be at least batch \(128\)",
+    "policy.layers=0": r"policy\.layers is 0 but must be >= 1",
+    "policy.width=x": r"Error merging override policy\.width=x: Value 'x' of type 'str' could not be converted to Integer",
+    "policy.tokenizer=morse": r"Error merging override policy\.tokenizer=morse: Invalid value 'morse', expected one of \[words,",
+    "sft.epochs=-1": r"sft\.epochs is -1 but must be >= 1",
+    "sfft.epochs=1": r"sfft is not an option\.",
+    "sft.epoch=1": r"sft\.epoch is not an option\.",
+    "data=nothing": r"There is no data 'nothing'\.",
+    "data=files": r"data\.prompts and demonstrations, rankings and documents are all null: name a file for at least one of them",
+    "data=files data.prompts=absent.jsonl": r"absent\.jsonl: there is no such file or folder\.",
+    "runtime.device=tpu": r"runtime\.device: Invalid value 'tpu', expected one of \[auto, cpu, cuda\]",
+    "runtime.precision=int8": r"runtime\.precision: Invalid value 'int8', expected one of \[float32, bfloat16\]",
+    "checkpoint.every_steps=0": r"checkpoint\.every_steps is 0 but must be >= 1",
+    "rollout.temperature=0": r"rollout\.temperature is 0\.0 but must be > 0",
+    "rollout.max_tokens=0": r"rollout\.max_tokens is 0 but must be >= 1",
+    "reward_model=none": r"algorithm=ppo needs a reward model, but reward_model=none\.",
+    "labeler=none": r"comparisons=sampled asks people, but labeler=none: give rankings, or choose comparisons=none\.",
+    "evaluation=x": r"There is no evaluation 'x'\.",
+    "runtime.processes=0": r"runtime\.processes is 0 but must be >= 1",
+    "policy=pretrained": r"policy\.path is empty but must name a model folder or a hub id",
+    "policy=pretrained policy.path=nowhere/at/all/x": r"policy\.path: there is no folder nowhere/at/all/x",
+    "algorithm.terms.ptx.coef=abc": r"Error merging override algorithm\.terms\.ptx\.coef=abc: Value 'abc' of type 'str'",
+    "algorithm.terms.ptx=3": r"algorithm\.terms\.ptx must be one gradient_term component with a 'name', not 3\.",
+    "algorithm.ema=1.0": r"algorithm\.ema is 1\.0 but must be < 1",
+    "reward_model.max_tokens=1": r"reward_model\.max_tokens is 1 but must be >= 2",
+    "filters.split.validation=2": r"filters\.split\.validation is 2\.0 but must be < 1",
+    "filters=nobody": r"There is no filters 'nobody'\.",
+    "-cn nobody": r"Cannot find primary config 'nobody'\. Check that it's in your config search path\.",
+    "seed": r"'seed' is neither a command nor an override \(KEY=VALUE\)\.",
+    "experiment=nobody": r"There is no experiment 'nobody'\.",
+    "~algorithm": r"'~algorithm' is neither a command nor an override \(KEY=VALUE\)\.",
+    "seed=1 seed": r"Error parsing override 'seed' missing EQUAL at '<EOF>'",
+}
+"""What is wrong -> what is said of it: the place, and the reason."""
 ROWS: dict[str, tuple[str, bytes, str]] = {
     "not JSON": ("a.jsonl", b'{"prompt": "x"}\nhello\n', "a.jsonl:2: JSON: "),
     "wrong type": ("a.jsonl", b'{"prompt": 3}\n', "a.jsonl:1: prompt: "),
@@ -116,16 +191,18 @@ def test_there_are_enough_of_them() -> None:
 def test_a_malformed_config_file(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = FILES[name]
+    content, said = FILES[name]
     (tmp_path / "bad.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
-    refused(tmp_path, ["--config-dir", str(tmp_path), "-cn", "bad"], capsys, monkeypatch)
+    found = refused(tmp_path, ["--config-dir", str(tmp_path), "-cn", "bad"], capsys, monkeypatch)
+    assert re.match(f"preflab: ({re.escape(str(tmp_path))}/|config\\.)?{said}", found), found
 
 
 @pytest.mark.parametrize("words", thinned(OVERRIDES))
 def test_a_malformed_override(
     words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused(tmp_path, words.split(" "), capsys, monkeypatch)
+    found = refused(tmp_path, words.split(" "), capsys, monkeypatch)
+    assert re.match(f"preflab: (config\\.)?{OVERRIDES[words]}", found), found
 
 
 @pytest.mark.parametrize("name", thinned(ROWS))

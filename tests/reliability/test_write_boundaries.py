@@ -13,6 +13,7 @@ import torch
 from preflab import StorageError, checkpoints
 from preflab.artifacts import STATE, Store
 from preflab.durable import write_json
+from reliability.figures import figure
 from reliability.injection import Call, boundaries, forked, killed_at, power_cut_at
 from reliability.walk import RECIPE, STAGE, contents, make
 
@@ -69,7 +70,7 @@ def test_a_checkpoint_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: st
         assert not list(root.glob("tmp-*"))
 
     calls = _every(root, before, lambda: _save(root), DISASTERS[disaster], whole)
-    print(f"{disaster}: {len(calls)} boundaries, newest is 3 after {found.count(3)} and 2 after {found.count(2)}")
+    figure(f"{disaster}: {len(calls)} boundaries, newest is 3 after {found.count(3)} and 2 after {found.count(2)}")
     assert found[0] == 2
     assert found[-1] == 3
     assert {"write", "fsync", "rename", "mkdir", "create", "unlink"} <= {call.kind for call in calls}
@@ -113,7 +114,7 @@ def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(tmp_path
         assert {p.suffix for p in root.iterdir()} <= {"", ".lock", ".partial"}
 
     calls = _every(root, before, lambda: _commit(root, "new"), DISASTERS[disaster], whole)
-    print(f"{disaster}: {len(calls)} boundaries, {found.count('new')} new, {len(found) - found.count('new')} as before")
+    figure(f"{disaster}: {len(calls)} boundaries, {found.count('new')} new, {len(found) - found.count('new')} as before")
     assert found[0] == ("old" if replaces else None)
     assert found[-1] == "new"
 
@@ -129,13 +130,15 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
     """Disasters at each ``every``-th boundary of a whole stage; after each the same again ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
+    written = {Path(call.path).name for call in calls if call.kind == "write"}
+    assert written >= {"metrics.jsonl", "tensors.safetensors", "model.safetensors", "config.json", "tokenizer.json"}, written
     for call in calls[::every]:
         shutil.rmtree(root)
         DISASTERS[disaster](root, lambda: make(root), call.number)
         assert forked(lambda: make(root)) == 0, call
         assert contents(root) == contents(uninterrupted), call
         assert [p.suffix for p in sorted(root.iterdir())] == ["", ".lock"], call
-    print(f"{disaster}: {len(calls)} boundaries of a stage, {len(calls[::every])} tried")
+    figure(f"{disaster}: {len(calls)} boundaries of a stage, {len(calls[::every])} tried")
     return len(calls)
 
 

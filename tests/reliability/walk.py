@@ -13,10 +13,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from preflab.artifacts import Store, file_digest, files_below
 from preflab.loop import CheckpointConfig, Loop
 from preflab.randomness import Streams
-from preflab_builtin.causal_lm.saving import replace_folder
+from preflab_builtin.causal_lm.saving import replace_folder, save_model
+from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 
 RECIPE = "a" * 64
 STAGE = "sft"
+TOKENIZER = byte_tokenizer()
 
 
 class Walk:
@@ -43,17 +45,15 @@ class Walk:
         self.position, self.weights = state["position"].clone(), state["weights"].clone()
 
     def save(self, folder: Path) -> None:
-        """A model folder as transformers writes one."""
+        """A model folder, as the built-in models save themselves."""
         torch.manual_seed(int(self.position.abs().sum() * 1e4))
         config = LlamaConfig(vocab_size=11, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
-        self._write(folder / "model", LlamaForCausalLM(config))
+        save_model(LlamaForCausalLM(config), TOKENIZER, folder / "model", "policy", {"position": self.position.tolist()})
 
-    def _write(self, folder: Path, module: Any = None) -> None:
+    def _write(self, folder: Path) -> None:
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         temporary.mkdir(parents=True)
         (temporary / "position.txt").write_text(repr(self.position.tolist()))
-        if module is not None:
-            module.save_pretrained(temporary)
         replace_folder(temporary, folder)
 
 

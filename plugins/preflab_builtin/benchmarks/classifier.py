@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError, nearest
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.folders import locate
+from preflab_builtin.causal_lm.sources import read_module
+from preflab_builtin.causal_lm.tokenizer import read_wrapper
 
 
 class Classifier:
@@ -19,10 +21,10 @@ class Classifier:
     or sigma of the label's own where the model's config says that a text may have several labels."""
 
     def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
-        folder = str(locate(config.path, config.revision, "classifier.path"))
+        folder = locate(config.path, config.revision, "classifier.path")
         self.config, self.runtime = config, runtime
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        model: Any = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+        self.tokenizer: Any = read_wrapper(folder)
+        model: Any = read_module(AutoModelForSequenceClassification, folder, attention=None)
         self.model = model.eval().requires_grad_(False).to(runtime.device)
         if self.tokenizer.pad_token is None:  # GPT-2 and its kind
             self.tokenizer.pad_token = self.tokenizer.eos_token

@@ -77,9 +77,12 @@ def _convert(source: Path, folder: Path) -> None:
     # Without dequantize=True the module keeps a quantised config and refuses to be saved.
     quantization = GgufConfig(dequantize=True)
     module: Any = AutoModelForCausalLM.from_pretrained(
-        source.parent, gguf_file=source.name, quantization_config=quantization, dtype=torch.float32
+        source.parent, gguf_file=source.name, quantization_config=quantization, dtype=torch.float32, use_safetensors=True,
+        local_files_only=True, trust_remote_code=False,
+    )  # fmt: skip
+    tokenizer: Any = AutoTokenizer.from_pretrained(
+        source.parent, gguf_file=source.name, local_files_only=True, trust_remote_code=False
     )
-    tokenizer: Any = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

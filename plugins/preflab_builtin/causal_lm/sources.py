@@ -35,7 +35,7 @@ class SavedModels:
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer is another one or weights are missing."""
         self._check_tokenizer(folder)
-        module = _read(AutoModelForCausalLM, folder)
+        module = read_module(AutoModelForCausalLM, folder)
         policy = self._policy(module)
         _check_head(policy, folder)
         return policy
@@ -43,7 +43,7 @@ class SavedModels:
     def load_scalar(self, folder: Path) -> CausalScalarModel:
         """The scalar model of a folder, with its stored offset (0 if another program wrote it)."""
         self._check_tokenizer(folder)
-        module = _read(AutoModelForSequenceClassification, folder, num_labels=1)
+        module = read_module(AutoModelForSequenceClassification, folder, num_labels=1)
         offset = float(read_facts(folder).get("offset", 0.0))
         return CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
 
@@ -132,12 +132,13 @@ def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | G
     )
 
 
-def _read(loader: Any, folder: Path, **settings: Any) -> Any:
-    """A transformers model from local safetensors, in float32, without dropout; `UserError` if weights are missing."""
+def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **settings: Any) -> Any:
+    """A transformers model from local safetensors, in float32, without dropout; `UserError` if weights are missing.
+    attention: None leaves the choice to the family, as not every one has sdpa."""
     check_model_config(folder)
     try:
         module, report = loader.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True, local_files_only=True,
+            folder, dtype=torch.float32, attn_implementation=attention, use_safetensors=True, local_files_only=True,
             trust_remote_code=False, output_loading_info=True, **settings,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:

@@ -108,12 +108,17 @@ def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
     return TextTokenizer(wrapper)
 
 
-def folder_tokenizer(folder: Path) -> TextTokenizer:
-    """The tokenizer of a model folder; `UserError` if it has none, or no end token."""
+def read_wrapper(folder: Path) -> Any:
+    """The transformers tokenizer of a folder, no code of the folder run; `UserError` if it cannot be read."""
     try:
-        wrapper = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: the tokenizer cannot be read: {error}") from error
+
+
+def folder_tokenizer(folder: Path) -> TextTokenizer:
+    """The tokenizer of a model folder; `UserError` if it has none, or no end token."""
+    wrapper = read_wrapper(folder)
     if getattr(wrapper, "backend_tokenizer", None) is None:
         raise UserError(f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); save it with a {FILE} first.")
     if wrapper.eos_token_id is None:

@@ -34,6 +34,13 @@ class KLConfig:
         "this many nats a token from the old one; null: never",
         gt=0,
     )
+    limit: float | None = option(
+        None,
+        "end the run (exit code 5) when the KL to the reference is above this many nats an episode, or clearly below 0, "
+        "`patience` iterations in a row; null: it is only counted, as kl/astray",
+        gt=0,
+    )
+    patience: int = option(5, "iterations in a row; see limit", ge=1)
 
 
 @dataclass

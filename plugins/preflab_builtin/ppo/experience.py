@@ -119,6 +119,18 @@ def _check_finite(experience: Experience) -> None:
             )
 
 
+def astray(experience: Experience, limit: float | None) -> str:
+    """How the KL to the reference is where it must not be, in words; "" if it is not. Below 0 by more than three standard errors
+    of the batch's mean it is no chance any more: the samples are not the policy's."""
+    kl = (experience.log_ratio * experience.mask).sum(-1)
+    mean, error = float(kl.mean()), float(kl.std(correction=0)) / len(kl) ** 0.5
+    if limit is not None and mean > limit:
+        return f"{mean:.3g} nats an episode, above kl.limit={limit:g}"
+    if mean < -max(3 * error, 1e-3):
+        return f"{mean:.3g} nats an episode, and the mean over samples of the policy itself cannot be so far below 0"
+    return ""
+
+
 def disagreement(policy: Policy, experience: Experience, rows: Sequence[int], temperature: float, runtime: Runtime) -> str:
     """Which forward pass does not repeat, in words, where the ratio of some rows should be 1 and is not: both are done again,
     the one after the rollout (without gradient) and the one of training."""

@@ -23,6 +23,7 @@ from preflab_builtin.ppo.experience import (
     SAME,
     Experience,
     Networks,
+    astray,
     check_rewards,
     collect,
     disagreement,
@@ -63,6 +64,7 @@ class PPO:
         self.value_optimization = Optimization(config.value, value_parameters, self.total_steps, self.runtime, "value")
         self.kl_coef = config.kl.coef
         self.updates = 0
+        self.astray = 0  # iterations in a row
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
         self.average = None if config.ema is None else {k: v.clone() for k, v in self.policy.module.state_dict().items()}
 
@@ -83,6 +85,7 @@ class PPO:
         )
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
+        metrics |= self._check_kl(index, experience)
         metrics |= self._update(index, experience, minibatches)
         profile.ended("update")
         metrics |= self._described(experience, raw)
@@ -178,6 +181,20 @@ class PPO:
                 f"{SAME} is allowed. {cause} No weight was changed."
             )
 
+    def _check_kl(self, index: int, experience: Experience) -> dict[str, float]:
+        """Count the iterations for which the KL has been out of bounds; `NumericError` when ``kl.limit`` asks for it."""
+        if self.networks.reference is None:
+            return {}
+        limits = self.config.kl
+        said = astray(experience, limits.limit)
+        self.astray = self.astray + 1 if said else 0
+        if limits.limit is not None and self.astray >= limits.patience:
+            raise NumericError(
+                f"PPO, iteration {index}: the KL to the reference has been out of bounds for {self.astray} iterations, now it is "
+                f"{said}. No weight was changed. Raise kl.coef or lower the learning rate, or allow more with kl.limit."
+            )
+        return {"kl/astray": float(self.astray)}
+
     def _backward(self, experience: Experience, rows: Sequence[int], tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradients of some rows; sums of what is watched, and how far a ratio is from 1."""
         batch = experience.rollout.rows(rows)
@@ -258,6 +275,7 @@ class PPO:
             "average": self.average or {},
             "kl_coef": self.kl_coef,
             "updates": self.updates,
+            "astray": self.astray,
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
         }
 
@@ -269,7 +287,7 @@ class PPO:
         self.value_optimization.load_state_dict(state["value_optimizer"])
         if self.average is not None:
             self.average = {name: value.to(self.runtime.device, copy=True) for name, value in state["average"].items()}
-        self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
+        self.kl_coef, self.updates, self.astray = float(state["kl_coef"]), int(state["updates"]), int(state["astray"])
         for name, term in self.terms.items():
             term.load_state_dict(state["terms"][name])
 

@@ -1,0 +1,10 @@
+"""What a test has counted, for the table at the end of ``make reliability``."""
+
+from __future__ import annotations
+
+MARK = "figure: "
+
+
+def figure(text: str) -> None:
+    """Tell a figure."""
+    print(f"\n{MARK}{text}")
