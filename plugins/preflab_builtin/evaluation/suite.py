@@ -134,12 +134,22 @@ class EvaluationSuite:
         # The same noise for everybody: equal policies give equal responses, and differences are measured pairwise.
         seed = (self.context.seed, "evaluation", "responses")
         asked = [replace(p, text=f"{self.config.prefix}{p.text}") for p in self.prompts] if self.config.prefix else self.prompts
-        self.rollout = replace(self._subject().respond(asked, seed), prompts=tuple(self.prompts))
+        self.rollout = self._subject().respond(asked, seed)
+        if self.config.prefix:
+            self.rollout = self._asked_plainly(self.rollout)
         if self.config.baseline.value == self.config.subject.value:
             self.baseline = self.rollout
         elif self.config.baseline is not BaselineRole.none:
             self.baseline = self._respond(self.config.baseline.value).respond(self.prompts, seed)
         self.context.rollout_finished(0, self.rollout, {})
+
+    def _asked_plainly(self, rollout: Rollout) -> Rollout:
+        """The same responses to the prompts without the prefix, in their tokens too: reward models, judges and KL read what they
+        read of everybody else."""
+        tokenizer = self.context.tokenizer
+        answers = [response for _, response in rollout.tokens()]
+        prompts = [tokenizer.encode(prompt.text) for prompt in self.prompts]
+        return Rollout.from_tokens(tokenizer, self.prompts, prompts, answers, self.context.runtime.device)
 
     def _rows(self) -> list[dict[str, Any]]:
         rows = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from preflab_builtin.report.runs import Measured, RunResult
+from preflab_builtin.report.runs import Draw, Measured, RunResult
 
 _SEED = re.compile(r"^\+*((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed=")
 """Overrides that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
@@ -31,9 +31,14 @@ class Arm:
     measures: Mapping[str, Measured]
 
     @property
-    def seeds(self) -> list[int]:
-        """Seeds of its runs."""
-        return [run.seed for run in self.runs]
+    def seeds(self) -> list[int | str]:
+        """Seeds of its runs, with those of stages that differ: "1 (algorithm 2)"."""
+        return [run.draw.label for run in self.runs]
+
+    @property
+    def config_name(self) -> str:
+        """The config, or study, that its runs were made with."""
+        return self.runs[0].config_name if self.runs else ""
 
     def shared_stages(self) -> list[str]:
         """Stages whose artifact all of its several runs have in common: their variance is not in the intervals."""
@@ -44,17 +49,25 @@ class Arm:
 
 
 def arms(runs: Sequence[RunResult]) -> list[Arm]:
-    """The arms, in the order in which their first runs stand."""
-    groups: dict[_Key, list[RunResult]] = {}
-    seen: set[tuple[_Key, str]] = set()
+    """The arms, in the order in which their first runs stand. A run counts once, and so does a draw: of several runs that
+    differ in neither overrides nor seeds (two versions of the code, say) the last that was made counts."""
+    groups: dict[_Key, dict[Draw, RunResult]] = {}
     for run in runs:
-        key = (run.config_name, run.arm, _variant(run))
-        evaluation = _recipe(run, "evaluation")
-        if evaluation and (key, evaluation) in seen:
-            continue  # the same run again says nothing new
-        seen.add((key, evaluation))
-        groups.setdefault((run.config_name, run.arm, _variant(run)), []).append(run)
-    return [Arm(_label(key, list(groups)), key[2], tuple(group), combined(group)) for key, group in groups.items()]
+        group = groups.setdefault(_key(run), {})
+        known = group.get(run.draw)
+        same = any(_result(run) == _result(other) for other in group.values()) if _result(run) else False
+        if same or (known is not None and known.made > run.made):
+            continue
+        group[run.draw] = run
+    found = {key: tuple(group.values()) for key, group in groups.items()}
+    return [Arm(_label(key, list(found)), key[2], group, combined(group)) for key, group in found.items()]
+
+
+def doubles(runs: Sequence[RunResult], found: Sequence[Arm]) -> list[tuple[RunResult, RunResult]]:
+    """(run that does not count, run that counts instead) where the same overrides and seeds gave different results."""
+    counted = {(_key(run), run.draw): run for arm in found for run in arm.runs}
+    pairs = [(run, counted[_key(run), run.draw]) for run in runs if (_key(run), run.draw) in counted]
+    return [(run, other) for run, other in pairs if run is not other and _result(run) != _result(other)]
 
 
 def _label(key: _Key, everybody: Sequence[_Key]) -> str:
@@ -97,6 +110,15 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
             low, high = max(0.0, low), min(1.0, high)
         found[name] = Measured(mean, low, high, count)
     return found
+
+
+def _key(run: RunResult) -> _Key:
+    return run.config_name, run.arm, _variant(run)
+
+
+def _result(run: RunResult) -> str:
+    """What tells its measures from another run's: the recipe of the last stage, which contains all others."""
+    return run.stages[-1].recipe if run.stages else ""
 
 
 def _variant(run: RunResult) -> tuple[str, ...]:

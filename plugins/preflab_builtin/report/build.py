@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -14,10 +14,10 @@ from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.study import StudyConfig
 from preflab_builtin.report.accounts import losses
-from preflab_builtin.report.arms import Arm, arms
-from preflab_builtin.report.claims import Decision, as_json, decide
+from preflab_builtin.report.arms import Arm, arms, doubles, in_order
+from preflab_builtin.report.claims import Decision, as_json, decide, named
 from preflab_builtin.report.costs import StageCost, costs
-from preflab_builtin.report.runs import Gathered, gather
+from preflab_builtin.report.runs import MANIFEST, SUMMARY, Gathered, RunResult, gather
 from preflab_builtin.report.tables import (
     claims_markdown,
     claims_table,
@@ -26,6 +26,8 @@ from preflab_builtin.report.tables import (
     ladder_tables,
     markdown_text,
     plain,
+    remarks,
+    titled,
 )
 
 WIDTH_OF_A_FILE = 160
@@ -39,9 +41,36 @@ class Report:
     arms: tuple[Arm, ...]
     notes: tuple[str, ...]
     costs: tuple[StageCost, ...]
-    study: StudyConfig
-    decisions: tuple[Decision, ...]
+    studies: tuple[Study, ...]
     command: str
+
+    @property
+    def title(self) -> str:
+        """The studies' titles."""
+        titles = dict.fromkeys(study.declared.title for study in self.studies if study.declared.title)
+        return "; ".join(titles) or "Comparison of runs"
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The claims of all studies."""
+        return tuple(decision for study in self.studies for decision in study.decisions)
+
+    @property
+    def series(self) -> dict[str, list[str]]:
+        """Labels of the arms that pictures join by a line."""
+        several = len([study for study in self.studies if study.series]) > 1
+        return {f"{study.name}: {k}" if several else k: v for study in self.studies for k, v in study.series.items()}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one config: what it declares, and what its own arms decide. series: labels as they are in the report."""
+
+    name: str
+    declared: StudyConfig
+    command: str
+    decisions: tuple[Decision, ...]
+    series: Mapping[str, list[str]]
 
 
 def build_report(folders: Sequence[Path], out: Path) -> Report:
@@ -56,27 +85,62 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
             f"There is no run in {given}: a run folder holds manifest.json. Allowed: runs/CONFIG/ID, or a folder above."
         )
     found = tuple(arms(gathered.runs))
-    declared = next((run.study for run in gathered.runs if run.study is not None), StudyConfig())
-    commands = list(dict.fromkeys(run.command for run in gathered.runs))
-    decisions = tuple(decide(declared, found))
-    said = (*notes(found), *([_about(decisions)] if decisions else []))
-    report = Report(gathered, found, said, tuple(costs(gathered.runs)), declared, decisions, "; ".join(commands))
+    studies = tuple(_studies(gathered.runs, found))
+    commands = "; ".join(dict.fromkeys(run.command for run in gathered.runs))
+    decisions = [decision for study in studies for decision in study.decisions]
+    said = (*notes(found), *_doubled(gathered.runs, found), *([_about(decisions)] if decisions else []))
+    report = Report(gathered, found, said, tuple(costs(gathered.runs)), studies, commands)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
     os.replace(temporary, out)
     out.with_suffix(".md").write_text(markdown(report), encoding="utf8")
-    if decisions:
-        name = gathered.runs[0].config_name
-        write_json(out.with_name("summary.json"), as_json(name, report.command, decisions))
+    _write_claims(report, out)
     return report
+
+
+def _studies(runs: Sequence[RunResult], found: Sequence[Arm]) -> Iterator[Study]:
+    """The runs by config name; each decides its own claims. found: the arms of all of them, as the report labels them."""
+    for name in dict.fromkeys(run.config_name for run in runs):
+        own = [run for run in runs if run.config_name == name]
+        members = arms(own)  # an arm's name need not say which study it is of
+        declared = next((run.study for run in own if run.study is not None), StudyConfig())
+        labels = dict(zip((arm.label for arm in members), (arm.label for arm in found if arm.config_name == name), strict=True))
+        names = named(members)
+        series = {k: [labels[a.label] for word in v for a in names.get(in_order(word), [])] for k, v in declared.series.items()}
+        commands = "; ".join(dict.fromkeys(run.command for run in own))
+        yield Study(name, declared, commands, tuple(decide(declared, members)), series)
+
+
+def _write_claims(report: Report, out: Path) -> None:
+    """summary.json beside the page; of several studies summary-NAME.json each. In a run's own folder summary.json is the run's,
+    and one job decides nothing."""
+    if (out.parent / MANIFEST).exists():
+        return
+    decided = [study for study in report.studies if study.decisions]
+    for study in decided:
+        name = SUMMARY if len(report.studies) == 1 else f"summary-{study.name.replace('/', '-')}.json"
+        write_json(out.with_name(name), as_json(study.name, study.command, study.decisions))
+
+
+def _doubled(runs: Sequence[RunResult], found: Sequence[Arm]) -> list[str]:
+    """What to say of runs that were made twice and differ in something that is neither an override nor a seed."""
+    pairs = doubles(runs, found)
+    if not pairs:
+        return []
+    told = "; ".join(f"{other.folder} counts, {run.folder} does not" for run, other in pairs)
+    return [f"The same overrides and seed gave different results (another version of the code, or of the data): {told}."]
 
 
 def markdown(report: Report) -> str:
     """The report's tables as Markdown, for a notebook or a pull request."""
-    parts = [f"# {markdown_text(report.study.title or 'Comparison of runs')}", *map(markdown_text, report.notes)]
-    if report.decisions:
-        parts.append(claims_markdown(report.decisions))
+    parts = [f"# {markdown_text(report.title)}", *map(markdown_text, report.notes)]
+    for study in report.studies:
+        if study.decisions:
+            parts.append(
+                f"## Claims of {markdown_text(study.declared.title or study.name)}\n\n{claims_markdown(study.decisions)}"
+            )
+            parts += map(markdown_text, remarks(study.decisions))
     if columns(report.arms):
         parts.append(ladder_markdown(report.arms))
     parts += [markdown_text(f"No result: {f.folder}: {f.error}") for f in report.gathered.failures]
@@ -103,7 +167,7 @@ def report_text(report: Report, out: Path) -> str:
             console.print(table)
     if report.decisions:
         console.print(claims_table(report.decisions))
-    lines = [*report.notes]
+    lines = [*report.notes, *remarks(report.decisions)]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
         lines.append(f"No result: {failure.folder}{code}: {failure.error}")
@@ -132,8 +196,23 @@ def notes(found: Sequence[Arm]) -> list[str]:
     gone = losses(found)
     if gone:
         said.append(gone)
+    said += _baselines(runs)
     judged = {(run.baseline, run.prompts) for run in runs if run.measures}
     if len(judged) > 1:
         text = ", ".join(f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged))
         said.append(f"Not all runs were judged alike ({text}): compare them with care.")
     return said
+
+
+def _baselines(runs: Sequence[RunResult]) -> list[str]:
+    """Whether runs of one seed were compared with different policies in the same role."""
+    by_seed: dict[tuple[int, str], set[str]] = {}
+    for run in runs:
+        if run.baseline and any(name.startswith("win_rate/") for name in run.measures):
+            by_seed.setdefault((run.seed, run.baseline), set()).add(run.baseline_recipe())
+    roles = sorted({role for (_, role), recipes in by_seed.items() if len(recipes) > 1})
+    return [
+        f"Arms of one seed do not share one {titled(role)}: each win rate is against the arm's own {titled(role)}. Compare them "
+        "within an arm, and arms with one another by their true utility or reward."
+        for role in roles
+    ]

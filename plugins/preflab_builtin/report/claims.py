@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,7 @@ from scipy import stats
 
 from preflab.study import ClaimConfig, StudyConfig
 from preflab_builtin.report.arms import Arm, in_order
-from preflab_builtin.report.runs import Measured, RunResult
+from preflab_builtin.report.runs import Draw, Measured, RunResult
 
 LEVEL = 0.95
 
@@ -28,44 +28,104 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """A claim with what decides it. estimate: the difference in the measure, with its 95 % interval; n: prompts behind it (0:
-    the measure has no value a prompt); why: what an undecided claim lacks, if it is not just a wide interval."""
+    """A claim with what decides it. estimate: the difference in the measure, with its 95 % interval and the n behind it: prompts
+    where they are paired, else the fewest values of the measure in any run. seeds: those that are in the estimate, and no
+    others. why: what an undecided claim lacks, which seeds are left out, and where a curve was read beyond its end."""
 
     name: str
     claim: ClaimConfig
     estimate: Measured | None
-    seeds: tuple[int, ...]
+    seeds: tuple[int | str, ...]
     verdict: Verdict
     why: str = ""
 
 
+Named = Mapping[str, Sequence[Arm]]
+"""Arms by name, words in order; several: the name says no single arm."""
+
+
+def named(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
+    """The arms of a study by their labels and by the names that the study gave them."""
+    found: dict[str, list[Arm]] = {}
+    for arm in arms:
+        for name in {in_order(name) for name in (arm.label, *(run.arm for run in arm.runs)) if name}:
+            found.setdefault(name, []).append(arm)
+    return found
+
+
 def decide(study: StudyConfig, arms: Sequence[Arm]) -> list[Decision]:
-    """All claims of a study."""
-    by_name = {in_order(arm.label): [arm] for arm in arms}
-    by_name |= {in_order(run.arm): [arm] for arm in arms for run in arm.runs if run.arm}
-    for name, members in study.series.items():
-        if in_order(name) not in by_name and all(in_order(member) in by_name for member in members):
-            by_name[in_order(name)] = [by_name[in_order(member)][0] for member in members]
-    return [_decide(name, claim, by_name) for name, claim in study.claims.items()]
+    """All claims of a study, by its own arms."""
+    names = named(arms)
+    return [_decide(name, claim, study.series, names) for name, claim in study.claims.items()]
 
 
-def _decide(name: str, claim: ClaimConfig, arms: Mapping[str, Sequence[Arm]]) -> Decision:
+def _members(name: str, series: Mapping[str, Sequence[str]], names: Named) -> list[str]:
+    """The arms that a claim's word stands for: one, or those of a series."""
+    return [name] if in_order(name) in names else list(series.get(name, [name]))
+
+
+def _decide(name: str, claim: ClaimConfig, series: Mapping[str, Sequence[str]], names: Named) -> Decision:
     others = claim.frontier if claim.versus is None else [claim.versus]
-    absent = [arm for arm in (claim.arm, *others) if in_order(arm) not in arms]
+    sides = [_members(word, series, names) for word in (claim.arm, *others)]
+    wanted = list(dict.fromkeys(word for side in sides for word in side))
+    absent = [word for word in wanted if in_order(word) not in names]
     if absent:
         return Decision(name, claim, None, (), Verdict.undecided, f"no finished run of the arm {', '.join(absent)}")
-    runs = [_by_seed(arms[in_order(arm)]) for arm in (claim.arm, *others)]
-    seeds = sorted(set(runs[0]).intersection(*runs[1:]))
+    for word in wanted:
+        several = names[in_order(word)]
+        if len(several) > 1:
+            why = f"{len(several)} arms are called {word}: {'; '.join(arm.label for arm in several)}"
+            return Decision(name, claim, None, (), Verdict.undecided, why)
+    found, left_out = _by_draw({word: names[in_order(word)][0] for word in wanted}, claim)
+    tables = [[[runs[word] for word in side] for side in sides] for runs in found.values()]
+    estimate, said = _estimate(claim, dict(zip(found, tables, strict=True)))
+    seeds, why = tuple(draw.label for draw in found), "; ".join([*left_out, *said])
+    if estimate is None:
+        return Decision(name, claim, None, (), Verdict.undecided, why or f"the runs do not measure {claim.measure}")
+    if estimate.low is None or estimate.high is None:
+        why = "; ".join(["one seed gives this measure no interval", *([why] if why else [])])
+        return Decision(name, claim, estimate, seeds, Verdict.undecided, why)
+    return Decision(name, claim, estimate, seeds, verdict(estimate.low, estimate.high, claim.margin, claim.more), why)
+
+
+def _lacks(claim: ClaimConfig, run: RunResult) -> list[str]:
+    """Measures that the claim needs and the run does not have; a curve needs numbers of the whole run."""
     if claim.frontier:
-        points = [(runs[0][s][0], [other[s][0] for other in runs[1:]]) for s in seeds]
-        found = over_seeds([d for own, curve in points if (d := _beside_curve(claim, own, curve)) is not None])
-    else:
-        found = _difference(claim.measure, [(runs[0][s], runs[1][s] if others else ()) for s in seeds])
-    if found is None:
-        return Decision(name, claim, None, tuple(seeds), Verdict.undecided, f"the runs do not measure {claim.measure}")
-    if found.low is None or found.high is None:
-        return Decision(name, claim, found, tuple(seeds), Verdict.undecided, "one seed gives this measure no interval")
-    return Decision(name, claim, found, tuple(seeds), verdict(found.low, found.high, claim.margin, claim.more))
+        return [measure for measure in (claim.measure, claim.at) if measure not in run.measures]
+    return [] if claim.measure in run.measures or run.by_prompt(claim.measure) else [claim.measure]
+
+
+def _by_draw(arms: Mapping[str, Arm], claim: ClaimConfig) -> tuple[dict[Draw, dict[str, RunResult]], list[str]]:
+    """Each draw of random numbers that every arm has, with its run of every arm; and which are left out, and why. A run without
+    seeds of its own for stages stands beside all runs of its seed: they share its stages."""
+    by_arm = {name: {run.draw: run for run in arm.runs} for name, arm in arms.items()}
+    draws = sorted({draw for runs in by_arm.values() for draw in runs})
+    found: dict[Draw, dict[str, RunResult]] = {}
+    left_out: list[str] = []
+    for draw in draws:
+        runs = {name: run for name, own in by_arm.items() if (run := own.get(draw) or own.get(Draw(draw.seed)))}
+        missing = [name for name in by_arm if name not in runs]
+        lacking = [f"{measure} in {name}" for name, run in runs.items() for measure in _lacks(claim, run)]
+        if missing or lacking:
+            shared = not draw.pinned and any(other.seed == draw.seed and other.pinned for other in draws)
+            if not shared:
+                told = [f"no run of {', '.join(missing)}"] * bool(missing) + [f"no {', no '.join(lacking)}"] * bool(lacking)
+                left_out.append(f"seed {draw.label} is left out: {' and '.join(told)}")
+            continue
+        found[draw] = runs
+    return found, left_out
+
+
+def _estimate(claim: ClaimConfig, tables: Mapping[Draw, list[list[RunResult]]]) -> tuple[Measured | None, list[str]]:
+    """The difference over all draws, and what to know of it. tables: the runs of the claim's arm, then those of each other."""
+    if not claim.frontier:
+        return _difference(claim.measure, [(t[0], t[1] if len(t) > 1 else ()) for t in tables.values()]), []
+    gaps, said = [], []
+    for draw, (own, *others) in tables.items():
+        gap, beyond = _beside_curve(claim, own[0], [run for side in others for run in side])
+        gaps.append(gap)
+        said += [f"seed {draw.label}: {beyond}"] if beyond else []
+    return _counted(over_seeds(gaps), claim.measure, [run for t in tables.values() for side in t for run in side]), said
 
 
 def verdict(low: float, high: float, margin: float, more: bool) -> Verdict:
@@ -81,12 +141,6 @@ def verdict(low: float, high: float, margin: float, more: bool) -> Verdict:
     return Verdict.fails if high < margin else Verdict.undecided
 
 
-def _by_seed(arms: Sequence[Arm]) -> dict[int, tuple[RunResult, ...]]:
-    """Runs by seed, one an arm; seeds that not every arm has are left out."""
-    runs = [{run.seed: run for run in arm.runs} for arm in arms]
-    return {seed: tuple(found[seed] for found in runs) for seed in runs[0] if all(seed in found for found in runs)}
-
-
 _Side = Sequence[RunResult]
 """Runs of one seed whose mean is one side of a comparison; none: zero."""
 
@@ -96,8 +150,17 @@ def _difference(measure: str, pairs: Sequence[tuple[_Side, _Side]]) -> Measured 
     by_prompt = [_gap_by_prompt(measure, *pair) for pair in pairs]
     if by_prompt and all(gaps and gaps.keys() == by_prompt[0].keys() for gaps in by_prompt):
         return crossed([list(gaps.values()) for gaps in by_prompt])
-    found = [([run.measures.get(measure) for run in a], [run.measures.get(measure) for run in b]) for a, b in pairs]
-    return over_seeds([_gap([m.value for m in a if m], [m.value for m in b if m]) for a, b in found if all((*a, *b))])
+    runs = [run for a, b in pairs for run in (*a, *b)]
+    if not all(measure in run.measures for run in runs):
+        return None
+    values = [[[run.measures[measure].value for run in side] for side in pair] for pair in pairs]
+    return _counted(over_seeds([_gap(a, b) for a, b in values]), measure, runs)
+
+
+def _counted(found: Measured | None, measure: str, runs: Sequence[RunResult]) -> Measured | None:
+    """The same with the fewest values that any of the runs measured as its n."""
+    known = [run.measures[measure].n for run in runs if measure in run.measures]
+    return None if found is None else replace(found, n=min(known, default=0))
 
 
 def _gap_by_prompt(measure: str, a: _Side, b: _Side) -> dict[str, float]:
@@ -151,15 +214,14 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measured:
     return Measured(mean, mean - half, mean + half, p)
 
 
-def _beside_curve(claim: ClaimConfig, own: RunResult, curve: Sequence[RunResult]) -> float | None:
+def _beside_curve(claim: ClaimConfig, own: RunResult, curve: Sequence[RunResult]) -> tuple[float, str]:
     """The run's measure minus that of the curve at the run's value of ``claim.at``, linear between neighbours. Beyond the
-    curve's ends its nearest end counts."""
-    needed = [(run.measures.get(claim.at), run.measures.get(claim.measure)) for run in (own, *curve)]
-    points = [(x.value, y.value) for x, y in needed if x is not None and y is not None]
-    if len(points) < len(needed):
-        return None
-    (x, y), rest = points[0], sorted(points[1:])
-    return y - float(np.interp(x, [a for a, _ in rest], [b for _, b in rest]))
+    curve's ends its nearest end counts; then the text says so."""
+    (x, y), *rest = [(run.measures[claim.at].value, run.measures[claim.measure].value) for run in (own, *curve)]
+    rest.sort()
+    low, high = rest[0][0], rest[-1][0]
+    beyond = f"{claim.at} {x:.3f} is outside the curve ({low:.3f} to {high:.3f}), whose nearest end counts"
+    return y - float(np.interp(x, [a for a, _ in rest], [b for _, b in rest])), "" if low <= x <= high else beyond
 
 
 def as_json(study: str, command: str, decisions: Sequence[Decision]) -> dict[str, Any]:

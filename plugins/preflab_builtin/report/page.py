@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from preflab import __version__
 from preflab_builtin.report.accounts import accounts
 from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import scaled
 from preflab_builtin.report.plots import Picture, drift, iterations, learning_curves, scatters, style_of, win_rates
-from preflab_builtin.report.tables import NOTHING, claimed, columns, plain
+from preflab_builtin.report.tables import NOTHING, claimed, columns, plain, remarks
 
 if TYPE_CHECKING:
     from preflab_builtin.report.build import Report
@@ -62,14 +63,14 @@ def page(report: Report) -> str:
         # Even if something slipped through the escaping, it could neither run nor call home.
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
         f"<title>preflab report: {title}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{escape(report.study.title or 'Comparison of runs')}</h1>",
+        f"<h1>{escape(report.title)}</h1>",
         f'<p class="dim"><code>{escape(report.command)}</code></p>',
         f'<p class="dim">{title}. Made by preflab {escape(__version__)} on {datetime.now():%Y-%m-%d %H:%M}.</p>',
         *(f"<p>{escape(note)}</p>" for note in report.notes),
         failures(report),
         claims(report),
         ladder(report.arms),
-        pictures("Reward against tax", scatters(report.arms, report.study.series), report),
+        pictures("Reward against tax", scatters(report.arms, report.series), report),
         pictures("Over-optimisation", drift(report.arms), report),
         pictures("Win rates", win_rates(report.arms), report),
         pictures("Learning curves", learning_curves(report.arms), report),
@@ -104,17 +105,24 @@ def failures(report: Report) -> str:
 
 
 def claims(report: Report) -> str:
-    """What the study set out to decide, and what its intervals say."""
+    """What each study set out to decide, and what its intervals say."""
+    decided = [study for study in report.studies if study.decisions]
+    tables = []
+    for study in decided:
+        title = f"<h3>{escape(study.declared.title or study.name)}</h3>" if len(decided) > 1 else ""
+        tables.append(title + _claims(study.decisions) + "".join(f"<p>{escape(said)}</p>" for said in remarks(study.decisions)))
+    return f"<h2>Claims</h2>{''.join(tables)}" if tables else ""
+
+
+def _claims(decisions: Sequence[Decision]) -> str:
     rows = []
-    for d in report.decisions:
+    for d in decisions:
         estimate, interval = claimed(d)
-        behind = f"{len(d.seeds)} seeds" + (f", {d.estimate.n} prompts" if d.estimate is not None and d.estimate.n else "")
+        behind = f"{_count(len(d.seeds), 'seed')}" + (f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else "")
         shown = {"holds": "<b>holds</b>", "fails": '<b class="bad">fails</b>'}.get(d.verdict.value, d.verdict.value)
         rows.append([escape(d.claim.statement), shown, escape(estimate), escape(interval), behind, escape(d.claim.measure)])
-    if not rows:
-        return ""
     head = ["claim", "verdict", "difference", "95 % interval", "from", "measure"]
-    return f"<h2>Claims</h2>{_table(head, rows, text_columns=(0,))}"
+    return _table(head, rows, text_columns=(0,))
 
 
 def ladder(arms: Sequence[Arm]) -> str:
@@ -152,12 +160,12 @@ def pictures(title: str, found: Sequence[Picture], report: Report) -> str:
 
 def behind(arms: Sequence[Arm]) -> str:
     """Seeds and prompts behind the pictures; seeds an arm where the arms have different ones."""
-    seeds = {arm.label: tuple(sorted(arm.seeds)) for arm in arms}
+    seeds = {arm.label: [run.draw.label for run in sorted(arm.runs, key=lambda run: run.draw)] for arm in arms}
 
-    def listed(some: Sequence[int]) -> str:
+    def listed(some: Sequence[int | str]) -> str:
         return f"seed{'s' * (len(some) != 1)} {', '.join(map(str, some))}"
 
-    if len(set(seeds.values())) == 1:
+    if all(some == next(iter(seeds.values())) for some in seeds.values()):
         said = listed(next(iter(seeds.values())))
     else:
         said = "; ".join(f"{label}: {listed(some)}" for label, some in seeds.items())

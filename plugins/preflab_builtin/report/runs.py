@@ -24,6 +24,9 @@ LEDGER, MANIFEST, SUMMARY = "ledger.jsonl", "manifest.json", "summary.json"
 DEPTH = 3
 """How far below a given folder run folders are looked for: runs/ itself may be given."""
 COMPLETE = "complete"
+BASELINES = ("initial", "sft", "base")
+"""Roles of policies that others are compared with, newest first; without its stage, the next role's policy has the role."""
+STAGE_OF = {"initial": "select", "sft": "sft", "base": "pretrain"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class Measured:
     n: int = 0
 
 
+@dataclass(frozen=True, order=True)
+class Draw:
+    """The random numbers of a run: its seed, and the (stage, seed) of stages that were given another one."""
+
+    seed: int
+    pinned: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def label(self) -> int | str:
+        """The seed; with other stage seeds as text.
+
+        >>> Draw(1).label, Draw(1, (("algorithm", 2),)).label
+        (1, '1 (algorithm 2)')
+        """
+        return f"{self.seed} ({', '.join(f'{stage} {seed}' for stage, seed in self.pinned)})" if self.pinned else self.seed
+
+
 @dataclass(frozen=True)
 class RunResult:
     """A finished run."""
@@ -73,9 +93,28 @@ class RunResult:
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     accounting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def made(self) -> float:
+        """When it ended, as its files say."""
+        try:
+            return (self.folder / MANIFEST).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    @property
+    def draw(self) -> Draw:
+        """Its random numbers."""
+        pinned = tuple((row.stage, row.seed) for row in self.stages if row.seed is not None and row.seed != self.seed)
+        return Draw(self.seed, pinned)
+
     def stage(self, name: str) -> StageRow | None:
         """The stage of that name."""
         return next((s for s in self.stages if s.stage == name), None)
+
+    def baseline_recipe(self) -> str:
+        """The recipe of the policy that it was compared with: of the newest stage that makes the role, else of an older one."""
+        later = [] if self.baseline not in BASELINES else BASELINES[BASELINES.index(self.baseline) :]
+        return next((row.recipe for role in later if (row := self.stage(STAGE_OF[role]))), "")
 
     def metrics(self, stage: str) -> list[dict[str, Any]]:
         """Metric rows of a stage in order: from the run's own log, else from the artifact's."""

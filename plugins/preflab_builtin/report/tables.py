@@ -182,6 +182,13 @@ def claimed(decision: Decision) -> tuple[str, str]:
     return f"{scale * found.value:+.{digits}f}{unit}", f"[{scale * found.low:+.{digits}f}, {scale * found.high:+.{digits}f}]"
 
 
+def remarks(decisions: Sequence[Decision]) -> list[str]:
+    """What to know of decisions that have an interval: seeds left out, a curve read beyond its end."""
+    return [
+        f"{d.claim.statement}: {d.why}." for d in decisions if d.why and d.estimate is not None and d.estimate.low is not None
+    ]
+
+
 def plain(text: str) -> str:
     """Text on one line without control characters: what a file says cannot move the cursor or end a table."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)

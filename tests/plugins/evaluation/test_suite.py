@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,10 @@ def _records() -> list[Any]:
     return [*prompts, *documents, *rankings]
 
 
-def _context(folder: Path, other: float = 0.0, **changes: Any) -> FakeContext:
+def _context(folder: Path, other: float = 0.0, reward: Any = None, **changes: Any) -> FakeContext:
     """A context whose result differs from its SFT policy by noise of the given size."""
-    context = FakeContext(folder, _records(), reward=LengthReward(), gold=WordGold(), labelers=LongerLabeler(), **changes)
+    reward = reward or LengthReward()
+    context = FakeContext(folder, _records(), reward=reward, gold=WordGold(), labelers=LongerLabeler(), **changes)
     result: Policy = context.policy("sft")
     with torch.no_grad():
         for i, parameter in enumerate(result.module.parameters()):
@@ -226,3 +227,30 @@ def test_a_world_without_truth_is_refused_before_sampling(tmp_path: Path) -> Non
 def test_no_prompts_of_the_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no validation prompts"):
         EvaluationSuite(c.SuiteConfig(split=c.HeldOut.validation), FakeContext(tmp_path, _records()))
+
+
+class PromptReward:
+    """One point a prompt token: shows which prompt a reward model reads."""
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        return rollout.prompt_lengths.float()
+
+
+def test_a_prefix_is_read_by_the_subject_alone(tmp_path: Path) -> None:
+    # Every prompt has the three words "X plus Y"; the prefix has four more. Responses change with it (the subject reads it), and
+    # everything that judges reads three tokens, as it does of the baseline.
+    evaluators = {"reward": c.RewardConfig(), "kl": c.KLConfig()}
+    words = f"{' '.join(WORDS[:4])} "
+    context = _context(tmp_path, other=0.3, reward=PromptReward())
+    plain = _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context)
+    prefixed = _run(c.SuiteConfig(evaluators=evaluators, prompts=6, prefix=words), context)
+    assert prefixed.rollout.texts != plain.rollout.texts
+    assert prefixed.baseline is not None
+    assert torch.equal(prefixed.rollout.prompt_ids, prefixed.baseline.prompt_ids)
+    assert prefixed.values["reward/proxy"] == plain.values["reward/proxy"] == [3.0] * 6
+    assert prefixed.rollout.prompts == tuple(prefixed.prompts)
+    # The responses are those that the policy gave to the prefixed prompts, token by token and with their ends.
+    asked = [replace(p, text=f"{words}{p.text}") for p in prefixed.prompts]
+    given = context.responder("result").respond(asked, (context.seed, "evaluation", "responses"))
+    assert [response for _, response in prefixed.rollout.tokens()] == [response for _, response in given.tokens()]
+    assert torch.equal(prefixed.rollout.terminated, given.terminated)

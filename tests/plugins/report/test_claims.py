@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,114 @@ def test_a_series_is_the_mean_of_its_arms_within_a_seed_and_zero_stands_on_the_o
     assert (pooled.verdict, pooled.seeds) == (Verdict.holds, (1, 2, 3))  # seed 4 has one arm only
     # alone: mean .2, sd .1, half-width 4.303 * .1 / sqrt(3) = .248: zero is inside
     assert alone.verdict is Verdict.undecided
+
+
+def test_a_report_on_one_run_leaves_its_own_summary_alone(tmp_path: Path) -> None:
+    # A run of a study declares claims; its summary.json holds its measures, and reading it again finds them.
+    _written(tmp_path / "1", "x", "A", 1, {"g": 0.5}, [("c", "A", "B")])
+    first = build_report([tmp_path / "1"], tmp_path / "1" / "report.html")
+    second = build_report([tmp_path / "1"], tmp_path / "1" / "report.html")
+    assert first.arms[0].measures == second.arms[0].measures == {"g": Measured(0.5, n=7)}
+    assert "evaluation" in json.loads((tmp_path / "1" / "summary.json").read_text())
+    assert not list((tmp_path / "1").glob("summary-*"))
+
+
+def test_several_studies_are_decided_each_by_its_own_arms(tmp_path: Path) -> None:
+    # Both studies call their arms A and B. In x A has .5 more, in y .5 less: exactly, in every seed.
+    for name, a in (("x", 0.9), ("y", -0.1)):
+        for seed in (1, 2):
+            for label, value in (("A", a), ("B", 0.4)):
+                _written(tmp_path / name / f"{label}{seed}", name, label, seed, {"g": value}, [(f"of {name}", "A", "B")])
+    report = build_report([tmp_path / "x", tmp_path / "y"], tmp_path / "both" / "report.html")
+    found = {study.name: [(d.name, d.verdict) for d in study.decisions] for study in report.studies}
+    assert found == {"x": [("of x", Verdict.holds)], "y": [("of y", Verdict.fails)]}
+    for name, estimate in (("x", 0.5), ("y", -0.5)):
+        written = json.loads((tmp_path / "both" / f"summary-{name}.json").read_text())
+        assert (written["study"], written["claims"][0]["estimate"]) == (name, pytest.approx(estimate))
+        assert (written["command"], written["claims"][0]["n"]) == (f"preflab -cn {name}", 7)
+    assert not (tmp_path / "both" / "summary.json").exists()
+    assert report.title == "Study x; Study y"
+    assert report.series == {"x: line": ["A (x)", "B (x)"], "y: line": ["A (y)", "B (y)"]}
+    page, table = (tmp_path / "both" / "report.html").read_text(), (tmp_path / "both" / "report.md").read_text()
+    assert "<h3>Study x</h3>" in page
+    assert "<h3>Study y</h3>" in page
+    assert "## Claims of Study y" in table
+
+
+def test_a_name_that_two_arms_share_decides_nothing(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        for i, (label, words) in enumerate([("A", ()), ("A", ("k=2",)), ("B", ())]):
+            _written(tmp_path / f"{i}{seed}", "x", label, seed, {"g": float(i)}, [("c", "A", "B"), ("d", "A (k=2)", "B")], words)
+    (shared, alone), *_ = [study.decisions for study in build_report([tmp_path], tmp_path / "r.html").studies]
+    assert (shared.verdict, shared.why) == (Verdict.undecided, "2 arms are called A: A (as it is); A (k=2)")
+    assert (alone.verdict, alone.estimate) == (Verdict.fails, Measured(-1.0, -1.0, -1.0, 7))  # its full name is enough
+
+
+def test_pinned_stage_seeds_are_draws_of_their_own(tmp_path: Path) -> None:
+    # seed=1 algorithm.seed=1,2,3: A has 1, 2, 3 and B, which has no algorithm, 0 once. The mean difference is 2, from three.
+    for pinned in (1, 2, 3):
+        words = ("seed=1", f"algorithm.seed={pinned}")
+        _written(tmp_path / f"a{pinned}", "x", "A", 1, {"g": float(pinned)}, [("c", "A", "B")], words, algorithm=pinned)
+    _written(tmp_path / "b", "x", "B", 1, {"g": 0.0}, [("c", "A", "B")])
+    report = build_report([tmp_path], tmp_path / "r.html")
+    arm_a = next(arm for arm in report.arms if arm.label == "A")
+    assert arm_a.seeds == [1, "1 (algorithm 2)", "1 (algorithm 3)"]
+    (decision,) = report.decisions
+    assert decision.estimate is not None
+    assert decision.estimate.value == pytest.approx(2.0)
+    assert decision.why == ""
+    assert decision.seeds == (1, "1 (algorithm 2)", "1 (algorithm 3)")
+    assert "algorithm 2" in (tmp_path / "r.html").read_text()
+
+
+def test_the_same_run_by_two_versions_of_the_code_is_one_seed(tmp_path: Path) -> None:
+    for i, value in enumerate((0.5, 0.7)):
+        _written(tmp_path / str(i), "x", "A", 1, {"g": value}, [], code=f"version {i}")
+        os.utime(tmp_path / str(i) / "manifest.json", (100 - i, 100 - i))  # the first was made last
+    report = build_report([tmp_path], tmp_path / "r.html")
+    (found,) = report.arms
+    assert (found.seeds, found.measures["g"].value) == ([1], 0.5)
+    assert any(f"{tmp_path / '0'} counts, {tmp_path / '1'} does not" in note for note in report.notes)
+
+
+def test_seeds_that_lack_the_measure_are_named_and_not_listed(tmp_path: Path) -> None:
+    a = arm(tmp_path, "A", {1: {"m": 0.5}, 2: {"m": 0.5}, 3: {}, 4: {"m": 0.5}})
+    b = arm(tmp_path, "B", {1: {"m": 0.1}, 2: {"m": 0.1}, 3: {"m": 0.1}})
+    (found,) = decide(StudyConfig(claims={"c": ClaimConfig("A has more", "m", "A", versus="B")}), [a, b])
+    assert (found.seeds, found.verdict) == ((1, 2), Verdict.holds)
+    assert found.why == "seed 3 is left out: no m in A; seed 4 is left out: no run of B"
+    (nothing,) = decide(StudyConfig(claims={"c": ClaimConfig("A has more", "x", "A", versus="B")}), [a, b])
+    assert nothing.seeds == ()
+    assert "seed 1 is left out: no x in A, no x in B" in nothing.why
+
+
+def test_seeds_beyond_the_curve_are_marked(tmp_path: Path) -> None:
+    curve = [arm(tmp_path, n, {s: {"r": r, "t": t} for s in (1, 2)}) for n, r, t in (("lo", 0.0, 0.9), ("hi", 1.0, 0.5))]
+    own = arm(tmp_path, "own", {1: {"r": 0.5, "t": 0.8}, 2: {"r": 2.0, "t": 0.6}})
+    claim = ClaimConfig("own is above the curve", "t", "own", frontier=["hi", "lo"], at="r")
+    (found,) = decide(StudyConfig(claims={"c": claim}), [own, *curve])
+    assert found.why == "seed 2: r 2.000 is outside the curve (0.000 to 1.000), whose nearest end counts"
+
+
+def _written(
+    folder: Path,
+    study: str,
+    label: str,
+    seed: int,
+    values: Mapping[str, float],
+    claims: Sequence[tuple[str, str, str]],
+    overrides: Sequence[str] = (),
+    code: str = "",
+    algorithm: int | None = None,
+) -> None:
+    """A run folder of a study with claims (name, arm, versus) about the measure g; every measure from 7 values."""
+    declared = {c: {"statement": f"{a} beats {b}", "measure": "g", "arm": a, "versus": b} for c, a, b in claims}
+    (folder / ".hydra").mkdir(parents=True)
+    config = {"study": {"title": f"Study {study}", "claims": declared, "series": {"line": ["A", "B"]}}}
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    stages = [] if algorithm is None else [{"stage": "algorithm", "recipe": f"a{algorithm}", "seed": algorithm}]
+    stages.append({"stage": "evaluation", "recipe": f"{folder}{code}", "seed": seed})
+    facts = {"config_name": study, "overrides": list(overrides), "seed": seed, "arm": label, "stages": stages}
+    (folder / "manifest.json").write_text(json.dumps(facts | {"status": "complete", "command": ["p", "-cn", study]}))
+    measures = {name: {"value": value, "n": 7} for name, value in values.items()}
+    (folder / "summary.json").write_text(json.dumps({"evaluation": {"measures": measures, "n": 7}}))

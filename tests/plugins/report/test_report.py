@@ -340,3 +340,14 @@ def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
     (picture,) = drift([arm])
     assert "best of 16 at 1.35: proxy 0.80, truth 0.44" in picture.alt
     assert best_of_n(Arm("B", (), (), {"best_of/4/kl": Measured(1.0)})) == []  # no truth, no curve
+
+
+def test_arms_with_an_sft_of_their_own_do_not_share_a_win_rate(tmp_path: Path) -> None:
+    # Every arm of the fixture is compared with the SFT of its seed; then one arm's SFT is another one.
+    folder = study(tmp_path / "s", seeds=(1, 2))
+    assert not any("share one SFT" in note for note in build_report([folder], tmp_path / "r.html").notes)
+    path = folder / "8" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    next(row for row in manifest["stages"] if row["stage"] == "sft")["recipe"] = "from another width"
+    path.write_text(json.dumps(manifest))
+    assert any("Arms of one seed do not share one SFT" in note for note in build_report([folder], tmp_path / "r.html").notes)
