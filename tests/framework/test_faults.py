@@ -56,7 +56,7 @@ OFFERS = {
 }
 
 
-def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+def install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
     """A distribution by its metadata alone: a module, and a dist-info folder with the entry point."""
     (folder / f"{name}.py").write_text(source)
     info = folder / f"{name}_dist-2.5.dist-info"
@@ -68,7 +68,7 @@ def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPat
 
 
 def _load(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, plugins.Plugin]:
-    _install(folder, "faulty", source, monkeypatch)
+    install(folder, "faulty", source, monkeypatch)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
     registry = plugins.load()
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
@@ -165,7 +165,7 @@ def observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     def made(hook: str, body: str) -> Observed:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        _install(tmp_path / "a", "attentive", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
+        install(tmp_path / "a", "attentive", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
         monkeypatch.delitem(sys.modules, "attentive", raising=False)
         registry, plugin = _load(tmp_path / "b", HEAD + _hook(hook, "", body), monkeypatch)
         assert plugin.problem == ""
@@ -310,8 +310,8 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     sources = [HEAD + source for source, _ in AT_IMPORT.values()] + [source for source, _ in OFFERS.values()]
     sources += [HEAD + _hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
     for i, source in enumerate(sources):
-        _install(tmp_path, f"fault{i}", source)
-    _install(tmp_path, "loud", "print('noise [' * 100_000)\n")
+        install(tmp_path, f"fault{i}", source)
+    install(tmp_path, "loud", "print('noise [' * 100_000)\n")
     path = os.pathsep.join([str(tmp_path), *sys.path])
 
     def tool(*words: str) -> str:
