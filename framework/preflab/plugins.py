@@ -45,6 +45,8 @@ class Plugin:
     components: tuple[Component, ...] = ()
     config_packages: tuple[str, ...] = ()
     commands: tuple[Callable[[list[str]], int], ...] = ()
+    states_api: bool = True
+    """Whether its module says which API it is made for (PREFLAB_API)."""
 
     @property
     def label(self) -> str:
@@ -178,7 +180,14 @@ class Registry:
         except (ValueError, pluggy.PluginValidationError) as error:
             self.manager.unregister(name=plugin.name)  # hooks before the wrong one are in already
             raise PluginError(str(error)) from error
-        registered = replace(plugin, hooks=hooks, components=components, config_packages=packages, commands=commands)
+        registered = replace(
+            plugin,
+            states_api=hasattr(module, "PREFLAB_API"),
+            hooks=hooks,
+            components=components,
+            config_packages=packages,
+            commands=commands,
+        )
         self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)

@@ -348,7 +348,7 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     sources += [HEAD + written_hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
     for i, source in enumerate(sources):
         install(tmp_path, f"fault{i}", source)
-    install(tmp_path, "loud", "print('noise [' * 100_000)\n")
+    install(tmp_path, "loud", "PREFLAB_API = 1\nprint('noise [' * 100_000)\n")
     path = os.pathsep.join([str(tmp_path), *sys.path])
 
     def tool(*words: str) -> str:
