@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from preflab.durable import disk_error
 from preflab.errors import PluginError, PreflabError, UserError, nearest
 
 
@@ -25,11 +26,16 @@ def run(name: str, arguments: Sequence[str]) -> int:
         raise UserError(f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}")
     function, plugin = theirs[name]
     try:
-        return function(list(arguments))
-    except (PreflabError, OSError):
+        code = function(list(arguments))
+    except PreflabError:
         raise
     except Exception as error:
+        if disk_error(error):
+            raise
         raise PluginError(f"{plugin.label} raised in its command {name}: {type(error).__name__}: {error}") from error
+    if type(code) is not int:
+        raise PluginError(f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)")
+    return code
 
 
 def plan(arguments: list[str]) -> int:
@@ -223,11 +229,12 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 def overview() -> str:
     """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
     from preflab.composition import COMPONENT_GROUPS, config_root, options, registry, sweeps_root
+    from preflab.plugins import command_name
 
     lines = ["preflab: the InstructGPT experiment bench", "", "  preflab [KEY=VALUE ...]      run the composed experiment"]
     lines += ["  preflab -m KEY=A,B ...       run every combination", "  preflab -cn STUDY            run a study", ""]
     functions = [*COMMANDS.values(), *(function for function, _ in registry().commands().values())]
-    lines += [f"  preflab {(f.__doc__ or f.__name__).strip().splitlines()[0]}" for f in functions]
+    lines += [f"  preflab {((f.__doc__ or '').strip() or command_name(f)).splitlines()[0]}" for f in functions]
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
     groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
     lines += [f"  {group + ':':16}{', '.join(options(group))}" for group in groups]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflab.artifacts import read_rows
+from preflab.blame import blamed
 from preflab.data import Records
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import (
@@ -92,7 +93,11 @@ class Environment:
             raise PluginError(
                 f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} builds nothing that others can use"
             )
-        return choice.component.build(choice.config, context)
+        with blamed(choice):
+            built = choice.component.build(choice.config, context)
+        if built is None:
+            raise PluginError(f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} built None")
+        return built
 
     @cached_property
     def sources(self) -> dict[str, DataSource]:

@@ -108,5 +108,7 @@ def preflab_run_failed(folder: Path, error: BaseException) -> None:
 
 @hookspec(firstresult=True)
 def preflab_report(folders: Sequence[Path], out: Path) -> str:
-    """Compare the runs in ``folders`` (run folders or multirun folders), write the page ``out``, return a text table."""
+    """Compare the runs in ``folders`` (run folders or multirun folders), write the page ``out``, return a text table.
+    The built-in report comes first: yours is asked if that one is left out (``--no-plugin report``) or fails, and is shown
+    as yours."""
     raise NotImplementedError

@@ -38,6 +38,7 @@ from preflab.stopping import Stopped, StopRequest, handling
 LEDGER = "ledger.jsonl"
 ERROR = "error.txt"
 REJECTED = "rejected.txt"
+UNFINISHED = "ended with exit code 0 before it had finished"
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
 
 
@@ -54,7 +55,7 @@ def task(config: DictConfig) -> int:
     started = time.monotonic()
     code, error, stopped = _in_child(work, folder / ERROR)
     if code == 0 and not _complete(folder):
-        code, error = 1, "ended with exit code 0 before it had finished"
+        code, error = 1, UNFINISHED
     line = {"job": hydra.job.num, "overrides": overrides, "arm": config.get("arm", ""), "exit_code": code, "error": error}
     line |= {"status": "ok" if code == 0 else "failed", "folder": folder.name, "seconds": round(time.monotonic() - started, 1)}
     line["log"] = f"{folder.name}/{ERROR}" if (folder / ERROR).is_file() and (folder / ERROR).stat().st_size else ""
@@ -90,6 +91,8 @@ def _in_processes(config: DictConfig, folder: Path, overrides: Sequence[str], co
     code = ranks.start(wanted, [sys.executable, "-m", "preflab.ranks", json.dumps({**job, "config_name": config_name})])
     if code:
         raise SystemExit(code)  # process 0 has said why
+    if not _complete(folder):
+        raise PreflabError(f"{folder}: its processes {UNFINISHED}")
 
 
 def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from preflab import hookspecs
 from preflab.components import Component
 from preflab.errors import UserError, nearest
@@ -152,8 +154,11 @@ def findings(registry: Registry) -> list[str]:
     """What is wrong with the installation, with what to do about it; one sentence or more each, none if all is well."""
     found = [f"{p.label} is not used: {p.problem}{_fix(p)}" for p in registry.plugins if p.problem]
     for name, wanted, have in _requirements():
-        if not have:
-            found.append(f"{name} is not installed (preflab needs {wanted}): pip install '{wanted}'")
+        if not have or not Requirement(wanted).specifier.contains(have, prereleases=True):
+            state = f"is {have}, which does not fit" if have else "is not installed"
+            found.append(f"{name} {state} (preflab needs {wanted}): pip install '{wanted}'")
+    stated = [p for p in registry.plugins if not p.problem and not p.states_api and p.distribution not in ("preflab", "file")]
+    found += [f"{p.label} states no API version: add PREFLAB_API = {hookspecs.API_VERSION} to {p.module}" for p in stated]
     return [*found, *_idle(registry), *_shadowed(registry)]
 
 
@@ -173,7 +178,14 @@ def _idle(registry: Registry) -> Iterator[str]:
 def _fix(plugin: Plugin) -> str:
     if plugin.problem.startswith("left out by"):
         return ""
-    source = "repair the file" if plugin.distribution == "file" else f"pip install --upgrade {plugin.distribution}"
+    if plugin.distribution == "file":
+        source = "repair the file"
+    elif "already" in plugin.problem or "has the name of" in plugin.problem:
+        source = f"ask the author of {plugin.distribution} for another name"
+    elif "needs plugin API" in plugin.problem:
+        source = f"install a release of {plugin.distribution} that is made for this preflab, or the preflab that it is made for"
+    else:
+        source = f"pip install --upgrade {plugin.distribution}"
     return f"\n    Fix: {source}, or leave it out with --no-plugin {plugin.name}"
 
 
@@ -192,14 +204,18 @@ def _requirements() -> Iterator[tuple[str, str, str]]:
 
 def _shadowed(registry: Registry) -> Iterator[str]:
     """Presets of one group and name in two plugins: Hydra takes the first."""
-    seen: dict[str, str] = {}
+    from preflab.composition import config_root
+
+    built_in = {f"{path.parent.name}={path.stem}": "preflab" for path in config_root().glob("*/*.yaml")}
+    seen = dict(built_in)
     for plugin, package in registry.config_packages():
         spec = importlib.util.find_spec(package)
         for folder in map(Path, (spec.submodule_search_locations or ()) if spec else ()):
             for path in sorted(folder.glob("*/*.yaml")):
                 preset = f"{path.parent.name}={path.stem}"
                 if seen.setdefault(preset, plugin) != plugin:
-                    yield f"preset {preset} of plugin '{plugin}' is shadowed by the one of plugin '{seen[preset]}': rename one"
+                    owner = "preflab itself" if preset in built_in else f"plugin '{seen[preset]}'"
+                    yield f"preset {preset} of plugin '{plugin}' is shadowed by the one of {owner}: rename it"
 
 
 def environment() -> list[tuple[str, str]]:

@@ -21,7 +21,9 @@ import pluggy
 
 from preflab import hookspecs
 from preflab.components import Component
+from preflab.durable import disk_error
 from preflab.errors import PluginError, StorageError, UserError, nearest
+from preflab.stopping import Stopped
 from preflab.watching import WATCH, watched
 
 ENTRY_POINT_GROUP = "preflab"
@@ -43,6 +45,8 @@ class Plugin:
     components: tuple[Component, ...] = ()
     config_packages: tuple[str, ...] = ()
     commands: tuple[Callable[[list[str]], int], ...] = ()
+    states_api: bool = True
+    """Whether its module says which API it is made for (PREFLAB_API)."""
 
     @property
     def label(self) -> str:
@@ -101,29 +105,32 @@ class Registry:
             try:
                 with watched(plugin.label, hook):
                     call()
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if isinstance(error, (KeyboardInterrupt, Stopped)):
+                    raise
                 self.manager.unregister(name=plugin.name)
                 message = f"{plugin.label} raised in {hook} and is switched off for this run: {type(error).__name__}: {error}"
                 warnings.warn(message, stacklevel=2)
 
     def report(self, folders: Sequence[Path], out: Path) -> str:
-        """The comparison of runs by the plugin that was loaded last among those that make one; "" if none does. One that raises,
-        or returns no text, is passed over with a warning that names it; `PluginError` if there is no other. What is wrong with
-        the runs or the disk is raised as it is."""
+        """The comparison of runs; "" if no plugin makes one. The first plugin in the order of loading that gives a text makes it,
+        the built-in one before others (leave it out with ``--no-plugin report``); the text ends with whose it is if it is not
+        preflab's. One that raises, or returns no text, is passed over with a warning that names it; `PluginError` if there is no
+        other. What is wrong with the runs or the disk is raised as it is."""
         hook, failed = "preflab_report", []
-        for plugin, call in self._implementations(hook, {"folders": list(folders), "out": out}):
+        for plugin, call in reversed(list(self._implementations(hook, {"folders": list(folders), "out": out}))):
             try:
                 with watched(plugin.label, hook):
                     text = call()
-            except (UserError, StorageError, OSError):
-                raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if isinstance(error, (UserError, StorageError, KeyboardInterrupt, Stopped)) or disk_error(error):
+                    raise
                 failed.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
                 continue
             if isinstance(text, str) and text:
                 for message in failed:
                     warnings.warn(message, stacklevel=2)
-                return text
+                return text if plugin.distribution == "preflab" else f"{text}\n(This report is by {plugin.label}.)"
             if text is not None:
                 failed.append(f"{plugin.label} returned {text!r} from {hook}, which must be a text")
         if failed:
@@ -156,6 +163,11 @@ class Registry:
         for name in hooks:
             if name not in known:
                 raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
+            if getattr(module, name).preflab_impl.get("wrapper") or getattr(module, name).preflab_impl.get("hookwrapper"):
+                raise PluginError(f"has the hook '{name}' as a wrapper, which would never be called: write plain @hookimpl")
+        for name in sorted(known - set(hooks)):
+            if isinstance(function := vars(module).get(name), FunctionType) and function.__module__ == module.__name__:
+                raise PluginError(f"has a function '{name}' that is no hook: write @preflab.hookimpl above it")
         components = (*_call(plugin, module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(plugin, module, "preflab_config_packages", str))
         commands = tuple(_call(plugin, module, "preflab_commands", FunctionType))
@@ -168,7 +180,14 @@ class Registry:
         except (ValueError, pluggy.PluginValidationError) as error:
             self.manager.unregister(name=plugin.name)  # hooks before the wrong one are in already
             raise PluginError(str(error)) from error
-        registered = replace(plugin, hooks=hooks, components=components, config_packages=packages, commands=commands)
+        registered = replace(
+            plugin,
+            states_api=hasattr(module, "PREFLAB_API"),
+            hooks=hooks,
+            components=components,
+            config_packages=packages,
+            commands=commands,
+        )
         self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)
@@ -191,7 +210,7 @@ class Registry:
 
     def _check_component(self, component: Component) -> None:
         for word in (component.kind, component.name):
-            if not SAFE_NAME.fullmatch(word):
+            if not isinstance(word, str) or not SAFE_NAME.fullmatch(word):
                 raise PluginError(f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only")
         if (component.kind, component.name) in self._components:
             owner = self._components[component.kind, component.name][1]
@@ -199,7 +218,20 @@ class Registry:
                 f"offers {component.kind} '{component.name}', which {owner.label} already provides: rename one of them, or "
                 f"leave one out with --no-plugin"
             )
+        _check_shape(component)
         _check_schema(component)
+
+
+def _check_shape(component: Component) -> None:
+    """What every tool reads of a component."""
+    where = f"offers {component.kind} '{component.name}' in preflab_components"
+    nested = component.nested
+    if not isinstance(nested, Mapping) or not all(isinstance(word, str) for pair in nested.items() for word in pair):
+        raise PluginError(f"{where}, whose nested is {nested!r}: it must map config fields to kinds")
+    for name in ("build", "procedure", "needs", "inspect"):
+        value = getattr(component, name)
+        if not callable(value) and not (value is None and name in ("build", "procedure")):
+            raise PluginError(f"{where}, whose {name} is {value!r}: it must be a function")
 
 
 def _check_schema(component: Component) -> None:

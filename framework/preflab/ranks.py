@@ -78,7 +78,7 @@ def main() -> None:
     try:
         job.execute(OmegaConf.create(given["config"]), Path(given["folder"]), given["overrides"], given["config_name"])
     except BaseException as error:
-        code = job.exit_code(error)
+        code = job.exit_code(error) or 1  # an exit with 0 is no success before the job is complete
         job.report(error, Path(given["folder"]) / job.ERROR if is_main() else None)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -130,5 +130,5 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
     # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
-    content = [[c.key.removeprefix(choice.key), c.component.inspect(c.config).content] for c in choice.all()]
+    content = [[c.key.removeprefix(choice.key), c.inspect().content] for c in choice.all()]
     return {"config": canonical(choice.config), "code": code_of(choice, packages), "content": content}

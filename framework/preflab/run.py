@@ -118,7 +118,7 @@ class Run:
 
 def inspect(choice: Choice) -> Inspection:
     """What a component's outside inputs are."""
-    return choice.component.inspect(choice.config)
+    return choice.inspect()
 
 
 def read(config: Mapping[str, Any], registry: Registry) -> Run:

@@ -8,7 +8,9 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from preflab.errors import UserError, nearest
+from preflab.blame import blamed
+from preflab.components import Inspection
+from preflab.errors import PluginError, UserError, nearest
 
 if TYPE_CHECKING:
     from preflab.components import Component
@@ -96,7 +98,17 @@ class Choice:
 
     def needs(self) -> set[str]:
         """What it and its nested components need, in the words of `Component.needs`."""
-        return set(self.component.needs(self.config)).union(*(choice.needs() for choice in self.nested))
+        with blamed(self):
+            own = set(self.component.needs(self.config))
+        return own.union(*(choice.needs() for choice in self.nested))
+
+    def inspect(self) -> Inspection:
+        """What its outside inputs are."""
+        with blamed(self):
+            found = self.component.inspect(self.config)
+        if not isinstance(found, Inspection):
+            raise PluginError(f"{self.component.kind} '{self.name}' of {self.plugin.label}: inspect returned {found!r}")
+        return found
 
     def all(self) -> Iterator[Choice]:
         """Itself and everything nested in it."""
@@ -114,7 +126,8 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str, fas
         raise UserError(f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}.")
     component, plugin = registry.component(kind, str(node["name"])), registry.provider(kind, str(node["name"]))
     plain = {k: v for k, v in node.items() if k not in component.nested}
-    config = typed(component.config_class, plain, key)
+    with blamed(Choice(key, component, plugin, None)):
+        config = typed(component.config_class, plain, key)
     choices: list[Choice] = []
     for field, nested_kind in component.nested.items():
         value = node.get(field)
@@ -131,10 +144,12 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str, fas
             setattr(config, field, {k: c.config for k, c in items.items()})
     if fast:
         shrink(config)
-    found = list(problems(config, f"{key}."))
+    choice = Choice(key, component, plugin, config, tuple(choices))
+    with blamed(choice):
+        found = list(problems(config, f"{key}."))
     if found:
         raise UserError("\n".join(f"{name} {message}" for name, message in found))
-    return Choice(key, component, plugin, config, tuple(choices))
+    return choice
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:

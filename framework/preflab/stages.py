@@ -9,17 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab.artifacts import METRICS, Artifact, Store, read_rows
+from preflab import checkpoints
+from preflab.artifacts import METRICS, STATE, Artifact, Store, read_rows
+from preflab.blame import blamed
 from preflab.context import Environment, StageContext
 from preflab.durable import writing
-from preflab.errors import PluginError, PreflabError, UserError
+from preflab.errors import UserError
 from preflab.interfaces import Procedure
 from preflab.loop import Loop
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
 from preflab.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
 from preflab.runtime import is_main, threads, world_size
-from preflab.stopping import Stopped
+from preflab.schemas import Choice
 from preflab.work import WORK, Work
 
 
@@ -47,8 +49,9 @@ class Stages:
     def make_all(self) -> list[Made]:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
-        self._read_records(pending)
-        self._check_tokenizers()
+        with blamed(*self._used_by("data")):
+            self._read_records(pending)
+            self._check_tokenizers()
         for stage in self.run.stages:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
@@ -109,7 +112,7 @@ class Stages:
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         started, before = time.monotonic(), WORK.reading()
-        try:
+        with blamed(*self._used_by(stage.name), kept=lambda: _kept(partial)):
             assert stage.choice.component.procedure is not None
             procedure = stage.choice.component.procedure(stage.choice.config, context)
             Loop(
@@ -124,15 +127,7 @@ class Stages:
                 self._pins(stage),
                 self._circumstances(),
             ).run()
-        except (PreflabError, Stopped, KeyboardInterrupt, OSError):
-            raise
-        except Exception as error:
-            if stage.choice.plugin.distribution == "preflab":
-                raise
-            raise PluginError(
-                f"{stage.choice.component.kind} '{stage.choice.name}' of {stage.choice.plugin.label} raised "
-                f"{type(error).__name__}: {error}. The steps up to the last checkpoint are kept."
-            ) from error
+            accounting = self._accounting(procedure, partial)
         seconds = time.monotonic() - started
         facts = {
             "component": stage.choice.name,
@@ -143,7 +138,7 @@ class Stages:
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
             "records": self.record_counts(),
-            "accounting": self._accounting(procedure, partial),
+            "accounting": accounting,
         }
         with writing(f"the artifact of {stage.name}", partial):
             artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
@@ -151,6 +146,12 @@ class Stages:
         self._fresh.add(stage.name)
         self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
         return Made(stage, artifact, False, seconds)
+
+    def _used_by(self, name: str) -> list[Choice]:
+        """The choice of a group, first, then those that it may use."""
+        uses = next((spec.uses for spec in GRAPH if spec.name == name), ("policy",))
+        groups = [name, *(g for g in (*uses, "data", *RECORD_TYPES) if g in self.run.choices and g != name)]
+        return [*(self.run.choices[group] for group in groups), *self.run.filters]
 
     def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
         """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
@@ -186,6 +187,15 @@ class Stages:
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""
         return dict(self.environment.records.counts) if "records" in vars(self.environment) else {}
+
+
+def _kept(partial: Path) -> str:
+    """What an error does not cost: the steps up to the last checkpoint; and what it does."""
+    done = len(read_rows(partial / METRICS))
+    saved = next((int(folder.name.removeprefix("step-")) for folder in checkpoints.candidates(partial / STATE)), 0)
+    if not done:
+        return ""
+    return f"The steps up to the last checkpoint are kept, {saved} of {done}: the same command does {done - saved} again."
 
 
 def _peak() -> int:

@@ -108,7 +108,7 @@ def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_
     command = ("--plugin", str(plugin), "-m", "reward_model=broken,kwise", "evaluation=none", *FAST)
     assert preflab(tmp_path, *command, BROKEN="1") == 1
     first = _only(tmp_path, "runs/config/*")
-    assert [row["exit_code"] for row in read_rows(first / "ledger.jsonl")] == [9, 0]
+    assert [row["exit_code"] for row in read_rows(first / "ledger.jsonl")] == [3, 0]
     assert "1 job(s) failed" in (tmp_path / "log.txt").read_text()
     page = (first / "report.html").read_text()
     assert "1 job without a result" in page

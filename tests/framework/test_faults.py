@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from preflab import commands, composition, hookspecs, plugins, watching
+from preflab import hookspecs, plugins, watching
 from preflab.errors import PluginError, UserError
 from preflab.plugins import Registry
 
@@ -49,6 +49,14 @@ OFFERS = {
         "algorithm 'ppo', which plugin 'ppo' (preflab ",
     ),
     "one name twice": (SCHEMA.format(name="mine", type="int", default="1", returned=f"2 * {ONE}"), "'mine' twice"),
+    "nested that is no mapping": (
+        SCHEMA.format(name="mine", type="int", default="1", returned=ONE.replace("C)", "C, nested=['x'])")),
+        "nested is ['x']: it must map config fields to kinds",
+    ),
+    "needs that is no function": (
+        SCHEMA.format(name="mine", type="int", default="1", returned=ONE.replace("C)", "C, needs=3)")),
+        "needs is 3: it must be a function",
+    ),
     "a config that is no class": (
         SCHEMA.format(name="mine", type="int", default="1", returned=ONE.replace("C)", "None)")),
         "no usable schema",
@@ -56,7 +64,7 @@ OFFERS = {
 }
 
 
-def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+def install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
     """A distribution by its metadata alone: a module, and a dist-info folder with the entry point."""
     (folder / f"{name}.py").write_text(source)
     info = folder / f"{name}_dist-2.5.dist-info"
@@ -67,15 +75,15 @@ def _install(folder: Path, name: str, source: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.syspath_prepend(str(folder))
 
 
-def _load(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, plugins.Plugin]:
-    _install(folder, "faulty", source, monkeypatch)
+def load(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, plugins.Plugin]:
+    install(folder, "faulty", source, monkeypatch)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
     registry = plugins.load()
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
     return registry, next(p for p in registry.plugins if p.name == "faulty")
 
 
-def _reported(registry: Registry, plugin: plugins.Plugin, *said: str) -> None:
+def reported(registry: Registry, plugin: plugins.Plugin, *said: str) -> None:
     assert plugin.label == "plugin 'faulty' (faulty-dist 2.5)"
     assert all(words in plugin.problem for words in said), plugin.problem
     assert [p.name for p in registry.plugins if p.problem] == ["faulty"]  # the others go on
@@ -84,7 +92,7 @@ def _reported(registry: Registry, plugin: plugins.Plugin, *said: str) -> None:
     assert not registry.manager.has_plugin("faulty")
 
 
-def _hook(name: str, arguments: str, body: str) -> str:
+def written_hook(name: str, arguments: str, body: str) -> str:
     return f"\n\n@hookimpl\ndef {name}({arguments}):\n    {body}\n"
 
 
@@ -92,24 +100,40 @@ def _hook(name: str, arguments: str, body: str) -> str:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_module_that_cannot_be_used(hook: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, said = AT_IMPORT[fault]
-    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", "return []") + source, monkeypatch)
-    _reported(registry, plugin, said)
+    registry, plugin = load(tmp_path, HEAD + written_hook(hook, "", "return []") + source, monkeypatch)
+    reported(registry, plugin, said)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_an_unknown_argument(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A hook before it is right: it must not stay behind when the plugin is refused.
-    source = HEAD + _hook("preflab_run_started", "folder", "raise AssertionError") + _hook(hook, "wrongly", "return []")
-    registry, plugin = _load(tmp_path, source, monkeypatch)
-    _reported(registry, plugin, hook)
+    source = (
+        HEAD + written_hook("preflab_run_started", "folder", "raise AssertionError") + written_hook(hook, "wrongly", "return []")
+    )
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    reported(registry, plugin, hook)
     started = registry.manager.hook.preflab_run_started.get_hookimpls()
     assert "faulty" not in {implementation.plugin_name for implementation in started}
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_a_misspelt_hook(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, HEAD + _hook(f"{hook}x", "", "return []"), monkeypatch)
-    _reported(registry, plugin, f"a hook '{hook}x'", f"Did you mean '{hook}'")
+    registry, plugin = load(tmp_path, HEAD + written_hook(f"{hook}x", "", "return []"), monkeypatch)
+    reported(registry, plugin, f"a hook '{hook}x'", f"Did you mean '{hook}'")
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_would_never_be_called(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = load(tmp_path, f"def {hook}():\n    return []\n", monkeypatch)
+    reported(registry, plugin, f"a function '{hook}' that is no hook: write @preflab.hookimpl above it")
+
+
+@pytest.mark.parametrize("how", ["wrapper=True", "hookwrapper=True"])
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_wrapper_of_a_hook(hook: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HEAD + f"\n\n@hookimpl({how})\ndef {hook}():\n    return (yield)\n"
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    reported(registry, plugin, f"the hook '{hook}' as a wrapper, which would never be called: write plain @hookimpl")
 
 
 RAISED = ("ValueError('full')", "SystemExit(3)", "BaseException('odd')")
@@ -119,35 +143,35 @@ RETURNED = ("None", "3", "float('nan')", "[3]", "'text'")
 @pytest.mark.parametrize("raised", RAISED)
 @pytest.mark.parametrize("hook", REGISTRATION)
 def test_a_registration_hook_that_raises(hook: str, raised: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", f"raise {raised}"), monkeypatch)
-    _reported(registry, plugin, f"raised in {hook}: {raised.partition('(')[0]}")
+    registry, plugin = load(tmp_path, HEAD + written_hook(hook, "", f"raise {raised}"), monkeypatch)
+    reported(registry, plugin, f"raised in {hook}: {raised.partition('(')[0]}")
 
 
 @pytest.mark.parametrize("returned", RETURNED)
 @pytest.mark.parametrize("hook", REGISTRATION)
 def test_a_wrong_return_value(hook: str, returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, HEAD + _hook(hook, "", f"return {returned}"), monkeypatch)
-    _reported(registry, plugin, hook, "must be a list of")
+    registry, plugin = load(tmp_path, HEAD + written_hook(hook, "", f"return {returned}"), monkeypatch)
+    reported(registry, plugin, hook, "must be a list of")
 
 
 @pytest.mark.parametrize("hook", REGISTRATION)
 def test_an_interrupt_is_the_users_and_goes_through(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
-        _load(tmp_path, HEAD + _hook(hook, "", "raise KeyboardInterrupt"), monkeypatch)
+        load(tmp_path, HEAD + written_hook(hook, "", "raise KeyboardInterrupt"), monkeypatch)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
 
 
 @pytest.mark.parametrize("fault", OFFERS)
 def test_a_component_that_cannot_be_used(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, said = OFFERS[fault]
-    registry, plugin = _load(tmp_path, source, monkeypatch)
-    _reported(registry, plugin, said, "offers algorithm")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    reported(registry, plugin, said, "offers algorithm")
 
 
 def test_presets_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = HEAD + _hook("preflab_config_packages", "", "return ['nowhere_at_all']")
-    registry, plugin = _load(tmp_path, source, monkeypatch)
-    _reported(registry, plugin, "'nowhere_at_all' in preflab_config_packages")
+    source = HEAD + written_hook("preflab_config_packages", "", "return ['nowhere_at_all']")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    reported(registry, plugin, "'nowhere_at_all' in preflab_config_packages")
 
 
 def test_a_hook_is_for_registration_for_observing_or_for_the_report() -> None:
@@ -165,9 +189,9 @@ def observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     def made(hook: str, body: str) -> Observed:
         (tmp_path / "a").mkdir()
         (tmp_path / "b").mkdir()
-        _install(tmp_path / "a", "attentive", HEAD + "SEEN = []" + _hook(hook, "", "SEEN.append(1)"), monkeypatch)
+        install(tmp_path / "a", "attentive", HEAD + "SEEN = []" + written_hook(hook, "", "SEEN.append(1)"), monkeypatch)
         monkeypatch.delitem(sys.modules, "attentive", raising=False)
-        registry, plugin = _load(tmp_path / "b", HEAD + _hook(hook, "", body), monkeypatch)
+        registry, plugin = load(tmp_path / "b", HEAD + written_hook(hook, "", body), monkeypatch)
         assert plugin.problem == ""
         for name in [p.name for p in registry.plugins if p.distribution == "preflab"]:  # they would write files
             if registry.manager.has_plugin(name):
@@ -186,7 +210,7 @@ def _silently(call: Callable[[], None]) -> None:
         call()
 
 
-@pytest.mark.parametrize("raised", RAISED[:2])
+@pytest.mark.parametrize("raised", RAISED)
 @pytest.mark.parametrize("hook", OBSERVERS)
 def test_an_observer_that_raises(hook: str, raised: str, observed: Callable[[str, str], Observed]) -> None:
     _, call, seen = observed(hook, f"raise {raised}")
@@ -246,7 +270,7 @@ def test_an_observer_that_prints_without_end(
 def test_a_registration_hook_that_hangs_or_prints(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body = f"{LATER.format(seconds=31)}; print('noise ' * 100_000); return []"
     with pytest.warns(UserWarning, match=hook) as caught:
-        _, plugin = _load(tmp_path, HEAD + _hook(hook, "", body), monkeypatch)
+        _, plugin = load(tmp_path, HEAD + written_hook(hook, "", body), monkeypatch)
     told = [str(w.message) for w in caught]
     assert plugin.problem == ""
     assert any(f"plugin 'faulty' (faulty-dist 2.5) has been in {hook} for 31 s" in text for text in told)
@@ -255,7 +279,7 @@ def test_a_registration_hook_that_hangs_or_prints(hook: str, tmp_path: Path, mon
 
 def test_an_import_that_hangs_or_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(UserWarning, match="its import") as caught:
-        _load(tmp_path, f"{LATER.format(seconds=31)}\nprint('noise ' * 100_000)\n", monkeypatch)
+        load(tmp_path, f"{LATER.format(seconds=31)}\nprint('noise ' * 100_000)\n", monkeypatch)
     told = [str(w.message) for w in caught]
     assert any("plugin 'faulty' (faulty-dist 2.5) has been in its import for 31 s" in text for text in told)
     assert any("plugin 'faulty' (faulty-dist 2.5) printed 600,001 characters" in text for text in told)
@@ -264,6 +288,8 @@ def test_an_import_that_hangs_or_prints(tmp_path: Path, monkeypatch: pytest.Monk
 REPORTS = {
     "raise ValueError('full')": "raised in preflab_report: ValueError: full",
     "raise SystemExit(3)": "raised in preflab_report: SystemExit: 3",
+    "raise BaseException('odd')": "raised in preflab_report: BaseException: odd",
+    "open('/nowhere/at/all')": "raised in preflab_report: FileNotFoundError",
     "return 3": "returned 3 from preflab_report, which must be a text",
     "return float('nan')": "returned nan from preflab_report",
     LATER.format(seconds=31) + "; return ''": "has been in preflab_report for 31 s",
@@ -273,34 +299,45 @@ REPORTS = {
 
 @pytest.mark.parametrize("body", [*REPORTS, "return None"])
 def test_a_report_that_fails_leaves_it_to_the_next(body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, HEAD + _hook("preflab_report", "", body), monkeypatch)
+    registry, plugin = load(tmp_path, HEAD + written_hook("preflab_report", "", body), monkeypatch)
     registry.manager.unregister(name="report")
-    other = types.ModuleType("other")
-    exec(HEAD + _hook("preflab_report", "folders, out", "return f'{folders} to {out}'"), vars(other))
-    registry.manager.unregister(name="faulty")
-    registry.add(plugins.Plugin("other", "other", "other-dist", "1"), other)
-    registry.manager.register(sys.modules.get("faulty") or plugins.import_file(tmp_path / "faulty.py"), name="faulty")
+    _add_report(registry)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert registry.report([Path("a")], Path("b")) == f"{[Path('a')]} to b"
+        assert (
+            registry.report([Path("a")], Path("b")) == f"{[Path('a')]} to b\n(This report is by plugin 'other' (other-dist 1).)"
+        )
     told = [str(w.message) for w in caught]
     assert told == [] if body == "return None" else f"{plugin.label} {REPORTS[body]}" in told[0]
 
 
+def _add_report(registry: Registry) -> None:
+    other = types.ModuleType("other")
+    exec(HEAD + written_hook("preflab_report", "folders, out", "return f'{folders} to {out}'"), vars(other))
+    registry.add(plugins.Plugin("other", "other", "other-dist", "1"), other)
+
+
+def test_the_built_in_report_is_not_replaced_by_an_installed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = plugins.load()
+    _add_report(registry)
+    with pytest.raises(UserError):  # the built-in one's: there are no runs in an empty folder
+        registry.report([tmp_path], tmp_path / "page.html")
+
+
 def test_a_report_that_fails_and_is_the_only_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, HEAD + _hook("preflab_report", "", "raise ValueError('full')"), monkeypatch)
+    registry, plugin = load(tmp_path, HEAD + written_hook("preflab_report", "", "raise ValueError('full')"), monkeypatch)
     registry.manager.unregister(name="report")
     with pytest.raises(PluginError, match="raised in preflab_report: ValueError: full") as raised:
         registry.report([], Path())
     assert str(raised.value).startswith(plugin.label)
 
 
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "UserError('no run folder')", "OSError('full')"])
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "UserError('no run folder')", "OSError(28, 'full')"])
 def test_what_is_wrong_with_the_runs_or_the_disk_comes_through_a_report(
     error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = "from preflab import UserError\n" + HEAD + _hook("preflab_report", "", f"raise {error}")
-    registry, _ = _load(tmp_path, source, monkeypatch)
+    source = "from preflab import UserError\n" + HEAD + written_hook("preflab_report", "", f"raise {error}")
+    registry, _ = load(tmp_path, source, monkeypatch)
     with pytest.raises((KeyboardInterrupt, UserError, OSError)):
         registry.report([], Path())
 
@@ -308,10 +345,10 @@ def test_what_is_wrong_with_the_runs_or_the_disk_comes_through_a_report(
 def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     """All faults together, in processes of their own: exit 0, valid JSON although a module prints, each named."""
     sources = [HEAD + source for source, _ in AT_IMPORT.values()] + [source for source, _ in OFFERS.values()]
-    sources += [HEAD + _hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
+    sources += [HEAD + written_hook(hook, "", f"raise {r}") for hook in REGISTRATION for r in RAISED]
     for i, source in enumerate(sources):
-        _install(tmp_path, f"fault{i}", source)
-    _install(tmp_path, "loud", "print('noise [' * 100_000)\n")
+        install(tmp_path, f"fault{i}", source)
+    install(tmp_path, "loud", "PREFLAB_API = 1\nprint('noise [' * 100_000)\n")
     path = os.pathsep.join([str(tmp_path), *sys.path])
 
     def tool(*words: str) -> str:
@@ -334,37 +371,3 @@ def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     assert "Not loaded: plugin 'fault0' (fault0-dist 2.5)" in tool("--help")
     assert loud
     assert all("plugin 'loud' (loud-dist 2.5) printed 700,001 characters or more" in errors for errors in loud)
-
-
-COMMAND = (
-    HEAD
-    + "def {name}(words):\n    '''{name} WORDS: something of mine'''\n    {body}\n"
-    + _hook("preflab_commands", "", "return [{name}]")
-)
-
-
-def test_a_command_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    source = COMMAND.format(name="count_words", body="print(len(words)); return 3")
-    registry, _ = _load(tmp_path, source, monkeypatch)
-    monkeypatch.setattr(composition, "registry", lambda: registry)
-    assert commands.run("count-words", ["a", "b"]) == 3
-    assert capsys.readouterr().out == "2\n"
-    with pytest.raises(UserError, match="Did you mean 'count-words'"):
-        commands.run("count-word", [])
-
-
-def test_a_command_that_raises_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, _ = _load(tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch)
-    monkeypatch.setattr(composition, "registry", lambda: registry)
-    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError"):
-        commands.run("count-words", [])
-
-
-@pytest.mark.parametrize("name", ["plan", "evaluate_samples"])
-def test_a_command_that_there_is_already(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = _load(tmp_path, COMMAND.format(name=name, body="return 0"), monkeypatch)
-    _reported(registry, plugin, f"command '{name.replace('_', '-')}' in preflab_commands, which there is already")
-
-
-def test_own_commands_are_those_that_plugins_may_not_take() -> None:
-    assert tuple(commands.COMMANDS) == plugins.OWN_COMMANDS

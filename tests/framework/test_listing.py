@@ -97,8 +97,51 @@ def test_a_shadowed_preset_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry([Plugin(n, n, n, "1", config_packages=(f"conf_of_{n}",)) for n in "ab"])
     assert listing.findings(registry) == [
-        "preset algorithm=best of plugin 'b' is shadowed by the one of plugin 'a': rename one",
+        "preset algorithm=best of plugin 'b' is shadowed by the one of plugin 'a': rename it",
     ]
+
+
+def test_a_preset_that_a_built_in_one_shadows_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf_of_c" / "algorithm").mkdir(parents=True)
+    (tmp_path / "conf_of_c" / "__init__.py").touch()
+    (tmp_path / "conf_of_c" / "algorithm" / "ppo.yaml").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry([Plugin("c", "c", "c", "1", config_packages=("conf_of_c",))])
+    (finding,) = listing.findings(registry)
+    assert finding == "preset algorithm=ppo of plugin 'c' is shadowed by the one of preflab itself: rename it"
+
+
+def test_a_version_out_of_its_range_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_requirements", lambda: [("a", "a>=2,<3", "1.9"), ("b", "b>=2", "2.0"), ("c", "c", "")])
+    assert listing.findings(Registry()) == [
+        "a is 1.9, which does not fit (preflab needs a>=2,<3): pip install 'a>=2,<3'",
+        "c is not installed (preflab needs c): pip install 'c'",
+    ]
+
+
+def test_a_plugin_that_states_no_api_version_is_told(tmp_path: Path) -> None:
+    for name, line in (("silent", ""), ("stating", "PREFLAB_API = 1\n")):
+        (tmp_path / f"{name}.py").write_text(line)
+    registry = Registry()
+    for name in ("silent", "stating"):
+        registry.add(Plugin(name, name, f"{name}-dist", "1"), import_file(tmp_path / f"{name}.py"))
+    assert listing.findings(registry) == [
+        "plugin 'silent' (silent-dist 1) states no API version: add PREFLAB_API = 1 to silent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("problem", "fix"),
+    [
+        ("needs plugin API 99, this preflab has 1", "install a release of x-dist that is made for this preflab"),
+        ("offers algorithm 'ppo', which plugin 'ppo' already provides", "ask the author of x-dist for another name"),
+        ("cannot be imported", "pip install --upgrade x-dist"),
+    ],
+)
+def test_the_fix_is_for_the_problem(problem: str, fix: str) -> None:
+    (finding,) = listing.findings(Registry([Plugin("x", "x", "x-dist", "1", problem=problem)]))
+    assert f"Fix: {fix}" in finding
+    assert "--no-plugin x" in finding
 
 
 def test_a_kind_that_nothing_asks_for_is_found(tmp_path: Path) -> None:
@@ -135,6 +178,7 @@ def test_the_reference_in_conf_is_what_the_schemas_say() -> None:
 
 
 ZEBRA = """\
+PREFLAB_API = 1
 from dataclasses import dataclass
 from preflab import Component, hookimpl, option
 

@@ -20,7 +20,7 @@ from reliability.trouble import WORDS
 
 FAILURES = {
     "raise": (3, "raised on purpose"),  # a component's error is its plugin's
-    "sys_exit": (7, "ended with exit code 7"),
+    "sys_exit": (3, "SystemExit: 7"),
     "os_exit": (1, "ended with exit code 0 before it had finished"),
     "sigkill": (137, "killed by SIGKILL"),
     "sigsegv": (139, "killed by SIGSEGV"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PREFLAB_API = 1
 
+PREFLAB_API = 1
+
 
 @hookimpl
 def preflab_components() -> list[Component]:

@@ -1,0 +1,67 @@
+"""Commands of plugins: called, checked, and named when they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framework.test_faults import HEAD, load, reported, written_hook
+from preflab import commands, composition, plugins
+from preflab.errors import PluginError, UserError
+
+COMMAND = (
+    HEAD
+    + "def {name}(words):\n    '''{name} WORDS: something of mine'''\n    {body}\n"
+    + written_hook("preflab_commands", "", "return [{name}]")
+)
+
+
+def test_a_command_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    source = COMMAND.format(name="count_words", body="print(len(words)); return 3")
+    registry, _ = load(tmp_path, source, monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    assert commands.run("count-words", ["a", "b"]) == 3
+    assert capsys.readouterr().out == "2\n"
+    with pytest.raises(UserError, match="Did you mean 'count-words'"):
+        commands.run("count-word", [])
+
+
+def test_a_command_that_raises_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError"):
+        commands.run("count-words", [])
+
+
+@pytest.mark.parametrize("name", ["plan", "evaluate_samples"])
+def test_a_command_that_there_is_already(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = load(tmp_path, COMMAND.format(name=name, body="return 0"), monkeypatch)
+    reported(registry, plugin, f"command '{name.replace('_', '-')}' in preflab_commands, which there is already")
+
+
+def test_own_commands_are_those_that_plugins_may_not_take() -> None:
+    assert tuple(commands.COMMANDS) == plugins.OWN_COMMANDS
+
+
+@pytest.mark.parametrize("returned", ["None", "'text'", "True", "1.0"])
+def test_what_a_command_returns_is_an_exit_code(returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body=f"return {returned}"), monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) returned .* which must be an exit code"):
+        commands.run("count-words", [])
+
+
+def test_a_file_that_a_command_does_not_find_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body="open('/nowhere/at/all')"), monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    with pytest.raises(PluginError, match="raised in its command count-words: FileNotFoundError"):
+        commands.run("count-words", [])
+
+
+def test_a_command_whose_documentation_is_blank_does_not_break_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = COMMAND.format(name="count_words", body="return 0").replace("count_words WORDS: something of mine", " ")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    assert plugin.problem == ""
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    assert "  preflab count-words\n" in commands.overview()
