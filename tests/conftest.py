@@ -37,6 +37,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             _unexpected.append(f"{report.nodeid}: {reason}")
 
 
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """The same for a module that skips itself when it is read."""
+    if report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(allowed in reason for allowed in ALLOWED_SKIPS):
+            _unexpected.append(f"{report.nodeid}: {reason}")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run for them."""
     if _unexpected:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from preflab.durable import fsync as fsync
 from preflab.durable import make_folder, publish, read_sealed, sync_below, write_sealed
 from preflab.durable import write_json as write_json
-from preflab.errors import StorageError
+from preflab.errors import StorageError, UserError
 
 MANIFEST = "artifact.json"
 STATE = ".state"
@@ -126,7 +126,9 @@ class Store:
         return any((self._partial(stage, recipe_id) / STATE).glob("step-*"))
 
     def remove(self, folder: Path) -> bool:
-        """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it."""
+        """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it. `UserError` for a link."""
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link.")
         lock = FileLock(str(folder).removesuffix(_PARTIAL) + ".lock")
         try:
             with lock.acquire(timeout=0):

@@ -135,14 +135,13 @@ def _import_once() -> None:
 def _finish(folder: Path, multirun: bool) -> int:
     """Show the comparison; in a multirun also what failed."""
     from preflab import commands
-    from preflab.artifacts import read_rows
-    from preflab.job import LEDGER
+    from preflab.job import ledger
 
     try:
         print(commands.report_text([folder], folder / "report.html"))
     except PreflabError as error:
         print(f"preflab: no report: {error}", file=sys.stderr)
-    failed = [row for row in read_rows(folder / LEDGER) if row["exit_code"]] if multirun else []
+    failed = [row for row in ledger(folder) if row["exit_code"]] if multirun else []
     if failed:
         lines = [f"  job {r['job']} ({' '.join(r['overrides'])}): exit code {r['exit_code']}: {r['error']}" for r in failed]
         lines = [f"{line} ({folder / r['log']})" if r["log"] else line for line, r in zip(lines, failed, strict=True)]

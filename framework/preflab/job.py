@@ -25,7 +25,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from preflab import __version__, ranks, run
-from preflab.artifacts import read_rows
 from preflab.composition import registry
 from preflab.durable import disk_error, fsync, write_json, writing
 from preflab.errors import PreflabError, StorageError
@@ -67,11 +66,20 @@ def task(config: DictConfig) -> int:
 
 def missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
     """A line in the ledger for every job that has none, because the multirun ended before it began."""
-    told = {row["job"] for row in read_rows(folder / LEDGER)}
+    told = {row["job"] for row in ledger(folder)}
     for number in sorted(set(range(len(jobs))) - told):
         line = {"job": number, "overrides": list(jobs[number]), "arm": "", "exit_code": 1, "status": "not started"}
         line |= {"error": "the multirun ended before it", "folder": str(number), "seconds": 0.0, "log": ""}
         _append(folder / LEDGER, line)
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    """Lines of a multirun's ledger, less those that a full disk cut: their jobs count as failed."""
+    found = []
+    for line in (folder / LEDGER).read_bytes().splitlines() if (folder / LEDGER).exists() else ():
+        with contextlib.suppress(ValueError):
+            found.append(dict(json.loads(line)))
+    return found
 
 
 def _complete(folder: Path) -> bool:
@@ -248,9 +256,13 @@ def _append(path: Path, line: Mapping[str, Any]) -> None:
     """One line, in one write, durable: parallel jobs share the file. A disk that refuses it does not stop the other jobs: a
     job without a line counts as failed."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, (json.dumps(line) + "\n").encode())
+            size = os.fstat(handle).st_size
+            whole = not size or os.pread(handle, 1, size - 1) == b"\n"  # else a line before was cut: it gets an end
+            data = memoryview((b"" if whole else b"\n") + json.dumps(line).encode() + b"\n")
+            while data:
+                data = data[os.write(handle, data) :]
         finally:
             os.close(handle)
         fsync(path)

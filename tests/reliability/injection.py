@@ -71,7 +71,8 @@ class Disk:
         put(io, "open", opened)
         put(__import__("builtins"), "open", opened)
         # The library's own writer is no Python. transformers holds `save_file` since its import, which looks this up when called.
-        put(safetensors.torch, "serialize_file", self._serialize_file(safetensors.torch.serialize_file))
+        library: Any = safetensors.torch
+        put(library, "serialize_file", self._serialize_file(library.serialize_file))
         try:
             yield
         finally:

@@ -224,37 +224,36 @@ def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
             assert sorted(p.name for p in (folder / STATE).iterdir()) == [FAILED]
 
 
-def _shifted(procedure: Any, by: float) -> None:
-    """A reference that finds every token so much likelier (nats) than it is."""
-    plain = ppo_experience.response_log_probs
+def _shifted(procedure: Any, by: float) -> Any:
+    """The procedure, with a reference that finds every token so much likelier (nats) than it is."""
     reference = procedure.networks.reference
+    plain = reference.log_probs
 
-    def changed(policy: Any, *arguments: Any) -> torch.Tensor:
-        return plain(policy, *arguments) + by * (policy is reference)
+    def log_probs(*arguments: Any, **options: Any) -> Any:
+        found, *more = plain(*arguments, **options)
+        return (found + by, *more)
 
-    ppo_experience.response_log_probs = changed
+    reference.log_probs = log_probs
+    return procedure
 
 
 @pytest.mark.parametrize("by,said", [(-2.0, "above kl.limit=1"), (0.5, "so far below 0")])
 def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_asked_for(
-    by: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by: float, said: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ppo_experience, "response_log_probs", ppo_experience.response_log_probs)
-    procedure = ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0, patience=2))
-    _shifted(procedure, by)
+    limited, free = KLConfig(coef=0.1, limit=1.0, patience=2), KLConfig(coef=0.1)
+    procedure = _shifted(ppo(tmp_path, kl=limited), by)
     assert procedure.step(0)["kl/astray"] == 1
-    again = ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0, patience=2))
+    again = ppo(tmp_path, kl=limited)
     again.load_state_dict(procedure.state_dict())  # the count goes on after a resume
     _shifted(again, by)
     before = digest(again)
     with pytest.raises(NumericError, match=f"for 2 iterations.*{said}"):
         again.step(1)
     assert digest(again) == before
-    told = ppo(tmp_path, kl=KLConfig(coef=0.1))
-    _shifted(told, by)
+    told = _shifted(ppo(tmp_path, kl=free), by)
     assert [told.step(i)["kl/astray"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])  # above no limit is no fault
-    monkeypatch.undo()
-    assert ppo(tmp_path, kl=KLConfig(coef=0.1, limit=1.0)).step(0)["kl/astray"] == 0
+    assert ppo(tmp_path, kl=limited).step(0)["kl/astray"] == 0
 
 
 def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

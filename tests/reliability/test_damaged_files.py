@@ -1,4 +1,4 @@
-"""R4: every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by name, never loaded."""
+"""Every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by name, never loaded."""
 
 from __future__ import annotations
 
@@ -117,18 +117,26 @@ def test_the_checkpoint_before_takes_over_and_says_so(tmp_path: Path, killed: Pa
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
-@pytest.mark.parametrize(
-    "name,step", [("metrics.jsonl", None), ("epochs/3/position.txt", "step-000000003"), ("epochs/1/position.txt", None)]
-)
-def test_files_beside_the_checkpoints_are_part_of_them(
-    tmp_path: Path, killed: Path, whole: Path, name: str, step: str | None, damage: str
-) -> None:
-    """Both checkpoints hold them (steps 4 and 5 come after the files of steps 1 and 3): the stage begins again."""
+@pytest.mark.parametrize("name", ["metrics.jsonl", "epochs/3/position.txt", "epochs/1/position.txt"])
+def test_files_beside_the_checkpoints_are_part_of_them(tmp_path: Path, killed: Path, whole: Path, name: str, damage: str) -> None:
+    """Both checkpoints hold what is damaged (steps 4 and 5 come after the files of steps 1 and 3): the stage begins again."""
     damages = dict(_damages(killed / PARTIAL / name, 0, random.Random(3)))
     content = next(content for what, content in damages.items() if damage in what)
     root, said = _log(tmp_path, killed, name, content)
     assert f"{name} {'is missing' if damage == 'deleted' else 'was changed'}" in said
-    assert "begins again" in said or "going on from step-000000004" in said
+    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000004")["beside"][name][0]
+    assert content is None or content[:size] != (killed / PARTIAL / name).read_bytes()[:size]
+    assert "no checkpoint is whole: sft begins again" in said
+    assert contents(root) == contents(whole)
+
+
+def test_a_log_that_is_damaged_in_its_last_row_is_whole_for_the_checkpoint_before_it(
+    tmp_path: Path, killed: Path, whole: Path
+) -> None:
+    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["beside"]["metrics.jsonl"][0]
+    content = (killed / PARTIAL / "metrics.jsonl").read_bytes()[: size - 2]
+    root, said = _log(tmp_path, killed, "metrics.jsonl", content)
+    assert "metrics.jsonl was changed; going on from step-000000004" in said
     assert contents(root) == contents(whole)
 
 

@@ -1,4 +1,4 @@
-"""R3: a disk that is full, broken, read-only or over quota at any write: exit code 4, one line, and what was there is intact."""
+"""A disk that is full, broken, read-only or over quota at any write: exit code 4, one line, and what was there is intact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""R1: SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that was left alone."""
+"""SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that was left alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from preflab.stages import Stages
 from reliability.figures import figure
 
 SMALL = (
-    *("policy.layers=2", "policy.width=32", "policy.heads=2"),
+    *("policy.layers=2", "policy.width=64", "policy.heads=2"),
     *("data.documents=600", "data.prompts=200", "data.demonstrations=60", "rollout.max_tokens=8", "pretrain.batch=8"),
     *("pretrain.steps=24", "sft.batch=4", "sft.steps=24", "sft.dropout=0.1", "comparisons.prompts=48", "comparisons.k=2"),
     *("comparisons.validation_prompts=4", "reward_model.batch=4", "algorithm.episodes=96", "algorithm.batch=4"),
@@ -210,10 +210,11 @@ def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, 
 @pytest.mark.parametrize("trial", TRIALS)
 def test_eight_times_three_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
     draw = random.Random(f"long {trial}")
-    hits = sum(_trial(bench, trial, tmp_path / str(i), 3, draw) for i in range(7))
-    hits += _trial(bench, trial, tmp_path / "fresh", 3, draw, fresh=True)
-    figure(f"{trial}: 8 trials, {hits} kills that hit")
-    assert hits >= 20  # of 24; the others came when it had ended
+    hits, trials = _trial(bench, trial, tmp_path / "fresh", 3, draw, fresh=True), 1
+    while hits < 24 and trials < 12:  # a kill that comes when the stage has ended is drawn again
+        hits, trials = hits + _trial(bench, trial, tmp_path / str(trials), 3, draw), trials + 1
+    figure(f"{trial}: {trials} trials, {hits} kills that hit")
+    assert hits >= 24
 
 
 def test_another_reward_model_in_the_place_of_the_old_one_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def _fresh_runs(folder: Path) -> Iterator[dict[str, str]]:
 
 @pytest.mark.reliability
 def test_two_fresh_processes_give_the_same_bits_in_all_stages(tmp_path: Path, bench: Bench) -> None:
-    """R8; and those are the bits of a forked process without Hydra's main."""
+    """They are also the bits of a forked process without Hydra's main."""
     first, second = _fresh_runs(tmp_path)
     assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {s.name for s in run.GRAPH} - {"select"}
     assert first == second

@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.runs import preflab
 from preflab_builtin.files.reading import digest, read_rows
+from reliability.figures import figure
 
 WATCHING = """
 import gc
@@ -22,7 +23,7 @@ from preflab import hookimpl
 
 @hookimpl
 def preflab_step_finished(stage, step):
-    if stage == "pretrain" and step in {marks}:
+    if stage == "{stage}" and step in {marks}:
         gc.collect()
         with open("/proc/self/statm") as stream:
             pages = int(stream.read().split()[1])
@@ -32,24 +33,42 @@ def preflab_step_finished(stage, step):
 MB = 1 << 20
 
 
-@pytest.mark.reliability
-@pytest.mark.parametrize("first,last", [(200, 2000)])
-def test_a_long_run_holds_its_memory_and_its_files(first: int, last: int, tmp_path: Path) -> None:
-    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5 MB more at the end."""
-    (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}))
-    words: tuple[str, ...] = (
-        f"pretrain.steps={last}",
+SMALL = ("policy.layers=1", "policy.width=16", "policy.heads=2", "checkpoint.every_steps=50", "runtime.threads=1", "select=last")
+STAGES = {
+    "pretrain": (
         "pretrain.batch=1",
         "pretrain.window=8",
-        "policy.layers=1",
-        "policy.width=16",
-    )
-    words += ("policy.heads=2", "data.documents=200", "checkpoint.every_steps=50", "runtime.threads=1", "sft=none", "select=last")
-    words += ("reward_model=none", "algorithm=none", "evaluation=none")
+        "data.documents=200",
+        "sft=none",
+        "reward_model=none",
+        "algorithm=none",
+    ),
+    "algorithm": (
+        *(
+            "algorithm=ppo_ptx",
+            "algorithm.batch=2",
+            "algorithm.minibatch=2",
+            "algorithm.terms.ptx.ratio=1",
+            "reward_model=length",
+        ),
+        *("algorithm.terms.ptx.window=8", "rollout.max_tokens=4", "pretrain.steps=1", "sft=none", "reward_model=length"),
+    ),
+}
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -> None:
+    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5 MB more at the end."""
+    first, last = 200, 2000
+    (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}, stage=stage))
+    length = f"pretrain.steps={last}" if stage == "pretrain" else f"algorithm.episodes={2 * last}"
+    words = (*STAGES[stage], *SMALL, length, "data.documents=200", "evaluation=none")
     assert preflab(tmp_path, "--plugin", "watching.py", *words) == 0, (tmp_path / "log.txt").read_text()[-2000:]
     (_, before, files), (_, after, files_after) = (
         map(int, line.split()) for line in (tmp_path / "watched.txt").read_text().splitlines()
     )
+    figure(f"{stage}: {(after - before) / MB:.1f} MB more from step {first} to {last}")
     assert after - before <= 5 * MB, f"{(after - before) / MB:.1f} MB in {last - first} steps"
     assert files_after == files
 

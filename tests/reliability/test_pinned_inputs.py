@@ -1,4 +1,4 @@
-"""R5, R8: a stage goes on only with the reference and reward model it began with; other threads are told."""
+"""A stage goes on only with the reference and reward model it began with; other threads are told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The promises of framework/README.md: every one names tests that exist, and that would run."""
+"""The promises of framework/README.md: every one names tests that exist and bear no mark that skips them."""
 
 from __future__ import annotations
 

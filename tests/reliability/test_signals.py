@@ -1,4 +1,4 @@
-"""R20: SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second ends at once; no save hangs for ever."""
+"""SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second ends at once; no save hangs for ever."""
 
 from __future__ import annotations
 

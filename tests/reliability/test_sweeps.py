@@ -1,7 +1,8 @@
-"""R14: twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish, the ledger is complete."""
+"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish, the ledger is complete."""
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from end_to_end.runs import ended, preflab, start
-from preflab import cli
+from preflab import cli, job
 from preflab.artifacts import read_rows
 from reliability.trouble import WORDS
 
@@ -38,6 +39,31 @@ def _until(condition: Callable[[], Any], child: Any) -> None:
     while not condition():
         assert child.exitcode is None, "it has ended"
         time.sleep(0.01)
+
+
+def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, ledger = os.write, tmp_path / job.LEDGER
+
+    def writes(refusing: bool) -> Callable[[int, Any], int]:
+        """Five bytes at a time; of a full disk the second write is refused."""
+        done = []
+
+        def write(handle: int, data: Any) -> int:
+            done.append(handle)
+            if refusing and len(done) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(handle, bytes(data)[:5])
+
+        return write
+
+    for number, refusing in enumerate((False, True, False)):
+        monkeypatch.setattr(os, "write", writes(refusing))
+        job._append(ledger, {"job": number})
+    monkeypatch.undo()
+    assert ledger.read_bytes().splitlines() == [b'{"job": 0}', b'{"job', b'{"job": 2}']
+    assert [row["job"] for row in job.ledger(tmp_path)] == [0, 2]
+    job.missing_lines(tmp_path, [("a=1",)] * 3)
+    assert [(row["job"], row.get("exit_code")) for row in job.ledger(tmp_path)] == [(0, None), (2, None), (1, 1)]
 
 
 def test_jobs_after_two_that_fail_finish(tmp_path: Path) -> None:

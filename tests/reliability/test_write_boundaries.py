@@ -1,4 +1,4 @@
-"""R2: a kill, and a power cut, at every boundary of every write of a checkpoint, of an artifact and of a whole stage."""
+"""A kill, and a power cut, at every boundary of every write of a checkpoint, of an artifact and of a whole stage."""
 
 from __future__ import annotations
 

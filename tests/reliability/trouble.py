@@ -37,6 +37,8 @@ class Trouble:
             time.sleep(60)
 
     def step(self, index: int) -> Mapping[str, float]:
+        if self.how == "slow":
+            time.sleep(STEP)
         if index == 1 and not Path("mended").exists():
             self._fail()
         return {"loss/trouble": float(index)}
@@ -60,8 +62,6 @@ class Trouble:
             time.sleep(60)
 
     def state_dict(self) -> dict[str, Any]:
-        if self.how == "slow":
-            time.sleep(STEP)
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

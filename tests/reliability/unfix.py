@@ -1,4 +1,4 @@
-"""R19: take each safeguard away, one at a time, and see the tests go red: part of ``make reliability``.
+"""Take each safeguard away, one at a time, and see the tests go red: part of ``make reliability``.
 
 As ``tests/mutants.py`` breaks arithmetic, so this breaks what keeps a run safe; words on the command line choose by name.
 """

@@ -51,11 +51,14 @@ class SavedModels:
         file = folder / FILE
         if not file.is_file():
             raise UserError(f"{folder} holds no {FILE}: it is not a complete model folder.")
-        if (
-            file.read_bytes() != self.tokenizer.content
-            and folder_tokenizer(folder).wrapper.get_vocab() != self.tokenizer.wrapper.get_vocab()
-        ):
+        ours, theirs = self.tokenizer, folder_tokenizer(folder)
+        if theirs.digest != ours.digest and theirs.wrapper.get_vocab() != ours.wrapper.get_vocab():
             raise UserError(f"{folder} has another tokenizer than the policy: token ids of one mean other words to the other.")
+        if (theirs.eos_id, theirs.pad_id) != (ours.eos_id, ours.pad_id):
+            raise UserError(
+                f"{folder} has the end and pad tokens {theirs.eos_id} and {theirs.pad_id}, the policy has {ours.eos_id} and "
+                f"{ours.pad_id}: set eos_token and pad_token alike in both tokenizer_config.json."
+            )
 
 
 class TinySource(SavedModels):

@@ -23,7 +23,7 @@ class TextTokenizer:
 
     pad_id differs from eos_id: where a model brings no pad token of its own, `distinct_pad` picks an id that no text
     contains, because transformers' classification heads find a row's last token by its pad id. digest: sha256 of
-    tokenizer.json, which `save` writes byte for byte.
+    tokenizer.json, which `save` writes byte for byte; the end and pad ids stand in other files, and are compared beside it.
     """
 
     def __init__(self, wrapper: Any, content: bytes | None = None) -> None:
@@ -125,7 +125,6 @@ def folder_tokenizer(folder: Path) -> TextTokenizer:
         raise UserError(f"{folder}: the tokenizer names no end token. Set eos_token in tokenizer_config.json.")
     wrapper.backend_tokenizer.no_truncation()
     wrapper.backend_tokenizer.no_padding()
-    if getattr(wrapper, "split_special_tokens", False):
-        wrapper.backend_tokenizer.encode_special_tokens = True
+    wrapper.backend_tokenizer.encode_special_tokens = True  # a text that spells the end token is text, and ends nothing
     file = folder / FILE
     return TextTokenizer(wrapper, file.read_bytes() if file.is_file() else None)

@@ -287,7 +287,8 @@ class PPO:
         self.value_optimization.load_state_dict(state["value_optimizer"])
         if self.average is not None:
             self.average = {name: value.to(self.runtime.device, copy=True) for name, value in state["average"].items()}
-        self.kl_coef, self.updates, self.astray = float(state["kl_coef"]), int(state["updates"]), int(state["astray"])
+        self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
+        self.astray = int(state["astray"])
         for name, term in self.terms.items():
             term.load_state_dict(state["terms"][name])
 
