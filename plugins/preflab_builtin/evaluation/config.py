@@ -153,7 +153,9 @@ class SuiteConfig:
     baseline: BaselineRole = option(BaselineRole.sft, "who the subject is compared with: sft, base, initial or none")
     temperature: float | None = option(None, "of the judged responses, 0 is greedy; null: the rollout's", ge=0)
     split: HeldOut = option(HeldOut.test, "prompts of which split")
-    prefix: str = option("", "text before each prompt of the subject alone (judges do not read it): examples, for a prompted baseline")
+    prefix: str = option(
+        "", "text before each prompt of the subject alone (judges do not read it): examples, for a prompted baseline"
+    )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
     def check(self) -> Iterator[tuple[str, str]]:
