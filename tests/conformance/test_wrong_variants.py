@@ -170,7 +170,7 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     pieces = [[i] for i in range(len(rollout))]
     experience = collect(rollout, scores, procedure.networks, pieces, 1.0, 0.1, AdvantageConfig(), procedure.runtime)
     seen: list[torch.Tensor] = []
-    procedure.policy.fast = False  # the fast path never holds a gradient of logits
+    procedure.policy.fast = False  # type: ignore[attr-defined]  # the fast path never holds a gradient of logits
     logits = procedure.policy.logits
 
     def noting(hidden: torch.Tensor) -> torch.Tensor:
