@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from preflab.errors import UserError
+from preflab.functional import token_log_probs
 from preflab.interfaces import Measure, Policy, Sampling, Subject, Tokenizer
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks import config as c
@@ -41,6 +42,13 @@ class Bigrams:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden @ self.table.log()
+
+    def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
+        return self.hidden(ids, mask)[wanted]
+
+    def log_probs(self, hidden: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = token_log_probs(self.logits(hidden), ids)
+        return found, torch.zeros_like(found)
 
 
 class Answers:
