@@ -46,8 +46,10 @@ class Bigrams:
     def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
         return self.hidden(ids, mask)[wanted]
 
-    def log_probs(self, hidden: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        found = token_log_probs(self.logits(hidden), ids)
+    def log_probs(
+        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        found = token_log_probs(self.logits(hidden), ids, temperature)
         return found, torch.zeros_like(found)
 
 
