@@ -237,7 +237,10 @@ def overview() -> str:
     lines += [f"  preflab {((f.__doc__ or '').strip() or command_name(f)).splitlines()[0]}" for f in functions]
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
     groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
+    inside = sorted({component.kind for component, _ in registry().components()} - set(COMPONENT_GROUPS.values()))
     lines += [f"  {group + ':':16}{', '.join(options(group))}" for group in groups]
+    lines += ["", "Inside another component (+KIND@FIELD.NAME=OPTION, as in +gradient_term@algorithm.terms.ptx=ptx):"]
+    lines += [f"  {kind + ':':16}{', '.join(options(kind))}" for kind in inside]
     studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
     lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
     lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]

@@ -65,3 +65,9 @@ def test_a_command_whose_documentation_is_blank_does_not_break_help(tmp_path: Pa
     assert plugin.problem == ""
     monkeypatch.setattr(composition, "registry", lambda: registry)
     assert "  preflab count-words\n" in commands.overview()
+
+
+def test_help_lists_what_stands_inside_other_components() -> None:
+    lines = commands.overview().splitlines()
+    assert "  gradient_term:  ptx" in lines
+    assert "  reward_shaping: length_penalty, soft_clip" in lines

@@ -1,12 +1,10 @@
-"""The plugin door: broken plugins are named and kept away from the others."""
+"""The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in test_hooks.py."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -19,116 +17,28 @@ class Config:
     name: str = option("mine", "component")
 
 
-def _module(**members: Any) -> ModuleType:
-    module = ModuleType("somebody")
-    for name, value in members.items():
-        setattr(module, name, value)
-    return module
+def _offering(component: Component) -> Registry:
+    """A registry whose one plugin offers a component."""
 
-
-def _offering(*components: Component, **more: Any) -> ModuleType:
     @hookimpl
     def preflab_components() -> list[Component]:
-        return list(components)
+        return [component]
 
-    return _module(preflab_components=preflab_components, **more)
-
-
-def _registry(**modules: ModuleType) -> Registry:
+    module = ModuleType("somebody")
+    vars(module)["preflab_components"] = preflab_components
     registry = Registry()
     registry.manager.add_hookspecs(hookspecs)
-    for name, module in modules.items():
-        registry.add(Plugin(name, name, f"{name}-dist", "1.0"), module)
+    registry.add(Plugin("a", "a", "a-dist", "1.0"), module)
     return registry
-
-
-MINE = Component("algorithm", "mine", Config)
-
-
-def test_a_component_is_found_by_kind_and_name() -> None:
-    registry = _registry(a=_offering(MINE))
-    assert registry.component("algorithm", "mine") is MINE
-    assert registry.provider("algorithm", "mine").label == "plugin 'a' (a-dist 1.0)"
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'mine'"):
-        _registry(a=_offering(MINE)).component("algorithm", "mime")
-
-
-def test_a_taken_name_is_refused_and_the_first_stays() -> None:
-    other = Component("algorithm", "mine", Config)
-    registry = _registry(a=_offering(MINE), b=_offering(other))
-    assert registry.component("algorithm", "mine") is MINE
-    assert "plugin 'a' (a-dist 1.0) already provides" in registry.plugins[1].problem
-
-
-def test_a_misspelt_hook_is_an_error_with_the_nearest_name() -> None:
-    @hookimpl
-    def preflab_component() -> list[Component]:
-        return []
-
-    registry = _registry(a=_module(preflab_component=preflab_component), b=_offering(MINE))
-    assert "Did you mean 'preflab_components'" in registry.plugins[0].problem
-    assert registry.names("algorithm") == ["mine"]
-
-
-def test_a_wrong_argument_is_an_error_that_names_it() -> None:
-    @hookimpl
-    def preflab_step_finished(stage: str, stepp: int) -> None:
-        raise AssertionError
-
-    assert "stepp" in _registry(a=_module(preflab_step_finished=preflab_step_finished)).plugins[0].problem
-
-
-@pytest.mark.parametrize("error", [RuntimeError("boom"), SystemExit(3)])
-def test_a_registration_hook_that_raises_is_isolated(error: BaseException) -> None:
-    @hookimpl
-    def preflab_components() -> list[Component]:
-        raise error
-
-    registry = _registry(bad=_module(preflab_components=preflab_components), good=_offering(MINE))
-    assert "raised in preflab_components" in registry.plugins[0].problem
-    assert registry.names("algorithm") == ["mine"]
-
-
-def test_another_api_version_is_refused() -> None:
-    assert "needs plugin API 99" in _registry(a=_offering(MINE, PREFLAB_API=99)).plugins[0].problem
-
-
-@pytest.mark.parametrize("returned", [None, ["ppo"], 3])
-def test_a_wrong_return_value_is_reported(returned: Any) -> None:
-    @hookimpl
-    def preflab_components() -> Any:
-        return returned
-
-    assert "must be a list of Component" in _registry(a=_module(preflab_components=preflab_components)).plugins[0].problem
+        _offering(Component("algorithm", "mine", Config)).component("algorithm", "mime")
 
 
 def test_an_unusable_name_is_refused() -> None:
-    assert "unusable name" in _registry(a=_offering(Component("algorithm", "../x", Config))).plugins[0].problem
-
-
-def test_an_observer_that_raises_is_switched_off_and_named() -> None:
-    calls: list[str] = []
-
-    def observer(name: str, fails: bool) -> ModuleType:
-        @hookimpl
-        def preflab_step_finished(step: int) -> None:
-            calls.append(name)
-            if fails:
-                raise ValueError("full")
-
-        return _module(preflab_step_finished=preflab_step_finished)
-
-    registry = _registry(bad=observer("bad", True), good=observer("good", False))
-    arguments = {"stage": "sft", "step": 1, "metrics": {}}
-    with pytest.warns(UserWarning, match=r"plugin 'bad' \(bad-dist 1.0\) raised in preflab_step_finished"):
-        registry.observe("preflab_step_finished", **arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        registry.observe("preflab_step_finished", **arguments)
-    assert sorted(calls) == ["bad", "good", "good"]
+    assert "unusable name" in _offering(Component("algorithm", "../x", Config)).plugins[0].problem
 
 
 def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import textwrap
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
 import preflab
-from preflab import hookspecs, plugins
-
-if TYPE_CHECKING:
-    from preflab.interfaces import Context
+from framework import test_hooks
+from preflab import hookspecs, interfaces, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -47,6 +42,53 @@ NAMES_1 = {
 }
 
 
+TESTING_1 = (
+    "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract FakeContext FastRun FilterContract "
+    "GradientTermContract LabelerContract ObserverContract PolicyContract ProcedureContract ResponderContract "
+    "RewardModelContract RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component cpu_runtime "
+    "tiny_records"
+)
+INTERFACES_1 = {
+    "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
+    "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
+    "Cache": "select(rows)",
+    "Trunk": "module tokenizer hidden(ids,mask) hidden_at(ids,mask,wanted,prefix) save(folder)",
+    "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
+    "scalar_model(generator)",
+    "ScalarModel": "offset values(hidden) copy()",
+    "PolicySource": "tokenizer create(generator) load(folder) load_scalar(folder)",
+    "RewardModel": "score(rollout)",
+    "Sampling": "max_tokens temperature samples first_row",
+    "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
+    "Responder": "policy respond(prompts,seed)",
+    "DataSource": "vocabulary gold records(record_type)",
+    "Gold": "parts(prompt,response)",
+    "Filter": "__call__(records)",
+    "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
+    "RewardShaping": "__call__(scores,rollout)",
+    "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
+    "Subject": "responder rollout baseline reference",
+    "Measure": "value low high n",
+    "Evaluation": "measures values",
+    "Evaluator": "evaluate(subject)",
+    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) vocabulary gold "
+    "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "
+    "labeler() component(kind,config) rollout_finished(step,rollout,values)",
+}
+
+
+def _members(interface: type) -> str:
+    """Fields, properties, and methods with their arguments, as INTERFACES_1 writes them; what is inherited is left out."""
+    found = list(inspect.get_annotations(interface))
+    for name, value in vars(interface).items():
+        if isinstance(value, property):
+            found.append(name)
+        elif inspect.isfunction(value) and (name == "__call__" or not name.startswith("_")):
+            _, *arguments = inspect.signature(value).parameters
+            found.append(f"{name}({','.join(arguments)})")
+    return " ".join(found)
+
+
 def test_hooks_of_api_1() -> None:
     assert hookspecs.API_VERSION == 1
     assert {name: " ".join(signature.parameters) for name, signature in HOOKS.items()} == API_1
@@ -59,21 +101,19 @@ def test_public_names_of_api_1() -> None:
             assert " ".join(inspect.signature(getattr(preflab, name)).parameters) == parameters, name
 
 
+def test_names_for_tests_of_api_1() -> None:
+    assert sorted(testing.__all__) == sorted(TESTING_1.split())
+
+
+def test_interfaces_of_api_1() -> None:
+    classes = [c for c in vars(interfaces).values() if inspect.isclass(c) and c.__module__ == interfaces.__name__]
+    found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
+    assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}
+
+
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
+def test_every_hook_is_documented_with_its_arguments_and_tested(hook: str) -> None:
     page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
     signature = str(HOOKS[hook]).replace("'", "")
     assert f"- `{hook}{signature}`" in page
-
-
-def test_the_component_in_one_file_of_the_manual_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of plugins/README.md, cut out word for word, as a file plugin."""
-    page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
-    code = page.partition("    # my_package/__init__.py\n")[2].partition("    # pyproject.toml\n")[0]
-    (tmp_path / "shouting.py").write_text(textwrap.dedent(code))
-    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", str(tmp_path / "shouting.py"))
-    component = plugins.load().component("reward_model", "shout")
-    assert component.build is not None
-    judge = component.build(component.config_class(weight=2.0), cast("Context", None))  # it reads none
-    scores = judge.score(SimpleNamespace(texts=["hey!!", "hey", "!"]))
-    assert scores.tolist() == [4.0, 0.0, 2.0]  # 2 an exclamation mark: 2 of them, none, one
+    assert inspect.isfunction(getattr(test_hooks, f"test_hook_{hook}", None))

@@ -1,0 +1,186 @@
+"""Every hook as the engine calls it: when, and with which arguments. Each test is named after its hook; test_public.py checks
+that none is missing."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framework.test_faults import HEAD, ONE, SCHEMA, load, written_hook
+from preflab import commands, composition, hookspecs
+from preflab.hookspecs import OBSERVER_HOOKS
+from preflab.plugins import Plugin, Registry
+from preflab.records import Rollout
+from preflab.testing.fast_run import FastRun, fast_run
+
+WORDS = (
+    *("algorithm=ppo", "reward_model=length", "sft=none", "evaluation=none", "checkpoint.every_steps=1"),
+    *("policy.layers=1", "policy.width=16", "policy.heads=2"),
+)
+STAGES = ["pretrain", "algorithm"]
+Told = dict[str, list[dict[str, Any]]]
+"""The arguments of each call, by hook."""
+
+
+class Observed(typing.NamedTuple):
+    """A run, and what the recorder was told of it, of the same run again (everything is reused), and of a third time, which it
+    interrupts at the first stage."""
+
+    first: FastRun
+    told: Told
+
+    @property
+    def folders(self) -> list[Path]:
+        """The three run folders."""
+        return [self.first.folder.parent / str(number) for number in range(3)]
+
+    def calls(self, hook: str, *names: str) -> list[tuple[Any, ...]]:
+        """Of each call of a hook: the arguments of those names."""
+        return [tuple(arguments[name] for name in names) for arguments in self.told[hook]]
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    """Three runs of the real engine under a plugin that has every observer hook with all its documented arguments."""
+    given: Told = {hook: [] for hook in OBSERVER_HOOKS}
+    told: Told = {hook: [] for hook in OBSERVER_HOOKS}
+
+    def note(hook: str, arguments: dict[str, Any]) -> None:
+        told[hook].append(arguments)
+        if hook == "preflab_checkpoint_saved":  # it goes when the stage is complete. Failing here, it would hear no more
+            assert any(arguments["folder"].iterdir())
+        if hook == "preflab_stage_reused" and len(told["preflab_run_started"]) == 3:
+            raise KeyboardInterrupt
+
+    observe = Registry.observe
+
+    def spy(self: Registry, hook: str, **arguments: Any) -> None:
+        given[hook].append(arguments)
+        observe(self, hook, **arguments)
+
+    recorder = types.ModuleType("recorder")
+    vars(recorder)["note"] = note
+    hooks = {hook: ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters) for hook in OBSERVER_HOOKS}
+    exec(HEAD + "".join(written_hook(h, arguments, f"note('{h}', locals())") for h, arguments in hooks.items()), vars(recorder))
+    composition.registry.cache_clear()
+    composition.registry().add(Plugin("recorder", "recorder", "recorder-dist", "1"), recorder)
+    folder = tmp_path_factory.mktemp("hooks")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Registry, "observe", spy)
+            first = fast_run(folder, WORDS)
+            fast_run(folder, WORDS)
+            with pytest.raises(KeyboardInterrupt):
+                fast_run(folder, WORDS)
+    finally:
+        composition.registry.cache_clear()
+    for hook in OBSERVER_HOOKS:
+        _is_as_documented(hook, given[hook])
+        assert [list(a) for a in told[hook]] == [hooks[hook].split(", ")] * len(given[hook])  # none was missed
+    return Observed(first, told)
+
+
+def _is_as_documented(hook: str, calls: list[dict[str, Any]]) -> None:
+    """The engine gives these arguments, of these types, and no other."""
+    types_by_name = typing.get_type_hints(getattr(hookspecs, hook), localns={"Rollout": Rollout})
+    del types_by_name["return"]
+    assert calls, f"{hook} was never called"
+    for arguments in calls:
+        assert sorted(arguments) == sorted(types_by_name), hook
+        for name, kind in types_by_name.items():
+            assert isinstance(arguments[name], typing.get_origin(kind) or kind), f"{hook}: {name}"
+
+
+def test_hook_preflab_run_started(observed: Observed) -> None:
+    assert observed.calls("preflab_run_started", "folder", "stages") == [(folder, STAGES) for folder in observed.folders]
+    for (config,) in observed.calls("preflab_run_started", "config"):
+        assert (config["algorithm"]["name"], config["policy"]["layers"]) == ("ppo", 1)  # composed
+
+
+def test_hook_preflab_stage_started(observed: Observed) -> None:
+    steps = {stage: len(observed.first.metrics(stage)) for stage in STAGES}
+    assert observed.calls("preflab_stage_started", "stage", "total_steps", "history") == [(s, steps[s], []) for s in STAGES]
+
+
+def test_hook_preflab_stage_reused(observed: Observed) -> None:
+    made = [(stage, observed.first.stages[stage], observed.first.metrics(stage)) for stage in STAGES]
+    # All of the second run, and the stage at which the third is interrupted.
+    assert observed.calls("preflab_stage_reused", "stage", "artifact", "history") == [*made, made[0]]
+
+
+def test_hook_preflab_step_finished(observed: Observed) -> None:
+    rows = [(stage, row.pop("step"), row) for stage in STAGES for row in observed.first.metrics(stage)]
+    assert [step for _, step, _ in rows][:2] == [0, 1]
+    assert observed.calls("preflab_step_finished", "stage", "step", "metrics") == rows
+
+
+def test_hook_preflab_rollout_finished(observed: Observed) -> None:
+    steps = len(observed.first.metrics("algorithm"))
+    assert observed.calls("preflab_rollout_finished", "stage", "step") == [("algorithm", step) for step in range(steps)]
+    for rollout, values in observed.calls("preflab_rollout_finished", "rollout", "values"):
+        assert {"score", "kl"} <= set(values)
+        assert {len(numbers) for numbers in values.values()} == {len(rollout.texts)}
+
+
+def test_hook_preflab_checkpoint_saved(observed: Observed) -> None:
+    # checkpoint.every_steps=1: after each step but a stage's last, behind which its artifact comes.
+    done = [(stage, step) for stage in STAGES for step in range(1, len(observed.first.metrics(stage)))]
+    assert observed.calls("preflab_checkpoint_saved", "stage", "step") == done
+
+
+def test_hook_preflab_stage_finished(observed: Observed) -> None:
+    assert observed.calls("preflab_stage_finished", "stage", "artifact") == list(observed.first.stages.items())
+    assert all(seconds > 0 for (seconds,) in observed.calls("preflab_stage_finished", "seconds"))
+
+
+def test_hook_preflab_run_finished(observed: Observed) -> None:
+    (folder, summary), (again, reused) = observed.calls("preflab_run_finished", "folder", "summary")
+    assert [folder, again] == observed.folders[:2]
+    assert summary == observed.first.summary
+    assert (summary["computed"], reused["computed"], reused["reused"]) == (STAGES, [], STAGES)
+
+
+def test_hook_preflab_run_failed(observed: Observed) -> None:
+    ((folder, error),) = observed.calls("preflab_run_failed", "folder", "error")
+    assert folder == observed.folders[2]
+    assert isinstance(error, KeyboardInterrupt)
+
+
+def test_hook_preflab_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, plugin = load(tmp_path, SCHEMA.format(name="mine", type="int", default="1", returned=ONE), monkeypatch)
+    assert plugin.components == (registry.component("algorithm", "mine"),)
+    assert registry.provider("algorithm", "mine").label == "plugin 'faulty' (faulty-dist 2.5)"
+
+
+def test_hook_preflab_config_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = tmp_path / "presets_of_mine" / "conf" / "algorithm" / "gentle.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("defaults: [ppo, _self_]\nkl:\n  coef: 0.75\n")
+    for folder in (preset.parents[1], preset.parents[2]):
+        (folder / "__init__.py").touch()
+    source = HEAD + written_hook("preflab_config_packages", "", "return ['presets_of_mine.conf']")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    assert plugin.problem == ""
+    composition.registry()  # Hydra knows the schemas
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    assert composition.compose(["algorithm=gentle"]).algorithm.kl.coef == 0.75
+
+
+def test_hook_preflab_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = "\n\ndef count_words(words):\n    return {('a', 'b'): 2}[tuple(words)]\n"
+    registry, _ = load(tmp_path, HEAD + command + written_hook("preflab_commands", "", "return [count_words]"), monkeypatch)
+    monkeypatch.setattr(composition, "registry", lambda: registry)
+    assert commands.run("count-words", ["a", "b"]) == 2  # the words alone, without the command's name
+
+
+def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HEAD + written_hook("preflab_report", "folders, out", "return f'{folders} to {out}'")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    registry.manager.unregister(name="report")  # the built-in one would come first
+    told = registry.report((Path("a"),), Path("b"))
+    assert told == f"{[Path('a')]} to b\n(This report is by {plugin.label}.)"
