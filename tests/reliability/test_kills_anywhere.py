@@ -88,6 +88,7 @@ def _make(folder: Path, stages: Stages, until: str) -> None:
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 2)
+    sys.stderr = os.fdopen(log, "a", buffering=1)  # else pytest's, wherever it leads
     names = [spec.name for spec in run.GRAPH]
     wanted = tuple(s for s in stages.run.stages if names.index(s.name) <= names.index(until))
     stages.run = replace(stages.run, stages=wanted)
