@@ -101,8 +101,10 @@ STAGES = {"ppo_iteration": "algorithm", "reward_model": "reward_model", "sft": "
 
 def main(arguments: Sequence[str]) -> None:
     """Build what the job names, then take turns."""
+    from preflab.cli import calm_threads
+
     turns, job = Turns(), Job(**job_of(arguments))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `preflab.cli.main` does
+    calm_threads()  # as `preflab.cli.main` does
     if job.given:
         os.environ["PREFLAB_PLUGIN_FILES"] = str(Path(__file__).with_name("given.py"))
     from preflab import compose, run
