@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from preflab.run import Run
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
+SPIN = "20000"
+"""Rounds (some tenths of a millisecond) that a thread of libgomp spins before it sleeps, on an idle machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,7 +48,7 @@ def calm_threads() -> None:
     1.4 times as long for a small model's step on an idle machine, to wake up a thousand times.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000" if _alone() else "0")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN if _alone() else "0")
 
 
 def _alone() -> bool:

@@ -16,6 +16,7 @@ from benchmarks import flops
 from benchmarks.channel import Worker
 from benchmarks.results import Different, Measured, Row, Unit, fits, row, same, same_all
 from benchmarks.shapes import SIZES, ppo_shape, ranking_shape, rollout_shape, sft_shape
+from preflab.cli import SPIN
 
 TESTS = Path(__file__).parents[1]
 UNITS = {"ppo_iteration": "s/iteration", "reward_model": "prompts/s", "sft": "tokens/s"}
@@ -42,9 +43,11 @@ class Machine:
     threads: int
     gflops: float
 
-    def environment(self) -> dict[str, str]:
-        """Of a worker: as many OpenMP threads as torch is told, and this package in reach."""
-        return {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads), "PYTHONPATH": str(TESTS)}
+    def environment(self, ours: bool) -> dict[str, str]:
+        """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours waits as on an idle machine,
+        which it is at each turn, though not while both sides start."""
+        threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads), "PYTHONPATH": str(TESTS)}
+        return {**threads, "GOMP_SPINCOUNT": SPIN} if ours else threads
 
     def worker(self, ours: bool, stack: ExitStack, name: str, size: str, **more: Any) -> Worker:
         """A worker that is ready; it ends with the stack."""
@@ -52,7 +55,7 @@ class Machine:
         job = {"name": name, "size": size, "folder": str(self.folder / size), "scratch": scratch, "threads": self.threads, **more}
         python, module = (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
         log = self.folder / f"{module}.{name}.{size}.log"
-        return stack.enter_context(Worker(python, module, job, self.environment(), log))
+        return stack.enter_context(Worker(python, module, job, self.environment(ours), log))
 
     def both(self, stack: ExitStack, name: str, size: str, **more: Any) -> tuple[Worker, Worker]:
         """Both workers."""
