@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 import torch
 
 from preflab.testing import ComponentContract, FakeContext, ProcedureContract, RewardModelContract
@@ -52,10 +54,8 @@ class TestClassifier(RewardModelContract):
         return [f"reward_model.path={write_classifier(folder / 'model')}"]
 
 
-class TestVader(ComponentContract):
-    """Its scores are tested where vaderSentiment, an extra, is installed."""
-
-    kind = "reward_model"
+@pytest.mark.skipif(find_spec("vaderSentiment") is None, reason="the extra sentiment is not installed")
+class TestVader(RewardModelContract):
     name = "vader"
 
 
