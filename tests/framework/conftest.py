@@ -1,0 +1,13 @@
+"""Tests here pretend that other plugins are installed, and look at the registry of this process."""
+
+from __future__ import annotations
+
+import pytest
+
+from preflab import composition
+
+
+@pytest.fixture(autouse=True)
+def really_installed() -> None:
+    """What is really installed is known before a test pretends: what it pretends would stay known to the tests behind it."""
+    composition.registry()
