@@ -129,7 +129,7 @@ class TransformerTrunk:
 
     def _count_batch(self, batch: Rows | SharedRows) -> None:
         seen = batch.positions + 1
-        pairs, left_out = int(seen.sum()), 0
+        pairs = int(seen.sum())
         if batch.wanted_grid is None:
             self._count(len(batch.ids), pairs)
         else:
