@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: bench conformance mutants reliability reference study quickstart test test-install test-browser lint types format real install clean
+.PHONY: bench conformance mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -21,7 +21,7 @@ quickstart: install        ## the ladder study on the embedded world: base, SFT,
 	$(BIN)/preflab -cn ladder
 
 test: install              ## in-process tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser and not reliability"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser and not gpu and not reliability"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest -m packaging
@@ -29,6 +29,9 @@ test-install: install      ## build the wheel and try it in a clean environment
 test-browser: install      ## the report in headless Chromium (apt-get install chromium); screenshots in build/screenshots
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
 	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+
+test-gpu: install          ## on a machine with a GPU: its numbers, recorded decoding, bfloat16, exact resume
+	$(BIN)/python -m pytest -m gpu
 
 study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims
 	$(BIN)/preflab -cn kl_versus_ptx
@@ -55,9 +58,9 @@ $(PEERS)/.installed: tests/benchmarks/constraints-peers.txt
 	touch $@
 
 THREADS ?= 2
-bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (25 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3)
+bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (25 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
-	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS))
+	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION))
 
 lint: install
 	$(BIN)/ruff check .

@@ -93,6 +93,8 @@ class Runtime:
 
         if config.threads:
             torch.set_num_threads(config.threads)
+        if config.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses matrix products on GPUs
         torch.use_deterministic_algorithms(config.deterministic)
         keep_memory()
         self.config = config

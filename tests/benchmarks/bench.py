@@ -22,8 +22,8 @@ from rich.table import Table
 
 from benchmarks.growth import growth
 from benchmarks.measuring import TESTS, Machine, alternate, processors
-from benchmarks.results import Different, Row, memory_row, rounded
-from benchmarks.shapes import NAMES, REPEATS, SIZES, STEPS
+from benchmarks.results import SAME, Different, Row, memory_row, rounded
+from benchmarks.shapes import NAMES, ON, REPEATS, SIZES, STEPS
 from benchmarks.startup import startup
 
 ALL = (*NAMES, "growth", "startup")
@@ -39,6 +39,9 @@ class Wanted:
     names: tuple[str, ...]
     repeats: int
     threads: int
+    device: str
+    precision: str
+    peers: str
 
 
 def wanted(arguments: Sequence[str]) -> Wanted:
@@ -48,14 +51,18 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     parser.add_argument("--names", nargs="*", default=[], choices=[*ALL, *AS])
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=list(ON), default="cpu")
+    parser.add_argument("--precision", choices=list(SAME), default="float32", help="of the forward pass, on both sides")
+    parser.add_argument("--peers", default="", help="python of the peers; default: the one that make bench made")
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
         parser.error(
             f"--repeats is {found.repeats} but must be 1 to {STEPS - 2}, the steps there is data for; 0: as many as usual"
         )
     names = {AS.get(name, name) for name in found.names} or set(ALL)
-    sizes = tuple(size for size in SIZES if size in (found.sizes or SIZES))
-    return Wanted(sizes, tuple(name for name in ALL if name in names), found.repeats, found.threads)
+    sizes = tuple(size for size in SIZES if size in (found.sizes or ON[found.device]))
+    chosen = tuple(name for name in ALL if name in names)
+    return Wanted(sizes, chosen, found.repeats, found.threads, found.device, found.precision, found.peers)
 
 
 def tell(text: str) -> None:
@@ -77,14 +84,15 @@ def helper(module: str, *words: str, threads: int) -> str:
     return done.stdout
 
 
-def machine(folder: Path, peer_python: str, threads: int) -> Machine:
+def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
     """The machine, its peak just measured; one line of output says so."""
-    roof = json.loads(helper("roofline", str(threads), threads=threads))
+    roof = json.loads(helper("roofline", str(asked.threads), asked.device, asked.precision, threads=asked.threads))
     load = os.getloadavg()[0]
-    emit({"name": "machine", "threads": threads, "processors": processors(), "load": load, "device": "cpu", **roof})
+    facts = {"threads": asked.threads, "processors": processors(), "load": load, "precision": asked.precision}
+    emit({"name": "machine", **facts, **roof})
     if load > 0.5:
         tell(f"the machine is not idle (load {load:.1f}): ratios are rough")
-    return Machine(folder, peer_python, threads, roof["gflops"])
+    return Machine(folder, peer_python, asked.threads, roof["gflops"], asked.device, asked.precision)
 
 
 def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]:
@@ -128,12 +136,12 @@ def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; the exit code."""
     asked = wanted(arguments)
     build = TESTS.parent / "build"
-    folder, peers = build / "bench", build / "peers" / "bin" / "python"
+    folder, peers = build / "bench", Path(asked.peers or build / "peers" / "bin" / "python")
     if not peers.exists():
         tell(f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it")
         return 2
     folder.mkdir(parents=True, exist_ok=True)
-    here = machine(folder, str(peers), asked.threads)
+    here = machine(folder, str(peers), asked)
     failures: list[str] = []
     rows: list[Row] = []
     for row in measured(here, asked, failures):

@@ -16,8 +16,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 
+def _gpu() -> Any:
+    """torch.cuda, if this process has used a GPU."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
 def peak_mb() -> float:
-    """Most memory that this process ever held, MB, since its program was loaded."""
+    """Most memory that this process ever held, MB, since its program was loaded; of a GPU, if it uses one."""
+    if gpu := _gpu():
+        return float(gpu.max_memory_allocated() / 2**20)
     status = Path("/proc/self/status").read_text(encoding="utf8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
@@ -25,6 +33,8 @@ def peak_mb() -> float:
 
 def forget_peak() -> None:
     """Let `peak_mb` count from now on."""
+    if gpu := _gpu():
+        gpu.reset_peak_memory_stats()
     Path("/proc/self/clear_refs").write_text("5", encoding="utf8")
 
 
@@ -47,6 +57,8 @@ class Turns:
 
     def answer(self, **facts: Any) -> None:
         """Tell what was done since the command came (at first: since the start), how long it took, and the peak of memory."""
+        if gpu := _gpu():
+            gpu.synchronize()
         seconds = time.perf_counter() - self._started
         self._answers.write(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **facts}) + "\n")
         self._answers.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import flops
 from benchmarks.channel import Worker
-from benchmarks.results import Different, Measured, Row, Unit, fits, row, same, same_all
+from benchmarks.results import SAME, Different, Measured, Row, Unit, fits, row, same, same_all
 from benchmarks.shapes import SIZES, ppo_shape, ranking_shape, rollout_shape, sft_shape
 from preflab.cli import SPIN
 
@@ -36,12 +36,15 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Where things are measured. folder: of weights and data, by size below it; gflops: the measured matmul peak."""
+    """Where things are measured. folder: of weights and data, by size below it; gflops: the measured matmul peak; device and
+    precision as preflab's runtime names them."""
 
     folder: Path
     peer_python: str
     threads: int
     gflops: float
+    device: str = "cpu"
+    precision: str = "float32"
 
     def environment(self, ours: bool) -> dict[str, str]:
         """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours waits as on an idle machine,
@@ -52,7 +55,8 @@ class Machine:
     def worker(self, ours: bool, stack: ExitStack, name: str, size: str, **more: Any) -> Worker:
         """A worker that is ready; it ends with the stack."""
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        job = {"name": name, "size": size, "folder": str(self.folder / size), "scratch": scratch, "threads": self.threads, **more}
+        job = {"name": name, "size": size, "folder": str(self.folder / size), "scratch": scratch, "threads": self.threads}
+        job |= {"device": self.device, "precision": self.precision, **more}
         python, module = (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
         log = self.folder / f"{module}.{name}.{size}.log"
         return stack.enter_context(Worker(python, module, job, self.environment(ours), log))
@@ -90,7 +94,7 @@ def alternate(machine: Machine, name: str, size: str, repeats: int) -> Row:
     with ExitStack() as stack:
         sides = machine.both(stack, name, size)
         first = [side.ask("step") for side in sides]  # warm-up, and what the check looks at
-        check |= check_first(name, sides, first)
+        check |= check_first(name, sides, first, SAME[machine.precision])
         found: tuple[list[Unit], list[Unit]] = ([], [])
         last = first
         for step in range(1, repeats + 1):
@@ -102,7 +106,9 @@ def alternate(machine: Machine, name: str, size: str, repeats: int) -> Row:
     return row(name, size, UNITS.get(name, "tokens/s"), ours, peer, machine.gflops, check)
 
 
-def check_first(name: str, sides: tuple[Worker, Worker], first: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def check_first(
+    name: str, sides: tuple[Worker, Worker], first: Sequence[Mapping[str, Any]], tolerance: float = SAME["float32"]
+) -> dict[str, float]:
     """What the first step says about whether both compute the same; `Different` if they do not."""
     if name == "ppo_iteration":
         ended = metric(first[0], "objective/eos_rate") * ppo_shape(sides[0].size).batch, metric(first[1], "val/num_eos_tokens")
@@ -112,7 +118,7 @@ def check_first(name: str, sides: tuple[Worker, Worker], first: Sequence[Mapping
             )
         return {}
     if name in LOSS:
-        return {"loss_difference": same("the loss", metric(first[0], LOSS[name]), metric(first[1], "loss"))}
+        return {"loss_difference": same("the loss", metric(first[0], LOSS[name]), metric(first[1], "loss"), tolerance)}
     check: dict[str, float] = {}
     for who, answer in zip(("ours", "peer"), first, strict=True):
         judgements = [side.ask("judge", rows=answer["rows"]) for side in sides]
@@ -128,7 +134,7 @@ def check_ppo(machine: Machine, size: str) -> dict[str, float]:
     and after one. The largest difference; `Different` if it is too large."""
     worst = 0.0
     with ExitStack() as stack:
-        sides = machine.both(stack, "ppo_iteration", size, given=True)
+        sides = machine.both(stack, "ppo_iteration", size, given=True, precision="float32")
         for iteration in range(2):
             ours, peer = (side.ask("step") for side in sides)
             for mine, theirs in COMPARED.items():

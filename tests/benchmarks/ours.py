@@ -25,7 +25,8 @@ from benchmarks.shapes import (
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch. The rest departs from the size's
+    """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch; precision:
+    of the forward pass. The rest departs from the size's
     shape for the growth measurements (k, batch, response) or the check (given: the responses are given)."""
 
     name: str
@@ -33,6 +34,8 @@ class Job:
     folder: str
     scratch: str
     threads: int
+    device: str = "cpu"
+    precision: str = "float32"
     k: int = 9
     batch: int = 0
     response: int = 0
@@ -46,6 +49,7 @@ def overrides(job: Job) -> list[str]:
     words = [f"policy=pretrained policy.path={weights} pretrain=none sft=none comparisons=none labeler=none select=last"]
     words += [f"evaluation=none filters=none seed={SEED} runtime.threads={job.threads} checkpoint.every_seconds=1e9"]
     words += [f"artifacts.dir={job.scratch} data=files data.prompts={data / ('check.jsonl' if job.given else 'prompts.jsonl')}"]
+    words += [f"runtime.device={job.device} runtime.precision={job.precision} runtime.decode_graphs={job.device == 'cuda'}"]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
     return " ".join(words).split()

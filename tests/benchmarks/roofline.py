@@ -1,4 +1,4 @@
-"""What the machine can do: float32 matrix products, in GFLOP/s, as ``python -m benchmarks.roofline THREADS``."""
+"""What the machine can do: matrix products, in GFLOP/s, as ``python -m benchmarks.roofline THREADS DEVICE PRECISION``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,29 @@ import time
 import torch
 
 
-def matmul_gflops(threads: int) -> float:
+def matmul_gflops(threads: int, device: str, precision: str) -> float:
     """The best rate of square products of three sizes; a size that fits the caches is as welcome as one that does not."""
     torch.set_num_threads(threads)
     best = 0.0
-    for n in (512, 1024, 2048):
-        a, b = torch.randn(n, n), torch.randn(n, n)
-        torch.matmul(a, b)
+    for n in (512, 1024, 2048) if device == "cpu" else (2048, 4096, 8192):
+        a, b = (torch.randn(n, n, device=device, dtype=getattr(torch, precision)) for _ in range(2))
+        _wait(torch.matmul(a, b))
         for _ in range(6):
             started = time.perf_counter()
             for _ in range(4):
-                torch.matmul(a, b)
+                found = torch.matmul(a, b)
+            _wait(found)
             best = max(best, 4 * 2 * n**3 / (time.perf_counter() - started) / 1e9)
     return best
 
 
+def _wait(computed: torch.Tensor) -> None:
+    """A GPU is only told what to do: wait until it has."""
+    if computed.is_cuda:
+        torch.cuda.synchronize()
+
+
 if __name__ == "__main__":
-    print(json.dumps({"gflops": matmul_gflops(int(sys.argv[1])), "torch": torch.__version__}))
+    device, precision = sys.argv[2:]
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    print(json.dumps({"gflops": matmul_gflops(int(sys.argv[1]), device, precision), "device": name, "torch": torch.__version__}))

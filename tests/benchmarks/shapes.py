@@ -30,7 +30,11 @@ SIZES: Mapping[str, Size] = {
     "tiny": Size("tiny", "gpt2", 4, 128, 4, 4, 512, 2048, 512),
     "small": Size("small", "gpt2", 6, 384, 6, 6, 1536, 2048, 512),
     "smol": Size("smol", "llama", 30, 576, 9, 3, 1536, 49152, 2048),
+    "smol_full": Size("smol_full", "llama", 30, 576, 9, 3, 1536, 49152, 2048),
 }
+ON: Mapping[str, tuple[str, ...]] = {"cpu": ("tiny", "small", "smol"), "cuda": ("tiny", "small", "smol_full")}
+"""Sizes that are measured if none is asked for. smol does less of everything than the others, or nobody would wait for it on a
+laptop; smol_full is the same model at the work of the others."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class SFTShape:
 
 
 def ppo_shape(size: str) -> PPOShape:
-    """Of a size; the largest takes fewer and shorter episodes, or nobody would wait for it."""
+    """Of a size."""
     return PPOShape(8, 32, 32, 2) if size == "smol" else PPOShape(64, 32, 64, 4)
 
 
@@ -102,18 +106,18 @@ def sft_shape(size: str) -> SFTShape:
 
 
 TARGETS: Mapping[str, Mapping[str, float]] = {
-    "ppo_iteration": {"tiny": 2.5, "small": 1.4, "smol": 1.4},
-    "rollout": {"tiny": 4.0, "small": 2.0, "smol": 1.2},
-    "rollout_ragged": {"tiny": 4.0, "small": 2.0, "smol": 1.2},
-    "reward_model": {"tiny": 20.0, "small": 16.0, "smol": 10.0},
-    "sft": {"tiny": 4.0, "small": 3.0, "smol": 1.5},
-    "ppo_peak_memory": {"tiny": 1.4, "small": 1.4, "smol": 1.4},
+    "ppo_iteration": {"tiny": 2.5, "small": 1.4, "smol": 1.4, "smol_full": 1.4},
+    "rollout": {"tiny": 4.0, "small": 2.0, "smol": 1.2, "smol_full": 1.2},
+    "rollout_ragged": {"tiny": 4.0, "small": 2.0, "smol": 1.2, "smol_full": 1.2},
+    "reward_model": {"tiny": 20.0, "small": 16.0, "smol": 10.0, "smol_full": 10.0},
+    "sft": {"tiny": 4.0, "small": 3.0, "smol": 1.5, "smol_full": 1.5},
+    "ppo_peak_memory": {"tiny": 1.4, "small": 1.4, "smol": 1.4, "smol_full": 1.4},
 }
 """Ratio to the peer, above 1 is better than the peer, by name and size."""
 
 STEPS = 15
 """Steps for which there is data; a measurement may take that many, its warm-up included."""
-REPEATS: Mapping[str, int] = {"tiny": 9, "small": 5, "smol": 3}
+REPEATS: Mapping[str, int] = {"tiny": 9, "small": 5, "smol": 3, "smol_full": 5}
 """Measured units of each side, after one for warm-up."""
 STARTUP_TARGET = 1.0
 """CPU seconds that a command without work may take."""

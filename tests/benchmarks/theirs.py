@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import os
@@ -34,6 +35,7 @@ class Side:
         self.job, self.turns, self.folder = job, turns, Path(job["folder"])
         self.size: str = job["size"]
         self.rows = json.loads((self.folder / "rows.json").read_text(encoding="utf8"))
+        self.device: str = job["device"]
         self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder / "policy")
 
     def model(self, kind: str, name: str) -> Any:
@@ -60,9 +62,15 @@ class Side:
         return Pause()
 
     def arguments(self) -> dict[str, Any]:
-        """What all trainers are told: plain float32 on the CPU, the optimizer that ours has, nothing logged or saved."""
-        own: dict[str, Any] = {"output_dir": tempfile.mkdtemp(dir=self.job["scratch"]), "report_to": [], "use_cpu": True}
-        own |= {"bf16": False, "save_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False}
+        """What all trainers are told: device and precision, the optimizer that ours has, nothing logged or saved."""
+        own: dict[str, Any] = {"output_dir": tempfile.mkdtemp(dir=self.job["scratch"]), "report_to": []}
+        own |= {
+            "use_cpu": self.device == "cpu",
+            "bf16": self.job["precision"] == "bfloat16",
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "gradient_checkpointing": False,
+        }
         own |= {"learning_rate": LEARNING_RATE, "lr_scheduler_type": "constant", "adam_beta2": 0.95, "max_grad_norm": 1.0}
         return own
 
@@ -153,7 +161,7 @@ def _given_generation(responses: dict[tuple[int, ...], list[int]]) -> Any:
 
     @torch.no_grad()
     def generation(model: Any, queries: Any, size: int, pad: int, config: Any) -> Any:
-        whole = torch.tensor([[*query, *responses[tuple(query)]] for query in queries.tolist()])
+        whole = torch.tensor([[*query, *responses[tuple(query)]] for query in queries.tolist()], device=queries.device)
         logits = model(input_ids=whole).logits
         return whole, logits[:, queries.shape[1] - 1 : -1]
 
@@ -227,7 +235,10 @@ def rollout(side: Side) -> None:
     import torch
 
     shape, eos = rollout_shape(side.size), side.rows["eos"]
-    model = side.model("AutoModelForCausalLM", "ragged" if side.job["name"] == "rollout_ragged" else "policy").eval()
+    name = "ragged" if side.job["name"] == "rollout_ragged" else "policy"
+    model = side.model("AutoModelForCausalLM", name).eval().to(side.device)
+    # In bfloat16 a user samples from weights of that format; what it thinks of tokens is judged in float32 all the same.
+    sampler = model if side.job["precision"] == "float32" else copy.deepcopy(model).bfloat16()
     settings: dict[str, Any] = {"do_sample": True, "top_k": 0, "temperature": 1.0, "pad_token_id": side.rows["pad"]}
     prompts, number = side.rows["prompts"], 0
     side.turns.answer(ready=True)
@@ -236,15 +247,16 @@ def rollout(side: Side) -> None:
         with torch.inference_mode():
             if command["do"] == "judge":
                 rows, pad = command["rows"], side.rows["pad"]
-                found = together(_judge(model, rows[i : i + ROWS], pad) for i in range(0, len(rows), ROWS))
+                found = together(_judge(model, rows[i : i + ROWS], pad, side.device) for i in range(0, len(rows), ROWS))
                 side.turns.answer(**found)
                 forget_peak()
                 continue
-            ids = torch.tensor([prompts[(number * shape.batch + i) % len(prompts)] for i in range(shape.batch)])
+            rows = [prompts[(number * shape.batch + i) % len(prompts)] for i in range(shape.batch)]
+            ids = torch.tensor(rows, device=side.device)
             torch.manual_seed(number)
             number += 1
             mask = torch.ones_like(ids)
-            whole = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=shape.response, **settings)
+            whole = sampler.generate(input_ids=ids, attention_mask=mask, max_new_tokens=shape.response, **settings)
         answers = [_ended(row, eos) for row in whole[:, shape.prompt :].tolist()]
         side.turns.answer(lengths=[len(a) for a in answers], rows=[[q, a] for q, a in zip(ids.tolist(), answers, strict=True)])
 
@@ -254,12 +266,12 @@ def _ended(ids: list[int], eos: int) -> list[int]:
     return ids[: ids.index(eos) + 1] if eos in ids else ids
 
 
-def _judge(model: Any, rows: list[list[list[int]]], pad: int) -> dict[str, Any]:
+def _judge(model: Any, rows: list[list[list[int]]], pad: int, device: str) -> dict[str, Any]:
     import torch
 
     longest = max(len(response) for _, response in rows)
-    whole = torch.tensor([[*prompt, *response, *[pad] * (longest - len(response))] for prompt, response in rows])
-    mask = torch.tensor([[True] * len(response) + [False] * (longest - len(response)) for _, response in rows])
+    whole = torch.tensor([[*prompt, *response, *[pad] * (longest - len(response))] for prompt, response in rows], device=device)
+    mask = torch.tensor([[True] * len(response) + [False] * (longest - len(response)) for _, response in rows], device=device)
     first = whole.shape[1] - longest
     logits = model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[:, first - 1 : -1]
     return judged(logits, whole[:, first:], mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from preflab import UserError, compose
 from preflab.cli import check_jobs
 from preflab.composition import compose as compose_with
 from preflab.composition import config_root, options, parse, refuse_code_in_config, sweeps_root
-from preflab.run import Run
+from preflab.run import Run, RunSettings
 
 
 def _run(*overrides: str) -> Run:
@@ -87,6 +88,12 @@ def test_a_pinned_seed_is_shared_across_seeds() -> None:
 )
 def test_what_changes_no_number_changes_no_recipe(override: str) -> None:
     assert [s.recipe_id for s in _run(override).stages] == [s.recipe_id for s in _run().stages]
+
+
+@pytest.mark.parametrize("key", ["runtime", "checkpoint", "artifacts"])
+def test_every_setting_stands_in_the_config_and_so_can_be_overridden(key: str) -> None:
+    """Hydra knows the keys of the file alone: a field that is missing there is refused on the command line."""
+    assert dict(compose([])[key]) == asdict(RunSettings())[key]
 
 
 def test_a_changed_upstream_value_changes_everything_downstream() -> None:

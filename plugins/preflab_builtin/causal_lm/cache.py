@@ -114,7 +114,9 @@ class StaticStep:
     """
 
     def __init__(self, blocks: Blocks, head: torch.nn.Linear, cache: SlotCache, record: bool) -> None:
-        self.blocks, self.head, self.cache = blocks, head, cache
+        self.blocks, self.head = blocks, head
+        # Not the cache itself, which holds this step: a circle keeps a GPU's memory until Python looks for circles.
+        self.keys, self.values = cache.keys, cache.values
         rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device
         self.taken = taken
         self.tokens, self.positions = torch.zeros_like(cache.positions), cache.positions.clone()
@@ -124,11 +126,11 @@ class StaticStep:
         self.places = torch.arange(taken, device=device)
         self.graph: torch.cuda.CUDAGraph | None = None
         if record:
-            self._record()
+            self._record(cache.used)
 
-    def _record(self) -> None:
+    def _record(self, used: int) -> None:
         # What is written while warming up is written again by the first step that counts: the slot is the same.
-        self.slot.fill_(self.cache.used)
+        self.slot.fill_(used)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -139,14 +141,14 @@ class StaticStep:
         with torch.cuda.graph(self.graph):
             self.logits = self._compute()
 
-    def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
-        """One more token a row [B] -> next-token logits [B, V] float32; the cache grows in place."""
+    def __call__(self, tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+        """One more token a row [B] -> next-token logits [B, V] float32; the cache, which it was made for, grows in place."""
         self.tokens.copy_(tokens)
-        self.positions.copy_(self.cache.positions)
-        self.slot.fill_(self.cache.used)
-        self.cache.used += 1
-        self.cache.tokens += len(tokens)
-        self.cache.positions = self.cache.positions + 1
+        self.positions.copy_(cache.positions)
+        self.slot.fill_(cache.used)
+        cache.used += 1
+        cache.tokens += len(tokens)
+        cache.positions = cache.positions + 1
         if self.graph is None:
             return self._compute()
         self.graph.replay()
@@ -158,7 +160,7 @@ class StaticStep:
         x, rope = blocks.embed(self.tokens, self.positions)
         for layer in range(blocks.layers):
             q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
-            keys, values = self.cache.keys[layer], self.cache.values[layer]
+            keys, values = self.keys[layer], self.values[layer]
             keys.index_copy_(2, self.slot, k[:, :, None].to(keys.dtype))
             values.index_copy_(2, self.slot, v[:, :, None].to(values.dtype))
             grouped = q.view(rows, blocks.key_heads, blocks.heads // blocks.key_heads, blocks.head_width)

@@ -232,7 +232,7 @@ class CausalPolicy(TransformerTrunk):
                 cache.make_room()
                 if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
                     cache.step = StaticStep(blocks, head, cache, record=tokens.is_cuda)
-                return cache.step(tokens), cache
+                return cache.step(tokens, cache), cache
             return self.logits(extended(blocks, tokens, cache)), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None

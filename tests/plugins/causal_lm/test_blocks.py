@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -161,6 +163,24 @@ def test_bfloat16_trains_and_decodes_like_transformers(shape: str) -> None:
     assert float((ours - theirs).abs().max()) < 0.2
     assert float((our_logits - their_logits).abs().max()) < 0.2
     assert float(torch.nn.functional.cosine_similarity(our_gradient, their_gradient, dim=0)) > 0.99
+
+
+def test_a_recorded_step_goes_with_its_cache() -> None:
+    """Not when Python next looks for circles: a GPU's memory would fill with recordings of batches long decoded."""
+    model = policy("gpt2")
+    model.graphs = True
+    gc.disable()
+    try:
+        with torch.inference_mode():
+            cache = model.prefill(torch.ones(2, 4, dtype=torch.long), torch.ones(2, 4, dtype=torch.bool))[1]
+            cache = model.extend(torch.ones(2, dtype=torch.long), cache)[1]
+        assert isinstance(cache, SlotCache)
+        step = weakref.ref(cache.step)
+        assert step() is not None
+        del cache
+        assert step() is None
+    finally:
+        gc.enable()
 
 
 def test_a_state_where_no_token_stands_is_refused() -> None:

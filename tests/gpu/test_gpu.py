@@ -1,0 +1,158 @@
+"""What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding, bfloat16, exact resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from end_to_end.runs import KILLER, digests
+from preflab.artifacts import read_rows
+from preflab.interfaces import Sampling
+from preflab.likelihood import response_log_probs, response_values
+from preflab.records import Prompt, Rollout
+from preflab.runtime import Device, Precision, Runtime, RuntimeConfig
+from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.sources import TinySource
+from preflab_builtin.rollouts.config import NativeConfig
+from preflab_builtin.rollouts.native import NativeEngine
+from preflab_builtin.rollouts.sampling import row_noise
+from support import WORDS, gradients, largest_difference
+
+pytestmark = pytest.mark.gpu
+FAMILIES = [Family.gpt2, Family.llama]
+PROMPTS = [Prompt(str(i), " ".join(WORDS[i % 3 : i % 5 + 4]), split="train") for i in range(12)]
+SEED = (1, "gpu")
+RUN = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.device=cuda")
+
+
+def runtime(precision: Precision = Precision.float32) -> Runtime:
+    return Runtime(RuntimeConfig(device=Device.cuda, precision=precision))
+
+
+def preflab(folder: Path, *words: str, **environment: str) -> int:
+    """The exit code of a command in a process of its own: one that has used a GPU cannot be forked."""
+    with (folder / "log.txt").open("a") as log:
+        command = [sys.executable, "-m", "preflab", *words]
+        return subprocess.run(
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environment}, timeout=300
+        ).returncode
+
+
+def policy(family: Family, device: str = "cuda", fast: bool = True, graphs: bool = False) -> CausalPolicy:
+    source = TinySource(TinyConfig(family=family, layers=3, width=64, heads=4), WORDS, fast=fast)
+    model = source.create(torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(5)  # sharper than a new model, so that some responses end early
+        for parameter in model.module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    model.module.to(device)
+    model.graphs = graphs
+    return model
+
+
+def moved(rows: Rollout, device: str) -> Rollout:
+    tensors = {f.name: getattr(rows, f.name).to(device) for f in fields(rows) if isinstance(getattr(rows, f.name), torch.Tensor)}
+    return replace(rows, **tensors)
+
+
+def sampled(model: CausalPolicy, here: Runtime, tokens: int = 40) -> Rollout:
+    engine = NativeEngine(NativeConfig(max_tokens=tokens, batch=16), here)
+    return engine.generate(model, PROMPTS, Sampling(tokens, 1.0, samples=2), SEED)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("fast", [True, False])
+def test_log_probs_values_and_gradients_are_those_of_the_cpu(family: Family, fast: bool) -> None:
+    rows = sampled(policy(family), runtime())
+    found = []
+    for device in ("cpu", "cuda"):
+        model = policy(family, device, fast)
+        value = model.scalar_model(torch.Generator().manual_seed(1))
+        log_probs, values = response_log_probs(model, moved(rows, device)), response_values(value, moved(rows, device))
+        torch.autograd.backward(log_probs.sum() + values.square().sum())
+        slopes = {**gradients(model.module), **{f"value {k}": g for k, g in gradients(value.module).items()}}
+        found.append((log_probs.detach().cpu(), values.detach().cpu(), {name: g.cpu() for name, g in slopes.items()}))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-4)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+    scale = max(float(g.abs().max()) for g in found[0][2].values())
+    assert largest_difference(found[0][2], found[1][2]) < 1e-4 * scale
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recorded_decoding_samples_the_same_tokens(family: Family) -> None:
+    """With rows that leave and slots that run out in between, and against drawing from whole forward passes."""
+    plain, recorded = (sampled(policy(family, graphs=graphs), runtime()) for graphs in (False, True))
+    assert plain.tokens() == recorded.tokens()
+    lengths = set(plain.response_lengths.tolist())
+    assert len(lengths) > 3, "rows must end at several places, or none leaves"
+    assert max(lengths) > 33, "more tokens than slots are taken at once, or none are taken anew"
+    model = policy(family)
+    noise = row_noise(SEED, range(24), 40)
+    places = []
+    for row, (prompt, response) in enumerate(plain.tokens()):
+        ids = torch.tensor([prompt + response], device="cuda")
+        with torch.no_grad():
+            logits = model.logits(model.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[0, len(prompt) - 1 : -1]
+        sums = logits.double().softmax(-1).cumsum(-1)
+        for step, token in enumerate(response):  # inverse transform: the noise falls into the token's own stretch, up to rounding
+            before, behind = (float(sums[step, token - 1]) if token else 0.0), float(sums[step, token])
+            places.append(before - 1e-5 <= float(noise[row, step]) <= behind + 1e-5)
+    assert all(places)
+    assert len(places) == int(plain.response_lengths.sum())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("graphs", [False, True])
+def test_bfloat16_keeps_log_probs_in_float32(family: Family, graphs: bool) -> None:
+    here = runtime(Precision.bfloat16)
+    rows = sampled(policy(family, graphs=graphs), here)
+    model = policy(family)
+    exact = response_log_probs(model, rows).detach()
+    with here.autocast():
+        rough = response_log_probs(model, rows)
+        hidden = model.hidden(rows.input_ids, rows.mask)
+        assert model.logits(hidden).dtype is torch.float32
+    assert rough.dtype is torch.float32
+    error = (rough.detach() - exact)[rows.response_mask].abs()
+    assert 0 < float(error.mean()) < 0.05  # states have eight bits: a logit of 8 is known to 1/32
+    torch.autograd.backward(rough.sum())
+    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in model.module.parameters())
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("runtime.precision=bfloat16", "runtime.decode_graphs=true"), ("runtime.fast_paths=false",)]
+)
+def test_the_whole_ladder_runs(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert preflab(tmp_path, *RUN, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    (run,) = tmp_path.glob("runs/config/*")
+    rows = [row for row in read_rows(run / "metrics.jsonl") if row["stage"] == "algorithm"]
+    assert rows
+    assert all(abs(row["val/ratio"] - 1) < 0.2 for row in rows)
+
+
+EXACT = (*RUN, "runtime.deterministic=true", "runtime.decode_graphs=true")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert preflab(folder, *EXACT) == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["reward_model", "algorithm"])
+def test_killed_and_given_again_a_run_leaves_the_same_bits(whole: Path, tmp_path: Path, stage: str) -> None:
+    plugin = tmp_path / "killer.py"
+    plugin.write_text(KILLER)
+    assert preflab(tmp_path, "--plugin", str(plugin), *EXACT, KILL_AT=f"{stage}:1") == -signal.SIGKILL
+    assert preflab(tmp_path, *EXACT) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert digests(tmp_path) == digests(whole)
