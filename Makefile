@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
+# A process for each processor, with one thread of torch; WORKERS=0 runs all tests in one.
+WORKERS ?= auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: bench conformance mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
 
@@ -21,7 +24,7 @@ quickstart: install        ## the ladder study on the embedded world: base, SFT,
 	$(BIN)/preflab -cn ladder
 
 test: install              ## in-process tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not packaging and not browser and not gpu and not reliability"
+	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest -m packaging
@@ -40,14 +43,14 @@ NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix test
 	pretrain baselines causal_lm/test_losses.py causal_lm/test_models.py evaluation/test_evaluators.py)
 
 conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
-	PREFLAB_FAST_PATHS=off OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERIC)
+	$(PYTEST) $(NUMERIC)
+	PREFLAB_FAST_PATHS=off $(PYTEST) $(NUMERIC)
 
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py
 
 reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full; then every safeguard taken away (under 25 minutes on two cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/reliability --durations=10
+	$(PYTEST) tests/reliability --durations=10
 	$(BIN)/python tests/reliability/unfix.py
 
 PEERS := build/peers

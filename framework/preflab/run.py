@@ -128,7 +128,7 @@ def read(config: Mapping[str, Any], registry: Registry) -> Run:
     for key in config:
         if key not in groups | settings_keys | {"study"}:
             raise UserError(f"{key} is not an option. {nearest(str(key), groups | settings_keys)}")
-    settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "config")
+    settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "")
     study = typed(StudyConfig, config["study"], "study") if config.get("study") else None
     wrong = [*problems(settings), *(problems(study, "study.") if study else ())]
     if wrong:

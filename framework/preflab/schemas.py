@@ -157,18 +157,25 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 
 
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
-    """An instance of a config class from plain values, types checked and converted as Hydra does."""
+    """An instance of a config class from plain values, types checked and converted as Hydra does. key: where they stand; ""
+    for those at the top."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
     schema = OmegaConf.structured(config_class)
+    prefix = f"{key}." if key else ""
+    for name, value in values.items():
+        section = OmegaConf.get_type(schema, name) if name in schema else None
+        if dataclasses.is_dataclass(section) and value is not None and not isinstance(value, Mapping):
+            inside = ", ".join(f"{prefix}{name}.{field.name}" for field in dataclasses.fields(section))
+            raise UserError(f"{prefix}{name} is {value!r} but holds options of its own: {inside}.")
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
     except ConfigKeyError as error:
         parent = error.parent_node
         allowed = [str(k) for k in parent] if parent is not None else [f.name for f in dataclasses.fields(config_class)]
         wrong = str(error.key)
-        raise UserError(f"{key}.{error.full_key} is not an option. {nearest(wrong, allowed)}") from None
+        raise UserError(f"{prefix}{error.full_key} is not an option. {nearest(wrong, allowed)}") from None
     except OmegaConfBaseException as error:
         first = str(error.msg or error).splitlines()[0]
-        raise UserError(f"{key}.{error.full_key}: {first}") from None
+        raise UserError(f"{prefix}{error.full_key}: {first}") from None

@@ -72,6 +72,7 @@ def test_nested_components_are_typed_too() -> None:
     [
         ({"bach": 3}, r"algorithm\.bach is not an option.*Did you mean 'batch'"),
         ({"optimizer": {"lrr": 1}}, r"algorithm\.optimizer\.lrr is not an option.*Did you mean 'lr'"),
+        ({"optimizer": 3}, r"algorithm\.optimizer is 3 but holds options of its own: algorithm\.optimizer\.lr"),
         ({"batch": "many"}, r"algorithm\.batch: Value 'many'"),
         ({"mode": "quick"}, r"algorithm\.mode: .*quick.*fast.*slow"),
         ({"batch": 0}, r"algorithm\.batch is 0 but must be >= 1"),

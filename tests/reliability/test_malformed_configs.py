@@ -64,7 +64,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     ),
     "a number for a mapping": (
         HEAD + "runtime: 3\n",
-        r"config\.: Merge error: int is not a subclass of RuntimeConfig\. value: 3",
+        r"runtime is 3 but holds options of its own: runtime\.device, runtime\.precision",
     ),
     "a list for a mapping": (
         HEAD + "algorithm: {kl: [1]}\n",
