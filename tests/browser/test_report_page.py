@@ -114,13 +114,13 @@ study:
     other: {statement: PPO says more than nobody, measure: length/tokens, arm: PPO, versus: nobody}
 hydra:
   mode: MULTIRUN
-  sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2"}}
+  sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2,3"}}
 """
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a study that the engine ran in small: two seeds, claims that are decided, and jobs that fail."""
+    """The report of a study that the engine ran in small: three seeds, claims that are decided, and jobs that fail."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "own").mkdir()
     (folder / "own" / "lengths.yaml").write_text(STUDY)
@@ -144,8 +144,17 @@ def test_it_reads_at_every_width_without_an_error(
 
 def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(browser: Browser, real: Path) -> None:
     page = _open(browser, real).page
-    print(page.locator("table").all_inner_texts()[:3])
-    raise AssertionError
+    failed, claims = page.locator("table").all()[:2]
+    codes = [row.locator("td").all_inner_texts()[1:3] for row in failed.locator("tbody tr").all()]
+    assert [code for code, _ in codes] == ["3"] * 6  # two arms, three seeds; an error of a plugin
+    assert all("reward_model=broken" in overrides for _, overrides in codes)
+    found = {cells[0]: cells[1] for row in claims.locator("tbody tr").all() if (cells := row.locator("td").all_inner_texts())}
+    # A response has some tokens in every seed: the whole interval is above 0.
+    assert found == {"SFT says something": "holds", "SFT says nothing": "fails", "PPO says more than nobody": "undecided"}
+    assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
+    caption = page.locator("figcaption").first.inner_text()
+    assert "seeds 1, 2, 3; n a run: " in caption
+    assert "-cn lengths" in caption
 
 
 def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path) -> None:
