@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab import plugin_files
 from preflab.durable import disk_error
 from preflab.errors import NumericError, PluginError, PreflabError
 
@@ -80,5 +81,6 @@ def _raised_by(error: BaseException, theirs: Sequence[Choice]) -> tuple[list[Cho
 
 def _holds(plugin: Plugin, module: str) -> bool:
     """Whether a module is the plugin's: below the package that its entry point names, or its file."""
-    own = f"preflab_file_{Path(plugin.module).stem}" if plugin.distribution == "file" else plugin.module.partition(".")[0]
+    of_file = f"{plugin_files.__name__}.{Path(plugin.module).stem}"
+    own = of_file if plugin.distribution == "file" else plugin.module.partition(".")[0]
     return f"{module}.".startswith(f"{own}.")

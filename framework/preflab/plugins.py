@@ -19,7 +19,7 @@ from typing import Any
 
 import pluggy
 
-from preflab import hookspecs
+from preflab import hookspecs, plugin_files
 from preflab.components import Component
 from preflab.durable import disk_error
 from preflab.errors import PluginError, StorageError, UserError, nearest
@@ -27,7 +27,7 @@ from preflab.stopping import Stopped
 from preflab.watching import WATCH, watched
 
 ENTRY_POINT_GROUP = "preflab"
-FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", "PREFLAB_PLUGIN_FILES"
+FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", plugin_files.VARIABLE
 OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -278,7 +278,7 @@ def _attached(module: ModuleType) -> list[Component]:
 
 def import_file(path: Path) -> ModuleType:
     """A Python file as a plugin module (from ``--plugin FILE``)."""
-    name = f"preflab_file_{path.stem}"
+    name = f"{plugin_files.__name__}.{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise PluginError(f"--plugin {path}: there is no such Python file")

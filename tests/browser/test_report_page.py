@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from end_to_end.runs import preflab
+from end_to_end.runs import BROKEN, preflab
 from fake_study import EVIL, LADDER, results, study, write_run
 from preflab_builtin.report.build import build_report
 
@@ -104,15 +104,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
+STUDY = """
+defaults: [config, {arm: null}, {override evaluation: samples}, _self_]
+study:
+  title: Lengths
+  claims:
+    some: {statement: SFT says something, measure: length/tokens, arm: SFT}
+    nothing: {statement: SFT says nothing, measure: length/tokens, arm: SFT, more: false}
+    other: {statement: PPO says more than nobody, measure: length/tokens, arm: PPO, versus: nobody}
+hydra:
+  mode: MULTIRUN
+  sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2,3"}}
+"""
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a study that the engine ran in small; one of its jobs fails."""
+    """The report of a study that the engine ran in small: three seeds, claims that are decided, and jobs that fail."""
     folder = tmp_path_factory.mktemp("real")
-    words = ("-cn", "ladder", "arm=sft,ppo", "seed=1,2", "debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
-    assert preflab(folder, *words) == 0, (folder / "log.txt").read_text()[-3000:]
-    broken = ("-m", "data.path=nowhere", "data=files", *words[4:])
-    assert preflab(folder, *broken) != 0
-    (path,) = folder.glob("runs/ladder/*/report.html")
+    (folder / "own").mkdir()
+    (folder / "own" / "lengths.yaml").write_text(STUDY)
+    (folder / "broken.py").write_text(BROKEN)
+    words = ("--plugin", "broken.py", "-cd", "own", "-cn", "lengths", "debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
+    assert preflab(folder, *words, BROKEN="1") == 1, (folder / "log.txt").read_text()[-3000:]
+    (path,) = folder.glob("runs/lengths/*/report.html")
     return path
 
 
@@ -125,6 +140,21 @@ def test_it_reads_at_every_width_without_an_error(
     opened = _open(browser, path, width)
     _keep(opened.page, f"{which}-{width}")
     _assert_readable(opened, path)
+
+
+def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(browser: Browser, real: Path) -> None:
+    page = _open(browser, real).page
+    failed, claims = page.locator("table").all()[:2]
+    codes = [row.locator("td").all_inner_texts()[1:3] for row in failed.locator("tbody tr").all()]
+    assert [code for code, _ in codes] == ["3"] * 6  # two arms, three seeds; an error of a plugin
+    assert all("reward_model=broken" in overrides for _, overrides in codes)
+    found = {cells[0]: cells[1] for row in claims.locator("tbody tr").all() if (cells := row.locator("td").all_inner_texts())}
+    # A response has some tokens in every seed: the whole interval is above 0.
+    assert found == {"SFT says something": "holds", "SFT says nothing": "fails", "PPO says more than nobody": "undecided"}
+    assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
+    caption = page.locator("figcaption").first.inner_text()
+    assert "seeds 1, 2, 3; n a run: " in caption
+    assert "-cn lengths" in caption
 
 
 def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path) -> None:

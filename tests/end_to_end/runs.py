@@ -30,6 +30,32 @@ def preflab_step_finished(stage, step):
         os.kill(os.getpid(), 9)
 """
 
+BROKEN = """
+import os
+from dataclasses import dataclass
+
+from preflab import Component, hookimpl, option
+
+
+@dataclass
+class C:
+    name: str = option("broken", "component")
+
+
+def build(config, context):
+    from preflab_builtin.rewards.functions import TextReward, length_reward
+
+    if os.environ.get("BROKEN"):
+        raise SystemExit(9)
+    return TextReward(length_reward(5, 1.0))
+
+
+@hookimpl
+def preflab_components():
+    return [Component("reward_model", "broken", C, build=build)]
+"""
+"""A plugin whose reward model breaks its run while the variable BROKEN is set."""
+
 
 def preflab(folder: Path, *words: str, **environment: str) -> int:
     """The exit code of ``preflab WORDS`` in a folder (minus the signal if it was killed); output goes to log.txt."""

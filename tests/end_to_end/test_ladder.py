@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[import-untyped]
 
-from end_to_end.runs import digests, killed, preflab
+from end_to_end.runs import BROKEN, digests, killed, preflab
 from preflab.artifacts import read_rows
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
@@ -36,6 +38,17 @@ def test_a_run_leaves_what_is_promised(finished: Path) -> None:
     stages = [s["stage"] for s in json.loads((run / "manifest.json").read_text())["stages"]]
     assert stages == ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
     assert (run / "artifacts" / "algorithm" / "model" / "model.safetensors").is_file()
+
+
+def test_the_layout_in_tensorboard_has_only_charts_of_what_a_run_writes(finished: Path) -> None:
+    events = EventAccumulator(str(_only(finished, "runs/config/*") / "tensorboard")).Reload()
+    (event,) = events.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    assert {"reward", "KL to the reference", "losses", "fine-tuning"} <= set(charts)
+    written = set(events.Tags()["scalars"])
+    # The default experiment has every stage and the ptx term, so that no line of any chart stays empty.
+    assert {title: [tag for tag in tags if tag not in written] for title, tags in charts.items()} == {t: [] for t in charts}
 
 
 def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
@@ -97,14 +110,7 @@ def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_
 ) -> None:
     shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
     plugin = tmp_path / "broken.py"
-    plugin.write_text(
-        "import os\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n"
-        "@dataclass\nclass C:\n"
-        "    name: str = option('broken', 'component')\n\n\ndef build(config, context):\n"
-        "    from preflab_builtin.rewards.functions import TextReward, length_reward\n"
-        "    if os.environ.get('BROKEN'):\n        raise SystemExit(9)\n    return TextReward(length_reward(5, 1.0))\n\n\n"
-        "@hookimpl\ndef preflab_components():\n    return [Component('reward_model', 'broken', C, build=build)]\n"
-    )
+    plugin.write_text(BROKEN)
     command = ("--plugin", str(plugin), "-m", "reward_model=broken,kwise", "evaluation=none", *FAST)
     assert preflab(tmp_path, *command, BROKEN="1") == 1
     first = _only(tmp_path, "runs/config/*")

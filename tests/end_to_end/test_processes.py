@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from end_to_end.runs import digests, preflab
+from end_to_end.runs import BROKEN, digests, preflab
 from preflab.artifacts import read_rows
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
@@ -65,8 +66,8 @@ def test_what_two_processes_made_one_takes_over(finished: Path) -> None:
     assert digests(finished) == before
 
 
-def _start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def _start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     with (folder / "log.txt").open("ab") as log:
         command = [sys.executable, "-m", "preflab", *words]
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
@@ -108,3 +109,25 @@ def test_jobs_side_by_side_share_what_they_have_in_common(
     (run,) = tmp_path.glob("runs/config/*")
     assert sorted(row["exit_code"] for row in read_rows(run / "ledger.jsonl")) == [0, 0]
     assert digests(tmp_path) == digests(one_after_another)
+
+
+def test_beside_a_job_that_fails_the_others_end_and_the_same_command_makes_up_for_it_alone(
+    one_after_another: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(one_after_another / "artifacts", tmp_path / "artifacts")
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(BROKEN)
+    # Two at a time: one job runs beside the one that fails, one begins after it.
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    command = ("--plugin", str(plugin), "-m", *launcher, "reward_model=broken,kwise,length", "evaluation=none", *FAST)
+    assert _start(tmp_path, *command, BROKEN="1").wait(200) == 1, (tmp_path / "log.txt").read_text()[-3000:]
+    (first,) = tmp_path.glob("runs/config/*")
+    codes = {row["job"]: row["exit_code"] for row in read_rows(first / "ledger.jsonl")}
+    assert codes == {0: 3, 1: 0, 2: 0}
+    assert "1 job(s) failed; give the same command again to run only them" in (tmp_path / "log.txt").read_text()
+    assert "1 job without a result" in (first / "report.html").read_text()
+    assert _start(tmp_path, *command).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    second = max(tmp_path.glob("runs/config/*"))
+    assert second != first
+    computed = {job: json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(3)}
+    assert computed == {0: ["algorithm"], 1: [], 2: []}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +51,17 @@ def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
     assert variables == {"PREFLAB_PLUGIN_FILES": str(Path("a.py").resolve()), "PREFLAB_NO_PLUGINS": "y,x"}
     with pytest.raises(UserError, match="--plugin needs a value"):
         take_plugin_flags(["--plugin"])
+
+
+def test_a_fresh_process_reads_what_is_pickled_of_a_plugin_in_a_file(tmp_path: Path) -> None:
+    """As the workers of joblib and submitit do: nothing is imported there before, and the variable is all they have."""
+    file = tmp_path / "mine.py"
+    file.write_text("class C:\n    value = 7\n")
+    found = plugins.import_file(file).C()
+    read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).value)"
+    environment = {**os.environ, plugins.FILES: f"{tmp_path / 'other' / 'more.py'}{os.pathsep}{file}"}
+    worker = subprocess.run([sys.executable, "-c", read], input=pickle.dumps(found), env=environment, capture_output=True)
+    assert (worker.stdout, worker.stderr) == (b"7\n", b"")
 
 
 def test_a_file_is_a_plugin_and_a_broken_file_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

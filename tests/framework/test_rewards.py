@@ -143,7 +143,7 @@ def test_a_function_of_another_module_is_not_registered_again(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other.py"
-    other.write_text("from preflab_file_my_rewards import short\n")
+    other.write_text("from preflab.plugin_files.my_rewards import short\n")
     monkeypatch.setenv(plugins.FILES, f"{file}{os.pathsep}{other}")
     loaded = plugins.load()
     assert [p.problem for p in loaded.plugins if p.name == "other"] == [""]

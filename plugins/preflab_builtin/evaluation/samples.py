@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from preflab.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from preflab.interfaces import Measure
+    from preflab.runtime import Runtime
     from preflab_builtin.evaluation.text_metrics import Metric
     from preflab_builtin.files.rows import Row
 
@@ -37,8 +38,8 @@ class Sample:
 def evaluate_samples(words: list[str]) -> int:
     """evaluate-samples FILE --prediction COLUMN ...: score stored generations (CSV, JSONL, Parquet), by groups, with intervals"""
     options = _options(words)
+    measures = _measures(options)  # a misspelt setting is told before a long file is read
     samples, bad = _samples(options)
-    measures = _measures(options)
     groups: dict[tuple[str, ...], list[Sample]] = {}
     for sample in samples if options.group else ():
         groups.setdefault(sample.group, []).append(sample)
@@ -58,17 +59,33 @@ def evaluate_samples(words: list[str]) -> int:
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="preflab evaluate-samples", description=evaluate_samples.__doc__)
-    parser.add_argument("file", type=Path, help="rows with named columns: .csv, .jsonl, .jsonl.gz, .json, .parquet")
+    parser.add_argument("file", type=Path, nargs="?", help="rows with named columns: .csv, .jsonl, .jsonl.gz, .json, .parquet")
     parser.add_argument("--prediction", default="response", metavar="COLUMN", help="the generated text (default: response)")
     parser.add_argument("--reference", action="append", default=[], metavar="COLUMN", help="a right answer, or a list of them")
     parser.add_argument("--prompt", metavar="COLUMN", help="what was answered, for rewards that read it")
     parser.add_argument("--score", action="append", default=[], metavar="COLUMN", help="a number, whose mean is shown")
     parser.add_argument("--metric", action="append", default=[], help="token_f1, exact_match, bleu, rouge_l; default: all")
-    parser.add_argument("--reward", action="append", default=[], metavar="NAME", help="a reward_model component that reads texts")
+    parser.add_argument(
+        "--reward",
+        action="append",
+        default=[],
+        nargs="+",
+        metavar="WORD",
+        help="a reward_model component that reads texts, and its settings: --reward length target=20 scale=0.5",
+    )
+    parser.add_argument(
+        "--runtime",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for rewards that compute: device=cpu threads=4 micro_batch=16",
+    )
     parser.add_argument("--group", action="append", default=[], metavar="COLUMN", help="show each value of this column apart")
     parser.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that lack a column, and say how many")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
+    if options.file is None:  # --reward NAME FILE would take it for a setting
+        raise UserError("evaluate-samples: name the file first: preflab evaluate-samples FILE ...")
     if not (options.reference or options.score or options.reward):
         raise UserError("evaluate-samples: say what to measure: --reference COLUMN, --score COLUMN or --reward NAME.")
     if options.metric and not options.reference:
@@ -172,8 +189,9 @@ def _measures(options: argparse.Namespace) -> dict[str, Callable[[Sequence[Sampl
         found[name] = partial(_against_references, METRICS[name])
     for column in options.score:
         found[column] = partial(_mean, partial(_values, column))
-    for name in options.reward:
-        found[f"reward {name}"] = partial(_mean, _reward(name))
+    context = _NoRun(options.runtime)
+    for name, *settings in options.reward:
+        found[" ".join(["reward", name, *settings])] = partial(_mean, _reward(name, settings, context))
     return found
 
 
@@ -191,32 +209,73 @@ def _mean(values: Callable[[Sequence[Sample]], list[float]], part: Sequence[Samp
     return intervals.mean(values(part))
 
 
+def _settings(words: Sequence[str], where: str) -> dict[str, Any]:
+    """key=value words as plain values, read as YAML; a dot leads into a setting of several parts."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    for word in words:
+        if not word.partition("=")[0] or "=" not in word or "${" in word:
+            raise UserError(f"evaluate-samples: {where}: '{word}' is no setting: write KEY=VALUE, without references.")
+    try:
+        plain = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"evaluate-samples: {where} {' '.join(words)}: {str(error).splitlines()[0]}") from None
+    return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
+
+
 class _NoRun:
-    """Stands where a run's context would be: a reward that asks it for anything cannot be used outside a run."""
+    """Stands where a run's context would be: it has devices and threads, and a reward that asks for anything else cannot be used
+    outside a run."""
 
     gold = None
+
+    def __init__(self, settings: Sequence[str]) -> None:
+        from preflab.runtime import RuntimeConfig
+        from preflab.schemas import problems, typed
+
+        self._config = typed(RuntimeConfig, _settings(settings, "--runtime"), "--runtime")
+        wrong = next(problems(self._config, "--runtime."), None)
+        if self._config.processes != 1:
+            wrong = "--runtime.processes", "is not 1: samples are judged by one process"
+        if wrong:
+            raise UserError(" ".join(wrong))
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """Built when a reward asks: it imports torch."""
+        from preflab.runtime import Runtime
+
+        return Runtime(self._config)
 
     def __getattr__(self, name: str) -> Any:
         raise UserError(f"This reward asks its run for '{name}', and stored samples have no run: evaluate it in one.")
 
 
-def _reward(name: str) -> Callable[[Sequence[Sample]], list[float]]:
-    """A reward_model component with its defaults, as a function of samples."""
+def _reward(name: str, settings: Sequence[str], no_run: _NoRun) -> Callable[[Sequence[Sample]], list[float]]:
+    """A reward_model component, with settings that its schema checks, as a function of samples."""
+    from preflab.blame import blamed
     from preflab.composition import registry
     from preflab.records import Prompt, Rollout
     from preflab.schemas import choose
     from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 
-    choice = choose(registry(), "reward_model", {"name": name}, "--reward")
+    values = _settings(settings, f"--reward {name}")
+    if "name" in values:
+        raise UserError(f"evaluate-samples: --reward {name} has its name already: leave out name={values['name']}.")
+    choice = choose(registry(), "reward_model", {"name": name, **values}, f"--reward {name}")
     if choice.component.build is None:
         raise UserError(f"evaluate-samples: reward_model '{name}' is trained in a run. Give one that only reads texts.")
-    context: Any = _NoRun()
-    model = choice.component.build(choice.config, context)
+    context: Any = no_run
+    with blamed(choice):
+        model = choice.component.build(choice.config, context)
 
     def scores(part: Sequence[Sample]) -> list[float]:
         prompts = [Prompt(str(i), sample.prompt, split="test") for i, sample in enumerate(part)]
         rollout = Rollout.from_texts(byte_tokenizer(), prompts, [sample.prediction for sample in part])
-        return [float(value) for value in model.score(rollout)]
+        with blamed(choice):
+            return [float(value) for value in model.score(rollout)]
 
     return scores
 

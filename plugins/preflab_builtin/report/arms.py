@@ -11,8 +11,8 @@ from scipy import stats
 
 from preflab_builtin.report.runs import Draw, Measured, RunResult
 
-_SEED = re.compile(r"^\+*((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed=")
-"""Overrides that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
+_SEED = re.compile(r"((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed")
+"""Keys that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
 
 SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win", "flags/", "labeler_groups/")
 """Measures between 0 and 1: no interval goes beyond, except that of a difference of two."""
@@ -83,6 +83,15 @@ def _label(key: _Key, everybody: Sequence[_Key]) -> str:
     return f"{name} ({' '.join(own) or 'as it is'})" if len(others) > 1 else name
 
 
+def is_seed(key: str) -> bool:
+    """Whether a key of the config is the seed of the run or of a stage.
+
+    >>> is_seed("seed"), is_seed("algorithm.seed"), is_seed("data.seed"), is_seed("labeler.seed")
+    (True, True, False, False)
+    """
+    return _SEED.fullmatch(key) is not None
+
+
 def in_order(label: str) -> str:
     """An arm's name with its words in order: one that is made of overrides may be written in whatever order.
 
@@ -123,7 +132,8 @@ def _result(run: RunResult) -> str:
 
 def _variant(run: RunResult) -> tuple[str, ...]:
     """Overrides but for the seeds and the choice of the arm, which has a name."""
-    return tuple(w for w in run.overrides if not _SEED.match(w) and not (run.arm and w.lstrip("+").startswith("arm=")))
+    keys = {word: word.lstrip("+").partition("=")[0] for word in run.overrides}
+    return tuple(word for word in run.overrides if not is_seed(keys[word]) and not (run.arm and keys[word] == "arm"))
 
 
 def _recipe(run: RunResult, stage: str) -> str:

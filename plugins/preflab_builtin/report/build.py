@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.artifacts import write_json
 from preflab.errors import UserError
@@ -18,24 +19,17 @@ from preflab_builtin.report.arms import Arm, arms, doubles, in_order
 from preflab_builtin.report.claims import Decision, as_json, decide, named
 from preflab_builtin.report.costs import StageCost, costs
 from preflab_builtin.report.runs import MANIFEST, SUMMARY, Gathered, RunResult, gather
-from preflab_builtin.report.tables import (
-    claims_markdown,
-    claims_table,
-    columns,
-    ladder_markdown,
-    ladder_tables,
-    markdown_text,
-    plain,
-    remarks,
-    titled,
-)
+from preflab_builtin.report.tables import claims_table, columns, ladder_tables, plain, remarks, titled
+
+if TYPE_CHECKING:
+    from preflab_builtin.report.plots import Picture
 
 WIDTH_OF_A_FILE = 160
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the page and the table show."""
+    """Everything that the page and the table show. figures: pictures by heading, in their order."""
 
     gathered: Gathered
     arms: tuple[Arm, ...]
@@ -43,6 +37,7 @@ class Report:
     costs: tuple[StageCost, ...]
     studies: tuple[Study, ...]
     command: str
+    figures: Mapping[str, Sequence[Picture]]
 
     @property
     def title(self) -> str:
@@ -54,12 +49,6 @@ class Report:
     def decisions(self) -> tuple[Decision, ...]:
         """The claims of all studies."""
         return tuple(decision for study in self.studies for decision in study.decisions)
-
-    @property
-    def series(self) -> dict[str, list[str]]:
-        """Labels of the arms that pictures join by a line."""
-        several = len([study for study in self.studies if study.series]) > 1
-        return {f"{study.name}: {k}" if several else k: v for study in self.studies for k, v in study.series.items()}
 
 
 @dataclass(frozen=True)
@@ -76,6 +65,7 @@ class Study:
 def build_report(folders: Sequence[Path], out: Path) -> Report:
     """Compare the runs below ``folders`` (run folders, multirun folders, or folders of these) and write the page ``out``.
     Raises `UserError` if there is no run at all."""
+    from preflab_builtin.report.markdown import markdown
     from preflab_builtin.report.page import page
 
     gathered = gather(folders)
@@ -89,7 +79,7 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     commands = "; ".join(dict.fromkeys(run.command for run in gathered.runs))
     decisions = [decision for study in studies for decision in study.decisions]
     said = (*notes(found), *_doubled(gathered.runs, found), *([_about(decisions)] if decisions else []))
-    report = Report(gathered, found, said, tuple(costs(gathered.runs)), studies, commands)
+    report = Report(gathered, found, said, tuple(costs(gathered.runs)), studies, commands, _figures(found, studies))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
@@ -97,6 +87,26 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     out.with_suffix(".md").write_text(markdown(report), encoding="utf8")
     _write_claims(report, out)
     return report
+
+
+def _figures(found: Sequence[Arm], studies: Sequence[Study]) -> dict[str, Sequence[Picture]]:
+    """All pictures, in the order in which they stand."""
+    from preflab_builtin.report.plots import TIME, drift, iterations, learning_curves, scatters, win_rates
+
+    pictures: dict[str, Sequence[Picture]] = {
+        "Reward against tax": scatters(found, joined(studies)),
+        "Over-optimisation": drift(found),
+        "Win rates": win_rates(found),
+        "Learning curves": learning_curves(found),
+        TIME: iterations(found),
+    }
+    return {heading: some for heading, some in pictures.items() if some}
+
+
+def joined(studies: Sequence[Study]) -> dict[str, list[str]]:
+    """Labels of the arms that pictures join by a line, by the name of the series; of several studies with the study's."""
+    several = len([study for study in studies if study.series]) > 1
+    return {f"{study.name}: {k}" if several else k: v for study in studies for k, v in study.series.items()}
 
 
 def _studies(runs: Sequence[RunResult], found: Sequence[Arm]) -> Iterator[Study]:
@@ -130,21 +140,6 @@ def _doubled(runs: Sequence[RunResult], found: Sequence[Arm]) -> list[str]:
         return []
     told = "; ".join(f"{other.folder} counts, {run.folder} does not" for run, other in pairs)
     return [f"The same overrides and seed gave different results (another version of the code, or of the data): {told}."]
-
-
-def markdown(report: Report) -> str:
-    """The report's tables as Markdown, for a notebook or a pull request."""
-    parts = [f"# {markdown_text(report.title)}", *map(markdown_text, report.notes)]
-    for study in report.studies:
-        if study.decisions:
-            parts.append(
-                f"## Claims of {markdown_text(study.declared.title or study.name)}\n\n{claims_markdown(study.decisions)}"
-            )
-            parts += map(markdown_text, remarks(study.decisions))
-    if columns(report.arms):
-        parts.append(ladder_markdown(report.arms))
-    parts += [markdown_text(f"No result: {f.folder}: {f.error}") for f in report.gathered.failures]
-    return "\n\n".join(parts) + "\n"
 
 
 def _about(decisions: Sequence[Decision]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.runs import RunResult
@@ -32,14 +33,14 @@ class StageCost:
 
 @dataclass(frozen=True)
 class IterationTime:
-    """Seconds an iteration of an arm, by phase, mean over its iterations and runs. share: of the machine's measured matmul peak,
-    None where it was not measured."""
+    """Seconds an iteration of an arm, by phase, mean over its iterations and runs. arm: with those of its runs that tell; share:
+    of the machine's measured matmul peak, None where it was not measured; iterations: of each run."""
 
     number: int
     arm: Arm
     seconds: dict[str, float]
     share: float | None
-    iterations: int
+    iterations: tuple[int, ...]
 
 
 def costs(runs: Sequence[RunResult]) -> list[StageCost]:
@@ -73,7 +74,8 @@ def iteration_times(arms: Sequence[Arm]) -> list[IterationTime]:
     """Where the time of each arm's algorithm goes; arms without such metrics are left out."""
     found = []
     for number, arm in enumerate(arms):
-        rows = [row for run in arm.runs for row in run.metrics("algorithm")]
+        logged = [(run, some) for run in arm.runs if (some := _timed(run))]
+        rows = [row for _, some in logged for row in some]
         seconds = {}
         for phase in PHASES:
             values = [float(row[f"time/{phase}"]) for row in rows if isinstance(row.get(f"time/{phase}"), (int, float))]
@@ -82,8 +84,13 @@ def iteration_times(arms: Sequence[Arm]) -> list[IterationTime]:
         shares = [float(row[SHARE_OF_MACHINE]) for row in rows if isinstance(row.get(SHARE_OF_MACHINE), (int, float))]
         if seconds:
             share = sum(shares) / len(shares) if shares else None
-            found.append(IterationTime(number, arm, seconds, share, len(rows)))
+            told = replace(arm, runs=tuple(run for run, _ in logged))
+            found.append(IterationTime(number, told, seconds, share, tuple(len(some) for _, some in logged)))
     return found
+
+
+def _timed(run: RunResult) -> list[dict[str, Any]]:
+    return [row for row in run.metrics("algorithm") if any(f"time/{phase}" in row for phase in PHASES)]
 
 
 def scaled(number: float) -> str:

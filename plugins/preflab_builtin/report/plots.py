@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from preflab_builtin.report.arms import Arm, in_order
@@ -27,18 +27,58 @@ CURVES = (
 )
 PHASE_COLORS = ("#332288", "#88CCEE", "#44AA99", "#DDCC77", "#BBBBBB")
 """Tol's palette for the phases of an iteration, which are no arms."""
+TIME = "Where an iteration's time goes"
 LINES = ("-", "--", ":", "-.")
 _MUTED, _GRID = "#5b6470", "#e3e6ea"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture for the page. alt: what it shows, in words and numbers; caption: how to read it."""
+    """A picture for the page. alt: what it shows, in words and numbers; arms: those that are drawn, with the runs that their
+    numbers are from; n: how many values a run has of each; caption: how to read it."""
 
     title: str
     png: bytes
     alt: str
+    arms: tuple[Arm, ...]
+    n: str
     caption: str = ""
+
+    @property
+    def command(self) -> str:
+        """What its runs were started with."""
+        return "; ".join(dict.fromkeys(run.command for arm in self.arms for run in arm.runs))
+
+    @property
+    def behind(self) -> str:
+        """Arms, seeds and n; seeds an arm where the arms have different ones."""
+        seeds = [", ".join(str(run.draw.label) for run in sorted(arm.runs, key=lambda run: run.draw)) for arm in self.arms]
+        named = [f"seed{'s' * (len(arm.runs) != 1)} {some}" for arm, some in zip(self.arms, seeds, strict=True)]
+        labels = [plain(arm.label) for arm in self.arms]
+        if len(set(named)) == 1:
+            said = f"Arm{'s' * (len(labels) != 1)} {', '.join(labels)}; {named[0]}"
+        else:
+            said = "; ".join(f"{label}: {some}" for label, some in zip(labels, named, strict=True))
+        return f"{said}; n a run: {self.n}."
+
+
+def _with(arm: Arm, measures: Sequence[str]) -> Arm:
+    """The arm with those of its runs that have any of the measures."""
+    return replace(arm, runs=tuple(run for run in arm.runs if any(name in run.measures for name in measures)))
+
+
+def _n(arms: Sequence[Arm], measures: Sequence[str]) -> str:
+    """How many values of each measure a run has, in words."""
+    said = []
+    for name in measures:
+        some = [run.measures[name].n for arm in arms for run in arm.runs if name in run.measures]
+        said += [f"{_range(some)} ({name})"] if some else []
+    return ", ".join(said)
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def style_of(number: int) -> tuple[str, str]:
@@ -57,14 +97,17 @@ def scatters(arms: Sequence[Arm], series: Mapping[str, Sequence[str]]) -> list[P
     for gain, title in gains:
         points = [(i, a, a.measures[tax], a.measures[gain]) for i, a in enumerate(arms) if {tax, gain} <= set(a.measures)]
         if len(points) >= 2:
-            pictures.append(_scatter(points, tax, title, series))
+            pictures.append(_scatter(points, (gain, tax), title, series))
     return pictures
 
 
 def _scatter(
-    points: Sequence[tuple[int, Arm, Measured, Measured]], tax: str, title: str, series: Mapping[str, Sequence[str]]
+    points: Sequence[tuple[int, Arm, Measured, Measured]],
+    measures: tuple[str, str],
+    title: str,
+    series: Mapping[str, Sequence[str]],
 ) -> Picture:
-    percent = tax == "families/mean"
+    percent = measures[1] == "families/mean"
     x_title = "Pretraining tasks answered right, %" if percent else "Loss on held-out text, nats a token (axis reversed)"
     scale = 100.0 if percent else 1.0
     labels = [*series, *(arm.label for _, arm, *_ in points)]
@@ -91,7 +134,8 @@ def _scatter(
     said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
     alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
     caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
-    return Picture(f"{title} against the alignment tax", _png(draw, _height(labels)), alt, caption)
+    drawn = tuple(_with(arm, measures) for _, arm, *_ in points)
+    return Picture(f"{title} against the alignment tax", _png(draw, _height(labels)), alt, drawn, _n(drawn, measures), caption)
 
 
 def drift(arms: Sequence[Arm]) -> list[Picture]:
@@ -102,7 +146,7 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
         kl = arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
         if kl is not None and {"reward/proxy", "gold/gold"} <= set(arm.measures):
             points.append((number, arm, math.sqrt(max(0.0, kl.value)), arm.measures["reward/proxy"], arm.measures["gold/gold"]))
-    curve = next((found for arm in arms if (found := best_of_n(arm))), [])
+    curve, sampled = next(((found, arm) for arm in arms if (found := best_of_n(arm))), ([], None))
     if len(points) + len(curve) < 3:
         return []
     labels = [*(arm.label for _, arm, *_ in points), *([f"best of 1 to {curve[-1][0]}"] if curve else [])]
@@ -127,7 +171,12 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
     said += [f"best of {n} at {x:.2f}: proxy {p:.2f}, truth {g:.2f}" for n, x, p, g in curve]
     caption = "Hollow: what the reward model says. Filled: what is true. Where only the first rises, the reward is gamed."
     title = "Proxy and true utility against drift"
-    return [Picture(title, _png(draw, _height(labels)), "; ".join([f"{title} (square root of KL)", *said]) + ".", caption)]
+    alt = "; ".join([f"{title} (square root of KL)", *said]) + "."
+    # The curve is one arm's, who need not have a point of its own.
+    measures = ["reward/proxy", "gold/gold", "kl/reference", "kl/bound", *([f"best_of/{curve[-1][0]}/gold"] if curve else [])]
+    shown = [arm for arm in arms if arm is sampled or any(arm is other for _, other, *_ in points)]
+    drawn = tuple(_with(arm, measures) for arm in shown)
+    return [Picture(title, _png(draw, _height(labels)), alt, drawn, _n(drawn, measures), caption)]
 
 
 def best_of_n(arm: Arm) -> list[tuple[int, float, float, float]]:
@@ -164,7 +213,9 @@ def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
 
     alt = f"Win rate against {against}: " + "; ".join(f"{plain(arm.label)} {_say(m, True)}" for _, arm, m in rows) + "."
     title = f"Win rate against {against}, judge: {judge.partition('/')[2]}"
-    return Picture(title, _png(draw, 0.45 * len(rows) + 1.2), alt, "Bars are 95 % intervals; the dashed line is a draw.")
+    caption = "Bars are 95 % intervals; the dashed line is a draw."
+    drawn = tuple(_with(arm, [judge]) for _, arm, _ in rows)
+    return Picture(title, _png(draw, 0.45 * len(rows) + 1.2), alt, drawn, _n(drawn, [judge]), caption)
 
 
 def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
@@ -175,10 +226,11 @@ def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
 
 def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: str, title: str) -> Picture | None:
     found: list[tuple[int, Arm, list[dict[int, float]]]] = []
-    for number, arm, runs in logs:
-        series = [{int(r["step"]): float(r[metric]) for r in rows if r.get(metric) is not None} for rows in runs]
+    for number, arm, logged in logs:
+        series = [{int(r["step"]): float(r[metric]) for r in rows if r.get(metric) is not None} for rows in logged]
         if any(len(one) > 1 for one in series):
-            found.append((number, arm, [one for one in series if one]))
+            runs = tuple(run for run, one in zip(arm.runs, series, strict=True) if one)
+            found.append((number, replace(arm, runs=runs), [one for one in series if one]))
     if not found:
         return None
     labels = [arm.label for _, arm, _ in found]
@@ -199,7 +251,10 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
     for _, arm, series in found:
         values = list(_mean(series).values())
         ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
-    return Picture(title, _png(draw, _height(labels)), f"{title} over the steps of training: {'; '.join(ends)}.")
+    alt = f"{title} over the steps of training: {'; '.join(ends)}."
+    n = f"{_range([len(one) for *_, series in found for one in series])} steps"
+    caption = "Thin: each run; thick: the mean of an arm's runs." if any(len(s) > 1 for *_, s in found) else ""
+    return Picture(title, _png(draw, _height(labels)), alt, tuple(arm for _, arm, _ in found), n, caption)
 
 
 def iterations(arms: Sequence[Arm]) -> list[Picture]:
@@ -228,12 +283,13 @@ def iterations(arms: Sequence[Arm]) -> list[Picture]:
         machine = "" if row.share is None else f"; {100 * row.share:.1f} % of the machine's measured peak"
         said.append(f"{plain(row.arm.label)}: {parts}{machine}")
     shares = [f"{plain(row.arm.label)} {100 * row.share:.1f} %" for row in found if row.share is not None]
-    caption = f"Mean over {sum(row.iterations for row in found)} iterations."
+    caption = f"Mean over {sum(map(sum, (row.iterations for row in found)))} iterations."
     if shares:
         caption += f" Share of the machine's measured matmul peak: {', '.join(shares)}."
     title = "Seconds an iteration by phase"
     height = 0.4 * len(found) + 1.2 + 0.2 * math.ceil(len(names) / _columns(names))
-    return [Picture(title, _png(draw, height), f"{title}. {'; '.join(said)}.", caption)]
+    n = f"{_range([n for row in found for n in row.iterations])} iterations"
+    return [Picture(title, _png(draw, height), f"{title}. {'; '.join(said)}.", tuple(row.arm for row in found), n, caption)]
 
 
 def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:

@@ -1,9 +1,9 @@
-"""The ladder table: which measures are columns, in which order, how numbers are written; for a terminal and as Markdown."""
+"""The ladder table: which measures are columns, in which order, how numbers are written; and the ladder for a terminal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -146,14 +146,6 @@ def transposed_table(arms: Sequence[Arm]) -> Table:
     return table
 
 
-def ladder_markdown(arms: Sequence[Arm]) -> str:
-    """The same as a Markdown table."""
-    shown = columns(arms)
-    head = ["arm", "seeds", *(_heading(c).replace("\n", " ") for c in shown)]
-    rows = [[arm.label, str(len(arm.runs)), *(_compact(c, arm).replace("\n", " ") for c in shown)] for arm in arms]
-    return "\n".join(_markdown_row(row) for row in [head, ["---", *["---:"] * (len(head) - 1)], *rows])
-
-
 def claims_table(decisions: Sequence[Decision]) -> Table:
     """One row a claim: what was found and what it decides."""
     table = _table(["claim", "difference", "95 % interval", "seeds", "verdict"])
@@ -161,13 +153,6 @@ def claims_table(decisions: Sequence[Decision]) -> Table:
         estimate, interval = claimed(d)
         table.add_row(*map(_cell, [d.claim.statement, estimate, interval, str(len(d.seeds)), d.verdict.value]))
     return table
-
-
-def claims_markdown(decisions: Sequence[Decision]) -> str:
-    """The same as a Markdown table."""
-    rows = [[d.claim.statement, d.verdict.value, *claimed(d), str(len(d.seeds))] for d in decisions]
-    head = ["claim", "verdict", "difference", "95 % interval", "seeds"]
-    return "\n".join(_markdown_row(row) for row in [head, ["---"] * len(head), *rows])
 
 
 def claimed(decision: Decision) -> tuple[str, str]:
@@ -192,16 +177,6 @@ def remarks(decisions: Sequence[Decision]) -> list[str]:
 def plain(text: str) -> str:
     """Text on one line without control characters: what a file says cannot move the cursor or end a table."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+", " ", text)
-
-
-def markdown_text(text: str) -> str:
-    """Text on one line in which Markdown and HTML mean nothing."""
-    return re.sub(r"([\\|`*_<>\[\]])", r"\\\1", plain(text))
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    safe = (cell if re.fullmatch(r"-+:?", cell) else markdown_text(cell) for cell in cells)
-    return f"| {' | '.join(safe)} |"
 
 
 def _table(headings: Sequence[str]) -> Table:

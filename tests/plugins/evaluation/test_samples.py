@@ -10,6 +10,7 @@ import pytest
 
 from preflab import commands
 from preflab.errors import UserError
+from tiny_classifier import write_classifier
 
 ROWS: list[dict[str, Any]] = [
     {"model": "A", "out": "Paris!", "gold": ["paris", "lutetia"], "mark": 4, "q": "capital of France?"},
@@ -95,11 +96,53 @@ def test_a_row_of_csv_with_another_number_of_values_is_named(tmp_path: Path) -> 
         (("--reward", "lenght", "--prediction", "out"), "Did you mean 'length'"),
         (("--reward", "gold", "--prediction", "out"), "needs a simulated world"),
         (("--reward", "kwise", "--prediction", "out"), "stored samples have no run"),
+        (("--reward", "length", "targt=3"), r"--reward length\.targt is not an option.*Did you mean 'target'"),
+        (("--reward", "length", "target=far"), r"--reward length\.target: .*'far'"),
+        (("--reward", "length", "scale=0"), r"--reward length\.scale is 0.0 but must be > 0"),
+        (("--reward", "length", "target"), "'target' is no setting: write KEY=VALUE"),
+        (("--reward", "length", "target=${oc.env:HOME}"), "is no setting: write KEY=VALUE, without references"),
+        (("--reward", "length", "target=[1"), r"--reward length target=\[1: "),
+        (("--reward", "length", "name=noise"), "has its name already"),
+        (("--reward", "length", "--runtime", "treads=1"), r"--runtime\.treads is not an option.*Did you mean 'threads'"),
+        (("--reward", "length", "--runtime", "threads=0"), r"--runtime\.threads is 0 but must be >= 1"),
+        (("--reward", "length", "--runtime", "processes=2"), "judged by one process"),
+        (("--reward", "classifier"), r"--reward classifier\.path is empty but must name a transformers folder"),
     ],
 )
 def test_errors_say_what_to_do(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         commands.run("evaluate-samples", [_json_lines(tmp_path, ROWS), *words])
+
+
+def test_the_file_stands_first() -> None:
+    with pytest.raises(UserError, match="name the file first"):
+        commands.run("evaluate-samples", ["--reward", "length", "outputs.csv"])
+
+
+def test_a_reward_takes_settings_that_its_schema_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = _json_lines(tmp_path, ROWS)
+    words = ("--reward", "length", "target=2", "scale=0.5", "--reward", "length", "--reward", "contains", "words=[Rome, the]")
+    found = _results(capsys, file, "--prediction", "out", *words)["results"][-1]["measures"]
+    # words 1, 2, 1. -0.5 * |words - 2|: -0.5, 0, -0.5. By default -0.1 * |words - 10|. The share of Rome and the: 0, 1, 0.
+    assert {name: m["value"] for name, m in found.items()} == {
+        "reward length target=2 scale=0.5": pytest.approx(-1 / 3),
+        "reward length": pytest.approx(-2.6 / 3, abs=1e-6),
+        "reward contains words=[Rome, the]": pytest.approx(1 / 3),
+    }
+
+
+def test_a_reward_that_computes_gets_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_classifier(tmp_path / "judge")
+    rows = [{"response": text} for text in ("you are bad", "good", "you you", "are you good", "bad bad bad bad")]
+    judge = ("--reward", "classifier", f"path={folder}", "label=toxic")
+    values = []
+    for micro_batch in (1, 5):  # rows read at a time; what they score does not depend on it
+        runtime = ("--runtime", "device=cpu", "threads=1", f"micro_batch={micro_batch}")
+        (found,) = _results(capsys, _json_lines(tmp_path, rows), *judge, *runtime)["results"][-1]["measures"].values()
+        values.append(found["value"])
+        assert 0 < found["value"] < 1
+        assert found["n"] == 5
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
 def test_a_missing_or_empty_file(tmp_path: Path) -> None:

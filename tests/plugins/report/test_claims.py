@@ -15,7 +15,7 @@ from scipy import stats
 
 from preflab.study import ClaimConfig, StudyConfig
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.build import build_report
+from preflab_builtin.report.build import build_report, joined
 from preflab_builtin.report.claims import Verdict, crossed, decide, over_seeds
 from preflab_builtin.report.runs import Measured, RunResult
 
@@ -186,7 +186,7 @@ def test_several_studies_are_decided_each_by_its_own_arms(tmp_path: Path) -> Non
         assert (written["command"], written["claims"][0]["n"]) == (f"preflab -cn {name}", 7)
     assert not (tmp_path / "both" / "summary.json").exists()
     assert report.title == "Study x; Study y"
-    assert report.series == {"x: line": ["A (x)", "B (x)"], "y: line": ["A (y)", "B (y)"]}
+    assert joined(report.studies) == {"x: line": ["A (x)", "B (x)"], "y: line": ["A (y)", "B (y)"]}
     page, table = (tmp_path / "both" / "report.html").read_text(), (tmp_path / "both" / "report.md").read_text()
     assert "<h3>Study x</h3>" in page
     assert "<h3>Study y</h3>" in page

@@ -16,10 +16,10 @@ from preflab_builtin import report as plugin
 from preflab_builtin.report.arms import Arm, arms, combined
 from preflab_builtin.report.build import build_report, report_text
 from preflab_builtin.report.costs import iteration_times
-from preflab_builtin.report.page import behind
+from preflab_builtin.report.markdown import ladder_markdown
 from preflab_builtin.report.plots import Picture, best_of_n, drift, iterations, learning_curves, scatters, win_rates
 from preflab_builtin.report.runs import Measured, RunResult, gather
-from preflab_builtin.report.tables import columns, ladder_markdown, ladder_table
+from preflab_builtin.report.tables import columns, ladder_table
 
 
 class _Page(html.parser.HTMLParser):
@@ -221,22 +221,7 @@ def test_where_an_iterations_time_goes(tmp_path: Path) -> None:
     assert "SFT" not in picture.alt  # it has no algorithm
     assert picture.caption.startswith("Mean over 100 iterations.")
     times = iteration_times([found[3]])
-    assert (times[0].share, times[0].iterations) == (0.25, 50)
-
-
-def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
-    folder = study(tmp_path / "s", seeds=(1, 2))
-    for path in folder.glob("*/manifest.json"):
-        manifest = json.loads(path.read_text())
-        path.write_text(json.dumps({**manifest, "command": ["/somewhere/preflab", "-cn", "ladder"]}))
-    build_report([folder], tmp_path / "r.html")
-    captions = re.findall(r"<figure>.*?<figcaption>(.*?)</figcaption></figure>", (tmp_path / "r.html").read_text(), re.DOTALL)
-    assert len(captions) == (tmp_path / "r.html").read_text().count("<img ") >= 6
-    for caption in captions:
-        assert "Seeds 1, 2; n = 400 prompts a run. <code>preflab -cn ladder</code>" in caption
-    # one arm with another seed: then each arm says its own
-    write_run(folder / "99", "SFT", 7, ["arm=SFT", "seed=7"], results("SFT", 0.0))
-    assert "SFT: seeds 1, 2, 7; best-of-n: seeds 1, 2;" in behind(arms(gather([folder]).runs))
+    assert (times[0].share, times[0].iterations) == (0.25, (25, 25))
 
 
 def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:

@@ -84,13 +84,6 @@ def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
     assert charts == {title: tags for group in LAYOUT.values() for title, (_, tags) in group.items()}
 
 
-def test_the_layout_names_tags_that_runs_write() -> None:
-    tags = [t for charts in LAYOUT.values() for _, names in charts.values() for t in names]
-    assert {"objective/kl", "sft/loss/sft", "pretrain/loss/pretrain"} <= set(tags)
-    assert tag("sft", "loss/sft") in tags
-    assert tag("algorithm", "loss/ptx") in tags
-
-
 def test_tags_of_two_stages_never_meet() -> None:
     # the same metric name in two stages gives two tags: a learning rate is not continued by another stage's
     assert len({tag(stage, "lr") for stage in ("pretrain", "sft", "reward_model", "algorithm")}) == 4
