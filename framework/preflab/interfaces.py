@@ -306,10 +306,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found: measures by name, and values a prompt (length B) for paired comparisons of runs."""
+    """What an evaluator found. For paired comparisons of runs: values a prompt (length B), or by the id of other cases
+    (questions, documents), scaled so that their mean is the measure."""
 
     measures: Mapping[str, Measure]
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):

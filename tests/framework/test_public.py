@@ -69,7 +69,7 @@ INTERFACES_1 = {
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n",
-    "Evaluation": "measures values",
+    "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) vocabulary gold "
     "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "

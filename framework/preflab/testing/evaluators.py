@@ -48,6 +48,11 @@ class EvaluatorContract(ComponentContract):
             assert measure.n >= 0, f"{name} is measured on {measure.n} cases"
         for name, column in found.values.items():
             assert len(column) == len(judged.rollout), f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"
+        for name, cases in found.cases.items():
+            assert name in found.measures, f"cases of {name}, which is no measure"
+            mean, value = sum(cases.values()) / max(1, len(cases)), found.measures[name].value
+            near = math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9)
+            assert near, f"cases of {name} have the mean {mean}, not {value}"
         assert any(math.isfinite(m.value) for m in found.measures.values()), "no measure is a number"
 
     def test_asked_again_it_says_the_same(self, preflab_case: Case) -> None:

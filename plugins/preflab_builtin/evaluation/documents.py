@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from preflab.errors import UserError
@@ -25,6 +25,16 @@ def by_family(documents: Sequence[Document], most: int) -> dict[str, list[Docume
         if len(kept) < most:
             kept.append(everything[i])
     return {family: families[family] for family in sorted(families)}
+
+
+def told_apart(measure: str, cases: Sequence[tuple[str, float]]) -> dict[str, dict[str, float]]:
+    """The values of a measure by case; nothing where two cases have one id.
+
+    >>> told_apart("m", [("a", 1.0), ("b", 0.0)]), told_apart("m", [("a", 1.0), ("a", 0.0)])
+    ({'m': {'a': 1.0, 'b': 0.0}}, {})
+    """
+    found = dict(cases)
+    return {measure: found} if len(found) == len(cases) else {}
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,20 @@ class FamilyAccuracy:
         right = iter(answered(subject.responder.policy, self.engine, everything))
         outcomes = {family: [next(right) for _ in group] for family, group in self.probes.items() if group}
         measures: dict[str, Measure] = {f"families/{family or 'documents'}": intervals.share(o) for family, o in outcomes.items()}
-        return Evaluation(measures | {"families/mean": intervals.mean_of_shares(list(outcomes.values()))})
+        measures["families/mean"] = intervals.mean_of_shares(list(outcomes.values()))
+        return Evaluation(measures, cases=self._cases(outcomes))
+
+    def _cases(self, outcomes: Mapping[str, Sequence[bool]]) -> dict[str, dict[str, float]]:
+        """Each question's outcome by family, and in the mean of families, where the questions of a small family weigh more."""
+        count = sum(len(right) for right in outcomes.values())
+        cases: dict[str, dict[str, float]] = {}
+        everything: list[tuple[str, float]] = []
+        for family, right in outcomes.items():
+            found = [(p.prompt.id, float(r)) for p, r in zip(self.probes[family], right, strict=True)]
+            cases |= told_apart(f"families/{family or 'documents'}", found)
+            weight = count / (len(outcomes) * len(right))
+            everything += [(case, weight * value) for case, value in found]
+        return cases | told_apart("families/mean", everything)
 
 
 class DocumentLoss:
@@ -115,9 +138,15 @@ class DocumentLoss:
         limit = getattr(getattr(policy.module, "config", None), "max_position_embeddings", None)
         most = self.max_tokens if limit is None else min(self.max_tokens, int(limit))
         sums, counts = document_nll(policy, [d.text for _, d in documents], most, self.runtime)
-        measures = {"document_loss/all": intervals.ratio(sums, counts)}
+        groups = {"document_loss/all": list(range(len(documents)))}
         for family in self.families if any(self.families) else ():
             rows = [i for i, (name, _) in enumerate(documents) if name == family]
-            name = f"document_loss/{family or 'other'}"
+            groups[f"document_loss/{family or 'other'}"] = rows
+        measures: dict[str, Measure] = {}
+        cases: dict[str, dict[str, float]] = {}
+        for name, rows in groups.items():
             measures[name] = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
-        return Evaluation(measures)
+            # The mean of these is the loss a token, as the numbers of tokens are the same for every run on these documents.
+            scale = len(rows) / max(1, sum(counts[i] for i in rows))
+            cases |= told_apart(name, [(documents[i][1].id, sums[i] * scale) for i in rows])
+        return Evaluation(measures, cases=cases)

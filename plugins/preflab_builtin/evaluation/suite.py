@@ -18,7 +18,7 @@ from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
 
-EVALUATION, SAMPLES = "evaluation.json", "samples.jsonl"
+EVALUATION, SAMPLES, CASES = "evaluation.json", "samples.jsonl", "cases.jsonl"
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
 
 
@@ -48,6 +48,7 @@ class EvaluationSuite:
         self.baseline: Rollout | None = None
         self.measures: dict[str, Measure] = {}
         self.values: dict[str, list[float]] = {}
+        self.cases: dict[str, dict[str, float]] = {}
         self._responder: Responder | None = None
         self._reference: Policy | None = None
 
@@ -68,6 +69,7 @@ class EvaluationSuite:
             )
         self.measures |= found.measures
         self.values |= {name: [float(v) for v in column] for name, column in found.values.items()}
+        self.cases |= {name: {str(case): float(v) for case, v in cases.items()} for name, cases in found.cases.items()}
         return {f"eval/{name}": m.value for name, m in found.measures.items() if math.isfinite(m.value)}
 
     def state_dict(self) -> State:
@@ -78,6 +80,7 @@ class EvaluationSuite:
             # Lists, because a checkpoint sorts the keys of mappings and the order of measures is kept.
             "measures": [[name, m.value, m.low, m.high, m.n] for name, m in self.measures.items()],
             "values": [[name, column] for name, column in self.values.items()],
+            "cases": [[name, [[case, v] for case, v in cases.items()]] for name, cases in self.cases.items()],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -86,10 +89,11 @@ class EvaluationSuite:
         self.baseline = None if state["baseline"] is None else self._unpacked(state["baseline"])
         self.measures = {name: Measure(value, low, high, int(n)) for name, value, low, high, n in state["measures"]}
         self.values = {name: list(column) for name, column in state["values"]}
+        self.cases = {name: {case: v for case, v in cases} for name, cases in state["cases"]}
 
     def save(self, folder: Path) -> None:
         """evaluation.json: who was judged, against whom, every measure with its interval (null: none). samples.jsonl: a row a
-        prompt, with both responses and every value a prompt."""
+        prompt, with both responses and every value a prompt. cases.jsonl: a row a measure that is about other cases."""
         measures = {
             name: {"value": _number(m.value), "low": _number(m.low), "high": _number(m.high), "n": m.n}
             for name, m in self.measures.items()
@@ -98,6 +102,10 @@ class EvaluationSuite:
         write_json(folder / EVALUATION, {**roles, "n": len(self.prompts), "measures": measures})
         with (folder / SAMPLES).open("w", encoding="utf8") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in self._rows())
+        with (folder / CASES).open("w", encoding="utf8") as stream:
+            for name, cases in self.cases.items():
+                values = {case: _number(v) for case, v in cases.items()}
+                stream.write(json.dumps({"measure": name, "values": values}) + "\n")
 
     def _choose_prompts(self) -> list[Prompt]:
         """The prompts: the same ones for every seed and every arm, in the data's order."""

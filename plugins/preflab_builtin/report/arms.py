@@ -103,7 +103,8 @@ def in_order(label: str) -> str:
 
 def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
     """Means over runs. With one run the interval is its own (over prompts, documents or pairs); with several it is
-    Student's t over the runs' values, n their number."""
+    Student's t over the runs' values, n their number. Runs that all have the same value, such as 0 or 1, say nothing of their
+    spread: then the interval is that of one of them, the mean of their bounds."""
     found: dict[str, Measured] = {}
     for name in dict.fromkeys(name for run in runs for name in run.measures):
         measured = [run.measures[name] for run in runs if name in run.measures]
@@ -115,6 +116,9 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measured]:
         spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (count - 1))
         half = float(stats.t.ppf(0.975, count - 1)) * spread / math.sqrt(count)
         low, high = mean - half, mean + half
+        bounds = [(m.low, m.high) for m in measured if m.low is not None and m.high is not None]
+        if len(set(values)) == 1 and len(bounds) == count:
+            low, high = (sum(ends) / count for ends in zip(*bounds, strict=True))
         if name.startswith(SHARES) and not name.endswith(_DIFFERENCES):
             low, high = max(0.0, low), min(1.0, high)
         found[name] = Measured(mean, low, high, count)

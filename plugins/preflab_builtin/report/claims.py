@@ -29,8 +29,9 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Decision:
     """A claim with what decides it. estimate: the difference in the measure, with its 95 % interval and the n behind it: prompts
-    where they are paired, else the fewest values of the measure in any run. seeds: those that are in the estimate, and no
-    others. why: what an undecided claim lacks, which seeds are left out, and where a curve was read beyond its end."""
+    (questions, documents) where they are paired, else the fewest values of the measure in any run. seeds: those that are in the
+    estimate, and no others. why: what an undecided claim lacks, which seeds are left out, and where a curve was read beyond
+    its end."""
 
     name: str
     claim: ClaimConfig
@@ -92,7 +93,7 @@ def _lacks(claim: ClaimConfig, run: RunResult) -> list[str]:
     """Measures that the claim needs and the run does not have; a curve needs numbers of the whole run."""
     if claim.frontier:
         return [measure for measure in (claim.measure, claim.at) if measure not in run.measures]
-    return [] if claim.measure in run.measures or run.by_prompt(claim.measure) else [claim.measure]
+    return [] if claim.measure in run.measures or run.by_case(claim.measure) else [claim.measure]
 
 
 def _by_draw(arms: Mapping[str, Arm], claim: ClaimConfig) -> tuple[dict[Draw, dict[str, RunResult]], list[str]]:
@@ -146,15 +147,38 @@ _Side = Sequence[RunResult]
 
 
 def _difference(measure: str, pairs: Sequence[tuple[_Side, _Side]]) -> Measured | None:
-    """Mean over seeds of the first's measure minus the second's: paired by prompt where there is a value a prompt."""
-    by_prompt = [_gap_by_prompt(measure, *pair) for pair in pairs]
-    if by_prompt and all(gaps and gaps.keys() == by_prompt[0].keys() for gaps in by_prompt):
-        return crossed([list(gaps.values()) for gaps in by_prompt])
+    """Mean over seeds of the first's measure minus the second's: paired by prompt, question or document where there is a value
+    of each."""
+    by_case = [_gap_by_case(measure, *pair) for pair in pairs]
     runs = [run for a, b in pairs for run in (*a, *b)]
-    if not all(measure in run.measures for run in runs):
+    if by_case and all(gaps and gaps.keys() == by_case[0].keys() for gaps in by_case):
+        found: Measured | None = crossed([list(gaps.values()) for gaps in by_case])
+    elif all(measure in run.measures for run in runs):
+        values = [[[run.measures[measure].value for run in side] for side in pair] for pair in pairs]
+        found = _counted(over_seeds([_gap(a, b) for a, b in values]), measure, runs)
+    else:
         return None
-    values = [[[run.measures[measure].value for run in side] for side in pair] for pair in pairs]
-    return _counted(over_seeds([_gap(a, b) for a, b in values]), measure, runs)
+    if found is None or found.low is None or found.low != found.high:
+        return found
+    return _without_spread(found, measure, pairs)
+
+
+def _without_spread(found: Measured, measure: str, pairs: Sequence[tuple[_Side, _Side]]) -> Measured:
+    """The same difference with an interval from those of the runs, where they have one: that nothing varies (all answers right on
+    both sides, say) does not make it certain. Distances add up in squares (MOVER: Zou and Donner 2008), seeds are averaged."""
+    ends = []
+    for own, other in pairs:
+        (below, above), (other_below, other_above) = _distances(measure, own), _distances(measure, other)
+        ends.append((math.hypot(below, other_above), math.hypot(above, other_below)))
+    low, high = (sum(distances) / len(ends) for distances in zip(*ends, strict=True))
+    return replace(found, low=found.value - low, high=found.value + high)
+
+
+def _distances(measure: str, side: _Side) -> tuple[float, float]:
+    """From a measure's value to the ends of its interval, mean over runs; 0 for one without interval."""
+    known = [run.measures[measure] for run in side if measure in run.measures]
+    ends = [(m.value - m.low, m.high - m.value) for m in known if m.low is not None and m.high is not None]
+    return _gap([below for below, _ in ends] or [0.0], ()), _gap([above for _, above in ends] or [0.0], ())
 
 
 def _counted(found: Measured | None, measure: str, runs: Sequence[RunResult]) -> Measured | None:
@@ -163,9 +187,9 @@ def _counted(found: Measured | None, measure: str, runs: Sequence[RunResult]) ->
     return None if found is None else replace(found, n=min(known, default=0))
 
 
-def _gap_by_prompt(measure: str, a: _Side, b: _Side) -> dict[str, float]:
-    """Differences by prompt id, in its order; {} unless every run has a value for the same prompts."""
-    values = [run.by_prompt(measure) for run in (*a, *b)]
+def _gap_by_case(measure: str, a: _Side, b: _Side) -> dict[str, float]:
+    """Differences by case id, in its order; {} unless every run has a value for the same cases."""
+    values = [run.by_case(measure) for run in (*a, *b)]
     if any(v.keys() != values[0].keys() for v in values):
         return {}
     return {p: _gap([v[p] for v in values[: len(a)]], [v[p] for v in values[len(a) :]]) for p in sorted(values[0])}

@@ -126,19 +126,20 @@ class RunResult:
         """The composed config as dotted keys; {} if it cannot be read."""
         return dict(_dotted(_composed(self.folder)))
 
-    def by_prompt(self, measure: str) -> dict[str, float]:
-        """A measure's values by prompt id; {} if it has none."""
-        found: dict[str, float] = {}
-        for row in self.samples():
-            value = (row.get("values") or {}).get(measure)
-            if isinstance(value, (int, float)):
-                found[str(row.get("prompt_id"))] = float(value)
-        return found
+    def by_case(self, measure: str) -> dict[str, float]:
+        """A measure's values by prompt id, or by the id of the questions or documents that it is about; {} if it has none."""
+        cases = next((row.get("values") for row in self._evaluated("cases.jsonl") if row.get("measure") == measure), None)
+        if not isinstance(cases, dict):
+            cases = {row.get("prompt_id"): (row.get("values") or {}).get(measure) for row in self.samples()}
+        return {str(case): float(value) for case, value in cases.items() if isinstance(value, (int, float))}
 
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""
+        return self._evaluated("samples.jsonl")
+
+    def _evaluated(self, name: str) -> list[dict[str, Any]]:
         found = self.stage("evaluation")
-        return _rows(found.artifact / "samples.jsonl") if found else []
+        return _rows(found.artifact / name) if found else []
 
 
 @dataclass(frozen=True)

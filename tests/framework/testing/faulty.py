@@ -197,10 +197,11 @@ class Judge:
         value = random.random() if self.name == "fickle" else 0.5
         low = 0.6 if self.name == "beside" else 0.0
         values = {"x": [0.0]} if self.name == "short" else {}
-        return Evaluation({"x": Measure(value, low, 1.0, len(subject.rollout))}, values)
+        cases = {"x": {"a": 0.25, "b": 0.5}} if self.name == "scaled" else {}
+        return Evaluation({"x": Measure(value, low, 1.0, len(subject.rollout))}, values, cases)
 
 
-JUDGES = "fickle beside short nosy".split()
+JUDGES = "fickle beside short nosy scaled".split()
 
 
 def policy(name: str, context: Context) -> Any:

@@ -106,9 +106,28 @@ def test_mean_of_shares_weights_families_equally() -> None:
     # (1.0 + 0.25) / 2, not 14 / 24
     measure = intervals.mean_of_shares([[True] * 4, [True] * 5 + [False] * 15])
     assert measure.value == pytest.approx(0.625)
-    # the first family never varies: half-width 1.96 * sqrt(.25 * .75 / 20) / 2 = 0.095
-    assert (measure.high - measure.low) / 2 == pytest.approx(0.095, abs=0.02)
+    # Clopper-Pearson: 4 of 4 is .025^(1/4) = .3976 to 1; 5 of 20 is .0866 to .4910 (its table).
+    # Distances below: .6024, .1634; above: 0, .2410. Half-widths sqrt(.6024^2 + .1634^2) / 2 = .3121 and .2410 / 2 = .1205.
+    assert measure.low == pytest.approx(0.625 - 0.3121, abs=1e-4)
+    assert measure.high == pytest.approx(0.625 + 0.1205, abs=1e-4)
     assert measure.n == 24
+
+
+def test_families_that_are_all_right_are_not_certain() -> None:
+    # Two families of 8 of 8: .025^(1/8) = .6306, distance .3694; sqrt(2 * .3694^2) / 2 = .2612. One group: its own interval.
+    both, alone = intervals.mean_of_shares([[True] * 8] * 2), intervals.mean_of_shares([[True] * 8])
+    assert (both.value, both.high) == (1.0, 1.0)
+    assert both.low == pytest.approx(1 - 0.2612, abs=1e-4)
+    assert alone.low == pytest.approx(0.6306, abs=1e-4)
+
+
+def test_the_interval_of_a_mean_of_shares_covers_what_it_says() -> None:
+    # 1000 draws of four families of 32 with shares 1, .98, .9 and .6: the truth is .87. 95 % cover it on average; three
+    # standard errors of that share are 3 * sqrt(.95 * .05 / 1000) = .021.
+    shares = (1.0, 0.98, 0.9, 0.6)
+    rng = np.random.default_rng(0)
+    found = [intervals.mean_of_shares([list(rng.random(32) < p) for p in shares]) for _ in range(1000)]
+    assert sum(m.low <= sum(shares) / 4 <= m.high for m in found) / 1000 > 0.95 - 0.021
 
 
 # --- likelihood --------------------------------------------------------------------------------------------------
@@ -256,6 +275,16 @@ def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
     assert {name: m.n for name, m in found.items()} == {"families/sum": 5, "families/colour": 3, "families/mean": 8}
     assert found["families/mean"].value == 1.0
     assert fresh["families/mean"].value < 0.5
+    # One sum of five wrong: the mean of families is (4/5 + 3/3) / 2 = .9. In it a sum weighs 8 / (2 * 5), a colour 8 / (2 * 3).
+    evaluator = FamilyAccuracy(c.FamiliesConfig(), context)
+    wrong = evaluator.probes["sum"][0]
+    evaluator.probes["sum"][0] = replace(wrong, answer=wrong.answer[::-1])
+    mixed = evaluator.evaluate(_subject(context, policy))
+    assert mixed.measures["families/mean"].value == pytest.approx(0.9)
+    assert mixed.cases["families/sum"] == {p.prompt.id: float(p.prompt.id != wrong.prompt.id) for p in evaluator.probes["sum"]}
+    weights = mixed.cases["families/mean"]
+    assert sorted(set(weights.values())) == pytest.approx([0.0, 0.8, 8 / 6])
+    assert sum(weights.values()) / 8 == pytest.approx(0.9)
 
 
 def test_answers_of_different_lengths_are_judged_by_their_own_length(tmp_path: Path) -> None:

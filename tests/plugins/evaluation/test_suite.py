@@ -108,6 +108,10 @@ def test_all_evaluators_write_measures_and_samples(tmp_path: Path) -> None:
     mean = sum(row["values"]["reward/proxy"] for row in rows) / 4
     assert written["measures"]["reward/proxy"]["value"] == pytest.approx(mean)
     assert written["measures"]["reward/proxy"]["value"] == pytest.approx(sum(row["tokens"] for row in rows) / 4)
+    cases = {row["measure"]: row["values"] for row in map(json.loads, (tmp_path / "cases.jsonl").read_text().splitlines())}
+    assert {"families/mean", "families/addition", "document_loss/all", "document_loss/story"} <= set(cases)
+    for name, values in cases.items():  # their mean is the measure
+        assert sum(values.values()) / len(values) == pytest.approx(written["measures"][name]["value"]), name
 
 
 def test_a_policy_compared_with_itself_wins_half_exactly(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
         assert second.rollout.texts == whole.rollout.texts
         second.save(tmp_path / f"cut{cut}")
         whole.save(tmp_path)
-        for name in ("evaluation.json", "samples.jsonl"):
+        for name in ("evaluation.json", "samples.jsonl", "cases.jsonl"):
             assert (tmp_path / f"cut{cut}" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 

@@ -17,7 +17,7 @@ from preflab.study import ClaimConfig, StudyConfig
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.build import build_report, joined
 from preflab_builtin.report.claims import Verdict, crossed, decide, over_seeds
-from preflab_builtin.report.runs import Measured, RunResult
+from preflab_builtin.report.runs import Measured, RunResult, StageRow
 
 
 def arm(folder: Path, label: str, seeds: Mapping[int, Mapping[str, float]]) -> Arm:
@@ -145,6 +145,47 @@ def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
     assert claim["estimate"] == pytest.approx(1.0)
     assert (claim["n"], claim["seeds"]) == (10, [1, 2])
     assert "A beats B" in (tmp_path / "report.html").read_text()
+
+
+def _judged(folder: Path, label: str, seed: int, cases: Mapping[str, float], measured: Measured) -> RunResult:
+    """A run whose measure m has a value a question."""
+    place = folder / f"{label}-{seed}"
+    place.mkdir(parents=True)
+    (place / "cases.jsonl").write_text(json.dumps({"measure": "m", "values": cases}) + "\n")
+    stage = StageRow("evaluation", "suite", f"{label}{seed}", seed, place, False, 1.0)
+    return RunResult(place, "study", label, (), seed, (stage,), {"m": measured})
+
+
+def test_claims_are_paired_by_question_where_they_can_be(tmp_path: Path) -> None:
+    # One seed, ten questions: A answers 8, B the first 2 of these 8. Differences: six of 1 and four of 0. Mean .6,
+    # sd sqrt(10 / 9 * .24) = .5164, t(9, .975) = 2.262: half-width 2.262 * .5164 / sqrt(10) = .3694.
+    runs = {
+        label: _judged(tmp_path, label, 1, {f"q{i}": float(i < right) for i in range(10)}, Measured(right / 10))
+        for label, right in (("A", 8), ("B", 2))
+    }
+    first, second = (Arm(label, (), (run,), {}) for label, run in runs.items())
+    (found,) = decide(StudyConfig(claims={"c": ClaimConfig("A knows more", "m", "A", versus="B")}), [first, second])
+    assert found.estimate is not None
+    assert found.estimate.n == 10
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((0.6 - 0.3694, 0.6 + 0.3694), abs=1e-3)
+    assert found.verdict is Verdict.holds
+
+
+def test_sides_that_do_not_vary_are_not_certain(tmp_path: Path) -> None:
+    # Both arms answer everything, in both seeds: the difference is 0 in each. Within a run the interval is .9 to 1 for A and
+    # .8 to 1 for B: 0 - sqrt(.1^2 + 0^2) to 0 + sqrt(0^2 + .2^2).
+    cases = {f"q{i}": 1.0 for i in range(8)}
+    arms = [
+        Arm(label, (), tuple(_judged(tmp_path, label, seed, cases, Measured(1.0, low, 1.0, 8)) for seed in (1, 2)), {})
+        for label, low in (("A", 0.9), ("B", 0.8))
+    ]
+    claims = {"c": ClaimConfig("A knows more, by .15", "m", "A", versus="B", margin=0.15), "z": ClaimConfig("A knows", "m", "A")}
+    between, alone = decide(StudyConfig(claims=claims), arms)
+    assert between.estimate is not None
+    assert (between.estimate.value, between.estimate.low, between.estimate.high) == pytest.approx((0.0, -0.1, 0.2))
+    assert between.verdict is Verdict.undecided  # an interval of width zero would have said: fails
+    assert alone.estimate is not None
+    assert (alone.estimate.low, alone.estimate.high) == pytest.approx((0.9, 1.0))
 
 
 def test_a_series_is_the_mean_of_its_arms_within_a_seed_and_zero_stands_on_the_other_side(tmp_path: Path) -> None:
