@@ -36,8 +36,9 @@ test-browser: install      ## the report in headless Chromium (apt-get install c
 test-gpu: install          ## on a machine with a GPU: its numbers, recorded decoding, bfloat16, exact resume
 	$(BIN)/python -m pytest -m gpu
 
-study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims
-	$(BIN)/preflab -cn kl_versus_ptx
+JOBS ?= $(shell nproc)
+study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims; a job on each processor
+	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
 	pretrain baselines causal_lm/test_losses.py causal_lm/test_models.py evaluation/test_evaluators.py)
