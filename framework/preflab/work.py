@@ -48,7 +48,7 @@ def peak_flops(device: torch.device, threads: int) -> float:
     about 0.2 s. It is a yardstick, not a limit: small products stay below it, and bfloat16 on a GPU goes beyond."""
     import torch
 
-    size, repeats = (4096, 10) if device.type == "cuda" else (768, 6)
+    size, repeats = (2048, 40) if device.type == "cuda" else (768, 6)
     a, b = (torch.ones(size, size, device=device) for _ in range(2))
     best = float("inf")
     for _ in range(3):

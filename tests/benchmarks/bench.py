@@ -1,7 +1,7 @@
 """``make bench``: preflab against what a user would take instead, side by side. README.md in this folder says how.
 
 JSON lines on the standard output, one a measurement; progress and the table at the end on the error output. Exit code 1 if
-two sides did not compute the same, or a worker failed.
+two sides did not compute the same, a worker failed, or the peer was better.
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ def main(arguments: Sequence[str]) -> int:
     for row in measured(here, asked, failures):
         emit(row.line())
         rows.append(row)
+        if row.ratio < 1:
+            failures.append(f"{row.name}, {row.size}: the peer is better by {1 / row.ratio:.2f} times")
     if "growth" in asked.names:
         size = asked.sizes[0]
         tell(f"{size}: growth")

@@ -127,18 +127,21 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
-    """Disasters at each ``every``-th boundary of a whole stage; after each the same again ends with the same bytes."""
+    """Disasters at each ``every``-th boundary of a whole stage, and at one where a file of the artifact is still called .tmp;
+    after each the same again ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
     written = {Path(call.path).name for call in calls if call.kind == "write"}
     assert written >= {"metrics.jsonl", "tensors.safetensors", "model.safetensors", "config.json", "tokenizer.json"}, written
-    for call in calls[::every]:
+    half_written = next(c for c in calls if c.kind == "rename" and c.path.endswith(".tmp") and "/.state/" not in c.path)
+    tried = calls if every == 1 else [*calls[::every], half_written]
+    for call in tried:
         shutil.rmtree(root)
         DISASTERS[disaster](root, lambda: make(root), call.number)
         assert forked(lambda: make(root)) == 0, call
         assert contents(root) == contents(uninterrupted), call
         assert [p.suffix for p in sorted(root.iterdir())] == ["", ".lock"], call
-    figure(f"{disaster}: {len(calls)} boundaries of a stage, {len(calls[::every])} tried")
+    figure(f"{disaster}: {len(calls)} boundaries of a stage, {len(tried)} tried")
     return len(calls)
 
 
