@@ -140,7 +140,7 @@ def check_jobs(line: CommandLine) -> list[Run]:
 
     checked = []
     for overrides in line.jobs:
-        config = compose(overrides, line.config_name, True, line.config_dir)
+        config = line.composed or compose(overrides, line.config_name, True, line.config_dir)
         refuse_code_in_config(config)
         plain = resolved(config)
         try:

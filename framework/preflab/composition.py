@@ -30,7 +30,7 @@ from preflab import plugins
 from preflab.errors import UserError, nearest
 from preflab.foreign import check_files, check_name, refuse_environment, refuse_secrets
 from preflab.plugins import Registry
-from preflab.schemas import schema
+from preflab.schemas import schema_of
 
 COMPONENT_GROUPS = {
     **{kind: kind for kind in ("data", "policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select")},
@@ -115,7 +115,7 @@ class SchemaSource(ConfigSource):
         kind, name = found
         path = f"{SCHEME}://schemas"
         if config_path.strip("/").startswith(SCHEMAS):
-            made = deepcopy(schema(registry().component(kind, name).config_class))
+            made = deepcopy(schema_of(registry().component(kind, name).config_class))
             return ConfigResult(registry().provider(kind, name).name, path, made, header={"package": None})
         preset = OmegaConf.create({"defaults": [{f"/{SCHEMAS}{kind}@_here_": name}, "_self_"]})
         return ConfigResult(self.provider, path, preset, header={"package": None})
@@ -227,6 +227,8 @@ class CommandLine:
     """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
     shows_job: bool = False
     """It asks for `--cfg job`: what the check has composed is the answer, and Hydra need not compose it again."""
+    composed: DictConfig | None = None
+    """The config of the only job, if finding out that it is the only one has composed it (Hydra's own part included)."""
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -253,7 +255,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
     config = compose(plain, name, with_hydra=True, config_dir=folder)
     multirun = args.multirun or "MULTIRUN" in str(config.hydra.mode)
     if not multirun:
-        return CommandLine(name, folder, False, (tuple(overrides),))
+        return CommandLine(name, folder, False, (tuple(overrides),), composed=config if plain == overrides else None)
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with _readable_errors():
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])

@@ -159,22 +159,14 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     return list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))
 
 
-@cache
-def schema(config_class: type[Any]) -> DictConfig:
-    """A config class as OmegaConf reads it, made once: a copy costs a fifth of making it. Copy it before you change it."""
-    from omegaconf import OmegaConf
-
-    made: DictConfig = OmegaConf.structured(config_class)
-    return made
-
-
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     """An instance of a config class from plain values, types checked and converted as Hydra does."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+    schema = schema_of(config_class)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(schema(config_class), dict(values)))
+        return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
     except ConfigKeyError as error:
         parent = error.parent_node
         allowed = [str(k) for k in parent] if parent is not None else [f.name for f in dataclasses.fields(config_class)]
@@ -183,3 +175,12 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     except OmegaConfBaseException as error:
         first = str(error.msg or error).splitlines()[0]
         raise UserError(f"{key}.{error.full_key}: {first}") from None
+
+
+@cache
+def schema_of(config_class: type[Any]) -> DictConfig:
+    """A config class as OmegaConf reads it, made once: a copy costs a fifth of making it. Copy it before you change it."""
+    from omegaconf import OmegaConf
+
+    made: DictConfig = OmegaConf.structured(config_class)
+    return made

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from preflab import UserError, compose
+from preflab import UserError, compose, composition
 from preflab.cli import check_jobs
 from preflab.composition import (
     COMPONENT_GROUPS,
@@ -24,7 +24,7 @@ from preflab.composition import (
 )
 from preflab.composition import compose as compose_with
 from preflab.run import Run
-from preflab.schemas import schema
+from preflab.schemas import schema_of
 
 
 def _run(*overrides: str) -> Run:
@@ -146,11 +146,11 @@ def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
 
 
 def test_a_schema_is_made_when_a_config_asks_for_it_and_only_once() -> None:
-    schema.cache_clear()
+    schema_of.cache_clear()
     for _ in range(2):
         config = compose(["filters=standard", "evaluation=none", "algorithm=none", "reward_model=none", "comparisons=none"])
         config.policy.layers = 99  # a copy: the next one has the preset's value again
-    made = schema.cache_info()
+    made = schema_of.cache_info()
     asked = {"data", "policy", "pretrain", "sft", "labeler", "select", "rollout", "evaluation", "algorithm", "reward_model"}
     assert made.misses == len(asked | {"comparisons"}) + 4  # and the four filters of the standard preparation
     assert config.policy.layers == 99 != compose().policy.layers
@@ -163,6 +163,14 @@ def test_completion_offers_every_group_and_every_schema() -> None:
         assert {*COMPONENT_GROUPS, *kinds, "schema"} <= set(loader.list_groups(""))
         assert set(loader.list_groups("schema")) == kinds
         assert loader.get_group_options("schema/policy") == registry().names("policy")
+
+
+def test_a_single_job_is_composed_once_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, several = parse(["seed=5"]), parse(["-m", "seed=5"])
+    monkeypatch.setattr(composition, "hydra_compose", None)  # a call would raise
+    (run,) = check_jobs(line)
+    assert run.settings.seed == 5
+    assert several.composed is None
 
 
 def test_composition_leaves_the_garbage_collector_as_it_was() -> None:
