@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import os
-import secrets
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from preflab.run import Run
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
+SHOWING = ("plan", "plugins", "doctor")
+"""Commands that only show something, as ``--help`` and ``--cfg`` do."""
 SPIN = "20000"
 """Rounds (some tenths of a millisecond) that a thread of libgomp spins before it sleeps, on an idle machine."""
 
@@ -68,25 +70,44 @@ def _dispatch(words: list[str]) -> int:
     if words and not words[0].startswith("-") and "=" not in words[0]:
         from preflab import commands
 
+        if words[0] in SHOWING:
+            leave_at_once()
         return commands.run(words[0], words[1:])
     if {"--help", "-h"} & set(words):
         from preflab import commands
 
+        leave_at_once()
         print(commands.overview())
         return 0
     return run(words)
 
 
+def leave_at_once() -> None:
+    """At the end of this process, no search for garbage: it would look through all that composition has made, for 0.04 s, to free
+    what the system takes back anyway. A run keeps it, since an object of a plugin may write its last lines when it is freed."""
+    atexit.register(gc.freeze)
+
+
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
-    from preflab import job
     from preflab.composition import compose, config_root, job_yaml, parse, refuse_code_in_config
     from preflab.runtime import is_main, world_size
-    from preflab.stopping import StopRequest
 
     line = parse(words)
     if line.multirun and world_size() > 1:
         raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ... runtime.processes=N' alone.")
+    if line.info:
+        leave_at_once()
+        config = compose(line.jobs[0], line.config_name, True, line.config_dir)
+        refuse_code_in_config(config)
+        if line.shows_job:
+            print(job_yaml(config), end="")
+            return 0
+    import hydra
+
+    from preflab import job
+    from preflab.stopping import StopRequest
+
     if not line.info:
         check_jobs(line)
         job.quiet_libraries()
@@ -96,14 +117,6 @@ def run(words: Sequence[str]) -> int:
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
             _import_once()
-    else:
-        config = compose(line.jobs[0], line.config_name, True, line.config_dir)
-        refuse_code_in_config(config)
-        if line.shows_job:
-            print(job_yaml(config), end="")
-            return 0
-    import hydra
-
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
     sys.argv = [sys.argv[0], *words]
     start = hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(job.task)
@@ -127,7 +140,7 @@ def check_jobs(line: CommandLine) -> list[Run]:
 
     checked = []
     for overrides in line.jobs:
-        config = compose(overrides, line.config_name, True, line.config_dir)
+        config = line.composed or compose(overrides, line.config_name, True, line.config_dir)
         refuse_code_in_config(config)
         plain = resolved(config)
         try:
@@ -140,6 +153,9 @@ def check_jobs(line: CommandLine) -> list[Run]:
 
 def _new_folder(config_name: str) -> Path:
     """A run folder that no other run has, even one started in the same instant."""
+    import secrets
+    from datetime import datetime
+
     while True:
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         folder = Path("runs") / config_name / name

@@ -234,7 +234,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 def overview() -> str:
     """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
-    from preflab.composition import COMPONENT_GROUPS, config_root, options, registry, sweeps_root
+    from preflab.composition import COMPONENT_GROUPS, config_root, options_of, registry, sweeps_root
     from preflab.plugins import command_name
 
     lines = ["preflab: the InstructGPT experiment bench", "", "  preflab [KEY=VALUE ...]      run the composed experiment"]
@@ -244,9 +244,10 @@ def overview() -> str:
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
     groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
     inside = sorted({component.kind for component, _ in registry().components()} - set(COMPONENT_GROUPS.values()))
-    lines += [f"  {group + ':':16}{', '.join(options(group))}" for group in groups]
+    choices = options_of([*groups, *inside])
+    lines += [f"  {group + ':':16}{', '.join(choices[group])}" for group in groups]
     lines += ["", "Inside another component (+KIND@FIELD.NAME=OPTION, as in +gradient_term@algorithm.terms.ptx=ptx):"]
-    lines += [f"  {kind + ':':16}{', '.join(options(kind))}" for kind in inside]
+    lines += [f"  {kind + ':':16}{', '.join(choices[kind])}" for kind in inside]
     studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
     lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
     lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +16,6 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -29,6 +30,7 @@ from preflab import plugins
 from preflab.errors import UserError, nearest
 from preflab.foreign import check_files, check_name, refuse_environment, refuse_secrets
 from preflab.plugins import Registry
+from preflab.schemas import schema_of
 
 COMPONENT_GROUPS = {
     **{kind: kind for kind in ("data", "policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select")},
@@ -37,6 +39,8 @@ COMPONENT_GROUPS = {
 }
 """Config group -> kind of the component that it chooses."""
 SCHEME = "preflab"
+SCHEMAS = "schema/"
+"""Where presets find the schemas of components: ``/schema/KIND/NAME@_here_``."""
 
 
 def _shipped(name: str) -> Path:
@@ -55,14 +59,23 @@ def sweeps_root() -> Path:
     return _shipped("sweeps")
 
 
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Composition makes many objects that stay. Python's garbage collector looks through the new ones at every 700, which is a
+    tenth of all the work here; at every 100,000 it still finds what is left of one composition while the next ones run."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
 @cache
+@_seldom_collected()
 def registry() -> Registry:
     """The plugins of this process, loaded once; their schemas and presets are known to Hydra afterwards."""
     loaded = plugins.load()
-    store = ConfigStore.instance()
-    for component, plugin in loaded.components():
-        group = f"schema/{component.kind}"
-        store.store(group=group, name=component.name, node=component.config_class, provider=plugin.name)
     for extension in (PreflabSearchPath, SchemaSource):
         Plugins.instance().register(extension)
     return loaded
@@ -85,7 +98,9 @@ class PreflabSearchPath(SearchPathPlugin):
 
 
 class SchemaSource(ConfigSource):
-    """Makes a component selectable that has no YAML preset: its schema's defaults are the preset."""
+    """Serves the schema of every component as ``schema/KIND/NAME``, and makes a component selectable that has no YAML preset: its
+    schema's defaults are the preset. A schema is made when a config asks for it: Hydra's own store would hold all of them, and
+    Hydra copies that store before it composes anything."""
 
     @staticmethod
     def scheme() -> str:
@@ -94,36 +109,48 @@ class SchemaSource(ConfigSource):
     def available(self) -> bool:
         return True
 
-    def _component(self, config_path: str) -> tuple[str, str] | None:
-        group, _, name = config_path.removesuffix(".yaml").strip("/").partition("/")
-        kind = COMPONENT_GROUPS.get(group, group)
-        return (kind, name) if name in registry().names(kind) else None
-
     def load_config(self, config_path: str) -> ConfigResult:
-        found = self._component(config_path)
+        found = _component(config_path)
         assert found is not None, config_path
-        defaults = OmegaConf.create({"defaults": [{f"/schema/{found[0]}@_here_": found[1]}, "_self_"]})
+        kind, name = found
         path = f"{SCHEME}://schemas"
-        return ConfigResult(config=defaults, path=path, provider=self.provider, header={"package": None})
+        if config_path.strip("/").startswith(SCHEMAS):
+            made = deepcopy(schema_of(registry().component(kind, name).config_class))
+            return ConfigResult(registry().provider(kind, name).name, path, made, header={"package": None})
+        preset = OmegaConf.create({"defaults": [{f"/{SCHEMAS}{kind}@_here_": name}, "_self_"]})
+        return ConfigResult(self.provider, path, preset, header={"package": None})
 
     def is_group(self, config_path: str) -> bool:
-        return config_path.strip("/") in _groups()
+        return config_path.strip("/") in {"", *_groups()}
 
     def is_config(self, config_path: str) -> bool:
-        return self._component(config_path) is not None
+        return _component(config_path) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         group = config_path.strip("/")
-        if not group:
-            return sorted(_groups()) if results_filter in (None, ObjectType.GROUP) else []
-        names = registry().names(COMPONENT_GROUPS.get(group, group))
-        return names if results_filter in (None, ObjectType.CONFIG) else []
+        inside = f"{group}/" if group else ""
+        groups = {known.removeprefix(inside).partition("/")[0] for known in _groups() if known.startswith(inside)}
+        found = [] if results_filter is ObjectType.CONFIG else sorted(groups)
+        return found if results_filter is ObjectType.GROUP else [*found, *registry().names(_kind(group))]
+
+
+def _kind(group: str) -> str:
+    """The kind of component that a config group chooses from."""
+    return group.removeprefix(SCHEMAS) if group.startswith(SCHEMAS) else COMPONENT_GROUPS.get(group, group)
+
+
+def _component(config_path: str) -> tuple[str, str] | None:
+    """(kind, name) of the component that a path of a config means, if there is one."""
+    group, _, name = config_path.removesuffix(".yaml").strip("/").rpartition("/")
+    kind = _kind(group)
+    return (kind, name) if name in registry().names(kind) else None
 
 
 def _groups() -> set[str]:
     """Config groups that components are chosen from: those of a run, and the kinds that stand inside other components
-    (``+gradient_term@algorithm.terms.mine=mine``)."""
-    return {*COMPONENT_GROUPS, *(component.kind for component, _ in registry().components())}
+    (``+gradient_term@algorithm.terms.mine=mine``), and below ``schema`` again."""
+    kinds = {component.kind for component, _ in registry().components()}
+    return {*COMPONENT_GROUPS, *kinds, SCHEMAS.rstrip("/"), *(SCHEMAS + kind for kind in kinds)}
 
 
 @contextlib.contextmanager
@@ -150,7 +177,7 @@ def compose(
 
     Raises `UserError` naming the key, what is allowed and the nearest name.
     """
-    with _hydra(config_dir), _readable_errors():
+    with _seldom_collected(), _hydra(config_dir), _readable_errors():
         return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
@@ -200,6 +227,8 @@ class CommandLine:
     """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
     shows_job: bool = False
     """It asks for `--cfg job`: what the check has composed is the answer, and Hydra need not compose it again."""
+    composed: DictConfig | None = None
+    """The config of the only job, if finding out that it is the only one has composed it (Hydra's own part included)."""
 
 
 def parse(argv: Sequence[str]) -> CommandLine:
@@ -226,7 +255,7 @@ def parse(argv: Sequence[str]) -> CommandLine:
     config = compose(plain, name, with_hydra=True, config_dir=folder)
     multirun = args.multirun or "MULTIRUN" in str(config.hydra.mode)
     if not multirun:
-        return CommandLine(name, folder, False, (tuple(overrides),))
+        return CommandLine(name, folder, False, (tuple(overrides),), composed=config if plain == overrides else None)
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with _readable_errors():
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
@@ -308,6 +337,12 @@ _RESOLVER = re.compile(r"\$\{[^}]*:")
 
 def options(group: str) -> list[str]:
     """Selectable options of a config group: YAML presets of preflab and of plugins, and components without one."""
+    return options_of([group])[group]
+
+
+def options_of(groups: Iterable[str]) -> dict[str, list[str]]:
+    """The options of several config groups. Hydra's own list of them copies all sources first, for each group anew."""
     with _hydra():
-        loader = GlobalHydra.instance().config_loader()
-        return [o for o in loader.get_group_options(group) if not o.startswith("_")]
+        sources = GlobalHydra.instance().config_loader().get_sources()
+        found = {g: {o for s in sources if s.is_group(g) for o in s.list(g, ObjectType.CONFIG)} for g in groups}
+    return {group: sorted(name for name in names if not name.startswith("_")) for group, names in found.items()}

@@ -171,7 +171,7 @@ class Registry:
         components = (*_call(plugin, module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(plugin, module, "preflab_config_packages", str))
         commands = tuple(_call(plugin, module, "preflab_commands", FunctionType))
-        self._check(components, packages, [command_name(f) for f in commands])
+        self._check(plugin, components, packages, [command_name(f) for f in commands])
         if self.manager.has_plugin(plugin.name):
             owner = next(p for p in self.plugins if p.name == plugin.name)
             raise PluginError(f"has the name of {owner.label}: rename its entry point, or uninstall one of them")
@@ -193,13 +193,15 @@ class Registry:
             self._components[component.kind, component.name] = (component, registered)
         return registered
 
-    def _check(self, components: Sequence[Component], packages: Sequence[str], commands: Sequence[str]) -> None:
+    def _check(self, plugin: Plugin, components: Sequence[Component], packages: Sequence[str], commands: Sequence[str]) -> None:
         offered = [(component.kind, component.name) for component in components]
         for kind, name in offered:
             if offered.count((kind, name)) > 1:
                 raise PluginError(f"offers {kind} '{name}' twice from preflab_components")
         for component in components:
             self._check_component(component)
+            if not _built_in(plugin):  # a test looks at ours; each look costs a millisecond
+                check_schema(component)
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise PluginError(f"names the package '{package}' in preflab_config_packages, which is not installed")
@@ -219,7 +221,6 @@ class Registry:
                 f"leave one out with --no-plugin"
             )
         _check_shape(component)
-        _check_schema(component)
 
 
 def _check_shape(component: Component) -> None:
@@ -234,7 +235,7 @@ def _check_shape(component: Component) -> None:
             raise PluginError(f"{where}, whose {name} is {value!r}: it must be a function")
 
 
-def _check_schema(component: Component) -> None:
+def check_schema(component: Component) -> None:
     """One config class that Hydra cannot read would stop every run, not only those that choose it."""
     from omegaconf import OmegaConf
 
@@ -292,22 +293,28 @@ def _words(variable: str, separator: str = ",") -> list[str]:
     return [word.strip() for word in os.environ.get(variable, "").split(separator) if word.strip()]
 
 
-def _entry_points() -> list[importlib.metadata.EntryPoint]:
+def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
     """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
-    found = sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: (not _built_in(e), e.name))
+    facts: dict[int, tuple[str, str]] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
+    found = []
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if id(entry.dist) not in facts:
+            facts[id(entry.dist)] = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+        found.append((Plugin(entry.name, entry.module, *facts[id(entry.dist)]), entry))
     only = _words(ONLY)
-    return [e for e in found if ONLY not in os.environ or _built_in(e) or e.name in only]
+    for plugin, entry in sorted(found, key=lambda pair: (not _built_in(pair[0]), pair[0].name)):
+        if ONLY not in os.environ or _built_in(plugin) or plugin.name in only:
+            yield plugin, entry
 
 
-def _built_in(entry: importlib.metadata.EntryPoint) -> bool:
-    return entry.dist is not None and entry.dist.name == "preflab"
+def _built_in(plugin: Plugin) -> bool:
+    return plugin.distribution == "preflab"
 
 
 def _sources() -> Iterator[tuple[Plugin, Any]]:
     """(plugin as named by its metadata, a function that imports it)."""
-    for entry in _entry_points():
-        version = entry.dist.version if entry.dist else "?"
-        yield Plugin(entry.name, entry.module, entry.dist.name if entry.dist else "?", version), entry.load
+    for plugin, entry in _entry_points():
+        yield plugin, entry.load
     for path in _words(FILES, os.pathsep):
         yield Plugin(Path(path).stem, path, "file", path), lambda path=path: import_file(Path(path))
 

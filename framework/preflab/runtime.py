@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -77,6 +76,8 @@ def keep_memory() -> None:
     """Have glibc keep freed memory for the next tensor of that size. By default it gives large pieces back to the system at
     once and is handed zeroed pages again at the next step: a quarter of the CPU time of a small model's training step."""
     with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own way
+        import ctypes
+
         libc = ctypes.CDLL("libc.so.6")
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
         libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)  # some versions take no more

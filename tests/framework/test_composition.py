@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
-from preflab import UserError, compose
+from preflab import UserError, compose, composition
 from preflab.cli import check_jobs
+from preflab.composition import (
+    COMPONENT_GROUPS,
+    _hydra,
+    config_root,
+    options,
+    parse,
+    refuse_code_in_config,
+    registry,
+    sweeps_root,
+)
 from preflab.composition import compose as compose_with
-from preflab.composition import config_root, options, parse, refuse_code_in_config, sweeps_root
 from preflab.run import Run, RunSettings
+from preflab.schemas import schema_of
 
 
 def _run(*overrides: str) -> Run:
@@ -131,11 +143,46 @@ def test_every_experiment_composes_with_every_algorithm() -> None:
             compose([f"experiment={experiment}", f"algorithm={algorithm}"])
 
 
-def test_help_configs_and_plugins_need_neither_torch_nor_transformers() -> None:
+def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys\nfrom preflab import commands\nfrom preflab.cli import check_jobs\nfrom preflab.composition import parse\n"
-        "commands.overview()\n"
-        "check_jobs(parse([]))\nprint(sorted({'torch', 'transformers', 'accelerate'} & set(sys.modules)))"
+        "import sys\nfrom preflab.cli import check_jobs\nfrom preflab.composition import parse\n"
+        "check_jobs(parse([]))\nprint(sorted({'torch', 'transformers', 'accelerate', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_schema_is_made_when_a_config_asks_for_it_and_only_once() -> None:
+    schema_of.cache_clear()
+    for _ in range(2):
+        config = compose(["filters=standard", "evaluation=none", "algorithm=none", "reward_model=none", "comparisons=none"])
+        config.policy.layers = 99  # a copy: the next one has the preset's value again
+    made = schema_of.cache_info()
+    asked = {"data", "policy", "pretrain", "sft", "labeler", "select", "rollout", "evaluation", "algorithm", "reward_model"}
+    assert made.misses == len(asked | {"comparisons"}) + 4  # and the four filters of the standard preparation
+    assert config.policy.layers == 99 != compose().policy.layers
+
+
+def test_completion_offers_every_group_and_every_schema() -> None:
+    with _hydra():
+        loader = GlobalHydra.instance().config_loader()
+        kinds = {component.kind for component, _ in registry().components()}
+        assert {*COMPONENT_GROUPS, *kinds, "schema"} <= set(loader.list_groups(""))
+        assert set(loader.list_groups("schema")) == kinds
+        assert loader.get_group_options("schema/policy") == registry().names("policy")
+
+
+def test_a_single_job_is_composed_once_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, several = parse(["seed=5"]), parse(["-m", "seed=5"])
+    monkeypatch.setattr(composition, "hydra_compose", None)  # a call would raise
+    (run,) = check_jobs(line)
+    assert run.settings.seed == 5
+    assert several.composed is None
+
+
+def test_composition_leaves_the_garbage_collector_as_it_was() -> None:
+    before = gc.get_threshold()
+    compose()
+    with pytest.raises(UserError):
+        compose(["algorithm=pp"])
+    assert gc.get_threshold() == before

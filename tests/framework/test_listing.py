@@ -161,11 +161,26 @@ def test_a_healthy_installation_has_no_findings(capsys: pytest.CaptureFixture[st
     assert all(f"\n{name}:" in text for name in ("torch", "transformers", "hydra-core"))
 
 
-@pytest.mark.parametrize("words", ["--help", "plugins", "plugins --json", "plugins show algorithm ppo", "doctor"])
-def test_the_tools_import_neither_torch_nor_transformers(words: str) -> None:
+HEAVY = ("torch", "transformers", "accelerate", "numpy", "scipy", "matplotlib", "tokenizers", "pyarrow", "IPython")
+"""What no tool that only shows something imports."""
+
+
+@pytest.mark.parametrize(
+    "words,more",
+    [
+        ("--help", "rich filelock preflab.job preflab.run preflab.listing"),
+        ("--cfg job", "rich filelock preflab.job preflab.run preflab.listing"),
+        ("plugins", "filelock preflab.job preflab.run"),
+        ("plugins --json", "filelock preflab.job preflab.run"),
+        ("plugins show algorithm ppo", "filelock preflab.job preflab.run"),
+        ("doctor", "rich filelock preflab.job preflab.run"),
+        ("plan", "preflab.job preflab.stages"),
+    ],
+)
+def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:
     script = (
         "import sys\nfrom preflab.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
-        "    assert not e.code\nassert not {'torch', 'transformers'} & set(sys.modules)\n"
+        f"    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & set(sys.modules)\nassert not found, found\n"
     )
     done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
