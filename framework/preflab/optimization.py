@@ -76,6 +76,7 @@ class Optimization:
         self.config, self.runtime, self.name, self.schedule_steps = config, runtime, name, schedule_steps
         self.parameters = [p for p in parameters if p.requires_grad]
         self._is_summed = False
+        self._norm: float | None = None
         betas = (config.beta1, config.beta2)
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
@@ -88,7 +89,7 @@ class Optimization:
         before = self._taken()
         found = dict(accumulate())
         self.runtime.sum_gradients(self.parameters)
-        term = self._taken()
+        term, self._norm = self._taken(), None
         norms = _norms(before, term)
         for parameter, a, b in zip(self.parameters, before, term, strict=True):
             parameter.grad = b if a is None else a if b is None else a.add_(b)
@@ -110,6 +111,8 @@ class Optimization:
         before either steps, so that a bad gradient of one leaves the weights of the other alone."""
         import torch
 
+        if self._norm is not None:
+            return self._norm
         self._sum()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
@@ -120,6 +123,7 @@ class Optimization:
                 f"The gradient of {self.name} is not finite (norm {norm}). The weights are as they were before this step; "
                 "lower the learning rate. The same command goes on from the last checkpoint, to the same batch."
             )
+        self._norm = norm
         return norm
 
     def step(self, position: int) -> dict[str, float]:
@@ -127,8 +131,8 @@ class Optimization:
         import torch
 
         norm = self.norm()
-        self._is_summed = False
-        if self.config.clip is not None:
+        self._is_summed, self._norm = False, None
+        if self.config.clip is not None and self.config.clip < norm + 1e-6:  # else its factor would be 1: a pass for nothing
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, torch.tensor(norm))
         lr = self.config.lr * learning_rate_factor(position, self.schedule_steps, self.config)
         for group in self.optimizer.param_groups:

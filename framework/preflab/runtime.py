@@ -51,9 +51,7 @@ class RuntimeConfig:
         "forward passes of our own where there are some; false: the model library's (equal up to rounding)",
         affects_result=False,
     )
-    decode_graphs: bool = option(
-        False, "sampling on a GPU: record the step of a token once and repeat it; pays for small models", affects_result=False
-    )
+    decode_graphs: bool = option(False, "sampling on a GPU: record the step of a token once and repeat it", affects_result=False)
 
 
 def world_size() -> int:

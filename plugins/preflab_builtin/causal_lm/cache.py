@@ -18,9 +18,10 @@ SPARE = 32
 
 @dataclass
 class SlotCache:
-    """`preflab.interfaces.Cache`. keys, values: one [B, G, C, d] a layer, rows right-aligned at slot ``used``; positions
-    [B]: of the next token; bias [B, 1, 1, C] or None: 0 where a token stands, -inf on left pads."""
+    """`preflab.interfaces.Cache`. blocks: what reads the next token; keys, values: one [B, G, C, d] a layer, rows right-aligned
+    at slot ``used``; positions [B]: of the next token; bias [B, 1, 1, C] or None: 0 where a token stands, -inf on left pads."""
 
+    blocks: Blocks
     keys: list[torch.Tensor]
     values: list[torch.Tensor]
     used: int
@@ -36,7 +37,7 @@ class SlotCache:
         keys, values = ([self._taken(x, rows, room) for x in kept] for kept in (self.keys, self.values))
         bias = None if self.bias is None else self._taken(self.bias.transpose(2, 3), rows, room).transpose(2, 3)
         positions = self.positions.index_select(0, rows)
-        return SlotCache(keys, values, self.used, positions, bias, int(positions.sum()))
+        return SlotCache(self.blocks, keys, values, self.used, positions, bias, int(positions.sum()))
 
     def _taken(self, kept: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
         """kept [B, heads, C, d] -> [B', heads, room, d]."""
@@ -68,7 +69,7 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
     x, rope = blocks.embed(batch.ids, batch.positions)
     for layer in range(blocks.layers):
         q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
-        for kept, tokens in ((keys, k), (values, v)):
+        for kept, tokens in ((keys, k.to(v.dtype)), (values, v)):  # under autocast turned keys are float32
             flat = tokens.new_zeros(len(ids) * taken, *tokens.shape[1:]).index_copy_(0, slots, tokens)
             kept.append(flat.view(len(ids), taken, *tokens.shape[1:]).transpose(1, 2).contiguous())
         x = blocks.write(layer, x, batch.attend(q, k, v, blocks.scale(layer)))
@@ -76,14 +77,14 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
     if not bool(mask.all()):
         bias = torch.zeros(len(ids), 1, 1, taken, device=ids.device)
         bias[:, 0, 0, :width].masked_fill_(~mask, float("-inf"))
-    cache = SlotCache(keys, values, width, mask.sum(1), bias, len(batch.ids))
+    cache = SlotCache(blocks, keys, values, width, mask.sum(1), bias, len(batch.ids))
     return blocks.final(x.index_select(0, batch.wanted)), cache
 
 
-def extended(blocks: Blocks, tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+def extended(tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
     """Read one more token a row [B] -> last hidden states [B, D]; the cache grows in place."""
     cache.make_room()
-    rows, slot = len(tokens), cache.used
+    blocks, rows, slot = cache.blocks, len(tokens), cache.used
     cache.used += 1
     cache.tokens += rows
     group = blocks.heads // blocks.key_heads
@@ -113,8 +114,8 @@ class StaticStep:
     every cache and whenever one takes more slots. record: False runs the same operations unrecorded, on any device.
     """
 
-    def __init__(self, blocks: Blocks, head: torch.nn.Linear, cache: SlotCache, record: bool) -> None:
-        self.blocks, self.head = blocks, head
+    def __init__(self, head: torch.nn.Linear, cache: SlotCache, record: bool) -> None:
+        self.blocks, self.head = cache.blocks, head
         # Not the cache itself, which holds this step: a circle keeps a GPU's memory until Python looks for circles.
         self.keys, self.values = cache.keys, cache.values
         rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device

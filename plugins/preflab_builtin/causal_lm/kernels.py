@@ -13,9 +13,12 @@ from torch import nn
 LINEAR, CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
 """GPT-2's gelu: 0.5 x (1 + tanh(u / 2)) = x sigmoid(u) with u = x (LINEAR + CUBIC x^2): one sigmoid, no tanh."""
 FEWEST_ROWS, CACHED_LOGITS = 128, 2**19
-"""Rows of logits made at a time on a CPU: what fits its cache (2 MB), but enough to keep a matrix product busy."""
+"""Rows of logits made at a time on a CPU: what fits its cache (2 MB), but enough to keep a matrix product
+busy, also where a vocabulary is large."""
 GPU_LOGITS = 2**26
 """Logits made at a time on a GPU (256 MB)."""
+KEPT_LOGITS = 2**23
+"""Logits that are so few (32 MB) that what came of them waits for the backward pass."""
 
 
 def applied(function: type[torch.autograd.Function], *arguments: Any) -> Any:
@@ -94,7 +97,7 @@ def _scaled_logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tenso
 class HeadLogProbs(torch.autograd.Function):
     """Log-probs [N] of ids [N] under softmax((hidden weight^T + bias) / temperature), and entropies [N] in nats (no gradient).
 
-    hidden [N, D], weight [V, D], bias [V] or None; all float32. At no time are more than a piece's logits in memory; the
+    hidden [N, D], weight [V, D], bias [V] or None; all float32. Of many logits no more than a piece is in memory at a time; the
     backward pass makes them again (2 N V D operations more) and never stores their gradient.
     """
 
@@ -110,6 +113,8 @@ class HeadLogProbs(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         assert len(ids) == len(hidden), "a token for each state"
         normalisers, log_probs, entropies = (hidden.new_zeros(len(hidden)) for _ in range(3))
+        keeps = any(ctx.needs_input_grad) and len(hidden) * len(weight) <= KEPT_LOGITS
+        ctx.kept = list[torch.Tensor]()
         for piece in _pieces(len(hidden), weight):
             logits = _scaled_logits(hidden[piece], weight, bias, temperature)
             chosen = logits.gather(1, ids[piece, None]).squeeze(1)
@@ -118,9 +123,12 @@ class HeadLogProbs(torch.autograd.Function):
                 shifted = logits - largest
                 powers = shifted.exp()
                 total = powers.sum(1)
-                entropies[piece] = total.log() - (powers.mul_(shifted)).sum(1) / total
+                entropies[piece] = total.log() - shifted.mul_(powers).sum(1) / total
             else:
-                total = logits.sub_(largest).exp_().sum(1)
+                powers = logits.sub_(largest).exp_()
+                total = powers.sum(1)
+            if keeps:
+                ctx.kept.append(powers.div_(total[:, None]))
             # Against the largest logit first: where all are near -100, their size would cost digits of the difference.
             log_probs[piece] = (chosen - largest.squeeze(1)) - total.log()
             normalisers[piece] = total.log() + largest.squeeze(1)
@@ -137,10 +145,13 @@ class HeadLogProbs(torch.autograd.Function):
         d_hidden = torch.empty_like(hidden) if needs_hidden else None
         d_weight = torch.zeros_like(weight) if needs_weight else None
         d_bias = torch.zeros_like(bias) if bias is not None and needs_bias else None
-        for piece in _pieces(len(hidden), weight):
+        for number, piece in enumerate(_pieces(len(hidden), weight)):
+            if ctx.kept:
+                p = ctx.kept[number]
+            else:
+                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
             # d log p(id) / d logits = onehot(id) - p
-            d_logits = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
-            d_logits.mul_(-outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
+            d_logits = (p * -outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
             if d_hidden is not None:
                 torch.mm(d_logits, weight, out=d_hidden[piece])
             if d_weight is not None:

@@ -85,6 +85,8 @@ class TransformerTrunk:
         self.fast = fast and FAST_PATHS
         self.base: nn.Module = getattr(module, module.base_model_prefix)
         self.matrices, self.numbers = matrix_size(self.base), sum(p.numel() for p in self.base.parameters())
+        config = module.config.get_text_config()  # a model of pictures and text has one inside
+        self.layers, self.width = config.num_hidden_layers, config.hidden_size
         self.plain = module.config.model_type in PLAIN_CAUSAL
         embedding = module.get_input_embeddings()
         if isinstance(embedding, nn.Embedding):
@@ -119,12 +121,11 @@ class TransformerTrunk:
     def _count(self, tokens: int, pairs: int, left_out: int = 0, pairs_left_out: int = 0) -> None:
         """Count a pass: tokens, pairs of a token and one that it sees, and what of both the last layer left out. Training counts
         twice again, for the share of the numbers that are trained."""
-        config = self.module.config
         trained = 0.0
         if torch.is_grad_enabled():
             trained = sum(p.numel() for p in self.base.parameters() if p.requires_grad) / self.numbers
-        linear = 2 * self.matrices * (tokens - left_out / config.num_hidden_layers)
-        attention = 4 * config.hidden_size * (config.num_hidden_layers * pairs - pairs_left_out)
+        linear = 2 * self.matrices * (tokens - left_out / self.layers)
+        attention = 4 * self.width * (self.layers * pairs - pairs_left_out)
         WORK.add(tokens, (linear + attention) * (1 + 2 * trained))
 
     def _count_batch(self, batch: Rows | SharedRows) -> None:
@@ -226,14 +227,12 @@ class CausalPolicy(TransformerTrunk):
         head = self.module.get_output_embeddings()
         WORK.add(0, 2 * len(tokens) * head.weight.numel())
         if isinstance(cache, SlotCache):
-            blocks = blocks_of(self.module)
-            assert blocks is not None, "the policy's layers are not those that made the cache"
             if self.graphs:
                 cache.make_room()
                 if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
-                    cache.step = StaticStep(blocks, head, cache, record=tokens.is_cuda)
+                    cache.step = StaticStep(head, cache, record=tokens.is_cuda)
                 return cache.step(tokens, cache), cache
-            return self.logits(extended(blocks, tokens, cache)), cache
+            return self.logits(extended(tokens, cache)), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None
         if cache.padded:

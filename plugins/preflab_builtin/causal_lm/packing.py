@@ -22,6 +22,8 @@ TRIM_BELOW = 0.75
 
 MOST_PADS = 0.25
 """Largest share of pads in a grid of rows; with more, rows of unlike length are laid out in grids of their own."""
+MOST_SLOTS = 4
+"""Slots for each real token above which prompts are not shared: one long row among short ones widens the grid of all."""
 
 
 class _Spread(torch.autograd.Function):
@@ -211,7 +213,7 @@ def shared(ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: 
     marked = torch.where(mask[:, :prefix], ids[:, :prefix], -1)
     first_of: dict[tuple[int, ...], int] = {}
     numbers = [first_of.setdefault(tuple(row), len(first_of)) for row in marked.tolist()]
-    if len(first_of) == len(ids):
+    if len(first_of) == len(ids) or mask.numel() > MOST_SLOTS * int(mask.sum()):
         return None
     firsts = [numbers.index(i) for i in range(len(first_of))]
     return _shared(ids, mask, wanted, prefix, numbers, firsts)

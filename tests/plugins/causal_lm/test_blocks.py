@@ -93,6 +93,9 @@ def test_layouts_are_the_ones_meant() -> None:
     assert found.wanted_grid is not None
     assert len(found.ids) == int(mask.sum()) - 2 * int(mask[0, :6].sum())  # two copies of the prompt are not there
     assert shared(ids, mask, last, 0) is None
+    long = torch.nn.functional.pad(mask, (0, 100), value=False)
+    long[0, 14:] = True  # one row is eight times as long as the others: the grid of all would be mostly pads
+    assert shared(torch.nn.functional.pad(ids, (0, 100)), long, long, 6) is None
     plain = Rows.of(ids, mask, mask)
     assert plain.wanted_grid is None
     assert Rows.of(ids, mask, last).wanted_grid is not None

@@ -35,7 +35,9 @@ def test_swiglu_mlp_is_the_formula_and_its_gradient() -> None:
 
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kept", [0, 99], ids=["made again", "kept"])
+def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "KEPT_LOGITS", kept)  # there are 9 x 11
     monkeypatch.setattr(kernels, "FEWEST_ROWS", 4)
     monkeypatch.setattr(kernels, "CACHED_LOGITS", 1)  # 9 rows in pieces of 4, 4 and 1
     hidden, weight = drawn(9, 3, seed=0), drawn(11, 3, seed=1)
@@ -59,6 +61,13 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, mo
         return made
 
     assert gradcheck(log_probs, leaves)
+    slopes = [
+        torch.autograd.grad(f, leaves, retain_graph=True)
+        for f in (log_probs(*leaves).sum(), scaled.gather(1, ids[:, None]).sum())
+    ]
+    assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(*slopes, strict=True))
+    with_entropy = applied(HeadLogProbs, hidden, weight, bias, ids, temperature, True)[0]
+    assert torch.allclose(torch.autograd.grad(with_entropy.sum(), hidden)[0], slopes[0][0], rtol=1e-12)
     if bias is None:
         with_grad = torch.autograd.grad(log_probs(hidden.detach(), weight).sum(), weight)  # a frozen trunk
         assert torch.allclose(with_grad[0], torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0], rtol=1e-9)

@@ -16,7 +16,7 @@ from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.rollouts import native
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
-from preflab_builtin.rollouts.generate import TransformersEngine, generation_config
+from preflab_builtin.rollouts.generate import TransformersEngine, as_trained, generation_config
 from preflab_builtin.rollouts.native import NativeEngine
 from preflab_builtin.rollouts.sampling import draw, row_noise
 from support import WORDS, FakeContext, cpu_runtime
@@ -159,6 +159,19 @@ def test_transformers_engine_draws_from_the_whole_softmax() -> None:
     assert chisquare(rollout.response_ids[:, 0].bincount(minlength=23).numpy()).pvalue > 1e-3
     assert same(rollout, draws.generate(model, prompts, Sampling(max_tokens=1, samples=4000), (1,)))
     assert generation_config(model, Sampling(4)).top_k == 0
+
+
+def test_transformers_engine_samples_from_float32_logits_under_autocast() -> None:
+    """As training computes its log-probs: in bfloat16 a logit of 20 is only known to 1/8."""
+    model, ids = policy(), torch.tensor([[3, 4, 5]])
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        with as_trained(model.module):
+            exact = model.module(ids).logits
+        rough = model.module(ids).logits
+        expected = model.logits(model.module.base_model(ids).last_hidden_state)
+    assert exact.dtype is torch.float32
+    assert torch.equal(exact, expected)
+    assert rough.dtype is torch.bfloat16  # outside nothing has changed
 
 
 def test_component_builds_with_its_setting(tmp_path: Path) -> None:
