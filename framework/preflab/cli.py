@@ -80,7 +80,7 @@ def _dispatch(words: list[str]) -> int:
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
     from preflab import job
-    from preflab.composition import compose, config_root, job_yaml, parse, refuse_code_in_config
+    from preflab.composition import compose, config_root, job_yaml, parse, refuse_code_in_config, trust_the_check
     from preflab.runtime import is_main, world_size
     from preflab.stopping import StopRequest
 
@@ -95,6 +95,7 @@ def run(words: Sequence[str]) -> int:
             return 0
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
+            trust_the_check()
             _import_once()
     else:
         config = compose(line.jobs[0], line.config_name, True, line.config_dir)
@@ -123,18 +124,20 @@ def run(words: Sequence[str]) -> int:
 def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
     from preflab import run as runs
-    from preflab.composition import compose, refuse_code_in_config, registry, resolved
+    from preflab.composition import composing, refuse_code_in_config, registry, resolved
 
     checked = []
-    for overrides in line.jobs:
-        config = compose(overrides, line.config_name, True, line.config_dir)
-        refuse_code_in_config(config)
-        plain = resolved(config)
-        try:
-            checked.append(runs.read(plain, registry()))
-        except UserError as error:
-            where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
-            raise UserError(f"{error}{where}") from None
+    known: runs.Known = {}
+    with composing(line.config_name, line.config_dir) as compose:
+        for overrides in line.jobs:
+            config = compose(overrides)
+            refuse_code_in_config(config)
+            plain = resolved(config)
+            try:
+                checked.append(runs.read(plain, registry(), known))
+            except UserError as error:
+                where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
+                raise UserError(f"{error}{where}") from None
     return checked
 
 
