@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -90,7 +91,8 @@ def leave_at_once() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
-    from preflab.composition import compose, config_root, job_yaml, parse, refuse_code_in_config
+    from preflab.composition import compose, config_root, job_yaml, parse, trust_the_check
+    from preflab.foreign import refuse_code_in_config
     from preflab.runtime import is_main, world_size
 
     line = parse(words)
@@ -116,6 +118,7 @@ def run(words: Sequence[str]) -> int:
             return 0
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
+            trust_the_check()
             _import_once()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
     sys.argv = [sys.argv[0], *words]
@@ -136,18 +139,23 @@ def run(words: Sequence[str]) -> int:
 def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
     from preflab import run as runs
-    from preflab.composition import compose, refuse_code_in_config, registry, resolved
+    from preflab.composition import composing, registry, resolved
+    from preflab.foreign import refuse_code_in_config
 
     checked = []
-    for overrides in line.jobs:
-        config = line.composed or compose(overrides, line.config_name, True, line.config_dir)
-        refuse_code_in_config(config)
-        plain = resolved(config)
-        try:
-            checked.append(runs.read(plain, registry()))
-        except UserError as error:
-            where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
-            raise UserError(f"{error}{where}") from None
+    known: runs.Known = {}
+    with contextlib.ExitStack() as stack:
+        compose = None if line.composed is not None else stack.enter_context(composing(line.config_name, line.config_dir))
+        for overrides in line.jobs:
+            config = line.composed if compose is None else compose(overrides)
+            assert config is not None
+            refuse_code_in_config(config)
+            plain = resolved(config)
+            try:
+                checked.append(runs.read(plain, registry(), known))
+            except UserError as error:
+                where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
+                raise UserError(f"{error}{where}") from None
     return checked
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import gc
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
@@ -28,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflab import plugins
 from preflab.errors import UserError, nearest
-from preflab.foreign import check_files, check_name, refuse_environment, refuse_secrets
+from preflab.foreign import check_files, check_name, refuse_secrets
 from preflab.plugins import Registry
 from preflab.schemas import schema_of
 
@@ -115,7 +117,8 @@ class SchemaSource(ConfigSource):
         kind, name = found
         path = f"{SCHEME}://schemas"
         if config_path.strip("/").startswith(SCHEMAS):
-            made = deepcopy(schema_of(registry().component(kind, name).config_class))
+            config_class: Any = registry().component(kind, name).config_class
+            made = copy.deepcopy(schema_of(config_class))
             return ConfigResult(registry().provider(kind, name).name, path, made, header={"package": None})
         preset = OmegaConf.create({"defaults": [{f"/{SCHEMAS}{kind}@_here_": name}, "_self_"]})
         return ConfigResult(self.provider, path, preset, header={"package": None})
@@ -181,6 +184,62 @@ def compose(
         return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
+class _ReadOnce(ConfigRepository):
+    """Hydra's repository of configs, which reads and parses each of them once for all jobs of a command. What it gives away are
+    copies: Hydra merges into what it was given."""
+
+    def __init__(self, sources: list[ConfigSource], known: dict[str, ConfigResult | None]) -> None:
+        self.sources, self._known = sources, known
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ReadOnce:
+        return _ReadOnce(self.sources, self._known)  # Hydra makes one for each composition
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        super().initialize_sources(config_search_path)
+        self._known = {}  # a job with a hydra.searchpath of its own looks elsewhere
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path not in self._known:
+            self._known[config_path] = super().load_config(config_path)
+        kept = self._known[config_path]
+        if kept is None:
+            return None
+        return replace(kept, config=copy.deepcopy(kept.config), header=dict(kept.header))
+
+
+@contextlib.contextmanager
+def composing(config_name: str, config_dir: str = "") -> Iterator[Callable[[Sequence[str]], DictConfig]]:
+    """A function that composes one job of a command after another. What it returns is what `compose` does, but for the overrides
+    that Hydra's own part lists.
+
+    Jobs that choose the same options of groups are composed once: Hydra applies all other overrides afterwards, in their order
+    (`ConfigLoaderImpl._load_configuration_impl`), and so does this, to a copy. Each file is read once.
+    """
+    parser, composed = OverridesParser.create(), dict[tuple[str, ...], DictConfig]()
+
+    def whole(overrides: Sequence[str]) -> DictConfig:
+        return hydra_compose(config_name, overrides=list(overrides), return_hydra_config=True)
+
+    def one(overrides: Sequence[str]) -> DictConfig:
+        with _readable_errors():
+            parsed = parser.parse_overrides(list(overrides))
+            if any(o.is_hydra_override() or o.is_sweep_override() for o in parsed):
+                return whole(overrides)
+            chooses = [loader.repository.group_exists(o.key_or_group) and not isinstance(o.value(), dict) for o in parsed]
+            options = tuple(str(o.input_line) for o, group in zip(parsed, chooses, strict=True) if group)
+            if options not in composed:
+                composed[options] = whole(options)
+            config = copy.deepcopy(composed[options])
+            own = [o for o, group in zip(parsed, chooses, strict=True) if not group]
+            ConfigLoaderImpl._apply_overrides_to_config(own, config)
+            return config
+
+    with _seldom_collected(), _hydra(config_dir):
+        loader: Any = GlobalHydra.instance().config_loader()
+        loader.repository = _ReadOnce(loader.repository.sources, {})
+        yield one
+
+
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
     try:
@@ -213,6 +272,11 @@ def explain(error: BaseException) -> str:
     text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
     cause = next((str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)), "")
     return text if cause in text else f"{text}: {cause}"
+
+
+def trust_the_check() -> None:
+    """Have Hydra's sweeper not compose every job once more before the first starts: whoever calls this has done so."""
+    BasicSweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -268,28 +332,6 @@ def job_yaml(config: DictConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
 
 
-def refuse_code_in_config(config: DictConfig) -> None:
-    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
-    its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
-    part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
-    refuse_environment(config.hydra.job.get("env_set") or {})
-    suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
-    for part in ("job_logging", "hydra_logging"):
-        suspicious += _targets(config.hydra[part], f"hydra.{part}")
-    suspicious += _targets({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
-    if suspicious:
-        raise UserError(
-            f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
-            "bring code in with an installed plugin or --plugin FILE."
-        )
-    calling = list(_resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, ""))
-    if calling:
-        raise UserError(
-            f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, as ${{seed}} does, but "
-            "never to the environment or to functions: write the value itself."
-        )
-
-
 def resolved(config: DictConfig) -> dict[str, Any]:
     """All but Hydra's own part as plain values; `UserError` for a reference that leads nowhere or in a circle."""
     with _readable_errors():
@@ -297,42 +339,6 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         plain: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
     refuse_secrets(plain)
     return plain
-
-
-_LOGGING_CLASSES = {"logging.StreamHandler", "logging.FileHandler"}
-
-
-def _targets(node: Any, path: str) -> Iterator[str]:
-    if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node, resolve=False)
-    if isinstance(node, dict):
-        for key, value in node.items():
-            here = f"{path}.{key}".lstrip(".")
-            harmless = key == "class" and (value in _LOGGING_CLASSES or not path.startswith("hydra."))
-            if key in ("_target_", "()") or (key == "class" and not harmless):
-                yield here
-            else:
-                yield from _targets(value, here)
-    elif isinstance(node, list):
-        for i, value in enumerate(node):
-            yield from _targets(value, f"{path}.{i}")
-
-
-def _resolvers(node: Any, path: str) -> Iterator[str]:
-    """Keys whose text holds ``${name:``, at whatever depth; a reference to a key has no colon."""
-    if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node, resolve=False)
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _resolvers(value, f"{path}.{key}".lstrip("."))
-    elif isinstance(node, list):
-        for i, value in enumerate(node):
-            yield from _resolvers(value, f"{path}.{i}")
-    elif isinstance(node, str) and _RESOLVER.search(node):
-        yield path
-
-
-_RESOLVER = re.compile(r"\$\{[^}]*:")
 
 
 def options(group: str) -> list[str]:

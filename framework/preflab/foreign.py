@@ -1,15 +1,19 @@
-"""Configs may come from somebody else: what is refused in their files, names and values before Hydra composes anything."""
+"""Configs may come from somebody else: what is refused in their files and names before Hydra composes
+anything, and in what it composed before anything runs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from preflab.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 MOST_NODES = 100_000
 """Values that a YAML file may stand for once its aliases are written out: eleven lines can stand for 10^10 of them."""
@@ -19,6 +23,8 @@ _SECRET = re.compile(
     r"|(api|auth|access|bearer|hf|session)[_-]?token)$|^token$",
     re.IGNORECASE,
 )
+_LOGGING_CLASSES = {"logging.StreamHandler", "logging.FileHandler"}
+_RESOLVER = re.compile(r"\$\{[^}]*:")
 _ENVIRONMENT = re.compile(r"PREFLAB_|PYTHON|LD_|HYDRA_|PATH$")
 
 
@@ -123,3 +129,59 @@ def refuse_environment(variables: Mapping[str, Any]) -> None:
     for name in variables:
         if _ENVIRONMENT.match(str(name)):
             raise UserError(f"hydra.job.env_set.{name} decides which code runs: set it in the shell, not in a config.")
+
+
+def refuse_code_in_config(config: DictConfig) -> None:
+    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
+    its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
+    part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
+    refuse_environment(config.hydra.job.get("env_set") or {})
+    suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
+    for part in ("job_logging", "hydra_logging"):
+        suspicious += _targets(config.hydra[part], f"hydra.{part}")
+    suspicious += _targets({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
+    if suspicious:
+        raise UserError(
+            f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
+            "bring code in with an installed plugin or --plugin FILE."
+        )
+    calling = list(_resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, ""))
+    if calling:
+        raise UserError(
+            f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, as ${{seed}} does, but "
+            "never to the environment or to functions: write the value itself."
+        )
+
+
+def _targets(node: Any, path: str) -> Iterator[str]:
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            here = f"{path}.{key}".lstrip(".")
+            harmless = key == "class" and (value in _LOGGING_CLASSES or not path.startswith("hydra."))
+            if key in ("_target_", "()") or (key == "class" and not harmless):
+                yield here
+            else:
+                yield from _targets(value, here)
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _targets(value, f"{path}.{i}")
+
+
+def _resolvers(node: Any, path: str) -> Iterator[str]:
+    """Keys whose text holds ``${name:``, at whatever depth; a reference to a key has no colon."""
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=False)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _resolvers(value, f"{path}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _resolvers(value, f"{path}.{i}")
+    elif isinstance(node, str) and _RESOLVER.search(node):
+        yield path

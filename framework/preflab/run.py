@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preflab import recipes
 from preflab.components import NEEDS, Inspection
@@ -17,6 +19,8 @@ from preflab.records import RECORD_TYPES
 from preflab.runtime import RuntimeConfig
 from preflab.schemas import Choice, choose, option, problems, typed
 from preflab.study import StudyConfig
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -121,15 +125,31 @@ def inspect(choice: Choice) -> Inspection:
     return choice.inspect()
 
 
-def read(config: Mapping[str, Any], registry: Registry) -> Run:
-    """A run from plain config values; `UserError` for anything that is wrong, before any work."""
+Known = dict[tuple[Any, ...], Any]
+"""Typed configs by what they were made of: the jobs of a study have most of them in common."""
+
+
+def _once(known: Known, key: tuple[Any, ...], values: Any, make: Callable[[], T]) -> T:
+    """What ``make`` makes of the values, or made of the same ones before."""
+    whole = (*key, json.dumps(values, default=repr))
+    if whole not in known:
+        known[whole] = make()
+    made: T = known[whole]
+    return made
+
+
+def read(config: Mapping[str, Any], registry: Registry, known: Known | None = None) -> Run:
+    """A run from plain config values; `UserError` for anything that is wrong, before any work. known: kept by whoever reads many
+    runs, which share their typed configs then."""
+    known = {} if known is None else known
     groups = set(COMPONENT_GROUPS) | {"filters"}
     settings_keys = set(RunSettings.__dataclass_fields__)
     for key in config:
         if key not in groups | settings_keys | {"study"}:
             raise UserError(f"{key} is not an option. {nearest(str(key), groups | settings_keys)}")
     settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "")
-    study = typed(StudyConfig, config["study"], "study") if config.get("study") else None
+    declared = config.get("study")
+    study = _once(known, ("study",), declared, lambda: typed(StudyConfig, declared, "study")) if declared else None
     wrong = [*problems(settings), *(problems(study, "study.") if study else ())]
     if wrong:
         raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
@@ -137,7 +157,10 @@ def read(config: Mapping[str, Any], registry: Registry) -> Run:
     if missing:
         raise UserError(f"The config chooses no {missing[0]}: give {missing[0]}=NAME. {nearest('', registry.names(missing[0]))}")
     given = {g: kind for g, kind in COMPONENT_GROUPS.items() if config.get(g) is not None}
-    choices = {g: choose(registry, kind, config[g], g, settings.fast) for g, kind in given.items()}
+    choices: dict[str, Choice] = {}
+    for g, kind in given.items():
+        choosing = partial(choose, registry, kind, config[g], g, settings.fast)
+        choices[g] = _once(known, (kind, g, settings.fast), config[g], choosing)
     filters = tuple(choose(registry, "filter", node, f"filters.{k}") for k, node in (config.get("filters") or {}).items())
     run = Run(choices, filters, settings, registry)
     check(run)

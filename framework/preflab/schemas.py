@@ -165,7 +165,8 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-    schema = schema_of(config_class)
+    hashable: Any = config_class  # as mypy does not know of classes
+    schema = schema_of(hashable)
     prefix = f"{key}." if key else ""
     for name, value in values.items():
         section = OmegaConf.get_type(schema, name) if name in schema else None

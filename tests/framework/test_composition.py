@@ -16,14 +16,16 @@ from preflab.cli import check_jobs
 from preflab.composition import (
     COMPONENT_GROUPS,
     _hydra,
+    composing,
     config_root,
     options,
     parse,
-    refuse_code_in_config,
     registry,
+    resolved,
     sweeps_root,
 )
 from preflab.composition import compose as compose_with
+from preflab.foreign import refuse_code_in_config
 from preflab.run import Run, RunSettings
 from preflab.schemas import schema_of
 
@@ -74,6 +76,36 @@ def test_a_study_is_a_multirun_of_its_arms() -> None:
     assert line.multirun
     assert len(line.jobs) == 10  # 5 arms x 2 seeds
     assert {run.settings.arm for run in check_jobs(line)} == {"base", "SFT", "best-of-n", "PPO", "PPO-ptx"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-cn kl_versus_ptx",
+        "-cn labeler_folds",
+        # Hydra's own part; an addition, a deletion, a dict, a component inside another
+        "-m seed=1,2 hydra.job.chdir=false algorithm=ppo,none",
+        "-m seed=1,2 algorithm=ppo +filters.more.name=deduplicate ~evaluation.evaluators.kl algorithm.clip={ratio:0.3}",
+        "-m algorithm=ppo_ptx +reward_shaping@algorithm.shaping.soft=soft_clip seed=3,4",
+    ],
+)
+def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> None:
+    line = parse(command.split())
+    assert len(line.jobs) > 1
+    with composing(line.config_name) as together:
+        for job in (line.jobs[0], line.jobs[1], line.jobs[-1]):
+            assert resolved(together(job)) == resolved(compose_with(job, line.config_name, with_hydra=True))
+
+
+def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
+    for words in (["sft.lrr=1"], ["seed=1", "nothing@there=1"], ["algorithm=pppo"], ["+seed=2"], ["~absent"], ["sft.lr=fast"]):
+        with pytest.raises(UserError) as alone:
+            compose_with(words, with_hydra=True)
+        with composing("config") as together:
+            together(["seed=1"])
+            with pytest.raises(UserError) as beside:
+                together(words)
+        assert str(beside.value) == str(alone.value)
 
 
 def test_every_study_composes_all_its_jobs() -> None:

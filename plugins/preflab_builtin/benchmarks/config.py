@@ -39,7 +39,7 @@ def columns_of(template: str) -> list[str]:
 def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What is wrong with the fields that several of these configs have."""
     if not path:
-        yield "path", "is empty but must name a file of rows (.jsonl, .csv, .parquet, ...) or a datasets folder"
+        yield "path", "is empty but must name a file of rows (.jsonl, .csv, ...), a datasets folder or hub://OWNER/NAME/SPLIT"
     if not prefixes:
         yield "prefixes", "is empty: name at least one, for example {plain: ''}"
     try:
@@ -57,7 +57,7 @@ class GenerationConfig:
     components (toxicity, for example), under one or several prefixes."""
 
     name: str = option("generation", "component")
-    path: str = option("", "file of rows, or a datasets folder", affects_result=False)
+    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
     label: str | None = option(None, "measures are LABEL/PREFIX/METRIC; null: generation")
     template: str = option("{prompt}", "what is asked; {column} is filled in, {outer.inner} from an object in a column")
     references: list[str] = option(factory=list, doc="columns with right answers, each a text or a list of texts")
@@ -89,7 +89,7 @@ class MultipleChoiceConfig:
     which is right, or columns of right and of wrong ones."""
 
     name: str = option("multiple_choice", "component")
-    path: str = option("", "file of rows, or a datasets folder", affects_result=False)
+    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
     label: str | None = option(None, "measures are LABEL/PREFIX/accuracy and so on; null: multiple_choice")
     template: str = option("{question}", "what is asked; {column} is filled in, {outer.inner} from an object in a column")
     choices: str | None = option(None, "column with the list of answers; null: see right and wrong")
@@ -124,7 +124,7 @@ class SentencePairsConfig:
     choice in bits, which is what InstructGPT reports."""
 
     name: str = option("sentence_pairs", "component")
-    path: str = option("", "file of rows, or a datasets folder", affects_result=False)
+    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
     label: str | None = option(None, "measures are LABEL/PREFIX/first and LABEL/PREFIX/entropy; null: sentence_pairs")
     sentences: list[str] = option(factory=lambda: ["sent_more", "sent_less"], doc="columns of the sentences, stereotype first")
     prefixes: dict[str, str] = option(factory=lambda: {"plain": ""}, doc="texts before each sentence, by name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from preflab import Component, hookimpl
+from preflab import Component, Inspection, hookimpl
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context, Evaluator, Procedure
@@ -19,7 +19,15 @@ def preflab_components() -> list[Component]:
 
     source = {"source": "reward_model"}
     return [
-        Component("evaluation", "suite", c.SuiteConfig, procedure=_suite, needs=_prompts, nested={"evaluators": "evaluator"}),
+        Component(
+            "evaluation",
+            "suite",
+            c.SuiteConfig,
+            procedure=_suite,
+            needs=_prompts,
+            nested={"evaluators": "evaluator"},
+            inspect=_stored,
+        ),
         Component("evaluation", "none", c.NoEvaluationConfig),
         Component("evaluator", "reward", c.RewardConfig, build=_reward, needs=_proxy, nested=source),
         Component("evaluator", "gold", c.GoldConfig, build=_gold, needs=lambda config: ("gold",)),
@@ -43,6 +51,12 @@ def preflab_commands() -> list[Callable[[list[str]], int]]:
 
 def _prompts(config: c.SuiteConfig) -> tuple[str, ...]:
     return ("prompts",) if config.prompts else ()
+
+
+def _stored(config: c.SuiteConfig) -> Inspection:
+    from preflab_builtin.evaluation.stored import inspect_stored
+
+    return inspect_stored(config)
 
 
 def _proxy(config: c.RewardConfig) -> tuple[str, ...]:

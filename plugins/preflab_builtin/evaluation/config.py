@@ -20,12 +20,13 @@ class Role(StrEnum):
 
 
 class BaselineRole(StrEnum):
-    """Which policy the subject is compared with."""
+    """Who the subject is compared with: a policy of the run, nobody, or responses in a file."""
 
     sft = "sft"
     base = "base"
     initial = "initial"
     none = "none"
+    file = "file"
 
 
 class HeldOut(StrEnum):
@@ -150,7 +151,10 @@ class SuiteConfig:
     evaluators: dict[str, Any] = option(factory=dict, doc="evaluator components by any name; NAME=null leaves one out")
     prompts: int = option(400, "prompts of the split that are answered; 0: no responses are sampled", ge=0, fast=8)
     subject: Role = option(Role.result, "who is judged: result, initial, sft or base")
-    baseline: BaselineRole = option(BaselineRole.sft, "who the subject is compared with: sft, base, initial or none")
+    baseline: BaselineRole = option(BaselineRole.sft, "who the subject is compared with: sft, base, initial, file or none")
+    baseline_path: str = option(
+        "", "with baseline=file: rows with prompt and response, such as another run's samples.jsonl", affects_result=False
+    )
     temperature: float | None = option(None, "of the judged responses, 0 is greedy; null: the rollout's", ge=0)
     split: HeldOut = option(HeldOut.test, "prompts of which split")
     prefix: str = option(
@@ -164,7 +168,10 @@ class SuiteConfig:
             if not self.prompts and isinstance(evaluator, (RewardConfig, GoldConfig, WinRateConfig, LengthConfig, KLConfig)):
                 yield "prompts", f"is 0, but evaluators.{key} ({evaluator.name}) judges responses: set prompts > 0"
             if self.baseline is BaselineRole.none and isinstance(evaluator, WinRateConfig):
-                yield "baseline", f"is none, but evaluators.{key} (win_rate) compares with it: choose sft, base or initial"
+                yield "baseline", f"is none, but evaluators.{key} (win_rate) compares with it: choose sft, base, initial or file"
+        if bool(self.baseline_path) != (self.baseline is BaselineRole.file):
+            given = "is given" if self.baseline_path else "is empty"
+            yield "baseline_path", f"{given}, but baseline is {self.baseline.value}: a file of responses goes with baseline=file"
 
 
 @dataclass

@@ -17,6 +17,7 @@ from preflab.interfaces import Context, Evaluator, Measure, Policy, Responder, R
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
+from preflab_builtin.evaluation.stored import stored_name, stored_responses
 
 EVALUATION, SAMPLES, CASES = "evaluation.json", "samples.jsonl", "cases.jsonl"
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
@@ -44,6 +45,7 @@ class EvaluationSuite:
         self.evaluators: dict[str, Evaluator] = {k: context.component("evaluator", c) for k, c in config.evaluators.items()}
         self.total_steps = 1 + len(self.evaluators)
         self.prompts = self._choose_prompts()
+        self.stored = stored_responses(config.baseline_path, self.prompts) if config.baseline is BaselineRole.file else []
         self.rollout = self._nothing = Rollout.from_tokens(context.tokenizer, [], [], [], context.runtime.device)
         self.baseline: Rollout | None = None
         self.measures: dict[str, Measure] = {}
@@ -98,7 +100,9 @@ class EvaluationSuite:
             name: {"value": _number(m.value), "low": _number(m.low), "high": _number(m.high), "n": m.n}
             for name, m in self.measures.items()
         }
-        roles = {"subject": self.config.subject.value, "baseline": self.config.baseline.value}
+        of_file = self.config.baseline is BaselineRole.file
+        baseline = stored_name(self.config.baseline_path) if of_file else self.config.baseline.value
+        roles = {"subject": self.config.subject.value, "baseline": baseline}
         write_json(folder / EVALUATION, {**roles, "n": len(self.prompts), "measures": measures})
         with (folder / SAMPLES).open("w", encoding="utf8") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in self._rows())
@@ -147,6 +151,9 @@ class EvaluationSuite:
             self.rollout = self._asked_plainly(self.rollout)
         if self.config.baseline.value == self.config.subject.value:
             self.baseline = self.rollout
+        elif self.config.baseline is BaselineRole.file:
+            device = self.context.runtime.device
+            self.baseline = Rollout.from_texts(self.context.tokenizer, self.prompts, self.stored, device=device)
         elif self.config.baseline is not BaselineRole.none:
             self.baseline = self._respond(self.config.baseline.value).respond(self.prompts, seed)
         self.context.rollout_finished(0, self.rollout, {})

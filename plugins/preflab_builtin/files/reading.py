@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from preflab import UserError
 from preflab.errors import nearest
+from preflab_builtin.files.hub import hub_digest, hub_rows, on_hub
 from preflab_builtin.files.rows import BadRow, Row
 from preflab_builtin.files.strict_json import parse
 
@@ -38,12 +39,16 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 
 def stamp(path: Path) -> Stamp:
-    """What changes when a file is written: (name, size, time in ns) of every file."""
+    """What changes when a file is written: (name, size, time in ns) of every file. A set on the hub is read once a process."""
+    if on_hub(path):
+        return ((str(path), 0, 0),)
     return tuple((str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in files_of(path))
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes, or of names and bytes of all files of a folder."""
+    """sha256 of a file's bytes, of names and bytes of all files of a folder, or of the rows of a set on the hub."""
+    if on_hub(path):
+        return hub_digest(path)
     whole = hashlib.sha256()
     for file in files_of(path):
         if path.is_dir():
@@ -55,7 +60,10 @@ def digest(path: Path) -> str:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file by its ending, or of a folder that ``datasets`` saved; `UserError` if it cannot be read at all."""
+    """The rows of a file by its ending, of a folder that ``datasets`` saved, or of a set on the hub; `UserError` if it cannot
+    be read at all."""
+    if on_hub(path):
+        return hub_rows(path)
     if path.is_dir():
         return _dataset_folder(path)
     files_of(path)

@@ -80,5 +80,5 @@ def _picture(picture: Picture) -> str:
 
 
 def _card(card: Card) -> list[str]:
-    rows = [("", card.prompt, ""), *((answer.who, answer.text or "(empty)", answer.facts) for answer in card.answers)]
+    rows = [("prompt", card.prompt, ""), *((answer.who, answer.text or "(empty)", answer.facts) for answer in card.answers)]
     return [f"### {safe(card.heading)}", table(Grid(("who", "text", "values"), tuple(rows)))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,9 +18,10 @@ from preflab.functional import token_log_probs
 from preflab.interfaces import Measure, Policy, Sampling, Subject, Tokenizer
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks import config as c
-from preflab_builtin.benchmarks.cases import by_group, choices, questions, sentences
+from preflab_builtin.benchmarks.cases import by_group, choices, inspection, questions, sentences
 from preflab_builtin.benchmarks.generation import Generation
 from preflab_builtin.benchmarks.likelihood import MultipleChoice, SentencePairs, log_likelihoods
+from preflab_builtin.files import hub
 from preflab_builtin.rewards.config import ContainsConfig
 from support import FakeContext, cpu_runtime
 
@@ -300,3 +303,25 @@ def test_groups_are_named_and_together_they_are_all(tmp_path: Path) -> None:
     path = _rows(tmp_path, {"prompt": "x", "g": "b"}, {"prompt": "y", "g": "a"}, {"prompt": "z", "g": "b"})
     cases = questions(c.GenerationConfig(path=path, group="g"))
     assert list(by_group(cases)) == [("", [0, 1, 2]), ("/a", [1]), ("/b", [0, 2])]
+
+
+@pytest.mark.parametrize("where", ["folder", "hub"])
+def test_a_test_set_may_be_a_datasets_folder_or_stand_on_the_hub(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`datasets` is stood in for: what it returns is a sequence of rows."""
+    rows = [{"question": "2 + 2?", "answers": {"text": ["4", "four"]}}, {"question": "1 + 1?", "answers": {"text": ["2"]}}]
+    module = types.ModuleType("datasets")
+    vars(module)["load_from_disk"] = lambda path: rows
+    vars(module)["load_dataset"] = lambda *names, split, revision: {("me/sums", "test"): rows}[(*names, split)]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    hub._loaded.cache_clear()
+    (tmp_path / "dataset_info.json").write_text("{}")
+    path = str(tmp_path) if where == "folder" else "hub://me/sums/test"
+    metrics = [c.TextMetric.token_f1]
+    config = c.GenerationConfig(path=path, template="Q: {question}", references=["answers.text"], metrics=metrics)
+    assert [(q.prompt, q.references) for q in questions(config)] == [("Q: 2 + 2?", ("4", "four")), ("Q: 1 + 1?", ("2",))]
+    assert len(inspection(config, questions).content) == 64
+    rows[1]["answers"] = {"text": []}
+    with pytest.raises(UserError, match=r":row 2: answers\.text: holds no text"):
+        questions(config)

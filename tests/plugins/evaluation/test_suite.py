@@ -17,6 +17,7 @@ from preflab.interfaces import Policy
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab.schemas import problems
 from preflab_builtin.evaluation import config as c
+from preflab_builtin.evaluation.stored import inspect_stored
 from preflab_builtin.evaluation.suite import EvaluationSuite
 from support import WORDS, FakeContext
 
@@ -124,6 +125,51 @@ def test_a_policy_compared_with_itself_wins_half_exactly(tmp_path: Path) -> None
             assert (measure.value, measure.low, measure.high, measure.n) == (0.5, 0.5, 0.5, 6)
         assert found["gold/gain"].value == 0.0
         assert found["kl/reference"].value == 0.0
+
+
+def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
+    # Another run's SFT answers, read from its samples, are the baseline that the role sft would have given: same texts, same
+    # verdicts of people and of the truth.
+    context = _context(tmp_path, other=0.3)
+    _run(c.SuiteConfig(evaluators={"length": c.LengthConfig()}, prompts=6, subject=c.Role.sft), context).save(tmp_path)
+    evaluators = {k: v for k, v in _everything().items() if k in ("people", "truth", "gold")}
+    path = str(tmp_path / "samples.jsonl")
+    stored = c.SuiteConfig(evaluators=evaluators, prompts=6, baseline=c.BaselineRole.file, baseline_path=path)
+    found, role = _run(stored, context), _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context)
+    assert found.measures == role.measures
+    assert found.baseline is not None
+    assert set(found.baseline.texts) - set(found.rollout.texts)  # there is something to compare
+    found.save(tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["baseline"] == f"{tmp_path.name}/samples.jsonl"
+
+
+@pytest.mark.parametrize(
+    "rows,said",
+    [
+        ([{"response": "x"}], r"has no response to 5 of 6 prompts, for example "),
+        ([{"reply": "x"}], r"rows\.jsonl:1: response: is no text.*Allowed: prompt, reply"),
+        ([{"response": "x"}, {"response": "y"}], r"rows\.jsonl:2: response: another one to the same prompt"),
+    ],
+)
+def test_a_baseline_file_that_does_not_fit_says_why(rows: list[dict[str, str]], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": _records()[0].text, **row}) + "\n" for row in rows))
+    config = c.SuiteConfig(prompts=6, baseline=c.BaselineRole.file, baseline_path=str(path))
+    with pytest.raises(UserError, match=said):
+        EvaluationSuite(config, _context(tmp_path))
+
+
+def test_a_baseline_file_and_its_role_go_together(tmp_path: Path) -> None:
+    said = dict(problems(c.SuiteConfig(baseline=c.BaselineRole.file))), dict(problems(c.SuiteConfig(baseline_path="x.csv")))
+    assert said[0]["baseline_path"].startswith("is empty, but baseline is file")
+    assert said[1]["baseline_path"].startswith("is given, but baseline is sft")
+    # Other bytes are another recipe; where there is no file, nothing outside the config counts.
+    digests = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(name)
+        config = c.SuiteConfig(baseline=c.BaselineRole.file, baseline_path=str(tmp_path / f"{name}.csv"))
+        digests.append(inspect_stored(config).content)
+    assert len({*digests, inspect_stored(c.SuiteConfig()).content}) == 3
 
 
 def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from preflab import UserError
 from preflab.records import RECORD_TYPES, Prompt
 from preflab.schemas import typed
-from preflab_builtin.files import preflab_components
+from preflab_builtin.files import hub, preflab_components, reading
 from preflab_builtin.files.config import FilesConfig
 from preflab_builtin.files.source import load
 
@@ -44,6 +44,58 @@ def test_splits_of_a_saved_dict_become_splits(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "set" / "more").write_text("changed")
     prompts = load(FilesConfig(prompts=str(tmp_path / "set"))).records("prompts")
     assert [p.split for p in prompts] == ["train", "test"]
+
+
+def _hub(monkeypatch: pytest.MonkeyPatch, sets: dict[tuple[str, ...], list[dict[str, str]]]) -> list[dict[str, str | None]]:
+    """A hub with some sets, by id, config and split, in place of `datasets`; what else it was asked for."""
+    asked: list[dict[str, str | None]] = []
+
+    def load_dataset(*names: str, split: str, revision: str | None) -> list[dict[str, str]]:
+        asked.append({"split": split, "revision": revision})
+        if (*names, split) not in sets:
+            raise ConnectionError(f"Couldn't reach '{names[0]}'\non the Hub")
+        return sets[(*names, split)]
+
+    module = types.ModuleType("datasets")
+    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    hub._loaded.cache_clear()
+    return asked
+
+
+def test_a_set_on_the_hub_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": "a"}, {"prompt": "b"}]
+    asked = _hub(monkeypatch, {("who/what", "train"): rows, ("who/what", "hard", "test"): rows[1:]})
+    found = load(FilesConfig(prompts="hub://who/what/train")).records("prompts")
+    assert [p.text for p in found if isinstance(p, Prompt)] == ["a", "b"]
+    harder = load(FilesConfig(prompts="hub://who/what@abc123/hard/test")).records("prompts")
+    assert [p.text for p in harder if isinstance(p, Prompt)] == ["b"]
+    assert asked == [{"split": "train", "revision": None}, {"split": "test", "revision": "abc123"}]  # once a set
+    # The recipe holds the rows: others are another set.
+    digests = [reading.digest(Path(f"hub://who/what/{part}")) for part in ("train", "hard/test")]
+    assert len(set(digests)) == 2
+    rows.append({"prompt": "c"})
+    assert reading.digest(Path("hub://who/what/train")) != digests[0]
+
+
+@pytest.mark.parametrize(
+    "path,said",
+    [
+        ("hub://who/absent/train", r"hub://who/absent/train: datasets cannot load it: Couldn't reach 'who/absent' on the Hub\."),
+        ("hub://squad/train", r"hub://squad/train: is no set on the hub\. Allowed: hub://OWNER/NAME/SPLIT"),
+    ],
+)
+def test_a_set_that_cannot_be_had_says_what_to_do(path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _hub(monkeypatch, {})
+    with pytest.raises(UserError, match=said):
+        load(FilesConfig(prompts=path))
+
+
+def test_without_datasets_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    _hub(monkeypatch, {})
+    monkeypatch.setitem(sys.modules, "datasets", None)  # an import of it fails
+    with pytest.raises(UserError, match=r"hub://who/what/test: a set on the hub needs datasets.*'preflab\[datasets\]'"):
+        load(FilesConfig(prompts="hub://who/what/test"))
 
 
 def test_presets_fit_their_schemas() -> None:
