@@ -56,7 +56,8 @@ class Picture:
         named = [f"seed{'s' * (len(arm.runs) != 1)} {some}" for arm, some in zip(self.arms, seeds, strict=True)]
         labels = [plain(arm.label) for arm in self.arms]
         if len(set(named)) == 1:
-            said = f"Arm{'s' * (len(labels) != 1)} {', '.join(labels)}; {named[0]}"
+            between = "; " if any(", " in label for label in labels) else ", "
+            said = f"Arm{'s' * (len(labels) != 1)} {between.join(labels)}; {named[0]}"
         else:
             said = "; ".join(f"{label}: {some}" for label, some in zip(labels, named, strict=True))
         return f"{said}; n a run: {self.n}."
@@ -121,9 +122,8 @@ def _scatter(
             color, mark = style_of(number)
             x_error, y_error = _error(x, scale), _error(y, 1.0)
             label = _short(arm.label)
-            axes.errorbar(
-                x.value * scale, y.value, yerr=y_error, xerr=x_error, fmt=mark, color=color, ms=8, elinewidth=1.1, label=label
-            )
+            bars = {"yerr": y_error, "xerr": x_error, "ecolor": (color, 0.35), "elinewidth": 1.1}  # pale: marks are read first
+            axes.errorbar(x.value * scale, y.value, fmt=mark, color=color, ms=8, label=label, **bars)
         axes.set_xlabel(x_title)
         axes.set_ylabel(title)
         _focus(axes, [(x.value * scale, y.value) for _, _, x, y in points])
