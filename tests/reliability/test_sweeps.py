@@ -138,7 +138,7 @@ def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 times two at once that draw one of 8 suffixes each: within a second names collide again and again, folders never."""
-    monkeypatch.setattr("preflab.cli.secrets.token_hex", lambda size: str(os.urandom(1)[0] % 8))
+    monkeypatch.setattr("secrets.token_hex", lambda size: str(os.urandom(1)[0] % 8))
     context = multiprocessing.get_context("fork")
     found: Any = context.Queue()
     for _ in range(20):

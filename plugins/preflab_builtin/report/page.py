@@ -54,9 +54,9 @@ Render = Callable[[int, str], str]
 def page(report: Report) -> str:
     """The whole page."""
     title = f"{count(len(report.arms), 'arm')}, {count(len(report.gathered.runs), 'run')}"
-    grids = (
-        ("All measures", contents.measures(report.arms)),
-        ("Rows and tokens: read, kept, left out, cut", contents.accounting(report.arms)),
+    folded = (
+        _folded("All measures", contents.measures(report.arms)),
+        _folded("Rows and tokens: read, kept, left out, cut", contents.accounting(report.arms), {1: _text}),
     )
     differing = contents.differences(report.arms)
     figures = {heading: pictures(heading, found) for heading, found in report.figures.items()}
@@ -77,7 +77,7 @@ def page(report: Report) -> str:
         ladder(report.arms),
         *figures.values(),
         samples(report.arms),
-        *(_folded(heading, grid) for heading, grid in grids),
+        *folded,
         cost(report),
         time,
         overrides(report.arms),
@@ -171,9 +171,9 @@ def overrides(arms: Sequence[Arm]) -> str:
     return f"<h2>What was run</h2>{_table(grid, {0: _keyed, 2: _code, 3: _code})}" if grid.rows else ""
 
 
-def _folded(heading: str, grid: Grid) -> str:
+def _folded(heading: str, grid: Grid, renders: Mapping[int, Render] | None = None) -> str:
     """A long table, closed until somebody opens it."""
-    return f"<details><summary>{escape(heading)}</summary>{_table(grid)}</details>" if grid.rows else ""
+    return f"<details><summary>{escape(heading)}</summary>{_table(grid, renders)}</details>" if grid.rows else ""
 
 
 def _table(grid: Grid, renders: Mapping[int, Render] | None = None) -> str:
