@@ -122,12 +122,8 @@ def _scatter(
             color, mark = style_of(number)
             x_error, y_error = _error(x, scale), _error(y, 1.0)
             label = _short(arm.label)
-            bars: dict[str, Any] = {
-                "yerr": y_error,
-                "xerr": x_error,
-                "ecolor": (color, 0.35),
-                "elinewidth": 1.1,
-            }  # pale: marks are read first
+            pale = (color, 0.35)  # marks are read first
+            bars: dict[str, Any] = {"yerr": y_error, "xerr": x_error, "ecolor": pale, "elinewidth": 1.1}
             axes.errorbar(x.value * scale, y.value, fmt=mark, color=color, ms=8, label=label, **bars)
         axes.set_xlabel(x_title)
         axes.set_ylabel(title)
