@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE = 1
 export TOKENIZERS_PARALLELISM = false
-# A process for each processor, with one thread of torch; WORKERS=0 runs all tests in one.
+# A process for each processor (four at most: each holds torch), with one thread; WORKERS=0 runs all tests in one.
 WORKERS ?= auto
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench conformance mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
 

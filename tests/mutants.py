@@ -192,8 +192,8 @@ def killer(mutant: Mutant) -> str | None:
 
 
 def _processes(folder: str) -> ProcessPoolExecutor:
-    """One for each processor, with a tree of its own and the libraries that this process has imported."""
-    count = len(os.sched_getaffinity(0))
+    """One for each processor (four at most), with a tree of its own and the libraries that this process has imported."""
+    count = min(4, len(os.sched_getaffinity(0)))
     return ProcessPoolExecutor(count, multiprocessing.get_context("fork"), initializer=own_tree, initargs=(folder,))
 
 
