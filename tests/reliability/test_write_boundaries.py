@@ -127,14 +127,14 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
-    """Disasters at each ``every``-th boundary of a whole stage, and at one where a file of the artifact is still called .tmp;
-    after each the same again ends with the same bytes."""
+    """Disasters at each ``every``-th boundary of a whole stage, and at the first where a part of the artifact is still called
+    .tmp; after each the same again ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
     written = {Path(call.path).name for call in calls if call.kind == "write"}
     assert written >= {"metrics.jsonl", "tensors.safetensors", "model.safetensors", "config.json", "tokenizer.json"}, written
-    half_written = next(c for c in calls if c.kind == "rename" and c.path.endswith(".tmp") and "/.state/" not in c.path)
-    tried = calls if every == 1 else [*calls[::every], half_written]
+    half_written = [c for c in calls if c.kind == "rename" and c.path.endswith(".tmp") and "/.state/" not in c.path]
+    tried = calls if every == 1 else [*calls[::every], half_written[0]]
     for call in tried:
         shutil.rmtree(root)
         DISASTERS[disaster](root, lambda: make(root), call.number)
