@@ -140,6 +140,7 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
         DISASTERS[disaster](root, lambda: make(root), call.number)
         assert forked(lambda: make(root)) == 0, call
         assert contents(root) == contents(uninterrupted), call
+        assert not list(root.rglob("*.tmp")), call  # not even an empty folder
         assert [p.suffix for p in sorted(root.iterdir())] == ["", ".lock"], call
     figure(f"{disaster}: {len(calls)} boundaries of a stage, {len(tried)} tried")
     return len(calls)
