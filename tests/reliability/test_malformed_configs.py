@@ -155,7 +155,7 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
     "wrong type": ("a.jsonl", b'{"prompt": 3}\n', "a.jsonl:1: prompt: "),
     "endless number": ("a.jsonl", b'{"prompt": "x", "n": 1e999}\n', "a.jsonl:1: JSON: "),
     "bad UTF-8": ("a.jsonl", b'{"prompt": "\xff"}\n', "a.jsonl:1: UTF-8: "),
-    "cut gzip": ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 999)[:-9], "a.jsonl.gz:"),
+    "cut gzip": ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 999, mtime=0)[:-9], "a.jsonl.gz:"),
     "no Parquet": ("a.parquet", b"PAR1", "a.parquet: Parquet: "),
     "ragged CSV": ("a.csv", b"prompt,id\nx\n", "a.csv:2: row: "),
     "empty": ("a.jsonl", b"", "a.jsonl: the file is empty"),
