@@ -40,7 +40,7 @@ class TransformersEngine:
         settings = generation_config(policy, sampling)
         answers: list[list[int]] = []
         devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
-        with torch.inference_mode(), self.runtime.autocast(), torch.random.fork_rng(devices=devices), as_trained(module):
+        with torch.inference_mode(), self.runtime.autocast(), torch.random.fork_rng(devices=devices), as_trained(policy):
             for number, group in enumerate(self.runtime.micro_batches(rows, self.batch)):
                 torch.manual_seed(derive_seed(*seed, sampling.first_row, number))
                 ids, mask = left_padded([encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device)
@@ -51,17 +51,13 @@ class TransformersEngine:
 
 
 @contextlib.contextmanager
-def as_trained(module: Any) -> Iterator[None]:
+def as_trained(policy: Policy) -> Iterator[None]:
     """The density that training computes log-probabilities of. Without the folder's generation_config.json: generate takes from
-    it whatever an explicit config leaves unset (min_p, suppressed tokens). Logits in float32 also under autocast."""
+    it whatever an explicit config leaves unset (min_p, suppressed tokens). Logits are the policy's: float32, autocast or not."""
     make: Any = GenerationConfig
+    module: Any = policy.module
     head: Any = module.get_output_embeddings()
-
-    def logits(hidden: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(hidden.device.type, enabled=False):
-            return torch.nn.functional.linear(hidden.float(), head.weight, head.bias)
-
-    before, module.generation_config, head.forward = module.generation_config, make(), logits
+    before, module.generation_config, head.forward = module.generation_config, make(), policy.logits
     try:
         yield
     finally:

@@ -57,14 +57,13 @@ class NativeEngine:
         """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a time."""
         ids, mask = left_padded([encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device)
         logits, cache = policy.prefill(ids, mask)
-        together = len(group) * sampling.samples
         rows = [(at, prompt * sampling.samples + k) for at, prompt in enumerate(group) for k in range(sampling.samples)]
         for piece in self.runtime.micro_batches(rows, self.batch):
             places = torch.tensor([at for at, _ in piece], device=logits.device)
             numbers = [number for _, number in piece]
             noise = row_noise(seed, [sampling.first_row + number for number in numbers], sampling.max_tokens).to(logits.device)
             first, kept = logits, cache
-            if not together == len(group) == len(piece):  # else what the prompts left is used up at once, and needs no copy
+            if sampling.samples > 1 or len(piece) < len(group):  # else what the prompts left is used up here, uncopied
                 first, kept = logits.index_select(0, places), cache.select(places)
             found = decode(policy, first, kept, noise, sampling.temperature)
             for number, answer in zip(numbers, found, strict=True):

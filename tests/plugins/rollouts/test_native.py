@@ -165,7 +165,7 @@ def test_transformers_engine_samples_from_float32_logits_under_autocast() -> Non
     """As training computes its log-probs: in bfloat16 a logit of 20 is only known to 1/8."""
     model, ids = policy(), torch.tensor([[3, 4, 5]])
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        with as_trained(model.module):
+        with as_trained(model):
             exact = model.module(ids).logits
         rough = model.module(ids).logits
         expected = model.logits(model.module.base_model(ids).last_hidden_state)
