@@ -113,7 +113,7 @@ MUTANTS = (
     Mutant("positions restart behind a shared prompt", f"{PLUGINS}/causal_lm/packing.py", "places + lengths[row_of]]", "places]", BLOCKS),
     Mutant("the last layer sees what comes later", f"{PLUGINS}/causal_lm/packing.py", "torch.arange(width, device=places.device) <= last[..., None]", "torch.arange(width, device=places.device) <= last[..., None] + 1", BLOCKS),
     Mutant("shared prompts of unlike length", f"{PLUGINS}/causal_lm/packing.py", "seen = torch.arange(before.width, device=device)[None, :] < lengths[:, None]", "seen = torch.ones(len(ids), before.width, dtype=torch.bool, device=device)", BLOCKS),
-    Mutant("slope of swiglu", f"{PLUGINS}/causal_lm/kernels.py", "slope = torch.addcmul(sigmoid, silu, 1 - sigmoid)", "slope = sigmoid.clone()", f"{TESTS}/causal_lm/test_kernels.py"),
+    Mutant("slope of swiglu", f"{PLUGINS}/causal_lm/kernels.py", "slope = torch.addcmul(sigmoid, active, 1 - sigmoid)", "slope = sigmoid.clone()", f"{TESTS}/causal_lm/test_kernels.py"),
     Mutant("place within the wrong block", f"{PLUGINS}/rollouts/sampling.py", "block * BLOCK + place", "place", f"{TESTS}/rollouts"),
     Mutant("noise of a block from its beginning", f"{PLUGINS}/rollouts/sampling.py", "torch.minimum(threshold - before", "torch.minimum(threshold", f"{TESTS}/rollouts"),
     Mutant("slope of gelu", f"{PLUGINS}/causal_lm/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/test_kernels.py"),

@@ -7,15 +7,17 @@ final norm. The families differ in these steps alone; batches without pads (pack
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.functional import layer_norm, linear, rms_norm
+from torch.nn.functional import layer_norm, rms_norm
 
-from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, applied
+from preflab_builtin.causal_lm.kernels import GeluMLP, SwigluMLP, applied, gelu
 from preflab_builtin.causal_lm.packing import Rows, SharedRows
+from preflab_builtin.causal_lm.products import Product, stored
 
 Rope = tuple[torch.Tensor, torch.Tensor] | None
 """cos and sin [N, 1, d] of rotary positions."""
@@ -24,6 +26,7 @@ Rope = tuple[torch.Tensor, torch.Tensor] | None
 class Blocks(Protocol):
     """The steps of a family."""
 
+    product: Product
     layers: int
     heads: int
     key_heads: int
@@ -57,8 +60,9 @@ class Blocks(Protocol):
 class GPT2Blocks:
     """GPT-2: learned positions, LayerNorm, gelu, projections stored as [in, out]."""
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, product: Product) -> None:
         config = base.config
+        self.product = product
         self.base, self.eps = base, config.layer_norm_epsilon
         self.layers, self.heads = config.n_layer, config.n_head
         self.key_heads, self.head_width = config.n_head, config.n_embd // config.n_head
@@ -82,8 +86,8 @@ class GPT2Blocks:
         return layer_norm(x, (self.width,), norm.weight, norm.bias, self.eps)
 
     def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        part = self.base.h[layer].attn.c_attn
-        q, k, v = torch.addmm(part.bias, normed, part.weight).view(len(normed), 3, self.heads, self.head_width).unbind(1)
+        found = self.product(self.base.h[layer].attn.c_attn, normed)
+        q, k, v = found.view(len(normed), 3, self.heads, self.head_width).unbind(1)
         return q, k, v
 
     def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
@@ -98,14 +102,16 @@ class GPT2Blocks:
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         block = self.base.h[layer]
-        x = x + _heard(block.attn.c_proj, torch.addmm(block.attn.c_proj.bias, attended, block.attn.c_proj.weight))
-        normed, inner, outer = self._norm(block.ln_2, x), block.mlp.c_fc, block.mlp.c_proj
-        if not _kernels_fit(x):
-            active = nn.functional.gelu(torch.addmm(inner.bias, normed, inner.weight), approximate="tanh")
-            found = torch.addmm(outer.bias, active, outer.weight)
-        else:
-            found = applied(GeluMLP, normed, inner.weight, inner.bias, outer.weight, outer.bias)
-        return x + _heard(outer, found)
+        x = x + _heard(block.attn.c_proj, self.product(block.attn.c_proj, attended))
+        return x + _heard(block.mlp.c_proj, self._mlp(block.mlp, self._norm(block.ln_2, x)))
+
+    def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
+        ours = _kernels_fit(normed)
+        if ours and torch.is_grad_enabled():
+            found: torch.Tensor = applied(GeluMLP, normed, mlp.c_fc.weight, mlp.c_fc.bias, mlp.c_proj.weight, mlp.c_proj.bias)
+            return found
+        inner = self.product(mlp.c_fc, normed)
+        return self.product(mlp.c_proj, gelu(inner) if ours else nn.functional.gelu(inner, approximate="tanh"))
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.ln_f, x)
@@ -114,8 +120,9 @@ class GPT2Blocks:
 class LlamaBlocks:
     """Llama: rotary positions, RMSNorm, SwiGLU, perhaps fewer heads of keys, projections stored as [out, in]."""
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, product: Product) -> None:
         config = base.config
+        self.product = product
         self.base, self.eps, self.width = base, config.rms_norm_eps, config.hidden_size
         self.layers, self.heads, self.key_heads = config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads
         self.head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -144,26 +151,26 @@ class LlamaBlocks:
         return self.queries(layer, normed, rope), *self.keys_values(layer, normed, rope)
 
     def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
-        part = self.base.layers[layer].self_attn.q_proj
-        return _turned(linear(normed, part.weight, part.bias).view(len(normed), self.heads, self.head_width), rope)
+        found = self.product(self.base.layers[layer].self_attn.q_proj, normed)
+        return _turned(found.view(len(normed), self.heads, self.head_width), rope)
 
     def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
         part = self.base.layers[layer].self_attn
         shape = (len(normed), self.key_heads, self.head_width)
-        k = linear(normed, part.k_proj.weight, part.k_proj.bias).view(shape)
-        return _turned(k, rope), linear(normed, part.v_proj.weight, part.v_proj.bias).view(shape)
+        k, v = self.product(part.k_proj, normed).view(shape), self.product(part.v_proj, normed).view(shape)
+        return _turned(k, rope), v
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         block = self.base.layers[layer]
-        output = block.self_attn.o_proj
-        x = x + _heard(output, linear(attended, output.weight, output.bias))
-        normed, mlp = self._norm(block.post_attention_layernorm, x), block.mlp
-        if not _kernels_fit(x):
-            opened = nn.functional.silu(linear(normed, mlp.gate_proj.weight))
-            found = linear(opened * linear(normed, mlp.up_proj.weight), mlp.down_proj.weight)
-        else:
-            found = applied(SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
-        return x + _heard(mlp.down_proj, found)
+        x = x + _heard(block.self_attn.o_proj, self.product(block.self_attn.o_proj, attended))
+        return x + _heard(block.mlp.down_proj, self._mlp(block.mlp, self._norm(block.post_attention_layernorm, x)))
+
+    def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
+        if _kernels_fit(normed) and torch.is_grad_enabled():
+            found: torch.Tensor = applied(SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+            return found
+        opened = nn.functional.silu(self.product(mlp.gate_proj, normed))
+        return self.product(mlp.down_proj, opened * self.product(mlp.up_proj, normed))
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.norm, x)
@@ -214,16 +221,28 @@ def hooks_at(base: nn.Module) -> Hooks:
 FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {"gpt2": GPT2Blocks, "llama": LlamaBlocks}
 
 
-def blocks_of(module: Any) -> Blocks | None:
+def blocks_of(module: Any, product: Product = stored) -> Blocks | None:
     """The blocks of a transformers module, if it is of a family whose forward pass this file has; else None. A module with
-    other layers in it (adapters, quantised weights) has a forward pass of its own."""
+    other layers in it (adapters, quantised weights) has a forward pass of its own. product: how tokens are multiplied."""
     family = FAMILIES.get(module.config.model_type)
     base = getattr(module, module.base_model_prefix)
     if family is None or not family.fits(module.config):
         return None
     known = {"Linear", "Conv1D", "Embedding", "LayerNorm", "LlamaRMSNorm"}
     leaves = [part for part in base.modules() if next(part.parameters(recurse=False), None) is not None]
-    return family(base) if all(type(part).__name__ in known for part in leaves) else None
+    return family(base, product) if all(type(part).__name__ in known for part in leaves) else None
+
+
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(layer, queries [N, H, d], keys and values [N, G, d]) -> what the queries found [N, H * d]."""
+
+
+def read_through(blocks: Blocks, x: torch.Tensor, rope: Rope, attend: Attend, layers: int | None = None) -> torch.Tensor:
+    """The residual stream [N, D] after the first layers (None: all)."""
+    for layer in range(blocks.layers if layers is None else layers):
+        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+        x = blocks.write(layer, x, attend(layer, q, k, v))
+    return x
 
 
 def states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
@@ -231,9 +250,7 @@ def states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
     queries, projection and MLP only of the wanted ones."""
     x, rope = blocks.embed(batch.ids, batch.positions)
     last = blocks.layers - 1 if batch.wanted_grid is not None else blocks.layers
-    for layer in range(last):
-        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
-        x = blocks.write(layer, x, batch.attend(q, k, v, blocks.scale(layer)))
+    x = read_through(blocks, x, rope, lambda layer, q, k, v: batch.attend(q, k, v, blocks.scale(layer)), last)
     if batch.wanted_grid is None:
         return blocks.final(x).index_select(0, batch.wanted)
     normed = blocks.read(last, x)

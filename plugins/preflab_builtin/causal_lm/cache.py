@@ -5,11 +5,13 @@ Shapes: B rows, S slots in use, C slots taken, H heads, G heads of keys and valu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
-from preflab_builtin.causal_lm.blocks import Blocks
+from preflab_builtin.causal_lm.blocks import Blocks, read_through
 from preflab_builtin.causal_lm.packing import Rows
 
 SPARE = 32
@@ -66,13 +68,14 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
     width, taken = ids.shape[1], ids.shape[1] + SPARE
     slots = (mask.nonzero() * torch.tensor([taken, 1], device=ids.device)).sum(1)  # right-aligned, as the prompts are
     keys, values = list[torch.Tensor](), list[torch.Tensor]()
-    x, rope = blocks.embed(batch.ids, batch.positions)
-    for layer in range(blocks.layers):
-        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+
+    def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         for kept, tokens in ((keys, k.to(v.dtype)), (values, v)):  # under autocast turned keys are float32
             flat = tokens.new_zeros(len(ids) * taken, *tokens.shape[1:]).index_copy_(0, slots, tokens)
             kept.append(flat.view(len(ids), taken, *tokens.shape[1:]).transpose(1, 2).contiguous())
-        x = blocks.write(layer, x, batch.attend(q, k, v, blocks.scale(layer)))
+        return batch.attend(q, k, v, blocks.scale(layer))
+
+    x = read_through(blocks, *blocks.embed(batch.ids, batch.positions), attend)
     bias = None
     if not bool(mask.all()):
         bias = torch.zeros(len(ids), 1, 1, taken, device=ids.device)
@@ -84,27 +87,29 @@ def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[to
 def extended(tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
     """Read one more token a row [B] -> last hidden states [B, D]; the cache grows in place."""
     cache.make_room()
-    blocks, rows, slot = cache.blocks, len(tokens), cache.used
+    blocks, slot = cache.blocks, cache.used
     cache.used += 1
-    cache.tokens += rows
-    group = blocks.heads // blocks.key_heads
+    cache.tokens += len(tokens)
     bias = None if cache.bias is None else cache.bias[..., : cache.used].to(cache.keys[0].dtype)
-    x, rope = blocks.embed(tokens, cache.positions)
-    for layer in range(blocks.layers):
-        q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+
+    def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         keys, values = cache.keys[layer], cache.values[layer]
         keys[:, :, slot], values[:, :, slot] = k, v
-        # The queries that share a head of keys are so many queries at one place: none masks another.
-        found = torch.nn.functional.scaled_dot_product_attention(
-            q.view(rows, blocks.key_heads, group, blocks.head_width),
-            keys[:, :, : cache.used],
-            values[:, :, : cache.used],
-            attn_mask=bias,
-            scale=blocks.scale(layer),
-        )
-        x = blocks.write(layer, x, found.reshape(rows, -1))
+        return _looked_up(blocks, layer, q, keys[:, :, : cache.used], values[:, :, : cache.used], bias)
+
+    x = read_through(blocks, *blocks.embed(tokens, cache.positions), attend)
     cache.positions = cache.positions + 1
     return blocks.final(x)
+
+
+def _looked_up(
+    blocks: Blocks, layer: int, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """q [B, H, d] of one token a row, keys and values [B, G, S, d], bias [B, 1, 1, S] -> [B, H * d]. The queries that share
+    a head of keys are so many queries at one place: none masks another."""
+    grouped = q.view(len(q), blocks.key_heads, blocks.heads // blocks.key_heads, blocks.head_width)
+    found = scaled_dot_product_attention(grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer))
+    return found.reshape(len(q), -1)
 
 
 class StaticStep:
@@ -114,8 +119,9 @@ class StaticStep:
     every cache and whenever one takes more slots. record: False runs the same operations unrecorded, on any device.
     """
 
-    def __init__(self, head: torch.nn.Linear, cache: SlotCache, record: bool) -> None:
-        self.blocks, self.head = cache.blocks, head
+    def __init__(self, logits: Callable[[torch.Tensor], torch.Tensor], cache: SlotCache, record: bool) -> None:
+        """logits: of hidden states [B, D]."""
+        self.blocks, self.unembed = cache.blocks, logits
         # Not the cache itself, which holds this step: a circle keeps a GPU's memory until Python looks for circles.
         self.keys, self.values = cache.keys, cache.values
         rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device
@@ -156,18 +162,13 @@ class StaticStep:
         return self.logits.clone()
 
     def _compute(self) -> torch.Tensor:
-        blocks, rows = self.blocks, len(self.tokens)
+        blocks = self.blocks
         bias = self.seen.masked_fill(self.places > self.slot, float("-inf"))
-        x, rope = blocks.embed(self.tokens, self.positions)
-        for layer in range(blocks.layers):
-            q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
+
+        def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
             keys, values = self.keys[layer], self.values[layer]
             keys.index_copy_(2, self.slot, k[:, :, None].to(keys.dtype))
             values.index_copy_(2, self.slot, v[:, :, None].to(values.dtype))
-            grouped = q.view(rows, blocks.key_heads, blocks.heads // blocks.key_heads, blocks.head_width)
-            found = torch.nn.functional.scaled_dot_product_attention(
-                grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer)
-            )
-            x = blocks.write(layer, x, found.reshape(rows, -1))
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.nn.functional.linear(blocks.final(x).float(), self.head.weight, self.head.bias)
+            return _looked_up(blocks, layer, q, keys, values, bias)
+
+        return self.unembed(blocks.final(read_through(blocks, *blocks.embed(self.tokens, self.positions), attend)))

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch.nn.functional import linear, silu
 
 LINEAR, CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
 """GPT-2's gelu: 0.5 x (1 + tanh(u / 2)) = x sigmoid(u) with u = x (LINEAR + CUBIC x^2): one sigmoid, no tanh."""
@@ -31,6 +31,11 @@ def _gate(x: torch.Tensor) -> torch.Tensor:
     return torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC).mul_(x).sigmoid_()
 
 
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """GPT-2's gelu of x [N, F]; in place of autograd's, which would keep every step, for where there is no gradient."""
+    return _gate(x).mul_(x)
+
+
 class GeluMLP(torch.autograd.Function):
     """x [N, D] -> gelu(x w1 + b1) w2 + b2; w1 [D, F], w2 [F, D] as GPT-2 stores them. Keeps x and x w1 + b1 alone."""
 
@@ -40,7 +45,7 @@ class GeluMLP(torch.autograd.Function):
     ) -> torch.Tensor:
         inner = torch.addmm(b1, x, w1)
         ctx.save_for_backward(x, inner, w1, w2)
-        return torch.addmm(b2, _gate(inner).mul_(inner), w2)
+        return torch.addmm(b2, gelu(inner), w2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -62,22 +67,22 @@ class SwigluMLP(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-        opened, lifted = x @ gate.t(), x @ up.t()
+        opened, lifted = linear(x, gate), linear(x, up)
         ctx.save_for_backward(x, opened, lifted, gate, up, down)
-        return nn.functional.silu(opened).mul_(lifted) @ down.t()
+        return linear(silu(opened).mul_(lifted), down)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, opened, lifted, gate, up, down = ctx.saved_tensors
         (out,) = gradients
         sigmoid = opened.sigmoid()
-        silu = opened * sigmoid
-        inner = silu * lifted
+        active = opened * sigmoid
+        inner = active * lifted
         d_down = out.t() @ inner
         d_inner = out @ down
         # d silu / dx = s + x s (1 - s)
-        slope = torch.addcmul(sigmoid, silu, 1 - sigmoid)
-        d_opened, d_lifted = slope.mul_(d_inner).mul_(lifted), silu.mul_(d_inner)
+        slope = torch.addcmul(sigmoid, active, 1 - sigmoid)
+        d_opened, d_lifted = slope.mul_(d_inner).mul_(lifted), active.mul_(d_inner)
         d_x = torch.addmm(d_opened @ gate, d_lifted, up) if ctx.needs_input_grad[0] else None
         return d_x, d_opened.t() @ x, d_lifted.t() @ x, d_down
 
@@ -90,7 +95,8 @@ def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
 
 
 def _scaled_logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float) -> torch.Tensor:
-    logits = hidden @ weight.t() if bias is None else torch.addmm(bias, hidden, weight.t())
+    """[V, rows]: this way round MKL is up to twice as fast with a large vocabulary and few rows."""
+    logits = weight @ hidden.t() if bias is None else torch.addmm(bias[:, None], weight, hidden.t())
     return logits if temperature == 1.0 else logits.div_(temperature)
 
 
@@ -117,21 +123,21 @@ class HeadLogProbs(torch.autograd.Function):
         ctx.kept = list[torch.Tensor]()
         for piece in _pieces(len(hidden), weight):
             logits = _scaled_logits(hidden[piece], weight, bias, temperature)
-            chosen = logits.gather(1, ids[piece, None]).squeeze(1)
-            largest = logits.amax(1, keepdim=True)
+            chosen = logits.gather(0, ids[None, piece]).squeeze(0)
+            largest = logits.amax(0)
             if with_entropy:
                 shifted = logits - largest
                 powers = shifted.exp()
-                total = powers.sum(1)
-                entropies[piece] = total.log() - shifted.mul_(powers).sum(1) / total
+                total = powers.sum(0)
+                entropies[piece] = total.log() - shifted.mul_(powers).sum(0) / total
             else:
                 powers = logits.sub_(largest).exp_()
-                total = powers.sum(1)
+                total = powers.sum(0)
             if keeps:
-                ctx.kept.append(powers.div_(total[:, None]))
+                ctx.kept.append(powers.div_(total))
             # Against the largest logit first: where all are near -100, their size would cost digits of the difference.
-            log_probs[piece] = (chosen - largest.squeeze(1)) - total.log()
-            normalisers[piece] = total.log() + largest.squeeze(1)
+            log_probs[piece] = (chosen - largest) - total.log()
+            normalisers[piece] = total.log() + largest
         ctx.save_for_backward(hidden, weight, bias, ids, normalisers)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropies)
@@ -149,13 +155,13 @@ class HeadLogProbs(torch.autograd.Function):
             if ctx.kept:
                 p = ctx.kept[number]
             else:
-                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
-            # d log p(id) / d logits = onehot(id) - p
-            d_logits = (p * -outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
+                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece]).exp_()
+            # d log p(id) / d logits = onehot(id) - p, [V, rows]
+            d_logits = (p * -outer[piece]).scatter_add_(0, ids[None, piece], outer[None, piece])
             if d_hidden is not None:
-                torch.mm(d_logits, weight, out=d_hidden[piece])
+                torch.mm(d_logits.t(), weight, out=d_hidden[piece])
             if d_weight is not None:
-                d_weight.addmm_(d_logits.t(), hidden[piece])
+                d_weight.addmm_(d_logits, hidden[piece])
             if d_bias is not None:
-                d_bias.add_(d_logits.sum(0))
+                d_bias.add_(d_logits.sum(1))
         return d_hidden, d_weight, d_bias, None, None, None

@@ -24,6 +24,7 @@ from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at,
 from preflab_builtin.causal_lm.cache import SlotCache, StaticStep, extended, prefilled
 from preflab_builtin.causal_lm.kernels import HeadLogProbs, applied
 from preflab_builtin.causal_lm.packing import Rows, SharedRows, shared
+from preflab_builtin.causal_lm.products import Product, for_decoding, stored
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
@@ -182,12 +183,11 @@ class CausalPolicy(TransformerTrunk):
         super().__init__(module, tokenizer, fast)
         self.graphs = graphs
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden: torch.Tensor, product: Product = stored) -> torch.Tensor:
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a step of a logit near
         16 is 0.06 to 0.125, which log-probabilities and ratios cannot bear."""
-        head = self.module.get_output_embeddings()
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), head.weight, head.bias)
+            return product(self.module.get_output_embeddings(), hidden.float())
 
     def log_probs(
         self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
@@ -213,6 +213,7 @@ class CausalPolicy(TransformerTrunk):
         self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
         if blocks is not None:
             hidden, slots = prefilled(blocks, ids, mask)
+            slots.blocks = blocks_of(self.module, for_decoding(ids.device)) or blocks
             return self.logits(hidden), slots
         past = DynamicCache(config=self.module.config)
         output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))
@@ -230,9 +231,9 @@ class CausalPolicy(TransformerTrunk):
             if self.graphs:
                 cache.make_room()
                 if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
-                    cache.step = StaticStep(head, cache, record=tokens.is_cuda)
+                    cache.step = StaticStep(self.logits, cache, record=tokens.is_cuda)
                 return cache.step(tokens, cache), cache
-            return self.logits(extended(tokens, cache)), cache
+            return self.logits(extended(tokens, cache), cache.blocks.product), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
         attention = None
         if cache.padded:

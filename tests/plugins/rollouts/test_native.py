@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 from preflab.errors import UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt, Rollout
+from preflab_builtin.causal_lm import products
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
@@ -62,7 +63,11 @@ def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: fl
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_equals_a_naive_loop_token_for_token(family: Family, temperature: float) -> None:
+@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
+def test_equals_a_naive_loop_token_for_token(
+    family: Family, temperature: float, smallest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "SMALL", smallest)
     model, sampling = policy(family), Sampling(max_tokens=12, temperature=temperature, samples=3)
     rollout = engine().generate(model, PROMPTS, sampling, (1, "test"))
     lengths = set()
@@ -85,6 +90,19 @@ def test_batch_size_and_compaction_change_nothing(family: Family, monkeypatch: p
     for share in (0.0, 2.0):  # compact at every end; never
         monkeypatch.setattr(native, "COMPACT_AT", share)
         assert same(engine().generate(model, PROMPTS, sampling, (2,)), whole)
+
+
+def test_each_rollout_is_drawn_from_the_weights_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SMALL", 0)  # copies of matrices that outlived a step would be those of before
+    model, sampling = policy(), Sampling(max_tokens=12)
+    before = engine().generate(model, PROMPTS, sampling, (1,))
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            parameter.mul_(-1.0)
+    after = engine().generate(model, PROMPTS, sampling, (1,))
+    assert not same(before, after)
+    for row, (_, answer) in enumerate(after.tokens()):
+        assert answer == naive(model, PROMPTS[row].text, row_noise((1,), [row], 12)[0], 1.0)
 
 
 def test_rows_depend_on_seed_and_number_alone() -> None:

@@ -1,0 +1,52 @@
+"""Matrices laid out anew multiply as they did before, and only where nobody asks for a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from preflab_builtin.causal_lm import products
+from preflab_builtin.causal_lm.products import Packed, for_decoding, stored
+
+CPU = torch.device("cpu")
+
+
+def projections() -> list[Any]:
+    """12 in, 20 out: as Llama stores it, with and without a bias, and as GPT-2 does."""
+    torch.manual_seed(0)
+    return [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), Conv1D(20, 12)]  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_packed_is_the_product_for_any_number_of_rows(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SMALL", 0)
+    projection, packed = projections()[number], Packed()
+    with torch.no_grad():
+        for rows in (8, 1, 33):  # laid out for the first, used for all
+            tokens = torch.randn(rows, 12)
+            assert torch.allclose(packed(projection, tokens), projection(tokens), atol=1e-6)
+            assert torch.equal(stored(projection, tokens), projection(tokens))
+    assert list(packed.matrices) == [projection]
+
+
+def test_small_matrices_and_other_number_formats_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, projection = Packed(), nn.Linear(12, 20)
+    with torch.no_grad():
+        assert torch.equal(packed(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
+        monkeypatch.setattr(products, "SMALL", 0)
+        double = projection.double()
+        assert torch.equal(packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double()))
+    assert packed.matrices == {}
+
+
+def test_only_decoding_without_gradients_and_autocast_gets_it() -> None:
+    assert for_decoding(CPU) is stored
+    with torch.no_grad():
+        assert isinstance(for_decoding(CPU), Packed)
+        assert for_decoding(torch.device("meta")) is stored
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert for_decoding(CPU) is stored
