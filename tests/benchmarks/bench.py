@@ -1,7 +1,7 @@
 """``make bench``: preflab against what a user would take instead, side by side. README.md in this folder says how.
 
 JSON lines on the standard output, one a measurement; progress and the table at the end on the error output. Exit code 1 if
-two sides did not compute the same, a worker failed, or the peer was better.
+two sides did not compute the same, a worker failed, the peer was better, or a command starts too slowly.
 """
 
 from __future__ import annotations
@@ -159,6 +159,8 @@ def main(arguments: Sequence[str]) -> int:
         tell("startup")
         for line in startup():
             emit(line)
+            if line["cpu_seconds"] > line["target"]:
+                failures.append(f"{line['command']} takes {line['cpu_seconds']:.2f} s of CPU time; {line['target']:g} at most")
     Console(file=sys.stderr, width=140).print(table(rows))
     for failure in failures:
         tell(f"FAILED: {failure.splitlines()[0]}")
