@@ -296,6 +296,19 @@ def test_the_command_line_names_what_is_measured(capsys: pytest.CaptureFixture[s
     assert "must be 1 to 13" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("seconds", "code"), [(0.9, 0), (1.1, 1)])
+def test_a_slow_start_fails_the_command(
+    seconds: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "machine", lambda *given: SimpleNamespace())
+    line = {"name": "startup", "command": "preflab plugins", "cpu_seconds": seconds, "target": 1.0}
+    monkeypatch.setattr(bench, "startup", lambda: iter([line]))
+    assert bench.main(["--names", "startup", "--peers", sys.executable]) == code
+    said = capsys.readouterr()
+    assert json.loads(said.out) == line
+    assert ("FAILED: preflab plugins takes 1.10 s of CPU time; 1 at most" in said.err) == bool(code)
+
+
 def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
     """The last step of an epoch also saves, which is no work of ours to measure: nobody gets there."""
     assert all(1 + repeats < STEPS for repeats in REPEATS.values())

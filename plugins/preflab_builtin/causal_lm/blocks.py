@@ -27,6 +27,7 @@ class Blocks(Protocol):
     """The steps of a family."""
 
     product: Product
+    """How tokens are multiplied with a projection; whoever decodes may set another."""
     layers: int
     heads: int
     key_heads: int
@@ -60,9 +61,9 @@ class Blocks(Protocol):
 class GPT2Blocks:
     """GPT-2: learned positions, LayerNorm, gelu, projections stored as [in, out]."""
 
-    def __init__(self, base: Any, product: Product) -> None:
+    def __init__(self, base: Any) -> None:
         config = base.config
-        self.product = product
+        self.product: Product = stored
         self.base, self.eps = base, config.layer_norm_epsilon
         self.layers, self.heads = config.n_layer, config.n_head
         self.key_heads, self.head_width = config.n_head, config.n_embd // config.n_head
@@ -120,9 +121,9 @@ class GPT2Blocks:
 class LlamaBlocks:
     """Llama: rotary positions, RMSNorm, SwiGLU, perhaps fewer heads of keys, projections stored as [out, in]."""
 
-    def __init__(self, base: Any, product: Product) -> None:
+    def __init__(self, base: Any) -> None:
         config = base.config
-        self.product = product
+        self.product: Product = stored
         self.base, self.eps, self.width = base, config.rms_norm_eps, config.hidden_size
         self.layers, self.heads, self.key_heads = config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads
         self.head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -166,11 +167,12 @@ class LlamaBlocks:
         return x + _heard(block.mlp.down_proj, self._mlp(block.mlp, self._norm(block.post_attention_layernorm, x)))
 
     def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
-        if _kernels_fit(normed) and torch.is_grad_enabled():
+        ours = _kernels_fit(normed)
+        if ours and torch.is_grad_enabled():
             found: torch.Tensor = applied(SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
             return found
-        opened = nn.functional.silu(self.product(mlp.gate_proj, normed))
-        return self.product(mlp.down_proj, opened * self.product(mlp.up_proj, normed))
+        opened, lifted = nn.functional.silu(self.product(mlp.gate_proj, normed)), self.product(mlp.up_proj, normed)
+        return self.product(mlp.down_proj, opened.mul_(lifted) if ours else opened * lifted)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.norm, x)
@@ -221,16 +223,16 @@ def hooks_at(base: nn.Module) -> Hooks:
 FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {"gpt2": GPT2Blocks, "llama": LlamaBlocks}
 
 
-def blocks_of(module: Any, product: Product = stored) -> Blocks | None:
+def blocks_of(module: Any) -> Blocks | None:
     """The blocks of a transformers module, if it is of a family whose forward pass this file has; else None. A module with
-    other layers in it (adapters, quantised weights) has a forward pass of its own. product: how tokens are multiplied."""
+    other layers in it (adapters, quantised weights) has a forward pass of its own."""
     family = FAMILIES.get(module.config.model_type)
     base = getattr(module, module.base_model_prefix)
     if family is None or not family.fits(module.config):
         return None
     known = {"Linear", "Conv1D", "Embedding", "LayerNorm", "LlamaRMSNorm"}
     leaves = [part for part in base.modules() if next(part.parameters(recurse=False), None) is not None]
-    return family(base, product) if all(type(part).__name__ in known for part in leaves) else None
+    return family(base) if all(type(part).__name__ in known for part in leaves) else None
 
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]

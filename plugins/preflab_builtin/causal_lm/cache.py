@@ -119,9 +119,9 @@ class StaticStep:
     every cache and whenever one takes more slots. record: False runs the same operations unrecorded, on any device.
     """
 
-    def __init__(self, logits: Callable[[torch.Tensor], torch.Tensor], cache: SlotCache, record: bool) -> None:
-        """logits: of hidden states [B, D]."""
-        self.blocks, self.unembed = cache.blocks, logits
+    def __init__(self, unembed: Callable[[torch.Tensor], torch.Tensor], cache: SlotCache, record: bool) -> None:
+        """unembed: hidden states [B, D] -> logits [B, V]."""
+        self.blocks, self.unembed = cache.blocks, unembed
         # Not the cache itself, which holds this step: a circle keeps a GPU's memory until Python looks for circles.
         self.keys, self.values = cache.keys, cache.values
         rows, taken, device = len(cache.positions), cache.keys[0].shape[2], cache.positions.device

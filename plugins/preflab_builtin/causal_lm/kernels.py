@@ -32,7 +32,7 @@ def _gate(x: torch.Tensor) -> torch.Tensor:
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
-    """GPT-2's gelu of x [N, F]; in place of autograd's, which would keep every step, for where there is no gradient."""
+    """GPT-2's gelu of x [N, F], without autograd: one sigmoid, a quarter faster than torch's on a CPU, which takes a tanh."""
     return _gate(x).mul_(x)
 
 
@@ -95,8 +95,14 @@ def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
 
 
 def _scaled_logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float) -> torch.Tensor:
-    """[V, rows]: this way round MKL is up to twice as fast with a large vocabulary and few rows."""
-    logits = weight @ hidden.t() if bias is None else torch.addmm(bias[:, None], weight, hidden.t())
+    """[rows, V]. On a CPU it is the transposed view of [V, rows]: with a large vocabulary and few rows MKL makes these up to
+    twice as fast, and sums over V are sums of whole rows."""
+    if hidden.is_cuda:
+        logits = linear(hidden, weight, bias)
+    elif bias is None:
+        logits = (weight @ hidden.t()).t()
+    else:
+        logits = torch.addmm(bias[:, None], weight, hidden.t()).t()
     return logits if temperature == 1.0 else logits.div_(temperature)
 
 
@@ -123,21 +129,21 @@ class HeadLogProbs(torch.autograd.Function):
         ctx.kept = list[torch.Tensor]()
         for piece in _pieces(len(hidden), weight):
             logits = _scaled_logits(hidden[piece], weight, bias, temperature)
-            chosen = logits.gather(0, ids[None, piece]).squeeze(0)
-            largest = logits.amax(0)
+            chosen = logits.gather(1, ids[piece, None]).squeeze(1)
+            largest = logits.amax(1, keepdim=True)
             if with_entropy:
                 shifted = logits - largest
                 powers = shifted.exp()
-                total = powers.sum(0)
-                entropies[piece] = total.log() - shifted.mul_(powers).sum(0) / total
+                total = powers.sum(1)
+                entropies[piece] = total.log() - shifted.mul_(powers).sum(1) / total
             else:
                 powers = logits.sub_(largest).exp_()
-                total = powers.sum(0)
+                total = powers.sum(1)
             if keeps:
-                ctx.kept.append(powers.div_(total))
+                ctx.kept.append(powers.div_(total[:, None]))
             # Against the largest logit first: where all are near -100, their size would cost digits of the difference.
-            log_probs[piece] = (chosen - largest) - total.log()
-            normalisers[piece] = total.log() + largest
+            log_probs[piece] = (chosen - largest.squeeze(1)) - total.log()
+            normalisers[piece] = total.log() + largest.squeeze(1)
         ctx.save_for_backward(hidden, weight, bias, ids, normalisers)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropies)
@@ -155,13 +161,13 @@ class HeadLogProbs(torch.autograd.Function):
             if ctx.kept:
                 p = ctx.kept[number]
             else:
-                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece]).exp_()
-            # d log p(id) / d logits = onehot(id) - p, [V, rows]
-            d_logits = (p * -outer[piece]).scatter_add_(0, ids[None, piece], outer[None, piece])
+                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
+            # d log p(id) / d logits = onehot(id) - p
+            d_logits = (p * -outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
             if d_hidden is not None:
-                torch.mm(d_logits.t(), weight, out=d_hidden[piece])
+                torch.mm(d_logits, weight, out=d_hidden[piece])
             if d_weight is not None:
-                d_weight.addmm_(d_logits, hidden[piece])
+                d_weight.addmm_(d_logits.t(), hidden[piece])
             if d_bias is not None:
-                d_bias.add_(d_logits.sum(1))
+                d_bias.add_(d_logits.sum(0))
         return d_hidden, d_weight, d_bias, None, None, None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -213,7 +214,7 @@ class CausalPolicy(TransformerTrunk):
         self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
         if blocks is not None:
             hidden, slots = prefilled(blocks, ids, mask)
-            slots.blocks = blocks_of(self.module, for_decoding(ids.device)) or blocks
+            blocks.product = for_decoding(ids.device)  # of the steps to come: the cache holds the blocks
             return self.logits(hidden), slots
         past = DynamicCache(config=self.module.config)
         output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))
@@ -231,7 +232,7 @@ class CausalPolicy(TransformerTrunk):
             if self.graphs:
                 cache.make_room()
                 if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
-                    cache.step = StaticStep(self.logits, cache, record=tokens.is_cuda)
+                    cache.step = StaticStep(partial(self.logits, product=cache.blocks.product), cache, record=tokens.is_cuda)
                 return cache.step(tokens, cache), cache
             return self.logits(extended(tokens, cache), cache.blocks.product), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from preflab_builtin.causal_lm import products
 from preflab_builtin.causal_lm.blocks import blocks_of
 from preflab_builtin.causal_lm.cache import SPARE, SlotCache
 from preflab_builtin.causal_lm.config import Family, TinyConfig
@@ -112,8 +113,12 @@ def test_rows_of_like_length_are_laid_out_together() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ragged", [True, False])
 @pytest.mark.parametrize("graphs", [True, False])
-def test_decoding_is_the_whole_forward_pass(shape: str, ragged: bool, graphs: bool) -> None:
+@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
+def test_decoding_is_the_whole_forward_pass(
+    shape: str, ragged: bool, graphs: bool, smallest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More steps than slots are taken at once, with rows leaving in between, against transformers' own cache."""
+    monkeypatch.setattr(products, "SMALL", smallest)
     ids, mask = batch()
     ids, mask = ids[:, :6], mask[:, :6] if ragged else torch.ones(6, 6, dtype=torch.bool)
     steps = torch.randint(0, 20, (6, 2 * SPARE + 3), generator=torch.Generator().manual_seed(4))
@@ -130,6 +135,12 @@ def test_decoding_is_the_whole_forward_pass(shape: str, ragged: bool, graphs: bo
             ours, cache = model.extend(steps[:, step], cache)
             theirs, other = plain.extend(steps[:, step], other)
             assert torch.allclose(ours, theirs, atol=5e-5)
+    if products.available():
+        assert isinstance(cache, SlotCache)
+        assert isinstance(cache.blocks.product, products.Packed)
+        ends = ("c_attn", "c_proj", "c_fc", "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "head")
+        every = {part for name, part in model.module.named_modules() if name.endswith(ends)}
+        assert set(cache.blocks.product.matrices) == (set() if smallest else every)
 
 
 def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:

@@ -18,9 +18,15 @@ CPU = torch.device("cpu")
 def projections() -> list[Any]:
     """12 in, 20 out: as Llama stores it, with and without a bias, and as GPT-2 does."""
     torch.manual_seed(0)
-    return [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), Conv1D(20, 12)]  # type: ignore[no-untyped-call]
+    made: list[Any] = [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), Conv1D(20, 12)]  # type: ignore[no-untyped-call]
+    nn.init.normal_(made[2].bias)  # zeros otherwise, which nobody would miss
+    return made
 
 
+needs_both = pytest.mark.skipif(not products.available(), reason="torch has no MKL or no oneDNN here")
+
+
+@needs_both
 @pytest.mark.parametrize("number", range(3))
 def test_packed_is_the_product_for_any_number_of_rows(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "SMALL", 0)
@@ -38,11 +44,15 @@ def test_small_matrices_and_other_number_formats_stay_as_they_are(monkeypatch: p
     with torch.no_grad():
         assert torch.equal(packed(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
         monkeypatch.setattr(products, "SMALL", 0)
-        double = projection.double()
+        double = nn.Linear(12, 20).double()
         assert torch.equal(packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double()))
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # what comes out of attention then is no float32
+            assert packed(projection, torch.ones(2, 12).bfloat16()).shape == (2, 20)
+    assert packed(projection, torch.ones(2, 12)).requires_grad
     assert packed.matrices == {}
 
 
+@needs_both
 def test_only_decoding_without_gradients_and_autocast_gets_it() -> None:
     assert for_decoding(CPU) is stored
     with torch.no_grad():

@@ -82,7 +82,9 @@ def test_equals_a_naive_loop_token_for_token(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_batch_size_and_compaction_change_nothing(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
+def test_batch_size_and_compaction_change_nothing(family: Family, smallest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "SMALL", smallest)
     model, sampling = policy(family), Sampling(max_tokens=16, samples=4)
     whole = engine(128).generate(model, PROMPTS, sampling, (2,))
     for batch in (1, 3, 8):
