@@ -62,7 +62,7 @@ $(PEERS)/.installed: tests/benchmarks/constraints-peers.txt
 	touch $@
 
 THREADS ?= 2
-bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (25 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16)
+bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (37 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
 	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION))
 
