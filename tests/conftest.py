@@ -11,12 +11,17 @@ from hypothesis import settings
 
 from preflab.testing.pytest_plugin import preflab_case, preflab_run
 
-__all__ = ["preflab_case", "preflab_run"]  # as an installed preflab gives them, whatever is installed here
+__all__ = [
+    "preflab_case",
+    "preflab_run",
+]  # as an installed preflab gives them, whatever is installed here
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
 settings.load_profile("fixed")
-collect_ignore = ["third_party"]  # a distribution of its own; tests/packaging installs it and runs its tests
+collect_ignore = [
+    "third_party"
+]  # a distribution of its own; tests/packaging installs it and runs its tests
 if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second half of `make conformance`
     from preflab_builtin.causal_lm import models
 
@@ -46,7 +51,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def _with_leave(report: Report) -> Report:
     if report.skipped:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(getattr(report, "wasxfail", report.longrepr))
+        reason = (
+            report.longrepr[2]
+            if isinstance(report.longrepr, tuple)
+            else str(getattr(report, "wasxfail", report.longrepr))
+        )
         if not any(allowed in reason for allowed in ALLOWED_SKIPS):
-            report.outcome, report.longrepr = "failed", f"Skipped without a reason on the list in tests/conftest.py: {reason}"
+            report.outcome, report.longrepr = (
+                "failed",
+                f"Skipped without a reason on the list in tests/conftest.py: {reason}",
+            )
     return report

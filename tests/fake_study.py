@@ -12,11 +12,51 @@ from typing import Any
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)> & [bold]b[/bold] \x1b[31m |pipe|'
 FAMILIES = ("addition", "facts", "letters", "stories")
 LADDER: dict[str, dict[str, float]] = {
-    "base": {"proxy": -0.19, "gold": -0.6, "win": 0.2, "kl": 15.8, "length": 11.7, "mean": 0.79, "loss": 1.019},
-    "SFT": {"proxy": 0.04, "gold": 0.39, "win": 0.5, "kl": 0.0, "length": 8.9, "mean": 0.80, "loss": 0.986},
-    "best-of-n": {"proxy": 0.77, "gold": 0.59, "win": 0.59, "kl": 0.64, "length": 10.1, "mean": 0.80, "loss": 0.986},
-    "PPO": {"proxy": 1.32, "gold": 0.60, "win": 0.60, "kl": 2.9, "length": 12.8, "mean": 0.70, "loss": 1.057},
-    "PPO-ptx": {"proxy": 1.22, "gold": 0.62, "win": 0.598, "kl": 2.5, "length": 12.6, "mean": 0.84, "loss": 0.973},
+    "base": {
+        "proxy": -0.19,
+        "gold": -0.6,
+        "win": 0.2,
+        "kl": 15.8,
+        "length": 11.7,
+        "mean": 0.79,
+        "loss": 1.019,
+    },
+    "SFT": {
+        "proxy": 0.04,
+        "gold": 0.39,
+        "win": 0.5,
+        "kl": 0.0,
+        "length": 8.9,
+        "mean": 0.80,
+        "loss": 0.986,
+    },
+    "best-of-n": {
+        "proxy": 0.77,
+        "gold": 0.59,
+        "win": 0.59,
+        "kl": 0.64,
+        "length": 10.1,
+        "mean": 0.80,
+        "loss": 0.986,
+    },
+    "PPO": {
+        "proxy": 1.32,
+        "gold": 0.60,
+        "win": 0.60,
+        "kl": 2.9,
+        "length": 12.8,
+        "mean": 0.70,
+        "loss": 1.057,
+    },
+    "PPO-ptx": {
+        "proxy": 1.22,
+        "gold": 0.62,
+        "win": 0.598,
+        "kl": 2.5,
+        "length": 12.6,
+        "mean": 0.84,
+        "loss": 0.973,
+    },
 }
 
 
@@ -36,13 +76,17 @@ def results(arm: str, shift: float) -> dict[str, Any]:
         "win_rate/labelers": _measure(v["win"] + shift),
         "length/tokens": _measure(v["length"]),
         "length/terminated": _measure(0.98),
-        "kl/bound" if arm == "best-of-n" else "kl/reference": _measure(v["kl"], None if arm == "best-of-n" else 0.2),
+        "kl/bound" if arm == "best-of-n" else "kl/reference": _measure(
+            v["kl"], None if arm == "best-of-n" else 0.2
+        ),
         "families/mean": _measure(v["mean"]),
         "document_loss/all": _measure(v["loss"]),
         "reward_accuracy/proxy/all": _measure(0.67),
         "reward_accuracy/proxy/matched": {"value": None, "low": None, "high": None, "n": 0},
     }
-    measures |= {f"families/{family}": _measure(v["mean"] + 0.02 * i) for i, family in enumerate(FAMILIES)}
+    measures |= {
+        f"families/{family}": _measure(v["mean"] + 0.02 * i) for i, family in enumerate(FAMILIES)
+    }
     return {"subject": "result", "baseline": "sft", "n": 400, "measures": measures}
 
 
@@ -52,42 +96,100 @@ def _curve(arm: str, seed: int) -> list[dict[str, Any]]:
     for step in range(25):
         reward = LADDER[arm]["proxy"] * (1 - math.exp(-step / 6)) + rng.gauss(0, 0.05)
         kl = LADDER[arm]["kl"] * (1 - math.exp(-step / 9)) + rng.gauss(0, 0.08)
-        row = {"stage": "algorithm", "step": step, "time": 1.0, "objective/scores": reward, "objective/kl": kl}
-        phases = {"rollout": 0.5, "scoring": 0.1, "old_log_probs": 0.2, "update": 0.75 if arm == "PPO" else 1.25, "other": 0.05}
+        row = {
+            "stage": "algorithm",
+            "step": step,
+            "time": 1.0,
+            "objective/scores": reward,
+            "objective/kl": kl,
+        }
+        phases = {
+            "rollout": 0.5,
+            "scoring": 0.1,
+            "old_log_probs": 0.2,
+            "update": 0.75 if arm == "PPO" else 1.25,
+            "other": 0.05,
+        }
         times = {f"time/{phase}": seconds for phase, seconds in phases.items()}
         rows.append(row | times | {"loss/value_avg": None, "time/peak_fraction": 0.25})
     return rows
 
 
 def write_run(
-    folder: Path, arm: str, seed: int, overrides: Sequence[str], evaluation: dict[str, Any] | None, **manifest: Any
+    folder: Path,
+    arm: str,
+    seed: int,
+    overrides: Sequence[str],
+    evaluation: dict[str, Any] | None,
+    **manifest: Any,
 ) -> None:
     """A run folder as preflab leaves it, with its artifacts beside it."""
     folder.mkdir(parents=True)
     artifacts = folder / "kept"
     rows = []
-    names = ["pretrain", "sft", "algorithm", "evaluation"] if arm not in ("base", "SFT") else ["pretrain", "sft", "evaluation"]
+    names = (
+        ["pretrain", "sft", "algorithm", "evaluation"]
+        if arm not in ("base", "SFT")
+        else ["pretrain", "sft", "evaluation"]
+    )
     for i, stage in enumerate(names):
         upstream = stage in ("pretrain", "sft")
         place = artifacts / f"{stage}-{seed}-{'' if upstream else arm}"
         place.mkdir(parents=True)
-        row = {"stage": stage, "name": {"algorithm": "ppo"}.get(stage, "documents"), "seed": seed, "artifact": str(place)}
+        row = {
+            "stage": stage,
+            "name": {"algorithm": "ppo"}.get(stage, "documents"),
+            "seed": seed,
+            "artifact": str(place),
+        }
         reused = upstream and arm != "base"
-        cost = {"seconds": 10.0 + i, "tokens": 1_500_000 * (i + 1), "flops": 2e12 * (i + 1), "peak_mb": 512}
-        rows.append(row | {"recipe": place.name, "reused": reused, "seconds": 0.0 if reused else 9.5, "cost": cost})
+        cost = {
+            "seconds": 10.0 + i,
+            "tokens": 1_500_000 * (i + 1),
+            "flops": 2e12 * (i + 1),
+            "peak_mb": 512,
+        }
+        rows.append(
+            row
+            | {
+                "recipe": place.name,
+                "reused": reused,
+                "seconds": 0.0 if reused else 9.5,
+                "cost": cost,
+            }
+        )
     if evaluation is not None:
-        facts = {"tags": ["sum", EVIL], "tokens": 3, "values": {"gold/gold": 0.5, "reward/proxy": None}}
-        texts = [{"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"} for i in range(12)]
+        facts = {
+            "tags": ["sum", EVIL],
+            "tokens": 3,
+            "values": {"gold/gold": 0.5, "reward/proxy": None},
+        }
+        texts = [
+            {"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"}
+            for i in range(12)
+        ]
         samples = [
-            {"prompt_id": f"p{i}", "terminated": i != 1, "baseline": f"sft says {i}", **facts, **t} for i, t in enumerate(texts)
+            {"prompt_id": f"p{i}", "terminated": i != 1, "baseline": f"sft says {i}", **facts, **t}
+            for i, t in enumerate(texts)
         ]
         (place / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
     if arm in ("PPO", "PPO-ptx"):
         lines = [json.dumps(row) + "\n" for row in _curve(arm, seed)]
         (folder / "metrics.jsonl").write_text("".join(lines) + '{"cut in ha')
-    facts = {"run": folder.name, "config_name": "ladder", "overrides": list(overrides), "seed": seed, "arm": arm, "stages": rows}
-    (folder / "manifest.json").write_text(json.dumps({**facts, "versions": {}, "status": "complete", **manifest}))
-    (folder / "summary.json").write_text(json.dumps({"run": folder.name} | ({"evaluation": evaluation} if evaluation else {})))
+    facts = {
+        "run": folder.name,
+        "config_name": "ladder",
+        "overrides": list(overrides),
+        "seed": seed,
+        "arm": arm,
+        "stages": rows,
+    }
+    (folder / "manifest.json").write_text(
+        json.dumps({**facts, "versions": {}, "status": "complete", **manifest})
+    )
+    (folder / "summary.json").write_text(
+        json.dumps({"run": folder.name} | ({"evaluation": evaluation} if evaluation else {}))
+    )
 
 
 def study(folder: Path, seeds: Sequence[int] = (1, 2, 3)) -> Path:
@@ -97,10 +199,27 @@ def study(folder: Path, seeds: Sequence[int] = (1, 2, 3)) -> Path:
         for seed in seeds:
             overrides = [f"arm={arm}", f"seed={seed}"]
             write_run(folder / str(job), arm, seed, overrides, results(arm, 0.02 * (seed - 2)))
-            ledger.append({"job": job, "overrides": overrides, "status": "ok", "exit_code": 0, "folder": str(job), "error": ""})
+            ledger.append(
+                {
+                    "job": job,
+                    "overrides": overrides,
+                    "status": "ok",
+                    "exit_code": 0,
+                    "folder": str(job),
+                    "error": "",
+                }
+            )
             job += 1
     write_run(folder / str(job), "PPO", 9, ["arm=ppo", "seed=9"], None, status="failed")
     error = f"the gradient is not finite {EVIL}"
-    ledger.append({"job": job, "overrides": ["arm=ppo", "seed=9"], "exit_code": 5, "folder": str(job), "error": error})
+    ledger.append(
+        {
+            "job": job,
+            "overrides": ["arm=ppo", "seed=9"],
+            "exit_code": 5,
+            "folder": str(job),
+            "error": error,
+        }
+    )
     (folder / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ledger))
     return folder

@@ -24,7 +24,9 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("framework", "plugins", "conf", "sweeps", "tests", "pyproject.toml", "README.md")
 FUNCTIONAL, OPTIMIZATION = "framework/preflab/functional.py", "framework/preflab/optimization.py"
 PLUGINS, TESTS = "plugins/preflab_builtin", "tests/plugins"
-LOSS, EXPERIENCE, TRAINING = (f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "training"))
+LOSS, EXPERIENCE, TRAINING = (
+    f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "training")
+)
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
@@ -162,7 +164,11 @@ def first_failure(tests: str) -> str | None:
         failed = [line for line in output if line.startswith(("FAILED", "ERROR"))]
     if code == 0:
         return None
-    return failed[0].split(" - ")[0].removeprefix("FAILED ").strip() if failed else f"pytest ended with {code}"
+    return (
+        failed[0].split(" - ")[0].removeprefix("FAILED ").strip()
+        if failed
+        else f"pytest ended with {code}"
+    )
 
 
 def _pytest(tests: list[str], output: int) -> int:
@@ -174,10 +180,18 @@ def _pytest(tests: list[str], output: int) -> int:
             os.dup2(output, 1)
             os.dup2(output, 2)
             sys.path[:0] = [str(Path.cwd() / name) for name in ("framework", "plugins", "tests")]
-            sys.dont_write_bytecode = True  # its time stamps are too coarse for mutants of the same length
-            environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path[:3])}
+            sys.dont_write_bytecode = (
+                True  # its time stamps are too coarse for mutants of the same length
+            )
+            environment = {
+                "HF_HUB_OFFLINE": "1",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join(sys.path[:3]),
+            }
             os.environ.update(environment)
-            code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability", *tests]))
+            code = int(
+                pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability", *tests])
+            )
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -197,12 +211,16 @@ def killer(mutant: Mutant) -> str | None:
 def _processes(folder: str) -> ProcessPoolExecutor:
     """One for each processor (four at most), with a tree of its own and the libraries that this process has imported."""
     count = min(4, len(os.sched_getaffinity(0)))
-    return ProcessPoolExecutor(count, multiprocessing.get_context("fork"), initializer=own_tree, initargs=(folder,))
+    return ProcessPoolExecutor(
+        count, multiprocessing.get_context("fork"), initializer=own_tree, initargs=(folder,)
+    )
 
 
 def main(mutants: Sequence[Mutant] = MUTANTS) -> int:
     """Try all of them, or those whose names hold a word of the command line; the exit code."""
-    chosen = [m for m in mutants if len(sys.argv) < 2 or any(word in m.name for word in sys.argv[1:])]
+    chosen = [
+        m for m in mutants if len(sys.argv) < 2 or any(word in m.name for word in sys.argv[1:])
+    ]
     wrong = [problem for m in chosen if (problem := stale(m, ROOT))]
     if wrong:
         print("\n".join(wrong))
@@ -211,13 +229,18 @@ def main(mutants: Sequence[Mutant] = MUTANTS) -> int:
     for library in ("torch", "transformers", "scipy.stats"):  # once, and not once a mutant
         importlib.import_module(library)
     with tempfile.TemporaryDirectory() as folder, _processes(folder) as pool:
-        for red in pool.map(first_failure, sorted({test for m in chosen for test in m.tests.split()})):
+        for red in pool.map(
+            first_failure, sorted({test for m in chosen for test in m.tests.split()})
+        ):
             if red:
                 print(f"without any mutant {red} fails already: mend that first")
                 return 1
         for mutant, found in zip(chosen, pool.map(killer, chosen), strict=True):
             survivors += found is None
-            print(f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}", flush=True)
+            print(
+                f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}",
+                flush=True,
+            )
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")
     return 1 if survivors else 0
 

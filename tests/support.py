@@ -23,7 +23,9 @@ def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
-def largest_difference(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> float:
+def largest_difference(
+    first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]
+) -> float:
     """The largest absolute difference between tensors of the same names."""
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)

@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted(p for folder in ("framework", "plugins", "tests") for p in (ROOT / folder).rglob("*.py"))
+FILES = sorted(
+    p for folder in ("framework", "plugins", "tests") for p in (ROOT / folder).rglob("*.py")
+)
 SOURCES = [p for p in FILES if "tests" not in p.relative_to(ROOT).parts]
 
 
 def _nodes(path: Path, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
-    return (node for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))) if isinstance(node, kinds))
+    return (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))
+        if isinstance(node, kinds)
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -48,7 +54,11 @@ def test_the_framework_never_imports_a_built_in_plugin() -> None:
 def test_what_we_read_back_is_never_pickle() -> None:
     for path in SOURCES:
         for node in _nodes(path, ast.Import, ast.ImportFrom):
-            names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                else []
+            )
             assert "pickle" not in names, path
         text = path.read_text(encoding="utf8")
         assert "torch.load(" not in text, path
@@ -56,7 +66,9 @@ def test_what_we_read_back_is_never_pickle() -> None:
 
 
 def test_built_in_plugins_are_the_declared_entry_points() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]["entry-points"]["preflab"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"][
+        "entry-points"
+    ]["preflab"]
     folders = {p.parent.name for p in (ROOT / "plugins" / "preflab_builtin").glob("*/__init__.py")}
     assert set(declared) == folders
     assert all(module == f"preflab_builtin.{name}" for name, module in declared.items())

@@ -17,10 +17,16 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
 EQUATIONS = [
     tuple(cell.strip() for cell in line.strip("|").split(" | "))
-    for line in README.partition("## From the paper to the code")[2].partition("\n## ")[0].splitlines()
+    for line in README.partition("## From the paper to the code")[2]
+    .partition("\n## ")[0]
+    .splitlines()
     if line.startswith("| ") and "`" in line
 ]
-COMMANDS = re.findall(r"^    (preflab (?!plan|-cn).*?)(?:  +#.*)?$", README.partition("## Your own data")[0], re.MULTILINE)
+COMMANDS = re.findall(
+    r"^    (preflab (?!plan|-cn).*?)(?:  +#.*)?$",
+    README.partition("## Your own data")[0],
+    re.MULTILINE,
+)
 
 
 def _resolve(name: str) -> object:
@@ -46,12 +52,19 @@ def test_an_equation_leads_to_function_key_and_test(row: tuple[str, ...]) -> Non
         if "=" in key:
             compose([key])
         else:
-            assert OmegaConf.select(compose(["algorithm=ppo_ptx"]), key, throw_on_missing=True, default="absent") != "absent", key
+            assert (
+                OmegaConf.select(
+                    compose(["algorithm=ppo_ptx"]), key, throw_on_missing=True, default="absent"
+                )
+                != "absent"
+            ), key
     named = re.findall(r"`([^`]+)`", tests)
     assert named
     for path in named:
         file, _, function = path.partition("::")
-        assert re.search(rf"^def {function}\(", (ROOT / file).read_text(encoding="utf8"), re.MULTILINE), path
+        assert re.search(
+            rf"^def {function}\(", (ROOT / file).read_text(encoding="utf8"), re.MULTILINE
+        ), path
 
 
 def test_there_are_equations_and_commands() -> None:

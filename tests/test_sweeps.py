@@ -23,7 +23,9 @@ def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = parse(["-cn", name])
     assert line.multirun
     seeds = {word for job in line.jobs for word in job if word.startswith("seed=")}
-    line = replace(line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job)))  # one seed is enough
+    line = replace(
+        line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job))
+    )  # one seed is enough
     runs = check_jobs(line)
     named = {run.settings.arm for run in runs} - {""}
     study = runs[0].study or StudyConfig()
@@ -31,6 +33,9 @@ def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
         others = claim.frontier if claim.versus is None else [claim.versus]
         for arm in (arm for name in (claim.arm, *others) for arm in study.series.get(name, [name])):
             # An arm is a file with a name, or else the swept values that tell it apart.
-            assert arm in named or any(set(arm.split()) <= set(job) for job in line.jobs), (claim.statement, arm)
+            assert arm in named or any(set(arm.split()) <= set(job) for job in line.jobs), (
+                claim.statement,
+                arm,
+            )
     for arms in study.series.values() if named else ():
         assert set(arms) <= named

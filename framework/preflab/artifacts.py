@@ -73,7 +73,9 @@ class Artifact:
     @property
     def content(self) -> str:
         """Digest of what it holds, but for the log of metrics, which has times in it."""
-        listed = sorted(f"{name} {digest}" for name, digest in self.manifest["files"].items() if name != METRICS)
+        listed = sorted(
+            f"{name} {digest}" for name, digest in self.manifest["files"].items() if name != METRICS
+        )
         return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
     def history(self) -> list[dict[str, Any]]:
@@ -86,7 +88,9 @@ class Artifact:
             path = self.folder / name
             if not path.is_file() or file_digest(path) != digest:
                 what = "was changed" if path.is_file() else "is missing"
-                raise StorageError(f"{path} {what} since the artifact was made. {_MEND.format(self.folder)}")
+                raise StorageError(
+                    f"{path} {what} since the artifact was made. {_MEND.format(self.folder)}"
+                )
 
 
 _MEND = "Nothing was computed from it. Remove the folder {0} to make the stage again, or restore the file."
@@ -95,8 +99,12 @@ _MEND = "Nothing was computed from it. Remove the folder {0} to make the stage a
 def _opened(folder: Path) -> Artifact:
     try:
         return Artifact(folder, read_sealed(folder / MANIFEST))
-    except OSError as error:  # a folder gets its name when the manifest is in it, so somebody has taken it away
-        raise StorageError(f"{folder / MANIFEST} cannot be read: {error.strerror}. {_MEND.format(folder)}") from error
+    except (
+        OSError
+    ) as error:  # a folder gets its name when the manifest is in it, so somebody has taken it away
+        raise StorageError(
+            f"{folder / MANIFEST} cannot be read: {error.strerror}. {_MEND.format(folder)}"
+        ) from error
     except StorageError as error:
         raise StorageError(f"{error}. {_MEND.format(folder)}") from error
 
@@ -118,7 +126,9 @@ class Store:
             return None
         found = _opened(folder)
         if (found.stage, found.recipe_id) != (stage, recipe_id):
-            raise StorageError(f"{folder} holds the {found.stage} of the recipe {found.recipe_id}. {_MEND.format(folder)}")
+            raise StorageError(
+                f"{folder} holds the {found.stage} of the recipe {found.recipe_id}. {_MEND.format(folder)}"
+            )
         return found
 
     def progress(self, stage: str, recipe_id: str) -> bool:
@@ -128,11 +138,15 @@ class Store:
     def remove(self, folder: Path) -> bool:
         """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it. `UserError` for a link."""
         if folder.is_symlink():
-            raise UserError(f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link.")
+            raise UserError(
+                f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link."
+            )
         lock = FileLock(str(folder).removesuffix(_PARTIAL) + ".lock")
         try:
             with lock.acquire(timeout=0):
-                half = folder.with_suffix(_PARTIAL)  # so that a kill leaves no artifact that lacks files
+                half = folder.with_suffix(
+                    _PARTIAL
+                )  # so that a kill leaves no artifact that lacks files
                 if folder != half:
                     shutil.rmtree(half, ignore_errors=True)
                     os.rename(folder, half)
@@ -143,14 +157,19 @@ class Store:
 
     def complete(self) -> list[Artifact]:
         """All complete artifacts, oldest first, less the damaged ones."""
-        damaged, found = self.damaged(), [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF]
+        damaged, found = (
+            self.damaged(),
+            [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF],
+        )
         opened = [_opened(folder) for folder in found if folder not in damaged]
         return sorted(opened, key=lambda a: str(a.manifest["created"]))
 
     def damaged(self) -> dict[Path, str]:
         """Folders whose manifest is missing or changed, and what is wrong."""
         wrong = {}
-        for folder in sorted(p for p in self.root.glob("*") if p.is_dir() and p.suffix not in _HALF):
+        for folder in sorted(
+            p for p in self.root.glob("*") if p.is_dir() and p.suffix not in _HALF
+        ):
             try:
                 _opened(folder)
             except StorageError as error:
@@ -166,7 +185,9 @@ class Store:
         return folder.with_suffix(_PARTIAL)
 
     @contextmanager
-    def making(self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True) -> Iterator[Path]:
+    def making(
+        self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True
+    ) -> Iterator[Path]:
         """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if another job is
         making the same artifact; it is then complete (or abandoned) when the lock is given. Of a job with several
         processes only one locks."""
@@ -202,7 +223,10 @@ class Store:
             os.rename(aside, folder)
             fsync(self.root)
         if partial.exists() and not self.progress(stage, recipe_id):
-            kept = (partial / STATE, partial / STATE / FAILED)  # a batch that was kept to be looked at survives
+            kept = (
+                partial / STATE,
+                partial / STATE / FAILED,
+            )  # a batch that was kept to be looked at survives
             for path in (*partial.glob("*"), *(partial / STATE).glob("*")):
                 if path not in kept:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -212,7 +236,11 @@ class Store:
     def commit(self, stage: str, recipe_id: str, facts: Mapping[str, Any]) -> Artifact:
         """Turn the partial folder into the artifact: digests of all files, everything durable, one rename."""
         partial, final = self._partial(stage, recipe_id), self.folder(stage, recipe_id)
-        made = [p for p in files_below(partial) if p.relative_to(partial).parts[0] not in (STATE, MANIFEST)]
+        made = [
+            p
+            for p in files_below(partial)
+            if p.relative_to(partial).parts[0] not in (STATE, MANIFEST)
+        ]
         files = {str(path.relative_to(partial)): file_digest(path) for path in made}
         sync_below(partial, without=STATE)
         manifest = {**facts, "stage": stage, "recipe_id": recipe_id, "files": files}

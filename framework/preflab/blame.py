@@ -42,7 +42,9 @@ def blamed(*choices: Choice, kept: Callable[[], str] = str) -> Iterator[None]:
             who = [choices[0]]
         said = f"{type(error).__name__}: {error}{at}"
         if who is not None:
-            raise PluginError(" ".join(filter(None, (f"{named(who)} raised {said}.", kept())))) from error
+            raise PluginError(
+                " ".join(filter(None, (f"{named(who)} raised {said}.", kept())))
+            ) from error
         if isinstance(error, MemoryError):
             raise
         words = f"{choices[0].component.kind} '{choices[0].name}' raised {said}, most likely over what it was given by"
@@ -69,7 +71,9 @@ def _raised_by(error: BaseException, theirs: Sequence[Choice]) -> tuple[list[Cho
     a run: all of them are named, the file and line tell which."""
     frames = list(traceback.walk_tb(error.__traceback__))
     for frame, line in reversed(frames):
-        plugins = [c.plugin for c in theirs if _holds(c.plugin, str(frame.f_globals.get("__name__")))]
+        plugins = [
+            c.plugin for c in theirs if _holds(c.plugin, str(frame.f_globals.get("__name__")))
+        ]
         if plugins:
             module = str(frame.f_globals["__name__"])
             owner = max(plugins, key=lambda p: len(p.module) if module.startswith(p.module) else 0)

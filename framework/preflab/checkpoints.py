@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.durable import encoded, fsync, make_folder, publish, read_sealed, write_bytes, write_sealed
+from preflab.durable import (
+    encoded,
+    fsync,
+    make_folder,
+    publish,
+    read_sealed,
+    write_bytes,
+    write_sealed,
+)
 from preflab.errors import StorageError
 
 if TYPE_CHECKING:
@@ -37,7 +45,9 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
         return [flatten(item, tensors, f"{path}/{i}") for i, item in enumerate(value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at {path or 'the top'})")
+    raise TypeError(
+        f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at {path or 'the top'})"
+    )
 
 
 def unflatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -58,7 +68,9 @@ def size(state: dict[str, Any]) -> int:
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
-def save(root: Path, step: int, state: dict[str, Any], facts: Mapping[str, Any] | None = None) -> Path:
+def save(
+    root: Path, step: int, state: dict[str, Any], facts: Mapping[str, Any] | None = None
+) -> Path:
     """Write the checkpoint of ``step`` steps done, with ``facts`` in its manifest. Contents are durable before the name is,
     and what it replaces is removed only then."""
     make_folder(root)
@@ -67,16 +79,23 @@ def save(root: Path, step: int, state: dict[str, Any], facts: Mapping[str, Any] 
     temporary.mkdir()
     try:
         digests = _write(temporary, state)
-        write_sealed(temporary / _MANIFEST, {"step": step, "files": digests, "facts": dict(facts or {})})
+        write_sealed(
+            temporary / _MANIFEST, {"step": step, "files": digests, "facts": dict(facts or {})}
+        )
         publish(temporary, final, root / f"tmp-{step:09d}-replaced")
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)  # a disk that is full can use the room
         raise
     done = sorted(root.glob("step-*"))
     older = done[: done.index(final) + 1]
-    doomed = [*older[:-KEEP], *done[len(older) :]]  # later ones were damaged, or this step would not be done again
+    doomed = [
+        *older[:-KEEP],
+        *done[len(older) :],
+    ]  # later ones were damaged, or this step would not be done again
     for old in doomed:
-        os.rename(old, root / f"tmp-{old.name}")  # half removed it must not bear the name of a checkpoint
+        os.rename(
+            old, root / f"tmp-{old.name}"
+        )  # half removed it must not bear the name of a checkpoint
     fsync(root)
     _clean(root)
     return final

@@ -97,7 +97,9 @@ def run(words: Sequence[str]) -> int:
 
     line = parse(words)
     if line.multirun and world_size() > 1:
-        raise UserError("A multirun cannot be started under torchrun: start 'preflab -m ... runtime.processes=N' alone.")
+        raise UserError(
+            "A multirun cannot be started under torchrun: start 'preflab -m ... runtime.processes=N' alone."
+        )
     if line.info:
         leave_at_once()
         config = compose(line.jobs[0], line.config_name, True, line.config_dir)
@@ -114,15 +116,24 @@ def run(words: Sequence[str]) -> int:
         check_jobs(line)
         job.quiet_libraries()
         if not is_main():  # process 0 alone has a run folder
-            job.execute(compose(line.jobs[0], line.config_name, False, line.config_dir), Path(), line.jobs[0], line.config_name)
+            job.execute(
+                compose(line.jobs[0], line.config_name, False, line.config_dir),
+                Path(),
+                line.jobs[0],
+                line.config_name,
+            )
             return 0
         os.environ[RUN_FOLDER] = str(_new_folder(line.config_name))
         if line.multirun:
             trust_the_check()
             _import_once()
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through to `main`, which words them
+    os.environ.setdefault(
+        "HYDRA_FULL_ERROR", "1"
+    )  # errors come through to `main`, which words them
     sys.argv = [sys.argv[0], *words]
-    start = hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(job.task)
+    start = hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(
+        job.task
+    )
     if line.multirun and not line.info:
         try:
             with StopRequest(at_once=True).listening():
@@ -145,7 +156,11 @@ def check_jobs(line: CommandLine) -> list[Run]:
     checked = []
     known: runs.Known = {}
     with contextlib.ExitStack() as stack:
-        compose = None if line.composed is not None else stack.enter_context(composing(line.config_name, line.config_dir))
+        compose = (
+            None
+            if line.composed is not None
+            else stack.enter_context(composing(line.config_name, line.config_dir))
+        )
         for overrides in line.jobs:
             config = line.composed if compose is None else compose(overrides)
             assert config is not None
@@ -191,7 +206,16 @@ def _finish(folder: Path, multirun: bool) -> int:
         print(f"preflab: no report: {error}", file=sys.stderr)
     failed = [row for row in ledger(folder) if row["exit_code"]] if multirun else []
     if failed:
-        lines = [f"  job {r['job']} ({' '.join(r['overrides'])}): exit code {r['exit_code']}: {r['error']}" for r in failed]
-        lines = [f"{line} ({folder / r['log']})" if r["log"] else line for line, r in zip(lines, failed, strict=True)]
-        raise SweepError(f"{len(failed)} job(s) failed; give the same command again to run only them:\n" + "\n".join(lines))
+        lines = [
+            f"  job {r['job']} ({' '.join(r['overrides'])}): exit code {r['exit_code']}: {r['error']}"
+            for r in failed
+        ]
+        lines = [
+            f"{line} ({folder / r['log']})" if r["log"] else line
+            for line, r in zip(lines, failed, strict=True)
+        ]
+        raise SweepError(
+            f"{len(failed)} job(s) failed; give the same command again to run only them:\n"
+            + "\n".join(lines)
+        )
     return 0

@@ -23,7 +23,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
     theirs = registry().commands()
     if name not in theirs:
         nearby = nearest(name, [*COMMANDS, *theirs])
-        raise UserError(f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}")
+        raise UserError(
+            f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}"
+        )
     function, plugin = theirs[name]
     try:
         code = function(list(arguments))
@@ -32,9 +34,13 @@ def run(name: str, arguments: Sequence[str]) -> int:
     except Exception as error:
         if disk_error(error):
             raise
-        raise PluginError(f"{plugin.label} raised in its command {name}: {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{plugin.label} raised in its command {name}: {type(error).__name__}: {error}"
+        ) from error
     if type(code) is not int:
-        raise PluginError(f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)")
+        raise PluginError(
+            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)"
+        )
     return code
 
 
@@ -66,14 +72,18 @@ def plan(arguments: list[str]) -> int:
             status = "goes on" if store.progress(stage.name, stage.recipe_id) else "computed"
             to_compute += 1
         ids = ", ".join(map(str, jobs))
-        table.add_row(stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], ids, status)
+        table.add_row(
+            stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], ids, status
+        )
     _print(table)
     total = sum(len(r.stages) for r in runs)
     print(f"{len(seen)} distinct stages for {total} stage uses; {to_compute} to compute.")
     for item in runs[:1]:
         pinned = [s.name for s in item.stages if s.seed != item.settings.seed]
         if pinned:
-            print(f"Pinned seeds: {', '.join(pinned)}. Intervals over seeds do not include their variance.")
+            print(
+                f"Pinned seeds: {', '.join(pinned)}. Intervals over seeds do not include their variance."
+            )
     return 0
 
 
@@ -92,7 +102,9 @@ def plugins(arguments: list[str]) -> int:
     loaded = registry().plugins
     if options.words:
         if options.words[0] != "show" or len(options.words) != 3:
-            raise UserError("Give nothing, or: preflab plugins show KIND NAME (for example: show algorithm ppo)")
+            raise UserError(
+                "Give nothing, or: preflab plugins show KIND NAME (for example: show algorithm ppo)"
+            )
         text, values = listing.shown(options.words[1], options.words[2], registry())
         print(json.dumps(values, indent=1) if options.json else text)
         return 0
@@ -117,7 +129,10 @@ def doctor(arguments: list[str]) -> int:
         print(f"{what + ':':20}{value}")
     found = listing.findings(registry())
     usable = sum(not p.problem for p in registry().plugins)
-    print(f"\n{usable} plugins in use. " + (f"{len(found)} finding(s):" if found else "Nothing is wrong."))
+    print(
+        f"\n{usable} plugins in use. "
+        + (f"{len(found)} finding(s):" if found else "Nothing is wrong.")
+    )
     for finding in found:
         print(f"- {finding}")
     return 0
@@ -140,7 +155,14 @@ def artifacts(arguments: list[str]) -> int:
         for a in store.complete():
             m = a.manifest
             size = sum(f.stat().st_size for f in files_below(a.folder)) / 1e6
-            cells = (a.folder.name, m["component"], m["seed"], m["cost"]["seconds"], f"{size:.1f}", m["created"])
+            cells = (
+                a.folder.name,
+                m["component"],
+                m["seed"],
+                m["cost"]["seconds"],
+                f"{size:.1f}",
+                m["created"],
+            )
             table.add_row(*map(str, cells))
         _print(table)
         for problem in store.damaged().values():
@@ -150,7 +172,11 @@ def artifacts(arguments: list[str]) -> int:
     refused = []
     for folder in doomed:
         try:
-            print(f"removed {folder}" if store.remove(folder) else f"kept {folder}: a job is making it")
+            print(
+                f"removed {folder}"
+                if store.remove(folder)
+                else f"kept {folder}: a job is making it"
+            )
         except UserError as error:
             refused.append(str(error))  # the others are removed all the same
     if refused:
@@ -166,7 +192,9 @@ def report(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     for folder in options.folders:
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder: give run folders, for example runs/config/*")
+            raise UserError(
+                f"{folder} is not a folder: give run folders, for example runs/config/*"
+            )
     print(report_text(options.folders, options.out or options.folders[0] / "report.html"))
     return 0
 
@@ -189,7 +217,15 @@ def rerun(arguments: list[str]) -> int:
         raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
     _take_over_flags(facts.get("plugin_flags") or {})
-    return run_command(["-cn", str(facts["config_name"]), *map(str, facts["overrides"]), "hydra.mode=RUN", *arguments[1:]])
+    return run_command(
+        [
+            "-cn",
+            str(facts["config_name"]),
+            *map(str, facts["overrides"]),
+            "hydra.mode=RUN",
+            *arguments[1:],
+        ]
+    )
 
 
 def _take_over_flags(flags: dict[str, str]) -> None:
@@ -200,7 +236,9 @@ def _take_over_flags(flags: dict[str, str]) -> None:
     file = str(flags.get(FILES, ""))
     if file and os.environ.get(FILES) != file:
         words = " ".join(f"--plugin {path}" for path in file.split(os.pathsep))
-        raise UserError(f"The run was started with {words}, which is code that a run folder cannot ask for: give it again.")
+        raise UserError(
+            f"The run was started with {words}, which is code that a run folder cannot ask for: give it again."
+        )
     os.environ.update({name: str(flags[name]) for name in FLAGS if name in flags})
 
 
@@ -217,7 +255,10 @@ def new_plugin(arguments: list[str]) -> int:
         print(path)
     readme = (Path(options.name) / "README.md").read_text(encoding="utf8")
     commands = [line.strip() for line in readme.splitlines() if line.startswith("    ")][:3]
-    print(f"\nIts README has three commands, to be given in {options.name}/:\n  " + "\n  ".join(commands))
+    print(
+        f"\nIts README has three commands, to be given in {options.name}/:\n  "
+        + "\n  ".join(commands)
+    )
     return 0
 
 
@@ -237,20 +278,39 @@ def overview() -> str:
     from preflab.composition import COMPONENT_GROUPS, config_root, options_of, registry, sweeps_root
     from preflab.plugins import command_name
 
-    lines = ["preflab: the InstructGPT experiment bench", "", "  preflab [KEY=VALUE ...]      run the composed experiment"]
-    lines += ["  preflab -m KEY=A,B ...       run every combination", "  preflab -cn STUDY            run a study", ""]
+    lines = [
+        "preflab: the InstructGPT experiment bench",
+        "",
+        "  preflab [KEY=VALUE ...]      run the composed experiment",
+    ]
+    lines += [
+        "  preflab -m KEY=A,B ...       run every combination",
+        "  preflab -cn STUDY            run a study",
+        "",
+    ]
     functions = [*COMMANDS.values(), *(function for function, _ in registry().commands().values())]
-    lines += [f"  preflab {((f.__doc__ or '').strip() or command_name(f)).splitlines()[0]}" for f in functions]
+    lines += [
+        f"  preflab {((f.__doc__ or '').strip() or command_name(f)).splitlines()[0]}"
+        for f in functions
+    ]
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
     groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
-    inside = sorted({component.kind for component, _ in registry().components()} - set(COMPONENT_GROUPS.values()))
+    inside = sorted(
+        {component.kind for component, _ in registry().components()}
+        - set(COMPONENT_GROUPS.values())
+    )
     choices = options_of([*groups, *inside])
     lines += [f"  {group + ':':16}{', '.join(choices[group])}" for group in groups]
-    lines += ["", "Inside another component (+KIND@FIELD.NAME=OPTION, as in +gradient_term@algorithm.terms.ptx=ptx):"]
+    lines += [
+        "",
+        "Inside another component (+KIND@FIELD.NAME=OPTION, as in +gradient_term@algorithm.terms.ptx=ptx):",
+    ]
     lines += [f"  {kind + ':':16}{', '.join(choices[kind])}" for kind in inside]
     studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
     lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
-    lines += ["Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."]
+    lines += [
+        "Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."
+    ]
     return "\n".join(lines) + registry().not_loaded()
 
 

@@ -35,9 +35,24 @@ from preflab.plugins import Registry
 from preflab.schemas import schema_of
 
 COMPONENT_GROUPS = {
-    **{kind: kind for kind in ("data", "policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select")},
+    **{
+        kind: kind
+        for kind in (
+            "data",
+            "policy",
+            "pretrain",
+            "sft",
+            "comparisons",
+            "labeler",
+            "reward_model",
+            "select",
+        )
+    },
     **{kind: kind for kind in ("algorithm", "rollout", "evaluation")},
-    **{record_type: "data" for record_type in ("prompts", "demonstrations", "rankings", "documents")},
+    **{
+        record_type: "data"
+        for record_type in ("prompts", "demonstrations", "rankings", "documents")
+    },
 }
 """Config group -> kind of the component that it chooses."""
 SCHEME = "preflab"
@@ -91,7 +106,9 @@ class PreflabSearchPath(SearchPathPlugin):
     """Adds the presets of plugins, the studies, and last the bare schemas to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append(provider="preflab", path=f"file://{sweeps_root()}")  # before plugins: none can replace ours
+        search_path.append(
+            provider="preflab", path=f"file://{sweeps_root()}"
+        )  # before plugins: none can replace ours
         for plugin, package in registry().config_packages():
             search_path.append(provider=plugin, path=f"pkg://{package}")
         if _config_dir:
@@ -119,7 +136,9 @@ class SchemaSource(ConfigSource):
         if config_path.strip("/").startswith(SCHEMAS):
             config_class: Any = registry().component(kind, name).config_class
             made = copy.deepcopy(schema_of(config_class))
-            return ConfigResult(registry().provider(kind, name).name, path, made, header={"package": None})
+            return ConfigResult(
+                registry().provider(kind, name).name, path, made, header={"package": None}
+            )
         preset = OmegaConf.create({"defaults": [{f"/{SCHEMAS}{kind}@_here_": name}, "_self_"]})
         return ConfigResult(self.provider, path, preset, header={"package": None})
 
@@ -132,14 +151,26 @@ class SchemaSource(ConfigSource):
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         group = config_path.strip("/")
         inside = f"{group}/" if group else ""
-        groups = {known.removeprefix(inside).partition("/")[0] for known in _groups() if known.startswith(inside)}
+        groups = {
+            known.removeprefix(inside).partition("/")[0]
+            for known in _groups()
+            if known.startswith(inside)
+        }
         found = [] if results_filter is ObjectType.CONFIG else sorted(groups)
-        return found if results_filter is ObjectType.GROUP else [*found, *registry().names(_kind(group))]
+        return (
+            found
+            if results_filter is ObjectType.GROUP
+            else [*found, *registry().names(_kind(group))]
+        )
 
 
 def _kind(group: str) -> str:
     """The kind of component that a config group chooses from."""
-    return group.removeprefix(SCHEMAS) if group.startswith(SCHEMAS) else COMPONENT_GROUPS.get(group, group)
+    return (
+        group.removeprefix(SCHEMAS)
+        if group.startswith(SCHEMAS)
+        else COMPONENT_GROUPS.get(group, group)
+    )
 
 
 def _component(config_path: str) -> tuple[str, str] | None:
@@ -174,7 +205,10 @@ def _hydra(config_dir: str = "") -> Iterator[None]:
 
 
 def compose(
-    overrides: Sequence[str] = (), config_name: str = "config", with_hydra: bool = False, config_dir: str = ""
+    overrides: Sequence[str] = (),
+    config_name: str = "config",
+    with_hydra: bool = False,
+    config_dir: str = "",
 ) -> DictConfig:
     """The config that a command line composes to, for notebooks and checks: ``preflab.compose(["algorithm=ppo"])``.
 
@@ -208,7 +242,9 @@ class _ReadOnce(ConfigRepository):
 
 
 @contextlib.contextmanager
-def composing(config_name: str, config_dir: str = "") -> Iterator[Callable[[Sequence[str]], DictConfig]]:
+def composing(
+    config_name: str, config_dir: str = ""
+) -> Iterator[Callable[[Sequence[str]], DictConfig]]:
     """A function that composes one job of a command after another. What it returns is what `compose` does, but for the overrides
     that Hydra's own part lists.
 
@@ -225,8 +261,13 @@ def composing(config_name: str, config_dir: str = "") -> Iterator[Callable[[Sequ
             parsed = parser.parse_overrides(list(overrides))
             if any(o.is_hydra_override() or o.is_sweep_override() for o in parsed):
                 return whole(overrides)
-            chooses = [loader.repository.group_exists(o.key_or_group) and not isinstance(o.value(), dict) for o in parsed]
-            options = tuple(str(o.input_line) for o, group in zip(parsed, chooses, strict=True) if group)
+            chooses = [
+                loader.repository.group_exists(o.key_or_group) and not isinstance(o.value(), dict)
+                for o in parsed
+            ]
+            options = tuple(
+                str(o.input_line) for o, group in zip(parsed, chooses, strict=True) if group
+            )
             if options not in composed:
                 composed[options] = whole(options)
             config = copy.deepcopy(composed[options])
@@ -247,7 +288,9 @@ def _readable_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
     except RecursionError:
-        raise UserError("The config leads back to itself: look for a file that its own defaults list names.") from None
+        raise UserError(
+            "The config leads back to itself: look for a file that its own defaults list names."
+        ) from None
 
 
 def explain(error: BaseException) -> str:
@@ -270,7 +313,9 @@ def explain(error: BaseException) -> str:
             allowed = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
             return f"{getattr(item, 'full_key', key) or key} is not an option. {nearest(str(key), allowed)}"
     text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
-    cause = next((str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)), "")
+    cause = next(
+        (str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)), ""
+    )
     return text if cause in text else f"{text}: {cause}"
 
 
@@ -302,7 +347,9 @@ def parse(argv: Sequence[str]) -> CommandLine:
     args = get_args_parser().parse_args(list(argv))
     if args.config_path or args.experimental_rerun:
         flag = "--config-path" if args.config_path else "--experimental-rerun"
-        raise UserError(f"{flag} is not taken: give your folder with --config-dir; 'preflab rerun DIR' repeats a run.")
+        raise UserError(
+            f"{flag} is not taken: give your folder with --config-dir; 'preflab rerun DIR' repeats a run."
+        )
     name = args.config_name or "config"
     check_name(name)
     overrides = list(args.overrides)
@@ -310,7 +357,9 @@ def parse(argv: Sequence[str]) -> CommandLine:
     if folder:
         check_files(Path(folder))
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
-        words = () if args.shell_completion else tuple(overrides)  # query=bash, install=bash: no keys of the config
+        words = (
+            () if args.shell_completion else tuple(overrides)
+        )  # query=bash, install=bash: no keys of the config
         shows_job = args.cfg == "job" and not (args.package or args.resolve or args.info)
         return CommandLine(name, folder, args.multirun, (words,), info=True, shows_job=shows_job)
     with _readable_errors():
@@ -319,7 +368,13 @@ def parse(argv: Sequence[str]) -> CommandLine:
     config = compose(plain, name, with_hydra=True, config_dir=folder)
     multirun = args.multirun or "MULTIRUN" in str(config.hydra.mode)
     if not multirun:
-        return CommandLine(name, folder, False, (tuple(overrides),), composed=config if plain == overrides else None)
+        return CommandLine(
+            name,
+            folder,
+            False,
+            (tuple(overrides),),
+            composed=config if plain == overrides else None,
+        )
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with _readable_errors():
         parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
@@ -329,7 +384,9 @@ def parse(argv: Sequence[str]) -> CommandLine:
 
 def job_yaml(config: DictConfig) -> str:
     """What ``--cfg job`` shows of a composed config: all but Hydra's own part."""
-    return OmegaConf.to_yaml(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    return OmegaConf.to_yaml(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    )
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -350,5 +407,11 @@ def options_of(groups: Iterable[str]) -> dict[str, list[str]]:
     """The options of several config groups. Hydra's own list of them copies all sources first, for each group anew."""
     with _hydra():
         sources = GlobalHydra.instance().config_loader().get_sources()
-        found = {g: {o for s in sources if s.is_group(g) for o in s.list(g, ObjectType.CONFIG)} for g in groups}
-    return {group: sorted(name for name in names if not name.startswith("_")) for group, names in found.items()}
+        found = {
+            g: {o for s in sources if s.is_group(g) for o in s.list(g, ObjectType.CONFIG)}
+            for g in groups
+        }
+    return {
+        group: sorted(name for name in names if not name.startswith("_"))
+        for group, names in found.items()
+    }

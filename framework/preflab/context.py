@@ -25,7 +25,15 @@ from preflab.interfaces import (
     Tokenizer,
 )
 from preflab.randomness import Streams, derive_seed
-from preflab.records import RECORD_TYPES, Prompt, Ranking, RecordType, Rollout, Split, ranking_from_json
+from preflab.records import (
+    RECORD_TYPES,
+    Prompt,
+    Ranking,
+    RecordType,
+    Rollout,
+    Split,
+    ranking_from_json,
+)
 from preflab.run import Run
 from preflab.schemas import Choice
 
@@ -46,7 +54,9 @@ class PolicyResponder:
     engine: RolloutEngine
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        return self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=1), seed)
+        return self.engine.generate(
+            self.policy, prompts, replace(self.engine.sampling, samples=1), seed
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,13 @@ class SharedEngine:
     def sampling(self) -> Sampling:
         return self.engine.sampling
 
-    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
         mine = self.runtime.share(range(len(prompts)))
         rows: list[tuple[list[int], list[int]]] = []
         if mine:
@@ -69,7 +85,9 @@ class SharedEngine:
             rows = self.engine.generate(policy, [prompts[i] for i in mine], own, seed).tokens()
         rows = self.runtime.gather(rows)
         each = [prompt for prompt in prompts for _ in range(sampling.samples)]
-        return Rollout.from_tokens(policy.tokenizer, each, [q for q, _ in rows], [r for _, r in rows], self.runtime.device)
+        return Rollout.from_tokens(
+            policy.tokenizer, each, [q for q, _ in rows], [r for _, r in rows], self.runtime.device
+        )
 
 
 class Environment:
@@ -96,7 +114,9 @@ class Environment:
         with blamed(choice):
             built = choice.component.build(choice.config, context)
         if built is None:
-            raise PluginError(f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} built None")
+            raise PluginError(
+                f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} built None"
+            )
         return built
 
     @cached_property
@@ -109,7 +129,10 @@ class Environment:
     def records(self) -> Records:
         """All records, filtered."""
         by_type = {t: self.sources.get(t, self.sources["data"]) for t in self.run.counts()}
-        filters = {f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key)) for f in self.run.filters}
+        filters = {
+            f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key))
+            for f in self.run.filters
+        }
         return Records(by_type, filters)
 
     @cached_property
@@ -122,7 +145,9 @@ class Environment:
         """The folder of a role's policy; None: the policy as it was created."""
         name, _, checkpoint = role.partition("/")
         if name not in _FALLBACK:
-            raise UserError(f"There is no policy in the role '{role}'. Allowed: {', '.join(_FALLBACK)}, sft/CHECKPOINT.")
+            raise UserError(
+                f"There is no policy in the role '{role}'. Allowed: {', '.join(_FALLBACK)}, sft/CHECKPOINT."
+            )
         if checkpoint:
             return self.artifacts[_FALLBACK[name]] / "checkpoints" / checkpoint
         roles = list(_FALLBACK)
@@ -136,7 +161,13 @@ class Environment:
 class StageContext:
     """The `interfaces.Context` of one stage (or of one component that is no stage)."""
 
-    def __init__(self, environment: Environment, stage: str, folder: Path | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        stage: str,
+        folder: Path | None = None,
+        seed: int | None = None,
+    ) -> None:
         self._environment = environment
         self.stage = stage
         self.folder = folder if folder is not None else Path()
@@ -173,7 +204,9 @@ class StageContext:
 
     def policy(self, role: str) -> Policy:
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
-        policy = source.load(folder) if folder is not None else source.create(self._initialisation())
+        policy = (
+            source.load(folder) if folder is not None else source.create(self._initialisation())
+        )
         policy.module.to(self.runtime.device)
         return policy
 
@@ -193,14 +226,18 @@ class StageContext:
         algorithm = self._environment.run.choices["algorithm"]
         if role == "result" and algorithm.component.build is not None:
             folder = self._environment.artifacts.get("algorithm")
-            built: Responder = self._environment.build(algorithm, StageContext(self._environment, "algorithm", folder, self.seed))
+            built: Responder = self._environment.build(
+                algorithm, StageContext(self._environment, "algorithm", folder, self.seed)
+            )
             return built
         return PolicyResponder(self.policy(role), self.rollout())
 
     def reward_model(self) -> RewardModel:
         choice = self._environment.run.choices["reward_model"]
         folder = self._environment.artifacts.get("reward_model")
-        built: RewardModel = self._environment.build(choice, StageContext(self._environment, "reward_model", folder, self.seed))
+        built: RewardModel = self._environment.build(
+            choice, StageContext(self._environment, "reward_model", folder, self.seed)
+        )
         return built
 
     def reward_network(self) -> ScalarModel | None:
@@ -217,7 +254,9 @@ class StageContext:
         return model
 
     def rollout(self) -> RolloutEngine:
-        built: RolloutEngine = self._environment.build(self._environment.run.choices["rollout"], self)
+        built: RolloutEngine = self._environment.build(
+            self._environment.run.choices["rollout"], self
+        )
         return built if self.runtime.world == 1 else SharedEngine(built, self.runtime)
 
     def labeler(self) -> Labeler:
@@ -226,9 +265,14 @@ class StageContext:
 
     def component(self, kind: str, config: Any) -> Any:
         registry = self._environment.run.registry
-        component, plugin = registry.component(kind, config.name), registry.provider(kind, config.name)
+        component, plugin = (
+            registry.component(kind, config.name),
+            registry.provider(kind, config.name),
+        )
         return self._environment.build(Choice(kind, component, plugin, config), self)
 
-    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def rollout_finished(
+        self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+    ) -> None:
         arguments = {"stage": self.stage, "step": step, "rollout": rollout, "values": values}
         self._environment.observe("preflab_rollout_finished", **arguments)

@@ -27,7 +27,9 @@ class Records:
         """The records of a type and split; `UserError` if the run has no such records at all."""
         found = [record for record in self._load(record_type) if record.split == split]
         if not found and split == "train":
-            raise UserError(f"There are no {record_type} left to train on: {self._explain(record_type)}")
+            raise UserError(
+                f"There are no {record_type} left to train on: {self._explain(record_type)}"
+            )
         return found
 
     def _load(self, record_type: RecordType) -> list[Record]:
@@ -47,10 +49,14 @@ class Records:
                         f"The filter {name} was given {before} {record_type}, kept {len(records)} and says that it dropped "
                         f"{sum(dropped.values())}: a row was lost without a reason, or made up."
                     )
-                counts["dropped"].update({f"{name}: {reason}": n for reason, n in dropped.items() if n})
+                counts["dropped"].update(
+                    {f"{name}: {reason}": n for reason, n in dropped.items() if n}
+                )
             self._check_splits(record_type, records)
             left_out = getattr(source, "left_out", None)
-            counts["left out by the source"] = dict(left_out(record_type)) if left_out is not None else {}
+            counts["left out by the source"] = (
+                dict(left_out(record_type)) if left_out is not None else {}
+            )
             counts["kept"] = {split: sum(r.split == split for r in records) for split in SPLITS}
             self.counts[record_type] = counts
             self._loaded[record_type] = records
@@ -66,5 +72,8 @@ class Records:
 
     def _explain(self, record_type: RecordType) -> str:
         counts = self.counts[record_type]
-        dropped = ", ".join(f"{reason} {n}" for reason, n in counts["dropped"].items()) or "nothing dropped"
+        dropped = (
+            ", ".join(f"{reason} {n}" for reason, n in counts["dropped"].items())
+            or "nothing dropped"
+        )
         return f"{counts['total']} read, {dropped}, kept {counts['kept']}."

@@ -74,7 +74,10 @@ def read_sealed(path: Path) -> dict[str, Any]:
     data = path.read_bytes()
     try:
         value = json.loads(data)
-        whole = encoded(value) == data and value.pop(_SEAL) == hashlib.sha256(encoded(value)).hexdigest()
+        whole = (
+            encoded(value) == data
+            and value.pop(_SEAL) == hashlib.sha256(encoded(value)).hexdigest()
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
@@ -84,7 +87,9 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def sync_below(folder: Path, without: str = "") -> None:
     """Make all files and folders below a folder durable, innermost first; ``without``: a name at its top that is left out."""
-    inside = sorted((p for p in folder.rglob("*") if p.relative_to(folder).parts[0] != without), reverse=True)
+    inside = sorted(
+        (p for p in folder.rglob("*") if p.relative_to(folder).parts[0] != without), reverse=True
+    )
     for path in [*inside, folder]:
         if not path.is_symlink():
             fsync(path)
@@ -104,7 +109,11 @@ def disk_error(error: BaseException) -> OSError | None:
     """The refusal of the disk that an error reports (the safetensors library says it in words); None for anything else."""
     if isinstance(error, OSError):
         return error if error.errno in DISK_ERRORS else None
-    said = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__name__ == "SafetensorError" else None
+    said = (
+        re.search(r"\(os error (\d+)\)", str(error))
+        if type(error).__name__ == "SafetensorError"
+        else None
+    )
     number = int(said[1]) if said else 0
     return OSError(number, os.strerror(number)) if number in DISK_ERRORS else None
 
@@ -118,7 +127,11 @@ def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None
         refusal = disk_error(error)
         if refusal is None:
             raise
-        room = f"{free(folder):,} bytes free" if needed is None else f"{needed:,} bytes needed, {free(folder):,} free"
+        room = (
+            f"{free(folder):,} bytes free"
+            if needed is None
+            else f"{needed:,} bytes needed, {free(folder):,} free"
+        )
         raise StorageError(
             f"The disk refused while writing {what}: {refusal.strerror}: {refusal.filename or folder} ({room}). "
             "What was complete before is intact: make room, then give the same command again."

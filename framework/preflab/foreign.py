@@ -58,19 +58,27 @@ def _check_file(path: Path) -> None:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: YAML: byte 0x{data[error.start]:02x} is not valid UTF-8.") from None
+        raise UserError(
+            f"{path}:{line}: YAML: byte 0x{data[error.start]:02x} is not valid UTF-8."
+        ) from None
     try:
         documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: YAML: {error.problem or error.context}.") from None
+        raise UserError(
+            f"{path}:{mark.line + 1 if mark else 1}: YAML: {error.problem or error.context}."
+        ) from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: YAML: {str(error).splitlines()[0]}.") from None
     if len(documents) > 1:
-        raise UserError(f"{path}:{documents[1].start_mark.line + 1}: YAML: holds more than one document ('---').")
+        raise UserError(
+            f"{path}:{documents[1].start_mark.line + 1}: YAML: holds more than one document ('---')."
+        )
     for root in documents:
         if not isinstance(root, yaml.MappingNode):
-            raise UserError(f"{path}:{root.start_mark.line + 1}: YAML: must hold 'key: value' lines.")
+            raise UserError(
+                f"{path}:{root.start_mark.line + 1}: YAML: must hold 'key: value' lines."
+            )
         for node, reason in _problems(root, set()):
             raise UserError(f"{path}:{node.start_mark.line + 1}: YAML: {reason}.")
         if _written_out(root, {}) > MOST_NODES:
@@ -82,7 +90,10 @@ def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str]
         return
     seen.add(id(node))
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-        yield node, f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} asks for an object, and configs hold plain values"
+        yield (
+            node,
+            f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} asks for an object, and configs hold plain values",
+        )
     if isinstance(node, yaml.MappingNode):
         keys = set()
         for key, value in node.value:
@@ -128,7 +139,9 @@ def refuse_environment(variables: Mapping[str, Any]) -> None:
     """`UserError` for a variable in hydra.job.env_set that decides which code is loaded."""
     for name in variables:
         if _ENVIRONMENT.match(str(name)):
-            raise UserError(f"hydra.job.env_set.{name} decides which code runs: set it in the shell, not in a config.")
+            raise UserError(
+                f"hydra.job.env_set.{name} decides which code runs: set it in the shell, not in a config."
+            )
 
 
 def refuse_code_in_config(config: DictConfig) -> None:
@@ -145,7 +158,9 @@ def refuse_code_in_config(config: DictConfig) -> None:
             f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
             "bring code in with an installed plugin or --plugin FILE."
         )
-    calling = list(_resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, ""))
+    calling = list(
+        _resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
+    )
     if calling:
         raise UserError(
             f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, as ${{seed}} does, but "
@@ -161,7 +176,9 @@ def _targets(node: Any, path: str) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
             here = f"{path}.{key}".lstrip(".")
-            harmless = key == "class" and (value in _LOGGING_CLASSES or not path.startswith("hydra."))
+            harmless = key == "class" and (
+                value in _LOGGING_CLASSES or not path.startswith("hydra.")
+            )
             if key in ("_target_", "()") or (key == "class" and not harmless):
                 yield here
             else:

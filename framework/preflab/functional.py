@@ -17,7 +17,9 @@ def _alone(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def token_log_probs(logits: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+def token_log_probs(
+    logits: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0
+) -> torch.Tensor:
     """log pi_tau(id) for logits [..., V] and ids [...] -> [...] float32.
 
     The density of what was sampled: softmax(logits / temperature). gather minus logsumexp needs no second [..., V] tensor.
@@ -35,7 +37,9 @@ def entropy(logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
 
 def masked_sum(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Sum of values [...] where mask [...] is true; what stands elsewhere, nan included, has no effect."""
-    return torch.where(mask, values, torch.zeros((), dtype=values.dtype, device=values.device)).sum()
+    return torch.where(
+        mask, values, torch.zeros((), dtype=values.dtype, device=values.device)
+    ).sum()
 
 
 def masked_mean(values: torch.Tensor, mask: torch.Tensor, reduce: Reduce = _alone) -> torch.Tensor:
@@ -44,7 +48,11 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor, reduce: Reduce = _alon
 
 
 def whiten(
-    values: torch.Tensor, mask: torch.Tensor, shift_mean: bool = True, eps: float = 1e-8, reduce: Reduce = _alone
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    shift_mean: bool = True,
+    eps: float = 1e-8,
+    reduce: Reduce = _alone,
 ) -> torch.Tensor:
     """(values - mean) / sqrt(variance + eps) over the masked entries of all processes, population variance; zero elsewhere.
 
@@ -67,13 +75,17 @@ def kl_estimates(log_ratio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, t
     return log_ratio, 0.5 * log_ratio**2, (-log_ratio).exp() - 1 + log_ratio
 
 
-def token_rewards(scores: torch.Tensor, log_ratio: torch.Tensor, mask: torch.Tensor, coef: float) -> torch.Tensor:
+def token_rewards(
+    scores: torch.Tensor, log_ratio: torch.Tensor, mask: torch.Tensor, coef: float
+) -> torch.Tensor:
     """Reward of each token [B, R]: -coef * (log pi - log ref) on every response token, plus the score [B] on the last one.
 
     InstructGPT equation 2 with the KL written token by token; summed over a response it is score - coef * log-ratio. Nothing
     stands after the end token.
     """
-    rewards = torch.where(mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device))
+    rewards = torch.where(
+        mask, -coef * log_ratio, torch.zeros((), dtype=log_ratio.dtype, device=log_ratio.device)
+    )
     last = mask.sum(-1) - 1
     if bool((last < 0).any()):
         raise ValueError("a response has no token to carry its score")
@@ -81,7 +93,11 @@ def token_rewards(scores: torch.Tensor, log_ratio: torch.Tensor, mask: torch.Ten
 
 
 def gae(
-    rewards: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, gamma: float = 1.0, lam: float = 0.95
+    rewards: torch.Tensor,
+    values: torch.Tensor,
+    mask: torch.Tensor,
+    gamma: float = 1.0,
+    lam: float = 0.95,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Generalised advantage estimation (Schulman et al. 2016) over rewards, values [B, R] -> advantages, returns [B, R].
 

@@ -31,7 +31,12 @@ API_VERSION = 1
 """A plugin may state ``PREFLAB_API = 1``; the loader refuses another number and says which preflab to install."""
 
 OBSERVER_HOOKS = (
-    *("preflab_run_started", "preflab_stage_started", "preflab_stage_reused", "preflab_step_finished"),
+    *(
+        "preflab_run_started",
+        "preflab_stage_started",
+        "preflab_stage_reused",
+        "preflab_step_finished",
+    ),
     *("preflab_rollout_finished", "preflab_checkpoint_saved", "preflab_stage_finished"),
     *("preflab_run_finished", "preflab_run_failed"),
 )
@@ -67,7 +72,9 @@ def preflab_run_started(folder: Path, config: Mapping[str, Any], stages: Sequenc
 
 
 @hookspec
-def preflab_stage_started(stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]) -> None:
+def preflab_stage_started(
+    stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]
+) -> None:
     """A stage begins or goes on. history: the metric rows of the steps that were done before a kill ([] at first)."""
 
 
@@ -82,7 +89,9 @@ def preflab_step_finished(stage: str, step: int, metrics: Mapping[str, float]) -
 
 
 @hookspec
-def preflab_rollout_finished(stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+def preflab_rollout_finished(
+    stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+) -> None:
     """A batch was sampled. values: numbers a row, for example {"score": [...], "kl": [...]}."""
 
 

@@ -103,7 +103,9 @@ class Trunk(Protocol):
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
 
-    def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
+    def hidden_at(
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+    ) -> torch.Tensor:
         """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row by row: ``hidden(ids,
         mask)[wanted]`` up to rounding, and cheaper where a model can leave out the rest. prefix: rows whose first so many
         columns are equal may share them."""
@@ -119,7 +121,11 @@ class Policy(Trunk, Protocol):
         """hidden [..., D] -> float32 logits [..., V]."""
 
     def log_probs(
-        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
+        self,
+        hidden: torch.Tensor,
+        ids: torch.Tensor,
+        temperature: float = 1.0,
+        with_entropy: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature),
         and the entropies in nats (no gradient; zeros if not asked for), [N] float32: `functional.token_log_probs` of the
@@ -202,7 +208,13 @@ class RolloutEngine(Protocol):
     def sampling(self) -> Sampling:
         """The run's own setting, from the config: the response cap and temperature of training."""
 
-    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
         """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo", step)."""
 
 
@@ -253,10 +265,14 @@ class Filter(Protocol):
 class Labeler(Protocol):
     """A person, or a population of them, who compares responses."""
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         """The rankings that people give to these responses: one a labeler who was asked."""
 
-    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+    def preference(
+        self, prompt: Prompt, first: str, second: str, group: str | None = None
+    ) -> float:
         """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion, "held_out" for people
         who label no training data; None: of those who do. `UserError` for a group that there is not."""
 
@@ -396,5 +412,7 @@ class Context(Protocol):
     def component(self, kind: str, config: Any) -> Any:
         """Build a nested component from its typed config."""
 
-    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def rollout_finished(
+        self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+    ) -> None:
         """Show a batch of samples and numbers a row to the observers."""

@@ -55,9 +55,23 @@ def task(config: DictConfig) -> int:
     code, error, stopped = _in_child(work, folder / ERROR)
     if code == 0 and not _complete(folder):
         code, error = 1, UNFINISHED
-    line = {"job": hydra.job.num, "overrides": overrides, "arm": config.get("arm", ""), "exit_code": code, "error": error}
-    line |= {"status": "ok" if code == 0 else "failed", "folder": folder.name, "seconds": round(time.monotonic() - started, 1)}
-    line["log"] = f"{folder.name}/{ERROR}" if (folder / ERROR).is_file() and (folder / ERROR).stat().st_size else ""
+    line = {
+        "job": hydra.job.num,
+        "overrides": overrides,
+        "arm": config.get("arm", ""),
+        "exit_code": code,
+        "error": error,
+    }
+    line |= {
+        "status": "ok" if code == 0 else "failed",
+        "folder": folder.name,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    line["log"] = (
+        f"{folder.name}/{ERROR}"
+        if (folder / ERROR).is_file() and (folder / ERROR).stat().st_size
+        else ""
+    )
     _append(folder.parent / LEDGER, line)
     if stopped:
         raise Stopped(stopped)
@@ -68,8 +82,19 @@ def missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
     """A line in the ledger for every job that has none, because the multirun ended before it began."""
     told = {row["job"] for row in ledger(folder)}
     for number in sorted(set(range(len(jobs))) - told):
-        line = {"job": number, "overrides": list(jobs[number]), "arm": "", "exit_code": 1, "status": "not started"}
-        line |= {"error": "the multirun ended before it", "folder": str(number), "seconds": 0.0, "log": ""}
+        line = {
+            "job": number,
+            "overrides": list(jobs[number]),
+            "arm": "",
+            "exit_code": 1,
+            "status": "not started",
+        }
+        line |= {
+            "error": "the multirun ended before it",
+            "folder": str(number),
+            "seconds": 0.0,
+            "log": "",
+        }
         _append(folder / LEDGER, line)
 
 
@@ -89,37 +114,67 @@ def _complete(folder: Path) -> bool:
         return False
 
 
-def _in_processes(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> None:
+def _in_processes(
+    config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str
+) -> None:
     """Run a job here, or in as many processes as it asks for."""
     wanted = int(config.runtime.processes)
     if wanted == 1 or world_size() > 1:
         execute(config, folder, overrides, config_name)
         return
-    job = {"config": OmegaConf.to_container(config, resolve=True), "folder": str(folder), "overrides": list(overrides)}
-    code = ranks.start(wanted, [sys.executable, "-m", "preflab.ranks", json.dumps({**job, "config_name": config_name})])
+    job = {
+        "config": OmegaConf.to_container(config, resolve=True),
+        "folder": str(folder),
+        "overrides": list(overrides),
+    }
+    code = ranks.start(
+        wanted,
+        [sys.executable, "-m", "preflab.ranks", json.dumps({**job, "config_name": config_name})],
+    )
     if code:
         raise SystemExit(code)  # process 0 has said why
     if not _complete(folder):
         raise PreflabError(f"{folder}: its processes {UNFINISHED}")
 
 
-def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str) -> dict[str, Any]:
+def execute(
+    config: DictConfig, folder: Path, overrides: Sequence[str], config_name: str
+) -> dict[str, Any]:
     """Run one composed config in this process; its summary. Errors are reported to observers and raised. Of several
     processes that run the same job, only process 0 writes to the folder."""
     plugins = registry()
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     this = run.read(plain, plugins)
     observe = observer(plugins.observe, is_main())
-    versions = {"preflab": __version__, "python": platform.python_version(), **{n: _version(n) for n in _LIBRARIES}}
+    versions = {
+        "preflab": __version__,
+        "python": platform.python_version(),
+        **{n: _version(n) for n in _LIBRARIES},
+    }
     stages = Stages(this, observe, versions)
     made = stages.made
-    facts = {"run": folder.name, "config_name": config_name, "overrides": list(overrides), "seed": this.settings.seed}
-    facts |= {"arm": this.settings.arm, "versions": versions, "git": _git(), "host": platform.node(), "command": sys.argv}
+    facts = {
+        "run": folder.name,
+        "config_name": config_name,
+        "overrides": list(overrides),
+        "seed": this.settings.seed,
+    }
+    facts |= {
+        "arm": this.settings.arm,
+        "versions": versions,
+        "git": _git(),
+        "host": platform.node(),
+        "command": sys.argv,
+    }
     facts["plugin_flags"] = {name: os.environ[name] for name in FLAGS if name in os.environ}
-    facts["plugins"] = {p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem}
+    facts["plugins"] = {
+        p.name: f"{p.distribution} {p.version}" for p in plugins.plugins if not p.problem
+    }
     _write_manifest(folder, facts, made, "running")
     _write_rejected(folder, this)
-    observe("preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages])
+    observe(
+        "preflab_run_started", folder=folder, config=plain, stages=[s.name for s in this.stages]
+    )
     try:
         with StopRequest(at_once=True).listening(), writing("the run", folder):
             stages.make_all()
@@ -131,7 +186,9 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
             _write_manifest(folder, facts, made, "complete")
     except BaseException as error:
         status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
-        with contextlib.suppress(OSError):  # a full disk is the error to be told, not that it cannot be noted there
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk is the error to be told, not that it cannot be noted there
             _write_manifest(folder, facts, made, status)
         observe("preflab_run_failed", folder=folder, error=error)
         raise
@@ -139,13 +196,24 @@ def execute(config: DictConfig, folder: Path, overrides: Sequence[str], config_n
     return summary
 
 
-def _write_manifest(folder: Path, facts: Mapping[str, Any], made: Sequence[Made], status: str) -> None:
+def _write_manifest(
+    folder: Path, facts: Mapping[str, Any], made: Sequence[Made], status: str
+) -> None:
     if not is_main():
         return
     rows = []
     for item in made:
-        row = {"stage": item.stage.name, "name": item.stage.choice.name, "recipe": item.stage.recipe_id, "seed": item.stage.seed}
-        row |= {"artifact": str(item.artifact.folder.resolve()), "reused": item.reused, "seconds": round(item.seconds, 2)}
+        row = {
+            "stage": item.stage.name,
+            "name": item.stage.choice.name,
+            "recipe": item.stage.recipe_id,
+            "seed": item.stage.seed,
+        }
+        row |= {
+            "artifact": str(item.artifact.folder.resolve()),
+            "reused": item.reused,
+            "seconds": round(item.seconds, 2),
+        }
         row["cost"] = item.artifact.manifest.get("cost", {})
         rows.append(row)
     write_json(folder / "manifest.json", {**facts, "status": status, "stages": rows})
@@ -158,12 +226,16 @@ def _write_rejected(folder: Path, this: run.Run) -> None:
         found = run.inspect(this.source(record_type)).rejected.get(record_type, ())
         lines += [f"{record_type} {line}" for line in found]
     if lines and is_main():
-        (folder / REJECTED).write_text("".join(f"{line}\n" for line in lines), encoding="utf8", errors="backslashreplace")
+        (folder / REJECTED).write_text(
+            "".join(f"{line}\n" for line in lines), encoding="utf8", errors="backslashreplace"
+        )
 
 
 def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> dict[str, Any]:
     """The run in one file: what was made, and what the evaluation found."""
-    summary: dict[str, Any] = {key: facts[key] for key in ("run", "config_name", "overrides", "seed", "arm")}
+    summary: dict[str, Any] = {
+        key: facts[key] for key in ("run", "config_name", "overrides", "seed", "arm")
+    }
     summary["computed"] = [m.stage.name for m in made if not m.reused]
     summary["reused"] = [m.stage.name for m in made if m.reused]
     summary["records"] = {}
@@ -171,7 +243,9 @@ def _summary(facts: Mapping[str, Any], made: Sequence[Made], stages: Stages) -> 
         summary["records"] |= item.artifact.manifest.get("records", {})
     summary["records"] |= stages.record_counts()
     summary["accounting"] = {m.stage.name: m.artifact.manifest.get("accounting", {}) for m in made}
-    evaluation = next((m.artifact.folder / "evaluation.json" for m in made if m.stage.name == "evaluation"), None)
+    evaluation = next(
+        (m.artifact.folder / "evaluation.json" for m in made if m.stage.name == "evaluation"), None
+    )
     if evaluation is not None and evaluation.is_file():
         summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))
     return summary
@@ -183,7 +257,10 @@ def _link_artifacts(folder: Path, made: Sequence[Made]) -> None:
     for item in made:
         link = links / item.stage.name
         link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(item.artifact.folder.resolve(), links.resolve()), target_is_directory=True)
+        link.symlink_to(
+            os.path.relpath(item.artifact.folder.resolve(), links.resolve()),
+            target_is_directory=True,
+        )
 
 
 def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, int]:
@@ -210,7 +287,9 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, i
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         asked[0] = signum
-        os.kill(child, signum)  # it saves a checkpoint and ends; from a terminal it has the signal already
+        os.kill(
+            child, signum
+        )  # it saves a checkpoint and ends; from a terminal it has the signal already
 
     with handling(pass_on):
         _, status = os.waitpid(child, 0)
@@ -218,7 +297,11 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, i
     if code < 0:
         return 128 - code, f"killed by {signal.Signals(-code).name}", asked[0]
     text = error_file.read_text(encoding="utf8").strip().splitlines() if error_file.exists() else []
-    return code, text[-1] if code and text else ("" if code == 0 else f"ended with exit code {code}"), asked[0]
+    return (
+        code,
+        text[-1] if code and text else ("" if code == 0 else f"ended with exit code {code}"),
+        asked[0],
+    )
 
 
 def exit_code(error: BaseException) -> int:
@@ -259,7 +342,9 @@ def _append(path: Path, line: Mapping[str, Any]) -> None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             size = os.fstat(handle).st_size
-            whole = not size or os.pread(handle, 1, size - 1) == b"\n"  # else a line before was cut: it gets an end
+            whole = (
+                not size or os.pread(handle, 1, size - 1) == b"\n"
+            )  # else a line before was cut: it gets an end
             data = memoryview((b"" if whole else b"\n") + json.dumps(line).encode() + b"\n")
             while data:
                 data = data[os.write(handle, data) :]
@@ -267,7 +352,10 @@ def _append(path: Path, line: Mapping[str, Any]) -> None:
             os.close(handle)
         fsync(path)
     except OSError as error:
-        print(f"preflab: {path}: {error.strerror}: it lacks the line {json.dumps(line)}", file=sys.stderr)
+        print(
+            f"preflab: {path}: {error.strerror}: it lacks the line {json.dumps(line)}",
+            file=sys.stderr,
+        )
 
 
 def _version(name: str) -> str:
@@ -280,7 +368,12 @@ def _version(name: str) -> str:
 def _git() -> str:
     """Commit of the working directory, with a + if it was edited; "" outside a repository."""
     try:
-        options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
+        options: dict[str, Any] = {
+            "capture_output": True,
+            "text": True,
+            "timeout": 5,
+            "check": True,
+        }
         commit = str(subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout).strip()
         dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):

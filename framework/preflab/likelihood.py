@@ -34,7 +34,9 @@ def response_log_probs_and_entropies(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`response_log_probs`, and the entropy in nats of each token's distribution (no gradient), both [B, R]."""
     mask = rows.response_mask
-    found = policy.log_probs(response_states(policy, rows), rows.response_ids[mask], temperature, with_entropy)
+    found = policy.log_probs(
+        response_states(policy, rows), rows.response_ids[mask], temperature, with_entropy
+    )
     log_probs, entropies = (_in_place(values, mask) for values in found)
     return log_probs, entropies
 

@@ -44,7 +44,11 @@ def options(config_class: type[Any], prefix: str = "") -> Iterator[Option]:
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             yield from options(hint, f"{key}.")
         elif key != "name":
-            limits = ", ".join(f"{sign} {field.metadata[b]}" for b, sign in _BOUNDS.items() if field.metadata.get(b) is not None)
+            limits = ", ".join(
+                f"{sign} {field.metadata[b]}"
+                for b, sign in _BOUNDS.items()
+                if field.metadata.get(b) is not None
+            )
             kind = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             yield Option(key, kind, _default(field), str(field.metadata.get("doc", "")), limits)
 
@@ -73,39 +77,62 @@ def provided(plugin: Plugin) -> str:
     """What a plugin provides, as one cell of a table."""
     parts = [f"{c.kind}/{c.name}" for c in plugin.components]
     if observed(plugin):
-        parts.append(f"{OBSERVER}/{plugin.name} ({', '.join(h.removeprefix('preflab_') for h in observed(plugin))})")
+        parts.append(
+            f"{OBSERVER}/{plugin.name} ({', '.join(h.removeprefix('preflab_') for h in observed(plugin))})"
+        )
     parts += [f"command {command_name(f)}" for f in plugin.commands]
     return ", ".join([*parts, *(["report"] if "preflab_report" in plugin.hooks else [])])
 
 
 def shown(kind: str, name: str, registry: Registry) -> tuple[str, dict[str, Any]]:
     """One component, or one observer, as text and as JSON values; `UserError` with the nearest kind or name."""
-    observers = {plugin.name: plugin for plugin in registry.plugins if observed(plugin) and not plugin.problem}
+    observers = {
+        plugin.name: plugin
+        for plugin in registry.plugins
+        if observed(plugin) and not plugin.problem
+    }
     kinds = {OBSERVER, *(component.kind for component, _ in registry.components())}
     if kind not in kinds:
         raise UserError(f"There is no kind '{kind}'. {nearest(kind, kinds)}")
     if kind != OBSERVER:
         component, plugin = registry.component(kind, name), registry.provider(kind, name)
-        return described(component, plugin), facts(dataclasses.replace(plugin, components=(component,), hooks=()))
+        return described(component, plugin), facts(
+            dataclasses.replace(plugin, components=(component,), hooks=())
+        )
     if name not in observers:
-        raise UserError(f"There is no observer '{name}'. {nearest(name, observers)}{registry.not_loaded()}")
+        raise UserError(
+            f"There is no observer '{name}'. {nearest(name, observers)}{registry.not_loaded()}"
+        )
     plugin = observers[name]
     lines = [f"{OBSERVER}/{name} from {plugin.label}", ""]
     for hook in observed(plugin):
         lines.append(f"  {hook}: {(getattr(hookspecs, hook).__doc__ or '').splitlines()[0]}")
-    return "\n".join([*lines, "", f"It has no options. Leave it out with --no-plugin {name}."]), facts(plugin)
+    return "\n".join(
+        [*lines, "", f"It has no options. Leave it out with --no-plugin {name}."]
+    ), facts(plugin)
 
 
 def facts(plugin: Plugin) -> dict[str, Any]:
     """One plugin as ``preflab plugins --json`` shows it."""
     components: list[dict[str, Any]] = [
-        {"kind": c.kind, "name": c.name, "options": {o.key: _fields(o) for o in options(c.config_class)}}
+        {
+            "kind": c.kind,
+            "name": c.name,
+            "options": {o.key: _fields(o) for o in options(c.config_class)},
+        }
         for c in plugin.components
     ]
     if observed(plugin):
-        components.append({"kind": OBSERVER, "name": plugin.name, "options": {}, "hooks": list(observed(plugin))})
+        components.append(
+            {"kind": OBSERVER, "name": plugin.name, "options": {}, "hooks": list(observed(plugin))}
+        )
     about = {name: getattr(plugin, name) for name in ("name", "module", "distribution", "version")}
-    return {**about, "status": plugin.problem or "ok", "hooks": list(plugin.hooks), "components": components}
+    return {
+        **about,
+        "status": plugin.problem or "ok",
+        "hooks": list(plugin.hooks),
+        "components": components,
+    }
 
 
 def _fields(option: Option) -> dict[str, str]:
@@ -157,8 +184,15 @@ def findings(registry: Registry) -> list[str]:
         if not have or not Requirement(wanted).specifier.contains(have, prereleases=True):
             state = f"is {have}, which does not fit" if have else "is not installed"
             found.append(f"{name} {state} (preflab needs {wanted}): pip install '{wanted}'")
-    stated = [p for p in registry.plugins if not p.problem and not p.states_api and p.distribution not in ("preflab", "file")]
-    found += [f"{p.label} states no API version: add PREFLAB_API = {hookspecs.API_VERSION} to {p.module}" for p in stated]
+    stated = [
+        p
+        for p in registry.plugins
+        if not p.problem and not p.states_api and p.distribution not in ("preflab", "file")
+    ]
+    found += [
+        f"{p.label} states no API version: add PREFLAB_API = {hookspecs.API_VERSION} to {p.module}"
+        for p in stated
+    ]
     return [*found, *_idle(registry), *_shadowed(registry)]
 
 
@@ -206,7 +240,9 @@ def _shadowed(registry: Registry) -> Iterator[str]:
     """Presets of one group and name in two plugins: Hydra takes the first."""
     from preflab.composition import config_root
 
-    built_in = {f"{path.parent.name}={path.stem}": "preflab" for path in config_root().glob("*/*.yaml")}
+    built_in = {
+        f"{path.parent.name}={path.stem}": "preflab" for path in config_root().glob("*/*.yaml")
+    }
     seen = dict(built_in)
     for plugin, package in registry.config_packages():
         spec = importlib.util.find_spec(package)
@@ -234,4 +270,6 @@ if __name__ == "__main__":
     from preflab.composition import config_root, registry
 
     _page = config_root() / "README.md"
-    _page.write_text(with_reference(_page.read_text(encoding="utf8"), reference(registry())), encoding="utf8")
+    _page.write_text(
+        with_reference(_page.read_text(encoding="utf8"), reference(registry())), encoding="utf8"
+    )

@@ -27,9 +27,18 @@ from preflab.stopping import StopRequest
 class CheckpointConfig:
     """When to save; a resumed run is bit-identical wherever it is cut."""
 
-    every_seconds: float = option(20.0, "save when this many seconds have passed since the last save", ge=0, affects_result=False)
-    every_steps: int | None = option(None, "save after this many steps as well", ge=1, affects_result=False)
-    limit_seconds: float = option(600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False)
+    every_seconds: float = option(
+        20.0,
+        "save when this many seconds have passed since the last save",
+        ge=0,
+        affects_result=False,
+    )
+    every_steps: int | None = option(
+        None, "save after this many steps as well", ge=1, affects_result=False
+    )
+    limit_seconds: float = option(
+        600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False
+    )
 
 
 @dataclass
@@ -63,7 +72,9 @@ class Loop:
         step = self._restore()
         self._check_room(step)
         if self.agreed(step) != step:
-            raise StorageError(f"{self.folder / STATE}: not every process of the job sees the checkpoint that process 0 sees.")
+            raise StorageError(
+                f"{self.folder / STATE}: not every process of the job sees the checkpoint that process 0 sees."
+            )
         request = StopRequest()
         self.observe(
             "preflab_stage_started",
@@ -97,13 +108,17 @@ class Loop:
 
     def _due(self, step: int, saved: float) -> bool:
         every = self.settings.every_steps
-        return (every is not None and step % every == 0) or time.monotonic() - saved >= self.settings.every_seconds
+        return (
+            every is not None and step % every == 0
+        ) or time.monotonic() - saved >= self.settings.every_seconds
 
     def _done(self, step: int) -> Mapping[str, float]:
         """One step; a `NumericError` says where the batch is that it ended at."""
         try:
             metrics = self.procedure.step(step)
-            bad = {k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)}
+            bad = {
+                k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)
+            }
             if bad:
                 raise NumericError(
                     f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step."
@@ -119,11 +134,11 @@ class Loop:
             return ""
         try:
             folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
-        except Exception as error:  # whatever is wrong with it must not hide the number that is none
+        except (
+            Exception
+        ) as error:  # whatever is wrong with it must not hide the number that is none
             return f" The batch could not be kept: {type(error).__name__}: {error}."
-        return (
-            f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
-        )
+        return f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         if self.main_process:
@@ -154,18 +169,32 @@ class Loop:
             return
         state = {"procedure": self.procedure.state_dict(), "streams": self.streams.state_dict()}
         what = f"the checkpoint of {self.stage} after step {step}"
-        with limited(self.settings.limit_seconds, what), writing(what, self.folder, checkpoints.size(state)):
+        with (
+            limited(self.settings.limit_seconds, what),
+            writing(what, self.folder, checkpoints.size(state)),
+        ):
             sync_below(self.folder, without=STATE)
-            facts = {"pins": dict(self.pins), "circumstances": dict(self.circumstances), "beside": self._beside()}
+            facts = {
+                "pins": dict(self.pins),
+                "circumstances": dict(self.circumstances),
+                "beside": self._beside(),
+            }
             folder = checkpoints.save(self.folder / STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
     def _beside(self) -> dict[str, list[Any]]:
         """[bytes, digest] of every file that the stage has written so far, its log among them."""
-        return {str(path.relative_to(self.folder)): [path.stat().st_size, self._digest(path)] for path in self._written()}
+        return {
+            str(path.relative_to(self.folder)): [path.stat().st_size, self._digest(path)]
+            for path in self._written()
+        }
 
     def _written(self) -> list[Path]:
-        return [path for path in files_below(self.folder) if path.relative_to(self.folder).parts[0] != STATE]
+        return [
+            path
+            for path in files_below(self.folder)
+            if path.relative_to(self.folder).parts[0] != STATE
+        ]
 
     def _digest(self, path: Path) -> str:
         """Digest of a file, worked out once while it stays as it is."""
@@ -201,7 +230,9 @@ class Loop:
 
     def _check_pins(self, folder: Path, pins: Mapping[str, str]) -> None:
         """Refuse to go on with another reference, reward model or other input than the steps so far were made with."""
-        wrong = [name for name in sorted({*pins, *self.pins}) if pins.get(name) != self.pins.get(name)]
+        wrong = [
+            name for name in sorted({*pins, *self.pins}) if pins.get(name) != self.pins.get(name)
+        ]
         if wrong:
             name = wrong[0]
             raise _Unusable(
@@ -230,9 +261,16 @@ class Loop:
                 path.unlink()
 
     def _tell_differences(self, folder: Path, then: Mapping[str, Any]) -> None:
-        differing = [f"{k} {then[k]} (now {v})" for k, v in self.circumstances.items() if k in then and then[k] != v]
+        differing = [
+            f"{k} {then[k]} (now {v})"
+            for k, v in self.circumstances.items()
+            if k in then and then[k] != v
+        ]
         if differing:
-            self._tell([f"{folder.name} of {self.stage} was saved with {', '.join(differing)}"], "the last bits may differ")
+            self._tell(
+                [f"{folder.name} of {self.stage} was saved with {', '.join(differing)}"],
+                "the last bits may differ",
+            )
 
     def _tell(self, problems: Sequence[str], consequence: str) -> None:
         for problem in problems if self.main_process else ():

@@ -34,10 +34,16 @@ class OptimizerConfig:
     beta2: float = option(0.95, "decay of the second moment", ge=0, lt=1)
     eps: float = option(1e-8, "Adam's epsilon; PPO presets take 1e-5 (lm-human-preferences)", gt=0)
     weight_decay: float = option(0.0, "decoupled weight decay", ge=0)
-    schedule: Schedule = option(Schedule.cosine, "constant, linear or cosine decay to final_fraction of the peak")
-    final_fraction: float = option(0.1, "learning rate at the last step, as a fraction of the peak", ge=0, le=1)
+    schedule: Schedule = option(
+        Schedule.cosine, "constant, linear or cosine decay to final_fraction of the peak"
+    )
+    final_fraction: float = option(
+        0.1, "learning rate at the last step, as a fraction of the peak", ge=0, le=1
+    )
     warmup: int = option(0, "steps of linear warm-up from warmup_fraction of the peak", ge=0)
-    warmup_fraction: float = option(0.1, "first learning rate of the warm-up, as a fraction of the peak", ge=0, le=1)
+    warmup_fraction: float = option(
+        0.1, "first learning rate of the warm-up, as a fraction of the peak", ge=0, le=1
+    )
     clip: float | None = option(1.0, "largest norm of the summed gradient; null: no clipping", gt=0)
 
 
@@ -52,7 +58,11 @@ def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> floa
     if config.schedule is Schedule.constant:
         return 1.0
     progress = min(1.0, (step - config.warmup) / max(1, total - 1 - config.warmup))
-    shape = 1 - progress if config.schedule is Schedule.linear else 0.5 * (1 + math.cos(math.pi * progress))
+    shape = (
+        1 - progress
+        if config.schedule is Schedule.linear
+        else 0.5 * (1 + math.cos(math.pi * progress))
+    )
     return config.final_fraction + (1 - config.final_fraction) * shape
 
 
@@ -69,17 +79,32 @@ class Optimization:
     iterations when the schedule moves once an iteration)."""
 
     def __init__(
-        self, config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter], schedule_steps: int, runtime: Runtime, name: str
+        self,
+        config: OptimizerConfig,
+        parameters: Iterable[torch.nn.Parameter],
+        schedule_steps: int,
+        runtime: Runtime,
+        name: str,
     ) -> None:
         import torch
 
-        self.config, self.runtime, self.name, self.schedule_steps = config, runtime, name, schedule_steps
+        self.config, self.runtime, self.name, self.schedule_steps = (
+            config,
+            runtime,
+            name,
+            schedule_steps,
+        )
         self.parameters = [p for p in parameters if p.requires_grad]
         self._is_summed = False
         self._norm: float | None = None
         betas = (config.beta1, config.beta2)
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+            self.parameters,
+            lr=config.lr,
+            betas=betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
 
     def add(self, name: str, accumulate: Callable[[], Mapping[str, float]]) -> dict[str, float]:
@@ -132,8 +157,12 @@ class Optimization:
 
         norm = self.norm()
         self._is_summed, self._norm = False, None
-        if self.config.clip is not None and self.config.clip < norm + 1e-6:  # else its factor would be 1: a pass for nothing
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, torch.tensor(norm))
+        if (
+            self.config.clip is not None and self.config.clip < norm + 1e-6
+        ):  # else its factor would be 1: a pass for nothing
+            torch.nn.utils.clip_grads_with_norm_(
+                self.parameters, self.config.clip, torch.tensor(norm)
+            )
         lr = self.config.lr * learning_rate_factor(position, self.schedule_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -143,24 +172,38 @@ class Optimization:
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and step counts by parameter position."""
-        return {str(i): dict(self.optimizer.state[p]) for i, p in enumerate(self.parameters) if p in self.optimizer.state}
+        return {
+            str(i): dict(self.optimizer.state[p])
+            for i, p in enumerate(self.parameters)
+            if p in self.optimizer.state
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over moments; positions and shapes must be those of an equal model."""
         for i, parameter in enumerate(self.parameters):
             if str(i) in state:
-                self.optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in state[str(i)].items()}
+                self.optimizer.state[parameter] = {
+                    k: v.to(parameter.device) for k, v in state[str(i)].items()
+                }
 
 
-def _norms(other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None]) -> dict[str, float]:
+def _norms(
+    other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None]
+) -> dict[str, float]:
     """Norms of two gradients, and their cosine if neither is zero; computed in float64."""
     import torch
 
     sums = torch.zeros(3, dtype=torch.float64)
     for a, b in zip(other, own, strict=True):
         x, y = (None if g is None else g.flatten().double() for g in (a, b))
-        products = (None if x is None else x @ x, None if y is None else y @ y, None if x is None or y is None else x @ y)
-        sums += torch.stack([torch.zeros((), dtype=torch.float64) if v is None else v.cpu() for v in products])
+        products = (
+            None if x is None else x @ x,
+            None if y is None else y @ y,
+            None if x is None or y is None else x @ y,
+        )
+        sums += torch.stack(
+            [torch.zeros((), dtype=torch.float64) if v is None else v.cpu() for v in products]
+        )
     first, second, product = sums.tolist()
     norms = {"grad_norm": math.sqrt(second), "other_grad_norm": math.sqrt(first)}
     return {**norms, "cosine": product / math.sqrt(first * second)} if first * second > 0 else norms

@@ -78,7 +78,9 @@ class Registry:
     def _find(self, kind: str, name: str) -> tuple[Component, Plugin]:
         if (kind, name) in self._components:
             return self._components[kind, name]
-        raise UserError(f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}")
+        raise UserError(
+            f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}"
+        )
 
     def not_loaded(self) -> str:
         """What to add to a message that something is not there: the plugins that were not loaded, and why."""
@@ -118,26 +120,36 @@ class Registry:
         preflab's. One that raises, or returns no text, is passed over with a warning that names it; `PluginError` if there is no
         other. What is wrong with the runs or the disk is raised as it is."""
         hook, failed = "preflab_report", []
-        for plugin, call in reversed(list(self._implementations(hook, {"folders": list(folders), "out": out}))):
+        for plugin, call in reversed(
+            list(self._implementations(hook, {"folders": list(folders), "out": out}))
+        ):
             try:
                 with watched(plugin.label, hook):
                     text = call()
             except BaseException as error:
-                if isinstance(error, (UserError, StorageError, KeyboardInterrupt, Stopped)) or disk_error(error):
+                if isinstance(
+                    error, (UserError, StorageError, KeyboardInterrupt, Stopped)
+                ) or disk_error(error):
                     raise
                 failed.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
                 continue
             if isinstance(text, str) and text:
                 for message in failed:
                     warnings.warn(message, stacklevel=2)
-                return text if plugin.distribution == "preflab" else f"{text}\n(This report is by {plugin.label}.)"
+                return (
+                    text
+                    if plugin.distribution == "preflab"
+                    else f"{text}\n(This report is by {plugin.label}.)"
+                )
             if text is not None:
                 failed.append(f"{plugin.label} returned {text!r} from {hook}, which must be a text")
         if failed:
             raise PluginError("\n".join(failed))
         return ""
 
-    def _implementations(self, hook: str, arguments: Mapping[str, Any]) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
+    def _implementations(
+        self, hook: str, arguments: Mapping[str, Any]
+    ) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
         """Each plugin that has the hook, the one loaded last first, and its call with the arguments that it asks for."""
         named = {plugin.name: plugin for plugin in self.plugins}
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
@@ -150,31 +162,52 @@ class Registry:
             if module is not None and not plugin.problem:
                 plugin = self._register(plugin, module)
         except Exception as error:
-            said = str(error) if isinstance(error, PluginError) else f"cannot be registered: {type(error).__name__}: {error}"
+            said = (
+                str(error)
+                if isinstance(error, PluginError)
+                else f"cannot be registered: {type(error).__name__}: {error}"
+            )
             plugin = replace(plugin, problem=said)
         self.plugins.append(plugin)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
         api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
         if api != hookspecs.API_VERSION:
-            raise PluginError(f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release that fits")
+            raise PluginError(
+                f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release that fits"
+            )
         known = {name for name in vars(hookspecs) if name.startswith("preflab_")}
-        hooks = tuple(sorted(name for name, value in vars(module).items() if hasattr(value, "preflab_impl")))
+        hooks = tuple(
+            sorted(name for name, value in vars(module).items() if hasattr(value, "preflab_impl"))
+        )
         for name in hooks:
             if name not in known:
-                raise PluginError(f"has a hook '{name}' that preflab does not know. {nearest(name, known)}")
-            if getattr(module, name).preflab_impl.get("wrapper") or getattr(module, name).preflab_impl.get("hookwrapper"):
-                raise PluginError(f"has the hook '{name}' as a wrapper, which would never be called: write plain @hookimpl")
+                raise PluginError(
+                    f"has a hook '{name}' that preflab does not know. {nearest(name, known)}"
+                )
+            if getattr(module, name).preflab_impl.get("wrapper") or getattr(
+                module, name
+            ).preflab_impl.get("hookwrapper"):
+                raise PluginError(
+                    f"has the hook '{name}' as a wrapper, which would never be called: write plain @hookimpl"
+                )
         for name in sorted(known - set(hooks)):
-            if isinstance(function := vars(module).get(name), FunctionType) and function.__module__ == module.__name__:
-                raise PluginError(f"has a function '{name}' that is no hook: write @preflab.hookimpl above it")
+            if (
+                isinstance(function := vars(module).get(name), FunctionType)
+                and function.__module__ == module.__name__
+            ):
+                raise PluginError(
+                    f"has a function '{name}' that is no hook: write @preflab.hookimpl above it"
+                )
         components = (*_call(plugin, module, "preflab_components", Component), *_attached(module))
         packages = tuple(_call(plugin, module, "preflab_config_packages", str))
         commands = tuple(_call(plugin, module, "preflab_commands", FunctionType))
         self._check(plugin, components, packages, [command_name(f) for f in commands])
         if self.manager.has_plugin(plugin.name):
             owner = next(p for p in self.plugins if p.name == plugin.name)
-            raise PluginError(f"has the name of {owner.label}: rename its entry point, or uninstall one of them")
+            raise PluginError(
+                f"has the name of {owner.label}: rename its entry point, or uninstall one of them"
+            )
         try:
             self.manager.register(module, name=plugin.name)
         except (ValueError, pluggy.PluginValidationError) as error:
@@ -193,7 +226,13 @@ class Registry:
             self._components[component.kind, component.name] = (component, registered)
         return registered
 
-    def _check(self, plugin: Plugin, components: Sequence[Component], packages: Sequence[str], commands: Sequence[str]) -> None:
+    def _check(
+        self,
+        plugin: Plugin,
+        components: Sequence[Component],
+        packages: Sequence[str],
+        commands: Sequence[str],
+    ) -> None:
         offered = [(component.kind, component.name) for component in components]
         for kind, name in offered:
             if offered.count((kind, name)) > 1:
@@ -204,16 +243,22 @@ class Registry:
                 check_schema(component)
         for package in packages:
             if importlib.util.find_spec(package) is None:
-                raise PluginError(f"names the package '{package}' in preflab_config_packages, which is not installed")
+                raise PluginError(
+                    f"names the package '{package}' in preflab_config_packages, which is not installed"
+                )
 
         for name in commands:
             if name in OWN_COMMANDS or name in self.commands() or commands.count(name) > 1:
-                raise PluginError(f"offers the command '{name}' in preflab_commands, which there is already: rename its function")
+                raise PluginError(
+                    f"offers the command '{name}' in preflab_commands, which there is already: rename its function"
+                )
 
     def _check_component(self, component: Component) -> None:
         for word in (component.kind, component.name):
             if not isinstance(word, str) or not SAFE_NAME.fullmatch(word):
-                raise PluginError(f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only")
+                raise PluginError(
+                    f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only"
+                )
         if (component.kind, component.name) in self._components:
             owner = self._components[component.kind, component.name][1]
             raise PluginError(
@@ -227,8 +272,12 @@ def _check_shape(component: Component) -> None:
     """What every tool reads of a component."""
     where = f"offers {component.kind} '{component.name}' in preflab_components"
     nested = component.nested
-    if not isinstance(nested, Mapping) or not all(isinstance(word, str) for pair in nested.items() for word in pair):
-        raise PluginError(f"{where}, whose nested is {nested!r}: it must map config fields to kinds")
+    if not isinstance(nested, Mapping) or not all(
+        isinstance(word, str) for pair in nested.items() for word in pair
+    ):
+        raise PluginError(
+            f"{where}, whose nested is {nested!r}: it must map config fields to kinds"
+        )
     for name in ("build", "procedure", "needs", "inspect"):
         value = getattr(component, name)
         if not callable(value) and not (value is None and name in ("build", "procedure")):
@@ -243,7 +292,9 @@ def check_schema(component: Component) -> None:
     try:
         name = OmegaConf.to_container(OmegaConf.structured(component.config_class)).get("name")  # type: ignore[union-attr]
     except Exception as error:
-        raise PluginError(f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise PluginError(
+            f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
     if name != component.name:
         raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
 
@@ -265,14 +316,24 @@ def _call(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> lis
         if isinstance(error, KeyboardInterrupt):
             raise
         raise PluginError(f"raised in {hook}: {type(error).__name__}: {error}") from error
-    if isinstance(items, str) or not isinstance(items, Sequence) or not all(isinstance(item, kind) for item in items):
-        raise PluginError(f"returned {items!r} from {hook}, which must be a list of {kind.__name__}")
+    if (
+        isinstance(items, str)
+        or not isinstance(items, Sequence)
+        or not all(isinstance(item, kind) for item in items)
+    ):
+        raise PluginError(
+            f"returned {items!r} from {hook}, which must be a list of {kind.__name__}"
+        )
     return list(items)
 
 
 def _attached(module: ModuleType) -> list[Component]:
     """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
-    values = [v for v in vars(module).values() if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")]
+    values = [
+        v
+        for v in vars(module).values()
+        if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")
+    ]
     found = [getattr(value, "preflab_component", None) for value in values]
     return [component for component in found if isinstance(component, Component)]
 
@@ -295,11 +356,15 @@ def _words(variable: str, separator: str = ",") -> list[str]:
 
 def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
     """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
-    facts: dict[int, tuple[str, str]] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
+    facts: dict[
+        int, tuple[str, str]
+    ] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
     found = []
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if id(entry.dist) not in facts:
-            facts[id(entry.dist)] = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+            facts[id(entry.dist)] = (
+                (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+            )
         found.append((Plugin(entry.name, entry.module, *facts[id(entry.dist)]), entry))
     only = _words(ONLY)
     for plugin, entry in sorted(found, key=lambda pair: (not _built_in(pair[0]), pair[0].name)):
@@ -345,7 +410,9 @@ def load() -> Registry:
     return registry
 
 
-def take_plugin_flags(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[list[str], dict[str, str]]:
+def take_plugin_flags(
+    argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[list[str], dict[str, str]]:
     """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every worker process as
     environment variables. Returns the rest of the command line and the variables to set.
 
@@ -365,7 +432,9 @@ def take_plugin_flags(argv: Sequence[str], environment: Mapping[str, str] | None
         value = value or next(words, "")
         if not value:
             raise UserError(f"{flag} needs a value")
-        collected.setdefault(flag, []).append(str(Path(value).resolve()) if flag == "--plugin" else value)
+        collected.setdefault(flag, []).append(
+            str(Path(value).resolve()) if flag == "--plugin" else value
+        )
     variables = {}
     for flag, values in collected.items():
         variable, separator = flags[flag]

@@ -26,7 +26,12 @@ def start(processes: int, command: Sequence[str]) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {
+        "WORLD_SIZE": processes,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // processes))}
     running: list[subprocess.Popen[bytes]] = []
 
@@ -34,7 +39,10 @@ def start(processes: int, command: Sequence[str]) -> int:
         for process in running:
             process.send_signal(signum)
 
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on), signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    }
     try:
         for rank in range(processes):
             own = {k: str(v) for k, v in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
@@ -76,7 +84,12 @@ def main() -> None:
     job.quiet_libraries()
     code = 0
     try:
-        job.execute(OmegaConf.create(given["config"]), Path(given["folder"]), given["overrides"], given["config_name"])
+        job.execute(
+            OmegaConf.create(given["config"]),
+            Path(given["folder"]),
+            given["overrides"],
+            given["config_name"],
+        )
     except BaseException as error:
         code = job.exit_code(error) or 1  # an exit with 0 is no success before the job is complete
         job.report(error, Path(given["folder"]) / job.ERROR if is_main() else None)

@@ -17,7 +17,15 @@ from preflab.schemas import Choice
 
 FORMAT = 1
 _FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {"cli.py", "commands.py", "errors.py", "listing.py", "scaffold", "testing", "watching.py"}
+_WITHOUT_EFFECT = {
+    "cli.py",
+    "commands.py",
+    "errors.py",
+    "listing.py",
+    "scaffold",
+    "testing",
+    "watching.py",
+}
 
 
 def digest(value: Any) -> str:
@@ -49,7 +57,9 @@ def framework_digest() -> str:
     """Digest of the framework's source (messages, command line, and what only authors of plugins use left out)."""
     files = {p.relative_to(_FRAMEWORK): p for p in sorted(_FRAMEWORK.rglob("*.py"))}
     kept = {name: p for name, p in files.items() if name.parts[0] not in _WITHOUT_EFFECT}
-    return digest({str(name): hashlib.sha256(p.read_bytes()).hexdigest() for name, p in kept.items()})
+    return digest(
+        {str(name): hashlib.sha256(p.read_bytes()).hexdigest() for name, p in kept.items()}
+    )
 
 
 def source_digest(module: str, packages: Iterable[str]) -> str:
@@ -76,7 +86,9 @@ def _files(module: str) -> list[Path]:
     if Path(module).is_file():
         return [Path(module)]
     found = _module_file(module)
-    return sorted(found[0].parent.rglob("*.py")) if found and found[0].name == "__init__.py" else found
+    return (
+        sorted(found[0].parent.rglob("*.py")) if found and found[0].name == "__init__.py" else found
+    )
 
 
 def _module_file(name: str) -> list[Path]:
@@ -91,7 +103,12 @@ def _module_file(name: str) -> list[Path]:
     if not rest:
         return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
     places = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or []]
-    return [f for place in places for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()]
+    return [
+        f
+        for place in places
+        for f in (place.with_suffix(".py"), place / "__init__.py")
+        if f.is_file()
+    ]
 
 
 def _imports(path: Path) -> set[str]:
@@ -123,7 +140,9 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     """Plugin and source digest of a choice and of everything nested in it."""
     found = {}
     for c in choice.all():
-        found[f"{c.component.kind}/{c.name}"] = f"{c.plugin.distribution} {source_digest(c.plugin.module, packages)}"
+        found[f"{c.component.kind}/{c.name}"] = (
+            f"{c.plugin.distribution} {source_digest(c.plugin.module, packages)}"
+        )
     return found
 
 
@@ -131,4 +150,8 @@ def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
     # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
     content = [[c.key.removeprefix(choice.key), c.inspect().content] for c in choice.all()]
-    return {"config": canonical(choice.config), "code": code_of(choice, packages), "content": content}
+    return {
+        "config": canonical(choice.config),
+        "code": code_of(choice, packages),
+        "content": content,
+    }

@@ -110,7 +110,9 @@ def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
     """The ranking that `to_json` wrote."""
     prompt = {**row["prompt"], "tags": tuple(row["prompt"]["tags"])}
     preferences = tuple((int(i), int(j)) for i, j in row["preferences"])
-    return Ranking(Prompt(**prompt), tuple(row["responses"]), preferences, row["labeler"], row["group"])
+    return Ranking(
+        Prompt(**prompt), tuple(row["responses"]), preferences, row["labeler"], row["group"]
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Rollout:
 
         width = self.prompt_ids.shape[1]
         slots = torch.arange(width, device=self.prompt_ids.device)
-        return torch.cat([slots[None, :] >= width - self.prompt_lengths[:, None], self.response_mask], dim=1)
+        return torch.cat(
+            [slots[None, :] >= width - self.prompt_lengths[:, None], self.response_mask], dim=1
+        )
 
     def rows(self, index: Sequence[int]) -> Rollout:
         """The chosen rows, trimmed to their longest prompt and response: [len(index), Q' + R']."""
@@ -197,11 +201,20 @@ class Rollout:
         ends = [bool(ids) and ids[-1] == eos for ids in response_tokens]
         return Rollout(
             prompts=tuple(prompts),
-            texts=tuple(tokenizer.decode(ids[:-1] if end else ids) for ids, end in zip(response_tokens, ends, strict=True)),
+            texts=tuple(
+                tokenizer.decode(ids[:-1] if end else ids)
+                for ids, end in zip(response_tokens, ends, strict=True)
+            ),
             prompt_ids=torch.tensor(left, dtype=torch.long, device=device).reshape(len(prompts), q),
-            prompt_lengths=torch.tensor([len(ids) for ids in prompt_tokens], dtype=torch.long, device=device),
-            response_ids=torch.tensor(right, dtype=torch.long, device=device).reshape(len(prompts), r),
-            response_lengths=torch.tensor([len(ids) for ids in response_tokens], dtype=torch.long, device=device),
+            prompt_lengths=torch.tensor(
+                [len(ids) for ids in prompt_tokens], dtype=torch.long, device=device
+            ),
+            response_ids=torch.tensor(right, dtype=torch.long, device=device).reshape(
+                len(prompts), r
+            ),
+            response_lengths=torch.tensor(
+                [len(ids) for ids in response_tokens], dtype=torch.long, device=device
+            ),
             terminated=torch.tensor(ends, dtype=torch.bool, device=device),
         )
 
@@ -216,4 +229,6 @@ class Rollout:
         """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to the cap (then not
         terminated, exactly as a sampled response would be)."""
         answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in responses]
-        return Rollout.from_tokens(tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device)
+        return Rollout.from_tokens(
+            tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device
+        )

@@ -59,7 +59,9 @@ def reward(function: F) -> F:
     given = tuple(p.name for p in parameters if p.default is p.empty)
     if given not in SIGNATURES or inspect.iscoroutinefunction(function):
         allowed = " or ".join(f"{name}({', '.join(names)})" for names in SIGNATURES)
-        raise PluginError(f"{where}: a reward is a function {allowed}, not {name}({', '.join(p.name for p in parameters)})")
+        raise PluginError(
+            f"{where}: a reward is a function {allowed}, not {name}({', '.join(p.name for p in parameters)})"
+        )
 
     def build(config: Any, context: Any) -> FunctionReward:
         return FunctionReward(function, SIGNATURES[given])
@@ -78,7 +80,9 @@ def place(function: Callable[..., Any]) -> str:
         lines, first = inspect.getsourcelines(function)
     except OSError:
         return f"{code.co_filename}:{code.co_firstlineno}"
-    before = next((i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0)
+    before = next(
+        (i for i, line in enumerate(lines) if line.lstrip().startswith(("def ", "async def "))), 0
+    )
     return f"{code.co_filename}:{first + before}"
 
 
@@ -96,7 +100,10 @@ class FunctionReward:
         if self.takes_batch:
             values = self._several(prompts, responses) if prompts else []
         else:
-            values = [self._call(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
+            values = [
+                self._call(prompt, response)
+                for prompt, response in zip(prompts, responses, strict=True)
+            ]
         numbers = [self._number(*row) for row in zip(values, prompts, responses, strict=True)]
         return torch.tensor(numbers, dtype=torch.float32, device=rollout.prompt_ids.device)
 
@@ -115,9 +122,17 @@ class FunctionReward:
             return self.function(*arguments)
         except Exception as error:
             file = inspect.unwrap(self.function).__code__.co_filename
-            lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+            lines = [
+                frame.lineno
+                for frame in traceback.extract_tb(error.__traceback__)
+                if frame.filename == file
+            ]
             at = f" in line {lines[-1]}" if lines else ""
-            shown = "" if self.takes_batch else f" for the prompt {arguments[0]!r} and the response {arguments[1]!r}"
+            shown = (
+                ""
+                if self.takes_batch
+                else f" for the prompt {arguments[0]!r} and the response {arguments[1]!r}"
+            )
             raise self._wrong(f"raised {type(error).__name__}: {error}{at}{shown}") from error
 
     def _number(self, value: Any, prompt: str, response: str) -> float:
@@ -133,4 +148,6 @@ class FunctionReward:
         return number
 
     def _wrong(self, what: str) -> PluginError:
-        return PluginError(f"{place(self.function)}: the reward function {self.function.__name__} {what}.")
+        return PluginError(
+            f"{place(self.function)}: the reward function {self.function.__name__} {what}."
+        )

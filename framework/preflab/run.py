@@ -28,7 +28,11 @@ class ArtifactsConfig:
     """Where results are kept."""
 
     dir: str = option("artifacts", "folder of artifacts, shared by all runs", affects_result=False)
-    reuse: bool = option(True, "take a stage's artifact if it exists; false makes every stage again", affects_result=False)
+    reuse: bool = option(
+        True,
+        "take a stage's artifact if it exists; false makes every stage again",
+        affects_result=False,
+    )
 
 
 @dataclass
@@ -37,7 +41,9 @@ class RunSettings:
 
     seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
     arm: str = option("", "name of this variant in a study's report", affects_result=False)
-    fast: bool = option(False, "every stage in a few steps (debug=fast): does it run, never is it good")
+    fast: bool = option(
+        False, "every stage in a few steps (debug=fast): does it run, never is it good"
+    )
     runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
     checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")
     artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")
@@ -63,17 +69,38 @@ GRAPH = (
     StageSpec("pretrain", ("documents",), ("policy",)),
     StageSpec("sft", ("demonstrations", "documents"), ("policy", "pretrain")),
     StageSpec("comparisons", ("prompts",), ("policy", "pretrain", "sft", "rollout", "labeler")),
-    StageSpec("reward_model", ("rankings", "demonstrations"), ("policy", "pretrain", "sft", "comparisons")),
+    StageSpec(
+        "reward_model", ("rankings", "demonstrations"), ("policy", "pretrain", "sft", "comparisons")
+    ),
     StageSpec("select", ("prompts",), ("policy", "pretrain", "sft", "rollout", "reward_model")),
     StageSpec(
         "algorithm",
         RECORD_TYPES,
-        ("policy", "pretrain", "sft", "comparisons", "labeler", "select", "rollout", "reward_model"),
+        (
+            "policy",
+            "pretrain",
+            "sft",
+            "comparisons",
+            "labeler",
+            "select",
+            "rollout",
+            "reward_model",
+        ),
     ),
     StageSpec(
         "evaluation",
         RECORD_TYPES,
-        ("policy", "pretrain", "sft", "comparisons", "labeler", "reward_model", "select", "algorithm", "rollout"),
+        (
+            "policy",
+            "pretrain",
+            "sft",
+            "comparisons",
+            "labeler",
+            "reward_model",
+            "select",
+            "algorithm",
+            "rollout",
+        ),
     ),
 )
 """The ladder, upstream first. A stage's name is its config group and its component's kind."""
@@ -149,19 +176,28 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
             raise UserError(f"{key} is not an option. {nearest(str(key), groups | settings_keys)}")
     settings = typed(RunSettings, {k: v for k, v in config.items() if k in settings_keys}, "")
     declared = config.get("study")
-    study = _once(known, ("study",), declared, lambda: typed(StudyConfig, declared, "study")) if declared else None
+    study = (
+        _once(known, ("study",), declared, lambda: typed(StudyConfig, declared, "study"))
+        if declared
+        else None
+    )
     wrong = [*problems(settings), *(problems(study, "study.") if study else ())]
     if wrong:
         raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
     missing = [g for g in COMPONENT_GROUPS if g not in RECORD_TYPES and config.get(g) is None]
     if missing:
-        raise UserError(f"The config chooses no {missing[0]}: give {missing[0]}=NAME. {nearest('', registry.names(missing[0]))}")
+        raise UserError(
+            f"The config chooses no {missing[0]}: give {missing[0]}=NAME. {nearest('', registry.names(missing[0]))}"
+        )
     given = {g: kind for g, kind in COMPONENT_GROUPS.items() if config.get(g) is not None}
     choices: dict[str, Choice] = {}
     for g, kind in given.items():
         choosing = partial(choose, registry, kind, config[g], g, settings.fast)
         choices[g] = _once(known, (kind, g, settings.fast), config[g], choosing)
-    filters = tuple(choose(registry, "filter", node, f"filters.{k}") for k, node in (config.get("filters") or {}).items())
+    filters = tuple(
+        choose(registry, "filter", node, f"filters.{k}")
+        for k, node in (config.get("filters") or {}).items()
+    )
     run = Run(choices, filters, settings, registry)
     check(run)
     return Run(choices, filters, settings, registry, tuple(_plan(run)), study)
@@ -172,18 +208,25 @@ def check(run: Run) -> None:
     counts = run.counts()
     for record_type, number in counts.items():
         if number == 0:
-            raise UserError(f"{run.source(record_type).key}: there are no {record_type} in it, the set is empty.")
+            raise UserError(
+                f"{run.source(record_type).key}: there are no {record_type} in it, the set is empty."
+            )
     for name in wanted(run):
         for need in sorted(run.choices[name].needs()):
             _check_need(run, name, need, counts)
-    policy, reward = inspect(run.choices["policy"]).tokenizer, inspect(run.choices["reward_model"]).tokenizer
+    policy, reward = (
+        inspect(run.choices["policy"]).tokenizer,
+        inspect(run.choices["reward_model"]).tokenizer,
+    )
     if policy and reward and policy != reward:
         raise UserError(DIFFERENT_TOKENIZERS)
 
 
 def _check_need(run: Run, name: str, need: str, counts: Mapping[str, int]) -> None:
     if need not in NEEDS:
-        raise PluginError(f"{name}={run.choices[name].name} needs '{need}', which is no need. {nearest(need, NEEDS)}")
+        raise PluginError(
+            f"{name}={run.choices[name].name} needs '{need}', which is no need. {nearest(need, NEEDS)}"
+        )
     lacks = _LACKS[need](run, name) if need in _LACKS else _lacks_records(run, need, counts, name)
     if lacks:
         raise UserError(f"{name}={run.choices[name].name} {lacks}")
@@ -261,24 +304,42 @@ def _plan(run: Run) -> list[Stage]:
     for spec in GRAPH:
         if spec.name in names:
             choice = run.choices[spec.name]
-            seed = choice.config.seed if getattr(choice.config, "seed", None) is not None else run.settings.seed
+            seed = (
+                choice.config.seed
+                if getattr(choice.config, "seed", None) is not None
+                else run.settings.seed
+            )
             recipe = _recipe(run, spec, seed, {s.name: s.recipe_id for s in stages})
             stages.append(Stage(spec.name, choice, seed, recipe, recipes.digest(recipe)))
     return stages
 
 
 def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:
-    packages = {plugin.module.split(".")[0] for plugin in run.registry.plugins if not plugin.problem}
+    packages = {
+        plugin.module.split(".")[0] for plugin in run.registry.plugins if not plugin.problem
+    }
     choice = run.choices[spec.name]
     needs, counts = choice.needs(), run.counts()
-    reads: list[str] = [t for t in RECORD_TYPES if t in counts and (t in needs or (t in spec.reads and t != "documents"))]
+    reads: list[str] = [
+        t
+        for t in RECORD_TYPES
+        if t in counts and (t in needs or (t in spec.reads and t != "documents"))
+    ]
     if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
         reads.append("data")
-    groups = [*spec.uses, *(["comparisons"] if "rankings" in needs and "comparisons" not in spec.uses else [])]
-    uses = {g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages) for g in groups}
+    groups = [
+        *spec.uses,
+        *(["comparisons"] if "rankings" in needs and "comparisons" not in spec.uses else []),
+    ]
+    uses = {
+        g: upstream[g] if g in upstream else recipes.identity(run.choices[g], packages)
+        for g in groups
+    }
     data = {t: run.choices["data"] if t == "data" else run.source(t) for t in sorted(set(reads))}
     component = recipes.identity(choice, packages)
-    component["config"].pop("seed", None)  # the recipe holds it resolved: pinned or the run's, the result is the same
+    component["config"].pop(
+        "seed", None
+    )  # the recipe holds it resolved: pinned or the run's, the result is the same
     return {
         "format": recipes.FORMAT,
         "stage": spec.name,
@@ -288,7 +349,10 @@ def _recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -
         "data": {t: recipes.identity(source, packages) for t, source in data.items()},
         "filters": [recipes.identity(f, packages) for f in run.filters],
         "framework": recipes.framework_digest(),
-        "runtime": {"precision": run.settings.runtime.precision.value, "deterministic": run.settings.runtime.deterministic},
+        "runtime": {
+            "precision": run.settings.runtime.precision.value,
+            "deterministic": run.settings.runtime.deterministic,
+        },
     }
 
 

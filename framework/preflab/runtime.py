@@ -41,17 +41,31 @@ class RuntimeConfig:
     device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
     precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
-    threads: int | None = option(None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False)
-    processes: int = option(1, "processes of a job on this machine, which the job starts itself", ge=1, affects_result=False)
+    threads: int | None = option(
+        None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False
+    )
+    processes: int = option(
+        1,
+        "processes of a job on this machine, which the job starts itself",
+        ge=1,
+        affects_result=False,
+    )
     micro_batch: int = option(
-        64, "rows in one forward pass of training (a ranking is never divided); memory, not results", ge=1, affects_result=False
+        64,
+        "rows in one forward pass of training (a ranking is never divided); memory, not results",
+        ge=1,
+        affects_result=False,
     )
     fast_paths: bool = option(
         True,
         "forward passes of our own where there are some; false: the model library's (equal up to rounding)",
         affects_result=False,
     )
-    decode_graphs: bool = option(False, "sampling on a GPU: record the step of a token once and repeat it", affects_result=False)
+    decode_graphs: bool = option(
+        False,
+        "sampling on a GPU: record the step of a token once and repeat it",
+        affects_result=False,
+    )
 
 
 def world_size() -> int:
@@ -78,7 +92,9 @@ def keep_memory() -> None:
 
         libc = ctypes.CDLL("libc.so.6")
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)  # some versions take no more
+        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(
+            mmap_threshold, 2**25
+        )  # some versions take no more
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
@@ -93,7 +109,9 @@ class Runtime:
         if config.threads:
             torch.set_num_threads(config.threads)
         if config.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses matrix products on GPUs
+            os.environ.setdefault(
+                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+            )  # without it torch refuses matrix products on GPUs
         torch.use_deterministic_algorithms(config.deterministic)
         keep_memory()
         self.config = config

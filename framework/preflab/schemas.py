@@ -35,7 +35,15 @@ def option(
     """A config field: its default, what it does (with its unit), and its range. ``affects_result=False`` leaves it out
     of the recipe (log frequency, micro-batch size): two runs that differ in it alone share artifacts. ``fast`` is the
     value that ``debug=fast`` puts in its place, so that any experiment runs end to end in seconds."""
-    metadata = {"doc": doc, "ge": ge, "gt": gt, "le": le, "lt": lt, "fast": fast, "affects_result": affects_result}
+    metadata = {
+        "doc": doc,
+        "ge": ge,
+        "gt": gt,
+        "le": le,
+        "lt": lt,
+        "fast": fast,
+        "affects_result": affects_result,
+    }
     if factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -66,7 +74,11 @@ def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         key = f"{path}{field.name}"
-        found = list(problems(value, f"{key}.") if dataclasses.is_dataclass(value) else _out_of_range(field, key, value))
+        found = list(
+            problems(value, f"{key}.")
+            if dataclasses.is_dataclass(value)
+            else _out_of_range(field, key, value)
+        )
         in_range = in_range and not found
         yield from found
     if in_range and hasattr(config, "check"):
@@ -110,7 +122,9 @@ class Choice:
         with blamed(self):
             found = self.component.inspect(self.config)
         if not isinstance(found, Inspection):
-            raise PluginError(f"{self.component.kind} '{self.name}' of {self.plugin.label}: inspect returned {found!r}")
+            raise PluginError(
+                f"{self.component.kind} '{self.name}' of {self.plugin.label}: inspect returned {found!r}"
+            )
         return found
 
     def all(self) -> Iterator[Choice]:
@@ -120,14 +134,21 @@ class Choice:
             yield from choice.all()
 
 
-def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False) -> Choice:
+def choose(
+    registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
+) -> Choice:
     """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
     nearest name. Whatever file the values came from, they pass through the component's schema here. fast: as `option`
     says."""
     if not isinstance(node, Mapping) or not node.get("name"):
         options = ", ".join(registry.names(kind))
-        raise UserError(f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}.")
-    component, plugin = registry.component(kind, str(node["name"])), registry.provider(kind, str(node["name"]))
+        raise UserError(
+            f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}."
+        )
+    component, plugin = (
+        registry.component(kind, str(node["name"])),
+        registry.provider(kind, str(node["name"])),
+    )
     plain = {k: v for k, v in node.items() if k not in component.nested}
     with blamed(Choice(key, component, plugin, None)):
         config = typed(component.config_class, plain, key)
@@ -142,7 +163,10 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str, fas
             setattr(config, field, choice.config)
         else:
             given = {str(k): v for k, v in _items(value) if v is not None}
-            items = {k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast) for k, v in given.items()}
+            items = {
+                k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast)
+                for k, v in given.items()
+            }
             choices.extend(items.values())
             setattr(config, field, {k: c.config for k, c in items.items()})
     if fast:
@@ -170,16 +194,28 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     prefix = f"{key}." if key else ""
     for name, value in values.items():
         section = OmegaConf.get_type(schema, name) if name in schema else None
-        if dataclasses.is_dataclass(section) and value is not None and not isinstance(value, Mapping):
-            inside = ", ".join(f"{prefix}{name}.{field.name}" for field in dataclasses.fields(section))
+        if (
+            dataclasses.is_dataclass(section)
+            and value is not None
+            and not isinstance(value, Mapping)
+        ):
+            inside = ", ".join(
+                f"{prefix}{name}.{field.name}" for field in dataclasses.fields(section)
+            )
             raise UserError(f"{prefix}{name} is {value!r} but holds options of its own: {inside}.")
     try:
         return OmegaConf.to_object(OmegaConf.merge(schema, dict(values)))
     except ConfigKeyError as error:
         parent = error.parent_node
-        allowed = [str(k) for k in parent] if parent is not None else [f.name for f in dataclasses.fields(config_class)]
+        allowed = (
+            [str(k) for k in parent]
+            if parent is not None
+            else [f.name for f in dataclasses.fields(config_class)]
+        )
         wrong = str(error.key)
-        raise UserError(f"{prefix}{error.full_key} is not an option. {nearest(wrong, allowed)}") from None
+        raise UserError(
+            f"{prefix}{error.full_key} is not an option. {nearest(wrong, allowed)}"
+        ) from None
     except OmegaConfBaseException as error:
         first = str(error.msg or error).splitlines()[0]
         raise UserError(f"{prefix}{error.full_key}: {first}") from None

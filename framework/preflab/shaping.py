@@ -24,7 +24,9 @@ def shaped(
         found = shaping(scores.clone(), rollout)
         if getattr(found, "shape", None) != scores.shape:
             given = f"the shape {list(found.shape)}" if hasattr(found, "shape") else repr(found)
-            raise PluginError(f"The reward shaping '{name}' returned {given} for scores of the shape {list(scores.shape)}.")
+            raise PluginError(
+                f"The reward shaping '{name}' returned {given} for scores of the shape {list(scores.shape)}."
+            )
         found = found.detach().to(scores)
         if not bool(found.isfinite().all()):
             row = int((~found.isfinite()).nonzero()[0])

@@ -62,7 +62,9 @@ class Stages:
         """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
         found = self._agreed(stage, self._existing(stage))
         if found is None:
-            with self.store.making(stage.name, stage.recipe_id, lambda: _waiting(stage), is_main()) as partial:
+            with self.store.making(
+                stage.name, stage.recipe_id, lambda: _waiting(stage), is_main()
+            ) as partial:
                 found = self._agreed(stage, self._existing(stage))
                 if found is None:
                     return self._compute(stage, partial)
@@ -70,7 +72,9 @@ class Stages:
             found.verify()
             self.store.sweep(found)
             _tell_differences(found, self._circumstances())
-        self.observe("preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history())
+        self.observe(
+            "preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history()
+        )
         return Made(stage, found, True, 0.0)
 
     def _agreed(self, stage: Stage, found: Artifact | None) -> Artifact | None:
@@ -92,7 +96,11 @@ class Stages:
 
     def _read_records(self, pending: list[Stage]) -> None:
         """Read and filter what the pending stages train on before the first of them starts."""
-        needed = {need for stage in pending for need in stage.choice.needs()} & set(RECORD_TYPES) & set(self.run.counts())
+        needed = (
+            {need for stage in pending for need in stage.choice.needs()}
+            & set(RECORD_TYPES)
+            & set(self.run.counts())
+        )
         for record_type in RECORD_TYPES:
             if record_type in needed:
                 self.environment.records.split(record_type, "train")
@@ -141,23 +149,36 @@ class Stages:
             "accounting": accounting,
         }
         with writing(f"the artifact of {stage.name}", partial):
-            artifact = runtime.agreed(self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None)
+            artifact = runtime.agreed(
+                self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None
+            )
         assert artifact is not None
         self._fresh.add(stage.name)
-        self.observe("preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds)
+        self.observe(
+            "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
+        )
         return Made(stage, artifact, False, seconds)
 
     def _used_by(self, name: str) -> list[Choice]:
         """The choice of a group, first, then those that it may use."""
         uses = next((spec.uses for spec in GRAPH if spec.name == name), ("policy",))
-        groups = [name, *(g for g in (*uses, "data", *RECORD_TYPES) if g in self.run.choices and g != name)]
+        groups = [
+            name,
+            *(g for g in (*uses, "data", *RECORD_TYPES) if g in self.run.choices and g != name),
+        ]
         return [*(self.run.choices[group] for group in groups), *self.run.filters]
 
     def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
         """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
         shares = self.environment.runtime.gather([(work.tokens, work.flops)])
         tokens, flops = (sum(column) for column in zip(*shares, strict=True))
-        return {"seconds": round(seconds, 3), "steps": steps, "peak_mb": _peak(), "tokens": tokens, "flops": flops}
+        return {
+            "seconds": round(seconds, 3),
+            "steps": steps,
+            "peak_mb": _peak(),
+            "tokens": tokens,
+            "flops": flops,
+        }
 
     def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
         """What became of the rows and tokens of a stage, as its procedure tells it."""
@@ -169,13 +190,19 @@ class Stages:
     def _pins(self, stage: Stage) -> dict[str, str]:
         """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
         uses = next(spec.uses for spec in GRAPH if spec.name == stage.name)
-        made = {made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses}
+        made = {
+            made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses
+        }
         return {"recipe": stage.recipe_id, **made}
 
     def _circumstances(self) -> dict[str, Any]:
         """What is no part of a recipe but may change last bits."""
         runtime = self.run.settings.runtime
-        chosen = {"device": runtime.device.value, "threads": threads(runtime), "processes": runtime.processes}
+        chosen = {
+            "device": runtime.device.value,
+            "threads": threads(runtime),
+            "processes": runtime.processes,
+        }
         chosen |= {"micro_batch": runtime.micro_batch, "fast_paths": runtime.fast_paths}
         return {**chosen, "torch": self.versions.get("torch", "")}
 
@@ -192,7 +219,13 @@ class Stages:
 def _kept(partial: Path) -> str:
     """What an error does not cost: the steps up to the last checkpoint; and what it does."""
     done = len(read_rows(partial / METRICS))
-    saved = next((int(folder.name.removeprefix("step-")) for folder in checkpoints.candidates(partial / STATE)), 0)
+    saved = next(
+        (
+            int(folder.name.removeprefix("step-"))
+            for folder in checkpoints.candidates(partial / STATE)
+        ),
+        0,
+    )
     if not done:
         return ""
     return f"The steps up to the last checkpoint are kept, {saved} of {done}: the same command does {done - saved} again."
@@ -211,12 +244,20 @@ def _tell_differences(found: Artifact, now: Mapping[str, Any]) -> None:
 
     then = found.manifest.get("circumstances", {})
     known = {key: value for key, value in now.items() if None not in (value, then.get(key))}
-    different = [f"{key} {then[key]} (now {value})" for key, value in known.items() if then[key] != value]
+    different = [
+        f"{key} {then[key]} (now {value})" for key, value in known.items() if then[key] != value
+    ]
     if different:
-        print(f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ", file=sys.stderr)
+        print(
+            f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ",
+            file=sys.stderr,
+        )
 
 
 def _waiting(stage: Stage) -> None:
     import sys
 
-    print(f"preflab: another job is making {stage.name}-{stage.recipe_id[:16]}; waiting for it", file=sys.stderr)
+    print(
+        f"preflab: another job is making {stage.name}-{stage.recipe_id[:16]}; waiting for it",
+        file=sys.stderr,
+    )

@@ -54,4 +54,6 @@ class StopRequest:
         self.signum, self.at = signum, time.monotonic()
         if self.at_once:
             raise Stopped(signum)
-        os.write(2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n")
+        os.write(
+            2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n"
+        )

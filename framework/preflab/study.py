@@ -17,9 +17,14 @@ class ClaimConfig:
     statement: str = option("", "the sentence")
     measure: str = option("", "of the evaluation, for example families/mean")
     arm: str = option("", "name of the arm, or series, that the sentence is about")
-    versus: str | None = option(None, "name of the arm, or series, it is compared with; null and no frontier: with zero")
+    versus: str | None = option(
+        None, "name of the arm, or series, it is compared with; null and no frontier: with zero"
+    )
     frontier: list[str] = option(factory=list, doc="instead of versus: arms that make a curve")
-    at: str = option("reward/proxy", "with frontier: the curve is read where it has the arm's value of this measure")
+    at: str = option(
+        "reward/proxy",
+        "with frontier: the curve is read where it has the arm's value of this measure",
+    )
     more: bool = option(True, "true: the difference is above margin; false: below -margin")
     margin: float = option(0.0, "smallest difference that matters", ge=0)
 
@@ -38,7 +43,9 @@ class StudyConfig:
 
     title: str = option("", "one line")
     claims: dict[str, ClaimConfig] = option(factory=dict, doc="claims by any name")
-    series: dict[str, list[str]] = option(factory=dict, doc="arms that pictures join by a line, in order: one knob turned")
+    series: dict[str, list[str]] = option(
+        factory=dict, doc="arms that pictures join by a line, in order: one knob turned"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Every claim is one."""

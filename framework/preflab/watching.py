@@ -66,7 +66,9 @@ class Watch:
         if self._thread is not None and self._process == os.getpid():
             return  # else: there is none yet, or it stayed behind in the process that this one was forked from
         self._process, self._stopped = os.getpid(), threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(self._stopped,), name="preflab watch", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopped,), name="preflab watch", daemon=True
+        )
         self._thread.start()
 
     def _run(self, stopped: threading.Event) -> None:

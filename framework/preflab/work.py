@@ -70,7 +70,9 @@ class Profile:
         import torch
 
         self.runtime = runtime
-        self.peak = peak_flops(runtime.device, torch.get_num_threads())  # measured before the clock starts
+        self.peak = peak_flops(
+            runtime.device, torch.get_num_threads()
+        )  # measured before the clock starts
         self.before, self.parts = WORK.reading(), dict[str, float]()
         self.started = self.last = self._now()
 
@@ -82,11 +84,15 @@ class Profile:
     def metrics(self) -> dict[str, float]:
         """time/PART: seconds; time/peak_fraction: operations a second, as a share of what a large matrix product reaches."""
         share = WORK.since(self.before).flops / (self.peak * (self.last - self.started))
-        return {f"time/{part}": seconds for part, seconds in self.parts.items()} | {"time/peak_fraction": share}
+        return {f"time/{part}": seconds for part, seconds in self.parts.items()} | {
+            "time/peak_fraction": share
+        }
 
     def _now(self) -> float:
         if self.runtime.device.type == "cuda":
             import torch
 
-            torch.cuda.synchronize(self.runtime.device)  # kernels are only queued: wait for them once a part
+            torch.cuda.synchronize(
+                self.runtime.device
+            )  # kernels are only queued: wait for them once a part
         return time.perf_counter()

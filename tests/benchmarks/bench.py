@@ -52,8 +52,15 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", choices=list(ON), default="cpu")
-    parser.add_argument("--precision", choices=list(SAME), default="float32", help="of the forward pass, on both sides")
-    parser.add_argument("--peers", default="", help="python of the peers; default: the one that make bench made")
+    parser.add_argument(
+        "--precision",
+        choices=list(SAME),
+        default="float32",
+        help="of the forward pass, on both sides",
+    )
+    parser.add_argument(
+        "--peers", default="", help="python of the peers; default: the one that make bench made"
+    )
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
         parser.error(
@@ -62,7 +69,9 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     names = {AS.get(name, name) for name in found.names} or set(ALL)
     sizes = tuple(size for size in SIZES if size in (found.sizes or ON[found.device]))
     chosen = tuple(name for name in ALL if name in names)
-    return Wanted(sizes, chosen, found.repeats, found.threads, found.device, found.precision, found.peers)
+    return Wanted(
+        sizes, chosen, found.repeats, found.threads, found.device, found.precision, found.peers
+    )
 
 
 def tell(text: str) -> None:
@@ -79,20 +88,33 @@ def helper(module: str, *words: str, threads: int) -> str:
     """Run a module of this package in a process of its own, so that this one stays small and idle; what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", *words], stdout=subprocess.PIPE, text=True, check=True, env=environment
+        [sys.executable, "-m", f"benchmarks.{module}", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=environment,
     )
     return done.stdout
 
 
 def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
     """The machine, its peak just measured; one line of output says so."""
-    roof = json.loads(helper("roofline", str(asked.threads), asked.device, asked.precision, threads=asked.threads))
+    roof = json.loads(
+        helper("roofline", str(asked.threads), asked.device, asked.precision, threads=asked.threads)
+    )
     load = os.getloadavg()[0]
-    facts = {"threads": asked.threads, "processors": processors(), "load": load, "precision": asked.precision}
+    facts = {
+        "threads": asked.threads,
+        "processors": processors(),
+        "load": load,
+        "precision": asked.precision,
+    }
     emit({"name": "machine", **facts, **roof})
     if load > 0.5:
         tell(f"the machine is not idle (load {load:.1f}): ratios are rough")
-    return Machine(folder, peer_python, asked.threads, roof["gflops"], asked.device, asked.precision)
+    return Machine(
+        folder, peer_python, asked.threads, roof["gflops"], asked.device, asked.precision
+    )
 
 
 def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]:
@@ -120,10 +142,25 @@ def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]
 def table(rows: Sequence[Row]) -> Table:
     """The rows beside their targets."""
     found = Table(title="preflab against TRL and transformers (ratio above 1: preflab is better)")
-    for column in ("name", "size", "ours", "peer", "unit", "ratio", "target", "of matmul peak", "peer's", "MB", "peer's MB"):
+    for column in (
+        "name",
+        "size",
+        "ours",
+        "peer",
+        "unit",
+        "ratio",
+        "target",
+        "of matmul peak",
+        "peer's",
+        "MB",
+        "peer's MB",
+    ):
         found.add_column(column, justify="left" if column in ("name", "size", "unit") else "right")
     for row in rows:
-        shares = ["" if share is None else f"{share:.0%}" for share in (row.ours_fraction, row.peer_fraction)]
+        shares = [
+            "" if share is None else f"{share:.0%}"
+            for share in (row.ours_fraction, row.peer_fraction)
+        ]
         style = "green" if row.ratio >= row.target else "yellow" if row.ratio >= 1 else "red"
         ratio = f"[{style}]{row.ratio:.2f}[/{style}]"
         memory = [f"{row.ours_peak_mb:.0f}", f"{row.peer_peak_mb:.0f}"]
@@ -138,7 +175,9 @@ def main(arguments: Sequence[str]) -> int:
     build = TESTS.parent / "build"
     folder, peers = build / "bench", Path(asked.peers or build / "peers" / "bin" / "python")
     if not peers.exists():
-        tell(f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it")
+        tell(
+            f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it"
+        )
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     here = machine(folder, str(peers), asked)
@@ -148,7 +187,9 @@ def main(arguments: Sequence[str]) -> int:
         emit(row.line())
         rows.append(row)
         if row.ratio < 1:
-            failures.append(f"{row.name}, {row.size}: the peer is better by {1 / row.ratio:.2f} times")
+            failures.append(
+                f"{row.name}, {row.size}: the peer is better by {1 / row.ratio:.2f} times"
+            )
     if "growth" in asked.names:
         size = asked.sizes[0]
         tell(f"{size}: growth")
@@ -160,7 +201,9 @@ def main(arguments: Sequence[str]) -> int:
         for line in startup():
             emit(line)
             if line["cpu_seconds"] > line["target"]:
-                failures.append(f"{line['command']} takes {line['cpu_seconds']:.2f} s of CPU time; {line['target']:g} at most")
+                failures.append(
+                    f"{line['command']} takes {line['cpu_seconds']:.2f} s of CPU time; {line['target']:g} at most"
+                )
     Console(file=sys.stderr, width=140).print(table(rows))
     for failure in failures:
         tell(f"FAILED: {failure.splitlines()[0]}")

@@ -19,7 +19,11 @@ from typing import Any, TextIO
 def _gpu() -> Any:
     """torch.cuda, if this process has used a GPU."""
     torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return (
+        torch.cuda
+        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+        else None
+    )
 
 
 def peak_mb() -> float:
@@ -67,8 +71,19 @@ class Turns:
 class Worker:
     """The benchmark's end: a process of its own that waits for its turn. job: what it is told on its command line."""
 
-    def __init__(self, python: str, module: str, job: Mapping[str, Any], environment: Mapping[str, str], log: Path) -> None:
-        self.name, self.size, self.log = f"{module} ({job['name']}, {job['size']})", str(job["size"]), log
+    def __init__(
+        self,
+        python: str,
+        module: str,
+        job: Mapping[str, Any],
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> None:
+        self.name, self.size, self.log = (
+            f"{module} ({job['name']}, {job['size']})",
+            str(job["size"]),
+            log,
+        )
         with log.open("w", encoding="utf8") as errors:
             self._process = subprocess.Popen(
                 [python, "-m", module, json.dumps(job)],
@@ -93,7 +108,9 @@ class Worker:
         if not line:
             code = self._process.wait()
             end = self.log.read_text(encoding="utf8", errors="replace")[-3000:]
-            raise RuntimeError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{end}")
+            raise RuntimeError(
+                f"{self.name} ended with exit code {code}. The end of {self.log}:\n{end}"
+            )
         answer: dict[str, Any] = json.loads(line)
         return answer
 

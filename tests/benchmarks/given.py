@@ -36,7 +36,13 @@ class GivenEngine:
         table = json.loads(Path(config.path).read_text(encoding="utf8"))
         self.responses: dict[str, list[int]] = {row["text"]: row["response"] for row in table}
 
-    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
         """The given responses."""
         from preflab.records import Rollout
 

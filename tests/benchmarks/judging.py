@@ -27,7 +27,9 @@ def judged(logits: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> dict[
     likelier = (probabilities > own) | ((probabilities == own) & (tokens < chosen[:, None]))
     below = (probabilities * likelier).sum(1, keepdim=True)
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64, device=chosen.device)
-    covered = (torch.minimum(edges[1:], below + own) - torch.maximum(edges[:-1], below)).clamp_min(0)
+    covered = (torch.minimum(edges[1:], below + own) - torch.maximum(edges[:-1], below)).clamp_min(
+        0
+    )
     bins = (covered / covered.sum(1, keepdim=True)).sum(0)
     return {"log_probs": own.log().squeeze(1).tolist(), "bins": bins.tolist()}
 

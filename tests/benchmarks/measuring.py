@@ -49,21 +49,35 @@ class Machine:
     def environment(self, ours: bool) -> dict[str, str]:
         """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours waits as on an idle machine,
         which it is at each turn, though not while both sides start."""
-        threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads), "PYTHONPATH": str(TESTS)}
+        threads = {
+            "OMP_NUM_THREADS": str(self.threads),
+            "MKL_NUM_THREADS": str(self.threads),
+            "PYTHONPATH": str(TESTS),
+        }
         return {**threads, "GOMP_SPINCOUNT": SPIN} if ours else threads
 
     def worker(self, ours: bool, stack: ExitStack, name: str, size: str, **more: Any) -> Worker:
         """A worker that is ready; it ends with the stack."""
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        job = {"name": name, "size": size, "folder": str(self.folder / size), "scratch": scratch, "threads": self.threads}
+        job = {
+            "name": name,
+            "size": size,
+            "folder": str(self.folder / size),
+            "scratch": scratch,
+            "threads": self.threads,
+        }
         job |= {"device": self.device, "precision": self.precision, **more}
-        python, module = (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
+        python, module = (
+            (sys.executable, "benchmarks.ours") if ours else (self.peer_python, "benchmarks.theirs")
+        )
         log = self.folder / f"{module}.{name}.{size}.log"
         return stack.enter_context(Worker(python, module, job, self.environment(ours), log))
 
     def both(self, stack: ExitStack, name: str, size: str, **more: Any) -> tuple[Worker, Worker]:
         """Both workers."""
-        return self.worker(True, stack, name, size, **more), self.worker(False, stack, name, size, **more)
+        return self.worker(True, stack, name, size, **more), self.worker(
+            False, stack, name, size, **more
+        )
 
 
 def rows_of(machine: Machine, size: str) -> Any:
@@ -71,7 +85,9 @@ def rows_of(machine: Machine, size: str) -> Any:
     return json.loads((machine.folder / size / "rows.json").read_text(encoding="utf8"))
 
 
-def work(name: str, size: str, step: int, answer: Mapping[str, Any], rows: Any) -> tuple[float, float]:
+def work(
+    name: str, size: str, step: int, answer: Mapping[str, Any], rows: Any
+) -> tuple[float, float]:
     """(amount, FLOP) of a unit of work."""
     model = SIZES[size]
     if name == "ppo_iteration":
@@ -102,27 +118,41 @@ def alternate(machine: Machine, name: str, size: str, repeats: int) -> Row:
             for units, answer in zip(found, last, strict=True):
                 amount, flop = work(name, size, step, answer, rows)
                 units.append(Unit(answer["seconds"], amount, flop))
-        ours, peer = (Measured(tuple(u), answer["peak_mb"]) for u, answer in zip(found, last, strict=True))
+        ours, peer = (
+            Measured(tuple(u), answer["peak_mb"]) for u, answer in zip(found, last, strict=True)
+        )
     return row(name, size, UNITS.get(name, "tokens/s"), ours, peer, machine.gflops, check)
 
 
 def check_first(
-    name: str, sides: tuple[Worker, Worker], first: Sequence[Mapping[str, Any]], tolerance: float = SAME["float32"]
+    name: str,
+    sides: tuple[Worker, Worker],
+    first: Sequence[Mapping[str, Any]],
+    tolerance: float = SAME["float32"],
 ) -> dict[str, float]:
     """What the first step says about whether both compute the same; `Different` if they do not."""
     if name == "ppo_iteration":
-        ended = metric(first[0], "objective/eos_rate") * ppo_shape(sides[0].size).batch, metric(first[1], "val/num_eos_tokens")
+        ended = (
+            metric(first[0], "objective/eos_rate") * ppo_shape(sides[0].size).batch,
+            metric(first[1], "val/num_eos_tokens"),
+        )
         if max(ended) > 1:
             raise Different(
                 f"PPO: {ended[0]:.0f} of our responses and {ended[1]:.0f} of the peer's ended early: not the same work"
             )
         return {}
     if name in LOSS:
-        return {"loss_difference": same("the loss", metric(first[0], LOSS[name]), metric(first[1], "loss"), tolerance)}
+        return {
+            "loss_difference": same(
+                "the loss", metric(first[0], LOSS[name]), metric(first[1], "loss"), tolerance
+            )
+        }
     check: dict[str, float] = {}
     for who, answer in zip(("ours", "peer"), first, strict=True):
         judgements = [side.ask("judge", rows=answer["rows"]) for side in sides]
-        difference = same_all(f"log-probabilities of the tokens of {who}", *(j["log_probs"] for j in judgements))
+        difference = same_all(
+            f"log-probabilities of the tokens of {who}", *(j["log_probs"] for j in judgements)
+        )
         check[f"log_prob_difference_{who}"] = difference
         check[f"p_value_{who}"] = fits(who, judgements[0]["bins"])
         check[f"mean_length_{who}"] = sum(answer["lengths"]) / len(answer["lengths"])
@@ -138,7 +168,14 @@ def check_ppo(machine: Machine, size: str) -> dict[str, float]:
         for iteration in range(2):
             ours, peer = (side.ask("step") for side in sides)
             for mine, theirs in COMPARED.items():
-                worst = max(worst, same(f"PPO, iteration {iteration}, {mine}", metric(ours, mine), metric(peer, theirs)))
+                worst = max(
+                    worst,
+                    same(
+                        f"PPO, iteration {iteration}, {mine}",
+                        metric(ours, mine),
+                        metric(peer, theirs),
+                    ),
+                )
     return {"ppo_difference": worst, "kl_after_update": metric(ours, "objective/kl")}
 
 
@@ -146,7 +183,9 @@ def metric(answer: Mapping[str, Any], name: str) -> float:
     """A metric of a step; `Different` if the side does not report it (any more)."""
     metrics: Mapping[str, float] = answer["metrics"]
     if name not in metrics:
-        raise Different(f"there is no metric {name} to compare; a step reports {', '.join(sorted(metrics))}")
+        raise Different(
+            f"there is no metric {name} to compare; a step reports {', '.join(sorted(metrics))}"
+        )
     return metrics[name]
 
 

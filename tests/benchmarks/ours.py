@@ -46,10 +46,18 @@ def overrides(job: Job) -> list[str]:
     """The command line of a job, without ``preflab``."""
     data = Path(job.folder)
     weights = data / ("ragged" if job.name == "rollout_ragged" else "policy")
-    words = [f"policy=pretrained policy.path={weights} pretrain=none sft=none comparisons=none labeler=none select=last"]
-    words += [f"evaluation=none filters=none seed={SEED} runtime.threads={job.threads} checkpoint.every_seconds=1e9"]
-    words += [f"artifacts.dir={job.scratch} data=files data.prompts={data / ('check.jsonl' if job.given else 'prompts.jsonl')}"]
-    words += [f"runtime.device={job.device} runtime.precision={job.precision} runtime.decode_graphs={job.device == 'cuda'}"]
+    words = [
+        f"policy=pretrained policy.path={weights} pretrain=none sft=none comparisons=none labeler=none select=last"
+    ]
+    words += [
+        f"evaluation=none filters=none seed={SEED} runtime.threads={job.threads} checkpoint.every_seconds=1e9"
+    ]
+    words += [
+        f"artifacts.dir={job.scratch} data=files data.prompts={data / ('check.jsonl' if job.given else 'prompts.jsonl')}"
+    ]
+    words += [
+        f"runtime.device={job.device} runtime.precision={job.precision} runtime.decode_graphs={job.device == 'cuda'}"
+    ]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
     return " ".join(words).split()
@@ -63,13 +71,21 @@ def optimizer_words(key: str) -> str:
 def ppo_words(job: Job, data: Path) -> list[str]:
     """One PPO iteration a step, with reference, value network and reward model."""
     shape = shape_of(job)
-    words = [f"algorithm=ppo algorithm.batch={shape.batch} algorithm.minibatch={shape.batch // shape.minibatches}"]
+    words = [
+        f"algorithm=ppo algorithm.batch={shape.batch} algorithm.minibatch={shape.batch // shape.minibatches}"
+    ]
     words += [f"algorithm.episodes={shape.batch * STEPS} algorithm.epochs=1 algorithm.kl.coef=0.02"]
     words += [f"reward_model=pretrained reward_model.path={data / 'reward'}"]
-    words += [optimizer_words("algorithm.policy"), optimizer_words("algorithm.value"), "rollout=native"]
+    words += [
+        optimizer_words("algorithm.policy"),
+        optimizer_words("algorithm.value"),
+        "rollout=native",
+    ]
     if job.given:
         # One minibatch, so that it does not matter how rows are dealt; the peer clips no gradient.
-        words += [f"rollout=given rollout.path={data / 'given.json'} algorithm.minibatch={shape.batch}"]
+        words += [
+            f"rollout=given rollout.path={data / 'given.json'} algorithm.minibatch={shape.batch}"
+        ]
         words += [f"algorithm.{who}.clip=null" for who in ("policy", "value")]
     return [*words, f"rollout.max_tokens={shape.response}"]
 
@@ -82,20 +98,32 @@ def shape_of(job: Job) -> PPOShape:
 
 def rollout_words(job: Job, data: Path) -> list[str]:
     """Only the sampling engine and the policy are used."""
-    return [f"algorithm=none reward_model=none rollout=native rollout.max_tokens={rollout_shape(job.size).response}"]
+    return [
+        f"algorithm=none reward_model=none rollout=native rollout.max_tokens={rollout_shape(job.size).response}"
+    ]
 
 
 def reward_words(job: Job, data: Path) -> list[str]:
     """K-wise training from the policy's trunk."""
     batch = ranking_shape(job.size).prompts
-    words = [f"algorithm=none reward_model=kwise reward_model.start=base reward_model.batch={batch} reward_model.epochs=1"]
-    return [*words, f"data.rankings={data / f'rankings_k{job.k}.jsonl'}", optimizer_words("reward_model.optimizer")]
+    words = [
+        f"algorithm=none reward_model=kwise reward_model.start=base reward_model.batch={batch} reward_model.epochs=1"
+    ]
+    return [
+        *words,
+        f"data.rankings={data / f'rankings_k{job.k}.jsonl'}",
+        optimizer_words("reward_model.optimizer"),
+    ]
 
 
 def sft_words(job: Job, data: Path) -> list[str]:
     """Loss on every token, no mix."""
-    words = [f"algorithm=none reward_model=none sft=demonstrations sft.batch={sft_shape(job.size).batch} sft.epochs=1"]
-    words += [f"sft.mix_coef=0 sft.loss_on=full data.demonstrations={data / 'demonstrations.jsonl'}"]
+    words = [
+        f"algorithm=none reward_model=none sft=demonstrations sft.batch={sft_shape(job.size).batch} sft.epochs=1"
+    ]
+    words += [
+        f"sft.mix_coef=0 sft.loss_on=full data.demonstrations={data / 'demonstrations.jsonl'}"
+    ]
     return [*words, optimizer_words("sft.optimizer")]
 
 

@@ -22,7 +22,16 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
-from benchmarks.shapes import SEED, SIZES, STEPS, PPOShape, Size, ppo_shape, ranking_shape, sft_shape
+from benchmarks.shapes import (
+    SEED,
+    SIZES,
+    STEPS,
+    PPOShape,
+    Size,
+    ppo_shape,
+    ranking_shape,
+    sft_shape,
+)
 from preflab.randomness import Streams, draw_order
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import FolderSource
@@ -47,9 +56,15 @@ def tokenizer(size: Size) -> Any:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    settings: dict[str, Any] = {"vocab_size": WORDS, "special_tokens": ["<pad>", "<eos>"], "initial_alphabet": alphabet}
+    settings: dict[str, Any] = {
+        "vocab_size": WORDS,
+        "special_tokens": ["<pad>", "<eos>"],
+        "initial_alphabet": alphabet,
+    }
     trainer: Any = trainers.BpeTrainer(show_progress=False, **settings)
-    backend.train_from_iterator((pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)), trainer)
+    backend.train_from_iterator(
+        (pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)), trainer
+    )
     content = json.loads(backend.to_str())
     taken = len(content["model"]["vocab"])
     content["model"]["vocab"] |= {f"<unused{i}>": i for i in range(taken, size.vocabulary)}
@@ -65,10 +80,19 @@ def tokenizer(size: Size) -> Any:
 
 def configuration(size: Size, words: Any) -> GPT2Config | LlamaConfig:
     """The transformers config: tied embeddings, no dropout."""
-    ids = {"pad_token_id": words.pad_token_id, "eos_token_id": words.eos_token_id, "bos_token_id": words.bos_token_id}
+    ids = {
+        "pad_token_id": words.pad_token_id,
+        "eos_token_id": words.eos_token_id,
+        "bos_token_id": words.bos_token_id,
+    }
     shared: dict[str, Any] = {"vocab_size": size.vocabulary, "tie_word_embeddings": True, **ids}
     if size.family == "gpt2":
-        own: dict[str, Any] = {"n_positions": size.positions, "n_embd": size.width, "n_layer": size.layers, "n_head": size.heads}
+        own: dict[str, Any] = {
+            "n_positions": size.positions,
+            "n_embd": size.width,
+            "n_layer": size.layers,
+            "n_head": size.heads,
+        }
         return GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **own, **shared)
     return LlamaConfig(
         hidden_size=size.width,
@@ -96,7 +120,11 @@ def move_end_token(module: Any, contexts: torch.Tensor, eos: int, probability: f
     along the mean hidden state m: logits change by c (h . m) / |m|^2, about c everywhere."""
     head = module.get_output_embeddings().weight
     with torch.no_grad():
-        hidden = module.base_model(input_ids=contexts).last_hidden_state[:, 4:].reshape(-1, head.shape[1])
+        hidden = (
+            module.base_model(input_ids=contexts)
+            .last_hidden_state[:, 4:]
+            .reshape(-1, head.shape[1])
+        )
         mean = hidden.mean(0)
         direction = mean / (mean @ mean)
         logits, along = hidden @ head.T, hidden @ direction
@@ -109,7 +137,9 @@ def move_end_token(module: Any, contexts: torch.Tensor, eos: int, probability: f
         head[eos] += low * direction
 
 
-def write_model(size: Size, words: Any, contexts: torch.Tensor, probability: float, folder: Path) -> None:
+def write_model(
+    size: Size, words: Any, contexts: torch.Tensor, probability: float, folder: Path
+) -> None:
     """Random weights from the seed whose end token has this probability a step."""
     torch.manual_seed(SEED)
     module: Any = AutoModelForCausalLM.from_config(configuration(size, words))  # type: ignore[no-untyped-call]
@@ -121,10 +151,14 @@ def write_model(size: Size, words: Any, contexts: torch.Tensor, probability: flo
     words.save_pretrained(folder)
 
 
-def pieces(encode: Callable[[str], list[int]], decode: Callable[[Sequence[int]], str]) -> Callable[[int], tuple[str, list[int]]]:
+def pieces(
+    encode: Callable[[str], list[int]], decode: Callable[[Sequence[int]], str]
+) -> Callable[[int], tuple[str, list[int]]]:
     """A source of stretches of the reference: each call gives one of so many tokens, as text and as the ids that this text
     encodes to; stretches that other ids would be made of (cut words) are passed over."""
-    ids = encode("\n".join(pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)))
+    ids = encode(
+        "\n".join(pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics))
+    )
     place = 0
 
     def piece(length: int) -> tuple[str, list[int]]:
@@ -146,10 +180,14 @@ def in_order(rows: Sequence[Any], stage: str) -> list[Any]:
 
 def write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     """Records as preflab reads them, all for training."""
-    path.write_text("".join(json.dumps({**row, "split": "train"}) + "\n" for row in rows), encoding="utf8")
+    path.write_text(
+        "".join(json.dumps({**row, "split": "train"}) + "\n" for row in rows), encoding="utf8"
+    )
 
 
-def write_prompts(piece: Callable[[int], tuple[str, list[int]]], shape: PPOShape, folder: Path) -> dict[str, Any]:
+def write_prompts(
+    piece: Callable[[int], tuple[str, list[int]]], shape: PPOShape, folder: Path
+) -> dict[str, Any]:
     """Prompts to sample from; and as many as one iteration takes, with responses that are given for the check."""
     prompts = [piece(shape.prompt) for _ in range(PROMPTS)]
     given = [(prompt, piece(shape.response)[1]) for prompt in prompts[: shape.batch]]
@@ -160,19 +198,26 @@ def write_prompts(piece: Callable[[int], tuple[str, list[int]]], shape: PPOShape
     return {"prompts": [ids for _, ids in prompts], "check": [ids for (_, ids), _ in given]}
 
 
-def write_rankings(piece: Callable[[int], tuple[str, list[int]]], size: Size, eos: int, k: int, folder: Path) -> list[Any]:
+def write_rankings(
+    piece: Callable[[int], tuple[str, list[int]]], size: Size, eos: int, k: int, folder: Path
+) -> list[Any]:
     """Rankings of K completions, best first; as ids, [prompt, completions with their end token] in the order of drawing."""
     shape = ranking_shape(size.name)
     made = []
     for _ in range(shape.prompts * STEPS):
         prompt, completions = piece(shape.prompt), [piece(shape.response - 1) for _ in range(k)]
         made.append((prompt, completions))
-    rows = ({"prompt": p, "completions": [t for t, _ in cs], "ranks": list(range(1, k + 1))} for (p, _), cs in made)
+    rows = (
+        {"prompt": p, "completions": [t for t, _ in cs], "ranks": list(range(1, k + 1))}
+        for (p, _), cs in made
+    )
     write_rows(folder / f"rankings_k{k}.jsonl", rows)
     return in_order([[p, [[*ids, eos] for _, ids in cs]] for (_, p), cs in made], "reward_model")
 
 
-def write_demonstrations(piece: Callable[[int], tuple[str, list[int]]], size: Size, eos: int, folder: Path) -> list[Any]:
+def write_demonstrations(
+    piece: Callable[[int], tuple[str, list[int]]], size: Size, eos: int, folder: Path
+) -> list[Any]:
     """Demonstrations of uneven length; as ids with their end token, in the order of drawing."""
     shape, generator = sft_shape(size.name), random.Random(SEED)
     made = []
@@ -180,7 +225,9 @@ def write_demonstrations(piece: Callable[[int], tuple[str, list[int]]], size: Si
         tokens = int(math.exp(generator.gauss(shape.mu, shape.sigma)))
         tokens = min(shape.longest, max(shape.shortest, tokens))
         made.append((piece(PROMPT_OF_DEMONSTRATION), piece(tokens - PROMPT_OF_DEMONSTRATION - 1)))
-    write_rows(folder / "demonstrations.jsonl", ({"prompt": p, "completion": r} for (p, _), (r, _) in made))
+    write_rows(
+        folder / "demonstrations.jsonl", ({"prompt": p, "completion": r} for (p, _), (r, _) in made)
+    )
     return in_order([[*p, *r, eos] for (_, p), (_, r) in made], "sft")
 
 
@@ -192,7 +239,9 @@ def write_reward(folder: Path) -> None:
 
 def prepare(size: Size, folder: Path) -> None:
     """Write everything of a size; nothing if it is there already, made by this very code."""
-    code = b"".join(Path(__file__).with_name(name).read_bytes() for name in ("prepare.py", "shapes.py"))
+    code = b"".join(
+        Path(__file__).with_name(name).read_bytes() for name in ("prepare.py", "shapes.py")
+    )
     stamp, made_by = folder / "made_by.txt", hashlib.sha256(code).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="utf8") == made_by:
         return
@@ -206,7 +255,9 @@ def prepare(size: Size, folder: Path) -> None:
     write_model(size, wrapper, contexts, NEVER, folder / "policy")
     write_model(size, wrapper, contexts, hazard(ppo.response, ppo.response / 3), folder / "ragged")
     write_reward(folder)
-    rows["rankings"] = {str(k): write_rankings(piece, size, words.eos_id, k, folder) for k in COMPLETIONS}
+    rows["rankings"] = {
+        str(k): write_rankings(piece, size, words.eos_id, k, folder) for k in COMPLETIONS
+    }
     rows["sft"] = write_demonstrations(piece, size, words.eos_id, folder)
     rows |= {"pad": words.pad_id, "eos": words.eos_id}
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf8")

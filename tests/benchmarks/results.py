@@ -77,7 +77,15 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def row(name: str, size: str, unit: str, ours: Measured, peer: Measured, peak_gflops: float, check: dict[str, float]) -> Row:
+def row(
+    name: str,
+    size: str,
+    unit: str,
+    ours: Measured,
+    peer: Measured,
+    peak_gflops: float,
+    check: dict[str, float],
+) -> Row:
     """A measurement of both sides. A unit that begins with "s/" is a time and the lower one wins; else the higher rate does."""
     is_time = unit.startswith("s/")
     a, b = (1 / ours.rate, 1 / peer.rate) if is_time else (ours.rate, peer.rate)
@@ -146,10 +154,14 @@ def fits(who: str, bins: Sequence[float]) -> float:
     """The p-value of a sample whose tokens fell into equally likely bins; `Different` if it was drawn from something else."""
     p = float(chisquare(bins).pvalue)
     if not p >= LIKELY:
-        raise Different(f"{who}: the sampled tokens do not follow the model's probabilities (p = {p:.2g}, bins {bins})")
+        raise Different(
+            f"{who}: the sampled tokens do not follow the model's probabilities (p = {p:.2g}, bins {bins})"
+        )
     return p
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """b of the fit cost = a size^b, by least squares on logarithms."""
-    return float(linregress([math.log(x) for x in sizes], [math.log(max(y, 1e-9)) for y in costs]).slope)
+    return float(
+        linregress([math.log(x) for x in sizes], [math.log(max(y, 1e-9)) for y in costs]).slope
+    )

@@ -34,4 +34,12 @@ def _wait(computed: torch.Tensor) -> None:
 if __name__ == "__main__":
     device, precision = sys.argv[2:]
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    print(json.dumps({"gflops": matmul_gflops(int(sys.argv[1]), device, precision), "device": name, "torch": torch.__version__}))
+    print(
+        json.dumps(
+            {
+                "gflops": matmul_gflops(int(sys.argv[1]), device, precision),
+                "device": name,
+                "torch": torch.__version__,
+            }
+        )
+    )

@@ -29,18 +29,29 @@ def sample(job: Job, stages: Stages, turns: Turns) -> None:
         command = turns.wait()
         if command["do"] == "judge":
             rows, device = command["rows"], context.runtime.device
-            turns.answer(**together(_judge(policy, prompts, rows[i : i + ROWS], device) for i in range(0, len(rows), ROWS)))
+            turns.answer(
+                **together(
+                    _judge(policy, prompts, rows[i : i + ROWS], device)
+                    for i in range(0, len(rows), ROWS)
+                )
+            )
             forget_peak()
             continue
         chosen = [prompts[(number * batch + i) % len(prompts)] for i in range(batch)]
-        rollout = engine.generate(policy, chosen, engine.sampling, (context.seed, "benchmark", number))
+        rollout = engine.generate(
+            policy, chosen, engine.sampling, (context.seed, "benchmark", number)
+        )
         number += 1
         lengths = rollout.response_lengths.tolist()
         turns.answer(lengths=lengths, rows=[[q, r] for q, r in rollout.tokens()])
 
 
-def _judge(policy: Any, prompts: Sequence[Prompt], rows: list[list[list[int]]], device: torch.device) -> dict[str, Any]:
-    batch = Rollout.from_tokens(policy.tokenizer, prompts[: len(rows)], [q for q, _ in rows], [r for _, r in rows], device)
+def _judge(
+    policy: Any, prompts: Sequence[Prompt], rows: list[list[list[int]]], device: torch.device
+) -> dict[str, Any]:
+    batch = Rollout.from_tokens(
+        policy.tokenizer, prompts[: len(rows)], [q for q, _ in rows], [r for _, r in rows], device
+    )
     with torch.inference_mode():
         width = batch.prompt_ids.shape[1]
         logits = policy.logits(policy.hidden(batch.input_ids, batch.mask)[:, width - 1 : -1])

@@ -32,7 +32,10 @@ SIZES: Mapping[str, Size] = {
     "smol": Size("smol", "llama", 30, 576, 9, 3, 1536, 49152, 2048),
     "smol_full": Size("smol_full", "llama", 30, 576, 9, 3, 1536, 49152, 2048),
 }
-ON: Mapping[str, tuple[str, ...]] = {"cpu": ("tiny", "small", "smol"), "cuda": ("tiny", "small", "smol_full")}
+ON: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("tiny", "small", "smol"),
+    "cuda": ("tiny", "small", "smol_full"),
+}
 """Sizes that are measured if none is asked for. smol does less of everything than the others, or nobody would wait for it on a
 laptop; smol_full is the same model at the work of the others."""
 

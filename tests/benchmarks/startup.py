@@ -31,4 +31,9 @@ def startup() -> Iterator[dict[str, Any]]:
     for words in COMMANDS:
         cpu_seconds(words)
         seconds = min(cpu_seconds(words) for _ in range(TIMES))
-        yield {"name": "startup", "command": f"preflab {' '.join(words)}", "cpu_seconds": seconds, "target": STARTUP_TARGET}
+        yield {
+            "name": "startup",
+            "command": f"preflab {' '.join(words)}",
+            "cpu_seconds": seconds,
+            "target": STARTUP_TARGET,
+        }

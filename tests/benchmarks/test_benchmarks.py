@@ -55,7 +55,11 @@ def test_a_token_costs_two_flop_a_weight_of_the_blocks(size: Size) -> None:
     """The weights are counted in the real architecture, without allocating it."""
     with torch.device("meta"):
         module = AutoModel.from_config(configuration(size, WORDS))  # type: ignore[no-untyped-call]
-    matrices = [p.numel() for name, p in module.named_parameters() if p.dim() == 2 and ("h." in name or "layers." in name)]
+    matrices = [
+        p.numel()
+        for name, p in module.named_parameters()
+        if p.dim() == 2 and ("h." in name or "layers." in name)
+    ]
     assert flops.dense(size) == 2 * sum(matrices)
 
 
@@ -112,7 +116,9 @@ def test_a_ratio_above_one_is_faster_for_times_and_for_rates() -> None:
 
 
 def test_memory_is_a_line_of_its_own() -> None:
-    row = results.row("ppo_iteration", "tiny", "s/iteration", _measured((1, 1)), _measured((1, 1)), 1.0, {})
+    row = results.row(
+        "ppo_iteration", "tiny", "s/iteration", _measured((1, 1)), _measured((1, 1)), 1.0, {}
+    )
     memory = results.memory_row(replace(row, peer_peak_mb=150.0))
     assert (memory.name, memory.ratio, memory.unit) == ("ppo_peak_memory", 1.5, "MB")
 
@@ -123,7 +129,10 @@ def test_the_table_shows_ratios_beside_their_targets() -> None:
     console.print(bench.table([row, results.memory_row(row)]))
     sft, memory = console.export_text().splitlines()[4:6]
     assert sft.replace("│", " ").split() == "sft small 20 8 tokens/s 2.50 3 10% 10% 100 100".split()
-    assert memory.replace("│", " ").split() == "ppo_peak_memory small 100 100 MB 1.00 1.4 100 100".split()
+    assert (
+        memory.replace("│", " ").split()
+        == "ppo_peak_memory small 100 100 MB 1.00 1.4 100 100".split()
+    )
 
 
 def test_what_differs_is_not_compared() -> None:
@@ -149,7 +158,9 @@ def test_tokens_fill_the_bins_evenly_if_drawn_from_the_model() -> None:
     share = [0.0] * 10
     for token, probability in enumerate(logits.double().softmax(-1).tolist()):
         found = judged(logits[None, None], torch.tensor([[token]]), torch.tensor([[True]]))
-        assert found["log_probs"] == [pytest.approx(torch.tensor(probability).log().item(), abs=1e-6)]
+        assert found["log_probs"] == [
+            pytest.approx(torch.tensor(probability).log().item(), abs=1e-6)
+        ]
         assert sum(found["bins"]) == pytest.approx(1)
         share = [a + probability * b for a, b in zip(share, found["bins"], strict=True)]
     assert share == pytest.approx([0.1] * 10)
@@ -169,7 +180,10 @@ def test_a_sample_cut_to_the_likeliest_tokens_is_noticed() -> None:
 
 def test_judgements_of_groups_add_up_and_pads_do_not_count() -> None:
     logits = torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(1))
-    ids, mask = torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([[True, True, True], [True, False, False]])
+    ids, mask = (
+        torch.tensor([[1, 2, 3], [4, 0, 0]]),
+        torch.tensor([[True, True, True], [True, False, False]]),
+    )
     whole = judged(logits, ids, mask)
     parts = together([judged(logits[i : i + 1], ids[i : i + 1], mask[i : i + 1]) for i in (0, 1)])
     assert len(whole["log_probs"]) == 4
@@ -189,7 +203,9 @@ class _Side:
         return self.answer
 
 
-def _checked(name: str, ours: dict[str, Any], peer: dict[str, Any], judged_by_both: dict[str, Any]) -> dict[str, float]:
+def _checked(
+    name: str, ours: dict[str, Any], peer: dict[str, Any], judged_by_both: dict[str, Any]
+) -> dict[str, float]:
     sides: Any = (_Side(**judged_by_both), _Side(**judged_by_both))
     return measuring.check_first(name, sides, [ours, peer])
 
@@ -199,7 +215,9 @@ def test_nothing_is_measured_before_the_losses_agree() -> None:
     assert _checked("sft", ours, peer, {}) == {"loss_difference": pytest.approx(4e-5)}
     with pytest.raises(Different, match="the loss"):
         _checked("sft", ours, {"metrics": {"loss": 7.7171}}, {})
-    with pytest.raises(Different, match="no metric loss/sft to compare; a step reports loss/renamed"):
+    with pytest.raises(
+        Different, match="no metric loss/sft to compare; a step reports loss/renamed"
+    ):
         _checked("sft", {"metrics": {"loss/renamed": 7.8}}, peer, {})
 
 
@@ -248,14 +266,19 @@ def test_the_end_token_gets_its_probability_and_no_other_token_moves() -> None:
 
 def test_pieces_of_text_encode_to_the_tokens_they_were_cut_from() -> None:
     """Pairs of characters as tokens: a piece that begins in the middle of a pair would read otherwise."""
-    piece = pieces(lambda text: list(text.encode()), lambda ids: bytes(ids).decode(errors="replace"))
+    piece = pieces(
+        lambda text: list(text.encode()), lambda ids: bytes(ids).decode(errors="replace")
+    )
     text, ids = piece(20)
     assert (len(ids), list(text.encode())) == (20, ids)
     assert piece(20)[0] != text
 
 
 def test_given_responses_come_back_by_their_prompt(tmp_path: Path) -> None:
-    table = [{"text": "ab", "prompt": [97, 98], "response": [99, 100]}, {"text": "c", "prompt": [99], "response": [101, 102]}]
+    table = [
+        {"text": "ab", "prompt": [97, 98], "response": [99, 100]},
+        {"text": "c", "prompt": [99], "response": [101, 102]},
+    ]
     (tmp_path / "given.json").write_text(json.dumps(table), encoding="utf8")
     engine = GivenEngine(GivenConfig(path=str(tmp_path / "given.json"), max_tokens=2), "cpu")
     policy: Any = SimpleNamespace(tokenizer=byte_tokenizer())
@@ -278,15 +301,24 @@ def test_our_side_is_a_config_of_preflab(size: str) -> None:
     assert (algorithm.batch, algorithm.minibatch) == (shape.batch, shape.batch // shape.minibatches)
     assert _composed("ppo_iteration", size, batch=128, response=256).rollout.max_tokens == 256
     reward = _composed("reward_model", size, k=4)
-    assert (reward.reward_model.batch, reward.data.rankings) == (ranking_shape(size).prompts, "data/rankings_k4.jsonl")
+    assert (reward.reward_model.batch, reward.data.rankings) == (
+        ranking_shape(size).prompts,
+        "data/rankings_k4.jsonl",
+    )
     assert _composed("sft", size).sft.batch == sft_shape(size).batch
     assert _composed("rollout_ragged", size).policy.path == "data/ragged"
     assert _composed("rollout", size).policy.path == "data/policy"
 
 
 def test_the_command_line_names_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = bench.wanted(["--sizes", "small", "tiny", "--names", "ppo_peak_memory", "sft", "--threads", "1"])
-    assert (asked.sizes, asked.names, asked.threads) == (("tiny", "small"), ("ppo_iteration", "sft"), 1)
+    asked = bench.wanted(
+        ["--sizes", "small", "tiny", "--names", "ppo_peak_memory", "sft", "--threads", "1"]
+    )
+    assert (asked.sizes, asked.names, asked.threads) == (
+        ("tiny", "small"),
+        ("ppo_iteration", "sft"),
+        1,
+    )
     assert bench.wanted([]).names == bench.ALL
     with pytest.raises(SystemExit):
         bench.wanted(["--names", "dpo"])
@@ -336,16 +368,30 @@ while True:
 def _worker(tmp_path: Path) -> Worker:
     (tmp_path / "echo_worker.py").write_text(ECHO, encoding="utf8")
     environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
-    return Worker(sys.executable, "echo_worker", {"name": "echo", "size": "tiny"}, environment, tmp_path / "log.txt")
+    return Worker(
+        sys.executable,
+        "echo_worker",
+        {"name": "echo", "size": "tiny"},
+        environment,
+        tmp_path / "log.txt",
+    )
 
 
 def test_workers_answer_in_turn_whatever_their_libraries_print(tmp_path: Path) -> None:
     with _worker(tmp_path) as first, _worker(tmp_path) as second:
         answers = [worker.ask(what) for what in ("step", "judge") for worker in (first, second)]
-    assert [(a["done"], a["size"]) for a in answers] == [("step", "tiny"), ("step", "tiny"), ("judge", "tiny"), ("judge", "tiny")]
+    assert [(a["done"], a["size"]) for a in answers] == [
+        ("step", "tiny"),
+        ("step", "tiny"),
+        ("judge", "tiny"),
+        ("judge", "tiny"),
+    ]
     assert all(a["peak_mb"] > 1 for a in answers)
 
 
 def test_a_worker_that_dies_says_why(tmp_path: Path) -> None:
-    with _worker(tmp_path) as worker, pytest.raises(RuntimeError, match=r"(?s)echo_worker.*exit code 1.*out of luck"):
+    with (
+        _worker(tmp_path) as worker,
+        pytest.raises(RuntimeError, match=r"(?s)echo_worker.*exit code 1.*out of luck"),
+    ):
         worker.ask("die")

@@ -19,7 +19,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from benchmarks.channel import Turns, forget_peak, job_of
 from benchmarks.judging import ROWS, judged, together
-from benchmarks.shapes import LEARNING_RATE, STEPS, ppo_shape, ranking_shape, rollout_shape, sft_shape
+from benchmarks.shapes import (
+    LEARNING_RATE,
+    STEPS,
+    ppo_shape,
+    ranking_shape,
+    rollout_shape,
+    sft_shape,
+)
 
 warnings.filterwarnings("ignore")
 
@@ -44,7 +51,9 @@ class Side:
         import transformers
 
         more = {"num_labels": 1} if kind == "AutoModelForSequenceClassification" else {}
-        return getattr(transformers, kind).from_pretrained(self.folder / name, dtype=torch.float32, **more)
+        return getattr(transformers, kind).from_pretrained(
+            self.folder / name, dtype=torch.float32, **more
+        )
 
     def callback(self, facts: Any) -> Any:
         """A trainer's callback that answers after each step with ``facts()`` and waits for the next turn."""
@@ -63,7 +72,10 @@ class Side:
 
     def arguments(self) -> dict[str, Any]:
         """What all trainers are told: device and precision, the optimizer that ours has, nothing logged or saved."""
-        own: dict[str, Any] = {"output_dir": tempfile.mkdtemp(dir=self.job["scratch"]), "report_to": []}
+        own: dict[str, Any] = {
+            "output_dir": tempfile.mkdtemp(dir=self.job["scratch"]),
+            "report_to": [],
+        }
         own |= {
             "use_cpu": self.device == "cpu",
             "bf16": self.job["precision"] == "bfloat16",
@@ -71,7 +83,12 @@ class Side:
             "disable_tqdm": True,
             "gradient_checkpointing": False,
         }
-        own |= {"learning_rate": LEARNING_RATE, "lr_scheduler_type": "constant", "adam_beta2": 0.95, "max_grad_norm": 1.0}
+        own |= {
+            "learning_rate": LEARNING_RATE,
+            "lr_scheduler_type": "constant",
+            "adam_beta2": 0.95,
+            "max_grad_norm": 1.0,
+        }
         return own
 
     def train(self, trainer: Any) -> None:
@@ -112,7 +129,9 @@ def ppo(side: Side) -> None:
     shape, given = ppo_shape(side.size), bool(side.job.get("given"))
     if given:
         table = json.loads((side.folder / "given.json").read_text(encoding="utf8"))
-        ppo_trainer.batch_generation = _given_generation({tuple(row["prompt"]): row["response"] for row in table})
+        ppo_trainer.batch_generation = _given_generation(
+            {tuple(row["prompt"]): row["response"] for row in table}
+        )
     settings = {**side.arguments(), **({"vf_coef": 1.0} if given else {})}
     config = PPOConfig(
         per_device_train_batch_size=shape.batch,
@@ -129,7 +148,10 @@ def ppo(side: Side) -> None:
         **settings,
     )
     data = Dataset.from_dict({"input_ids": side.rows["check" if given else "prompts"]})
-    policy, reference = side.model("AutoModelForCausalLM", "policy"), side.model("AutoModelForCausalLM", "policy")
+    policy, reference = (
+        side.model("AutoModelForCausalLM", "policy"),
+        side.model("AutoModelForCausalLM", "policy"),
+    )
     value, reward = (side.model("AutoModelForSequenceClassification", "reward") for _ in range(2))
     seen: dict[str, float] = {}
 
@@ -138,7 +160,13 @@ def ppo(side: Side) -> None:
 
         def log(self, logs: dict[str, float], *arguments: Any, **named: Any) -> None:
             """As the trainer does."""
-            seen.update({name: float(number) for name, number in logs.items() if isinstance(number, (int, float))})
+            seen.update(
+                {
+                    name: float(number)
+                    for name, number in logs.items()
+                    if isinstance(number, (int, float))
+                }
+            )
             super().log(logs, *arguments, **named)
 
     trainer = Seen(
@@ -161,7 +189,10 @@ def _given_generation(responses: dict[tuple[int, ...], list[int]]) -> Any:
 
     @torch.no_grad()
     def generation(model: Any, queries: Any, size: int, pad: int, config: Any) -> Any:
-        whole = torch.tensor([[*query, *responses[tuple(query)]] for query in queries.tolist()], device=queries.device)
+        whole = torch.tensor(
+            [[*query, *responses[tuple(query)]] for query in queries.tolist()],
+            device=queries.device,
+        )
         logits = model(input_ids=whole).logits
         return whole, logits[:, queries.shape[1] - 1 : -1]
 
@@ -217,7 +248,10 @@ def sft(side: Side) -> None:
         **side.arguments(),
     )
     # Without the mask the trainer divides by a number of tokens that counts the first of each row, which nothing predicts.
-    rows = [{"input_ids": ids, "completion_mask": [0] + [1] * (len(ids) - 1)} for ids in side.rows["sft"]]
+    rows = [
+        {"input_ids": ids, "completion_mask": [0] + [1] * (len(ids) - 1)}
+        for ids in side.rows["sft"]
+    ]
     side.tokenizer.padding_side = "right"
     trainer: Any = keeping_losses(SFTTrainer)(
         model=side.model("AutoModelForCausalLM", "policy"),
@@ -239,7 +273,12 @@ def rollout(side: Side) -> None:
     model = side.model("AutoModelForCausalLM", name).eval().to(side.device)
     # In bfloat16 a user samples from weights of that format; what it thinks of tokens is judged in float32 all the same.
     sampler = model if side.job["precision"] == "float32" else copy.deepcopy(model).bfloat16()
-    settings: dict[str, Any] = {"do_sample": True, "top_k": 0, "temperature": 1.0, "pad_token_id": side.rows["pad"]}
+    settings: dict[str, Any] = {
+        "do_sample": True,
+        "top_k": 0,
+        "temperature": 1.0,
+        "pad_token_id": side.rows["pad"],
+    }
     prompts, number = side.rows["prompts"], 0
     side.turns.answer(ready=True)
     while True:
@@ -247,7 +286,10 @@ def rollout(side: Side) -> None:
         with torch.inference_mode():
             if command["do"] == "judge":
                 rows, pad = command["rows"], side.rows["pad"]
-                found = together(_judge(model, rows[i : i + ROWS], pad, side.device) for i in range(0, len(rows), ROWS))
+                found = together(
+                    _judge(model, rows[i : i + ROWS], pad, side.device)
+                    for i in range(0, len(rows), ROWS)
+                )
                 side.turns.answer(**found)
                 forget_peak()
                 continue
@@ -256,9 +298,14 @@ def rollout(side: Side) -> None:
             torch.manual_seed(number)
             number += 1
             mask = torch.ones_like(ids)
-            whole = sampler.generate(input_ids=ids, attention_mask=mask, max_new_tokens=shape.response, **settings)
+            whole = sampler.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=shape.response, **settings
+            )
         answers = [_ended(row, eos) for row in whole[:, shape.prompt :].tolist()]
-        side.turns.answer(lengths=[len(a) for a in answers], rows=[[q, a] for q, a in zip(ids.tolist(), answers, strict=True)])
+        side.turns.answer(
+            lengths=[len(a) for a in answers],
+            rows=[[q, a] for q, a in zip(ids.tolist(), answers, strict=True)],
+        )
 
 
 def _ended(ids: list[int], eos: int) -> list[int]:
@@ -270,8 +317,14 @@ def _judge(model: Any, rows: list[list[list[int]]], pad: int, device: str) -> di
     import torch
 
     longest = max(len(response) for _, response in rows)
-    whole = torch.tensor([[*prompt, *response, *[pad] * (longest - len(response))] for prompt, response in rows], device=device)
-    mask = torch.tensor([[True] * len(response) + [False] * (longest - len(response)) for _, response in rows], device=device)
+    whole = torch.tensor(
+        [[*prompt, *response, *[pad] * (longest - len(response))] for prompt, response in rows],
+        device=device,
+    )
+    mask = torch.tensor(
+        [[True] * len(response) + [False] * (longest - len(response)) for _, response in rows],
+        device=device,
+    )
     first = whole.shape[1] - longest
     logits = model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[:, first - 1 : -1]
     return judged(logits, whole[:, first:], mask)

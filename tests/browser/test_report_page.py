@@ -50,14 +50,27 @@ class Opened:
     requests: list[str] = field(default_factory=list)
 
 
-def _open(browser: Browser, path: Path, width: str = "desktop", *, scripts: bool = True, trusting: bool = False) -> Opened:
+def _open(
+    browser: Browser,
+    path: Path,
+    width: str = "desktop",
+    *,
+    scripts: bool = True,
+    trusting: bool = False,
+) -> Opened:
     """Open a file. trusting: without the page's content security policy, so that only its escaping protects."""
     w, h = WIDTHS[width]
     context = browser.new_context(
-        viewport={"width": w, "height": h}, is_mobile=width == "phone", java_script_enabled=scripts, bypass_csp=trusting
+        viewport={"width": w, "height": h},
+        is_mobile=width == "phone",
+        java_script_enabled=scripts,
+        bypass_csp=trusting,
     )
     opened = Opened(context.new_page())
-    opened.page.on("console", lambda said: opened.errors.append(said.text) if said.type in ("error", "warning") else None)
+    opened.page.on(
+        "console",
+        lambda said: opened.errors.append(said.text) if said.type in ("error", "warning") else None,
+    )
     opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
     opened.page.on("request", lambda asked: opened.requests.append(asked.url))
 
@@ -83,8 +96,12 @@ def _assert_readable(opened: Opened, path: Path) -> None:
     assert opened.errors == []
     outside = [url for url in opened.requests if not url.startswith("data:")]
     assert outside == [path.as_uri()]
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page itself scrolls sideways"
-    pictures = page.evaluate("[...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 0, i.clientWidth])")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
+        "the page itself scrolls sideways"
+    )
+    pictures = page.evaluate(
+        "[...document.images].map(i => [i.alt, i.complete && i.naturalWidth > 0, i.clientWidth])"
+    )
     assert pictures
     for alt, shown, wide in pictures:
         assert alt
@@ -93,7 +110,9 @@ def _assert_readable(opened: Opened, path: Path) -> None:
     too_small = "[...document.querySelectorAll('body *')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 11).length"
     assert page.evaluate(too_small) == 0
     # A table wider than the page scrolls in its own box.
-    assert page.evaluate("[...document.querySelectorAll('table')].every(t => t.parentElement.className === 'scroll')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('table')].every(t => t.parentElement.className === 'scroll')"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +144,17 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "own").mkdir()
     (folder / "own" / "lengths.yaml").write_text(STUDY)
     (folder / "broken.py").write_text(BROKEN)
-    words = ("--plugin", "broken.py", "-cd", "own", "-cn", "lengths", "debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
+    words = (
+        "--plugin",
+        "broken.py",
+        "-cd",
+        "own",
+        "-cn",
+        "lengths",
+        "debug=fast",
+        "runtime.threads=1",
+        "rollout.max_tokens=8",
+    )
     assert preflab(folder, *words, BROKEN="1") == 1, (folder / "log.txt").read_text()[-3000:]
     (path,) = folder.glob("runs/lengths/*/report.html")
     return path
@@ -142,15 +171,25 @@ def test_it_reads_at_every_width_without_an_error(
     _assert_readable(opened, path)
 
 
-def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(browser: Browser, real: Path) -> None:
+def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(
+    browser: Browser, real: Path
+) -> None:
     page = _open(browser, real).page
     failed, claims = page.locator("table").all()[:2]
     codes = [row.locator("td").all_inner_texts()[1:3] for row in failed.locator("tbody tr").all()]
     assert [code for code, _ in codes] == ["3"] * 6  # two arms, three seeds; an error of a plugin
     assert all("reward_model=broken" in overrides for _, overrides in codes)
-    found = {cells[0]: cells[1] for row in claims.locator("tbody tr").all() if (cells := row.locator("td").all_inner_texts())}
+    found = {
+        cells[0]: cells[1]
+        for row in claims.locator("tbody tr").all()
+        if (cells := row.locator("td").all_inner_texts())
+    }
     # A response has some tokens in every seed: the whole interval is above 0.
-    assert found == {"SFT says something": "holds", "SFT says nothing": "fails", "PPO says more than nobody": "undecided"}
+    assert found == {
+        "SFT says something": "holds",
+        "SFT says nothing": "fails",
+        "PPO says more than nobody": "undecided",
+    }
     assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
     caption = page.locator("figcaption").first.inner_text()
     assert "seeds 1, 2, 3; n a run: " in caption
@@ -160,7 +199,15 @@ def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(browser: Browser
 def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path) -> None:
     page = _open(browser, made, scripts=False).page
     headings = page.locator("h1, h2").all_inner_texts()
-    expected = ["Results", "Reward against tax", "Win rates", "Learning curves", "Responses side by side", "Cost", "What was run"]
+    expected = [
+        "Results",
+        "Reward against tax",
+        "Win rates",
+        "Learning curves",
+        "Responses side by side",
+        "Cost",
+        "What was run",
+    ]
     assert set(expected) <= set(headings)
     assert page.locator("tbody tr").first.is_visible()
     for arm in LADDER:

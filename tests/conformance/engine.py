@@ -50,16 +50,22 @@ class Seen:
         if shown.get("stage") != "algorithm":
             return
         if hook == "preflab_step_finished":
-            self.metrics.append({k: v for k, v in shown["metrics"].items() if not k.startswith("time/")})
+            self.metrics.append(
+                {k: v for k, v in shown["metrics"].items() if not k.startswith("time/")}
+            )
         elif hook == "preflab_rollout_finished":
-            self.rollouts.append((tuple(p.id for p in shown["rollout"].prompts), shown["rollout"].texts))
+            self.rollouts.append(
+                (tuple(p.id for p in shown["rollout"].prompts), shown["rollout"].texts)
+            )
         elif hook == "preflab_checkpoint_saved":
             self.states.append(checkpoints.load(shown["folder"])[1])
 
 
 def composed(folder: Path, *overrides: str) -> DictConfig:
     """The config of ``preflab OVERRIDES`` with its artifacts in a folder."""
-    return preflab.compose([*overrides, f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1"])
+    return preflab.compose(
+        [*overrides, f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1"]
+    )
 
 
 def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
@@ -67,13 +73,17 @@ def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
     plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
     this = run.read(plain, composition.registry())
     names = [spec.name for spec in run.GRAPH]
-    this = replace(this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until)))
+    this = replace(
+        this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until))
+    )
     seen = Seen()
     for made in Stages(this, seen.observe, {}).make_all():
         seen.artifacts[made.stage.name] = made.artifact.folder
     if "algorithm" in seen.artifacts:
         folder = seen.artifacts["algorithm"]
-        seen.models = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.safetensors")}
+        seen.models = {
+            str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.safetensors")
+        }
     return seen
 
 

@@ -92,7 +92,9 @@ def responses(policy: CausalPolicy, cap: int) -> list[tuple[int, ...]]:
     return [*ended, *product(others, repeat=cap)]
 
 
-def log_probs(policy: CausalPolicy, prompt: str, answers: Sequence[tuple[int, ...]]) -> torch.Tensor:
+def log_probs(
+    policy: CausalPolicy, prompt: str, answers: Sequence[tuple[int, ...]]
+) -> torch.Tensor:
     """log pi(answer | prompt) of each, float64, from transformers' own forward of bare rows."""
     question, known = policy.tokenizer.encode(prompt), dict[tuple[int, ...], torch.Tensor]()
     for start in {answer[:t] for answer in answers for t in range(len(answer))}:
@@ -125,13 +127,41 @@ def trained(task: Task, folder: Path, seed: int) -> tuple[CausalPolicy, Seen]:
     reference(task).save(folder / "reference")
     rows = [json.dumps({"prompt": prompt, "split": "train"}) + "\n" for prompt in task.prompts]
     (folder / "prompts.jsonl").write_text("".join(rows))
-    chosen = ("data=files", f"data.prompts={folder / 'prompts.jsonl'}", "filters=none", "policy=pretrained")
-    given = (f"policy.path={folder / 'reference'}", "sft=none", "comparisons=none", "evaluation=none", "algorithm=ppo")
-    table = (f"reward_model.texts={list(task.scores)}", f"reward_model.rewards={list(task.scores.values())}")
-    settings = [f"algorithm.{setting}" for setting in (*task.settings, "epochs=2", f"kl.coef={BETA}")]
-    limits = (f"rollout.max_tokens={task.cap}", f"algorithm.missing_eos_penalty={task.penalty}", "rollout.batch=512")
+    chosen = (
+        "data=files",
+        f"data.prompts={folder / 'prompts.jsonl'}",
+        "filters=none",
+        "policy=pretrained",
+    )
+    given = (
+        f"policy.path={folder / 'reference'}",
+        "sft=none",
+        "comparisons=none",
+        "evaluation=none",
+        "algorithm=ppo",
+    )
+    table = (
+        f"reward_model.texts={list(task.scores)}",
+        f"reward_model.rewards={list(task.scores.values())}",
+    )
+    settings = [
+        f"algorithm.{setting}" for setting in (*task.settings, "epochs=2", f"kl.coef={BETA}")
+    ]
+    limits = (
+        f"rollout.max_tokens={task.cap}",
+        f"algorithm.missing_eos_penalty={task.penalty}",
+        "rollout.batch=512",
+    )
     seen = engine(
-        folder, *chosen, *given, "reward_model=lookup", *table, *settings, *limits, "runtime.micro_batch=256", f"seed={seed}"
+        folder,
+        *chosen,
+        *given,
+        "reward_model=lookup",
+        *table,
+        *settings,
+        *limits,
+        "runtime.micro_batch=256",
+        f"seed={seed}",
     )
     return FolderSource(seen.artifacts["algorithm"] / "model").create(torch.Generator()), seen
 
@@ -148,15 +178,23 @@ def distances(task: Task, policy: CausalPolicy) -> list[float]:
     answers = responses(policy, task.cap)
     found = [log_probs(policy, prompt, answers).exp() for prompt in task.prompts]
     assert all(float(p.sum()) == pytest.approx(1, abs=1e-9) for p in found)  # nothing was forgotten
-    return [0.5 * float((p - optimum(task, prompt).exp()).abs().sum()) for p, prompt in zip(found, task.prompts, strict=True)]
+    return [
+        0.5 * float((p - optimum(task, prompt).exp()).abs().sum())
+        for p, prompt in zip(found, task.prompts, strict=True)
+    ]
 
 
 def test_the_optimum_of_the_bandit_is_the_one_worked_out_by_hand() -> None:
     # ref (.2, .3, .5), r (1, 0, -1), beta .5: weights .2 e^2, .3, .5 e^-2 = 1.477811, .3, .067668, Z 1.845479
     start = reference(BANDIT)
     answers = responses(start, 1)
-    best = {start.tokenizer.decode(list(a)): p for a, p in zip(answers, optimum(BANDIT, "a").exp().tolist(), strict=True)}
-    assert [best[word] for word in BANDIT.words] == pytest.approx([0.800774, 0.162559, 0.036667], abs=1e-6)
+    best = {
+        start.tokenizer.decode(list(a)): p
+        for a, p in zip(answers, optimum(BANDIT, "a").exp().tolist(), strict=True)
+    }
+    assert [best[word] for word in BANDIT.words] == pytest.approx(
+        [0.800774, 0.162559, 0.036667], abs=1e-6
+    )
     ours = optimum(BANDIT, "a")
     kl = float((ours.exp() * (ours - log_probs(start, "a", answers))).sum())
     gain = float((ours.exp() * rewards(BANDIT, start, answers)).sum())
@@ -171,8 +209,12 @@ def test_the_sentences_are_worth_learning() -> None:
     assert len(answers) == 1 + 4 + 16 + 64  # 4 tokens beside the end token
     begin = [log_probs(start, p, answers).exp() for p in SENTENCES.prompts]
     best = [optimum(SENTENCES, p).exp() for p in SENTENCES.prompts]
-    assert all(0.5 * float((a - b).abs().sum()) > 0.3 for a, b in zip(begin, best, strict=True))  # far from the beginning
-    assert 0.5 * float((best[0] - best[1]).abs().sum()) > 0.1  # and another one after another prompt
+    assert all(
+        0.5 * float((a - b).abs().sum()) > 0.3 for a, b in zip(begin, best, strict=True)
+    )  # far from the beginning
+    assert (
+        0.5 * float((best[0] - best[1]).abs().sum()) > 0.1
+    )  # and another one after another prompt
     lengths = torch.tensor([len(a) for a in answers])
     assert all(float(best[0][lengths == n].sum()) > 0.1 for n in (1, 2, 3))
 
@@ -187,14 +229,20 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     # What it says of itself: the penalised reward of the last responses is that of the optimum, mean of beta log Z, but for
     # chance. Near the optimum r - beta log(pi / ref) is the same for every response, so that chance is small.
     answers, start = responses(policy, task.cap), reference(task)
-    normalisers = [log_probs(start, p, answers) + rewards(task, start, answers) / BETA for p in task.prompts]
+    normalisers = [
+        log_probs(start, p, answers) + rewards(task, start, answers) / BETA for p in task.prompts
+    ]
     value = sum(BETA * float(n.logsumexp(0)) for n in normalisers) / len(task.prompts)
     assert seen.metrics[-1]["objective/rlhf_reward"] == pytest.approx(value, abs=0.01)
 
 
 @pytest.mark.parametrize(("name", "off"), [("bandit", 0.199), ("sentences", 0.5)])
-def test_k3_in_the_reward_arrives_elsewhere(name: str, off: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_k3(scores: torch.Tensor, log_ratio: torch.Tensor, mask: torch.Tensor, coef: float) -> torch.Tensor:
+def test_k3_in_the_reward_arrives_elsewhere(
+    name: str, off: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_k3(
+        scores: torch.Tensor, log_ratio: torch.Tensor, mask: torch.Tensor, coef: float
+    ) -> torch.Tensor:
         return functional.token_rewards(scores, functional.kl_estimates(log_ratio)[2], mask, coef)
 
     monkeypatch.setattr(experience, "token_rewards", with_k3)

@@ -19,13 +19,36 @@ from preflab.optimization import Optimization
 from support import largest_difference
 
 LADDER = (
-    *("data.documents=300", "data.prompts=150", "data.demonstrations=60", "policy.family=gpt2", "policy.layers=1"),
-    *("policy.width=32", "policy.heads=2", "pretrain.steps=2", "pretrain.batch=16", "sft.steps=2", "sft.batch=16"),
-    *("comparisons.prompts=24", "comparisons.k=3", "comparisons.validation_prompts=4", "reward_model.batch=16"),
+    *(
+        "data.documents=300",
+        "data.prompts=150",
+        "data.demonstrations=60",
+        "policy.family=gpt2",
+        "policy.layers=1",
+    ),
+    *(
+        "policy.width=32",
+        "policy.heads=2",
+        "pretrain.steps=2",
+        "pretrain.batch=16",
+        "sft.steps=2",
+        "sft.batch=16",
+    ),
+    *(
+        "comparisons.prompts=24",
+        "comparisons.k=3",
+        "comparisons.validation_prompts=4",
+        "reward_model.batch=16",
+    ),
     *("rollout.max_tokens=8", "evaluation=none", "checkpoint.every_steps=1"),
 )
 """The default experiment in small: gpt2, because learned positions show what rotary ones hide."""
-ITERATIONS = ("algorithm.episodes=64", "algorithm.batch=16", "algorithm.minibatch=8", "algorithm.kl.coef=0.1")
+ITERATIONS = (
+    "algorithm.episodes=64",
+    "algorithm.batch=16",
+    "algorithm.minibatch=8",
+    "algorithm.kl.coef=0.1",
+)
 PTX = ("algorithm=ppo_ptx", "algorithm.terms.ptx.ratio=2")
 Gradients = dict[str, dict[str, torch.Tensor]]
 
@@ -51,7 +74,9 @@ def first_gradients(monkeypatch: pytest.MonkeyPatch) -> Gradients:
     step = Optimization.step
 
     def noting(self: Optimization, position: int) -> dict[str, float]:
-        taken = {str(i): p.grad.clone() for i, p in enumerate(self.parameters) if p.grad is not None}
+        taken = {
+            str(i): p.grad.clone() for i, p in enumerate(self.parameters) if p.grad is not None
+        }
         found.setdefault(self.name, taken)
         return step(self, position)
 
@@ -74,22 +99,33 @@ def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
     )
     assert len(plain.states) == 3
     for ours, theirs in zip(plain.states, off.states, strict=True):
-        assert set(ours) == {"procedure", "streams"}  # weights, moments, coefficient, terms; random streams
+        assert set(ours) == {
+            "procedure",
+            "streams",
+        }  # weights, moments, coefficient, terms; random streams
         first, second = dict(tensors(ours)), dict(tensors(theirs))
         assert len(first) > 50
         assert largest_difference(first, second) == 0
-        assert [ours["procedure"][k] for k in ("kl_coef", "updates", "terms")] == [0.1, theirs["procedure"]["updates"], {}]
+        assert [ours["procedure"][k] for k in ("kl_coef", "updates", "terms")] == [
+            0.1,
+            theirs["procedure"]["updates"],
+            {},
+        ]
     assert plain.rollouts == off.rollouts  # the same prompts in the same order, the same responses
     assert plain.metrics == off.metrics
     assert set(plain.models) == {"model/model.safetensors", "value/model.safetensors"}
     assert plain.models == off.models
     on = algorithm(ladder, *PTX, *ITERATIONS, "algorithm.terms.ptx.coef=1")
-    assert [ids for ids, _ in on.rollouts] == [ids for ids, _ in plain.rollouts]  # ptx draws nothing that PPO draws
+    assert [ids for ids, _ in on.rollouts] == [
+        ids for ids, _ in plain.rollouts
+    ]  # ptx draws nothing that PPO draws
     assert on.rollouts[0] == plain.rollouts[0]
     assert on.models != plain.models
 
 
-def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(ladder: Path, first_gradients: Gradients) -> None:
+def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(
+    ladder: Path, first_gradients: Gradients
+) -> None:
     found: dict[str, Gradients] = {}
     settings = ("algorithm.episodes=16", "algorithm.batch=16", "algorithm.minibatch=16")
     runs = {
@@ -105,14 +141,18 @@ def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(ladder: P
     wanted = {name: ppo[name] + 27.8 * ptx[name] for name in ppo}
     assert largest_difference(both, wanted) < 1e-6 * scale(wanted)
     assert min(scale(ppo), 27.8 * scale(ptx)) > 1e-3 * scale(wanted)
-    assert largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0  # the value network hears nothing of it
+    assert (
+        largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0
+    )  # the value network hears nothing of it
 
 
 # --- micro-batches ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "sft", "reward_model", "algorithm"])
-def test_accumulation_1x16_4x4_16x1_give_one_gradient(stage: str, ladder: Path, first_gradients: Gradients) -> None:
+def test_accumulation_1x16_4x4_16x1_give_one_gradient(
+    stage: str, ladder: Path, first_gradients: Gradients
+) -> None:
     words = (
         *PTX,
         "algorithm.episodes=16",
@@ -153,14 +193,19 @@ def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bi
     # 1e-30 nats beside values and scores around 1: a reference is there, and float32 does not see its penalty.
     for coefficient in ("0", "1e-30"):
         loaded.clear()
-        runs.append(algorithm(ladder, "algorithm=ppo", *ITERATIONS, f"algorithm.kl.coef={coefficient}"))
+        runs.append(
+            algorithm(ladder, "algorithm=ppo", *ITERATIONS, f"algorithm.kl.coef={coefficient}")
+        )
         assert loaded == ["initial"] * (1 if coefficient == "0" else 2)
     without, with_one = runs
     assert "objective/kl" not in without.metrics[-1]
     assert with_one.metrics[-1]["objective/kl"] != 0
     assert without.rollouts == with_one.rollouts
     for ours, theirs in zip(without.states, with_one.states, strict=True):
-        assert largest_difference(dict(tensors(ours["procedure"])), dict(tensors(theirs["procedure"]))) == 0
+        assert (
+            largest_difference(dict(tensors(ours["procedure"])), dict(tensors(theirs["procedure"])))
+            == 0
+        )
     assert without.models == with_one.models
 
 
@@ -173,10 +218,14 @@ def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bi
         ("evaluation=samples", "evaluation.prompts=4"),
     ],
 )
-def test_checkpoints_decoding_batches_and_evaluation_change_nothing(others: tuple[str, ...], ladder: Path) -> None:
+def test_checkpoints_decoding_batches_and_evaluation_change_nothing(
+    others: tuple[str, ...], ladder: Path
+) -> None:
     plain = algorithm(ladder, *PTX, *ITERATIONS)
     other = algorithm(ladder, *PTX, *ITERATIONS, *others)
-    assert other.artifacts["algorithm"] == plain.artifacts["algorithm"]  # the same recipe: one would be taken for the other
+    assert (
+        other.artifacts["algorithm"] == plain.artifacts["algorithm"]
+    )  # the same recipe: one would be taken for the other
     assert plain.rollouts == other.rollouts
     assert plain.metrics == other.metrics
     assert plain.models == other.models
@@ -191,4 +240,6 @@ def test_logging_changes_nothing(ladder: Path, tmp_path: Path) -> None:
     job.execute(config, tmp_path, (), "config")  # with TensorBoard, metric files, samples, progress
     assert (tmp_path / "metrics.jsonl").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
-    assert {name: digest for name, digest in digests(ladder).items() if "algorithm-" in name} == before
+    assert {
+        name: digest for name, digest in digests(ladder).items() if "algorithm-" in name
+    } == before

@@ -21,18 +21,24 @@ from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
 from support import WORDS, FakeContext, gradients, largest_difference
 
-ARMS = st.integers(2, 6).flatmap(lambda n: st.lists(st.floats(-4, 4, width=32), min_size=2 * n, max_size=2 * n))
+ARMS = st.integers(2, 6).flatmap(
+    lambda n: st.lists(st.floats(-4, 4, width=32), min_size=2 * n, max_size=2 * n)
+)
 
 
 @settings(max_examples=50)
 @given(logits=ARMS, temperature=st.sampled_from([1.0, 0.7]))
-def test_expected_estimates_and_densities_are_those_of_torch_distributions(logits: list[float], temperature: float) -> None:
+def test_expected_estimates_and_densities_are_those_of_torch_distributions(
+    logits: list[float], temperature: float
+) -> None:
     ours, other = torch.tensor(logits).chunk(2)
     policy: Any
     reference: Any
     policy, reference = (Categorical(logits=x / temperature) for x in (ours, other))
     arms = torch.arange(len(ours))
-    log_pi, log_ref = (token_log_probs(x.expand(len(ours), -1), arms, temperature) for x in (ours, other))
+    log_pi, log_ref = (
+        token_log_probs(x.expand(len(ours), -1), arms, temperature) for x in (ours, other)
+    )
     torch.testing.assert_close(log_pi, policy.log_prob(arms), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(entropy(ours, temperature), policy.entropy(), rtol=1e-5, atol=1e-5)
     exact = float(kl_divergence(policy, reference))
@@ -43,20 +49,33 @@ def test_expected_estimates_and_densities_are_those_of_torch_distributions(logit
 
 # --- TRL ----------------------------------------------------------------------------------------------------------
 
-PAIRS = [(" ".join(WORDS[: 1 + i % 4]), " ".join(WORDS[i : i + 1 + i % 3]), "bad " * (1 + i % 5)) for i in range(8)]
+PAIRS = [
+    (" ".join(WORDS[: 1 + i % 4]), " ".join(WORDS[i : i + 1 + i % 3]), "bad " * (1 + i % 5))
+    for i in range(8)
+]
 """(prompt, chosen, rejected), of different lengths."""
 
 
 def trainer(kind: str, module: Any, folder: Path, rows: list[dict[str, str]]) -> Any:
     """TRL's trainer of a kind over rows, all of them in one batch. folder: of the model, with its tokenizer."""
-    trl, datasets = (pytest.importorskip(name, reason="the extra trl is not installed") for name in ("trl", "datasets"))
+    trl, datasets = (
+        pytest.importorskip(name, reason="the extra trl is not installed")
+        for name in ("trl", "datasets")
+    )
     # TRL adds the end token as text; our tokenizers read "<eos>" in a text as a word unless they are told otherwise.
     tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=False)
     tokenizer.backend_tokenizer.encode_special_tokens = False
-    settings = {"per_device_train_batch_size": len(rows), "use_cpu": True, "bf16": False, "report_to": "none"}
+    settings = {
+        "per_device_train_batch_size": len(rows),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+    }
     arguments = getattr(trl, f"{kind}Config")(output_dir=str(folder / "trl"), **settings)
     dataset = datasets.Dataset.from_list(rows)
-    return getattr(trl, f"{kind}Trainer")(model=module, args=arguments, processing_class=tokenizer, train_dataset=dataset)
+    return getattr(trl, f"{kind}Trainer")(
+        model=module, args=arguments, processing_class=tokenizer, train_dataset=dataset
+    )
 
 
 def loss_of(their: Any) -> tuple[float, dict[str, torch.Tensor]]:
@@ -68,8 +87,13 @@ def loss_of(their: Any) -> tuple[float, dict[str, torch.Tensor]]:
 
 
 def test_the_reward_loss_of_two_answers_is_that_of_trl(tmp_path: Path) -> None:
-    rankings = [Ranking(Prompt(str(i), q, split="train"), (a, b), ((0, 1),)) for i, (q, a, b) in enumerate(PAIRS)]
-    training = KwiseTraining(KwiseConfig(batch=8, optimizer=OptimizerConfig(clip=None)), FakeContext(tmp_path, rankings))
+    rankings = [
+        Ranking(Prompt(str(i), q, split="train"), (a, b), ((0, 1),))
+        for i, (q, a, b) in enumerate(PAIRS)
+    ]
+    training = KwiseTraining(
+        KwiseConfig(batch=8, optimizer=OptimizerConfig(clip=None)), FakeContext(tmp_path, rankings)
+    )
     training.model.save(tmp_path / "model")
     totals = training._gradients(rankings)
     ours = gradients(training.model.module)
@@ -81,7 +105,9 @@ def test_the_reward_loss_of_two_answers_is_that_of_trl(tmp_path: Path) -> None:
 
 
 def test_the_sft_loss_is_that_of_trl(tmp_path: Path) -> None:
-    shown = [Demonstration(Prompt(str(i), q, split="train"), a) for i, (q, a, _) in enumerate(PAIRS)]
+    shown = [
+        Demonstration(Prompt(str(i), q, split="train"), a) for i, (q, a, _) in enumerate(PAIRS)
+    ]
     context = FakeContext(tmp_path, shown)
     context.policy("base").save(tmp_path / "model")
     training = SupervisedFineTuning(SFTConfig(batch=8, epochs=1), context)

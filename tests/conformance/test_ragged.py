@@ -36,14 +36,21 @@ def ragged_rows(draw: st.DrawFn, columns: int) -> list[list[list[float]]]:
     """A few rows of unequal length; each has some columns of numbers: rows[i][column][t]."""
     lengths = draw(st.lists(st.integers(1, 7), min_size=1, max_size=5))
     numbers = [draw(st.lists(NUMBERS, min_size=columns * n, max_size=columns * n)) for n in lengths]
-    return [[row[c * n : (c + 1) * n] for c in range(columns)] for row, n in zip(numbers, lengths, strict=True)]
+    return [
+        [row[c * n : (c + 1) * n] for c in range(columns)]
+        for row, n in zip(numbers, lengths, strict=True)
+    ]
 
 
-def padded(rows: list[list[list[float]]], spare: int = 0) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def padded(
+    rows: list[list[list[float]]], spare: int = 0
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The rows as a mask [B, R] and one tensor [B, R] a column, float64, pads nan. spare: pads behind the longest row."""
     width = max(len(row[0]) for row in rows) + spare
     mask = torch.tensor([[True] * len(row[0]) + [False] * (width - len(row[0])) for row in rows])
-    columns = [[row[c] + [math.nan] * (width - len(row[c])) for row in rows] for c in range(len(rows[0]))]
+    columns = [
+        [row[c] + [math.nan] * (width - len(row[c])) for row in rows] for c in range(len(rows[0]))
+    ]
     return mask, [torch.tensor(column, dtype=torch.float64) for column in columns]
 
 
@@ -66,12 +73,16 @@ def test_rewards_add_up_to_the_score_less_the_penalty_and_end_with_the_response(
     for i, (ratios,) in enumerate(rows):
         n = len(ratios)
         assert float(found[i].sum()) == pytest.approx(scores[i] - beta * sum(ratios), abs=1e-9)
-        assert found[i, : n - 1].tolist() == pytest.approx([-beta * x for x in ratios[:-1]], abs=1e-12)  # no score before the end
+        assert found[i, : n - 1].tolist() == pytest.approx(
+            [-beta * x for x in ratios[:-1]], abs=1e-12
+        )  # no score before the end
 
 
 @quickly
 @given(rows=ragged_rows(2), spare=st.integers(0, 3), gamma=st.sampled_from([1.0, 0.9]))
-def test_an_advantage_is_that_of_the_row_alone(rows: list[list[list[float]]], spare: int, gamma: float) -> None:
+def test_an_advantage_is_that_of_the_row_alone(
+    rows: list[list[list[float]]], spare: int, gamma: float
+) -> None:
     mask, (rewards, values) = padded(rows, spare)
     together, returns = gae(rewards, values, mask, gamma, 0.95)
     for i, row in enumerate(rows):
@@ -85,12 +96,16 @@ def test_an_advantage_is_that_of_the_row_alone(rows: list[list[list[float]]], sp
 
 @quickly
 @given(rows=ragged_rows(1), spare=st.integers(0, 3), shift=st.booleans())
-def test_means_and_whitening_are_those_of_the_tokens_in_one_line(rows: list[list[list[float]]], spare: int, shift: bool) -> None:
+def test_means_and_whitening_are_those_of_the_tokens_in_one_line(
+    rows: list[list[list[float]]], spare: int, shift: bool
+) -> None:
     mask, (values,) = padded(rows, spare)
     line = torch.tensor([x for (row,) in rows for x in row], dtype=torch.float64)
     close(masked_mean(values, mask), line.mean())
     found = whiten(values, mask, shift, eps=1e-3)
-    expected = (line - line.mean()) / (line.var(unbiased=False) + 1e-3).sqrt() + (0.0 if shift else line.mean())
+    expected = (line - line.mean()) / (line.var(unbiased=False) + 1e-3).sqrt() + (
+        0.0 if shift else line.mean()
+    )
     close(found[mask], expected)
     assert found[~mask].eq(0).all()
 
@@ -100,13 +115,17 @@ def test_means_and_whitening_are_those_of_the_tokens_in_one_line(rows: list[list
 
 @quickly
 @given(rows=ragged_rows(3), cut=st.integers(0, 5), spare=st.integers(0, 3))
-def test_losses_are_sums_over_rows_whatever_the_pieces(rows: list[list[list[float]]], cut: int, spare: int) -> None:
+def test_losses_are_sums_over_rows_whatever_the_pieces(
+    rows: list[list[list[float]]], cut: int, spare: int
+) -> None:
     """So that the caller's one denominator makes accumulation exact; gradients too, and none reaches a pad."""
 
     def losses(part: list[list[list[float]]], extra: int) -> tuple[torch.Tensor, torch.Tensor]:
         mask, (new, old, other) = padded(part, extra)
         new.requires_grad_()
-        total = policy_loss(new, old, other, mask, 0.2).loss + value_loss(new, old, other, mask, 0.2)[0]
+        total = (
+            policy_loss(new, old, other, mask, 0.2).loss + value_loss(new, old, other, mask, 0.2)[0]
+        )
         (gradient,) = torch.autograd.grad(total, new)
         assert gradient[~mask].eq(0).all()
         return total.detach(), gradient[mask]
@@ -119,14 +138,18 @@ def test_losses_are_sums_over_rows_whatever_the_pieces(rows: list[list[list[floa
 
 @quickly
 @given(rewards=st.lists(NUMBERS, min_size=2, max_size=6), data=st.data(), shift=st.floats(-50, 50))
-def test_the_ranking_loss_knows_pairs_alone(rewards: list[float], data: st.DataObject, shift: float) -> None:
+def test_the_ranking_loss_knows_pairs_alone(
+    rewards: list[float], data: st.DataObject, shift: float
+) -> None:
     """Neither the order of presentation nor a constant counts; ties stand in no pair."""
     k = len(rewards)
     ranks = data.draw(st.lists(st.integers(1, 4), min_size=k, max_size=k))
     order = data.draw(st.permutations(range(k)))
     values = torch.tensor(rewards, dtype=torch.float64)
     found = float(kwise_loss(values, preferences_from_ranks(ranks)))
-    assert float(kwise_loss(values + shift, preferences_from_ranks(ranks))) == pytest.approx(found, abs=1e-9)
+    assert float(kwise_loss(values + shift, preferences_from_ranks(ranks))) == pytest.approx(
+        found, abs=1e-9
+    )
     shuffled = kwise_loss(values[list(order)], preferences_from_ranks([ranks[i] for i in order]))
     assert float(shuffled) == pytest.approx(found, abs=1e-9)
     pairs = [(i, j) for i, j in permutations(range(k), 2) if ranks[i] < ranks[j]]
@@ -145,7 +168,9 @@ def rollouts(draw: st.DrawFn) -> tuple[Rollout, list[tuple[list[int], list[int]]
     rows = draw(st.lists(st.tuples(TOKENS, TOKENS, st.booleans()), min_size=1, max_size=5))
     tokens = [(q, [*r, TOKENIZER.eos_id] if ended else r) for q, r, ended in rows]
     prompts = [Prompt(str(i), "") for i in range(len(rows))]
-    return Rollout.from_tokens(TOKENIZER, prompts, [q for q, _ in tokens], [r for _, r in tokens]), tokens
+    return Rollout.from_tokens(
+        TOKENIZER, prompts, [q for q, _ in tokens], [r for _, r in tokens]
+    ), tokens
 
 
 @quickly
@@ -171,7 +196,11 @@ def test_a_batch_holds_its_tokens_whatever_stands_on_its_pads(
 
 
 @quickly
-@given(rows=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(0, 4)), min_size=1, max_size=4))
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(0, 4)), min_size=1, max_size=4
+    )
+)
 def test_positions_count_tokens_and_no_token_sees_a_pad(rows: list[tuple[int, int, int]]) -> None:
     width = max(sum(row) for row in rows)
     mask = torch.zeros(len(rows), width, dtype=torch.bool)
@@ -186,7 +215,9 @@ def test_positions_count_tokens_and_no_token_sees_a_pad(rows: list[tuple[int, in
 
 @quickly
 @given(rows=st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=5))
-def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(rows: list[tuple[int, int]]) -> None:
+def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(
+    rows: list[tuple[int, int]],
+) -> None:
     lengths, starts = (torch.tensor(column) for column in zip(*rows, strict=True))
     found = target_mask(lengths, starts, 9)
     for i, (length, start) in enumerate(rows):
@@ -197,11 +228,21 @@ def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(rows: list
 
 
 @quickly
-@given(size=st.integers(1, 9), cuts=st.lists(st.integers(1, 7), min_size=1, max_size=6), seed=st.integers(0, 3))
-def test_draws_are_numbered_and_each_epoch_deals_every_record_once(size: int, cuts: list[int], seed: int) -> None:
+@given(
+    size=st.integers(1, 9),
+    cuts=st.lists(st.integers(1, 7), min_size=1, max_size=6),
+    seed=st.integers(0, 3),
+)
+def test_draws_are_numbered_and_each_epoch_deals_every_record_once(
+    size: int, cuts: list[int], seed: int
+) -> None:
     total, starts = sum(cuts), [sum(cuts[:i]) for i in range(len(cuts))]
     whole = draw_order(size, 0, total, seed, "prompts")
-    pieces = [i for start, n in zip(starts, cuts, strict=True) for i in draw_order(size, start, n, seed, "prompts")]
+    pieces = [
+        i
+        for start, n in zip(starts, cuts, strict=True)
+        for i in draw_order(size, start, n, seed, "prompts")
+    ]
     assert pieces == whole  # however iterations cut the stream, nothing is repeated or left out
     for epoch in range(total // size):
         assert sorted(whole[epoch * size : (epoch + 1) * size]) == list(range(size))

@@ -27,7 +27,10 @@ from preflab_builtin.rollouts.generate import TransformersEngine
 from preflab_builtin.rollouts.native import NativeEngine
 from support import WORDS, FakeContext, cpu_runtime
 
-PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train") for i in range(16)]
+PROMPTS = [
+    Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train")
+    for i in range(16)
+]
 
 
 def sharpened(policy: Policy) -> Policy:
@@ -48,7 +51,9 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
 ) -> None:
     """Missing position ids, untempered log-probs, top-k in rollouts: each makes these two differ, and PPO's ratio is then
     not that of the sampled policy, although it starts at 1."""
-    context = FakeContext(tmp_path, policy_config={"family": family, "max_positions": 64}, micro_batch=5)
+    context = FakeContext(
+        tmp_path, policy_config={"family": family, "max_positions": 64}, micro_batch=5
+    )
     policy = sharpened(context.policy("initial"))
     drawn: list[torch.Tensor] = []
     draw: Callable[..., torch.Tensor] = native.__dict__["draw"]
@@ -59,19 +64,29 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
         return tokens
 
     monkeypatch.setattr(native, "draw", noting)
-    monkeypatch.setattr(native, "COMPACT_AT", 2.0)  # rows keep their places, so that draws can be told apart
-    prompts = sorted(PROMPTS, key=lambda p: len(p.text.split()))  # the order in which the engine reads them
-    rollout = NativeEngine(NativeConfig(), cpu_runtime()).generate(policy, prompts, Sampling(8, temperature), (1, "test"))
+    monkeypatch.setattr(
+        native, "COMPACT_AT", 2.0
+    )  # rows keep their places, so that draws can be told apart
+    prompts = sorted(
+        PROMPTS, key=lambda p: len(p.text.split())
+    )  # the order in which the engine reads them
+    rollout = NativeEngine(NativeConfig(), cpu_runtime()).generate(
+        policy, prompts, Sampling(8, temperature), (1, "test")
+    )
     sampled = torch.stack(drawn, dim=1)
     order = like_length(rollout, range(len(rollout)))
     pieces = list(context.runtime.micro_batches(order))
     networks = Networks(policy, policy.copy(), policy.scalar_model(torch.Generator()))
     scores = torch.zeros(len(rollout))
-    trained = collect(rollout, scores, networks, pieces, temperature, 0.1, AdvantageConfig(), context.runtime)
+    trained = collect(
+        rollout, scores, networks, pieces, temperature, 0.1, AdvantageConfig(), context.runtime
+    )
     assert len(set(rollout.prompt_lengths.tolist())) > 3
     assert len(set(rollout.response_lengths.tolist())) > 2
     n = rollout.response_ids.shape[1]
-    torch.testing.assert_close(trained.log_probs[trained.mask].double(), sampled[:, :n][trained.mask], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        trained.log_probs[trained.mask].double(), sampled[:, :n][trained.mask], atol=1e-5, rtol=0
+    )
 
 
 def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
@@ -97,17 +112,28 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
         for model in (procedure.policy, reference):
             ids, ahead = torch.tensor([question + answer]), torch.tensor(answer)[:, None]
             with torch.no_grad():
-                logits = model.module(ids, attention_mask=torch.ones_like(ids)).logits[0, -len(answer) - 1 : -1].double()
+                logits = (
+                    model.module(ids, attention_mask=torch.ones_like(ids))
+                    .logits[0, -len(answer) - 1 : -1]
+                    .double()
+                )
             expected.append((logits / 0.5).log_softmax(-1).gather(-1, ahead)[:, 0])
         ours = found.log_probs[row, : len(answer)].double()
         torch.testing.assert_close(ours, expected[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(found.log_ratio[row, : len(answer)].double(), expected[0] - expected[1], atol=2e-5, rtol=0)
+        torch.testing.assert_close(
+            found.log_ratio[row, : len(answer)].double(),
+            expected[0] - expected[1],
+            atol=2e-5,
+            rtol=0,
+        )
 
 
 @pytest.mark.parametrize("name", ["native", "transformers"])
 def test_rollouts_reach_every_token(name: str) -> None:
     """transformers' generate keeps the 50 likeliest tokens unless told otherwise; here all 258 are equally likely."""
-    policy = TinySource(TinyConfig(layers=1, width=16, heads=1, tokenizer=TokenizerKind.bytes), None).create(torch.Generator())
+    policy = TinySource(
+        TinyConfig(layers=1, width=16, heads=1, tokenizer=TokenizerKind.bytes), None
+    ).create(torch.Generator())
     torch.nn.init.zeros_(policy.module.get_input_embeddings().weight)
     engine = (
         NativeEngine(NativeConfig(), cpu_runtime())
@@ -119,7 +145,10 @@ def test_rollouts_reach_every_token(name: str) -> None:
     assert len(set(rollout.response_ids[:, 0].tolist())) == 258
 
 
-@pytest.mark.parametrize("key", ["rollout.top_k=50", "rollout.top_p=0.9", "algorithm.kl.estimator=k3", "algorithm.kl.kind=k2"])
+@pytest.mark.parametrize(
+    "key",
+    ["rollout.top_k=50", "rollout.top_p=0.9", "algorithm.kl.estimator=k3", "algorithm.kl.kind=k2"],
+)
 def test_what_would_be_wrong_is_not_on_offer(key: str) -> None:
     with pytest.raises(UserError, match=rf"{key.split('=')[0]} is not an option"):
         preflab.compose([key])
@@ -131,7 +160,9 @@ def test_what_would_be_wrong_is_not_on_offer(key: str) -> None:
 def ppo(folder: Path, pads: int | None = None) -> PPO:
     """PPO whose rollouts have another id than the pad's on their pads, on both sides."""
     learned = {"family": "gpt2", "max_positions": 64}
-    context = FakeContext(folder, PROMPTS, reward=TextReward(noise_reward(0)), micro_batch=3, policy_config=learned)
+    context = FakeContext(
+        folder, PROMPTS, reward=TextReward(noise_reward(0)), micro_batch=3, policy_config=learned
+    )
     config = PPOConfig(episodes=16, batch=16, minibatch=8, epochs=2, kl=KLConfig(coef=0.1))
     procedure = PPO(config, context)
     plain = procedure._rollout
@@ -139,8 +170,16 @@ def ppo(folder: Path, pads: int | None = None) -> PPO:
     def other_pads(index: int) -> Rollout:
         rollout = plain(index)
         width = rollout.prompt_ids.shape[1]
-        ids = rollout.prompt_ids if pads is None else torch.where(rollout.mask[:, :width], rollout.prompt_ids, pads)
-        responses = rollout.response_ids if pads is None else torch.where(rollout.response_mask, rollout.response_ids, pads)
+        ids = (
+            rollout.prompt_ids
+            if pads is None
+            else torch.where(rollout.mask[:, :width], rollout.prompt_ids, pads)
+        )
+        responses = (
+            rollout.response_ids
+            if pads is None
+            else torch.where(rollout.response_mask, rollout.response_ids, pads)
+        )
         return replace(rollout, prompt_ids=ids, response_ids=responses)
 
     procedure._rollout = other_pads  # type: ignore[method-assign]
@@ -157,8 +196,12 @@ def test_what_stands_on_pads_shows_in_no_metric_and_no_weight(tmp_path: Path) ->
         other = ppo(tmp_path, pads)
         found = other.step(0)
         timeless = {name: value for name, value in expected.items() if not name.startswith("time/")}
-        assert {name: found[name] for name in timeless} == pytest.approx(timeless, rel=1e-4, abs=1e-5)
-        for ours, theirs in zip(plain.policy.module.parameters(), other.policy.module.parameters(), strict=True):
+        assert {name: found[name] for name in timeless} == pytest.approx(
+            timeless, rel=1e-4, abs=1e-5
+        )
+        for ours, theirs in zip(
+            plain.policy.module.parameters(), other.policy.module.parameters(), strict=True
+        ):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
@@ -168,7 +211,9 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     rollout = procedure._rollout(0)
     scores = torch.linspace(-1, 1, len(rollout))
     pieces = [[i] for i in range(len(rollout))]
-    experience = collect(rollout, scores, procedure.networks, pieces, 1.0, 0.1, AdvantageConfig(), procedure.runtime)
+    experience = collect(
+        rollout, scores, procedure.networks, pieces, 1.0, 0.1, AdvantageConfig(), procedure.runtime
+    )
     seen: list[torch.Tensor] = []
     procedure.policy.fast = False  # type: ignore[attr-defined]  # the fast path never holds a gradient of logits
     logits = procedure.policy.logits
@@ -180,7 +225,11 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
         return found
 
     procedure.policy.logits = noting  # type: ignore[method-assign]
-    ended = [i for i in range(len(rollout)) if bool(rollout.terminated[i]) and int(rollout.response_lengths[i]) < 8]
+    ended = [
+        i
+        for i in range(len(rollout))
+        if bool(rollout.terminated[i]) and int(rollout.response_lengths[i]) < 8
+    ]
     cut = [i for i in range(len(rollout)) if not bool(rollout.terminated[i])]
     assert ended, "the draw must hold an ended response"
     assert cut, "and a longer one, so that there are pads"
@@ -191,5 +240,7 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     n = int(rollout.response_lengths[rows[0]])
     end = procedure.context.tokenizer.eos_id
     assert int(rollout.response_ids[rows[0], n]) == end  # a pad that looks like an end
-    assert len(found) == n + int(rollout.response_lengths[rows[1]])  # no pad has logits, so none has a gradient
+    assert len(found) == n + int(
+        rollout.response_lengths[rows[1]]
+    )  # no pad has logits, so none has a gradient
     assert float(found.grad[n - 1, end].abs()) > 1e-4

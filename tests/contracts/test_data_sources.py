@@ -43,7 +43,10 @@ class TestFiles(DataSourceContract):
             ],
             "documents": [{"text": "a text of some words"}, {"text": "another"}],
         }
-        return [f"data.{kind}={_write(folder / f'{kind}.jsonl', of_kind)}" for kind, of_kind in rows.items()]
+        return [
+            f"data.{kind}={_write(folder / f'{kind}.jsonl', of_kind)}"
+            for kind, of_kind in rows.items()
+        ]
 
 
 class TestUkp(DataSourceContract):
@@ -58,9 +61,18 @@ class TestUkp(DataSourceContract):
         for t, title in enumerate(titles):
             for a, b in ((3 * t, 3 * t + 1), (3 * t + 1, 3 * t + 2)):
                 vote = [{"labeler": "w", "value": "a1"}]
-                pair = {"id": f"{a}_{b}", "title": title, "stance": "yes", "a1": str(a), "a2": str(b)}
+                pair = {
+                    "id": f"{a}_{b}",
+                    "title": title,
+                    "stance": "yes",
+                    "a1": str(a),
+                    "a2": str(b),
+                }
                 pairs.append({**pair, "votes": vote, "gold_strict": "a1"})
-        _write(folder / "arguments.jsonl.gz", [{"id": str(i), "text": text} for i, text in enumerate(texts)])
+        _write(
+            folder / "arguments.jsonl.gz",
+            [{"id": str(i), "text": text} for i, text in enumerate(texts)],
+        )
         _write(folder / "pairs.jsonl.gz", pairs)
         return [f"data.path={folder}"]
 
@@ -74,7 +86,11 @@ class TestRatings(DataSourceContract):
     def files(cls, folder: Path) -> Sequence[str]:
         words = ("good", "bad", "fine", "dull", "bright")
         rows = [
-            {"id": f"{i}_0", "text": f"it is a {words[i % 5]} thing, number {i}", "ratings": [i % 9 - 4, (2 * i) % 9 - 4]}
+            {
+                "id": f"{i}_0",
+                "text": f"it is a {words[i % 5]} thing, number {i}",
+                "ratings": [i % 9 - 4, (2 * i) % 9 - 4],
+            }
             for i in range(20)
         ]
         return [f"data.path={_write(folder / 'rated.jsonl', rows)}"]

@@ -54,7 +54,9 @@ class TestBestOfNCurve(EvaluatorContract):
     name = "best_of_n_curve"
 
 
-class TestRatings(ComponentContract):  # it asks the embedded world's people, whom the tiny world has not
+class TestRatings(
+    ComponentContract
+):  # it asks the embedded world's people, whom the tiny world has not
     kind = "evaluator"
     name = "ratings"
 
@@ -71,8 +73,15 @@ class TestGeneration(EvaluatorContract):
     @classmethod
     def files(cls, folder: Path) -> Sequence[str]:
         path, of = folder / "rows.jsonl", "evaluation.evaluators.x"
-        path.write_text('{"prompt": "one plus two", "answer": "three"}\n{"prompt": "red is", "answer": "blue"}\n')
-        return [_held("generation"), f"{of}.path={path}", f"{of}.references=[answer]", f"{of}.metrics=[token_f1]"]
+        path.write_text(
+            '{"prompt": "one plus two", "answer": "three"}\n{"prompt": "red is", "answer": "blue"}\n'
+        )
+        return [
+            _held("generation"),
+            f"{of}.path={path}",
+            f"{of}.references=[answer]",
+            f"{of}.metrics=[token_f1]",
+        ]
 
 
 class TestMultipleChoice(EvaluatorContract):
@@ -97,7 +106,9 @@ class TestSentencePairs(EvaluatorContract):
         return [_held("sentence_pairs"), f"evaluation.evaluators.x.path={path}"]
 
 
-class TestHarness(ComponentContract):  # its numbers are tested where lm-eval, an extra, is installed
+class TestHarness(
+    ComponentContract
+):  # its numbers are tested where lm-eval, an extra, is installed
     kind = "evaluator"
     name = "lm_eval"
     overrides = (_held("lm_eval"), "evaluation.evaluators.x.tasks=[hellaswag]")

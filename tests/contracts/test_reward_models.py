@@ -54,7 +54,9 @@ class TestClassifier(RewardModelContract):
         return [f"reward_model.path={write_classifier(folder / 'model')}"]
 
 
-@pytest.mark.skipif(find_spec("vaderSentiment") is None, reason="the extra sentiment is not installed")
+@pytest.mark.skipif(
+    find_spec("vaderSentiment") is None, reason="the extra sentiment is not installed"
+)
 class TestVader(RewardModelContract):
     name = "vader"
 

@@ -9,7 +9,12 @@ import pytest
 
 from preflab import plugins
 from preflab.listing import observed
-from preflab.testing import ComponentContract, FilterContract, ObserverContract, RolloutEngineContract
+from preflab.testing import (
+    ComponentContract,
+    FilterContract,
+    ObserverContract,
+    RolloutEngineContract,
+)
 
 
 class TestNative(RolloutEngineContract):
@@ -66,8 +71,16 @@ def test_every_built_in_component_has_a_contract(monkeypatch: pytest.MonkeyPatch
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found = [c for c in vars(module).values() if isinstance(c, type) and c.__name__.startswith("Test")]
-        tried.update((c.kind, c.name) for c in found if issubclass(c, (ComponentContract, ObserverContract)))
+        found = [
+            c
+            for c in vars(module).values()
+            if isinstance(c, type) and c.__name__.startswith("Test")
+        ]
+        tried.update(
+            (c.kind, c.name) for c in found if issubclass(c, (ComponentContract, ObserverContract))
+        )
     installed = {(component.kind, component.name) for component, _ in plugins.load().components()}
-    installed |= {("observer", plugin.name) for plugin in plugins.load().plugins if observed(plugin)}
+    installed |= {
+        ("observer", plugin.name) for plugin in plugins.load().plugins if observed(plugin)
+    }
     assert installed - tried == set()

@@ -64,7 +64,9 @@ def preflab(folder: Path, *words: str, **environment: str) -> int:
 
 def start(folder: Path, *words: str, **environment: str) -> multiprocessing.process.BaseProcess:
     """The same, but do not wait for it."""
-    child = multiprocessing.get_context("fork").Process(target=_main, args=(folder, words, environment))
+    child = multiprocessing.get_context("fork").Process(
+        target=_main, args=(folder, words, environment)
+    )
     child.start()
     return child
 
@@ -100,9 +102,16 @@ def digests(folder: Path) -> dict[str, str]:
     """sha256 of all files of all artifacts but the clock: models, rankings, samples, metrics without times."""
     found = {}
     for path in sorted((folder / "artifacts").rglob("*")):
-        if path.is_file() and path.name not in ("artifact.json", "metrics.jsonl") and path.suffix != ".lock":
+        if (
+            path.is_file()
+            and path.name not in ("artifact.json", "metrics.jsonl")
+            and path.suffix != ".lock"
+        ):
             found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == "metrics.jsonl":
-            rows = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in read_rows(path)]
+            rows = [
+                {k: v for k, v in row.items() if not k.startswith("time/")}
+                for row in read_rows(path)
+            ]
             found[str(path.relative_to(folder))] = json.dumps(rows)
     return found

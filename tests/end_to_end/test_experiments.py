@@ -22,15 +22,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("data")
     arguments = [{"id": f"a{i}", "text": f"because {'tea ' * (1 + i % 5)}{i}"} for i in range(48)]
     pairs = [
-        {"id": f"a{i}_a{i + 1}", "title": f"Debate {i // 4}?", "stance": "yes", "a1": f"a{i}", "a2": f"a{i + 1}", "votes": []}
+        {
+            "id": f"a{i}_a{i + 1}",
+            "title": f"Debate {i // 4}?",
+            "stance": "yes",
+            "a1": f"a{i}",
+            "a2": f"a{i + 1}",
+            "votes": [],
+        }
         | {"gold_strict": "a1" if i % 3 else "a2"}
         for i in range(47)
         if i % 4 != 3
     ]
     for name, rows in (("arguments", arguments), ("pairs", pairs)):
-        (folder / f"{name}.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+        (folder / f"{name}.jsonl.gz").write_bytes(
+            gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+        )
     texts = [
-        {"id": f"{i}_{j}", "text": f"{thing} {i} {j} is {word} and i say so", "ratings": [mood + k / 20 for k in range(15)]}
+        {
+            "id": f"{i}_{j}",
+            "text": f"{thing} {i} {j} is {word} and i say so",
+            "ratings": [mood + k / 20 for k in range(15)],
+        }
         for i, thing in enumerate(("camera", "phone", "book", "lamp") * 10)
         for j, (word, mood) in enumerate((("really good", 3.0), ("bad", -3.0), ("a box", 0.0)))
     ]
@@ -46,16 +59,31 @@ def test_every_experiment_has_made_up_data(data: dict[str, str]) -> None:
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])
 def test_every_experiment_fits_every_algorithm(data: dict[str, str], experiment: str) -> None:
     assert {"ppo", "ppo_ptx", "best_of_n", "ptx_only", "none"} <= set(options("algorithm"))
-    for algorithm in set(options("algorithm")) - {"terms_only"}:  # it has nothing to do until it is given a term
-        words = (f"experiment={experiment}", f"algorithm={algorithm}", f"data.path={data[experiment]}", *TINY)
+    for algorithm in set(options("algorithm")) - {
+        "terms_only"
+    }:  # it has nothing to do until it is given a term
+        words = (
+            f"experiment={experiment}",
+            f"algorithm={algorithm}",
+            f"data.path={data[experiment]}",
+            *TINY,
+        )
         (run,) = check_jobs(parse(words))
         assert run.stages, words
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])
 @pytest.mark.parametrize("algorithm", ["ppo_ptx", "best_of_n"])
-def test_every_experiment_runs(tmp_path: Path, data: dict[str, str], experiment: str, algorithm: str) -> None:
-    words = (f"experiment={experiment}", f"algorithm={algorithm}", f"data.path={data[experiment]}", *TINY, *SMALL)
+def test_every_experiment_runs(
+    tmp_path: Path, data: dict[str, str], experiment: str, algorithm: str
+) -> None:
+    words = (
+        f"experiment={experiment}",
+        f"algorithm={algorithm}",
+        f"data.path={data[experiment]}",
+        *TINY,
+        *SMALL,
+    )
     assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     (summary,) = tmp_path.glob("runs/config/*/summary.json")
     for counts in json.loads(summary.read_text())["records"].values():

@@ -32,7 +32,14 @@ def _only(folder: Path, pattern: str) -> Path:
 
 def test_a_run_leaves_what_is_promised(finished: Path) -> None:
     run = _only(finished, "runs/config/*")
-    for name in (".hydra/config.yaml", "manifest.json", "summary.json", "metrics.jsonl", "samples.jsonl", "report.html"):
+    for name in (
+        ".hydra/config.yaml",
+        "manifest.json",
+        "summary.json",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "report.html",
+    ):
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").glob("events*"))
     stages = [s["stage"] for s in json.loads((run / "manifest.json").read_text())["stages"]]
@@ -44,11 +51,17 @@ def test_the_layout_in_tensorboard_has_only_charts_of_what_a_run_writes(finished
     events = EventAccumulator(str(_only(finished, "runs/config/*") / "tensorboard")).Reload()
     (event,) = events.Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
-    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    charts = {
+        chart.title: list(chart.multiline.tag)
+        for category in layout.category
+        for chart in category.chart
+    }
     assert {"reward", "KL to the reference", "losses", "fine-tuning"} <= set(charts)
     written = set(events.Tags()["scalars"])
     # The default experiment has every stage and the ptx term, so that no line of any chart stays empty.
-    assert {title: [tag for tag in tags if tag not in written] for title, tags in charts.items()} == {t: [] for t in charts}
+    assert {
+        title: [tag for tag in tags if tag not in written] for title, tags in charts.items()
+    } == {t: [] for t in charts}
 
 
 def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
@@ -56,18 +69,28 @@ def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
 
     run = _only(finished, "runs/config/*")
     policy = run / "artifacts" / "algorithm" / "model"
-    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(AutoTokenizer.from_pretrained(policy))
+    assert AutoModelForCausalLM.from_pretrained(policy).config.vocab_size == len(
+        AutoTokenizer.from_pretrained(policy)
+    )
     reward = run / "artifacts" / "reward_model" / "model"
-    model, report = AutoModelForSequenceClassification.from_pretrained(reward, num_labels=1, output_loading_info=True)
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        reward, num_labels=1, output_loading_info=True
+    )
     assert model.score.weight.shape[0] == 1
     assert not report["missing_keys"]
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"])
-def test_kill_9_in_any_stage_then_the_same_command_gives_the_same_bits(finished: Path, tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize(
+    "stage", ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+)
+def test_kill_9_in_any_stage_then_the_same_command_gives_the_same_bits(
+    finished: Path, tmp_path: Path, stage: str
+) -> None:
     _copy_upstream(finished, tmp_path, stage)
     killed(tmp_path, stage, 1, *FAST)
-    assert list(tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*"))  # so there is something to restore
+    assert list(
+        tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*")
+    )  # so there is something to restore
     assert preflab(tmp_path, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)
 
@@ -75,34 +98,54 @@ def test_kill_9_in_any_stage_then_the_same_command_gives_the_same_bits(finished:
 def _copy_upstream(finished: Path, folder: Path, stage: str) -> None:
     """The artifacts of the stages before this one, so that the kill hits this one."""
     (folder / "artifacts").mkdir()
-    for row in json.loads((_only(finished, "runs/config/*") / "manifest.json").read_text())["stages"]:
+    for row in json.loads((_only(finished, "runs/config/*") / "manifest.json").read_text())[
+        "stages"
+    ]:
         if row["stage"] == stage:
             return
         shutil.copytree(row["artifact"], folder / "artifacts" / Path(row["artifact"]).name)
 
 
-def test_a_multirun_computes_each_upstream_stage_once_a_seed_and_then_nothing(tmp_path: Path) -> None:
+def test_a_multirun_computes_each_upstream_stage_once_a_seed_and_then_nothing(
+    tmp_path: Path,
+) -> None:
     command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", *FAST)
     assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
+    made = sorted(
+        p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
+    )
     # 2 seeds of each upstream stage; 2 algorithms x 2 seeds
-    assert made == sorted(["pretrain", "sft", "comparisons", "reward_model"] * 2 + ["algorithm", "evaluation"] * 4)
+    assert made == sorted(
+        ["pretrain", "sft", "comparisons", "reward_model"] * 2 + ["algorithm", "evaluation"] * 4
+    )
     assert preflab(tmp_path, *command) == 0
     second = sorted(tmp_path.glob("runs/config/*"))[-1]
-    computed = [json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(4)]
+    computed = [
+        json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(4)
+    ]
     assert computed == [[], [], [], []]
     assert [row["exit_code"] for row in read_rows(second / "ledger.jsonl")] == [0, 0, 0, 0]
 
 
-def test_a_reward_model_from_a_folder_also_starts_the_value_network(tmp_path: Path, finished: Path) -> None:
+def test_a_reward_model_from_a_folder_also_starts_the_value_network(
+    tmp_path: Path, finished: Path
+) -> None:
     shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
     folder = _only(tmp_path, "artifacts/reward_model-*/model")
-    words = ("reward_model=pretrained", f"reward_model.path={folder}", "evaluation=none", "algorithm=ppo", "algorithm.value.lr=0")
+    words = (
+        "reward_model=pretrained",
+        f"reward_model.path={folder}",
+        "evaluation=none",
+        "algorithm=ppo",
+        "algorithm.value.lr=0",
+    )
     assert preflab(tmp_path, *words, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     run = json.loads((_only(tmp_path, "runs/config/*") / "manifest.json").read_text())
     value = Path(run["stages"][-1]["artifact"]) / "value" / "model.safetensors"
     before, after = load_file(folder / "model.safetensors"), load_file(value)
-    assert all(after[name].equal(before[name]) for name in before)  # a learning rate of 0 leaves what it started from
+    assert all(
+        after[name].equal(before[name]) for name in before
+    )  # a learning rate of 0 leaves what it started from
 
 
 def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_makes_up_for(
@@ -122,11 +165,15 @@ def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_
     assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     second = sorted(tmp_path.glob("runs/config/*"))[-1]
     assert second != first
-    computed = [json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in (0, 1)]
+    computed = [
+        json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in (0, 1)
+    ]
     assert computed == [["algorithm"], []]
 
 
-def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path, finished: Path) -> None:
+def test_an_installed_plugin_that_nobody_names_changes_no_number(
+    tmp_path: Path, finished: Path
+) -> None:
     plugin = tmp_path / "bystander.py"
     plugin.write_text(
         "import random\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n"
@@ -135,7 +182,9 @@ def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path,
         "    return [Component('algorithm', 'bystander', C)]\n\n\n@hookimpl\ndef preflab_step_finished(stage, step, metrics):\n"
         "    random.random()\n"
     )
-    assert preflab(tmp_path, "--plugin", str(plugin), *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert preflab(tmp_path, "--plugin", str(plugin), *FAST) == 0, (
+        tmp_path / "log.txt"
+    ).read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)
 
 
@@ -150,9 +199,13 @@ def test_an_installed_plugin_that_nobody_names_changes_no_number(tmp_path: Path,
         (("nonsense",), "neither a command nor an override"),
     ],
 )
-def test_bad_input_is_refused_before_any_work(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+def test_bad_input_is_refused_before_any_work(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
     row = {"prompt": "a", "completions": ["b", "c"], "ranks": [1, 2]}
-    (tmp_path / "bad.jsonl").write_text(json.dumps(row) + '\n{"prompt": "a", "completions": ["b"], "ranks": [1]}\n')
+    (tmp_path / "bad.jsonl").write_text(
+        json.dumps(row) + '\n{"prompt": "a", "completions": ["b"], "ranks": [1]}\n'
+    )
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
     assert preflab(tmp_path, *words) == 2

@@ -19,8 +19,21 @@ from preflab.artifacts import read_rows
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 # Every optimizer step is 8 rows or windows: two micro-batches of 4, whoever computes them. 4 rankings of 2 answers are 8.
 HALVES = (
-    *("data.documents=600", "data.prompts=200", "data.demonstrations=60", "evaluation=samples", "rollout.max_tokens=8"),
-    *("pretrain.batch=8", "pretrain.steps=3", "sft.batch=8", "sft.steps=3", "sft.mix_windows=8", "comparisons.prompts=12"),
+    *(
+        "data.documents=600",
+        "data.prompts=200",
+        "data.demonstrations=60",
+        "evaluation=samples",
+        "rollout.max_tokens=8",
+    ),
+    *(
+        "pretrain.batch=8",
+        "pretrain.steps=3",
+        "sft.batch=8",
+        "sft.steps=3",
+        "sft.mix_windows=8",
+        "comparisons.prompts=12",
+    ),
     *(
         "comparisons.k=2",
         "comparisons.validation_prompts=4",
@@ -37,7 +50,9 @@ HALVES = (
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which two processes made a run."""
     folder = tmp_path_factory.mktemp("two")
-    assert preflab(folder, *HALVES, "runtime.processes=2") == 0, (folder / "log.txt").read_text()[-3000:]
+    assert preflab(folder, *HALVES, "runtime.processes=2") == 0, (folder / "log.txt").read_text()[
+        -3000:
+    ]
     return folder
 
 
@@ -46,13 +61,19 @@ def test_two_processes_leave_the_files_of_one_run(finished: Path) -> None:
     for name in ("manifest.json", "summary.json", "metrics.jsonl", "samples.jsonl", "report.html"):
         assert (run / name).is_file(), name
     steps = [(row["stage"], row["step"]) for row in read_rows(run / "metrics.jsonl")]
-    assert len(steps) == len(set(steps))  # process 0 alone writes: every step's row stands there once
+    assert len(steps) == len(
+        set(steps)
+    )  # process 0 alone writes: every step's row stands there once
 
 
-def test_two_processes_give_the_bits_of_one_with_accumulation_2(finished: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_bits_of_one_with_accumulation_2(
+    finished: Path, tmp_path: Path
+) -> None:
     assert preflab(tmp_path, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     # Weights, rankings and samples; a loss over validation text is a sum of other parts in another order.
-    one, two = ({k: v for k, v in digests(f).items() if "metrics" not in k} for f in (tmp_path, finished))
+    one, two = (
+        {k: v for k, v in digests(f).items() if "metrics" not in k} for f in (tmp_path, finished)
+    )
     assert len([name for name in one if name.endswith("model.safetensors")]) >= 4
     assert one == two
 
@@ -76,7 +97,9 @@ def _start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[byte
 def test_sigterm_reaches_all_processes_and_the_run_goes_on(finished: Path, tmp_path: Path) -> None:
     words = (*HALVES, "runtime.processes=2")
     running = _start(tmp_path, *words)
-    while running.poll() is None and not list(tmp_path.glob("artifacts/sft-*.partial/.state/step-*")):
+    while running.poll() is None and not list(
+        tmp_path.glob("artifacts/sft-*.partial/.state/step-*")
+    ):
         time.sleep(0.01)
     running.send_signal(signal.SIGTERM)
     assert running.wait(120) == 128 + signal.SIGTERM, (tmp_path / "log.txt").read_text()[-3000:]
@@ -104,8 +127,12 @@ def test_jobs_side_by_side_share_what_they_have_in_common(
 ) -> None:
     sweep = ("-m", *launcher, "algorithm=ppo,ppo_ptx", *FAST)
     assert _start(tmp_path, *sweep).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
-    assert made == sorted(["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2])
+    made = sorted(
+        p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
+    )
+    assert made == sorted(
+        ["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2]
+    )
     (run,) = tmp_path.glob("runs/config/*")
     assert sorted(row["exit_code"] for row in read_rows(run / "ledger.jsonl")) == [0, 0]
     assert digests(tmp_path) == digests(one_after_another)
@@ -119,15 +146,31 @@ def test_beside_a_job_that_fails_the_others_end_and_the_same_command_makes_up_fo
     plugin.write_text(BROKEN)
     # Two at a time: one job runs beside the one that fails, one begins after it.
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    command = ("--plugin", str(plugin), "-m", *launcher, "reward_model=broken,kwise,length", "evaluation=none", *FAST)
-    assert _start(tmp_path, *command, BROKEN="1").wait(200) == 1, (tmp_path / "log.txt").read_text()[-3000:]
+    command = (
+        "--plugin",
+        str(plugin),
+        "-m",
+        *launcher,
+        "reward_model=broken,kwise,length",
+        "evaluation=none",
+        *FAST,
+    )
+    assert _start(tmp_path, *command, BROKEN="1").wait(200) == 1, (
+        tmp_path / "log.txt"
+    ).read_text()[-3000:]
     (first,) = tmp_path.glob("runs/config/*")
     codes = {row["job"]: row["exit_code"] for row in read_rows(first / "ledger.jsonl")}
     assert codes == {0: 3, 1: 0, 2: 0}
-    assert "1 job(s) failed; give the same command again to run only them" in (tmp_path / "log.txt").read_text()
+    assert (
+        "1 job(s) failed; give the same command again to run only them"
+        in (tmp_path / "log.txt").read_text()
+    )
     assert "1 job without a result" in (first / "report.html").read_text()
     assert _start(tmp_path, *command).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     second = max(tmp_path.glob("runs/config/*"))
     assert second != first
-    computed = {job: json.loads((second / str(job) / "summary.json").read_text())["computed"] for job in range(3)}
+    computed = {
+        job: json.loads((second / str(job) / "summary.json").read_text())["computed"]
+        for job in range(3)
+    }
     assert computed == {0: ["algorithm"], 1: [], 2: []}

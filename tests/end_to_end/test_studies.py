@@ -22,10 +22,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", sorted(path.stem for path in sweeps_root().glob("*.yaml")))
 def test_its_first_arm_runs_and_is_measured(name: str, folder: Path) -> None:
     first = parse(["-cn", name]).jobs[0]
-    assert preflab(folder, "-cn", name, *first, *SMALL) == 0, (folder / "log.txt").read_text()[-3000:]
+    assert preflab(folder, "-cn", name, *first, *SMALL) == 0, (folder / "log.txt").read_text()[
+        -3000:
+    ]
     (run,) = folder.glob(f"runs/{name}/*")
     summary = json.loads((run / "0" / "summary.json").read_text())
     assert summary["evaluation"]["measures"]
     claims = json.loads((run / "summary.json").read_text())["claims"]
     # One arm is beside itself nowhere: what is compared with another arm stays open, and says what is missing.
-    assert all(claim["holds"] == "undecided" and claim["why"] for claim in claims if claim["compared_with"])
+    assert all(
+        claim["holds"] == "undecided" and claim["why"] for claim in claims if claim["compared_with"]
+    )

@@ -18,7 +18,10 @@ class BreakingConfig:
     """How to break."""
 
     name: str = option("breaking", "component")
-    fault: str = option("", "raise, exit, none, nan, or a place: build, inspect, inspect none, needs, check, post_init")
+    fault: str = option(
+        "",
+        "raise, exit, none, nan, or a place: build, inspect, inspect none, needs, check, post_init",
+    )
     coef: float = option(1.0, "of a gradient term")
 
     def __post_init__(self) -> None:
@@ -136,5 +139,8 @@ BUILT = {
 def preflab_components() -> list[Component]:
     """One of each kind, all called breaking."""
     asks: dict[str, Any] = {"needs": _needs, "inspect": _inspect}
-    found = [Component(kind, "breaking", BreakingConfig, build=build, **asks) for kind, build in BUILT.items()]
+    found = [
+        Component(kind, "breaking", BreakingConfig, build=build, **asks)
+        for kind, build in BUILT.items()
+    ]
     return [*found, Component("algorithm", "breaking", BreakingConfig, procedure=Steps, **asks)]

@@ -13,19 +13,46 @@ from end_to_end.runs import preflab
 from framework.test_faults import install
 
 BARE = (
-    *("debug=fast", "artifacts.dir=artifacts", "runtime.threads=1", "checkpoint.every_steps=1", "--no-plugin", "report"),
-    *("--no-plugin", "tensorboard", "pretrain=none", "sft=none", "comparisons=none", "evaluation=none", "algorithm=ppo"),
-    *("reward_model=length", "data.documents=100", "data.prompts=50", "data.demonstrations=10", "policy.layers=1"),
+    *(
+        "debug=fast",
+        "artifacts.dir=artifacts",
+        "runtime.threads=1",
+        "checkpoint.every_steps=1",
+        "--no-plugin",
+        "report",
+    ),
+    *(
+        "--no-plugin",
+        "tensorboard",
+        "pretrain=none",
+        "sft=none",
+        "comparisons=none",
+        "evaluation=none",
+        "algorithm=ppo",
+    ),
+    *(
+        "reward_model=length",
+        "data.documents=100",
+        "data.prompts=50",
+        "data.demonstrations=10",
+        "policy.layers=1",
+    ),
 )
 PLACES = {
     "policy": ("policy", "policy=breaking"),
     "reward_model": ("reward_model", "reward_model=breaking"),
     "gradient_term": ("algorithm.terms.x", "+schema/gradient_term@algorithm.terms.x=breaking"),
-    "reward_shaping": ("algorithm.shaping.x", "+schema/reward_shaping@algorithm.shaping.x=breaking"),
+    "reward_shaping": (
+        "algorithm.shaping.x",
+        "+schema/reward_shaping@algorithm.shaping.x=breaking",
+    ),
     "data": ("data", "data=breaking"),
     "filter": ("filters.x", "+schema/filter@filters.x=breaking"),
     "labeler": ("labeler", "labeler=breaking comparisons=sampled reward_model=kwise"),
-    "evaluator": ("evaluation.evaluators.x", "evaluation=samples +schema/evaluator@evaluation.evaluators.x=breaking"),
+    "evaluator": (
+        "evaluation.evaluators.x",
+        "evaluation=samples +schema/evaluator@evaluation.evaluators.x=breaking",
+    ),
     "rollout": ("rollout", "rollout=breaking"),
     "algorithm": ("algorithm", "algorithm=breaking"),
 }
@@ -33,7 +60,12 @@ PLACES = {
 CODES = {"raise": 3, "exit": 3, "none": 3, "nan": 5}
 NO_NUMBERS = ("policy", "data", "filter", "labeler", "rollout", "evaluator")
 """Kinds whose method gives no number that a step could end at."""
-SHORT = [("reward_model", "raise"), ("reward_model", "exit"), ("reward_model", "none"), ("algorithm", "exit")]
+SHORT = [
+    ("reward_model", "raise"),
+    ("reward_model", "exit"),
+    ("reward_model", "none"),
+    ("algorithm", "exit"),
+]
 MATRIX = [
     pytest.param(kind, fault, marks=() if (kind, fault) in SHORT else pytest.mark.reliability)
     for kind in PLACES
@@ -66,13 +98,19 @@ def test_a_component_of_any_kind_that_breaks(kind: str, fault: str, tmp_path: Pa
     assert f"{kind} 'breaking' of plugin 'breaking' (breaking-dist 2.5)" in log
     assert "Traceback" not in log
     if fault in ("raise", "exit"):
-        assert {"raise": "raised ValueError: on purpose (", "exit": "raised SystemExit: 0 ("}[fault] in log
+        assert {"raise": "raised ValueError: on purpose (", "exit": "raised SystemExit: 0 ("}[
+            fault
+        ] in log
         assert "breaking.py:" in log
     if kind == "algorithm":  # two of four steps are done, a checkpoint stands behind each
-        assert [p.name for p in tmp_path.glob("artifacts/algorithm-*.partial/.state/step-*[0-9]")].count("step-000000002") == 1
+        assert [
+            p.name for p in tmp_path.glob("artifacts/algorithm-*.partial/.state/step-*[0-9]")
+        ].count("step-000000002") == 1
 
 
-@pytest.mark.parametrize("place", ["build", "build none", "inspect", "inspect none", "needs", "check", "post_init"])
+@pytest.mark.parametrize(
+    "place", ["build", "build none", "inspect", "inspect none", "needs", "check", "post_init"]
+)
 def test_whatever_of_a_component_breaks(place: str, tmp_path: Path) -> None:
     code, log = _run(tmp_path, "reward_model", f"'{place}'")
     assert code == 3, log[-3000:]
@@ -83,4 +121,7 @@ def test_whatever_of_a_component_breaks(place: str, tmp_path: Path) -> None:
 def test_what_a_failed_step_costs_is_told(tmp_path: Path) -> None:
     _, log = _run(tmp_path, "algorithm", "raise")
     # A checkpoint stands behind each of the two steps that are done.
-    assert "The steps up to the last checkpoint are kept, 2 of 2: the same command does 0 again." in log
+    assert (
+        "The steps up to the last checkpoint are kept, 2 of 2: the same command does 0 again."
+        in log
+    )

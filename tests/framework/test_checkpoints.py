@@ -40,7 +40,10 @@ def test_what_json_cannot_hold_is_refused(tmp_path: Path) -> None:
 def test_two_are_kept_newest_first(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         checkpoints.save(tmp_path, step, _state(step))
-    assert [p.name for p in checkpoints.candidates(tmp_path)] == ["step-000000003", "step-000000002"]
+    assert [p.name for p in checkpoints.candidates(tmp_path)] == [
+        "step-000000003",
+        "step-000000002",
+    ]
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
@@ -57,7 +60,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None
         checkpoints.load(path.parent)
 
 
-def test_a_save_that_cannot_finish_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_cannot_finish_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checkpoints.save(tmp_path, 1, _state(1))
 
     def full(*_: object) -> None:

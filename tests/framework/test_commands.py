@@ -17,7 +17,9 @@ COMMAND = (
 )
 
 
-def test_a_command_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_of_a_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = COMMAND.format(name="count_words", body="print(len(words)); return 3")
     registry, _ = load(tmp_path, source, monkeypatch)
     monkeypatch.setattr(composition, "registry", lambda: registry)
@@ -27,17 +29,30 @@ def test_a_command_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         commands.run("count-word", [])
 
 
-def test_a_command_that_raises_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch)
+def test_a_command_that_raises_is_its_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _ = load(
+        tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch
+    )
     monkeypatch.setattr(composition, "registry", lambda: registry)
-    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError"):
+    with pytest.raises(
+        PluginError,
+        match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError",
+    ):
         commands.run("count-words", [])
 
 
 @pytest.mark.parametrize("name", ["plan", "evaluate_samples"])
-def test_a_command_that_there_is_already(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_there_is_already(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry, plugin = load(tmp_path, COMMAND.format(name=name, body="return 0"), monkeypatch)
-    reported(registry, plugin, f"command '{name.replace('_', '-')}' in preflab_commands, which there is already")
+    reported(
+        registry,
+        plugin,
+        f"command '{name.replace('_', '-')}' in preflab_commands, which there is already",
+    )
 
 
 def test_own_commands_are_those_that_plugins_may_not_take() -> None:
@@ -45,22 +60,36 @@ def test_own_commands_are_those_that_plugins_may_not_take() -> None:
 
 
 @pytest.mark.parametrize("returned", ["None", "'text'", "True", "1.0"])
-def test_what_a_command_returns_is_an_exit_code(returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body=f"return {returned}"), monkeypatch)
+def test_what_a_command_returns_is_an_exit_code(
+    returned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _ = load(
+        tmp_path, COMMAND.format(name="count_words", body=f"return {returned}"), monkeypatch
+    )
     monkeypatch.setattr(composition, "registry", lambda: registry)
-    with pytest.raises(PluginError, match=r"'faulty' \(faulty-dist 2\.5\) returned .* which must be an exit code"):
+    with pytest.raises(
+        PluginError, match=r"'faulty' \(faulty-dist 2\.5\) returned .* which must be an exit code"
+    ):
         commands.run("count-words", [])
 
 
-def test_a_file_that_a_command_does_not_find_is_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, _ = load(tmp_path, COMMAND.format(name="count_words", body="open('/nowhere/at/all')"), monkeypatch)
+def test_a_file_that_a_command_does_not_find_is_its_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, _ = load(
+        tmp_path, COMMAND.format(name="count_words", body="open('/nowhere/at/all')"), monkeypatch
+    )
     monkeypatch.setattr(composition, "registry", lambda: registry)
     with pytest.raises(PluginError, match="raised in its command count-words: FileNotFoundError"):
         commands.run("count-words", [])
 
 
-def test_a_command_whose_documentation_is_blank_does_not_break_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = COMMAND.format(name="count_words", body="return 0").replace("count_words WORDS: something of mine", " ")
+def test_a_command_whose_documentation_is_blank_does_not_break_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = COMMAND.format(name="count_words", body="return 0").replace(
+        "count_words WORDS: something of mine", " "
+    )
     registry, plugin = load(tmp_path, source, monkeypatch)
     assert plugin.problem == ""
     monkeypatch.setattr(composition, "registry", lambda: registry)

@@ -68,14 +68,22 @@ def test_wrong_input_is_refused_with_the_key(override: str, message: str) -> Non
 def test_sweeps_expand_to_jobs() -> None:
     line = parse(["-m", "algorithm=ppo,ppo_ptx", "seed=1,2"])
     assert line.multirun
-    assert line.jobs == tuple((f"algorithm={a}", f"seed={s}") for a in ("ppo", "ppo_ptx") for s in (1, 2))
+    assert line.jobs == tuple(
+        (f"algorithm={a}", f"seed={s}") for a in ("ppo", "ppo_ptx") for s in (1, 2)
+    )
 
 
 def test_a_study_is_a_multirun_of_its_arms() -> None:
     line = parse(["-cn", "ladder", "seed=1,2"])
     assert line.multirun
     assert len(line.jobs) == 10  # 5 arms x 2 seeds
-    assert {run.settings.arm for run in check_jobs(line)} == {"base", "SFT", "best-of-n", "PPO", "PPO-ptx"}
+    assert {run.settings.arm for run in check_jobs(line)} == {
+        "base",
+        "SFT",
+        "best-of-n",
+        "PPO",
+        "PPO-ptx",
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,11 +102,20 @@ def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> N
     assert len(line.jobs) > 1
     with composing(line.config_name) as together:
         for job in (line.jobs[0], line.jobs[1], line.jobs[-1]):
-            assert resolved(together(job)) == resolved(compose_with(job, line.config_name, with_hydra=True))
+            assert resolved(together(job)) == resolved(
+                compose_with(job, line.config_name, with_hydra=True)
+            )
 
 
 def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
-    for words in (["sft.lrr=1"], ["seed=1", "nothing@there=1"], ["algorithm=pppo"], ["+seed=2"], ["~absent"], ["sft.lr=fast"]):
+    for words in (
+        ["sft.lrr=1"],
+        ["seed=1", "nothing@there=1"],
+        ["algorithm=pppo"],
+        ["+seed=2"],
+        ["~absent"],
+        ["sft.lr=fast"],
+    ):
         with pytest.raises(UserError) as alone:
             compose_with(words, with_hydra=True)
         with composing("config") as together:
@@ -114,7 +131,11 @@ def test_every_study_composes_all_its_jobs() -> None:
 
 
 def test_upstream_stages_are_shared_by_variants_and_split_by_seed() -> None:
-    ppo, ptx, other = _run("algorithm=ppo"), _run("algorithm=ppo_ptx"), _run("algorithm=ppo", "seed=2")
+    ppo, ptx, other = (
+        _run("algorithm=ppo"),
+        _run("algorithm=ppo_ptx"),
+        _run("algorithm=ppo", "seed=2"),
+    )
     shared = ("pretrain", "sft", "comparisons", "reward_model")
     ids = [{s.name: s.recipe_id for s in run.stages} for run in (ppo, ptx, other)]
     assert all(ids[0][name] == ids[1][name] != ids[2][name] for name in shared)
@@ -128,7 +149,13 @@ def test_a_pinned_seed_is_shared_across_seeds() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["runtime.threads=1", "runtime.micro_batch=8", "checkpoint.every_seconds=1", "checkpoint.every_steps=5"]
+    "override",
+    [
+        "runtime.threads=1",
+        "runtime.micro_batch=8",
+        "checkpoint.every_seconds=1",
+        "checkpoint.every_steps=5",
+    ],
 )
 def test_what_changes_no_number_changes_no_recipe(override: str) -> None:
     assert [s.recipe_id for s in _run(override).stages] == [s.recipe_id for s in _run().stages]
@@ -142,7 +169,11 @@ def test_every_setting_stands_in_the_config_and_so_can_be_overridden(key: str) -
 
 def test_a_changed_upstream_value_changes_everything_downstream() -> None:
     before, after = _run(), _run("sft.optimizer.lr=0.123")
-    changed = [a.name for a, b in zip(before.stages, after.stages, strict=True) if a.recipe_id != b.recipe_id]
+    changed = [
+        a.name
+        for a, b in zip(before.stages, after.stages, strict=True)
+        if a.recipe_id != b.recipe_id
+    ]
     assert changed == ["sft", "comparisons", "reward_model", "algorithm", "evaluation"]
 
 
@@ -150,12 +181,20 @@ def test_a_changed_upstream_value_changes_everything_downstream() -> None:
     "text,key",
     [
         ("hydra:\n  callbacks:\n    x:\n      _target_: os.getcwd\n", "hydra.callbacks.x._target_"),
-        ("hydra:\n  job_logging:\n    formatters:\n      x:\n        (): os.getcwd\n", r"hydra.job_logging.formatters.x.\(\)"),
-        ("hydra:\n  job_logging:\n    handlers:\n      x:\n        class: os.getcwd\n", "hydra.job_logging.handlers.x.class"),
+        (
+            "hydra:\n  job_logging:\n    formatters:\n      x:\n        (): os.getcwd\n",
+            r"hydra.job_logging.formatters.x.\(\)",
+        ),
+        (
+            "hydra:\n  job_logging:\n    handlers:\n      x:\n        class: os.getcwd\n",
+            "hydra.job_logging.handlers.x.class",
+        ),
         ("study:\n  _target_: os.getcwd\n", "study._target_"),
     ],
 )
-def test_a_foreign_config_that_would_run_code_is_refused(tmp_path: Path, text: str, key: str) -> None:
+def test_a_foreign_config_that_would_run_code_is_refused(
+    tmp_path: Path, text: str, key: str
+) -> None:
     (tmp_path / "foreign.yaml").write_text(f"defaults:\n  - config\n  - _self_\n{text}")
     config = compose_with([], "foreign", True, str(tmp_path))
     with pytest.raises(UserError, match=key):
@@ -187,11 +226,32 @@ def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
 def test_a_schema_is_made_when_a_config_asks_for_it_and_only_once() -> None:
     schema_of.cache_clear()
     for _ in range(2):
-        config = compose(["filters=standard", "evaluation=none", "algorithm=none", "reward_model=none", "comparisons=none"])
+        config = compose(
+            [
+                "filters=standard",
+                "evaluation=none",
+                "algorithm=none",
+                "reward_model=none",
+                "comparisons=none",
+            ]
+        )
         config.policy.layers = 99  # a copy: the next one has the preset's value again
     made = schema_of.cache_info()
-    asked = {"data", "policy", "pretrain", "sft", "labeler", "select", "rollout", "evaluation", "algorithm", "reward_model"}
-    assert made.misses == len(asked | {"comparisons"}) + 4  # and the four filters of the standard preparation
+    asked = {
+        "data",
+        "policy",
+        "pretrain",
+        "sft",
+        "labeler",
+        "select",
+        "rollout",
+        "evaluation",
+        "algorithm",
+        "reward_model",
+    }
+    assert (
+        made.misses == len(asked | {"comparisons"}) + 4
+    )  # and the four filters of the standard preparation
     assert config.policy.layers == 99 != compose().policy.layers
 
 

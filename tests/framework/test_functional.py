@@ -40,10 +40,14 @@ def ragged(lengths: list[int], width: int) -> torch.Tensor:
     return torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]
 
 
-def by_definition(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
+def by_definition(
+    rewards: list[float], values: list[float], gamma: float, lam: float
+) -> list[float]:
     """A_t = sum over l of (gamma lambda)^l delta_{t+l}, each delta written out."""
     n = len(rewards)
-    deltas = [rewards[t] + gamma * (values[t + 1] if t + 1 < n else 0.0) - values[t] for t in range(n)]
+    deltas = [
+        rewards[t] + gamma * (values[t + 1] if t + 1 < n else 0.0) - values[t] for t in range(n)
+    ]
     return [sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)]
 
 
@@ -67,8 +71,12 @@ def test_gae_example(lam: float, advantages: list[float]) -> None:
 
 
 @settings(max_examples=60)
-@given(data=st.data(), gamma=st.sampled_from([1.0, 0.9]), lam=st.sampled_from([0.0, 0.5, 0.95, 1.0]))
-def test_gae_is_its_definition_on_ragged_batches(data: st.DataObject, gamma: float, lam: float) -> None:
+@given(
+    data=st.data(), gamma=st.sampled_from([1.0, 0.9]), lam=st.sampled_from([0.0, 0.5, 0.95, 1.0])
+)
+def test_gae_is_its_definition_on_ragged_batches(
+    data: st.DataObject, gamma: float, lam: float
+) -> None:
     width = data.draw(st.integers(1, 7))
     lengths = [1, width, *data.draw(st.lists(st.integers(1, width), max_size=3))]
     numbers = st.floats(-3, 3)
@@ -100,7 +108,11 @@ def test_the_score_stands_on_the_end_token_and_not_one_slot_later() -> None:
     ours, _ = gae(double([REWARDS]), double([VALUES]), torch.ones(1, 3, dtype=torch.bool))
     # The public variant: the score one slot later, where the value is .8. Its advantage at the end token is
     # 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
-    theirs, _ = gae(double([[-0.1, 0.2, 0.0, 1.0]]), double([[0.5, 0.4, 0.3, 0.8]]), torch.ones(1, 4, dtype=torch.bool))
+    theirs, _ = gae(
+        double([[-0.1, 0.2, 0.0, 1.0]]),
+        double([[0.5, 0.4, 0.3, 0.8]]),
+        torch.ones(1, 4, dtype=torch.bool),
+    )
     exact(theirs, double([[0.517725, 0.7555, 0.69, 0.2]]))
     assert float(ours[0, 2]) == pytest.approx(0.7, rel=1e-12)
     assert float(ours[0, 2] - theirs[0, 2]) == pytest.approx(0.01, rel=1e-9)
@@ -129,7 +141,12 @@ def test_token_rewards_table() -> None:
     log_ratio = torch.where(mask, double(0.2), double(99.0))
     scores = double([1.0, 1.0, 0.0, 1.0])  # the cut one has lost its penalty of 1 before
     found = token_rewards(scores, log_ratio, mask, 0.5)
-    expected = [[-0.1, 0.9, 0, 0], [-0.1, -0.1, -0.1, 0.9], [-0.1, -0.1, -0.1, -0.1], [0.9, 0, 0, 0]]
+    expected = [
+        [-0.1, 0.9, 0, 0],
+        [-0.1, -0.1, -0.1, 0.9],
+        [-0.1, -0.1, -0.1, -0.1],
+        [0.9, 0, 0, 0],
+    ]
     exact(found, double(expected))
 
 
@@ -207,7 +224,9 @@ def test_whitening_example() -> None:
     exact(kept, double([-0.25, -0.25, -0.25, 0.75, -0.25, -0.25, -0.25, 2.75]))
     centred = whiten(x, all_true(x))
     assert float(centred.mean()) == pytest.approx(0, abs=1e-12)
-    assert float(centred.var(unbiased=False)) == pytest.approx(1, rel=1e-7)  # eps 1e-8 beside a variance of .25
+    assert float(centred.var(unbiased=False)) == pytest.approx(
+        1, rel=1e-7
+    )  # eps 1e-8 beside a variance of .25
 
 
 @pytest.mark.parametrize("shift_mean", [True, False])
@@ -233,8 +252,14 @@ def test_whitening_and_means_over_processes_equal_those_of_the_whole() -> None:
         masks = [all_true(p) for p in parts]
         count, total = double(8), x.sum()
         mean = total / 8
-        sums = [count, total, ((x - mean) ** 2).sum()]  # what both processes are told, in the order of asking
-        found = torch.cat([whiten(p, m, reduce=told(sums)) for p, m in zip(parts, masks, strict=True)])
+        sums = [
+            count,
+            total,
+            ((x - mean) ** 2).sum(),
+        ]  # what both processes are told, in the order of asking
+        found = torch.cat(
+            [whiten(p, m, reduce=told(sums)) for p, m in zip(parts, masks, strict=True)]
+        )
         exact(found, whiten(x, all_true(x)))
 
 
@@ -244,7 +269,9 @@ def test_one_denominator_and_not_a_mean_of_means() -> None:
     mask = ragged([4, 1], 4)
     assert float(masked_mean(losses, mask)) == pytest.approx(1.8, rel=1e-12)
     assert float(masked_sum(losses, mask)) == pytest.approx(9, rel=1e-12)
-    assert float(masked_mean(losses[1:], mask[1:], reduce=told([double(9), double(5)]))) == pytest.approx(1.8, rel=1e-12)
+    assert float(
+        masked_mean(losses[1:], mask[1:], reduce=told([double(9), double(5)]))
+    ) == pytest.approx(1.8, rel=1e-12)
 
 
 def test_masked_sums_send_no_gradient_to_masked_slots() -> None:
@@ -283,14 +310,21 @@ def test_the_gradient_of_a_log_prob_is_one_hot_minus_softmax() -> None:
     ids = torch.randint(7, (5,), generator=generator)
     for temperature in (1.0, 0.5):
         (found,) = torch.autograd.grad(token_log_probs(logits, ids, temperature).sum(), logits)
-        expected = (torch.nn.functional.one_hot(ids, 7) - (logits / temperature).softmax(-1)) / temperature
+        expected = (
+            torch.nn.functional.one_hot(ids, 7) - (logits / temperature).softmax(-1)
+        ) / temperature
         torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_log_probs_in_pieces_equal_log_probs_at_once() -> None:
     logits = torch.randn(6, 9, generator=torch.Generator().manual_seed(5))
     ids = torch.arange(6)
-    pieces = torch.cat([token_log_probs(a, b) for a, b in zip(torch.split(logits, 4), torch.split(ids, 4), strict=True)])
+    pieces = torch.cat(
+        [
+            token_log_probs(a, b)
+            for a, b in zip(torch.split(logits, 4), torch.split(ids, 4), strict=True)
+        ]
+    )
     assert torch.equal(pieces, token_log_probs(logits, ids))
 
 

@@ -19,7 +19,13 @@ from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
 
 WORDS = (
-    *("algorithm=ppo", "reward_model=length", "sft=none", "evaluation=none", "checkpoint.every_steps=1"),
+    *(
+        "algorithm=ppo",
+        "reward_model=length",
+        "sft=none",
+        "evaluation=none",
+        "checkpoint.every_steps=1",
+    ),
     *("policy.layers=1", "policy.width=16", "policy.heads=2"),
 )
 STAGES = ["pretrain", "algorithm"]
@@ -52,7 +58,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
 
     def note(hook: str, arguments: dict[str, Any]) -> None:
         told[hook].append(arguments)
-        if hook == "preflab_checkpoint_saved":  # it goes when the stage is complete. Failing here, it would hear no more
+        if (
+            hook == "preflab_checkpoint_saved"
+        ):  # it goes when the stage is complete. Failing here, it would hear no more
             assert any(arguments["folder"].iterdir())
         if hook == "preflab_stage_reused" and len(told["preflab_run_started"]) == 3:
             raise KeyboardInterrupt
@@ -65,8 +73,17 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
 
     recorder = types.ModuleType("recorder")
     vars(recorder)["note"] = note
-    hooks = {hook: ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters) for hook in OBSERVER_HOOKS}
-    exec(HEAD + "".join(written_hook(h, arguments, f"note('{h}', locals())") for h, arguments in hooks.items()), vars(recorder))
+    hooks = {
+        hook: ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+        for hook in OBSERVER_HOOKS
+    }
+    exec(
+        HEAD
+        + "".join(
+            written_hook(h, arguments, f"note('{h}', locals())") for h, arguments in hooks.items()
+        ),
+        vars(recorder),
+    )
     composition.registry.cache_clear()
     composition.registry().add(Plugin("recorder", "recorder", "recorder-dist", "1"), recorder)
     folder = tmp_path_factory.mktemp("hooks")
@@ -81,7 +98,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
         composition.registry.cache_clear()
     for hook in OBSERVER_HOOKS:
         _is_as_documented(hook, given[hook])
-        assert [list(a) for a in told[hook]] == [hooks[hook].split(", ")] * len(given[hook])  # none was missed
+        assert [list(a) for a in told[hook]] == [hooks[hook].split(", ")] * len(
+            given[hook]
+        )  # none was missed
     return Observed(first, told)
 
 
@@ -97,31 +116,44 @@ def _is_as_documented(hook: str, calls: list[dict[str, Any]]) -> None:
 
 
 def test_hook_preflab_run_started(observed: Observed) -> None:
-    assert observed.calls("preflab_run_started", "folder", "stages") == [(folder, STAGES) for folder in observed.folders]
+    assert observed.calls("preflab_run_started", "folder", "stages") == [
+        (folder, STAGES) for folder in observed.folders
+    ]
     for (config,) in observed.calls("preflab_run_started", "config"):
         assert (config["algorithm"]["name"], config["policy"]["layers"]) == ("ppo", 1)  # composed
 
 
 def test_hook_preflab_stage_started(observed: Observed) -> None:
     steps = {stage: len(observed.first.metrics(stage)) for stage in STAGES}
-    assert observed.calls("preflab_stage_started", "stage", "total_steps", "history") == [(s, steps[s], []) for s in STAGES]
+    assert observed.calls("preflab_stage_started", "stage", "total_steps", "history") == [
+        (s, steps[s], []) for s in STAGES
+    ]
 
 
 def test_hook_preflab_stage_reused(observed: Observed) -> None:
-    made = [(stage, observed.first.stages[stage], observed.first.metrics(stage)) for stage in STAGES]
+    made = [
+        (stage, observed.first.stages[stage], observed.first.metrics(stage)) for stage in STAGES
+    ]
     # All of the second run, and the stage at which the third is interrupted.
-    assert observed.calls("preflab_stage_reused", "stage", "artifact", "history") == [*made, made[0]]
+    assert observed.calls("preflab_stage_reused", "stage", "artifact", "history") == [
+        *made,
+        made[0],
+    ]
 
 
 def test_hook_preflab_step_finished(observed: Observed) -> None:
-    rows = [(stage, row.pop("step"), row) for stage in STAGES for row in observed.first.metrics(stage)]
+    rows = [
+        (stage, row.pop("step"), row) for stage in STAGES for row in observed.first.metrics(stage)
+    ]
     assert [step for _, step, _ in rows][:2] == [0, 1]
     assert observed.calls("preflab_step_finished", "stage", "step", "metrics") == rows
 
 
 def test_hook_preflab_rollout_finished(observed: Observed) -> None:
     steps = len(observed.first.metrics("algorithm"))
-    assert observed.calls("preflab_rollout_finished", "stage", "step") == [("algorithm", step) for step in range(steps)]
+    assert observed.calls("preflab_rollout_finished", "stage", "step") == [
+        ("algorithm", step) for step in range(steps)
+    ]
     for rollout, values in observed.calls("preflab_rollout_finished", "rollout", "values"):
         assert {"score", "kl"} <= set(values)
         assert {len(numbers) for numbers in values.values()} == {len(rollout.texts)}
@@ -129,12 +161,16 @@ def test_hook_preflab_rollout_finished(observed: Observed) -> None:
 
 def test_hook_preflab_checkpoint_saved(observed: Observed) -> None:
     # checkpoint.every_steps=1: after each step but a stage's last, behind which its artifact comes.
-    done = [(stage, step) for stage in STAGES for step in range(1, len(observed.first.metrics(stage)))]
+    done = [
+        (stage, step) for stage in STAGES for step in range(1, len(observed.first.metrics(stage)))
+    ]
     assert observed.calls("preflab_checkpoint_saved", "stage", "step") == done
 
 
 def test_hook_preflab_stage_finished(observed: Observed) -> None:
-    assert observed.calls("preflab_stage_finished", "stage", "artifact") == list(observed.first.stages.items())
+    assert observed.calls("preflab_stage_finished", "stage", "artifact") == list(
+        observed.first.stages.items()
+    )
     assert all(seconds > 0 for (seconds,) in observed.calls("preflab_stage_finished", "seconds"))
 
 
@@ -152,7 +188,9 @@ def test_hook_preflab_run_failed(observed: Observed) -> None:
 
 
 def test_hook_preflab_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    registry, plugin = load(tmp_path, SCHEMA.format(name="mine", type="int", default="1", returned=ONE), monkeypatch)
+    registry, plugin = load(
+        tmp_path, SCHEMA.format(name="mine", type="int", default="1", returned=ONE), monkeypatch
+    )
     assert plugin.components == (registry.component("algorithm", "mine"),)
     assert registry.provider("algorithm", "mine").label == "plugin 'faulty' (faulty-dist 2.5)"
 
@@ -173,9 +211,15 @@ def test_hook_preflab_config_packages(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_hook_preflab_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = "\n\ndef count_words(words):\n    return {('a', 'b'): 2}[tuple(words)]\n"
-    registry, _ = load(tmp_path, HEAD + command + written_hook("preflab_commands", "", "return [count_words]"), monkeypatch)
+    registry, _ = load(
+        tmp_path,
+        HEAD + command + written_hook("preflab_commands", "", "return [count_words]"),
+        monkeypatch,
+    )
     monkeypatch.setattr(composition, "registry", lambda: registry)
-    assert commands.run("count-words", ["a", "b"]) == 2  # the words alone, without the command's name
+    assert (
+        commands.run("count-words", ["a", "b"]) == 2
+    )  # the words alone, without the command's name
 
 
 def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

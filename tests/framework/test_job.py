@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 from preflab import PreflabError, job, ranks
 
 
-def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ranks, "start", lambda processes, command: 0)
     config = OmegaConf.create({"runtime": {"processes": 2}})
     with pytest.raises(PreflabError, match="exit code 0 before it had finished"):

@@ -47,7 +47,9 @@ def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture
     ppo = next(c for c in rows["ppo"]["components"] if c["name"] == "ppo")
     assert ppo["kind"] == "algorithm"
     assert ppo["options"]["kl.coef"]["default"] == "0.02"  # InstructGPT's beta
-    assert ppo["options"]["kl.controller"]["default"] == "fixed"  # an enum by the name that Hydra takes
+    assert (
+        ppo["options"]["kl.controller"]["default"] == "fixed"
+    )  # an enum by the name that Hydra takes
     assert "preflab_step_finished" in rows["progress"]["hooks"]
 
 
@@ -65,7 +67,9 @@ def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]
     (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "tensorboard")
     (listed,) = row["components"]
     assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "tensorboard", {})
-    assert listed["hooks"] == [h for h in OBSERVER_HOOKS if h in row["hooks"]]  # in the order of a run
+    assert listed["hooks"] == [
+        h for h in OBSERVER_HOOKS if h in row["hooks"]
+    ]  # in the order of a run
     assert commands.run("plugins", ["show", "observer", "progress"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("observer/progress from plugin 'progress' (preflab ")
@@ -101,18 +105,27 @@ def test_a_shadowed_preset_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_a_preset_that_a_built_in_one_shadows_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preset_that_a_built_in_one_shadows_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "conf_of_c" / "algorithm").mkdir(parents=True)
     (tmp_path / "conf_of_c" / "__init__.py").touch()
     (tmp_path / "conf_of_c" / "algorithm" / "ppo.yaml").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry([Plugin("c", "c", "c", "1", config_packages=("conf_of_c",))])
     (finding,) = listing.findings(registry)
-    assert finding == "preset algorithm=ppo of plugin 'c' is shadowed by the one of preflab itself: rename it"
+    assert (
+        finding
+        == "preset algorithm=ppo of plugin 'c' is shadowed by the one of preflab itself: rename it"
+    )
 
 
 def test_a_version_out_of_its_range_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_requirements", lambda: [("a", "a>=2,<3", "1.9"), ("b", "b>=2", "2.0"), ("c", "c", "")])
+    monkeypatch.setattr(
+        listing,
+        "_requirements",
+        lambda: [("a", "a>=2,<3", "1.9"), ("b", "b>=2", "2.0"), ("c", "c", "")],
+    )
     assert listing.findings(Registry()) == [
         "a is 1.9, which does not fit (preflab needs a>=2,<3): pip install 'a>=2,<3'",
         "c is not installed (preflab needs c): pip install 'c'",
@@ -133,8 +146,14 @@ def test_a_plugin_that_states_no_api_version_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("problem", "fix"),
     [
-        ("needs plugin API 99, this preflab has 1", "install a release of x-dist that is made for this preflab"),
-        ("offers algorithm 'ppo', which plugin 'ppo' already provides", "ask the author of x-dist for another name"),
+        (
+            "needs plugin API 99, this preflab has 1",
+            "install a release of x-dist that is made for this preflab",
+        ),
+        (
+            "offers algorithm 'ppo', which plugin 'ppo' already provides",
+            "ask the author of x-dist for another name",
+        ),
         ("cannot be imported", "pip install --upgrade x-dist"),
     ],
 )
@@ -149,7 +168,9 @@ def test_a_kind_that_nothing_asks_for_is_found(tmp_path: Path) -> None:
     registry = Registry()
     registry.add(Plugin("odd", "odd", "odd-dist", "1"), import_file(tmp_path / "odd.py"))
     (finding,) = listing.findings(registry)
-    assert finding.startswith("plugin 'odd' (odd-dist 1) offers reward_modle 'zebra', a kind that nothing asks for.")
+    assert finding.startswith(
+        "plugin 'odd' (odd-dist 1) offers reward_modle 'zebra', a kind that nothing asks for."
+    )
     assert "Did you mean 'reward_model'" in finding
 
 
@@ -161,7 +182,17 @@ def test_a_healthy_installation_has_no_findings(capsys: pytest.CaptureFixture[st
     assert all(f"\n{name}:" in text for name in ("torch", "transformers", "hydra-core"))
 
 
-HEAVY = ("torch", "transformers", "accelerate", "numpy", "scipy", "matplotlib", "tokenizers", "pyarrow", "IPython")
+HEAVY = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "tokenizers",
+    "pyarrow",
+    "IPython",
+)
 """What no tool that only shows something imports."""
 
 
@@ -182,13 +213,17 @@ def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:
         "import sys\nfrom preflab.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
         f"    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & set(sys.modules)\nassert not found, found\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words.split()], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_the_reference_in_conf_is_what_the_schemas_say() -> None:
     page = (config_root() / "README.md").read_text(encoding="utf8")
-    assert page == listing.with_reference(page, listing.reference(registry())), "stale: make reference"
+    assert page == listing.with_reference(page, listing.reference(registry())), (
+        "stale: make reference"
+    )
     assert "| `kl.coef` | `float` | `0.02` | >= 0 | beta" in page
 
 
@@ -214,14 +249,25 @@ def preflab_components():
     ("line", "completed"),
     [
         ("preflab reward_model=z", "reward_model=zebra"),  # somebody else's name
-        ("preflab reward_model=zebra reward_model.s", "reward_model.stripes="),  # and its config key
+        (
+            "preflab reward_model=zebra reward_model.s",
+            "reward_model.stripes=",
+        ),  # and its config key
         ("preflab algorithm=ppo algorithm.kl.c", "algorithm.kl.coef="),
     ],
 )
-def test_completion_knows_names_and_keys_of_plugins(line: str, completed: str, tmp_path: Path) -> None:
+def test_completion_knows_names_and_keys_of_plugins(
+    line: str, completed: str, tmp_path: Path
+) -> None:
     (tmp_path / "zebra.py").write_text(ZEBRA)
-    variables = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "PREFLAB_PLUGIN_FILES": str(tmp_path / "zebra.py")}
+    variables = {
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "PREFLAB_PLUGIN_FILES": str(tmp_path / "zebra.py"),
+    }
     command = [sys.executable, "-m", "preflab", "-sc", "query=bash"]
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert completed in done.stdout.split()

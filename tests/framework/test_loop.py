@@ -22,7 +22,9 @@ class Walk:
 
     total_steps = 10
 
-    def __init__(self, streams: Streams, die_at: int | None = None, signal_at: int | None = None) -> None:
+    def __init__(
+        self, streams: Streams, die_at: int | None = None, signal_at: int | None = None
+    ) -> None:
         self.streams, self.die_at, self.signal_at = streams, die_at, signal_at
         self.position = torch.zeros(4)
 
@@ -31,7 +33,9 @@ class Walk:
             raise KeyError("killed")
         if index == self.signal_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        self.position = self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
+        self.position = (
+            self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
+        )
         return {"loss/walk": float(self.position.sum())}
 
     def state_dict(self) -> dict[str, Any]:
@@ -49,7 +53,14 @@ def _run(folder: Path, every: int = 3, **arguments: Any) -> str:
     torch.manual_seed(5)
     streams = Streams(1, "walk")
     walk = Walk(streams, **arguments)
-    Loop("walk", walk, streams, folder, CheckpointConfig(every_seconds=1e9, every_steps=every), lambda hook, **a: None).run()
+    Loop(
+        "walk",
+        walk,
+        streams,
+        folder,
+        CheckpointConfig(every_seconds=1e9, every_steps=every),
+        lambda hook, **a: None,
+    ).run()
     return (folder / "result.txt").read_text()
 
 
@@ -66,7 +77,9 @@ def test_killed_and_repeated_is_bit_identical(tmp_path: Path, every: int, kills:
     assert [row["step"] for row in rows] == list(range(10))
 
 
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     expected = _run(tmp_path / "whole")
     with pytest.raises(KeyError):
         _run(tmp_path / "killed", 2, die_at=7)
@@ -91,7 +104,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
             return {"loss/walk": float("nan") if index == 2 else 0.0}
 
     streams = Streams(1)
-    loop = Loop("walk", Broken(streams), streams, tmp_path, CheckpointConfig(), lambda hook, **a: None)
+    loop = Loop(
+        "walk", Broken(streams), streams, tmp_path, CheckpointConfig(), lambda hook, **a: None
+    )
     with pytest.raises(NumericError, match="step 2"):
         loop.run()
     assert len(read_rows(tmp_path / METRICS)) == 2

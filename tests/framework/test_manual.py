@@ -18,8 +18,16 @@ from preflab.plugins import take_plugin_flags
 from preflab.testing import AlgorithmContract
 
 PAGE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
-BLOCKS = [textwrap.dedent(m[0]).strip() for m in re.finditer(r"(?:^ {4}.*\n(?:\n(?= {4}))*)+", PAGE, re.MULTILINE)]
-TESTED = ("# my_package/__init__.py", "preflab new-plugin", "from preflab.testing", "# my_rewards.py")
+BLOCKS = [
+    textwrap.dedent(m[0]).strip()
+    for m in re.finditer(r"(?:^ {4}.*\n(?:\n(?= {4}))*)+", PAGE, re.MULTILINE)
+]
+TESTED = (
+    "# my_package/__init__.py",
+    "preflab new-plugin",
+    "from preflab.testing",
+    "# my_rewards.py",
+)
 COMMAND = re.compile(r"^ *preflab (.*?)(?: +#.*)?$|`preflab ([^`]*=[^`]*)`", re.MULTILINE)
 
 
@@ -34,7 +42,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "my_file.py").write_text(_block("# my_package").partition("# pyproject.toml")[0])
     (tmp_path / "my_rewards.py").write_text(_block("# my_rewards").partition("preflab --plugin")[0])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(plugins.FILES, os.pathsep.join(str(tmp_path / name) for name in ("my_file.py", "my_rewards.py")))
+    monkeypatch.setenv(
+        plugins.FILES,
+        os.pathsep.join(str(tmp_path / name) for name in ("my_file.py", "my_rewards.py")),
+    )
     composition.registry.cache_clear()
     yield tmp_path
     composition.registry.cache_clear()
@@ -45,13 +56,17 @@ def _scores(name: str, **options: Any) -> list[float]:
     assert component.build is not None
     built: Any = component.build(component.config_class(**options), None)  # type: ignore[arg-type]
     prompts = [SimpleNamespace(text="say it") for _ in range(3)]
-    rollout = SimpleNamespace(texts=["hey!!", "", "one two!"], prompts=prompts, prompt_ids=SimpleNamespace(device="cpu"))
+    rollout = SimpleNamespace(
+        texts=["hey!!", "", "one two!"], prompts=prompts, prompt_ids=SimpleNamespace(device="cpu")
+    )
     found: list[float] = built.score(rollout).tolist()
     return found
 
 
 def test_no_block_is_untested() -> None:
-    assert [next((t for t in TESTED if block.startswith(t)), block) for block in BLOCKS] == list(TESTED)
+    assert [next((t for t in TESTED if block.startswith(t)), block) for block in BLOCKS] == list(
+        TESTED
+    )
 
 
 def test_the_files_of_code_work_as_they_stand(files: Path) -> None:
@@ -63,20 +78,35 @@ def test_the_files_of_code_work_as_they_stand(files: Path) -> None:
 
 def test_every_command_line_composes(files: Path) -> None:
     lines = [a or b for a, b in COMMAND.findall(PAGE)]
-    runs = [line.split() for line in lines if "=" in line and "my_idea" not in line and "KIND" not in line]
+    runs = [
+        line.split()
+        for line in lines
+        if "=" in line and "my_idea" not in line and "KIND" not in line
+    ]
     assert len(runs) >= 4
     for words in runs:
         rest, _ = take_plugin_flags(words, {})
         assert composition.compose(rest).algorithm.name == "ppo"
 
 
-def test_the_three_commands_are_those_of_a_written_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_three_commands_are_those_of_a_written_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """tests/packaging gives them for every kind."""
     monkeypatch.chdir(tmp_path)
-    new, install, run = (line.partition("#")[0].split() for line in _block("preflab new-plugin").splitlines())
+    new, install, run = (
+        line.partition("#")[0].split() for line in _block("preflab new-plugin").splitlines()
+    )
     assert commands.run(new[1], new[2:]) == 0
-    written = [line.strip() for line in Path(new[2], "README.md").read_text().splitlines() if line.startswith("    ")]
-    assert [" ".join(install).removeprefix(f"cd {new[2]} && "), " ".join(run)] == [" && ".join(written[:2]), written[2]]
+    written = [
+        line.strip()
+        for line in Path(new[2], "README.md").read_text().splitlines()
+        if line.startswith("    ")
+    ]
+    assert [" ".join(install).removeprefix(f"cd {new[2]} && "), " ".join(run)] == [
+        " && ".join(written[:2]),
+        written[2],
+    ]
 
 
 def test_the_test_file_is_a_contract_with_overrides_of_the_written_package() -> None:

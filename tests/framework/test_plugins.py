@@ -47,9 +47,14 @@ def test_an_unusable_name_is_refused() -> None:
 
 
 def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
-    rest, variables = take_plugin_flags(["-m", "--plugin=a.py", "seed=1,2", "--no-plugin", "x"], {"PREFLAB_NO_PLUGINS": "y"})
+    rest, variables = take_plugin_flags(
+        ["-m", "--plugin=a.py", "seed=1,2", "--no-plugin", "x"], {"PREFLAB_NO_PLUGINS": "y"}
+    )
     assert rest == ["-m", "seed=1,2"]
-    assert variables == {"PREFLAB_PLUGIN_FILES": str(Path("a.py").resolve()), "PREFLAB_NO_PLUGINS": "y,x"}
+    assert variables == {
+        "PREFLAB_PLUGIN_FILES": str(Path("a.py").resolve()),
+        "PREFLAB_NO_PLUGINS": "y,x",
+    }
     with pytest.raises(UserError, match="--plugin needs a value"):
         take_plugin_flags(["--plugin"])
 
@@ -60,12 +65,22 @@ def test_a_fresh_process_reads_what_is_pickled_of_a_plugin_in_a_file(tmp_path: P
     file.write_text("class C:\n    value = 7\n")
     found = plugins.import_file(file).C()
     read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).value)"
-    environment = {**os.environ, plugins.FILES: f"{tmp_path / 'other' / 'more.py'}{os.pathsep}{file}"}
-    worker = subprocess.run([sys.executable, "-c", read], input=pickle.dumps(found), env=environment, capture_output=True)
+    environment = {
+        **os.environ,
+        plugins.FILES: f"{tmp_path / 'other' / 'more.py'}{os.pathsep}{file}",
+    }
+    worker = subprocess.run(
+        [sys.executable, "-c", read],
+        input=pickle.dumps(found),
+        env=environment,
+        capture_output=True,
+    )
     assert (worker.stdout, worker.stderr) == (b"7\n", b"")
 
 
-def test_a_file_is_a_plugin_and_a_broken_file_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_a_plugin_and_a_broken_file_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, bad = tmp_path / "good_plugin.py", tmp_path / "bad_plugin.py"
     good.write_text(
         "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n@dataclass\nclass C:\n"
@@ -94,13 +109,19 @@ def test_every_built_in_plugin_loads() -> None:
 
 def test_every_built_in_config_class_is_a_schema() -> None:
     """Loading looks at those of others only, to save 0.06 s at every start."""
-    built_in = [component for component, plugin in plugins.load().components() if plugin.distribution == "preflab"]
+    built_in = [
+        component
+        for component, plugin in plugins.load().components()
+        if plugin.distribution == "preflab"
+    ]
     assert len(built_in) > 50
     for component in built_in:
         plugins.check_schema(component)
 
 
-def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     parsed: list[str] = []
     parse = importlib.metadata.Distribution.metadata.fget  # type: ignore[attr-defined]
 

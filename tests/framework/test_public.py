@@ -98,7 +98,9 @@ def test_public_names_of_api_1() -> None:
     assert sorted(preflab.__all__) == sorted(NAMES_1)
     for name, parameters in NAMES_1.items():
         if parameters is not None:
-            assert " ".join(inspect.signature(getattr(preflab, name)).parameters) == parameters, name
+            assert " ".join(inspect.signature(getattr(preflab, name)).parameters) == parameters, (
+                name
+            )
 
 
 def test_names_for_tests_of_api_1() -> None:
@@ -106,7 +108,11 @@ def test_names_for_tests_of_api_1() -> None:
 
 
 def test_interfaces_of_api_1() -> None:
-    classes = [c for c in vars(interfaces).values() if inspect.isclass(c) and c.__module__ == interfaces.__name__]
+    classes = [
+        c
+        for c in vars(interfaces).values()
+        if inspect.isclass(c) and c.__module__ == interfaces.__name__
+    ]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}
 

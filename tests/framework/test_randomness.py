@@ -8,7 +8,9 @@ from preflab.randomness import Streams, derive_seed, draw_order, permutation
 
 
 def test_seed_parts_do_not_run_together() -> None:
-    assert len({derive_seed(1, 23), derive_seed(12, 3), derive_seed("1", 23), derive_seed(123)}) == 4
+    assert (
+        len({derive_seed(1, 23), derive_seed(12, 3), derive_seed("1", 23), derive_seed(123)}) == 4
+    )
 
 
 def test_draws_in_pieces_equal_draws_at_once() -> None:

@@ -6,7 +6,15 @@ import json
 
 import torch
 
-from preflab.records import Prompt, Ranking, Rollout, preferences_from_ranks, ranking_from_json, to_json, with_split
+from preflab.records import (
+    Prompt,
+    Ranking,
+    Rollout,
+    preferences_from_ranks,
+    ranking_from_json,
+    to_json,
+    with_split,
+)
 
 
 class Letters:
@@ -32,7 +40,9 @@ def test_ranks_give_every_strict_pair_once() -> None:
 
 
 def test_ranking_survives_json() -> None:
-    ranking = Ranking(Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g")
+    ranking = Ranking(
+        Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g"
+    )
     assert ranking_from_json(json.loads(json.dumps(to_json(ranking)))) == ranking
 
 

@@ -52,7 +52,9 @@ def _model(function: Callable[..., Any], folder: Path) -> tuple[RewardModel, Rol
     component = preflab.reward(function).preflab_component  # type: ignore[attr-defined]
     context = FakeContext(folder)
     prompts = [Prompt("1", "one two"), Prompt("2", "red")]
-    return component.build(component.config_class(), context), Rollout.from_texts(context.tokenizer, prompts, ["two good", "bad"])
+    return component.build(component.config_class(), context), Rollout.from_texts(
+        context.tokenizer, prompts, ["two good", "bad"]
+    )
 
 
 @pytest.mark.usefixtures("file")
@@ -88,7 +90,10 @@ def test_the_docstring_is_the_components(file: Path) -> None:
 @pytest.mark.parametrize(
     "returned,message",
     [
-        (float("nan"), "returned nan for the prompt 'one two' and the response 'two good': a reward must be finite"),
+        (
+            float("nan"),
+            "returned nan for the prompt 'one two' and the response 'two good': a reward must be finite",
+        ),
         (float("inf"), "a reward must be finite"),
         (None, "returned None, which is no number"),
         ("1.0", "returned '1.0', which is no number"),
@@ -100,7 +105,9 @@ def test_what_is_no_number_is_named(tmp_path: Path, returned: Any, message: str)
         return returned
 
     model, rollout = _model(broken, tmp_path)
-    with pytest.raises(PluginError, match=r"test_rewards\.py:\d+: the reward function broken ") as caught:
+    with pytest.raises(
+        PluginError, match=r"test_rewards\.py:\d+: the reward function broken "
+    ) as caught:
         model.score(rollout)
     assert message in str(caught.value)
     line = int(str(caught.value).split(".py:")[1].split(":")[0])
@@ -114,7 +121,10 @@ def test_another_number_of_rewards_is_named(tmp_path: Path) -> None:
     def none(prompts: Sequence[str], responses: Sequence[str]) -> Any:
         return 1.0
 
-    for function, message in ((one, "returned 1 rewards for 2 responses"), (none, "returned 1.0, which is no list of numbers")):
+    for function, message in (
+        (one, "returned 1 rewards for 2 responses"),
+        (none, "returned 1.0, which is no list of numbers"),
+    ):
         model, rollout = _model(function, tmp_path)
         with pytest.raises(PluginError, match=message):
             model.score(rollout)
@@ -126,7 +136,8 @@ def test_an_exception_is_named_with_its_line_and_its_input(tmp_path: Path) -> No
 
     model, rollout = _model(fails, tmp_path)
     with pytest.raises(
-        PluginError, match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response 'bad'"
+        PluginError,
+        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response 'bad'",
     ):
         model.score(rollout)
 
@@ -135,7 +146,10 @@ def test_other_parameters_are_refused_where_they_stand() -> None:
     def wrong(text: str) -> float:
         return 0.0
 
-    with pytest.raises(PluginError, match=r"test_rewards\.py:\d+: .* wrong\(prompt, response\) or .*, not wrong\(text\)"):
+    with pytest.raises(
+        PluginError,
+        match=r"test_rewards\.py:\d+: .* wrong\(prompt, response\) or .*, not wrong\(text\)",
+    ):
         preflab.reward(wrong)
 
 
@@ -150,7 +164,9 @@ def test_a_function_of_another_module_is_not_registered_again(
     assert loaded.provider("reward_model", "short").name == "my_rewards"
 
 
-def test_a_package_may_keep_its_functions_in_a_submodule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_may_keep_its_functions_in_a_submodule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "kept_rewards"
     (tmp_path / "kept_rewards-1.0.dist-info").mkdir(parents=True)
     package.mkdir()
@@ -175,7 +191,9 @@ def test_an_edited_file_is_another_recipe(tmp_path: Path) -> None:
 
 
 def test_ppo_trains_on_a_function(file: Path, preflab_run: Callable[..., FastRun]) -> None:
-    run = preflab_run("reward_model=short", "algorithm=ppo", "evaluation=samples", "pretrain=none", "sft=none")
+    run = preflab_run(
+        "reward_model=short", "algorithm=ppo", "evaluation=samples", "pretrain=none", "sft=none"
+    )
     assert list(run.stages) == ["algorithm", "evaluation"]
     # Responses have 1 to 8 tokens (debug=fast), so at most 8 words.
     assert all(-8 <= row["objective/scores"] <= 0 for row in run.metrics("algorithm"))

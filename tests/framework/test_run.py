@@ -20,7 +20,10 @@ def _registry(*needs: str) -> Registry:
     """The installed plugins, with a PPO that says it needs something else."""
     registry = plugins.load()
     component, plugin = registry._components["algorithm", "ppo"]
-    registry._components["algorithm", "ppo"] = (dataclasses.replace(component, needs=lambda config: needs), plugin)
+    registry._components["algorithm", "ppo"] = (
+        dataclasses.replace(component, needs=lambda config: needs),
+        plugin,
+    )
     return registry
 
 
@@ -46,30 +49,50 @@ def test_its_result_depends_on_how_they_were_made() -> None:
 
 
 def test_without_anybody_who_ranks_it_is_refused() -> None:
-    with pytest.raises(UserError, match="algorithm=ppo needs rankings, but data=microworld has none"):
+    with pytest.raises(
+        UserError, match="algorithm=ppo needs rankings, but data=microworld has none"
+    ):
         _stages(_registry("rankings"), "comparisons=none")
 
 
 @pytest.mark.parametrize(
     "need, words, says",
     [
-        ("pretrained", ("pretrain=none",), "needs a policy with pretrained weights, but policy=tiny starts from random ones"),
+        (
+            "pretrained",
+            ("pretrain=none",),
+            "needs a policy with pretrained weights, but policy=tiny starts from random ones",
+        ),
         ("labeler", ("labeler=none",), "asks people, but labeler=none"),
         (
             "gold",
-            ("data=files", "data.documents={file}", "data.prompts={file}", "policy.tokenizer=bytes", "sft=none"),
+            (
+                "data=files",
+                "data.documents={file}",
+                "data.prompts={file}",
+                "policy.tokenizer=bytes",
+                "sft=none",
+            ),
             "true utility",
         ),
         ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
-        ("demonstrations", ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"), "needs demonstrations"),
+        (
+            "demonstrations",
+            ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"),
+            "needs demonstrations",
+        ),
     ],
 )
-def test_what_is_missing_is_said_before_any_work(tmp_path: Path, need: str, words: tuple[str, ...], says: str) -> None:
+def test_what_is_missing_is_said_before_any_work(
+    tmp_path: Path, need: str, words: tuple[str, ...], says: str
+) -> None:
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "text": "a b"}\n')
     with pytest.raises(UserError, match=says):
         _stages(_registry(need), *(word.format(file=tmp_path / "rows.jsonl") for word in words))
 
 
 def test_a_need_that_does_not_exist_is_the_plugins_mistake() -> None:
-    with pytest.raises(PluginError, match=r"needs 'ranking', which is no need.*Did you mean 'rankings'"):
+    with pytest.raises(
+        PluginError, match=r"needs 'ranking', which is no need.*Did you mean 'rankings'"
+    ):
         _stages(_registry("ranking"))

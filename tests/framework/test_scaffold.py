@@ -19,7 +19,9 @@ def _installed(package: Path, site: Path) -> None:
     module = package.name.replace("-", "_")
     metadata = site / f"{module}-0.1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package.name}\nVersion: 0.1.0\n")
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {package.name}\nVersion: 0.1.0\n"
+    )
     (metadata / "entry_points.txt").write_text(f"[preflab]\n{module} = {module}\n")
 
 
@@ -38,9 +40,19 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     sources = [str(p) for p in sorted(folder.glob("new-*/src"))]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFLAB", "PYTEST"))}
-    environment |= {"PYTHONPATH": os.pathsep.join([str(folder / "site"), *sources, *sys.path]), "OMP_NUM_THREADS": "1"}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(folder / "site"), *sources, *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_there_is_a_template_of_each_kind() -> None:
@@ -71,7 +83,16 @@ def test_the_packages_are_listed(written: Path) -> None:
 
 
 def test_the_packages_pass_their_own_tests_unchanged(written: Path) -> None:
-    words = ["-m", "pytest", "-p", "preflab.testing.pytest_plugin", "--import-mode=importlib", "-p", "no:cacheprovider", "-q"]
+    words = [
+        "-m",
+        "pytest",
+        "-p",
+        "preflab.testing.pytest_plugin",
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    ]
     done = _python(written, *words, *(f"new-{kind.replace('_', '-')}/tests" for kind in KINDS))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 

@@ -47,7 +47,10 @@ class Outer:
 def _registry() -> Registry:
     registry = Registry()
     plugin = Plugin("p", "p", "d", "1")
-    for component in (Component("algorithm", "outer", Outer, nested={"terms": "term"}), Component("term", "inner", Inner)):
+    for component in (
+        Component("algorithm", "outer", Outer, nested={"terms": "term"}),
+        Component("term", "inner", Inner),
+    ):
         registry._components[component.kind, component.name] = (component, plugin)
     return registry
 
@@ -71,16 +74,28 @@ def test_nested_components_are_typed_too() -> None:
     "values,message",
     [
         ({"bach": 3}, r"algorithm\.bach is not an option.*Did you mean 'batch'"),
-        ({"optimizer": {"lrr": 1}}, r"algorithm\.optimizer\.lrr is not an option.*Did you mean 'lr'"),
-        ({"optimizer": 3}, r"algorithm\.optimizer is 3 but holds options of its own: algorithm\.optimizer\.lr"),
+        (
+            {"optimizer": {"lrr": 1}},
+            r"algorithm\.optimizer\.lrr is not an option.*Did you mean 'lr'",
+        ),
+        (
+            {"optimizer": 3},
+            r"algorithm\.optimizer is 3 but holds options of its own: algorithm\.optimizer\.lr",
+        ),
         ({"batch": "many"}, r"algorithm\.batch: Value 'many'"),
         ({"mode": "quick"}, r"algorithm\.mode: .*quick.*fast.*slow"),
         ({"batch": 0}, r"algorithm\.batch is 0 but must be >= 1"),
         ({"optimizer": {"lr": 0}}, r"algorithm\.optimizer\.lr is 0.0 but must be > 0"),
         ({"minibatch": 9}, r"algorithm\.minibatch is 9 but must be at most batch \(8\)"),
         ({"terms": {"a": {"name": "iner"}}}, r"no term called 'iner'.*Did you mean 'inner'"),
-        ({"terms": {"a": {"name": "inner", "coef": -1}}}, r"algorithm\.terms\.a\.coef is -1.0 but must be >= 0"),
-        ({"terms": {"a": {"coef": 1}}}, r"algorithm\.terms\.a must be one term component with a 'name'"),
+        (
+            {"terms": {"a": {"name": "inner", "coef": -1}}},
+            r"algorithm\.terms\.a\.coef is -1.0 but must be >= 0",
+        ),
+        (
+            {"terms": {"a": {"coef": 1}}},
+            r"algorithm\.terms\.a must be one term component with a 'name'",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(values: dict[str, Any], message: str) -> None:

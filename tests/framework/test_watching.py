@@ -54,22 +54,31 @@ def test_a_forked_process_gets_a_thread_of_its_own() -> None:
         child = os.fork()
         if child == 0:
             with watch.over("plugin 'a' (a 1)", "a_hook"):
-                os._exit(threading.active_count())  # the main thread and the watch: the parent's stayed behind
+                os._exit(
+                    threading.active_count()
+                )  # the main thread and the watch: the parent's stayed behind
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     watch.stop()
 
 
-def test_output_within_the_limit_passes_and_the_rest_is_dropped_with_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_within_the_limit_passes_and_the_rest_is_dropped_with_a_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     before = sys.stdout, sys.stderr
     with bounded("plugin 'a' (a 1)", "a_hook", limit=10):
         print("0123")
         print("error", file=sys.stderr)
-    with warnings.catch_warnings(record=True) as caught, bounded("plugin 'a' (a 1)", "a_hook", limit=10):
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        bounded("plugin 'a' (a 1)", "a_hook", limit=10),
+    ):
         warnings.simplefilter("always")
         print("0123456")  # 8 with its line feed
         sys.stdout.writelines(["89", "abc"])  # 2 fit, 3 do not
     (warning,) = caught
-    assert "plugin 'a' (a 1) printed 13 characters or more in one call of a_hook; " in str(warning.message)
+    assert "plugin 'a' (a 1) printed 13 characters or more in one call of a_hook; " in str(
+        warning.message
+    )
     assert (sys.stdout, sys.stderr) == before
     found = capsys.readouterr()
     assert found.out == "0123\n0123456\n89"

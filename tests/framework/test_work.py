@@ -39,11 +39,15 @@ def test_a_pass_is_counted_by_hand(fast: bool, trained: bool) -> None:
 def test_decoding_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     model = policy(fast=True)
     with torch.inference_mode():
-        _, cache = model.prefill(torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.bool))
+        _, cache = model.prefill(
+            torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 3, dtype=torch.bool)
+        )
         before = WORK.reading()
         model.extend(torch.zeros(2, dtype=torch.long), cache)
     # Two tokens at the fourth place: each sees 4 places; one row of logits each.
-    assert WORK.since(before).flops == 2 * (2 * LAYERS * 12 * D * D + 4 * 4 * D * LAYERS + 2 * D * V)
+    assert WORK.since(before).flops == 2 * (
+        2 * LAYERS * 12 * D * D + 4 * 4 * D * LAYERS + 2 * D * V
+    )
 
 
 def test_a_prompt_that_is_shared_is_counted_once() -> None:
@@ -78,5 +82,7 @@ def test_the_profile_adds_up() -> None:
     profile.ended("first")
     profile.ended("second")
     found = profile.metrics()
-    possible = peak_flops(torch.device("cpu"), torch.get_num_threads()) * (found["time/first"] + found["time/second"])
+    possible = peak_flops(torch.device("cpu"), torch.get_num_threads()) * (
+        found["time/first"] + found["time/second"]
+    )
     assert found["time/peak_fraction"] == pytest.approx(1000 / possible)

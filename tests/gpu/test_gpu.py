@@ -42,15 +42,24 @@ def preflab(folder: Path, *words: str, **environment: str) -> int:
     with (folder / "log.txt").open("a") as log:
         command = [sys.executable, "-m", "preflab", *words]
         return subprocess.run(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environment}, timeout=300
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+            timeout=300,
         ).returncode
 
 
-def policy(family: Family, device: str = "cuda", fast: bool = True, graphs: bool = False) -> CausalPolicy:
+def policy(
+    family: Family, device: str = "cuda", fast: bool = True, graphs: bool = False
+) -> CausalPolicy:
     source = TinySource(TinyConfig(family=family, layers=3, width=64, heads=4), WORDS, fast=fast)
     model = source.create(torch.Generator().manual_seed(3))
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(5)  # sharper than a new model, so that some responses end early
+        generator = torch.Generator().manual_seed(
+            5
+        )  # sharper than a new model, so that some responses end early
         for parameter in model.module.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     model.module.to(device)
@@ -59,7 +68,11 @@ def policy(family: Family, device: str = "cuda", fast: bool = True, graphs: bool
 
 
 def moved(rows: Rollout, device: str) -> Rollout:
-    tensors = {f.name: getattr(rows, f.name).to(device) for f in fields(rows) if isinstance(getattr(rows, f.name), torch.Tensor)}
+    tensors = {
+        f.name: getattr(rows, f.name).to(device)
+        for f in fields(rows)
+        if isinstance(getattr(rows, f.name), torch.Tensor)
+    }
     return replace(rows, **tensors)
 
 
@@ -76,10 +89,22 @@ def test_log_probs_values_and_gradients_are_those_of_the_cpu(family: Family, fas
     for device in ("cpu", "cuda"):
         model = policy(family, device, fast)
         value = model.scalar_model(torch.Generator().manual_seed(1))
-        log_probs, values = response_log_probs(model, moved(rows, device)), response_values(value, moved(rows, device))
+        log_probs, values = (
+            response_log_probs(model, moved(rows, device)),
+            response_values(value, moved(rows, device)),
+        )
         torch.autograd.backward(log_probs.sum() + values.square().sum())
-        slopes = {**gradients(model.module), **{f"value {k}": g for k, g in gradients(value.module).items()}}
-        found.append((log_probs.detach().cpu(), values.detach().cpu(), {name: g.cpu() for name, g in slopes.items()}))
+        slopes = {
+            **gradients(model.module),
+            **{f"value {k}": g for k, g in gradients(value.module).items()},
+        }
+        found.append(
+            (
+                log_probs.detach().cpu(),
+                values.detach().cpu(),
+                {name: g.cpu() for name, g in slopes.items()},
+            )
+        )
     assert torch.allclose(found[0][0], found[1][0], atol=1e-4)
     assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
     scale = max(float(g.abs().max()) for g in found[0][2].values())
@@ -89,7 +114,9 @@ def test_log_probs_values_and_gradients_are_those_of_the_cpu(family: Family, fas
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recorded_decoding_samples_the_same_tokens(family: Family) -> None:
     """With rows that leave and slots that run out in between, and against drawing from whole forward passes."""
-    plain, recorded = (sampled(policy(family, graphs=graphs), runtime()) for graphs in (False, True))
+    plain, recorded = (
+        sampled(policy(family, graphs=graphs), runtime()) for graphs in (False, True)
+    )
     assert plain.tokens() == recorded.tokens()
     lengths = set(plain.response_lengths.tolist())
     assert len(lengths) > 3, "rows must end at several places, or none leaves"
@@ -100,10 +127,17 @@ def test_recorded_decoding_samples_the_same_tokens(family: Family) -> None:
     for row, (prompt, response) in enumerate(plain.tokens()):
         ids = torch.tensor([prompt + response], device="cuda")
         with torch.no_grad():
-            logits = model.logits(model.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[0, len(prompt) - 1 : -1]
+            logits = model.logits(model.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[
+                0, len(prompt) - 1 : -1
+            ]
         sums = logits.double().softmax(-1).cumsum(-1)
-        for step, token in enumerate(response):  # inverse transform: the noise falls into the token's own stretch, up to rounding
-            before, behind = (float(sums[step, token - 1]) if token else 0.0), float(sums[step, token])
+        for step, token in enumerate(
+            response
+        ):  # inverse transform: the noise falls into the token's own stretch, up to rounding
+            before, behind = (
+                (float(sums[step, token - 1]) if token else 0.0),
+                float(sums[step, token]),
+            )
             places.append(before - 1e-5 <= float(noise[row, step]) <= behind + 1e-5)
     assert all(places)
     assert len(places) == int(plain.response_lengths.sum())
@@ -124,11 +158,18 @@ def test_bfloat16_keeps_log_probs_in_float32(family: Family, graphs: bool) -> No
     error = (rough.detach() - exact)[rows.response_mask].abs()
     assert 0 < float(error.mean()) < 0.05  # states have eight bits: a logit of 8 is known to 1/32
     torch.autograd.backward(rough.sum())
-    assert all(p.grad is not None and p.grad.dtype is torch.float32 for p in model.module.parameters())
+    assert all(
+        p.grad is not None and p.grad.dtype is torch.float32 for p in model.module.parameters()
+    )
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("runtime.precision=bfloat16", "runtime.decode_graphs=true"), ("runtime.fast_paths=false",)]
+    "words",
+    [
+        (),
+        ("runtime.precision=bfloat16", "runtime.decode_graphs=true"),
+        ("runtime.fast_paths=false",),
+    ],
 )
 def test_the_whole_ladder_runs(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert preflab(tmp_path, *RUN, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
@@ -150,9 +191,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["reward_model", "algorithm"])
-def test_killed_and_given_again_a_run_leaves_the_same_bits(whole: Path, tmp_path: Path, stage: str) -> None:
+def test_killed_and_given_again_a_run_leaves_the_same_bits(
+    whole: Path, tmp_path: Path, stage: str
+) -> None:
     plugin = tmp_path / "killer.py"
     plugin.write_text(KILLER)
-    assert preflab(tmp_path, "--plugin", str(plugin), *EXACT, KILL_AT=f"{stage}:1") == -signal.SIGKILL
+    assert (
+        preflab(tmp_path, "--plugin", str(plugin), *EXACT, KILL_AT=f"{stage}:1") == -signal.SIGKILL
+    )
     assert preflab(tmp_path, *EXACT) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(whole)

@@ -17,11 +17,20 @@ Words = Sequence[str | Path]
 
 
 def _call(words: Words, folder: Path, expected: int = 0, **environment: str) -> str:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PREFLAB", "PYTEST"))}
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PREFLAB", "PYTEST"))
+    }
     done = subprocess.run(
-        list(map(str, words)), cwd=folder, capture_output=True, text=True, env={**clean, **environment}, check=False
+        list(map(str, words)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**clean, **environment},
+        check=False,
     )
-    assert done.returncode == expected, f"{words}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == expected, (
+        f"{words}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
@@ -34,7 +43,11 @@ def call() -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def backend() -> Words:
     """A command that builds: its further words are a hook of the build backend and a folder; it prints the file's name."""
-    return [sys.executable, "-c", "import sys, hatchling.build as b; print(getattr(b, sys.argv[1])(sys.argv[2]))"]
+    return [
+        sys.executable,
+        "-c",
+        "import sys, hatchling.build as b; print(getattr(b, sys.argv[1])(sys.argv[2]))",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +65,14 @@ def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a clean environment with the wheel in it."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
-    pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     _call([*pip, "torch==2.13.0"], folder)
     _call([*pip, "-c", ROOT / "constraints.txt", wheel], folder)
     return folder / "bin"

@@ -16,10 +16,17 @@ def test_the_wheel_holds_only_names_of_ours(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"preflab", "preflab_builtin"}
-    for inside in ("preflab/conf/config.yaml", "preflab/sweeps/ladder.yaml", "preflab/py.typed", "preflab_builtin/py.typed"):
+    for inside in (
+        "preflab/conf/config.yaml",
+        "preflab/sweeps/ladder.yaml",
+        "preflab/py.typed",
+        "preflab_builtin/py.typed",
+    ):
         assert inside in names
     assert "preflab/scaffold/templates/shared/pyproject.toml.template" in names
-    assert len([name for name in names if name.endswith(".template")]) == 1 + 5 * 6  # shared, and six files a kind
+    assert (
+        len([name for name in names if name.endswith(".template")]) == 1 + 5 * 6
+    )  # shared, and six files a kind
 
 
 def test_nothing_generic_is_importable(binaries: Path, tmp_path: Path, call: Call) -> None:
@@ -33,8 +40,14 @@ def test_help_lists_algorithms(binaries: Path, tmp_path: Path, call: Call) -> No
     assert {"best_of_n", "none", "ppo", "ppo_ptx"} <= set(algorithms.replace(",", " ").split())
 
 
-def test_a_run_a_plan_and_a_study_work_from_the_wheel(binaries: Path, tmp_path: Path, call: Call) -> None:
+def test_a_run_a_plan_and_a_study_work_from_the_wheel(
+    binaries: Path, tmp_path: Path, call: Call
+) -> None:
     offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
-    assert "5 job(s)" in call([binaries / "preflab", "plan", "-cn", "ladder", "debug=fast"], tmp_path, **offline)
-    assert "PPO-ptx" in call([binaries / "preflab", "-cn", "ladder", "debug=fast"], tmp_path, **offline)
+    assert "5 job(s)" in call(
+        [binaries / "preflab", "plan", "-cn", "ladder", "debug=fast"], tmp_path, **offline
+    )
+    assert "PPO-ptx" in call(
+        [binaries / "preflab", "-cn", "ladder", "debug=fast"], tmp_path, **offline
+    )
     assert "ok" in call([binaries / "preflab", "plugins"], tmp_path)

@@ -25,12 +25,25 @@ Call = Callable[..., str]
 @pytest.fixture(scope="module")
 def pip(binaries: Path) -> list[str | Path]:
     """pip install, in the clean environment."""
-    return [binaries / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt"]
+    return [
+        binaries / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-c",
+        ROOT / "constraints.txt",
+    ]
 
 
 @pytest.fixture(scope="module")
 def preflab(
-    binaries: Path, pip: list[str | Path], backend: Sequence[str], call: Call, tmp_path_factory: pytest.TempPathFactory
+    binaries: Path,
+    pip: list[str | Path],
+    backend: Sequence[str],
+    call: Call,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The command, with the third-party distribution's wheel installed."""
     folder = tmp_path_factory.mktemp("theirs")
@@ -41,7 +54,9 @@ def preflab(
 
 def _digests(folder: Path) -> dict[str, str]:
     """sha256 of all files of all artifacts but the clock and the log."""
-    files = [p for p in sorted((folder / "artifacts").rglob("*")) if p.is_file() and p.suffix != ".lock"]
+    files = [
+        p for p in sorted((folder / "artifacts").rglob("*")) if p.is_file() and p.suffix != ".lock"
+    ]
     kept = [p for p in files if p.name not in ("artifact.json", "metrics.jsonl")]
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
 
@@ -54,10 +69,19 @@ def test_it_is_not_importable_from_the_checkout() -> None:
     assert importlib.util.find_spec("preflab_pairs") is None
 
 
-def test_it_is_listed_with_its_distribution_and_version(preflab: Path, call: Call, tmp_path: Path) -> None:
-    (row,) = (p for p in json.loads(call([preflab, "plugins", "--json"], tmp_path)) if p["name"] == "pairs")
+def test_it_is_listed_with_its_distribution_and_version(
+    preflab: Path, call: Call, tmp_path: Path
+) -> None:
+    (row,) = (
+        p
+        for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))
+        if p["name"] == "pairs"
+    )
     assert (row["distribution"], row["version"], row["status"]) == ("preflab-pairs", "0.2.0", "ok")
-    assert [(c["kind"], c["name"]) for c in row["components"]] == [("algorithm", "dpo"), ("reward_model", "bag_of_words")]
+    assert [(c["kind"], c["name"]) for c in row["components"]] == [
+        ("algorithm", "dpo"),
+        ("reward_model", "bag_of_words"),
+    ]
     shown = call([preflab, "--help"], tmp_path)
     assert re.search(r"algorithm: .*\bdpo\b", shown)
     assert re.search(r"reward_model: .*\bbag_of_words\b", shown)
@@ -67,20 +91,40 @@ def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> N
     # Its own tests, copied so that nothing of the checkout is beside them; the fixtures come from the wheel's entry point.
     for path in (THEIRS / "tests").glob("*.py"):
         (tmp_path / path.name).write_text(path.read_text())
-    words = [preflab.parent / "python", "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider", tmp_path]
+    words = [
+        preflab.parent / "python",
+        "-m",
+        "pytest",
+        "-q",
+        "--import-mode=importlib",
+        "-p",
+        "no:cacheprovider",
+        tmp_path,
+    ]
     assert " passed" in call(words, tmp_path, **OFFLINE)
 
 
-def test_installed_and_not_named_it_changes_no_recipe(preflab: Path, call: Call, tmp_path: Path) -> None:
-    plans = [call([preflab, "plan", *FAST], tmp_path, **environment) for environment in ({}, {"PREFLAB_PLUGINS": ""})]
+def test_installed_and_not_named_it_changes_no_recipe(
+    preflab: Path, call: Call, tmp_path: Path
+) -> None:
+    plans = [
+        call([preflab, "plan", *FAST], tmp_path, **environment)
+        for environment in ({}, {"PREFLAB_PLUGINS": ""})
+    ]
     assert plans[0] == plans[1]
     assert "algorithm" in plans[0]
 
 
 def test_a_multirun_beside_a_built_in(preflab: Path, call: Call, tmp_path: Path) -> None:
-    text = call([preflab, "-m", "algorithm=ppo,dpo", "reward_model=kwise,bag_of_words", *FAST], tmp_path, **OFFLINE)
+    text = call(
+        [preflab, "-m", "algorithm=ppo,dpo", "reward_model=kwise,bag_of_words", *FAST],
+        tmp_path,
+        **OFFLINE,
+    )
     assert "dpo" in text
-    made = sorted(p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir())
+    made = sorted(
+        p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
+    )
     upstream = ["comparisons", "pretrain", "sft", "reward_model", "reward_model"]
     assert made == sorted([*upstream, *["algorithm", "evaluation"] * 4])
     assert len(_summaries(tmp_path)) == 4
@@ -89,7 +133,9 @@ def test_a_multirun_beside_a_built_in(preflab: Path, call: Call, tmp_path: Path)
 
 
 @pytest.mark.parametrize("place", ["reward_model:1", "algorithm:1"])
-def test_killed_and_run_again_it_gives_the_same_bits(preflab: Path, call: Call, tmp_path: Path, place: str) -> None:
+def test_killed_and_run_again_it_gives_the_same_bits(
+    preflab: Path, call: Call, tmp_path: Path, place: str
+) -> None:
     command = [preflab, "algorithm=dpo", "reward_model=bag_of_words", *FAST]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -97,7 +143,13 @@ def test_killed_and_run_again_it_gives_the_same_bits(preflab: Path, call: Call, 
     call(command, whole, **OFFLINE)
     killer = tmp_path / "killer.py"
     killer.write_text(KILLER)
-    call([command[0], "--plugin", killer, *command[1:]], killed, expected=-9, KILL_AT=place, **OFFLINE)
+    call(
+        [command[0], "--plugin", killer, *command[1:]],
+        killed,
+        expected=-9,
+        KILL_AT=place,
+        **OFFLINE,
+    )
     assert list((killed / "artifacts").glob(f"{place.partition(':')[0]}-*.partial/.state/step-*"))
     call(command, killed, **OFFLINE)
     assert _digests(killed) == _digests(whole)
@@ -105,7 +157,9 @@ def test_killed_and_run_again_it_gives_the_same_bits(preflab: Path, call: Call, 
     assert place.partition(":")[0] in summary["computed"]
 
 
-def test_written_packages_install_pass_and_run(preflab: Path, pip: list[str | Path], call: Call, tmp_path: Path) -> None:
+def test_written_packages_install_pass_and_run(
+    preflab: Path, pip: list[str | Path], call: Call, tmp_path: Path
+) -> None:
     """The three commands of each README, for every kind; the first two once for all five, which is quicker."""
     packages = [tmp_path / f"written-{kind.replace('_', '-')}" for kind in KINDS]
     for package, kind in zip(packages, KINDS, strict=True):
@@ -113,11 +167,20 @@ def test_written_packages_install_pass_and_run(preflab: Path, pip: list[str | Pa
     call([*pip, *(word for package in packages for word in ("-e", f"{package}[test]"))], tmp_path)
     python = preflab.parent / "python"
     tests = [package / "tests" for package in packages]
-    assert " passed" in call([python, "-m", "pytest", "-q", "--import-mode=importlib", *tests], tmp_path, **OFFLINE)
-    listed = {p["distribution"]: p["status"] for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))}
+    assert " passed" in call(
+        [python, "-m", "pytest", "-q", "--import-mode=importlib", *tests], tmp_path, **OFFLINE
+    )
+    listed = {
+        p["distribution"]: p["status"]
+        for p in json.loads(call([preflab, "plugins", "--json"], tmp_path))
+    }
     for package in packages:
         assert listed[package.name] == "ok"
-        commands = [line.strip() for line in (package / "README.md").read_text().splitlines() if line.startswith("    ")]
+        commands = [
+            line.strip()
+            for line in (package / "README.md").read_text().splitlines()
+            if line.startswith("    ")
+        ]
         assert commands[:2] == ['pip install -e ".[test]"', "pytest"]
         words = commands[2].split()
         assert words[0] == "preflab"

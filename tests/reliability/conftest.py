@@ -10,7 +10,9 @@ import pytest
 from reliability.figures import MARK
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """Write the table."""
     if not all("reliability" in argument for argument in config.args):
         return
@@ -22,7 +24,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         cases[name] += report.passed and report.when == "call"
         seconds[name] += report.duration
         if report.when == "call":
-            figures[name] += [line.removeprefix(MARK) for line in report.capstdout.splitlines() if line.startswith(MARK)]
+            figures[name] += [
+                line.removeprefix(MARK)
+                for line in report.capstdout.splitlines()
+                if line.startswith(MARK)
+            ]
     for name in sorted(cases):
         terminalreporter.write_line(f"{name}: {cases[name]} cases, {seconds[name]:.0f} s")
         for line in figures[name]:

@@ -42,11 +42,15 @@ class Disk:
     calls: list[Call] = field(default_factory=list)
 
     def _is_below(self, path: Any) -> bool:
-        return isinstance(path, (str, os.PathLike)) and Path(os.path.abspath(path)).is_relative_to(self.root)
+        return isinstance(path, (str, os.PathLike)) and Path(os.path.abspath(path)).is_relative_to(
+            self.root
+        )
 
     def boundary(self, kind: str, path: Any, target: Any = "") -> Call:
         """Count a call and let it fail."""
-        call = Call(len(self.calls), kind, os.path.abspath(path), os.path.abspath(target) if target else "")
+        call = Call(
+            len(self.calls), kind, os.path.abspath(path), os.path.abspath(target) if target else ""
+        )
         self.calls.append(call)
         self.before(call)
         return call
@@ -81,7 +85,11 @@ class Disk:
 
     def _of_path(self, kind: str, real: Any) -> Any:
         def call(path: Any, *more: Any, dir_fd: int | None = None, **named: Any) -> Any:
-            where = path if dir_fd is None else os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), path)
+            where = (
+                path
+                if dir_fd is None
+                else os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), path)
+            )
             if not self._is_below(where):
                 return real(path, *more, **named, **({} if dir_fd is None else {"dir_fd": dir_fd}))
             entry = self.boundary(kind, where)
@@ -104,7 +112,9 @@ class Disk:
         def call(handle: int) -> None:
             path = os.readlink(f"/proc/self/fd/{handle}")
             if self._is_below(path):
-                self.done(self.boundary("fsync", path))  # the real one adds nothing here: nobody pulls this machine's plug
+                self.done(
+                    self.boundary("fsync", path)
+                )  # the real one adds nothing here: nobody pulls this machine's plug
             else:
                 real(handle)
 
@@ -112,7 +122,12 @@ class Disk:
 
     def _os_open(self, real: Any) -> Any:
         def call(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-            creates = bool(flags & os.O_CREAT) and dir_fd is None and self._is_below(path) and not os.path.exists(path)
+            creates = (
+                bool(flags & os.O_CREAT)
+                and dir_fd is None
+                and self._is_below(path)
+                and not os.path.exists(path)
+            )
             entry = self.boundary("create", path) if creates else None
             handle: int = real(path, flags, mode, dir_fd=dir_fd)
             if entry:
@@ -124,7 +139,11 @@ class Disk:
     def _os_write(self, real: Any) -> Any:
         def call(handle: int, data: Any) -> int:
             path = os.readlink(f"/proc/self/fd/{handle}")
-            return int(self._halves(path, data, lambda d: real(handle, d))) if self._is_below(path) else int(real(handle, data))
+            return (
+                int(self._halves(path, data, lambda d: real(handle, d)))
+                if self._is_below(path)
+                else int(real(handle, data))
+            )
 
         return call
 
@@ -156,7 +175,13 @@ class Disk:
             if "b" in mode:
                 return buffered
             text = dict(zip(("encoding", "errors", "newline"), more, strict=False)) | named
-            return io.TextIOWrapper(buffered, text.get("encoding"), text.get("errors"), text.get("newline"), buffering == 1)
+            return io.TextIOWrapper(
+                buffered,
+                text.get("encoding"),
+                text.get("errors"),
+                text.get("newline"),
+                buffering == 1,
+            )
 
         return call
 
@@ -203,13 +228,17 @@ class PowerCut:
         if call.kind == "rename":
 
             def moved(p: str) -> str:
-                return call.target + p[len(call.path) :] if f"{p}/".startswith(f"{call.path}/") else p
+                return (
+                    call.target + p[len(call.path) :] if f"{p}/".startswith(f"{call.path}/") else p
+                )
 
             self.dirty = {moved(p): content for p, content in self.dirty.items()}
             inside = {f: n for f, n in self.names.items() if moved(f) != f}
             for folder, entries in inside.items():
                 del self.names[folder]
-                self.names[moved(folder)] = [(moved(p), source, held) for p, source, held in entries]
+                self.names[moved(folder)] = [
+                    (moved(p), source, held) for p, source, held in entries
+                ]
 
     def strike(self, contents: bool, names: bool) -> None:
         """The power goes."""
@@ -270,7 +299,9 @@ def killed_at(root: Path, work: Callable[[], None], number: int) -> None:
     assert forked(watched) == -signal.SIGKILL, number
 
 
-def power_cut_at(root: Path, work: Callable[[], None], number: int, contents: bool, names: bool) -> None:
+def power_cut_at(
+    root: Path, work: Callable[[], None], number: int, contents: bool, names: bool
+) -> None:
     """Work in a child; at a boundary the power goes."""
     power = PowerCut()
 

@@ -25,15 +25,25 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"text": "a\0b"},  # bad: NUL
     ],
     "demonstrations": [
-        *({"prompt": f"q{i}", "completion": f"aa{i}", "split": "train"} for i in range(4)),  # 4 * (2 + 3 + 1) = 24 tokens
+        *(
+            {"prompt": f"q{i}", "completion": f"aa{i}", "split": "train"} for i in range(4)
+        ),  # 4 * (2 + 3 + 1) = 24 tokens
         {"prompt": "q4", "completion": "write to me@example.org", "split": "train"},  # private
         {"prompt": "q5", "split": "train"},  # bad: no completion
         {"prompt": "", "completion": "a", "split": "train"},  # bad: empty
     ],
     "rankings": [
         # 4 * (8 + 1 + 3 + 1) = 52 tokens; with at most 6 the longer ones lose 3 each, their end tokens among them
-        *({"prompt": f"r{i}", "chosen": "goodgood", "rejected": "bad", "split": "train"} for i in range(4)),
-        {"prompt": "r4", "chosen": "same", "rejected": "same", "split": "train"},  # bad: nothing to learn
+        *(
+            {"prompt": f"r{i}", "chosen": "goodgood", "rejected": "bad", "split": "train"}
+            for i in range(4)
+        ),
+        {
+            "prompt": "r4",
+            "chosen": "same",
+            "rejected": "same",
+            "split": "train",
+        },  # bad: nothing to learn
     ],
     "prompts": [
         *({"prompt": f"p{i}", "split": "train"} for i in range(3)),
@@ -44,7 +54,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }
 WORDS = (
     *("data=files", *(f"data.{name}={name}.jsonl" for name in ROWS), "policy.tokenizer=bytes"),
-    *("policy.layers=1", "policy.width=16", "policy.heads=2", "pretrain.steps=2", "pretrain.batch=2", "pretrain.window=8"),
+    *(
+        "policy.layers=1",
+        "policy.width=16",
+        "policy.heads=2",
+        "pretrain.steps=2",
+        "pretrain.batch=2",
+        "pretrain.window=8",
+    ),
     *(
         "sft.steps=2",
         "sft.batch=2",
@@ -53,7 +70,12 @@ WORDS = (
         "reward_model.max_tokens=6",
         "algorithm.episodes=18",
     ),
-    *("algorithm.batch=8", "algorithm.minibatch=4", "algorithm.terms.ptx.window=16", "rollout.max_tokens=4"),
+    *(
+        "algorithm.batch=8",
+        "algorithm.minibatch=4",
+        "algorithm.terms.ptx.window=16",
+        "rollout.max_tokens=4",
+    ),
     *("evaluation=none", "runtime.threads=1"),
 )
 WATCHING = """
@@ -71,14 +93,24 @@ NOTHING_LEFT_OUT = {"padding is the end token": 0}
 def golden(cut_responses: int) -> dict[str, Any]:
     """What the run must say: the counts of the comments above."""
     records = {
-        "documents": {"total": 5, "dropped": {}, "left out by the source": {"bad row": 1}, "kept": _kept(train=5)},
+        "documents": {
+            "total": 5,
+            "dropped": {},
+            "left out by the source": {"bad row": 1},
+            "kept": _kept(train=5),
+        },
         "demonstrations": {
             "total": 5,
             "dropped": {"private: e-mail address": 1},
             "left out by the source": {"bad row": 2},
             "kept": _kept(train=4),
         },
-        "rankings": {"total": 4, "dropped": {}, "left out by the source": {"bad row": 1}, "kept": _kept(train=4)},
+        "rankings": {
+            "total": 4,
+            "dropped": {},
+            "left out by the source": {"bad row": 1},
+            "kept": _kept(train=4),
+        },
         "prompts": {
             "total": 5,
             "dropped": {"deduplicate: prompt begins as an earlier one": 1},
@@ -87,15 +119,29 @@ def golden(cut_responses: int) -> dict[str, Any]:
         },
     }
     accounting = {
-        "pretrain": {"documents": 5, "tokens": 50, "tokens left out an epoch": 2, **NOTHING_LEFT_OUT},  # 6 windows of 8
+        "pretrain": {
+            "documents": 5,
+            "tokens": 50,
+            "tokens left out an epoch": 2,
+            **NOTHING_LEFT_OUT,
+        },  # 6 windows of 8
         "sft": {"demonstrations": 4, "tokens": 24, "missing end tokens": 0, **NOTHING_LEFT_OUT},
         "reward_model": {
             **{"rankings": 4, "rankings without a preference": 0, "responses": 8, "tokens": 52},
             **{"responses cut": 4, "tokens lost": 12, "missing end tokens": 4, **NOTHING_LEFT_OUT},
         },
         "algorithm": {
-            **{"prompts": 3, "episodes": 16, "episodes left out": 2, "missing end tokens": cut_responses},  # 18 = 2 * 8 + 2
-            **{"ptx: documents": 5, "ptx: tokens": 50, "ptx: tokens left out an epoch": 2},  # 3 windows of 16
+            **{
+                "prompts": 3,
+                "episodes": 16,
+                "episodes left out": 2,
+                "missing end tokens": cut_responses,
+            },  # 18 = 2 * 8 + 2
+            **{
+                "ptx: documents": 5,
+                "ptx: tokens": 50,
+                "ptx: tokens left out an epoch": 2,
+            },  # 3 windows of 16
             **NOTHING_LEFT_OUT,
         },
     }
@@ -134,7 +180,9 @@ def test_kept_and_rejected_are_all_rows_and_each_rejected_one_is_in_a_file(finis
         lines = (run / "rejected.txt").read_text().splitlines()
         places = {line.split(": ")[0] for line in lines}
         bad = {"documents": [6], "demonstrations": [6, 7], "rankings": [5], "prompts": [6]}
-        assert places == {f"{name} {name}.jsonl:{row}" for name, rows in bad.items() for row in rows}
+        assert places == {
+            f"{name} {name}.jsonl:{row}" for name, rows in bad.items() for row in rows
+        }
         records = json.loads((run / "summary.json").read_text())["records"]
         for name, rows in ROWS.items():
             told = records[name]
@@ -145,17 +193,26 @@ def test_kept_and_rejected_are_all_rows_and_each_rejected_one_is_in_a_file(finis
 def test_the_terminal_and_the_page_say_it(finished: Path) -> None:
     log = (finished / "log.txt").read_text()
     assert log.count("Rows and tokens (most of any run): ") == 2
-    for said in ("demonstrations: left out, bad row 2", "reward_model: tokens lost 12", "algorithm: episodes left out 2"):
+    for said in (
+        "demonstrations: left out, bad row 2",
+        "reward_model: tokens lost 12",
+        "algorithm: episodes left out 2",
+    ):
         assert said in log
     (page, _) = (path.read_text() for path in finished.glob("runs/config/*/report.html"))
     assert '<td class="text">responses cut</td><td>4</td>' in page
 
 
-def test_with_error_the_same_rows_end_it_before_anything_is_written(finished: Path, tmp_path: Path) -> None:
+def test_with_error_the_same_rows_end_it_before_anything_is_written(
+    finished: Path, tmp_path: Path
+) -> None:
     for name in ROWS:
         (tmp_path / f"{name}.jsonl").write_bytes((finished / f"{name}.jsonl").read_bytes())
     assert preflab(tmp_path, *WORDS) == 2
-    assert {path.name for path in tmp_path.iterdir()} == {"log.txt", *(f"{name}.jsonl" for name in ROWS)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "log.txt",
+        *(f"{name}.jsonl" for name in ROWS),
+    }
     log = (tmp_path / "log.txt").read_text()
     assert "Traceback" not in log
     assert log.startswith("preflab: prompts.jsonl:6: prompt: is a number")
@@ -174,7 +231,10 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
     def losing(records: Any) -> tuple[list[Record], dict[str, int]]:
         return [records[0] for _ in returned[0]], returned[1]
 
-    with pytest.raises(PluginError, match=r"filter mine was given 2 prompts.*a row was lost without a reason, or made up"):
+    with pytest.raises(
+        PluginError,
+        match=r"filter mine was given 2 prompts.*a row was lost without a reason, or made up",
+    ):
         Records({"prompts": MemorySource(prompts)}, {"mine": losing}).split("prompts", "train")
 
 
@@ -182,9 +242,12 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
     bytes_of = tokenizers.byte_tokenizer()
     same = Ranking(Prompt("x", "q"), ("abcde", "abcdf"), ((1, 0),))
     assert measure_cut([same], bytes_of, None) == Cut(responses=2, cut=0, tokens=12, lost=0)
-    assert measure_cut([same], bytes_of, 5) == Cut(2, 2, 12, 2)  # 6 tokens each, one lost: the ends still differ
+    assert measure_cut([same], bytes_of, 5) == Cut(
+        2, 2, 12, 2
+    )  # 6 tokens each, one lost: the ends still differ
     with pytest.raises(
-        UserError, match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens.*max_tokens \(4\)"
+        UserError,
+        match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens.*max_tokens \(4\)",
     ):
         measure_cut([same], bytes_of, 4)
     words_of = tokenizers.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
@@ -192,9 +255,13 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
         measure_cut([Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))], words_of, None)
 
 
-def test_padding_with_the_end_token_is_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preflab_run: Any) -> None:
+def test_padding_with_the_end_token_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preflab_run: Any
+) -> None:
     monkeypatch.setattr(tokenizers, "distinct_pad", lambda wrapper: wrapper.eos_token_id)
-    run = preflab_run("sft=none", "reward_model=none", "select=last", "algorithm=none", "evaluation=none")
+    run = preflab_run(
+        "sft=none", "reward_model=none", "select=last", "algorithm=none", "evaluation=none"
+    )
     assert run.summary["accounting"]["pretrain"]["padding is the end token"] == 1
 
 
@@ -203,6 +270,8 @@ def test_a_demonstration_is_whole_or_refused() -> None:
     from preflab_builtin.sft.config import LossOn
 
     shown = [Demonstration(Prompt("x", "abc"), "de")]  # 3 + 2 + 1 tokens
-    assert [len(row.ids) for row in examples(shown, tokenizers.byte_tokenizer(), LossOn.full, 6)] == [6]
+    assert [
+        len(row.ids) for row in examples(shown, tokenizers.byte_tokenizer(), LossOn.full, 6)
+    ] == [6]
     with pytest.raises(UserError, match="'x' has 6 tokens, more than the policy's 5 positions"):
         examples(shown, tokenizers.byte_tokenizer(), LossOn.full, 5)

@@ -37,7 +37,10 @@ PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 4]), split="train") for i in
 RECORDS: list[Record] = [
     *PROMPTS,
     *(Demonstration(prompt, WORDS[i]) for i, prompt in enumerate(PROMPTS)),
-    *(Document(f"d{i}", " ".join(WORDS[(i + j) % 20] for j in range(9)), split="train") for i in range(8)),
+    *(
+        Document(f"d{i}", " ".join(WORDS[(i + j) % 20] for j in range(9)), split="train")
+        for i in range(8)
+    ),
     *(Ranking(prompt, ("please thanks", "bad red"), ((0, 1),)) for prompt in PROMPTS),
 ]
 NAN, INFINITE = float("nan"), float("inf")
@@ -48,22 +51,37 @@ def optimizer(lr: float = 1e-3) -> OptimizerConfig:
 
 
 def pretraining(folder: Path, lr: float = 1e-3, steps: int = 3) -> Pretraining:
-    return Pretraining(PretrainConfig(steps=steps, batch=2, window=8, optimizer=optimizer(lr)), FakeContext(folder, RECORDS))
+    return Pretraining(
+        PretrainConfig(steps=steps, batch=2, window=8, optimizer=optimizer(lr)),
+        FakeContext(folder, RECORDS),
+    )
 
 
 def sft(folder: Path, lr: float = 1e-3, steps: int = 3, **options: Any) -> SupervisedFineTuning:
-    config = SFTConfig(steps=steps, batch=4, optimizer=optimizer(lr), mix_windows=2, mix_window=8, **options)
+    config = SFTConfig(
+        steps=steps, batch=4, optimizer=optimizer(lr), mix_windows=2, mix_window=8, **options
+    )
     return SupervisedFineTuning(config, FakeContext(folder, RECORDS))
 
 
 def reward_model(folder: Path, lr: float = 1e-3) -> KwiseTraining:
-    return KwiseTraining(KwiseConfig(epochs=2, batch=4, optimizer=optimizer(lr)), FakeContext(folder, RECORDS))
+    return KwiseTraining(
+        KwiseConfig(epochs=2, batch=4, optimizer=optimizer(lr)), FakeContext(folder, RECORDS)
+    )
 
 
-def ppo(folder: Path, lr: float = 1e-3, reward: Callable[[Prompt, str], float] | None = None, **options: Any) -> PPO:
+def ppo(
+    folder: Path,
+    lr: float = 1e-3,
+    reward: Callable[[Prompt, str], float] | None = None,
+    **options: Any,
+) -> PPO:
     values = {"episodes": 24, "batch": 8, "minibatch": 4, "kl": KLConfig(coef=0.1), **options}
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
-    return PPO(config, FakeContext(folder, RECORDS, micro_batch=3, reward=TextReward(reward or noise_reward(0))))
+    return PPO(
+        config,
+        FakeContext(folder, RECORDS, micro_batch=3, reward=TextReward(reward or noise_reward(0))),
+    )
 
 
 def digest(procedure: Procedure) -> str:
@@ -72,12 +90,16 @@ def digest(procedure: Procedure) -> str:
     checkpoints.flatten(procedure.state_dict(), tensors)
     whole = hashlib.sha256()
     for name in sorted(tensors):
-        whole.update(name.encode() + tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        whole.update(
+            name.encode() + tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
     return whole.hexdigest()
 
 
 def module_of(procedure: Any) -> torch.nn.Module:
-    module: torch.nn.Module = (procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy).module
+    module: torch.nn.Module = (
+        procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy
+    ).module
     return module
 
 
@@ -85,7 +107,9 @@ def spoilt(network: Any) -> None:
     """From now on every hidden state of it is no number."""
     for name in ("hidden", "hidden_at"):
         plain = getattr(network, name)
-        setattr(network, name, lambda *batch, plain=plain, **options: plain(*batch, **options) * NAN)
+        setattr(
+            network, name, lambda *batch, plain=plain, **options: plain(*batch, **options) * NAN
+        )
 
 
 def poisoned_output(procedure: Any) -> None:
@@ -119,7 +143,11 @@ def poisoned_value_gradient(procedure: PPO) -> None:
 
 def poisoned_mix(procedure: Any) -> None:
     """The windows of the mix alone: a gradient that is added to a good one."""
-    stream: Any = procedure.mix if isinstance(procedure, SupervisedFineTuning) else procedure.terms["ptx"].stream
+    stream: Any = (
+        procedure.mix
+        if isinstance(procedure, SupervisedFineTuning)
+        else procedure.terms["ptx"].stream
+    )
     plain = stream.pick
 
     def pick(numbers: Any) -> torch.Tensor:
@@ -150,26 +178,55 @@ CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
     "sft, gradient": ("sft", poisoned_gradient, "gradient of sft is not finite"),
     "sft, mix": ("sft with a mix", poisoned_mix, "loss/pretrain nan"),
     "reward model, loss": ("reward model", poisoned_output, "the loss is nan"),
-    "reward model, gradient": ("reward model", poisoned_gradient, "gradient of reward_model is not finite"),
+    "reward model, gradient": (
+        "reward model",
+        poisoned_gradient,
+        "gradient of reward_model is not finite",
+    ),
     "ppo, log-probs": ("ppo", poisoned_output, "log-probs of prompt"),
     "ppo, gradient": ("ppo", poisoned_gradient, "gradient of policy is not finite"),
-    "ppo, gradient of the value network": ("ppo", poisoned_value_gradient, "gradient of value is not finite"),
+    "ppo, gradient of the value network": (
+        "ppo",
+        poisoned_value_gradient,
+        "gradient of value is not finite",
+    ),
     "ppo, KL": ("ppo", poisoned_reference, "log-ratio of prompt"),
     "ppo, ptx": ("ppo-ptx", poisoned_mix, "loss/ptx nan"),
-    "ppo, infinite reward": ("ppo with an infinite reward", None, r"scores of prompt 'p\d' are not finite \(inf\)"),
-    "ppo, clipped reward": ("ppo with a clipped infinite reward", None, r"scores of prompt 'p\d' are not finite \(-inf\)"),
-    "ppo, reward that is none": ("ppo with a reward that is none", None, r"scores of prompt 'p\d' are not finite \(nan\)"),
+    "ppo, infinite reward": (
+        "ppo with an infinite reward",
+        None,
+        r"scores of prompt 'p\d' are not finite \(inf\)",
+    ),
+    "ppo, clipped reward": (
+        "ppo with a clipped infinite reward",
+        None,
+        r"scores of prompt 'p\d' are not finite \(-inf\)",
+    ),
+    "ppo, reward that is none": (
+        "ppo with a reward that is none",
+        None,
+        r"scores of prompt 'p\d' are not finite \(nan\)",
+    ),
 }
 
 
 def looped(procedure: Any, folder: Path) -> Loop:
-    loop = Loop("stage", procedure, procedure.context.streams, folder, CheckpointConfig(every_seconds=1e9), lambda *a, **b: None)
+    loop = Loop(
+        "stage",
+        procedure,
+        procedure.context.streams,
+        folder,
+        CheckpointConfig(every_seconds=1e9),
+        lambda *a, **b: None,
+    )
     loop.procedure.total_steps = min(loop.procedure.total_steps, 3)
     return loop
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(case: str, tmp_path: Path) -> None:
+def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(
+    case: str, tmp_path: Path
+) -> None:
     made, poison, said = CASES[case]
     procedure = MADE[made](tmp_path)
     if poison is not None:
@@ -184,7 +241,9 @@ def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(case
     step, batch = checkpoints.load(folder)
     assert step == 0
     (key,) = [name for name in ("windows", "demonstrations", "rankings", "rows") if name in batch]
-    assert len(batch[key]) == {"windows": 2, "demonstrations": 4, "rankings": 4, "rows": 8}[key]  # the step's batch, whole
+    assert (
+        len(batch[key]) == {"windows": 2, "demonstrations": 4, "rankings": 4, "rows": 8}[key]
+    )  # the step's batch, whole
 
 
 def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
@@ -204,7 +263,9 @@ def test_a_batch_that_cannot_be_told_hides_no_number(tmp_path: Path) -> None:
         raise KeyError("lost")
 
     setattr(procedure, "batch", batch)  # noqa: B010
-    with pytest.raises(NumericError, match=r"are not finite.*The batch could not be kept: KeyError: 'lost'"):
+    with pytest.raises(
+        NumericError, match=r"are not finite.*The batch could not be kept: KeyError: 'lost'"
+    ):
         looped(procedure, tmp_path).run()
 
 
@@ -252,7 +313,9 @@ def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_as
         again.step(1)
     assert digest(again) == before
     told = _shifted(ppo(tmp_path, kl=free), by)
-    assert [told.step(i)["kl/astray"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])  # above no limit is no fault
+    assert [told.step(i)["kl/astray"] for i in range(2)] == (
+        [1, 2] if by > 0 else [0, 0]
+    )  # above no limit is no fault
     assert ppo(tmp_path, kl=limited).step(0)["kl/astray"] == 0
 
 
@@ -297,7 +360,9 @@ def test_a_learning_rate_of_1e20_trips_within_100_steps_and_one_of_1e_10_does_no
     run(made(tmp_path, 1e-10, 100))
 
 
-def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
     collected = ppo_experience._check_finite
 
@@ -309,13 +374,22 @@ def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(tmp_path: Path
     rows = [procedure.step(index) for index in range(3)]
     assert len(ratios) == 3
     assert max(ratios) <= 1e-4
-    assert all(abs(row["val/ratio"] - 1) <= 1e-5 and row["policy/clipfrac_avg"] == 0 for row in rows)
+    assert all(
+        abs(row["val/ratio"] - 1) <= 1e-5 and row["policy/clipfrac_avg"] == 0 for row in rows
+    )
 
 
-def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_is_harmless(tmp_path: Path) -> None:
-    assert ("minibatch", "is 64 but must divide batch (8)") in list(problems(PPOConfig(batch=8, minibatch=64, episodes=8)))
+def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_is_harmless(
+    tmp_path: Path,
+) -> None:
+    assert ("minibatch", "is 64 but must divide batch (8)") in list(
+        problems(PPOConfig(batch=8, minibatch=64, episodes=8))
+    )
     rows = []
-    for micro_batch in (8, 1000):  # a micro-batch is a limit, not a divisor: no number of accumulations becomes 0
+    for micro_batch in (
+        8,
+        1000,
+    ):  # a micro-batch is a limit, not a divisor: no number of accumulations becomes 0
         procedure = ppo(tmp_path)
         procedure.runtime.config.micro_batch = micro_batch
         procedure.step(0)
@@ -326,5 +400,7 @@ def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_i
 def test_best_of_n_does_not_choose_among_numbers_that_are_none(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, RECORDS, reward=TextReward(lambda prompt, text: NAN))
     best = BestOfN(2, context.policy("sft"), context.rollout(), context.reward_model())
-    with pytest.raises(NumericError, match="best-of-2: the reward model gave 16 scores that are not finite"):
+    with pytest.raises(
+        NumericError, match="best-of-2: the reward model gave 16 scores that are not finite"
+    ):
         best.respond(PROMPTS, (1, "test"))

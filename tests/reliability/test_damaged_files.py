@@ -105,7 +105,9 @@ def _log(tmp_path: Path, killed: Path, name: str, content: bytes | None) -> tupl
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("kind", ["flipped", "cut", "deleted"])
-def test_the_checkpoint_before_takes_over_and_says_so(tmp_path: Path, killed: Path, whole: Path, name: str, kind: str) -> None:
+def test_the_checkpoint_before_takes_over_and_says_so(
+    tmp_path: Path, killed: Path, whole: Path, name: str, kind: str
+) -> None:
     path = f"{STATE}/step-000000005/{name}"
     damages = dict(_damages(killed / PARTIAL / path, 1, random.Random(2)))
     content = next(content for what, content in damages.items() if kind in what)
@@ -117,8 +119,12 @@ def test_the_checkpoint_before_takes_over_and_says_so(tmp_path: Path, killed: Pa
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "deleted"])
-@pytest.mark.parametrize("name", ["metrics.jsonl", "epochs/3/position.txt", "epochs/1/position.txt"])
-def test_files_beside_the_checkpoints_are_part_of_them(tmp_path: Path, killed: Path, whole: Path, name: str, damage: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "epochs/3/position.txt", "epochs/1/position.txt"]
+)
+def test_files_beside_the_checkpoints_are_part_of_them(
+    tmp_path: Path, killed: Path, whole: Path, name: str, damage: str
+) -> None:
     """Both checkpoints hold what is damaged (steps 4 and 5 come after the files of steps 1 and 3): the stage begins again."""
     damages = dict(_damages(killed / PARTIAL / name, 0, random.Random(3)))
     content = next(content for what, content in damages.items() if damage in what)
@@ -133,7 +139,9 @@ def test_files_beside_the_checkpoints_are_part_of_them(tmp_path: Path, killed: P
 def test_a_log_that_is_damaged_in_its_last_row_is_whole_for_the_checkpoint_before_it(
     tmp_path: Path, killed: Path, whole: Path
 ) -> None:
-    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["beside"]["metrics.jsonl"][0]
+    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["beside"][
+        "metrics.jsonl"
+    ][0]
     content = (killed / PARTIAL / "metrics.jsonl").read_bytes()[: size - 2]
     root, said = _log(tmp_path, killed, "metrics.jsonl", content)
     assert "metrics.jsonl was changed; going on from step-000000004" in said

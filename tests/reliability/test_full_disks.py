@@ -21,7 +21,12 @@ from reliability.figures import figure
 from reliability.injection import boundaries, forked, refusing
 from reliability.walk import RECIPE, STAGE, Walk, contents, make
 
-REFUSALS = {"full": errno.ENOSPC, "broken": errno.EIO, "read-only": errno.EROFS, "over quota": errno.EDQUOT}
+REFUSALS = {
+    "full": errno.ENOSPC,
+    "broken": errno.EIO,
+    "read-only": errno.EROFS,
+    "over quota": errno.EDQUOT,
+}
 LINE = re.compile(
     r"The disk refused while writing .*: .+: /.+ \(([1-9][\d,]* bytes needed, )?[\d,]+ (bytes )?free\)\. What was complete"
 )
@@ -29,7 +34,9 @@ LINE = re.compile(
 
 def _newest(root: Path) -> int:
     """Step of the newest checkpoint that is whole, 0 without one."""
-    for folder in sorted((root / f"{STAGE}-{RECIPE[:16]}.partial" / STATE).glob("step-*"), reverse=True):
+    for folder in sorted(
+        (root / f"{STAGE}-{RECIPE[:16]}.partial" / STATE).glob("step-*"), reverse=True
+    ):
         try:
             return checkpoints.load(folder)[0]
         except StorageError:
@@ -73,11 +80,15 @@ def _through(tmp_path: Path, error: int, every: int) -> None:
     for call in calls:
         harmless = call.kind in ("unlink", "rmdir") and error in (errno.ENOSPC, errno.EDQUOT)
         last = calls[call.number :]
-        left = any(c.kind not in ("unlink", "rmdir") for c in last)  # else nothing is refused any more
+        left = any(
+            c.kind not in ("unlink", "rmdir") for c in last
+        )  # else nothing is refused any more
         if call.number % every == 0 and not harmless and left:
             _at(root, call.number, steps, error, whole)
             tried += 1
-        steps = int(call.target[-9:]) if call.kind == "rename" and "/step-" in call.target else steps
+        steps = (
+            int(call.target[-9:]) if call.kind == "rename" and "/step-" in call.target else steps
+        )
     figure(f"{os.strerror(error)}: {tried} of {len(calls)} boundaries")
 
 
@@ -113,10 +124,15 @@ def test_a_checkpoint_that_has_no_room_leaves_the_two_before_it(tmp_path: Path) 
             raise AssertionError(number) from None
         break
     assert number > 10
-    assert [p.name for p in checkpoints.candidates(tmp_path / "state")] == ["step-000000003", "step-000000002"]
+    assert [p.name for p in checkpoints.candidates(tmp_path / "state")] == [
+        "step-000000003",
+        "step-000000002",
+    ]
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_told_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Two checkpoints are kept and one is written: 3 * 1216 bytes of weights, and as much again twice for AdamW's moments.
     for free, fits in ((3 * 3 * 1216 - 1, False), (3 * 3 * 1216, True)):
         folder = tmp_path / str(free)
@@ -127,7 +143,10 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(tmp_path: Path, 
         if fits:
             loop.run()
         else:
-            with pytest.raises(StorageError, match=r"will need about 10,944 bytes in .*, 10,943 are free. Nothing was computed"):
+            with pytest.raises(
+                StorageError,
+                match=r"will need about 10,944 bytes in .*, 10,943 are free. Nothing was computed",
+            ):
                 loop.run()
             assert not list(folder.iterdir())
 
@@ -136,7 +155,10 @@ def _mountable(folder: Path) -> list[str]:
     """A command prefix under which tmpfs can be mounted, [] if there is none here. Not root: in a user namespace of one's own."""
     for prefix in [["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]]:
         tried = [*prefix, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-        if shutil.which("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0:
+        if (
+            shutil.which("unshare")
+            and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+        ):
             return prefix
     return []
 
@@ -144,7 +166,9 @@ def _mountable(folder: Path) -> list[str]:
 def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
     """In a mount namespace of this process alone: a real disk of so many kilobytes, on which a stage is made."""
     _unshare()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], check=True
+    )
     code = 0
     said = folder.parent / "said.txt"
     try:
@@ -165,7 +189,11 @@ def _unshare() -> None:
     namespace in which it is."""
     import ctypes
 
-    new_mounts, new_users, private = 0x20000, 0x10000000, (1 << 14) | (1 << 18)  # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE
+    new_mounts, new_users, private = (
+        0x20000,
+        0x10000000,
+        (1 << 14) | (1 << 18),
+    )  # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE
     library, user, group = ctypes.CDLL(None, use_errno=True), os.geteuid(), os.getegid()
     if library.unshare(new_mounts if user == 0 else new_mounts | new_users):
         os._exit(98)
@@ -217,7 +245,10 @@ def test_the_words_of_the_safetensors_library_are_understood(tmp_path: Path) -> 
     assert forked(lambda: _save_what_does_not_fit(tmp_path)) == errno.ENOSPC
 
 
-@pytest.mark.parametrize("needed,said", [(None, r"\([\d,]+ bytes free\)"), (1234, r"\(1,234 bytes needed, [\d,]+ free\)")])
+@pytest.mark.parametrize(
+    "needed,said",
+    [(None, r"\([\d,]+ bytes free\)"), (1234, r"\(1,234 bytes needed, [\d,]+ free\)")],
+)
 def test_bytes_are_told_where_they_are_known(tmp_path: Path, needed: int | None, said: str) -> None:
     with pytest.raises(StorageError, match=said), writing("x", tmp_path, needed):
         raise OSError(errno.ENOSPC, "full", str(tmp_path))

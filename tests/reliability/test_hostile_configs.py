@@ -71,7 +71,9 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", EXPLOITS)
-def test_an_exploit_is_one_error_that_tells_no_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exploit_is_one_error_that_tells_no_secret(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFLAB_CANARY", SECRET)
     message = _refused(EXPLOITS[name])
     assert message.strip()
@@ -93,7 +95,13 @@ def test_a_hostile_override_ends_with_exit_code_2_and_no_traceback(
     assert not list(tmp_path.iterdir()), "a refused run leaves nothing"
 
 
-VALID = ["seed=3", "algorithm=ppo", "algorithm.kl.coef=0.02", "policy.layers=2", "algorithm.episodes=64"]
+VALID = [
+    "seed=3",
+    "algorithm=ppo",
+    "algorithm.kl.coef=0.02",
+    "policy.layers=2",
+    "algorithm.episodes=64",
+]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -16,13 +16,19 @@ from preflab_builtin.files import reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow
 from preflab_builtin.files.source import Parsed, load, parse_file
 
-ROWS = [json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}).encode() for i in range(8)]
+ROWS = [
+    json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}).encode() for i in range(8)
+]
 
 
-def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gzip_bomb_is_refused_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 20)
     bomb = tmp_path / "bomb.jsonl.gz"
-    bomb.write_bytes(gzip.compress(ROWS[0] + b"\n" + b"0" * (64 << 20)))  # one line of 64 MiB in about 64 KiB
+    bomb.write_bytes(
+        gzip.compress(ROWS[0] + b"\n" + b"0" * (64 << 20))
+    )  # one line of 64 MiB in about 64 KiB
     assert bomb.stat().st_size < 1 << 17
     tracemalloc.start()
     try:
@@ -31,15 +37,21 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: p
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 8 << 20  # the line limit, its copies and the decompressor's window; the bomb is 64 MiB
+    assert (
+        peak < 8 << 20
+    )  # the line limit, its copies and the decompressor's window; the bomb is 64 MiB
 
 
 @pytest.mark.parametrize("size,fits", [(100, True), (101, False)])
-def test_the_limit_counts_the_bytes_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, fits: bool) -> None:
+def test_the_limit_counts_the_bytes_of_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, fits: bool
+) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 100)
     frame = len(json.dumps({"prompt": ""}))
     path = tmp_path / f"{size}.jsonl"
-    path.write_bytes(json.dumps({"prompt": "x" * (size - frame - 1)}).encode() + b"\n")  # with the newline: size bytes
+    path.write_bytes(
+        json.dumps({"prompt": "x" * (size - frame - 1)}).encode() + b"\n"
+    )  # with the newline: size bytes
     if fits:
         assert len(load(FilesConfig(prompts=str(path))).records("prompts")) == 1
     else:
@@ -78,7 +90,11 @@ def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = parse_file(path, "demonstrations", FilesConfig(demonstrations=str(path), on_bad_row=OnBadRow.skip))
+            parsed = parse_file(
+                path,
+                "demonstrations",
+                FilesConfig(demonstrations=str(path), on_bad_row=OnBadRow.skip),
+            )
     except UserError as error:
         message = str(error)
     else:

@@ -33,11 +33,40 @@ from reliability.figures import figure
 
 SMALL = (
     *("policy.layers=2", "policy.width=64", "policy.heads=2"),
-    *("data.documents=600", "data.prompts=200", "data.demonstrations=60", "rollout.max_tokens=8", "pretrain.batch=8"),
-    *("pretrain.steps=24", "sft.batch=4", "sft.steps=24", "sft.dropout=0.1", "comparisons.prompts=48", "comparisons.k=2"),
-    *("comparisons.validation_prompts=4", "reward_model.batch=4", "algorithm.episodes=96", "algorithm.batch=4"),
-    *("algorithm.minibatch=4", "algorithm.kl.controller=adaptive", "algorithm.kl.target=0.5", "algorithm.kl.horizon=50"),
-    *("algorithm.ema=0.9", "evaluation.prompts=40", "checkpoint.every_steps=2", "runtime.threads=1", "runtime.micro_batch=4"),
+    *(
+        "data.documents=600",
+        "data.prompts=200",
+        "data.demonstrations=60",
+        "rollout.max_tokens=8",
+        "pretrain.batch=8",
+    ),
+    *(
+        "pretrain.steps=24",
+        "sft.batch=4",
+        "sft.steps=24",
+        "sft.dropout=0.1",
+        "comparisons.prompts=48",
+        "comparisons.k=2",
+    ),
+    *(
+        "comparisons.validation_prompts=4",
+        "reward_model.batch=4",
+        "algorithm.episodes=96",
+        "algorithm.batch=4",
+    ),
+    *(
+        "algorithm.minibatch=4",
+        "algorithm.kl.controller=adaptive",
+        "algorithm.kl.target=0.5",
+        "algorithm.kl.horizon=50",
+    ),
+    *(
+        "algorithm.ema=0.9",
+        "evaluation.prompts=40",
+        "checkpoint.every_steps=2",
+        "runtime.threads=1",
+        "runtime.micro_batch=4",
+    ),
 )
 TRIALS = {
     "sft": ("sft", "ppo_ptx"),
@@ -50,13 +79,19 @@ TRIALS = {
 
 
 def _words(algorithm: str) -> tuple[str, ...]:
-    return (*SMALL, f"algorithm={algorithm}", *(["algorithm.terms.ptx.ratio=1"] if algorithm == "ppo_ptx" else []))
+    return (
+        *SMALL,
+        f"algorithm={algorithm}",
+        *(["algorithm.terms.ptx.ratio=1"] if algorithm == "ppo_ptx" else []),
+    )
 
 
 def _note(loop: Loop) -> str:
     """Digest of everything that a stage is at its end: weights, moments, averages, controllers, cursors, streams."""
     tensors: dict[str, torch.Tensor] = {}
-    tree = checkpoints.flatten({"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors)
+    tree = checkpoints.flatten(
+        {"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors
+    )
     found = hashlib.sha256(json.dumps(tree, sort_keys=True).encode())
     for name in sorted(tensors):
         found.update(name.encode() + tensors[name].cpu().contiguous().numpy().tobytes())
@@ -66,7 +101,9 @@ def _note(loop: Loop) -> str:
 def _prepared(algorithm: str) -> Stages:
     """The stages of a run with its records read, so that children need not read them again."""
     torch.set_num_threads(1)
-    plain: Any = OmegaConf.to_container(preflab.compose((*_words(algorithm), "artifacts.dir=artifacts")), resolve=True)
+    plain: Any = OmegaConf.to_container(
+        preflab.compose((*_words(algorithm), "artifacts.dir=artifacts")), resolve=True
+    )
     this = run.read(plain, composition.registry())
     stages = Stages(this, lambda hook, **a: None, {})
     stages._read_records(list(this.stages))
@@ -114,7 +151,9 @@ class Bench:
     def forked(self, trial: str, folder: Path, until: str = "") -> Any:
         """Start a trial's stage in a child."""
         stage, algorithm = TRIALS[trial]
-        child = multiprocessing.get_context("fork").Process(target=_make, args=(folder, self.stages[algorithm], until or stage))
+        child = multiprocessing.get_context("fork").Process(
+            target=_make, args=(folder, self.stages[algorithm], until or stage)
+        )
         child.start()
         return child
 
@@ -140,7 +179,9 @@ class Fresh:
         words = (sys.executable, "-m", "preflab", *_words(algorithm), "artifacts.dir=artifacts")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                words, cwd=folder, stdout=log, stderr=log, env=environment
+            )
         self.pid = self.process.pid
 
     @property
@@ -155,7 +196,13 @@ class Fresh:
 
 def _rows(folder: Path, stage: str) -> int:
     """Steps that the stage has told of; -1 before it has begun."""
-    return max((p.read_bytes().count(b"\n") for p in folder.glob(f"artifacts/{stage}-*.partial/{METRICS}")), default=-1)
+    return max(
+        (
+            p.read_bytes().count(b"\n")
+            for p in folder.glob(f"artifacts/{stage}-*.partial/{METRICS}")
+        ),
+        default=-1,
+    )
 
 
 def _kill(start: Callable[[], Any], folder: Path, stage: str, target: int, pause: float) -> bool:
@@ -170,7 +217,9 @@ def _kill(start: Callable[[], Any], folder: Path, stage: str, target: int, pause
     return bool(child.exitcode == -signal.SIGKILL)
 
 
-def _trial(bench: Bench, trial: str, folder: Path, kills: int, draw: random.Random, fresh: bool = False) -> int:
+def _trial(
+    bench: Bench, trial: str, folder: Path, kills: int, draw: random.Random, fresh: bool = False
+) -> int:
     """Kill a stage some times, let it end, compare; the kills that hit."""
     stage, algorithm = TRIALS[trial]
     folder.mkdir()
@@ -186,7 +235,9 @@ def _trial(bench: Bench, trial: str, folder: Path, kills: int, draw: random.Rand
     ours, theirs = (_digests(f, stage) for f in (folder, bench.folders[algorithm]))
     assert ours == theirs, (trial, targets)
     (made,) = (folder / "artifacts").glob(f"{stage}-*[0-9a-f]")
-    assert [row["step"] for row in read_rows(made / METRICS)] == list(range(steps))  # each exactly once
+    assert [row["step"] for row in read_rows(made / METRICS)] == list(
+        range(steps)
+    )  # each exactly once
     note = folder / f"{stage}.note"
     if not fresh and note.exists():
         assert note.read_text() == (bench.folders[algorithm] / f"{stage}.note").read_text()
@@ -198,7 +249,11 @@ def _trial(bench: Bench, trial: str, folder: Path, kills: int, draw: random.Rand
 
 
 def _digests(folder: Path, stage: str) -> dict[str, str]:
-    return {name: digest for name, digest in digests(folder).items() if name.startswith(f"artifacts/{stage}-")}
+    return {
+        name: digest
+        for name, digest in digests(folder).items()
+        if name.startswith(f"artifacts/{stage}-")
+    }
 
 
 @pytest.mark.parametrize("trial", TRIALS)
@@ -209,7 +264,9 @@ def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, 
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("trial", TRIALS)
-def test_eight_times_three_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
+def test_eight_times_three_kills_and_it_ends_with_the_same_bits(
+    bench: Bench, tmp_path: Path, trial: str
+) -> None:
     draw = random.Random(f"long {trial}")
     hits, trials = _trial(bench, trial, tmp_path / "fresh", 3, draw, fresh=True), 1
     while hits < 24 and trials < 12:  # a kill that comes when the stage has ended is drawn again
@@ -218,7 +275,9 @@ def test_eight_times_three_kills_and_it_ends_with_the_same_bits(bench: Bench, tm
     assert hits >= 24
 
 
-def test_another_reward_model_in_the_place_of_the_old_one_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_another_reward_model_in_the_place_of_the_old_one_is_refused(
+    bench: Bench, tmp_path: Path
+) -> None:
     """Of the same recipe but made with other threads, say: whole, and yet not what the steps so far were made with."""
     bench.upstream("ppo", tmp_path)
     assert _kill(lambda: bench.forked("ppo", tmp_path), tmp_path, "algorithm", 6, 0.0)
@@ -230,7 +289,9 @@ def test_another_reward_model_in_the_place_of_the_old_one_is_refused(bench: Benc
     write_sealed(artifact / MANIFEST, manifest)
     child = bench.forked("ppo", tmp_path)
     child.join(100)
-    assert child.exitcode == 1  # a traceback of multiprocessing; the command line has it as exit code 4
+    assert (
+        child.exitcode == 1
+    )  # a traceback of multiprocessing; the command line has it as exit code 4
     assert "was made with another reward_model" in (tmp_path / "log.txt").read_text()
 
 
@@ -247,7 +308,9 @@ def _fresh_runs(folder: Path) -> Iterator[dict[str, str]]:
 def test_two_fresh_processes_give_the_same_bits_in_all_stages(tmp_path: Path, bench: Bench) -> None:
     """They are also the bits of a forked process without Hydra's main."""
     first, second = _fresh_runs(tmp_path)
-    assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {s.name for s in run.GRAPH} - {"select"}
+    assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {
+        s.name for s in run.GRAPH
+    } - {"select"}
     assert first == second
     assert first == digests(bench.folders["ppo_ptx"])
     manifests = [read_sealed(p) for p in tmp_path.glob(f"*/artifacts/*/{MANIFEST}")]

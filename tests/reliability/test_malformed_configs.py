@@ -18,18 +18,33 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
 )
 FILES: dict[str, tuple[str | bytes, str]] = {
-    "a tab": (HEAD + "runtime:\n\tthreads: 1\n", r"bad\.yaml:3: YAML: found character '\\t' that cannot start any token\."),
-    "an open bracket": (HEAD + "seed: [1\n", r"bad\.yaml:3: YAML: expected ',' or '\]', but got '<stream end>'\."),
+    "a tab": (
+        HEAD + "runtime:\n\tthreads: 1\n",
+        r"bad\.yaml:3: YAML: found character '\\t' that cannot start any token\.",
+    ),
+    "an open bracket": (
+        HEAD + "seed: [1\n",
+        r"bad\.yaml:3: YAML: expected ',' or '\]', but got '<stream end>'\.",
+    ),
     "an open quote": (HEAD + 'arm: "abc\n', r"bad\.yaml:3: YAML: found unexpected end of stream\."),
-    "an open brace": (HEAD + "runtime: {threads: 1\n", r"bad\.yaml:3: YAML: expected ',' or '\}', but got '<stream end>'\."),
+    "an open brace": (
+        HEAD + "runtime: {threads: 1\n",
+        r"bad\.yaml:3: YAML: expected ',' or '\}', but got '<stream end>'\.",
+    ),
     "a key twice": (HEAD + "seed: 1\nseed: 2\n", r"bad\.yaml:3: YAML: seed: stands twice\."),
-    "an inner key twice": (HEAD + "runtime:\n  threads: 1\n  threads: 2\n", r"bad\.yaml:4: YAML: threads: stands twice\."),
+    "an inner key twice": (
+        HEAD + "runtime:\n  threads: 1\n  threads: 2\n",
+        r"bad\.yaml:4: YAML: threads: stands twice\.",
+    ),
     "a list": ("- seed\n- 1\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
     "a text": ("seed\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
     "a number": ("5\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
     "nothing": ("", r"The config chooses no data: give data=NAME\."),
     "only a comment": ("# nothing\n", r"The config chooses no data: give data=NAME\."),
-    "an unknown alias": (HEAD + "seed: *nobody\n", r"bad\.yaml:2: YAML: found undefined alias 'nobody'\."),
+    "an unknown alias": (
+        HEAD + "seed: *nobody\n",
+        r"bad\.yaml:2: YAML: found undefined alias 'nobody'\.",
+    ),
     "laughs": (HEAD + LAUGHS, r"bad\.yaml: YAML: its aliases stand for more than 100,000 values\."),
     "a Python object": (
         HEAD + "seed: !!python/object/apply:os.system ['echo']\n",
@@ -47,17 +62,35 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         (HEAD + "seed: 1\n").encode() + b"arm: a\0b\n",
         r"bad\.yaml: YAML: unacceptable character #x0000: special characters are not allowed\.",
     ),
-    "bytes that are no UTF-8": (HEAD.encode() + b"arm: \xff\xfe\xfa\n", r"bad\.yaml:2: YAML: byte 0xff is not valid UTF-8\."),
-    "UTF-16": ((HEAD + "seed: 1\n").encode("utf-16"), r"bad\.yaml:1: YAML: byte 0xff is not valid UTF-8\."),
-    "two documents": (HEAD + "---\nseed: 1\n", r"bad\.yaml:3: YAML: holds more than one document \('---'\)\."),
+    "bytes that are no UTF-8": (
+        HEAD.encode() + b"arm: \xff\xfe\xfa\n",
+        r"bad\.yaml:2: YAML: byte 0xff is not valid UTF-8\.",
+    ),
+    "UTF-16": (
+        (HEAD + "seed: 1\n").encode("utf-16"),
+        r"bad\.yaml:1: YAML: byte 0xff is not valid UTF-8\.",
+    ),
+    "two documents": (
+        HEAD + "---\nseed: 1\n",
+        r"bad\.yaml:3: YAML: holds more than one document \('---'\)\.",
+    ),
     "an unknown key": (HEAD + "sead: 1\n", r"sead is not an option\."),
-    "an unknown inner key": (HEAD + "runtime:\n  thread: 1\n", r"runtime\.thread is not an option\."),
-    "a text for a number": (HEAD + "seed: one\n", r"seed: Value 'one' of type 'str' could not be converted to Integer"),
+    "an unknown inner key": (
+        HEAD + "runtime:\n  thread: 1\n",
+        r"runtime\.thread is not an option\.",
+    ),
+    "a text for a number": (
+        HEAD + "seed: one\n",
+        r"seed: Value 'one' of type 'str' could not be converted to Integer",
+    ),
     "a fraction for a whole number": (
         HEAD + "seed: 1.5\n",
         r"seed: Value '1\.5' of type 'float' could not be converted to Integer",
     ),
-    "a list for a number": (HEAD + "seed: [1]\n", r"seed: Value '\[1\]' of type 'ListConfig' could not be converted to Integer"),
+    "a list for a number": (
+        HEAD + "seed: [1]\n",
+        r"seed: Value '\[1\]' of type 'ListConfig' could not be converted to Integer",
+    ),
     "a mapping for a number": (
         HEAD + "seed: {a: 1}\n",
         r"seed: Value '\{'a': 1\}' of type 'DictConfig' could not be converted to Integer",
@@ -74,23 +107,50 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         HEAD + "seed: 2020-01-01\n",
         r"seed: Value '2020-01-01' of type 'str' could not be converted to Integer",
     ),
-    "null for a number": (HEAD + "seed: null\n", r"seed: Incompatible value 'None' for field of type 'int'"),
-    "none for a number": (HEAD + "algorithm: {kl: {coef: .nan}}\n", r"algorithm\.kl\.coef is nan but must be a finite number"),
-    "an endless number": (HEAD + "algorithm: {kl: {coef: .inf}}\n", r"algorithm\.kl\.coef is inf but must be a finite number"),
-    "a number out of range": (HEAD + "algorithm: {kl: {coef: -1}}\n", r"algorithm\.kl\.coef is -1\.0 but must be >= 0"),
+    "null for a number": (
+        HEAD + "seed: null\n",
+        r"seed: Incompatible value 'None' for field of type 'int'",
+    ),
+    "none for a number": (
+        HEAD + "algorithm: {kl: {coef: .nan}}\n",
+        r"algorithm\.kl\.coef is nan but must be a finite number",
+    ),
+    "an endless number": (
+        HEAD + "algorithm: {kl: {coef: .inf}}\n",
+        r"algorithm\.kl\.coef is inf but must be a finite number",
+    ),
+    "a number out of range": (
+        HEAD + "algorithm: {kl: {coef: -1}}\n",
+        r"algorithm\.kl\.coef is -1\.0 but must be >= 0",
+    ),
     "an unknown word": (
         HEAD + "sft: {loss_on: prompts}\n",
         r"In 'bad': ValidationError raised while composing config: Invalid value 'prompts', .*sft\.loss_on",
     ),
-    "an unknown option": ("defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n", r"There is no algorithm 'pp'\."),
-    "a group that is none": ("defaults:\n  - config\n  - algoritm: ppo\n  - _self_\n", r"There is no algoritm 'ppo'\."),
-    "defaults that are no list": ("defaults: 5\n", r"Invalid defaults list in 'bad', defaults must be a list \(got int\)"),
+    "an unknown option": (
+        "defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n",
+        r"There is no algorithm 'pp'\.",
+    ),
+    "a group that is none": (
+        "defaults:\n  - config\n  - algoritm: ppo\n  - _self_\n",
+        r"There is no algoritm 'ppo'\.",
+    ),
+    "defaults that are no list": (
+        "defaults: 5\n",
+        r"Invalid defaults list in 'bad', defaults must be a list \(got int\)",
+    ),
     "defaults of itself": (
         "defaults: [bad, _self_]\n",
         r"The config leads back to itself: look for a file that its own defaults list names\.",
     ),
-    "a reference to nowhere": (HEAD + "seed: ${nowhere}\n", r"Interpolation key 'nowhere' not found full_key: seed"),
-    "a reference to itself": (HEAD + "seed: ${seed}\n", r"Recursive interpolation detected full_key: seed"),
+    "a reference to nowhere": (
+        HEAD + "seed: ${nowhere}\n",
+        r"Interpolation key 'nowhere' not found full_key: seed",
+    ),
+    "a reference to itself": (
+        HEAD + "seed: ${seed}\n",
+        r"Recursive interpolation detected full_key: seed",
+    ),
     "an open reference": (HEAD + "arm: ${seed\n", r": no viable alternative at input '\$\{seed'"),
     "a call": (
         HEAD + "arm: ${oc.env:HOME}\n",
@@ -99,8 +159,14 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "a target": (HEAD + "policy: {_target_: os.system}\n", r"policy\._target_ is not an option\."),
     "a number as key": (HEAD + "runtime: {1: 2}\n", r"runtime\.1 is not an option\."),
     "a list as key": (HEAD + "? [a, b]\n: 1\n", r"bad\.yaml:2: YAML: a key must be a word\."),
-    "a merge with nothing": (HEAD + "runtime:\n  <<: *base\n", r"bad\.yaml:3: YAML: found undefined alias 'base'\."),
-    "deep nesting": (HEAD + "seed: " + "[" * 5000 + "]" * 5000 + "\n", r"bad\.yaml: YAML: is nested too deeply\."),
+    "a merge with nothing": (
+        HEAD + "runtime:\n  <<: *base\n",
+        r"bad\.yaml:3: YAML: found undefined alias 'base'\.",
+    ),
+    "deep nesting": (
+        HEAD + "seed: " + "[" * 5000 + "]" * 5000 + "\n",
+        r"bad\.yaml: YAML: is nested too deeply\.",
+    ),
 }
 OVERRIDES: dict[str, str] = {
     "seed=one": r"seed: Value 'one' of type 'str' could not be converted to Integer",
@@ -155,7 +221,11 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
     "wrong type": ("a.jsonl", b'{"prompt": 3}\n', "a.jsonl:1: prompt: "),
     "endless number": ("a.jsonl", b'{"prompt": "x", "n": 1e999}\n', "a.jsonl:1: JSON: "),
     "bad UTF-8": ("a.jsonl", b'{"prompt": "\xff"}\n', "a.jsonl:1: UTF-8: "),
-    "cut gzip": ("a.jsonl.gz", gzip.compress(b'{"prompt": "x"}\n' * 999, mtime=0)[:-9], "a.jsonl.gz:"),
+    "cut gzip": (
+        "a.jsonl.gz",
+        gzip.compress(b'{"prompt": "x"}\n' * 999, mtime=0)[:-9],
+        "a.jsonl.gz:",
+    ),
     "no Parquet": ("a.parquet", b"PAR1", "a.parquet: Parquet: "),
     "ragged CSV": ("a.csv", b"prompt,id\nx\n", "a.csv:2: row: "),
     "empty": ("a.jsonl", b"", "a.jsonl: the file is empty"),
@@ -165,10 +235,18 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
 
 def thinned(cases: Iterable[str]) -> list[Any]:
     """Every twelfth case is in make test, all are in make reliability."""
-    return [case if i % 12 == 0 else pytest.param(case, marks=pytest.mark.reliability) for i, case in enumerate(cases)]
+    return [
+        case if i % 12 == 0 else pytest.param(case, marks=pytest.mark.reliability)
+        for i, case in enumerate(cases)
+    ]
 
 
-def refused(folder: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+def refused(
+    folder: Path,
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
     """What was said, once everything else about the refusal is checked."""
     before = sorted(folder.rglob("*"))
     monkeypatch.chdir(folder)
@@ -206,7 +284,9 @@ def test_a_malformed_override(
 
 
 @pytest.mark.parametrize("name", thinned(ROWS))
-def test_malformed_rows(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_rows(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, content, said = ROWS[name]
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_bytes(content)

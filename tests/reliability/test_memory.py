@@ -33,7 +33,14 @@ def preflab_step_finished(stage, step):
 MB = 1 << 20
 
 
-SMALL = ("policy.layers=1", "policy.width=16", "policy.heads=2", "checkpoint.every_steps=50", "runtime.threads=1", "select=last")
+SMALL = (
+    "policy.layers=1",
+    "policy.width=16",
+    "policy.heads=2",
+    "checkpoint.every_steps=50",
+    "runtime.threads=1",
+    "select=last",
+)
 STAGES = {
     "pretrain": (
         "pretrain.batch=1",
@@ -51,7 +58,13 @@ STAGES = {
             "algorithm.terms.ptx.ratio=1",
             "reward_model=length",
         ),
-        *("algorithm.terms.ptx.window=8", "rollout.max_tokens=4", "pretrain.steps=1", "sft=none", "reward_model=length"),
+        *(
+            "algorithm.terms.ptx.window=8",
+            "rollout.max_tokens=4",
+            "pretrain.steps=1",
+            "sft=none",
+            "reward_model=length",
+        ),
     ),
 }
 
@@ -64,7 +77,9 @@ def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -
     (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}, stage=stage))
     length = f"pretrain.steps={last}" if stage == "pretrain" else f"algorithm.episodes={2 * last}"
     words = (*STAGES[stage], *SMALL, length, "data.documents=200", "evaluation=none")
-    assert preflab(tmp_path, "--plugin", "watching.py", *words) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    assert preflab(tmp_path, "--plugin", "watching.py", *words) == 0, (
+        tmp_path / "log.txt"
+    ).read_text()[-2000:]
     (_, before, files), (_, after, files_after) = (
         map(int, line.split()) for line in (tmp_path / "watched.txt").read_text().splitlines()
     )
@@ -95,7 +110,9 @@ def _lines(rows: int, size: int) -> Iterator[str]:
         yield json.dumps({"text": f"{i} " + "word " * (size // 5), "id": i}) + "\n"
 
 
-@pytest.mark.parametrize("rows,size", [(4_000, 8_000), pytest.param(125_000, 8_000, marks=pytest.mark.reliability)])
+@pytest.mark.parametrize(
+    "rows,size", [(4_000, 8_000), pytest.param(125_000, 8_000, marks=pytest.mark.reliability)]
+)
 def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None:
     """32 MB, and 1 GB: reading takes at most 300 MB whatever the length (it is a few MB). What is kept are the records."""
     path = tmp_path / "long.jsonl"

@@ -19,7 +19,10 @@ from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
 from support import WORDS, FakeContext, largest_difference
 
-ROWS = [Demonstration(Prompt(f"{i}", WORDS[i % 20], split="train"), " ".join(WORDS[: 1 + i % 5])) for i in range(24)]
+ROWS = [
+    Demonstration(Prompt(f"{i}", WORDS[i % 20], split="train"), " ".join(WORDS[: 1 + i % 5]))
+    for i in range(24)
+]
 BATCH, EPOCHS = 6, 3
 STEPS = len(ROWS) // BATCH  # 4 an epoch, 12 in all
 
@@ -28,7 +31,9 @@ class Recorded(SupervisedFineTuning):
     """Notes the rows that it trains on, and can be cut before a step."""
 
     def __init__(self, folder: Path, micro_batch: int, cut_before: int | None = None) -> None:
-        config = SFTConfig(epochs=EPOCHS, batch=BATCH, optimizer=OptimizerConfig(lr=1e-3), mix_coef=0.0)
+        config = SFTConfig(
+            epochs=EPOCHS, batch=BATCH, optimizer=OptimizerConfig(lr=1e-3), mix_coef=0.0
+        )
         super().__init__(config, FakeContext(folder, ROWS, micro_batch=micro_batch))
         self.cut_before, self.forwards = cut_before, 0
         self.read: dict[int, list[int]] = {}
@@ -41,7 +46,9 @@ class Recorded(SupervisedFineTuning):
 
     def _nll(self, rows: Any) -> torch.Tensor:
         known = {id(row): number for number, row in enumerate(self.examples)}
-        self.read.setdefault(self.now, []).extend(known[id(row)] for row in rows if id(row) in known)
+        self.read.setdefault(self.now, []).extend(
+            known[id(row)] for row in rows if id(row) in known
+        )
         self.forwards += 1
         return super()._nll(rows)
 
@@ -54,20 +61,28 @@ def run(procedure: Recorded, folder: Path) -> Recorded:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(6, marks=pytest.mark.reliability), 2], ids=["accumulation 1", "accumulation 3"]
+    scope="module",
+    params=[pytest.param(6, marks=pytest.mark.reliability), 2],
+    ids=["accumulation 1", "accumulation 3"],
 )
-def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Recorded]:
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, Recorded]:
     """(micro-batch, a run that nobody cut)."""
     folder = tmp_path_factory.mktemp("whole")
     found = run(Recorded(folder, request.param), folder / "sft")
     assert found.forwards == EPOCHS * STEPS * BATCH // request.param
     for epoch in range(EPOCHS):
-        assert sorted(row for i in range(STEPS) for row in found.read[epoch * STEPS + i]) == list(range(24))
+        assert sorted(row for i in range(STEPS) for row in found.read[epoch * STEPS + i]) == list(
+            range(24)
+        )
     return request.param, found
 
 
 @pytest.mark.parametrize("saved", [0, 2, STEPS - 1, STEPS, STEPS + 1, EPOCHS * STEPS - 1])
-def test_a_resumed_run_reads_the_same_rows(saved: int, whole: tuple[int, Recorded], tmp_path: Path) -> None:
+def test_a_resumed_run_reads_the_same_rows(
+    saved: int, whole: tuple[int, Recorded], tmp_path: Path
+) -> None:
     """0: before any step; 2: amid an epoch; its last but one step done, its last, the first of the next, all but the last."""
     micro_batch, expected = whole
     with pytest.raises(KeyboardInterrupt):
@@ -76,16 +91,22 @@ def test_a_resumed_run_reads_the_same_rows(saved: int, whole: tuple[int, Recorde
     assert resumed.read == {step: rows for step, rows in expected.read.items() if step >= saved}
     weights = expected.policy.module.state_dict()
     assert largest_difference(weights, resumed.policy.module.state_dict()) == 0
-    assert [row["step"] for row in read_rows(tmp_path / "sft" / METRICS)] == list(range(EPOCHS * STEPS))
+    assert [row["step"] for row in read_rows(tmp_path / "sft" / METRICS)] == list(
+        range(EPOCHS * STEPS)
+    )
 
 
-def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(tmp_path: Path) -> None:
+def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
+    tmp_path: Path,
+) -> None:
     """As when a counter of epochs is restored one too high: nothing would be trained, and the run would end with success."""
     procedure = Recorded(tmp_path, 6)
     state = {"procedure": procedure.state_dict(), "streams": Streams(1).state_dict()}
     facts: State = {"pins": {}, "circumstances": {}, "beside": {}}
     checkpoints.save(tmp_path / "sft" / STATE, procedure.total_steps, state, facts)
-    with pytest.raises(StorageError, match="sft is at its end, but its log holds 0 of its 12 steps"):
+    with pytest.raises(
+        StorageError, match="sft is at its end, but its log holds 0 of its 12 steps"
+    ):
         run(procedure, tmp_path / "sft")
     assert not (tmp_path / "sft" / "model").exists()
 
@@ -95,8 +116,12 @@ def test_one_full_batch_is_within_1e_5_of_three_parts_after_40_steps(tmp_path: P
     found = []
     for micro_batch in (64, 2, 3):
         config = SFTConfig(steps=40, batch=BATCH, optimizer=OptimizerConfig(lr=1e-3), mix_coef=0.0)
-        procedure = SupervisedFineTuning(config, FakeContext(tmp_path, ROWS, micro_batch=micro_batch))
-        before = {name: value.clone() for name, value in procedure.policy.module.state_dict().items()}
+        procedure = SupervisedFineTuning(
+            config, FakeContext(tmp_path, ROWS, micro_batch=micro_batch)
+        )
+        before = {
+            name: value.clone() for name, value in procedure.policy.module.state_dict().items()
+        }
         for index in range(40):
             procedure.step(index)
         found.append(procedure.policy.module.state_dict())

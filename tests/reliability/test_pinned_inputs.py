@@ -53,7 +53,9 @@ def test_the_manifest_of_a_checkpoint_holds_what_the_stage_is_made_from(tmp_path
         ({**PINS, "select": "3" * 64}, "select"),
     ],
 )
-def test_going_on_with_another_input_is_refused(tmp_path: Path, now: Mapping[str, str], name: str) -> None:
+def test_going_on_with_another_input_is_refused(
+    tmp_path: Path, now: Mapping[str, str], name: str
+) -> None:
     _stopped(tmp_path, pins=PINS)
     before = contents(tmp_path)
     with pytest.raises(StorageError, match=f"step-000000002 was made with another {name} "):
@@ -62,9 +64,13 @@ def test_going_on_with_another_input_is_refused(tmp_path: Path, now: Mapping[str
     make(tmp_path, pins=PINS)
 
 
-def test_other_threads_are_told_and_go_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_threads_are_told_and_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     _stopped(tmp_path, circumstances={"threads": 1, "torch": "2.13.0"})
     make(tmp_path, circumstances={"threads": 2, "torch": "2.13.0"})
     said = capfd.readouterr().err
-    assert "step-000000002 of sft was saved with threads 1 (now 2); the last bits may differ" in said
+    assert (
+        "step-000000002 of sft was saved with threads 1 (now 2); the last bits may differ" in said
+    )
     assert "torch" not in said

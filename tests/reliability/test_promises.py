@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "framework" / "README.md").read_text(encoding="utf8").partition("## Promises")[2].partition("\n## ")[0]
-ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+PAGE = (
+    (ROOT / "framework" / "README.md")
+    .read_text(encoding="utf8")
+    .partition("## Promises")[2]
+    .partition("\n## ")[0]
+)
+ROWS = [
+    line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| promise")
+]
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 
 
@@ -27,4 +34,7 @@ def test_the_named_test_exists_and_is_not_skipped(path: str, name: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf8"))
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
     assert len(found) == 1, f"{path} has no {name}"
-    assert not any("skip" in ast.unparse(mark) or "xfail" in ast.unparse(mark) for mark in found[0].decorator_list)
+    assert not any(
+        "skip" in ast.unparse(mark) or "xfail" in ast.unparse(mark)
+        for mark in found[0].decorator_list
+    )

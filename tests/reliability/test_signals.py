@@ -28,10 +28,20 @@ def _newest(folder: Path) -> Path:
 
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_run_stops_after_its_step_with_a_checkpoint(tmp_path: Path, signum: int) -> None:
-    child = start(tmp_path, *WORDS, "algorithm.how=slow", "checkpoint.every_steps=null", "checkpoint.every_seconds=1000")
+    child = start(
+        tmp_path,
+        *WORDS,
+        "algorithm.how=slow",
+        "checkpoint.every_steps=null",
+        "checkpoint.every_seconds=1000",
+    )
 
     def rows() -> list[dict[str, Any]]:
-        return [row for path in tmp_path.glob(f"artifacts/*.partial/{METRICS}") for row in read_rows(path)]
+        return [
+            row
+            for path in tmp_path.glob(f"artifacts/*.partial/{METRICS}")
+            for row in read_rows(path)
+        ]
 
     _until(lambda: len(rows()) > 3, child)
     assert child.pid is not None
@@ -56,7 +66,9 @@ def test_a_second_signal_ends_a_step_that_hangs(tmp_path: Path, signum: int) -> 
     asked = time.monotonic()
     assert ended(child) == 128 + signum
     assert time.monotonic() - asked < 20  # the step would have gone on for a minute
-    assert checkpoints.load(_newest(tmp_path))[0] == 1  # that of the step before, nothing is saved in the middle of one
+    assert (
+        checkpoints.load(_newest(tmp_path))[0] == 1
+    )  # that of the step before, nothing is saved in the middle of one
     (tmp_path / "mended").touch()
     assert preflab(tmp_path, *WORDS, "algorithm.how=hang") == 0
 

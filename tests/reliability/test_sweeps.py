@@ -41,7 +41,9 @@ def _until(condition: Callable[[], Any], child: Any) -> None:
         time.sleep(0.01)
 
 
-def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, ledger = os.write, tmp_path / job.LEDGER
 
     def writes(refusing: bool) -> Callable[[int, Any], int]:
@@ -63,7 +65,11 @@ def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(tmp_path: Path
     assert ledger.read_bytes().splitlines() == [b'{"job": 0}', b'{"job', b'{"job": 2}']
     assert [row["job"] for row in job.ledger(tmp_path)] == [0, 2]
     job.missing_lines(tmp_path, [("a=1",)] * 3)
-    assert [(row["job"], row.get("exit_code")) for row in job.ledger(tmp_path)] == [(0, None), (2, None), (1, 1)]
+    assert [(row["job"], row.get("exit_code")) for row in job.ledger(tmp_path)] == [
+        (0, None),
+        (2, None),
+        (1, 1),
+    ]
 
 
 def test_jobs_after_two_that_fail_finish(tmp_path: Path) -> None:
@@ -99,7 +105,10 @@ def _sweep(tmp_path: Path, jobs: list[str]) -> None:
     (tmp_path / "mended").touch()
     assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     again = max(tmp_path.glob("runs/config/*"), key=lambda p: p.stat().st_mtime_ns)
-    computed = {how: json.loads((again / str(i) / "summary.json").read_text())["computed"] for i, how in enumerate(jobs)}
+    computed = {
+        how: json.loads((again / str(i) / "summary.json").read_text())["computed"]
+        for i, how in enumerate(jobs)
+    }
     assert computed == {how: ["algorithm"] if how in FAILURES else [] for how in jobs}
     assert {row["status"] for row in _ledger(again)} == {"ok"}
 
@@ -110,7 +119,9 @@ def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, si
     child = start(tmp_path, *words)
 
     def second_job_runs() -> bool:
-        return any(tmp_path.glob("runs/config/*/ledger.jsonl")) and any(tmp_path.glob("artifacts/*.partial/.state/step-*"))
+        return any(tmp_path.glob("runs/config/*/ledger.jsonl")) and any(
+            tmp_path.glob("artifacts/*.partial/.state/step-*")
+        )
 
     _until(second_job_runs, child)
     assert child.pid is not None
@@ -143,7 +154,9 @@ def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
     found: Any = context.Queue()
     for _ in range(20):
         ready = context.Event()
-        both = [context.Process(target=_folder, args=(str(tmp_path), ready, found)) for _ in range(2)]
+        both = [
+            context.Process(target=_folder, args=(str(tmp_path), ready, found)) for _ in range(2)
+        ]
         for process in both:
             process.start()
         ready.set()

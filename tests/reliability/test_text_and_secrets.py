@@ -18,14 +18,54 @@ from preflab_builtin.report.build import build_report, report_text
 # --- markup ----------------------------------------------------------------------------------------------------------
 
 PAYLOADS = (
-    *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "<iframe src=javascript:alert(1)>"),
-    *('"><script>alert(1)</script>', "'><img src=x onerror=alert(1)>", "</pre><script>alert(1)</script>", "</td></table><b>"),
-    *("</title><script>alert(1)</script>", "</style><script>alert(1)</script>", "<!--<script>", "--><script>alert(1)</script>"),
-    *("<a href=javascript:alert(1)>x</a>", "<form action=//evil><input>", "<base href=//evil/>", "<meta http-equiv=refresh>"),
-    *("<link rel=stylesheet href=//evil>", "<object data=//evil>", "<embed src=//evil>", "<math><mi//xlink:href=x>"),
-    *("<ScRiPt>alert(1)</ScRiPt>", "<script\n>alert(1)</script>", "&lt;script&gt;", "<details open ontoggle=alert(1)>"),
-    *("<![CDATA[<script>]]>", "<b style=x:expression(1)>", "<video><source onerror=alert(1)>", "\x1b[31mred\x1b[0m"),
-    *("\u202egnp.exe", "[red]rich[/red]", "=cmd|' /C calc'!A0", "**bold** [x](javascript:alert(1))"),
+    *(
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "<svg onload=alert(1)>",
+        "<iframe src=javascript:alert(1)>",
+    ),
+    *(
+        '"><script>alert(1)</script>',
+        "'><img src=x onerror=alert(1)>",
+        "</pre><script>alert(1)</script>",
+        "</td></table><b>",
+    ),
+    *(
+        "</title><script>alert(1)</script>",
+        "</style><script>alert(1)</script>",
+        "<!--<script>",
+        "--><script>alert(1)</script>",
+    ),
+    *(
+        "<a href=javascript:alert(1)>x</a>",
+        "<form action=//evil><input>",
+        "<base href=//evil/>",
+        "<meta http-equiv=refresh>",
+    ),
+    *(
+        "<link rel=stylesheet href=//evil>",
+        "<object data=//evil>",
+        "<embed src=//evil>",
+        "<math><mi//xlink:href=x>",
+    ),
+    *(
+        "<ScRiPt>alert(1)</ScRiPt>",
+        "<script\n>alert(1)</script>",
+        "&lt;script&gt;",
+        "<details open ontoggle=alert(1)>",
+    ),
+    *(
+        "<![CDATA[<script>]]>",
+        "<b style=x:expression(1)>",
+        "<video><source onerror=alert(1)>",
+        "\x1b[31mred\x1b[0m",
+    ),
+    *(
+        "\u202egnp.exe",
+        "[red]rich[/red]",
+        "=cmd|' /C calc'!A0",
+        "**bold** [x](javascript:alert(1))",
+    ),
 )
 
 
@@ -51,20 +91,29 @@ def test_there_are_enough_of_them() -> None:
     assert len(PAYLOADS) >= 25
 
 
-def test_markup_stays_text_wherever_a_stranger_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_markup_stays_text_wherever_a_stranger_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All payloads in prompts, responses, tags, arms, overrides, plugin (component) names, run folders, counts and errors."""
     everything = " ".join(PAYLOADS)
     monkeypatch.setattr(fake_study, "EVIL", everything)
     folder = fake_study.study(tmp_path / "s", seeds=(1,))
-    fake_study.write_run(folder / "90", everything, 1, [f"x={p}" for p in PAYLOADS], fake_study.results("PPO", 0.0))
+    fake_study.write_run(
+        folder / "90", everything, 1, [f"x={p}" for p in PAYLOADS], fake_study.results("PPO", 0.0)
+    )
     for run in folder.glob("*/summary.json"):
         summary = json.loads(run.read_text())
-        counts = {"records": {everything: {"total": 1, "dropped": {everything: 1}}}, "accounting": {everything: {everything: 1}}}
+        counts = {
+            "records": {everything: {"total": 1, "dropped": {everything: 1}}},
+            "accounting": {everything: {everything: 1}},
+        }
         run.write_text(json.dumps(summary | counts))
     manifest = json.loads((folder / "90" / "manifest.json").read_text())
     for stage in manifest["stages"]:
         stage["name"] = everything
-    (folder / "90" / "manifest.json").write_text(json.dumps(manifest | {"command": ["preflab", *PAYLOADS]}))
+    (folder / "90" / "manifest.json").write_text(
+        json.dumps(manifest | {"command": ["preflab", *PAYLOADS]})
+    )
     out = tmp_path / "r.html"
     report = build_report([folder], out)
     text = out.read_text(encoding="utf8")
@@ -72,7 +121,18 @@ def test_markup_stays_text_wherever_a_stranger_can_write(tmp_path: Path, monkeyp
     allowed = "html head meta title style body h1 h2 h3 p code div table thead tbody tr th td small span figure img figcaption "
     assert page.tags <= set(f"{allowed} pre b br details summary".split())
     assert not any(name.startswith("on") for name in page.attributes)
-    assert page.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "style", "alt", "src", "colspan"}
+    assert page.attributes <= {
+        "lang",
+        "charset",
+        "name",
+        "content",
+        "http-equiv",
+        "class",
+        "style",
+        "alt",
+        "src",
+        "colspan",
+    }
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
     for payload in PAYLOADS:
         visible = re.sub("[\x1b\u202e\n]", " ", payload)
@@ -98,7 +158,14 @@ def test_a_secret_in_a_config_is_refused_without_being_shown(key: str) -> None:
 
 def test_what_only_sounds_like_one_is_allowed() -> None:
     refuse_secrets(
-        {"max_tokens": "8", "tokenizer": "words", "use_cls_token": "x", "tokens": "a", "key": "b", "loss_on": "prompt"}
+        {
+            "max_tokens": "8",
+            "tokenizer": "words",
+            "use_cls_token": "x",
+            "tokens": "a",
+            "key": "b",
+            "loss_on": "prompt",
+        }
     )
     refuse_environment({"OMP_NUM_THREADS": 1, "NCCL_DEBUG": "INFO"})
 
@@ -137,14 +204,25 @@ def test_a_secret_of_the_environment_is_nowhere_in_what_a_run_leaves(tmp_path: P
     """A canary in the environment, used by a component, through all stages; then every byte of every file is looked at."""
     canary = "canary-51c9e2-71d0"
     (tmp_path / "judge.py").write_text(JUDGE)
-    words = ("--plugin", "judge.py", "reward_model=judge", "debug=fast", "checkpoint.every_steps=1", "runtime.threads=1")
-    assert preflab(tmp_path, *words, PREFLAB_CANARY=canary, HF_TOKEN=canary) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    words = (
+        "--plugin",
+        "judge.py",
+        "reward_model=judge",
+        "debug=fast",
+        "checkpoint.every_steps=1",
+        "runtime.threads=1",
+    )
+    assert preflab(tmp_path, *words, PREFLAB_CANARY=canary, HF_TOKEN=canary) == 0, (
+        tmp_path / "log.txt"
+    ).read_text()[-2000:]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     kinds = {path.name.split(".")[0] for path in files} | {path.suffix for path in files}
     assert {"events", "report", "config", "summary", "samples", ".html", ".safetensors"} <= kinds
     assert [path for path in files if canary.encode() in path.read_bytes()] == []
     before = len(files)
-    code = preflab(tmp_path, *words, f"reward_model.api_key={canary}", "seed=7", PREFLAB_CANARY=canary)
+    code = preflab(
+        tmp_path, *words, f"reward_model.api_key={canary}", "seed=7", PREFLAB_CANARY=canary
+    )
     assert code == 2
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == before
     assert canary not in (tmp_path / "log.txt").read_text()

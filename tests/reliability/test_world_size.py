@@ -36,7 +36,9 @@ def preflab_components():
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("first,then", [(2, 1), (1, 2)])
-def test_two_processes_stopped_are_gone_on_with_by_one(first: int, then: int, tmp_path: Path) -> None:
+def test_two_processes_stopped_are_gone_on_with_by_one(
+    first: int, then: int, tmp_path: Path
+) -> None:
     """The order of rows is global, so the split does not matter: the result is that of one process that nobody stopped."""
     (tmp_path / "one").mkdir()
     assert preflab(tmp_path / "one", *HALVES) == 0
@@ -45,12 +47,18 @@ def test_two_processes_stopped_are_gone_on_with_by_one(first: int, then: int, tm
     with (cut / "log.txt").open("ab") as log:
         command = [sys.executable, "-m", "preflab", *HALVES, f"runtime.processes={first}"]
         running = subprocess.Popen(command, cwd=cut, stdout=log, stderr=log)
-        while running.poll() is None and not list(cut.glob("artifacts/sft-*.partial/.state/step-*")):
+        while running.poll() is None and not list(
+            cut.glob("artifacts/sft-*.partial/.state/step-*")
+        ):
             time.sleep(0.01)
         running.send_signal(signal.SIGTERM)
         assert running.wait(120) == 128 + signal.SIGTERM, (cut / "log.txt").read_text()[-3000:]
-    assert preflab(cut, *HALVES, f"runtime.processes={then}") == 0, (cut / "log.txt").read_text()[-3000:]
-    found, expected = ({k: v for k, v in digests(f).items() if "metrics" not in k} for f in (cut, tmp_path / "one"))
+    assert preflab(cut, *HALVES, f"runtime.processes={then}") == 0, (cut / "log.txt").read_text()[
+        -3000:
+    ]
+    found, expected = (
+        {k: v for k, v in digests(f).items() if "metrics" not in k} for f in (cut, tmp_path / "one")
+    )
     assert found == expected
 
 

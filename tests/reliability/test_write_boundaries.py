@@ -20,17 +20,32 @@ from reliability.walk import RECIPE, STAGE, contents, make
 Disaster = Callable[[Path, Callable[[], None], int], None]
 DISASTERS: dict[str, Disaster] = {
     "kill": killed_at,
-    "power cut, contents lost": lambda root, work, k: power_cut_at(root, work, k, contents=True, names=False),
-    "power cut, names lost": lambda root, work, k: power_cut_at(root, work, k, contents=False, names=True),
-    "power cut, all lost": lambda root, work, k: power_cut_at(root, work, k, contents=True, names=True),
+    "power cut, contents lost": lambda root, work, k: power_cut_at(
+        root, work, k, contents=True, names=False
+    ),
+    "power cut, names lost": lambda root, work, k: power_cut_at(
+        root, work, k, contents=False, names=True
+    ),
+    "power cut, all lost": lambda root, work, k: power_cut_at(
+        root, work, k, contents=True, names=True
+    ),
 }
 
 
 def _state(step: int) -> dict[str, object]:
-    return {"weights": torch.full((64,), float(step)), "nested": {"moments": torch.zeros(3), "count": step}}
+    return {
+        "weights": torch.full((64,), float(step)),
+        "nested": {"moments": torch.zeros(3), "count": step},
+    }
 
 
-def _every(root: Path, before: Path, work: Callable[[], None], disaster: Disaster, then: Callable[[Call], None]) -> list[Call]:
+def _every(
+    root: Path,
+    before: Path,
+    work: Callable[[], None],
+    disaster: Disaster,
+    then: Callable[[Call], None],
+) -> list[Call]:
     """Bring a disaster at every boundary of work, each on a fresh copy of a folder; the boundaries."""
     shutil.copytree(before, root)
     calls = boundaries(root, work, root.parent / "calls.json")
@@ -43,15 +58,21 @@ def _every(root: Path, before: Path, work: Callable[[], None], disaster: Disaste
 
 
 @pytest.mark.parametrize("disaster", DISASTERS)
-@pytest.mark.parametrize("replaces", [False, True], ids=["a new step", "a damaged one of the same step"])
-def test_a_checkpoint_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: str, replaces: bool) -> None:
+@pytest.mark.parametrize(
+    "replaces", [False, True], ids=["a new step", "a damaged one of the same step"]
+)
+def test_a_checkpoint_is_the_old_one_or_the_new_one(
+    tmp_path: Path, disaster: str, replaces: bool
+) -> None:
     before, root = tmp_path / "before", tmp_path / "state"
     for step in (1, 2, 3) if replaces else (1, 2):
         checkpoints.save(before, step, _state(step))
     if replaces:
         (before / "step-000000003" / "state.json").write_text("{}")
         checkpoints.save(tmp_path / "other", 1, _state(1))
-        shutil.copytree(tmp_path / "other" / "step-000000001", before / "step-000000001", dirs_exist_ok=True)
+        shutil.copytree(
+            tmp_path / "other" / "step-000000001", before / "step-000000001", dirs_exist_ok=True
+        )
     found = []
 
     def whole(call: Call) -> None:
@@ -70,10 +91,14 @@ def test_a_checkpoint_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: st
         assert not list(root.glob("tmp-*"))
 
     calls = _every(root, before, lambda: _save(root), DISASTERS[disaster], whole)
-    figure(f"{disaster}: {len(calls)} boundaries, newest is 3 after {found.count(3)} and 2 after {found.count(2)}")
+    figure(
+        f"{disaster}: {len(calls)} boundaries, newest is 3 after {found.count(3)} and 2 after {found.count(2)}"
+    )
     assert found[0] == 2
     assert found[-1] == 3
-    assert {"write", "fsync", "rename", "mkdir", "create", "unlink"} <= {call.kind for call in calls}
+    assert {"write", "fsync", "rename", "mkdir", "create", "unlink"} <= {
+        call.kind for call in calls
+    }
     assert len(calls) >= 20  # so that a writer that bypasses what is watched is noticed
 
 
@@ -94,7 +119,9 @@ def _commit(root: Path, text: str) -> None:
 
 @pytest.mark.parametrize("disaster", DISASTERS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["a new one", "in the place of another"])
-def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(tmp_path: Path, disaster: str, replaces: bool) -> None:
+def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(
+    tmp_path: Path, disaster: str, replaces: bool
+) -> None:
     before, root = tmp_path / "before", tmp_path / "artifacts"
     before.mkdir()
     if replaces:
@@ -109,12 +136,18 @@ def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(tmp_path
         if artifact is not None:
             artifact.verify()
             store.sweep(artifact)
-            assert sorted(p.name for p in artifact.folder.iterdir()) == ["artifact.json", "model", "rows"], call
+            assert sorted(p.name for p in artifact.folder.iterdir()) == [
+                "artifact.json",
+                "model",
+                "rows",
+            ], call
         found.append(None if artifact is None else artifact.manifest["created"])
         assert {p.suffix for p in root.iterdir()} <= {"", ".lock", ".partial"}
 
     calls = _every(root, before, lambda: _commit(root, "new"), DISASTERS[disaster], whole)
-    figure(f"{disaster}: {len(calls)} boundaries, {found.count('new')} new, {len(found) - found.count('new')} as before")
+    figure(
+        f"{disaster}: {len(calls)} boundaries, {found.count('new')} new, {len(found) - found.count('new')} as before"
+    )
     assert found[0] == ("old" if replaces else None)
     assert found[-1] == "new"
 
@@ -132,8 +165,18 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
     written = {Path(call.path).name for call in calls if call.kind == "write"}
-    assert written >= {"metrics.jsonl", "tensors.safetensors", "model.safetensors", "config.json", "tokenizer.json"}, written
-    half_written = [c for c in calls if c.kind == "rename" and c.path.endswith(".tmp") and "/.state/" not in c.path]
+    assert written >= {
+        "metrics.jsonl",
+        "tensors.safetensors",
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+    }, written
+    half_written = [
+        c
+        for c in calls
+        if c.kind == "rename" and c.path.endswith(".tmp") and "/.state/" not in c.path
+    ]
     tried = calls if every == 1 else [*calls[::every], half_written[0]]
     for call in tried:
         shutil.rmtree(root)
@@ -147,13 +190,17 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
 
 
 @pytest.mark.parametrize("disaster", DISASTERS)
-def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(tmp_path: Path, uninterrupted: Path, disaster: str) -> None:
+def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(
+    tmp_path: Path, uninterrupted: Path, disaster: str
+) -> None:
     assert _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 43) > 100
 
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("disaster", DISASTERS)
-def test_a_stage_goes_on_after_a_disaster_at_every_boundary(tmp_path: Path, uninterrupted: Path, disaster: str) -> None:
+def test_a_stage_goes_on_after_a_disaster_at_every_boundary(
+    tmp_path: Path, uninterrupted: Path, disaster: str
+) -> None:
     _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 1)
 
 
@@ -167,6 +214,12 @@ def test_a_json_file_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: str
     def whole(call: Call) -> None:
         found.append(json.loads((root / "manifest.json").read_text())["status"])
 
-    _every(root, before, lambda: write_json(root / "manifest.json", {"status": "complete"}), DISASTERS[disaster], whole)
+    _every(
+        root,
+        before,
+        lambda: write_json(root / "manifest.json", {"status": "complete"}),
+        DISASTERS[disaster],
+        whole,
+    )
     assert found[0] == "running"
     assert set(found) <= {"running", "complete"}

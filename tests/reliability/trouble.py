@@ -23,7 +23,10 @@ class TroubleConfig:
     """How to fail."""
 
     name: str = option("trouble", "component")
-    how: str = option("ok", "raise, sys_exit, os_exit, sigkill, sigsegv, memory, slow, hang, slow_start; else nothing")
+    how: str = option(
+        "ok",
+        "raise, sys_exit, os_exit, sigkill, sigsegv, memory, slow, hang, slow_start; else nothing",
+    )
 
 
 class Trouble:
@@ -77,7 +80,14 @@ def preflab_components() -> list[Component]:
     return [Component("algorithm", "trouble", TroubleConfig, procedure=Trouble)]
 
 
-ALONE = ("pretrain=none", "sft=none", "comparisons=none", "reward_model=none", "evaluation=none", "checkpoint.every_steps=1")
+ALONE = (
+    "pretrain=none",
+    "sft=none",
+    "comparisons=none",
+    "reward_model=none",
+    "evaluation=none",
+    "checkpoint.every_steps=1",
+)
 TINY = ("data.documents=100", "data.prompts=50", "data.demonstrations=10")
 QUIET = ("--no-plugin", "report", "--no-plugin", "tensorboard")  # they take longer than the run
 WORDS = ("--plugin", __file__, *QUIET, *ALONE, *TINY, "runtime.threads=1", "algorithm=trouble")

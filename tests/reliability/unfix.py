@@ -13,10 +13,16 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mutants import Mutant, main
 
 FRAMEWORK, HERE = "framework/preflab", "tests/reliability"
-DURABLE, CHECKPOINTS, ARTIFACTS = (f"{FRAMEWORK}/{name}.py" for name in ("durable", "checkpoints", "artifacts"))
+DURABLE, CHECKPOINTS, ARTIFACTS = (
+    f"{FRAMEWORK}/{name}.py" for name in ("durable", "checkpoints", "artifacts")
+)
 LOOP, JOB = f"{FRAMEWORK}/loop.py", f"{FRAMEWORK}/job.py"
-BOUNDARIES, DISKS, DAMAGED = (f"{HERE}/test_{name}.py" for name in ("write_boundaries", "full_disks", "damaged_files"))
-PINNED, SIGNALS, SWEEPS = (f"{HERE}/test_{name}.py" for name in ("pinned_inputs", "signals", "sweeps"))
+BOUNDARIES, DISKS, DAMAGED = (
+    f"{HERE}/test_{name}.py" for name in ("write_boundaries", "full_disks", "damaged_files")
+)
+PINNED, SIGNALS, SWEEPS = (
+    f"{HERE}/test_{name}.py" for name in ("pinned_inputs", "signals", "sweeps")
+)
 SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
 COMMITS = f"{BOUNDARIES}::test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then"
 STAGES = f"{BOUNDARIES}::test_a_stage_goes_on_after_a_disaster_at_some_boundaries"

@@ -32,7 +32,9 @@ class Walk:
         self.position, self.weights = torch.zeros(4), torch.zeros(300)
 
     def step(self, index: int) -> Mapping[str, float]:
-        self.position = self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
+        self.position = (
+            self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
+        )
         self.weights = self.weights + self.position.sum()
         if index % 2:
             self._write(self.folder / "epochs" / str(index))
@@ -47,8 +49,20 @@ class Walk:
     def save(self, folder: Path) -> None:
         """A model folder, as the built-in models save themselves."""
         torch.manual_seed(int(self.position.abs().sum() * 1e4))
-        config = LlamaConfig(vocab_size=11, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
-        save_model(LlamaForCausalLM(config), TOKENIZER, folder / "model", "policy", {"position": self.position.tolist()})
+        config = LlamaConfig(
+            vocab_size=11,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+        )
+        save_model(
+            LlamaForCausalLM(config),
+            TOKENIZER,
+            folder / "model",
+            "policy",
+            {"position": self.position.tolist()},
+        )
 
     def _write(self, folder: Path) -> None:
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -68,10 +82,24 @@ def make(root: Path, limit: float = 600.0, **settings: Any) -> None:
     with store.making(STAGE, RECIPE) as partial:
         partial.mkdir(exist_ok=True)
         checkpoint = CheckpointConfig(every_seconds=1e9, every_steps=1, limit_seconds=limit)
-        Loop(STAGE, Walk(streams, partial), streams, partial, checkpoint, lambda hook, **a: None, **settings).run()
-        store.commit(STAGE, RECIPE, {"created": "2026-01-01", "component": "walk", "seed": 1, "cost": {"seconds": 0}})
+        Loop(
+            STAGE,
+            Walk(streams, partial),
+            streams,
+            partial,
+            checkpoint,
+            lambda hook, **a: None,
+            **settings,
+        ).run()
+        store.commit(
+            STAGE,
+            RECIPE,
+            {"created": "2026-01-01", "component": "walk", "seed": 1, "cost": {"seconds": 0}},
+        )
 
 
 def contents(root: Path) -> dict[str, str]:
     """Digests of all files below a folder but locks."""
-    return {str(p.relative_to(root)): file_digest(p) for p in files_below(root) if p.suffix != ".lock"}
+    return {
+        str(p.relative_to(root)): file_digest(p) for p in files_below(root) if p.suffix != ".lock"
+    }

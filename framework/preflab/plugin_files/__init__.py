@@ -12,4 +12,8 @@ from pathlib import Path
 VARIABLE = "PREFLAB_PLUGIN_FILES"
 """Environment variable with the files' paths; workers inherit it."""
 
-__path__ = [str(Path(file).parent) for file in os.environ.get(VARIABLE, "").split(os.pathsep) if file.strip()]
+__path__ = [
+    str(Path(file).parent)
+    for file in os.environ.get(VARIABLE, "").split(os.pathsep)
+    if file.strip()
+]

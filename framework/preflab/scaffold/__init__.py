@@ -46,7 +46,11 @@ def names(name: str) -> dict[str, str]:
         problem = f"would be imported as '{package}', which is installed already: choose another, or uninstall that one"
     if problem:
         raise UserError(f"The plugin name {name!r} {problem}.")
-    return {"distribution": name, "package": package, "Class": "".join(part.capitalize() for part in package.split("_"))}
+    return {
+        "distribution": name,
+        "package": package,
+        "Class": "".join(part.capitalize() for part in package.split("_")),
+    }
 
 
 def write(name: str, kind: str, parent: Path) -> list[Path]:
@@ -56,18 +60,25 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
         raise UserError(f"There is no template for the kind '{kind}'. {nearest(kind, kinds())}")
     words = names(name)
     if words["package"] in _taken(kind):
-        raise UserError(f"The name '{words['package']}' is taken, by a {kind} or by a plugin: choose another one.")
+        raise UserError(
+            f"The name '{words['package']}' is taken, by a {kind} or by a plugin: choose another one."
+        )
     folder = parent / name
     try:
         folder.mkdir(parents=True, exist_ok=False)
     except FileExistsError:
-        raise UserError(f"{folder} exists already, and nothing is overwritten: choose another name or folder.") from None
+        raise UserError(
+            f"{folder} exists already, and nothing is overwritten: choose another name or folder."
+        ) from None
     written = []
     for root in (TEMPLATES / SHARED, TEMPLATES / kind):
         for template in sorted(p for p in root.rglob(f"*{SUFFIX}") if p.is_file()):
             path = folder / _filled(str(template.relative_to(root)).removesuffix(SUFFIX), words)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_filled(template.read_text(encoding="utf8"), {**words, "kind": kind}), encoding="utf8")
+            path.write_text(
+                _filled(template.read_text(encoding="utf8"), {**words, "kind": kind}),
+                encoding="utf8",
+            )
             written.append(path)
     return sorted(written)
 

@@ -38,9 +38,13 @@ class ResponderContract(ComponentContract):
         made = responder(preflab_case)
         for prompts in (RAGGED, RAGGED[:1]):
             rollout = made.respond(prompts, (1, "contract"))
-            assert [p.id for p in rollout.prompts] == [p.id for p in prompts], "the rows are not one a prompt, in order"
+            assert [p.id for p in rollout.prompts] == [p.id for p in prompts], (
+                "the rows are not one a prompt, in order"
+            )
             widths = rollout.response_ids.shape, rollout.prompt_ids.shape
-            assert all(shape[0] == len(prompts) for shape in widths), f"tensors have other numbers of rows: {widths}"
+            assert all(shape[0] == len(prompts) for shape in widths), (
+                f"tensors have other numbers of rows: {widths}"
+            )
             lengths = rollout.response_lengths.tolist()
             assert min(lengths) >= 1, "a response has no token, not even the end token"
             assert max(lengths) == widths[0][1], "response_ids are wider than the longest response"
@@ -70,6 +74,12 @@ class AlgorithmContract(ProcedureContract, ResponderContract):
 
         before = preflab_case.context().policy("initial").module.state_dict()
         after = responder(preflab_case).policy.module.state_dict()
-        assert before.keys() == after.keys(), "the result is another kind of model than the policy it started from"
-        assert any(not torch.equal(before[name], after[name]) for name in before), "no weight has changed: does it train?"
-        assert all(bool(torch.isfinite(value).all()) for value in after.values()), "a weight is not finite"
+        assert before.keys() == after.keys(), (
+            "the result is another kind of model than the policy it started from"
+        )
+        assert any(not torch.equal(before[name], after[name]) for name in before), (
+            "no weight has changed: does it train?"
+        )
+        assert all(bool(torch.isfinite(value).all()) for value in after.values()), (
+            "a weight is not finite"
+        )

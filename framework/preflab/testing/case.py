@@ -58,14 +58,18 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
         for choice in _choices(group, OmegaConf.to_container(config[group], resolve=True)):
             if (choice.component.kind, choice.name) == (kind, name):
                 return choice
-    raise UserError(f"The composition {' '.join(words)} chooses no {kind} '{name}': name it in 'overrides'.")
+    raise UserError(
+        f"The composition {' '.join(words)} chooses no {kind} '{name}': name it in 'overrides'."
+    )
 
 
 def _choices(group: str, node: Any) -> Iterator[Choice]:
     from preflab.composition import registry
 
     for key, kind, item in (
-        [(f"filters.{k}", "filter", v) for k, v in node.items()] if group == "filters" else [(group, group, node)]
+        [(f"filters.{k}", "filter", v) for k, v in node.items()]
+        if group == "filters"
+        else [(group, group, node)]
     ):
         yield from choose(registry(), kind, item, key, fast=True).all()
 
@@ -80,7 +84,9 @@ class Case:
     @cached_property
     def _choice(self) -> Choice:
         folder = self.fresh_folder("files")
-        return chosen(self.kind, self.name, [*self.contract.overrides, *self.contract.files(folder)])
+        return chosen(
+            self.kind, self.name, [*self.contract.overrides, *self.contract.files(folder)]
+        )
 
     @property
     def choice(self) -> Choice:
@@ -99,9 +105,20 @@ class Case:
 
     def context(self, folder: Path | None = None, seed: int = 1, **changes: Any) -> FakeContext:
         """A context over the tiny world; the same one again for the same arguments. Policies do not follow the seed."""
-        world: Mapping[str, Any] = {"reward": TinyReward(), "labelers": TinyLabeler(), "gold": TinyGold(), "stage": self.kind}
+        world: Mapping[str, Any] = {
+            "reward": TinyReward(),
+            "labelers": TinyLabeler(),
+            "gold": TinyGold(),
+            "stage": self.kind,
+        }
         records = changes.pop("records", tiny_records())
-        context = FakeContext(folder or self.fresh_folder(), records, seed=seed, initialisation=1, **{**world, **changes})
+        context = FakeContext(
+            folder or self.fresh_folder(),
+            records,
+            seed=seed,
+            initialisation=1,
+            **{**world, **changes},
+        )
         self.contract.arrange(context)
         context.asked.clear()
         return context
@@ -109,7 +126,9 @@ class Case:
     def build(self, context: FakeContext | None = None) -> Any:
         """What others use of the component. One that makes a stage is built from a finished one."""
         build = self.component.build
-        assert build is not None, f"{self.kind} '{self.name}' builds nothing that others can use: give the component a 'build'"
+        assert build is not None, (
+            f"{self.kind} '{self.name}' builds nothing that others can use: give the component a 'build'"
+        )
         if context is None:
             context = self.context(self.finished_folder if self.component.procedure else None)
         return build(self.choice.config, context)

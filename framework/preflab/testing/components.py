@@ -74,13 +74,21 @@ class ComponentContract:
     def test_every_field_is_documented(self, preflab_case: Case) -> None:
         config_class = preflab_case.component.config_class
         silent = [key for key, field, _ in _fields(config_class()) if not field.metadata.get("doc")]
-        assert not silent, f"no documentation: {', '.join(silent)}. Write option(default, 'what it does, with its unit')"
+        assert not silent, (
+            f"no documentation: {', '.join(silent)}. Write option(default, 'what it does, with its unit')"
+        )
         generated = f"{config_class.__name__}("  # what dataclass writes where nobody wrote anything
         assert config_class.__doc__, f"{config_class.__name__} has no docstring"
-        assert not config_class.__doc__.startswith(generated), f"{config_class.__name__} has no docstring"
+        assert not config_class.__doc__.startswith(generated), (
+            f"{config_class.__name__} has no docstring"
+        )
 
     def test_defaults_are_valid(self, preflab_case: Case) -> None:
-        wrong = [f"{key} {what}" for key, what in problems(preflab_case.component.config_class()) if key not in self.required]
+        wrong = [
+            f"{key} {what}"
+            for key, what in problems(preflab_case.component.config_class())
+            if key not in self.required
+        ]
         assert not wrong, f"the defaults are refused: {'; '.join(wrong)}"
 
     def test_an_unknown_key_is_refused(self, preflab_case: Case) -> None:
@@ -102,7 +110,9 @@ class ComponentContract:
         config = preflab_case.choice.config
         text = json.dumps(canonical(config), sort_keys=True)
         again = choose_again(preflab_case, dataclasses.asdict(config))
-        assert json.dumps(canonical(again), sort_keys=True) == text, "the config changes when it is read from its own values"
+        assert json.dumps(canonical(again), sort_keys=True) == text, (
+            "the config changes when it is read from its own values"
+        )
 
     def _refused(self, case: Case, key: str, value: Any, message: str) -> None:
         node = dataclasses.asdict(case.choice.config)
@@ -112,7 +122,9 @@ class ComponentContract:
             place = place[part]
         place[last] = value
         said = refusal(lambda: choose_again(case, node))
-        assert said, f"{key}={value!r} is taken. Give the field its range, or a 'check' method to the config"
+        assert said, (
+            f"{key}={value!r} is taken. Give the field its range, or a 'check' method to the config"
+        )
         assert message in said, f"{key}={value!r} is refused without naming it: {said}"
 
 
@@ -145,5 +157,7 @@ def heavy_imports(module: str) -> list[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _REGISTER, module, *HEAVY]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{module} cannot be registered in a process of its own:\n{done.stderr[-2000:]}"
+    assert done.returncode == 0, (
+        f"{module} cannot be registered in a process of its own:\n{done.stderr[-2000:]}"
+    )
     return list(json.loads(done.stdout.splitlines()[-1]))

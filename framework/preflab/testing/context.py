@@ -41,7 +41,12 @@ from preflab.testing.world import WORDS
 if TYPE_CHECKING:
     from preflab.runtime import Runtime
 
-TYPES: dict[str, type[Any]] = {"prompts": Prompt, "demonstrations": Demonstration, "rankings": Ranking, "documents": Document}
+TYPES: dict[str, type[Any]] = {
+    "prompts": Prompt,
+    "demonstrations": Demonstration,
+    "rankings": Ranking,
+    "documents": Document,
+}
 """The class of each record type."""
 
 
@@ -115,7 +120,12 @@ class FakeContext:
         self._optional: set[str] = set()
         self._initialisation = seed if initialisation is None else initialisation
         self._source, self._policy_config = source, dict(policy_config or {})
-        self._reward, self._network, self._engine, self._labelers = reward, network, engine, labelers
+        self._reward, self._network, self._engine, self._labelers = (
+            reward,
+            network,
+            engine,
+            labelers,
+        )
 
     @property
     def source(self) -> PolicySource:
@@ -124,9 +134,16 @@ class FakeContext:
             from preflab.schemas import typed
 
             tiny = component("policy", "tiny")
-            values = {"layers": 2, "width": 32, "heads": 2, "tokenizer": "bytes" if self.vocabulary is None else "words"}
+            values = {
+                "layers": 2,
+                "width": 32,
+                "heads": 2,
+                "tokenizer": "bytes" if self.vocabulary is None else "words",
+            }
             assert tiny.build is not None
-            config = typed(tiny.config_class, {"name": "tiny", **values, **self._policy_config}, "policy")
+            config = typed(
+                tiny.config_class, {"name": "tiny", **values, **self._policy_config}, "policy"
+            )
             self._source = cast(PolicySource, tiny.build(config, self))
         return self._source
 
@@ -155,10 +172,17 @@ class FakeContext:
         checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
         if role.startswith("sft/") and checkpoint.is_dir():
             return self.source.load(checkpoint)
-        return self.source.create(torch.Generator().manual_seed(derive_seed(self._initialisation, "policy", "initialisation")))
+        return self.source.create(
+            torch.Generator().manual_seed(
+                derive_seed(self._initialisation, "policy", "initialisation")
+            )
+        )
 
     def checkpoints(self, role: str) -> Sequence[str]:
-        return sorted((p.name for p in (self.folder / "checkpoints").glob("*")), key=lambda name: (len(name), name))
+        return sorted(
+            (p.name for p in (self.folder / "checkpoints").glob("*")),
+            key=lambda name: (len(name), name),
+        )
 
     def responder(self, role: str) -> Responder:
         from preflab.context import PolicyResponder
@@ -200,5 +224,7 @@ class FakeContext:
         assert chosen.build is not None
         return chosen.build(config, self)
 
-    def rollout_finished(self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def rollout_finished(
+        self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+    ) -> None:
         self.seen.append((rollout, values))

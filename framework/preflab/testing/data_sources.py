@@ -23,7 +23,10 @@ def texts(record: Any) -> list[str]:
     """What a record lets a model read."""
     if isinstance(record, (Prompt, Document)):
         return [record.text]
-    return [record.prompt.text, *(record.responses if isinstance(record, Ranking) else [record.response])]
+    return [
+        record.prompt.text,
+        *(record.responses if isinstance(record, Ranking) else [record.response]),
+    ]
 
 
 class DataSourceContract(ComponentContract):
@@ -33,7 +36,9 @@ class DataSourceContract(ComponentContract):
 
     def test_it_counts_what_it_gives(self, preflab_case: Case) -> None:
         counted = preflab_case.component.inspect(preflab_case.choice.config).records
-        given = {t: len(records) for t, records in everything(preflab_case.build()).items() if records}
+        given = {
+            t: len(records) for t, records in everything(preflab_case.build()).items() if records
+        }
         assert given, "it gives no record of any type"
         assert dict(counted) == given, f"inspect counts {dict(counted)}, records() gives {given}"
 
@@ -41,13 +46,21 @@ class DataSourceContract(ComponentContract):
         for record_type, records in everything(preflab_case.build()).items():
             for number, record in enumerate(records):
                 where = f"{record_type}, record {number}"
-                assert isinstance(record, TYPES[record_type]), f"{where} is a {type(record).__name__}"
-                assert record.split in ("", *SPLITS), f"{where} has the split {record.split!r}. Allowed: {SPLITS} or none"
-                assert all(isinstance(text, str) for text in texts(record)), f"{where} holds a text that is none"
+                assert isinstance(record, TYPES[record_type]), (
+                    f"{where} is a {type(record).__name__}"
+                )
+                assert record.split in ("", *SPLITS), (
+                    f"{where} has the split {record.split!r}. Allowed: {SPLITS} or none"
+                )
+                assert all(isinstance(text, str) for text in texts(record)), (
+                    f"{where} holds a text that is none"
+                )
                 if isinstance(record, Ranking):
                     self._check_ranking(record, where)
                 if isinstance(record, Document) and record.answer_start is not None:
-                    assert 0 < record.answer_start < len(record.text), f"{where}: answer_start is outside the text"
+                    assert 0 < record.answer_start < len(record.text), (
+                        f"{where}: answer_start is outside the text"
+                    )
 
     @staticmethod
     def _check_ranking(ranking: Ranking, where: str) -> None:
@@ -56,7 +69,9 @@ class DataSourceContract(ComponentContract):
         for better, worse in ranking.preferences:
             assert better != worse, f"{where} prefers a response to itself"
             assert 0 <= better < answers, f"{where} prefers response {better} of {answers}"
-            assert 0 <= worse < answers, f"{where} prefers something to response {worse} of {answers}"
+            assert 0 <= worse < answers, (
+                f"{where} prefers something to response {worse} of {answers}"
+            )
 
     def test_ids_are_unique(self, preflab_case: Case) -> None:
         source = preflab_case.build()
@@ -71,7 +86,9 @@ class DataSourceContract(ComponentContract):
         assert everything(source) == first, "asked again it gives other records"
         with global_seed(12):
             again = everything(cast("DataSource", preflab_case.build(preflab_case.context(seed=2))))
-        assert again == first, "built again, for a run of another seed, it gives other records: data have a seed of their own"
+        assert again == first, (
+            "built again, for a run of another seed, it gives other records: data have a seed of their own"
+        )
 
     def test_a_closed_vocabulary_holds_every_word(self, preflab_case: Case) -> None:
         source = preflab_case.build()
@@ -92,4 +109,6 @@ class DataSourceContract(ComponentContract):
             for response in ("", prompt.text):
                 parts = dict(source.gold.parts(prompt, response))
                 total = parts.pop("gold")
-                assert abs(total - sum(parts.values())) < 1e-9, f"the parts of {parts} do not add up to {total}"
+                assert abs(total - sum(parts.values())) < 1e-9, (
+                    f"the parts of {parts} do not add up to {total}"
+                )

@@ -44,16 +44,22 @@ class EvaluatorContract(ComponentContract):
             for number in (measure.value, measure.low, measure.high):
                 assert isinstance(number, float), f"{name} holds {number!r}, which is no float"
             if math.isfinite(measure.low) and math.isfinite(measure.high):
-                assert measure.low <= measure.value <= measure.high, f"{name} is outside its interval: {measure}"
+                assert measure.low <= measure.value <= measure.high, (
+                    f"{name} is outside its interval: {measure}"
+                )
             assert measure.n >= 0, f"{name} is measured on {measure.n} cases"
         for name, column in found.values.items():
-            assert len(column) == len(judged.rollout), f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"
+            assert len(column) == len(judged.rollout), (
+                f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"
+            )
         for name, cases in found.cases.items():
             assert name in found.measures, f"cases of {name}, which is no measure"
             mean, value = sum(cases.values()) / max(1, len(cases)), found.measures[name].value
             near = math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9)
             assert near, f"cases of {name} have the mean {mean}, not {value}"
-        assert any(math.isfinite(m.value) for m in found.measures.values()), "no measure is a number"
+        assert any(math.isfinite(m.value) for m in found.measures.values()), (
+            "no measure is a number"
+        )
 
     def test_asked_again_it_says_the_same(self, preflab_case: Case) -> None:
         context = preflab_case.context()
@@ -76,15 +82,21 @@ class EvaluatorContract(ComponentContract):
         context.asked.clear()
         cast("Evaluator", preflab_case.build(context)).evaluate(judged)
         undeclared = context.asked - preflab_case.choice.needs()
-        assert not undeclared, f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
+        assert not undeclared, (
+            f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
+        )
 
     @staticmethod
     def _judges_or_explains(case: Case, prompts: int, baseline: bool) -> None:
         context = case.context()
         found: list[Evaluation] = []
         evaluator = cast("Evaluator", case.build(context))
-        said = refusal(lambda: found.append(evaluator.evaluate(subject(context, prompts, baseline))))
+        said = refusal(
+            lambda: found.append(evaluator.evaluate(subject(context, prompts, baseline)))
+        )
         if said:
             assert len(said) > 20, f"the message does not help: {said}"
         else:
-            assert all(len(column) == prompts for column in found[0].values.values()), "values for other rows than there are"
+            assert all(len(column) == prompts for column in found[0].values.values()), (
+                "values for other rows than there are"
+            )

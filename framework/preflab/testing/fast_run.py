@@ -31,7 +31,9 @@ class FastRun:
     @property
     def measures(self) -> Mapping[str, Mapping[str, float]]:
         """What the evaluation found, by measure: value, low, high, n."""
-        measures: Mapping[str, Mapping[str, float]] = self.summary.get("evaluation", {}).get("measures", {})
+        measures: Mapping[str, Mapping[str, float]] = self.summary.get("evaluation", {}).get(
+            "measures", {}
+        )
         return measures
 
 
@@ -42,7 +44,13 @@ def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
     from preflab.composition import compose
     from preflab.job import execute
 
-    words = ["debug=fast", f"artifacts.dir={folder / 'artifacts'}", "runtime.device=cpu", "runtime.threads=1", *overrides]
+    words = [
+        "debug=fast",
+        f"artifacts.dir={folder / 'artifacts'}",
+        "runtime.device=cpu",
+        "runtime.threads=1",
+        *overrides,
+    ]
     number = len(list(folder.glob("runs/*")))
     run_folder = folder / "runs" / str(number)
     run_folder.mkdir(parents=True)

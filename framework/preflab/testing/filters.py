@@ -24,7 +24,9 @@ class FilterContract(ComponentContract):
     def test_kept_and_dropped_rows_add_up(self, preflab_case: Case) -> None:
         for record_type, records in _records().items():
             kept, dropped = _filter(preflab_case)(list(records))
-            assert all(isinstance(n, int) and n >= 0 for n in dropped.values()), f"dropped counts are {dict(dropped)}"
+            assert all(isinstance(n, int) and n >= 0 for n in dropped.values()), (
+                f"dropped counts are {dict(dropped)}"
+            )
             total = len(kept) + sum(dropped.values())
             assert total == len(records), (
                 f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} said to be dropped: a row was "
@@ -48,8 +50,12 @@ class FilterContract(ComponentContract):
                 with global_seed(seed):
                     kept, dropped = _filter(preflab_case, seed)(given)
                 found.append((kept, dict(dropped)))
-                assert given == records, f"the list of {record_type} that it was given is changed in place"
-            assert found[0] == found[1], f"{record_type}: the same records are filtered otherwise in a run of another seed"
+                assert given == records, (
+                    f"the list of {record_type} that it was given is changed in place"
+                )
+            assert found[0] == found[1], (
+                f"{record_type}: the same records are filtered otherwise in a run of another seed"
+            )
 
     def test_none_and_one_record_are_filtered_too(self, preflab_case: Case) -> None:
         for records in _records().values():

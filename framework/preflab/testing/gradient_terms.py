@@ -34,9 +34,13 @@ def moved_policy(context: FakeContext) -> Policy:
 def term(case: Case, context: FakeContext, coef: float = 1.0) -> GradientTerm:
     """The term with a coefficient."""
     build = case.component.build
-    assert build is not None, f"gradient_term '{case.name}' builds nothing: give the component a 'build'"
+    assert build is not None, (
+        f"gradient_term '{case.name}' builds nothing: give the component a 'build'"
+    )
     config = case.choice.config
-    assert hasattr(config, "coef"), "the config has no field 'coef': an algorithm does not build a term whose coefficient is 0"
+    assert hasattr(config, "coef"), (
+        "the config has no field 'coef': an algorithm does not build a term whose coefficient is 0"
+    )
     return cast("GradientTerm", build(replace(config, coef=coef), context))
 
 
@@ -44,8 +48,12 @@ def gradient(made: GradientTerm, policy: Policy, step: int = 0) -> dict[str, tor
     """The gradient that one call adds, by parameter."""
     policy.module.zero_grad(set_to_none=True)
     metrics = made.accumulate(policy, step, EPISODES)
-    assert all(isinstance(value, float) for value in metrics.values()), f"metrics must be numbers: {dict(metrics)}"
-    return {name: p.grad.clone() for name, p in policy.module.named_parameters() if p.grad is not None}
+    assert all(isinstance(value, float) for value in metrics.values()), (
+        f"metrics must be numbers: {dict(metrics)}"
+    )
+    return {
+        name: p.grad.clone() for name, p in policy.module.named_parameters() if p.grad is not None
+    }
 
 
 def _furthest(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> float:
@@ -66,9 +74,15 @@ class GradientTermContract(ComponentContract):
         before = {name: value.clone() for name, value in policy.module.state_dict().items()}
         found = gradient(term(preflab_case, context), policy)
         assert found, "no parameter has a gradient"
-        assert all(bool(torch.isfinite(value).all()) for value in found.values()), "the gradient is not finite"
+        assert all(bool(torch.isfinite(value).all()) for value in found.values()), (
+            "the gradient is not finite"
+        )
         assert any(bool(value.abs().sum() > 0) for value in found.values()), "the gradient is zero"
-        moved = [name for name, value in policy.module.state_dict().items() if not torch.equal(value, before[name])]
+        moved = [
+            name
+            for name, value in policy.module.state_dict().items()
+            if not torch.equal(value, before[name])
+        ]
         assert not moved, f"weights were changed: {moved[:3]}. The algorithm takes the step"
 
     def test_the_coefficient_scales_it(self, preflab_case: Case) -> None:
@@ -78,7 +92,9 @@ class GradientTermContract(ComponentContract):
             found.append(gradient(term(preflab_case, context, coef), moved_policy(context)))
         size = max(float(value.abs().max()) for value in found[1].values())
         furthest = _furthest({name: 3 * value for name, value in found[0].items()}, found[1])
-        assert furthest <= 1e-4 * size, "three times the coefficient is not three times the gradient"
+        assert furthest <= 1e-4 * size, (
+            "three times the coefficient is not three times the gradient"
+        )
 
     def test_the_micro_batch_is_a_matter_of_memory(self, preflab_case: Case) -> None:
         found = []
@@ -86,7 +102,9 @@ class GradientTermContract(ComponentContract):
             context = preflab_case.context(micro_batch=size)
             found.append(gradient(term(preflab_case, context), moved_policy(context)))
         largest = max(float(value.abs().max()) for value in found[0].values())
-        assert _furthest(*found) <= 1e-4 * largest, "other micro-batches give another gradient: divide sums by one count"
+        assert _furthest(*found) <= 1e-4 * largest, (
+            "other micro-batches give another gradient: divide sums by one count"
+        )
 
     def test_resumed_it_goes_on_where_it_was(self, preflab_case: Case) -> None:
         from preflab import checkpoints
@@ -103,7 +121,9 @@ class GradientTermContract(ComponentContract):
         state = checkpoints.load(folder)[1]
         resumed.load_state_dict(state["term"])
         again.streams.load_state_dict(state["streams"])
-        assert _furthest(expected, gradient(resumed, moved_policy(again), 1)) == 0, "resumed, the next gradient is another one"
+        assert _furthest(expected, gradient(resumed, moved_policy(again), 1)) == 0, (
+            "resumed, the next gradient is another one"
+        )
 
     def test_it_follows_the_seed_alone(self, preflab_case: Case) -> None:
         found = []
@@ -117,5 +137,9 @@ class GradientTermContract(ComponentContract):
     def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         gradient(term(preflab_case, context), context.policy("initial"))
-        undeclared = context.asked - set(preflab_case.component.needs(replace(preflab_case.choice.config, coef=1.0)))
-        assert not undeclared, f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
+        undeclared = context.asked - set(
+            preflab_case.component.needs(replace(preflab_case.choice.config, coef=1.0))
+        )
+        assert not undeclared, (
+            f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
+        )

@@ -34,9 +34,13 @@ class LabelerContract(ComponentContract):
                 rankings = labeler.rank(prompt, shown, (1, "contract", prompt.id))
                 assert rankings, "nobody ranked anything"
                 for ranking in rankings:
-                    assert (ranking.prompt, ranking.responses) == (prompt, tuple(shown)), "the ranking is of something else"
+                    assert (ranking.prompt, ranking.responses) == (prompt, tuple(shown)), (
+                        "the ranking is of something else"
+                    )
                     pairs = set(ranking.preferences)
-                    assert all(0 <= i < len(shown) and 0 <= j < len(shown) and i != j for i, j in pairs), f"pairs {sorted(pairs)}"
+                    assert all(
+                        0 <= i < len(shown) and 0 <= j < len(shown) and i != j for i, j in pairs
+                    ), f"pairs {sorted(pairs)}"
                     both = [(i, j) for i, j in pairs if (j, i) in pairs]
                     assert not both, f"one person prefers both of {both[0]}"
 
@@ -45,7 +49,12 @@ class LabelerContract(ComponentContract):
         for seed in (11, 12):
             with global_seed(seed):
                 labeler = cast("Labeler", preflab_case.build())
-                found.append([labeler.rank(prompt, ANSWERS, (1, "contract", prompt.id)) for prompt in _prompts()])
+                found.append(
+                    [
+                        labeler.rank(prompt, ANSWERS, (1, "contract", prompt.id))
+                        for prompt in _prompts()
+                    ]
+                )
         assert found[0] == found[1], "the same seed gives other rankings"
 
     def test_preferences_are_shares_of_people(self, preflab_case: Case) -> None:
@@ -53,7 +62,14 @@ class LabelerContract(ComponentContract):
         prompt = _prompts()[0]
         for first in ANSWERS:
             for second in ANSWERS:
-                share, other = labeler.preference(prompt, first, second), labeler.preference(prompt, second, first)
+                share, other = (
+                    labeler.preference(prompt, first, second),
+                    labeler.preference(prompt, second, first),
+                )
                 assert 0 <= share <= 1, f"{share} is no share"
-                assert abs(share + other - 1) < 1e-9, f"{first!r} against {second!r}: {share} and {other} do not add up to 1"
-            assert labeler.preference(prompt, first, first) == 0.5, "a response is preferred to itself"
+                assert abs(share + other - 1) < 1e-9, (
+                    f"{first!r} against {second!r}: {share} and {other} do not add up to 1"
+                )
+            assert labeler.preference(prompt, first, first) == 0.5, (
+                "a response is preferred to itself"
+            )

@@ -43,17 +43,25 @@ class ObserverContract:
 
     def test_it_observes(self, preflab_case: Case) -> None:
         plugin, _ = _observer(preflab_case)
-        assert set(plugin.hooks) & set(OBSERVER_HOOKS), f"{plugin.label} has none of the hooks {', '.join(OBSERVER_HOOKS)}"
+        assert set(plugin.hooks) & set(OBSERVER_HOOKS), (
+            f"{plugin.label} has none of the hooks {', '.join(OBSERVER_HOOKS)}"
+        )
 
-    def test_it_lives_through_any_run(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_lives_through_any_run(
+        self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         _, call = _observer(preflab_case)
-        for number, tell in enumerate((_whole, _killed_and_run_again, _reused, _failed_at_once, _not_started)):
+        for number, tell in enumerate(
+            (_whole, _killed_and_run_again, _reused, _failed_at_once, _not_started)
+        ):
             monkeypatch.chdir(preflab_case.fresh_folder("place"))
             folder = Path("runs") / str(number)
             folder.mkdir(parents=True)
             tell(call, folder, preflab_case)
 
-    def test_it_writes_into_the_run_folder_only(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_writes_into_the_run_folder_only(
+        self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         _, call = _observer(preflab_case)
         place = preflab_case.fresh_folder("place")
         monkeypatch.chdir(place)
@@ -61,9 +69,13 @@ class ObserverContract:
         _whole(call, place / "run", preflab_case)
         strange = [name for name in os.listdir(place) if name not in ("run", "artifact")]
         assert not strange, f"it wrote {strange} into the folder that the run was started in"
-        assert not any((place / "artifact").iterdir()), "it wrote into an artifact, whose digest is part of what others rely on"
+        assert not any((place / "artifact").iterdir()), (
+            "it wrote into an artifact, whose digest is part of what others rely on"
+        )
 
-    def test_it_changes_nothing_and_draws_nothing(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_changes_nothing_and_draws_nothing(
+        self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         _, call = _observer(preflab_case)
         monkeypatch.chdir(preflab_case.fresh_folder("place"))
         Path("run").mkdir()
@@ -107,13 +119,20 @@ def _plain(value: Any) -> Any:
 
 
 def _started(call: Call, folder: Path) -> None:
-    config = {"seed": 1, "arm": "", "algorithm": {"name": "ppo", "kl": {"coef": 0.1}, "ema": None}, "filters": {}}
+    config = {
+        "seed": 1,
+        "arm": "",
+        "algorithm": {"name": "ppo", "kl": {"coef": 0.1}, "ema": None},
+        "filters": {},
+    }
     call("preflab_run_started", folder=folder, config=config, stages=["sft", "algorithm"])
 
 
 def _rollout(case: Case) -> Rollout:
     prompts = [r for r in tiny_records() if isinstance(r, Prompt)][:3]
-    return Rollout.from_texts(FakeContext(case.fresh_folder()).tokenizer, prompts, ["good bad", "", "please thanks"])
+    return Rollout.from_texts(
+        FakeContext(case.fresh_folder()).tokenizer, prompts, ["good bad", "", "please thanks"]
+    )
 
 
 def _steps(call: Call, case: Case, folder: Path, first: int = 0) -> None:
@@ -122,7 +141,9 @@ def _steps(call: Call, case: Case, folder: Path, first: int = 0) -> None:
     rollout = _rollout(case)
     for step, metrics in list(enumerate(ROWS))[first:]:
         values = {"score": [0.5, float("nan"), -1.0], "kl": [0.0, 1.0, 2.0]}
-        call("preflab_rollout_finished", stage="algorithm", step=step, rollout=rollout, values=values)
+        call(
+            "preflab_rollout_finished", stage="algorithm", step=step, rollout=rollout, values=values
+        )
         call("preflab_step_finished", stage="algorithm", step=step, metrics=dict(metrics))
         call("preflab_checkpoint_saved", stage="algorithm", step=step + 1, folder=artifact)
     call("preflab_rollout_finished", stage="algorithm", step=3, rollout=rollout, values={})
@@ -134,7 +155,13 @@ def _summary() -> Mapping[str, Any]:
         "gold": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 6},
         "kl": {"value": float("nan"), "low": 0.0, "high": 0.0, "n": 0},
     }
-    return {"run": "1", "seed": 1, "computed": ["algorithm"], "reused": [], "evaluation": {"measures": measures}}
+    return {
+        "run": "1",
+        "seed": 1,
+        "computed": ["algorithm"],
+        "reused": [],
+        "evaluation": {"measures": measures},
+    }
 
 
 def _whole(call: Call, folder: Path, case: Case) -> None:

@@ -43,7 +43,10 @@ def padded(policy: Policy, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
 
     tokens, pad = rows(policy), policy.tokenizer.pad_id
     width = max(map(len, tokens))
-    ids = [[pad] * (width - len(row)) + row if left else row + [pad] * (width - len(row)) for row in tokens]
+    ids = [
+        [pad] * (width - len(row)) + row if left else row + [pad] * (width - len(row))
+        for row in tokens
+    ]
     mask = [[False] * (width - len(row)) + [True] * len(row) for row in tokens]
     return torch.tensor(ids), torch.tensor(mask if left else [row[::-1] for row in mask])
 
@@ -60,12 +63,20 @@ class PolicyContract(ComponentContract):
         for text in (" ".join(WORDS[:5]), WORDS[0]):
             ids = tokenizer.encode(text)
             assert ids, f"{text!r} has no tokens"
-            assert all(0 <= i < tokenizer.size for i in ids), f"{text!r} has a token outside 0..{tokenizer.size - 1}"
+            assert all(0 <= i < tokenizer.size for i in ids), (
+                f"{text!r} has a token outside 0..{tokenizer.size - 1}"
+            )
             assert tokenizer.eos_id not in ids, "encode adds a special token"
-            assert tokenizer.decode(ids).strip() == text, f"{text!r} comes back as {tokenizer.decode(ids)!r}"
-            assert tokenizer.decode([*ids, tokenizer.eos_id]).strip() == text, "decode shows the end token"
+            assert tokenizer.decode(ids).strip() == text, (
+                f"{text!r} comes back as {tokenizer.decode(ids)!r}"
+            )
+            assert tokenizer.decode([*ids, tokenizer.eos_id]).strip() == text, (
+                "decode shows the end token"
+            )
         assert tokenizer.encode("") == [], "the empty text has tokens"
-        assert source(preflab_case).tokenizer.digest == tokenizer.digest, "the digest of the same tokenizer changes"
+        assert source(preflab_case).tokenizer.digest == tokenizer.digest, (
+            "the digest of the same tokenizer changes"
+        )
 
     def test_shapes(self, preflab_case: Case) -> None:
         import torch
@@ -73,9 +84,13 @@ class PolicyContract(ComponentContract):
         policy = fresh(preflab_case)
         ids, mask = padded(policy, left=True)
         hidden = policy.hidden(ids, mask)
-        assert hidden.shape[:2] == ids.shape, f"hidden is {tuple(hidden.shape)} for ids {tuple(ids.shape)}"
+        assert hidden.shape[:2] == ids.shape, (
+            f"hidden is {tuple(hidden.shape)} for ids {tuple(ids.shape)}"
+        )
         logits = policy.logits(hidden)
-        assert logits.shape == (*ids.shape, policy.tokenizer.size), f"logits are {tuple(logits.shape)}"
+        assert logits.shape == (*ids.shape, policy.tokenizer.size), (
+            f"logits are {tuple(logits.shape)}"
+        )
         assert logits.dtype == torch.float32, f"logits are {logits.dtype}, not float32"
 
     def test_states_where_they_are_wanted(self, preflab_case: Case) -> None:
@@ -83,7 +98,9 @@ class PolicyContract(ComponentContract):
 
         policy = fresh(preflab_case)
         ids, mask = padded(policy, left=True)
-        ids, mask = (torch.cat([x, x[:1]]) for x in (ids, mask))  # two rows are the same: they may share what is equal
+        ids, mask = (
+            torch.cat([x, x[:1]]) for x in (ids, mask)
+        )  # two rows are the same: they may share what is equal
         full = policy.hidden(ids, mask)
         last = torch.zeros_like(mask)
         last[:, -1] = True
@@ -91,7 +108,9 @@ class PolicyContract(ComponentContract):
             for prefix in (0, ids.shape[1] - 1):
                 found = policy.hidden_at(ids, mask, wanted, prefix)
                 error = float((found - full[wanted]).abs().max())
-                assert error <= TOLERANCE, f"hidden_at(prefix={prefix}) disagrees with hidden by {error}"
+                assert error <= TOLERANCE, (
+                    f"hidden_at(prefix={prefix}) disagrees with hidden by {error}"
+                )
 
     def test_log_probs_are_those_of_the_logits(self, preflab_case: Case) -> None:
         import torch
@@ -106,8 +125,12 @@ class PolicyContract(ComponentContract):
             for temperature in (1.0, 0.5):
                 logits = policy.logits(hidden)
                 found, spread = policy.log_probs(hidden, tokens, temperature, with_entropy=True)
-                assert torch.allclose(found, token_log_probs(logits, tokens, temperature), atol=TOLERANCE), "log_probs disagree"
-                assert torch.allclose(spread, entropy(logits, temperature), atol=TOLERANCE), "entropies disagree"
+                assert torch.allclose(
+                    found, token_log_probs(logits, tokens, temperature), atol=TOLERANCE
+                ), "log_probs disagree"
+                assert torch.allclose(spread, entropy(logits, temperature), atol=TOLERANCE), (
+                    "entropies disagree"
+                )
         assert not spread.requires_grad, "entropies have a gradient"
 
     def test_padding_changes_nothing(self, preflab_case: Case) -> None:
@@ -119,10 +142,14 @@ class PolicyContract(ComponentContract):
             together = policy.logits(policy.hidden(ids, mask))
             for row, tokens in enumerate(rows(policy)):
                 alone = torch.tensor([tokens])
-                expected = policy.logits(policy.hidden(alone, torch.ones_like(alone, dtype=torch.bool)))[0]
+                expected = policy.logits(
+                    policy.hidden(alone, torch.ones_like(alone, dtype=torch.bool))
+                )[0]
                 error = float((together[row][mask[row]] - expected).abs().max())
                 side = "left" if left else "right"
-                assert error <= TOLERANCE, f"{side} padding changes logits by {error}: do positions count the mask?"
+                assert error <= TOLERANCE, (
+                    f"{side} padding changes logits by {error}: do positions count the mask?"
+                )
 
     def test_the_cache_agrees_with_the_full_pass(self, preflab_case: Case) -> None:
         import torch
@@ -133,12 +160,21 @@ class PolicyContract(ComponentContract):
         more = torch.tensor(policy.tokenizer.encode(WORDS[0])[:1] * 3)
         with torch.no_grad():
             logits, cache = policy.prefill(ids, mask)
-            assert logits.shape == (3, policy.tokenizer.size), f"prefill's logits are {tuple(logits.shape)}"
+            assert logits.shape == (3, policy.tokenizer.size), (
+                f"prefill's logits are {tuple(logits.shape)}"
+            )
             after, _ = policy.extend(more, cache.select(order))
-            whole = torch.cat([ids[order], more[:, None]], 1), torch.cat([mask[order], torch.ones(3, 1, dtype=torch.bool)], 1)
+            whole = (
+                torch.cat([ids[order], more[:, None]], 1),
+                torch.cat([mask[order], torch.ones(3, 1, dtype=torch.bool)], 1),
+            )
             full = policy.logits(policy.hidden(*whole))
-        assert float((after - full[:, -1]).abs().max()) <= TOLERANCE, "extend, after select, disagrees with the full pass"
-        assert float((logits[order] - full[:, -2]).abs().max()) <= TOLERANCE, "prefill disagrees with the full pass"
+        assert float((after - full[:, -1]).abs().max()) <= TOLERANCE, (
+            "extend, after select, disagrees with the full pass"
+        )
+        assert float((logits[order] - full[:, -2]).abs().max()) <= TOLERANCE, (
+            "prefill disagrees with the full pass"
+        )
 
     def test_a_copy_is_independent(self, preflab_case: Case) -> None:
         import torch
@@ -149,9 +185,9 @@ class PolicyContract(ComponentContract):
         with torch.no_grad():
             for parameter in twin.module.parameters():
                 parameter.add_(1.0)
-        assert all(torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()), (
-            "a copy shares weights"
-        )
+        assert all(
+            torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()
+        ), "a copy shares weights"
 
     def test_a_saved_policy_is_the_same_policy(self, preflab_case: Case) -> None:
         import torch
@@ -163,8 +199,12 @@ class PolicyContract(ComponentContract):
         ids, mask = padded(policy, left=True)
         with torch.no_grad():
             both = [model.logits(model.hidden(ids, mask))[mask] for model in (policy, again)]
-        assert torch.equal(*both), "logits change in the last bit when the policy is saved and loaded"
-        assert (folder / "model" / "config.json").is_file(), "the folder is no transformers folder: it has no config.json"
+        assert torch.equal(*both), (
+            "logits change in the last bit when the policy is saved and loaded"
+        )
+        assert (folder / "model" / "config.json").is_file(), (
+            "the folder is no transformers folder: it has no config.json"
+        )
 
     def test_a_scalar_model_gives_a_number_a_position(self, preflab_case: Case) -> None:
         import torch
@@ -176,13 +216,17 @@ class PolicyContract(ComponentContract):
         ids, mask = padded(policy, left=True)
         with torch.no_grad():
             values = model.values(model.hidden(ids, mask))
-        assert values.shape == ids.shape, f"values are {tuple(values.shape)} for ids {tuple(ids.shape)}"
+        assert values.shape == ids.shape, (
+            f"values are {tuple(values.shape)} for ids {tuple(ids.shape)}"
+        )
         model.offset = 1.5
         model.save(folder / "model")
         again = made.load_scalar(folder / "model")
         assert again.offset == 1.5, "the offset is lost when a scalar model is saved"
         with torch.no_grad():
-            assert torch.equal(again.values(again.hidden(ids, mask)), values), "a saved scalar model gives other values"
+            assert torch.equal(again.values(again.hidden(ids, mask)), values), (
+                "a saved scalar model gives other values"
+            )
 
     def test_weights_come_from_the_generator_alone(self, preflab_case: Case) -> None:
         import torch
@@ -197,4 +241,8 @@ class PolicyContract(ComponentContract):
         other = fresh(preflab_case, seed=2).module.state_dict()
         same = all(torch.equal(value, other[name]) for name, value in found[0].items())
         pretrained = preflab_case.component.inspect(preflab_case.choice.config).pretrained
-        assert same == pretrained, "pretrained weights change with the generator" if pretrained else "the generator is not used"
+        assert same == pretrained, (
+            "pretrained weights change with the generator"
+            if pretrained
+            else "the generator is not used"
+        )

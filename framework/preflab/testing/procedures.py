@@ -28,13 +28,24 @@ class ProcedureContract:
         made = procedure(preflab_case.choice, preflab_case.context())
         assert made.total_steps >= 1, "total_steps must be at least 1"
         metrics = made.step(0)
-        wrong = [name for name, value in metrics.items() if not (isinstance(name, str) and isinstance(value, Real))]
+        wrong = [
+            name
+            for name, value in metrics.items()
+            if not (isinstance(name, str) and isinstance(value, Real))
+        ]
         assert not wrong, f"metrics must be numbers: {wrong}"
 
     def test_killed_anywhere_and_run_again_it_gives_the_same_bits(self, preflab_case: Case) -> None:
         steps = procedure(preflab_case.choice, preflab_case.context()).total_steps
-        kills = [Kill(0, saved=False), Kill(0, saved=True), Kill(steps - 2, saved=True), Kill(steps - 1, saved=False)]
-        for kill in dict.fromkeys(k for k in kills if k.step >= 0 and not (k.saved and k.step == steps - 1)):
+        kills = [
+            Kill(0, saved=False),
+            Kill(0, saved=True),
+            Kill(steps - 2, saved=True),
+            Kill(steps - 1, saved=False),
+        ]
+        for kill in dict.fromkeys(
+            k for k in kills if k.step >= 0 and not (k.saved and k.step == steps - 1)
+        ):
             folder = preflab_case.fresh_folder()
             work(preflab_case.choice, preflab_case.context(folder), kill)
             work(preflab_case.choice, preflab_case.context(folder))
@@ -55,7 +66,9 @@ class ProcedureContract:
         different = _differences(first.state_dict(), second.state_dict())
         assert not different, f"load_state_dict does not take over: {', '.join(different[:5])}"
 
-    def test_the_same_seed_gives_the_same_bits_and_another_one_others(self, preflab_case: Case) -> None:
+    def test_the_same_seed_gives_the_same_bits_and_another_one_others(
+        self, preflab_case: Case
+    ) -> None:
         again, other = preflab_case.context(), preflab_case.context(seed=2)
         for context in (again, other):
             work(preflab_case.choice, context)
@@ -93,7 +106,9 @@ class ProcedureContract:
             context = preflab_case.context(records=others)
             said = refusal(partial(work, preflab_case.choice, context))
             assert said, f"it declares that it needs {record_type}, and runs without them"
-            assert record_type.rstrip("s") in said, f"without {record_type} the message does not name them: {said}"
+            assert record_type.rstrip("s") in said, (
+                f"without {record_type} the message does not name them: {said}"
+            )
 
     def test_the_micro_batch_is_a_matter_of_memory(self, preflab_case: Case) -> None:
         found = []
@@ -118,6 +133,14 @@ def _differences(first: Any, second: Any, path: str = "state") -> list[str]:
         keys = sorted({*map(str, first), *map(str, second)})
         a, b = ({str(k): v for k, v in value.items()} for value in (first, second))
         return [d for k in keys for d in _differences(a.get(k), b.get(k), f"{path}.{k}")]
-    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)) and len(first) == len(second):
-        return [d for i, (a, b) in enumerate(zip(first, second, strict=True)) for d in _differences(a, b, f"{path}[{i}]")]
+    if (
+        isinstance(first, (list, tuple))
+        and isinstance(second, (list, tuple))
+        and len(first) == len(second)
+    ):
+        return [
+            d
+            for i, (a, b) in enumerate(zip(first, second, strict=True))
+            for d in _differences(a, b, f"{path}[{i}]")
+        ]
     return [] if first == second else [path]

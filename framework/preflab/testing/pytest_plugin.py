@@ -18,9 +18,13 @@ def preflab_case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """The component that a contract class tries, in a temporary folder."""
     from preflab.testing.case import Case
 
-    missing = [name for name in ("kind", "name") if not isinstance(getattr(request.cls, name, None), str)]
+    missing = [
+        name for name in ("kind", "name") if not isinstance(getattr(request.cls, name, None), str)
+    ]
     if missing:
-        said = f"{request.cls.__name__} is a contract and must say what it tries: {missing[0]} = '...'"
+        said = (
+            f"{request.cls.__name__} is a contract and must say what it tries: {missing[0]} = '...'"
+        )
         pytest.fail(said, pytrace=False)
     return Case(request.cls, tmp_path_factory.mktemp("preflab"))
 

@@ -33,36 +33,54 @@ class RewardModelContract(ComponentContract):
     def test_it_scores_every_response(self, preflab_case: Case) -> None:
         import torch
 
-        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        context = preflab_case.context(
+            preflab_case.finished_folder if preflab_case.component.procedure else None
+        )
         model = cast("RewardModel", preflab_case.build(context))
         scores = model.score(given_answers(context))
-        assert scores.shape == (6,), f"scores have the shape {tuple(scores.shape)}, not one number a response"
+        assert scores.shape == (6,), (
+            f"scores have the shape {tuple(scores.shape)}, not one number a response"
+        )
         assert scores.dtype == torch.float32, f"scores are {scores.dtype}, not float32"
         assert not scores.requires_grad, "scores carry a gradient: a reward model is frozen"
         assert bool(torch.isfinite(scores).all()), f"scores are not finite: {scores.tolist()}"
 
     def test_a_score_depends_on_nothing_else_in_the_batch(self, preflab_case: Case) -> None:
-        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        context = preflab_case.context(
+            preflab_case.finished_folder if preflab_case.component.procedure else None
+        )
         model = cast("RewardModel", preflab_case.build(context))
         rollout = given_answers(context)
         scores = model.score(rollout).tolist()
         for i, score in enumerate(scores):
             (alone,) = model.score(rollout.rows([i])).tolist()
-            assert abs(alone - score) <= TOLERANCE, f"response {i} scores {score} among others and {alone} alone"
+            assert abs(alone - score) <= TOLERANCE, (
+                f"response {i} scores {score} among others and {alone} alone"
+            )
         backwards = model.score(rollout.rows(range(5, -1, -1))).tolist()
-        assert max(abs(a - b) for a, b in zip(scores, reversed(backwards), strict=True)) <= TOLERANCE, "the order of rows matters"
+        assert (
+            max(abs(a - b) for a, b in zip(scores, reversed(backwards), strict=True)) <= TOLERANCE
+        ), "the order of rows matters"
 
     def test_scoring_is_repeatable_and_draws_nothing(self, preflab_case: Case) -> None:
-        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        context = preflab_case.context(
+            preflab_case.finished_folder if preflab_case.component.procedure else None
+        )
         rollout = given_answers(context)
         found = []
         for seed in (11, 12):
             with global_seed(seed):
-                found.append(cast("RewardModel", preflab_case.build(context)).score(rollout).tolist())
+                found.append(
+                    cast("RewardModel", preflab_case.build(context)).score(rollout).tolist()
+                )
         assert found[0] == found[1], f"the same responses score {found[0]} and {found[1]}"
 
     def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:
-        context = preflab_case.context(preflab_case.finished_folder if preflab_case.component.procedure else None)
+        context = preflab_case.context(
+            preflab_case.finished_folder if preflab_case.component.procedure else None
+        )
         nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
         scores = cast("RewardModel", preflab_case.build(context)).score(nothing)
-        assert scores.shape == (0,), f"the scores of no responses have the shape {tuple(scores.shape)}"
+        assert scores.shape == (0,), (
+            f"the scores of no responses have the shape {tuple(scores.shape)}"
+        )

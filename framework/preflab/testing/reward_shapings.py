@@ -30,17 +30,25 @@ class RewardShapingContract(ComponentContract):
         scores, rollout = _scores(), given_answers(preflab_case.context())
         shaped = _shaping(preflab_case)(scores, rollout)
         assert isinstance(shaped, torch.Tensor), f"it returned {shaped!r}, which is no tensor"
-        assert shaped.shape == (6,), f"scores have the shape {tuple(shaped.shape)}, not one number a response"
+        assert shaped.shape == (6,), (
+            f"scores have the shape {tuple(shaped.shape)}, not one number a response"
+        )
         assert shaped.dtype == torch.float32, f"scores are {shaped.dtype}, not float32"
-        assert bool(torch.isfinite(shaped).all()), f"scores are not finite: {shaped.tolist()} from {scores.tolist()}"
-        assert scores.tolist() == list(SCORES), "the scores that it was given are changed in place: return new ones"
+        assert bool(torch.isfinite(shaped).all()), (
+            f"scores are not finite: {shaped.tolist()} from {scores.tolist()}"
+        )
+        assert scores.tolist() == list(SCORES), (
+            "the scores that it was given are changed in place: return new ones"
+        )
 
     def test_the_order_of_rows_does_not_matter(self, preflab_case: Case) -> None:
         shaping, rollout = _shaping(preflab_case), given_answers(preflab_case.context())
         shaped = shaping(_scores(), rollout).tolist()
         backwards = shaping(_scores().flip(0), rollout.rows(range(5, -1, -1))).tolist()
         furthest = max(abs(a - b) for a, b in zip(shaped, reversed(backwards), strict=True))
-        assert furthest <= TOLERANCE, f"the order of rows matters: {shaped}, and from back to front {backwards}"
+        assert furthest <= TOLERANCE, (
+            f"the order of rows matters: {shaped}, and from back to front {backwards}"
+        )
 
     def test_it_keeps_nothing_and_draws_nothing(self, preflab_case: Case) -> None:
         rollout = given_answers(preflab_case.context())
@@ -51,14 +59,20 @@ class RewardShapingContract(ComponentContract):
                 first = shaping(_scores(), rollout).tolist()
                 shaping(10 * _scores(), rollout)
                 again = shaping(_scores(), rollout).tolist()
-            assert first == again, f"the same scores become {first}, and later {again}: a shaping has no state"
+            assert first == again, (
+                f"the same scores become {first}, and later {again}: a shaping has no state"
+            )
             found.append(first)
-        assert found[0] == found[1], f"built for a run of another seed, it makes {found[1]} of what was {found[0]}"
+        assert found[0] == found[1], (
+            f"built for a run of another seed, it makes {found[1]} of what was {found[0]}"
+        )
 
     def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:
         nothing = Rollout.from_tokens(preflab_case.context().tokenizer, [], [], [])
         shaped = _shaping(preflab_case)(_scores()[:0], nothing)
-        assert shaped.shape == (0,), f"the scores of no responses have the shape {tuple(shaped.shape)}"
+        assert shaped.shape == (0,), (
+            f"the scores of no responses have the shape {tuple(shaped.shape)}"
+        )
 
 
 def _scores() -> torch.Tensor:

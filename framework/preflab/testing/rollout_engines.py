@@ -37,28 +37,44 @@ class RolloutEngineContract(ComponentContract):
         setting = _made(preflab_case)[0].sampling
         config = preflab_case.choice.config
         for name in ("max_tokens", "temperature"):
-            assert getattr(setting, name) == getattr(config, name, getattr(setting, name)), f"{name} is not the config's"
-        assert setting.samples == 1, "its own setting samples several responses a prompt: who needs more says so"
+            assert getattr(setting, name) == getattr(config, name, getattr(setting, name)), (
+                f"{name} is not the config's"
+            )
+        assert setting.samples == 1, (
+            "its own setting samples several responses a prompt: who needs more says so"
+        )
         assert setting.first_row == 0, "its own setting begins at another row than 0"
 
     def test_rows_are_whole(self, preflab_case: Case) -> None:
         engine, policy = _made(preflab_case)
         eos = policy.tokenizer.eos_id
         for prompts, samples in ((RAGGED, 1), (RAGGED, 3), (RAGGED[:1], 2)):
-            rollout = engine.generate(policy, prompts, Sampling(max_tokens=5, samples=samples), SEED)
+            rollout = engine.generate(
+                policy, prompts, Sampling(max_tokens=5, samples=samples), SEED
+            )
             wanted = [p.id for p in prompts for _ in range(samples)]
             assert [p.id for p in rollout.prompts] == wanted, (
                 "rows are not the samples of each prompt, one prompt after the other"
             )
-            for prompt, text, (asked, answer) in zip(rollout.prompts, rollout.texts, rollout.tokens(), strict=True):
-                assert asked == policy.tokenizer.encode(prompt.text), f"the prompt's tokens are not those of {prompt.text!r}"
-                assert 1 <= len(answer) <= 5, f"a response has {len(answer)} tokens; the cap is 5, the end token included"
+            for prompt, text, (asked, answer) in zip(
+                rollout.prompts, rollout.texts, rollout.tokens(), strict=True
+            ):
+                assert asked == policy.tokenizer.encode(prompt.text), (
+                    f"the prompt's tokens are not those of {prompt.text!r}"
+                )
+                assert 1 <= len(answer) <= 5, (
+                    f"a response has {len(answer)} tokens; the cap is 5, the end token included"
+                )
                 assert eos not in answer[:-1], "a response goes on behind its end token"
                 ended = answer[-1] == eos
                 assert ended or len(answer) == 5, "a response was cut before the cap"
-                assert policy.tokenizer.decode(answer[:-1] if ended else answer) == text, "the text is not that of the tokens"
+                assert policy.tokenizer.decode(answer[:-1] if ended else answer) == text, (
+                    "the text is not that of the tokens"
+                )
             ended_rows = [answer[-1] == eos for _, answer in rollout.tokens()]
-            assert rollout.terminated.tolist() == ended_rows, "terminated does not say which responses have their end token"
+            assert rollout.terminated.tolist() == ended_rows, (
+                "terminated does not say which responses have their end token"
+            )
 
     def test_no_prompts_have_no_responses(self, preflab_case: Case) -> None:
         engine, policy = _made(preflab_case)
@@ -69,12 +85,18 @@ class RolloutEngineContract(ComponentContract):
         for number in (11, 12):
             with global_seed(number):
                 engine, policy = _made(preflab_case)
-                found.append(_tokens(engine.generate(policy, RAGGED, Sampling(max_tokens=5, samples=4), SEED)))
+                found.append(
+                    _tokens(
+                        engine.generate(policy, RAGGED, Sampling(max_tokens=5, samples=4), SEED)
+                    )
+                )
         assert found[0] == found[1], "the same seed gives other responses"
         other = engine.generate(policy, RAGGED, Sampling(max_tokens=5, samples=4), (2, "contract"))
         assert _tokens(other) != found[0], "another seed gives the same responses"
         rows = [found[0][i : i + 4] for i in range(0, len(found[0]), 4)]
-        assert any(len(set(map(tuple, row))) > 1 for row in rows), "all samples of every prompt are the same"
+        assert any(len(set(map(tuple, row))) > 1 for row in rows), (
+            "all samples of every prompt are the same"
+        )
 
     def test_a_row_depends_on_no_other(self, preflab_case: Case) -> None:
         engine, policy = _made(preflab_case)
@@ -83,7 +105,9 @@ class RolloutEngineContract(ComponentContract):
         together = _tokens(engine.generate(policy, prompts, sampling, SEED))
         alone: list[list[int]] = []
         for i, prompt in enumerate(prompts):
-            alone += _tokens(engine.generate(policy, [prompt], replace(sampling, first_row=2 * i), SEED))
+            alone += _tokens(
+                engine.generate(policy, [prompt], replace(sampling, first_row=2 * i), SEED)
+            )
         assert (together == alone) == self.independent, (
             "a row is another one when it is sampled alone: several processes, and other batch sizes, then give other results"
             if self.independent
@@ -92,9 +116,15 @@ class RolloutEngineContract(ComponentContract):
 
     def test_greedy_answers_are_the_likeliest_tokens(self, preflab_case: Case) -> None:
         engine, policy = _made(preflab_case)
-        found = [engine.generate(policy, RAGGED, Sampling(max_tokens=1, temperature=0.0), (seed,)) for seed in (1, 2)]
+        found = [
+            engine.generate(policy, RAGGED, Sampling(max_tokens=1, temperature=0.0), (seed,))
+            for seed in (1, 2)
+        ]
         assert _tokens(found[0]) == _tokens(found[1]), "at temperature 0 the seed matters"
-        likeliest = [[max(range(len(row)), key=row.__getitem__)] for row in _probabilities(policy, RAGGED, 1.0)]
+        likeliest = [
+            [max(range(len(row)), key=row.__getitem__)]
+            for row in _probabilities(policy, RAGGED, 1.0)
+        ]
         assert _tokens(found[0]) == likeliest, "at temperature 0 a token is not the likeliest"
 
     def test_tokens_are_drawn_from_the_policys_own_density(self, preflab_case: Case) -> None:
@@ -103,13 +133,26 @@ class RolloutEngineContract(ComponentContract):
         engine, policy = _made(preflab_case)
         for temperature in (1.0, 0.5):
             sampling = Sampling(max_tokens=1, temperature=temperature, samples=DRAWS)
-            drawn = [answer[0] for answer in _tokens(engine.generate(policy, RAGGED[:1], sampling, SEED))]
+            drawn = [
+                answer[0] for answer in _tokens(engine.generate(policy, RAGGED[:1], sampling, SEED))
+            ]
             (probabilities,) = _probabilities(policy, RAGGED[:1], temperature)
-            frequent = [i for i, p in enumerate(probabilities) if p * DRAWS >= 5]  # the rest, too few to count, is one class
-            observed, expected = [drawn.count(i) for i in frequent], [DRAWS * probabilities[i] for i in frequent]
-            observed, expected = [*observed, DRAWS - sum(observed)], [*expected, DRAWS - sum(expected)]
+            frequent = [
+                i for i, p in enumerate(probabilities) if p * DRAWS >= 5
+            ]  # the rest, too few to count, is one class
+            observed, expected = (
+                [drawn.count(i) for i in frequent],
+                [DRAWS * probabilities[i] for i in frequent],
+            )
+            observed, expected = (
+                [*observed, DRAWS - sum(observed)],
+                [*expected, DRAWS - sum(expected)],
+            )
             if expected[-1] < 5:
-                observed, expected = [*observed[:-2], sum(observed[-2:])], [*expected[:-2], sum(expected[-2:])]
+                observed, expected = (
+                    [*observed[:-2], sum(observed[-2:])],
+                    [*expected[:-2], sum(expected[-2:])],
+                )
             chance = float(chisquare(observed, expected, sum_check=False).pvalue)
             assert chance > UNLIKELY, (
                 f"at temperature {temperature} tokens are not drawn from softmax(logits / temperature): chance {chance:.1e}. "
@@ -123,9 +166,15 @@ class RolloutEngineContract(ComponentContract):
         before = {name: value.clone() for name, value in policy.module.state_dict().items()}
         training = policy.module.training
         engine.generate(policy, RAGGED, Sampling(max_tokens=5), SEED)
-        moved = [name for name, value in policy.module.state_dict().items() if not torch.equal(value, before[name])]
+        moved = [
+            name
+            for name, value in policy.module.state_dict().items()
+            if not torch.equal(value, before[name])
+        ]
         assert not moved, f"weights were changed: {moved[:3]}"
-        assert policy.module.training == training, "the policy is left in another mode (train or eval)"
+        assert policy.module.training == training, (
+            "the policy is left in another mode (train or eval)"
+        )
         assert all(p.grad is None for p in policy.module.parameters()), "gradients were left behind"
 
 
@@ -141,7 +190,9 @@ def _tokens(rollout: Rollout) -> list[list[int]]:
     return [answer for _, answer in rollout.tokens()]
 
 
-def _probabilities(policy: Policy, prompts: Sequence[Prompt], temperature: float) -> list[list[float]]:
+def _probabilities(
+    policy: Policy, prompts: Sequence[Prompt], temperature: float
+) -> list[list[float]]:
     """Of the next token after each prompt, read one by one."""
     import torch
 
@@ -149,6 +200,8 @@ def _probabilities(policy: Policy, prompts: Sequence[Prompt], temperature: float
     for prompt in prompts:
         ids = torch.tensor([policy.tokenizer.encode(prompt.text)])
         with torch.no_grad():
-            logits = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[:, -1])
+            logits = policy.logits(
+                policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[:, -1]
+            )
         found.append((logits[0].double() / temperature).softmax(-1).tolist())
     return found

@@ -41,21 +41,32 @@ class Prints:
     def differences(self, other: Prints) -> str:
         """What differs from another run's, in words; "" if nothing does."""
         found = [
-            f"{name} differs" for name in sorted(self.files.keys() & other.files.keys()) if self.files[name] != other.files[name]
+            f"{name} differs"
+            for name in sorted(self.files.keys() & other.files.keys())
+            if self.files[name] != other.files[name]
         ]
-        found += [f"only one of them wrote {name}" for name in sorted(self.files.keys() ^ other.files.keys())]
+        found += [
+            f"only one of them wrote {name}"
+            for name in sorted(self.files.keys() ^ other.files.keys())
+        ]
         if len(self.rows) != len(other.rows):
-            found.append(f"one has metrics of {len(self.rows)} steps, the other of {len(other.rows)}")
+            found.append(
+                f"one has metrics of {len(self.rows)} steps, the other of {len(other.rows)}"
+            )
         for step, (mine, theirs) in enumerate(zip(self.rows, other.rows, strict=False)):
             a, b = json.loads(mine), json.loads(theirs)
-            keys = sorted(k for k in a.keys() | b.keys() if json.dumps(a.get(k)) != json.dumps(b.get(k)))
+            keys = sorted(
+                k for k in a.keys() | b.keys() if json.dumps(a.get(k)) != json.dumps(b.get(k))
+            )
             found += [f"metric {k} of step {step}: {a.get(k)} and {b.get(k)}" for k in keys[:3]]
         return "; ".join(found[:8])
 
 
 def procedure(choice: Choice, context: FakeContext) -> Procedure:
     """The procedure of a chosen component."""
-    assert choice.component.procedure is not None, f"{choice.component.kind} '{choice.name}' has no procedure: it makes no stage"
+    assert choice.component.procedure is not None, (
+        f"{choice.component.kind} '{choice.name}' has no procedure: it makes no stage"
+    )
     return choice.component.procedure(choice.config, context)
 
 
@@ -69,7 +80,11 @@ def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
     def observe(hook: str, **arguments: Any) -> None:
         if kill is None:
             return
-        at = ("preflab_checkpoint_saved", kill.step + 1) if kill.saved else ("preflab_step_finished", kill.step)
+        at = (
+            ("preflab_checkpoint_saved", kill.step + 1)
+            if kill.saved
+            else ("preflab_step_finished", kill.step)
+        )
         if hook == at[0] and arguments["step"] == at[1]:
             raise Killed
 
@@ -81,10 +96,18 @@ def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
 
 def prints(folder: Path) -> Prints:
     """What the stage in a folder left."""
-    kept = [p for p in files_below(folder) if p.name != METRICS and STATE not in p.relative_to(folder).parts]
-    rows = [{k: v for k, v in row.items() if not k.startswith("time/")} for row in read_rows(folder / METRICS)]
+    kept = [
+        p
+        for p in files_below(folder)
+        if p.name != METRICS and STATE not in p.relative_to(folder).parts
+    ]
+    rows = [
+        {k: v for k, v in row.items() if not k.startswith("time/")}
+        for row in read_rows(folder / METRICS)
+    ]
     return Prints(
-        {str(p.relative_to(folder)): file_digest(p) for p in kept}, tuple(json.dumps(row, sort_keys=True) for row in rows)
+        {str(p.relative_to(folder)): file_digest(p) for p in kept},
+        tuple(json.dumps(row, sort_keys=True) for row in rows),
     )
 
 

@@ -8,13 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record, Rollout, preferences_from_ranks
+from preflab.records import (
+    Demonstration,
+    Document,
+    Prompt,
+    Ranking,
+    Record,
+    Rollout,
+    preferences_from_ranks,
+)
 
 if TYPE_CHECKING:
     import torch
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-WORDS: tuple[str, ...] = (*_DIGITS, "plus", "equals", "is", "red", "blue", "please", "thanks", "bad", "good", ".")
+WORDS: tuple[str, ...] = (
+    *_DIGITS,
+    "plus",
+    "equals",
+    "is",
+    "red",
+    "blue",
+    "please",
+    "thanks",
+    "bad",
+    "good",
+    ".",
+)
 """A closed vocabulary of 20 words (with the three special tokens: 23 ids)."""
 _SIZES = {"train": 12, "validation": 6, "test": 6}
 MOST_WORDS = 20
@@ -29,17 +49,33 @@ def tiny_records() -> list[Record]:
     made: list[Record] = []
     for split, size in _SIZES.items():
         for i in range(size):
-            prompt = Prompt(f"{split}-{i}", _text(i, 1 + i % 6), user=f"user-{i % 4}", group=f"group-{i % 3}", split=split)
+            prompt = Prompt(
+                f"{split}-{i}",
+                _text(i, 1 + i % 6),
+                user=f"user-{i % 4}",
+                group=f"group-{i % 3}",
+                split=split,
+            )
             made.append(prompt)
             made.append(Demonstration(prompt, _text(i + 3, i % 6)))
             responses = tuple(_text(i + 5 * k, (i + 2 * k) % 6) for k in range(2 + i % 3))
             ranks = [1, 2, 2, 3][: len(responses)]
-            made.append(Ranking(prompt, responses, preferences_from_ranks(ranks), f"labeler-{i % 2}", prompt.group))
+            made.append(
+                Ranking(
+                    prompt,
+                    responses,
+                    preferences_from_ranks(ranks),
+                    f"labeler-{i % 2}",
+                    prompt.group,
+                )
+            )
             sum_of = f"{WORDS[i % 5]} plus {WORDS[i % 4]} equals {WORDS[i % 5 + i % 4]}"
             question = i % 2 == 0
             text = sum_of if question else _text(i, 4 + i % 9)
             answer = text.index("equals") + len("equals ") if question else None
-            made.append(Document(f"{split}-{i}", text, "sums" if question else "talk", split, answer))
+            made.append(
+                Document(f"{split}-{i}", text, "sums" if question else "talk", split, answer)
+            )
     return made
 
 
@@ -60,12 +96,18 @@ class TinyLabeler:
     def __init__(self) -> None:
         self.gold = TinyGold()
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         """One ranking; equal utilities are ties."""
         ranks = [-self.gold.parts(prompt, text)["gold"] for text in responses]
-        return [Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), "labeler", "group")]
+        return [
+            Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), "labeler", "group")
+        ]
 
-    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+    def preference(
+        self, prompt: Prompt, first: str, second: str, group: str | None = None
+    ) -> float:
         """1, 0, or 0.5 for a tie; "held_out" people are of the same opinion."""
         a, b = (self.gold.parts(prompt, text)["gold"] for text in (first, second))
         return 0.5 if a == b else float(a > b)

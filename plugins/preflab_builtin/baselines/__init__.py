@@ -20,8 +20,20 @@ def preflab_components() -> list[Component]:
 
     return [
         Component("algorithm", "none", NoAlgorithmConfig),
-        Component("algorithm", "best_of_n", BestOfNConfig, build=_best_of_n, needs=lambda config: ("reward_model",)),
-        Component("algorithm", "terms_only", TermsOnlyConfig, procedure=_terms_only, nested={"terms": "gradient_term"}),
+        Component(
+            "algorithm",
+            "best_of_n",
+            BestOfNConfig,
+            build=_best_of_n,
+            needs=lambda config: ("reward_model",),
+        ),
+        Component(
+            "algorithm",
+            "terms_only",
+            TermsOnlyConfig,
+            procedure=_terms_only,
+            nested={"terms": "gradient_term"},
+        ),
     ]
 
 

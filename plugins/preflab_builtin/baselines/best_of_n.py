@@ -14,7 +14,9 @@ from preflab.records import Prompt, Rollout
 class BestOfN:
     """`preflab.interfaces.Responder`: the best of n samples of the policy by reward, the first of equals."""
 
-    def __init__(self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel) -> None:
+    def __init__(
+        self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel
+    ) -> None:
         self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
 
     @property
@@ -24,7 +26,9 @@ class BestOfN:
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response a prompt."""
-        rollout = self.engine.generate(self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed)
+        rollout = self.engine.generate(
+            self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed
+        )
         scores = self.reward_model.score(rollout)
         if not bool(scores.isfinite().all()):
             raise NumericError(

@@ -30,8 +30,12 @@ class TermsOnlyConfig:
     """The gradient terms of an algorithm without the algorithm, for as many optimizer steps: what they do by themselves."""
 
     name: str = option("terms_only", "component")
-    episodes: int = option(256_000, "of the algorithm that this is the control of; none is sampled", ge=1, fast=16)
-    batch: int = option(512, "its episodes an iteration: the schedule moves once for so many", ge=1, fast=8)
+    episodes: int = option(
+        256_000, "of the algorithm that this is the control of; none is sampled", ge=1, fast=16
+    )
+    batch: int = option(
+        512, "its episodes an iteration: the schedule moves once for so many", ge=1, fast=8
+    )
     minibatch: int = option(64, "its episodes an optimizer step", ge=1, fast=4)
     policy: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the policy")
     terms: dict[str, Any] = option(factory=dict, doc="gradient terms, for example ptx")
@@ -44,4 +48,7 @@ class TermsOnlyConfig:
         if self.episodes < self.batch:
             yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
         if not any(getattr(term, "coef", 1) for term in self.terms.values()):
-            yield "terms", "is empty, or every coef is 0: nothing would be trained; add one, or choose algorithm=none"
+            yield (
+                "terms",
+                "is empty, or every coef is 0: nothing would be trained; add one, or choose algorithm=none",
+            )

@@ -23,10 +23,14 @@ class TermsOnly:
         self.total_steps = config.episodes // config.batch
         self.policy = context.policy("initial")
         self.terms: dict[str, GradientTerm] = {
-            name: context.component("gradient_term", term) for name, term in config.terms.items() if term.coef != 0
+            name: context.component("gradient_term", term)
+            for name, term in config.terms.items()
+            if term.coef != 0
         }
         parameters = self.policy.module.parameters()
-        self.optimization = Optimization(config.policy, parameters, self.total_steps, context.runtime, "policy")
+        self.optimization = Optimization(
+            config.policy, parameters, self.total_steps, context.runtime, "policy"
+        )
         self.updates = 0
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -35,12 +39,16 @@ class TermsOnly:
         for _ in range(self.config.batch // self.config.minibatch):
             report: dict[str, float] = {}
             for name, term in self.terms.items():
-                accumulate = partial(term.accumulate, self.policy, self.updates, self.config.minibatch)
+                accumulate = partial(
+                    term.accumulate, self.policy, self.updates, self.config.minibatch
+                )
                 report |= self.optimization.add(name, accumulate)
             reports.append(report | self.optimization.step(index))
             self.updates += 1
         names = {name for report in reports for name in report}
-        return {name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in sorted(names)}
+        return {
+            name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in sorted(names)
+        }
 
     def state_dict(self) -> State:
         """Weights, moments, the terms, the count of updates."""

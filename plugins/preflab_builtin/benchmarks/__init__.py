@@ -18,11 +18,32 @@ def preflab_components() -> list[Component]:
 
     judges = {"scorers": "reward_model"}
     return [
-        Component("evaluator", "generation", c.GenerationConfig, build=_generation, nested=judges, inspect=_questions),
-        Component("evaluator", "multiple_choice", c.MultipleChoiceConfig, build=_multiple_choice, inspect=_choices),
-        Component("evaluator", "sentence_pairs", c.SentencePairsConfig, build=_sentence_pairs, inspect=_sentences),
+        Component(
+            "evaluator",
+            "generation",
+            c.GenerationConfig,
+            build=_generation,
+            nested=judges,
+            inspect=_questions,
+        ),
+        Component(
+            "evaluator",
+            "multiple_choice",
+            c.MultipleChoiceConfig,
+            build=_multiple_choice,
+            inspect=_choices,
+        ),
+        Component(
+            "evaluator",
+            "sentence_pairs",
+            c.SentencePairsConfig,
+            build=_sentence_pairs,
+            inspect=_sentences,
+        ),
         Component("evaluator", "lm_eval", c.HarnessConfig, build=_harness, inspect=_tasks),
-        Component("reward_model", "classifier", c.ClassifierConfig, build=_classifier, inspect=_model),
+        Component(
+            "reward_model", "classifier", c.ClassifierConfig, build=_classifier, inspect=_model
+        ),
     ]
 
 
@@ -83,4 +104,6 @@ def _tasks(config: c.HarnessConfig) -> Inspection:
 def _model(config: c.ClassifierConfig) -> Inspection:
     from preflab_builtin.causal_lm.folders import content_digest, locate
 
-    return Inspection(content=content_digest(locate(config.path, config.revision, "classifier.path")))
+    return Inspection(
+        content=content_digest(locate(config.path, config.revision, "classifier.path"))
+    )

@@ -11,7 +11,11 @@ from typing import Any, Protocol, TypeVar
 from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.randomness import permutation
-from preflab_builtin.benchmarks.config import GenerationConfig, MultipleChoiceConfig, SentencePairsConfig
+from preflab_builtin.benchmarks.config import (
+    GenerationConfig,
+    MultipleChoiceConfig,
+    SentencePairsConfig,
+)
 from preflab_builtin.files.fields import checked_text
 from preflab_builtin.files.reading import read_rows, type_name
 from preflab_builtin.files.rows import BadRow
@@ -66,8 +70,12 @@ def questions(config: GenerationConfig) -> list[Question]:
     """The rows of the file; `UserError` with ``file:line: field: reason`` at a bad one."""
 
     def case(place: str, row: Values) -> Question:
-        references = [text for column in config.references for text in texts(row, column, config.separator)]
-        return Question(place, _group(row, config.group), filled(config.template, row), tuple(references))
+        references = [
+            text for column in config.references for text in texts(row, column, config.separator)
+        ]
+        return Question(
+            place, _group(row, config.group), filled(config.template, row), tuple(references)
+        )
 
     return _read(config.path, config.rows, case)
 
@@ -76,8 +84,16 @@ def choices(config: MultipleChoiceConfig) -> list[Choice]:
     """The same."""
 
     def case(place: str, row: Values) -> Choice:
-        answers, right = _listed(row, config) if config.choices is not None else _right_and_wrong(row, config)
-        return Choice(place, _group(row, config.group), filled(config.template, row), tuple(answers), tuple(right))
+        answers, right = (
+            _listed(row, config) if config.choices is not None else _right_and_wrong(row, config)
+        )
+        return Choice(
+            place,
+            _group(row, config.group),
+            filled(config.template, row),
+            tuple(answers),
+            tuple(right),
+        )
 
     return _read(config.path, config.rows, case)
 
@@ -88,13 +104,19 @@ def sentences(config: SentencePairsConfig) -> list[Sentences]:
     def case(place: str, row: Values) -> Sentences:
         found = tuple(checked_text(value(row, column), column) for column in config.sentences)
         if len(set(found)) < len(found):
-            raise BadRow(config.sentences[-1], f"is the same sentence as another one of {', '.join(config.sentences)}")
+            raise BadRow(
+                config.sentences[-1],
+                f"is the same sentence as another one of {', '.join(config.sentences)}",
+            )
         return Sentences(place, _group(row, config.group), found)
 
     return _read(config.path, config.rows, case)
 
 
-def inspection(config: GenerationConfig | MultipleChoiceConfig | SentencePairsConfig, read: Callable[[Any], Any]) -> Inspection:
+def inspection(
+    config: GenerationConfig | MultipleChoiceConfig | SentencePairsConfig,
+    read: Callable[[Any], Any],
+) -> Inspection:
     """The digest of the file, after every row was read once."""
     read(config)
     return Inspection(content=file_digest(Path(config.path)))
@@ -133,7 +155,10 @@ def texts(row: Values, column: str, separator: str | None) -> list[str]:
         several = list(found) if isinstance(found, (list, tuple)) else [found]
     if not several:
         raise BadRow(shown(column), "holds no text")
-    return [checked_text(text, f"{column}[{i}]" if len(several) > 1 else column) for i, text in enumerate(several)]
+    return [
+        checked_text(text, f"{column}[{i}]" if len(several) > 1 else column)
+        for i, text in enumerate(several)
+    ]
 
 
 def filled(template: str, row: Values) -> str:
@@ -147,7 +172,11 @@ def filled(template: str, row: Values) -> str:
         parts.append(before)
         if column is not None:
             found = value(row, column)
-            parts.append(str(found) if isinstance(found, (int, float)) else checked_text(found, column, blank=True))
+            parts.append(
+                str(found)
+                if isinstance(found, (int, float))
+                else checked_text(found, column, blank=True)
+            )
     return "".join(parts)
 
 
@@ -158,7 +187,10 @@ def _listed(row: Values, config: MultipleChoiceConfig) -> tuple[list[str], list[
     answers, said = texts(row, config.choices, config.separator), value(row, config.correct)
     if isinstance(said, (list, tuple)):
         if len(said) != len(answers) or not set(said) <= {0, 1}:
-            raise BadRow(config.correct, f"must hold a 0 or 1 for each of the {len(answers)} choices, not {said!r:.60}")
+            raise BadRow(
+                config.correct,
+                f"must hold a 0 or 1 for each of the {len(answers)} choices, not {said!r:.60}",
+            )
         right = [bool(mark) for mark in said]
     elif isinstance(said, str) and said in answers:
         right = [answer == said for answer in answers]
@@ -171,24 +203,40 @@ def _index(said: Any, count: int, column: str) -> int:
     whole = isinstance(said, int) and not isinstance(said, bool)
     if not whole and not (isinstance(said, str) and said.strip().isdecimal()):
         what = repr(said)[:60] if isinstance(said, str) else type_name(said)
-        raise BadRow(column, f"is {what} but must be a number from 0, one of the choices, or a list of 0 and 1")
+        raise BadRow(
+            column,
+            f"is {what} but must be a number from 0, one of the choices, or a list of 0 and 1",
+        )
     if not 0 <= int(said) < count:
         raise BadRow(column, f"is {said} but must be 0 to {count - 1}: there are {count} choices")
     return int(said)
 
 
 def _right_and_wrong(row: Values, config: MultipleChoiceConfig) -> tuple[list[str], list[bool]]:
-    right = list(dict.fromkeys(text for column in config.right for text in texts(row, column, config.separator)))
-    wrong = list(dict.fromkeys(text for column in config.wrong for text in texts(row, column, config.separator)))
+    right = list(
+        dict.fromkeys(
+            text for column in config.right for text in texts(row, column, config.separator)
+        )
+    )
+    wrong = list(
+        dict.fromkeys(
+            text for column in config.wrong for text in texts(row, column, config.separator)
+        )
+    )
     twice = next((text for text in wrong if text in right), None)
     if twice is not None:
-        raise BadRow(config.wrong[0], f"holds '{shown(twice)}', which is among the right answers too")
+        raise BadRow(
+            config.wrong[0], f"holds '{shown(twice)}', which is among the right answers too"
+        )
     return _both([*right, *wrong], [True] * len(right) + [False] * len(wrong), config.right[0])
 
 
 def _both(answers: list[str], right: list[bool], column: str) -> tuple[list[str], list[bool]]:
     if all(right) or not any(right):
-        raise BadRow(column, f"makes {'every' if all(right) else 'no'} answer right: there is nothing to choose")
+        raise BadRow(
+            column,
+            f"makes {'every' if all(right) else 'no'} answer right: there is nothing to choose",
+        )
     return answers, right
 
 

@@ -35,14 +35,25 @@ class Classifier:
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Probabilities [B] float32."""
         whole = self.config.whole_text
-        texts = [p.text + t if whole else t for p, t in zip(rollout.prompts, rollout.texts, strict=True)]
+        texts = [
+            p.text + t if whole else t for p, t in zip(rollout.prompts, rollout.texts, strict=True)
+        ]
         # A text without any token, where the tokenizer adds none, is read as one pad: a model cannot read nothing.
-        texts = [text if self.tokenizer(text)["input_ids"] else self.tokenizer.pad_token for text in texts]
+        texts = [
+            text if self.tokenizer(text)["input_ids"] else self.tokenizer.pad_token
+            for text in texts
+        ]
         found = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
         return torch.cat(found) if found else torch.zeros(0, device=self.runtime.device)
 
     def _probabilities(self, texts: list[str]) -> torch.Tensor:
-        rows = self.tokenizer(texts, padding=True, truncation=True, max_length=self.config.max_tokens, return_tensors="pt")
+        rows = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.config.max_tokens,
+            return_tensors="pt",
+        )
         with torch.no_grad():
             logits: torch.Tensor = self.model(**rows.to(self.runtime.device)).logits.float()
         several = self.model.config.problem_type == "multi_label_classification"
@@ -62,4 +73,6 @@ def label_number(label: str, names: dict[int, str]) -> int:
             return int(number)
     if len(names) == 1 and label == "1":  # one output: the probability of yes
         return 0
-    raise UserError(f"classifier.label: the model has no label '{label}'. {nearest(label, [*names.values(), *map(str, names)])}")
+    raise UserError(
+        f"classifier.label: the model has no label '{label}'. {nearest(label, [*names.values(), *map(str, names)])}"
+    )

@@ -39,16 +39,25 @@ def columns_of(template: str) -> list[str]:
 def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """What is wrong with the fields that several of these configs have."""
     if not path:
-        yield "path", "is empty but must name a file of rows (.jsonl, .csv, ...), a datasets folder or hub://OWNER/NAME/SPLIT"
+        yield (
+            "path",
+            "is empty but must name a file of rows (.jsonl, .csv, ...), a datasets folder or hub://OWNER/NAME/SPLIT",
+        )
     if not prefixes:
         yield "prefixes", "is empty: name at least one, for example {plain: ''}"
     try:
         named = columns_of(template)
     except ValueError as error:
-        yield "template", f"is no template ({error}): columns stand in braces, a brace itself is written twice"
+        yield (
+            "template",
+            f"is no template ({error}): columns stand in braces, a brace itself is written twice",
+        )
         return
     if not all(named) or not named:
-        yield "template", f"is {template!r} but must name a column in braces, as in 'Question: {{question}}'"
+        yield (
+            "template",
+            f"is {template!r} but must name a column in braces, as in 'Question: {{question}}'",
+        )
 
 
 @dataclass
@@ -57,15 +66,32 @@ class GenerationConfig:
     components (toxicity, for example), under one or several prefixes."""
 
     name: str = option("generation", "component")
-    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
+    path: str = option(
+        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
+    )
     label: str | None = option(None, "measures are LABEL/PREFIX/METRIC; null: generation")
-    template: str = option("{prompt}", "what is asked; {column} is filled in, {outer.inner} from an object in a column")
-    references: list[str] = option(factory=list, doc="columns with right answers, each a text or a list of texts")
-    separator: str | None = option(None, "splits the text in a column of references into several; null: it is one")
-    metrics: list[TextMetric] = option(factory=list, doc="token_f1, exact_match, bleu, rouge_l (the last two: extra text)")
-    scorers: Any = option(factory=dict, doc="reward_model components by any name, which score the responses; NAME=null: not")
-    threshold: float | None = option(None, "also the share of responses that a scorer scores at least so high; null: not")
-    prefixes: dict[str, str] = option(factory=lambda: {"plain": ""}, doc="texts before each prompt, by name")
+    template: str = option(
+        "{prompt}", "what is asked; {column} is filled in, {outer.inner} from an object in a column"
+    )
+    references: list[str] = option(
+        factory=list, doc="columns with right answers, each a text or a list of texts"
+    )
+    separator: str | None = option(
+        None, "splits the text in a column of references into several; null: it is one"
+    )
+    metrics: list[TextMetric] = option(
+        factory=list, doc="token_f1, exact_match, bleu, rouge_l (the last two: extra text)"
+    )
+    scorers: Any = option(
+        factory=dict,
+        doc="reward_model components by any name, which score the responses; NAME=null: not",
+    )
+    threshold: float | None = option(
+        None, "also the share of responses that a scorer scores at least so high; null: not"
+    )
+    prefixes: dict[str, str] = option(
+        factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
+    )
     stop: str = option("\n", "a response is cut here; an empty text: nowhere")
     max_tokens: int = option(64, "response cap in tokens", ge=1, fast=8)
     temperature: float = option(0.0, "of the responses; 0 is greedy", ge=0)
@@ -76,7 +102,10 @@ class GenerationConfig:
         """There is something to ask and something to judge it by."""
         yield from problems_of(self.path, self.template, self.prefixes)
         if self.metrics and not self.references:
-            yield "references", f"is empty, but metrics={self.metrics[0].value} compares with right answers: name their columns"
+            yield (
+                "references",
+                f"is empty, but metrics={self.metrics[0].value} compares with right answers: name their columns",
+            )
         if not self.metrics and not self.scorers:
             yield "metrics", "is empty, and so is scorers: nothing would be measured"
         if self.threshold is not None and not self.scorers:
@@ -89,17 +118,36 @@ class MultipleChoiceConfig:
     which is right, or columns of right and of wrong ones."""
 
     name: str = option("multiple_choice", "component")
-    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
-    label: str | None = option(None, "measures are LABEL/PREFIX/accuracy and so on; null: multiple_choice")
-    template: str = option("{question}", "what is asked; {column} is filled in, {outer.inner} from an object in a column")
+    path: str = option(
+        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
+    )
+    label: str | None = option(
+        None, "measures are LABEL/PREFIX/accuracy and so on; null: multiple_choice"
+    )
+    template: str = option(
+        "{question}",
+        "what is asked; {column} is filled in, {outer.inner} from an object in a column",
+    )
     choices: str | None = option(None, "column with the list of answers; null: see right and wrong")
-    correct: str | None = option(None, "with choices: column with the right one's number from 0, its text, or a 0 or 1 each")
-    right: list[str] = option(factory=list, doc="columns of right answers, each a text or a list of texts")
-    wrong: list[str] = option(factory=list, doc="columns of wrong answers, each a text or a list of texts")
-    separator: str | None = option(None, "splits the text in a column of answers into several; null: it is one")
+    correct: str | None = option(
+        None, "with choices: column with the right one's number from 0, its text, or a 0 or 1 each"
+    )
+    right: list[str] = option(
+        factory=list, doc="columns of right answers, each a text or a list of texts"
+    )
+    wrong: list[str] = option(
+        factory=list, doc="columns of wrong answers, each a text or a list of texts"
+    )
+    separator: str | None = option(
+        None, "splits the text in a column of answers into several; null: it is one"
+    )
     between: str = option(" ", "text between prompt and answer")
-    likelihood: Likelihood = option(Likelihood.mean, "log-probability of an answer: mean over its tokens (the paper's), or sum")
-    prefixes: dict[str, str] = option(factory=lambda: {"plain": ""}, doc="texts before each prompt, by name")
+    likelihood: Likelihood = option(
+        Likelihood.mean, "log-probability of an answer: mean over its tokens (the paper's), or sum"
+    )
+    prefixes: dict[str, str] = option(
+        factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
+    )
     rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
     group: str | None = option(None, "column whose values are also measured apart; null: none")
 
@@ -109,9 +157,14 @@ class MultipleChoiceConfig:
         yield from _either(self.choices, self.correct, self.right, self.wrong)
 
 
-def _either(choices: str | None, correct: str | None, right: Sequence[str], wrong: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _either(
+    choices: str | None, correct: str | None, right: Sequence[str], wrong: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     if choices is not None and (right or wrong):
-        yield "right", "and wrong cannot be given beside choices: name the answers in one of the two forms"
+        yield (
+            "right",
+            "and wrong cannot be given beside choices: name the answers in one of the two forms",
+        )
     elif choices is not None and correct is None:
         yield "correct", "is null: name the column that says which of the choices is right"
     elif choices is None and not (right and wrong):
@@ -124,12 +177,22 @@ class SentencePairsConfig:
     choice in bits, which is what InstructGPT reports."""
 
     name: str = option("sentence_pairs", "component")
-    path: str = option("", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False)
-    label: str | None = option(None, "measures are LABEL/PREFIX/first and LABEL/PREFIX/entropy; null: sentence_pairs")
-    sentences: list[str] = option(factory=lambda: ["sent_more", "sent_less"], doc="columns of the sentences, stereotype first")
-    prefixes: dict[str, str] = option(factory=lambda: {"plain": ""}, doc="texts before each sentence, by name")
+    path: str = option(
+        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
+    )
+    label: str | None = option(
+        None, "measures are LABEL/PREFIX/first and LABEL/PREFIX/entropy; null: sentence_pairs"
+    )
+    sentences: list[str] = option(
+        factory=lambda: ["sent_more", "sent_less"], doc="columns of the sentences, stereotype first"
+    )
+    prefixes: dict[str, str] = option(
+        factory=lambda: {"plain": ""}, doc="texts before each sentence, by name"
+    )
     rows: int = option(2000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(None, "column whose values are also measured apart (bias_type); null: none")
+    group: str | None = option(
+        None, "column whose values are also measured apart (bias_type); null: none"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """At least two sentences."""
@@ -145,7 +208,9 @@ class HarnessConfig:
 
     name: str = option("lm_eval", "component")
     tasks: list[str] = option(factory=list, doc="names of tasks or groups")
-    include: str | None = option(None, "folder with task files of your own; null: none", affects_result=False)
+    include: str | None = option(
+        None, "folder with task files of your own; null: none", affects_result=False
+    )
     label: str = option("lm_eval", "measures are LABEL/TASK/METRIC")
     shots: int | None = option(None, "examples before each question; null: as the task says", ge=0)
     rows: int | None = option(None, "most rows of a task; null: all", ge=1, fast=4)
@@ -163,8 +228,12 @@ class ClassifierConfig:
     sentiment or truth with a tokenizer of its own. High is much of the label, good or bad."""
 
     name: str = option("classifier", "component")
-    path: str = option("", "transformers folder with a classification head, or a hub id", affects_result=False)
-    revision: str | None = option(None, "commit, tag or branch of a hub id; null: main", affects_result=False)
+    path: str = option(
+        "", "transformers folder with a classification head, or a hub id", affects_result=False
+    )
+    revision: str | None = option(
+        None, "commit, tag or branch of a hub id; null: main", affects_result=False
+    )
     label: str = option("1", "the label by its name in the model's config, or by its number")
     whole_text: bool = option(False, "read prompt and response together; false: the response alone")
     max_tokens: int = option(512, "longer texts are cut here; tokens of the classifier", ge=1)

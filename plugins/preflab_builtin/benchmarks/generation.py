@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from preflab.interfaces import Context, Evaluation, Measure, RewardModel, Sampling, Subject, Tokenizer
+from preflab.interfaces import (
+    Context,
+    Evaluation,
+    Measure,
+    RewardModel,
+    Sampling,
+    Subject,
+    Tokenizer,
+)
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks.cases import by_group, questions
 from preflab_builtin.benchmarks.config import GenerationConfig
@@ -21,14 +29,17 @@ class Generation:
     def __init__(self, config: GenerationConfig, context: Context) -> None:
         self.config, self.context = config, context
         self.cases = questions(config)
-        self.scorers: dict[str, RewardModel] = {k: context.component("reward_model", c) for k, c in config.scorers.items()}
+        self.scorers: dict[str, RewardModel] = {
+            k: context.component("reward_model", c) for k, c in config.scorers.items()
+        }
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Answer every row once under each prefix."""
         measures: dict[str, Measure] = {}
         for name, prefix in self.config.prefixes.items():
             measures |= {
-                f"{self.config.label or self.config.name}/{name}/{k}": m for k, m in self._under(prefix, subject).items()
+                f"{self.config.label or self.config.name}/{name}/{k}": m
+                for k, m in self._under(prefix, subject).items()
             }
         return Evaluation(measures)
 
@@ -37,24 +48,35 @@ class Generation:
         asked = [Prompt(case.place, prefix + case.prompt, split="test") for case in self.cases]
         sampling = Sampling(config.max_tokens, temperature=config.temperature)
         seed = (self.context.seed, "evaluation", config.label or config.name)
-        texts = [cut(text, config.stop) for text in self.context.rollout().generate(policy, asked, sampling, seed).texts]
+        texts = [
+            cut(text, config.stop)
+            for text in self.context.rollout().generate(policy, asked, sampling, seed).texts
+        ]
         columns = self._columns(texts, policy.tokenizer)
         measures: dict[str, Measure] = {}
         for group, at in by_group(self.cases):
             given, references = [texts[i] for i in at], [self.cases[i].references for i in at]
-            measures |= {f"{metric.value}{group}": METRICS[metric.value](given, references) for metric in config.metrics}
+            measures |= {
+                f"{metric.value}{group}": METRICS[metric.value](given, references)
+                for metric in config.metrics
+            }
             for metric, column in columns.items():
                 values = [column[i] for i in at]
                 measures[f"{metric}{group}"] = intervals.mean(values)
                 if metric in self.scorers and config.threshold is not None:
-                    measures[f"{metric}_share{group}"] = intervals.share([v >= config.threshold for v in values])
+                    measures[f"{metric}_share{group}"] = intervals.share(
+                        [v >= config.threshold for v in values]
+                    )
         return measures
 
     def _columns(self, texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, list[float]]:
         """A number a response: of each scorer, and its length."""
         plain = [Prompt(case.place, case.prompt, split="test") for case in self.cases]
         judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
-        columns = {name: scores(scorer, judged, self.context.runtime) for name, scorer in self.scorers.items()}
+        columns = {
+            name: scores(scorer, judged, self.context.runtime)
+            for name, scorer in self.scorers.items()
+        }
         columns["tokens"] = [float(len(tokenizer.encode(text))) for text in texts]
         return columns
 

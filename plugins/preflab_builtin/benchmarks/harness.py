@@ -23,7 +23,9 @@ def inspect_tasks(config: HarnessConfig) -> Inspection:
     try:
         version = importlib.metadata.version("lm-eval")
     except importlib.metadata.PackageNotFoundError:
-        raise UserError("evaluators: lm_eval needs the extra 'lm-eval': pip install 'preflab[lm-eval]'") from None
+        raise UserError(
+            "evaluators: lm_eval needs the extra 'lm-eval': pip install 'preflab[lm-eval]'"
+        ) from None
     own = "" if config.include is None else file_digest(Path(config.include))
     return Inspection(content=f"lm-eval {version} {own}")
 
@@ -38,12 +40,16 @@ class Harness:
 
         self.config, self.runtime = config, context.runtime
         # Its own thousands of tasks take many seconds to list: only if they are asked for.
-        self.manager = TaskManager(include_path=config.include, include_defaults=config.include is None)
+        self.manager = TaskManager(
+            include_path=config.include, include_defaults=config.include is None
+        )
         if not all(map(self._knows, config.tasks)) and config.include is not None:
             self.manager = TaskManager(include_path=config.include)
         missing = next((task for task in config.tasks if not self._knows(task)), None)
         if missing is not None:
-            raise UserError(f"evaluators: lm_eval knows no task '{missing}'. {_near(missing, self.manager.all_tasks)}")
+            raise UserError(
+                f"evaluators: lm_eval knows no task '{missing}'. {_near(missing, self.manager.all_tasks)}"
+            )
 
     def _knows(self, task: str) -> bool:
         return bool(self.manager.match_tasks([task]))
@@ -55,7 +61,12 @@ class Harness:
 
         policy: Any = subject.responder.policy
         tokenizer = policy.tokenizer.wrapper
-        model = HFLM(pretrained=policy.module, tokenizer=tokenizer, batch_size=self.config.batch, device=str(self.runtime.device))
+        model = HFLM(
+            pretrained=policy.module,
+            tokenizer=tokenizer,
+            batch_size=self.config.batch,
+            device=str(self.runtime.device),
+        )
         found: Any = simple_evaluate(
             model=model,
             tasks=list(self.config.tasks),
@@ -69,7 +80,9 @@ class Harness:
         measures: dict[str, Measure] = {}
         for task, numbers in {**found["results"], **(found.get("groups") or {})}.items():
             n = int(counts.get(task, {}).get("effective", 0))
-            measures |= {f"{self.config.label}/{task}/{k}": m for k, m in measured(numbers, n).items()}
+            measures |= {
+                f"{self.config.label}/{task}/{k}": m for k, m in measured(numbers, n).items()
+            }
         return Evaluation(measures)
 
 
@@ -95,4 +108,8 @@ def measured(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
 def _near(task: str, known: list[str]) -> str:
     """The nearest names alone: the harness knows thousands."""
     said = nearest(task, known).partition("Did you mean")[2]
-    return f"Did you mean{said}" if said else "`lm-eval ls tasks` lists them; include=FOLDER adds your own."
+    return (
+        f"Did you mean{said}"
+        if said
+        else "`lm-eval ls tasks` lists them; include=FOLDER adds your own."
+    )

@@ -17,7 +17,9 @@ CHUNK = 1024
 """Texts that are turned into tokens at a time."""
 
 
-def log_likelihoods(policy: Policy, pairs: Sequence[tuple[str, str]], runtime: Runtime) -> tuple[list[float], list[int]]:
+def log_likelihoods(
+    policy: Policy, pairs: Sequence[tuple[str, str]], runtime: Runtime
+) -> tuple[list[float], list[int]]:
     """Of each (context, text): log p(text | context) summed over the text's tokens in nats, and their number. No end token is
     counted. An empty context is the end token, after which a text begins in pretraining."""
     tokenizer = policy.tokenizer
@@ -47,23 +49,36 @@ class MultipleChoice:
         """Read every answer once under each prefix."""
         label = self.config.label or self.config.name
         guessed = [sum(case.right) / len(case.right) for case in self.cases]
-        measures: dict[str, Measure] = {f"{label}/chance": Measure(sum(guessed) / len(guessed), n=len(guessed))}
+        measures: dict[str, Measure] = {
+            f"{label}/chance": Measure(sum(guessed) / len(guessed), n=len(guessed))
+        }
         for name, prefix in self.config.prefixes.items():
             found = self._scores(subject.responder.policy, prefix)
             values = {
-                "accuracy": [best_is_right(row, case.right) for row, case in zip(found, self.cases, strict=True)],
-                "mass": [right_mass(row, case.right) for row, case in zip(found, self.cases, strict=True)],
+                "accuracy": [
+                    best_is_right(row, case.right)
+                    for row, case in zip(found, self.cases, strict=True)
+                ],
+                "mass": [
+                    right_mass(row, case.right) for row, case in zip(found, self.cases, strict=True)
+                ],
             }
             for group, at in by_group(self.cases):
                 for metric, column in values.items():
                     measure = intervals.mean([column[i] for i in at])
-                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(measure, 0.0, 1.0)
+                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(
+                        measure, 0.0, 1.0
+                    )
         return Evaluation(measures)
 
     def _scores(self, policy: Policy, prefix: str) -> list[list[float]]:
         """The log-likelihood of each answer of each case, as the config measures it."""
         between = self.config.between
-        pairs = [(prefix + case.prompt, between + answer) for case in self.cases for answer in case.answers]
+        pairs = [
+            (prefix + case.prompt, between + answer)
+            for case in self.cases
+            for answer in case.answers
+        ]
         sums, counts = log_likelihoods(policy, pairs, self.runtime)
         a_token = self.config.likelihood is Likelihood.mean
         each = iter([s / max(1, n) if a_token else s for s, n in zip(sums, counts, strict=True)])
@@ -90,9 +105,14 @@ class SentencePairs:
             first = [best_is_right(row, [True] + [False] * (width - 1)) for row in rows]
             entropies = [entropy(row) for row in rows]
             for group, at in by_group(self.cases):
-                for metric, column, highest in (("first", first, 1.0), ("entropy", entropies, most)):
+                for metric, column, highest in (
+                    ("first", first, 1.0),
+                    ("entropy", entropies, most),
+                ):
                     measure = intervals.mean([column[i] for i in at])
-                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(measure, 0.0, highest)
+                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(
+                        measure, 0.0, highest
+                    )
         return Evaluation(measures)
 
 
@@ -113,7 +133,11 @@ def best_is_right(log_likelihoods: Sequence[float], right: Sequence[bool]) -> fl
     >>> best_is_right([-1.0, -2.0], [True, False]), best_is_right([-1.0, -1.0], [True, False])
     (1.0, 0.5)
     """
-    best = [mark for value, mark in zip(log_likelihoods, right, strict=True) if value == max(log_likelihoods)]
+    best = [
+        mark
+        for value, mark in zip(log_likelihoods, right, strict=True)
+        if value == max(log_likelihoods)
+    ]
     return sum(best) / len(best)
 
 

@@ -21,7 +21,9 @@ def preflab_components() -> list[Component]:
 
     return [
         Component("policy", "tiny", TinyConfig, build=_tiny),
-        Component("policy", "pretrained", PretrainedConfig, build=_pretrained, inspect=_inspect_pretrained),
+        Component(
+            "policy", "pretrained", PretrainedConfig, build=_pretrained, inspect=_inspect_pretrained
+        ),
         Component("policy", "smollm2", SmolLM2Config, build=_smollm2, inspect=_inspect_smollm2),
     ]
 

@@ -45,10 +45,14 @@ class Blocks(Protocol):
     def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
         """-> [N, H, d]."""
 
-    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+    def keys_values(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """-> two of [N, G, d]."""
 
-    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def projected(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values at once."""
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
@@ -72,7 +76,10 @@ class GPT2Blocks:
     @staticmethod
     def fits(config: Any) -> bool:
         """Whether a config is of the plain kind that this class computes."""
-        return bool(config.activation_function in ("gelu_new", "gelu_pytorch_tanh") and not config.add_cross_attention)
+        return bool(
+            config.activation_function in ("gelu_new", "gelu_pytorch_tanh")
+            and not config.add_cross_attention
+        )
 
     def scale(self, layer: int) -> float:
         return float(self.base.h[layer].attn.scaling)
@@ -86,18 +93,26 @@ class GPT2Blocks:
     def _norm(self, norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
         return layer_norm(x, (self.width,), norm.weight, norm.bias, self.eps)
 
-    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def projected(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         found = self.product(self.base.h[layer].attn.c_attn, normed)
         q, k, v = found.view(len(normed), 3, self.heads, self.head_width).unbind(1)
         return q, k, v
 
     def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
         part, w = self.base.h[layer].attn.c_attn, self.width
-        return torch.addmm(part.bias[:w], normed, part.weight[:, :w]).view(len(normed), self.heads, self.head_width)
+        return torch.addmm(part.bias[:w], normed, part.weight[:, :w]).view(
+            len(normed), self.heads, self.head_width
+        )
 
-    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+    def keys_values(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         part, w = self.base.h[layer].attn.c_attn, self.width
-        both = torch.addmm(part.bias[w:], normed, part.weight[:, w:]).view(len(normed), 2, self.heads, self.head_width)
+        both = torch.addmm(part.bias[w:], normed, part.weight[:, w:]).view(
+            len(normed), 2, self.heads, self.head_width
+        )
         k, v = both.unbind(1)
         return k, v
 
@@ -109,10 +124,14 @@ class GPT2Blocks:
     def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
         ours = _kernels_fit(normed)
         if ours and torch.is_grad_enabled():
-            found: torch.Tensor = applied(GeluMLP, normed, mlp.c_fc.weight, mlp.c_fc.bias, mlp.c_proj.weight, mlp.c_proj.bias)
+            found: torch.Tensor = applied(
+                GeluMLP, normed, mlp.c_fc.weight, mlp.c_fc.bias, mlp.c_proj.weight, mlp.c_proj.bias
+            )
             return found
         inner = self.product(mlp.c_fc, normed)
-        return self.product(mlp.c_proj, gelu(inner) if ours else nn.functional.gelu(inner, approximate="tanh"))
+        return self.product(
+            mlp.c_proj, gelu(inner) if ours else nn.functional.gelu(inner, approximate="tanh")
+        )
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.ln_f, x)
@@ -125,13 +144,21 @@ class LlamaBlocks:
         config = base.config
         self.product: Product = stored
         self.base, self.eps, self.width = base, config.rms_norm_eps, config.hidden_size
-        self.layers, self.heads, self.key_heads = config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads
-        self.head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        self.layers, self.heads, self.key_heads = (
+            config.num_hidden_layers,
+            config.num_attention_heads,
+            config.num_key_value_heads,
+        )
+        self.head_width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
 
     @staticmethod
     def fits(config: Any) -> bool:
         """Whether a config is of the plain kind that this class computes."""
-        plain_rope = "dynamic" not in str(config.rope_parameters) and "longrope" not in str(config.rope_parameters)
+        plain_rope = "dynamic" not in str(config.rope_parameters) and "longrope" not in str(
+            config.rope_parameters
+        )
         return bool(config.hidden_act == "silu" and not config.mlp_bias and plain_rope)
 
     def scale(self, layer: int) -> float:
@@ -148,30 +175,44 @@ class LlamaBlocks:
     def _norm(self, norm: Any, x: torch.Tensor) -> torch.Tensor:
         return rms_norm(x, (self.width,), norm.weight, self.eps)
 
-    def projected(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def projected(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.queries(layer, normed, rope), *self.keys_values(layer, normed, rope)
 
     def queries(self, layer: int, normed: torch.Tensor, rope: Rope) -> torch.Tensor:
         found = self.product(self.base.layers[layer].self_attn.q_proj, normed)
         return _turned(found.view(len(normed), self.heads, self.head_width), rope)
 
-    def keys_values(self, layer: int, normed: torch.Tensor, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+    def keys_values(
+        self, layer: int, normed: torch.Tensor, rope: Rope
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         part = self.base.layers[layer].self_attn
         shape = (len(normed), self.key_heads, self.head_width)
-        k, v = self.product(part.k_proj, normed).view(shape), self.product(part.v_proj, normed).view(shape)
+        k, v = (
+            self.product(part.k_proj, normed).view(shape),
+            self.product(part.v_proj, normed).view(shape),
+        )
         return _turned(k, rope), v
 
     def write(self, layer: int, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         block = self.base.layers[layer]
         x = x + _heard(block.self_attn.o_proj, self.product(block.self_attn.o_proj, attended))
-        return x + _heard(block.mlp.down_proj, self._mlp(block.mlp, self._norm(block.post_attention_layernorm, x)))
+        return x + _heard(
+            block.mlp.down_proj, self._mlp(block.mlp, self._norm(block.post_attention_layernorm, x))
+        )
 
     def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
         ours = _kernels_fit(normed)
         if ours and torch.is_grad_enabled():
-            found: torch.Tensor = applied(SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+            found: torch.Tensor = applied(
+                SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
+            )
             return found
-        opened, lifted = nn.functional.silu(self.product(mlp.gate_proj, normed)), self.product(mlp.up_proj, normed)
+        opened, lifted = (
+            nn.functional.silu(self.product(mlp.gate_proj, normed)),
+            self.product(mlp.up_proj, normed),
+        )
         return self.product(mlp.down_proj, opened.mul_(lifted) if ours else opened * lifted)
 
     def final(self, x: torch.Tensor) -> torch.Tensor:
@@ -214,13 +255,18 @@ def hooks_at(base: nn.Module) -> Hooks:
     for name, part in base.named_modules():
         ends = name.endswith(("c_proj", "o_proj", "down_proj"))
         listening = part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks
-        if listening or not all(ends and hasattr(h, "takes_tokens") for h in part._forward_hooks.values()):
+        if listening or not all(
+            ends and hasattr(h, "takes_tokens") for h in part._forward_hooks.values()
+        ):
             return Hooks.others
         found = Hooks.tokens if part._forward_hooks else found
     return found
 
 
-FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {"gpt2": GPT2Blocks, "llama": LlamaBlocks}
+FAMILIES: dict[str, type[GPT2Blocks] | type[LlamaBlocks]] = {
+    "gpt2": GPT2Blocks,
+    "llama": LlamaBlocks,
+}
 
 
 def blocks_of(module: Any) -> Blocks | None:
@@ -231,7 +277,9 @@ def blocks_of(module: Any) -> Blocks | None:
     if family is None or not family.fits(module.config):
         return None
     known = {"Linear", "Conv1D", "Embedding", "LayerNorm", "LlamaRMSNorm"}
-    leaves = [part for part in base.modules() if next(part.parameters(recurse=False), None) is not None]
+    leaves = [
+        part for part in base.modules() if next(part.parameters(recurse=False), None) is not None
+    ]
     return family(base) if all(type(part).__name__ in known for part in leaves) else None
 
 
@@ -239,7 +287,9 @@ Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(layer, queries [N, H, d], keys and values [N, G, d]) -> what the queries found [N, H * d]."""
 
 
-def read_through(blocks: Blocks, x: torch.Tensor, rope: Rope, attend: Attend, layers: int | None = None) -> torch.Tensor:
+def read_through(
+    blocks: Blocks, x: torch.Tensor, rope: Rope, attend: Attend, layers: int | None = None
+) -> torch.Tensor:
     """The residual stream [N, D] after the first layers (None: all)."""
     for layer in range(blocks.layers if layers is None else layers):
         q, k, v = blocks.projected(layer, blocks.read(layer, x), rope)
@@ -252,12 +302,20 @@ def states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
     queries, projection and MLP only of the wanted ones."""
     x, rope = blocks.embed(batch.ids, batch.positions)
     last = blocks.layers - 1 if batch.wanted_grid is not None else blocks.layers
-    x = read_through(blocks, x, rope, lambda layer, q, k, v: batch.attend(q, k, v, blocks.scale(layer)), last)
+    x = read_through(
+        blocks, x, rope, lambda layer, q, k, v: batch.attend(q, k, v, blocks.scale(layer)), last
+    )
     if batch.wanted_grid is None:
         return blocks.final(x).index_select(0, batch.wanted)
     normed = blocks.read(last, x)
     k, v = blocks.keys_values(last, normed, rope)
-    turn = None if rope is None else (rope[0].index_select(0, batch.wanted), rope[1].index_select(0, batch.wanted))
+    turn = (
+        None
+        if rope is None
+        else (rope[0].index_select(0, batch.wanted), rope[1].index_select(0, batch.wanted))
+    )
     q = blocks.queries(last, normed.index_select(0, batch.wanted), turn)
-    x = blocks.write(last, x.index_select(0, batch.wanted), batch.attend_wanted(q, k, v, blocks.scale(last)))
+    x = blocks.write(
+        last, x.index_select(0, batch.wanted), batch.attend_wanted(q, k, v, blocks.scale(last))
+    )
     return blocks.final(x)

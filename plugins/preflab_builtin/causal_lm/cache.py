@@ -36,10 +36,18 @@ class SlotCache:
     def select(self, rows: torch.Tensor) -> SlotCache:
         """The cache of the chosen rows [B'] (repeats allowed), in that order; this one is untouched."""
         room = self.used + SPARE
-        keys, values = ([self._taken(x, rows, room) for x in kept] for kept in (self.keys, self.values))
-        bias = None if self.bias is None else self._taken(self.bias.transpose(2, 3), rows, room).transpose(2, 3)
+        keys, values = (
+            [self._taken(x, rows, room) for x in kept] for kept in (self.keys, self.values)
+        )
+        bias = (
+            None
+            if self.bias is None
+            else self._taken(self.bias.transpose(2, 3), rows, room).transpose(2, 3)
+        )
         positions = self.positions.index_select(0, rows)
-        return SlotCache(self.blocks, keys, values, self.used, positions, bias, int(positions.sum()))
+        return SlotCache(
+            self.blocks, keys, values, self.used, positions, bias, int(positions.sum())
+        )
 
     def _taken(self, kept: torch.Tensor, rows: torch.Tensor, room: int) -> torch.Tensor:
         """kept [B, heads, C, d] -> [B', heads, room, d]."""
@@ -57,21 +65,32 @@ class SlotCache:
             for layer, x in enumerate(kept):
                 kept[layer] = torch.cat([x, x.new_zeros(*x.shape[:2], more, x.shape[3])], dim=2)
         if self.bias is not None:
-            self.bias = torch.cat([self.bias, self.bias.new_zeros(*self.bias.shape[:3], more)], dim=3)
+            self.bias = torch.cat(
+                [self.bias, self.bias.new_zeros(*self.bias.shape[:3], more)], dim=3
+            )
 
 
-def prefilled(blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, SlotCache]:
+def prefilled(
+    blocks: Blocks, ids: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, SlotCache]:
     """Read left-padded prompts [B, Q] -> last hidden states of their last tokens [B, D], and the cache."""
     wanted = torch.zeros_like(mask)
     wanted[:, -1] = True
     batch = Rows.of(ids, mask, wanted)
     width, taken = ids.shape[1], ids.shape[1] + SPARE
-    slots = (mask.nonzero() * torch.tensor([taken, 1], device=ids.device)).sum(1)  # right-aligned, as the prompts are
+    slots = (mask.nonzero() * torch.tensor([taken, 1], device=ids.device)).sum(
+        1
+    )  # right-aligned, as the prompts are
     keys, values = list[torch.Tensor](), list[torch.Tensor]()
 
     def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        for kept, tokens in ((keys, k.to(v.dtype)), (values, v)):  # under autocast turned keys are float32
-            flat = tokens.new_zeros(len(ids) * taken, *tokens.shape[1:]).index_copy_(0, slots, tokens)
+        for kept, tokens in (
+            (keys, k.to(v.dtype)),
+            (values, v),
+        ):  # under autocast turned keys are float32
+            flat = tokens.new_zeros(len(ids) * taken, *tokens.shape[1:]).index_copy_(
+                0, slots, tokens
+            )
             kept.append(flat.view(len(ids), taken, *tokens.shape[1:]).transpose(1, 2).contiguous())
         return batch.attend(q, k, v, blocks.scale(layer))
 
@@ -95,7 +114,9 @@ def extended(tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
     def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         keys, values = cache.keys[layer], cache.values[layer]
         keys[:, :, slot], values[:, :, slot] = k, v
-        return _looked_up(blocks, layer, q, keys[:, :, : cache.used], values[:, :, : cache.used], bias)
+        return _looked_up(
+            blocks, layer, q, keys[:, :, : cache.used], values[:, :, : cache.used], bias
+        )
 
     x = read_through(blocks, *blocks.embed(tokens, cache.positions), attend)
     cache.positions = cache.positions + 1
@@ -103,12 +124,19 @@ def extended(tokens: torch.Tensor, cache: SlotCache) -> torch.Tensor:
 
 
 def _looked_up(
-    blocks: Blocks, layer: int, q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None
+    blocks: Blocks,
+    layer: int,
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """q [B, H, d] of one token a row, keys and values [B, G, S, d], bias [B, 1, 1, S] -> [B, H * d]. The queries that share
     a head of keys are so many queries at one place: none masks another."""
     grouped = q.view(len(q), blocks.key_heads, blocks.heads // blocks.key_heads, blocks.head_width)
-    found = scaled_dot_product_attention(grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer))
+    found = scaled_dot_product_attention(
+        grouped, keys, values, attn_mask=bias, scale=blocks.scale(layer)
+    )
     return found.reshape(len(q), -1)
 
 
@@ -119,7 +147,9 @@ class StaticStep:
     every cache and whenever one takes more slots. record: False runs the same operations unrecorded, on any device.
     """
 
-    def __init__(self, unembed: Callable[[torch.Tensor], torch.Tensor], cache: SlotCache, record: bool) -> None:
+    def __init__(
+        self, unembed: Callable[[torch.Tensor], torch.Tensor], cache: SlotCache, record: bool
+    ) -> None:
         """unembed: hidden states [B, D] -> logits [B, V]."""
         self.blocks, self.unembed = cache.blocks, unembed
         # Not the cache itself, which holds this step: a circle keeps a GPU's memory until Python looks for circles.
@@ -171,4 +201,6 @@ class StaticStep:
             values.index_copy_(2, self.slot, v[:, :, None].to(values.dtype))
             return _looked_up(blocks, layer, q, keys, values, bias)
 
-        return self.unembed(blocks.final(read_through(blocks, *blocks.embed(self.tokens, self.positions), attend)))
+        return self.unembed(
+            blocks.final(read_through(blocks, *blocks.embed(self.tokens, self.positions), attend))
+        )

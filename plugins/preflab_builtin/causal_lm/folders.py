@@ -23,7 +23,9 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if the folder is missing or not a model."""
     folder = locate(config.path, config.revision)
-    return Inspection(content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True)
+    return Inspection(
+        content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True
+    )
 
 
 def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
@@ -35,19 +37,25 @@ def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
         return folder
     parts = path.split("/")
     if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
-        raise UserError(f"{key}: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}")
+        raise UserError(
+            f"{key}: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}"
+        )
     return _snapshot(path, revision, key)
 
 
 def check_folder(folder: Path) -> None:
     """Refuse a folder that holds no model, naming what is missing."""
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}")
+        raise UserError(
+            f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}"
+        )
     check_model_config(folder)
     for index in sorted(folder.glob("*.index.json")):
         check_index(index)
     if not any(folder.glob("*.safetensors")):
-        raise UserError(f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained.")
+        raise UserError(
+            f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained."
+        )
 
 
 def check_model_config(folder: Path) -> None:
@@ -58,7 +66,9 @@ def check_model_config(folder: Path) -> None:
         raise UserError(f"{folder}: config.json cannot be read: {error}") from None
     named = next(_code_names(config), None)
     if named is not None:
-        raise UserError(f"{folder / 'config.json'}: {named[0]} is {named[1]!r}, which names code. Remove the key.")
+        raise UserError(
+            f"{folder / 'config.json'}: {named[0]} is {named[1]!r}, which names code. Remove the key."
+        )
 
 
 def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
@@ -78,8 +88,14 @@ def check_index(index: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{index}: is no index of weights: {error}") from None
     for shard in shards:
-        if not isinstance(shard, str) or shard != Path(shard).name or not shard.endswith(".safetensors"):
-            raise UserError(f"{index}: names {shard!r}, which is no *.safetensors file in the same folder.")
+        if (
+            not isinstance(shard, str)
+            or shard != Path(shard).name
+            or not shard.endswith(".safetensors")
+        ):
+            raise UserError(
+                f"{index}: names {shard!r}, which is no *.safetensors file in the same folder."
+            )
 
 
 def content_digest(folder: Path) -> str:
@@ -110,7 +126,9 @@ def _snapshot(repository: str, revision: str | None, key: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS)))
+        folder = Path(
+            snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
+        )
     except Exception as error:  # the hub's client raises a dozen unrelated classes
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
@@ -124,7 +142,9 @@ def _snapshot(repository: str, revision: str | None, key: str) -> Path:
 def _neighbours(folder: Path) -> str:
     """A sentence that names model folders nearby."""
     parent = folder.parent
-    found = sorted(str(p.parent) for p in parent.glob("*/config.json"))[:5] if parent.is_dir() else []
+    found = (
+        sorted(str(p.parent) for p in parent.glob("*/config.json"))[:5] if parent.is_dir() else []
+    )
     if not found:
         return "Give a folder with config.json, or a hub id such as org/name."
     return f"Model folders beside it: {', '.join(found)}."

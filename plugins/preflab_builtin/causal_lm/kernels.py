@@ -28,7 +28,11 @@ def applied(function: type[torch.autograd.Function], *arguments: Any) -> Any:
 
 def _gate(x: torch.Tensor) -> torch.Tensor:
     """sigmoid(u) of gelu (the tanh approximation, Hendrycks and Gimpel 2016), [N, F]."""
-    return torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC).mul_(x).sigmoid_()
+    return (
+        torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), x, x, value=CUBIC)
+        .mul_(x)
+        .sigmoid_()
+    )
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
@@ -41,7 +45,12 @@ class GeluMLP(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor
+        ctx: Any,
+        x: torch.Tensor,
+        w1: torch.Tensor,
+        b1: torch.Tensor,
+        w2: torch.Tensor,
+        b2: torch.Tensor,
     ) -> torch.Tensor:
         inner = torch.addmm(b1, x, w1)
         ctx.save_for_backward(x, inner, w1, w2)
@@ -55,7 +64,9 @@ class GeluMLP(torch.autograd.Function):
         active = gate * inner
         d_w2, d_b2 = active.t() @ out, out.sum(0)
         # d gelu / dx = s + x s (1 - s) u' with u' = LINEAR + 3 CUBIC x^2
-        slope = torch.addcmul(torch.full((), LINEAR, dtype=x.dtype, device=x.device), inner, inner, value=3 * CUBIC)
+        slope = torch.addcmul(
+            torch.full((), LINEAR, dtype=x.dtype, device=x.device), inner, inner, value=3 * CUBIC
+        )
         slope.mul_(torch.addcmul(active, active, gate, value=-1)).add_(gate)
         d_inner = torch.mm(out, w2.t()).mul_(slope)
         d_x = d_inner @ w1.t() if ctx.needs_input_grad[0] else None
@@ -66,7 +77,9 @@ class SwigluMLP(torch.autograd.Function):
     """x [N, D] -> (silu(x gate^T) * (x up^T)) down^T; gate and up [F, D], down [D, F] as Llama stores them."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor
+    ) -> torch.Tensor:
         opened, lifted = linear(x, gate), linear(x, up)
         ctx.save_for_backward(x, opened, lifted, gate, up, down)
         return linear(silu(opened).mul_(lifted), down)
@@ -94,7 +107,9 @@ def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _scaled_logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float) -> torch.Tensor:
+def _scaled_logits(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float
+) -> torch.Tensor:
     """[rows, V]. On a CPU it is the transposed view of [V, rows]: with a large vocabulary and few rows MKL makes these up to
     twice as fast, and sums over V are sums of whole rows."""
     if hidden.is_cuda:
@@ -161,9 +176,15 @@ class HeadLogProbs(torch.autograd.Function):
             if ctx.kept:
                 p = ctx.kept[number]
             else:
-                p = _scaled_logits(hidden[piece], weight, bias, ctx.temperature).sub_(normalisers[piece, None]).exp_()
+                p = (
+                    _scaled_logits(hidden[piece], weight, bias, ctx.temperature)
+                    .sub_(normalisers[piece, None])
+                    .exp_()
+                )
             # d log p(id) / d logits = onehot(id) - p
-            d_logits = (p * -outer[piece, None]).scatter_add_(1, ids[piece, None], outer[piece, None])
+            d_logits = (p * -outer[piece, None]).scatter_add_(
+                1, ids[piece, None], outer[piece, None]
+            )
             if d_hidden is not None:
                 torch.mm(d_logits, weight, out=d_hidden[piece])
             if d_weight is not None:

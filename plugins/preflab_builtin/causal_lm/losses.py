@@ -18,7 +18,9 @@ def target_mask(lengths: torch.Tensor, starts: torch.Tensor, width: int) -> torc
     return (slots >= starts.clamp_min(1)[:, None]) & (slots < lengths[:, None])
 
 
-def nll_sum(policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def nll_sum(
+    policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """Sum of -log p(token | tokens before it) over the chosen tokens, a float32 scalar.
 
     ids [B, T]; mask [B, T] bool: real tokens; targets [B, T] bool: tokens that carry loss (column 0 is ignored). Only
@@ -27,7 +29,9 @@ def nll_sum(policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torc
     return -target_log_probs(policy, ids, mask, targets).sum()
 
 
-def target_log_probs(policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def target_log_probs(
+    policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
     """log p(token | tokens before it) of the chosen tokens, row by row: [N] float32, arguments as in `nll_sum`."""
     chosen = targets[:, 1:]
     before = torch.zeros_like(mask)

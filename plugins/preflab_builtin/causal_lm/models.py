@@ -59,7 +59,9 @@ class KeyValueCache:
     mask [B, S]: real tokens among the slots read. positions [B, 1]: of the next token. padded: some slot is a pad.
     """
 
-    def __init__(self, past: DynamicCache, mask: torch.Tensor, positions: torch.Tensor, padded: bool) -> None:
+    def __init__(
+        self, past: DynamicCache, mask: torch.Tensor, positions: torch.Tensor, padded: bool
+    ) -> None:
         self.past, self.mask, self.positions, self.padded = past, mask, positions, padded
 
     def select(self, rows: torch.Tensor) -> KeyValueCache:
@@ -67,8 +69,13 @@ class KeyValueCache:
         past: Any = copy.copy(self.past)
         past.layers = [copy.copy(layer) for layer in self.past.layers]
         for layer in past.layers:
-            layer.keys, layer.values = layer.keys.index_select(0, rows), layer.values.index_select(0, rows)
-        return KeyValueCache(past, self.mask.index_select(0, rows), self.positions.index_select(0, rows), self.padded)
+            layer.keys, layer.values = (
+                layer.keys.index_select(0, rows),
+                layer.values.index_select(0, rows),
+            )
+        return KeyValueCache(
+            past, self.mask.index_select(0, rows), self.positions.index_select(0, rows), self.padded
+        )
 
 
 class TransformerTrunk:
@@ -86,7 +93,10 @@ class TransformerTrunk:
         self.tokenizer = tokenizer
         self.fast = fast and FAST_PATHS
         self.base: nn.Module = getattr(module, module.base_model_prefix)
-        self.matrices, self.numbers = matrix_size(self.base), sum(p.numel() for p in self.base.parameters())
+        self.matrices, self.numbers = (
+            matrix_size(self.base),
+            sum(p.numel() for p in self.base.parameters()),
+        )
         config = module.config.get_text_config()  # a model of pictures and text has one inside
         self.layers, self.width = config.num_hidden_layers, config.hidden_size
         self.plain = module.config.model_type in PLAIN_CAUSAL
@@ -100,21 +110,27 @@ class TransformerTrunk:
         blocks = self._blocks()
         if blocks is None:
             self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
-            output: torch.Tensor = self.base(use_cache=False, **self._inputs(ids, mask)).last_hidden_state
+            output: torch.Tensor = self.base(
+                use_cache=False, **self._inputs(ids, mask)
+            ).last_hidden_state
             return output
         batch = Rows.of(ids, mask, mask)
         self._count_batch(batch)
         found = states(blocks, batch)
         return found.new_zeros(*mask.shape, found.shape[1]).masked_scatter(mask[..., None], found)
 
-    def hidden_at(self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0) -> torch.Tensor:
+    def hidden_at(
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+    ) -> torch.Tensor:
         """The last hidden states [W, D] of the wanted tokens alone, row by row. ids [B, T]; mask, wanted [B, T] bool; rows that
         are equal in the first ``prefix`` columns share them."""
         self._check_length(mask)
         if bool((wanted & ~mask).any()):
             raise ValueError("a state is wanted where no token stands: is a prompt empty?")
         blocks = self._blocks()
-        if blocks is None or hooks_at(self.base) is Hooks.tokens:  # hooks know whole rows: none is shared or left out
+        if (
+            blocks is None or hooks_at(self.base) is Hooks.tokens
+        ):  # hooks know whole rows: none is shared or left out
             return self.hidden(ids, mask)[wanted]
         batch = shared(ids, mask, wanted, prefix) or Rows.of(ids, mask, wanted)
         self._count_batch(batch)
@@ -125,7 +141,9 @@ class TransformerTrunk:
         twice again, for the share of the numbers that are trained."""
         trained = 0.0
         if torch.is_grad_enabled():
-            trained = sum(p.numel() for p in self.base.parameters() if p.requires_grad) / self.numbers
+            trained = (
+                sum(p.numel() for p in self.base.parameters() if p.requires_grad) / self.numbers
+            )
         linear = 2 * self.matrices * (tokens - left_out / self.layers)
         attention = 4 * self.width * (self.layers * pairs - pairs_left_out)
         WORK.add(tokens, (linear + attention) * (1 + 2 * trained))
@@ -141,7 +159,11 @@ class TransformerTrunk:
 
     def _blocks(self) -> Blocks | None:
         """Our forward pass of this module, if there is one that serves whoever listens at the module's parts."""
-        return blocks_of(self.module) if self.fast and hooks_at(self.base) is not Hooks.others else None
+        return (
+            blocks_of(self.module)
+            if self.fast and hooks_at(self.base) is not Hooks.others
+            else None
+        )
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder; an existing one is replaced as a whole."""
@@ -159,11 +181,22 @@ class TransformerTrunk:
 
     def _inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         if not self.plain:
-            return {"input_ids": ids, "attention_mask": mask.long(), "position_ids": positions_of(mask)}
+            return {
+                "input_ids": ids,
+                "attention_mask": mask.long(),
+                "position_ids": positions_of(mask),
+            }
         if starts_at_left(mask):
             # Right pads come after all real tokens: causality hides them, and the fast kernel needs no mask.
-            return {"input_ids": ids, "position_ids": torch.arange(ids.shape[1], device=ids.device)[None, :]}
-        return {"input_ids": ids, "attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}
+            return {
+                "input_ids": ids,
+                "position_ids": torch.arange(ids.shape[1], device=ids.device)[None, :],
+            }
+        return {
+            "input_ids": ids,
+            "attention_mask": causal_mask(mask),
+            "position_ids": positions_of(mask),
+        }
 
     def _check_length(self, mask: torch.Tensor) -> None:
         limit = getattr(self.module.config, "max_position_embeddings", None)
@@ -179,7 +212,9 @@ class CausalPolicy(TransformerTrunk):
 
     kind = "policy"
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, fast: bool = True, graphs: bool = False) -> None:
+    def __init__(
+        self, module: Any, tokenizer: TextTokenizer, fast: bool = True, graphs: bool = False
+    ) -> None:
         """graphs: decode with a step that a GPU records once and repeats (`StaticStep`); it pays where Python is slower."""
         super().__init__(module, tokenizer, fast)
         self.graphs = graphs
@@ -191,7 +226,11 @@ class CausalPolicy(TransformerTrunk):
             return product(self.module.get_output_embeddings(), hidden.float())
 
     def log_probs(
-        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float = 1.0, with_entropy: bool = False
+        self,
+        hidden: torch.Tensor,
+        ids: torch.Tensor,
+        temperature: float = 1.0,
+        with_entropy: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature), and
         the entropies (zeros if not asked; no gradient), [N] float32. Logits are made a piece at a time."""
@@ -200,30 +239,46 @@ class CausalPolicy(TransformerTrunk):
         if self.fast:
             with torch.autocast(hidden.device.type, enabled=False):
                 found: tuple[torch.Tensor, torch.Tensor] = applied(
-                    HeadLogProbs, hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
+                    HeadLogProbs,
+                    hidden.float(),
+                    head.weight,
+                    head.bias,
+                    ids,
+                    temperature,
+                    with_entropy,
                 )
             return found
         logits = self.logits(hidden)
         log_probs = token_log_probs(logits, ids, temperature)
-        return log_probs, entropy(logits.detach(), temperature) if with_entropy else torch.zeros_like(log_probs)
+        return log_probs, entropy(
+            logits.detach(), temperature
+        ) if with_entropy else torch.zeros_like(log_probs)
 
-    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
+    def prefill(
+        self, ids: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
         blocks = self._blocks()
         self._count(int(mask.sum()), int((positions_of(mask)[mask] + 1).sum()))
         if blocks is not None:
             hidden, slots = prefilled(blocks, ids, mask)
-            blocks.product = for_decoding(ids.device)  # of the steps to come: the cache holds the blocks
+            blocks.product = for_decoding(
+                ids.device
+            )  # of the steps to come: the cache holds the blocks
             return self.logits(hidden), slots
         past = DynamicCache(config=self.module.config)
         output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))
         cache = KeyValueCache(past, mask, mask.sum(-1, keepdim=True), not bool(mask.all()))
         return self.logits(output.last_hidden_state[:, -1]), cache
 
-    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
+    def extend(
+        self, tokens: torch.Tensor, cache: Cache
+    ) -> tuple[torch.Tensor, KeyValueCache | SlotCache]:
         """Read one more token a row [B] -> next-token logits [B, V] and the cache (``cache`` itself is used up)."""
-        assert isinstance(cache, (SlotCache, KeyValueCache)), "the cache must be one that this policy's prefill gave"
+        assert isinstance(cache, (SlotCache, KeyValueCache)), (
+            "the cache must be one that this policy's prefill gave"
+        )
         seen = cache.tokens if isinstance(cache, SlotCache) else int(cache.positions.sum())
         self._count(len(tokens), seen + len(tokens))
         head = self.module.get_output_embeddings()
@@ -232,7 +287,11 @@ class CausalPolicy(TransformerTrunk):
             if self.graphs:
                 cache.make_room()
                 if cache.step is None or cache.step.taken != cache.keys[0].shape[2]:
-                    cache.step = StaticStep(partial(self.logits, product=cache.blocks.product), cache, record=tokens.is_cuda)
+                    cache.step = StaticStep(
+                        partial(self.logits, product=cache.blocks.product),
+                        cache,
+                        record=tokens.is_cuda,
+                    )
                 return cache.step(tokens, cache), cache
             return self.logits(extended(tokens, cache), cache.blocks.product), cache
         mask = torch.cat([cache.mask, cache.mask.new_ones(len(tokens), 1)], dim=1)
@@ -258,14 +317,18 @@ class CausalPolicy(TransformerTrunk):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
         width = module.score.in_features
-        head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32).to_empty(device="cpu")  # draws nothing
+        head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32).to_empty(
+            device="cpu"
+        )  # draws nothing
         with torch.no_grad():
             head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
         device = next(self.base.parameters()).device
         module.score = head.to(device)
         leftover = [name for name, p in module.named_parameters() if p.is_meta]
         if leftover:
-            raise UserError(f"{type(module).__name__} has parameters besides trunk and head ({leftover[0]}): not supported.")
+            raise UserError(
+                f"{type(module).__name__} has parameters besides trunk and head ({leftover[0]}): not supported."
+            )
         module.requires_grad_(True)
         return CausalScalarModel(module, self.tokenizer, fast=self.fast)
 
@@ -275,7 +338,9 @@ class CausalScalarModel(TransformerTrunk):
 
     kind = "scalar model"
 
-    def __init__(self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0, fast: bool = True) -> None:
+    def __init__(
+        self, module: Any, tokenizer: TextTokenizer, offset: float = 0.0, fast: bool = True
+    ) -> None:
         super().__init__(module, tokenizer, fast)
         self.offset = offset
 

@@ -91,7 +91,13 @@ class Grid:
         return every if self.at is None else every.index_select(0, self.at)
 
 
-def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, mask: torch.Tensor | None = None) -> torch.Tensor:
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scale: float,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
     """q [B, H, W, d], k and v [B, G, S, d] -> [B, H, W, d]. mask [B or 1, 1, W, S] bool: who may look at whom; None: causal,
     W = S. With fewer heads of keys than of queries (G < H) each serves H / G queries."""
     shared = q.shape[1] != k.shape[1]
@@ -121,25 +127,45 @@ class Rows:
         """ids, mask, wanted [B, T] -> the real tokens, without pads. Wanted ones must be real."""
         lengths = mask.sum(1)
         grid = Grid.of(lengths)
-        grids = tuple((Grid.of(piece), int(piece.sum())) for piece in torch.split(lengths, alike(lengths.tolist())))
+        grids = tuple(
+            (Grid.of(piece), int(piece.sum()))
+            for piece in torch.split(lengths, alike(lengths.tolist()))
+        )
         counts, where = wanted.sum(1), wanted[mask].nonzero().squeeze(1)
         trim = len(where) < TRIM_BELOW * int(mask.sum()) and bool((counts > 0).all())
-        return Rows(ids[mask], grid.places(ids.device), grids, grid, where, Grid.of(counts) if trim else None)
+        return Rows(
+            ids[mask],
+            grid.places(ids.device),
+            grids,
+            grid,
+            where,
+            Grid.of(counts) if trim else None,
+        )
 
-    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """q [N, H, d], k, v [N, G, d] -> [N, H * d]."""
         sizes = [tokens for _, tokens in self.grids]
         found = []
         pieces = zip(*(torch.split(x, sizes) for x in (q, k, v)), strict=True)
         for (grid, _), (a, b, c) in zip(self.grids, pieces, strict=True):
-            found.append(grid.taken(attention(grid.spread(a), grid.spread(b), grid.spread(c), scale)))
+            found.append(
+                grid.taken(attention(grid.spread(a), grid.spread(b), grid.spread(c), scale))
+            )
         return found[0] if len(found) == 1 else torch.cat(found)
 
-    def attend_wanted(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def attend_wanted(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """q [W, H, d] of the wanted tokens, k, v [N, G, d] -> [W, H * d]."""
         assert self.wanted_grid is not None
-        mask = _until(self.wanted_grid, self.positions.index_select(0, self.wanted), self.grid.width)
-        found = attention(self.wanted_grid.spread(q), self.grid.spread(k), self.grid.spread(v), scale, mask)
+        mask = _until(
+            self.wanted_grid, self.positions.index_select(0, self.wanted), self.grid.width
+        )
+        found = attention(
+            self.wanted_grid.spread(q), self.grid.spread(k), self.grid.spread(v), scale, mask
+        )
         return self.wanted_grid.taken(found)
 
 
@@ -161,7 +187,11 @@ def _until(grid: Grid, places: torch.Tensor, width: int) -> torch.Tensor:
         last = places.view(grid.rows, grid.width)
         last = last[:1] if bool((last == last[:1]).all()) else last
     else:
-        last = places.new_zeros(grid.rows * grid.width).index_copy_(0, grid.at, places).view(grid.rows, grid.width)
+        last = (
+            places.new_zeros(grid.rows * grid.width)
+            .index_copy_(0, grid.at, places)
+            .view(grid.rows, grid.width)
+        )
     return (torch.arange(width, device=places.device) <= last[..., None])[:, None]
 
 
@@ -185,27 +215,41 @@ class SharedRows:
     wanted_grid: Grid | None
     wanted_mask: torch.Tensor | None
 
-    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def attend(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """q [N, H, d], k, v [N, G, d] -> [N, H * d]."""
         n = self.split
         k_prefix, v_prefix = self.prefix.spread(k[:n]), self.prefix.spread(v[:n])
         first = self.prefix.taken(attention(self.prefix.spread(q[:n]), k_prefix, v_prefix, scale))
-        rest = attention(self.rest.spread(q[n:]), self._both(k_prefix, k[n:]), self._both(v_prefix, v[n:]), scale, self.mask)
+        rest = attention(
+            self.rest.spread(q[n:]),
+            self._both(k_prefix, k[n:]),
+            self._both(v_prefix, v[n:]),
+            scale,
+            self.mask,
+        )
         return torch.cat([first, self.rest.taken(rest)])
 
-    def attend_wanted(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    def attend_wanted(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """q [W, H, d] of the wanted tokens, all behind a prefix -> [W, H * d]."""
         assert self.wanted_grid is not None
         n = self.split
         keys, values = (self._both(self.prefix.spread(x[:n]), x[n:]) for x in (k, v))
-        return self.wanted_grid.taken(attention(self.wanted_grid.spread(q), keys, values, scale, self.wanted_mask))
+        return self.wanted_grid.taken(
+            attention(self.wanted_grid.spread(q), keys, values, scale, self.wanted_mask)
+        )
 
     def _both(self, prefix: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
         """prefix [G', G, P, d] and rest [N', G, d] -> [B, G, P + R, d]."""
         return torch.cat([prefix.index_select(0, self.prefix_of), self.rest.spread(rest)], dim=2)
 
 
-def shared(ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int) -> SharedRows | None:
+def shared(
+    ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int
+) -> SharedRows | None:
     """The batch [B, T] with equal first ``prefix`` columns read once; None if that would save nothing, or if a row has
     nothing but its prefix."""
     if len(ids) < 2 or not 0 < prefix < ids.shape[1] or not bool(mask[:, prefix:].any(1).all()):
@@ -220,7 +264,12 @@ def shared(ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: 
 
 
 def _shared(
-    ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int, numbers: Sequence[int], firsts: Sequence[int]
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    wanted: torch.Tensor,
+    prefix: int,
+    numbers: Sequence[int],
+    firsts: Sequence[int],
 ) -> SharedRows:
     device = ids.device
     prefix_of, one = torch.tensor(numbers, device=device), torch.tensor(firsts, device=device)
@@ -237,10 +286,16 @@ def _shared(
     index[:, prefix:][tail] = split + torch.arange(len(places), device=device)
     seen = torch.arange(before.width, device=device)[None, :] < lengths[:, None]
     mine = torch.ones(behind.width, behind.width, dtype=torch.bool, device=device).tril()
-    whole = torch.cat([seen[:, None, :].expand(-1, behind.width, -1), mine.expand(len(ids), -1, -1)], dim=2)[:, None]
+    whole = torch.cat(
+        [seen[:, None, :].expand(-1, behind.width, -1), mine.expand(len(ids), -1, -1)], dim=2
+    )[:, None]
     counts = wanted[:, prefix:].sum(1)
     grid = wanted_mask = None
-    if not bool(wanted[:, :prefix].any()) and bool((counts > 0).all()) and int(counts.sum()) < TRIM_BELOW * len(places):
+    if (
+        not bool(wanted[:, :prefix].any())
+        and bool((counts > 0).all())
+        and int(counts.sum()) < TRIM_BELOW * len(places)
+    ):
         grid = Grid.of(counts)
         chosen = places[wanted[:, prefix:][tail]]
         own = _until(grid, chosen, behind.width).expand(len(ids), -1, -1, -1)

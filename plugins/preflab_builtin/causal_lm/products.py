@@ -44,7 +44,9 @@ class Packed:
             return stored(projection, tokens)
         if projection not in self.matrices:
             rows_first = weight.t().contiguous() if isinstance(projection, Conv1D) else weight
-            self.matrices[projection] = torch.ops.mkldnn._reorder_linear_weight.default(rows_first, len(tokens))
+            self.matrices[projection] = torch.ops.mkldnn._reorder_linear_weight.default(
+                rows_first, len(tokens)
+            )
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.default(
             tokens, self.matrices[projection], projection.bias, "none", [], ""
         )
@@ -53,7 +55,11 @@ class Packed:
 
 def for_decoding(device: torch.device) -> Product:
     """What multiplies in the steps to come, whose weights stay as they are now."""
-    plain = device.type == "cpu" and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    plain = (
+        device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+    )
     return Packed() if plain and available() else stored
 
 
@@ -61,5 +67,8 @@ def available() -> bool:
     """Whether torch has MKL, which is what is slow, and oneDNN, switched on and with the two operations."""
     mkl, onednn = torch.backends.mkl, torch.backends.mkldnn
     there = mkl.is_available() and onednn.is_available() and onednn.enabled  # type: ignore[no-untyped-call]
-    known = all(hasattr(torch.ops.mkldnn, f"_{name}") for name in ("reorder_linear_weight", "linear_pointwise"))
+    known = all(
+        hasattr(torch.ops.mkldnn, f"_{name}")
+        for name in ("reorder_linear_weight", "linear_pointwise")
+    )
     return bool(there and known)

@@ -13,7 +13,9 @@ from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 FACTS = "preflab.json"
 
 
-def save_model(module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]) -> None:
+def save_model(
+    module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]
+) -> None:
     """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and ``facts``)."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -22,7 +24,9 @@ def save_model(module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, f
         module.save_pretrained(temporary)
         tokenizer.save(temporary)
         content = {"kind": kind, **facts}
-        (temporary / FACTS).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8")
+        (temporary / FACTS).write_text(
+            json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
+        )
         (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
         for file in temporary.iterdir():  # the weights are written readable by their owner alone
             shutil.copymode(temporary / FACTS, file)
@@ -69,5 +73,8 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
             "",
         ]
     else:
-        lines += ["`generate(do_sample=True)` cuts to the 50 likeliest tokens unless told `top_k=0`; training never does.", ""]
+        lines += [
+            "`generate(do_sample=True)` cuts to the 50 likeliest tokens unless told `top_k=0`; training never does.",
+            "",
+        ]
     return "\n".join(lines)

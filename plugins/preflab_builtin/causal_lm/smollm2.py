@@ -24,7 +24,9 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
     """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once it is converted."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
-        return Inspection(content=_origin(cache)["content"], tokenizer=tokenizer_digest(cache), pretrained=True)
+        return Inspection(
+            content=_origin(cache)["content"], tokenizer=tokenizer_digest(cache), pretrained=True
+        )
     return Inspection(content=_content(gguf_file()), pretrained=True)
 
 
@@ -48,7 +50,9 @@ def converted(config: SmolLM2Config) -> Path:
     if (cache / ORIGIN).is_file():
         return cache
     if cache.exists() and any(cache.iterdir()):
-        raise UserError(f"policy.cache={cache} holds files that preflab did not write. Name another folder, or empty it.")
+        raise UserError(
+            f"policy.cache={cache} holds files that preflab did not write. Name another folder, or empty it."
+        )
     source = gguf_file()
     temporary = cache.with_name(f".{cache.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -62,7 +66,9 @@ def converted(config: SmolLM2Config) -> Path:
             os.rename(temporary, cache)
     except OSError as error:
         if not (cache / ORIGIN).is_file():
-            raise StorageError(f"SmolLM2 could not be converted into {cache}: {error.strerror or error}") from error
+            raise StorageError(
+                f"SmolLM2 could not be converted into {cache}: {error.strerror or error}"
+            ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return cache

@@ -8,7 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    LlamaConfig,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
@@ -16,7 +21,13 @@ from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.folders import check_model_config
 from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel, borrowed_randomness
 from preflab_builtin.causal_lm.saving import read_facts
-from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, byte_tokenizer, folder_tokenizer, word_tokenizer
+from preflab_builtin.causal_lm.tokenizer import (
+    FILE,
+    TextTokenizer,
+    byte_tokenizer,
+    folder_tokenizer,
+    word_tokenizer,
+)
 
 disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for every model folder that is read hides the run's own
 
@@ -53,7 +64,9 @@ class SavedModels:
             raise UserError(f"{folder} holds no {FILE}: it is not a complete model folder.")
         ours, theirs = self.tokenizer, folder_tokenizer(folder)
         if theirs.digest != ours.digest and theirs.wrapper.get_vocab() != ours.wrapper.get_vocab():
-            raise UserError(f"{folder} has another tokenizer than the policy: token ids of one mean other words to the other.")
+            raise UserError(
+                f"{folder} has another tokenizer than the policy: token ids of one mean other words to the other."
+            )
         if (theirs.eos_id, theirs.pad_id) != (ours.eos_id, ours.pad_id):
             raise UserError(
                 f"{folder} has the end and pad tokens {theirs.eos_id} and {theirs.pad_id}, the policy has {ours.eos_id} and "
@@ -95,7 +108,13 @@ class TinySource(SavedModels):
 class FolderSource(SavedModels):
     """Pretrained weights of a transformers folder (`preflab.interfaces.PolicySource`)."""
 
-    def __init__(self, folder: Path, device: torch.device | str = "cpu", fast: bool = True, graphs: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device | str = "cpu",
+        fast: bool = True,
+        graphs: bool = False,
+    ) -> None:
         super().__init__(device, fast, graphs)
         self.folder = folder
         self.tokenizer = folder_tokenizer(folder)

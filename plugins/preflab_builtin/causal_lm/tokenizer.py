@@ -58,7 +58,9 @@ def distinct_pad(wrapper: Any) -> int:
     if wrapper.pad_token_id is not None and wrapper.pad_token_id != eos:
         return int(wrapper.pad_token_id)
     added = [i for i, token in sorted(wrapper.added_tokens_decoder.items()) if token.special]
-    special = [i for i in (*wrapper.all_special_ids, *added) if i not in (eos, wrapper.bos_token_id)]
+    special = [
+        i for i in (*wrapper.all_special_ids, *added) if i not in (eos, wrapper.bos_token_id)
+    ]
     vocabulary = wrapper.get_vocab()
     unused = [vocabulary[token] for token in ("<0xC0>", "À") if token in vocabulary]
     last = max(i for i in vocabulary.values() if i != eos)
@@ -70,7 +72,9 @@ def word_tokenizer(vocabulary: Sequence[str]) -> TextTokenizer:
     words = [UNK, *vocabulary]
     doubled = sorted(word for word, times in Counter([PAD, EOS, *words]).items() if times > 1)
     if doubled:
-        raise UserError(f"The vocabulary of the data holds words twice (or special tokens): {', '.join(doubled[:5])}.")
+        raise UserError(
+            f"The vocabulary of the data holds words twice (or special tokens): {', '.join(doubled[:5])}."
+        )
     spaced = [word for word in vocabulary if word.split() != [word]]
     if spaced:
         raise UserError(
@@ -103,7 +107,9 @@ def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
     backend.add_special_tokens([PAD, EOS])
     make: Any = PreTrainedTokenizerFast
     names = {"pad_token": PAD, "eos_token": EOS, **special}
-    wrapper = make(tokenizer_object=backend, split_special_tokens=True, padding_side="left", **names)
+    wrapper = make(
+        tokenizer_object=backend, split_special_tokens=True, padding_side="left", **names
+    )
     wrapper.backend_tokenizer.encode_special_tokens = True
     return TextTokenizer(wrapper)
 
@@ -120,11 +126,17 @@ def folder_tokenizer(folder: Path) -> TextTokenizer:
     """The tokenizer of a model folder; `UserError` if it has none, or no end token."""
     wrapper = read_wrapper(folder)
     if getattr(wrapper, "backend_tokenizer", None) is None:
-        raise UserError(f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); save it with a {FILE} first.")
+        raise UserError(
+            f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); save it with a {FILE} first."
+        )
     if wrapper.eos_token_id is None:
-        raise UserError(f"{folder}: the tokenizer names no end token. Set eos_token in tokenizer_config.json.")
+        raise UserError(
+            f"{folder}: the tokenizer names no end token. Set eos_token in tokenizer_config.json."
+        )
     wrapper.backend_tokenizer.no_truncation()
     wrapper.backend_tokenizer.no_padding()
-    wrapper.backend_tokenizer.encode_special_tokens = True  # a text that spells the end token is text, and ends nothing
+    wrapper.backend_tokenizer.encode_special_tokens = (
+        True  # a text that spells the end token is text, and ends nothing
+    )
     file = folder / FILE
     return TextTokenizer(wrapper, file.read_bytes() if file.is_file() else None)

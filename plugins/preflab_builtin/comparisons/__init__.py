@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 @hookimpl
 def preflab_components() -> list[Component]:
     """The stage, its absence, and nobody as a labeler."""
-    from preflab_builtin.comparisons.config import NoComparisonsConfig, NoLabelerConfig, SampledConfig
+    from preflab_builtin.comparisons.config import (
+        NoComparisonsConfig,
+        NoLabelerConfig,
+        SampledConfig,
+    )
 
     return [
-        Component("comparisons", "sampled", SampledConfig, procedure=_sampled, needs=lambda config: ("prompts", "labeler")),
+        Component(
+            "comparisons",
+            "sampled",
+            SampledConfig,
+            procedure=_sampled,
+            needs=lambda config: ("prompts", "labeler"),
+        ),
         Component("comparisons", "none", NoComparisonsConfig),
         Component("labeler", "none", NoLabelerConfig),
     ]

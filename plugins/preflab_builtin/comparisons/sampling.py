@@ -23,8 +23,14 @@ class SampledComparisons:
 
     def __init__(self, config: SampledConfig, context: Context) -> None:
         self.config, self.context = config, context
-        self.policy, self.engine, self.labeler = context.policy("sft"), context.rollout(), context.labeler()
-        self.prompts = self._chosen("train", config.prompts) + self._chosen("validation", config.validation_prompts)
+        self.policy, self.engine, self.labeler = (
+            context.policy("sft"),
+            context.rollout(),
+            context.labeler(),
+        )
+        self.prompts = self._chosen("train", config.prompts) + self._chosen(
+            "validation", config.validation_prompts
+        )
         self.total_steps = -(-len(self.prompts) // config.batch)
         self.rankings: list[dict[str, Any]] = []
 
@@ -38,7 +44,9 @@ class SampledComparisons:
         first = index * self.config.batch
         prompts = self.prompts[first : first + self.config.batch]
         seed, k = self.context.seed, self.config.k
-        sampling = Sampling(self.engine.sampling.max_tokens, self.config.temperature, k, first_row=first * k)
+        sampling = Sampling(
+            self.engine.sampling.max_tokens, self.config.temperature, k, first_row=first * k
+        )
         rollout = self.engine.generate(self.policy, prompts, sampling, (seed, "comparisons"))
         made = kept = preferences = 0
         for row, prompt in enumerate(prompts):
@@ -60,7 +68,11 @@ class SampledComparisons:
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """A ranking in which everything is tied says nothing and is left out."""
         tied = sum(row["rankings/all_tied"] for row in history)
-        return {"prompts": len(self.prompts), "rankings": len(self.rankings), "rankings without a preference": tied}
+        return {
+            "prompts": len(self.prompts),
+            "rankings": len(self.rankings),
+            "rankings without a preference": tied,
+        }
 
     def state_dict(self) -> State:
         """The rankings so far."""
@@ -73,7 +85,9 @@ class SampledComparisons:
     def save(self, folder: Path) -> None:
         """One ranking a line."""
         if not self.rankings:
-            raise UserError("The labelers gave no preference at all: every ranking is one tie. Are all responses the same?")
+            raise UserError(
+                "The labelers gave no preference at all: every ranking is one tie. Are all responses the same?"
+            )
         with (folder / RANKINGS).open("w", encoding="utf8") as stream:
             # A checkpoint sorts keys: sorted here too, the file does not tell whether the run was resumed.
             stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in self.rankings)

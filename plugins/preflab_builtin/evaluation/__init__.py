@@ -29,15 +29,38 @@ def preflab_components() -> list[Component]:
             inspect=_stored,
         ),
         Component("evaluation", "none", c.NoEvaluationConfig),
-        Component("evaluator", "reward", c.RewardConfig, build=_reward, needs=_proxy, nested=source),
+        Component(
+            "evaluator", "reward", c.RewardConfig, build=_reward, needs=_proxy, nested=source
+        ),
         Component("evaluator", "gold", c.GoldConfig, build=_gold, needs=lambda config: ("gold",)),
-        Component("evaluator", "win_rate", c.WinRateConfig, build=_win_rate, needs=_judge, nested=source),
-        Component("evaluator", "best_of_n_curve", c.BestOfNCurveConfig, build=_best_of_n_curve, needs=_proxy_always),
+        Component(
+            "evaluator", "win_rate", c.WinRateConfig, build=_win_rate, needs=_judge, nested=source
+        ),
+        Component(
+            "evaluator",
+            "best_of_n_curve",
+            c.BestOfNCurveConfig,
+            build=_best_of_n_curve,
+            needs=_proxy_always,
+        ),
         Component("evaluator", "length", c.LengthConfig, build=_length),
         Component("evaluator", "kl", c.KLConfig, build=_kl),
         Component("evaluator", "families", c.FamiliesConfig, build=_families, needs=_documents),
-        Component("evaluator", "document_loss", c.DocumentLossConfig, build=_document_loss, needs=_documents),
-        Component("evaluator", "reward_accuracy", c.RewardAccuracyConfig, build=_reward_accuracy, needs=_ranked, nested=source),
+        Component(
+            "evaluator",
+            "document_loss",
+            c.DocumentLossConfig,
+            build=_document_loss,
+            needs=_documents,
+        ),
+        Component(
+            "evaluator",
+            "reward_accuracy",
+            c.RewardAccuracyConfig,
+            build=_reward_accuracy,
+            needs=_ranked,
+            nested=source,
+        ),
     ]
 
 

@@ -43,7 +43,9 @@ class BestOfNCurve:
         prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
         engine, policy = self.context.rollout(), self.context.policy("initial")
         sampling = replace(engine.sampling, samples=pool)
-        rollout = engine.generate(policy, prompts, sampling, (self.context.seed, "evaluation", "best of n"))
+        rollout = engine.generate(
+            policy, prompts, sampling, (self.context.seed, "evaluation", "best of n")
+        )
         reward = scores(self.context.reward_model(), rollout, self.context.runtime)
         columns = {"reward": reward}
         if self.context.gold is not None:

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Measure, Policy, RolloutEngine, Sampling, Subject, Tokenizer
+from preflab.interfaces import (
+    Context,
+    Evaluation,
+    Measure,
+    Policy,
+    RolloutEngine,
+    Sampling,
+    Subject,
+    Tokenizer,
+)
 from preflab.randomness import permutation
 from preflab.records import Document, Prompt
 from preflab_builtin.evaluation import intervals
@@ -54,9 +63,17 @@ def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
     for text in (question, question.rstrip()):
         head = tokenizer.encode(text)
         if head and whole[: len(head)] == head:
-            return Probe(Prompt(document.id, text), tuple(whole[len(head) :])) if len(whole) > len(head) else None
+            return (
+                Probe(Prompt(document.id, text), tuple(whole[len(head) :]))
+                if len(whole) > len(head)
+                else None
+            )
     answer = tokenizer.encode(document.text[len(question.rstrip()) :])
-    return Probe(Prompt(document.id, question.rstrip()), tuple(answer)) if question.strip() and answer else None
+    return (
+        Probe(Prompt(document.id, question.rstrip()), tuple(answer))
+        if question.strip() and answer
+        else None
+    )
 
 
 def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> list[bool]:
@@ -69,11 +86,17 @@ def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> 
         groups.setdefault(1 << (len(item.answer) - 1).bit_length(), []).append(i)
     for size, members in groups.items():
         prompts = [probes[i].prompt for i in members]
-        rollout = engine.generate(policy, prompts, Sampling(size, temperature=0.0), seed=("evaluation", "greedy"))
-        for i, ids, length in zip(members, rollout.response_ids.tolist(), rollout.response_lengths.tolist(), strict=True):
+        rollout = engine.generate(
+            policy, prompts, Sampling(size, temperature=0.0), seed=("evaluation", "greedy")
+        )
+        for i, ids, length in zip(
+            members, rollout.response_ids.tolist(), rollout.response_lengths.tolist(), strict=True
+        ):
             answer = list(probes[i].answer)
             given = ids[: min(length, len(answer))]
-            right[i] = given == answer or _words(policy.tokenizer, given) == _words(policy.tokenizer, answer)
+            right[i] = given == answer or _words(policy.tokenizer, given) == _words(
+                policy.tokenizer, answer
+            )
     return right
 
 
@@ -86,10 +109,18 @@ class FamilyAccuracy:
 
     def __init__(self, config: FamiliesConfig, context: Context) -> None:
         self.engine = context.rollout()
-        documents = [d for d in context.records("documents", config.split.value) if d.answer_start is not None]
+        documents = [
+            d
+            for d in context.records("documents", config.split.value)
+            if d.answer_start is not None
+        ]
         found = by_family(documents, config.per_family)
-        probes = {family: [probe(d, context.tokenizer) for d in group] for family, group in found.items()}
-        self.probes = {family: [p for p in group if p is not None] for family, group in probes.items()}
+        probes = {
+            family: [probe(d, context.tokenizer) for d in group] for family, group in found.items()
+        }
+        self.probes = {
+            family: [p for p in group if p is not None] for family, group in probes.items()
+        }
         if not any(self.probes.values()):
             raise UserError(
                 f"evaluators: families finds no {config.split.value} documents with an answer (answer_start). Leave it out with "
@@ -100,8 +131,13 @@ class FamilyAccuracy:
         """Continue all questions."""
         everything = [p for group in self.probes.values() for p in group]
         right = iter(answered(subject.responder.policy, self.engine, everything))
-        outcomes = {family: [next(right) for _ in group] for family, group in self.probes.items() if group}
-        measures: dict[str, Measure] = {f"families/{family or 'documents'}": intervals.share(o) for family, o in outcomes.items()}
+        outcomes = {
+            family: [next(right) for _ in group] for family, group in self.probes.items() if group
+        }
+        measures: dict[str, Measure] = {
+            f"families/{family or 'documents'}": intervals.share(o)
+            for family, o in outcomes.items()
+        }
         measures["families/mean"] = intervals.mean_of_shares(list(outcomes.values()))
         return Evaluation(measures, cases=self._cases(outcomes))
 
@@ -111,7 +147,9 @@ class FamilyAccuracy:
         cases: dict[str, dict[str, float]] = {}
         everything: list[tuple[str, float]] = []
         for family, right in outcomes.items():
-            found = [(p.prompt.id, float(r)) for p, r in zip(self.probes[family], right, strict=True)]
+            found = [
+                (p.prompt.id, float(r)) for p, r in zip(self.probes[family], right, strict=True)
+            ]
             cases |= told_apart(f"families/{family or 'documents'}", found)
             weight = count / (len(outcomes) * len(right))
             everything += [(case, weight * value) for case, value in found]
@@ -124,7 +162,9 @@ class DocumentLoss:
 
     def __init__(self, config: DocumentLossConfig, context: Context) -> None:
         self.runtime = context.runtime
-        self.families = by_family(context.records("documents", config.split.value), config.per_family)
+        self.families = by_family(
+            context.records("documents", config.split.value), config.per_family
+        )
         self.max_tokens = config.max_tokens
         if not self.families:
             raise UserError(

@@ -78,7 +78,10 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     if not groups:
         return Measure(math.nan)
     shares = np.array([sum(group) / len(group) for group in groups])
-    tests = [stats.binomtest(int(sum(group)), len(group)).proportion_ci(LEVEL, method="exact") for group in groups]
+    tests = [
+        stats.binomtest(int(sum(group)), len(group)).proportion_ci(LEVEL, method="exact")
+        for group in groups
+    ]
     value, count = float(shares.mean()), len(groups)
     below = float(np.linalg.norm(shares - [test.low for test in tests])) / count
     above = float(np.linalg.norm([test.high for test in tests] - shares)) / count
@@ -97,7 +100,9 @@ def _bootstrap(top: Any, bottom: Any, method: str) -> tuple[float, float]:
         return a.sum(axis=axis) / b.sum(axis=axis)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a degenerate BCa says so by nan, which the caller looks at
+        warnings.simplefilter(
+            "ignore"
+        )  # a degenerate BCa says so by nan, which the caller looks at
         found = stats.bootstrap(
             (top, bottom),
             statistic,

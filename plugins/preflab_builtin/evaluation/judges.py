@@ -8,14 +8,21 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Gold, Measure, RewardModel, Subject
 from preflab.records import Rollout
 from preflab_builtin.evaluation import intervals
-from preflab_builtin.evaluation.config import Judge, RewardAccuracyConfig, RewardConfig, WinRateConfig
+from preflab_builtin.evaluation.config import (
+    Judge,
+    RewardAccuracyConfig,
+    RewardConfig,
+    WinRateConfig,
+)
 from preflab_builtin.evaluation.likelihood import scores
 
 PROXY = "proxy"
 """Label of the run's own reward model."""
 
 
-def reward_source(config: RewardConfig | WinRateConfig | RewardAccuracyConfig, context: Context) -> tuple[str, RewardModel]:
+def reward_source(
+    config: RewardConfig | WinRateConfig | RewardAccuracyConfig, context: Context
+) -> tuple[str, RewardModel]:
     """The reward model that an evaluator asks, and its label."""
     if config.source is None:
         return config.label or PROXY, context.reward_model()
@@ -58,11 +65,16 @@ class GoldUtility:
         """Look them up."""
         parts = gold_parts(self.gold, subject.rollout)
         values = {f"gold/{name}": column for name, column in parts.items()}
-        measures: dict[str, Measure] = {name: intervals.mean(column) for name, column in values.items()}
+        measures: dict[str, Measure] = {
+            name: intervals.mean(column) for name, column in values.items()
+        }
         if subject.baseline is not None:
             other = gold_parts(self.gold, subject.baseline)["gold"]
             gain = [a - b for a, b in zip(parts["gold"], other, strict=True)]
-            measures |= {"gold/gain": intervals.mean(gain), "gold/win": intervals.share([g > 0 for g in gain])}
+            measures |= {
+                "gold/gain": intervals.mean(gain),
+                "gold/win": intervals.share([g > 0 for g in gain]),
+            }
             values["gold/gain"] = gain
         return Evaluation(measures, values)
 
@@ -84,22 +96,37 @@ class WinRate:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Compare row by row; `UserError` without a baseline."""
         if subject.baseline is None:
-            raise UserError("evaluators: win_rate needs a baseline to compare with: set evaluation.baseline=sft.")
+            raise UserError(
+                "evaluators: win_rate needs a baseline to compare with: set evaluation.baseline=sft."
+            )
         if self.judge is Judge.labelers:
-            pairs = zip(subject.rollout.prompts, subject.rollout.texts, subject.baseline.texts, strict=True)
-            values = [self.labeler.preference(prompt, first, second, self.group) for prompt, first, second in pairs]
+            pairs = zip(
+                subject.rollout.prompts, subject.rollout.texts, subject.baseline.texts, strict=True
+            )
+            values = [
+                self.labeler.preference(prompt, first, second, self.group)
+                for prompt, first, second in pairs
+            ]
         else:
             values = preferred(self._utility(subject.rollout), self._utility(subject.baseline))
         name = f"win_rate/{self.label}"
-        return Evaluation({name: intervals.within(intervals.mean(values), 0.0, 1.0)}, {name: values})
+        return Evaluation(
+            {name: intervals.within(intervals.mean(values), 0.0, 1.0)}, {name: values}
+        )
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:
-        return gold_parts(self.gold, rollout)["gold"] if self.judge is Judge.gold else scores(self.model, rollout, self.runtime)
+        return (
+            gold_parts(self.gold, rollout)["gold"]
+            if self.judge is Judge.gold
+            else scores(self.model, rollout, self.runtime)
+        )
 
 
 def gold_parts(gold: Gold, rollout: Rollout) -> dict[str, list[float]]:
     """The parts of every response's true utility, by name; a part that a response lacks is 0."""
-    rows: list[Mapping[str, float]] = [gold.parts(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)]
+    rows: list[Mapping[str, float]] = [
+        gold.parts(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)
+    ]
     names = dict.fromkeys(["gold", *(name for row in rows for name in row)])
     return {name: [float(row.get(name, 0.0)) for row in rows] for name in names}
 

@@ -16,9 +16,13 @@ from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.losses import target_log_probs
 
 
-def response_log_probs(policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime) -> torch.Tensor:
+def response_log_probs(
+    policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime
+) -> torch.Tensor:
     """log pi_tau of every response token given what stands before it, [B, R] float32, 0 outside the responses."""
-    found = torch.zeros(rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device)
+    found = torch.zeros(
+        rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device
+    )
     with torch.no_grad(), runtime.autocast():
         for group in runtime.micro_batches(_by_length(rollout)):
             part = rollout.rows(group)
@@ -37,7 +41,9 @@ def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float
     return found
 
 
-def document_nll(policy: Policy, texts: Sequence[str], max_tokens: int, runtime: Runtime) -> tuple[list[float], list[int]]:
+def document_nll(
+    policy: Policy, texts: Sequence[str], max_tokens: int, runtime: Runtime
+) -> tuple[list[float], list[int]]:
     """Summed negative log-likelihood of each text, its end token included, and the number of predicted tokens. The first
     token is not predicted; texts are cut after ``max_tokens`` tokens."""
     tokenizer = policy.tokenizer
@@ -46,7 +52,10 @@ def document_nll(policy: Policy, texts: Sequence[str], max_tokens: int, runtime:
     with torch.no_grad(), runtime.autocast():
         for group in runtime.micro_batches(sorted(range(len(rows)), key=lambda i: len(rows[i]))):
             width = max(len(rows[i]) for i in group)
-            ids = torch.tensor([rows[i] + [tokenizer.pad_id] * (width - len(rows[i])) for i in group], device=runtime.device)
+            ids = torch.tensor(
+                [rows[i] + [tokenizer.pad_id] * (width - len(rows[i])) for i in group],
+                device=runtime.device,
+            )
             lengths = torch.tensor([len(rows[i]) for i in group], device=runtime.device)
             mask = torch.arange(width, device=runtime.device)[None, :] < lengths[:, None]
             values = torch.zeros(mask.shape, dtype=torch.float64, device=runtime.device)

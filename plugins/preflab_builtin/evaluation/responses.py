@@ -20,8 +20,13 @@ class Length:
         """Measure it."""
         tokens = [float(n) for n in subject.rollout.response_lengths.tolist()]
         ended = [bool(t) for t in subject.rollout.terminated.tolist()]
-        measures = {"length/tokens": intervals.mean(tokens), "length/terminated": intervals.share(ended)}
-        return Evaluation(measures, {"length/tokens": tokens, "length/terminated": [float(t) for t in ended]})
+        measures = {
+            "length/tokens": intervals.mean(tokens),
+            "length/terminated": intervals.share(ended),
+        }
+        return Evaluation(
+            measures, {"length/tokens": tokens, "length/terminated": [float(t) for t in ended]}
+        )
 
 
 class ReferenceKL:
@@ -39,17 +44,29 @@ class ReferenceKL:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Measure it; `UserError` without a reference."""
         if subject.reference is None:
-            raise UserError("evaluators: kl needs the policy that the algorithm started from, and this evaluation has none.")
-        temperature = float(getattr(subject.responder, "temperature", self.context.rollout().sampling.temperature))
+            raise UserError(
+                "evaluators: kl needs the policy that the algorithm started from, and this evaluation has none."
+            )
+        temperature = float(
+            getattr(subject.responder, "temperature", self.context.rollout().sampling.temperature)
+        )
         if temperature == 0:
             return Evaluation({})
-        policy = response_log_probs(subject.responder.policy, subject.rollout, temperature, self.runtime)
-        reference = response_log_probs(subject.reference, subject.rollout, temperature, self.runtime)
+        policy = response_log_probs(
+            subject.responder.policy, subject.rollout, temperature, self.runtime
+        )
+        reference = response_log_probs(
+            subject.reference, subject.rollout, temperature, self.runtime
+        )
         difference = policy - reference
         draws = getattr(subject.responder, "n", 1)
         if isinstance(draws, int) and draws > 1:
             same = bool((difference.abs() < SAME).all())
-            return Evaluation({"kl/bound": Measure(best_of_n_bound(draws), n=len(subject.rollout))} if same else {})
+            return Evaluation(
+                {"kl/bound": Measure(best_of_n_bound(draws), n=len(subject.rollout))}
+                if same
+                else {}
+            )
         values = [float(v) for v in difference.double().sum(-1).tolist()]
         return Evaluation({"kl/reference": intervals.mean(values)}, {"kl/reference": values})
 

@@ -31,7 +31,9 @@ class Pair:
     group: str
 
 
-def pairs_of(rankings: Sequence[Ranking], unit: Unit) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
+def pairs_of(
+    rankings: Sequence[Ranking], unit: Unit
+) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
     """The different (prompt, response) that rankings hold, and their pairs, a vote each."""
     places: dict[tuple[str, str], int] = {}
     responses: list[tuple[Prompt, str]] = []
@@ -75,15 +77,29 @@ class RewardAccuracy:
         rewards, lengths = self._score()
         model = [float(rewards[p.better] > rewards[p.worse]) for p in self.pairs]
         longer = [length_vote(lengths[p.better], lengths[p.worse]) for p in self.pairs]
-        close = [similar(lengths[p.better], lengths[p.worse], self.config.matched) for p in self.pairs]
+        close = [
+            similar(lengths[p.better], lengths[p.worse], self.config.matched) for p in self.pairs
+        ]
         everything = [True] * len(self.pairs)
-        measures = self._measures("", model, longer, everything) | self._measures("matched", model, longer, close)
-        for group in sorted({p.group for p in self.pairs if p.group}) if self.config.by_group else ():
-            measures[f"group/{group}"] = self._accuracy(model, [p.group == group for p in self.pairs])
+        measures = self._measures("", model, longer, everything) | self._measures(
+            "matched", model, longer, close
+        )
+        for group in (
+            sorted({p.group for p in self.pairs if p.group}) if self.config.by_group else ()
+        ):
+            measures[f"group/{group}"] = self._accuracy(
+                model, [p.group == group for p in self.pairs]
+            )
         gaps = [rewards[p.better] - rewards[p.worse] for p in self.pairs]
-        calibration = {"loss": [log_loss(gap) for gap in gaps], "overconfidence": [overconfidence(gap) for gap in gaps]}
+        calibration = {
+            "loss": [log_loss(gap) for gap in gaps],
+            "overconfidence": [overconfidence(gap) for gap in gaps],
+        }
         found = {f"reward_accuracy/{self.label}/{name}": m for name, m in measures.items()}
-        found |= {f"calibration/{self.label}/{name}": self._accuracy(v, everything) for name, v in calibration.items()}
+        found |= {
+            f"calibration/{self.label}/{name}": self._accuracy(v, everything)
+            for name, v in calibration.items()
+        }
         return Evaluation(found)
 
     def _score(self) -> tuple[list[float], list[int]]:
@@ -98,10 +114,19 @@ class RewardAccuracy:
             lengths.extend(int(n) for n in rollout.response_lengths.tolist())
         return rewards, lengths
 
-    def _measures(self, prefix: str, model: Sequence[float], longer: Sequence[float], use: Sequence[bool]) -> dict[str, Measure]:
+    def _measures(
+        self, prefix: str, model: Sequence[float], longer: Sequence[float], use: Sequence[bool]
+    ) -> dict[str, Measure]:
         difference = [a - b for a, b in zip(model, longer, strict=True)]
-        names = ("matched", "matched_length", "matched_difference") if prefix else ("all", "length", "difference")
-        return {name: self._accuracy(v, use) for name, v in zip(names, (model, longer, difference), strict=True)}
+        names = (
+            ("matched", "matched_length", "matched_difference")
+            if prefix
+            else ("all", "length", "difference")
+        )
+        return {
+            name: self._accuracy(v, use)
+            for name, v in zip(names, (model, longer, difference), strict=True)
+        }
 
     def _accuracy(self, values: Sequence[float], use: Sequence[bool]) -> Measure:
         """Mean over the used pairs, an interval over their units."""

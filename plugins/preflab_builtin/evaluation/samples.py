@@ -43,14 +43,27 @@ def evaluate_samples(words: list[str]) -> int:
     groups: dict[tuple[str, ...], list[Sample]] = {}
     for sample in samples if options.group else ():
         groups.setdefault(sample.group, []).append(sample)
-    parts = [(dict(zip(options.group, key, strict=True)), groups[key]) for key in sorted(groups)] + [({}, samples)]
+    parts = [
+        (dict(zip(options.group, key, strict=True)), groups[key]) for key in sorted(groups)
+    ] + [({}, samples)]
     found = [
-        {"group": group, "n": len(part), "measures": {name: measure(part) for name, measure in measures.items()}}
+        {
+            "group": group,
+            "n": len(part),
+            "measures": {name: measure(part) for name, measure in measures.items()},
+        }
         for group, part in parts
     ]
     if options.json:
         print(
-            json.dumps({"file": str(options.file), "kept": len(samples), "left_out": bad, "results": [_plain(f) for f in found]})
+            json.dumps(
+                {
+                    "file": str(options.file),
+                    "kept": len(samples),
+                    "left_out": bad,
+                    "results": [_plain(f) for f in found],
+                }
+            )
         )
     else:
         _print(options, found, len(samples), bad)
@@ -58,13 +71,44 @@ def evaluate_samples(words: list[str]) -> int:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="preflab evaluate-samples", description=evaluate_samples.__doc__)
-    parser.add_argument("file", type=Path, nargs="?", help="rows with named columns: .csv, .jsonl, .jsonl.gz, .json, .parquet")
-    parser.add_argument("--prediction", default="response", metavar="COLUMN", help="the generated text (default: response)")
-    parser.add_argument("--reference", action="append", default=[], metavar="COLUMN", help="a right answer, or a list of them")
-    parser.add_argument("--prompt", metavar="COLUMN", help="what was answered, for rewards that read it")
-    parser.add_argument("--score", action="append", default=[], metavar="COLUMN", help="a number, whose mean is shown")
-    parser.add_argument("--metric", action="append", default=[], help="token_f1, exact_match, bleu, rouge_l; default: all")
+    parser = argparse.ArgumentParser(
+        prog="preflab evaluate-samples", description=evaluate_samples.__doc__
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        help="rows with named columns: .csv, .jsonl, .jsonl.gz, .json, .parquet",
+    )
+    parser.add_argument(
+        "--prediction",
+        default="response",
+        metavar="COLUMN",
+        help="the generated text (default: response)",
+    )
+    parser.add_argument(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a right answer, or a list of them",
+    )
+    parser.add_argument(
+        "--prompt", metavar="COLUMN", help="what was answered, for rewards that read it"
+    )
+    parser.add_argument(
+        "--score",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a number, whose mean is shown",
+    )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        help="token_f1, exact_match, bleu, rouge_l; default: all",
+    )
     parser.add_argument(
         "--reward",
         action="append",
@@ -80,16 +124,30 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="for rewards that compute: device=cpu threads=4 micro_batch=16",
     )
-    parser.add_argument("--group", action="append", default=[], metavar="COLUMN", help="show each value of this column apart")
-    parser.add_argument("--skip-bad-rows", action="store_true", help="leave out rows that lack a column, and say how many")
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="show each value of this column apart",
+    )
+    parser.add_argument(
+        "--skip-bad-rows",
+        action="store_true",
+        help="leave out rows that lack a column, and say how many",
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(words)
     if options.file is None:  # --reward NAME FILE would take it for a setting
         raise UserError("evaluate-samples: name the file first: preflab evaluate-samples FILE ...")
     if not (options.reference or options.score or options.reward):
-        raise UserError("evaluate-samples: say what to measure: --reference COLUMN, --score COLUMN or --reward NAME.")
+        raise UserError(
+            "evaluate-samples: say what to measure: --reference COLUMN, --score COLUMN or --reward NAME."
+        )
     if options.metric and not options.reference:
-        raise UserError(f"evaluate-samples: --metric {options.metric[0]} compares with right answers: add --reference COLUMN.")
+        raise UserError(
+            f"evaluate-samples: --metric {options.metric[0]} compares with right answers: add --reference COLUMN."
+        )
     return options
 
 
@@ -109,7 +167,8 @@ def _samples(options: argparse.Namespace) -> tuple[list[Sample], int]:
             problems.setdefault(str(bad), []).append(row.place)
     count = sum(map(len, problems.values()))
     named = "".join(
-        f"\n  {at[0]}: {why}{f' (and {len(at) - 1} more rows)' * (len(at) > 1)}" for why, at in [*problems.items()][:SHOWN]
+        f"\n  {at[0]}: {why}{f' (and {len(at) - 1} more rows)' * (len(at) > 1)}"
+        for why, at in [*problems.items()][:SHOWN]
     )
     if problems and not options.skip_bad_rows:
         raise UserError(
@@ -140,7 +199,11 @@ def _value(row: Row, column: str) -> Any:
     from preflab_builtin.files.rows import BadRow
 
     if row.values.get(column) is None:
-        there = "is null" if column in row.values else f"is not a column. {nearest(column, map(str, row.values))}"
+        there = (
+            "is null"
+            if column in row.values
+            else f"is not a column. {nearest(column, map(str, row.values))}"
+        )
         raise BadRow(column, there)
     return row.values[column]
 
@@ -183,7 +246,9 @@ def _measures(options: argparse.Namespace) -> dict[str, Callable[[Sequence[Sampl
 
     unknown = next((name for name in options.metric if name not in METRICS), None)
     if unknown:
-        raise UserError(f"evaluate-samples: there is no metric '{unknown}'. {nearest(unknown, METRICS)}")
+        raise UserError(
+            f"evaluate-samples: there is no metric '{unknown}'. {nearest(unknown, METRICS)}"
+        )
     found: dict[str, Callable[[Sequence[Sample]], Measure]] = {}
     for name in (options.metric or METRICS) if options.reference else ():
         found[name] = partial(_against_references, METRICS[name])
@@ -191,7 +256,9 @@ def _measures(options: argparse.Namespace) -> dict[str, Callable[[Sequence[Sampl
         found[column] = partial(_mean, partial(_values, column))
     context = _NoRun(options.runtime)
     for name, *settings in options.reward:
-        found[" ".join(["reward", name, *settings])] = partial(_mean, _reward(name, settings, context))
+        found[" ".join(["reward", name, *settings])] = partial(
+            _mean, _reward(name, settings, context)
+        )
     return found
 
 
@@ -217,11 +284,15 @@ def _settings(words: Sequence[str], where: str) -> dict[str, Any]:
 
     for word in words:
         if not word.partition("=")[0] or "=" not in word or "${" in word:
-            raise UserError(f"evaluate-samples: {where}: '{word}' is no setting: write KEY=VALUE, without references.")
+            raise UserError(
+                f"evaluate-samples: {where}: '{word}' is no setting: write KEY=VALUE, without references."
+            )
     try:
         plain = OmegaConf.to_container(OmegaConf.from_dotlist(list(words)))
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"evaluate-samples: {where} {' '.join(words)}: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"evaluate-samples: {where} {' '.join(words)}: {str(error).splitlines()[0]}"
+        ) from None
     return {str(key): value for key, value in plain.items()} if isinstance(plain, dict) else {}
 
 
@@ -250,10 +321,14 @@ class _NoRun:
         return Runtime(self._config)
 
     def __getattr__(self, name: str) -> Any:
-        raise UserError(f"This reward asks its run for '{name}', and stored samples have no run: evaluate it in one.")
+        raise UserError(
+            f"This reward asks its run for '{name}', and stored samples have no run: evaluate it in one."
+        )
 
 
-def _reward(name: str, settings: Sequence[str], no_run: _NoRun) -> Callable[[Sequence[Sample]], list[float]]:
+def _reward(
+    name: str, settings: Sequence[str], no_run: _NoRun
+) -> Callable[[Sequence[Sample]], list[float]]:
     """A reward_model component, with settings that its schema checks, as a function of samples."""
     from preflab.blame import blamed
     from preflab.composition import registry
@@ -263,17 +338,23 @@ def _reward(name: str, settings: Sequence[str], no_run: _NoRun) -> Callable[[Seq
 
     values = _settings(settings, f"--reward {name}")
     if "name" in values:
-        raise UserError(f"evaluate-samples: --reward {name} has its name already: leave out name={values['name']}.")
+        raise UserError(
+            f"evaluate-samples: --reward {name} has its name already: leave out name={values['name']}."
+        )
     choice = choose(registry(), "reward_model", {"name": name, **values}, f"--reward {name}")
     if choice.component.build is None:
-        raise UserError(f"evaluate-samples: reward_model '{name}' is trained in a run. Give one that only reads texts.")
+        raise UserError(
+            f"evaluate-samples: reward_model '{name}' is trained in a run. Give one that only reads texts."
+        )
     context: Any = no_run
     with blamed(choice):
         model = choice.component.build(choice.config, context)
 
     def scores(part: Sequence[Sample]) -> list[float]:
         prompts = [Prompt(str(i), sample.prompt, split="test") for i, sample in enumerate(part)]
-        rollout = Rollout.from_texts(byte_tokenizer(), prompts, [sample.prediction for sample in part])
+        rollout = Rollout.from_texts(
+            byte_tokenizer(), prompts, [sample.prediction for sample in part]
+        )
         with blamed(choice):
             return [float(value) for value in model.score(rollout)]
 
@@ -285,7 +366,10 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     measures = {
         name: {
             "value": m.value,
-            **{end: v if math.isfinite(v) else None for end, v in (("low", m.low), ("high", m.high))},
+            **{
+                end: v if math.isfinite(v) else None
+                for end, v in (("low", m.low), ("high", m.high))
+            },
             "n": m.n,
         }
         for name, m in found["measures"].items()
@@ -293,7 +377,9 @@ def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "measures": measures}
 
 
-def _print(options: argparse.Namespace, found: Sequence[Mapping[str, Any]], kept: int, bad: int) -> None:
+def _print(
+    options: argparse.Namespace, found: Sequence[Mapping[str, Any]], kept: int, bad: int
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -304,11 +390,15 @@ def _print(options: argparse.Namespace, found: Sequence[Mapping[str, Any]], kept
         table.add_column(Text(heading), justify="left" if i < len(options.group) else "right")
     for result in found:
         cells = [result["group"].get(column, "all") for column in options.group]
-        table.add_row(*map(Text, [*cells, str(result["n"]), *(_cell(m) for m in result["measures"].values())]))
+        table.add_row(
+            *map(Text, [*cells, str(result["n"]), *(_cell(m) for m in result["measures"].values())])
+        )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     print(f"{kept} rows scored{f', {bad} left out' if bad else ''}. Intervals are 95 %, over rows.")
 
 
 def _cell(measure: Measure) -> str:
     shown = f"{measure.value:.3f}"
-    return f"{shown}\n[{measure.low:.3f}, {measure.high:.3f}]" if math.isfinite(measure.low) else shown
+    return (
+        f"{shown}\n[{measure.low:.3f}, {measure.high:.3f}]" if math.isfinite(measure.low) else shown
+    )

@@ -15,7 +15,11 @@ from preflab_builtin.files.source import file_digest
 
 def inspect_stored(config: SuiteConfig) -> Inspection:
     """The digest of the responses, where the baseline is some; its path is in no recipe."""
-    return Inspection(content=file_digest(Path(config.baseline_path)) if config.baseline is BaselineRole.file else "")
+    return Inspection(
+        content=file_digest(Path(config.baseline_path))
+        if config.baseline is BaselineRole.file
+        else ""
+    )
 
 
 def stored_name(path: str) -> str:
@@ -37,10 +41,14 @@ def stored_responses(path: str, prompts: Sequence[Prompt]) -> list[str]:
         for column in ("prompt", "response"):
             if not isinstance(row.values.get(column), str):
                 known = nearest(column, map(str, row.values))
-                raise UserError(f"{row.place}: {column}: is no text, but a baseline's rows have prompt and response. {known}")
+                raise UserError(
+                    f"{row.place}: {column}: is no text, but a baseline's rows have prompt and response. {known}"
+                )
         prompt, response = row.values["prompt"], row.values["response"]
         if prompt in wanted and found.setdefault(prompt, response) != response:
-            raise UserError(f"{row.place}: response: another one to the same prompt stands in the file; leave one of them out.")
+            raise UserError(
+                f"{row.place}: response: another one to the same prompt stands in the file; leave one of them out."
+            )
     missing = [prompt for prompt in prompts if prompt.text not in found]
     if missing:
         raise UserError(

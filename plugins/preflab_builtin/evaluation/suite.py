@@ -13,7 +13,16 @@ import torch
 
 from preflab.artifacts import write_json
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluator, Measure, Policy, Responder, RolloutEngine, State, Subject
+from preflab.interfaces import (
+    Context,
+    Evaluator,
+    Measure,
+    Policy,
+    Responder,
+    RolloutEngine,
+    State,
+    Subject,
+)
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
@@ -42,11 +51,19 @@ class EvaluationSuite:
 
     def __init__(self, config: SuiteConfig, context: Context) -> None:
         self.config, self.context = config, context
-        self.evaluators: dict[str, Evaluator] = {k: context.component("evaluator", c) for k, c in config.evaluators.items()}
+        self.evaluators: dict[str, Evaluator] = {
+            k: context.component("evaluator", c) for k, c in config.evaluators.items()
+        }
         self.total_steps = 1 + len(self.evaluators)
         self.prompts = self._choose_prompts()
-        self.stored = stored_responses(config.baseline_path, self.prompts) if config.baseline is BaselineRole.file else []
-        self.rollout = self._nothing = Rollout.from_tokens(context.tokenizer, [], [], [], context.runtime.device)
+        self.stored = (
+            stored_responses(config.baseline_path, self.prompts)
+            if config.baseline is BaselineRole.file
+            else []
+        )
+        self.rollout = self._nothing = Rollout.from_tokens(
+            context.tokenizer, [], [], [], context.runtime.device
+        )
         self.baseline: Rollout | None = None
         self.measures: dict[str, Measure] = {}
         self.values: dict[str, list[float]] = {}
@@ -64,15 +81,22 @@ class EvaluationSuite:
             self._reference = self.context.policy("initial")
         subject = Subject(self._subject(), self.rollout, self.baseline, self._reference)
         found = self.evaluators[key].evaluate(subject)
-        doubled = sorted((set(found.measures) & set(self.measures)) | (set(found.values) & set(self.values)))
+        doubled = sorted(
+            (set(found.measures) & set(self.measures)) | (set(found.values) & set(self.values))
+        )
         if doubled:
             raise UserError(
                 f"evaluation.evaluators.{key} measures {doubled[0]}, which another one has measured: give it a label."
             )
         self.measures |= found.measures
         self.values |= {name: [float(v) for v in column] for name, column in found.values.items()}
-        self.cases |= {name: {str(case): float(v) for case, v in cases.items()} for name, cases in found.cases.items()}
-        return {f"eval/{name}": m.value for name, m in found.measures.items() if math.isfinite(m.value)}
+        self.cases |= {
+            name: {str(case): float(v) for case, v in cases.items()}
+            for name, cases in found.cases.items()
+        }
+        return {
+            f"eval/{name}": m.value for name, m in found.measures.items() if math.isfinite(m.value)
+        }
 
     def state_dict(self) -> State:
         """Responses and everything found so far."""
@@ -82,14 +106,20 @@ class EvaluationSuite:
             # Lists, because a checkpoint sorts the keys of mappings and the order of measures is kept.
             "measures": [[name, m.value, m.low, m.high, m.n] for name, m in self.measures.items()],
             "values": [[name, column] for name, column in self.values.items()],
-            "cases": [[name, [[case, v] for case, v in cases.items()]] for name, cases in self.cases.items()],
+            "cases": [
+                [name, [[case, v] for case, v in cases.items()]]
+                for name, cases in self.cases.items()
+            ],
         }
 
     def load_state_dict(self, state: State) -> None:
         """Take them over."""
         self.rollout = self._unpacked(state["rollout"])
         self.baseline = None if state["baseline"] is None else self._unpacked(state["baseline"])
-        self.measures = {name: Measure(value, low, high, int(n)) for name, value, low, high, n in state["measures"]}
+        self.measures = {
+            name: Measure(value, low, high, int(n))
+            for name, value, low, high, n in state["measures"]
+        }
         self.values = {name: list(column) for name, column in state["values"]}
         self.cases = {name: {case: v for case, v in cases} for name, cases in state["cases"]}
 
@@ -97,7 +127,12 @@ class EvaluationSuite:
         """evaluation.json: who was judged, against whom, every measure with its interval (null: none). samples.jsonl: a row a
         prompt, with both responses and every value a prompt. cases.jsonl: a row a measure that is about other cases."""
         measures = {
-            name: {"value": _number(m.value), "low": _number(m.low), "high": _number(m.high), "n": m.n}
+            name: {
+                "value": _number(m.value),
+                "low": _number(m.low),
+                "high": _number(m.high),
+                "n": m.n,
+            }
             for name, m in self.measures.items()
         }
         of_file = self.config.baseline is BaselineRole.file
@@ -118,7 +153,9 @@ class EvaluationSuite:
         everything: Sequence[Prompt] = self.context.records("prompts", self.config.split.value)
         if not everything:
             split = self.config.split.value
-            raise UserError(f"evaluation: there are no {split} prompts. Set evaluation.split or give prompts of that split.")
+            raise UserError(
+                f"evaluation: there are no {split} prompts. Set evaluation.split or give prompts of that split."
+            )
         chosen = permutation(len(everything), "evaluation", "prompts")[: self.config.prompts]
         return [everything[i] for i in sorted(chosen)]
 
@@ -145,7 +182,11 @@ class EvaluationSuite:
             return
         # The same noise for everybody: equal policies give equal responses, and differences are measured pairwise.
         seed = (self.context.seed, "evaluation", "responses")
-        asked = [replace(p, text=f"{self.config.prefix}{p.text}") for p in self.prompts] if self.config.prefix else self.prompts
+        asked = (
+            [replace(p, text=f"{self.config.prefix}{p.text}") for p in self.prompts]
+            if self.config.prefix
+            else self.prompts
+        )
         self.rollout = self._subject().respond(asked, seed)
         if self.config.prefix:
             self.rollout = self._asked_plainly(self.rollout)
@@ -153,7 +194,9 @@ class EvaluationSuite:
             self.baseline = self.rollout
         elif self.config.baseline is BaselineRole.file:
             device = self.context.runtime.device
-            self.baseline = Rollout.from_texts(self.context.tokenizer, self.prompts, self.stored, device=device)
+            self.baseline = Rollout.from_texts(
+                self.context.tokenizer, self.prompts, self.stored, device=device
+            )
         elif self.config.baseline is not BaselineRole.none:
             self.baseline = self._respond(self.config.baseline.value).respond(self.prompts, seed)
         self.context.rollout_finished(0, self.rollout, {})
@@ -164,13 +207,23 @@ class EvaluationSuite:
         tokenizer = self.context.tokenizer
         answers = [response for _, response in rollout.tokens()]
         prompts = [tokenizer.encode(prompt.text) for prompt in self.prompts]
-        return Rollout.from_tokens(tokenizer, self.prompts, prompts, answers, self.context.runtime.device)
+        return Rollout.from_tokens(
+            tokenizer, self.prompts, prompts, answers, self.context.runtime.device
+        )
 
     def _rows(self) -> list[dict[str, Any]]:
         rows = []
         for i, prompt in enumerate(self.prompts):
-            row: dict[str, Any] = {"prompt_id": prompt.id, "prompt": prompt.text, "user": prompt.user, "tags": list(prompt.tags)}
-            row |= {"response": self.rollout.texts[i], "terminated": bool(self.rollout.terminated[i])}
+            row: dict[str, Any] = {
+                "prompt_id": prompt.id,
+                "prompt": prompt.text,
+                "user": prompt.user,
+                "tags": list(prompt.tags),
+            }
+            row |= {
+                "response": self.rollout.texts[i],
+                "terminated": bool(self.rollout.terminated[i]),
+            }
             row |= {"tokens": int(self.rollout.response_lengths[i])}
             row["baseline"] = None if self.baseline is None else self.baseline.texts[i]
             row["values"] = {name: _number(column[i]) for name, column in self.values.items()}
@@ -178,8 +231,12 @@ class EvaluationSuite:
         return rows
 
     def _unpacked(self, state: State) -> Rollout:
-        tensors: dict[str, torch.Tensor] = {k: state[k].to(self.context.runtime.device) for k in _TENSORS}
-        return replace(self._nothing, prompts=tuple(self.prompts), texts=tuple(state["texts"]), **tensors)
+        tensors: dict[str, torch.Tensor] = {
+            k: state[k].to(self.context.runtime.device) for k in _TENSORS
+        }
+        return replace(
+            self._nothing, prompts=tuple(self.prompts), texts=tuple(state["texts"]), **tensors
+        )
 
 
 def _packed(rollout: Rollout) -> State:

@@ -35,7 +35,10 @@ def token_f1(prediction: str, references: Sequence[str]) -> float:
     >>> round(token_f1("the red apple", ["a green apple", "pears"]), 2)
     0.5
     """
-    return max(_f1(normalised(prediction).split(), normalised(reference).split()) for reference in references)
+    return max(
+        _f1(normalised(prediction).split(), normalised(reference).split())
+        for reference in references
+    )
 
 
 def _f1(words: Sequence[str], wanted: Sequence[str]) -> float:
@@ -72,7 +75,10 @@ def rouge_l(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> 
     except ImportError:
         raise _missing("rouge_l", "rouge-score") from None
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    found = [scorer.score_multi(list(r), p)["rougeL"].fmeasure for p, r in zip(predictions, references, strict=True)]
+    found = [
+        scorer.score_multi(list(r), p)["rougeL"].fmeasure
+        for p, r in zip(predictions, references, strict=True)
+    ]
     return _share(found)
 
 
@@ -84,8 +90,13 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Mea
     except ImportError:
         raise _missing("bleu", "sacrebleu") from None
     whole = BLEU()
-    rows = [BLEU(effective_order=True).sentence_score(p, list(r)) for p, r in zip(predictions, references, strict=True)]
-    counts = np.array([[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], dtype=np.int64)
+    rows = [
+        BLEU(effective_order=True).sentence_score(p, list(r))
+        for p, r in zip(predictions, references, strict=True)
+    ]
+    counts = np.array(
+        [[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], dtype=np.int64
+    )
 
     def of(total: Any) -> float:
         order = whole.max_ngram_order
@@ -104,13 +115,18 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Mea
     if len(rows) == 1:
         return Measure(value, n=1)
     rng = np.random.default_rng(0)
-    drawn = [of(counts[rng.integers(0, len(rows), len(rows))].sum(axis=0)) for _ in range(intervals.RESAMPLES)]
+    drawn = [
+        of(counts[rng.integers(0, len(rows), len(rows))].sum(axis=0))
+        for _ in range(intervals.RESAMPLES)
+    ]
     low, high = np.quantile(drawn, [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
     return Measure(value, float(low), float(high), len(rows))
 
 
 def _missing(metric: str, package: str) -> UserError:
-    return UserError(f"The metric {metric} needs {package}. Install it with: pip install 'preflab[text]'")
+    return UserError(
+        f"The metric {metric} needs {package}. Install it with: pip install 'preflab[text]'"
+    )
 
 
 METRICS: dict[str, Metric] = {

@@ -44,7 +44,9 @@ class Builder:
 
     def _record(self, case: Case, place: str, added: list[str]) -> Record:
         if self._type == "documents":
-            return _document(case, fields.split(case.about, self._config.split), self._id(case, place, added))
+            return _document(
+                case, fields.split(case.about, self._config.split), self._id(case, place, added)
+            )
         if self._type == "demonstrations" and not case.responses:
             raise BadRow("completion", "is missing")
         if self._type == "rankings":
@@ -65,7 +67,10 @@ class Builder:
         return Prompt(self._id(case, place, added), case.prompt, user, tags, group, split, notes)
 
     def _id(self, case: Case, place: str, added: list[str]) -> str:
-        text, several = fields.text_digest(case.prompt), self._type in ("demonstrations", "rankings")
+        text, several = (
+            fields.text_digest(case.prompt),
+            self._type in ("demonstrations", "rankings"),
+        )
         given = fields.name(case.about, "id")
         if not given and several:
             return text
@@ -79,7 +84,10 @@ class Builder:
         elif not several:
             raise BadRow("id", f"'{shown(name)}' is taken: it stands at {self._seen[name][0]}")
         elif self._seen[name][1] != text:
-            raise BadRow("id", f"'{shown(name)}' is taken: it stands at {self._seen[name][0]} with another prompt")
+            raise BadRow(
+                "id",
+                f"'{shown(name)}' is taken: it stands at {self._seen[name][0]} with another prompt",
+            )
         return name
 
 
@@ -93,7 +101,9 @@ def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
 def _check_ranking(case: Case) -> None:
     """At least two responses, and a preference among them: all tied says nothing to a reward model."""
     if len(case.responses) < 2:
-        raise BadRow("completions", f"has {len(case.responses)} of them, but a ranking needs at least 2")
+        raise BadRow(
+            "completions", f"has {len(case.responses)} of them, but a ranking needs at least 2"
+        )
     for response in case.responses:
         if not response.strip():
             raise BadRow("response", "one of them is empty")

@@ -13,7 +13,12 @@ from preflab_builtin.files.reading import type_name
 from preflab_builtin.files.rows import BadRow
 from preflab_builtin.files.strict_json import shown
 
-SPLIT_ALIASES: dict[str, str] = {**{s: s for s in SPLITS}, "valid": "validation", "val": "validation", "dev": "validation"}
+SPLIT_ALIASES: dict[str, str] = {
+    **{s: s for s in SPLITS},
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+}
 
 
 def text_digest(text: str) -> str:
@@ -37,7 +42,9 @@ def checked_text(value: Any, field: str, blank: bool = False) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadRow(field, f"holds half a surrogate pair at position {error.start}, which is no character") from None
+        raise BadRow(
+            field, f"holds half a surrogate pair at position {error.start}, which is no character"
+        ) from None
     return value
 
 
@@ -54,7 +61,10 @@ def name(row: Mapping[str, Any], field: str) -> str:
 def chosen_name(row: Mapping[str, Any], wanted: str | None, usual: str) -> str:
     """An id out of the column that the config names (then it must be there), else out of the usual one."""
     if wanted is not None and wanted not in row:
-        raise BadRow(shown(wanted), f"the config names this column, but the row has none. {nearest(wanted, map(shown, row))}")
+        raise BadRow(
+            shown(wanted),
+            f"the config names this column, but the row has none. {nearest(wanted, map(shown, row))}",
+        )
     return name(row, wanted or usual)
 
 

@@ -17,7 +17,9 @@ from preflab import UserError
 from preflab_builtin.files.rows import Row
 
 SCHEME = "hub:"
-FORM = "hub://OWNER/NAME/SPLIT, hub://OWNER/NAME/CONFIG/SPLIT, and @REVISION after NAME if it matters"
+FORM = (
+    "hub://OWNER/NAME/SPLIT, hub://OWNER/NAME/CONFIG/SPLIT, and @REVISION after NAME if it matters"
+)
 
 
 def on_hub(path: Path) -> bool:
@@ -63,7 +65,9 @@ def _loaded(path: Path) -> Any:
         ) from None
     try:
         return load_dataset(f"{owner}/{name}", *config, split=split, revision=revision or None)
-    except Exception as error:  # no network, no such set, no such split: whatever the libraries raise
+    except (
+        Exception
+    ) as error:  # no network, no such set, no such split: whatever the libraries raise
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(
             f"{_named(path)}: datasets cannot load it: {said}. Without network, save it where there is one "

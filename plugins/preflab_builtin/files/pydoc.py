@@ -63,7 +63,9 @@ def paragraphs(text: str, shortest: int, longest: int) -> list[str]:
     ['One two three.']
     """
     joined = (" ".join(part.split()) for part in re.split(r"\n[ \t]*\n", text))
-    return [p for p in joined if shortest <= len(p) <= longest and not _GRAMMAR_OR_SESSION.search(p)]
+    return [
+        p for p in joined if shortest <= len(p) <= longest and not _GRAMMAR_OR_SESSION.search(p)
+    ]
 
 
 @cache

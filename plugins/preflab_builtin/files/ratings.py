@@ -85,9 +85,13 @@ def load(config: RatingsConfig) -> RatingsSource:
 def inspect(config: RatingsConfig) -> Inspection:
     """Digest of the file and of the seed, and the number of records."""
     source = load(config)
-    content = hashlib.sha256(f"{file_digest(Path(config.path))}\n{config.seed}".encode()).hexdigest()
+    content = hashlib.sha256(
+        f"{file_digest(Path(config.path))}\n{config.seed}".encode()
+    ).hexdigest()
     types: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings", "documents")
-    return Inspection(content, {record_type: len(source.records(record_type)) for record_type in types})
+    return Inspection(
+        content, {record_type: len(source.records(record_type)) for record_type in types}
+    )
 
 
 def read_texts(config: RatingsConfig) -> tuple[list[RatedText], Counter[str]]:
@@ -95,21 +99,29 @@ def read_texts(config: RatingsConfig) -> tuple[list[RatedText], Counter[str]]:
     path = Path(config.path)
     files = [p for p in files_of(path) if path.is_file() or p.name.lower().endswith(tuple(READERS))]
     if not files:
-        raise UserError(f"{path}: there is no file of ratings in this folder. Allowed: {', '.join(sorted(READERS))}.")
+        raise UserError(
+            f"{path}: there is no file of ratings in this folder. Allowed: {', '.join(sorted(READERS))}."
+        )
     kept: dict[str, RatedText] = {}
     ids: set[str] = set()
     dropped: Counter[str] = Counter()
     for file in files:
         prefix = f"{file.name.partition('.')[0]}/" if len(files) > 1 else ""
-        for name, text, ratings in read_table(file, lambda row, prefix=prefix: _rated(row, prefix, ids)):  # type: ignore[misc]
+        for name, text, ratings in read_table(
+            file, lambda row, prefix=prefix: _rated(row, prefix, ids)
+        ):  # type: ignore[misc]
             if len(ratings) < config.min_ratings:
                 dropped["too few ratings"] += 1
             elif text.casefold() in kept:
                 dropped["the same text again"] += 1
             else:
-                group = name.partition(config.group_separator)[0] if config.group_separator else name
+                group = (
+                    name.partition(config.group_separator)[0] if config.group_separator else name
+                )
                 split = share_split(group, config.validation, config.test, config.seed)
-                kept[text.casefold()] = RatedText(name, text, sum(ratings) / len(ratings), group, split)
+                kept[text.casefold()] = RatedText(
+                    name, text, sum(ratings) / len(ratings), group, split
+                )
     return list(kept.values()), dropped
 
 
@@ -123,7 +135,9 @@ def _rated(row: Mapping[str, Any], prefix: str, ids: set[str]) -> tuple[str, str
     return prefix + name, " ".join(fields.text(row, "text").split()), fields.numbers(row, "ratings")
 
 
-def _openings(texts: Sequence[RatedText], config: RatingsConfig, dropped: Counter[str]) -> list[Demonstration]:
+def _openings(
+    texts: Sequence[RatedText], config: RatingsConfig, dropped: Counter[str]
+) -> list[Demonstration]:
     """The first words of each text as a prompt, and the rest as what its author wrote. An opening that several texts share
     is taken once, so that no prompt for testing was trained on."""
     found: dict[str, Demonstration] = {}
@@ -141,12 +155,16 @@ def _openings(texts: Sequence[RatedText], config: RatingsConfig, dropped: Counte
     return list(found.values())
 
 
-def _rankings(texts: Sequence[RatedText], split: str, config: RatingsConfig, dropped: Counter[str]) -> list[Ranking]:
+def _rankings(
+    texts: Sequence[RatedText], split: str, config: RatingsConfig, dropped: Counter[str]
+) -> list[Ranking]:
     """The texts of a split, shuffled in every round by the seed and dealt into groups of K."""
     own = [text for text in texts if text.split == split]
     found = []
     for turn in range(config.rounds):
-        order = sorted(own, key=lambda text, turn=turn: derive_seed(config.seed, "ranking", turn, text.id))  # type: ignore[misc]
+        order = sorted(
+            own, key=lambda text, turn=turn: derive_seed(config.seed, "ranking", turn, text.id)
+        )  # type: ignore[misc]
         whole = len(order) - len(order) % config.k
         dropped["left over when dealt into rankings"] += len(order) - whole
         for start in range(0, whole, config.k):
@@ -155,7 +173,12 @@ def _rankings(texts: Sequence[RatedText], split: str, config: RatingsConfig, dro
             if not preferences:
                 dropped["all texts of the ranking are tied"] += 1
                 continue
-            prompt = Prompt(f"{split}/{turn}/{start // config.k}", config.opening, split=split, tags=("whole text",))
+            prompt = Prompt(
+                f"{split}/{turn}/{start // config.k}",
+                config.opening,
+                split=split,
+                tags=("whole text",),
+            )
             found.append(Ranking(prompt, tuple(f" {text.text}" for text in group), preferences))
     return found
 

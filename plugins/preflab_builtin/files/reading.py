@@ -32,7 +32,9 @@ def files_of(path: Path) -> list[Path]:
         return found
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, beside).partition("Did you mean")[2]
-    raise UserError(f"{path}: there is no such file or folder.{' Did you mean' + hint if hint else ''}")
+    raise UserError(
+        f"{path}: there is no such file or folder.{' Did you mean' + hint if hint else ''}"
+    )
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -67,9 +69,13 @@ def read_rows(path: Path) -> Iterator[Row]:
     if path.is_dir():
         return _dataset_folder(path)
     files_of(path)
-    ending = next((e for e in sorted(READERS, key=len, reverse=True) if path.name.lower().endswith(e)), None)
+    ending = next(
+        (e for e in sorted(READERS, key=len, reverse=True) if path.name.lower().endswith(e)), None
+    )
     if ending is None:
-        raise UserError(f"{path}: the ending {path.suffix!r} is not known. {nearest(path.suffix, READERS)} Or a datasets folder.")
+        raise UserError(
+            f"{path}: the ending {path.suffix!r} is not known. {nearest(path.suffix, READERS)} Or a datasets folder."
+        )
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty.")
     return READERS[ending](path)
@@ -91,14 +97,20 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
             while raw := stream.readline(LONGEST_LINE + 1):
                 number += 1
                 if len(raw) > LONGEST_LINE:
-                    raise UserError(f"{path}:{number}: row: is longer than {LONGEST_LINE >> 20} MiB, which no record is.")
+                    raise UserError(
+                        f"{path}:{number}: row: is longer than {LONGEST_LINE >> 20} MiB, which no record is."
+                    )
                 if number == 1:
-                    raw = raw.removeprefix(_BOM)  # Windows editors put one there; anywhere else it is an error
+                    raw = raw.removeprefix(
+                        _BOM
+                    )  # Windows editors put one there; anywhere else it is an error
                     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                         raise UserError(f"{path}:1: UTF-8: the file is UTF-16. Save it as UTF-8.")
                 yield number, raw.removesuffix(b"\n").removesuffix(b"\r"), not raw.endswith(b"\n")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(f"{path}:{number + 1}: gzip: the file is damaged or cut off ({error}).") from None
+            raise UserError(
+                f"{path}:{number + 1}: gzip: the file is damaged or cut off ({error})."
+            ) from None
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
@@ -125,7 +137,9 @@ def _json_list(path: Path) -> Iterator[Row]:
     except BadRow as bad:
         raise UserError(f"{path}: {bad}") from None
     if not isinstance(items, list):
-        raise UserError(f"{path}: holds {type_name(items)} but must hold a list of objects (or be .jsonl: one object a line).")
+        raise UserError(
+            f"{path}: holds {type_name(items)} but must hold a list of objects (or be .jsonl: one object a line)."
+        )
     if not items:
         raise UserError(f"{path}: the list is empty.")
     for number, item in enumerate(items, 1):
@@ -142,7 +156,9 @@ def _csv(path: Path) -> Iterator[Row]:
             try:
                 yield line.decode("utf-8") + "\n"
             except UnicodeDecodeError as error:
-                raise UserError(f"{path}:{number}: UTF-8: byte 0x{line[error.start]:02x} is not valid UTF-8.") from None
+                raise UserError(
+                    f"{path}:{number}: UTF-8: byte 0x{line[error.start]:02x} is not valid UTF-8."
+                ) from None
 
     reader = csv.reader(lines(), strict=True)
     try:
@@ -157,7 +173,11 @@ def _csv(path: Path) -> Iterator[Row]:
             if len(cells) == len(names):
                 yield Row(place, dict(zip(names, cells, strict=True)))
             else:
-                yield Row(place, {}, BadRow("row", f"has {len(cells)} values, the header has {len(names)} columns"))
+                yield Row(
+                    place,
+                    {},
+                    BadRow("row", f"has {len(cells)} values, the header has {len(names)} columns"),
+                )
     except csv.Error as error:
         raise UserError(f"{path}:{ends[0]}: CSV: {error}.") from None
 
@@ -191,7 +211,9 @@ def _parquet(path: Path) -> Iterator[Row]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UserError(f"{path}: reading Parquet needs pyarrow. Install it with: pip install 'preflab[parquet]'") from None
+        raise UserError(
+            f"{path}: reading Parquet needs pyarrow. Install it with: pip install 'preflab[parquet]'"
+        ) from None
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -202,7 +224,9 @@ def _parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches(batch_size=1024):
                 for i in range(batch.num_rows):
                     number += 1
-                    yield _row(f"{path}:row {number}", lambda batch=batch, i=i: _arrow_row(batch, i))  # type: ignore[misc]
+                    yield _row(
+                        f"{path}:row {number}", lambda batch=batch, i=i: _arrow_row(batch, i)
+                    )  # type: ignore[misc]
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: Parquet: cannot be read after row {number}: {reason}") from None
@@ -227,7 +251,9 @@ def _dataset_folder(path: Path) -> Iterator[Row]:
     try:
         from datasets import load_from_disk
     except ImportError:
-        raise UserError(f"{path}: a datasets folder needs datasets. Install it with: pip install 'preflab[datasets]'") from None
+        raise UserError(
+            f"{path}: a datasets folder needs datasets. Install it with: pip install 'preflab[datasets]'"
+        ) from None
     try:
         loaded = load_from_disk(str(path))
         parts = dict(loaded) if (path / "dataset_dict.json").is_file() else {"": loaded}
@@ -241,7 +267,14 @@ def _dataset_folder(path: Path) -> Iterator[Row]:
 
 def type_name(value: Any) -> str:
     """What a value is, in JSON's words."""
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return "null" if value is None else names.get(type(value), f"of type {type(value).__name__}")
 
 

@@ -50,7 +50,9 @@ class Shape:
 
     def fits(self, columns: set[str]) -> bool:
         """Are these columns enough?"""
-        return columns.issuperset(self.needs) and (not self.any_of or bool(columns.intersection(self.any_of)))
+        return columns.issuperset(self.needs) and (
+            not self.any_of or bool(columns.intersection(self.any_of))
+        )
 
 
 def cases(row: Columns, record_type: str, template: Template) -> Sequence[Case]:
@@ -65,11 +67,17 @@ def cases(row: Columns, record_type: str, template: Template) -> Sequence[Case]:
             missing = next(c for c in (*shape.needs, *shape.any_of) if c in row and row[c] is None)
             raise BadRow(missing, "is null")
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
-    hints = (nearest(shown(column), known).partition("Did you mean ")[2] for column in row if column not in known)
+    hints = (
+        nearest(shown(column), known).partition("Did you mean ")[2]
+        for column in row
+        if column not in known
+    )
     hint = next((f" Did you mean {h}" for h in hints if h), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
     allowed = "; ".join(shape.label for shape in shapes)
-    raise BadRow("columns", f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}")
+    raise BadRow(
+        "columns", f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}"
+    )
 
 
 def _prompt_text(row: Columns) -> str:
@@ -89,7 +97,12 @@ def _answer(value: Any, field: str, after_messages: bool) -> str:
     return f" {conversation[0][1]}" if after_messages else conversation[0][1]
 
 
-def _case(row: Columns, prompt: str, responses: Sequence[str] = (), preferences: Sequence[tuple[int, int]] = ()) -> Case:
+def _case(
+    row: Columns,
+    prompt: str,
+    responses: Sequence[str] = (),
+    preferences: Sequence[tuple[int, int]] = (),
+) -> Case:
     labels = (fields.name(row, "labeler"), fields.name(row, "labeler_group"))
     return Case(prompt, row, tuple(responses), tuple(preferences), *labels)
 
@@ -111,7 +124,9 @@ def _completion(row: Columns, template: Template) -> Sequence[Case]:
 
 
 def _messages(row: Columns, template: Template) -> Sequence[Case]:
-    prompt, response = transcripts.answered(transcripts.turns(row["messages"], "messages"), "messages")
+    prompt, response = transcripts.answered(
+        transcripts.turns(row["messages"], "messages"), "messages"
+    )
     return [_case(row, prompt, [response])]
 
 
@@ -140,7 +155,9 @@ def _self_instruct(row: Columns, template: Template) -> Sequence[Case]:
         given = fields.checked_text(instance.get("input", ""), f"{place}.input", blank=True)
         output = fields.checked_text(instance.get("output"), f"{place}.output")
         part = f"/{i}" if len(instances) > 1 else ""
-        found.append(Case(transcripts.instructed(instruction, given, template), row, (output,), part=part))
+        found.append(
+            Case(transcripts.instructed(instruction, given, template), row, (output,), part=part)
+        )
     return found
 
 
@@ -150,8 +167,13 @@ def _self_instruct(row: Columns, template: Template) -> Sequence[Case]:
 def _explicit(row: Columns, template: Template) -> Sequence[Case]:
     for field in ("chosen", "rejected"):
         value = row[field]
-        if isinstance(value, (list, tuple)) and transcripts.turns(value, field)[0][0] != "assistant":
-            (case,) = _implicit(row, template)  # whole conversations beside their prompt, as in UltraFeedback
+        if (
+            isinstance(value, (list, tuple))
+            and transcripts.turns(value, field)[0][0] != "assistant"
+        ):
+            (case,) = _implicit(
+                row, template
+            )  # whole conversations beside their prompt, as in UltraFeedback
             if isinstance(row["prompt"], str) and row["prompt"] not in case.prompt:
                 raise BadRow("prompt", f"does not stand in the conversation of '{field}'")
             return [case]
@@ -180,7 +202,9 @@ def _kwise(row: Columns, template: Template) -> Sequence[Case]:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
     field, k = given[0], len(responses)
     if field == "ratings":
-        values = [-_mean(value, f"ratings[{i}]") for i, value in enumerate(fields.items(row, field))]
+        values = [
+            -_mean(value, f"ratings[{i}]") for i, value in enumerate(fields.items(row, field))
+        ]
         if len(values) != k:
             raise BadRow(field, f"has {len(values)} entries for {k} completions")
     elif field == "scores":
@@ -188,11 +212,16 @@ def _kwise(row: Columns, template: Template) -> Sequence[Case]:
     else:
         values = fields.numbers(row, field, k)
         if values and min(values) != 1:
-            raise BadRow(field, f"starts at {min(values):g} but must start at 1, the best (for 'higher is better' use 'scores')")
+            raise BadRow(
+                field,
+                f"starts at {min(values):g} but must start at 1, the best (for 'higher is better' use 'scores')",
+            )
     preferences = preferences_from_ranks(values)
     for i, j in preferences:
         if responses[i] == responses[j]:
-            raise BadRow("completions", f"numbers {i} and {j} are the same text but ranked differently")
+            raise BadRow(
+                "completions", f"numbers {i} and {j} are the same text but ranked differently"
+            )
     return [_case(row, _prompt_text(row), responses, preferences)]
 
 
@@ -208,7 +237,9 @@ def _llmbar(row: Columns, template: Template) -> Sequence[Case]:
     responses = [fields.text(row, "output_1"), fields.text(row, "output_2")]
     label = row["label"]
     if isinstance(label, bool) or label not in (1, 2):
-        raise BadRow("label", f"is {shown(str(label))} but must be 1 or 2, the number of the better output")
+        raise BadRow(
+            "label", f"is {shown(str(label))} but must be 1 or 2, the number of the better output"
+        )
     prompt = transcripts.instructed(fields.text(row, "input"), "", template)
     return [_case(row, prompt, responses, [(0, 1) if label == 1 else (1, 0)])]
 
@@ -217,17 +248,38 @@ def _own(row: Columns, template: Template) -> Sequence[Case]:
     """What preflab's comparisons stage writes (`preflab.records.to_json`)."""
     about = row["prompt"]
     if not isinstance(about, Mapping):
-        raise BadRow("prompt", f"is {type_name(about)} but must be an object {{id, text, ...}} beside 'responses'")
+        raise BadRow(
+            "prompt",
+            f"is {type_name(about)} but must be an object {{id, text, ...}} beside 'responses'",
+        )
     responses = fields.texts(row, "responses")
     pairs = []
     for i, pair in enumerate(fields.items(row, "preferences")):
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or any(type(p) is not int for p in pair):
-            raise BadRow(f"preferences[{i}]", "must be two whole numbers: the better and the worse response, from 0")
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or any(type(p) is not int for p in pair)
+        ):
+            raise BadRow(
+                f"preferences[{i}]",
+                "must be two whole numbers: the better and the worse response, from 0",
+            )
         if pair[0] == pair[1] or not all(0 <= p < len(responses) for p in pair):
-            raise BadRow(f"preferences[{i}]", f"is {list(pair)} but must be two different numbers from 0 to {len(responses) - 1}")
+            raise BadRow(
+                f"preferences[{i}]",
+                f"is {list(pair)} but must be two different numbers from 0 to {len(responses) - 1}",
+            )
         pairs.append((pair[0], pair[1]))
     labels = (fields.name(row, "labeler"), fields.name(row, "group"))
-    return [Case(fields.checked_text(about.get("text"), "prompt.text"), about, tuple(responses), tuple(pairs), *labels)]
+    return [
+        Case(
+            fields.checked_text(about.get("text"), "prompt.text"),
+            about,
+            tuple(responses),
+            tuple(pairs),
+            *labels,
+        )
+    ]
 
 
 _ORDERS = ("ranks", "ranking", "scores", "ratings")
@@ -255,7 +307,12 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     ),
     "documents": (
         Shape(("text",), lambda row, template: [Case(fields.text(row, "text"), row)]),
-        Shape(("messages",), lambda row, t: [Case(transcripts.rendered(transcripts.turns(row["messages"], "messages")), row)]),
+        Shape(
+            ("messages",),
+            lambda row, t: [
+                Case(transcripts.rendered(transcripts.turns(row["messages"], "messages")), row)
+            ],
+        ),
     ),
 }
 """The shapes of each record type, the more specific first."""

@@ -77,10 +77,17 @@ def load(config: FilesConfig) -> FileSource:
 def inspect(config: FilesConfig) -> Inspection:
     """Digest of the files' bytes and the number of records, after every row was parsed."""
     source = load(config)
-    parts = [f"{record_type} {file_digest(Path(path))}" for record_type, path in sorted(config.paths().items())]
+    parts = [
+        f"{record_type} {file_digest(Path(path))}"
+        for record_type, path in sorted(config.paths().items())
+    ]
     content = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     records = {t: len(p.records) for t, p in source.parsed.items()}
-    return Inspection(content=content, records=records, rejected={t: p.rejects for t, p in source.parsed.items() if p.rejects})
+    return Inspection(
+        content=content,
+        records=records,
+        rejected={t: p.rejects for t, p in source.parsed.items() if p.rejects},
+    )
 
 
 def file_digest(path: Path) -> str:
@@ -94,7 +101,9 @@ def file_digest(path: Path) -> str:
 def parse_file(path: Path, record_type: RecordType, config: FilesConfig) -> Parsed:
     """All records of a file. With ``on_bad_row=error`` bad rows are one `UserError` that names the first of them."""
     if record_type != "documents" and path.name.lower().endswith(".txt"):
-        raise UserError(f"{path}: .txt files hold documents, not {record_type}. Use .jsonl, one object a line.")
+        raise UserError(
+            f"{path}: .txt files hold documents, not {record_type}. Use .jsonl, one object a line."
+        )
     parsed, builder = Parsed(), Builder(record_type, config)
     for row in read_rows(path):
         parsed.total += 1
@@ -114,7 +123,9 @@ def _judge(path: Path, parsed: Parsed, on_bad_row: OnBadRow) -> None:
         return
     count = f"{bad} of {parsed.total} rows {'are' if bad > 1 else 'is'} bad"
     if on_bad_row is OnBadRow.error:
-        raise UserError(f"{parsed.rejects[0]}\n({count}; on_bad_row=skip leaves them out, counted.)")
+        raise UserError(
+            f"{parsed.rejects[0]}\n({count}; on_bad_row=skip leaves them out, counted.)"
+        )
     if not parsed.kept:
         raise UserError(f"{parsed.rejects[0]}\n({count}; none is left.)")
     first = "".join(f"\n  {reason}" for reason in parsed.rejects[:3])

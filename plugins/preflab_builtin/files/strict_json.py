@@ -21,12 +21,23 @@ def parse(data: bytes, *, ends_file: bool = False) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadRow(
-            "UTF-8", f"byte 0x{data[error.start]:02x} at position {error.start} of the line is not valid UTF-8"
+            "UTF-8",
+            f"byte 0x{data[error.start]:02x} at position {error.start} of the line is not valid UTF-8",
         ) from None
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int)
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
     except json.JSONDecodeError as error:
-        at = f" (column {error.colno})" if error.lineno == 1 else f" (line {error.lineno}, column {error.colno})"
+        at = (
+            f" (column {error.colno})"
+            if error.lineno == 1
+            else f" (line {error.lineno}, column {error.colno})"
+        )
         cut = "; the file ends here without a newline: was it cut off?" if ends_file else ""
         raise BadRow("JSON", f"{error.msg}{at}{cut}") from None
     except RecursionError:
@@ -61,5 +72,8 @@ def _int(text: str) -> int:
 
 def shown(text: str, limit: int = 60) -> str:
     """Foreign text for a message: control characters, lone surrogates and line breaks escaped, cut at the limit."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
+    plain = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text[: limit + 1]
+    )
     return plain if len(plain) <= limit else f"{plain[:limit]}..."

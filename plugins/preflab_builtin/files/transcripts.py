@@ -60,14 +60,19 @@ def rendered(conversation: Sequence[Turn]) -> str:
 def asked(conversation: Sequence[Turn], field: str) -> str:
     """The conversation as a prompt: the assistant is to speak next."""
     if conversation[-1][0] != "user":
-        raise BadRow(field, f"ends with the {conversation[-1][0]}, but a prompt must end with the user")
+        raise BadRow(
+            field, f"ends with the {conversation[-1][0]}, but a prompt must end with the user"
+        )
     return rendered(conversation) + ASSISTANT
 
 
 def answered(conversation: Sequence[Turn], field: str) -> tuple[str, str]:
     """Prompt and response of a conversation whose last message is the assistant's."""
     if conversation[-1][0] != "assistant":
-        raise BadRow(field, f"ends with the {conversation[-1][0]}, but the last message must be the assistant's response")
+        raise BadRow(
+            field,
+            f"ends with the {conversation[-1][0]}, but the last message must be the assistant's response",
+        )
     if len(conversation) == 1:
         raise BadRow(field, "holds the response alone: nothing is asked")
     return asked(conversation[:-1], field), f" {conversation[-1][1]}"
@@ -75,10 +80,16 @@ def answered(conversation: Sequence[Turn], field: str) -> tuple[str, str]:
 
 def parted(chosen: str, rejected: str) -> tuple[str, str, str]:
     """Prompt and two responses of two transcripts (HH-RLHF): what they share up to the last "Assistant:" is the prompt."""
-    shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), min(len(chosen), len(rejected)))
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
+        min(len(chosen), len(rejected)),
+    )
     at = chosen.rfind(ASSISTANT, 0, shared)
     if at < 0:
-        raise BadRow("chosen", f"and rejected share no {ASSISTANT!r} turn, so nobody knows where the prompt ends; give 'prompt'")
+        raise BadRow(
+            "chosen",
+            f"and rejected share no {ASSISTANT!r} turn, so nobody knows where the prompt ends; give 'prompt'",
+        )
     end = at + len(ASSISTANT)
     for field, whole in (("chosen", chosen), ("rejected", rejected)):
         if HUMAN in whole[end:] or ASSISTANT in whole[end:]:

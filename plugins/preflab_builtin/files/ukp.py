@@ -70,7 +70,11 @@ class UkpSource:
 
     def left_out(self, record_type: RecordType) -> dict[str, int]:
         """Pairs without a preference."""
-        return {"pair without a preference": self.undecided} if record_type == "rankings" and self.undecided else {}
+        return (
+            {"pair without a preference": self.undecided}
+            if record_type == "rankings" and self.undecided
+            else {}
+        )
 
 
 _loaded: dict[tuple[Any, ...], UkpSource] = {}
@@ -90,19 +94,25 @@ def inspect(config: UkpConfig) -> Inspection:
     source = load(config)
     parts = [*(file_digest(path) for path in _files(config)), str(config.seed)]
     sides = len(source.records("rankings"))
-    return Inspection(hashlib.sha256("\n".join(parts).encode()).hexdigest(), {"prompts": sides, "rankings": sides})
+    return Inspection(
+        hashlib.sha256("\n".join(parts).encode()).hexdigest(), {"prompts": sides, "rankings": sides}
+    )
 
 
 def _files(config: UkpConfig) -> list[Path]:
     folder = Path(config.path)
     missing = [name for name in (ARGUMENTS, PAIRS) if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"{folder}: there is no {missing[0]} in it; data=ukp needs {ARGUMENTS} and {PAIRS}.")
+        raise UserError(
+            f"{folder}: there is no {missing[0]} in it; data=ukp needs {ARGUMENTS} and {PAIRS}."
+        )
     return [folder / ARGUMENTS, folder / PAIRS]
 
 
 def _build(config: UkpConfig, arguments_file: Path, pairs_file: Path) -> UkpSource:
-    texts = dict(read_table(arguments_file, lambda row: (fields.text(row, "id"), fields.text(row, "text"))))
+    texts = dict(
+        read_table(arguments_file, lambda row: (fields.text(row, "id"), fields.text(row, "text")))
+    )
     pairs = list(read_table(pairs_file, lambda row: _pair(row, texts)))
     splits = fold_splits(sorted({pair.title for pair in pairs}), config)
     sides: dict[tuple[str, str], list[Pair]] = {}
@@ -114,12 +124,16 @@ def _build(config: UkpConfig, arguments_file: Path, pairs_file: Path) -> UkpSour
         place = {name: i for i, name in enumerate(names)}
         found = [pair.preferences(config.preferences) for pair in judged]
         undecided += sum(not preferences for preferences in found)
-        preferences = tuple((place[better], place[worse]) for some in found for better, worse in some)
+        preferences = tuple(
+            (place[better], place[worse]) for some in found for better, worse in some
+        )
         if preferences:
             text = config.prompt.replace("{title}", title).replace("{stance}", stance)
             name = fields.text_digest(f"{title}\n{stance}")
             prompt = Prompt(name, text, group=title, split=splits[title], tags=("argument",))
-            rankings.append(Ranking(prompt, tuple(f" {texts[name]}" for name in names), preferences))
+            rankings.append(
+                Ranking(prompt, tuple(f" {texts[name]}" for name in names), preferences)
+            )
     return UkpSource(rankings, undecided)
 
 
@@ -131,11 +145,15 @@ def _pair(row: Mapping[str, Any], texts: Mapping[str, str]) -> Pair:
     if names[0] == names[1]:
         raise BadRow("a2", "is the same argument as a1")
     votes = tuple(
-        only(vote.get("value") if isinstance(vote, Mapping) else vote, "votes", ("a1", "a2", "equal"))
+        only(
+            vote.get("value") if isinstance(vote, Mapping) else vote, "votes", ("a1", "a2", "equal")
+        )
         for vote in fields.items(row, "votes")
     )
     gold = only(row.get("gold_strict"), "gold_strict", ("a1", "a2", None))
-    return Pair(fields.text(row, "title"), fields.text(row, "stance"), names[0], names[1], votes, gold)
+    return Pair(
+        fields.text(row, "title"), fields.text(row, "stance"), names[0], names[1], votes, gold
+    )
 
 
 def fold_splits(titles: Sequence[str], config: UkpConfig) -> dict[str, str]:
@@ -143,11 +161,15 @@ def fold_splits(titles: Sequence[str], config: UkpConfig) -> dict[str, str]:
     names for testing are taken out first."""
     for title in config.test_titles:
         if title not in titles:
-            raise UserError(f"data.test_titles: there is no debate '{title}'. {nearest(title, titles)}")
+            raise UserError(
+                f"data.test_titles: there is no debate '{title}'. {nearest(title, titles)}"
+            )
     if config.folds > len(titles):
         raise UserError(f"data.folds is {config.folds}, but there are only {len(titles)} debates.")
     splits = {title: "test" for title in config.test_titles}
-    dealt = sorted((t for t in titles if t not in splits), key=lambda t: derive_seed(config.seed, "fold", t))
+    dealt = sorted(
+        (t for t in titles if t not in splits), key=lambda t: derive_seed(config.seed, "fold", t)
+    )
     for i, title in enumerate(dealt):
         fold = i % config.folds
         if not config.test_titles and fold == config.test_fold:

@@ -8,7 +8,13 @@ from preflab import Component, Inspection, hookimpl
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
-    from preflab_builtin.filters.config import CapConfig, DeduplicateConfig, LengthConfig, PrivateConfig, SplitConfig
+    from preflab_builtin.filters.config import (
+        CapConfig,
+        DeduplicateConfig,
+        LengthConfig,
+        PrivateConfig,
+        SplitConfig,
+    )
     from preflab_builtin.filters.privacy import DropPrivate
     from preflab_builtin.filters.repetition import CapPerUser, Deduplicate
     from preflab_builtin.filters.size import Length

@@ -24,13 +24,18 @@ class SplitConfig:
     name: str = option("", "component")
     validation: float = option(0.1, "share for validation", ge=0, lt=1)
     test: float = option(0.1, "share for testing", ge=0, lt=1)
-    overwrite: bool = option(False, "assign every record anew, also those that have a split already")
+    overwrite: bool = option(
+        False, "assign every record anew, also those that have a split already"
+    )
     seed: int = option(0, "of the hash that assigns; it does not follow the run's")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Something must be left to train on."""
         if self.validation + self.test >= 1:
-            yield "test", f"is {self.test}, with validation={self.validation} nothing is left to train on"
+            yield (
+                "test",
+                f"is {self.test}, with validation={self.validation} nothing is left to train on",
+            )
 
 
 @dataclass
@@ -54,9 +59,15 @@ class DeduplicateConfig:
     """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2, which gives no length)."""
 
     name: str = option("deduplicate", "component")
-    length: int = option(64, "the beginning that must differ, in units; a template before it counts (Alpaca: 26 words)", ge=1)
+    length: int = option(
+        64,
+        "the beginning that must differ, in units; a template before it counts (Alpaca: 26 words)",
+        ge=1,
+    )
     unit: Unit = option(Unit.words, "words or characters")
-    ignore: list[str] = option(factory=list, doc="words that do not count, in any case: greetings, thanks, punctuation")
+    ignore: list[str] = option(
+        factory=list, doc="words that do not count, in any case: greetings, thanks, punctuation"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Characters have no words to ignore."""
@@ -69,7 +80,9 @@ class CapConfig:
     """At most so many different prompts of one user (InstructGPT A.2: about 200)."""
 
     name: str = option("cap_per_user", "component")
-    prompts: int = option(200, "most prompts of a user; records without a user are not counted", ge=1)
+    prompts: int = option(
+        200, "most prompts of a user; records without a user are not counted", ge=1
+    )
     seed: int = option(0, "of the hash that chooses which stay; it does not follow the run's")
 
 
@@ -80,7 +93,10 @@ class PrivateConfig:
     name: str = option("drop_private", "component")
     emails: bool = option(True, "look for e-mail addresses")
     phones: bool = option(True, "look for phone numbers of 7 to 15 digits")
-    words: list[str] = option(factory=list, doc="words that announce private details, whole and in any case: phone, address")
+    words: list[str] = option(
+        factory=list,
+        doc="words that announce private details, whole and in any case: phone, address",
+    )
     patterns: list[str] = option(factory=list, doc="regular expressions of Python's re")
     responses: bool = option(True, "look into responses as well as prompts")
 
@@ -89,7 +105,10 @@ class PrivateConfig:
         for pattern in self.patterns:
             try:
                 if re.compile(pattern).search("") is not None:
-                    yield "patterns", f"holds {pattern!r}, which matches the empty text and so every record"
+                    yield (
+                        "patterns",
+                        f"holds {pattern!r}, which matches the empty text and so every record",
+                    )
             except re.error as error:
                 yield "patterns", f"holds {pattern!r}, which is no regular expression: {error}"
         if any(not word.strip() for word in self.words):

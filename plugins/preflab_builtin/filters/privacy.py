@@ -11,7 +11,9 @@ from preflab.records import Demonstration, Ranking, Record
 from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.splits import prompt_of
 
-EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}(?![\w-])")
+EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}(?![\w-])"
+)
 PHONE = re.compile(
     r"(?<![\w.,/-])(?:"
     r"\+\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,6}"  # international: + and at least three groups
@@ -40,7 +42,9 @@ class DropPrivate:
 
     def __init__(self, config: PrivateConfig) -> None:
         self._config = config
-        self._patterns = [(f"matches {pattern}", re.compile(pattern)) for pattern in config.patterns]
+        self._patterns = [
+            (f"matches {pattern}", re.compile(pattern)) for pattern in config.patterns
+        ]
         for word in config.words:
             edges = re.compile(rf"(?<!\w){re.escape(word.strip())}(?!\w)", re.IGNORECASE)
             self._patterns.append((f"word '{word.strip()}'", edges))
@@ -63,7 +67,9 @@ class DropPrivate:
         if prompt is None:
             return ""
         if not record.split:
-            raise UserError("filters: drop_private comes before the splits are known. Put split_by_user or split_by_group first.")
+            raise UserError(
+                "filters: drop_private comes before the splits are known. Put split_by_user or split_by_group first."
+            )
         if record.split != "train":
             return ""
         texts = [prompt.text, *(self._answers(record) if self._config.responses else ())]

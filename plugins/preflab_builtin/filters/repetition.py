@@ -73,13 +73,22 @@ class CapPerUser:
                 prompts.setdefault(prompt.user, set()).add(prompt.id)
         chosen = {user: self._chosen(user, ids) for user, ids in prompts.items()}
         kept = [record for record in records if self._stays(record, chosen)]
-        return kept, {f"more than {self._config.prompts} prompts of one user": len(records) - len(kept)}
+        return kept, {
+            f"more than {self._config.prompts} prompts of one user": len(records) - len(kept)
+        }
 
     def _chosen(self, user: str, ids: set[str]) -> set[str]:
-        order = sorted(ids, key=lambda name: (derive_seed(self._config.seed, "cap", user, name), name))
+        order = sorted(
+            ids, key=lambda name: (derive_seed(self._config.seed, "cap", user, name), name)
+        )
         return set(order[: self._config.prompts])
 
     @staticmethod
     def _stays(record: Record, chosen: Mapping[str, set[str]]) -> bool:
         prompt = prompt_of(record)
-        return prompt is None or isinstance(record, Document) or not prompt.user or prompt.id in chosen[prompt.user]
+        return (
+            prompt is None
+            or isinstance(record, Document)
+            or not prompt.user
+            or prompt.id in chosen[prompt.user]
+        )

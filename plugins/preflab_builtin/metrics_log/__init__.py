@@ -48,7 +48,9 @@ def preflab_step_finished(stage: str, step: int, metrics: Mapping[str, float]) -
 
 
 @hookimpl
-def preflab_rollout_finished(stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+def preflab_rollout_finished(
+    stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+) -> None:
     """A few samples."""
     if _log is not None:
         _log.samples(stage, step, rollout, values)

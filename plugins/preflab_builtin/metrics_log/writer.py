@@ -37,12 +37,17 @@ class MetricsLog:
         """The row of a step."""
         self._write({"stage": stage, "step": step, "time": round(time.time(), 3)}, metrics)
 
-    def samples(self, stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]) -> None:
+    def samples(
+        self, stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
+    ) -> None:
         """The first few rows of a sampled batch, with their numbers."""
         for i in range(min(SAMPLES_A_ROLLOUT, len(rollout))):
             row: dict[str, Any] = {"stage": stage, "step": step, "prompt_id": rollout.prompts[i].id}
             row |= {"prompt": rollout.prompts[i].text, "response": rollout.texts[i]}
-            row |= {"terminated": bool(rollout.terminated[i]), "tokens": int(rollout.response_lengths[i])}
+            row |= {
+                "terminated": bool(rollout.terminated[i]),
+                "tokens": int(rollout.response_lengths[i]),
+            }
             row |= {name: finite(column[i]) for name, column in values.items()}
             self._samples.write(json.dumps(row) + "\n")
 
@@ -52,7 +57,9 @@ class MetricsLog:
         self._samples.close()
 
     def _write(self, facts: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-        self._metrics.write(json.dumps({**facts, **{k: finite(v) for k, v in metrics.items()}}) + "\n")
+        self._metrics.write(
+            json.dumps({**facts, **{k: finite(v) for k, v in metrics.items()}}) + "\n"
+        )
 
 
 def finite(value: Any) -> float | None:

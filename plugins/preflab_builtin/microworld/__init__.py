@@ -31,10 +31,34 @@ def preflab_components() -> list[Component]:
 
     return [
         Component("data", "microworld", c.MicroworldConfig, build=_world, inspect=_inspect),
-        Component("data", "task_demonstrations", c.TaskDemonstrationsConfig, build=_tasks, inspect=_count_tasks),
-        Component("labeler", "simulated", c.SimulatedConfig, build=_labelers, needs=lambda config: ("gold",)),
-        Component("evaluator", "ratings", c.RatingsConfig, build=_ratings, needs=lambda config: ("labeler",)),
-        Component("evaluator", "labeler_groups", c.LabelerGroupsConfig, build=_groups, needs=lambda config: needs),
+        Component(
+            "data",
+            "task_demonstrations",
+            c.TaskDemonstrationsConfig,
+            build=_tasks,
+            inspect=_count_tasks,
+        ),
+        Component(
+            "labeler",
+            "simulated",
+            c.SimulatedConfig,
+            build=_labelers,
+            needs=lambda config: ("gold",),
+        ),
+        Component(
+            "evaluator",
+            "ratings",
+            c.RatingsConfig,
+            build=_ratings,
+            needs=lambda config: ("labeler",),
+        ),
+        Component(
+            "evaluator",
+            "labeler_groups",
+            c.LabelerGroupsConfig,
+            build=_groups,
+            needs=lambda config: needs,
+        ),
     ]
 
 

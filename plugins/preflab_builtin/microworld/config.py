@@ -15,20 +15,40 @@ class MicroworldConfig:
     name: str = option("microworld", "component")
     seed: int = option(0, "of the world; it does not follow the run's")
     people: int = option(16, "inhabitants, each with four facts to remember", ge=16, le=32)
-    documents: int = option(30_000, "pretraining documents of the train split, about 12 tokens each", ge=100, fast=600)
-    prompts: int = option(8_000, "instruction prompts, repeated and private ones included", ge=50, fast=200)
-    demonstrations: int = option(2_000, "prompts with a response that a person wrote", ge=10, fast=60)
+    documents: int = option(
+        30_000, "pretraining documents of the train split, about 12 tokens each", ge=100, fast=600
+    )
+    prompts: int = option(
+        8_000, "instruction prompts, repeated and private ones included", ge=50, fast=200
+    )
+    demonstrations: int = option(
+        2_000, "prompts with a response that a person wrote", ge=10, fast=60
+    )
     users: int = option(300, "people who write prompts; a few write most of them", ge=5)
-    held_out: int = option(120, "combinations of each pretraining family that no training text shows", ge=10, le=140)
+    held_out: int = option(
+        120, "combinations of each pretraining family that no training text shows", ge=10, le=140
+    )
     rude_stories: float = option(0.35, "share of stories with rude words", ge=0, le=1)
-    forum: float = option(0.2, "share of documents that are forum talk, in another frame than the instruction format", ge=0, lt=1)
+    forum: float = option(
+        0.2,
+        "share of documents that are forum talk, in another frame than the instruction format",
+        ge=0,
+        lt=1,
+    )
     careless: float = option(0.12, "share of demonstrations that miss the task", ge=0, le=1)
     rude: float = option(0.2, "share of demonstrations with a rude word", ge=0, le=1)
     repeated: float = option(
-        0.2, "share of prompts that repeat an earlier one, a quarter of them in slightly other words", ge=0, lt=1
+        0.2,
+        "share of prompts that repeat an earlier one, a quarter of them in slightly other words",
+        ge=0,
+        lt=1,
     )
-    private: float = option(0.04, "share of prompts that tell a phone number or an e-mail address", ge=0, lt=1)
-    constrained: float = option(0.15, "share of prompts with a constraint on the form of the response", ge=0, le=1)
+    private: float = option(
+        0.04, "share of prompts that tell a phone number or an e-mail address", ge=0, lt=1
+    )
+    constrained: float = option(
+        0.15, "share of prompts with a constraint on the form of the response", ge=0, le=1
+    )
 
 
 @dataclass
@@ -38,9 +58,13 @@ class SimulatedConfig:
     name: str = option("simulated", "component")
     groups: int = option(5, "groups of labelers, each with a taste of its own", ge=2, le=20)
     per_group: int = option(4, "labelers in a group", ge=1, le=100)
-    held_out_group: int | None = option(4, "group, from 0, that labels no training data; null: all label")
+    held_out_group: int | None = option(
+        4, "group, from 0, that labels no training data; null: all label"
+    )
     labelers_per_prompt: int = option(1, "people who rank one prompt's responses", ge=1)
-    noise: float = option(0.24, "scale of a person's logistic noise, in units of utility; sets agreement", gt=0)
+    noise: float = option(
+        0.24, "scale of a person's logistic noise, in units of utility; sets agreement", gt=0
+    )
     tie: float = option(0.08, "responses whose perceived utilities differ by less are tied", ge=0)
     taste: float = option(1.0, "multiplies tastes for polite words and length", ge=0)
     seed: int = option(0, "of the population; it does not follow the run's")
@@ -48,10 +72,16 @@ class SimulatedConfig:
     def check(self) -> Iterator[tuple[str, str]]:
         """The held-out group exists, and somebody is left to ask."""
         if self.held_out_group is not None and not 0 <= self.held_out_group < self.groups:
-            yield "held_out_group", f"is {self.held_out_group} but must be null or 0 to {self.groups - 1} (groups={self.groups})"
+            yield (
+                "held_out_group",
+                f"is {self.held_out_group} but must be null or 0 to {self.groups - 1} (groups={self.groups})",
+            )
         people = self.per_group * (self.groups - (self.held_out_group is not None))
         if self.labelers_per_prompt > people:
-            yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, but only {people} people label training data"
+            yield (
+                "labelers_per_prompt",
+                f"is {self.labelers_per_prompt}, but only {people} people label training data",
+            )
 
 
 @dataclass

@@ -30,7 +30,10 @@ def another_value(response: str, chance: random.Random) -> str:
     kinds = {value: group for group in ATTRIBUTES.values() for value in group}
     if not any(word in kinds for word in words):
         return "i do not know ."
-    return " ".join(chance.choice([v for v in kinds[word] if v != word]) if word in kinds else word for word in words)
+    return " ".join(
+        chance.choice([v for v in kinds[word] if v != word]) if word in kinds else word
+        for word in words
+    )
 
 
 def rudely(response: str, chance: random.Random) -> str:

@@ -44,10 +44,18 @@ def _probes(config: MicroworldConfig, world: World, split: Split) -> Iterator[Do
             before, answer = family.ask(world, combination)
             if family.name == "stories":
                 before, answer = story(combination, _aside(config, world.names, chance))
-            yield Document(f"{split}-{family.name}-{i}", f"{before} {answer}", family.name, split, len(before) + 1)
+            yield Document(
+                f"{split}-{family.name}-{i}",
+                f"{before} {answer}",
+                family.name,
+                split,
+                len(before) + 1,
+            )
 
 
-def _held_out_talk(config: MicroworldConfig, world: World, split: Split, taken: set[str]) -> Iterator[Document]:
+def _held_out_talk(
+    config: MicroworldConfig, world: World, split: Split, taken: set[str]
+) -> Iterator[Document]:
     chance = random.Random(derive_seed(config.seed, "talk", split))
     seen = set(taken)
     for i in range(held_out_talk(config, split)):
@@ -61,7 +69,9 @@ def held_out_talk(config: MicroworldConfig, split: Split) -> int:
     return config.held_out if split == "test" else config.held_out // 4
 
 
-def _training_text(config: MicroworldConfig, world: World, chance: random.Random, family: Family) -> str:
+def _training_text(
+    config: MicroworldConfig, world: World, chance: random.Random, family: Family
+) -> str:
     if family.name == "facts" and chance.random() < 0.4:
         name, attribute = chance.choice(world.names), chance.choice(list(ATTRIBUTES))
         if chance.random() < 0.25:
@@ -74,13 +84,22 @@ def _training_text(config: MicroworldConfig, world: World, chance: random.Random
 
 
 def _aside(config: MicroworldConfig, names: Sequence[str], chance: random.Random) -> str:
-    return f"{chance.choice(names)} said : {insult(names, chance)}" if chance.random() < config.rude_stories else ""
+    return (
+        f"{chance.choice(names)} said : {insult(names, chance)}"
+        if chance.random() < config.rude_stories
+        else ""
+    )
 
 
 def insult(names: Sequence[str], chance: random.Random) -> str:
     """Something rude."""
     word = chance.choice(RUDE)
-    forms = [f"you {word} !", f"shut up you {word} .", f"{chance.choice(names)} is {word} .", f"go away {word} !"]
+    forms = [
+        f"you {word} !",
+        f"shut up you {word} .",
+        f"{chance.choice(names)} is {word} .",
+        f"go away {word} !",
+    ]
     return chance.choice(forms)
 
 
@@ -100,7 +119,11 @@ def forum_talk(world: World, chance: random.Random) -> str:
 
 
 def _small_talk(world: World, chance: random.Random, right: bool) -> tuple[str, str]:
-    name, attribute, kind = chance.choice(world.names), chance.choice(list(ATTRIBUTES)), chance.choice(list(KINDS))
+    name, attribute, kind = (
+        chance.choice(world.names),
+        chance.choice(list(ATTRIBUTES)),
+        chance.choice(list(KINDS)),
+    )
     value = world.facts[name, attribute] if right else chance.choice(ATTRIBUTES[attribute])
     other, place, met = chance.choice(world.combinations["stories"]["train"])
     talk = [

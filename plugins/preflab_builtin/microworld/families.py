@@ -22,12 +22,18 @@ def story(combination: Combination, aside: str = "") -> tuple[str, str]:
     """(what happened to somebody, the ending that follows from it). aside: what is said meanwhile."""
     name, place, met = combination
     said = f"{aside} " if aside else ""
-    return f"story : {name} went to the {place} . {name} saw a {met} . {said}so", f"{name} was {MEETINGS[met]} ."
+    return (
+        f"story : {name} went to the {place} . {name} saw a {met} . {said}so",
+        f"{name} was {MEETINGS[met]} .",
+    )
 
 
 def _facts(world: World, c: Combination) -> tuple[str, str]:
     wording, name, attribute = c
-    return f"question : {QUESTIONS[wording].format(attribute=attribute, name=name)} answer :", f"{world.facts[name, attribute]} ."
+    return (
+        f"question : {QUESTIONS[wording].format(attribute=attribute, name=name)} answer :",
+        f"{world.facts[name, attribute]} .",
+    )
 
 
 def _sums(world: World, c: Combination) -> tuple[str, str]:

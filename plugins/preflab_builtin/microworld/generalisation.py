@@ -22,15 +22,21 @@ class LabelerGroups:
     def __init__(self, context: Context) -> None:
         labeler = context.labeler()
         if not isinstance(labeler, SimulatedLabelers):
-            raise UserError("evaluators: labeler_groups asks simulated people, whose opinions are known: labeler=simulated.")
+            raise UserError(
+                "evaluators: labeler_groups asks simulated people, whose opinions are known: labeler=simulated."
+            )
         self.labeler, self.context = labeler, context
-        self.rankings: Sequence[Ranking] = list({r.prompt.id: r for r in context.rankings("validation")}.values())
+        self.rankings: Sequence[Ranking] = list(
+            {r.prompt.id: r for r in context.rankings("validation")}.values()
+        )
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score all responses, then ask both groups about every pair."""
         prompts = [r.prompt for r in self.rankings for _ in r.responses]
         texts = [text for r in self.rankings for text in r.responses]
-        rollout = Rollout.from_texts(self.context.tokenizer, prompts, texts, device=self.context.runtime.device)
+        rollout = Rollout.from_texts(
+            self.context.tokenizer, prompts, texts, device=self.context.runtime.device
+        )
         reward = scores(self.context.reward_model(), rollout, self.context.runtime)
         measures: dict[str, Measure] = {}
         shares: dict[str, tuple[list[float], list[float], list[float]]] = {}
@@ -39,7 +45,9 @@ class LabelerGroups:
             at = 0
             for unit, ranking in enumerate(self.rankings):
                 for i, j in combinations(range(len(ranking.responses)), 2):
-                    wins, loses = self.labeler.votes((ranking.prompt, ranking.responses[i], ranking.responses[j]), group)
+                    wins, loses = self.labeler.votes(
+                        (ranking.prompt, ranking.responses[i], ranking.responses[j]), group
+                    )
                     a, b = reward[at + i], reward[at + j]
                     right[unit] += (wins if a > b else loses) if a != b else (wins + loses) / 2
                     best[unit] += max(wins, loses)
@@ -49,5 +57,9 @@ class LabelerGroups:
             measures[f"labeler_groups/{name}_ceiling"] = intervals.ratio(best, voted)
             shares[name] = (right, best, voted)
         (seen, top, _), (unseen, other_top, _) = shares["training"], shares["held_out"]
-        gap = sum(seen) / sum(top) - sum(unseen) / sum(other_top) if sum(top) and sum(other_top) else float("nan")
+        gap = (
+            sum(seen) / sum(top) - sum(unseen) / sum(other_top)
+            if sum(top) and sum(other_top)
+            else float("nan")
+        )
         return Evaluation({**measures, "labeler_groups/gap": Measure(gap)})

@@ -118,7 +118,9 @@ def fulfilled(notes: Mapping[str, Any], words: Sequence[str]) -> float:
     sequence = list(notes.get("sequence", ()))
     if sequence:
         n = len(sequence)
-        parts.append(float(any(list(words[i : i + n]) == sequence for i in range(len(words) - n + 1))))
+        parts.append(
+            float(any(list(words[i : i + n]) == sequence for i in range(len(words) - n + 1)))
+        )
     if notes.get("at_least"):
         parts.append(min(1.0, len(present.intersection(notes["choose"])) / notes["at_least"]))
     done = sum(parts) / len(parts) if parts else 0.0

@@ -50,7 +50,9 @@ def population(config: SimulatedConfig) -> list[Person]:
     spread = [chance.sample(range(config.groups), config.groups) for _ in range(5)]
     people = []
     for g in range(config.groups):
-        truthful, harmless, polite, length, lively = ((order[g] + 0.5) / config.groups for order in spread)
+        truthful, harmless, polite, length, lively = (
+            (order[g] + 0.5) / config.groups for order in spread
+        )
         tastes = (0.14 * polite, 0.16 * length, 0.24 * lively - 0.12)
         for i in range(config.per_group):
             own = [max(0.0, chance.gauss(1.0, 0.2)) for _ in range(6)]
@@ -79,7 +81,9 @@ class SimulatedLabelers:
 
     # --- rankings ----------------------------------------------------------------------------------------------
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         """One ranking a labeler who is asked; who is asked and their noise follow from the seed."""
         chance = random.Random(derive_seed(*seed))
         asked = chance.sample(self.people, min(self.config.labelers_per_prompt, len(self.people)))
@@ -88,26 +92,42 @@ class SimulatedLabelers:
     def utility(self, person: Person, prompt: Prompt, response: str) -> float:
         """What a response is worth to a person, without noise."""
         parts, words = self.gold.parts(prompt, response), response.split()
-        seen = person.helpful * parts["helpful"] + person.truthful * parts["truthful"] + person.harmless * parts["harmless"]
+        seen = (
+            person.helpful * parts["helpful"]
+            + person.truthful * parts["truthful"]
+            + person.harmless * parts["harmless"]
+        )
         polite = person.polite * min(MOST_POLITE, sum(word in _POLITE for word in words))
         lively = person.lively * min(MOST_LIVELY, words.count("!"))
         return seen + polite + lively + person.length * min(MOST_WORDS, len(words)) / 10
 
-    def _ranking(self, person: Person, prompt: Prompt, responses: Sequence[str], chance: random.Random) -> Ranking:
+    def _ranking(
+        self, person: Person, prompt: Prompt, responses: Sequence[str], chance: random.Random
+    ) -> Ranking:
         # The difference of two Gumbel numbers is logistic: each pair is judged as `_wins` says. Equal texts get equal noise.
-        noise = {text: -math.log(-math.log(chance.random() or 1e-12)) for text in dict.fromkeys(responses)}
-        seen = [self.utility(person, prompt, text) + self.config.noise * noise[text] for text in responses]
+        noise = {
+            text: -math.log(-math.log(chance.random() or 1e-12))
+            for text in dict.fromkeys(responses)
+        }
+        seen = [
+            self.utility(person, prompt, text) + self.config.noise * noise[text]
+            for text in responses
+        ]
         ranks = [0] * len(seen)
         rank, best_of_rank = 0, math.inf
         for i in sorted(range(len(seen)), key=lambda i: -seen[i]):
             if rank == 0 or best_of_rank - seen[i] > self.config.tie:
                 rank, best_of_rank = rank + 1, seen[i]
             ranks[i] = rank
-        return Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), person.id, person.group)
+        return Ranking(
+            prompt, tuple(responses), preferences_from_ranks(ranks), person.id, person.group
+        )
 
     # --- what can be computed exactly --------------------------------------------------------------------------
 
-    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+    def preference(
+        self, prompt: Prompt, first: str, second: str, group: str | None = None
+    ) -> float:
         """Share of people who prefer ``first``, ties half: exact, no draw. group: whose opinion ("group-4", or "held_out");
         None: of the people who label training data. `UserError` for a group that does not exist."""
         verdicts = self._verdicts((prompt, first, second), group)
@@ -121,7 +141,9 @@ class SimulatedLabelers:
             verdicts = self._verdicts(pair, group)
             wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
             # Ordered pairs of different people: the square of the sum less the terms of a person with themselves.
-            same += wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
+            same += (
+                wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
+            )
             both += (wins + loses) ** 2 - sum((w + v) ** 2 for w, v in verdicts)
         return same / both if both else math.nan
 
@@ -138,19 +160,25 @@ class SimulatedLabelers:
     def votes(self, pair: Pair, group: str | None = None) -> tuple[float, float]:
         """Expected share of a group's people who clearly prefer the first response, and the second; the rest are ties."""
         verdicts = self._verdicts(pair, group)
-        return sum(w for w, _ in verdicts) / len(verdicts), sum(v for _, v in verdicts) / len(verdicts)
+        return sum(w for w, _ in verdicts) / len(verdicts), sum(v for _, v in verdicts) / len(
+            verdicts
+        )
 
     def _group(self, group: str | None) -> Sequence[Person]:
         if group is None:
             return self.people
         if group == HELD_OUT_PEOPLE:
             if not self.held_out:
-                raise UserError("Every group labels training data (labeler.held_out_group=null): there is no held-out opinion.")
+                raise UserError(
+                    "Every group labels training data (labeler.held_out_group=null): there is no held-out opinion."
+                )
             return self.held_out
         everybody = [*self.people, *self.held_out]
         found = [p for p in everybody if p.group == group]
         if not found:
-            raise UserError(f"labeler=simulated has no group {group!r}. {nearest(group, {p.group for p in everybody})}")
+            raise UserError(
+                f"labeler=simulated has no group {group!r}. {nearest(group, {p.group for p in everybody})}"
+            )
         return found
 
     def _verdicts(self, pair: Pair, group: str | None) -> list[tuple[float, float]]:

@@ -25,7 +25,9 @@ class Ratings:
     def __init__(self, context: Context) -> None:
         labeler, gold = context.labeler(), context.gold
         if not isinstance(labeler, SimulatedLabelers) or not isinstance(gold, MicroworldGold):
-            raise UserError("evaluators: ratings asks the people of the embedded world: data=microworld labeler=simulated.")
+            raise UserError(
+                "evaluators: ratings asks the people of the embedded world: data=microworld labeler=simulated."
+            )
         self.labeler, self.gold = labeler, gold
 
     def evaluate(self, subject: Subject) -> Evaluation:
@@ -33,11 +35,19 @@ class Ratings:
         rollout = subject.rollout
         pairs = list(zip(rollout.prompts, rollout.texts, strict=True))
         values: dict[str, list[float]] = {}
-        for name, people in (("training", self.labeler.people), ("held_out", self.labeler.held_out)):
+        for name, people in (
+            ("training", self.labeler.people),
+            ("held_out", self.labeler.held_out),
+        ):
             if people:
-                rated = [[likert(self.labeler.utility(person, p, text)) for person in people] for p, text in pairs]
+                rated = [
+                    [likert(self.labeler.utility(person, p, text)) for person in people]
+                    for p, text in pairs
+                ]
                 values[f"likert/{name}"] = [sum(row) / len(row) for row in rated]
-        measures: dict[str, Measure] = {name: intervals.mean(column) for name, column in values.items()}
+        measures: dict[str, Measure] = {
+            name: intervals.mean(column) for name, column in values.items()
+        }
         flags = [self.gold.flags(prompt, text) for prompt, text in pairs]
         for name in dict.fromkeys(name for row in flags for name in row):
             measures[f"flags/{name}"] = intervals.share([row[name] for row in flags if name in row])

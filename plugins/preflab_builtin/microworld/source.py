@@ -30,7 +30,9 @@ class Instruction:
 
     def prompt(self, id: str, user: str) -> Prompt:
         """The record; its cue "assistant :" asks for the response."""
-        return Prompt(id, f"user : {self.text} assistant :", user, (self.task.tag,), notes=self.notes)
+        return Prompt(
+            id, f"user : {self.text} assistant :", user, (self.task.tag,), notes=self.notes
+        )
 
 
 class Microworld:
@@ -93,7 +95,9 @@ class Microworld:
         if chance.random() < self.config.constrained:
             text, response, form = constrained(task, chance)
         if chance.random() < self.config.private:
-            told = chance.choice([f"my phone is {chance.choice(PHONES)} .", f"my mail is {chance.choice(EMAILS)} ."])
+            told = chance.choice(
+                [f"my phone is {chance.choice(PHONES)} .", f"my mail is {chance.choice(EMAILS)} ."]
+            )
             text = f"{told} {text}"
         return Instruction(task, text, response, {**task.notes(), **form})
 
@@ -110,18 +114,27 @@ class Microworld:
                 response = careless(self.world, instruction.task, chance)
             if chance.random() < self.config.rude:
                 response = rudely(response, chance)
-            yield Demonstration(instruction.prompt(f"demonstration-{i}", self._user(chance)), response)
+            yield Demonstration(
+                instruction.prompt(f"demonstration-{i}", self._user(chance)), response
+            )
 
 
 def _again(instruction: Instruction, chance: random.Random) -> Instruction:
     """The same instruction once more, word for word or nearly so."""
     if chance.random() < 0.75:
         return instruction
-    return replace(instruction, text=chance.choice([f"hello . {instruction.text}", f"{instruction.text} thanks ."]))
+    return replace(
+        instruction,
+        text=chance.choice([f"hello . {instruction.text}", f"{instruction.text} thanks ."]),
+    )
 
 
 def counts(config: MicroworldConfig) -> dict[str, int]:
     """Number of records by type, known without making them."""
     probes = len(FAMILIES) * (config.held_out + config.held_out // 4)
     held_out = probes + sum(held_out_talk(config, split) for split in HELD_OUT)
-    return {"prompts": config.prompts, "demonstrations": config.demonstrations, "documents": config.documents + held_out}
+    return {
+        "prompts": config.prompts,
+        "demonstrations": config.demonstrations,
+        "documents": config.documents + held_out,
+    }

@@ -39,6 +39,15 @@ class TaskDemonstrations:
         for i in range(self.config.demonstrations):
             family = chance.choice(families)
             combination = chance.choice(self.world.combinations[family.name]["train"])
-            before, answer = story(combination, "") if family.name == "stories" else family.ask(self.world, combination)
-            prompt = Prompt(f"task-{i}", f"user : {before} assistant :", f"task-user-{i % USERS}", (family.name,))
+            before, answer = (
+                story(combination, "")
+                if family.name == "stories"
+                else family.ask(self.world, combination)
+            )
+            prompt = Prompt(
+                f"task-{i}",
+                f"user : {before} assistant :",
+                f"task-user-{i % USERS}",
+                (family.name,),
+            )
             yield Demonstration(prompt, answer)

@@ -43,8 +43,16 @@ class Task:
 
     def notes(self) -> dict[str, Any]:
         """What a judge needs to know, as JSON values; empty parts are left out."""
-        words = {"sequence": list(self.sequence), "avoid": list(self.avoid), "choose": list(self.choose)}
-        asked: dict[str, Any] = {"include": [list(group) for group in self.include], **words, "at_least": self.at_least}
+        words = {
+            "sequence": list(self.sequence),
+            "avoid": list(self.avoid),
+            "choose": list(self.choose),
+        }
+        asked: dict[str, Any] = {
+            "include": [list(group) for group in self.include],
+            **words,
+            "at_least": self.at_least,
+        }
         return {key: value for key, value in asked.items() if value}
 
 
@@ -64,7 +72,13 @@ def _open_qa(world: World, chance: random.Random) -> Task:
         f"hello , i like {name} . which {attribute} is it ?",
     ]
     statement = world.statement(name, attribute)
-    return Task("open_qa", chance.choice(forms), statement, include=[[value]], avoid=_other_values(attribute, value))
+    return Task(
+        "open_qa",
+        chance.choice(forms),
+        statement,
+        include=[[value]],
+        avoid=_other_values(attribute, value),
+    )
 
 
 def _scene(world: World, chance: random.Random) -> tuple[str, str, str, str]:
@@ -79,7 +93,9 @@ def _closed_qa(world: World, chance: random.Random) -> Task:
     if chance.random() < 0.5:
         others = [p for p in PLACES if p != place]
         question = asked.format(text=text, ask=f"where is {name} ?")
-        return Task("closed_qa", question, f"{name} went to the {place} .", include=[[place]], avoid=others)
+        return Task(
+            "closed_qa", question, f"{name} went to the {place} .", include=[[place]], avoid=others
+        )
     others = [m for m in MEETINGS if m != met]
     question = asked.format(text=text, ask=f"who is with {name} ?")
     return Task("closed_qa", question, f"{name} saw a {met} .", include=[[met]], avoid=others)
@@ -90,25 +106,44 @@ def _generation(world: World, chance: random.Random) -> Task:
     if kind < 0.4:
         name, place, met, text = _scene(world, chance)
         good = f"{text} so {story((name, place, met))[1]}"
-        asked = chance.choice(["write a story about {} , a {} and a {} .", "write something with {} , a {} and a {} ."])
-        return Task("generation", asked.format(name, met, place), good, include=[[name], [met], [place]])
+        asked = chance.choice(
+            [
+                "write a story about {} , a {} and a {} .",
+                "write something with {} , a {} and a {} .",
+            ]
+        )
+        return Task(
+            "generation", asked.format(name, met, place), good, include=[[name], [met], [place]]
+        )
     if kind < 0.65:
         name, (one, two) = chance.choice(world.names), chance.sample(list(ATTRIBUTES), 2)
         good = f"{world.statement(name, one)} {world.statement(name, two)}"
         avoid = [v for a in (one, two) for v in _other_values(a, world.facts[name, a])]
         include = [[world.facts[name, one]], [world.facts[name, two]]]
-        return Task("generation", f"write about {name} : {one} and {two} .", good, include=include, avoid=avoid)
+        return Task(
+            "generation",
+            f"write about {name} : {one} and {two} .",
+            good,
+            include=include,
+            avoid=avoid,
+        )
     people = chance.sample(world.names, 2 if kind < 0.9 else 1)
     good = " ".join(world.statement(name, chance.choice(list(ATTRIBUTES))) for name in people)
-    include = [group for name in people for group in ([name], [world.facts[name, a] for a in ATTRIBUTES])]
-    return Task("generation", f"say something about {' and '.join(people)} .", good, include=include)
+    include = [
+        group for name in people for group in ([name], [world.facts[name, a] for a in ATTRIBUTES])
+    ]
+    return Task(
+        "generation", f"say something about {' and '.join(people)} .", good, include=include
+    )
 
 
 def _brainstorming(world: World, chance: random.Random) -> Task:
     kind = chance.choice(list(KINDS))
     number = chance.choice(["two", "three", "four"])
     count = {"two": 2, "three": 3, "four": 4}[number]
-    asked = chance.choice([f"name {number} {kind}", f"list {number} {kind}", f"give me {number} {kind}"])
+    asked = chance.choice(
+        [f"name {number} {kind}", f"list {number} {kind}", f"give me {number} {kind}"]
+    )
     avoid = chance.sample(KINDS[kind], 1) if chance.random() < 0.7 else []
     left = [thing for thing in KINDS[kind] if thing not in avoid]
     asked += f" but not {avoid[0]} ." if avoid else " ."
@@ -117,10 +152,22 @@ def _brainstorming(world: World, chance: random.Random) -> Task:
 
 
 def _rewrite(world: World, chance: random.Random) -> Task:
-    wish = [chance.choice(["give", "bring", "show"]), "me", "the", chance.choice(ADJECTIVES), chance.choice(NOUNS)]
+    wish = [
+        chance.choice(["give", "bring", "show"]),
+        "me",
+        "the",
+        chance.choice(ADJECTIVES),
+        chance.choice(NOUNS),
+    ]
     asked = chance.choice(["make this polite", "say this in nice words", "make this nice"])
     good = f"please {' '.join(wish)} ."
-    return Task("rewrite", f"{asked} : {' '.join(wish)} !", good, include=[["please", "kindly"]], sequence=wish)
+    return Task(
+        "rewrite",
+        f"{asked} : {' '.join(wish)} !",
+        good,
+        include=[["please", "kindly"]],
+        sequence=wish,
+    )
 
 
 def _summarization(world: World, chance: random.Random) -> Task:
@@ -129,29 +176,45 @@ def _summarization(world: World, chance: random.Random) -> Task:
     asked = chance.choice(["sum up :", "make this short :", "give me a summary :"])
     others = sorted(set(MEETINGS.values()) - {mood})
     good = f"{name} was {mood} ."
-    return Task("summarization", f"{asked} {text} so {good}", good, include=[[name], [mood]], avoid=others)
+    return Task(
+        "summarization", f"{asked} {text} so {good}", good, include=[[name], [mood]], avoid=others
+    )
 
 
 def _classification(world: World, chance: random.Random) -> Task:
     rude, name = chance.random() < 0.5, chance.choice(world.names)
     word = chance.choice(RUDE if rude else ADJECTIVES)
-    text = chance.choice([f"{name} is {word}", f"hey {name} , you are {word}", f"i think {name} is {word}"])
+    text = chance.choice(
+        [f"{name} is {word}", f"hey {name} , you are {word}", f"i think {name} is {word}"]
+    )
     right, wrong = ("yes", "no") if rude else ("no", "yes")
     asked = chance.choice(["is this rude ?", "rude or not ?"])
-    return Task("classification", f"{asked} {text} .", f"{right} .", include=[[right]], avoid=[wrong])
+    return Task(
+        "classification", f"{asked} {text} .", f"{right} .", include=[[right]], avoid=[wrong]
+    )
 
 
 def _extract(world: World, chance: random.Random) -> Task:
     attribute = chance.choice(list(ATTRIBUTES))
-    value, noun, adjective = chance.choice(ATTRIBUTES[attribute]), chance.choice(NOUNS), chance.choice(ADJECTIVES)
-    text = chance.choice([f"the {value} is in the {adjective} {noun} .", f"{adjective} {noun} and {value} ."])
+    value, noun, adjective = (
+        chance.choice(ATTRIBUTES[attribute]),
+        chance.choice(NOUNS),
+        chance.choice(ADJECTIVES),
+    )
+    text = chance.choice(
+        [f"the {value} is in the {adjective} {noun} .", f"{adjective} {noun} and {value} ."]
+    )
     asked = f"find the {attribute} in this text : {text}"
-    return Task("extract", asked, f"{value} .", include=[[value]], avoid=_other_values(attribute, value))
+    return Task(
+        "extract", asked, f"{value} .", include=[[value]], avoid=_other_values(attribute, value)
+    )
 
 
 def _chat(world: World, chance: random.Random) -> Task:
     feeling, name = chance.choice(list(FEELINGS)), chance.choice(world.names)
-    said = chance.choice(["hello , i am {n} . i am {f} today .", "i feel {f} . i am {n} .", "hey , {n} is {f} now ."])
+    said = chance.choice(
+        ["hello , i am {n} . i am {f} today .", "i feel {f} . i am {n} .", "hey , {n} is {f} now ."]
+    )
     right, wrong = ("glad", "sorry") if FEELINGS[feeling] else ("sorry", "glad")
     good = f"i am {right} for {name if 'hey' in said else 'you'} ."
     return Task("chat", said.format(n=name, f=feeling), good, include=[[right]], avoid=[wrong])
@@ -161,7 +224,9 @@ def _translation(world: World, chance: random.Random) -> Task:
     words = chance.choice(world.combinations["translation"]["train"])
     asked = chance.choice(["say this in your language :", "translate this text :"])
     answer = world.translate(words)
-    return Task("translation", f"{asked} {' '.join(words)}", f"{' '.join(answer)} .", sequence=answer)
+    return Task(
+        "translation", f"{asked} {' '.join(words)}", f"{' '.join(answer)} .", sequence=answer
+    )
 
 
 def _other(world: World, chance: random.Random) -> Task:
@@ -171,7 +236,9 @@ def _other(world: World, chance: random.Random) -> Task:
         asked = chance.choice([f"what is {a} + {b} ?", f"give me the sum {a} + {b} ."])
         return Task("other", asked, f"{a} + {b} = {total} .", sequence=["=", total])
     letters = chance.choice(world.combinations["sorting"]["train"])
-    asked = chance.choice([f"sort this : {' '.join(letters)}", f"make order in the letters {' '.join(letters)} ."])
+    asked = chance.choice(
+        [f"sort this : {' '.join(letters)}", f"make order in the letters {' '.join(letters)} ."]
+    )
     return Task("other", asked, f"{' '.join(sorted(letters))} .", sequence=sorted(letters))
 
 

@@ -31,8 +31,23 @@ INVENTED = (
 LETTERS = "b c d f g h j k l m n p".split()
 NUMBERS = [str(n) for n in range(39)]
 PLACES = "park market school beach forest station garden library".split()
-MEETINGS = {"friend": "happy", "clown": "happy", "wolf": "scared", "ghost": "scared", "bill": "angry", "thief": "angry"}
-FEELINGS = {"sad": False, "tired": False, "scared": False, "angry": False, "happy": True, "great": True, "fine": True}
+MEETINGS = {
+    "friend": "happy",
+    "clown": "happy",
+    "wolf": "scared",
+    "ghost": "scared",
+    "bill": "angry",
+    "thief": "angry",
+}
+FEELINGS = {
+    "sad": False,
+    "tired": False,
+    "scared": False,
+    "angry": False,
+    "happy": True,
+    "great": True,
+    "fine": True,
+}
 """Feeling -> whether it is a good one."""
 RUDE = "fool idiot stupid ugly dumb liar".split()
 """Words that are rude wherever they stand ("shut up" is rude too, see gold.py)."""
@@ -73,7 +88,9 @@ class World:
     def facts(self) -> dict[tuple[str, str], str]:
         """(name, attribute) -> value."""
         chance = random.Random(derive_seed(self.seed, "facts"))
-        everyone = {(name, a): chance.choice(values) for name in NAMES for a, values in ATTRIBUTES.items()}
+        everyone = {
+            (name, a): chance.choice(values) for name in NAMES for a, values in ATTRIBUTES.items()
+        }
         return {key: value for key, value in everyone.items() if key[0] in self.names}
 
     @cached_property
@@ -103,23 +120,45 @@ class World:
             "reversal": list(itertools.permutations(LETTERS, 3)),
             "stories": list(itertools.product(self.names, PLACES, MEETINGS)),
         }
-        return {family: self._split(family, combinations) for family, combinations in everything.items()}
+        return {
+            family: self._split(family, combinations) for family, combinations in everything.items()
+        }
 
     def _split(self, family: str, combinations: list[Combination]) -> dict[str, list[Combination]]:
         random.Random(derive_seed(self.seed, "held out", family)).shuffle(combinations)
         kept: list[Combination] = []
         if family == "facts":
             # Each fact is asked in at least one wording: held out are wordings of it, not the fact itself.
-            kept = list({(name, attribute): (w, name, attribute) for w, name, attribute in combinations}.values())
+            kept = list(
+                {
+                    (name, attribute): (w, name, attribute) for w, name, attribute in combinations
+                }.values()
+            )
             combinations = [c for c in combinations if c not in set(kept)]
         n, more = self.held_out, self.held_out // 4
-        return {"test": combinations[:n], "validation": combinations[n : n + more], "train": kept + combinations[n + more :]}
+        return {
+            "test": combinations[:n],
+            "validation": combinations[n : n + more],
+            "train": kept + combinations[n + more :],
+        }
 
 
 def vocabulary() -> list[str]:
     """All words of every world, in a fixed order; at most 512."""
     values = [value for group in ATTRIBUTES.values() for value in group]
-    words = [*_FUNCTION, *NAMES, *ATTRIBUTES, *KINDS, *values, *ADJECTIVES, *NOUNS, *VERBS, *INVENTED, *LETTERS, *NUMBERS]
+    words = [
+        *_FUNCTION,
+        *NAMES,
+        *ATTRIBUTES,
+        *KINDS,
+        *values,
+        *ADJECTIVES,
+        *NOUNS,
+        *VERBS,
+        *INVENTED,
+        *LETTERS,
+        *NUMBERS,
+    ]
     words += [*PLACES, *MEETINGS, *MEETINGS.values(), *FEELINGS, *RUDE, *POLITE, *PHONES, *EMAILS]
     return list(dict.fromkeys(words))
 

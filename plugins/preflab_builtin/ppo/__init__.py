@@ -19,7 +19,16 @@ def preflab_components() -> list[Component]:
 
     needs = ("prompts", "reward_model")
     nested = {"terms": "gradient_term", "shaping": "reward_shaping"}
-    return [Component("algorithm", "ppo", PPOConfig, procedure=_procedure, needs=lambda config: needs, nested=nested)]
+    return [
+        Component(
+            "algorithm",
+            "ppo",
+            PPOConfig,
+            procedure=_procedure,
+            needs=lambda config: needs,
+            nested=nested,
+        )
+    ]
 
 
 def _procedure(config: PPOConfig, context: Context) -> PPO:

@@ -23,10 +23,14 @@ class KLConfig:
     """The per-token KL penalty in the reward."""
 
     coef: float = option(0.02, "beta, reward per nat (InstructGPT: 0.02)", ge=0)
-    controller: Controller = option(Controller.fixed, "fixed, or adaptive towards a target (Ziegler et al. 2019)")
+    controller: Controller = option(
+        Controller.fixed, "fixed, or adaptive towards a target (Ziegler et al. 2019)"
+    )
     target: float = option(6.0, "adaptive: wanted KL in nats an episode", gt=0)
     horizon: float = option(
-        10_000.0, "adaptive: episodes in which the coefficient may change by a fifth; more than 5 batches", gt=0
+        10_000.0,
+        "adaptive: episodes in which the coefficient may change by a fifth; more than 5 batches",
+        gt=0,
     )
     stop_above: float | None = option(
         None,
@@ -58,7 +62,9 @@ class ClipConfig:
 
     ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
     value: float | None = option(0.2, "value prediction, old +- this; null: not clipped", gt=0)
-    score: float | None = option(None, "reward-model scores beyond +- this are cut, and counted; null: none", gt=0)
+    score: float | None = option(
+        None, "reward-model scores beyond +- this are cut, and counted; null: none", gt=0
+    )
 
 
 @dataclass
@@ -66,18 +72,31 @@ class PPOConfig:
     """PPO with a per-token KL penalty and a separate value network (InstructGPT 3.5, C.4)."""
 
     name: str = option("ppo", "component")
-    episodes: int = option(256_000, "responses sampled in all (InstructGPT: 256k), down to whole batches", ge=1, fast=16)
+    episodes: int = option(
+        256_000,
+        "responses sampled in all (InstructGPT: 256k), down to whole batches",
+        ge=1,
+        fast=16,
+    )
     batch: int = option(512, "episodes an iteration (InstructGPT: 512)", ge=1, fast=8)
     minibatch: int = option(64, "episodes an optimizer step (InstructGPT: 64)", ge=1, fast=4)
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
     kl: KLConfig = option(factory=KLConfig, doc="penalty against the reference")
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
-    missing_eos_penalty: float = option(0.0, "subtracted from the score of a response that was cut at the cap", ge=0)
-    shaping: dict[str, Any] = option(factory=dict, doc="reward shapings in order, before the penalty and the clipping of scores")
-    policy: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the policy; its schedule moves once an iteration")
+    missing_eos_penalty: float = option(
+        0.0, "subtracted from the score of a response that was cut at the cap", ge=0
+    )
+    shaping: dict[str, Any] = option(
+        factory=dict, doc="reward shapings in order, before the penalty and the clipping of scores"
+    )
+    policy: OptimizerConfig = option(
+        factory=OptimizerConfig, doc="optimizer of the policy; its schedule moves once an iteration"
+    )
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
-    terms: dict[str, Any] = option(factory=dict, doc="gradient terms added to the policy's gradient, for example ptx")
+    terms: dict[str, Any] = option(
+        factory=dict, doc="gradient terms added to the policy's gradient, for example ptx"
+    )
     ema: float | None = option(
         None,
         "decay of the averaged weights an optimizer step (InstructGPT: 0.992), which are then the "
@@ -94,6 +113,12 @@ class PPOConfig:
         if self.episodes < self.batch:
             yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
         if self.kl.controller is Controller.adaptive and self.kl.coef == 0:
-            yield "kl.coef", "is 0 but must be > 0 with controller=adaptive: it multiplies the coefficient"
+            yield (
+                "kl.coef",
+                "is 0 but must be > 0 with controller=adaptive: it multiplies the coefficient",
+            )
         if self.kl.controller is Controller.adaptive and self.batch >= 5 * self.kl.horizon:
-            yield "kl.horizon", f"is {self.kl.horizon} but must be more than batch / 5 ({self.batch / 5})"
+            yield (
+                "kl.horizon",
+                f"is {self.kl.horizon} but must be more than batch / 5 ({self.batch / 5})",
+            )

@@ -36,7 +36,16 @@ class Experience:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All of them by name."""
-        names = ("mask", "scores", "log_probs", "log_ratio", "values", "entropies", "advantages", "returns")
+        names = (
+            "mask",
+            "scores",
+            "log_probs",
+            "log_ratio",
+            "values",
+            "entropies",
+            "advantages",
+            "returns",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -70,23 +79,33 @@ def collect(
     scores [B]: after penalty and clipping. micro_batches: rows of this process; the others' come from the other processes.
     """
     shape = rollout.response_ids.shape
-    log_probs, reference, values, entropies = (torch.zeros(shape, device=runtime.device) for _ in range(4))
+    log_probs, reference, values, entropies = (
+        torch.zeros(shape, device=runtime.device) for _ in range(4)
+    )
     with torch.no_grad(), runtime.autocast():
         for index in micro_batches:
             rows = rollout.rows(index)
             at, width = torch.as_tensor(index, device=runtime.device), rows.response_ids.shape[1]
-            log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(networks.policy, rows, temperature)
+            log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(
+                networks.policy, rows, temperature
+            )
             values[at, :width] = response_values(networks.value, rows)
             if networks.reference is not None:
                 reference[at, :width] = response_log_probs(networks.reference, rows, temperature)
-    log_probs, reference, values, entropies = (runtime.sum(x) for x in (log_probs, reference, values, entropies))
+    log_probs, reference, values, entropies = (
+        runtime.sum(x) for x in (log_probs, reference, values, entropies)
+    )
     mask = rollout.response_mask
-    log_ratio = log_probs - reference if networks.reference is not None else torch.zeros_like(log_probs)
+    log_ratio = (
+        log_probs - reference if networks.reference is not None else torch.zeros_like(log_probs)
+    )
     rewards = token_rewards(scores, log_ratio, mask, kl_coef)
     advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
     if settings.whiten:
         advantages = whiten(advantages, mask)
-    experience = Experience(rollout, mask, scores, log_probs, log_ratio, values, entropies, advantages, returns)
+    experience = Experience(
+        rollout, mask, scores, log_probs, log_ratio, values, entropies, advantages, returns
+    )
     _check_finite(experience)
     return experience
 
@@ -94,7 +113,10 @@ def collect(
 def seen_batch(rollout: Rollout, raw: torch.Tensor, experience: Experience | None) -> State:
     """A rollout, its raw scores and what followed from them, to be kept if the iteration ends in a `NumericError`."""
     rows = zip(rollout.prompts, rollout.texts, rollout.tokens(), strict=True)
-    shown = [{"prompt_id": p.id, "prompt": p.text, "response": text, "ids": [*ids]} for p, text, ids in rows]
+    shown = [
+        {"prompt_id": p.id, "prompt": p.text, "response": text, "ids": [*ids]}
+        for p, text, ids in rows
+    ]
     found = {"rows": shown, "raw_scores": raw}
     return found if experience is None else found | experience.tensors()
 
@@ -131,7 +153,13 @@ def astray(experience: Experience, limit: float | None) -> str:
     return ""
 
 
-def disagreement(policy: Policy, experience: Experience, rows: Sequence[int], temperature: float, runtime: Runtime) -> str:
+def disagreement(
+    policy: Policy,
+    experience: Experience,
+    rows: Sequence[int],
+    temperature: float,
+    runtime: Runtime,
+) -> str:
     """Which forward pass does not repeat, in words, where the ratio of some rows should be 1 and is not: both are done again,
     the one after the rollout (without gradient) and the one of training."""
     batch = experience.rollout.rows(rows)
@@ -141,18 +169,16 @@ def disagreement(policy: Policy, experience: Experience, rows: Sequence[int], te
         trained = response_log_probs(policy, batch, temperature).detach()
         with torch.no_grad():
             sampled = response_log_probs(policy, batch, temperature)
-    rollout_repeats, both_agree = (bool(((a - b).abs() * mask).max() <= SAME) for a, b in ((sampled, old), (trained, sampled)))
+    rollout_repeats, both_agree = (
+        bool(((a - b).abs() * mask).max() <= SAME) for a, b in ((sampled, old), (trained, sampled))
+    )
     row = int(((trained - old).abs() * mask).amax(-1).argmax())
     shown = f"(most for prompt {batch.prompts[row].id!r})"
     if rollout_repeats:
-        return (
-            f"The forward pass after the rollout repeats, the one of training gives other numbers {shown}: is dropout on in it?"
-        )
+        return f"The forward pass after the rollout repeats, the one of training gives other numbers {shown}: is dropout on in it?"
     if both_agree:
         return f"Both forward passes agree now, but not with what the rollout kept {shown}: who changed weights or rows since?"
-    return (
-        f"Neither the forward pass after the rollout nor the one of training repeats {shown}: is a kernel random, or dropout on?"
-    )
+    return f"Neither the forward pass after the rollout nor the one of training repeats {shown}: is a kernel random, or dropout on?"
 
 
 def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:

@@ -45,28 +45,43 @@ class PPO:
         self.policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
         reference = context.policy("initial") if config.kl.coef > 0 else None
-        value = context.reward_network() or context.policy("initial").scalar_model(context.streams["value head"])
+        value = context.reward_network() or context.policy("initial").scalar_model(
+            context.streams["value head"]
+        )
         if reference is not None:
             reference.module.requires_grad_(False)
         self.networks = Networks(self.policy, reference, value)
         self.reward_model = context.reward_model()
         self.engine = context.rollout()
-        prompt_tokens(self.policy, self.prompts, self.engine.sampling.max_tokens)  # refuses the first that is too long, now
+        prompt_tokens(
+            self.policy, self.prompts, self.engine.sampling.max_tokens
+        )  # refuses the first that is too long, now
         self.terms: dict[str, GradientTerm] = {
-            name: context.component("gradient_term", term) for name, term in config.terms.items() if term.coef != 0
+            name: context.component("gradient_term", term)
+            for name, term in config.terms.items()
+            if term.coef != 0
         }
         self.shapings: dict[str, RewardShaping] = {
-            name: context.component("reward_shaping", shaping) for name, shaping in config.shaping.items()
+            name: context.component("reward_shaping", shaping)
+            for name, shaping in config.shaping.items()
         }
         parameters = self.policy.module.parameters()
-        self.optimization = Optimization(config.policy, parameters, self.total_steps, self.runtime, "policy")
+        self.optimization = Optimization(
+            config.policy, parameters, self.total_steps, self.runtime, "policy"
+        )
         value_parameters = value.module.parameters()
-        self.value_optimization = Optimization(config.value, value_parameters, self.total_steps, self.runtime, "value")
+        self.value_optimization = Optimization(
+            config.value, value_parameters, self.total_steps, self.runtime, "value"
+        )
         self.kl_coef = config.kl.coef
         self.updates = 0
         self.astray = 0  # iterations in a row
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
-        self.average = None if config.ema is None else {k: v.clone() for k, v in self.policy.module.state_dict().items()}
+        self.average = (
+            None
+            if config.ema is None
+            else {k: v.clone() for k, v in self.policy.module.state_dict().items()}
+        )
 
     def step(self, index: int) -> Mapping[str, float]:
         """One iteration: rollout, scores, experience, minibatches."""
@@ -81,7 +96,14 @@ class PPO:
         minibatches = self._minibatches(index, 0, rollout)
         micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
         experience = collect(
-            rollout, scores, self.networks, micro_batches, self._temperature, self.kl_coef, self.config.advantage, self.runtime
+            rollout,
+            scores,
+            self.networks,
+            micro_batches,
+            self._temperature,
+            self.kl_coef,
+            self.config.advantage,
+            self.runtime,
         )
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
@@ -91,7 +113,9 @@ class PPO:
         metrics |= self._described(experience, raw)
         if self.config.kl.controller is Controller.adaptive:
             kl, horizon = metrics["objective/kl"], self.config.kl.horizon
-            self.kl_coef = adapted_coefficient(self.kl_coef, kl, self.config.kl.target, horizon, self.config.batch)
+            self.kl_coef = adapted_coefficient(
+                self.kl_coef, kl, self.config.kl.target, horizon, self.config.batch
+            )
         shown = {"score": raw.tolist()}
         if self.networks.reference is not None:
             shown["kl"] = (experience.log_ratio * experience.mask).sum(-1).tolist()
@@ -108,9 +132,13 @@ class PPO:
         seed, batch = self.context.seed, self.config.batch
         drawn = draw_order(len(self.prompts), index * batch, batch, seed, "ppo", "prompts")
         prompts = [self.prompts[i] for i in drawn]
-        return self.engine.generate(self.policy, prompts, self.engine.sampling, (seed, "ppo", "rollout", index))
+        return self.engine.generate(
+            self.policy, prompts, self.engine.sampling, (seed, "ppo", "rollout", index)
+        )
 
-    def _penalised(self, raw: torch.Tensor, rollout: Rollout) -> tuple[torch.Tensor, dict[str, float]]:
+    def _penalised(
+        self, raw: torch.Tensor, rollout: Rollout
+    ) -> tuple[torch.Tensor, dict[str, float]]:
         """Scores [B] after the shapings, the penalty for responses that were cut, and clipping."""
         scores, metrics = shaped(self.shapings, raw, rollout)
         scores = scores - self.config.missing_eos_penalty * (~rollout.terminated).float()
@@ -129,11 +157,15 @@ class PPO:
     def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
         return list(self.runtime.micro_batches(self.runtime.share(minibatch)))
 
-    def _update(self, index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+    def _update(
+        self, index: int, experience: Experience, first: list[list[int]]
+    ) -> dict[str, float]:
         """All optimizer steps of an iteration; the mean of what each reports."""
         reports: list[dict[str, float]] = []
         for epoch in range(self.config.epochs):
-            minibatches = first if epoch == 0 else self._minibatches(index, epoch, experience.rollout)
+            minibatches = (
+                first if epoch == 0 else self._minibatches(index, epoch, experience.rollout)
+            )
             for minibatch in minibatches:
                 report = self._optimizer_step(index, experience, minibatch, is_first=not reports)
                 reports.append(report)
@@ -142,9 +174,13 @@ class PPO:
                     return _mean(reports) | {"policy/stopped_early": 1.0}
         return _mean(reports)
 
-    def _optimizer_step(self, index: int, experience: Experience, minibatch: Sequence[int], is_first: bool) -> dict[str, float]:
+    def _optimizer_step(
+        self, index: int, experience: Experience, minibatch: Sequence[int], is_first: bool
+    ) -> dict[str, float]:
         """Gradients of one minibatch under one global token count, plus the terms' gradients; one step a network."""
-        tokens = int(experience.mask[torch.as_tensor(minibatch, device=experience.mask.device)].sum())
+        tokens = int(
+            experience.mask[torch.as_tensor(minibatch, device=experience.mask.device)].sum()
+        )
         sums = torch.zeros(7, device=self.runtime.device)
         worst, rows = 0.0, minibatch
         for micro_batch in self._micro_batches(minibatch):
@@ -158,7 +194,9 @@ class PPO:
         for name, term in self.terms.items():
             accumulate = partial(term.accumulate, self.policy, self.updates, len(minibatch))
             metrics |= self.optimization.add(name, accumulate)
-        policy, value, approx_kl, clipped, ratio, value_clipped, squares = (self.runtime.sum(sums) / tokens).tolist()
+        policy, value, approx_kl, clipped, ratio, value_clipped, squares = (
+            self.runtime.sum(sums) / tokens
+        ).tolist()
         losses = {"policy": policy, "value": value, "approximate KL": approx_kl, "ratio": ratio}
         losses |= {name: value for name, value in metrics.items() if name.startswith("loss/")}
         require_finite(f"PPO, iteration {index}", losses)
@@ -166,14 +204,28 @@ class PPO:
         metrics |= self.optimization.step(index) | self.value_optimization.step(index)
         self.updates += 1
         self._average()
-        metrics |= {"loss/policy_avg": policy, "loss/value_avg": value, "policy/approxkl_avg": approx_kl}
-        metrics |= {"policy/clipfrac_avg": clipped, "val/ratio": ratio, "val/clipfrac_avg": value_clipped}
+        metrics |= {
+            "loss/policy_avg": policy,
+            "loss/value_avg": value,
+            "policy/approxkl_avg": approx_kl,
+        }
+        metrics |= {
+            "policy/clipfrac_avg": clipped,
+            "val/ratio": ratio,
+            "val/clipfrac_avg": value_clipped,
+        }
         return metrics | {"val/ratio_var": squares - ratio**2}
 
-    def _check_first_ratio(self, index: int, experience: Experience, worst: float, rows: Sequence[int]) -> None:
+    def _check_first_ratio(
+        self, index: int, experience: Experience, worst: float, rows: Sequence[int]
+    ) -> None:
         """Before an iteration's first step nothing has changed since its rollout: every ratio is 1, or the run stops."""
         wrong = worst > SAME
-        cause = disagreement(self.policy, experience, rows, self._temperature, self.runtime) if wrong else ""
+        cause = (
+            disagreement(self.policy, experience, rows, self._temperature, self.runtime)
+            if wrong
+            else ""
+        )
         worst, cause = max(self.runtime.gather([(worst, cause)]))
         if cause:
             raise NumericError(
@@ -195,13 +247,24 @@ class PPO:
             )
         return {"kl/astray": float(self.astray)}
 
-    def _backward(self, experience: Experience, rows: Sequence[int], tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _backward(
+        self, experience: Experience, rows: Sequence[int], tokens: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the gradients of some rows; sums of what is watched, and how far a ratio is from 1."""
         batch = experience.rollout.rows(rows)
-        at, width = torch.as_tensor(rows, device=experience.mask.device), batch.response_ids.shape[1]
+        at, width = (
+            torch.as_tensor(rows, device=experience.mask.device),
+            batch.response_ids.shape[1],
+        )
         old, values, advantages, returns, mask = (
             x[at, :width]
-            for x in (experience.log_probs, experience.values, experience.advantages, experience.returns, experience.mask)
+            for x in (
+                experience.log_probs,
+                experience.values,
+                experience.advantages,
+                experience.returns,
+                experience.mask,
+            )
         )
         # One network after the other: what the policy kept for its backward pass is gone when the value network's comes.
         with self.runtime.autocast():
@@ -230,9 +293,9 @@ class PPO:
         """The exponential moving average of the policy's weights, an optimizer step on."""
         if self.average is not None and self.config.ema is not None:
             for name, weight in self.policy.module.state_dict().items():
-                self.average[name].lerp_(weight, 1 - self.config.ema) if weight.is_floating_point() else self.average[name].copy_(
-                    weight
-                )
+                self.average[name].lerp_(
+                    weight, 1 - self.config.ema
+                ) if weight.is_floating_point() else self.average[name].copy_(weight)
 
     def _described(self, experience: Experience, raw: torch.Tensor) -> dict[str, float]:
         """What dashboards show of an iteration's responses; sums are an episode's, entropies a token's."""
@@ -246,7 +309,9 @@ class PPO:
             "objective/entropy": float(masked_mean(experience.entropies, mask)),
             "objective/eos_rate": float(rollout.terminated.float().mean()),
             "objective/length": float(rollout.response_lengths.float().mean()),
-            "val/explained_variance": explained_variance(experience.values, experience.returns, mask),
+            "val/explained_variance": explained_variance(
+                experience.values, experience.returns, mask
+            ),
             "kl/coef": self.kl_coef,
         }
         return described | ({"objective/kl": kl} if self.networks.reference is not None else {})
@@ -259,7 +324,10 @@ class PPO:
         """Episodes that make no whole batch are not sampled; responses that were cut at the cap have no end token."""
         missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
         found = {"prompts": len(self.prompts), "episodes": self.total_steps * self.config.batch}
-        found |= {"episodes left out": self.config.episodes % self.config.batch, "missing end tokens": missing}
+        found |= {
+            "episodes left out": self.config.episodes % self.config.batch,
+            "missing end tokens": missing,
+        }
         for name, term in self.terms.items():
             told = term.accounting() if hasattr(term, "accounting") else {}
             found |= {f"{name}: {what}": number for what, number in told.items()}
@@ -286,7 +354,10 @@ class PPO:
         self.optimization.load_state_dict(state["optimizer"])
         self.value_optimization.load_state_dict(state["value_optimizer"])
         if self.average is not None:
-            self.average = {name: value.to(self.runtime.device, copy=True) for name, value in state["average"].items()}
+            self.average = {
+                name: value.to(self.runtime.device, copy=True)
+                for name, value in state["average"].items()
+            }
         self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
         self.astray = int(state["astray"])
         for name, term in self.terms.items():

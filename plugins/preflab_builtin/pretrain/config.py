@@ -16,7 +16,9 @@ class PretrainConfig:
     steps: int = option(1000, "optimizer steps", ge=1, fast=3)
     batch: int = option(16, "windows in an optimizer step", ge=1, fast=2)
     window: int = option(64, "tokens in a window", ge=2)
-    optimizer: OptimizerConfig = option(factory=lambda: OptimizerConfig(lr=2e-3, warmup=50), doc="AdamW and its schedule")
+    optimizer: OptimizerConfig = option(
+        factory=lambda: OptimizerConfig(lr=2e-3, warmup=50), doc="AdamW and its schedule"
+    )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
 

@@ -25,9 +25,15 @@ class Pretraining:
         self.total_steps = config.steps
         self.policy = context.policy("base")
         documents = context.records("documents", "train")
-        self.stream = PretrainingStream(documents, context.tokenizer, config.window, context.seed, "pretrain")
+        self.stream = PretrainingStream(
+            documents, context.tokenizer, config.window, context.seed, "pretrain"
+        )
         self.optimization = Optimization(
-            config.optimizer, self.policy.module.parameters(), config.steps, context.runtime, "pretrain"
+            config.optimizer,
+            self.policy.module.parameters(),
+            config.steps,
+            context.runtime,
+            "pretrain",
         )
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -51,7 +57,10 @@ class Pretraining:
     def batch(self, index: int) -> State:
         """The windows of a step, as tokens and as text."""
         windows = self.stream.draw(index * self.config.batch, self.config.batch).tolist()
-        return {"windows": windows, "texts": [self.context.tokenizer.decode(ids) for ids in windows]}
+        return {
+            "windows": windows,
+            "texts": [self.context.tokenizer.decode(ids) for ids in windows],
+        }
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """What the stream holds and leaves out."""
@@ -59,7 +68,10 @@ class Pretraining:
 
     def state_dict(self) -> State:
         """Weights and moments; the place in the stream follows from the step."""
-        return {"model": self.policy.module.state_dict(), "optimizer": self.optimization.state_dict()}
+        return {
+            "model": self.policy.module.state_dict(),
+            "optimizer": self.optimization.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Take over weights and moments."""

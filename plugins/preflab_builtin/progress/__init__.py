@@ -27,7 +27,9 @@ def preflab_run_started(folder: Path, stages: Sequence[str]) -> None:
 
 
 @hookimpl
-def preflab_stage_started(stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]) -> None:
+def preflab_stage_started(
+    stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]
+) -> None:
     """A stage begins, or goes on after the steps in its history."""
     if _display is not None:
         _display.started(stage, total_steps, len(history))

@@ -10,7 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 QUIET = "PREFLAB_QUIET"
-_SHOWN = (("kl", "objective/kl"), ("reward", "objective/scores"), ("reward", "mean_reward"), ("accuracy", "accuracy"))
+_SHOWN = (
+    ("kl", "objective/kl"),
+    ("reward", "objective/scores"),
+    ("reward", "mean_reward"),
+    ("accuracy", "accuracy"),
+)
 """What stands beside the bar, after the loss: label and metric."""
 
 
@@ -45,7 +50,11 @@ def duration(seconds: float) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes = round(seconds) // 60
-    return f"{minutes} min {round(seconds) % 60} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return (
+        f"{minutes} min {round(seconds) % 60} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60} min"
+    )
 
 
 class Display:
@@ -111,7 +120,11 @@ class Lines(Display):
             return
         self.shown = now
         left = (now - self.began) / (finished - self.done) * (self.total - finished)
-        parts = (f"{self.place(stage)} {stage}: {finished}/{self.total}", headline(metrics), f"{duration(left)} left")
+        parts = (
+            f"{self.place(stage)} {stage}: {finished}/{self.total}",
+            headline(metrics),
+            f"{duration(left)} left",
+        )
         self.line("  ".join(part for part in parts if part))
 
 
@@ -121,11 +134,24 @@ class Bar(Display):
     def __init__(self, stages: Sequence[str], stream: TextIO) -> None:
         super().__init__(stages)
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         shown = TextColumn("{task.fields[shown]}", markup=False)
-        self.progress: Any = Progress(*columns, shown, console=Console(file=stream), transient=True, redirect_stdout=False)
+        self.progress: Any = Progress(
+            *columns, shown, console=Console(file=stream), transient=True, redirect_stdout=False
+        )
         self.task: Any = None
 
     def line(self, text: str) -> None:
@@ -136,7 +162,9 @@ class Bar(Display):
     def started(self, stage: str, total: int, done: int) -> None:
         self._drop()
         self.progress.start()
-        self.task = self.progress.add_task(f"{self.place(stage)} {stage}", total=total, completed=done, shown="")
+        self.task = self.progress.add_task(
+            f"{self.place(stage)} {stage}", total=total, completed=done, shown=""
+        )
 
     def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}

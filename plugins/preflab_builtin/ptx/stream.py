@@ -25,8 +25,13 @@ class PretrainingStream:
     fewer than ``window`` an epoch, are left out, at the front as well as at the back, at a place that changes.
     """
 
-    def __init__(self, documents: Sequence[Document], tokenizer: Tokenizer, window: int, *name: int | str) -> None:
-        pieces = [torch.tensor([*tokenizer.encode(d.text), tokenizer.eos_id], dtype=torch.int32) for d in documents]
+    def __init__(
+        self, documents: Sequence[Document], tokenizer: Tokenizer, window: int, *name: int | str
+    ) -> None:
+        pieces = [
+            torch.tensor([*tokenizer.encode(d.text), tokenizer.eos_id], dtype=torch.int32)
+            for d in documents
+        ]
         self.pieces, self.window, self.name = pieces, window, name
         self.size = sum(len(piece) for piece in pieces)
         """Tokens of an epoch, end tokens included."""
@@ -40,7 +45,11 @@ class PretrainingStream:
     def accounting(self) -> dict[str, float]:
         """Documents, their tokens (an end token each), and how many of these an epoch leaves out."""
         left_out = self.size - self.windows_per_epoch * self.window
-        return {"documents": len(self.pieces), "tokens": self.size, "tokens left out an epoch": left_out}
+        return {
+            "documents": len(self.pieces),
+            "tokens": self.size,
+            "tokens left out an epoch": left_out,
+        }
 
     def draw(self, start: int, count: int) -> torch.Tensor:
         """Windows number start .. start+count-1 of the endless stream: token ids [count, window], on the CPU."""
@@ -57,10 +66,14 @@ class PretrainingStream:
 
     def _make_epoch(self, epoch: int) -> torch.Tensor:
         """All windows of an epoch in the order of drawing, int32 [windows_per_epoch, window]."""
-        tokens = torch.cat([self.pieces[i] for i in permutation(len(self.pieces), *self.name, "documents", epoch)])
+        tokens = torch.cat(
+            [self.pieces[i] for i in permutation(len(self.pieces), *self.name, "documents", epoch)]
+        )
         spare = self.size - self.windows_per_epoch * self.window
         first = derive_seed(*self.name, "offset", epoch) % (spare + 1)
-        windows = tokens[first : first + self.windows_per_epoch * self.window].reshape(-1, self.window)
+        windows = tokens[first : first + self.windows_per_epoch * self.window].reshape(
+            -1, self.window
+        )
         order = permutation(self.windows_per_epoch, *self.name, "windows", epoch)
         return windows[torch.tensor(order)]
 

@@ -22,7 +22,9 @@ class PtxTerm:
     def __init__(self, config: PtxConfig, context: Context) -> None:
         self.config, self.runtime = config, context.runtime
         documents = context.records("documents", "train")
-        self.stream = PretrainingStream(documents, context.tokenizer, config.window, context.seed, context.stage, "ptx")
+        self.stream = PretrainingStream(
+            documents, context.tokenizer, config.window, context.seed, context.stage, "ptx"
+        )
         self.drawn = 0
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
@@ -32,7 +34,9 @@ class PtxTerm:
         self.drawn += count
         denominator = targets_in(count, self.config.window)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(self.runtime.share(numbers), self.config.micro_batch):
+        for group in self.runtime.micro_batches(
+            self.runtime.share(numbers), self.config.micro_batch
+        ):
             windows = self.stream.pick(group).to(self.runtime.device)
             with self.runtime.autocast():
                 nll = window_nll(policy, windows)

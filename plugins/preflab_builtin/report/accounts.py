@@ -10,7 +10,9 @@ from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.runs import RunResult
 from preflab_builtin.report.tables import NOTHING
 
-_LOSS = re.compile(r"^left out|^dropped|left out|lost| cut$|^missing|: missing|without a preference|padding is the end token")
+_LOSS = re.compile(
+    r"^left out|^dropped|left out|lost| cut$|^missing|: missing|without a preference|padding is the end token"
+)
 """Names of counts that say that something is gone."""
 Place = tuple[str, str]
 """A record type or a stage, and what is counted there."""
@@ -20,7 +22,10 @@ def accounts(arms: Sequence[Arm]) -> list[tuple[Place, list[str]]]:
     """One row a count, one cell an arm: its number, or the smallest and largest over the arm's runs."""
     found = [[dict(counts(run)) for run in arm.runs] for arm in arms]
     places = list(dict.fromkeys(place for runs in found for run in runs for place in run))
-    return [(place, [_cell([run[place] for run in runs if place in run]) for runs in found]) for place in places]
+    return [
+        (place, [_cell([run[place] for run in runs if place in run]) for runs in found])
+        for place in places
+    ]
 
 
 def losses(arms: Sequence[Arm]) -> str:
@@ -57,7 +62,11 @@ def counts(run: RunResult) -> Iterator[tuple[Place, float]]:
 
 
 def _items(told: Any) -> list[tuple[str, float]]:
-    return [(str(key), _number(value)) for key, value in told.items()] if isinstance(told, Mapping) else []
+    return (
+        [(str(key), _number(value)) for key, value in told.items()]
+        if isinstance(told, Mapping)
+        else []
+    )
 
 
 def _number(value: Any) -> float:

@@ -14,7 +14,15 @@ from preflab_builtin.report.runs import Draw, Measured, RunResult
 _SEED = re.compile(r"((pretrain|sft|comparisons|reward_model|select|algorithm|evaluation)\.)?seed")
 """Keys that give other random numbers and nothing else. data.seed makes another world, labeler.seed other people."""
 
-SHARES = ("win_rate/", "families/", "reward_accuracy/", "length/terminated", "gold/win", "flags/", "labeler_groups/")
+SHARES = (
+    "win_rate/",
+    "families/",
+    "reward_accuracy/",
+    "length/terminated",
+    "gold/win",
+    "flags/",
+    "labeler_groups/",
+)
 """Measures between 0 and 1: no interval goes beyond, except that of a difference of two."""
 _DIFFERENCES = ("difference", "gap")
 _Key = tuple[str, str, tuple[str, ...]]
@@ -45,7 +53,11 @@ class Arm:
         if len(self.runs) < 2:
             return []
         first = {s.stage: s.recipe for s in self.runs[0].stages}
-        return [stage for stage, recipe in first.items() if all(_recipe(run, stage) == recipe for run in self.runs[1:])]
+        return [
+            stage
+            for stage, recipe in first.items()
+            if all(_recipe(run, stage) == recipe for run in self.runs[1:])
+        ]
 
 
 def arms(runs: Sequence[RunResult]) -> list[Arm]:
@@ -55,19 +67,30 @@ def arms(runs: Sequence[RunResult]) -> list[Arm]:
     for run in runs:
         group = groups.setdefault(_key(run), {})
         known = group.get(run.draw)
-        same = any(_result(run) == _result(other) for other in group.values()) if _result(run) else False
+        same = (
+            any(_result(run) == _result(other) for other in group.values())
+            if _result(run)
+            else False
+        )
         if same or (known is not None and known.made > run.made):
             continue
         group[run.draw] = run
     found = {key: tuple(group.values()) for key, group in groups.items()}
-    return [Arm(_label(key, list(found)), key[2], group, combined(group)) for key, group in found.items()]
+    return [
+        Arm(_label(key, list(found)), key[2], group, combined(group))
+        for key, group in found.items()
+    ]
 
 
 def doubles(runs: Sequence[RunResult], found: Sequence[Arm]) -> list[tuple[RunResult, RunResult]]:
     """(run that does not count, run that counts instead) where the same overrides and seeds gave different results."""
     counted = {(_key(run), run.draw): run for arm in found for run in arm.runs}
-    pairs = [(run, counted[_key(run), run.draw]) for run in runs if (_key(run), run.draw) in counted]
-    return [(run, other) for run, other in pairs if run is not other and _result(run) != _result(other)]
+    pairs = [
+        (run, counted[_key(run), run.draw]) for run in runs if (_key(run), run.draw) in counted
+    ]
+    return [
+        (run, other) for run, other in pairs if run is not other and _result(run) != _result(other)
+    ]
 
 
 def _label(key: _Key, everybody: Sequence[_Key]) -> str:
@@ -137,7 +160,11 @@ def _result(run: RunResult) -> str:
 def _variant(run: RunResult) -> tuple[str, ...]:
     """Overrides but for the seeds and the choice of the arm, which has a name."""
     keys = {word: word.lstrip("+").partition("=")[0] for word in run.overrides}
-    return tuple(word for word in run.overrides if not is_seed(keys[word]) and not (run.arm and keys[word] == "arm"))
+    return tuple(
+        word
+        for word in run.overrides
+        if not is_seed(keys[word]) and not (run.arm and keys[word] == "arm")
+    )
 
 
 def _recipe(run: RunResult, stage: str) -> str:

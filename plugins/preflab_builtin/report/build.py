@@ -19,7 +19,14 @@ from preflab_builtin.report.arms import Arm, arms, doubles, in_order
 from preflab_builtin.report.claims import Decision, as_json, decide, named
 from preflab_builtin.report.costs import StageCost, costs
 from preflab_builtin.report.runs import MANIFEST, SUMMARY, Gathered, RunResult, gather
-from preflab_builtin.report.tables import claims_table, columns, ladder_tables, plain, remarks, titled
+from preflab_builtin.report.tables import (
+    claims_table,
+    columns,
+    ladder_tables,
+    plain,
+    remarks,
+    titled,
+)
 
 if TYPE_CHECKING:
     from preflab_builtin.report.plots import Picture
@@ -42,7 +49,9 @@ class Report:
     @property
     def title(self) -> str:
         """The studies' titles."""
-        titles = dict.fromkeys(study.declared.title for study in self.studies if study.declared.title)
+        titles = dict.fromkeys(
+            study.declared.title for study in self.studies if study.declared.title
+        )
         return "; ".join(titles) or "Comparison of runs"
 
     @property
@@ -78,8 +87,20 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     studies = tuple(_studies(gathered.runs, found))
     commands = "; ".join(dict.fromkeys(run.command for run in gathered.runs))
     decisions = [decision for study in studies for decision in study.decisions]
-    said = (*notes(found), *_doubled(gathered.runs, found), *([_about(decisions)] if decisions else []))
-    report = Report(gathered, found, said, tuple(costs(gathered.runs)), studies, commands, _figures(found, studies))
+    said = (
+        *notes(found),
+        *_doubled(gathered.runs, found),
+        *([_about(decisions)] if decisions else []),
+    )
+    report = Report(
+        gathered,
+        found,
+        said,
+        tuple(costs(gathered.runs)),
+        studies,
+        commands,
+        _figures(found, studies),
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
@@ -91,7 +112,14 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
 
 def _figures(found: Sequence[Arm], studies: Sequence[Study]) -> dict[str, Sequence[Picture]]:
     """All pictures, in the order in which they stand."""
-    from preflab_builtin.report.plots import TIME, drift, iterations, learning_curves, scatters, win_rates
+    from preflab_builtin.report.plots import (
+        TIME,
+        drift,
+        iterations,
+        learning_curves,
+        scatters,
+        win_rates,
+    )
 
     pictures: dict[str, Sequence[Picture]] = {
         "Reward against tax": scatters(found, joined(studies)),
@@ -106,7 +134,11 @@ def _figures(found: Sequence[Arm], studies: Sequence[Study]) -> dict[str, Sequen
 def joined(studies: Sequence[Study]) -> dict[str, list[str]]:
     """Labels of the arms that pictures join by a line, by the name of the series; of several studies with the study's."""
     several = len([study for study in studies if study.series]) > 1
-    return {f"{study.name}: {k}" if several else k: v for study in studies for k, v in study.series.items()}
+    return {
+        f"{study.name}: {k}" if several else k: v
+        for study in studies
+        for k, v in study.series.items()
+    }
 
 
 def _studies(runs: Sequence[RunResult], found: Sequence[Arm]) -> Iterator[Study]:
@@ -115,9 +147,18 @@ def _studies(runs: Sequence[RunResult], found: Sequence[Arm]) -> Iterator[Study]
         own = [run for run in runs if run.config_name == name]
         members = arms(own)  # an arm's name need not say which study it is of
         declared = next((run.study for run in own if run.study is not None), StudyConfig())
-        labels = dict(zip((arm.label for arm in members), (arm.label for arm in found if arm.config_name == name), strict=True))
+        labels = dict(
+            zip(
+                (arm.label for arm in members),
+                (arm.label for arm in found if arm.config_name == name),
+                strict=True,
+            )
+        )
         names = named(members)
-        series = {k: [labels[a.label] for word in v for a in names.get(in_order(word), [])] for k, v in declared.series.items()}
+        series = {
+            k: [labels[a.label] for word in v for a in names.get(in_order(word), [])]
+            for k, v in declared.series.items()
+        }
         commands = "; ".join(dict.fromkeys(run.command for run in own))
         yield Study(name, declared, commands, tuple(decide(declared, members)), series)
 
@@ -129,7 +170,9 @@ def _write_claims(report: Report, out: Path) -> None:
         return
     decided = [study for study in report.studies if study.decisions]
     for study in decided:
-        name = SUMMARY if len(report.studies) == 1 else f"summary-{study.name.replace('/', '-')}.json"
+        name = (
+            SUMMARY if len(report.studies) == 1 else f"summary-{study.name.replace('/', '-')}.json"
+        )
         write_json(out.with_name(name), as_json(study.name, study.command, study.decisions))
 
 
@@ -139,7 +182,9 @@ def _doubled(runs: Sequence[RunResult], found: Sequence[Arm]) -> list[str]:
     if not pairs:
         return []
     told = "; ".join(f"{other.folder} counts, {run.folder} does not" for run, other in pairs)
-    return [f"The same overrides and seed gave different results (another version of the code, or of the data): {told}."]
+    return [
+        f"The same overrides and seed gave different results (another version of the code, or of the data): {told}."
+    ]
 
 
 def _about(decisions: Sequence[Decision]) -> str:
@@ -156,7 +201,9 @@ def report_text(report: Report, out: Path) -> str:
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
     stream = StringIO()
-    console = Console(file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    console = Console(
+        file=stream, width=width, color_system=None, highlight=False, markup=False, emoji=False
+    )
     if columns(report.arms):
         for table in ladder_tables(report.arms, width):
             console.print(table)
@@ -167,7 +214,13 @@ def report_text(report: Report, out: Path) -> str:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
         lines.append(f"No result: {failure.folder}{code}: {failure.error}")
     # Lines are not wrapped: paths in them are copied.
-    return "\n".join([*(line.rstrip() for line in stream.getvalue().splitlines()), *map(plain, lines), f"Report: {out}"])
+    return "\n".join(
+        [
+            *(line.rstrip() for line in stream.getvalue().splitlines()),
+            *map(plain, lines),
+            f"Report: {out}",
+        ]
+    )
 
 
 def notes(found: Sequence[Arm]) -> list[str]:
@@ -175,26 +228,39 @@ def notes(found: Sequence[Arm]) -> list[str]:
     said = []
     runs = [run for arm in found for run in arm.runs]
     if any(name.startswith(("gold/", "win_rate/gold")) for arm in found for name in arm.measures):
-        said.append("The world is simulated: utility is known exactly, and the people who rank and judge are programs.")
+        said.append(
+            "The world is simulated: utility is known exactly, and the people who rank and judge are programs."
+        )
     if any(run.fast for run in runs):
-        said.append("Made with debug=fast: it shows that everything runs, and no number means anything.")
+        said.append(
+            "Made with debug=fast: it shows that everything runs, and no number means anything."
+        )
     several = [arm for arm in found if len(arm.runs) > 1]
     if runs and any(arm.measures for arm in found):
         how = "Student's t over the seeds" if several else "over prompts, documents or pairs"
-        mixed = " (with one seed: over prompts, documents or pairs)" if several and len(several) < len(found) else ""
+        mixed = (
+            " (with one seed: over prompts, documents or pairs)"
+            if several and len(several) < len(found)
+            else ""
+        )
         said.append(
-            f"Intervals are 95 %, {how}{mixed}." + ("" if several else " With one seed they say nothing about other seeds.")
+            f"Intervals are 95 %, {how}{mixed}."
+            + ("" if several else " With one seed they say nothing about other seeds.")
         )
     shared = list(dict.fromkeys(stage for arm in several for stage in arm.shared_stages()))
     if shared:
-        said.append(f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the intervals.")
+        said.append(
+            f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the intervals."
+        )
     gone = losses(found)
     if gone:
         said.append(gone)
     said += _baselines(runs)
     judged = {(run.baseline, run.prompts) for run in runs if run.measures}
     if len(judged) > 1:
-        text = ", ".join(f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged))
+        text = ", ".join(
+            f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(judged)
+        )
         said.append(f"Not all runs were judged alike ({text}): compare them with care.")
     return said
 

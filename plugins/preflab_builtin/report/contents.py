@@ -15,7 +15,11 @@ from preflab_builtin.report.tables import NOTHING, claimed
 
 SAMPLES = 8
 """Prompts that are shown with all arms' responses."""
-_SHOWN_VALUES = (("gold/gold", "utility"), ("reward/proxy", "reward"), ("win_rate/labelers", "preferred by"))
+_SHOWN_VALUES = (
+    ("gold/gold", "utility"),
+    ("reward/proxy", "reward"),
+    ("win_rate/labelers", "preferred by"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,15 @@ def count(number: int, word: str) -> str:
 
 def failures(found: Sequence[Failure]) -> Grid:
     """Jobs that gave no result."""
-    rows = [(str(f.folder), "" if f.exit_code is None else str(f.exit_code), " ".join(f.overrides), f.error) for f in found]
+    rows = [
+        (
+            str(f.folder),
+            "" if f.exit_code is None else str(f.exit_code),
+            " ".join(f.overrides),
+            f.error,
+        )
+        for f in found
+    ]
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
 
 
@@ -64,7 +76,9 @@ def claims(decisions: Sequence[Decision]) -> Grid:
     """What a study set out to decide, and what its intervals say."""
     rows = []
     for d in decisions:
-        behind = count(len(d.seeds), "seed") + (f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else "")
+        behind = count(len(d.seeds), "seed") + (
+            f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
+        )
         rows.append((d.claim.statement, d.verdict.value, *claimed(d), behind, d.claim.measure))
     return Grid(("claim", "verdict", "difference", "95 % interval", "from", "measure"), tuple(rows))
 
@@ -72,18 +86,34 @@ def claims(decisions: Sequence[Decision]) -> Grid:
 def side_by_side(arms: Sequence[Arm]) -> list[Card]:
     """Responses of all arms (their first runs) to the same prompts; prompts at even distances."""
     by_prompt = [{str(row.get("prompt_id")): row for row in arm.runs[0].samples()} for arm in arms]
-    by_arm = [(number, arm, rows) for number, (arm, rows) in enumerate(zip(arms, by_prompt, strict=True)) if rows]
+    by_arm = [
+        (number, arm, rows)
+        for number, (arm, rows) in enumerate(zip(arms, by_prompt, strict=True))
+        if rows
+    ]
     if not by_arm:
         return []
-    shared = [key for key in by_arm[0][2] if all(key in rows for _, _, rows in by_arm)] or list(by_arm[0][2])
-    chosen = [shared[i * len(shared) // min(SAMPLES, len(shared))] for i in range(min(SAMPLES, len(shared)))]
+    shared = [key for key in by_arm[0][2] if all(key in rows for _, _, rows in by_arm)] or list(
+        by_arm[0][2]
+    )
+    chosen = [
+        shared[i * len(shared) // min(SAMPLES, len(shared))]
+        for i in range(min(SAMPLES, len(shared)))
+    ]
     cards = []
     for key in chosen:
         rows = [(number, arm, found[key]) for number, arm, found in by_arm if key in found]
-        answers = [Answer(number, arm.label, str(row.get("response") or ""), _facts(row)) for number, arm, row in rows]
-        baselines = [(arm.runs[0].baseline, row) for _, arm, row in rows if row.get("baseline") is not None]
+        answers = [
+            Answer(number, arm.label, str(row.get("response") or ""), _facts(row))
+            for number, arm, row in rows
+        ]
+        baselines = [
+            (arm.runs[0].baseline, row) for _, arm, row in rows if row.get("baseline") is not None
+        ]
         if baselines:
-            answers.append(Answer(None, f"baseline ({baselines[0][0]})", str(baselines[0][1]["baseline"])))
+            answers.append(
+                Answer(None, f"baseline ({baselines[0][0]})", str(baselines[0][1]["baseline"]))
+            )
         heading = " · ".join([f"prompt {key}", *map(str, rows[0][2].get("tags") or [])])
         cards.append(Card(heading, str(rows[0][2].get("prompt", "")), tuple(answers)))
     return cards
@@ -91,7 +121,11 @@ def side_by_side(arms: Sequence[Arm]) -> list[Card]:
 
 def _facts(row: Mapping[str, Any]) -> str:
     values = row.get("values") or {}
-    facts = [f"{label} {values[name]:.2f}" for name, label in _SHOWN_VALUES if isinstance(values.get(name), (int, float))]
+    facts = [
+        f"{label} {values[name]:.2f}"
+        for name, label in _SHOWN_VALUES
+        if isinstance(values.get(name), (int, float))
+    ]
     return " · ".join([*facts, *(["cut at the cap"] if row.get("terminated") is False else [])])
 
 
@@ -102,7 +136,11 @@ def measures(arms: Sequence[Arm]) -> Grid:
         cells = [name]
         for arm in arms:
             m = arm.measures.get(name)
-            bounds = "" if m is None or m.low is None or m.high is None else f"\n[{m.low:.4f}, {m.high:.4f}]"
+            bounds = (
+                ""
+                if m is None or m.low is None or m.high is None
+                else f"\n[{m.low:.4f}, {m.high:.4f}]"
+            )
             cells.append("" if m is None else f"{m.value:.4f}{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
@@ -125,8 +163,25 @@ def costs(found: Sequence[StageCost]) -> Grid:
     rows = []
     for i, c in enumerate(found):
         counts = (str(number) for number in (c.artifacts, c.computed, c.reused))
-        rows.append((c.stage, c.component, *counts, f"{c.mean:.1f}", f"{c.total:.1f}", *(cells[i] for _, cells in known)))
-    head = ("stage", "component", "different results", "computed by these runs", "reused", "seconds each", "seconds in all")
+        rows.append(
+            (
+                c.stage,
+                c.component,
+                *counts,
+                f"{c.mean:.1f}",
+                f"{c.total:.1f}",
+                *(cells[i] for _, cells in known),
+            )
+        )
+    head = (
+        "stage",
+        "component",
+        "different results",
+        "computed by these runs",
+        "reused",
+        "seconds each",
+        "seconds in all",
+    )
     return Grid((*head, *(heading for heading, _ in known)), tuple(rows))
 
 
@@ -140,9 +195,20 @@ def overrides(arms: Sequence[Arm]) -> Grid:
     """What was typed for each arm, and where its runs are."""
     rows = []
     for arm in arms:
-        typed = [word for word in arm.runs[0].overrides if word in arm.overrides or word.lstrip("+").startswith("arm=")]
+        typed = [
+            word
+            for word in arm.runs[0].overrides
+            if word in arm.overrides or word.lstrip("+").startswith("arm=")
+        ]
         seeds = ", ".join(map(str, arm.seeds))
-        rows.append((arm.label, seeds, " ".join(typed) or "none", "\n".join(str(run.folder) for run in arm.runs)))
+        rows.append(
+            (
+                arm.label,
+                seeds,
+                " ".join(typed) or "none",
+                "\n".join(str(run.folder) for run in arm.runs),
+            )
+        )
     return Grid(("arm", "seeds", "overrides", "run folders"), tuple(rows))
 
 
@@ -151,5 +217,12 @@ def differences(arms: Sequence[Arm]) -> Grid:
     table of what was run has, and the arm's name; data.seed (another world) and labeler.seed (other people) are shown."""
     configs = [arm.runs[0].config() for arm in arms]
     keys = sorted({key for config in configs for key in config})
-    differing = [k for k in keys if len({repr(c.get(k, NOTHING)) for c in configs}) > 1 and not is_seed(k) and k != "arm"]
-    return Grid(("key", *(arm.label for arm in arms)), tuple((k, *(str(c.get(k, NOTHING)) for c in configs)) for k in differing))
+    differing = [
+        k
+        for k in keys
+        if len({repr(c.get(k, NOTHING)) for c in configs}) > 1 and not is_seed(k) and k != "arm"
+    ]
+    return Grid(
+        ("key", *(arm.label for arm in arms)),
+        tuple((k, *(str(c.get(k, NOTHING)) for c in configs)) for k in differing),
+    )

@@ -45,12 +45,19 @@ class IterationTime:
 
 def costs(runs: Sequence[RunResult]) -> list[StageCost]:
     """What the stages took, by stage and component, in the order in which stages are made. Each artifact counts once."""
-    longest_first = sorted(runs, key=lambda run: -len(run.stages))  # a run that stops early does not say what comes between
+    longest_first = sorted(
+        runs, key=lambda run: -len(run.stages)
+    )  # a run that stops early does not say what comes between
     order = list(dict.fromkeys(row.stage for run in longest_first for row in run.stages))
     keys = dict.fromkeys((row.stage, row.component) for run in runs for row in run.stages)
     found = []
     for stage, component in sorted(keys, key=lambda key: order.index(key[0])):
-        rows = [row for run in runs for row in run.stages if (row.stage, row.component) == (stage, component)]
+        rows = [
+            row
+            for run in runs
+            for row in run.stages
+            if (row.stage, row.component) == (stage, component)
+        ]
         once = {row.recipe: row for row in rows}.values()
         seconds = sum(row.seconds for row in once)
         found.append(
@@ -78,19 +85,31 @@ def iteration_times(arms: Sequence[Arm]) -> list[IterationTime]:
         rows = [row for _, some in logged for row in some]
         seconds = {}
         for phase in PHASES:
-            values = [float(row[f"time/{phase}"]) for row in rows if isinstance(row.get(f"time/{phase}"), (int, float))]
+            values = [
+                float(row[f"time/{phase}"])
+                for row in rows
+                if isinstance(row.get(f"time/{phase}"), (int, float))
+            ]
             if values:
                 seconds[phase] = sum(values) / len(values)
-        shares = [float(row[SHARE_OF_MACHINE]) for row in rows if isinstance(row.get(SHARE_OF_MACHINE), (int, float))]
+        shares = [
+            float(row[SHARE_OF_MACHINE])
+            for row in rows
+            if isinstance(row.get(SHARE_OF_MACHINE), (int, float))
+        ]
         if seconds:
             share = sum(shares) / len(shares) if shares else None
             told = replace(arm, runs=tuple(run for run, _ in logged))
-            found.append(IterationTime(number, told, seconds, share, tuple(len(some) for _, some in logged)))
+            found.append(
+                IterationTime(number, told, seconds, share, tuple(len(some) for _, some in logged))
+            )
     return found
 
 
 def _timed(run: RunResult) -> list[dict[str, Any]]:
-    return [row for row in run.metrics("algorithm") if any(f"time/{phase}" in row for phase in PHASES)]
+    return [
+        row for row in run.metrics("algorithm") if any(f"time/{phase}" in row for phase in PHASES)
+    ]
 
 
 def scaled(number: float) -> str:
@@ -99,7 +118,15 @@ def scaled(number: float) -> str:
     >>> scaled(0), scaled(950), scaled(12_345_678), scaled(3.456e15)
     ('', '950', '12.3 M', '3.46 P')
     """
-    for size, prefix in ((1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1, "")):
+    for size, prefix in (
+        (1e18, " E"),
+        (1e15, " P"),
+        (1e12, " T"),
+        (1e9, " G"),
+        (1e6, " M"),
+        (1e3, " k"),
+        (1, ""),
+    ):
         if number >= size:
             return f"{number / size:.3g}{prefix}"
     return ""

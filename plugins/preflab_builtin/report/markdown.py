@@ -18,21 +18,36 @@ if TYPE_CHECKING:
 
 def markdown(report: Report) -> str:
     """The whole file."""
-    parts = [f"# {safe(report.title)}", f"Made with: {safe(report.command)}", *map(safe, report.notes)]
+    parts = [
+        f"# {safe(report.title)}",
+        f"Made with: {safe(report.command)}",
+        *map(safe, report.notes),
+    ]
     parts += _section("Jobs without a result", contents.failures(report.gathered.failures))
     for study in report.studies:
-        parts += _section(f"Claims of {study.declared.title or study.name}", contents.claims(study.decisions))
+        parts += _section(
+            f"Claims of {study.declared.title or study.name}", contents.claims(study.decisions)
+        )
         parts += map(safe, remarks(study.decisions))
     if columns(report.arms):
         parts += ["## Results", ladder_markdown(report.arms)]
     for heading, found in report.figures.items():
         parts += [f"## {safe(heading)}", *map(_picture, found)]
     cards = contents.side_by_side(report.arms)
-    parts += ["## Responses side by side", *(part for card in cards for part in _card(card))] if cards else []
+    parts += (
+        ["## Responses side by side", *(part for card in cards for part in _card(card))]
+        if cards
+        else []
+    )
     parts += _section("All measures", contents.measures(report.arms))
-    parts += _section("Rows and tokens: read, kept, left out, cut", contents.accounting(report.arms))
+    parts += _section(
+        "Rows and tokens: read, kept, left out, cut", contents.accounting(report.arms)
+    )
     if report.costs:
-        parts += [*_section("Cost", contents.costs(report.costs)), safe(contents.costs_in_all(report.costs))]
+        parts += [
+            *_section("Cost", contents.costs(report.costs)),
+            safe(contents.costs_in_all(report.costs)),
+        ]
     parts += _section("What was run", contents.overrides(report.arms))
     parts += _section("Config differences", contents.differences(report.arms))
     return "\n\n".join(parts) + "\n"
@@ -42,13 +57,20 @@ def ladder_markdown(arms: Sequence[Arm]) -> str:
     """The ladder: one row an arm, values with their intervals."""
     shown = columns(arms)
     head = ("arm", "seeds", *(f"{c.group}: {c.heading}" for c in shown))
-    rows = [(arm.label, str(len(arm.runs)), *(f"{c.value(arm)} {c.bounds(arm)}".strip() for c in shown)) for arm in arms]
+    rows = [
+        (arm.label, str(len(arm.runs)), *(f"{c.value(arm)} {c.bounds(arm)}".strip() for c in shown))
+        for arm in arms
+    ]
     return table(Grid(head, tuple(rows)))
 
 
 def table(grid: Grid) -> str:
     """A table whose cells cannot end it."""
-    lines = [_row(map(cell, grid.head)), _row(["---"] * len(grid.head)), *(_row(map(cell, row)) for row in grid.rows)]
+    lines = [
+        _row(map(cell, grid.head)),
+        _row(["---"] * len(grid.head)),
+        *(_row(map(cell, row)) for row in grid.rows),
+    ]
     return "\n".join(lines)
 
 
@@ -75,10 +97,17 @@ def _section(heading: str, grid: Grid) -> list[str]:
 
 
 def _picture(picture: Picture) -> str:
-    said = " ".join(part for part in (picture.alt, picture.caption, picture.behind, f"Made with: {picture.command}") if part)
+    said = " ".join(
+        part
+        for part in (picture.alt, picture.caption, picture.behind, f"Made with: {picture.command}")
+        if part
+    )
     return f"**{safe(picture.title)}.** {safe(said)}"
 
 
 def _card(card: Card) -> list[str]:
-    rows = [("prompt", card.prompt, ""), *((answer.who, answer.text or "(empty)", answer.facts) for answer in card.answers)]
+    rows = [
+        ("prompt", card.prompt, ""),
+        *((answer.who, answer.text or "(empty)", answer.facts) for answer in card.answers),
+    ]
     return [f"### {safe(card.heading)}", table(Grid(("who", "text", "values"), tuple(rows)))]

@@ -56,7 +56,11 @@ def page(report: Report) -> str:
     title = f"{count(len(report.arms), 'arm')}, {count(len(report.gathered.runs), 'run')}"
     folded = (
         _folded("All measures", contents.measures(report.arms)),
-        _folded("Rows and tokens: read, kept, left out, cut", contents.accounting(report.arms), {1: _text}),
+        _folded(
+            "Rows and tokens: read, kept, left out, cut",
+            contents.accounting(report.arms),
+            {1: _text},
+        ),
     )
     differing = contents.differences(report.arms)
     figures = {heading: pictures(heading, found) for heading, found in report.figures.items()}
@@ -107,7 +111,9 @@ def claims(report: Report) -> str:
     for study in decided:
         title = f"<h3>{escape(study.declared.title or study.name)}</h3>" if len(decided) > 1 else ""
         table = _table(contents.claims(study.decisions), {0: _text, 1: _verdict})
-        tables.append(title + table + "".join(f"<p>{escape(said)}</p>" for said in remarks(study.decisions)))
+        tables.append(
+            title + table + "".join(f"<p>{escape(said)}</p>" for said in remarks(study.decisions))
+        )
     return f"<h2>Claims</h2>{''.join(tables)}" if tables else ""
 
 
@@ -115,16 +121,31 @@ def ladder(arms: Sequence[Arm]) -> str:
     """One row an arm, values with their intervals below."""
     shown = columns(arms)
     if not shown:
-        return "<h2>Results</h2><p>No run has measured anything (evaluation=none).</p>" if arms else ""
-    groups = [(name, len(list(members))) for name, members in groupby(shown, key=lambda column: column.group)]
-    top = "<tr><th></th><th></th>" + "".join(f'<th colspan="{n}">{escape(name)}</th>' for name, n in groups) + "</tr>"
-    second = "<tr><th>arm</th><th>seeds</th>" + "".join(f"<th>{escape(c.heading)}</th>" for c in shown) + "</tr>"
+        return (
+            "<h2>Results</h2><p>No run has measured anything (evaluation=none).</p>" if arms else ""
+        )
+    groups = [
+        (name, len(list(members)))
+        for name, members in groupby(shown, key=lambda column: column.group)
+    ]
+    top = (
+        "<tr><th></th><th></th>"
+        + "".join(f'<th colspan="{n}">{escape(name)}</th>' for name, n in groups)
+        + "</tr>"
+    )
+    second = (
+        "<tr><th>arm</th><th>seeds</th>"
+        + "".join(f"<th>{escape(c.heading)}</th>" for c in shown)
+        + "</tr>"
+    )
     body = []
     for number, arm in enumerate(arms):
         cells = [f"<td>{_key(number)}{escape(arm.label)}</td><td>{len(arm.runs)}</td>"]
         for column in shown:
             bounds = column.bounds(arm)
-            cells.append(f"<td>{escape(column.value(arm))}{f'<small>{escape(bounds)}</small>' if bounds else ''}</td>")
+            cells.append(
+                f"<td>{escape(column.value(arm))}{f'<small>{escape(bounds)}</small>' if bounds else ''}</td>"
+            )
         body.append(f"<tr>{''.join(cells)}</tr>")
     table = f"<table><thead>{top}{second}</thead><tbody>{''.join(body)}</tbody></table>"
     return f'<h2>Results</h2><div class="scroll">{table}</div>'
@@ -139,7 +160,9 @@ def pictures(title: str, found: Sequence[Picture]) -> str:
         caption = f"<figcaption>{said}{escape(picture.behind)} <code>{escape(picture.command)}</code></figcaption>"
         image = f'<img alt="{escape(picture.alt)}" src="data:image/png;base64,{data}">'
         figures.append(f"<figure><h3>{escape(picture.title)}</h3>{image}{caption}</figure>")
-    return f'<h2>{escape(title)}</h2><div class="pictures">{"".join(figures)}</div>' if figures else ""
+    return (
+        f'<h2>{escape(title)}</h2><div class="pictures">{"".join(figures)}</div>' if figures else ""
+    )
 
 
 def samples(arms: Sequence[Arm]) -> str:
@@ -168,12 +191,18 @@ def cost(report: Report) -> str:
 def overrides(arms: Sequence[Arm]) -> str:
     """What was typed for each arm."""
     grid = contents.overrides(arms)
-    return f"<h2>What was run</h2>{_table(grid, {0: _keyed, 2: _code, 3: _code})}" if grid.rows else ""
+    return (
+        f"<h2>What was run</h2>{_table(grid, {0: _keyed, 2: _code, 3: _code})}" if grid.rows else ""
+    )
 
 
 def _folded(heading: str, grid: Grid, renders: Mapping[int, Render] | None = None) -> str:
     """A long table, closed until somebody opens it."""
-    return f"<details><summary>{escape(heading)}</summary>{_table(grid, renders)}</details>" if grid.rows else ""
+    return (
+        f"<details><summary>{escape(heading)}</summary>{_table(grid, renders)}</details>"
+        if grid.rows
+        else ""
+    )
 
 
 def _table(grid: Grid, renders: Mapping[int, Render] | None = None) -> str:

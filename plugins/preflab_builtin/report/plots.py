@@ -52,8 +52,14 @@ class Picture:
     @property
     def behind(self) -> str:
         """Arms, seeds and n; seeds an arm where the arms have different ones."""
-        seeds = [", ".join(str(run.draw.label) for run in sorted(arm.runs, key=lambda run: run.draw)) for arm in self.arms]
-        named = [f"seed{'s' * (len(arm.runs) != 1)} {some}" for arm, some in zip(self.arms, seeds, strict=True)]
+        seeds = [
+            ", ".join(str(run.draw.label) for run in sorted(arm.runs, key=lambda run: run.draw))
+            for arm in self.arms
+        ]
+        named = [
+            f"seed{'s' * (len(arm.runs) != 1)} {some}"
+            for arm, some in zip(self.arms, seeds, strict=True)
+        ]
         labels = [plain(arm.label) for arm in self.arms]
         if len(set(named)) == 1:
             between = "; " if any(", " in label for label in labels) else ", "
@@ -65,7 +71,9 @@ class Picture:
 
 def _with(arm: Arm, measures: Sequence[str]) -> Arm:
     """The arm with those of its runs that have any of the measures."""
-    return replace(arm, runs=tuple(run for run in arm.runs if any(name in run.measures for name in measures)))
+    return replace(
+        arm, runs=tuple(run for run in arm.runs if any(name in run.measures for name in measures))
+    )
 
 
 def _n(arms: Sequence[Arm], measures: Sequence[str]) -> str:
@@ -90,13 +98,27 @@ def style_of(number: int) -> tuple[str, str]:
 def scatters(arms: Sequence[Arm], series: Mapping[str, Sequence[str]]) -> list[Picture]:
     """Reward against tax: what the arms gain, proxy and truth, against what they keep of the pretraining tasks. series: arms
     that a line joins."""
-    tax = next((m for m in ("families/mean", "document_loss/all") if any(m in arm.measures for arm in arms)), None)
+    tax = next(
+        (
+            m
+            for m in ("families/mean", "document_loss/all")
+            if any(m in arm.measures for arm in arms)
+        ),
+        None,
+    )
     if tax is None:
         return []
-    gains = (("gold/gold", "True utility (simulated)"), ("reward/proxy", "Reward that the reward model gives"))
+    gains = (
+        ("gold/gold", "True utility (simulated)"),
+        ("reward/proxy", "Reward that the reward model gives"),
+    )
     pictures = []
     for gain, title in gains:
-        points = [(i, a, a.measures[tax], a.measures[gain]) for i, a in enumerate(arms) if {tax, gain} <= set(a.measures)]
+        points = [
+            (i, a, a.measures[tax], a.measures[gain])
+            for i, a in enumerate(arms)
+            if {tax, gain} <= set(a.measures)
+        ]
         if len(points) >= 2:
             pictures.append(_scatter(points, (gain, tax), title, series))
     return pictures
@@ -109,7 +131,11 @@ def _scatter(
     series: Mapping[str, Sequence[str]],
 ) -> Picture:
     percent = measures[1] == "families/mean"
-    x_title = "Pretraining tasks answered right, %" if percent else "Loss on held-out text, nats a token (axis reversed)"
+    x_title = (
+        "Pretraining tasks answered right, %"
+        if percent
+        else "Loss on held-out text, nats a token (axis reversed)"
+    )
     scale = 100.0 if percent else 1.0
     labels = [*series, *(arm.label for _, arm, *_ in points)]
 
@@ -117,14 +143,28 @@ def _scatter(
         for line, (name, members) in zip(LINES, series.items(), strict=False):
             places = {in_order(a.label): (x.value * scale, y.value) for _, a, x, y in points}
             joined = [places[m] for m in map(in_order, members) if m in places]
-            axes.plot(*zip(*joined, strict=True), ls=line, color=_MUTED, lw=1.3, zorder=1, label=_short(name))
+            axes.plot(
+                *zip(*joined, strict=True),
+                ls=line,
+                color=_MUTED,
+                lw=1.3,
+                zorder=1,
+                label=_short(name),
+            )
         for number, arm, x, y in points:
             color, mark = style_of(number)
             x_error, y_error = _error(x, scale), _error(y, 1.0)
             label = _short(arm.label)
             pale = (color, 0.35)  # marks are read first
-            bars: dict[str, Any] = {"yerr": y_error, "xerr": x_error, "ecolor": pale, "elinewidth": 1.1}
-            axes.errorbar(x.value * scale, y.value, fmt=mark, color=color, ms=8, label=label, **bars)
+            bars: dict[str, Any] = {
+                "yerr": y_error,
+                "xerr": x_error,
+                "ecolor": pale,
+                "elinewidth": 1.1,
+            }
+            axes.errorbar(
+                x.value * scale, y.value, fmt=mark, color=color, ms=8, label=label, **bars
+            )
         axes.set_xlabel(x_title)
         axes.set_ylabel(title)
         _focus(axes, [(x.value * scale, y.value) for _, _, x, y in points])
@@ -133,10 +173,21 @@ def _scatter(
         _legend(axes, labels)
 
     said = [f"{plain(a.label)}: {_say(x, percent)} against {_say(y)}" for _, a, x, y in points]
-    alt = f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). " + "; ".join(said) + "."
+    alt = (
+        f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). "
+        + "; ".join(said)
+        + "."
+    )
     caption = "Up is more reward, right is less alignment tax; bars are 95 % intervals."
     drawn = tuple(_with(arm, measures) for _, arm, *_ in points)
-    return Picture(f"{title} against the alignment tax", _png(draw, _height(labels)), alt, drawn, _n(drawn, measures), caption)
+    return Picture(
+        f"{title} against the alignment tax",
+        _png(draw, _height(labels)),
+        alt,
+        drawn,
+        _n(drawn, measures),
+        caption,
+    )
 
 
 def drift(arms: Sequence[Arm]) -> list[Picture]:
@@ -146,35 +197,88 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
     for number, arm in enumerate(arms):
         kl = arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
         if kl is not None and {"reward/proxy", "gold/gold"} <= set(arm.measures):
-            points.append((number, arm, math.sqrt(max(0.0, kl.value)), arm.measures["reward/proxy"], arm.measures["gold/gold"]))
+            points.append(
+                (
+                    number,
+                    arm,
+                    math.sqrt(max(0.0, kl.value)),
+                    arm.measures["reward/proxy"],
+                    arm.measures["gold/gold"],
+                )
+            )
     curve, sampled = next(((found, arm) for arm in arms if (found := best_of_n(arm))), ([], None))
     if len(points) + len(curve) < 3:
         return []
-    labels = [*(arm.label for _, arm, *_ in points), *([f"best of 1 to {curve[-1][0]}"] if curve else [])]
+    labels = [
+        *(arm.label for _, arm, *_ in points),
+        *([f"best of 1 to {curve[-1][0]}"] if curve else []),
+    ]
 
     def draw(axes: Axes) -> None:
         for (number, _, x, proxy, gold), label in zip(points, labels, strict=False):
             color, mark = style_of(number)
             axes.plot([x, x], [proxy.value, gold.value], color=color, lw=0.8, alpha=0.5)
-            axes.errorbar(x, gold.value, yerr=_error(gold, 1.0), fmt=mark, color=color, ms=8, elinewidth=1.1, label=_short(label))
-            axes.errorbar(x, proxy.value, yerr=_error(proxy, 1.0), fmt=mark, color=color, mfc="white", ms=8, elinewidth=1.1)
+            axes.errorbar(
+                x,
+                gold.value,
+                yerr=_error(gold, 1.0),
+                fmt=mark,
+                color=color,
+                ms=8,
+                elinewidth=1.1,
+                label=_short(label),
+            )
+            axes.errorbar(
+                x,
+                proxy.value,
+                yerr=_error(proxy, 1.0),
+                fmt=mark,
+                color=color,
+                mfc="white",
+                ms=8,
+                elinewidth=1.1,
+            )
         if curve:
             drifts = [x for _, x, _, _ in curve]
-            axes.plot(drifts, [gold for *_, gold in curve], ls="--", marker=".", color=_MUTED, lw=1.3, label=labels[-1])
-            axes.plot(drifts, [proxy for _, _, proxy, _ in curve], ls="--", marker=".", mfc="white", color=_MUTED, lw=1.3)
+            axes.plot(
+                drifts,
+                [gold for *_, gold in curve],
+                ls="--",
+                marker=".",
+                color=_MUTED,
+                lw=1.3,
+                label=labels[-1],
+            )
+            axes.plot(
+                drifts,
+                [proxy for _, _, proxy, _ in curve],
+                ls="--",
+                marker=".",
+                mfc="white",
+                color=_MUTED,
+                lw=1.3,
+            )
         axes.set_xlabel("Square root of KL to the reference, nats")
         axes.set_ylabel("Proxy (hollow) and true utility (filled)")
         ends = [(x, y.value) for _, _, x, proxy, gold in points for y in (proxy, gold)]
         _focus(axes, [*ends, *((x, y) for _, x, *values in curve for y in values)])
         _legend(axes, labels)
 
-    said = [f"{plain(a.label)} at {x:.2f}: proxy {_say(p)}, truth {_say(g)}" for _, a, x, p, g in points]
+    said = [
+        f"{plain(a.label)} at {x:.2f}: proxy {_say(p)}, truth {_say(g)}" for _, a, x, p, g in points
+    ]
     said += [f"best of {n} at {x:.2f}: proxy {p:.2f}, truth {g:.2f}" for n, x, p, g in curve]
     caption = "Hollow: what the reward model says. Filled: what is true. Where only the first rises, the reward is gamed."
     title = "Proxy and true utility against drift"
     alt = "; ".join([f"{title} (square root of KL)", *said]) + "."
     # The curve is one arm's, who need not have a point of its own.
-    measures = ["reward/proxy", "gold/gold", "kl/reference", "kl/bound", *([f"best_of/{curve[-1][0]}/gold"] if curve else [])]
+    measures = [
+        "reward/proxy",
+        "gold/gold",
+        "kl/reference",
+        "kl/bound",
+        *([f"best_of/{curve[-1][0]}/gold"] if curve else []),
+    ]
     shown = [arm for arm in arms if arm is sampled or any(arm is other for _, other, *_ in points)]
     drawn = tuple(_with(arm, measures) for arm in shown)
     return [Picture(title, _png(draw, _height(labels)), alt, drawn, _n(drawn, measures), caption)]
@@ -193,8 +297,13 @@ def best_of_n(arm: Arm) -> list[tuple[int, float, float, float]]:
 
 def win_rates(arms: Sequence[Arm]) -> list[Picture]:
     """Win rates with their intervals, one picture a judge."""
-    judges = dict.fromkeys(name for arm in arms for name in arm.measures if name.startswith("win_rate/"))
-    return [_win_rate([(i, a, a.measures[j]) for i, a in enumerate(arms) if j in a.measures], j) for j in judges]
+    judges = dict.fromkeys(
+        name for arm in arms for name in arm.measures if name.startswith("win_rate/")
+    )
+    return [
+        _win_rate([(i, a, a.measures[j]) for i, a in enumerate(arms) if j in a.measures], j)
+        for j in judges
+    ]
 
 
 def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
@@ -206,17 +315,32 @@ def _win_rate(rows: Sequence[tuple[int, Arm, Measured]], judge: str) -> Picture:
         for height, (number, _, measured) in enumerate(rows):
             color, mark = style_of(number)
             error = _error(measured, 100.0)
-            axes.errorbar(measured.value * 100, height, xerr=error, fmt=mark, color=color, ms=8, elinewidth=2, capsize=3)
+            axes.errorbar(
+                measured.value * 100,
+                height,
+                xerr=error,
+                fmt=mark,
+                color=color,
+                ms=8,
+                elinewidth=2,
+                capsize=3,
+            )
         axes.set_yticks(range(len(rows)), [_short(arm.label) for _, arm, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(f"Preferred to {against}, % of prompts (ties half)")
         axes.grid(visible=False, axis="y")
 
-    alt = f"Win rate against {against}: " + "; ".join(f"{plain(arm.label)} {_say(m, True)}" for _, arm, m in rows) + "."
+    alt = (
+        f"Win rate against {against}: "
+        + "; ".join(f"{plain(arm.label)} {_say(m, True)}" for _, arm, m in rows)
+        + "."
+    )
     title = f"Win rate against {against}, judge: {judge.partition('/')[2]}"
     caption = "Bars are 95 % intervals; the dashed line is a draw."
     drawn = tuple(_with(arm, [judge]) for _, arm, _ in rows)
-    return Picture(title, _png(draw, 0.45 * len(rows) + 1.2), alt, drawn, _n(drawn, [judge]), caption)
+    return Picture(
+        title, _png(draw, 0.45 * len(rows) + 1.2), alt, drawn, _n(drawn, [judge]), caption
+    )
 
 
 def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
@@ -225,10 +349,15 @@ def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
     return [p for metric, title in CURVES if (p := _curve(logs, metric, title)) is not None]
 
 
-def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: str, title: str) -> Picture | None:
+def _curve(
+    logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: str, title: str
+) -> Picture | None:
     found: list[tuple[int, Arm, list[dict[int, float]]]] = []
     for number, arm, logged in logs:
-        series = [{int(r["step"]): float(r[metric]) for r in rows if r.get(metric) is not None} for rows in logged]
+        series = [
+            {int(r["step"]): float(r[metric]) for r in rows if r.get(metric) is not None}
+            for rows in logged
+        ]
         if any(len(one) > 1 for one in series):
             runs = tuple(run for run, one in zip(arm.runs, series, strict=True) if one)
             found.append((number, replace(arm, runs=runs), [one for one in series if one]))
@@ -254,8 +383,14 @@ def _curve(logs: Sequence[tuple[int, Arm, list[list[dict[str, Any]]]]], metric: 
         ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
     alt = f"{title} over the steps of training: {'; '.join(ends)}."
     n = f"{_range([len(one) for *_, series in found for one in series])} steps"
-    caption = "Thin: each run; thick: the mean of an arm's runs." if any(len(s) > 1 for *_, s in found) else ""
-    return Picture(title, _png(draw, _height(labels)), alt, tuple(arm for _, arm, _ in found), n, caption)
+    caption = (
+        "Thin: each run; thick: the mean of an arm's runs."
+        if any(len(s) > 1 for *_, s in found)
+        else ""
+    )
+    return Picture(
+        title, _png(draw, _height(labels)), alt, tuple(arm for _, arm, _ in found), n, caption
+    )
 
 
 def iterations(arms: Sequence[Arm]) -> list[Picture]:
@@ -270,7 +405,16 @@ def iterations(arms: Sequence[Arm]) -> list[Picture]:
         left = [0.0] * len(found)
         for name, phase, color in zip(names, phases, PHASE_COLORS, strict=False):
             widths = [row.seconds.get(phase, 0.0) for row in found]
-            axes.barh(range(len(found)), widths, left=left, height=0.6, color=color, edgecolor="white", lw=0.8, label=name)
+            axes.barh(
+                range(len(found)),
+                widths,
+                left=left,
+                height=0.6,
+                color=color,
+                edgecolor="white",
+                lw=0.8,
+                label=name,
+            )
             left = [a + b for a, b in zip(left, widths, strict=True)]
         axes.set_yticks(range(len(found)), [_short(row.arm.label) for row in found])
         axes.set_ylim(len(found) - 0.4, -0.6)
@@ -280,17 +424,34 @@ def iterations(arms: Sequence[Arm]) -> list[Picture]:
 
     said = []
     for row in found:
-        parts = ", ".join(f"{n} {row.seconds[p]:.2f} s" for n, p in zip(names, phases, strict=True) if p in row.seconds)
-        machine = "" if row.share is None else f"; {100 * row.share:.1f} % of the machine's measured peak"
+        parts = ", ".join(
+            f"{n} {row.seconds[p]:.2f} s"
+            for n, p in zip(names, phases, strict=True)
+            if p in row.seconds
+        )
+        machine = (
+            "" if row.share is None else f"; {100 * row.share:.1f} % of the machine's measured peak"
+        )
         said.append(f"{plain(row.arm.label)}: {parts}{machine}")
-    shares = [f"{plain(row.arm.label)} {100 * row.share:.1f} %" for row in found if row.share is not None]
+    shares = [
+        f"{plain(row.arm.label)} {100 * row.share:.1f} %" for row in found if row.share is not None
+    ]
     caption = f"Mean over {sum(map(sum, (row.iterations for row in found)))} iterations."
     if shares:
         caption += f" Share of the machine's measured matmul peak: {', '.join(shares)}."
     title = "Seconds an iteration by phase"
     height = 0.4 * len(found) + 1.2 + 0.2 * math.ceil(len(names) / _columns(names))
     n = f"{_range([n for row in found for n in row.iterations])} iterations"
-    return [Picture(title, _png(draw, height), f"{title}. {'; '.join(said)}.", tuple(row.arm for row in found), n, caption)]
+    return [
+        Picture(
+            title,
+            _png(draw, height),
+            f"{title}. {'; '.join(said)}.",
+            tuple(row.arm for row in found),
+            n,
+            caption,
+        )
+    ]
 
 
 def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:
@@ -301,7 +462,10 @@ def _mean(series: Sequence[Mapping[int, float]]) -> dict[int, float]:
 
 def _focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     """Limits that show the points; an interval that is much wider than their range runs out of the picture."""
-    for set_limits, values in ((axes.set_xlim, [x for x, _ in points]), (axes.set_ylim, [y for _, y in points])):
+    for set_limits, values in (
+        (axes.set_xlim, [x for x, _ in points]),
+        (axes.set_ylim, [y for _, y in points]),
+    ):
         low, high = min(values), max(values)
         margin = 0.18 * (high - low) or 0.1 * (abs(high) or 1.0)
         set_limits(low - margin, high + margin)
@@ -309,7 +473,9 @@ def _focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 def _legend(axes: Axes, labels: Sequence[str]) -> None:
     """Below the picture, where it hides no data."""
-    axes.get_figure().legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=_columns(labels))  # type: ignore[union-attr]
+    axes.get_figure().legend(
+        frameon=False, fontsize=8.5, loc="outside lower center", ncols=_columns(labels)
+    )  # type: ignore[union-attr]
 
 
 def _columns(labels: Sequence[str]) -> int:

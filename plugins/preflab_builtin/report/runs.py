@@ -70,7 +70,11 @@ class Draw:
         >>> Draw(1).label, Draw(1, (("algorithm", 2),)).label
         (1, '1 (algorithm 2)')
         """
-        return f"{self.seed} ({', '.join(f'{stage} {seed}' for stage, seed in self.pinned)})" if self.pinned else self.seed
+        return (
+            f"{self.seed} ({', '.join(f'{stage} {seed}' for stage, seed in self.pinned)})"
+            if self.pinned
+            else self.seed
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,11 @@ class RunResult:
     @property
     def draw(self) -> Draw:
         """Its random numbers."""
-        pinned = tuple((row.stage, row.seed) for row in self.stages if row.seed is not None and row.seed != self.seed)
+        pinned = tuple(
+            (row.stage, row.seed)
+            for row in self.stages
+            if row.seed is not None and row.seed != self.seed
+        )
         return Draw(self.seed, pinned)
 
     def stage(self, name: str) -> StageRow | None:
@@ -113,7 +121,9 @@ class RunResult:
 
     def baseline_recipe(self) -> str:
         """The recipe of the policy that it was compared with: of the newest stage that makes the role, else of an older one."""
-        later = [] if self.baseline not in BASELINES else BASELINES[BASELINES.index(self.baseline) :]
+        later = (
+            [] if self.baseline not in BASELINES else BASELINES[BASELINES.index(self.baseline) :]
+        )
         return next((row.recipe for role in later if (row := self.stage(STAGE_OF[role]))), "")
 
     def metrics(self, stage: str) -> list[dict[str, Any]]:
@@ -128,10 +138,24 @@ class RunResult:
 
     def by_case(self, measure: str) -> dict[str, float]:
         """A measure's values by prompt id, or by the id of the questions or documents that it is about; {} if it has none."""
-        cases = next((row.get("values") for row in self._evaluated("cases.jsonl") if row.get("measure") == measure), None)
+        cases = next(
+            (
+                row.get("values")
+                for row in self._evaluated("cases.jsonl")
+                if row.get("measure") == measure
+            ),
+            None,
+        )
         if not isinstance(cases, dict):
-            cases = {row.get("prompt_id"): (row.get("values") or {}).get(measure) for row in self.samples()}
-        return {str(case): float(value) for case, value in cases.items() if isinstance(value, (int, float))}
+            cases = {
+                row.get("prompt_id"): (row.get("values") or {}).get(measure)
+                for row in self.samples()
+            }
+        return {
+            str(case): float(value)
+            for case, value in cases.items()
+            if isinstance(value, (int, float))
+        }
 
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""
@@ -171,7 +195,11 @@ def gather(folders: Sequence[Path]) -> Gathered:
                 job = path.parent / str(row.get("folder") or row.get("job", ""))
                 if row.get("exit_code") and job.resolve() not in told:
                     told.add(job.resolve())
-                    found.failures.append(Failure(job, _words(row), int(row["exit_code"]), str(row.get("error") or "")))
+                    found.failures.append(
+                        Failure(
+                            job, _words(row), int(row["exit_code"]), str(row.get("error") or "")
+                        )
+                    )
         for path in _below(folder, MANIFEST):
             if path.parent.resolve() in seen:
                 continue
@@ -192,7 +220,9 @@ def _add(found: Gathered, folder: Path, told: set[Path]) -> None:
             status = f"its files cannot be read ({type(error).__name__}: {error})"
     if folder.resolve() not in told:
         lines = _text(folder / "error.txt").strip().splitlines()
-        found.failures.append(Failure(folder, _words(manifest), None, lines[-1] if lines else status))
+        found.failures.append(
+            Failure(folder, _words(manifest), None, lines[-1] if lines else status)
+        )
 
 
 def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
@@ -202,7 +232,12 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
     measures = {}
     for name, m in (evaluation.get("measures") or {}).items():
         if m.get("value") is not None:
-            measures[str(name)] = Measured(float(m["value"]), _number(m.get("low")), _number(m.get("high")), int(m.get("n") or 0))
+            measures[str(name)] = Measured(
+                float(m["value"]),
+                _number(m.get("low")),
+                _number(m.get("high")),
+                int(m.get("n") or 0),
+            )
     return RunResult(
         folder=folder,
         config_name=str(manifest.get("config_name") or "config"),
@@ -215,10 +250,15 @@ def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
         baseline=str(evaluation.get("baseline") or ""),
         prompts=int(evaluation.get("n") or 0),
         study=_study(folder),
-        command=" ".join(shlex.quote(word) for word in ["preflab", *map(str, (manifest.get("command") or [""])[1:])]),
+        command=" ".join(
+            shlex.quote(word)
+            for word in ["preflab", *map(str, (manifest.get("command") or [""])[1:])]
+        ),
         records=_tables(summary.get("records")),
         accounting=_tables(summary.get("accounting")),
-        fast=bool(re.search(r"^fast: true$", _text(folder / ".hydra" / "config.yaml"), re.MULTILINE)),
+        fast=bool(
+            re.search(r"^fast: true$", _text(folder / ".hydra" / "config.yaml"), re.MULTILINE)
+        ),
     )
 
 
@@ -239,7 +279,9 @@ def _inert(value: Any) -> Any:
 
 def _composed(folder: Path) -> dict[Any, Any]:
     try:
-        plain = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=False)
+        plain = OmegaConf.to_container(
+            OmegaConf.load(folder / ".hydra" / "config.yaml"), resolve=False
+        )
     except (OSError, OmegaConfBaseException, ValueError, YAMLError):
         return {}
     return plain if isinstance(plain, dict) else {}
@@ -267,11 +309,15 @@ def _below(folder: Path, name: str) -> Iterator[Path]:
     """Files of a name in a folder and at most ``DEPTH`` levels below, numbered folders in the order of their numbers."""
     for depth in range(DEPTH + 1):
         found = folder.glob("/".join(["*"] * depth + [name]))
-        yield from sorted((p for p in found if "artifacts" not in p.relative_to(folder).parts), key=_natural)
+        yield from sorted(
+            (p for p in found if "artifacts" not in p.relative_to(folder).parts), key=_natural
+        )
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+    return [
+        (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(path))
+    ]
 
 
 def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -281,7 +327,11 @@ def _words(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _tables(value: Any) -> dict[str, Mapping[str, Any]]:
     """The mappings of a mapping; whatever else stands there is left out."""
-    return {str(k): v for k, v in value.items() if isinstance(v, dict)} if isinstance(value, dict) else {}
+    return (
+        {str(k): v for k, v in value.items() if isinstance(v, dict)}
+        if isinstance(value, dict)
+        else {}
+    )
 
 
 def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -54,7 +54,9 @@ class Column:
         measured = self.of(arm)
         if measured is None:
             return NOTHING
-        return f"{100 * measured.value:.1f} %" if self.percent else f"{measured.value:.{self.digits}f}"
+        return (
+            f"{100 * measured.value:.1f} %" if self.percent else f"{measured.value:.{self.digits}f}"
+        )
 
     def bounds(self, arm: Arm) -> str:
         """The interval as text, "" if there is none."""
@@ -73,7 +75,11 @@ class KLColumn(Column):
         return arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
 
     def value(self, arm: Arm) -> str:
-        return super().value(arm) if "kl/reference" in arm.measures or not self.of(arm) else f"≤ {super().value(arm)}"
+        return (
+            super().value(arm)
+            if "kl/reference" in arm.measures or not self.of(arm)
+            else f"≤ {super().value(arm)}"
+        )
 
     def bounds(self, arm: Arm) -> str:
         return super().bounds(arm) if "kl/reference" in arm.measures else ""
@@ -81,31 +87,60 @@ class KLColumn(Column):
 
 def columns(arms: Sequence[Arm]) -> list[Column]:
     """Columns for what the arms have measured: reward, gold, win rate, drift, alignment tax, reward model."""
-    names = list(dict.fromkeys(name for arm in arms for name in arm.measures if name not in _LEFT_OUT))
+    names = list(
+        dict.fromkeys(name for arm in arms for name in arm.measures if name not in _LEFT_OUT)
+    )
     baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
     against = f"against {titled(baselines[0])}" if len(baselines) == 1 else "against the baseline"
-    found = [Column(n, _last(n) if n != "reward/proxy" else "proxy reward", "Reward model says") for n in _of(names, "reward/")]
-    gold = [Column(n, _last(n), "True utility (simulated)", interval=n == "gold/gold") for n in _of(names, "gold/")]
+    found = [
+        Column(n, _last(n) if n != "reward/proxy" else "proxy reward", "Reward model says")
+        for n in _of(names, "reward/")
+    ]
+    gold = [
+        Column(n, _last(n), "True utility (simulated)", interval=n == "gold/gold")
+        for n in _of(names, "gold/")
+    ]
     found += sorted(gold, key=lambda column: column.measure != "gold/gold")
     wins = _of(names, "win_rate/")
-    found += [Column(n, f"judge: {_last(n)}", f"Win rate {against}", percent=True, interval=True) for n in wins]
+    found += [
+        Column(n, f"judge: {_last(n)}", f"Win rate {against}", percent=True, interval=True)
+        for n in wins
+    ]
     found += [Column(n, _last(n), "Likert, 1 to 7") for n in _of(names, "likert/")]
-    found += [Column(n, _last(n).replace("_", " "), "Flags", percent=True) for n in _of(names, "flags/")]
+    found += [
+        Column(n, _last(n).replace("_", " "), "Flags", percent=True) for n in _of(names, "flags/")
+    ]
     if {"kl/reference", "kl/bound"} & set(names):
         found.append(KLColumn("kl/reference", "KL, nats", "Drift"))
     found += [Column(n, "length", "Drift", digits=1) for n in names if n == "length/tokens"]
     found += [Column(n, "ended", "Drift", percent=True) for n in names if n == "length/terminated"]
     families = sorted(_of(names, "families/"), key=lambda name: (name != "families/mean", name))
     tax = "Accuracy on pretraining tasks"
-    found += [Column(n, "mean" if n == "families/mean" else _last(n), tax, percent=True) for n in families]
-    found += [Column(n, "loss", "Held-out text", digits=3) for n in names if n == "document_loss/all"]
+    found += [
+        Column(n, "mean" if n == "families/mean" else _last(n), tax, percent=True) for n in families
+    ]
+    found += [
+        Column(n, "loss", "Held-out text", digits=3) for n in names if n == "document_loss/all"
+    ]
     for name in _of(names, "reward_accuracy/"):
         label, _, part = name.removeprefix("reward_accuracy/").partition("/")
         if part in ("all", "length"):
-            found.append(Column(name, f"{label}" if part == "all" else "longer wins", "Pairs ordered right", percent=True))
+            found.append(
+                Column(
+                    name,
+                    f"{label}" if part == "all" else "longer wins",
+                    "Pairs ordered right",
+                    percent=True,
+                )
+            )
     # LABEL/PREFIX/METRIC/GROUP of a test set: its groups stand in the table of all measures.
-    others = [name for name in names if name.partition("/")[0] not in _PLACED and name.count("/") <= 2]
-    return found + [Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES), digits=3) for n in others]
+    others = [
+        name for name in names if name.partition("/")[0] not in _PLACED and name.count("/") <= 2
+    ]
+    return found + [
+        Column(n, _last(n).replace("_", " "), _first(n), percent=n.startswith(SHARES), digits=3)
+        for n in others
+    ]
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
@@ -116,13 +151,20 @@ def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:
     shown = columns(arms)
     families = [c for c in shown if c.measure.startswith("families/")]
     first = [c for c in shown if c not in families or c.measure == "families/mean"]
-    tables = [ladder_table(arms, first), *([ladder_table(arms, families)] if len(families) > 1 else [])]
+    tables = [
+        ladder_table(arms, first),
+        *([ladder_table(arms, families)] if len(families) > 1 else []),
+    ]
     console = Console(width=10_000)
     if all(console.measure(t).maximum <= width for t in tables):
         return tables
     tables, rest = [], list(arms)
     while rest:  # as many arms below one another as fit beside one another
-        count = next(n for n in range(len(rest), 0, -1) if n == 1 or console.measure(transposed_table(rest[:n])).maximum <= width)
+        count = next(
+            n
+            for n in range(len(rest), 0, -1)
+            if n == 1 or console.measure(transposed_table(rest[:n])).maximum <= width
+        )
         tables.append(transposed_table(rest[:count]))
         rest = rest[count:]
     return tables
@@ -133,7 +175,9 @@ def ladder_table(arms: Sequence[Arm], shown: Sequence[Column] | None = None) -> 
     shown = columns(arms) if shown is None else shown
     table = _table(["arm", "seeds", *(_heading(c) for c in shown)])
     for arm in arms:
-        table.add_row(*map(_cell, [_short(arm.label), str(len(arm.runs)), *(_compact(c, arm) for c in shown)]))
+        table.add_row(
+            *map(_cell, [_short(arm.label), str(len(arm.runs)), *(_compact(c, arm) for c in shown)])
+        )
     return table
 
 
@@ -142,7 +186,12 @@ def transposed_table(arms: Sequence[Arm]) -> Table:
     table = _table(["", *(_short(arm.label) for arm in arms)])
     table.add_row(*map(_cell, ["seeds", *(str(len(arm.runs)) for arm in arms)]))
     for column in columns(arms):
-        table.add_row(*map(_cell, [_heading(column).replace("\n", " "), *(_compact(column, arm) for arm in arms)]))
+        table.add_row(
+            *map(
+                _cell,
+                [_heading(column).replace("\n", " "), *(_compact(column, arm) for arm in arms)],
+            )
+        )
     return table
 
 
@@ -151,7 +200,9 @@ def claims_table(decisions: Sequence[Decision]) -> Table:
     table = _table(["claim", "difference", "95 % interval", "seeds", "verdict"])
     for d in decisions:
         estimate, interval = claimed(d)
-        table.add_row(*map(_cell, [d.claim.statement, estimate, interval, str(len(d.seeds)), d.verdict.value]))
+        table.add_row(
+            *map(_cell, [d.claim.statement, estimate, interval, str(len(d.seeds)), d.verdict.value])
+        )
     return table
 
 
@@ -164,13 +215,18 @@ def claimed(decision: Decision) -> tuple[str, str]:
         return NOTHING, decision.why
     if found.low is None or found.high is None:
         return f"{scale * found.value:+.{digits}f}{unit}", decision.why
-    return f"{scale * found.value:+.{digits}f}{unit}", f"[{scale * found.low:+.{digits}f}, {scale * found.high:+.{digits}f}]"
+    return (
+        f"{scale * found.value:+.{digits}f}{unit}",
+        f"[{scale * found.low:+.{digits}f}, {scale * found.high:+.{digits}f}]",
+    )
 
 
 def remarks(decisions: Sequence[Decision]) -> list[str]:
     """What to know of decisions that have an interval: seeds left out, a curve read beyond its end."""
     return [
-        f"{d.claim.statement}: {d.why}." for d in decisions if d.why and d.estimate is not None and d.estimate.low is not None
+        f"{d.claim.statement}: {d.why}."
+        for d in decisions
+        if d.why and d.estimate is not None and d.estimate.low is not None
     ]
 
 
@@ -185,7 +241,9 @@ def _table(headings: Sequence[str]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
-        table.add_column(_cell(heading), justify="left" if i == 0 else "right", no_wrap=True, vertical="top")
+        table.add_column(
+            _cell(heading), justify="left" if i == 0 else "right", no_wrap=True, vertical="top"
+        )
     return table
 
 

@@ -17,11 +17,24 @@ if TYPE_CHECKING:
 @hookimpl
 def preflab_components() -> list[Component]:
     """The trained one, the given one, and none."""
-    from preflab_builtin.reward_model.config import KwiseConfig, NoRewardModelConfig, PretrainedRewardConfig
+    from preflab_builtin.reward_model.config import (
+        KwiseConfig,
+        NoRewardModelConfig,
+        PretrainedRewardConfig,
+    )
 
     return [
-        Component("reward_model", "kwise", KwiseConfig, build=_trained, procedure=_training, needs=lambda config: ("rankings",)),
-        Component("reward_model", "pretrained", PretrainedRewardConfig, build=_given, inspect=_inspect),
+        Component(
+            "reward_model",
+            "kwise",
+            KwiseConfig,
+            build=_trained,
+            procedure=_training,
+            needs=lambda config: ("rankings",),
+        ),
+        Component(
+            "reward_model", "pretrained", PretrainedRewardConfig, build=_given, inspect=_inspect
+        ),
         Component("reward_model", "none", NoRewardModelConfig),
     ]
 
@@ -50,7 +63,9 @@ def _inspect(config: PretrainedRewardConfig) -> Inspection:
 
     folder = Path(config.path)
     if not (folder / "config.json").is_file():
-        raise UserError(f"reward_model.path={config.path} is no model folder: it has no config.json (looked from {Path.cwd()})")
+        raise UserError(
+            f"reward_model.path={config.path} is no model folder: it has no config.json (looked from {Path.cwd()})"
+        )
     check_folder(folder)
     facts = folder / "preflab.json"  # holds the offset: it decides scores as much as a weight does
     content = content_digest(folder) + (file_digest(facts) if facts.is_file() else "")

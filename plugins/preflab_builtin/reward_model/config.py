@@ -29,18 +29,32 @@ class KwiseConfig:
     """A reward model trained on K-wise rankings, one forward a completion (InstructGPT 3.5, C.2)."""
 
     name: str = option("kwise", "component")
-    start: Start = option(Start.sft, "whose trunk it starts from: the SFT policy or the base policy")
+    start: Start = option(
+        Start.sft, "whose trunk it starts from: the SFT policy or the base policy"
+    )
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
-    element: Element = option(Element.ranking, "ranking: a prompt's pairs together; pair: each shuffled alone (overfits, C.2)")
-    batch: int = option(64, "elements an optimizer step (InstructGPT: 64 prompts), whatever their K", ge=1, fast=4)
-    optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule (InstructGPT: 9e-6, cosine to 10 %)")
+    element: Element = option(
+        Element.ranking,
+        "ranking: a prompt's pairs together; pair: each shuffled alone (overfits, C.2)",
+    )
+    batch: int = option(
+        64, "elements an optimizer step (InstructGPT: 64 prompts), whatever their K", ge=1, fast=4
+    )
+    optimizer: OptimizerConfig = option(
+        factory=OptimizerConfig, doc="AdamW and its schedule (InstructGPT: 9e-6, cosine to 10 %)"
+    )
     max_tokens: int | None = option(
-        None, "responses are cut to this many tokens, end token included, and counted; null: never", ge=2
+        None,
+        "responses are cut to this many tokens, end token included, and counted; null: never",
+        ge=2,
     )
     trainable_layers: int | None = option(
         None, "train only the last so many transformer blocks and the head; null: everything", ge=0
     )
-    centre: bool = option(True, "store the offset that gives demonstrations (without any: the ranked responses) mean score 0")
+    centre: bool = option(
+        True,
+        "store the offset that gives demonstrations (without any: the ranked responses) mean score 0",
+    )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
 
@@ -49,7 +63,9 @@ class PretrainedRewardConfig:
     """A reward-model folder, as this project or transformers writes it."""
 
     name: str = option("pretrained", "component")
-    path: str = option("", "folder of the reward model; its tokenizer must be the policy's", affects_result=False)
+    path: str = option(
+        "", "folder of the reward model; its tokenizer must be the policy's", affects_result=False
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""

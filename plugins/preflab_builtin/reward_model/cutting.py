@@ -31,7 +31,9 @@ def measure_cut(rankings: Sequence[Ranking], tokenizer: Tokenizer, max_tokens: i
             if kept[better] == kept[worse]:
                 cut = len(whole[better]) > len(kept[better]) or len(whole[worse]) > len(kept[worse])
                 advice = (
-                    f"Raise reward_model.max_tokens ({max_tokens}), or" if cut else "Use a tokenizer that tells them apart, or"
+                    f"Raise reward_model.max_tokens ({max_tokens}), or"
+                    if cut
+                    else "Use a tokenizer that tells them apart, or"
                 )
                 raise UserError(
                     f"The ranking of prompt {ranking.prompt.id!r} prefers response {better} to response {worse}, but both are "

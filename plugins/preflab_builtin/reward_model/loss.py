@@ -20,7 +20,9 @@ def kwise_loss(rewards: torch.Tensor, preferences: Sequence[tuple[int, int]]) ->
     return -logsigmoid(rewards[better] - rewards[worse]).mean()
 
 
-def correct_pairs(rewards: torch.Tensor, preferences: Sequence[tuple[int, int]]) -> tuple[float, float]:
+def correct_pairs(
+    rewards: torch.Tensor, preferences: Sequence[tuple[int, int]]
+) -> tuple[float, float]:
     """(pairs that the rewards [K] order rightly, sum of reward differences better - worse)."""
     if not preferences:
         return 0.0, 0.0

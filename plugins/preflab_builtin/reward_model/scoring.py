@@ -13,14 +13,18 @@ def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
     """Raw scores [B] float32 at the last token of each response (of the prompt, if the response is empty), found by the
     stored lengths. A prompt that several rows share is read once."""
     width = rows.prompt_ids.shape[1]
-    last = torch.zeros_like(rows.mask).scatter_(1, (width + rows.response_lengths - 1)[:, None], True)
+    last = torch.zeros_like(rows.mask).scatter_(
+        1, (width + rows.response_lengths - 1)[:, None], True
+    )
     return model.values(model.hidden_at(rows.input_ids, rows.mask, last, prefix=width))
 
 
 def by_prompt(rollout: Rollout) -> list[int]:
     """Rows in the order of their prompt's length, answers to one prompt together: a micro-batch reads it once."""
     prompts, lengths = rollout.prompt_lengths.tolist(), rollout.response_lengths.tolist()
-    return sorted(range(len(rollout)), key=lambda i: (prompts[i], rollout.prompts[i].text, lengths[i], i))
+    return sorted(
+        range(len(rollout)), key=lambda i: (prompts[i], rollout.prompts[i].text, lengths[i], i)
+    )
 
 
 def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
@@ -28,7 +32,9 @@ def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.
     scores = torch.zeros(len(rollout), device=runtime.device)
     with torch.no_grad(), runtime.autocast():
         for index in runtime.micro_batches(by_prompt(rollout)):
-            scores[torch.as_tensor(index, device=scores.device)] = last_values(model, rollout.rows(index))
+            scores[torch.as_tensor(index, device=scores.device)] = last_values(
+                model, rollout.rows(index)
+            )
     return scores
 
 

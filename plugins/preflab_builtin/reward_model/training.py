@@ -40,10 +40,14 @@ class KwiseTraining:
         limit = getattr(getattr(self.model.module, "config", None), "max_position_embeddings", None)
         refuse_long([*self.rankings, *self.validation], context, config.max_tokens, limit)
         self.cut = measure_cut(self.rankings, context.tokenizer, config.max_tokens)
-        measure_cut(self.validation, context.tokenizer, config.max_tokens)  # refuses what cannot be told apart
+        measure_cut(
+            self.validation, context.tokenizer, config.max_tokens
+        )  # refuses what cannot be told apart
         freeze_below(self.model.module, config.trainable_layers)
         parameters = self.model.module.parameters()
-        self.optimization = Optimization(config.optimizer, parameters, self.total_steps, self.runtime, "reward_model")
+        self.optimization = Optimization(
+            config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
+        )
 
     def step(self, index: int) -> Mapping[str, float]:
         """One optimizer step. loss/reward_model is the mean over prompts; accuracy and margin are over pairs."""
@@ -51,9 +55,16 @@ class KwiseTraining:
         batch = self._drawn(index)
         loss, right, margin, cut = self._gradients(batch).tolist()
         if not math.isfinite(loss):
-            raise NumericError(f"reward_model, step {index}: the loss is {loss}. No weight was changed.")
+            raise NumericError(
+                f"reward_model, step {index}: the loss is {loss}. No weight was changed."
+            )
         pairs = sum(len(r.preferences) for r in batch)
-        metrics = {"loss/reward_model": loss, "accuracy": right / pairs, "margin": margin / pairs, "responses/cut": cut}
+        metrics = {
+            "loss/reward_model": loss,
+            "accuracy": right / pairs,
+            "margin": margin / pairs,
+            "responses/cut": cut,
+        }
         metrics |= self.optimization.step(index)
         if last // len(self.rankings) > first // len(self.rankings) and self.validation:
             metrics["val/accuracy"] = self._validation_accuracy()
@@ -62,7 +73,9 @@ class KwiseTraining:
     def _drawn(self, index: int) -> list[Ranking]:
         """The rankings of a step."""
         first, last = index * self.config.batch, min((index + 1) * self.config.batch, self.draws)
-        order = draw_order(len(self.rankings), first, last - first, self.context.seed, "reward_model", "order")
+        order = draw_order(
+            len(self.rankings), first, last - first, self.context.seed, "reward_model", "order"
+        )
         return [self.rankings[i] for i in order]
 
     def batch(self, index: int) -> State:
@@ -72,8 +85,18 @@ class KwiseTraining:
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """Rankings that say nothing are left out; what max_tokens cuts is counted once, whatever the epochs."""
         cut = self.cut
-        rows = {"rankings": len(self.rankings), "rankings without a preference": self.tied, "responses": cut.responses}
-        return {**rows, "tokens": cut.tokens, "responses cut": cut.cut, "tokens lost": cut.lost, "missing end tokens": cut.cut}
+        rows = {
+            "rankings": len(self.rankings),
+            "rankings without a preference": self.tied,
+            "responses": cut.responses,
+        }
+        return {
+            **rows,
+            "tokens": cut.tokens,
+            "responses cut": cut.cut,
+            "tokens lost": cut.lost,
+            "missing end tokens": cut.cut,
+        }
 
     def _gradients(self, batch: Sequence[Ranking]) -> torch.Tensor:
         """Add the gradient of the mean loss over the prompts of the step; [loss, right pairs, sum of margins, responses that
@@ -93,7 +116,14 @@ class KwiseTraining:
                 totals += torch.tensor([0.0, right, margin, 0.0], device=totals.device)
             loss = torch.stack(losses).sum() / len(batch)
             torch.autograd.backward(loss)
-            totals += torch.stack([loss.detach(), totals.new_zeros(()), totals.new_zeros(()), (~rows.terminated).sum()])
+            totals += torch.stack(
+                [
+                    loss.detach(),
+                    totals.new_zeros(()),
+                    totals.new_zeros(()),
+                    (~rows.terminated).sum(),
+                ]
+            )
         return self.runtime.sum(totals)
 
     def _rollout(self, rankings: Sequence[Ranking]) -> Rollout:
@@ -104,7 +134,9 @@ class KwiseTraining:
 
     def _batch(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> Rollout:
         """Given responses, cut where the config says."""
-        return Rollout.from_texts(self.context.tokenizer, prompts, texts, self.config.max_tokens, self.runtime.device)
+        return Rollout.from_texts(
+            self.context.tokenizer, prompts, texts, self.config.max_tokens, self.runtime.device
+        )
 
     def _validation_accuracy(self) -> float:
         """Share of validation pairs in the right order."""
@@ -118,7 +150,10 @@ class KwiseTraining:
 
     def state_dict(self) -> State:
         """Weights and moments; the order follows from the step."""
-        return {"model": self.model.module.state_dict(), "optimizer": self.optimization.state_dict()}
+        return {
+            "model": self.model.module.state_dict(),
+            "optimizer": self.optimization.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Take them over."""
@@ -158,10 +193,15 @@ def whole_prompts(rankings: Sequence[Ranking], size: int) -> list[list[Ranking]]
 def single_pairs(ranking: Ranking) -> list[Ranking]:
     """Each preference as a ranking of its own two responses."""
     responses = ranking.responses
-    return [replace(ranking, responses=(responses[a], responses[b]), preferences=((0, 1),)) for a, b in ranking.preferences]
+    return [
+        replace(ranking, responses=(responses[a], responses[b]), preferences=((0, 1),))
+        for a, b in ranking.preferences
+    ]
 
 
-def refuse_long(rankings: Sequence[Ranking], context: Context, max_tokens: int | None, limit: int | None) -> None:
+def refuse_long(
+    rankings: Sequence[Ranking], context: Context, max_tokens: int | None, limit: int | None
+) -> None:
     """`UserError` naming the first ranking with a response that the model has no positions for."""
     if limit is None:
         return
@@ -182,7 +222,10 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
     `UserError` if the model has fewer blocks."""
     if trainable_layers is None:
         return
-    found = next(((name, m) for name, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)), None)
+    found = next(
+        ((name, m) for name, m in module.named_modules() if isinstance(m, torch.nn.ModuleList)),
+        None,
+    )
     if found is None or trainable_layers > len(found[1]):
         raise UserError(
             f"reward_model.trainable_layers={trainable_layers}, but the model has {len(found[1]) if found else 0} blocks."
@@ -192,5 +235,9 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
     around = list(module.get_submodule(parent).named_children())
     after = [part for _, part in around[[name for name, _ in around].index(own) + 1 :]]
     module.requires_grad_(False)
-    for part in (*list(blocks)[len(blocks) - trainable_layers :], *after, module.get_submodule("score")):
+    for part in (
+        *list(blocks)[len(blocks) - trainable_layers :],
+        *after,
+        module.get_submodule("score"),
+    ):
         part.requires_grad_(True)

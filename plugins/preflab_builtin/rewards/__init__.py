@@ -8,7 +8,13 @@ from preflab import Component, hookimpl
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context, RewardShaping
-    from preflab_builtin.rewards.config import ContainsConfig, GoldConfig, LengthConfig, NoiseConfig, VaderConfig
+    from preflab_builtin.rewards.config import (
+        ContainsConfig,
+        GoldConfig,
+        LengthConfig,
+        NoiseConfig,
+        VaderConfig,
+    )
     from preflab_builtin.rewards.functions import TextReward
     from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 
@@ -16,7 +22,13 @@ if TYPE_CHECKING:
 @hookimpl
 def preflab_components() -> list[Component]:
     """One component a function."""
-    from preflab_builtin.rewards.config import ContainsConfig, GoldConfig, LengthConfig, NoiseConfig, VaderConfig
+    from preflab_builtin.rewards.config import (
+        ContainsConfig,
+        GoldConfig,
+        LengthConfig,
+        NoiseConfig,
+        VaderConfig,
+    )
     from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 
     return [

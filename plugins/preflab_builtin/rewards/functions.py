@@ -23,7 +23,9 @@ class TextReward:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
-        values = [self.function(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)]
+        values = [
+            self.function(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)
+        ]
         return torch.tensor(values, dtype=torch.float32, device=rollout.prompt_ids.device)
 
 
@@ -53,7 +55,9 @@ def noise_reward(draw: int) -> RewardFunction:
 def gold_reward(gold: Gold | None) -> RewardFunction:
     """The true utility of a simulated world."""
     if gold is None:
-        raise UserError("reward_model=gold needs a simulated world (data=microworld): nobody knows the true utility of real data")
+        raise UserError(
+            "reward_model=gold needs a simulated world (data=microworld): nobody knows the true utility of real data"
+        )
     return lambda prompt, text: gold.parts(prompt, text)["gold"]
 
 
@@ -62,10 +66,14 @@ def vader_reward(whole_text: bool, scale: float) -> RewardFunction:
     try:
         from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
     except ImportError as error:
-        raise UserError("reward_model=vader needs the extra 'sentiment': pip install 'preflab[sentiment]'") from error
+        raise UserError(
+            "reward_model=vader needs the extra 'sentiment': pip install 'preflab[sentiment]'"
+        ) from error
     analyzer = SentimentIntensityAnalyzer()
 
     def reward(prompt: Prompt, text: str) -> float:
-        return scale * float(analyzer.polarity_scores(prompt.text + text if whole_text else text)["compound"])
+        return scale * float(
+            analyzer.polarity_scores(prompt.text + text if whole_text else text)["compound"]
+        )
 
     return reward

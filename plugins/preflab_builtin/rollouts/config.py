@@ -14,9 +14,13 @@ class NativeConfig:
     name: str = option("native", "component")
     max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)
     temperature: float = option(
-        1.0, "of training rollouts; it also divides the logits of all log-probs (1: the model itself)", gt=0
+        1.0,
+        "of training rollouts; it also divides the logits of all log-probs (1: the model itself)",
+        gt=0,
     )
-    batch: int = option(128, "rows decoded at a time; memory, not results", ge=1, affects_result=False)
+    batch: int = option(
+        128, "rows decoded at a time; memory, not results", ge=1, affects_result=False
+    )
 
 
 @dataclass
@@ -26,6 +30,8 @@ class TransformersConfig:
     name: str = option("transformers", "component")
     max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)
     temperature: float = option(
-        1.0, "of training rollouts; it also divides the logits of all log-probs (1: the model itself)", gt=0
+        1.0,
+        "of training rollouts; it also divides the logits of all log-probs (1: the model itself)",
+        gt=0,
     )
     batch: int = option(128, "rows decoded at a time; it does change which tokens are drawn", ge=1)

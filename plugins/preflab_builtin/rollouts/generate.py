@@ -30,24 +30,50 @@ class TransformersEngine:
         self.sampling = Sampling(config.max_tokens, config.temperature)
         self.batch, self.runtime = config.batch, runtime
 
-    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
         """Responses to the prompts, ``sampling.samples`` consecutive rows each."""
         module: Any = policy.module
         if not hasattr(module, "generate"):
-            raise UserError(f"rollout=transformers needs a transformers model, not {type(module).__name__}. Use rollout=native.")
+            raise UserError(
+                f"rollout=transformers needs a transformers model, not {type(module).__name__}. Use rollout=native."
+            )
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         rows = [i for i in range(len(prompts)) for _ in range(sampling.samples)]
         settings = generation_config(policy, sampling)
         answers: list[list[int]] = []
         devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
-        with torch.inference_mode(), self.runtime.autocast(), torch.random.fork_rng(devices=devices), as_trained(policy):
+        with (
+            torch.inference_mode(),
+            self.runtime.autocast(),
+            torch.random.fork_rng(devices=devices),
+            as_trained(policy),
+        ):
             for number, group in enumerate(self.runtime.micro_batches(rows, self.batch)):
                 torch.manual_seed(derive_seed(*seed, sampling.first_row, number))
-                ids, mask = left_padded([encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device)
-                found = module.generate(input_ids=ids, attention_mask=mask.long(), generation_config=settings)
-                answers.extend(_ended(row, policy.tokenizer.eos_id) for row in found[:, ids.shape[1] :].tolist())
+                ids, mask = left_padded(
+                    [encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device
+                )
+                found = module.generate(
+                    input_ids=ids, attention_mask=mask.long(), generation_config=settings
+                )
+                answers.extend(
+                    _ended(row, policy.tokenizer.eos_id)
+                    for row in found[:, ids.shape[1] :].tolist()
+                )
         device = self.runtime.device
-        return Rollout.from_tokens(policy.tokenizer, [prompts[i] for i in rows], [encoded[i] for i in rows], answers, device)
+        return Rollout.from_tokens(
+            policy.tokenizer,
+            [prompts[i] for i in rows],
+            [encoded[i] for i in rows],
+            answers,
+            device,
+        )
 
 
 @contextlib.contextmanager

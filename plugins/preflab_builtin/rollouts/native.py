@@ -31,7 +31,13 @@ class NativeEngine:
         self.sampling = Sampling(config.max_tokens, config.temperature)
         self.batch, self.runtime = config.batch, runtime
 
-    def generate(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling, seed: Sequence[int | str]) -> Rollout:
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
         """Responses to the prompts, ``sampling.samples`` consecutive rows each."""
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         answers: list[list[int]] = [[] for _ in range(len(prompts) * sampling.samples)]
@@ -43,7 +49,13 @@ class NativeEngine:
                 self._answer(policy, encoded, group, sampling, seed, answers)
         device = self.runtime.device
         rows = [i for i in range(len(prompts)) for _ in range(sampling.samples)]
-        return Rollout.from_tokens(policy.tokenizer, [prompts[i] for i in rows], [encoded[i] for i in rows], answers, device)
+        return Rollout.from_tokens(
+            policy.tokenizer,
+            [prompts[i] for i in rows],
+            [encoded[i] for i in rows],
+            answers,
+            device,
+        )
 
     def _answer(
         self,
@@ -55,22 +67,34 @@ class NativeEngine:
         answers: list[list[int]],
     ) -> None:
         """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a time."""
-        ids, mask = left_padded([encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device)
+        ids, mask = left_padded(
+            [encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device
+        )
         logits, cache = policy.prefill(ids, mask)
-        rows = [(at, prompt * sampling.samples + k) for at, prompt in enumerate(group) for k in range(sampling.samples)]
+        rows = [
+            (at, prompt * sampling.samples + k)
+            for at, prompt in enumerate(group)
+            for k in range(sampling.samples)
+        ]
         for piece in self.runtime.micro_batches(rows, self.batch):
             places = torch.tensor([at for at, _ in piece], device=logits.device)
             numbers = [number for _, number in piece]
-            noise = row_noise(seed, [sampling.first_row + number for number in numbers], sampling.max_tokens).to(logits.device)
+            noise = row_noise(
+                seed, [sampling.first_row + number for number in numbers], sampling.max_tokens
+            ).to(logits.device)
             first, kept = logits, cache
-            if sampling.samples > 1 or len(piece) < len(group):  # else what the prompts left is used up here, uncopied
+            if sampling.samples > 1 or len(piece) < len(
+                group
+            ):  # else what the prompts left is used up here, uncopied
                 first, kept = logits.index_select(0, places), cache.select(places)
             found = decode(policy, first, kept, noise, sampling.temperature)
             for number, answer in zip(numbers, found, strict=True):
                 answers[number] = answer
 
 
-def decode(policy: Policy, logits: torch.Tensor, cache: Cache, noise: torch.Tensor, temperature: float) -> list[list[int]]:
+def decode(
+    policy: Policy, logits: torch.Tensor, cache: Cache, noise: torch.Tensor, temperature: float
+) -> list[list[int]]:
     """Token lists of B responses, each cut after its first end token.
 
     logits [B, V] and cache: what `Policy.prefill` gave; noise [B, R]: R tokens at most.

@@ -17,7 +17,9 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     encoded = [policy.tokenizer.encode(prompt.text) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
-            raise UserError(f"Prompt {prompt.id!r} has no tokens: there is nothing to answer. Drop it with a filter.")
+            raise UserError(
+                f"Prompt {prompt.id!r} has no tokens: there is nothing to answer. Drop it with a filter."
+            )
         if limit is not None and len(ids) + max_tokens > limit:
             raise UserError(
                 f"Prompt {prompt.id!r} has {len(ids)} tokens; with rollout.max_tokens={max_tokens} that is more than the "
@@ -26,9 +28,13 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     return encoded
 
 
-def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(
+    rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token lists -> ids [B, Q] padded on the left and mask [B, Q] bool."""
     width = max(len(ids) for ids in rows)
-    padded = torch.tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in rows], dtype=torch.long, device=device)
+    padded = torch.tensor(
+        [[pad_id] * (width - len(ids)) + list(ids) for ids in rows], dtype=torch.long, device=device
+    )
     lengths = torch.tensor([len(ids) for ids in rows], device=device)
     return padded, torch.arange(width, device=device)[None, :] >= width - lengths[:, None]

@@ -36,7 +36,9 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch
     powers = (logits.float() / temperature if temperature != 1.0 else logits.float()).sub(
         logits.amax(-1, keepdim=True) / temperature
     )
-    blocks = nn.functional.pad(powers.exp_(), (0, -logits.shape[-1] % BLOCK)).reshape(len(powers), -1, BLOCK)
+    blocks = nn.functional.pad(powers.exp_(), (0, -logits.shape[-1] % BLOCK)).reshape(
+        len(powers), -1, BLOCK
+    )
     sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     threshold = noise.to(sums)[:, None] * sums[:, -1:]
     block = torch.searchsorted(sums, threshold, right=True).clamp_max(sums.shape[-1] - 1)
@@ -44,6 +46,12 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch
     within = blocks.take_along_dim(block[..., None], 1).squeeze(1).double().cumsum(-1)
     # Rounding may leave the noise a last bit above the block's own sum: the last token of the block that has a probability.
     place = torch.searchsorted(
-        within, torch.minimum(threshold - before, within[:, -1:].nextafter(torch.zeros_like(within[:, -1:]))), right=True
+        within,
+        torch.minimum(
+            threshold - before, within[:, -1:].nextafter(torch.zeros_like(within[:, -1:]))
+        ),
+        right=True,
     )
-    return (block * BLOCK + place).squeeze(-1).clamp_max(logits.shape[-1] - 1)  # a nan would fall behind the last token
+    return (
+        (block * BLOCK + place).squeeze(-1).clamp_max(logits.shape[-1] - 1)
+    )  # a nan would fall behind the last token

@@ -22,7 +22,9 @@ def preflab_components() -> list[Component]:
 
     return [
         Component("select", "last", LastConfig),
-        Component("select", "reward_model", RewardSelectionConfig, procedure=_selection, needs=needs),
+        Component(
+            "select", "reward_model", RewardSelectionConfig, procedure=_selection, needs=needs
+        ),
     ]
 
 

@@ -21,7 +21,9 @@ class RewardSelection:
         self.total_steps = len(self.names)
         self.prompts = context.records("prompts", "validation")[: config.prompts]
         if not self.names or not self.prompts:
-            missing = "SFT kept no checkpoints" if not self.names else "there are no validation prompts"
+            missing = (
+                "SFT kept no checkpoints" if not self.names else "there are no validation prompts"
+            )
             raise UserError(f"select=reward_model cannot choose: {missing}. Use select=last.")
         self.engine, self.reward_model = context.rollout(), context.reward_model()
         self.scores: dict[str, float] = {}
@@ -30,9 +32,13 @@ class RewardSelection:
         """The mean reward of one checkpoint's samples."""
         name = self.names[index]
         policy = self.context.policy(f"sft/{name}")
-        rollout = self.engine.generate(policy, self.prompts, self.engine.sampling, (self.context.seed, "select"))
+        rollout = self.engine.generate(
+            policy, self.prompts, self.engine.sampling, (self.context.seed, "select")
+        )
         score = float(self.reward_model.score(rollout).double().mean())
-        require_finite(f"select, checkpoint {name}", {"the mean reward": score})  # "best" would be anything
+        require_finite(
+            f"select, checkpoint {name}", {"the mean reward": score}
+        )  # "best" would be anything
         self.scores[name] = score
         return {"select/score": self.scores[name]}
 
@@ -48,4 +54,7 @@ class RewardSelection:
         """The best checkpoint (the earliest of equals) as the result, and all scores."""
         best = max(self.names, key=lambda name: self.scores[name])
         self.context.policy(f"sft/{best}").save(folder / "model")
-        write_json(folder / "selection.json", {"chosen": best, "scores": self.scores, "prompts": len(self.prompts)})
+        write_json(
+            folder / "selection.json",
+            {"chosen": best, "scores": self.scores, "prompts": len(self.prompts)},
+        )

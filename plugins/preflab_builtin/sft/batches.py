@@ -27,7 +27,12 @@ class Example:
         return len(self.ids) - self.start
 
 
-def examples(demonstrations: Sequence[Demonstration], tokenizer: Tokenizer, loss_on: LossOn, limit: int | None) -> list[Example]:
+def examples(
+    demonstrations: Sequence[Demonstration],
+    tokenizer: Tokenizer,
+    loss_on: LossOn,
+    limit: int | None,
+) -> list[Example]:
     """One example a demonstration, in order; `UserError` naming one that is longer than ``limit`` tokens or empty."""
     found = []
     for demonstration in demonstrations:
@@ -41,15 +46,21 @@ def examples(demonstrations: Sequence[Demonstration], tokenizer: Tokenizer, loss
         # Nothing predicts the first token of a row, so it never carries loss.
         start = max(1, len(prompt)) if loss_on is LossOn.completion else 1
         if len(ids) == 1:
-            raise UserError(f"The demonstration for prompt {demonstration.prompt.id!r} is empty: neither prompt nor response.")
+            raise UserError(
+                f"The demonstration for prompt {demonstration.prompt.id!r} is empty: neither prompt nor response."
+            )
         found.append(Example(ids, start))
     return found
 
 
-def padded(rows: Sequence[Example], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def padded(
+    rows: Sequence[Example], pad_id: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Examples -> ids [B, T] right-padded to the longest, mask [B, T] of real tokens, targets [B, T] of loss tokens."""
     width = max(len(row.ids) for row in rows)
-    ids = torch.tensor([[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows], dtype=torch.long)
+    ids = torch.tensor(
+        [[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows], dtype=torch.long
+    )
     lengths = torch.tensor([len(row.ids) for row in rows])
     mask = torch.arange(width)[None, :] < lengths[:, None]
     targets = target_mask(lengths, torch.tensor([row.start for row in rows]), width)

@@ -23,21 +23,42 @@ class SFTConfig:
     + mix_coef * (mean loss of the step's pretraining tokens); both means are over the whole optimizer step."""
 
     name: str = option("demonstrations", "component")
-    epochs: int = option(4, "times that every demonstration is read; each epoch's end keeps a checkpoint", ge=1, fast=1)
-    steps: int | None = option(None, "stop after this many optimizer steps instead; null: epochs decide", ge=1, fast=2)
+    epochs: int = option(
+        4,
+        "times that every demonstration is read; each epoch's end keeps a checkpoint",
+        ge=1,
+        fast=1,
+    )
+    steps: int | None = option(
+        None, "stop after this many optimizer steps instead; null: epochs decide", ge=1, fast=2
+    )
     batch: int = option(32, "demonstrations in an optimizer step", ge=1, fast=4)
     optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule")
-    dropout: float = option(0.0, "residual dropout: of what attention and MLP add to the stream (InstructGPT: 0.2)", ge=0, lt=1)
-    loss_on: LossOn = option(LossOn.completion, "completion (the response and its end token) or full (the prompt too)")
-    mix_coef: float = option(0.0, "weight of the pretraining loss beside the demonstrations' 1; 0: no mix", ge=0)
-    mix_windows: int = option(6, "pretraining windows in an optimizer step, if mix_coef is not 0", ge=1, fast=1)
+    dropout: float = option(
+        0.0,
+        "residual dropout: of what attention and MLP add to the stream (InstructGPT: 0.2)",
+        ge=0,
+        lt=1,
+    )
+    loss_on: LossOn = option(
+        LossOn.completion, "completion (the response and its end token) or full (the prompt too)"
+    )
+    mix_coef: float = option(
+        0.0, "weight of the pretraining loss beside the demonstrations' 1; 0: no mix", ge=0
+    )
+    mix_windows: int = option(
+        6, "pretraining windows in an optimizer step, if mix_coef is not 0", ge=1, fast=1
+    )
     mix_window: int = option(64, "tokens in a pretraining window", ge=2)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The learning rate must not be warming up all the time."""
         if self.steps is not None and self.optimizer.warmup > self.steps:
-            yield "optimizer.warmup", f"is {self.optimizer.warmup} steps but must be <= steps={self.steps}"
+            yield (
+                "optimizer.warmup",
+                f"is {self.optimizer.warmup} steps but must be <= steps={self.steps}",
+            )
 
 
 @dataclass

@@ -11,15 +11,30 @@ import torch
 from preflab.errors import UserError
 from preflab.randomness import derive_seed
 
-BRANCH_ENDS = ("o_proj", "down_proj", "c_proj", "out_proj", "fc2", "dense_4h_to_h", "attention.dense", "wo")
+BRANCH_ENDS = (
+    "o_proj",
+    "down_proj",
+    "c_proj",
+    "out_proj",
+    "fc2",
+    "dense_4h_to_h",
+    "attention.dense",
+    "wo",
+)
 """Names of the projections whose output is added to the residual stream, in the families of transformers."""
 
 
 def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
     """The last projection of every attention and MLP block; `UserError` if the architecture has none that we know."""
-    found = [part for name, part in module.named_modules() if any(name.endswith(f".{end}") for end in BRANCH_ENDS)]
+    found = [
+        part
+        for name, part in module.named_modules()
+        if any(name.endswith(f".{end}") for end in BRANCH_ENDS)
+    ]
     if not found:
-        raise UserError(f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set sft.dropout=0.")
+        raise UserError(
+            f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set sft.dropout=0."
+        )
     return found
 
 
@@ -46,7 +61,10 @@ class RowDropout:
 
 @contextmanager
 def residual_dropout(
-    module: torch.nn.Module, probability: float, lengths: Sequence[int], seeds: Sequence[Sequence[int | str]]
+    module: torch.nn.Module,
+    probability: float,
+    lengths: Sequence[int],
+    seeds: Sequence[Sequence[int | str]],
 ) -> Iterator[None]:
     """Within it every residual branch drops units with ``probability`` and scales the rest by 1 / (1 - probability).
 

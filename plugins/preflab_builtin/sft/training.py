@@ -29,19 +29,36 @@ class SupervisedFineTuning:
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.policy = context.policy("base")
-        limit = getattr(getattr(self.policy.module, "config", None), "max_position_embeddings", None)
+        limit = getattr(
+            getattr(self.policy.module, "config", None), "max_position_embeddings", None
+        )
         demonstrations = context.records("demonstrations", "train")
         self.examples = examples(demonstrations, context.tokenizer, config.loss_on, limit)
-        self.validation = examples(context.records("demonstrations", "validation"), context.tokenizer, config.loss_on, limit)
-        self.draws = config.steps * config.batch if config.steps is not None else config.epochs * len(self.examples)
+        self.validation = examples(
+            context.records("demonstrations", "validation"),
+            context.tokenizer,
+            config.loss_on,
+            limit,
+        )
+        self.draws = (
+            config.steps * config.batch
+            if config.steps is not None
+            else config.epochs * len(self.examples)
+        )
         self.total_steps = -(-self.draws // config.batch)
         self.optimization = Optimization(
-            config.optimizer, self.policy.module.parameters(), self.total_steps, context.runtime, "sft"
+            config.optimizer,
+            self.policy.module.parameters(),
+            self.total_steps,
+            context.runtime,
+            "sft",
         )
         self.mix: PretrainingStream | None = None
         if config.mix_coef:
             documents = context.records("documents", "train")
-            self.mix = PretrainingStream(documents, context.tokenizer, config.mix_window, context.seed, "sft", "mix")
+            self.mix = PretrainingStream(
+                documents, context.tokenizer, config.mix_window, context.seed, "sft", "mix"
+            )
         self.tokens = 0
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -51,7 +68,10 @@ class SupervisedFineTuning:
         metrics = self._demonstrations(range(first, last))
         if self.mix is not None:
             metrics |= self.optimization.add("mix", partial(self._mix, self.mix, index))
-        require_finite(f"sft, step {index}", {name: value for name, value in metrics.items() if name.startswith("loss/")})
+        require_finite(
+            f"sft, step {index}",
+            {name: value for name, value in metrics.items() if name.startswith("loss/")},
+        )
         metrics |= self.optimization.step(index)
         metrics["lr"] = metrics.pop("sft/lr")
         epochs_before, epochs_now = first // len(self.examples), last // len(self.examples)
@@ -68,23 +88,46 @@ class SupervisedFineTuning:
         """The demonstrations (and windows of the mix) of a step, as tokens and as text."""
         first = index * self.config.batch
         last = min(first + self.config.batch, self.draws)
-        order = draw_order(len(self.examples), first, last - first, self.context.seed, "sft", "order")
+        order = draw_order(
+            len(self.examples), first, last - first, self.context.seed, "sft", "order"
+        )
         rows = [self.examples[i] for i in order]
-        shown = [{"text": self.context.tokenizer.decode(row.ids), "ids": list(row.ids), "start": row.start} for row in rows]
+        shown = [
+            {
+                "text": self.context.tokenizer.decode(row.ids),
+                "ids": list(row.ids),
+                "start": row.start,
+            }
+            for row in rows
+        ]
         count = self.config.mix_windows
-        return {"demonstrations": shown, "mix": self.mix.draw(index * count, count).tolist() if self.mix else []}
+        return {
+            "demonstrations": shown,
+            "mix": self.mix.draw(index * count, count).tolist() if self.mix else [],
+        }
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """Too long a demonstration is refused, so none is cut; what the mix leaves out is counted."""
         eos = self.context.tokenizer.eos_id
         missing = sum(row.ids[-1] != eos for row in self.examples)
-        found = {"demonstrations": len(self.examples), "tokens": sum(len(row.ids) for row in self.examples)}
+        found = {
+            "demonstrations": len(self.examples),
+            "tokens": sum(len(row.ids) for row in self.examples),
+        }
         mix = self.mix.accounting() if self.mix is not None else {}
-        return {**found, "missing end tokens": missing, **{f"mix: {name}": value for name, value in mix.items()}}
+        return {
+            **found,
+            "missing end tokens": missing,
+            **{f"mix: {name}": value for name, value in mix.items()},
+        }
 
     def state_dict(self) -> State:
         """Weights, moments and the token counter; the sample order and dropout follow from the step."""
-        return {"model": self.policy.module.state_dict(), "optimizer": self.optimization.state_dict(), "tokens": self.tokens}
+        return {
+            "model": self.policy.module.state_dict(),
+            "optimizer": self.optimization.state_dict(),
+            "tokens": self.tokens,
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Take them over."""
@@ -98,31 +141,45 @@ class SupervisedFineTuning:
 
     def _demonstrations(self, draws: range) -> dict[str, float]:
         """Add the gradient of the demonstrations' mean token loss."""
-        order = draw_order(len(self.examples), draws.start, len(draws), self.context.seed, "sft", "order")
+        order = draw_order(
+            len(self.examples), draws.start, len(draws), self.context.seed, "sft", "order"
+        )
         # Similar lengths share a micro-batch: fewer pads. Within one optimizer step this changes no result.
-        step = sorted(zip(draws, order, strict=True), key=lambda pair: len(self.examples[pair[1]].ids))
+        step = sorted(
+            zip(draws, order, strict=True), key=lambda pair: len(self.examples[pair[1]].ids)
+        )
         denominator = sum(self.examples[i].targets for _, i in step)
         total = torch.zeros((), device=self.runtime.device)
         for group in self.runtime.micro_batches(self.runtime.share(step)):
             rows = [self.examples[i] for _, i in group]
             seeds = [(self.context.seed, "sft", "dropout", draw) for draw, _ in group]
-            with residual_dropout(self.policy.module, self.config.dropout, [len(row.ids) for row in rows], seeds):
+            with residual_dropout(
+                self.policy.module, self.config.dropout, [len(row.ids) for row in rows], seeds
+            ):
                 nll = self._nll(rows)
             torch.autograd.backward(nll / denominator)
             total += nll.detach()
         self.tokens += denominator
-        return {"loss/sft": float(self.runtime.sum(total)) / denominator, "sft/tokens": float(self.tokens)}
+        return {
+            "loss/sft": float(self.runtime.sum(total)) / denominator,
+            "sft/tokens": float(self.tokens),
+        }
 
     def _mix(self, stream: PretrainingStream, index: int) -> dict[str, float]:
         """Add mix_coef times the gradient of the pretraining windows' mean token loss."""
         count = self.config.mix_windows
         denominator = targets_in(count, self.config.mix_window)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(self.runtime.share(range(index * count, (index + 1) * count))):
+        for group in self.runtime.micro_batches(
+            self.runtime.share(range(index * count, (index + 1) * count))
+        ):
             windows = stream.pick(group).to(self.runtime.device)
             seeds = [(self.context.seed, "sft", "mix dropout", number) for number in group]
             lengths = [self.config.mix_window] * len(seeds)
-            with residual_dropout(self.policy.module, self.config.dropout, lengths, seeds), self.runtime.autocast():
+            with (
+                residual_dropout(self.policy.module, self.config.dropout, lengths, seeds),
+                self.runtime.autocast(),
+            ):
                 nll = window_nll(self.policy, windows)
             torch.autograd.backward(self.config.mix_coef / denominator * nll)
             total += nll.detach()
@@ -142,7 +199,9 @@ class SupervisedFineTuning:
             ordered = sorted(self.validation, key=lambda row: len(row.ids))
             for group in self.runtime.micro_batches(self.runtime.share(ordered)):
                 total += self._nll(group)
-        return {"val/loss": float(self.runtime.sum(total)) / sum(row.targets for row in self.validation)}
+        return {
+            "val/loss": float(self.runtime.sum(total)) / sum(row.targets for row in self.validation)
+        }
 
     def _keep(self, name: str) -> None:
         """Write a checkpoint that `Context.policy("sft/NAME")` reads; one from before a kill is replaced."""

@@ -67,7 +67,11 @@ class TensorBoardLog:
         """One row of the HPARAMS tab: the flattened config against what the evaluation found, as ``result/MEASURE``."""
         measures = (summary.get("evaluation") or {}).get("measures") or {}
         found = {f"result/{name}": m.get("value") for name, m in measures.items()}
-        known = {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+        known = {
+            name: float(value)
+            for name, value in found.items()
+            if value is not None and math.isfinite(value)
+        }
         # run_name keeps it in this folder: by default it would start a second, numbered run.
         self._writer.add_hparams(dict(flat(self._config)), known, run_name=".")
 

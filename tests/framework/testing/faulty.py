@@ -40,10 +40,16 @@ class Walk:
                 noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed))
                 parameter.data.add_(0.01 * scale * noise)
         self.done += 1
-        return {"loss/walk": self._loss(), "done": "many" if self.name == "wordy" else float(self.done)}
+        return {
+            "loss/walk": self._loss(),
+            "done": "many" if self.name == "wordy" else float(self.done),
+        }
 
     def _loss(self) -> float:
-        groups = [[float(len(p.text)) for p in part] for part in self.context.runtime.micro_batches(self.prompts)]
+        groups = [
+            [float(len(p.text)) for p in part]
+            for part in self.context.runtime.micro_batches(self.prompts)
+        ]
         if self.name == "averages":
             return sum(sum(g) / len(g) / len(g) for g in groups) / len(groups)
         return sum(map(sum, groups)) / max(1, len(self.prompts))
@@ -123,7 +129,9 @@ class Term:
         for parameter in policy.module.parameters():
             if self.name == "silent":
                 continue
-            parameter.grad = coef * parameter.detach() * (self.calls if self.name == "amnesiac" else 1)
+            parameter.grad = (
+                coef * parameter.detach() * (self.calls if self.name == "amnesiac" else 1)
+            )
             if self.name == "piecewise":
                 parameter.grad /= self.context.runtime.micro_batch
             if self.name == "pushy":
@@ -151,7 +159,9 @@ class Source:
         self.vocabulary = ["one"] if name == "illiterate" else None
 
     def records(self, record_type: str) -> Iterator[Any]:
-        prompts = [Prompt("p" if self.name == "double_ids" else f"p{i}", f"one {i}") for i in range(4)]
+        prompts = [
+            Prompt("p" if self.name == "double_ids" else f"p{i}", f"one {i}") for i in range(4)
+        ]
         if self.name == "restless":
             random.Random(self.seed).shuffle(prompts)
         if record_type == "rankings" and self.name == "selfish":
@@ -162,7 +172,14 @@ class Source:
             yield from prompts
 
 
-SOURCES = {"double_ids": 4, "restless": 4, "illiterate": 4, "miscounting": 5, "selfish": 4, "confused": 4}
+SOURCES = {
+    "double_ids": 4,
+    "restless": 4,
+    "illiterate": 4,
+    "miscounting": 5,
+    "selfish": 4,
+    "confused": 4,
+}
 
 
 class Labeler:
@@ -171,9 +188,13 @@ class Labeler:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         shown = tuple(responses[:-1]) if self.name == "hasty" else tuple(responses)
-        pairs: tuple[tuple[int, int], ...] = ((0, 1), (1, 0)) if self.name == "torn" and len(shown) > 1 else ()
+        pairs: tuple[tuple[int, int], ...] = (
+            ((0, 1), (1, 0)) if self.name == "torn" and len(shown) > 1 else ()
+        )
         if self.name == "moody" and len(shown) > 1 and random.random() < 0.5:
             pairs = ((0, 1),)
         return [Ranking(prompt, shown, pairs)]
@@ -238,7 +259,9 @@ def engine(name: str, context: Context) -> Any:
     made = native.build(native.config_class(max_tokens=8), context)
     generate = made.generate
 
-    def wrong(policy: Policy, prompts: Sequence[Prompt], sampling: Any, seed: Sequence[int | str]) -> Rollout:
+    def wrong(
+        policy: Policy, prompts: Sequence[Prompt], sampling: Any, seed: Sequence[int | str]
+    ) -> Rollout:
         if name == "sharp":
             sampling = replace(sampling, temperature=0.8 * sampling.temperature)
         if name == "seeded_once":
@@ -264,7 +287,10 @@ def sieve(name: str, context: Context) -> Any:
         found: dict[str, Callable[[], tuple[list[Any], Mapping[str, int]]]] = {
             "leaky": lambda: (records[1:], {}),
             "reversing": lambda: (records[::-1], {}),
-            "drifting": lambda: (records[context.seed % 2 :], {"first": min(context.seed % 2, len(records))}),
+            "drifting": lambda: (
+                records[context.seed % 2 :],
+                {"first": min(context.seed % 2, len(records))},
+            ),
             "consuming": lambda: ([records.pop(0) for _ in list(records)], {}),
         }
         return found[name]()
@@ -301,13 +327,18 @@ class SplitConfig:
 
 
 def _config(name: str, **more: float) -> type[Any]:
-    fields = [("name", str, option(name, "component")), *((k, float, option(v, "a number", ge=0)) for k, v in more.items())]
+    fields = [
+        ("name", str, option(name, "component")),
+        *((k, float, option(v, "a number", ge=0)) for k, v in more.items()),
+    ]
     made = make_dataclass(f"{name}_config", fields)
     made.__doc__ = "A faulty component."
     return made
 
 
-def _component(kind: str, name: str, build: Callable[[Any, Context], Any], **more: Any) -> Component:
+def _component(
+    kind: str, name: str, build: Callable[[Any, Context], Any], **more: Any
+) -> Component:
     return Component(kind, name, _config(name, **more.pop("fields", {})), build=build, **more)
 
 
@@ -316,15 +347,37 @@ def preflab_components() -> list[Component]:
     """All of them."""
     prompts: dict[str, Any] = {"needs": lambda config: ("prompts",)}
     found = [
-        Component("algorithm", n, _config(n), procedure=lambda config, context: Walk(config.name, context), **prompts)
+        Component(
+            "algorithm",
+            n,
+            _config(n),
+            procedure=lambda config, context: Walk(config.name, context),
+            **prompts,
+        )
         for n in ALGORITHMS
     ]
-    found += [_component("reward_model", n, lambda config, context: score(config.name, context)) for n in REWARDS]
-    found += [_component("rollout", n, lambda config, context: engine(config.name, context)) for n in ENGINES]
-    found += [_component("filter", n, lambda config, context: sieve(config.name, context)) for n in SIEVES]
-    found += [_component("reward_shaping", n, lambda config, context: shaping(config.name, context)) for n in SHAPINGS]
     found += [
-        _component("gradient_term", n, lambda config, context: Term(config.name, config.coef, context), fields={"coef": 1.0})
+        _component("reward_model", n, lambda config, context: score(config.name, context))
+        for n in REWARDS
+    ]
+    found += [
+        _component("rollout", n, lambda config, context: engine(config.name, context))
+        for n in ENGINES
+    ]
+    found += [
+        _component("filter", n, lambda config, context: sieve(config.name, context)) for n in SIEVES
+    ]
+    found += [
+        _component("reward_shaping", n, lambda config, context: shaping(config.name, context))
+        for n in SHAPINGS
+    ]
+    found += [
+        _component(
+            "gradient_term",
+            n,
+            lambda config, context: Term(config.name, config.coef, context),
+            fields={"coef": 1.0},
+        )
         for n in TERMS
     ]
     found += [
@@ -336,9 +389,20 @@ def preflab_components() -> list[Component]:
         )
         for n in SOURCES
     ]
-    found += [_component("labeler", n, lambda config, context: Labeler(config.name)) for n in LABELERS]
-    found += [_component("evaluator", n, lambda config, context: Judge(config.name, context)) for n in JUDGES]
-    found += [_component("policy", n, lambda config, context: policy(config.name, context)) for n in POLICIES]
+    found += [
+        _component("labeler", n, lambda config, context: Labeler(config.name)) for n in LABELERS
+    ]
+    found += [
+        _component("evaluator", n, lambda config, context: Judge(config.name, context))
+        for n in JUDGES
+    ]
+    found += [
+        _component("policy", n, lambda config, context: policy(config.name, context))
+        for n in POLICIES
+    ]
     odd: dict[str, Any] = {"needs": lambda config: ("promts",)}
-    found += [Component("algorithm", "silent_config", SilentConfig, **odd), Component("select", "shy_config", ShyConfig)]
+    found += [
+        Component("algorithm", "silent_config", SilentConfig, **odd),
+        Component("select", "shy_config", ShyConfig),
+    ]
     return [*found, Component("select", "split_config", SplitConfig)]

@@ -45,17 +45,47 @@ FAULTS = [
     (A, "lazy", "test_it_changes_the_policy", "no weight has changed"),
     (A, "wordy", "test_it_reports_numbers_by_name", r"metrics must be numbers: \['done'\]"),
     (A, "forgetful", RESUMED, "metric done of step 1: 2.0 and 1.0"),
-    (A, "stubborn", "test_its_state_is_taken_over_whole", "load_state_dict does not take over: state.policy"),
+    (
+        A,
+        "stubborn",
+        "test_its_state_is_taken_over_whole",
+        "load_state_dict does not take over: state.policy",
+    ),
     (A, "stubborn", RESUMED, "model.safetensors differs"),
     (A, "global_noise", GLOBALS, "generator of torch was used"),
     (A, "python_noise", GLOBALS, "generator of python was used"),
-    (A, "python_noise", "test_the_same_seed_gives_the_same_bits_and_another_one_others", "two runs from the same seed"),
-    (A, "seedless", "test_the_same_seed_gives_the_same_bits_and_another_one_others", "another seed gives the same bits"),
+    (
+        A,
+        "python_noise",
+        "test_the_same_seed_gives_the_same_bits_and_another_one_others",
+        "two runs from the same seed",
+    ),
+    (
+        A,
+        "seedless",
+        "test_the_same_seed_gives_the_same_bits_and_another_one_others",
+        "another seed gives the same bits",
+    ),
     (A, "averages", "test_the_micro_batch_is_a_matter_of_memory", "never average means"),
     (A, "undeclared", DECLARED, "uses documents without declaring so"),
-    (A, "deaf", "test_without_the_records_it_needs_it_says_so", "needs prompts, and runs without them"),
-    (A, "lazy", "test_registering_imports_no_heavy_library", "imports torch, which makes every command slow"),
-    (R, "centred", "test_a_score_depends_on_nothing_else_in_the_batch", "among others and .* alone"),
+    (
+        A,
+        "deaf",
+        "test_without_the_records_it_needs_it_says_so",
+        "needs prompts, and runs without them",
+    ),
+    (
+        A,
+        "lazy",
+        "test_registering_imports_no_heavy_library",
+        "imports torch, which makes every command slow",
+    ),
+    (
+        R,
+        "centred",
+        "test_a_score_depends_on_nothing_else_in_the_batch",
+        "among others and .* alone",
+    ),
     (R, "column", "test_it_scores_every_response", r"shape \(6, 1\)"),
     (R, "double", "test_it_scores_every_response", "torch.float64, not float32"),
     (R, "infinite", "test_it_scores_every_response", "not finite"),
@@ -63,33 +93,78 @@ FAULTS = [
     (R, "noisy", "test_scoring_is_repeatable_and_draws_nothing", "generator of torch was used"),
     (R, "column", "test_no_responses_have_no_scores", r"shape \(0, 1\)"),
     (S, "listing", "test_it_gives_a_finite_score_a_response", "is no tensor"),
-    (S, "summing", "test_it_gives_a_finite_score_a_response", r"shape \(\), not one number a response"),
+    (
+        S,
+        "summing",
+        "test_it_gives_a_finite_score_a_response",
+        r"shape \(\), not one number a response",
+    ),
     (S, "summing", "test_no_responses_have_no_scores", r"shape \(\)"),
     (S, "dividing", "test_it_gives_a_finite_score_a_response", "not finite"),
     (S, "overwriting", "test_it_gives_a_finite_score_a_response", "changed in place"),
     (S, "ranking", "test_the_order_of_rows_does_not_matter", "the order of rows matters"),
     (S, "remembering", "test_it_keeps_nothing_and_draws_nothing", "a shaping has no state"),
     (S, "gambling", "test_it_keeps_nothing_and_draws_nothing", "built for a run of another seed"),
-    (ENGINE, "sharp", "test_tokens_are_drawn_from_the_policys_own_density", "not drawn from softmax"),
+    (
+        ENGINE,
+        "sharp",
+        "test_tokens_are_drawn_from_the_policys_own_density",
+        "not drawn from softmax",
+    ),
     (ENGINE, "seeded_once", "test_the_seed_alone_decides", "another seed gives the same responses"),
     (ENGINE, "row_blind", "test_a_row_depends_on_no_other", "another one when it is sampled alone"),
     (ENGINE, "unsettling", "test_the_policy_stays_as_it_is", "left in another mode"),
     (ENGINE, "mistaken", "test_rows_are_whole", "terminated does not say"),
     (F, "leaky", "test_kept_and_dropped_rows_add_up", "a row was lost"),
-    (F, "reversing", "test_what_is_kept_is_what_was_given_in_its_order", "it changed some, or their order"),
+    (
+        F,
+        "reversing",
+        "test_what_is_kept_is_what_was_given_in_its_order",
+        "it changed some, or their order",
+    ),
     (F, "drifting", "test_the_records_alone_decide", "otherwise in a run of another seed"),
     (F, "consuming", "test_the_records_alone_decide", "changed in place"),
-    (G, "silent", "test_it_adds_a_finite_gradient_and_moves_no_weight", "no parameter has a gradient"),
+    (
+        G,
+        "silent",
+        "test_it_adds_a_finite_gradient_and_moves_no_weight",
+        "no parameter has a gradient",
+    ),
     (G, "pushy", "test_it_adds_a_finite_gradient_and_moves_no_weight", "weights were changed"),
     (G, "deafening", "test_the_coefficient_scales_it", "not three times the gradient"),
     (G, "amnesiac", "test_resumed_it_goes_on_where_it_was", "the next gradient is another one"),
     (G, "piecewise", "test_the_micro_batch_is_a_matter_of_memory", "divide sums by one count"),
-    (D, "miscounting", "test_it_counts_what_it_gives", "counts {'prompts': 5}, records.. gives {'prompts': 4}"),
+    (
+        D,
+        "miscounting",
+        "test_it_counts_what_it_gives",
+        "counts {'prompts': 5}, records.. gives {'prompts': 4}",
+    ),
     (D, "double_ids", "test_ids_are_unique", "two prompts have the same id"),
-    (D, "restless", "test_the_records_are_always_the_same_in_the_same_order", "data have a seed of their own"),
-    (D, "illiterate", "test_a_closed_vocabulary_holds_every_word", r"\['0'\] not in the vocabulary"),
-    (D, "selfish", "test_records_are_of_their_type_and_well_formed", "prefers a response to itself"),
-    (D, "confused", "test_records_are_of_their_type_and_well_formed", "documents, record 0 is a Prompt"),
+    (
+        D,
+        "restless",
+        "test_the_records_are_always_the_same_in_the_same_order",
+        "data have a seed of their own",
+    ),
+    (
+        D,
+        "illiterate",
+        "test_a_closed_vocabulary_holds_every_word",
+        r"\['0'\] not in the vocabulary",
+    ),
+    (
+        D,
+        "selfish",
+        "test_records_are_of_their_type_and_well_formed",
+        "prefers a response to itself",
+    ),
+    (
+        D,
+        "confused",
+        "test_records_are_of_their_type_and_well_formed",
+        "documents, record 0 is a Prompt",
+    ),
     (L, "hasty", "test_it_ranks_what_it_was_shown", "the ranking is of something else"),
     (L, "torn", "test_it_ranks_what_it_was_shown", "prefers both of"),
     (L, "moody", "test_the_seed_alone_decides", "generator of python was used"),
@@ -97,7 +172,12 @@ FAULTS = [
     (E, "fickle", "test_asked_again_it_says_the_same", "generator of python was used"),
     (E, "beside", "test_it_measures_numbers_with_intervals", "outside its interval"),
     (E, "short", "test_it_measures_numbers_with_intervals", "1 for 6 prompts"),
-    (E, "scaled", "test_it_measures_numbers_with_intervals", "cases of x have the mean 0.375, not 0.5"),
+    (
+        E,
+        "scaled",
+        "test_it_measures_numbers_with_intervals",
+        "cases of x have the mean 0.375, not 0.5",
+    ),
     (E, "nosy", DECLARED, "uses documents without declaring so"),
     (P, "maskless", "test_padding_changes_nothing", "left padding changes logits"),
     (P, "siamese", "test_a_copy_is_independent", "a copy shares weights"),
@@ -114,7 +194,9 @@ CONFIGS = [
 @pytest.fixture(autouse=True, scope="module")
 def _faulty() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        files = [str(Path(__file__).with_name(name)) for name in ("faulty.py", "faulty_observer.py")]
+        files = [
+            str(Path(__file__).with_name(name)) for name in ("faulty.py", "faulty_observer.py")
+        ]
         patch.setenv(plugins.FILES, os.pathsep.join(files))
         composition.registry.cache_clear()
         yield
@@ -126,15 +208,25 @@ def _fails(contract: Any, test: str, folder: Path, message: str) -> None:
         getattr(contract(), test)(Case(contract, folder))
 
 
-@pytest.mark.parametrize("contract,name,test,message", FAULTS, ids=lambda v: v if isinstance(v, str) and " " not in v else "")
-def test_a_fault_is_caught(contract: type[Any], name: str, test: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "contract,name,test,message",
+    FAULTS,
+    ids=lambda v: v if isinstance(v, str) and " " not in v else "",
+)
+def test_a_fault_is_caught(
+    contract: type[Any], name: str, test: str, message: str, tmp_path: Path
+) -> None:
     _fails(type("Tried", (contract,), {"name": name}), test, tmp_path, message)
 
 
 @pytest.mark.parametrize("kind,name,test,message", CONFIGS)
-def test_a_fault_of_a_config_is_caught(kind: str, name: str, test: str, message: str, tmp_path: Path) -> None:
+def test_a_fault_of_a_config_is_caught(
+    kind: str, name: str, test: str, message: str, tmp_path: Path
+) -> None:
     # A choice cannot be made of a config whose defaults are refused: these tests look at the class alone.
-    _fails(type("Tried", (ComponentContract,), {"kind": kind, "name": name}), test, tmp_path, message)
+    _fails(
+        type("Tried", (ComponentContract,), {"kind": kind, "name": name}), test, tmp_path, message
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,14 +239,31 @@ def test_a_fault_of_a_config_is_caught(kind: str, name: str, test: str, message:
             AssertionError,
             "preflab_step_finished changed what it was shown",
         ),
-        ("gambling", "test_it_changes_nothing_and_draws_nothing", AssertionError, "generator of python was used"),
-        ("messy", "test_it_writes_into_the_run_folder_only", AssertionError, "wrote ..notes.txt.. into the folder"),
+        (
+            "gambling",
+            "test_it_changes_nothing_and_draws_nothing",
+            AssertionError,
+            "generator of python was used",
+        ),
+        (
+            "messy",
+            "test_it_writes_into_the_run_folder_only",
+            AssertionError,
+            "wrote ..notes.txt.. into the folder",
+        ),
     ],
 )
 def test_a_fault_of_an_observer_is_caught(
-    fault: str, test: str, error: type[Exception], message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str,
+    test: str,
+    error: type[Exception],
+    message: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(composition.registry().manager.get_plugin("faulty_observer"), "FAULT", fault)
+    monkeypatch.setattr(
+        composition.registry().manager.get_plugin("faulty_observer"), "FAULT", fault
+    )
     contract: Any = type("Tried", (ObserverContract,), {"name": "faulty_observer"})
     with pytest.raises(error, match=message):
         getattr(contract(), test)(Case(contract, tmp_path / "case"), monkeypatch)
@@ -167,6 +276,8 @@ def test_an_observer_without_a_hook_is_none(tmp_path: Path) -> None:
 
 
 def test_a_component_that_the_composition_does_not_choose_is_named(tmp_path: Path) -> None:
-    contract: Any = type("Tried", (AlgorithmContract,), {"name": "ppo", "overrides": ("algorithm=best_of_n",)})
+    contract: Any = type(
+        "Tried", (AlgorithmContract,), {"name": "ppo", "overrides": ("algorithm=best_of_n",)}
+    )
     with pytest.raises(Exception, match="chooses no algorithm 'ppo': name it in 'overrides'"):
         _ = Case(contract, tmp_path).choice

@@ -30,12 +30,25 @@ class TestUnsaid(ComponentContract):
 
 
 def _python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_the_plugin_is_declared() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]["entry-points"]["pytest11"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"][
+        "entry-points"
+    ]["pytest11"]
     assert declared == {"preflab": "preflab.testing.pytest_plugin"}
 
 
@@ -48,18 +61,41 @@ def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(TESTS)
-    done = _python(tmp_path, "-m", "pytest", "-p", "preflab.testing.pytest_plugin", "-p", "no:cacheprovider", "-q")
-    assert "8 passed" in done.stdout  # the tests of ComponentContract, for the one that says its name
+    done = _python(
+        tmp_path,
+        "-m",
+        "pytest",
+        "-p",
+        "preflab.testing.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+    )
+    assert (
+        "8 passed" in done.stdout
+    )  # the tests of ComponentContract, for the one that says its name
     assert "TestUnsaid is a contract and must say what it tries: name = '...'" in done.stdout
 
 
 def test_a_run_gives_stages_metrics_and_measures(preflab_run: Callable[..., FastRun]) -> None:
-    words = ("policy.layers=1", "policy.width=16", "policy.heads=2", "algorithm=none", "evaluation=samples")
+    words = (
+        "policy.layers=1",
+        "policy.width=16",
+        "policy.heads=2",
+        "algorithm=none",
+        "evaluation=samples",
+    )
     first = preflab_run(*words)
     assert list(first.stages) == ["pretrain", "sft", "comparisons", "reward_model", "evaluation"]
-    assert [row["step"] for row in first.metrics("pretrain")] == [0, 1, 2]  # debug=fast: three steps
+    assert [row["step"] for row in first.metrics("pretrain")] == [
+        0,
+        1,
+        2,
+    ]  # debug=fast: three steps
     assert first.measures["reward/proxy"]["n"] == 8  # debug=fast: eight prompts
-    assert preflab_run(*words, "evaluation.prompts=4").summary["computed"] == []  # debug=fast puts its own 8 in place
+    assert (
+        preflab_run(*words, "evaluation.prompts=4").summary["computed"] == []
+    )  # debug=fast puts its own 8 in place
     assert preflab_run(*words, "algorithm=best_of_n").summary["computed"] == ["evaluation"]
     with pytest.raises(UserError, match="Did you mean 'ppo'"):
         preflab_run("algorithm=pp0")

@@ -27,7 +27,9 @@ def test_the_best_of_the_samples_is_kept(tmp_path: Path) -> None:
     assert component.needs(component.config_class()) == ("reward_model",)
     responder = component.build(component.config_class(n=5), context)
     chosen = responder.respond(PROMPTS, (1, "test"))
-    pool = context.rollout().generate(responder.policy, PROMPTS, Sampling(8, samples=5), (1, "test"))
+    pool = context.rollout().generate(
+        responder.policy, PROMPTS, Sampling(8, samples=5), (1, "test")
+    )
     scores = context.reward_model().score(pool).reshape(6, 5)
     assert len(chosen) == 6
     assert chosen.prompts == tuple(PROMPTS)
@@ -40,15 +42,25 @@ def test_the_first_of_equals_is_kept(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     flat = TextReward(lambda prompt, text: 1.0)
     responder = BestOfN(4, context.policy("initial"), context.rollout(), flat)
-    pool = context.rollout().generate(responder.policy, PROMPTS, Sampling(8, samples=4), (1, "test"))
-    assert list(responder.respond(PROMPTS, (1, "test")).texts) == [pool.texts[4 * i] for i in range(6)]
+    pool = context.rollout().generate(
+        responder.policy, PROMPTS, Sampling(8, samples=4), (1, "test")
+    )
+    assert list(responder.respond(PROMPTS, (1, "test")).texts) == [
+        pool.texts[4 * i] for i in range(6)
+    ]
 
 
 def test_more_samples_reach_more(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     reward = TextReward(length_reward(2, 1.0))
     means = [
-        float(reward.score(BestOfN(n, context.policy("initial"), context.rollout(), reward).respond(PROMPTS, (1,))).mean())
+        float(
+            reward.score(
+                BestOfN(n, context.policy("initial"), context.rollout(), reward).respond(
+                    PROMPTS, (1,)
+                )
+            ).mean()
+        )
         for n in (1, 16)
     ]
     assert means[1] > means[0]
@@ -56,11 +68,20 @@ def test_more_samples_reach_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "n,bound",
-    [(2, 0.193147), (4, 0.636294), (16, 1.835089), (64, 3.174508), (1000, 5.908755), (60000, 10.0021)],
+    [
+        (2, 0.193147),
+        (4, 0.636294),
+        (16, 1.835089),
+        (64, 3.174508),
+        (1000, 5.908755),
+        (60000, 10.0021),
+    ],
 )
 def test_kl_bound(tmp_path: Path, n: int, bound: float) -> None:
     context = FakeContext(tmp_path)
-    responder = BestOfN(n, context.policy("initial"), context.rollout(), TextReward(noise_reward(0)))
+    responder = BestOfN(
+        n, context.policy("initial"), context.rollout(), TextReward(noise_reward(0))
+    )
     assert responder.kl_bound == pytest.approx(bound, rel=1e-5)
 
 
@@ -87,7 +108,9 @@ def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
     policy, wanted = context.policy("initial"), set(WORDS[:10])
     ids = torch.tensor([context.tokenizer.encode("red")])
     with torch.no_grad():
-        probabilities = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[0, -1].softmax(-1)
+        probabilities = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[
+            0, -1
+        ].softmax(-1)
     p = float(probabilities[[context.tokenizer.encode(word)[0] for word in wanted]].sum())
     engine = NativeEngine(NativeConfig(max_tokens=1), context.runtime)
     responder = BestOfN(4, policy, engine, TextReward(lambda prompt, text: float(text in wanted)))

@@ -11,12 +11,16 @@ from preflab_builtin.baselines.terms_only import TermsOnly
 from preflab_builtin.ptx.config import PtxConfig
 from support import WORDS, FakeContext, builtin, largest_difference
 
-DOCUMENTS = [Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(5 + i))) for i in range(12)]
+DOCUMENTS = [
+    Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(5 + i))) for i in range(12)
+]
 
 
 def control(folder: Path) -> TermsOnly:
     terms = {"ptx": PtxConfig(coef=2.0, ratio=1.0, window=8)}
-    config = TermsOnlyConfig(episodes=24, batch=8, minibatch=4, policy=OptimizerConfig(lr=1e-2), terms=terms)
+    config = TermsOnlyConfig(
+        episodes=24, batch=8, minibatch=4, policy=OptimizerConfig(lr=1e-2), terms=terms
+    )
     return TermsOnly(config, FakeContext(folder, DOCUMENTS))
 
 
@@ -40,11 +44,15 @@ def test_a_resumed_control_is_bit_identical(tmp_path: Path) -> None:
     second.load_state_dict(state)
     for i in (1, 2):
         second.step(i)
-    assert largest_difference(whole.policy.module.state_dict(), second.policy.module.state_dict()) == 0
+    assert (
+        largest_difference(whole.policy.module.state_dict(), second.policy.module.state_dict()) == 0
+    )
 
 
 def test_a_control_without_a_term_is_refused(tmp_path: Path) -> None:
     complaints = dict(TermsOnlyConfig(episodes=8, batch=8, minibatch=4).check())
     assert "nothing would be trained" in complaints["terms"]
     assert builtin("algorithm", "terms_only").nested == {"terms": "gradient_term"}
-    assert not dict(TermsOnlyConfig(episodes=8, batch=8, minibatch=4, terms={"ptx": PtxConfig()}).check())
+    assert not dict(
+        TermsOnlyConfig(episodes=8, batch=8, minibatch=4, terms={"ptx": PtxConfig()}).check()
+    )

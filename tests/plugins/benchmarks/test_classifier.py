@@ -27,7 +27,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _rollout(texts: list[str], prompt: str = "") -> Rollout:
-    return Rollout.from_texts(byte_tokenizer(), [Prompt(str(i), prompt) for i in range(len(texts))], texts)
+    return Rollout.from_texts(
+        byte_tokenizer(), [Prompt(str(i), prompt) for i in range(len(texts))], texts
+    )
 
 
 def _changed(folder: Path, to: Path, **config: Any) -> Path:
@@ -35,7 +37,9 @@ def _changed(folder: Path, to: Path, **config: Any) -> Path:
     model = BertForSequenceClassification.from_pretrained(folder, **config)
     with torch.no_grad():
         model.classifier.weight.zero_()
-        model.classifier.bias.copy_(torch.tensor([0.0, math.log(3)])[: model.classifier.bias.numel()])
+        model.classifier.bias.copy_(
+            torch.tensor([0.0, math.log(3)])[: model.classifier.bias.numel()]
+        )
     model.save_pretrained(to)
     PreTrainedTokenizerFast.from_pretrained(folder).save_pretrained(to)
     return to
@@ -44,15 +48,21 @@ def _changed(folder: Path, to: Path, **config: Any) -> Path:
 def test_it_is_the_probability_of_the_label(folder: Path, tmp_path: Path) -> None:
     path = str(_changed(folder, tmp_path / "known"))
     for label, expected in (("toxic", 0.75), ("1", 0.75), ("fine", 0.25)):  # softmax of (0, log 3)
-        found = Classifier(c.ClassifierConfig(path=path, label=label), cpu_runtime()).score(_rollout(TEXTS))
+        found = Classifier(c.ClassifierConfig(path=path, label=label), cpu_runtime()).score(
+            _rollout(TEXTS)
+        )
         assert found.tolist() == pytest.approx([expected] * 3)
         assert found.dtype == torch.float32
 
 
-def test_labels_that_exclude_nothing_are_judged_each_by_itself(folder: Path, tmp_path: Path) -> None:
+def test_labels_that_exclude_nothing_are_judged_each_by_itself(
+    folder: Path, tmp_path: Path
+) -> None:
     path = _changed(folder, tmp_path / "several", problem_type="multi_label_classification")
     judge = Classifier(c.ClassifierConfig(path=str(path), label="fine"), cpu_runtime())
-    assert judge.score(_rollout(["you"])).tolist() == pytest.approx([0.5])  # sigma(0), whatever the other label has
+    assert judge.score(_rollout(["you"])).tolist() == pytest.approx(
+        [0.5]
+    )  # sigma(0), whatever the other label has
 
 
 def test_what_stands_beside_a_text_does_not_matter(folder: Path) -> None:
@@ -66,10 +76,14 @@ def test_what_stands_beside_a_text_does_not_matter(folder: Path) -> None:
 
 def test_it_reads_the_response_or_the_whole_text(folder: Path) -> None:
     runtime = cpu_runtime()
-    whole = Classifier(c.ClassifierConfig(path=str(folder), whole_text=True), runtime).score(_rollout(["are bad"], "you "))
+    whole = Classifier(c.ClassifierConfig(path=str(folder), whole_text=True), runtime).score(
+        _rollout(["are bad"], "you ")
+    )
     alone = Classifier(c.ClassifierConfig(path=str(folder)), runtime)
     assert float(whole) == pytest.approx(float(alone.score(_rollout(["you are bad"]))), abs=1e-6)
-    assert float(alone.score(_rollout(["are bad"], "you "))) != pytest.approx(float(whole), abs=1e-6)
+    assert float(alone.score(_rollout(["are bad"], "you "))) != pytest.approx(
+        float(whole), abs=1e-6
+    )
 
 
 def test_a_label_or_folder_that_there_is_not(folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from preflab_builtin.benchmarks import config as c
 from preflab_builtin.benchmarks.likelihood import MultipleChoice
 from support import FakeContext
 
-needs_harness = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="needs the extra lm-eval")
+needs_harness = pytest.mark.skipif(
+    importlib.util.find_spec("lm_eval") is None, reason="needs the extra lm-eval"
+)
 TASK = """
 task: tiny_sums
 dataset_path: json
@@ -35,7 +37,13 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "tasks"
     folder.mkdir()
-    choices = [["two words", "four"], ["seven", "ten words more"], ["red", "green"], ["no", "yes"], ["up", "far down"]]
+    choices = [
+        ["two words", "four"],
+        ["seven", "ten words more"],
+        ["red", "green"],
+        ["no", "yes"],
+        ["up", "far down"],
+    ]
     rows = [{"q": f"question {i} is", "choices": two, "k": i % 2} for i, two in enumerate(choices)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "tiny.yaml").write_text(TASK.format(path=folder / "rows.jsonl"))
@@ -47,11 +55,21 @@ def test_the_harness_and_our_own_evaluator_agree(tasks: Path, tmp_path: Path) ->
     from preflab_builtin.benchmarks.harness import Harness
 
     context = FakeContext(tmp_path, vocabulary=None)
-    subject = Subject(context.responder("result"), Rollout.from_tokens(context.tokenizer, [], [], []), None, None)
-    theirs = Harness(c.HarnessConfig(tasks=["tiny_sums"], include=str(tasks)), context).evaluate(subject).measures
+    subject = Subject(
+        context.responder("result"), Rollout.from_tokens(context.tokenizer, [], [], []), None, None
+    )
+    theirs = (
+        Harness(c.HarnessConfig(tasks=["tiny_sums"], include=str(tasks)), context)
+        .evaluate(subject)
+        .measures
+    )
     ours = MultipleChoice(
         c.MultipleChoiceConfig(
-            path=str(tasks / "rows.jsonl"), template="{q}", choices="choices", correct="k", likelihood=c.Likelihood.sum
+            path=str(tasks / "rows.jsonl"),
+            template="{q}",
+            choices="choices",
+            correct="k",
+            likelihood=c.Likelihood.sum,
         ),
         context,
     )
@@ -62,7 +80,9 @@ def test_the_harness_and_our_own_evaluator_agree(tasks: Path, tmp_path: Path) ->
 
 
 @needs_harness
-def test_a_task_that_there_is_not_is_refused_with_the_nearest_name(tasks: Path, tmp_path: Path) -> None:
+def test_a_task_that_there_is_not_is_refused_with_the_nearest_name(
+    tasks: Path, tmp_path: Path
+) -> None:
     from preflab_builtin.benchmarks.harness import Harness
 
     with pytest.raises(UserError, match=r"knows no task 'tiny_sum'\. Did you mean 'tiny_sums'"):
@@ -95,7 +115,13 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 def test_numbers_of_the_harness_become_measures() -> None:
     from preflab_builtin.benchmarks.harness import measured
 
-    numbers = {"alias": "squad", "f1,none": 50.0, "f1_stderr,none": "N/A", "em,strict-match": 0.25, "em_stderr,strict-match": 0.1}
+    numbers = {
+        "alias": "squad",
+        "f1,none": 50.0,
+        "f1_stderr,none": "N/A",
+        "em,strict-match": 0.25,
+        "em_stderr,strict-match": 0.1,
+    }
     found = measured(numbers, 20)
     assert set(found) == {"f1", "em_strict_match"}
     assert found["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)

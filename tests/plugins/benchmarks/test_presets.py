@@ -15,7 +15,14 @@ from preflab.errors import UserError
 from preflab.schemas import Choice, choose
 from preflab.testing.fast_run import FastRun
 
-PRESETS = ("truthfulness", "toxicity", "stereotypes", "question_answering", "translation", "summarisation")
+PRESETS = (
+    "truthfulness",
+    "toxicity",
+    "stereotypes",
+    "question_answering",
+    "translation",
+    "summarisation",
+)
 
 
 def _chosen(preset: str, *overrides: str) -> Choice:
@@ -26,7 +33,9 @@ def _chosen(preset: str, *overrides: str) -> Choice:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
-    with pytest.raises(UserError, match=r"evaluators\.x(\.scorers\.toxicity)?\.path is empty but must name"):
+    with pytest.raises(
+        UserError, match=r"evaluators\.x(\.scorers\.toxicity)?\.path is empty but must name"
+    ):
         _chosen(preset)
     model = ["evaluation.evaluators.x.scorers.toxicity.path=folder"] if preset == "toxicity" else []
     config = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).config.evaluators["x"]
@@ -47,26 +56,48 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
 )
 def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        _chosen("question_answering", "evaluation.evaluators.x.path=rows.csv", *(f"evaluation.evaluators.{w}" for w in words))
+        _chosen(
+            "question_answering",
+            "evaluation.evaluators.x.path=rows.csv",
+            *(f"evaluation.evaluators.{w}" for w in words),
+        )
 
 
 def test_answers_are_given_in_one_of_two_forms() -> None:
     path = "evaluation.evaluators.x.path=rows.csv"
     with pytest.raises(UserError, match="right and wrong cannot be given beside choices"):
-        _chosen("truthfulness", path, "evaluation.evaluators.x.choices=a", "evaluation.evaluators.x.correct=b")
-    only = ("evaluation.evaluators.x.right=[]", "evaluation.evaluators.x.wrong=[]", "evaluation.evaluators.x.choices=a")
+        _chosen(
+            "truthfulness",
+            path,
+            "evaluation.evaluators.x.choices=a",
+            "evaluation.evaluators.x.correct=b",
+        )
+    only = (
+        "evaluation.evaluators.x.right=[]",
+        "evaluation.evaluators.x.wrong=[]",
+        "evaluation.evaluators.x.choices=a",
+    )
     with pytest.raises(UserError, match="correct is null"):
         _chosen("truthfulness", path, *only)
     with pytest.raises(UserError, match="choices is null"):
         _chosen("truthfulness", path, "evaluation.evaluators.x.wrong=[]")
 
 
-def test_all_of_them_through_the_real_engine(preflab_run: Callable[..., FastRun], tmp_path: Path) -> None:
+def test_all_of_them_through_the_real_engine(
+    preflab_run: Callable[..., FastRun], tmp_path: Path
+) -> None:
     rows: dict[str, list[dict[str, Any]]] = {
-        "truthfulness": [{"Question": "Is it red?", "Correct Answers": "no; never", "Incorrect Answers": "yes"}] * 3,
+        "truthfulness": [
+            {"Question": "Is it red?", "Correct Answers": "no; never", "Incorrect Answers": "yes"}
+        ]
+        * 3,
         "toxicity": [{"prompt": {"text": f"He said {i}"}} for i in range(3)],
-        "stereotypes": [{"sent_more": "He is bad.", "sent_less": f"She is bad {i}.", "bias_type": "gender"} for i in range(3)],
-        "question_answering": [{"context": "A is B.", "question": "A?", "answers": {"text": ["B"]}}] * 3,
+        "stereotypes": [
+            {"sent_more": "He is bad.", "sent_less": f"She is bad {i}.", "bias_type": "gender"}
+            for i in range(3)
+        ],
+        "question_answering": [{"context": "A is B.", "question": "A?", "answers": {"text": ["B"]}}]
+        * 3,
         "translation": [{"fr": "oui", "en": "yes"}] * 3,
         "summarisation": [{"article": "A long story.", "summary": "story"}] * 3,
     }
@@ -74,19 +105,38 @@ def test_all_of_them_through_the_real_engine(preflab_run: Callable[..., FastRun]
     for preset, lines in rows.items():
         path = tmp_path / f"{preset}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in lines))
-        words += [f"+evaluator@evaluation.evaluators.{preset}={preset}", f"evaluation.evaluators.{preset}.path={path}"]
+        words += [
+            f"+evaluator@evaluation.evaluators.{preset}={preset}",
+            f"evaluation.evaluators.{preset}.path={path}",
+        ]
     # vader stands where a classifier would: what a scorer is does not matter to the evaluator
     judge = (
         "evaluation.evaluators.toxicity.scorers.toxicity=null",
         "+reward_model@evaluation.evaluators.toxicity.scorers.mood=vader",
     )
-    tiny = ("policy.tokenizer=bytes", "policy.width=32", "policy.layers=1", "sft=none", "algorithm=none")
+    tiny = (
+        "policy.tokenizer=bytes",
+        "policy.width=32",
+        "policy.layers=1",
+        "sft=none",
+        "algorithm=none",
+    )
     run = preflab_run("evaluation=files", *words, *judge, *tiny)
     names = set(run.measures)
-    assert {f"toxicity/{prefix}/mood_share" for prefix in ("plain", "respectful", "biased")} <= names
-    assert {"truthfulness/plain/accuracy", "truthfulness/instructed/mass", "truthfulness/chance"} <= names
+    assert {
+        f"toxicity/{prefix}/mood_share" for prefix in ("plain", "respectful", "biased")
+    } <= names
+    assert {
+        "truthfulness/plain/accuracy",
+        "truthfulness/instructed/mass",
+        "truthfulness/chance",
+    } <= names
     assert {"stereotypes/biased/entropy", "stereotypes/plain/first/gender"} <= names
-    assert {"question_answering/plain/token_f1", "translation/plain/bleu", "summarisation/plain/rouge_l"} <= names
+    assert {
+        "question_answering/plain/token_f1",
+        "translation/plain/bleu",
+        "summarisation/plain/rouge_l",
+    } <= names
     assert all(run.measures[name]["n"] == 3 for name in names)
     assert 0 <= run.measures["stereotypes/plain/entropy"]["value"] <= 1
 
@@ -95,8 +145,14 @@ def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path)
     from preflab.run import read
 
     def recipe(path: Path) -> str:
-        words = ["evaluation=files", "+evaluator@evaluation.evaluators.x=stereotypes", f"evaluation.evaluators.x.path={path}"]
-        config: Any = OmegaConf.to_container(composition.compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True)
+        words = [
+            "evaluation=files",
+            "+evaluator@evaluation.evaluators.x=stereotypes",
+            f"evaluation.evaluators.x.path={path}",
+        ]
+        config: Any = OmegaConf.to_container(
+            composition.compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
+        )
         stage = read(config, composition.registry()).stage("evaluation")
         assert stage is not None
         return stage.recipe_id

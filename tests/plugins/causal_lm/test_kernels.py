@@ -20,23 +20,35 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
 
 
 def test_gelu_mlp_is_the_formula_and_its_gradient() -> None:
-    parts = (drawn(5, 3, seed=0), drawn(3, 7, seed=1), drawn(7, seed=2), drawn(7, 3, seed=3), drawn(3, seed=4))
+    parts = (
+        drawn(5, 3, seed=0),
+        drawn(3, 7, seed=1),
+        drawn(7, seed=2),
+        drawn(7, 3, seed=3),
+        drawn(3, seed=4),
+    )
     x, w1, b1, w2, b2 = parts
-    assert torch.allclose(applied(GeluMLP, *parts), gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2, rtol=1e-12)
+    assert torch.allclose(
+        applied(GeluMLP, *parts), gelu(x @ w1 + b1, approximate="tanh") @ w2 + b2, rtol=1e-12
+    )
     assert gradcheck(partial(applied, GeluMLP), parts)
 
 
 def test_swiglu_mlp_is_the_formula_and_its_gradient() -> None:
     parts = (drawn(5, 3, seed=0), drawn(7, 3, seed=1), drawn(7, 3, seed=2), drawn(3, 7, seed=3))
     x, gate, up, down = parts
-    assert torch.allclose(applied(SwigluMLP, *parts), (silu(x @ gate.t()) * (x @ up.t())) @ down.t(), rtol=1e-12)
+    assert torch.allclose(
+        applied(SwigluMLP, *parts), (silu(x @ gate.t()) * (x @ up.t())) @ down.t(), rtol=1e-12
+    )
     assert gradcheck(partial(applied, SwigluMLP), parts)
 
 
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("kept", [0, 99], ids=["made again", "kept"])
-def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_probs_of_the_head_in_pieces(
+    with_bias: bool, temperature: float, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kernels, "KEPT_LOGITS", kept)  # there are 9 x 11
     monkeypatch.setattr(kernels, "FEWEST_ROWS", 4)
     monkeypatch.setattr(kernels, "CACHED_LOGITS", 1)  # 9 rows in pieces of 4, 4 and 1
@@ -57,7 +69,9 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, ke
     leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
 
     def log_probs(*given: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = applied(HeadLogProbs, *given, *([] if with_bias else [None]), ids, temperature, False)[0]
+        made: torch.Tensor = applied(
+            HeadLogProbs, *given, *([] if with_bias else [None]), ids, temperature, False
+        )[0]
         return made
 
     assert gradcheck(log_probs, leaves)
@@ -67,10 +81,18 @@ def test_log_probs_of_the_head_in_pieces(with_bias: bool, temperature: float, ke
     ]
     assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(*slopes, strict=True))
     with_entropy = applied(HeadLogProbs, hidden, weight, bias, ids, temperature, True)[0]
-    assert torch.allclose(torch.autograd.grad(with_entropy.sum(), hidden)[0], slopes[0][0], rtol=1e-12)
+    assert torch.allclose(
+        torch.autograd.grad(with_entropy.sum(), hidden)[0], slopes[0][0], rtol=1e-12
+    )
     if bias is None:
-        with_grad = torch.autograd.grad(log_probs(hidden.detach(), weight).sum(), weight)  # a frozen trunk
-        assert torch.allclose(with_grad[0], torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0], rtol=1e-9)
+        with_grad = torch.autograd.grad(
+            log_probs(hidden.detach(), weight).sum(), weight
+        )  # a frozen trunk
+        assert torch.allclose(
+            with_grad[0],
+            torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0],
+            rtol=1e-9,
+        )
 
 
 def test_large_logits_cost_no_digits() -> None:

@@ -15,7 +15,9 @@ from support import WORDS, gradients, largest_difference
 
 
 def policy() -> CausalPolicy:
-    return TinySource(TinyConfig(layers=2, width=32, heads=2), WORDS).create(torch.Generator().manual_seed(3))
+    return TinySource(TinyConfig(layers=2, width=32, heads=2), WORDS).create(
+        torch.Generator().manual_seed(3)
+    )
 
 
 def test_target_mask() -> None:
@@ -56,7 +58,15 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
     torch.autograd.backward(nll_sum(model, ids, mask, targets))
     assert states.grad is not None
     # Targets are tokens 3 and 4 (the end token); they are predicted at slots 2 and 3.
-    assert (states.grad[0].abs().sum(-1) > 0).tolist() == [False, False, True, True, False, False, False]
+    assert (states.grad[0].abs().sum(-1) > 0).tolist() == [
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
@@ -69,7 +79,9 @@ def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
     torch.autograd.backward(loss)
     ours = gradients(model.module)
     model.module.zero_grad()
-    theirs = model.module(ids, attention_mask=mask.long(), labels=torch.where(targets, ids, -100)).loss
+    theirs = model.module(
+        ids, attention_mask=mask.long(), labels=torch.where(targets, ids, -100)
+    ).loss
     torch.autograd.backward(theirs)
     assert loss.item() == pytest.approx(theirs.item(), rel=1e-6)
     assert largest_difference(ours, gradients(model.module)) < 1e-6

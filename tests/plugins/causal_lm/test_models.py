@@ -23,12 +23,16 @@ FAMILIES = [Family.llama, Family.gpt2]
 
 
 def source(family: Family, positions: int = 64) -> TinySource:
-    return TinySource(TinyConfig(family=family, layers=2, width=32, heads=2, max_positions=positions), WORDS)
+    return TinySource(
+        TinyConfig(family=family, layers=2, width=32, heads=2, max_positions=positions), WORDS
+    )
 
 
 def policy(family: Family, positions: int = 64) -> CausalPolicy:
     made = source(family, positions).create(torch.Generator().manual_seed(3))
-    with torch.no_grad():  # weights of a fresh model are so small that errors in attention would hardly show
+    with (
+        torch.no_grad()
+    ):  # weights of a fresh model are so small that errors in attention would hardly show
         for parameter in made.module.parameters():
             parameter.mul_(3.0)
     return made
@@ -48,7 +52,11 @@ def test_positions_count_real_tokens() -> None:
 def test_masks() -> None:
     mask = torch.tensor([[False, True, True]])
     # The pad sees itself only (else its softmax is empty: nan); real tokens see themselves and real ones before.
-    assert causal_mask(mask)[0, 0].tolist() == [[True, False, False], [False, True, False], [False, True, True]]
+    assert causal_mask(mask)[0, 0].tolist() == [
+        [True, False, False],
+        [False, True, False],
+        [False, True, True],
+    ]
     assert not starts_at_left(mask)
     assert starts_at_left(torch.tensor([[True, True, False]]))
     assert not starts_at_left(torch.tensor([[True, False, True]]))
@@ -59,10 +67,14 @@ def test_masks() -> None:
 def test_padding_changes_nothing(family: Family, left: int, right: int) -> None:
     model, row = policy(family), [1, 5, 9, 2, 22, 7]
     with torch.no_grad():
-        plain = model.module(torch.tensor([row])).logits  # transformers' own forward of the bare row
+        plain = model.module(
+            torch.tensor([row])
+        ).logits  # transformers' own forward of the bare row
         ids, mask = row_batch(row, left, right, model.tokenizer.pad_id)
         ours = model.logits(model.hidden(ids, mask))[:, left : left + len(row)]
-        noise = torch.randint(0, model.tokenizer.size, ids.shape, generator=torch.Generator().manual_seed(1))
+        noise = torch.randint(
+            0, model.tokenizer.size, ids.shape, generator=torch.Generator().manual_seed(1)
+        )
         scrambled = torch.where(mask, ids, noise)
         again = model.logits(model.hidden(scrambled, mask))[:, left : left + len(row)]
     assert torch.allclose(ours, plain, atol=1e-5)
@@ -80,7 +92,9 @@ def test_batch_mates_change_nothing(family: Family) -> None:
     with torch.no_grad():
         together = model.hidden(ids, mask)
         for i, length in enumerate(lengths.tolist()):
-            alone = model.hidden(ids[i : i + 1, 12 - length :], torch.ones(1, length, dtype=torch.bool))
+            alone = model.hidden(
+                ids[i : i + 1, 12 - length :], torch.ones(1, length, dtype=torch.bool)
+            )
             assert torch.allclose(together[i, 12 - length :], alone[0], atol=1e-5)
 
 
@@ -112,12 +126,17 @@ def test_cached_decoding_equals_a_full_forward(family: Family) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_selected_caches_are_independent(family: Family) -> None:
     model = policy(family)
-    ids, mask = torch.tensor([[1, 2, 3], [20, 4, 5]]), torch.tensor([[True, True, True], [False, True, True]])
+    ids, mask = (
+        torch.tensor([[1, 2, 3], [20, 4, 5]]),
+        torch.tensor([[True, True, True], [False, True, True]]),
+    )
     with torch.no_grad():
         _, cache = model.prefill(ids, mask)
         chosen = cache.select(torch.tensor([1, 1, 0]))
         first, _ = model.extend(torch.tensor([7, 8, 9]), chosen)
-        second, _ = model.extend(torch.tensor([9, 7]), cache)  # the original was not lengthened by the copy
+        second, _ = model.extend(
+            torch.tensor([9, 7]), cache
+        )  # the original was not lengthened by the copy
     for row, prompt, token in ((0, [4, 5], 7), (1, [4, 5], 8), (2, [1, 2, 3], 9)):
         expected = model.module(torch.tensor([[*prompt, token]])).logits[0, -1]
         assert torch.allclose(first[row], expected, atol=1e-5)
@@ -139,7 +158,10 @@ def test_creation_follows_the_generator_and_leaves_the_global_stream_alone(famil
 def test_default_size_is_about_0_8_million_parameters() -> None:
     model = TinySource(TinyConfig(), [f"w{i}" for i in range(297)]).create(torch.Generator())
     # 300 * 128 tied embedding + 4 * (4 * 128^2 + 3 * 128 * 344 + 2 * 128) + 128 = 830,080 + 384
-    assert sum(p.numel() for p in model.module.parameters()) == 300 * 128 + 4 * (4 * 128**2 + 3 * 128 * 344 + 2 * 128) + 128
+    assert (
+        sum(p.numel() for p in model.module.parameters())
+        == 300 * 128 + 4 * (4 * 128**2 + 3 * 128 * 344 + 2 * 128) + 128
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -151,16 +173,23 @@ def test_policy_round_trip(family: Family, tmp_path: Path) -> None:
     mask = torch.ones_like(ids, dtype=torch.bool)
     with torch.no_grad():
         expected = model.logits(model.hidden(ids, mask))
-        for again in (source(family).load(tmp_path / "model"), FolderSource(tmp_path / "model").create(torch.Generator())):
+        for again in (
+            source(family).load(tmp_path / "model"),
+            FolderSource(tmp_path / "model").create(torch.Generator()),
+        ):
             assert torch.equal(again.logits(again.hidden(ids, mask)), expected)
         theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
         assert torch.allclose(theirs(ids).logits, expected, atol=1e-6)
     assert theirs.generation_config.top_k == 0
-    assert AutoTokenizer.from_pretrained(tmp_path / "model")("red blue")["input_ids"] == model.tokenizer.encode("red blue")
+    assert AutoTokenizer.from_pretrained(tmp_path / "model")("red blue")[
+        "input_ids"
+    ] == model.tokenizer.encode("red blue")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scalar_round_trip_gives_the_raw_score_in_transformers(family: Family, tmp_path: Path) -> None:
+def test_scalar_round_trip_gives_the_raw_score_in_transformers(
+    family: Family, tmp_path: Path
+) -> None:
     model = policy(family).scalar_model(torch.Generator().manual_seed(4))
     model.offset = 0.75
     model.save(tmp_path / "model")
@@ -168,26 +197,39 @@ def test_scalar_round_trip_gives_the_raw_score_in_transformers(family: Family, t
     assert again.offset == 0.75
     assert read_facts(tmp_path / "model") == {"kind": "scalar model", "offset": 0.75}
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", num_labels=1)
-    eos, pad = model.tokenizer.eos_id, AutoTokenizer.from_pretrained(tmp_path / "model").pad_token_id
+    eos, pad = (
+        model.tokenizer.eos_id,
+        AutoTokenizer.from_pretrained(tmp_path / "model").pad_token_id,
+    )
     rows = [[1, 2, 3, eos], [4, eos], [5, 6, 7, 8, 9, eos]]
     ids = torch.tensor([row + [pad] * (6 - len(row)) for row in rows])
     mask = torch.tensor([[True] * len(row) + [False] * (6 - len(row)) for row in rows])
     with torch.no_grad():
         ours = again.values(again.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
-        assert torch.allclose(theirs(input_ids=ids, attention_mask=mask.long()).logits[:, 0], ours, atol=1e-5)
-        assert torch.equal(ours, model.values(model.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])])
+        assert torch.allclose(
+            theirs(input_ids=ids, attention_mask=mask.long()).logits[:, 0], ours, atol=1e-5
+        )
+        assert torch.equal(
+            ours, model.values(model.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
+        )
 
 
 def test_scalar_head_has_the_stated_distribution_and_shares_nothing() -> None:
-    model = TinySource(TinyConfig(layers=1, width=1024, heads=1), WORDS).create(torch.Generator().manual_seed(0))
+    model = TinySource(TinyConfig(layers=1, width=1024, heads=1), WORDS).create(
+        torch.Generator().manual_seed(0)
+    )
     scalar = model.scalar_model(torch.Generator().manual_seed(1))
     weight = scalar.module.score.weight
     # std 1/sqrt(1025) = 0.03123; with 1024 draws its estimate has a standard error of 2.2 %, so 10 % is 4.5 errors.
     assert weight.shape == (1, 1024)
     assert abs(float(weight.detach().std()) * 1025**0.5 - 1) < 0.1
     assert scalar.module.score.bias is None
-    assert not {p.data_ptr() for p in model.module.parameters()} & {p.data_ptr() for p in scalar.module.parameters()}
-    assert torch.equal(weight, model.scalar_model(torch.Generator().manual_seed(1)).module.score.weight)
+    assert not {p.data_ptr() for p in model.module.parameters()} & {
+        p.data_ptr() for p in scalar.module.parameters()
+    }
+    assert torch.equal(
+        weight, model.scalar_model(torch.Generator().manual_seed(1)).module.score.weight
+    )
 
 
 def test_copies_are_independent() -> None:
@@ -232,6 +274,8 @@ def test_wrong_folders_are_refused_with_reasons(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a complete model folder"):
         source(Family.llama).load(tmp_path / "nothing")
     with pytest.raises(UserError, match="8 positions"):
-        policy(Family.gpt2, positions=8).hidden(torch.zeros(1, 9, dtype=torch.long), torch.ones(1, 9, dtype=torch.bool))
+        policy(Family.gpt2, positions=8).hidden(
+            torch.zeros(1, 9, dtype=torch.long), torch.ones(1, 9, dtype=torch.bool)
+        )
     with pytest.raises(UserError, match=r"policy\.tokenizer=bytes"):
         TinySource(TinyConfig(), None)

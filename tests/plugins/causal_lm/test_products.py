@@ -23,12 +23,16 @@ def projections() -> list[Any]:
     return made
 
 
-needs_both = pytest.mark.skipif(not products.available(), reason="torch has no MKL or no oneDNN here")
+needs_both = pytest.mark.skipif(
+    not products.available(), reason="torch has no MKL or no oneDNN here"
+)
 
 
 @needs_both
 @pytest.mark.parametrize("number", range(3))
-def test_packed_is_the_product_for_any_number_of_rows(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_is_the_product_for_any_number_of_rows(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(products, "SMALL", 0)
     projection, packed = projections()[number], Packed()
     with torch.no_grad():
@@ -39,14 +43,20 @@ def test_packed_is_the_product_for_any_number_of_rows(number: int, monkeypatch: 
     assert list(packed.matrices) == [projection]
 
 
-def test_small_matrices_and_other_number_formats_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_matrices_and_other_number_formats_stay_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     packed, projection = Packed(), nn.Linear(12, 20)
     with torch.no_grad():
         assert torch.equal(packed(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
         monkeypatch.setattr(products, "SMALL", 0)
         double = nn.Linear(12, 20).double()
-        assert torch.equal(packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double()))
-        with torch.autocast("cpu", dtype=torch.bfloat16):  # what comes out of attention then is no float32
+        assert torch.equal(
+            packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double())
+        )
+        with torch.autocast(
+            "cpu", dtype=torch.bfloat16
+        ):  # what comes out of attention then is no float32
             assert packed(projection, torch.ones(2, 12).bfloat16()).shape == (2, 20)
     assert packed(projection, torch.ones(2, 12)).requires_grad
     assert packed.matrices == {}

@@ -12,7 +12,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from preflab.errors import UserError
 from preflab_builtin.causal_lm.sources import FolderSource
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer, distinct_pad, folder_tokenizer, word_tokenizer
+from preflab_builtin.causal_lm.tokenizer import (
+    byte_tokenizer,
+    distinct_pad,
+    folder_tokenizer,
+    word_tokenizer,
+)
 
 
 def test_words_are_ids_in_the_order_of_the_vocabulary_after_unk() -> None:
@@ -42,8 +47,16 @@ def test_saved_tokenizer_is_the_same_for_us_and_for_transformers(kind: str, tmp_
     again, theirs = folder_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     for text in ("red blue", "red <eos> other"):
         assert again.encode(text) == tokenizer.encode(text) == theirs(text)["input_ids"]
-    assert (again.pad_id, again.eos_id, again.size) == (tokenizer.pad_id, tokenizer.eos_id, tokenizer.size)
-    assert again.digest == tokenizer.digest == hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()
+    assert (again.pad_id, again.eos_id, again.size) == (
+        tokenizer.pad_id,
+        tokenizer.eos_id,
+        tokenizer.size,
+    )
+    assert (
+        again.digest
+        == tokenizer.digest
+        == hashlib.sha256((tmp_path / "tokenizer.json").read_bytes()).hexdigest()
+    )
 
 
 def _like_gpt2(folder: Path, **special: str) -> Path:
@@ -51,14 +64,18 @@ def _like_gpt2(folder: Path, **special: str) -> Path:
     backend = Tokenizer.from_str(byte_tokenizer().backend.to_str())
     backend.add_special_tokens(["<|endoftext|>", "<|other|>"])  # 258 and 259, after <pad> and <eos>
     make: Any = PreTrainedTokenizerFast
-    make(tokenizer_object=backend, **{"eos_token": "<|endoftext|>", **special}).save_pretrained(folder)
+    make(tokenizer_object=backend, **{"eos_token": "<|endoftext|>", **special}).save_pretrained(
+        folder
+    )
     return folder
 
 
 def test_text_cannot_spell_the_end_token_of_a_folder(tmp_path: Path) -> None:
     folder = _like_gpt2(tmp_path)
     text = "a<|endoftext|>b<pad>"
-    assert 258 in AutoTokenizer.from_pretrained(folder)(text)["input_ids"]  # as transformers reads it
+    assert (
+        258 in AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
+    )  # as transformers reads it
     tokenizer = folder_tokenizer(folder)
     assert tokenizer.eos_id == 258
     assert tokenizer.encode(text) == list(text.encode())
@@ -72,7 +89,9 @@ def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path
     assert (ours / "tokenizer.json").read_bytes() == (theirs / "tokenizer.json").read_bytes()
     source = FolderSource(ours)
     source._check_tokenizer(ours)
-    with pytest.raises(UserError, match=r"has the end and pad tokens \d+ and \d+, the policy has 258 and"):
+    with pytest.raises(
+        UserError, match=r"has the end and pad tokens \d+ and \d+, the policy has 258 and"
+    ):
         source._check_tokenizer(theirs)
 
 

@@ -17,7 +17,10 @@ from preflab_builtin.comparisons.config import SampledConfig
 from preflab_builtin.comparisons.sampling import RANKINGS, SampledComparisons
 from support import WORDS, FakeContext, builtin
 
-PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[i : i + 1 + i % 3]), split="train", tags=("t",), notes={"n": i}) for i in range(10)]
+PROMPTS = [
+    Prompt(f"p{i}", " ".join(WORDS[i : i + 1 + i % 3]), split="train", tags=("t",), notes={"n": i})
+    for i in range(10)
+]
 HELD_OUT = [Prompt(f"v{i}", WORDS[i], split="validation") for i in range(4)]
 
 
@@ -28,7 +31,9 @@ class ShorterIsBetter:
         self.tied, self.careless = tied, careless
         self.asked: list[tuple[str, tuple[int | str, ...]]] = []
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         self.asked.append((prompt.id, tuple(seed)))
         ranks = [len(text.split()) for text in responses]
         if self.tied:
@@ -37,11 +42,15 @@ class ShorterIsBetter:
             ranks = list(range(len(responses)))
         return [Ranking(prompt, tuple(responses), preferences_from_ranks(ranks), "somebody", "g")]
 
-    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+    def preference(
+        self, prompt: Prompt, first: str, second: str, group: str | None = None
+    ) -> float:
         return float(len(first.split()) < len(second.split()))
 
 
-def made(folder: Path, labelers: ShorterIsBetter | None = None, **options: Any) -> SampledComparisons:
+def made(
+    folder: Path, labelers: ShorterIsBetter | None = None, **options: Any
+) -> SampledComparisons:
     values: dict[str, Any] = {"prompts": 8, "validation_prompts": 3, "k": 3, "batch": 4, **options}
     context = FakeContext(folder, [*PROMPTS, *HELD_OUT], labelers=labelers or ShorterIsBetter())
     return SampledComparisons(SampledConfig(**values), context)
@@ -69,11 +78,15 @@ def test_rankings_of_training_and_validation_prompts(tmp_path: Path) -> None:
         lengths = [len(text.split()) for text in ranking.responses]
         assert all(lengths[i] < lengths[j] for i, j in ranking.preferences)
     order = [p.id for p in procedure.prompts]
-    assert [r.prompt.id for r in rankings] == [name for name in order if name in {r.prompt.id for r in rankings}]
+    assert [r.prompt.id for r in rankings] == [
+        name for name in order if name in {r.prompt.id for r in rankings}
+    ]
 
 
 def test_batches_change_nothing(tmp_path: Path) -> None:
-    assert finished(made(tmp_path, batch=4), tmp_path) == finished(made(tmp_path, batch=11), tmp_path)
+    assert finished(made(tmp_path, batch=4), tmp_path) == finished(
+        made(tmp_path, batch=11), tmp_path
+    )
 
 
 def test_resuming_gives_the_same_rankings(tmp_path: Path) -> None:
@@ -91,7 +104,9 @@ def test_samples_and_labelers_follow_the_stage_seed_and_the_prompt(tmp_path: Pat
     assert labelers.asked == [(p.id, (1, "comparisons", p.id)) for p in procedure.prompts]
     other = FakeContext(tmp_path, [*PROMPTS, *HELD_OUT], labelers=labelers, seed=2)
     config = SampledConfig(prompts=8, validation_prompts=3, k=3, batch=4)
-    assert finished(SampledComparisons(config, other), tmp_path) != finished(made(tmp_path), tmp_path)
+    assert finished(SampledComparisons(config, other), tmp_path) != finished(
+        made(tmp_path), tmp_path
+    )
 
 
 def test_all_tied_rankings_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -105,7 +120,11 @@ def test_all_tied_rankings_are_dropped_and_counted(tmp_path: Path) -> None:
 def test_equal_texts_give_no_preference_whatever_a_labeler_says(tmp_path: Path) -> None:
     rankings = finished(made(tmp_path, ShorterIsBetter(careless=True), k=9), tmp_path)
     equal = [
-        (r, i, j) for r in rankings for i, a in enumerate(r.responses) for j, b in enumerate(r.responses) if i < j and a == b
+        (r, i, j)
+        for r in rankings
+        for i, a in enumerate(r.responses)
+        for j, b in enumerate(r.responses)
+        if i < j and a == b
     ]
     assert equal, "nine samples of two or three words must repeat themselves somewhere"
     assert all((i, j) not in r.preferences and (j, i) not in r.preferences for r, i, j in equal)

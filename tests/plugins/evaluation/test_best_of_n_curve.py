@@ -43,7 +43,9 @@ def test_the_curve_is_the_reward_of_best_of_n(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, prompts, reward=TextReward(noise_reward(0)))
     responder = BestOfN(1, context.policy("initial"), context.rollout(), context.reward_model())
     subject = Subject(responder, responder.respond(prompts, (1,)), None, None)
-    measures = BestOfNCurve(BestOfNCurveConfig(pool=8, prompts=4), context).evaluate(subject).measures
+    measures = (
+        BestOfNCurve(BestOfNCurveConfig(pool=8, prompts=4), context).evaluate(subject).measures
+    )
     rewards = [measures[f"best_of/{n}/reward"].value for n in (1, 2, 4, 8)]
     assert rewards == sorted(rewards)  # more to choose from is never worse
     assert rewards[0] < rewards[-1]

@@ -19,7 +19,13 @@ from preflab.interfaces import Policy, Sampling, Subject
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation import intervals
-from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy, answered, by_family, probe
+from preflab_builtin.evaluation.documents import (
+    DocumentLoss,
+    FamilyAccuracy,
+    answered,
+    by_family,
+    probe,
+)
 from preflab_builtin.evaluation.judges import preferred
 from preflab_builtin.evaluation.likelihood import document_nll, response_log_probs, scores
 from preflab_builtin.evaluation.responses import ReferenceKL
@@ -29,7 +35,11 @@ from support import WORDS, FakeContext
 
 def _subject(context: FakeContext, policy: Policy, prompts: Sequence[Prompt] = ()) -> Subject:
     responder = PolicyResponder(policy, context.rollout())
-    rollout = responder.respond(list(prompts), ("test",)) if prompts else Rollout.from_tokens(context.tokenizer, [], [], [])
+    rollout = (
+        responder.respond(list(prompts), ("test",))
+        if prompts
+        else Rollout.from_tokens(context.tokenizer, [], [], [])
+    )
     return Subject(responder, rollout, None, context.policy("initial"))
 
 
@@ -37,7 +47,9 @@ def _moved(policy: Policy, size: float) -> Policy:
     moved = policy.copy()
     with torch.no_grad():
         for i, parameter in enumerate(moved.module.parameters()):
-            parameter.add_(size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
+            parameter.add_(
+                size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i))
+            )
     return moved
 
 
@@ -126,7 +138,9 @@ def test_the_interval_of_a_mean_of_shares_covers_what_it_says() -> None:
     # standard errors of that share are 3 * sqrt(.95 * .05 / 1000) = .021.
     shares = (1.0, 0.98, 0.9, 0.6)
     rng = np.random.default_rng(0)
-    found = [intervals.mean_of_shares([list(rng.random(32) < p) for p in shares]) for _ in range(1000)]
+    found = [
+        intervals.mean_of_shares([list(rng.random(32) < p) for p in shares]) for _ in range(1000)
+    ]
     assert sum(m.low <= sum(shares) / 4 <= m.high for m in found) / 1000 > 0.95 - 0.021
 
 
@@ -156,10 +170,18 @@ def test_document_loss_is_the_mean_over_tokens(tmp_path: Path) -> None:
     expected = []
     for text in texts:
         ids = torch.tensor([[*context.tokenizer.encode(text), context.tokenizer.eos_id]])
-        expected.append(float(cross_entropy(policy.module(ids).logits[0, :-1], ids[0, 1:], reduction="sum").detach()))
+        expected.append(
+            float(
+                cross_entropy(
+                    policy.module(ids).logits[0, :-1], ids[0, 1:], reduction="sum"
+                ).detach()
+            )
+        )
     assert sums == pytest.approx(expected, rel=1e-5)
     assert counts == [3, 5, 1]  # 3 words + end token, less the first; and so on
-    found = DocumentLoss(c.DocumentLossConfig(), context).evaluate(_subject(context, policy)).measures
+    found = (
+        DocumentLoss(c.DocumentLossConfig(), context).evaluate(_subject(context, policy)).measures
+    )
     assert found["document_loss/all"].value == pytest.approx(sum(expected) / 9, rel=1e-5)
     cut, fewer = document_nll(policy, texts, 3, context.runtime)
     assert fewer == [2, 2, 1]
@@ -185,7 +207,9 @@ def test_kl_is_the_mean_log_ratio_of_whole_responses(tmp_path: Path) -> None:
     assert subject.reference is not None
     own = response_log_probs(moved, subject.rollout, 1.0, context.runtime)
     reference = response_log_probs(subject.reference, subject.rollout, 1.0, context.runtime)
-    assert found.measures["kl/reference"].value == pytest.approx(float((own - reference).sum(-1).mean()), rel=1e-5)
+    assert found.measures["kl/reference"].value == pytest.approx(
+        float((own - reference).sum(-1).mean()), rel=1e-5
+    )
     assert found.measures["kl/reference"].n == 5
 
 
@@ -199,10 +223,18 @@ def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     log_p = policy.module(ids).logits[0, -1].log_softmax(-1)
     log_q = reference.module(ids).logits[0, -1].log_softmax(-1)
     exact = float((log_p.exp() * (log_p - log_q)).sum().detach())
-    measure = ReferenceKL(context).evaluate(Subject(context.responder("base"), rollout, None, reference)).measures
+    measure = (
+        ReferenceKL(context)
+        .evaluate(Subject(context.responder("base"), rollout, None, reference))
+        .measures
+    )
     assert measure["kl/reference"].value == 0.0  # the responder's own policy is the reference here
     responder = PolicyResponder(policy, context.rollout())
-    estimate = ReferenceKL(context).evaluate(Subject(responder, rollout, None, reference)).measures["kl/reference"]
+    estimate = (
+        ReferenceKL(context)
+        .evaluate(Subject(responder, rollout, None, reference))
+        .measures["kl/reference"]
+    )
     assert estimate.low - 0.02 < exact < estimate.high + 0.02
     assert exact > 0.05  # else the test would say nothing
 
@@ -259,7 +291,9 @@ def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
     """A policy trained on the documents answers them, a fresh one does not."""
     texts = [f"{WORDS[i]} plus one equals {WORDS[i + 1]} ." for i in range(5)]
     documents = [Document(t, t, "sum", "test", t.index("equals ") + 7) for t in texts]
-    documents += [Document(f"{w} is red", f"{w} is red", "colour", "test", len(w) + 4) for w in WORDS[:3]]
+    documents += [
+        Document(f"{w} is red", f"{w} is red", "colour", "test", len(w) + 4) for w in WORDS[:3]
+    ]
     context = FakeContext(tmp_path, documents)
     policy = context.policy("base")
     fresh = FamilyAccuracy(c.FamiliesConfig(), context).evaluate(_subject(context, policy)).measures
@@ -272,7 +306,11 @@ def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
         optimizer.step()
         optimizer.zero_grad()
     found = FamilyAccuracy(c.FamiliesConfig(), context).evaluate(_subject(context, policy)).measures
-    assert {name: m.n for name, m in found.items()} == {"families/sum": 5, "families/colour": 3, "families/mean": 8}
+    assert {name: m.n for name, m in found.items()} == {
+        "families/sum": 5,
+        "families/colour": 3,
+        "families/mean": 8,
+    }
     assert found["families/mean"].value == 1.0
     assert fresh["families/mean"].value < 0.5
     # One sum of five wrong: the mean of families is (4/5 + 3/3) / 2 = .9. In it a sum weighs 8 / (2 * 5), a colour 8 / (2 * 3).
@@ -281,7 +319,9 @@ def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
     evaluator.probes["sum"][0] = replace(wrong, answer=wrong.answer[::-1])
     mixed = evaluator.evaluate(_subject(context, policy))
     assert mixed.measures["families/mean"].value == pytest.approx(0.9)
-    assert mixed.cases["families/sum"] == {p.prompt.id: float(p.prompt.id != wrong.prompt.id) for p in evaluator.probes["sum"]}
+    assert mixed.cases["families/sum"] == {
+        p.prompt.id: float(p.prompt.id != wrong.prompt.id) for p in evaluator.probes["sum"]
+    }
     weights = mixed.cases["families/mean"]
     assert sorted(set(weights.values())) == pytest.approx([0.0, 0.8, 8 / 6])
     assert sum(weights.values()) / 8 == pytest.approx(0.9)
@@ -290,12 +330,16 @@ def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
 def test_answers_of_different_lengths_are_judged_by_their_own_length(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     policy = context.policy("base")
-    long = context.rollout().generate(policy, [Prompt("q", "one plus")], Sampling(6, temperature=0.0), ("x",))
+    long = context.rollout().generate(
+        policy, [Prompt("q", "one plus")], Sampling(6, temperature=0.0), ("x",)
+    )
     ids = long.response_ids[0, : int(long.response_lengths[0])].tolist()
     assert len(ids) >= 4
     base = probe(Document("d", "one plus two", answer_start=9), context.tokenizer)
     assert base is not None
-    cases = [replace(base, prompt=Prompt("q", "one plus"), answer=tuple(ids[:n])) for n in (1, 2, 3, 4)]
+    cases = [
+        replace(base, prompt=Prompt("q", "one plus"), answer=tuple(ids[:n])) for n in (1, 2, 3, 4)
+    ]
     wrong = replace(cases[2], answer=(*ids[:2], (ids[2] + 1) % 20))
     assert answered(policy, context.rollout(), [*cases, wrong]) == [True, True, True, True, False]
 
@@ -313,18 +357,25 @@ class Lookup:
         return torch.tensor([self.table[text] for text in rollout.texts])
 
 
-def _accuracy(folder: Path, rankings: Sequence[Ranking], table: dict[str, float], **options: Any) -> dict[str, Any]:
+def _accuracy(
+    folder: Path, rankings: Sequence[Ranking], table: dict[str, float], **options: Any
+) -> dict[str, Any]:
     context = FakeContext(folder, rankings, reward=Lookup(table))
-    found = RewardAccuracy(c.RewardAccuracyConfig(**options), context).evaluate(_subject(context, context.policy("base")))
+    found = RewardAccuracy(c.RewardAccuracyConfig(**options), context).evaluate(
+        _subject(context, context.policy("base"))
+    )
     return {
-        name.removeprefix("reward_accuracy/proxy/").removeprefix("calibration/proxy/"): m for name, m in found.measures.items()
+        name.removeprefix("reward_accuracy/proxy/").removeprefix("calibration/proxy/"): m
+        for name, m in found.measures.items()
     }
 
 
 def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
     a, b = Prompt("a", "one", split="test", group="g"), Prompt("b", "two", split="test", group="g")
     rankings = [
-        Ranking(a, ("good", "bad", "good good good"), ((0, 1), (0, 1), (2, 0)), group="x"),  # two votes for (0, 1)
+        Ranking(
+            a, ("good", "bad", "good good good"), ((0, 1), (0, 1), (2, 0)), group="x"
+        ),  # two votes for (0, 1)
         Ranking(b, ("red", "good"), ((0, 1),), group="y"),
     ]
     table = {"good": 1.0, "bad": 0.0, "good good good": 2.0, "red": 1.0}
@@ -354,27 +405,46 @@ def test_rankings_are_of_the_test_split_or_where_it_has_none_of_validation(tmp_p
     assert _accuracy(tmp_path, both, table)["all"].value == 1.0
     assert _accuracy(tmp_path, both, table, split=c.HeldOut.validation)["all"].value == 0.0
     with pytest.raises(UserError, match="no test or validation rankings"):
-        _accuracy(tmp_path, [Ranking(Prompt("x", "one", split="train"), ("good", "bad"), ((0, 1),))], table)
+        _accuracy(
+            tmp_path,
+            [Ranking(Prompt("x", "one", split="train"), ("good", "bad"), ((0, 1),))],
+            table,
+        )
     with pytest.raises(UserError, match="no test rankings"):
         _accuracy(tmp_path, kept, table, split=c.HeldOut.test)
 
 
-def test_a_reward_model_that_exaggerates_is_overconfident_and_one_that_knows_its_doubt_is_calibrated(tmp_path: Path) -> None:
+def test_a_reward_model_that_exaggerates_is_overconfident_and_one_that_knows_its_doubt_is_calibrated(
+    tmp_path: Path,
+) -> None:
     # Of 4 votes on each pair 3 prefer the first. Rewards log 3 apart say sigma(log 3) = 0.75, which is right on average; ten
     # apart they say 1.0, a quarter too much.
     votes = ((0, 1), (0, 1), (0, 1), (1, 0))
-    rankings = [Ranking(Prompt(str(i), "one", split="test"), ("good", "bad"), votes) for i in range(20)]
+    rankings = [
+        Ranking(Prompt(str(i), "one", split="test"), ("good", "bad"), votes) for i in range(20)
+    ]
     calibrated = _accuracy(tmp_path, rankings, {"good": math.log(3), "bad": 0.0})
     assert calibrated["overconfidence"].value == pytest.approx(0.0, abs=1e-6)
     # the entropy of a 3 : 1 vote is the smallest loss that there is: 0.75 log(4/3) + 0.25 log 4
-    assert calibrated["loss"].value == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4), abs=1e-6)
-    assert _accuracy(tmp_path, rankings, {"good": 10.0, "bad": 0.0})["overconfidence"].value == pytest.approx(0.25, abs=1e-4)
+    assert calibrated["loss"].value == pytest.approx(
+        0.75 * math.log(4 / 3) + 0.25 * math.log(4), abs=1e-6
+    )
+    assert _accuracy(tmp_path, rankings, {"good": 10.0, "bad": 0.0})[
+        "overconfidence"
+    ].value == pytest.approx(0.25, abs=1e-4)
 
 
 def test_a_length_counting_reward_model_does_not_beat_the_length_baseline(tmp_path: Path) -> None:
     texts = ["good", "good good", "good good good"]
-    rankings = [Ranking(Prompt(str(i), "one", split="test"), tuple(texts), ((2, 1), (0, 2))) for i in range(20)]
+    rankings = [
+        Ranking(Prompt(str(i), "one", split="test"), tuple(texts), ((2, 1), (0, 2)))
+        for i in range(20)
+    ]
     found = _accuracy(tmp_path, rankings, {t: float(len(t)) for t in texts})
     assert found["all"].value == found["length"].value == 0.5
-    assert (found["difference"].value, found["difference"].low, found["difference"].high) == (0.0, 0.0, 0.0)
+    assert (found["difference"].value, found["difference"].low, found["difference"].high) == (
+        0.0,
+        0.0,
+        0.0,
+    )
     assert math.isnan(found["matched"].value)  # no pair of similar length

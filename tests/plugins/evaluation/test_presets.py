@@ -14,7 +14,9 @@ from preflab_builtin.evaluation.config import SuiteConfig
 
 
 def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
-    config: Any = OmegaConf.to_container(composition.compose(overrides, f"evaluation/{name}"), resolve=True)
+    config: Any = OmegaConf.to_container(
+        composition.compose(overrides, f"evaluation/{name}"), resolve=True
+    )
     return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
@@ -38,9 +40,20 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
 
 
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
-    words = [f"evaluation.evaluators.{name}=null" for name in ("reward", "reward_accuracy", "families", "document_loss")]
-    choice = _choice("ladder", *words, "evaluation.evaluators.win_rate.judge=gold", "evaluation.prompts=10")
-    assert list(choice.config.evaluators) == ["gold", "win_rate", "win_rate_held_out", "length", "kl"]
+    words = [
+        f"evaluation.evaluators.{name}=null"
+        for name in ("reward", "reward_accuracy", "families", "document_loss")
+    ]
+    choice = _choice(
+        "ladder", *words, "evaluation.evaluators.win_rate.judge=gold", "evaluation.prompts=10"
+    )
+    assert list(choice.config.evaluators) == [
+        "gold",
+        "win_rate",
+        "win_rate_held_out",
+        "length",
+        "kl",
+    ]
     assert choice.needs() == {"prompts", "labeler", "gold"}
 
 

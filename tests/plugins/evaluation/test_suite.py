@@ -40,31 +40,47 @@ class WordGold:
 class LongerLabeler:
     """Prefers the response with more words."""
 
-    def rank(self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]) -> Sequence[Ranking]:
+    def rank(
+        self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+    ) -> Sequence[Ranking]:
         raise NotImplementedError
 
-    def preference(self, prompt: Prompt, first: str, second: str, group: str | None = None) -> float:
+    def preference(
+        self, prompt: Prompt, first: str, second: str, group: str | None = None
+    ) -> float:
         a, b = len(first.split()), len(second.split())
         return 0.5 if a == b else float(a > b)
 
 
 def _records() -> list[Any]:
-    prompts = [Prompt(f"p{i}", f"{WORDS[i]} plus {WORDS[i + 1]}", tags=("sum",), split="test") for i in range(6)]
+    prompts = [
+        Prompt(f"p{i}", f"{WORDS[i]} plus {WORDS[i + 1]}", tags=("sum",), split="test")
+        for i in range(6)
+    ]
     sums = [f"{WORDS[i]} plus one equals {WORDS[i + 1]}" for i in range(6)]
-    documents = [Document(f"d{i}", t, "addition", "test", t.index("equals") + len("equals ")) for i, t in enumerate(sums)]
+    documents = [
+        Document(f"d{i}", t, "addition", "test", t.index("equals") + len("equals "))
+        for i, t in enumerate(sums)
+    ]
     documents += [Document(f"s{i}", f"red is {WORDS[i]}", "story", "test") for i in range(4)]
-    rankings = [Ranking(p, ("good", "good good good", "bad"), ((1, 0), (0, 2), (1, 2))) for p in prompts]
+    rankings = [
+        Ranking(p, ("good", "good good good", "bad"), ((1, 0), (0, 2), (1, 2))) for p in prompts
+    ]
     return [*prompts, *documents, *rankings]
 
 
 def _context(folder: Path, other: float = 0.0, reward: Any = None, **changes: Any) -> FakeContext:
     """A context whose result differs from its SFT policy by noise of the given size."""
     reward = reward or LengthReward()
-    context = FakeContext(folder, _records(), reward=reward, gold=WordGold(), labelers=LongerLabeler(), **changes)
+    context = FakeContext(
+        folder, _records(), reward=reward, gold=WordGold(), labelers=LongerLabeler(), **changes
+    )
     result: Policy = context.policy("sft")
     with torch.no_grad():
         for i, parameter in enumerate(result.module.parameters()):
-            parameter.add_(other * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
+            parameter.add_(
+                other * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i))
+            )
     context.policies["result"] = result
     return context
 
@@ -98,8 +114,20 @@ def test_all_evaluators_write_measures_and_samples(tmp_path: Path) -> None:
     assert (written["subject"], written["baseline"], written["n"]) == ("result", "sft", 4)
     names = set(written["measures"])
     assert {"reward/proxy", "gold/gold", "gold/good", "gold/bad", "gold/gain", "gold/win"} <= names
-    assert {"win_rate/labelers", "win_rate/gold", "win_rate/reward", "length/tokens", "length/terminated"} <= names
-    assert {"kl/reference", "families/addition", "families/mean", "document_loss/all", "document_loss/story"} <= names
+    assert {
+        "win_rate/labelers",
+        "win_rate/gold",
+        "win_rate/reward",
+        "length/tokens",
+        "length/terminated",
+    } <= names
+    assert {
+        "kl/reference",
+        "families/addition",
+        "families/mean",
+        "document_loss/all",
+        "document_loss/story",
+    } <= names
     assert written["measures"]["gold/gold"].keys() == {"value", "low", "high", "n"}
     rows = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     assert len(rows) == 4
@@ -108,18 +136,37 @@ def test_all_evaluators_write_measures_and_samples(tmp_path: Path) -> None:
     assert rows[0]["baseline"] == suite.baseline.texts[0]  # type: ignore[union-attr]
     mean = sum(row["values"]["reward/proxy"] for row in rows) / 4
     assert written["measures"]["reward/proxy"]["value"] == pytest.approx(mean)
-    assert written["measures"]["reward/proxy"]["value"] == pytest.approx(sum(row["tokens"] for row in rows) / 4)
-    cases = {row["measure"]: row["values"] for row in map(json.loads, (tmp_path / "cases.jsonl").read_text().splitlines())}
-    assert {"families/mean", "families/addition", "document_loss/all", "document_loss/story"} <= set(cases)
+    assert written["measures"]["reward/proxy"]["value"] == pytest.approx(
+        sum(row["tokens"] for row in rows) / 4
+    )
+    cases = {
+        row["measure"]: row["values"]
+        for row in map(json.loads, (tmp_path / "cases.jsonl").read_text().splitlines())
+    }
+    assert {
+        "families/mean",
+        "families/addition",
+        "document_loss/all",
+        "document_loss/story",
+    } <= set(cases)
     for name, values in cases.items():  # their mean is the measure
-        assert sum(values.values()) / len(values) == pytest.approx(written["measures"][name]["value"]), name
+        assert sum(values.values()) / len(values) == pytest.approx(
+            written["measures"][name]["value"]
+        ), name
 
 
 def test_a_policy_compared_with_itself_wins_half_exactly(tmp_path: Path) -> None:
-    evaluators = {k: v for k, v in _everything().items() if k in ("people", "truth", "proxy", "gold", "kl")}
+    evaluators = {
+        k: v for k, v in _everything().items() if k in ("people", "truth", "proxy", "gold", "kl")
+    }
     context = _context(tmp_path)
-    for subject in (c.Role.sft, c.Role.initial):  # the same role, and another role with the same weights
-        found = _run(c.SuiteConfig(evaluators=evaluators, prompts=6, subject=subject), context).measures
+    for subject in (
+        c.Role.sft,
+        c.Role.initial,
+    ):  # the same role, and another role with the same weights
+        found = _run(
+            c.SuiteConfig(evaluators=evaluators, prompts=6, subject=subject), context
+        ).measures
         for judge in ("labelers", "gold", "reward"):
             measure = found[f"win_rate/{judge}"]
             assert (measure.value, measure.low, measure.high, measure.n) == (0.5, 0.5, 0.5, 6)
@@ -131,16 +178,27 @@ def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
     # Another run's SFT answers, read from its samples, are the baseline that the role sft would have given: same texts, same
     # verdicts of people and of the truth.
     context = _context(tmp_path, other=0.3)
-    _run(c.SuiteConfig(evaluators={"length": c.LengthConfig()}, prompts=6, subject=c.Role.sft), context).save(tmp_path)
+    _run(
+        c.SuiteConfig(evaluators={"length": c.LengthConfig()}, prompts=6, subject=c.Role.sft),
+        context,
+    ).save(tmp_path)
     evaluators = {k: v for k, v in _everything().items() if k in ("people", "truth", "gold")}
     path = str(tmp_path / "samples.jsonl")
-    stored = c.SuiteConfig(evaluators=evaluators, prompts=6, baseline=c.BaselineRole.file, baseline_path=path)
-    found, role = _run(stored, context), _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context)
+    stored = c.SuiteConfig(
+        evaluators=evaluators, prompts=6, baseline=c.BaselineRole.file, baseline_path=path
+    )
+    found, role = (
+        _run(stored, context),
+        _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context),
+    )
     assert found.measures == role.measures
     assert found.baseline is not None
     assert set(found.baseline.texts) - set(found.rollout.texts)  # there is something to compare
     found.save(tmp_path)
-    assert json.loads((tmp_path / "evaluation.json").read_text())["baseline"] == f"{tmp_path.name}/samples.jsonl"
+    assert (
+        json.loads((tmp_path / "evaluation.json").read_text())["baseline"]
+        == f"{tmp_path.name}/samples.jsonl"
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,26 +206,38 @@ def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
     [
         ([{"response": "x"}], r"has no response to 5 of 6 prompts, for example "),
         ([{"reply": "x"}], r"rows\.jsonl:1: response: is no text.*Allowed: prompt, reply"),
-        ([{"response": "x"}, {"response": "y"}], r"rows\.jsonl:2: response: another one to the same prompt"),
+        (
+            [{"response": "x"}, {"response": "y"}],
+            r"rows\.jsonl:2: response: another one to the same prompt",
+        ),
     ],
 )
-def test_a_baseline_file_that_does_not_fit_says_why(rows: list[dict[str, str]], said: str, tmp_path: Path) -> None:
+def test_a_baseline_file_that_does_not_fit_says_why(
+    rows: list[dict[str, str]], said: str, tmp_path: Path
+) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": _records()[0].text, **row}) + "\n" for row in rows))
+    path.write_text(
+        "".join(json.dumps({"prompt": _records()[0].text, **row}) + "\n" for row in rows)
+    )
     config = c.SuiteConfig(prompts=6, baseline=c.BaselineRole.file, baseline_path=str(path))
     with pytest.raises(UserError, match=said):
         EvaluationSuite(config, _context(tmp_path))
 
 
 def test_a_baseline_file_and_its_role_go_together(tmp_path: Path) -> None:
-    said = dict(problems(c.SuiteConfig(baseline=c.BaselineRole.file))), dict(problems(c.SuiteConfig(baseline_path="x.csv")))
+    said = (
+        dict(problems(c.SuiteConfig(baseline=c.BaselineRole.file))),
+        dict(problems(c.SuiteConfig(baseline_path="x.csv"))),
+    )
     assert said[0]["baseline_path"].startswith("is empty, but baseline is file")
     assert said[1]["baseline_path"].startswith("is given, but baseline is sft")
     # Other bytes are another recipe; where there is no file, nothing outside the config counts.
     digests = []
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(name)
-        config = c.SuiteConfig(baseline=c.BaselineRole.file, baseline_path=str(tmp_path / f"{name}.csv"))
+        config = c.SuiteConfig(
+            baseline=c.BaselineRole.file, baseline_path=str(tmp_path / f"{name}.csv")
+        )
         digests.append(inspect_stored(config).content)
     assert len({*digests, inspect_stored(c.SuiteConfig()).content}) == 3
 
@@ -179,7 +249,9 @@ def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
         first = EvaluationSuite(config, _context(tmp_path, other=0.3))
         for index in range(cut):
             first.step(index)
-        _, state = checkpoints.load(checkpoints.save(tmp_path / f"cut{cut}", cut, first.state_dict()))
+        _, state = checkpoints.load(
+            checkpoints.save(tmp_path / f"cut{cut}", cut, first.state_dict())
+        )
         second = EvaluationSuite(config, _context(tmp_path, other=0.3))
         second.load_state_dict(state)
         for index in range(cut, whole.total_steps):
@@ -216,7 +288,10 @@ def test_prompts_do_not_depend_on_the_seed_but_responses_do(tmp_path: Path) -> N
 
 def test_greedy_responses_have_no_kl_and_ignore_the_seed(tmp_path: Path) -> None:
     config = c.SuiteConfig(prompts=3, temperature=0.0, evaluators={"kl": c.KLConfig()})
-    first, second = (_run(config, _context(tmp_path, seed=seed, policies={"sft": _policy(tmp_path)})) for seed in (1, 2))
+    first, second = (
+        _run(config, _context(tmp_path, seed=seed, policies={"sft": _policy(tmp_path)}))
+        for seed in (1, 2)
+    )
     assert first.measures == {}
     # FakeContext gives each seed its own weights, except in the role that is pinned here
     assert first.baseline is not None
@@ -258,9 +333,13 @@ def test_best_of_n_gets_the_analytic_bound_and_no_estimate(tmp_path: Path) -> No
 def test_configs_that_cannot_work_are_refused() -> None:
     nothing_to_judge = c.SuiteConfig(prompts=0, evaluators={"gold": c.GoldConfig()})
     assert [key for key, _ in problems(nothing_to_judge, "evaluation.")] == ["evaluation.prompts"]
-    nobody_to_beat = c.SuiteConfig(baseline=c.BaselineRole.none, evaluators={"win": c.WinRateConfig()})
+    nobody_to_beat = c.SuiteConfig(
+        baseline=c.BaselineRole.none, evaluators={"win": c.WinRateConfig()}
+    )
     assert [key for key, _ in problems(nobody_to_beat, "evaluation.")] == ["evaluation.baseline"]
-    assert [key for key, _ in problems(c.WinRateConfig(source=c.NoEvaluationConfig()))] == ["source"]
+    assert [key for key, _ in problems(c.WinRateConfig(source=c.NoEvaluationConfig()))] == [
+        "source"
+    ]
 
 
 def test_two_evaluators_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -271,12 +350,17 @@ def test_two_evaluators_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_world_without_truth_is_refused_before_sampling(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="simulated world"):
-        EvaluationSuite(c.SuiteConfig(prompts=2, evaluators={"gold": c.GoldConfig()}), FakeContext(tmp_path, _records()))
+        EvaluationSuite(
+            c.SuiteConfig(prompts=2, evaluators={"gold": c.GoldConfig()}),
+            FakeContext(tmp_path, _records()),
+        )
 
 
 def test_no_prompts_of_the_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no validation prompts"):
-        EvaluationSuite(c.SuiteConfig(split=c.HeldOut.validation), FakeContext(tmp_path, _records()))
+        EvaluationSuite(
+            c.SuiteConfig(split=c.HeldOut.validation), FakeContext(tmp_path, _records())
+        )
 
 
 class PromptReward:
@@ -302,5 +386,7 @@ def test_a_prefix_is_read_by_the_subject_alone(tmp_path: Path) -> None:
     # The responses are those that the policy gave to the prefixed prompts, token by token and with their ends.
     asked = [replace(p, text=f"{words}{p.text}") for p in prefixed.prompts]
     given = context.responder("result").respond(asked, (context.seed, "evaluation", "responses"))
-    assert [response for _, response in prefixed.rollout.tokens()] == [response for _, response in given.tokens()]
+    assert [response for _, response in prefixed.rollout.tokens()] == [
+        response for _, response in given.tokens()
+    ]
     assert torch.equal(prefixed.rollout.terminated, given.terminated)

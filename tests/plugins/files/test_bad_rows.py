@@ -26,7 +26,11 @@ from preflab_builtin.files.strict_json import parse
 _ROWS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "prompt": ("prompts", {"prompt": "q"}, ("prompt",)),
     "completion": ("demonstrations", {"prompt": "q", "completion": "a"}, ("prompt", "completion")),
-    "alpaca": ("demonstrations", {"instruction": "do", "input": "x", "output": "a"}, ("instruction", "output")),
+    "alpaca": (
+        "demonstrations",
+        {"instruction": "do", "input": "x", "output": "a"},
+        ("instruction", "output"),
+    ),
     "self-instruct": (
         "demonstrations",
         {"instruction": "do", "instances": [{"input": "", "output": "a"}]},
@@ -37,13 +41,21 @@ _ROWS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
         ("messages",),
     ),
-    "explicit": ("rankings", {"prompt": "q", "chosen": "a", "rejected": "b"}, ("prompt", "chosen", "rejected")),
+    "explicit": (
+        "rankings",
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        ("prompt", "chosen", "rejected"),
+    ),
     "implicit": (
         "rankings",
         {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
         ("chosen", "rejected"),
     ),
-    "k-wise": ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2]}, ("prompt", "completions", "ranks")),
+    "k-wise": (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2]},
+        ("prompt", "completions", "ranks"),
+    ),
     "llmbar": (
         "rankings",
         {"input": "q", "output_1": "a", "output_2": "b", "label": 1},
@@ -66,7 +78,12 @@ _BAD_VALUES: dict[str, Any] = {
     "lone surrogate": "a\ud800b",
     "list of null": [None, None],
 }
-_MUTATIONS = [(shape, column, kind) for shape, (_, _, needs) in _ROWS.items() for column in needs for kind in _BAD_VALUES]
+_MUTATIONS = [
+    (shape, column, kind)
+    for shape, (_, _, needs) in _ROWS.items()
+    for column in needs
+    for kind in _BAD_VALUES
+]
 
 
 def check(path: Path, record_type: str, line: int, expected: str, rows: int = 3) -> None:
@@ -81,7 +98,12 @@ def check(path: Path, record_type: str, line: int, expected: str, rows: int = 3)
     config.on_bad_row = OnBadRow.skip
     with pytest.warns(UserWarning, match=f"{rows - 1} of {rows} rows kept, 1 rejected"):
         parsed = load(config).parsed[record_type]
-    assert (parsed.total, parsed.kept, len(parsed.rejects), len(parsed.records)) == (rows, rows - 1, 1, rows - 1)
+    assert (parsed.total, parsed.kept, len(parsed.rejects), len(parsed.records)) == (
+        rows,
+        rows - 1,
+        1,
+        rows - 1,
+    )
     assert parsed.rejects[0] in message
 
 
@@ -128,8 +150,14 @@ _BROKEN: dict[str, tuple[bytes, str]] = {
     "huge integer": (b'{"text": "a", "x": ' + b"9" * 5000 + b"}\n", "5000 digits is too large"),
     "duplicate key": (b'{"text": "a", "text": "b"}\n', "text: stands twice"),
     "inner duplicate key": (b'{"text": "a", "x": {"y": 1, "y": 2}}\n', "y: stands twice"),
-    "deep list": (b'{"text": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", "JSON: is nested too deeply"),
-    "deep object": (b'{"text": ' * 100_000 + b"1" + b"}" * 100_000 + b"\n", "JSON: is nested too deeply"),
+    "deep list": (
+        b'{"text": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+        "JSON: is nested too deeply",
+    ),
+    "deep object": (
+        b'{"text": ' * 100_000 + b"1" + b"}" * 100_000 + b"\n",
+        "JSON: is nested too deeply",
+    ),
     "bad UTF-8": (b'{"text": "a\xff"}\n', "UTF-8: byte 0xff at position 11"),
     "cut UTF-8": (b'{"text": "\xe2\x80"}\n', "UTF-8: byte 0xe2"),
     "overlong UTF-8": (b'{"text": "\xc0\xaf"}\n', "UTF-8: byte 0xc0"),
@@ -146,10 +174,19 @@ _BROKEN: dict[str, tuple[bytes, str]] = {
     "duplicate id": (b'{"text": "b", "id": 1}\n', "id: '1' is taken: it stands at .*:1"),
     "id is an object": (b'{"text": "b", "id": {}}\n', "id: is an object"),
     "id is true": (b'{"text": "b", "id": true}\n', "id: is true or false"),
-    "unknown split": (b'{"text": "b", "split": "tran"}\n', "split: is 'tran'.*Did you mean 'train'"),
-    "answer outside": (b'{"text": "b", "answer_start": 1}\n', "answer_start: is 1 but must be a position"),
+    "unknown split": (
+        b'{"text": "b", "split": "tran"}\n',
+        "split: is 'tran'.*Did you mean 'train'",
+    ),
+    "answer outside": (
+        b'{"text": "b", "answer_start": 1}\n',
+        "answer_start: is 1 but must be a position",
+    ),
     "answer is a text": (b'{"text": "b", "answer_start": "1"}\n', "answer_start"),
-    "typo in a column": (b'{"txet": "b"}\n', "columns: txet: .*Allowed: text; messages. Did you mean 'text'"),
+    "typo in a column": (
+        b'{"txet": "b"}\n',
+        "columns: txet: .*Allowed: text; messages. Did you mean 'text'",
+    ),
     "bad escape": (b'{"text": "\\x"}\n', "JSON: Invalid"),
 }
 
@@ -169,55 +206,173 @@ def test_a_cut_last_line_says_so(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(_GOOD % 1 + _GOOD % 2 + b'{"text": "the la')
     check(path, "documents", 3, "the file ends here without a newline: was it cut off")
-    path.write_bytes(_GOOD % 1 + (_GOOD % 2).rstrip())  # a whole last line without a newline is fine
+    path.write_bytes(
+        _GOOD % 1 + (_GOOD % 2).rstrip()
+    )  # a whole last line without a newline is fine
     assert len(load(FilesConfig(documents=str(path))).records("documents")) == 2
 
 
 _START = "\n\nHuman: q\n\nAssistant:"
 _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
-    ("rankings", {"prompt": "q", "chosen": "same", "rejected": "same"}, "response: all of them are the same"),
-    ("rankings", {"chosen": f"{_START} a", "rejected": f"{_START}"}, "response: one of them is empty"),
+    (
+        "rankings",
+        {"prompt": "q", "chosen": "same", "rejected": "same"},
+        "response: all of them are the same",
+    ),
+    (
+        "rankings",
+        {"chosen": f"{_START} a", "rejected": f"{_START}"},
+        "response: one of them is empty",
+    ),
     ("rankings", {"chosen": "a", "rejected": "b"}, "chosen: and rejected share no"),
-    ("rankings", {"chosen": f"{_START} a{_START} b", "rejected": f"{_START} c"}, "part before their last turn"),
+    (
+        "rankings",
+        {"chosen": f"{_START} a{_START} b", "rejected": f"{_START} c"},
+        "part before their last turn",
+    ),
     ("rankings", {"prompt": "q", "completions": ["a"], "ranks": [1]}, "completions: has 1 of them"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 1]}, "preferences: all responses are tied"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "scores": [2, 2]}, "preferences: all responses are tied"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2, 3]}, "ranks: has 3 numbers for 2 completions"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [0, 1]}, "ranks: starts at 0 but must start at 1"),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 1]},
+        "preferences: all responses are tied",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "scores": [2, 2]},
+        "preferences: all responses are tied",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2, 3]},
+        "ranks: has 3 numbers for 2 completions",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [0, 1]},
+        "ranks: starts at 0 but must start at 1",
+    ),
     ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [2, 3]}, "ranks: starts at 2"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": ["1", "2"]}, r"ranks\[0\]: is a text"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [1, True]}, r"ranks\[1\]: is true or false"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2], "scores": [1, 2]}, "scores: and ranks are both"),
-    ("rankings", {"prompt": "q", "completions": ["a", "a"], "ranks": [1, 2]}, "same text but ranked differently"),
-    ("rankings", {"prompt": "q", "completions": ["a", " "], "ranks": [1, 2]}, r"completions\[1\]: is empty"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ratings": [[], [1]]}, r"ratings\[0\]: is an empty list"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"], "ratings": [1]}, "ratings: has 1 entries for 2"),
-    ("rankings", {"prompt": "q", "completions": ["a", "b"]}, "columns: .*ranks|ranking|scores|ratings"),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": ["1", "2"]},
+        r"ranks\[0\]: is a text",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, True]},
+        r"ranks\[1\]: is true or false",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2], "scores": [1, 2]},
+        "scores: and ranks are both",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "a"], "ranks": [1, 2]},
+        "same text but ranked differently",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", " "], "ranks": [1, 2]},
+        r"completions\[1\]: is empty",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ratings": [[], [1]]},
+        r"ratings\[0\]: is an empty list",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ratings": [1]},
+        "ratings: has 1 entries for 2",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"]},
+        "columns: .*ranks|ranking|scores|ratings",
+    ),
     ("rankings", {"prompt": "q", "chosen": "a", "regected": "b"}, "Did you mean 'rejected'"),
     (
         "rankings",
         {"prompt": "q", "chosen": [{"role": "assistant", "content": "a"}] * 2, "rejected": "b"},
         "chosen: must be one assistant",
     ),
-    ("rankings", {"input": "q", "output_1": "a", "output_2": "b", "label": 0}, "label: is 0 but must be 1 or 2"),
-    ("rankings", {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0, 2]]}, r"preferences\[0\]: is \[0, 2\]"),
-    ("rankings", {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0, 0]]}, r"preferences\[0\]: is \[0, 0\]"),
-    ("rankings", {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0]]}, r"preferences\[0\]: must be two"),
-    ("rankings", {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": []}, "preferences: all responses are tied"),
-    ("rankings", {"prompt": "q", "responses": ["a", "b"], "preferences": [[0, 1]]}, "prompt: is a text but must be an object"),
+    (
+        "rankings",
+        {"input": "q", "output_1": "a", "output_2": "b", "label": 0},
+        "label: is 0 but must be 1 or 2",
+    ),
+    (
+        "rankings",
+        {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0, 2]]},
+        r"preferences\[0\]: is \[0, 2\]",
+    ),
+    (
+        "rankings",
+        {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0, 0]]},
+        r"preferences\[0\]: is \[0, 0\]",
+    ),
+    (
+        "rankings",
+        {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": [[0]]},
+        r"preferences\[0\]: must be two",
+    ),
+    (
+        "rankings",
+        {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": []},
+        "preferences: all responses are tied",
+    ),
+    (
+        "rankings",
+        {"prompt": "q", "responses": ["a", "b"], "preferences": [[0, 1]]},
+        "prompt: is a text but must be an object",
+    ),
     ("demonstrations", {"prompt": "q", "completion": "a", "label": False}, "label: is false"),
-    ("demonstrations", {"prompt": "q", "response": "a"}, "columns: .*Allowed: prompt \\+ completion"),
-    ("demonstrations", {"messages": [{"role": "user", "content": "q"}]}, "messages: ends with the user"),
-    ("demonstrations", {"messages": [{"role": "assistant", "content": "q"}]}, "messages: holds the response alone"),
-    ("demonstrations", {"messages": [{"role": "usr", "content": "q"}]}, r"messages\[0\].role: is 'usr'.*Did you mean 'user'"),
-    ("demonstrations", {"messages": [{"from": "human", "value": "q"}]}, r"messages\[0\]: must be a message"),
-    ("demonstrations", {"messages": [{"role": "user", "content": [{"type": "text"}]}]}, r"messages\[0\].content: is a list"),
-    ("demonstrations", {"instruction": "do", "instances": [{"input": "x"}]}, r"instances\[0\].output: is null"),
+    (
+        "demonstrations",
+        {"prompt": "q", "response": "a"},
+        "columns: .*Allowed: prompt \\+ completion",
+    ),
+    (
+        "demonstrations",
+        {"messages": [{"role": "user", "content": "q"}]},
+        "messages: ends with the user",
+    ),
+    (
+        "demonstrations",
+        {"messages": [{"role": "assistant", "content": "q"}]},
+        "messages: holds the response alone",
+    ),
+    (
+        "demonstrations",
+        {"messages": [{"role": "usr", "content": "q"}]},
+        r"messages\[0\].role: is 'usr'.*Did you mean 'user'",
+    ),
+    (
+        "demonstrations",
+        {"messages": [{"from": "human", "value": "q"}]},
+        r"messages\[0\]: must be a message",
+    ),
+    (
+        "demonstrations",
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+        r"messages\[0\].content: is a list",
+    ),
+    (
+        "demonstrations",
+        {"instruction": "do", "instances": [{"input": "x"}]},
+        r"instances\[0\].output: is null",
+    ),
     ("demonstrations", {"instruction": "do", "instances": ["x"]}, r"instances\[0\]: is a text"),
     ("prompts", {"prompt": "q", "tags": 5}, "tags: is a number but must be a list"),
     ("prompts", {"prompt": "q", "user": ["u"]}, "user: is a list"),
     ("prompts", {"prompt": "q", "notes": "n"}, "notes: is a text but must be an object"),
-    ("prompts", {"prompt": [{"role": "assistant", "content": "q"}]}, "prompt: ends with the assistant"),
+    (
+        "prompts",
+        {"prompt": [{"role": "assistant", "content": "q"}]},
+        "prompt: ends with the assistant",
+    ),
     ("prompts", {"promt": "q"}, "Did you mean 'prompt'"),
 ]
 _GOOD_ROWS = {"prompts": "prompt", "demonstrations": "completion", "rankings": "explicit"}
@@ -235,17 +390,27 @@ def test_a_contradiction_is_explained(tmp_path: Path, number: int) -> None:
 def test_one_id_for_two_prompts_is_refused_and_for_one_is_not(tmp_path: Path) -> None:
     first = {"prompt": "q", "chosen": "a", "rejected": "b", "id": 1}
     path = tmp_path / "rows.jsonl"
-    path.write_text("\n".join(json.dumps(r) for r in (first, {**first, "prompt": "other"}, {**first, "labeler": "w2"})))
+    path.write_text(
+        "\n".join(
+            json.dumps(r) for r in (first, {**first, "prompt": "other"}, {**first, "labeler": "w2"})
+        )
+    )
     check(path, "rankings", 2, "id: '1' is taken: it stands at .*:1 with another prompt")
 
 
 def test_a_refused_row_takes_no_id(tmp_path: Path) -> None:
-    row = {"id": 1, "instruction": "do", "instances": [{"input": "a", "output": "x"}, {"input": "b", "output": ""}]}
+    row = {
+        "id": 1,
+        "instruction": "do",
+        "instances": [{"input": "a", "output": "x"}, {"input": "b", "output": ""}],
+    }
     fixed = {**row, "instances": [{"input": "c", "output": "x"}, {"input": "d", "output": "y"}]}
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n" + json.dumps(fixed))
     with pytest.warns(UserWarning, match="1 of 2 rows kept"):
-        records = load(FilesConfig(demonstrations=str(path), on_bad_row=OnBadRow.skip)).records("demonstrations")
+        records = load(FilesConfig(demonstrations=str(path), on_bad_row=OnBadRow.skip)).records(
+            "demonstrations"
+        )
     assert len(records) == 2
 
 
@@ -259,7 +424,9 @@ def test_several_bad_rows_are_one_error_with_their_number(tmp_path: Path) -> Non
 def test_a_config_that_names_a_column_needs_it(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "q", "user_id": "u"}')
-    with pytest.raises(UserError, match=r":1: usr_id: the config names this column.*Did you mean 'user_id'"):
+    with pytest.raises(
+        UserError, match=r":1: usr_id: the config names this column.*Did you mean 'user_id'"
+    ):
         load(FilesConfig(prompts=str(path), user="usr_id"))
 
 
@@ -271,7 +438,11 @@ def test_a_config_that_names_a_column_needs_it(tmp_path: Path) -> None:
         ("a.jsonl", b"x\n", "none is left|JSON"),
         ("a.jsonl", b"\xff\xfe{\x00}\x00", "UTF-16"),
         ("a.jsonl.gz", b"not gzip", "gzip: the file is damaged"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 9999, mtime=0)[:-20], "gzip: the file is damaged or cut off"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"text": "a"}\n' * 9999, mtime=0)[:-20],
+            "gzip: the file is damaged or cut off",
+        ),
         ("a.jsonl.gz", gzip.compress(b"", mtime=0), "there are no rows"),
         ("a.json", b"[]", "the list is empty"),
         ("a.json", b'{"text": "a"}', "must hold a list of objects"),
@@ -308,7 +479,11 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
         load(FilesConfig(prompts=str(tmp_path / "none")))
 
 
-_PARQUET = [(s, c, k) for s, c, k in _MUTATIONS if s in ("explicit", "k-wise") and k != "object" and k != "lone surrogate"]
+_PARQUET = [
+    (s, c, k)
+    for s, c, k in _MUTATIONS
+    if s in ("explicit", "k-wise") and k != "object" and k != "lone surrogate"
+]
 
 
 def test_there_are_enough_parquet_rows() -> None:
@@ -322,7 +497,9 @@ def test_a_bad_parquet_column_is_named(tmp_path: Path, shape: str, column: str, 
 
     path = tmp_path / "rows.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([mutated(shape, column, kind)]), path)
-    with pytest.raises(UserError, match=r"rows.parquet:row 1: [^:]+: .*\n?.*1 of 1 rows is bad") as caught:
+    with pytest.raises(
+        UserError, match=r"rows.parquet:row 1: [^:]+: .*\n?.*1 of 1 rows is bad"
+    ) as caught:
         load(FilesConfig(rankings=str(path)))
     assert column in str(caught.value)
 
@@ -338,14 +515,20 @@ def test_parquet_scores_must_be_finite(tmp_path: Path) -> None:
         load(FilesConfig(rankings=str(path)))
 
 
-@pytest.mark.parametrize("module,name,extra", [("pyarrow", "a.parquet", "parquet"), ("datasets", "folder", "datasets")])
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, extra: str) -> None:
+@pytest.mark.parametrize(
+    "module,name,extra", [("pyarrow", "a.parquet", "parquet"), ("datasets", "folder", "datasets")]
+)
+def test_a_missing_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str, extra: str
+) -> None:
     if name == "folder":
         (tmp_path / name).mkdir()
     file = tmp_path / name / "dataset_info.json" if name == "folder" else tmp_path / name
     file.write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=rf"needs {module}. Install it with: pip install 'preflab\[{extra}\]'"):
+    with pytest.raises(
+        UserError, match=rf"needs {module}. Install it with: pip install 'preflab\[{extra}\]'"
+    ):
         load(FilesConfig(prompts=str(tmp_path / name)))
 
 
@@ -355,10 +538,16 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ({}, "prompts", "are all null"),
         ({"path": "a"}, "record", "Allowed: prompts, demonstrations, rankings, documents"),
         ({"record": RecordKind.rankings}, "path", "must name a file of rankings"),
-        ({"record": RecordKind.rankings, "path": "a", "prompts": "b"}, "prompts", "use 'path', or data=files"),
+        (
+            {"record": RecordKind.rankings, "path": "a", "prompts": "b"},
+            "prompts",
+            "use 'path', or data=files",
+        ),
     ],
 )
-def test_configs_that_do_not_say_what_to_read(values: dict[str, Any], key: str, expected: str) -> None:
+def test_configs_that_do_not_say_what_to_read(
+    values: dict[str, Any], key: str, expected: str
+) -> None:
     ((found, message),) = problems(FilesConfig(**values))
     assert found == key
     assert expected in message
@@ -367,10 +556,17 @@ def test_configs_that_do_not_say_what_to_read(values: dict[str, Any], key: str, 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_value_or_a_reason(data: bytes) -> None:
     with contextlib.suppress(BadRow):
-        json.dumps(parse(data), allow_nan=False)  # anything but a finite value or BadRow raises here
+        json.dumps(
+            parse(data), allow_nan=False
+        )  # anything but a finite value or BadRow raises here
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    )
+)
 def test_what_python_writes_is_read_back_or_refused(value: Any) -> None:
     text = json.dumps(value)
     if re.search(r"NaN|Infinity", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):

@@ -18,9 +18,19 @@ from preflab_builtin.files.config import Preferences, UkpConfig
 from preflab_builtin.files.ukp import ARGUMENTS, PAIRS, fold_splits, inspect, load
 
 
-def _pair(title: str, stance: str, a1: str, a2: str, votes: list[str], gold: str | None) -> dict[str, Any]:
+def _pair(
+    title: str, stance: str, a1: str, a2: str, votes: list[str], gold: str | None
+) -> dict[str, Any]:
     cast = [{"labeler": f"w{i}", "value": value} for i, value in enumerate(votes)]
-    return {"id": f"{a1}_{a2}", "title": title, "stance": stance, "a1": a1, "a2": a2, "votes": cast, "gold_strict": gold}
+    return {
+        "id": f"{a1}_{a2}",
+        "title": title,
+        "stance": stance,
+        "a1": a1,
+        "a2": a2,
+        "votes": cast,
+        "gold_strict": gold,
+    }
 
 
 _ARGUMENTS = [{"id": name, "text": f"because {name}"} for name in ("x", "y", "z", "v", "w")]
@@ -33,7 +43,9 @@ _PAIRS = [
 
 def _folder(tmp_path: Path, arguments: list[dict[str, Any]], pairs: list[dict[str, Any]]) -> str:
     for name, rows in ((ARGUMENTS, arguments), (PAIRS, pairs)):
-        (tmp_path / name).write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+        (tmp_path / name).write_bytes(
+            gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+        )
     return str(tmp_path)
 
 
@@ -46,7 +58,9 @@ def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
     tea, cake = _rankings(config)
     assert tea.prompt.text == "Debate: Tea?\nSide: yes\nArgument:"
     assert tea.responses == (" because x", " because y", " because z")
-    assert tea.preferences == ((0, 1),)  # the pair without a strict winner gives no preference, and is no tie either
+    assert tea.preferences == (
+        (0, 1),
+    )  # the pair without a strict winner gives no preference, and is no tie either
     assert cake.preferences == ((1, 0),)
     assert {tea.split, cake.split} == {"test", "validation"}  # two debates dealt to two folds
     assert (tea.prompt.group, cake.prompt.group) == ("Tea?", "Cake?")
@@ -56,7 +70,9 @@ def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
 
 
 def test_votes_count_once_each(tmp_path: Path) -> None:
-    config = UkpConfig(path=_folder(tmp_path, _ARGUMENTS, _PAIRS), folds=2, preferences=Preferences.votes)
+    config = UkpConfig(
+        path=_folder(tmp_path, _ARGUMENTS, _PAIRS), folds=2, preferences=Preferences.votes
+    )
     tea, cake = _rankings(config)
     # x over y twice, then z over y (a2 of the pair y, z) and y over z; votes for equal count nothing
     assert tea.preferences == ((0, 1), (0, 1), (2, 1), (1, 2))
@@ -66,9 +82,19 @@ def test_votes_count_once_each(tmp_path: Path) -> None:
 def test_debates_are_dealt_evenly_and_by_the_seed() -> None:
     titles = [f"debate {i}" for i in range(12)]
     splits = fold_splits(titles, UkpConfig(folds=6))
-    assert Counter(splits.values()) == {"train": 8, "validation": 2, "test": 2}  # 12 debates in 6 parts: two a part
+    assert Counter(splits.values()) == {
+        "train": 8,
+        "validation": 2,
+        "test": 2,
+    }  # 12 debates in 6 parts: two a part
     tested = [
-        {t for t, s in fold_splits(titles, UkpConfig(folds=6, test_fold=f, validation_fold=None)).items() if s == "test"}
+        {
+            t
+            for t, s in fold_splits(
+                titles, UkpConfig(folds=6, test_fold=f, validation_fold=None)
+            ).items()
+            if s == "test"
+        }
         for f in range(6)
     ]
     assert set.union(*tested) == set(titles)  # every debate is tested in exactly one fold
@@ -98,7 +124,9 @@ def test_debates_for_testing_by_title() -> None:
         ({"title": ""}, f"{PAIRS}:1: title: is empty"),
     ],
 )
-def test_a_row_of_another_kind_is_named(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
+def test_a_row_of_another_kind_is_named(
+    tmp_path: Path, change: dict[str, Any], expected: str
+) -> None:
     with pytest.raises(UserError, match=expected):
         load(UkpConfig(path=_folder(tmp_path, _ARGUMENTS, [{**_PAIRS[0], **change}]), folds=2))
 
@@ -124,7 +152,10 @@ def test_configs_that_cannot_be_meant(values: dict[str, Any], key: str) -> None:
 
 def test_the_seed_is_part_of_the_content(tmp_path: Path) -> None:
     path = _folder(tmp_path, _ARGUMENTS, _PAIRS)
-    assert inspect(UkpConfig(path=path, folds=2)).content != inspect(UkpConfig(path=path, folds=2, seed=1)).content
+    assert (
+        inspect(UkpConfig(path=path, folds=2)).content
+        != inspect(UkpConfig(path=path, folds=2, seed=1)).content
+    )
 
 
 def test_the_real_set() -> None:
@@ -134,10 +165,15 @@ def test_the_real_set() -> None:
     config = UkpConfig(path=str(Path(root) / "ukpconvarg1"))
     rankings = _rankings(config)
     assert len(rankings) == 24  # 12 debates with two sides
-    assert sum(len(r.preferences) for r in rankings) == 8530  # strict pairs: 12,266 less 3,736 without a winner
+    assert (
+        sum(len(r.preferences) for r in rankings) == 8530
+    )  # strict pairs: 12,266 less 3,736 without a winner
     assert load(config).undecided == 3736
     assert sum(len(r.responses) for r in rankings) == 775  # every argument stands in one ranking
-    debates = {split: {r.prompt.group for r in rankings if r.split == split} for split in ("train", "validation", "test")}
+    debates = {
+        split: {r.prompt.group for r in rankings if r.split == split}
+        for split in ("train", "validation", "test")
+    }
     assert sorted(map(len, debates.values())) == [2, 2, 8]
     assert not debates["train"] & debates["test"]
     voted = _rankings(UkpConfig(path=config.path, preferences=Preferences.votes))

@@ -35,8 +35,13 @@ def test_a_saved_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [p.text for p in prompts if isinstance(p, Prompt)] == ["a", "b"]
 
 
-def test_splits_of_a_saved_dict_become_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts: dict[str, list[dict[str, str | None]]] = {"train": [{"prompt": "a"}], "test": [{"prompt": "b"}, {"prompt": None}]}
+def test_splits_of_a_saved_dict_become_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: dict[str, list[dict[str, str | None]]] = {
+        "train": [{"prompt": "a"}],
+        "test": [{"prompt": "b"}, {"prompt": None}],
+    }
     _saved(monkeypatch, tmp_path / "set", "dataset_dict.json", parts)
     with pytest.raises(UserError, match=r"set/test:row 2: prompt: is null"):
         load(FilesConfig(prompts=str(tmp_path / "set")))
@@ -46,7 +51,9 @@ def test_splits_of_a_saved_dict_become_splits(tmp_path: Path, monkeypatch: pytes
     assert [p.split for p in prompts] == ["train", "test"]
 
 
-def _hub(monkeypatch: pytest.MonkeyPatch, sets: dict[tuple[str, ...], list[dict[str, str]]]) -> list[dict[str, str | None]]:
+def _hub(
+    monkeypatch: pytest.MonkeyPatch, sets: dict[tuple[str, ...], list[dict[str, str]]]
+) -> list[dict[str, str | None]]:
     """A hub with some sets, by id, config and split, in place of `datasets`; what else it was asked for."""
     asked: list[dict[str, str | None]] = []
 
@@ -70,7 +77,10 @@ def test_a_set_on_the_hub_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [p.text for p in found if isinstance(p, Prompt)] == ["a", "b"]
     harder = load(FilesConfig(prompts="hub://who/what@abc123/hard/test")).records("prompts")
     assert [p.text for p in harder if isinstance(p, Prompt)] == ["b"]
-    assert asked == [{"split": "train", "revision": None}, {"split": "test", "revision": "abc123"}]  # once a set
+    assert asked == [
+        {"split": "train", "revision": None},
+        {"split": "test", "revision": "abc123"},
+    ]  # once a set
     # The recipe holds the rows: others are another set.
     digests = [reading.digest(Path(f"hub://who/what/{part}")) for part in ("train", "hard/test")]
     assert len(set(digests)) == 2
@@ -81,11 +91,19 @@ def test_a_set_on_the_hub_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "path,said",
     [
-        ("hub://who/absent/train", r"hub://who/absent/train: datasets cannot load it: Couldn't reach 'who/absent' on the Hub\."),
-        ("hub://squad/train", r"hub://squad/train: is no set on the hub\. Allowed: hub://OWNER/NAME/SPLIT"),
+        (
+            "hub://who/absent/train",
+            r"hub://who/absent/train: datasets cannot load it: Couldn't reach 'who/absent' on the Hub\.",
+        ),
+        (
+            "hub://squad/train",
+            r"hub://squad/train: is no set on the hub\. Allowed: hub://OWNER/NAME/SPLIT",
+        ),
     ],
 )
-def test_a_set_that_cannot_be_had_says_what_to_do(path: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_that_cannot_be_had_says_what_to_do(
+    path: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _hub(monkeypatch, {})
     with pytest.raises(UserError, match=said):
         load(FilesConfig(prompts=path))
@@ -94,7 +112,10 @@ def test_a_set_that_cannot_be_had_says_what_to_do(path: str, said: str, monkeypa
 def test_without_datasets_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _hub(monkeypatch, {})
     monkeypatch.setitem(sys.modules, "datasets", None)  # an import of it fails
-    with pytest.raises(UserError, match=r"hub://who/what/test: a set on the hub needs datasets.*'preflab\[datasets\]'"):
+    with pytest.raises(
+        UserError,
+        match=r"hub://who/what/test: a set on the hub needs datasets.*'preflab\[datasets\]'",
+    ):
         load(FilesConfig(prompts="hub://who/what/test"))
 
 
@@ -106,7 +127,9 @@ def test_presets_fit_their_schemas() -> None:
         node = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(node, dict)
         assert node.pop("defaults") == [f"/schema/data/{path.stem}@_here_", "_self_"]
-        config = typed(components[path.stem].config_class, {str(k): v for k, v in node.items()}, str(path))
+        config = typed(
+            components[path.stem].config_class, {str(k): v for k, v in node.items()}, str(path)
+        )
         assert config.name == path.stem
         if path.parent.name in RECORD_TYPES:
             assert config.record.value == path.parent.name

@@ -22,7 +22,11 @@ from preflab_builtin.files.ratings import RatingsSource, inspect, load, preferen
 def _source(tmp_path: Path, rows: list[dict[str, Any]], **settings: Any) -> RatingsSource:
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return load(RatingsConfig(path=str(path), **{"min_ratings": 2, "validation": 0.0, "test": 0.0, **settings}))
+    return load(
+        RatingsConfig(
+            path=str(path), **{"min_ratings": 2, "validation": 0.0, "test": 0.0, **settings}
+        )
+    )
 
 
 _ROWS: list[dict[str, Any]] = [
@@ -41,10 +45,18 @@ def test_a_ranking_holds_whole_texts_after_the_opening(tmp_path: Path) -> None:
     good, bad = order[" a really good camera"], order[" never buy this phone again"]
     box, case = order[" it is a box"], order[" it is a case"]
     # means 3.5, -3.5, 0 and 0.25: the last two are tied (0.25 < 0.5), the other five pairs are not
-    assert set(ranking.preferences) == {(good, bad), (good, box), (good, case), (box, bad), (case, bad)}
+    assert set(ranking.preferences) == {
+        (good, bad),
+        (good, box),
+        (good, case),
+        (box, bad),
+        (case, bad),
+    }
 
 
-def test_a_prompt_and_its_continuation_are_the_text_that_the_reward_model_ranks(tmp_path: Path) -> None:
+def test_a_prompt_and_its_continuation_are_the_text_that_the_reward_model_ranks(
+    tmp_path: Path,
+) -> None:
     source = _source(tmp_path, _ROWS)
     (ranking,) = (r for r in source.records("rankings") if isinstance(r, Ranking))
     whole = {ranking.prompt.text + response for response in ranking.responses}
@@ -77,7 +89,9 @@ def test_an_opening_is_asked_once_and_nothing_is_lost_unseen(tmp_path: Path) -> 
 
 def test_sentences_of_one_review_stay_in_one_split(tmp_path: Path) -> None:
     rows = [
-        {"id": f"{r}_{s}", "text": f"review {r} sentence {s}", "ratings": [r % 9 - 4] * 2} for r in range(60) for s in range(3)
+        {"id": f"{r}_{s}", "text": f"review {r} sentence {s}", "ratings": [r % 9 - 4] * 2}
+        for r in range(60)
+        for s in range(3)
     ]
     source = _source(tmp_path, rows, validation=0.2, test=0.2, group_separator="_", rounds=2)
     splits: dict[str, set[str]] = {}
@@ -98,12 +112,23 @@ def test_sentences_of_one_review_stay_in_one_split(tmp_path: Path) -> None:
 
 
 def test_each_round_puts_a_text_beside_others(tmp_path: Path) -> None:
-    rows = [{"id": f"{i}", "text": f"text number {i} here", "ratings": [i % 9 - 4] * 2} for i in range(40)]
-    found = [r for r in _source(tmp_path, rows, rounds=2, tie=0.1).records("rankings") if isinstance(r, Ranking)]
+    rows = [
+        {"id": f"{i}", "text": f"text number {i} here", "ratings": [i % 9 - 4] * 2}
+        for i in range(40)
+    ]
+    found = [
+        r
+        for r in _source(tmp_path, rows, rounds=2, tie=0.1).records("rankings")
+        if isinstance(r, Ranking)
+    ]
     assert len(found) == 20
     first, second = ({frozenset(r.responses) for r in part} for part in (found[:10], found[10:]))
     assert first != second
-    assert set.union(*map(set, first)) == set.union(*map(set, second)) == {f" {row['text']}" for row in rows}
+    assert (
+        set.union(*map(set, first))
+        == set.union(*map(set, second))
+        == {f" {row['text']}" for row in rows}
+    )
 
 
 def test_a_ranking_without_a_preference_is_counted(tmp_path: Path) -> None:
@@ -114,7 +139,9 @@ def test_a_ranking_without_a_preference_is_counted(tmp_path: Path) -> None:
 
 
 def test_ties_are_differences_below_the_threshold() -> None:
-    assert preferences_by_mean([0.0, 0.5, 0.4], 0.5) == ((1, 0),)  # 0.5 is enough, 0.4 and 0.1 are not
+    assert preferences_by_mean([0.0, 0.5, 0.4], 0.5) == (
+        (1, 0),
+    )  # 0.5 is enough, 0.4 and 0.1 are not
 
 
 @pytest.mark.parametrize(
@@ -138,14 +165,20 @@ def test_an_id_stands_once(tmp_path: Path) -> None:
 
 def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"id": 1, "text": f"from file {name} here", "ratings": [1, 2]}))
+        (tmp_path / f"{name}.jsonl").write_text(
+            json.dumps({"id": 1, "text": f"from file {name} here", "ratings": [1, 2]})
+        )
     documents = load(RatingsConfig(path=str(tmp_path), min_ratings=1)).records("documents")
     assert [d.id for d in documents if isinstance(d, Document)] == ["a/1", "b/1"]
 
 
 @pytest.mark.parametrize(
     "values,key",
-    [({}, "path"), ({"path": "x", "opening": " "}, "opening"), ({"path": "x", "validation": 0.5, "test": 0.5}, "test")],
+    [
+        ({}, "path"),
+        ({"path": "x", "opening": " "}, "opening"),
+        ({"path": "x", "validation": 0.5, "test": 0.5}, "test"),
+    ],
 )
 def test_configs_that_cannot_be_meant(values: dict[str, Any], key: str) -> None:
     assert [name for name, _ in problems(RatingsConfig(**values))] == [key]
@@ -157,14 +190,27 @@ def test_the_real_ratings() -> None:
         pytest.skip("PREFLAB_DATA names no folder of real data")
     path = str(Path(root) / "sentiment_ratings" / "amazonReviewSnippets.jsonl.gz")
     config = RatingsConfig(path=path, group_separator="_")
-    assert inspect(config).records == {"prompts": 2472, "demonstrations": 2472, "rankings": 737, "documents": 2960}
+    assert inspect(config).records == {
+        "prompts": 2472,
+        "demonstrations": 2472,
+        "rankings": 737,
+        "documents": 2960,
+    }
     dropped = load(config).dropped
     # 2,966 texts less 6 repeated ones; each of the 2,960 is a prompt, or too short, or an opening again
     assert 2472 + dropped["too short for a prompt"] + dropped["the same opening again"] == 2960
     # each text is dealt into one ranking of four, or left over; three rankings were all ties
     assert 4 * (737 + 3) + dropped["left over when dealt into rankings"] == 2960
-    train = {p.text for p in load(config).records("prompts") if isinstance(p, Prompt) and p.split == "train"}
-    test = {p.text for p in load(config).records("prompts") if isinstance(p, Prompt) and p.split == "test"}
+    train = {
+        p.text
+        for p in load(config).records("prompts")
+        if isinstance(p, Prompt) and p.split == "train"
+    }
+    test = {
+        p.text
+        for p in load(config).records("prompts")
+        if isinstance(p, Prompt) and p.split == "test"
+    }
     assert train
     assert test
     assert not train & test
@@ -174,7 +220,9 @@ def test_paragraphs_of_pythons_help() -> None:
     config = PydocConfig()
     documents = [d for d in load_pydoc(config).records("documents") if isinstance(d, Document)]
     assert len(documents) > 300
-    assert all(200 <= len(d.text) <= 600 and "\n" not in d.text and ">>>" not in d.text for d in documents)
+    assert all(
+        200 <= len(d.text) <= 600 and "\n" not in d.text and ">>>" not in d.text for d in documents
+    )
     assert len({d.text for d in documents}) == len(documents)
     assert {d.split for d in documents} == {"train", "validation", "test"}
     assert inspect_pydoc(config).records == {"documents": len(documents)}

@@ -14,17 +14,30 @@ from preflab_builtin.files.config import FilesConfig, RecordKind, Template
 from preflab_builtin.files.source import inspect, load
 
 
-def read(tmp_path: Path, record_type: RecordType, *rows: dict[str, Any], **settings: Any) -> list[Any]:
+def read(
+    tmp_path: Path, record_type: RecordType, *rows: dict[str, Any], **settings: Any
+) -> list[Any]:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return list(load(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(record_type))
+    return list(
+        load(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(
+            record_type
+        )
+    )
 
 
 def test_a_prompt_is_taken_byte_for_byte(tmp_path: Path) -> None:
     (prompt,) = read(
-        tmp_path, "prompts", {"prompt": "  Say \u2028 hi\n", "id": 7, "user": "u1", "tags": ["chat"], "split": "dev"}
+        tmp_path,
+        "prompts",
+        {"prompt": "  Say \u2028 hi\n", "id": 7, "user": "u1", "tags": ["chat"], "split": "dev"},
     )
-    assert (prompt.text, prompt.id, prompt.user, prompt.tags) == ("  Say \u2028 hi\n", "7", "u1", ("chat",))
+    assert (prompt.text, prompt.id, prompt.user, prompt.tags) == (
+        "  Say \u2028 hi\n",
+        "7",
+        "u1",
+        ("chat",),
+    )
     assert prompt.split == "validation"  # 'dev' is another word for it
 
 
@@ -36,29 +49,48 @@ def test_prompt_and_completion(tmp_path: Path) -> None:
 
 def test_explicit_preference(tmp_path: Path) -> None:
     (record,) = read(
-        tmp_path, "rankings", {"prompt": "q", "chosen": "good", "rejected": "bad", "labeler": "w1", "labeler_group": "g"}
+        tmp_path,
+        "rankings",
+        {"prompt": "q", "chosen": "good", "rejected": "bad", "labeler": "w1", "labeler_group": "g"},
     )
-    assert (record.responses, record.preferences, record.labeler, record.group) == (("good", "bad"), ((0, 1),), "w1", "g")
+    assert (record.responses, record.preferences, record.labeler, record.group) == (
+        ("good", "bad"),
+        ((0, 1),),
+        "w1",
+        "g",
+    )
 
 
 def test_hh_transcripts_share_their_prompt_up_to_the_last_assistant_turn(tmp_path: Path) -> None:
     start = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: help\n\nAssistant:"
-    (record,) = read(tmp_path, "rankings", {"chosen": f"{start} yes, of course", "rejected": f"{start} yes, never"})
+    (record,) = read(
+        tmp_path,
+        "rankings",
+        {"chosen": f"{start} yes, of course", "rejected": f"{start} yes, never"},
+    )
     # the common prefix goes on to " yes, ", but the prompt ends at the turn
     assert record.prompt.text == start
     assert record.responses == (" yes, of course", " yes, never")
 
 
 def test_turns_of_one_dialogue_have_one_group(tmp_path: Path) -> None:
-    one, two = "\n\nHuman: hi\n\nAssistant:", "\n\nHuman: hi\n\nAssistant: a\n\nHuman: more\n\nAssistant:"
+    one, two = (
+        "\n\nHuman: hi\n\nAssistant:",
+        "\n\nHuman: hi\n\nAssistant: a\n\nHuman: more\n\nAssistant:",
+    )
     rows = [{"chosen": f"{start} a", "rejected": f"{start} b"} for start in (one, two)]
-    first, second = read(tmp_path, "rankings", *rows, {"prompt": "other", "chosen": "a", "rejected": "b"})[:2]
+    first, second = read(
+        tmp_path, "rankings", *rows, {"prompt": "other", "chosen": "a", "rejected": "b"}
+    )[:2]
     assert first.prompt.group == second.prompt.group != ""
     assert first.prompt.id != second.prompt.id
 
 
 def test_messages_are_written_as_transcripts(tmp_path: Path) -> None:
-    messages = [{"role": r, "content": c} for r, c in (("system", "Be brief."), ("user", "hi"), ("assistant", "yo"))]
+    messages = [
+        {"role": r, "content": c}
+        for r, c in (("system", "Be brief."), ("user", "hi"), ("assistant", "yo"))
+    ]
     text = "Be brief.\n\nHuman: hi\n\nAssistant:"
     (demonstration,) = read(tmp_path, "demonstrations", {"messages": messages})
     assert (demonstration.prompt.text, demonstration.response) == (text, " yo")
@@ -67,30 +99,52 @@ def test_messages_are_written_as_transcripts(tmp_path: Path) -> None:
     assert read(tmp_path, "documents", {"messages": messages})[0].text == f"{text} yo"
 
 
-def test_a_chat_row_and_a_transcript_of_the_same_dialogue_are_the_same_record(tmp_path: Path) -> None:
+def test_a_chat_row_and_a_transcript_of_the_same_dialogue_are_the_same_record(
+    tmp_path: Path,
+) -> None:
     ask = [{"role": "user", "content": "hi"}]
     answers = [[*ask, {"role": "assistant", "content": c}] for c in ("yo", "no")]
     chats = {"chosen": answers[0], "rejected": answers[1]}
-    beside = {"prompt": "hi", **chats}  # UltraFeedback: the prompt stands beside whole conversations
+    beside = {
+        "prompt": "hi",
+        **chats,
+    }  # UltraFeedback: the prompt stands beside whole conversations
     explicit = {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]}
-    texts = {"chosen": "\n\nHuman: hi\n\nAssistant: yo", "rejected": "\n\nHuman: hi\n\nAssistant: no"}
+    texts = {
+        "chosen": "\n\nHuman: hi\n\nAssistant: yo",
+        "rejected": "\n\nHuman: hi\n\nAssistant: no",
+    }
     records = read(tmp_path, "rankings", chats, beside, explicit, texts)
     assert len(set(map(str, records))) == 1
 
 
-@pytest.mark.parametrize("field,values", [("ranks", [2, 1, 2]), ("ranking", [2, 1, 2]), ("scores", [0.5, 3, 0.5])])
+@pytest.mark.parametrize(
+    "field,values", [("ranks", [2, 1, 2]), ("ranking", [2, 1, 2]), ("scores", [0.5, 3, 0.5])]
+)
 def test_k_wise(tmp_path: Path, field: str, values: list[float]) -> None:
-    (record,) = read(tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b", "c"], field: values})
-    assert set(record.preferences) == {(1, 0), (1, 2)}  # b is best; a and c are tied and give no pair
+    (record,) = read(
+        tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b", "c"], field: values}
+    )
+    assert set(record.preferences) == {
+        (1, 0),
+        (1, 2),
+    }  # b is best; a and c are tied and give no pair
 
 
 def test_ratings_are_averaged(tmp_path: Path) -> None:
-    (record,) = read(tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b"], "ratings": [[1, 2], [0, 4]]})
+    (record,) = read(
+        tmp_path,
+        "rankings",
+        {"prompt": "q", "completions": ["a", "b"], "ratings": [[1, 2], [0, 4]]},
+    )
     assert record.preferences == ((1, 0),)  # means 1.5 and 2
 
 
 def test_alpaca_templates_with_and_without_input(tmp_path: Path) -> None:
-    rows = [{"instruction": "Add.", "input": "1 2", "output": "3"}, {"instruction": "Sing.", "input": "", "output": "la"}]
+    rows = [
+        {"instruction": "Add.", "input": "1 2", "output": "3"},
+        {"instruction": "Sing.", "input": "", "output": "la"},
+    ]
     given, bare = read(tmp_path, "demonstrations", *rows)
     assert given.prompt.text.endswith("### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:")
     assert "### Input" not in bare.prompt.text
@@ -100,7 +154,11 @@ def test_alpaca_templates_with_and_without_input(tmp_path: Path) -> None:
 
 
 def test_self_instruct_gives_a_demonstration_an_instance(tmp_path: Path) -> None:
-    row = {"id": "t", "instruction": "Double.", "instances": [{"input": "1", "output": "2"}, {"input": "2", "output": "4"}]}
+    row = {
+        "id": "t",
+        "instruction": "Double.",
+        "instances": [{"input": "1", "output": "2"}, {"input": "2", "output": "4"}],
+    }
     found = read(tmp_path, "demonstrations", row, template=Template.plain)
     assert [(d.prompt.id, d.prompt.text, d.response) for d in found] == [
         ("t/0", "Double.\n\n1\n\n", "2"),
@@ -110,12 +168,18 @@ def test_self_instruct_gives_a_demonstration_an_instance(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("label,preference", [(1, (0, 1)), (2, (1, 0))])
 def test_llmbar(tmp_path: Path, label: int, preference: tuple[int, int]) -> None:
-    (record,) = read(tmp_path, "rankings", {"input": "q", "output_1": "a", "output_2": "b", "label": label})
+    (record,) = read(
+        tmp_path, "rankings", {"input": "q", "output_1": "a", "output_2": "b", "label": label}
+    )
     assert (record.responses, record.preferences) == (("a", "b"), (preference,))
 
 
 def test_documents_and_their_probes(tmp_path: Path) -> None:
-    (document,) = read(tmp_path, "documents", {"text": "2+2=4", "family": "sums", "answer_start": 4, "split": "test"})
+    (document,) = read(
+        tmp_path,
+        "documents",
+        {"text": "2+2=4", "family": "sums", "answer_start": 4, "split": "test"},
+    )
     assert document == Document(document.id, "2+2=4", "sums", "test", 4)
 
 
@@ -166,7 +230,10 @@ def test_formats_give_the_same_records(tmp_path: Path) -> None:
     assert _same_everywhere(tmp_path, "a.jsonl.gz", gzip.compress(lines)) == expected
     assert _same_everywhere(tmp_path, "a.json", json.dumps(rows).encode()) == expected
     assert _same_everywhere(tmp_path, "a.txt", b"one\r\n\n \n\ntwo\nlines") == expected
-    assert list(load(FilesConfig(documents=str(tmp_path / "a.parquet"))).records("documents")) == expected
+    assert (
+        list(load(FilesConfig(documents=str(tmp_path / "a.parquet"))).records("documents"))
+        == expected
+    )
 
 
 def test_byte_order_mark_line_ends_and_line_separators(tmp_path: Path) -> None:

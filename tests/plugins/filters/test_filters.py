@@ -57,7 +57,11 @@ def run(filter_: Filter, records: Sequence[Record]) -> tuple[list[Record], dict[
 
 def test_a_user_stands_in_one_split_whatever_the_record() -> None:
     split = build("split_by_user", validation=0.3, test=0.3)
-    records = [r for i in range(200) for r in of_each_type(prompt(f"{i}", user=f"u{i % 20}", group=f"g{i}"))]
+    records = [
+        r
+        for i in range(200)
+        for r in of_each_type(prompt(f"{i}", user=f"u{i % 20}", group=f"g{i}"))
+    ]
     kept, _ = run(split, records)
     assert len(kept) == 600
     splits: dict[str, set[str]] = {}
@@ -87,7 +91,10 @@ def test_by_group_ignores_the_user() -> None:
 
 
 def test_the_shares_are_what_was_asked() -> None:
-    kept, _ = run(build("split_by_user", validation=0.1, test=0.2), [prompt(f"{i}", user=f"u{i}") for i in range(5000)])
+    kept, _ = run(
+        build("split_by_user", validation=0.1, test=0.2),
+        [prompt(f"{i}", user=f"u{i}") for i in range(5000)],
+    )
     counts = Counter(r.split for r in kept)
     # binomial: 5000 * 0.2 = 1000 with standard deviation 28.3, 5000 * 0.1 = 500 with 21.2; five of them on both sides
     assert abs(counts["test"] - 1000) < 142
@@ -111,13 +118,17 @@ def test_a_given_split_stays_unless_overwritten() -> None:
     records = [prompt(f"{i}", split="test") for i in range(30)]
     assert {r.split for r in run(build("split_by_user"), records)[0]} == {"test"}
     anew = run(build("split_by_user", overwrite=True), records)[0]
-    assert [r.split for r in anew] == [r.split for r in run(build("split_by_user"), [replace(r, split="") for r in records])[0]]
+    assert [r.split for r in anew] == [
+        r.split for r in run(build("split_by_user"), [replace(r, split="") for r in records])[0]
+    ]
 
 
 def test_a_seed_changes_the_recipe() -> None:
     for name in ("split_by_user", "split_by_group", "cap_per_user"):
         component = _COMPONENTS[name]
-        first, second = (component.inspect(component.config_class(seed=seed)).content for seed in (0, 1))
+        first, second = (
+            component.inspect(component.config_class(seed=seed)).content for seed in (0, 1)
+        )
         assert first != second
 
 
@@ -139,23 +150,38 @@ def test_prompts_with_one_beginning_are_kept_once() -> None:
 
 def test_beginnings_in_characters() -> None:
     records = [prompt("1", "abcdef"), prompt("2", "abcxyz"), prompt("3", "ABCdef")]
-    assert names(run(build("deduplicate", length=3, unit=Unit.characters), records)[0]) == ["1", "3"]
+    assert names(run(build("deduplicate", length=3, unit=Unit.characters), records)[0]) == [
+        "1",
+        "3",
+    ]
 
 
 def test_a_prompt_may_have_several_demonstrations_and_rankings() -> None:
     p, other = prompt("1", "the same long question"), prompt("2", "the same long question?")
-    records: list[Record] = [Ranking(p, ("a", "b"), ((0, 1),), labeler) for labeler in ("w1", "w2", "w1")]
-    kept, dropped = run(build("deduplicate", length=2), [*records, Ranking(other, ("c", "d"), ((0, 1),))])
+    records: list[Record] = [
+        Ranking(p, ("a", "b"), ((0, 1),), labeler) for labeler in ("w1", "w2", "w1")
+    ]
+    kept, dropped = run(
+        build("deduplicate", length=2), [*records, Ranking(other, ("c", "d"), ((0, 1),))]
+    )
     assert [r.labeler for r in kept if isinstance(r, Ranking)] == ["w1", "w2"]
     assert dropped == {"prompt begins as an earlier one": 1, "the same record again": 1}
-    demonstrations: list[Record] = [Demonstration(p, "x"), Demonstration(p, "y"), Demonstration(p, "x")]
+    demonstrations: list[Record] = [
+        Demonstration(p, "x"),
+        Demonstration(p, "y"),
+        Demonstration(p, "x"),
+    ]
     assert len(run(build("deduplicate"), demonstrations)[0]) == 2
     twice: list[Record] = [p, prompt("3", p.text)]
     assert names(run(build("deduplicate"), twice)[0]) == ["1"]
 
 
 def test_the_cap_counts_different_prompts_of_a_user() -> None:
-    prompts = [prompt(f"{i}", user="busy") for i in range(10)] + [prompt("a", user="rare"), prompt("b"), prompt("c")]
+    prompts = [prompt(f"{i}", user="busy") for i in range(10)] + [
+        prompt("a", user="rare"),
+        prompt("b"),
+        prompt("c"),
+    ]
     cap = build("cap_per_user", prompts=4)
     kept, dropped = run(cap, prompts)
     assert Counter(p.user for p in kept if isinstance(p, Prompt)) == {"busy": 4, "rare": 1, "": 2}
@@ -212,7 +238,11 @@ def test_only_the_training_split_is_filtered() -> None:
 
 def test_responses_are_looked_into() -> None:
     p = prompt("1", split="train")
-    records: list[Record] = [Demonstration(p, "a@b.org"), Ranking(p, ("fine", "call 555-1234"), ((0, 1),)), p]
+    records: list[Record] = [
+        Demonstration(p, "a@b.org"),
+        Ranking(p, ("fine", "call 555-1234"), ((0, 1),)),
+        p,
+    ]
     kept, dropped = run(build("drop_private"), records)
     assert kept == [p]
     assert dropped == {"e-mail address": 1, "phone number": 1}
@@ -226,7 +256,11 @@ def test_privacy_needs_splits_first() -> None:
 
 def test_switched_off_searches_find_nothing() -> None:
     quiet = DropPrivate(PrivateConfig(emails=False, phones=False, words=["secret"]))
-    assert [quiet.found(t) for t in ("a@b.org", "call 555-1234", "a Secret.")] == ["", "", "word 'secret'"]
+    assert [quiet.found(t) for t in ("a@b.org", "call 555-1234", "a Secret.")] == [
+        "",
+        "",
+        "word 'secret'",
+    ]
 
 
 # --- length ----------------------------------------------------------------------------------------------------
@@ -234,8 +268,16 @@ def test_switched_off_searches_find_nothing() -> None:
 
 def test_long_prompts_are_dropped_in_every_record_type() -> None:
     length = build("length", max_words=3, max_characters=12)
-    for text, count in (("one two three", 0), ("a b c", 3), ("a b c d", 0), ("ab cd efghij", 3), ("abcdefghijklm", 0)):
-        assert len(run(length, of_each_type(prompt("1", text)))[0]) == count, text  # 13, 5, 7, 12 and 13 characters
+    for text, count in (
+        ("one two three", 0),
+        ("a b c", 3),
+        ("a b c d", 0),
+        ("ab cd efghij", 3),
+        ("abcdefghijklm", 0),
+    ):
+        assert len(run(length, of_each_type(prompt("1", text)))[0]) == count, (
+            text
+        )  # 13, 5, 7, 12 and 13 characters
     _, dropped = run(length, [prompt("1", "a b c d"), prompt("2", "abcdefghijklm")])
     assert dropped == {"prompt over 3 words": 1, "prompt over 12 characters": 1}
     documents = [Document("1", "a b c d e f")]

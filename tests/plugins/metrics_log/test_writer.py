@@ -46,7 +46,9 @@ def test_every_step_is_one_row_and_history_comes_first(tmp_path: Path) -> None:
     metrics_log.preflab_run_started(folder=tmp_path)
     metrics_log.preflab_stage_reused(stage="pretrain", history=[{"step": 0, "loss/pretrain": 2.0}])
     metrics_log.preflab_stage_started(stage="sft", history=[{"step": 0, "loss/sft": 1.0}])
-    metrics_log.preflab_step_finished(stage="sft", step=1, metrics={"loss/sft": 0.5, "other": math.inf})
+    metrics_log.preflab_step_finished(
+        stage="sft", step=1, metrics={"loss/sft": 0.5, "other": math.inf}
+    )
     rows = _rows(tmp_path / "metrics.jsonl")  # readable before the run is over
     assert [(r["stage"], r["step"]) for r in rows] == [("pretrain", 0), ("sft", 0), ("sft", 1)]
     assert [r["time"] is None for r in rows] == [True, True, False]
@@ -58,10 +60,19 @@ def test_every_step_is_one_row_and_history_comes_first(tmp_path: Path) -> None:
 def test_a_few_rows_of_a_rollout_are_kept(tmp_path: Path) -> None:
     metrics_log.preflab_run_started(folder=tmp_path)
     values = {"score": [0.5, math.nan, 1.0, 2.0, 3.0, 4.0]}
-    metrics_log.preflab_rollout_finished(stage="algorithm", step=7, rollout=_rollout(6), values=values)
+    metrics_log.preflab_rollout_finished(
+        stage="algorithm", step=7, rollout=_rollout(6), values=values
+    )
     metrics_log.preflab_rollout_finished(stage="algorithm", step=8, rollout=_rollout(2), values={})
     rows = _rows(tmp_path / "samples.jsonl")
-    assert [(r["step"], r["prompt_id"]) for r in rows] == [(7, "p0"), (7, "p1"), (7, "p2"), (7, "p3"), (8, "p0"), (8, "p1")]
+    assert [(r["step"], r["prompt_id"]) for r in rows] == [
+        (7, "p0"),
+        (7, "p1"),
+        (7, "p2"),
+        (7, "p3"),
+        (8, "p0"),
+        (8, "p1"),
+    ]
     assert rows[1] == {
         "stage": "algorithm",
         "step": 7,

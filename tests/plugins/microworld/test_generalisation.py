@@ -10,7 +10,11 @@ import torch
 from preflab.errors import UserError
 from preflab.interfaces import Subject
 from preflab.records import Demonstration, Document, Prompt, Ranking, Rollout
-from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig, TaskDemonstrationsConfig
+from preflab_builtin.microworld.config import (
+    MicroworldConfig,
+    SimulatedConfig,
+    TaskDemonstrationsConfig,
+)
 from preflab_builtin.microworld.generalisation import LabelerGroups
 from preflab_builtin.microworld.labelers import SimulatedLabelers
 from preflab_builtin.microworld.ratings import Ratings, likert
@@ -33,10 +37,14 @@ class Fixed:
         return self.scores[: len(rollout)]
 
 
-def groups(folder: Path, *scores: float, held_out: int | None = 4) -> tuple[LabelerGroups, SimulatedLabelers, Subject]:
+def groups(
+    folder: Path, *scores: float, held_out: int | None = 4
+) -> tuple[LabelerGroups, SimulatedLabelers, Subject]:
     labelers = SimulatedLabelers(SimulatedConfig(held_out_group=held_out), WORLD.gold)
     ranking = Ranking(PROMPT, ANSWERS, ((0, 1),), "labeler-0-0", "group-0")
-    context = FakeContext(folder, [ranking, ranking], labelers=labelers, reward=Fixed(*scores))  # twice: one prompt counts once
+    context = FakeContext(
+        folder, [ranking, ranking], labelers=labelers, reward=Fixed(*scores)
+    )  # twice: one prompt counts once
     empty = Rollout.from_tokens(context.tokenizer, [], [], [])
     return LabelerGroups(context), labelers, Subject(context.responder("result"), empty, None, None)
 
@@ -45,19 +53,30 @@ def test_accuracy_is_the_expected_share_of_single_verdicts(tmp_path: Path) -> No
     evaluator, labelers, subject = groups(tmp_path, 2.0, 0.0, 1.0)  # red > blue > liar
     measures = evaluator.evaluate(subject).measures
     for name, group in (("training", None), ("held_out", "group-4")):
-        votes = [labelers.votes((PROMPT, ANSWERS[i], ANSWERS[j]), group) for i, j in ((0, 1), (0, 2), (1, 2))]
-        right = votes[0][0] + votes[1][0] + votes[2][1]  # of the third pair the second response is scored higher
+        votes = [
+            labelers.votes((PROMPT, ANSWERS[i], ANSWERS[j]), group)
+            for i, j in ((0, 1), (0, 2), (1, 2))
+        ]
+        right = (
+            votes[0][0] + votes[1][0] + votes[2][1]
+        )  # of the third pair the second response is scored higher
         cast = sum(w + v for w, v in votes)
         assert measures[f"labeler_groups/{name}"].value == pytest.approx(right / cast)
-        assert measures[f"labeler_groups/{name}_ceiling"].value == pytest.approx(sum(max(v) for v in votes) / cast)
         assert measures[f"labeler_groups/{name}_ceiling"].value == pytest.approx(
-            labelers.ceiling([(PROMPT, ANSWERS[i], ANSWERS[j]) for i, j in ((0, 1), (0, 2), (1, 2))], group)
+            sum(max(v) for v in votes) / cast
+        )
+        assert measures[f"labeler_groups/{name}_ceiling"].value == pytest.approx(
+            labelers.ceiling(
+                [(PROMPT, ANSWERS[i], ANSWERS[j]) for i, j in ((0, 1), (0, 2), (1, 2))], group
+            )
         )
 
 
 def test_a_model_that_says_nothing_is_right_half_the_time(tmp_path: Path) -> None:
     evaluator, _, subject = groups(tmp_path, 1.0, 1.0, 1.0)
-    assert evaluator.evaluate(subject).measures["labeler_groups/held_out"].value == pytest.approx(0.5)
+    assert evaluator.evaluate(subject).measures["labeler_groups/held_out"].value == pytest.approx(
+        0.5
+    )
 
 
 def test_without_a_held_out_group_it_says_so(tmp_path: Path) -> None:
@@ -69,31 +88,52 @@ def test_without_a_held_out_group_it_says_so(tmp_path: Path) -> None:
 def test_public_tasks_are_answered_right_and_shown_in_the_instruction_frame() -> None:
     source = TaskDemonstrations(TaskDemonstrationsConfig(demonstrations=300))
     found = [d for d in source.records("demonstrations") if isinstance(d, Demonstration)]
-    assert found == list(TaskDemonstrations(TaskDemonstrationsConfig(demonstrations=300)).records("demonstrations"))
+    assert found == list(
+        TaskDemonstrations(TaskDemonstrationsConfig(demonstrations=300)).records("demonstrations")
+    )
     assert list(source.records("prompts")) == []
-    held_out = {d.text for d in WORLD.records("documents") if isinstance(d, Document) and d.split != "train"}
+    held_out = {
+        d.text for d in WORLD.records("documents") if isinstance(d, Document) and d.split != "train"
+    }
     sums = [d for d in found if d.prompt.tags == ("sums",)]
     assert len(sums) > 20
     for demonstration in sums:
-        _, _, first, _, second, _, *_ = demonstration.prompt.text.split()  # user : A + B = assistant :
+        _, _, first, _, second, _, *_ = (
+            demonstration.prompt.text.split()
+        )  # user : A + B = assistant :
         assert demonstration.response == f"{int(first) + int(second)} ."
-    questions = {f"{d.prompt.text.removeprefix('user : ').removesuffix(' assistant :')} {d.response}" for d in found}
+    questions = {
+        f"{d.prompt.text.removeprefix('user : ').removesuffix(' assistant :')} {d.response}"
+        for d in found
+    }
     assert not questions & held_out  # what accuracy is measured on is not shown
 
 
 def test_ratings_and_flags_by_hand(tmp_path: Path) -> None:
-    prompt = Prompt("1", "user : hello assistant :", notes={"include": [["red"]], "begin": "well"}, split="test")
+    prompt = Prompt(
+        "1", "user : hello assistant :", notes={"include": [["red"]], "begin": "well"}, split="test"
+    )
     labelers = SimulatedLabelers(SimulatedConfig(), WORLD.gold)
-    context = FakeContext(tmp_path, [prompt], labelers=labelers, gold=WORLD.gold, vocabulary=WORLD.vocabulary)
+    context = FakeContext(
+        tmp_path, [prompt], labelers=labelers, gold=WORLD.gold, vocabulary=WORLD.vocabulary
+    )
     texts = ("well red .", "liar 1 + 1 = 3 .", "red .")
     rollout = Rollout.from_texts(context.tokenizer, [prompt] * 3, texts)
     found = Ratings(context).evaluate(Subject(context.responder("result"), rollout, None, None))
     shares = {name: m.value for name, m in found.measures.items() if name.startswith("flags/")}
     # the second fails the task, states a false sum, is rude and does not begin with "well"; nor does the third
     assert shares == pytest.approx(
-        {"flags/fails_task": 1 / 3, "flags/hallucination": 1 / 3, "flags/rude": 1 / 3, "flags/violates_constraint": 2 / 3}
+        {
+            "flags/fails_task": 1 / 3,
+            "flags/hallucination": 1 / 3,
+            "flags/rude": 1 / 3,
+            "flags/violates_constraint": 2 / 3,
+        }
     )
-    likes = [sum(likert(labelers.utility(p, prompt, t)) for p in labelers.people) / len(labelers.people) for t in texts]
+    likes = [
+        sum(likert(labelers.utility(p, prompt, t)) for p in labelers.people) / len(labelers.people)
+        for t in texts
+    ]
     assert found.values["likert/training"] == pytest.approx(likes)
     assert found.values["likert/training"][0] > found.values["likert/training"][1]
     assert set(found.values) == {"likert/training", "likert/held_out"}

@@ -61,7 +61,9 @@ def test_parts_add_up_to_gold(world: Microworld) -> None:
     prompt = _prompt(include=[[value]], avoid=[wrong], at_most=20)
     parts = world.gold.parts(prompt, f"you fool ! the pet of {name} is {wrong} .")
     # Task not done: 0 of .8; limit kept: .2. One false statement, one rude word: -.5 each. 9 words: concise.
-    assert parts == pytest.approx({"gold": -0.8, "helpful": 0.2, "concise": 0.0, "truthful": -0.5, "harmless": -0.5})
+    assert parts == pytest.approx(
+        {"gold": -0.8, "helpful": 0.2, "concise": 0.0, "truthful": -0.5, "harmless": -0.5}
+    )
 
 
 def test_false_statements_are_found_anywhere_in_every_form(world: Microworld) -> None:
@@ -82,7 +84,9 @@ def test_false_statements_are_found_anywhere_in_every_form(world: Microworld) ->
     # Two names, each with its own fact.
     both = f"the color of {name} is {wrong} and the color of {other} is {world.world.facts[other, 'color']}"
     assert gold.false_statements(both.split()) == 1
-    assert gold.parts(_prompt(), " ".join([f"{name} has {wrong} ."] * 5))["truthful"] == -1.0  # at most two count
+    assert (
+        gold.parts(_prompt(), " ".join([f"{name} has {wrong} ."] * 5))["truthful"] == -1.0
+    )  # at most two count
 
 
 def test_fulfilled_by_hand() -> None:
@@ -93,14 +97,18 @@ def test_fulfilled_by_hand() -> None:
     assert fulfilled({"sequence": ["a", "b"]}, "x a b".split()) == 1.0
     assert fulfilled({"sequence": ["a", "b"]}, "b a".split()) == 0.0
     # Two different ones of three that were asked for; the repetition counts once.
-    assert fulfilled({"choose": ["x", "y", "z"], "at_least": 3}, "x x y".split()) == pytest.approx(2 / 3)
+    assert fulfilled({"choose": ["x", "y", "z"], "at_least": 3}, "x x y".split()) == pytest.approx(
+        2 / 3
+    )
     assert fulfilled({}, ["anything"]) == 0.0
 
 
 def test_constraints_are_a_fifth_of_help() -> None:
     notes = {"include": [["red"]]}
     assert helpfulness(notes, ["red"]) == 1.0
-    assert helpfulness({**notes, "at_most": 2}, "it is red .".split()) == pytest.approx(0.8)  # three words, one full stop
+    assert helpfulness({**notes, "at_most": 2}, "it is red .".split()) == pytest.approx(
+        0.8
+    )  # three words, one full stop
     assert helpfulness({**notes, "at_most": 3}, "it is red .".split()) == pytest.approx(1.0)
     assert helpfulness({**notes, "begin": "so"}, "so blue".split()) == pytest.approx(0.2)
     assert helpfulness({**notes, "use": "now"}, "red now".split()) == pytest.approx(1.0)
@@ -115,10 +123,24 @@ def test_rambling_and_flattery_cost() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "+", "+ + = =", "of is has", "1 + = 2", "\u00b2 + 1 = 3", "9" * 5000 + " + 1 = 2", "\n\t\x00 ada has", "ada"],
+    [
+        "",
+        " ",
+        "+",
+        "+ + = =",
+        "of is has",
+        "1 + = 2",
+        "\u00b2 + 1 = 3",
+        "9" * 5000 + " + 1 = 2",
+        "\n\t\x00 ada has",
+        "ada",
+    ],
 )
 def test_any_text_is_judged(world: Microworld, text: str) -> None:
-    for prompt in (_prompt(), _prompt(include=[["red"]], sequence=["a", "b"], at_most=3, begin="so", use="now")):
+    for prompt in (
+        _prompt(),
+        _prompt(include=[["red"]], sequence=["a", "b"], at_most=3, begin="so", use="now"),
+    ):
         parts = world.gold.parts(prompt, text)
         assert parts["gold"] == pytest.approx(sum(v for k, v in parts.items() if k != "gold"))
         assert parts["helpful"] <= 0.2 + 1e-9

@@ -33,7 +33,9 @@ def demonstrations(world: Microworld) -> list[Demonstration]:
     return [r for r in world.records("demonstrations") if isinstance(r, Demonstration)]
 
 
-def _filtered(records: Sequence[Record], context: FakeContext) -> tuple[list[Record], dict[str, Counts]]:
+def _filtered(
+    records: Sequence[Record], context: FakeContext
+) -> tuple[list[Record], dict[str, Counts]]:
     """The standard filters at their own defaults, in the order of conf/filters/standard.yaml."""
     dropped: dict[str, Counts] = {}
     kept = list(records)
@@ -60,7 +62,9 @@ def test_notes_survive_json(prompts: list[Prompt]) -> None:
         assert json.loads(json.dumps(p.notes)) == p.notes
 
 
-def test_each_standard_filter_has_something_to_do(prompts: list[Prompt], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_each_standard_filter_has_something_to_do(
+    prompts: list[Prompt], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     kept, dropped = _filtered(prompts, FakeContext(tmp_path_factory.mktemp("filters")))
     # 8000 prompts, 20 % repeated, three quarters of these word for word: 1200 expected, standard error 32; some of the near
     # repetitions coincide too.
@@ -72,7 +76,8 @@ def test_each_standard_filter_has_something_to_do(prompts: list[Prompt], tmp_pat
     train = [p for p in kept if isinstance(p, Prompt) and p.split == "train"]
     assert not any(set(p.text.split()) & {*PHONES, *EMAILS} for p in train)
     users = {
-        split: {p.user for p in kept if isinstance(p, Prompt) and p.split == split} for split in ("train", "validation", "test")
+        split: {p.user for p in kept if isinstance(p, Prompt) and p.split == split}
+        for split in ("train", "validation", "test")
     }
     assert not users["train"] & users["test"]
     assert not users["train"] & users["validation"]
@@ -85,19 +90,28 @@ def test_each_standard_filter_has_something_to_do(prompts: list[Prompt], tmp_pat
 
 def test_near_duplicates_differ_in_a_greeting_or_thanks(prompts: list[Prompt]) -> None:
     texts = {p.text for p in prompts}
-    near = [t for t in texts if t.startswith("user : hello . ") or t.endswith(" thanks . assistant :")]
-    originals = [t.replace("user : hello . ", "user : ", 1).replace(" thanks . assistant :", " assistant :") for t in near]
+    near = [
+        t for t in texts if t.startswith("user : hello . ") or t.endswith(" thanks . assistant :")
+    ]
+    originals = [
+        t.replace("user : hello . ", "user : ", 1).replace(" thanks . assistant :", " assistant :")
+        for t in near
+    ]
     assert len(near) > 100
     assert sum(t in texts for t in originals) > 100
 
 
-def test_demonstrated_prompts_are_none_of_the_prompts(prompts: list[Prompt], demonstrations: list[Demonstration]) -> None:
+def test_demonstrated_prompts_are_none_of_the_prompts(
+    prompts: list[Prompt], demonstrations: list[Demonstration]
+) -> None:
     demonstrated = {d.prompt.text for d in demonstrations}
     assert not demonstrated & {p.text for p in prompts}
     assert len(demonstrated) > 0.95 * len(demonstrations)
 
 
-def test_demonstrations_are_mostly_right_and_some_are_not(world: Microworld, demonstrations: list[Demonstration]) -> None:
+def test_demonstrations_are_mostly_right_and_some_are_not(
+    world: Microworld, demonstrations: list[Demonstration]
+) -> None:
     parts = [world.gold.parts(d.prompt, d.response) for d in demonstrations]
     n = len(parts)
     # 12 % careless; standard error .007. A careless answer may fulfil a part of the task, so at least half of them show.
@@ -108,15 +122,28 @@ def test_demonstrations_are_mostly_right_and_some_are_not(world: Microworld, dem
 
 
 def test_responses_fit_under_the_cap(demonstrations: list[Demonstration]) -> None:
-    assert max(len(d.response.split()) for d in demonstrations) < 32  # with the end token within the rollout's 32
+    assert (
+        max(len(d.response.split()) for d in demonstrations) < 32
+    )  # with the end token within the rollout's 32
 
 
 def test_shares_can_be_turned_off() -> None:
     clean = Microworld(
-        MicroworldConfig(careless=0, rude=0, repeated=0, private=0, constrained=0, prompts=500, demonstrations=200)
+        MicroworldConfig(
+            careless=0,
+            rude=0,
+            repeated=0,
+            private=0,
+            constrained=0,
+            prompts=500,
+            demonstrations=200,
+        )
     )
     demonstrations = [d for d in clean.records("demonstrations") if isinstance(d, Demonstration)]
     assert {clean.gold.parts(d.prompt, d.response)["gold"] for d in demonstrations} == {1.0}
     texts = [p.text for p in clean.records("prompts") if isinstance(p, Prompt)]
     assert len(set(texts)) > 480
-    assert not any("use at most" in t or "begin with" in t or set(t.split()) & {*PHONES, *EMAILS} for t in texts)
+    assert not any(
+        "use at most" in t or "begin with" in t or set(t.split()) & {*PHONES, *EMAILS}
+        for t in texts
+    )

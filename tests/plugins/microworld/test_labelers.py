@@ -45,7 +45,11 @@ def plausible_pairs(world: Microworld, number: int = 300) -> list[Pair]:
         answers = []
         right = 0.8 if chance.random() < 0.4 else 0.0
         for _ in range(4):
-            kinds = [task.response, chance.choice(alike[task.tag]), careless(world.world, task, chance)]
+            kinds = [
+                task.response,
+                chance.choice(alike[task.tag]),
+                careless(world.world, task, chance),
+            ]
             (answer,) = chance.choices(kinds, [right, 0.7 * (1 - right), 0.3 * (1 - right)])
             answers.append(rudely(answer, chance) if chance.random() < 0.2 else answer)
         pairs += [(prompt, a, b) for a, b in itertools.combinations(answers, 2) if a != b]
@@ -104,11 +108,17 @@ def test_preference_is_a_share(world: Microworld) -> None:
 
 
 def test_rank_depends_on_the_seed_alone(world: Microworld) -> None:
-    crowd, texts = labelers(world, labelers_per_prompt=3), ["red .", "blue .", "you fool", "i am sorry"]
+    crowd, texts = (
+        labelers(world, labelers_per_prompt=3),
+        ["red .", "blue .", "you fool", "i am sorry"],
+    )
     random.seed(1)
     first = crowd.rank(GREETING, texts, (1, "comparisons", "prompt-7"))
     random.seed(2)
-    assert labelers(world, labelers_per_prompt=3).rank(GREETING, texts, (1, "comparisons", "prompt-7")) == first
+    assert (
+        labelers(world, labelers_per_prompt=3).rank(GREETING, texts, (1, "comparisons", "prompt-7"))
+        == first
+    )
     assert crowd.rank(GREETING, texts, (1, "comparisons", "prompt-8")) != first
     assert len({r.labeler for r in first}) == 3
     for ranking in first:
@@ -151,8 +161,13 @@ def test_there_is_room_for_over_optimisation(world: Microworld) -> None:
     """Polite words and padding: people like them, and the truth does not."""
     crowd = labelers(world)
     plain = "the color is red ."
-    flattering = "please thanks glad welcome kindly sorry " + "i am glad to help you and so " * 3 + plain
-    assert world.gold.parts(GREETING, flattering)["gold"] < world.gold.parts(GREETING, plain)["gold"] - 0.4
+    flattering = (
+        "please thanks glad welcome kindly sorry " + "i am glad to help you and so " * 3 + plain
+    )
+    assert (
+        world.gold.parts(GREETING, flattering)["gold"]
+        < world.gold.parts(GREETING, plain)["gold"] - 0.4
+    )
     assert crowd.preference(GREETING, flattering, plain) > 0.6
     # Without tastes nobody is fooled, but nobody minds either: they do not see that rambling costs.
     assert labelers(world, taste=0.0).preference(GREETING, flattering, plain) == pytest.approx(0.5)
@@ -184,8 +199,13 @@ def test_a_group_that_does_not_exist_is_named(world: Microworld) -> None:
 def test_configs_complain() -> None:
     assert list(problems(SimulatedConfig())) == []
     assert [key for key, _ in problems(SimulatedConfig(held_out_group=5))] == ["held_out_group"]
-    assert [key for key, _ in problems(SimulatedConfig(labelers_per_prompt=17))] == ["labelers_per_prompt"]
-    assert [key for key, _ in problems(MicroworldConfig(people=40, held_out=200))] == ["people", "held_out"]
+    assert [key for key, _ in problems(SimulatedConfig(labelers_per_prompt=17))] == [
+        "labelers_per_prompt"
+    ]
+    assert [key for key, _ in problems(MicroworldConfig(people=40, held_out=200))] == [
+        "people",
+        "held_out",
+    ]
 
 
 def test_presets_compose_and_components_build(tmp_path: Any) -> None:
@@ -195,6 +215,13 @@ def test_presets_compose_and_components_build(tmp_path: Any) -> None:
     assert people.build is not None
     config = typed(data.config_class, dict(composed.data), "data")
     source = data.build(config, FakeContext(tmp_path))
-    assert data.inspect(config).records == {"prompts": 8000, "demonstrations": 2000, "documents": 30_000 + 7 * 150}
-    crowd = people.build(typed(people.config_class, dict(composed.labeler), "labeler"), FakeContext(tmp_path, gold=source.gold))
+    assert data.inspect(config).records == {
+        "prompts": 8000,
+        "demonstrations": 2000,
+        "documents": 30_000 + 7 * 150,
+    }
+    crowd = people.build(
+        typed(people.config_class, dict(composed.labeler), "labeler"),
+        FakeContext(tmp_path, gold=source.gold),
+    )
     assert crowd.rank(GREETING, ["red .", "you fool"], (1,))

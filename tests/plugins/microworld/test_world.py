@@ -56,11 +56,17 @@ def test_the_vocabulary_is_small_fixed_and_without_repetition(world: Microworld)
     assert words[:4] == ["user", "assistant", "guest", "bot"]
 
 
-@pytest.mark.parametrize("config", [MicroworldConfig(), MicroworldConfig(seed=3, people=32, documents=3000, constrained=1.0)])
+@pytest.mark.parametrize(
+    "config",
+    [MicroworldConfig(), MicroworldConfig(seed=3, people=32, documents=3000, constrained=1.0)],
+)
 def test_every_text_is_known_words_with_single_spaces(config: MicroworldConfig) -> None:
     world = Microworld(config)
     known = set(world.vocabulary)
-    texts = [*_texts(world), *(r.text for r in world.records("documents") if isinstance(r, Document))]
+    texts = [
+        *_texts(world),
+        *(r.text for r in world.records("documents") if isinstance(r, Document)),
+    ]
     assert len(texts) > 10_000
     for text in texts:
         assert set(text.split(" ")) <= known, text
@@ -73,19 +79,27 @@ def test_the_world_follows_from_its_seed_in_every_process(world: Microworld) -> 
     here = hashlib.sha256(json.dumps([rows, list(world.vocabulary)]).encode()).hexdigest()
     # Another process hashes strings in another way: an order that came from a set would show.
     environment = {"PYTHONHASHSEED": "77", "PYTHONPATH": ":".join(sys.path)}
-    there = subprocess.run([sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True)
+    there = subprocess.run(
+        [sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True
+    )
     assert there.stdout.strip() == here
     other = Microworld(MicroworldConfig(seed=1))
     assert other.world.facts != world.world.facts
     assert next(iter(other.records("prompts"))) != next(iter(world.records("prompts")))
 
 
-def test_records_come_the_same_way_each_time_and_are_as_many_as_announced(world: Microworld) -> None:
+def test_records_come_the_same_way_each_time_and_are_as_many_as_announced(
+    world: Microworld,
+) -> None:
     for record_type, number in counts(world.config).items():
         first, second = list(world.records(record_type)), list(world.records(record_type))  # type: ignore[arg-type]
         assert first == second
         assert len(first) == number
-        ids = [r.prompt.id if isinstance(r, Demonstration) else r.id for r in first if not hasattr(r, "preferences")]
+        ids = [
+            r.prompt.id if isinstance(r, Demonstration) else r.id
+            for r in first
+            if not hasattr(r, "preferences")
+        ]
         assert len(set(ids)) == number
     assert list(world.records("rankings")) == []
 
@@ -101,8 +115,13 @@ def test_each_family_has_a_hundred_held_out_probes(documents: list[Document]) ->
         assert 2 <= len(d.text[d.answer_start :].split()) <= 4
 
 
-def test_no_training_text_shows_a_held_out_combination(world: Microworld, documents: list[Document]) -> None:
-    training = "\n".join([f" {d.text}" for d in documents if d.split == "train"] + [f" {text}" for text in _texts(world)])
+def test_no_training_text_shows_a_held_out_combination(
+    world: Microworld, documents: list[Document]
+) -> None:
+    training = "\n".join(
+        [f" {d.text}" for d in documents if d.split == "train"]
+        + [f" {text}" for text in _texts(world)]
+    )
     kept_apart = [d for d in documents if d.split != "train"]
     assert len(kept_apart) == 7 * (120 + 30)
     for d in kept_apart:
@@ -121,7 +140,9 @@ def test_no_training_text_shows_a_held_out_combination(world: Microworld, docume
         assert f"letters {' '.join(letters)} " not in training
 
 
-def test_every_held_out_fact_can_be_known_from_training(world: Microworld, documents: list[Document]) -> None:
+def test_every_held_out_fact_can_be_known_from_training(
+    world: Microworld, documents: list[Document]
+) -> None:
     training = {d.text for d in documents if d.split == "train"}
     asked = {c[1:] for c in world.world.combinations["facts"]["train"]}
     for name in world.world.names:
@@ -134,7 +155,10 @@ def test_answers_of_probes_are_right(world: Microworld, documents: list[Document
     for d in documents:
         if d.split != "test" or d.answer_start is None:
             continue
-        before, answer = d.text[: d.answer_start].split(), d.text[d.answer_start :].removesuffix(" .").split()
+        before, answer = (
+            d.text[: d.answer_start].split(),
+            d.text[d.answer_start :].removesuffix(" .").split(),
+        )
         if d.family == "sums":
             assert int(answer[0]) == int(before[0]) + int(before[2])
         elif d.family == "sorting":
@@ -144,10 +168,19 @@ def test_answers_of_probes_are_right(world: Microworld, documents: list[Document
         elif d.family == "translation":
             assert answer == [world.world.dictionary[w] for w in before[4:1:-1]]
         elif d.family == "facts":
-            ((name, attribute),) = [k for k in world.world.facts if k[0] in before and k[1] in before]
+            ((name, attribute),) = [
+                k for k in world.world.facts if k[0] in before and k[1] in before
+            ]
             assert answer == [world.world.facts[name, attribute]]
         else:
-            moods = {"friend": "happy", "clown": "happy", "wolf": "scared", "ghost": "scared", "bill": "angry", "thief": "angry"}
+            moods = {
+                "friend": "happy",
+                "clown": "happy",
+                "wolf": "scared",
+                "ghost": "scared",
+                "bill": "angry",
+                "thief": "angry",
+            }
             assert answer == [before[2], "was", moods[before[before.index("saw") + 2]]]
 
 
@@ -158,7 +191,9 @@ def test_shares_of_rude_stories_and_talk(documents: list[Document]) -> None:
     # 30000 x .8 / 7 = 3430 stories: standard error of a share of .35 is .008.
     assert rude == pytest.approx(0.35, abs=0.033)
     # Standard error sqrt(.2 x .8 / 30000) = .0023.
-    assert sum(d.family == "forum" for d in training) / len(training) == pytest.approx(0.2, abs=0.009)
+    assert sum(d.family == "forum" for d in training) / len(training) == pytest.approx(
+        0.2, abs=0.009
+    )
     assert not any("user :" in d.text or "assistant :" in d.text for d in documents)
     assert not any(set(PHONES) & set(d.text.split()) for d in documents)
 

@@ -20,15 +20,28 @@ from preflab_builtin.rewards.functions import TextReward, noise_reward
 from support import WORDS, FakeContext, largest_difference
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + (3 * i) % 7]), split="train") for i in range(10)]
-DOCUMENTS = [Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train") for i in range(10)]
+DOCUMENTS = [
+    Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train")
+    for i in range(10)
+]
 Weights = dict[str, torch.Tensor]
 
 
 def ppo(folder: Path, micro_batch: int = 64, reward: Any = None, **options: Any) -> PPO:
     constant = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)
-    values: dict[str, Any] = {"episodes": 32, "batch": 8, "minibatch": 4, "policy": constant, "value": constant, **options}
+    values: dict[str, Any] = {
+        "episodes": 32,
+        "batch": 8,
+        "minibatch": 4,
+        "policy": constant,
+        "value": constant,
+        **options,
+    }
     given = reward or TextReward(noise_reward(0))
-    return PPO(PPOConfig(**values), FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=given))
+    return PPO(
+        PPOConfig(**values),
+        FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=given),
+    )
 
 
 def copied(weights: dict[str, torch.Tensor]) -> Weights:
@@ -61,7 +74,9 @@ def test_the_average_moves_once_an_optimizer_step_and_not_once_a_micro_batch(
     assert largest_difference(procedure.average, after[-1]) > 1e-3
 
 
-def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio(tmp_path: Path) -> None:
+def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio(
+    tmp_path: Path,
+) -> None:
     # Ziegler et al.: coef (1 + clip(KL / target - 1, -.2, .2) episodes / horizon), once an iteration, KL a response and not
     # a token. The target is near what is seen, so that the error is not cut.
     target, horizon = 0.05, 10.0
@@ -71,9 +86,19 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
     update = procedure._update
 
     def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
-        rows = torch.stack([ratio[mask].sum() for ratio, mask in zip(experience.log_ratio, experience.mask, strict=True)])
+        rows = torch.stack(
+            [
+                ratio[mask].sum()
+                for ratio, mask in zip(experience.log_ratio, experience.mask, strict=True)
+            ]
+        )
         # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient in force is the adapted one.
-        torch.testing.assert_close(experience.returns[:, 0], experience.scores - procedure.kl_coef * rows, atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            experience.returns[:, 0],
+            experience.scores - procedure.kl_coef * rows,
+            atol=1e-6,
+            rtol=0,
+        )
         seen.append(float(rows.mean()))
         return update(index, experience, first)
 
@@ -96,11 +121,15 @@ def test_the_learning_rate_moves_once_an_iteration(micro_batch: int, tmp_path: P
     rows = [procedure.step(index) for index in range(4)]
     # 4 iterations, from the peak to 0, whatever the number of optimizer steps in each.
     for name in ("policy/lr", "value/lr"):
-        assert [row[name] for row in rows] == pytest.approx([1e-4, 1e-4 * 2 / 3, 1e-4 / 3, 0.0], abs=1e-12)
+        assert [row[name] for row in rows] == pytest.approx(
+            [1e-4, 1e-4 * 2 / 3, 1e-4 / 3, 0.0], abs=1e-12
+        )
     assert procedure.updates == 4 * 2 * 2
 
 
-def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_restart_too(tmp_path: Path) -> None:
+def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_restart_too(
+    tmp_path: Path,
+) -> None:
     terms = {"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)}
     first, second = ppo(tmp_path, terms=terms), ppo(tmp_path, terms=terms)
     for index in range(2):
@@ -108,16 +137,25 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
     second.load_state_dict(first.state_dict())
     for index in range(2, 4):
         second.step(index)
-    drawn = [p.id for procedure in (first, second) for rollout, _ in procedure.context.seen for p in rollout.prompts]  # type: ignore[attr-defined]
+    drawn = [
+        p.id
+        for procedure in (first, second)
+        for rollout, _ in procedure.context.seen
+        for p in rollout.prompts
+    ]  # type: ignore[attr-defined]
     assert drawn == [PROMPTS[i].id for i in draw_order(10, 0, 32, 1, "ppo", "prompts")]
-    assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [sorted(p.id for p in PROMPTS)] * 3  # all, before any again
+    assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [
+        sorted(p.id for p in PROMPTS)
+    ] * 3  # all, before any again
     assert second.terms["ptx"].state_dict() == {"drawn": 32}  # a window an episode
 
 
 def test_each_iteration_draws_other_noise(tmp_path: Path) -> None:
     still = OptimizerConfig(lr=0.0)
     context = FakeContext(tmp_path, PROMPTS[:1], reward=TextReward(noise_reward(0)))
-    procedure = PPO(PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context)
+    procedure = PPO(
+        PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context
+    )
     for index in range(2):
         procedure.step(index)
     first, second = (rollout.texts for rollout, _ in context.seen)
@@ -139,12 +177,16 @@ def test_after_a_restart_the_reference_is_the_policy_that_ppo_started_from(tmp_p
     assert second.step(1)["objective/kl"] != 0
 
 
-def test_the_reward_model_is_never_trained_although_the_value_network_starts_as_its_copy(tmp_path: Path) -> None:
+def test_the_reward_model_is_never_trained_although_the_value_network_starts_as_its_copy(
+    tmp_path: Path,
+) -> None:
     network = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
     context = FakeContext(tmp_path, PROMPTS, network=network)
     context._reward = NetworkReward(network, context.runtime)
     constant = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
-    procedure = PPO(PPOConfig(episodes=32, batch=8, minibatch=4, policy=constant, value=constant), context)
+    procedure = PPO(
+        PPOConfig(episodes=32, batch=8, minibatch=4, policy=constant, value=constant), context
+    )
     before = copied(network.module.state_dict())
     for index in range(2):
         procedure.step(index)

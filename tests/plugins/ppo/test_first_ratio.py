@@ -24,7 +24,9 @@ Forward = Callable[..., torch.Tensor]
 def ppo(folder: Path) -> PPO:
     fast = OptimizerConfig(lr=3e-3)
     config = PPOConfig(episodes=24, batch=8, minibatch=4, epochs=2, policy=fast, value=fast)
-    return PPO(config, FakeContext(folder, PROMPTS, micro_batch=3, reward=TextReward(noise_reward(0))))
+    return PPO(
+        config, FakeContext(folder, PROMPTS, micro_batch=3, reward=TextReward(noise_reward(0)))
+    )
 
 
 def with_forward(procedure: PPO, changed: Callable[[Forward], Forward]) -> None:
@@ -56,7 +58,10 @@ def other_in_training(plain: Forward) -> Forward:
     ("changed", "cause"),
     [
         (noisy, "Neither the forward pass after the rollout nor the one of training repeats"),
-        (other_in_training, "The forward pass after the rollout repeats, the one of training gives other numbers"),
+        (
+            other_in_training,
+            "The forward pass after the rollout repeats, the one of training gives other numbers",
+        ),
     ],
 )
 def test_the_pass_that_differs_is_named_and_no_weight_is_changed(
@@ -65,12 +70,17 @@ def test_the_pass_that_differs_is_named_and_no_weight_is_changed(
     procedure = ppo(tmp_path)
     before = {name: value.clone() for name, value in procedure.policy.module.state_dict().items()}
     with_forward(procedure, changed)
-    with pytest.raises(NumericError, match=rf"iteration 0: .* off 1 by .*; at most 1e-05 .*{cause} \(most for prompt 'p\d+'\)"):
+    with pytest.raises(
+        NumericError,
+        match=rf"iteration 0: .* off 1 by .*; at most 1e-05 .*{cause} \(most for prompt 'p\d+'\)",
+    ):
         procedure.step(0)
     assert largest_difference(before, procedure.policy.module.state_dict()) == 0
 
 
-def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_iteration(tmp_path: Path) -> None:
+def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_iteration(
+    tmp_path: Path,
+) -> None:
     # An observer that trains: as after an update that the rollout's log-probs do not know.
     procedure = ppo(tmp_path)
     procedure.step(0)
@@ -82,7 +92,10 @@ def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_ite
         return update(*arguments)  # type: ignore[arg-type]
 
     setattr(procedure, "_update", meddling)  # noqa: B010
-    with pytest.raises(NumericError, match=r"iteration 1: .*Both forward passes agree now, but not with what the rollout kept"):
+    with pytest.raises(
+        NumericError,
+        match=r"iteration 1: .*Both forward passes agree now, but not with what the rollout kept",
+    ):
         procedure.step(1)
 
 
@@ -90,7 +103,9 @@ def test_where_it_is_1_the_run_goes_on_and_later_ratios_are_free(tmp_path: Path)
     procedure = ppo(tmp_path)
     rows = [procedure.step(index) for index in range(procedure.total_steps)]
     assert procedure.updates == 3 * 2 * 2
-    assert all(row["policy/approxkl_avg"] > 1e-6 for row in rows)  # the second minibatch of each is off 1
+    assert all(
+        row["policy/approxkl_avg"] > 1e-6 for row in rows
+    )  # the second minibatch of each is off 1
 
 
 def test_a_run_that_is_stopped_by_it_ends_with_exit_code_5(tmp_path: Path) -> None:
@@ -101,7 +116,14 @@ def test_a_run_that_is_stopped_by_it_ends_with_exit_code_5(tmp_path: Path) -> No
         "        plain = CausalPolicy.hidden_at\n"
         "        CausalPolicy.hidden_at = lambda *batch, **names: plain(*batch, **names) + 0.1 * torch.is_grad_enabled()\n"
     )
-    words = ("reward_model=noise", "sft=none", "algorithm=ppo", "evaluation=none", "debug=fast", "policy.layers=1")
+    words = (
+        "reward_model=noise",
+        "sft=none",
+        "algorithm=ppo",
+        "evaluation=none",
+        "debug=fast",
+        "policy.layers=1",
+    )
     assert preflab(tmp_path, "--plugin", str(plugin), *words) == 5
     log = (tmp_path / "log.txt").read_text()
     assert "the one of training gives other numbers" in log

@@ -32,7 +32,9 @@ def everywhere(like: torch.Tensor) -> torch.Tensor:
 def test_clipped_policy_loss_table(advantage: float, gradients: list[float]) -> None:
     ratios = [0.7, 0.9, 1.1, 1.3]
     new = row(*(math.log(r) for r in ratios)).requires_grad_()
-    found = policy_loss(new, torch.zeros_like(new), torch.full_like(new, advantage), everywhere(new), 0.2)
+    found = policy_loss(
+        new, torch.zeros_like(new), torch.full_like(new, advantage), everywhere(new), 0.2
+    )
     torch.autograd.backward(found.loss)
     assert new.grad is not None
     assert new.grad[0].tolist() == pytest.approx(gradients, rel=1e-12)
@@ -40,7 +42,9 @@ def test_clipped_policy_loss_table(advantage: float, gradients: list[float]) -> 
     assert float(found.loss.detach()) == pytest.approx(-3.9 if advantage > 0 else 4.1, rel=1e-12)
     assert float(found.clipped) == 1
     assert float(found.ratio) == pytest.approx(4.0, rel=1e-12)
-    assert float(found.approx_kl) == pytest.approx(sum(math.log(r) ** 2 / 2 for r in ratios), rel=1e-12)
+    assert float(found.approx_kl) == pytest.approx(
+        sum(math.log(r) ** 2 / 2 for r in ratios), rel=1e-12
+    )
 
 
 def test_masked_tokens_have_no_part_in_the_policy_loss() -> None:
@@ -48,21 +52,30 @@ def test_masked_tokens_have_no_part_in_the_policy_loss() -> None:
     new = row(0.1, math.inf).requires_grad_()
     found = policy_loss(new, row(0.0, 0.0), row(1.0, math.nan), mask, 0.2)
     assert float(found.loss.detach()) == pytest.approx(-math.exp(0.1), rel=1e-12)
-    assert [float(x) for x in (found.approx_kl, found.clipped, found.ratio)] == pytest.approx([0.005, 0, math.exp(0.1)])
+    assert [float(x) for x in (found.approx_kl, found.clipped, found.ratio)] == pytest.approx(
+        [0.005, 0, math.exp(0.1)]
+    )
 
 
 def test_at_ratio_one_the_update_is_reinforce() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(5, 7, generator=generator, dtype=torch.float64).requires_grad_()
-    actions, advantages = torch.randint(7, (5,), generator=generator), torch.randn(5, generator=generator, dtype=torch.float64)
+    actions, advantages = (
+        torch.randint(7, (5,), generator=generator),
+        torch.randn(5, generator=generator, dtype=torch.float64),
+    )
     new = logits.log_softmax(-1).gather(-1, actions[:, None])
     found = policy_loss(new, new.detach(), advantages[:, None], everywhere(new), 0.2)
     reinforce = -(advantages[:, None] * new).sum()
-    ours, theirs = (torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (found.loss, reinforce))
+    ours, theirs = (
+        torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (found.loss, reinforce)
+    )
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
     assert float(found.loss.detach()) / 5 == pytest.approx(-float(advantages.mean()), rel=1e-12)
     white = whiten(advantages[:, None], everywhere(new))
-    assert float(policy_loss(new.detach(), new.detach(), white, everywhere(new), 0.2).loss) == pytest.approx(0, abs=1e-12)
+    assert float(
+        policy_loss(new.detach(), new.detach(), white, everywhere(new), 0.2).loss
+    ) == pytest.approx(0, abs=1e-12)
 
 
 def test_value_clipping() -> None:

@@ -20,11 +20,23 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
     documents = [Document(f"d{i}", " ".join(WORDS[i : i + 9])) for i in range(8)]
     terms, kl = {"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)}, KLConfig(0.1, stop_above=1e-9)
     shaping = {"length": LengthPenaltyConfig()}
-    config = PPOConfig(episodes=16, batch=8, minibatch=4, terms=terms, clip=ClipConfig(score=0.5), kl=kl, shaping=shaping)
-    procedure = PPO(config, FakeContext(tmp_path, [*prompts, *documents], reward=TextReward(noise_reward(0))))
+    config = PPOConfig(
+        episodes=16,
+        batch=8,
+        minibatch=4,
+        terms=terms,
+        clip=ClipConfig(score=0.5),
+        kl=kl,
+        shaping=shaping,
+    )
+    procedure = PPO(
+        config, FakeContext(tmp_path, [*prompts, *documents], reward=TextReward(noise_reward(0)))
+    )
     reported = {name.replace("ptx/", "TERM/") for i in range(2) for name in procedure.step(i)}
     page = (Path(preflab_builtin.ppo.__file__).parent / "README.md").read_text(encoding="utf8")
     assert "policy/stopped_early" in reported
     assert "shaping/length" in reported
-    assert reported - {"loss/TERM/", "shaping/length"} <= set(re.findall(r"`([\w/]+)`", page)) | {"loss/ptx"}
+    assert reported - {"loss/TERM/", "shaping/length"} <= set(re.findall(r"`([\w/]+)`", page)) | {
+        "loss/ptx"
+    }
     assert "`shaping/NAME`" in page

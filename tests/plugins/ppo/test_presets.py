@@ -12,19 +12,34 @@ from preflab.schemas import Choice, choose
 
 GROUPS = {
     "algorithm": ["none", "best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
-    "reward_model": ["kwise", "kwise_instructgpt", "none", "length", "contains", "noise", "gold", "vader"],
+    "reward_model": [
+        "kwise",
+        "kwise_instructgpt",
+        "none",
+        "length",
+        "contains",
+        "noise",
+        "gold",
+        "vader",
+    ],
     "comparisons": ["sampled", "none"],
     "select": ["last", "reward_model"],
 }
 
 
 def preset(group: str, name: str, *overrides: str, fast: bool = False) -> Choice:
-    config: Any = OmegaConf.to_container(composition.compose(overrides, f"{group}/{name}"), resolve=True)
+    config: Any = OmegaConf.to_container(
+        composition.compose(overrides, f"{group}/{name}"), resolve=True
+    )
     return choose(composition.registry(), group, config[group], group, fast)
 
 
-@pytest.mark.parametrize("group,name", [(group, name) for group, names in GROUPS.items() for name in names])
-def test_every_preset_composes_in_full_and_in_small_and_says_what_it_is(group: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "group,name", [(group, name) for group, names in GROUPS.items() for name in names]
+)
+def test_every_preset_composes_in_full_and_in_small_and_says_what_it_is(
+    group: str, name: str
+) -> None:
     for fast in (False, True):
         assert preset(group, name, fast=fast).config.name in name
     assert (composition.config_root() / group / f"{name}.yaml").read_text().startswith("# ")
@@ -33,17 +48,34 @@ def test_every_preset_composes_in_full_and_in_small_and_says_what_it_is(group: s
 def test_a_reward_model_folder_must_be_named() -> None:
     with pytest.raises(UserError, match=r"reward_model\.path is empty"):
         preset("reward_model", "pretrained")
-    assert preset("reward_model", "pretrained", "reward_model.path=somewhere").config.path == "somewhere"
+    assert (
+        preset("reward_model", "pretrained", "reward_model.path=somewhere").config.path
+        == "somewhere"
+    )
 
 
 def test_printed_values_of_ppo() -> None:
     for name in ("ppo_instructgpt", "ppo_ptx_instructgpt"):
         ppo = preset("algorithm", name).config
-        assert (ppo.episodes, ppo.batch, ppo.minibatch, ppo.epochs) == (256_000, 512, 64, 1)  # 500 iterations, 4,000 steps
-        assert (ppo.kl.coef, ppo.kl.controller.value, ppo.clip.ratio, ppo.ema) == (0.02, "fixed", 0.2, 0.992)
+        assert (ppo.episodes, ppo.batch, ppo.minibatch, ppo.epochs) == (
+            256_000,
+            512,
+            64,
+            1,
+        )  # 500 iterations, 4,000 steps
+        assert (ppo.kl.coef, ppo.kl.controller.value, ppo.clip.ratio, ppo.ema) == (
+            0.02,
+            "fixed",
+            0.2,
+            0.992,
+        )
         assert (ppo.advantage.gamma, ppo.value.lr) == (1.0, 9e-6)
         for optimizer in (ppo.policy, ppo.value):
-            assert (optimizer.schedule.value, optimizer.warmup, optimizer.warmup_fraction) == ("constant", 10, 0.1)
+            assert (optimizer.schedule.value, optimizer.warmup, optimizer.warmup_fraction) == (
+                "constant",
+                10,
+                0.1,
+            )
             assert (optimizer.beta1, optimizer.beta2) == (0.9, 0.95)
         assert 2.55e-6 <= ppo.policy.lr <= 2.55e-5
     ptx = preset("algorithm", "ppo_ptx_instructgpt").config.terms["ptx"]
@@ -55,13 +87,18 @@ def test_ptx_is_ppo_plus_one_term_and_nothing_else(pair: tuple[str, str]) -> Non
     plain, mixed = (vars(preset("algorithm", name).config) for name in pair)
     assert plain["terms"] == {}
     assert list(mixed["terms"]) == ["ptx"]
-    assert {k: v for k, v in plain.items() if k != "terms"} == {k: v for k, v in mixed.items() if k != "terms"}
+    assert {k: v for k, v in plain.items() if k != "terms"} == {
+        k: v for k, v in mixed.items() if k != "terms"
+    }
 
 
 def test_needs_follow_from_the_terms() -> None:
     assert preset("algorithm", "ppo").needs() == {"prompts", "reward_model"}
     assert preset("algorithm", "ppo_ptx").needs() == {"prompts", "reward_model", "documents"}
-    assert preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0").needs() == {"prompts", "reward_model"}
+    assert preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0").needs() == {
+        "prompts",
+        "reward_model",
+    }
     assert preset("algorithm", "none").needs() == set()
 
 

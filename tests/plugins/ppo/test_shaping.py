@@ -24,7 +24,9 @@ def ppo(folder: Path, **options: Any) -> PPO:
     return PPO(PPOConfig(episodes=8, batch=8, minibatch=4, **options), context)
 
 
-def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(tmp_path: Path) -> None:
+def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(
+    tmp_path: Path,
+) -> None:
     length, bound = LengthPenaltyConfig(coef=1.0), SoftClipConfig(limit=1.0)
     raw, tanh = torch.tensor([3.0, 3.0]), math.tanh
     expected = {
@@ -34,9 +36,13 @@ def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(tm
     }
     for order, values in expected.items():
         shapings = {name: {"length": length, "bound": bound}[name] for name in order}
-        procedure = ppo(tmp_path, shaping=shapings, missing_eos_penalty=0.5, clip=ClipConfig(score=1.5))
+        procedure = ppo(
+            tmp_path, shaping=shapings, missing_eos_penalty=0.5, clip=ClipConfig(score=1.5)
+        )
         tokenizer = procedure.context.tokenizer
-        rollout = Rollout.from_tokens(tokenizer, PROMPTS[:2], [[3], [3]], [[tokenizer.eos_id], [5, 6]])
+        rollout = Rollout.from_tokens(
+            tokenizer, PROMPTS[:2], [[3], [3]], [[tokenizer.eos_id], [5, 6]]
+        )
         scores, metrics = procedure._penalised(raw, rollout)
         assert scores.tolist() == pytest.approx(values, abs=1e-6)
         assert list(metrics) == [*(f"shaping/{name}" for name in order), "objective/scores_clipped"]
@@ -45,10 +51,16 @@ def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(tm
 def test_one_that_does_nothing_changes_no_weight(tmp_path: Path) -> None:
     plain, free, priced = (
         ppo(tmp_path, shaping=shaping)
-        for shaping in ({}, {"length": LengthPenaltyConfig(coef=0.0)}, {"length": LengthPenaltyConfig(coef=1.0)})
+        for shaping in (
+            {},
+            {"length": LengthPenaltyConfig(coef=0.0)},
+            {"length": LengthPenaltyConfig(coef=1.0)},
+        )
     )
     for procedure in (plain, free, priced):
         procedure.step(0)
-    ours, same, other = (procedure.policy.module.state_dict() for procedure in (plain, free, priced))
+    ours, same, other = (
+        procedure.policy.module.state_dict() for procedure in (plain, free, priced)
+    )
     assert largest_difference(ours, same) == 0
     assert largest_difference(ours, other) > 0

@@ -25,8 +25,14 @@ from preflab_builtin.rollouts.config import NativeConfig
 from preflab_builtin.rollouts.native import NativeEngine
 from support import WORDS, FakeContext, cpu_runtime, gradients, largest_difference
 
-PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train") for i in range(12)]
-DOCUMENTS = [Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train") for i in range(10)]
+PROMPTS = [
+    Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train")
+    for i in range(12)
+]
+DOCUMENTS = [
+    Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train")
+    for i in range(10)
+]
 
 
 def config(**options: Any) -> PPOConfig:
@@ -43,10 +49,18 @@ def config(**options: Any) -> PPOConfig:
     return PPOConfig(**values)
 
 
-def ppo(folder: Path, micro_batch: int = 64, reward: RewardModel | None = None, temperature: float = 1.0, **options: Any) -> PPO:
+def ppo(
+    folder: Path,
+    micro_batch: int = 64,
+    reward: RewardModel | None = None,
+    temperature: float = 1.0,
+    **options: Any,
+) -> PPO:
     engine = NativeEngine(NativeConfig(max_tokens=6, temperature=temperature), cpu_runtime())
     rewards = reward or TextReward(noise_reward(0))
-    context = FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine)
+    context = FakeContext(
+        folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine
+    )
     return PPO(config(**options), context)
 
 
@@ -57,8 +71,13 @@ def steps(procedure: PPO, first: int, last: int) -> list[dict[str, float]]:
 
 
 def weights(procedure: PPO) -> dict[str, torch.Tensor]:
-    policy, value = procedure.policy.module.state_dict(), procedure.networks.value.module.state_dict()
-    return {f"policy.{k}": v.clone() for k, v in policy.items()} | {f"value.{k}": v.clone() for k, v in value.items()}
+    policy, value = (
+        procedure.policy.module.state_dict(),
+        procedure.networks.value.module.state_dict(),
+    )
+    return {f"policy.{k}": v.clone() for k, v in policy.items()} | {
+        f"value.{k}": v.clone() for k, v in value.items()
+    }
 
 
 def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
@@ -113,10 +132,18 @@ def test_accumulation_changes_no_gradient(tmp_path: Path) -> None:
 def test_before_the_first_step_the_ratio_is_exactly_one(tmp_path: Path) -> None:
     for temperature in (1.0, 0.7):
         row = steps(ppo(tmp_path, minibatch=8, micro_batch=3, temperature=temperature), 0, 1)[0]
-        assert (row["val/ratio"], row["policy/approxkl_avg"], row["policy/clipfrac_avg"]) == (1, 0, 0)
+        assert (row["val/ratio"], row["policy/approxkl_avg"], row["policy/clipfrac_avg"]) == (
+            1,
+            0,
+            0,
+        )
         assert row["objective/kl"] == 0  # the policy still is its reference
-        assert row["loss/policy_avg"] == pytest.approx(0, abs=1e-6)  # whitened advantages at ratio 1
-    assert steps(ppo(tmp_path, minibatch=4), 0, 1)[0]["policy/approxkl_avg"] > 0  # the second minibatch is off
+        assert row["loss/policy_avg"] == pytest.approx(
+            0, abs=1e-6
+        )  # whitened advantages at ratio 1
+    assert (
+        steps(ppo(tmp_path, minibatch=4), 0, 1)[0]["policy/approxkl_avg"] > 0
+    )  # the second minibatch is off
 
 
 def test_the_term_adds_coef_times_its_gradient_to_the_policy_alone(tmp_path: Path) -> None:
@@ -140,12 +167,16 @@ def test_a_term_with_coef_zero_is_not_there_bit_for_bit(tmp_path: Path) -> None:
     assert rows[0] == rows[1]
     assert zero.terms == {}
     assert largest_difference(weights(plain), weights(zero)) == 0
-    assert torch.equal(plain.context.streams.state_dict()["global"], zero.context.streams.state_dict()["global"])
+    assert torch.equal(
+        plain.context.streams.state_dict()["global"], zero.context.streams.state_dict()["global"]
+    )
     assert {"loss/ptx", "ptx/cosine", "ptx/grad_norm"} <= rows[2][0].keys()
     assert largest_difference(weights(plain), weights(with_term)) > 0
 
 
-def test_without_kl_no_reference_is_loaded_and_a_loaded_one_would_change_no_bit(tmp_path: Path) -> None:
+def test_without_kl_no_reference_is_loaded_and_a_loaded_one_would_change_no_bit(
+    tmp_path: Path,
+) -> None:
     without, measured = ppo(tmp_path, kl=KLConfig(coef=0.0)), ppo(tmp_path, kl=KLConfig(coef=0.0))
     assert without.networks.reference is None
     reference = measured.context.policy("initial")
@@ -153,7 +184,9 @@ def test_without_kl_no_reference_is_loaded_and_a_loaded_one_would_change_no_bit(
     rows = [steps(p, 0, 3) for p in (without, measured)]
     assert "objective/kl" not in rows[0][2]
     assert rows[1][2]["objective/kl"] != 0
-    assert [{k: v for k, v in r.items() if k not in ("objective/kl", "kl/astray")} for r in rows[1]] == rows[0]
+    assert [
+        {k: v for k, v in r.items() if k not in ("objective/kl", "kl/astray")} for r in rows[1]
+    ] == rows[0]
     assert largest_difference(weights(without), weights(measured)) == 0
 
 
@@ -162,7 +195,9 @@ def test_without_kl_no_reference_is_loaded_and_a_loaded_one_would_change_no_bit(
 
 def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
     options: dict[str, Any] = {
-        "kl": KLConfig(coef=0.1, controller=Controller.adaptive, target=0.5, horizon=40.0, stop_above=1e-3),
+        "kl": KLConfig(
+            coef=0.1, controller=Controller.adaptive, target=0.5, horizon=40.0, stop_above=1e-3
+        ),
         "terms": {"ptx": PtxConfig(coef=2.0, ratio=1.0, window=8)},
         "ema": 0.9,
         "epochs": 2,
@@ -188,10 +223,37 @@ def test_each_iteration_reports_what_dashboards_show(tmp_path: Path) -> None:
     rows = [dict(procedure.step(i)) for i in range(3)]
     assert procedure.total_steps == 4
     names = {
-        *("objective/kl", "objective/entropy", "objective/non_score_reward", "objective/rlhf_reward", "objective/scores"),
-        *("objective/eos_rate", "objective/length", "policy/approxkl_avg", "policy/clipfrac_avg", "loss/policy_avg"),
-        *("loss/value_avg", "val/ratio", "val/clipfrac_avg", "val/explained_variance", "kl/coef", "episode", "policy/grad_norm"),
-        *("time/rollout", "time/scoring", "time/old_log_probs", "time/update", "time/other", "time/peak_fraction"),
+        *(
+            "objective/kl",
+            "objective/entropy",
+            "objective/non_score_reward",
+            "objective/rlhf_reward",
+            "objective/scores",
+        ),
+        *(
+            "objective/eos_rate",
+            "objective/length",
+            "policy/approxkl_avg",
+            "policy/clipfrac_avg",
+            "loss/policy_avg",
+        ),
+        *(
+            "loss/value_avg",
+            "val/ratio",
+            "val/clipfrac_avg",
+            "val/explained_variance",
+            "kl/coef",
+            "episode",
+            "policy/grad_norm",
+        ),
+        *(
+            "time/rollout",
+            "time/scoring",
+            "time/old_log_probs",
+            "time/update",
+            "time/other",
+            "time/peak_fraction",
+        ),
         *("policy/lr", "value/lr", "value/grad_norm"),
     }
     assert names <= rows[2].keys()
@@ -199,14 +261,18 @@ def test_each_iteration_reports_what_dashboards_show(tmp_path: Path) -> None:
     assert rows[2]["objective/rlhf_reward"] == pytest.approx(
         rows[2]["objective/scores"] + rows[2]["objective/non_score_reward"], abs=1e-6
     )
-    assert rows[2]["objective/non_score_reward"] == pytest.approx(-0.1 * rows[2]["objective/kl"], rel=1e-5)
+    assert rows[2]["objective/non_score_reward"] == pytest.approx(
+        -0.1 * rows[2]["objective/kl"], rel=1e-5
+    )
     seen = procedure.context.seen  # type: ignore[attr-defined]
     assert len(seen) == 3
     rollout, values = seen[2]
     assert len(rollout) == len(values["score"]) == len(values["kl"]) == 8
     assert sum(values["score"]) / 8 == pytest.approx(rows[2]["objective/scores"], abs=1e-6)
     assert sum(values["kl"]) / 8 == pytest.approx(rows[2]["objective/kl"], abs=1e-6)
-    assert rows[2]["objective/length"] == pytest.approx(float(rollout.response_lengths.float().mean()))
+    assert rows[2]["objective/length"] == pytest.approx(
+        float(rollout.response_lengths.float().mean())
+    )
 
 
 def test_every_prompt_is_drawn_once_an_epoch_and_rows_keep_their_noise(tmp_path: Path) -> None:
@@ -239,20 +305,36 @@ def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_p
     network.offset = 1.5
     context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network)
     procedure = PPO(config(), context)
-    assert largest_difference(network.module.state_dict(), procedure.networks.value.module.state_dict()) == 0
+    assert (
+        largest_difference(
+            network.module.state_dict(), procedure.networks.value.module.state_dict()
+        )
+        == 0
+    )
     assert procedure.networks.value.offset == 1.5
     steps(procedure, 0, 1)
     procedure.save(tmp_path)
     assert context.load_scalar(tmp_path / "value").offset == 1.5
-    assert largest_difference(network.module.state_dict(), procedure.networks.value.module.state_dict()) > 0
+    assert (
+        largest_difference(
+            network.module.state_dict(), procedure.networks.value.module.state_dict()
+        )
+        > 0
+    )
 
 
-def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_update(tmp_path: Path) -> None:
+def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_update(
+    tmp_path: Path,
+) -> None:
     found = []
     for offset in (0.0, 1.5):
-        network = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
+        network = (
+            FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
+        )
         network.offset = offset
-        context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network)
+        context = FakeContext(
+            tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network
+        )
         procedure = PPO(config(minibatch=8, advantage=AdvantageConfig(whiten=False)), context)
         kept = capture_experience(procedure)
         found.append((kept, procedure.step(0)))
@@ -268,23 +350,39 @@ def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_up
 def test_minibatches_are_dealt_anew_each_epoch_and_iteration(tmp_path: Path) -> None:
     procedure = ppo(tmp_path)
     tokenizer = procedure.context.tokenizer
-    rollout = Rollout.from_tokens(tokenizer, PROMPTS[:8], [[3] * (1 + i % 4) for i in range(8)], [[5]] * 8)
-    dealt = [procedure._minibatches(index, epoch, rollout) for index, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))]
+    rollout = Rollout.from_tokens(
+        tokenizer, PROMPTS[:8], [[3] * (1 + i % 4) for i in range(8)], [[5]] * 8
+    )
+    dealt = [
+        procedure._minibatches(index, epoch, rollout)
+        for index, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))
+    ]
     assert all(
-        [len(part) for part in parts] == [4, 4] and sorted(i for part in parts for i in part) == list(range(8)) for parts in dealt
+        [len(part) for part in parts] == [4, 4]
+        and sorted(i for part in parts for i in part) == list(range(8))
+        for parts in dealt
     )
     assert dealt[0] == dealt[3]
     assert dealt[1] != dealt[0] != dealt[2] != dealt[1]
     lengths = rollout.prompt_lengths.tolist()
     for parts in dealt:
         for part in parts:
-            assert [lengths[i] for i in part] == sorted(lengths[i] for i in part)  # like length beside like
+            assert [lengths[i] for i in part] == sorted(
+                lengths[i] for i in part
+            )  # like length beside like
 
 
 def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"episodes": 960, "batch": 48, "minibatch": 12, "kl": KLConfig(coef=0.01)}
+    options: dict[str, Any] = {
+        "episodes": 960,
+        "batch": 48,
+        "minibatch": 12,
+        "kl": KLConfig(coef=0.01),
+    }
     fast = OptimizerConfig(lr=1e-2, schedule=Schedule.linear, final_fraction=0.0)
-    procedure = ppo(tmp_path, reward=TextReward(contains_reward(["please"])), policy=fast, value=fast, **options)
+    procedure = ppo(
+        tmp_path, reward=TextReward(contains_reward(["please"])), policy=fast, value=fast, **options
+    )
     rows = steps(procedure, 0, procedure.total_steps)
     first, last = (sum(r["objective/scores"] for r in part) / 3 for part in (rows[:3], rows[-3:]))
     assert first < 0.45  # one of 20 words, up to six words
@@ -298,8 +396,12 @@ def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
 def test_adaptive_coefficient_moves_once_an_iteration(tmp_path: Path) -> None:
     kl = KLConfig(coef=0.1, controller=Controller.adaptive, target=1e6, horizon=100.0)
     rows = steps(ppo(tmp_path, kl=kl), 0, 3)
-    factor = 1 - 0.2 * 8 / 100  # far below the target: the error is cut at -.2; 8 episodes of a horizon of 100
-    assert [row["kl/coef"] for row in rows] == pytest.approx([0.1, 0.1 * factor, 0.1 * factor**2], rel=1e-9)
+    factor = (
+        1 - 0.2 * 8 / 100
+    )  # far below the target: the error is cut at -.2; 8 episodes of a horizon of 100
+    assert [row["kl/coef"] for row in rows] == pytest.approx(
+        [0.1, 0.1 * factor, 0.1 * factor**2], rel=1e-9
+    )
 
 
 def test_early_stopping_skips_the_rest_of_the_iteration(tmp_path: Path) -> None:
@@ -333,8 +435,14 @@ def test_the_average_follows_its_recurrence_whatever_the_micro_batch(tmp_path: P
     for _ in range(10):
         procedure._average()
     # 1 - .992 ** 10
-    assert all(torch.allclose(t, torch.tensor(0.07718058804), rtol=1e-5) for t in procedure.average.values())
-    assert [p.updates for p in (ppo(tmp_path, micro_batch=1), ppo(tmp_path)) if steps(p, 0, 2)] == [4, 4]
+    assert all(
+        torch.allclose(t, torch.tensor(0.07718058804), rtol=1e-5)
+        for t in procedure.average.values()
+    )
+    assert [p.updates for p in (ppo(tmp_path, micro_batch=1), ppo(tmp_path)) if steps(p, 0, 2)] == [
+        4,
+        4,
+    ]
 
 
 def test_the_average_is_the_result_and_not_what_samples(tmp_path: Path) -> None:

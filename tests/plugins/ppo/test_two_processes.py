@@ -57,7 +57,14 @@ def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
     for start, name in (([sys.executable], "one"), (launch, "two")):
         (tmp_path / name).mkdir()
         command = [*start, str(script), str(tmp_path / name), "2"]
@@ -67,11 +74,18 @@ def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
     fresh = FakeContext(tmp_path).policy("base").module.state_dict()
     # Each optimizer step is two micro-batches, the same rows in both cases, and a + b is a + b in either order.
     for stage in ("reward_model", "ppo", "ptx"):
-        weights = [load_file(tmp_path / name / stage / "model" / "model.safetensors") for name in ("one", "two")]
+        weights = [
+            load_file(tmp_path / name / stage / "model" / "model.safetensors")
+            for name in ("one", "two")
+        ]
         assert largest_difference(*weights) == 0.0, stage
         assert any(not weights[0][k].equal(fresh[k]) for k in weights[0] if k in fresh)
         for first, second in zip(one[stage], two[stage], strict=True):
             assert first.keys() == second.keys()
             timeless = {k for k in first if not k.startswith("time/")}
-            different = {k: (first[k], second[k]) for k in timeless if abs(first[k] - second[k]) > 1e-4 * max(1, abs(first[k]))}
+            different = {
+                k: (first[k], second[k])
+                for k in timeless
+                if abs(first[k] - second[k]) > 1e-4 * max(1, abs(first[k]))
+            }
             assert not different, (stage, different)

@@ -16,14 +16,21 @@ from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
 from support import FakeContext, builtin, largest_difference
 
-SENTENCES = ["one plus two equals three .", "red is good .", "blue is bad please .", "two plus two equals four ."]
+SENTENCES = [
+    "one plus two equals three .",
+    "red is good .",
+    "blue is bad please .",
+    "two plus two equals four .",
+]
 DOCUMENTS = [Document(str(i), SENTENCES[i % 4], split="train") for i in range(40)]
 HELD_OUT = [Document(f"v{i}", SENTENCES[i % 4], split="validation") for i in range(8)]
 
 
 def config(**values: Any) -> PretrainConfig:
     optimizer = OptimizerConfig(lr=1e-2, warmup=2)
-    return PretrainConfig(**{"steps": 6, "batch": 4, "window": 12, "optimizer": optimizer, **values})
+    return PretrainConfig(
+        **{"steps": 6, "batch": 4, "window": 12, "optimizer": optimizer, **values}
+    )
 
 
 def weights(procedure: Pretraining) -> dict[str, torch.Tensor]:
@@ -45,14 +52,18 @@ def test_the_loss_falls_and_is_reported(tmp_path: Path) -> None:
 def test_gradient_accumulation_changes_nothing(tmp_path: Path) -> None:
     found = []
     for micro_batch in (16, 4, 1):
-        plain = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)  # a smaller one magnifies rounding
+        plain = OptimizerConfig(
+            lr=1e-2, schedule=Schedule.constant, eps=1e-5
+        )  # a smaller one magnifies rounding
         world = FakeContext(tmp_path, DOCUMENTS, micro_batch=micro_batch)
         procedure = Pretraining(config(batch=16, optimizer=plain), world)
         first = procedure.step(0)
         found.append((first, weights(procedure)))
     for metrics, after in found[1:]:
         assert metrics["loss/pretrain"] == pytest.approx(found[0][0]["loss/pretrain"], rel=1e-6)
-        assert metrics["pretrain/grad_norm"] == pytest.approx(found[0][0]["pretrain/grad_norm"], rel=1e-5)
+        assert metrics["pretrain/grad_norm"] == pytest.approx(
+            found[0][0]["pretrain/grad_norm"], rel=1e-5
+        )
         assert largest_difference(after, found[0][1]) < 1e-5
 
 
@@ -74,7 +85,9 @@ def test_result_is_a_model_folder(tmp_path: Path) -> None:
     for i in range(2):
         procedure.step(i)
     procedure.save(tmp_path)
-    read = {n: p.detach() for n, p in world.source.load(tmp_path / "model").module.named_parameters()}
+    read = {
+        n: p.detach() for n, p in world.source.load(tmp_path / "model").module.named_parameters()
+    }
     assert largest_difference(read, weights(procedure)) == 0
 
 

@@ -61,7 +61,17 @@ def test_lines_come_at_every_tenth() -> None:
     assert lines[0] == "preflab: [1/2] pretrain: reused"
     assert lines[-1] == "preflab: [2/2] sft: finished in 2.0 s"
     # 95 steps: a line where another tenth is full, at ceil(9.5 i) for i = 1..9
-    assert [int(re.findall(r"(\d+)/95", line)[0]) for line in lines[1:-1]] == [10, 19, 29, 38, 48, 57, 67, 76, 86]
+    assert [int(re.findall(r"(\d+)/95", line)[0]) for line in lines[1:-1]] == [
+        10,
+        19,
+        29,
+        38,
+        48,
+        57,
+        67,
+        76,
+        86,
+    ]
     assert re.fullmatch(r"preflab: \[2/2\] sft: 10/95  loss 1\.500  .* left", lines[1])
 
 
@@ -98,7 +108,9 @@ def test_the_bar_shows_loss_and_leaves_lines_behind() -> None:
     display.close()
 
 
-def test_a_failed_run_gives_the_terminal_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_gives_the_terminal_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = Terminal()
     monkeypatch.setattr("sys.stderr", stream)
     progress.preflab_run_started(folder=tmp_path, stages=["sft"])
@@ -108,7 +120,9 @@ def test_a_failed_run_gives_the_terminal_back(tmp_path: Path, monkeypatch: pytes
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
 
 
-def test_hooks_drive_the_display_of_their_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hooks_drive_the_display_of_their_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("first", "second"):
         stream = io.StringIO()
         monkeypatch.setattr("sys.stderr", stream)
@@ -128,4 +142,9 @@ def test_hooks_drive_the_display_of_their_run(tmp_path: Path, monkeypatch: pytes
 def test_headline_and_duration() -> None:
     assert headline({}) == ""
     assert headline({"objective/scores": 1.0, "mean_reward": 2.0}) == "reward 1.000"
-    assert [duration(s) for s in (0.04, 59.96, 119.6, 7199.9)] == ["0.0 s", "1 min 0 s", "2 min 0 s", "2 h 0 min"]
+    assert [duration(s) for s in (0.04, 59.96, 119.6, 7199.9)] == [
+        "0.0 s",
+        "1 min 0 s",
+        "2 min 0 s",
+        "2 h 0 min",
+    ]

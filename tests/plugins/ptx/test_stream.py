@@ -13,7 +13,9 @@ from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 from preflab_builtin.ptx.stream import PretrainingStream
 
 TOKENIZER = byte_tokenizer()
-DOCUMENTS = [Document(str(i), chr(97 + i) * (3 + i)) for i in range(8)]  # "aaa", "bbbb", ...: 52 letters, 8 ends
+DOCUMENTS = [
+    Document(str(i), chr(97 + i) * (3 + i)) for i in range(8)
+]  # "aaa", "bbbb", ...: 52 letters, 8 ends
 
 
 def stream(window: int = 6, *name: int | str) -> PretrainingStream:

@@ -20,9 +20,15 @@ def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", seeds=(1, 2))
     for path in folder.glob("*/manifest.json"):
         manifest = json.loads(path.read_text())
-        path.write_text(json.dumps({**manifest, "command": ["/somewhere/preflab", "-cn", "ladder"]}))
+        path.write_text(
+            json.dumps({**manifest, "command": ["/somewhere/preflab", "-cn", "ladder"]})
+        )
     build_report([folder], tmp_path / "r.html")
-    captions = re.findall(r"<figure>.*?<figcaption>(.*?)</figcaption></figure>", (tmp_path / "r.html").read_text(), re.DOTALL)
+    captions = re.findall(
+        r"<figure>.*?<figcaption>(.*?)</figcaption></figure>",
+        (tmp_path / "r.html").read_text(),
+        re.DOTALL,
+    )
     assert len(captions) == (tmp_path / "r.html").read_text().count("<img ") >= 6
     everybody, trained = (
         "Arms base, SFT, best-of-n, PPO, PPO-ptx; seeds 1, 2; n a run: ",
@@ -51,7 +57,10 @@ def test_a_figure_names_the_runs_that_it_is_made_of_and_no_others(tmp_path: Path
     assert picture.behind == (
         "SFT: seeds 1, 2, 7; best-of-n: seeds 1, 2; PPO: seed 1; PPO-ptx: seeds 1, 2; n a run: 400 (win_rate/labelers)."
     )
-    assert picture.command == "preflab arm=SFT; preflab arm=best-of-n; preflab arm=PPO; preflab arm=PPO-ptx"
+    assert (
+        picture.command
+        == "preflab arm=SFT; preflab arm=best-of-n; preflab arm=PPO; preflab arm=PPO-ptx"
+    )
 
 
 def test_config_differences_hide_the_seeds_of_stages_and_no_others(tmp_path: Path) -> None:
@@ -79,13 +88,26 @@ def test_markdown_says_what_the_page_says(tmp_path: Path) -> None:
     report = build_report([folder], tmp_path / "r.html")
     text = (tmp_path / "r.md").read_text()
     page = html.unescape((tmp_path / "r.html").read_text())
-    for heading in (*report.figures, "Responses side by side", "All measures", "Cost", "What was run", "Config differences"):
+    for heading in (
+        *report.figures,
+        "Responses side by side",
+        "All measures",
+        "Cost",
+        "What was run",
+        "Config differences",
+    ):
         assert f"## {heading}\n" in text
         assert heading in page
     assert "Made with: preflab -cn ladder" in text
-    assert "| 5 | arm=ppo seed=9 | the gradient is not finite " in text  # exit code, overrides, error
+    assert (
+        "| 5 | arm=ppo seed=9 | the gradient is not finite " in text
+    )  # exit code, overrides, error
     assert "| PPO | 1, 2 | arm=PPO | " in text  # seeds
-    for grid in (contents.costs(report.costs), contents.differences(report.arms), contents.measures(report.arms)):
+    for grid in (
+        contents.costs(report.costs),
+        contents.differences(report.arms),
+        contents.measures(report.arms),
+    ):
         assert grid.rows
         assert markdown.table(grid) in text
     for picture in (picture for found in report.figures.values() for picture in found):

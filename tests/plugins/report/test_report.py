@@ -17,7 +17,15 @@ from preflab_builtin.report.arms import Arm, arms, combined
 from preflab_builtin.report.build import build_report, report_text
 from preflab_builtin.report.costs import iteration_times
 from preflab_builtin.report.markdown import ladder_markdown
-from preflab_builtin.report.plots import Picture, best_of_n, drift, iterations, learning_curves, scatters, win_rates
+from preflab_builtin.report.plots import (
+    Picture,
+    best_of_n,
+    drift,
+    iterations,
+    learning_curves,
+    scatters,
+    win_rates,
+)
 from preflab_builtin.report.runs import Measured, RunResult, gather
 from preflab_builtin.report.tables import columns, ladder_table
 
@@ -57,14 +65,18 @@ def test_nothing_from_a_file_becomes_markup(tmp_path: Path) -> None:
     sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     assert len(sources) >= 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert page.text.count('<script>alert("x")</script>') > 10  # visible as text: samples, arm, ledger, overrides
+    assert (
+        page.text.count('<script>alert("x")</script>') > 10
+    )  # visible as text: samples, arm, ledger, overrides
     assert "\x1b" not in out.read_text(encoding="utf8")
     assert not page.open
     text = report_text(report, out)
     assert "\x1b" not in text
     assert "[bold]b" in text  # shown as it is: no markup for rich either
     for line in ladder_markdown(report.arms).splitlines():
-        assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", ladder_markdown(report.arms).splitlines()[0]))
+        assert len(re.findall(r"(?<!\\)\|", line)) == len(
+            re.findall(r"(?<!\\)\|", ladder_markdown(report.arms).splitlines()[0])
+        )
         assert "<script" not in line.replace("\\<", "")
 
 
@@ -96,13 +108,24 @@ def test_the_ladder_has_one_row_an_arm_with_means_over_seeds(tmp_path: Path) -> 
     assert proxy.n == 3
     assert "reward_accuracy/proxy/matched" not in ppo.measures  # null: nothing was measured
     headings = [column.heading for column in columns(report.arms)]
-    for heading in ("proxy reward", "gold", "KL, nats", "length", "ended", "mean", "addition", "loss"):
+    for heading in (
+        "proxy reward",
+        "gold",
+        "KL, nats",
+        "length",
+        "ended",
+        "mean",
+        "addition",
+        "loss",
+    ):
         assert heading in headings
     assert "win" not in headings
 
 
 def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
-    text = plugin.preflab_report(folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html")
+    text = plugin.preflab_report(
+        folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html"
+    )
     assert max(map(len, text.splitlines()[:20])) <= 160
     row = next(line for line in text.splitlines() if line.strip().startswith("best-of-n"))
     assert "≤ 0.64" in row  # a bound, and no estimate
@@ -112,11 +135,21 @@ def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
     assert f"Report: {tmp_path / 'report.html'}" in text
 
 
-def test_narrow_terminals_get_one_column_an_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_narrow_terminals_get_one_column_an_arm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("preflab_builtin.report.build.WIDTH_OF_A_FILE", 90)
-    text = plugin.preflab_report(folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html")
-    heads = [line.split() for line in text.splitlines() if any(line.split()[-1:] == [arm] for arm in LADDER)]
-    assert [arm for head in heads for arm in head] == list(LADDER)  # several tables, no arm twice, none cut short
+    text = plugin.preflab_report(
+        folders=[study(tmp_path / "s", seeds=(1,))], out=tmp_path / "report.html"
+    )
+    heads = [
+        line.split()
+        for line in text.splitlines()
+        if any(line.split()[-1:] == [arm] for arm in LADDER)
+    ]
+    assert [arm for head in heads for arm in head] == list(
+        LADDER
+    )  # several tables, no arm twice, none cut short
     assert max(len(line) for line in text.splitlines()[:20]) <= 90
     assert "…" not in "".join(text.splitlines()[:40])
 
@@ -127,7 +160,11 @@ def test_failures_are_told_once_and_from_the_ledger_first(tmp_path: Path) -> Non
     (folder / "41").mkdir()
     (folder / "41" / "manifest.json").write_text("{half a manif")
     gathered = gather([folder])
-    assert [(f.folder.name, f.exit_code) for f in gathered.failures] == [("5", 5), ("40", None), ("41", None)]
+    assert [(f.folder.name, f.exit_code) for f in gathered.failures] == [
+        ("5", 5),
+        ("40", None),
+        ("41", None),
+    ]
     assert "not finite" in gathered.failures[0].error
     assert len(gathered.runs) == 5
     page = (build_report([folder], tmp_path / "r.html"), (tmp_path / "r.html").read_text())[1]
@@ -143,7 +180,9 @@ def test_a_study_in_which_everything_failed_still_has_a_page(tmp_path: Path) -> 
 def test_a_single_run_without_arm_orevaluation(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "", 1, ["algorithm=ppo", "seed=1"], None)
     report = build_report([tmp_path / "run"], tmp_path / "run" / "report.html")
-    assert [arm.label for arm in report.arms] == ["ladder"]  # nothing to tell it apart from: the config's name
+    assert [arm.label for arm in report.arms] == [
+        "ladder"
+    ]  # nothing to tell it apart from: the config's name
     assert "No run has measured anything" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -156,7 +195,13 @@ def test_arms_that_differ_in_more_than_the_seed_are_kept_apart(tmp_path: Path) -
     for i, (seed, coef) in enumerate([(1, 0.1), (2, 0.1), (1, 0.2)]):
         words = ["arm=ppo", f"seed={seed}", f"algorithm.kl.coef={coef}", "algorithm.seed=3"]
         write_run(tmp_path / str(i), "PPO", seed, words, results("PPO", 0.0))
-    write_run(tmp_path / "9", "PPO", 1, ["arm=ppo", "seed=1", "algorithm.kl.coef=0.1", "data.seed=5"], results("PPO", 0.0))
+    write_run(
+        tmp_path / "9",
+        "PPO",
+        1,
+        ["arm=ppo", "seed=1", "algorithm.kl.coef=0.1", "data.seed=5"],
+        results("PPO", 0.0),
+    )
     found = arms(gather([tmp_path]).runs)
     assert [(arm.label, arm.seeds) for arm in found] == [
         ("PPO (algorithm.kl.coef=0.1)", [1, 2]),
@@ -166,9 +211,15 @@ def test_arms_that_differ_in_more_than_the_seed_are_kept_apart(tmp_path: Path) -
 
 
 def test_runs_without_arms_are_named_by_what_differs(tmp_path: Path) -> None:
-    for i, words in enumerate([["data=x"], ["data=x", "algorithm=ppo"], ["data=x", "algorithm=ppo_ptx", "seed=2"]]):
+    for i, words in enumerate(
+        [["data=x"], ["data=x", "algorithm=ppo"], ["data=x", "algorithm=ppo_ptx", "seed=2"]]
+    ):
         write_run(tmp_path / str(i), "", 1, words, None)
-    assert [arm.label for arm in arms(gather([tmp_path]).runs)] == ["ladder", "algorithm=ppo", "algorithm=ppo_ptx"]
+    assert [arm.label for arm in arms(gather([tmp_path]).runs)] == [
+        "ladder",
+        "algorithm=ppo",
+        "algorithm=ppo_ptx",
+    ]
 
 
 def test_stages_that_all_seeds_share_are_named(tmp_path: Path) -> None:
@@ -189,7 +240,12 @@ def test_costs_count_each_result_once(tmp_path: Path) -> None:
     found = {(c.stage, c.component): c for c in report.costs}
     pretrain = found["pretrain", "documents"]
     # 2 seeds, made by the base arm at 10 s each and reused by the other 4 arms
-    assert (pretrain.artifacts, pretrain.computed, pretrain.reused, pretrain.total) == (2, 2, 8, 20.0)
+    assert (pretrain.artifacts, pretrain.computed, pretrain.reused, pretrain.total) == (
+        2,
+        2,
+        8,
+        20.0,
+    )
     # 1.5 million tokens and 2e12 operations each, once a seed
     assert (pretrain.tokens, pretrain.flops, pretrain.peak_mb) == (3e6, 4e12, 512)
     page = (tmp_path / "r.html").read_text()
@@ -215,7 +271,10 @@ def test_where_an_iterations_time_goes(tmp_path: Path) -> None:
     found = arms(gather([study(tmp_path / "s", seeds=(1, 2))]).runs)
     (picture,) = iterations(found)
     # the fake logs say the same in each of 25 iterations of 2 seeds of 2 arms
-    assert "PPO: rollout 0.50 s, scoring 0.10 s, old log probs 0.20 s, update 0.75 s, other 0.05 s; 25.0 %" in picture.alt
+    assert (
+        "PPO: rollout 0.50 s, scoring 0.10 s, old log probs 0.20 s, update 0.75 s, other 0.05 s; 25.0 %"
+        in picture.alt
+    )
     assert "PPO-ptx: rollout 0.50 s" in picture.alt
     assert "update 1.25 s" in picture.alt
     assert "SFT" not in picture.alt  # it has no algorithm
@@ -233,7 +292,9 @@ def test_runs_judged_differently_are_pointed_out(tmp_path: Path) -> None:
 
 def test_fast_runs_are_marked_as_meaningless(tmp_path: Path) -> None:
     write_run(tmp_path / "0", "SFT", 1, ["debug=fast"], results("SFT", 0.0))
-    assert not any("debug=fast" in note for note in build_report([tmp_path], tmp_path / "r.html").notes)
+    assert not any(
+        "debug=fast" in note for note in build_report([tmp_path], tmp_path / "r.html").notes
+    )
     (tmp_path / "0" / ".hydra").mkdir()
     (tmp_path / "0" / ".hydra" / "config.yaml").write_text("seed: 1\nfast: true\n")
     assert any("debug=fast" in note for note in build_report([tmp_path], tmp_path / "r.html").notes)
@@ -258,7 +319,9 @@ def test_intervals_of_shares_end_at_0_and_1() -> None:
 def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
     # No spread between seeds is no certainty: .9 to 1 and .8 to 1, on the same questions, are .85 to 1. Without such
     # intervals nothing is known but that the seeds agree.
-    measures = [{"families/mean": Measured(1.0, low, 1.0, 64), "m": Measured(1.0)} for low in (0.9, 0.8)]
+    measures = [
+        {"families/mean": Measured(1.0, low, 1.0, 64), "m": Measured(1.0)} for low in (0.9, 0.8)
+    ]
     found = combined([RunResult(Path("x"), "c", "a", (), i, (), m) for i, m in enumerate(measures)])
     assert found["families/mean"].low == pytest.approx(0.85)
     assert (found["families/mean"].value, found["families/mean"].high) == (1.0, 1.0)
@@ -273,8 +336,14 @@ def _size(picture: Picture) -> tuple[int, int]:
 
 def test_pictures_show_what_their_text_says(tmp_path: Path) -> None:
     found = arms(gather([study(tmp_path / "s")]).runs)
-    pictures = [*scatters(found, {"RL": ["PPO", "PPO-ptx", "absent"]}), *win_rates(found), *learning_curves(found)]
-    assert [_size(p)[0] for p in pictures] == [780] * 5  # 5.2 inches at 150 dots: utility, reward; win rate; reward, KL
+    pictures = [
+        *scatters(found, {"RL": ["PPO", "PPO-ptx", "absent"]}),
+        *win_rates(found),
+        *learning_curves(found),
+    ]
+    assert [_size(p)[0] for p in pictures] == [
+        780
+    ] * 5  # 5.2 inches at 150 dots: utility, reward; win rate; reward, KL
     assert "PPO-ptx: 84.0 %" in pictures[0].alt
     assert "PPO from" in pictures[3].alt
     assert "base" not in pictures[3].alt  # it has no algorithm
@@ -291,13 +360,22 @@ def test_the_rich_table_is_the_same_for_callers(tmp_path: Path) -> None:
     assert ladder_markdown(found).count("\n") == 6
 
 
-def test_an_interval_stays_where_shares_can_be_and_that_of_a_difference_does_not(tmp_path: Path) -> None:
+def test_an_interval_stays_where_shares_can_be_and_that_of_a_difference_does_not(
+    tmp_path: Path,
+) -> None:
     # Two seeds: mean 0, s = 0.1, t(1, .975) = 12.706: half-width 12.706 * 0.1414 / sqrt(2) = 1.2706.
     names = ("labeler_groups/training", "labeler_groups/gap", "calibration/proxy/loss")
-    runs = [RunResult(tmp_path, "c", "A", (), i, (), {n: Measured(v) for n in names}) for i, v in enumerate((-0.1, 0.1))]
+    runs = [
+        RunResult(tmp_path, "c", "A", (), i, (), {n: Measured(v) for n in names})
+        for i, v in enumerate((-0.1, 0.1))
+    ]
     bounds = {name: (m.low, m.high) for name, m in combined(runs).items()}
     assert bounds["labeler_groups/training"] == (0.0, 1.0)
-    assert bounds["labeler_groups/gap"] == bounds["calibration/proxy/loss"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)
+    assert (
+        bounds["labeler_groups/gap"]
+        == bounds["calibration/proxy/loss"]
+        == pytest.approx((-1.2706, 1.2706), abs=1e-4)
+    )
 
 
 def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
@@ -325,7 +403,11 @@ def test_a_measure_that_nobody_placed_is_a_column_too() -> None:
 def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
     # n = 1, 4, 16 with KL log n - (n - 1) / n = 0, 0.636, 1.835; measures stand in the order of their names, 16 before 4.
     names = {"kl": (0.0, 1.835, 0.636), "reward": (0.0, 0.8, 0.6), "gold": (0.4, 0.44, 0.53)}
-    measures = {f"best_of/{n}/{of}": Measured(v[i]) for of, v in names.items() for i, n in enumerate((1, 16, 4))}
+    measures = {
+        f"best_of/{n}/{of}": Measured(v[i])
+        for of, v in names.items()
+        for i, n in enumerate((1, 16, 4))
+    }
     arm = Arm("A", (), (), measures)
     assert best_of_n(arm) == [
         (1, 0.0, 0.0, 0.4),
@@ -340,9 +422,16 @@ def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
 def test_arms_with_an_sft_of_their_own_do_not_share_a_win_rate(tmp_path: Path) -> None:
     # Every arm of the fixture is compared with the SFT of its seed; then one arm's SFT is another one.
     folder = study(tmp_path / "s", seeds=(1, 2))
-    assert not any("share one SFT" in note for note in build_report([folder], tmp_path / "r.html").notes)
+    assert not any(
+        "share one SFT" in note for note in build_report([folder], tmp_path / "r.html").notes
+    )
     path = folder / "8" / "manifest.json"
     manifest = json.loads(path.read_text())
-    next(row for row in manifest["stages"] if row["stage"] == "sft")["recipe"] = "from another width"
+    next(row for row in manifest["stages"] if row["stage"] == "sft")["recipe"] = (
+        "from another width"
+    )
     path.write_text(json.dumps(manifest))
-    assert any("Arms of one seed do not share one SFT" in note for note in build_report([folder], tmp_path / "r.html").notes)
+    assert any(
+        "Arms of one seed do not share one SFT" in note
+        for note in build_report([folder], tmp_path / "r.html").notes
+    )

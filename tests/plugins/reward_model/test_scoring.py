@@ -27,7 +27,9 @@ def test_equals_the_last_position_of_each_row_alone(context: FakeContext) -> Non
     found = raw_scores(model, rollout, cpu_runtime(micro_batch=4))
     for row, (prompt, answer) in enumerate(zip(PROMPTS, ANSWERS, strict=True)):
         tokenizer = context.tokenizer
-        ids = torch.tensor([[*tokenizer.encode(prompt.text), *tokenizer.encode(answer), tokenizer.eos_id]])
+        ids = torch.tensor(
+            [[*tokenizer.encode(prompt.text), *tokenizer.encode(answer), tokenizer.eos_id]]
+        )
         with torch.no_grad():
             hidden = model.hidden(ids, torch.ones_like(ids, dtype=torch.bool))
             alone = float(model.values(hidden[0, -1]))
@@ -37,27 +39,41 @@ def test_equals_the_last_position_of_each_row_alone(context: FakeContext) -> Non
 def test_an_empty_response_is_read_at_the_last_prompt_token(context: FakeContext) -> None:
     model = context.policy("sft").scalar_model(torch.Generator().manual_seed(1))
     ids = context.tokenizer.encode("red blue please")
-    rollout = Rollout.from_tokens(context.tokenizer, [Prompt("a", ""), Prompt("b", "")], [ids, ids], [[], [5, 6]])
+    rollout = Rollout.from_tokens(
+        context.tokenizer, [Prompt("a", ""), Prompt("b", "")], [ids, ids], [[], [5, 6]]
+    )
     row = torch.tensor([ids])
     with torch.no_grad():
-        alone = float(model.values(model.hidden(row, torch.ones_like(row, dtype=torch.bool))[0, -1]))
+        alone = float(
+            model.values(model.hidden(row, torch.ones_like(row, dtype=torch.bool))[0, -1])
+        )
     assert float(raw_scores(model, rollout, cpu_runtime())[0]) == pytest.approx(alone, abs=1e-5)
 
 
 def test_pads_and_what_stands_on_them_change_no_score(context: FakeContext) -> None:
     model = context.policy("sft").scalar_model(torch.Generator().manual_seed(1))
     tokenizer, prompt, answer = context.tokenizer, [3, 4, 5], [6, 7, 8]
-    plain = float(raw_scores(model, Rollout.from_tokens(tokenizer, PROMPTS[:1], [prompt], [answer]), cpu_runtime()))
+    plain = float(
+        raw_scores(
+            model, Rollout.from_tokens(tokenizer, PROMPTS[:1], [prompt], [answer]), cpu_runtime()
+        )
+    )
     for pads in (3, 17):
-        wide = Rollout.from_tokens(tokenizer, PROMPTS[:2], [prompt, [1] * (3 + pads)], [answer, [2] * (3 + pads)])
+        wide = Rollout.from_tokens(
+            tokenizer, PROMPTS[:2], [prompt, [1] * (3 + pads)], [answer, [2] * (3 + pads)]
+        )
         for rubbish in (tokenizer.pad_id, 9):
             ids, responses = wide.prompt_ids.clone(), wide.response_ids.clone()
             ids[0, :pads], responses[0, 3:] = rubbish, rubbish
             dirty = Rollout(**{**vars(wide), "prompt_ids": ids, "response_ids": responses})
-            assert float(raw_scores(model, dirty, cpu_runtime())[0]) == pytest.approx(plain, abs=1e-5)
+            assert float(raw_scores(model, dirty, cpu_runtime())[0]) == pytest.approx(
+                plain, abs=1e-5
+            )
 
 
-def test_the_offset_is_subtracted_and_the_folder_gives_the_raw_score_to_transformers(tmp_path: Path) -> None:
+def test_the_offset_is_subtracted_and_the_folder_gives_the_raw_score_to_transformers(
+    tmp_path: Path,
+) -> None:
     context = FakeContext(tmp_path)
     model = context.policy("sft").scalar_model(torch.Generator().manual_seed(1))
     model.offset = 2.5
@@ -66,7 +82,9 @@ def test_the_offset_is_subtracted_and_the_folder_gives_the_raw_score_to_transfor
     assert loaded.offset == 2.5
     rollout = Rollout.from_texts(context.tokenizer, PROMPTS, ANSWERS)
     reward = NetworkReward(loaded, cpu_runtime()).score(rollout)
-    torch.testing.assert_close(reward + 2.5, raw_scores(model, rollout, cpu_runtime()), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        reward + 2.5, raw_scores(model, rollout, cpu_runtime()), atol=1e-5, rtol=0
+    )
     assert not any(p.requires_grad for p in loaded.module.parameters())
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", num_labels=1)
     for i in range(len(rollout)):

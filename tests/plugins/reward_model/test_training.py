@@ -19,24 +19,42 @@ from support import WORDS, FakeContext, builtin, cpu_runtime, gradients, largest
 
 def ranking(name: str, k: int, split: str = "train") -> Ranking:
     """K answers of ragged lengths, the first the best."""
-    texts = tuple(" ".join(WORDS[(i * 3 + j + len(name)) % 20] for j in range(1 + (i * 5 + k) % 7)) for i in range(k))
-    return Ranking(Prompt(name, " ".join(WORDS[: 1 + k % 5]), split=split), texts, preferences_from_ranks(range(k)))
+    texts = tuple(
+        " ".join(WORDS[(i * 3 + j + len(name)) % 20] for j in range(1 + (i * 5 + k) % 7))
+        for i in range(k)
+    )
+    return Ranking(
+        Prompt(name, " ".join(WORDS[: 1 + k % 5]), split=split),
+        texts,
+        preferences_from_ranks(range(k)),
+    )
 
 
 MIXED = [ranking("a", 2), ranking("b", 9), ranking("c", 4), ranking("d", 3)]
 ANSWERS = ("please thanks", "bad red", "bad")
 LIKED = [
-    Ranking(Prompt(f"{i}", WORDS[i], split="train" if i < 8 else "validation"), ANSWERS, ((0, 1), (0, 2))) for i in range(10)
+    Ranking(
+        Prompt(f"{i}", WORDS[i], split="train" if i < 8 else "validation"),
+        ANSWERS,
+        ((0, 1), (0, 2)),
+    )
+    for i in range(10)
 ]
 
 
-def training(folder: Path, records: list[Record], micro_batch: int = 64, **options: object) -> KwiseTraining:
+def training(
+    folder: Path, records: list[Record], micro_batch: int = 64, **options: object
+) -> KwiseTraining:
     optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
     values: dict[str, object] = {"epochs": 1, "batch": 4, "optimizer": optimizer, **options}
-    return KwiseTraining(KwiseConfig(**values), FakeContext(folder, records, micro_batch=micro_batch))  # type: ignore[arg-type]
+    return KwiseTraining(
+        KwiseConfig(**values), FakeContext(folder, records, micro_batch=micro_batch)
+    )  # type: ignore[arg-type]
 
 
-def step_gradients(procedure: KwiseTraining, rankings: list[Ranking]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def step_gradients(
+    procedure: KwiseTraining, rankings: list[Ranking]
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     totals = procedure._gradients(rankings)
     found = gradients(procedure.model.module)
     procedure.model.module.zero_grad()
@@ -58,8 +76,14 @@ def test_prompts_weigh_equally_whatever_their_number_of_pairs(tmp_path: Path) ->
     procedure = training(tmp_path, [*MIXED])
     losses = []
     for one in MIXED[:2]:
-        rollout = Rollout.from_texts(procedure.context.tokenizer, [one.prompt] * len(one.responses), one.responses)
-        losses.append(float(kwise_loss(raw_scores(procedure.model, rollout, procedure.runtime), one.preferences)))
+        rollout = Rollout.from_texts(
+            procedure.context.tokenizer, [one.prompt] * len(one.responses), one.responses
+        )
+        losses.append(
+            float(
+                kwise_loss(raw_scores(procedure.model, rollout, procedure.runtime), one.preferences)
+            )
+        )
     _, totals = step_gradients(procedure, MIXED[:2])
     assert float(totals[0]) == pytest.approx(sum(losses) / 2, rel=1e-5)
     assert abs(losses[0] - losses[1]) > 1e-3
@@ -70,7 +94,14 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
     procedure = training(tmp_path, [*LIKED], epochs=6)
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
     assert procedure.total_steps == 12  # 8 training rankings, 4 a step, 6 epochs
-    assert [i for i, row in enumerate(rows) if "val/accuracy" in row] == [1, 3, 5, 7, 9, 11]  # at the end of each epoch
+    assert [i for i, row in enumerate(rows) if "val/accuracy" in row] == [
+        1,
+        3,
+        5,
+        7,
+        9,
+        11,
+    ]  # at the end of each epoch
     assert rows[-1]["loss/reward_model"] < 0.5 * rows[0]["loss/reward_model"]
     assert rows[-1]["accuracy"] == 1
     assert rows[-1]["val/accuracy"] == 1
@@ -86,17 +117,25 @@ def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
     second = training(tmp_path, [*MIXED], epochs=4, batch=3)
     second.load_state_dict(first.state_dict())
     assert before + [second.step(i) for i in range(3, 6)] == rows
-    assert largest_difference(straight.model.module.state_dict(), second.model.module.state_dict()) == 0
+    assert (
+        largest_difference(straight.model.module.state_dict(), second.model.module.state_dict())
+        == 0
+    )
 
 
 def test_demonstrations_score_zero_and_the_order_is_untouched(tmp_path: Path) -> None:
-    demonstrations = [Demonstration(Prompt(f"d{i}", WORDS[i], split="train"), " ".join(WORDS[i : i + 3])) for i in range(5)]
+    demonstrations = [
+        Demonstration(Prompt(f"d{i}", WORDS[i], split="train"), " ".join(WORDS[i : i + 3]))
+        for i in range(5)
+    ]
     procedure = training(tmp_path, [*LIKED, *demonstrations])
     procedure.step(0)
     procedure.save(tmp_path)
     context = procedure.context
     reward = NetworkReward(context.load_scalar(tmp_path / "model"), cpu_runtime())
-    shown = Rollout.from_texts(context.tokenizer, [d.prompt for d in demonstrations], [d.response for d in demonstrations])
+    shown = Rollout.from_texts(
+        context.tokenizer, [d.prompt for d in demonstrations], [d.response for d in demonstrations]
+    )
     assert float(reward.score(shown).mean()) == pytest.approx(0, abs=1e-6)
     raw = raw_scores(procedure.model, shown, cpu_runtime())
     assert abs(procedure.model.offset) > 1e-4
@@ -109,7 +148,9 @@ def test_without_demonstrations_the_ranked_responses_score_zero(tmp_path: Path) 
     reward = NetworkReward(procedure.context.load_scalar(tmp_path / "model"), cpu_runtime())
     train = [r for r in LIKED if r.split == "train"]
     shown = Rollout.from_texts(
-        procedure.context.tokenizer, [r.prompt for r in train for _ in r.responses], [t for r in train for t in r.responses]
+        procedure.context.tokenizer,
+        [r.prompt for r in train for _ in r.responses],
+        [t for r in train for t in r.responses],
     )
     assert float(reward.score(shown).mean()) == pytest.approx(0, abs=1e-6)
     centred = training(tmp_path, [*LIKED], centre=False)
@@ -135,7 +176,9 @@ def test_the_component_builds_what_the_procedure_saved(tmp_path: Path) -> None:
     assert seen.tokenizer
     facts = tmp_path / "model" / "preflab.json"
     facts.write_text(facts.read_text().replace('"offset": ', '"offset": 1'))
-    assert given.inspect(given.config_class(path=path)).content != seen.content  # another offset is another reward
+    assert (
+        given.inspect(given.config_class(path=path)).content != seen.content
+    )  # another offset is another reward
 
 
 def test_a_pretrained_reward_model_needs_a_model_folder(tmp_path: Path) -> None:
@@ -146,13 +189,17 @@ def test_a_pretrained_reward_model_needs_a_model_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family,norm", [("llama", "model.norm"), ("gpt2", "transformer.ln_f")])
-def test_only_the_last_blocks_the_final_norm_and_the_head_are_trained(tmp_path: Path, family: str, norm: str) -> None:
+def test_only_the_last_blocks_the_final_norm_and_the_head_are_trained(
+    tmp_path: Path, family: str, norm: str
+) -> None:
     context = FakeContext(tmp_path, MIXED, policy_config={"family": family})
     options = KwiseConfig(batch=4, trainable_layers=1, optimizer=OptimizerConfig(lr=1e-2))
     procedure = KwiseTraining(options, context)
     before = {k: v.clone() for k, v in procedure.model.module.state_dict().items()}
     procedure.step(0)
-    changed = {k for k, v in procedure.model.module.state_dict().items() if not torch.equal(v, before[k])}
+    changed = {
+        k for k, v in procedure.model.module.state_dict().items() if not torch.equal(v, before[k])
+    }
     block = "model.layers.1." if family == "llama" else "transformer.h.1."
     assert changed
     assert all(k.startswith((block, norm, "score")) for k in changed)

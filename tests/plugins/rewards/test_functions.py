@@ -14,7 +14,12 @@ from scipy.stats import kstest
 from preflab.errors import UserError
 from preflab.interfaces import RewardModel
 from preflab.records import Prompt, Rollout
-from preflab_builtin.rewards.functions import contains_reward, gold_reward, length_reward, noise_reward
+from preflab_builtin.rewards.functions import (
+    contains_reward,
+    gold_reward,
+    length_reward,
+    noise_reward,
+)
 from support import FakeContext, builtin
 
 PROMPT = Prompt("p", "red blue")
@@ -38,7 +43,9 @@ def test_length(tmp_path: Path) -> None:
     # -.5 * |words - 3|
     context = FakeContext(tmp_path)
     model = built("length", context, target=3, scale=0.5)
-    assert score(model, context, "red", "red blue please", "red red red red") == pytest.approx([-1.0, 0.0, -0.5])
+    assert score(model, context, "red", "red blue please", "red red red red") == pytest.approx(
+        [-1.0, 0.0, -0.5]
+    )
     assert length_reward(0, 1.0)(PROMPT, "") == 0
 
 
@@ -54,7 +61,11 @@ def test_contains(tmp_path: Path) -> None:
 def test_noise_is_fixed_by_draw_prompt_and_text() -> None:
     noise = noise_reward(0)
     assert noise(PROMPT, "red") == noise(PROMPT, "red")
-    others = [noise(PROMPT, "blue"), noise(Prompt("q", "red blue"), "red"), noise_reward(1)(PROMPT, "red")]
+    others = [
+        noise(PROMPT, "blue"),
+        noise(Prompt("q", "red blue"), "red"),
+        noise_reward(1)(PROMPT, "red"),
+    ]
     assert noise(PROMPT, "red") not in others
 
 
@@ -68,7 +79,11 @@ class Truth:
     """A gold utility: the number of words, and nothing for manners."""
 
     def parts(self, prompt: Prompt, response: str) -> Mapping[str, float]:
-        return {"gold": float(len(response.split())), "helpful": float(len(response.split())), "harmless": 0.0}
+        return {
+            "gold": float(len(response.split())),
+            "helpful": float(len(response.split())),
+            "harmless": 0.0,
+        }
 
 
 def test_gold_needs_a_world_that_knows_it(tmp_path: Path) -> None:
@@ -90,10 +105,14 @@ def test_vader_scores_prompt_and_response_or_the_response_alone(tmp_path: Path) 
     assert both(" a great joy", whole_text=False) > 0.5
     assert both(" a great joy") < both(" a great joy", whole_text=False)
     assert both(" sad") < 0
-    assert both(" a great joy", whole_text=False, scale=2.0) == pytest.approx(2 * both(" a great joy", whole_text=False))
+    assert both(" a great joy", whole_text=False, scale=2.0) == pytest.approx(
+        2 * both(" a great joy", whole_text=False)
+    )
 
 
-def test_vader_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vader_without_its_package_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = builtins.__import__
 
     def without(name: str, *rest: Any) -> Any:

@@ -23,13 +23,18 @@ from preflab_builtin.rollouts.sampling import draw, row_noise
 from support import WORDS, FakeContext, cpu_runtime
 
 FAMILIES = [Family.llama, Family.gpt2]
-PROMPTS = [Prompt(str(i), " ".join(WORDS[(i * 7 + j) % 20] for j in range(1 + i * 3 % 8))) for i in range(9)]
+PROMPTS = [
+    Prompt(str(i), " ".join(WORDS[(i * 7 + j) % 20] for j in range(1 + i * 3 % 8)))
+    for i in range(9)
+]
 
 
 def policy(family: Family = Family.llama, positions: int = 64) -> CausalPolicy:
     config = TinyConfig(family=family, layers=2, width=32, heads=2, max_positions=positions)
     made = TinySource(config, WORDS).create(torch.Generator().manual_seed(3))
-    with torch.no_grad():  # sharper than a fresh model, so that contexts matter; the end token often enough
+    with (
+        torch.no_grad()
+    ):  # sharper than a fresh model, so that contexts matter; the end token often enough
         for parameter in made.module.parameters():
             parameter.mul_(4.0 if family is Family.llama else 1.8)
     return made
@@ -41,7 +46,9 @@ def engine(batch: int = 128) -> NativeEngine:
 
 def same(first: Rollout, second: Rollout) -> bool:
     parts = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
-    return first.texts == second.texts and all(torch.equal(getattr(first, p), getattr(second, p)) for p in parts)
+    return first.texts == second.texts and all(
+        torch.equal(getattr(first, p), getattr(second, p)) for p in parts
+    )
 
 
 def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: float) -> list[int]:
@@ -63,7 +70,9 @@ def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: fl
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
+@pytest.mark.parametrize(
+    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+)
 def test_equals_a_naive_loop_token_for_token(
     family: Family, temperature: float, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,8 +91,12 @@ def test_equals_a_naive_loop_token_for_token(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"])
-def test_batch_size_and_compaction_change_nothing(family: Family, smallest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+)
+def test_batch_size_and_compaction_change_nothing(
+    family: Family, smallest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(products, "SMALL", smallest)
     model, sampling = policy(family), Sampling(max_tokens=16, samples=4)
     whole = engine(128).generate(model, PROMPTS, sampling, (2,))
@@ -95,7 +108,9 @@ def test_batch_size_and_compaction_change_nothing(family: Family, smallest: int,
 
 
 def test_each_rollout_is_drawn_from_the_weights_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "SMALL", 0)  # copies of matrices that outlived a step would be those of before
+    monkeypatch.setattr(
+        products, "SMALL", 0
+    )  # copies of matrices that outlived a step would be those of before
     model, sampling = policy(), Sampling(max_tokens=12)
     before = engine().generate(model, PROMPTS, sampling, (1,))
     with torch.no_grad():
@@ -154,8 +169,15 @@ def test_frequencies_are_the_softmax(temperature: float) -> None:
 def test_impossible_prompts_are_named() -> None:
     with pytest.raises(UserError, match="'empty' has no tokens"):
         engine().generate(policy(), [Prompt("empty", "  ")], Sampling(max_tokens=4), (1,))
-    with pytest.raises(UserError, match=r"'p' has 6 tokens; with rollout\.max_tokens=4 .* 8 positions"):
-        engine().generate(policy(Family.gpt2, positions=8), [Prompt("p", "red " * 6)], Sampling(max_tokens=4), (1,))
+    with pytest.raises(
+        UserError, match=r"'p' has 6 tokens; with rollout\.max_tokens=4 .* 8 positions"
+    ):
+        engine().generate(
+            policy(Family.gpt2, positions=8),
+            [Prompt("p", "red " * 6)],
+            Sampling(max_tokens=4),
+            (1,),
+        )
 
 
 def test_no_prompts_give_an_empty_rollout() -> None:
@@ -165,7 +187,9 @@ def test_no_prompts_give_an_empty_rollout() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_engine_agrees_where_nothing_is_drawn(family: Family) -> None:
     model, greedy = policy(family), Sampling(max_tokens=10, temperature=0.0, samples=2)
-    theirs = TransformersEngine(TransformersConfig(batch=4), cpu_runtime()).generate(model, PROMPTS, greedy, (1,))
+    theirs = TransformersEngine(TransformersConfig(batch=4), cpu_runtime()).generate(
+        model, PROMPTS, greedy, (1,)
+    )
     assert same(theirs, engine().generate(model, PROMPTS, greedy, (1,)))
 
 
@@ -201,14 +225,19 @@ def test_component_builds_with_its_setting(tmp_path: Path) -> None:
 
 def test_logits_that_are_no_numbers_draw_a_token_of_the_vocabulary() -> None:
     """What is drawn is meaningless and the guards behind will say so; a token that does not exist would be a crash."""
-    tokens = draw(torch.full((2, 130), float("nan")), torch.tensor([0.0, 0.9], dtype=torch.float64), 1.0)
+    tokens = draw(
+        torch.full((2, 130), float("nan")), torch.tensor([0.0, 0.9], dtype=torch.float64), 1.0
+    )
     assert bool(((tokens >= 0) & (tokens < 130)).all())
 
 
 def test_blocks_of_a_large_vocabulary_draw_as_one_sum_does() -> None:
     """300 tokens are 5 blocks, the last of them part empty; the definition is one float64 sum."""
     generator = torch.Generator().manual_seed(0)
-    logits, noise = 3 * torch.randn(500, 300, generator=generator), torch.rand(500, dtype=torch.float64, generator=generator)
+    logits, noise = (
+        3 * torch.randn(500, 300, generator=generator),
+        torch.rand(500, dtype=torch.float64, generator=generator),
+    )
     cumulative = logits.double().softmax(-1).cumsum(-1)
     expected = (cumulative <= noise[:, None] * cumulative[:, -1:]).sum(-1)
     assert torch.equal(draw(logits, noise, 1.0), expected)

@@ -15,7 +15,9 @@ from preflab_builtin.select.config import RewardSelectionConfig
 from preflab_builtin.select.selection import RewardSelection
 from support import WORDS, FakeContext, builtin, largest_difference
 
-PROMPTS = [Prompt(str(i), WORDS[i], split="validation") for i in range(8)] + [Prompt("t", "red", split="train")]
+PROMPTS = [Prompt(str(i), WORDS[i], split="validation") for i in range(8)] + [
+    Prompt("t", "red", split="train")
+]
 
 
 SHORT = TextReward(length_reward(0, 1.0))
@@ -27,7 +29,9 @@ def world(folder: Path, prompts: list[Prompt] = PROMPTS, reward: TextReward = SH
     for name, strength in (("epoch-1", 1.0), ("epoch-2", 80.0), ("epoch-10", 0.5)):
         policy = context.policy("base")
         with torch.no_grad():
-            policy.module.get_parameter("model.embed_tokens.weight")[context.tokenizer.eos_id] *= strength  # tied to the head
+            policy.module.get_parameter("model.embed_tokens.weight")[context.tokenizer.eos_id] *= (
+                strength  # tied to the head
+            )
         policy.save(folder / "checkpoints" / name)
     return context
 
@@ -56,7 +60,9 @@ def test_the_best_checkpoint_is_the_result(tmp_path: Path) -> None:
 
 
 def test_all_checkpoints_answer_the_same_prompts_with_the_same_noise(tmp_path: Path) -> None:
-    context = world(tmp_path, reward=TextReward(noise_reward(0)))  # any other answer has another reward
+    context = world(
+        tmp_path, reward=TextReward(noise_reward(0))
+    )  # any other answer has another reward
     equal = context.policy("sft/epoch-1")
     equal.save(tmp_path / "checkpoints" / "epoch-2")
     procedure = finished(context, tmp_path / "out")

@@ -13,8 +13,22 @@ from preflab.schemas import problems, typed
 from support import builtin
 
 PRESETS = [
-    *("policy/tiny", "policy/pretrained", "policy/smollm2", "rollout/native", "rollout/transformers", "gradient_term/ptx"),
-    *("pretrain/documents", "pretrain/none", "sft/demonstrations", "sft/none", "sft/instructgpt", "sft/instructgpt_ppo_init"),
+    *(
+        "policy/tiny",
+        "policy/pretrained",
+        "policy/smollm2",
+        "rollout/native",
+        "rollout/transformers",
+        "gradient_term/ptx",
+    ),
+    *(
+        "pretrain/documents",
+        "pretrain/none",
+        "sft/demonstrations",
+        "sft/none",
+        "sft/instructgpt",
+        "sft/instructgpt_ppo_init",
+    ),
 ]
 
 
@@ -33,12 +47,20 @@ def test_preset_fits_its_schema(name: str) -> None:
     text, config = preset(name)
     assert text.startswith("# ")
     found = dict(problems(config))
-    assert found == {} or (name == "policy/pretrained" and set(found) == {"path"})  # a path must be given
+    assert found == {} or (
+        name == "policy/pretrained" and set(found) == {"path"}
+    )  # a path must be given
 
 
 def test_instructgpt_values() -> None:
     _, sft = preset("sft/instructgpt")
-    assert (sft.epochs, sft.batch, sft.dropout, sft.optimizer.lr, sft.optimizer.final_fraction) == (16, 32, 0.2, 9.65e-6, 0.1)
+    assert (sft.epochs, sft.batch, sft.dropout, sft.optimizer.lr, sft.optimizer.final_fraction) == (
+        16,
+        32,
+        0.2,
+        9.65e-6,
+        0.1,
+    )
     _, initial = preset("sft/instructgpt_ppo_init")
     assert (initial.epochs, initial.batch, initial.optimizer.lr) == (2, 32, 5e-6)
     assert initial.mix_coef / (1 + initial.mix_coef) == pytest.approx(0.1, rel=1e-4)

@@ -24,16 +24,32 @@ from support import WORDS, FakeContext, builtin, largest_difference
 
 def demonstration(i: int, split: str = "train") -> Demonstration:
     prompt = " ".join(WORDS[(i + j) % 10] for j in range(1 + i % 5))
-    return Demonstration(Prompt(f"{split}{i}", prompt, split=split), "please " * (i % 3) + WORDS[i % 10])
+    return Demonstration(
+        Prompt(f"{split}{i}", prompt, split=split), "please " * (i % 3) + WORDS[i % 10]
+    )
 
 
 DEMONSTRATIONS = [demonstration(i) for i in range(10)]
-DOCUMENTS = [Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train") for i in range(12)]
+DOCUMENTS = [
+    Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train")
+    for i in range(12)
+]
 
 
 def config(**values: Any) -> SFTConfig:
-    optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)  # a smaller one magnifies rounding
-    return SFTConfig(**{"epochs": 2, "batch": 4, "optimizer": optimizer, "mix_windows": 3, "mix_window": 8, **values})
+    optimizer = OptimizerConfig(
+        lr=1e-2, schedule=Schedule.constant, eps=1e-5
+    )  # a smaller one magnifies rounding
+    return SFTConfig(
+        **{
+            "epochs": 2,
+            "batch": 4,
+            "optimizer": optimizer,
+            "mix_windows": 3,
+            "mix_window": 8,
+            **values,
+        }
+    )
 
 
 def run(procedure: SupervisedFineTuning) -> list[dict[str, float]]:
@@ -51,7 +67,10 @@ def test_completion_counts_response_and_end_token_full_counts_the_prompt_too() -
     ids, mask, targets = padded(rows, tokenizer.pad_id, torch.device("cpu"))
     assert ids.tolist() == [[1, 2, 3, 3, 5], [1, 5, 4, 4, 4]]
     assert mask.tolist() == [[True] * 5, [True, True, False, False, False]]
-    assert targets.tolist() == [[False, False, True, True, True], [False, True, False, False, False]]
+    assert targets.tolist() == [
+        [False, False, True, True, True],
+        [False, True, False, False, False],
+    ]
     assert [row.targets for row in rows] == [3, 1]
     full = examples(shown, tokenizer, LossOn.full, None)
     assert padded(full, 4, torch.device("cpu"))[2].tolist() == [
@@ -74,7 +93,9 @@ def test_one_denominator_for_ragged_rows(tmp_path: Path) -> None:
     assert abs(found - sum(means) / len(means)) > 1e-4
 
 
-@pytest.mark.parametrize("settings", [{}, {"mix_coef": 0.5}, {"dropout": 0.3, "mix_coef": 0.5}, {"loss_on": LossOn.full}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"mix_coef": 0.5}, {"dropout": 0.3, "mix_coef": 0.5}, {"loss_on": LossOn.full}]
+)
 def test_gradient_accumulation_changes_nothing(settings: dict[str, Any], tmp_path: Path) -> None:
     found = []
     for micro_batch in (16, 4, 1):
@@ -95,9 +116,16 @@ def test_mix_adds_coef_times_the_pretraining_gradient(tmp_path: Path) -> None:
         procedure._demonstrations(range(4))
         if procedure.mix is not None:
             procedure._mix(procedure.mix, 0)
-        gradients.append({n: p.grad for n, p in procedure.policy.module.named_parameters() if p.grad is not None})
+        gradients.append(
+            {n: p.grad for n, p in procedure.policy.module.named_parameters() if p.grad is not None}
+        )
     none, half, one = gradients
-    assert largest_difference({n: one[n] - none[n] for n in none}, {n: 2 * (half[n] - none[n]) for n in none}) < 1e-6
+    assert (
+        largest_difference(
+            {n: one[n] - none[n] for n in none}, {n: 2 * (half[n] - none[n]) for n in none}
+        )
+        < 1e-6
+    )
     procedure = SupervisedFineTuning(config(mix_coef=1.0), world)
     assert procedure.mix is not None
     windows, policy = procedure.mix.draw(0, 3), world.policy("base")
@@ -116,7 +144,9 @@ def test_every_demonstration_is_read_epochs_times(tmp_path: Path) -> None:
 
 
 def test_epochs_leave_checkpoints_and_validation_losses(tmp_path: Path) -> None:
-    world = FakeContext(tmp_path, [*DEMONSTRATIONS, *(demonstration(i, "validation") for i in range(20, 24))])
+    world = FakeContext(
+        tmp_path, [*DEMONSTRATIONS, *(demonstration(i, "validation") for i in range(20, 24))]
+    )
     procedure = SupervisedFineTuning(config(), world)
     rows = run(procedure)  # 20 draws in 5 steps: epochs end within step 2 and with step 4
     assert [("val/loss" in row) for row in rows] == [False, False, True, False, True]
@@ -131,7 +161,10 @@ def test_epochs_leave_checkpoints_and_validation_losses(tmp_path: Path) -> None:
 def test_steps_may_end_within_an_epoch(tmp_path: Path) -> None:
     world = FakeContext(tmp_path, DEMONSTRATIONS)
     assert len(run(SupervisedFineTuning(config(steps=3), world))) == 3
-    assert world.checkpoints("sft") == ["epoch-1", "epoch-2"]  # 12 of 10 draws: the second epoch's part is kept too
+    assert world.checkpoints("sft") == [
+        "epoch-1",
+        "epoch-2",
+    ]  # 12 of 10 draws: the second epoch's part is kept too
 
 
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.2, "mix_coef": 0.2}])
@@ -150,16 +183,22 @@ def test_resumed_training_is_the_same_to_the_bit(settings: dict[str, Any], tmp_p
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_residual_dropout_drops_units_of_real_tokens_and_keeps_the_mean(family: str, tmp_path: Path) -> None:
+def test_residual_dropout_drops_units_of_real_tokens_and_keeps_the_mean(
+    family: str, tmp_path: Path
+) -> None:
     module: Any = FakeContext(tmp_path, policy_config={"family": family}).policy("base").module
     ends = branch_ends(module)
     assert len(ends) == 4  # attention and MLP of 2 blocks
     seen: list[torch.Tensor] = []
     probe: Any = ends[0]
     torch.nn.init.zeros_(probe.weight)
-    probe.register_parameter("bias", torch.nn.Parameter(torch.ones(32)))  # its output is 1 everywhere
+    probe.register_parameter(
+        "bias", torch.nn.Parameter(torch.ones(32))
+    )  # its output is 1 everywhere
     with residual_dropout(module, 0.25, [6, 40], [(1, "a"), (1, "b")]):
-        handle = probe.register_forward_hook(lambda part, inputs, output: seen.append(output.detach()))
+        handle = probe.register_forward_hook(
+            lambda part, inputs, output: seen.append(output.detach())
+        )
         module(torch.zeros(2, 40, dtype=torch.long))
         handle.remove()
     values: Any = seen[0]
@@ -173,10 +212,16 @@ def test_residual_dropout_drops_units_of_real_tokens_and_keeps_the_mean(family: 
 def test_bad_records_and_configs_are_named(tmp_path: Path) -> None:
     long = Demonstration(Prompt("long", "red " * 30, split="train"), "blue")
     with pytest.raises(UserError, match="'long' has 32 tokens, more than the policy's 16"):
-        SupervisedFineTuning(config(), FakeContext(tmp_path, [long], policy_config={"max_positions": 16}))
+        SupervisedFineTuning(
+            config(), FakeContext(tmp_path, [long], policy_config={"max_positions": 16})
+        )
     long_warmup = OptimizerConfig(warmup=10)
-    assert [key for key, _ in problems(SFTConfig(steps=5, optimizer=long_warmup), "sft.")] == ["sft.optimizer.warmup"]
-    assert [key for key, _ in problems(SFTConfig(steps=5, optimizer=long_warmup, dropout=1.0), "sft.")] == ["sft.dropout"]
+    assert [key for key, _ in problems(SFTConfig(steps=5, optimizer=long_warmup), "sft.")] == [
+        "sft.optimizer.warmup"
+    ]
+    assert [
+        key for key, _ in problems(SFTConfig(steps=5, optimizer=long_warmup, dropout=1.0), "sft.")
+    ] == ["sft.dropout"]
     component = builtin("sft", "demonstrations")
     assert component.needs(config()) == ("demonstrations",)
     assert component.needs(config(mix_coef=0.1)) == ("demonstrations", "documents")

@@ -44,14 +44,24 @@ def test_two_processes_equal_one_with_accumulation(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
     for start, name in (([sys.executable], "one"), (launch, "two")):
         (tmp_path / name).mkdir()
         command = [*start, str(script), str(tmp_path / name), "2"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
     for stage in ("pretrain", "sft"):
-        one, two = (load_file(tmp_path / name / stage / "model" / "model.safetensors") for name in ("one", "two"))
+        one, two = (
+            load_file(tmp_path / name / stage / "model" / "model.safetensors")
+            for name in ("one", "two")
+        )
         assert largest_difference(one, two) == 0
     fresh = dict(FakeContext(tmp_path).policy("base").module.named_parameters())
     assert not torch.equal(fresh["model.embed_tokens.weight"], one["model.embed_tokens.weight"])

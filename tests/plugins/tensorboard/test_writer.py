@@ -15,7 +15,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # typ
 from preflab_builtin import tensorboard
 from preflab_builtin.tensorboard.writer import LAYOUT, flat, tag
 
-CONFIG = {"seed": 1, "algorithm": {"name": "ppo", "kl": {"coef": 0.2}, "terms": {}}, "arm": None, "list": [1, 2]}
+CONFIG = {
+    "seed": 1,
+    "algorithm": {"name": "ppo", "kl": {"coef": 0.2}, "terms": {}},
+    "arm": None,
+    "list": [1, 2],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -30,13 +35,20 @@ def _read(folder: Path) -> Any:
 
 def _run(folder: Path) -> None:
     tensorboard.preflab_run_started(folder=folder, config=CONFIG)
-    tensorboard.preflab_stage_reused(stage="sft", history=[{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)])
+    tensorboard.preflab_stage_reused(
+        stage="sft", history=[{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)]
+    )
     tensorboard.preflab_stage_started(stage="algorithm", history=[{"step": 0, "objective/kl": 0.0}])
-    tensorboard.preflab_step_finished(stage="algorithm", step=1, metrics={"objective/kl": 0.5, "bad": math.nan})
+    tensorboard.preflab_step_finished(
+        stage="algorithm", step=1, metrics={"objective/kl": 0.5, "bad": math.nan}
+    )
     tensorboard.preflab_stage_finished()
     tensorboard.preflab_stage_started(stage="evaluation", history=[])
     tensorboard.preflab_step_finished(stage="evaluation", step=2, metrics={"eval/gold/gold": 0.25})
-    measures = {"gold/gold": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 8}, "kl/reference": {"value": None}}
+    measures = {
+        "gold/gold": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 8},
+        "kl/reference": {"value": None},
+    }
     tensorboard.preflab_run_finished(summary={"evaluation": {"measures": measures}})
 
 
@@ -53,7 +65,9 @@ def test_scalars_of_done_reused_and_resumed_steps(tmp_path: Path) -> None:
 
 def test_one_folder_with_a_row_of_hyper_parameters_and_a_layout(tmp_path: Path) -> None:
     _run(tmp_path)
-    assert [p for p in (tmp_path / "tensorboard").iterdir() if p.is_dir()] == []  # no second run below this one
+    assert [
+        p for p in (tmp_path / "tensorboard").iterdir() if p.is_dir()
+    ] == []  # no second run below this one
     events = _read(tmp_path)
     plugins = set(events.summary_metadata)
     assert {"_hparams_/session_start_info", "custom_scalars__config__"} <= plugins
@@ -71,7 +85,9 @@ def test_the_hparams_tab_has_this_runs_values_and_what_it_is_judged_by(tmp_path:
     row = told("_hparams_/session_start_info").session_start_info.hparams
     assert row["algorithm.kl.coef"].number_value == 0.2
     assert row["algorithm.name"].string_value == "ppo"
-    assert [info.name.tag for info in told("_hparams_/experiment").experiment.metric_infos] == ["result/gold/gold"]
+    assert [info.name.tag for info in told("_hparams_/experiment").experiment.metric_infos] == [
+        "result/gold/gold"
+    ]
 
 
 def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
@@ -79,14 +95,22 @@ def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
     (event,) = _read(tmp_path).Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
     assert [category.title for category in layout.category] == list(LAYOUT)
-    charts = {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    charts = {
+        chart.title: list(chart.multiline.tag)
+        for category in layout.category
+        for chart in category.chart
+    }
     assert charts["KL to the reference"] == ["objective/kl"]
-    assert charts == {title: tags for group in LAYOUT.values() for title, (_, tags) in group.items()}
+    assert charts == {
+        title: tags for group in LAYOUT.values() for title, (_, tags) in group.items()
+    }
 
 
 def test_tags_of_two_stages_never_meet() -> None:
     # the same metric name in two stages gives two tags: a learning rate is not continued by another stage's
-    assert len({tag(stage, "lr") for stage in ("pretrain", "sft", "reward_model", "algorithm")}) == 4
+    assert (
+        len({tag(stage, "lr") for stage in ("pretrain", "sft", "reward_model", "algorithm")}) == 4
+    )
 
 
 def test_hyper_parameters_are_plain_values() -> None:
