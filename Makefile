@@ -82,7 +82,7 @@ real: install              ## the experiments on a real model and real people: m
 	    data.path=$(DATA)/sentiment_ratings/amazonReviewSnippets.jsonl.gz
 
 reference: install         ## write the tables of options in conf/README.md from the schemas; a test fails when they are stale
-	$(BIN)/python -m preflab.listing
+	$(BIN)/python -m preflab.console.listing
 
 format: install
 	$(BIN)/ruff check --fix .

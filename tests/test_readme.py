@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import run
-from preflab.composition import compose, parse, registry
+from preflab.composing.composition import compose, parse, registry
+from preflab.planning import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")

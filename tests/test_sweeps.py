@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.cli import check_jobs
-from preflab.composition import parse, sweeps_root
+from preflab.composing.composition import parse, sweeps_root
+from preflab.console.cli import check_jobs
 from preflab.study import StudyConfig
 
 STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))

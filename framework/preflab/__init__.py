@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from preflab.components import Component, Inspection
 from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
 from preflab.hookspecs import hookimpl
+from preflab.options import option
 from preflab.rewards import reward
-from preflab.schemas import option
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,6 +33,6 @@ __all__ = [
 
 def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
     """The config that a command line composes to, for notebooks: ``preflab.compose(["algorithm=ppo", "seed=2"])``."""
-    from preflab.composition import compose as composed
+    from preflab.composing.composition import compose as composed
 
     return composed(overrides, config_name)

@@ -1,5 +1,5 @@
 """``python -m preflab`` (and ``torchrun -m preflab``) is the console script."""
 
-from preflab.cli import main
+from preflab.console.cli import main
 
 main()

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from preflab.errors import NumericError
-from preflab.schemas import option
+from preflab.options import option
 
 if TYPE_CHECKING:
     import torch

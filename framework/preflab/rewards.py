@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from preflab.components import Component
 from preflab.errors import PluginError
-from preflab.schemas import option
+from preflab.options import option
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
-from preflab.schemas import option
+from preflab.options import option
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from preflab.schemas import option
+from preflab.options import option
 
 
 @dataclass

@@ -133,16 +133,17 @@ STAGES = {"ppo_iteration": "algorithm", "reward_model": "reward_model", "sft": "
 
 def main(arguments: Sequence[str]) -> None:
     """Build what the job names, then take turns."""
-    from preflab.cli import calm_threads
+    from preflab.console.cli import calm_threads
 
     turns, job = Turns(), Job(**job_of(arguments))
-    calm_threads()  # as `preflab.cli.main` does
+    calm_threads()  # as `preflab.console.cli.main` does
     if job.given:
         os.environ["PREFLAB_PLUGIN_FILES"] = str(Path(__file__).with_name("given.py"))
-    from preflab import compose, run
-    from preflab.composition import registry, resolved
-    from preflab.job import quiet_libraries
-    from preflab.stages import Stages
+    from preflab import compose
+    from preflab.composing.composition import registry, resolved
+    from preflab.engine.stages import Stages
+    from preflab.jobs.job import quiet_libraries
+    from preflab.planning import run
 
     quiet_libraries()
     this = run.read(resolved(compose(overrides(job))), registry())

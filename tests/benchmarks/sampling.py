@@ -10,9 +10,9 @@ import torch
 from benchmarks.channel import Turns, forget_peak
 from benchmarks.judging import ROWS, judged, together
 from benchmarks.shapes import rollout_shape
-from preflab.context import StageContext
+from preflab.engine.context import StageContext
+from preflab.engine.stages import Stages
 from preflab.records import Prompt, Rollout
-from preflab.stages import Stages
 
 if TYPE_CHECKING:
     from benchmarks.ours import Job

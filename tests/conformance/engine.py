@@ -14,9 +14,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import preflab
-from preflab import checkpoints, composition, run
-from preflab.plugins import FILES
-from preflab.stages import Stages
+from preflab.composing import composition
+from preflab.door.registry import FILES
+from preflab.engine.stages import Stages
+from preflab.planning import run
+from preflab.storage import checkpoints
 
 torch.set_num_threads(1)
 

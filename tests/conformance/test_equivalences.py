@@ -12,9 +12,9 @@ import torch
 
 from conformance.engine import Seen, composed, engine, forget, tensors
 from end_to_end.runs import digests
-from preflab import job
-from preflab.context import StageContext
+from preflab.engine.context import StageContext
 from preflab.interfaces import Policy
+from preflab.jobs import job
 from preflab.optimization import Optimization
 from support import largest_difference
 

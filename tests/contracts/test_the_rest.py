@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from preflab import plugins
-from preflab.listing import observed
+from preflab.console.listing import observed
+from preflab.door import registry as plugins
 from preflab.testing import (
     ComponentContract,
     FilterContract,

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from preflab import cli, composition
-from preflab.artifacts import read_rows
+from preflab.composing import composition
+from preflab.console import cli
+from preflab.storage.artifacts import read_rows
 
 KILLER = """
 import os

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.cli import check_jobs
-from preflab.composition import options, parse
+from preflab.composing.composition import options, parse
+from preflab.console.cli import check_jobs
 
 TINY = ("policy=tiny", "policy.tokenizer=bytes", "policy.width=32", "policy.layers=1")
 SMALL = ("debug=fast", "runtime.threads=1", "rollout.max_tokens=8")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import BROKEN, digests, preflab
-from preflab.artifacts import read_rows
+from preflab.storage.artifacts import read_rows
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 # Every optimizer step is 8 rows or windows: two micro-batches of 4, whoever computes them. 4 rankings of 2 answers are 8.

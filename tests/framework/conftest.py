@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preflab import composition
+from preflab.composing import composition
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from preflab import StorageError
-from preflab.artifacts import Store, read_rows, write_json
+from preflab.storage.artifacts import Store, read_rows, write_json
 
 FACTS = {"component": "x", "created": "2026-01-01", "cost": {"seconds": 1}}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab import StorageError, checkpoints
+from preflab import StorageError
+from preflab.storage import checkpoints
 
 
 def _state(value: float) -> dict[str, object]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab import cli
+from preflab.console import cli
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from framework.test_faults import HEAD, load, reported, written_hook
-from preflab import commands, composition, plugins
+from preflab.composing import composition
+from preflab.console import commands
+from preflab.door import registry as plugins
 from preflab.errors import PluginError, UserError
 
 COMMAND = (

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from preflab import UserError, compose, composition
-from preflab.cli import check_jobs
-from preflab.composition import (
+from preflab import UserError, compose
+from preflab.composing import composition
+from preflab.composing.composition import (
     COMPONENT_GROUPS,
     _hydra,
     composing,
@@ -24,10 +24,11 @@ from preflab.composition import (
     resolved,
     sweeps_root,
 )
-from preflab.composition import compose as compose_with
-from preflab.foreign import refuse_code_in_config
-from preflab.run import Run, RunSettings
-from preflab.schemas import schema_of
+from preflab.composing.composition import compose as compose_with
+from preflab.composing.untrusted import refuse_code_in_config
+from preflab.console.cli import check_jobs
+from preflab.options import schema_of
+from preflab.planning.run import Run, RunSettings
 
 
 def _run(*overrides: str) -> Run:
@@ -216,7 +217,7 @@ def test_every_experiment_composes_with_every_algorithm() -> None:
 
 def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys\nfrom preflab.cli import check_jobs\nfrom preflab.composition import parse\n"
+        "import sys\nfrom preflab.console.cli import check_jobs\nfrom preflab.composing.composition import parse\n"
         "check_jobs(parse([]))\nprint(sorted({'torch', 'transformers', 'accelerate', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

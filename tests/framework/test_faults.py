@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from preflab import hookspecs, plugins, watching
+from preflab import hookspecs
+from preflab.door import registry as plugins
+from preflab.door import watching
+from preflab.door.registry import Registry
 from preflab.errors import PluginError, UserError
-from preflab.plugins import Registry
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 REGISTRATION = ("preflab_components", "preflab_config_packages", "preflab_commands")
@@ -295,7 +297,9 @@ def test_an_interrupt_in_an_observer_goes_through(
     assert registry.manager.has_plugin("faulty")
 
 
-LATER = "import time; from preflab.watching import WATCH; WATCH.look(time.monotonic() + {seconds})"
+LATER = (
+    "import time; from preflab.door.watching import WATCH; WATCH.look(time.monotonic() + {seconds})"
+)
 """The body of a hook that hangs, without waiting: the watch is told that it is so much later."""
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from framework.test_faults import HEAD, ONE, SCHEMA, load, written_hook
-from preflab import commands, composition, hookspecs
+from preflab import hookspecs
+from preflab.composing import composition
+from preflab.console import commands
+from preflab.door.registry import Plugin, Registry
 from preflab.hookspecs import OBSERVER_HOOKS
-from preflab.plugins import Plugin, Registry
 from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import PreflabError, job, ranks
+from preflab import PreflabError
+from preflab.jobs import job
+from preflab.jobs import processes as ranks
 
 
 def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(

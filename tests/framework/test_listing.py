@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from preflab import UserError, commands, listing, option
-from preflab.composition import config_root, registry
+from preflab import UserError, option
+from preflab.composing.composition import config_root, registry
+from preflab.console import commands, listing
+from preflab.console.listing import Option
+from preflab.door.registry import Plugin, Registry, import_file
 from preflab.hookspecs import OBSERVER_HOOKS
-from preflab.listing import Option
-from preflab.plugins import Plugin, Registry, import_file
 
 
 @dataclass
@@ -199,18 +200,21 @@ HEAVY = (
 @pytest.mark.parametrize(
     "words,more",
     [
-        ("--help", "rich filelock preflab.job preflab.run preflab.listing"),
-        ("--cfg job", "rich filelock preflab.job preflab.run preflab.listing"),
-        ("plugins", "filelock preflab.job preflab.run"),
-        ("plugins --json", "filelock preflab.job preflab.run"),
-        ("plugins show algorithm ppo", "filelock preflab.job preflab.run"),
-        ("doctor", "rich filelock preflab.job preflab.run"),
-        ("plan", "preflab.job preflab.stages"),
+        ("--help", "rich filelock preflab.jobs.job preflab.planning.run preflab.console.listing"),
+        (
+            "--cfg job",
+            "rich filelock preflab.jobs.job preflab.planning.run preflab.console.listing",
+        ),
+        ("plugins", "filelock preflab.jobs.job preflab.planning.run"),
+        ("plugins --json", "filelock preflab.jobs.job preflab.planning.run"),
+        ("plugins show algorithm ppo", "filelock preflab.jobs.job preflab.planning.run"),
+        ("doctor", "rich filelock preflab.jobs.job preflab.planning.run"),
+        ("plan", "preflab.jobs.job preflab.engine.stages"),
     ],
 )
 def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:
     script = (
-        "import sys\nfrom preflab.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
+        "import sys\nfrom preflab.console.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
         f"    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & set(sys.modules)\nassert not found, found\n"
     )
     done = subprocess.run(

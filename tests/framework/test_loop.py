@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from preflab import NumericError
-from preflab.artifacts import METRICS, STATE, read_rows
-from preflab.loop import CheckpointConfig, Loop, Stopped
+from preflab.engine.loop import CheckpointConfig, Loop, Stopped
 from preflab.randomness import Streams
+from preflab.storage.artifacts import METRICS, STATE, read_rows
 
 
 class Walk:

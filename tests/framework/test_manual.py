@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from preflab import commands, composition, plugins
-from preflab.plugins import take_plugin_flags
+from preflab.composing import composition
+from preflab.console import commands
+from preflab.door import registry as plugins
+from preflab.door.registry import take_plugin_flags
 from preflab.testing import AlgorithmContract
 
 PAGE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")

@@ -13,8 +13,9 @@ from types import ModuleType
 
 import pytest
 
-from preflab import Component, UserError, hookimpl, hookspecs, option, plugins
-from preflab.plugins import Plugin, Registry, take_plugin_flags
+from preflab import Component, UserError, hookimpl, hookspecs, option
+from preflab.door import registry as plugins
+from preflab.door.registry import Plugin, Registry, take_plugin_flags
 
 
 @dataclass

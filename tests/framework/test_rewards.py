@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import preflab
-from preflab import composition, plugins
+from preflab.composing import composition
+from preflab.door import registry as plugins
 from preflab.errors import PluginError
 from preflab.interfaces import RewardModel
-from preflab.recipes import source_digest
+from preflab.planning.recipes import source_digest
 from preflab.records import Prompt, Rollout
 from preflab.testing import FakeContext, FastRun, RewardModelContract
 
@@ -157,7 +158,7 @@ def test_a_function_of_another_module_is_not_registered_again(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other.py"
-    other.write_text("from preflab.plugin_files.my_rewards import short\n")
+    other.write_text("from preflab.door.plugin_files.my_rewards import short\n")
     monkeypatch.setenv(plugins.FILES, f"{file}{os.pathsep}{other}")
     loaded = plugins.load()
     assert [p.problem for p in loaded.plugins if p.name == "other"] == [""]

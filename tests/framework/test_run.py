@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import PluginError, UserError, plugins, run
-from preflab.composition import compose
-from preflab.plugins import Registry
+from preflab import PluginError, UserError
+from preflab.composing.composition import compose
+from preflab.door import registry as plugins
+from preflab.door.registry import Registry
+from preflab.planning import run
 
 PROGRAMMATIC = ("reward_model=length", "algorithm=ppo", "evaluation=none")
 

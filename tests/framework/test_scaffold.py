@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from preflab import UserError, commands, scaffold
+from preflab import UserError, scaffold
+from preflab.console import commands
 
 KINDS = ("algorithm", "data", "evaluation", "gradient_term", "reward_model")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from preflab import Component, UserError, option
-from preflab.plugins import Plugin, Registry
-from preflab.schemas import choose
+from preflab.door.registry import Plugin, Registry
+from preflab.planning.choosing import choose
 
 
 class Mode(StrEnum):

@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from preflab.watching import Watch, bounded
+from preflab.door.watching import Watch, bounded
 
 
 def _told(watch: Watch, later: float) -> list[str]:

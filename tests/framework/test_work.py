@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from preflab.work import WORK, Profile, peak_flops
+from preflab.cost import WORK, Profile, peak_flops
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from end_to_end.runs import KILLER, digests
-from preflab.artifacts import read_rows
 from preflab.interfaces import Sampling
 from preflab.likelihood import response_log_probs, response_values
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Device, Precision, Runtime, RuntimeConfig
+from preflab.storage.artifacts import read_rows
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource

@@ -10,10 +10,10 @@ import pytest
 
 from end_to_end.runs import preflab
 from preflab import UserError
-from preflab.artifacts import Store, read_rows
-from preflab.data import Records
+from preflab.engine.data import Records
 from preflab.errors import PluginError
 from preflab.records import Demonstration, Prompt, Ranking, Record
+from preflab.storage.artifacts import Store, read_rows
 from preflab.testing.context import MemorySource
 from preflab_builtin.causal_lm import tokenizer as tokenizers
 from preflab_builtin.reward_model.cutting import Cut, measure_cut

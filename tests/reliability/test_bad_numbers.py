@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import NumericError, checkpoints
-from preflab.artifacts import STATE, Store
+from preflab import NumericError
+from preflab.engine.loop import FAILED, CheckpointConfig, Loop
 from preflab.functional import gae
 from preflab.interfaces import Procedure
-from preflab.loop import FAILED, CheckpointConfig, Loop
 from preflab.optimization import OptimizerConfig, Schedule
+from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
-from preflab.schemas import problems
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.ppo import experience as ppo_experience
 from preflab_builtin.ppo.config import ClipConfig, KLConfig, PPOConfig

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from preflab import StorageError, checkpoints
-from preflab.artifacts import MANIFEST, STATE, Store, files_below
+from preflab import StorageError
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import MANIFEST, STATE, Store, files_below
 from reliability.figures import figure
 from reliability.injection import forked
 from reliability.walk import RECIPE, STAGE, contents, make

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab import StorageError, checkpoints, job
-from preflab.artifacts import STATE, Store
-from preflab.durable import disk_error, writing
-from preflab.loop import CheckpointConfig, Loop
+from preflab import StorageError
+from preflab.engine.loop import CheckpointConfig, Loop
+from preflab.jobs import job
 from preflab.randomness import Streams
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import STATE, Store
+from preflab.storage.durable import disk_error, writing
 from reliability.figures import figure
 from reliability.injection import boundaries, forked, refusing
 from reliability.walk import RECIPE, STAGE, Walk, contents, make
@@ -137,7 +139,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(
     for free, fits in ((3 * 3 * 1216 - 1, False), (3 * 3 * 1216, True)):
         folder = tmp_path / str(free)
         folder.mkdir()
-        monkeypatch.setattr("preflab.loop.free", lambda path, free=free: free)
+        monkeypatch.setattr("preflab.engine.loop.free", lambda path, free=free: free)
         walk = Walk(Streams(1), folder)
         loop = Loop(STAGE, walk, Streams(1), folder, CheckpointConfig(), lambda hook, **a: None)
         if fits:

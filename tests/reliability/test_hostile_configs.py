@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.cli import check_jobs, main
-from preflab.composition import parse
+from preflab.composing.composition import parse
+from preflab.console.cli import check_jobs, main
 
 SECRET = "canary-51c9e2"
 TARGET = "builtins.print"

@@ -24,11 +24,13 @@ from omegaconf import OmegaConf
 import preflab
 from end_to_end.runs import digests
 from end_to_end.runs import preflab as command
-from preflab import checkpoints, composition, run
-from preflab.artifacts import MANIFEST, METRICS, file_digest, read_rows
-from preflab.durable import read_sealed, write_sealed
-from preflab.loop import Loop
-from preflab.stages import Stages
+from preflab.composing import composition
+from preflab.engine.loop import Loop
+from preflab.engine.stages import Stages
+from preflab.planning import run
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import MANIFEST, METRICS, file_digest, read_rows
+from preflab.storage.durable import read_sealed, write_sealed
 from reliability.figures import figure
 
 SMALL = (

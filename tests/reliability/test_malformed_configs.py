@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from preflab.cli import main
+from preflab.console.cli import main
 
 HEAD = "defaults: [config, _self_]\n"
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

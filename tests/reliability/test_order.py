@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import StorageError, checkpoints
-from preflab.artifacts import METRICS, STATE, read_rows
+from preflab import StorageError
+from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.interfaces import State
-from preflab.loop import CheckpointConfig, Loop
 from preflab.optimization import OptimizerConfig
 from preflab.randomness import Streams
 from preflab.records import Demonstration, Prompt
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import METRICS, STATE, read_rows
 from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
 from support import WORDS, FakeContext, largest_difference

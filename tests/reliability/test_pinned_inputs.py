@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from preflab import StorageError, checkpoints
-from preflab.artifacts import STATE
+from preflab import StorageError
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import STATE
 from reliability.injection import forked
 from reliability.walk import RECIPE, STAGE, contents, make
 

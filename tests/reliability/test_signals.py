@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from end_to_end.runs import ended, preflab, start
-from preflab import checkpoints
-from preflab.artifacts import METRICS, STATE, read_rows
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import METRICS, STATE, read_rows
 from reliability.injection import forked
 from reliability.test_sweeps import _until
 from reliability.trouble import WORDS

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from end_to_end.runs import ended, preflab, start
-from preflab import cli, job
-from preflab.artifacts import read_rows
+from preflab.console import cli
+from preflab.jobs import job
+from preflab.storage.artifacts import read_rows
 from reliability.trouble import WORDS
 
 FAILURES = {

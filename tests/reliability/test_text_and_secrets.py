@@ -12,7 +12,7 @@ import pytest
 import fake_study
 from end_to_end.runs import preflab
 from preflab import UserError
-from preflab.foreign import refuse_environment, refuse_secrets
+from preflab.composing.untrusted import refuse_environment, refuse_secrets
 from preflab_builtin.report.build import build_report, report_text
 
 # --- markup ----------------------------------------------------------------------------------------------------------

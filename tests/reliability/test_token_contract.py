@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.composition import compose, registry, resolved
+from preflab.composing.composition import compose, registry, resolved
 from preflab.interfaces import Tokenizer
+from preflab.planning.run import DIFFERENT_TOKENIZERS, read
 from preflab.records import Document, Prompt, Ranking, Record, Rollout
-from preflab.run import DIFFERENT_TOKENIZERS, read
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab import StorageError, checkpoints
-from preflab.artifacts import STATE, Store
-from preflab.durable import write_json
+from preflab import StorageError
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import STATE, Store
+from preflab.storage.durable import write_json
 from reliability.figures import figure
 from reliability.injection import Call, boundaries, forked, killed_at, power_cut_at
 from reliability.walk import RECIPE, STAGE, contents, make

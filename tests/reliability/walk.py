@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from preflab.artifacts import Store, file_digest, files_below
-from preflab.loop import CheckpointConfig, Loop
+from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.randomness import Streams
+from preflab.storage.artifacts import Store, file_digest, files_below
 from preflab_builtin.causal_lm.saving import replace_folder, save_model
 from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 
@@ -72,7 +72,7 @@ class Walk:
 
 
 def make(root: Path, limit: float = 600.0, **settings: Any) -> None:
-    """The whole stage, as `preflab.stages` makes it: lock, partial folder, loop, artifact."""
+    """The whole stage, as `preflab.engine.stages` makes it: lock, partial folder, loop, artifact."""
     torch.manual_seed(5)
     streams, store = Streams(1, "walk"), Store(root)
     if found := store.find(STAGE, RECIPE):

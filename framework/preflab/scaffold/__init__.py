@@ -85,7 +85,7 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
 
 def _taken(kind: str) -> set[str]:
     """Names that a new component of the kind, its preset and its plugin cannot have."""
-    from preflab.composition import COMPONENT_GROUPS, options, registry
+    from preflab.composing.composition import COMPONENT_GROUPS, options, registry
 
     loaded = registry()
     presets = options(kind) if kind in COMPONENT_GROUPS else []

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from preflab.components import Component
+from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.schemas import Choice, choose
+from preflab.planning.choosing import choose
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
@@ -46,7 +47,7 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     """The component as a composition with these overrides (as on the command line) chooses it, small (debug=fast)."""
     from omegaconf import OmegaConf
 
-    from preflab.composition import COMPONENT_GROUPS, compose
+    from preflab.composing.composition import COMPONENT_GROUPS, compose
 
     words = ["debug=fast", *overrides]
     if kind in COMPONENT_GROUPS and not any(word.startswith(f"{kind}=") for word in overrides):
@@ -64,7 +65,7 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
 
 
 def _choices(group: str, node: Any) -> Iterator[Choice]:
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     for key, kind, item in (
         [(f"filters.{k}", "filter", v) for k, v in node.items()]

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from preflab.components import NEEDS
-from preflab.schemas import choose, problems
+from preflab.options import problems
+from preflab.planning.choosing import choose
 from preflab.testing.runs import refusal
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 HEAVY = ("torch", "transformers", "accelerate", "scipy", "matplotlib")
 _REGISTER = """
 import importlib, json, sys
-from preflab.plugins import import_file
+from preflab.door.registry import import_file
 from pathlib import Path
 name = sys.argv[1]
 module = import_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)
@@ -105,7 +106,7 @@ class ComponentContract:
                 self._refused(preflab_case, key, "no such value", key)
 
     def test_the_config_is_plain_data(self, preflab_case: Case) -> None:
-        from preflab.recipes import canonical
+        from preflab.planning.recipes import canonical
 
         config = preflab_case.choice.config
         text = json.dumps(canonical(config), sort_keys=True)
@@ -130,7 +131,7 @@ class ComponentContract:
 
 def choose_again(case: Case, node: Mapping[str, Any]) -> Any:
     """The typed config that plain values become."""
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     return choose(registry(), case.kind, node, case.kind).config
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from preflab.components import Component
-from preflab.data import Records
+from preflab.engine.data import Records
 from preflab.interfaces import (
     Gold,
     Labeler,
@@ -52,7 +52,7 @@ TYPES: dict[str, type[Any]] = {
 
 def component(kind: str, name: str) -> Component:
     """An installed component; `preflab.UserError` with the nearest name if there is none."""
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     return registry().component(kind, name)
 
@@ -131,7 +131,7 @@ class FakeContext:
     def source(self) -> PolicySource:
         """Where the policies come from."""
         if self._source is None:
-            from preflab.schemas import typed
+            from preflab.options import typed
 
             tiny = component("policy", "tiny")
             values = {
@@ -185,7 +185,7 @@ class FakeContext:
         )
 
     def responder(self, role: str) -> Responder:
-        from preflab.context import PolicyResponder
+        from preflab.engine.context import PolicyResponder
 
         return PolicyResponder(self.policy(role), self.rollout())
 
@@ -207,7 +207,7 @@ class FakeContext:
 
     def rollout(self) -> RolloutEngine:
         if self._engine is None:
-            from preflab.context import SharedEngine
+            from preflab.engine.context import SharedEngine
 
             native = component("rollout", "native")
             assert native.build is not None

@@ -24,7 +24,7 @@ class FastRun:
 
     def metrics(self, stage: str) -> list[dict[str, Any]]:
         """The metric row of each step of a stage."""
-        from preflab.artifacts import METRICS, read_rows
+        from preflab.storage.artifacts import METRICS, read_rows
 
         return read_rows(self.stages[stage] / METRICS)
 
@@ -41,8 +41,8 @@ def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
     """Run overrides with debug=fast; several runs in one folder share artifacts. Raises what the run raises."""
     import torch
 
-    from preflab.composition import compose
-    from preflab.job import execute
+    from preflab.composing.composition import compose
+    from preflab.jobs.job import execute
 
     words = [
         "debug=fast",

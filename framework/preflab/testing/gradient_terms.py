@@ -107,7 +107,7 @@ class GradientTermContract(ComponentContract):
         )
 
     def test_resumed_it_goes_on_where_it_was(self, preflab_case: Case) -> None:
-        from preflab import checkpoints
+        from preflab.storage import checkpoints
 
         context = preflab_case.context()
         policy = moved_policy(context)

@@ -19,7 +19,7 @@ from preflab.testing.runs import global_seed
 from preflab.testing.world import tiny_records
 
 if TYPE_CHECKING:
-    from preflab.plugins import Plugin
+    from preflab.door.registry import Plugin
     from preflab.testing.case import Case
 
 ROWS: list[dict[str, Any]] = [{"loss/sft": 2.5, "policy/lr": 1e-3}, {"loss/sft": float("nan")}, {}]
@@ -92,7 +92,7 @@ class ObserverContract:
 
 def _observer(case: Case) -> tuple[Plugin, Call]:
     """The plugin, and a function that calls one of its hooks, if it has it, with the arguments that it asks for."""
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     loaded = registry()
     plugin = next((p for p in loaded.plugins if p.name == case.name), None)
@@ -104,7 +104,7 @@ def _observer(case: Case) -> tuple[Plugin, Call]:
 
 
 def _call(name: str, hook: str, **arguments: Any) -> None:
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     for implementation in getattr(registry().manager.hook, hook).get_hookimpls():
         if implementation.plugin_name == name:

@@ -56,7 +56,7 @@ class ProcedureContract:
             )
 
     def test_its_state_is_taken_over_whole(self, preflab_case: Case) -> None:
-        from preflab import checkpoints
+        from preflab.storage import checkpoints
 
         first = procedure(preflab_case.choice, preflab_case.context())
         first.step(0)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.schemas import Choice
+from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
 
 if TYPE_CHECKING:
     from preflab.interfaces import Procedure
@@ -73,7 +73,7 @@ def procedure(choice: Choice, context: FakeContext) -> Procedure:
 def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
     """Make the stage in the context's folder, going on from a checkpoint that stands there; number of its steps. With
     ``kill`` it ends in the middle, as by SIGKILL."""
-    from preflab.loop import CheckpointConfig, Loop
+    from preflab.engine.loop import CheckpointConfig, Loop
 
     made = procedure(choice, context)
 

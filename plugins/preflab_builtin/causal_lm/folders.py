@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Inspection, UserError
-from preflab.artifacts import file_digest
+from preflab.storage.artifacts import file_digest
 from preflab_builtin.causal_lm.config import PretrainedConfig
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, DynamicCache
 
+from preflab.cost import WORK
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
-from preflab.work import WORK
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of, starts_at_left
 from preflab_builtin.causal_lm.blocks import Blocks, Hooks, blocks_of, hooks_at, states
 from preflab_builtin.causal_lm.cache import SlotCache, StaticStep, extended, prefilled

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Inspection, StorageError, UserError
-from preflab.artifacts import fsync, write_json
+from preflab.storage.artifacts import fsync, write_json
 from preflab_builtin.causal_lm.config import SmolLM2Config
 from preflab_builtin.causal_lm.folders import cached_digest, tokenizer_digest
 

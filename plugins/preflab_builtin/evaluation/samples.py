@@ -303,8 +303,8 @@ class _NoRun:
     gold = None
 
     def __init__(self, settings: Sequence[str]) -> None:
+        from preflab.options import problems, typed
         from preflab.runtime import RuntimeConfig
-        from preflab.schemas import problems, typed
 
         self._config = typed(RuntimeConfig, _settings(settings, "--runtime"), "--runtime")
         wrong = next(problems(self._config, "--runtime."), None)
@@ -330,10 +330,10 @@ def _reward(
     name: str, settings: Sequence[str], no_run: _NoRun
 ) -> Callable[[Sequence[Sample]], list[float]]:
     """A reward_model component, with settings that its schema checks, as a function of samples."""
-    from preflab.blame import blamed
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
+    from preflab.door.blame import blamed
+    from preflab.planning.choosing import choose
     from preflab.records import Prompt, Rollout
-    from preflab.schemas import choose
     from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 
     values = _settings(settings, f"--reward {name}")

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.interfaces import (
     Context,
@@ -25,6 +24,7 @@ from preflab.interfaces import (
 )
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout
+from preflab.storage.artifacts import write_json
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
 

@@ -108,8 +108,9 @@ def read_texts(config: RatingsConfig) -> tuple[list[RatedText], Counter[str]]:
     for file in files:
         prefix = f"{file.name.partition('.')[0]}/" if len(files) > 1 else ""
         for name, text, ratings in read_table(
-            file, lambda row, prefix=prefix: _rated(row, prefix, ids)
-        ):  # type: ignore[misc]
+            file,
+            lambda row, prefix=prefix: _rated(row, prefix, ids),  # type: ignore[misc]
+        ):
             if len(ratings) < config.min_ratings:
                 dropped["too few ratings"] += 1
             elif text.casefold() in kept:
@@ -163,8 +164,9 @@ def _rankings(
     found = []
     for turn in range(config.rounds):
         order = sorted(
-            own, key=lambda text, turn=turn: derive_seed(config.seed, "ranking", turn, text.id)
-        )  # type: ignore[misc]
+            own,
+            key=lambda text, turn=turn: derive_seed(config.seed, "ranking", turn, text.id),  # type: ignore[misc]
+        )
         whole = len(order) - len(order) % config.k
         dropped["left over when dealt into rankings"] += len(order) - whole
         for start in range(0, whole, config.k):

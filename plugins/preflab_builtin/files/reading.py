@@ -225,8 +225,9 @@ def _parquet(path: Path) -> Iterator[Row]:
                 for i in range(batch.num_rows):
                     number += 1
                     yield _row(
-                        f"{path}:row {number}", lambda batch=batch, i=i: _arrow_row(batch, i)
-                    )  # type: ignore[misc]
+                        f"{path}:row {number}",
+                        lambda batch=batch, i=i: _arrow_row(batch, i),  # type: ignore[misc]
+                    )
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: Parquet: cannot be read after row {number}: {reason}") from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from preflab.cost import Profile
 from preflab.errors import NumericError
 from preflab.functional import masked_mean
 from preflab.interfaces import Context, GradientTerm, Policy, RewardShaping, State
@@ -17,7 +18,6 @@ from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.shaping import shaped
-from preflab.work import Profile
 from preflab_builtin.ppo.config import Controller, PPOConfig
 from preflab_builtin.ppo.experience import (
     SAME,

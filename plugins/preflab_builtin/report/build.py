@@ -11,8 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preflab.artifacts import write_json
 from preflab.errors import UserError
+from preflab.storage.artifacts import write_json
 from preflab.study import StudyConfig
 from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, arms, doubles, in_order

@@ -473,9 +473,9 @@ def _focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 def _legend(axes: Axes, labels: Sequence[str]) -> None:
     """Below the picture, where it hides no data."""
-    axes.get_figure().legend(
+    axes.get_figure().legend(  # type: ignore[union-attr]
         frameon=False, fontsize=8.5, loc="outside lower center", ncols=_columns(labels)
-    )  # type: ignore[union-attr]
+    )
 
 
 def _columns(labels: Sequence[str]) -> int:

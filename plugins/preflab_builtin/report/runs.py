@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from preflab.artifacts import read_rows
 from preflab.errors import UserError
-from preflab.schemas import typed
+from preflab.options import typed
+from preflab.storage.artifacts import read_rows
 from preflab.study import StudyConfig
 
 LEDGER, MANIFEST, SUMMARY = "ledger.jsonl", "manifest.json", "summary.json"

@@ -58,7 +58,7 @@ def _given(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
 
 
 def _inspect(config: PretrainedRewardConfig) -> Inspection:
-    from preflab.artifacts import file_digest
+    from preflab.storage.artifacts import file_digest
     from preflab_builtin.causal_lm.folders import check_folder, content_digest, tokenizer_digest
 
     folder = Path(config.path)

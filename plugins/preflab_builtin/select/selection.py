@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.interfaces import Context, State
 from preflab.optimization import require_finite
+from preflab.storage.artifacts import write_json
 from preflab_builtin.select.config import RewardSelectionConfig
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from preflab import composition, plugins
+from preflab.composing import composition
+from preflab.door import registry as plugins
 from preflab.testing import (
     AlgorithmContract,
     Case,

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import composition
+from preflab.composing import composition
+from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.schemas import Choice, choose
+from preflab.planning.choosing import choose
 from preflab.testing.fast_run import FastRun
 
 PRESETS = (
@@ -142,7 +143,7 @@ def test_all_of_them_through_the_real_engine(
 
 
 def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path) -> None:
-    from preflab.run import read
+    from preflab.planning.run import read
 
     def recipe(path: Path) -> str:
         words = [

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from preflab.artifacts import read_rows
-from preflab.context import RANKINGS as READ
+from preflab.engine.context import RANKINGS as READ
 from preflab.errors import UserError
 from preflab.records import Prompt, Ranking, preferences_from_ranks, ranking_from_json
+from preflab.storage.artifacts import read_rows
 from preflab_builtin.comparisons.config import SampledConfig
 from preflab_builtin.comparisons.sampling import RANKINGS, SampledComparisons
 from support import WORDS, FakeContext, builtin

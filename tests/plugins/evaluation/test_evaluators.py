@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from preflab.context import PolicyResponder
+from preflab.engine.context import PolicyResponder
 from preflab.errors import UserError
 from preflab.interfaces import Policy, Sampling, Subject
 from preflab.records import Document, Prompt, Ranking, Rollout

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import composition
+from preflab.composing import composition
+from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.schemas import Choice, choose
+from preflab.planning.choosing import choose
 from preflab_builtin.evaluation.config import SuiteConfig
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from preflab import commands
+from preflab.console import commands
 from preflab.errors import UserError
 from tiny_classifier import write_classifier
 

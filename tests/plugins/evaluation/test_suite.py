@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import checkpoints
 from preflab.errors import UserError
 from preflab.interfaces import Policy
+from preflab.options import problems
 from preflab.records import Document, Prompt, Ranking, Rollout
-from preflab.schemas import problems
+from preflab.storage import checkpoints
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.stored import inspect_stored
 from preflab_builtin.evaluation.suite import EvaluationSuite

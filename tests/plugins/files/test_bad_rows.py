@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflab import UserError
-from preflab.schemas import problems
+from preflab.options import problems
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RecordKind
 from preflab_builtin.files.rows import BadRow
 from preflab_builtin.files.source import load

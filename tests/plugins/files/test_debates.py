@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from preflab import UserError
+from preflab.options import problems
 from preflab.records import Ranking
-from preflab.schemas import problems
 from preflab_builtin.files.config import Preferences, UkpConfig
 from preflab_builtin.files.ukp import ARGUMENTS, PAIRS, fold_splits, inspect, load
 

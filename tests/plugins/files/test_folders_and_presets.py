@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab import UserError
+from preflab.options import typed
 from preflab.records import RECORD_TYPES, Prompt
-from preflab.schemas import typed
 from preflab_builtin.files import hub, preflab_components, reading
 from preflab_builtin.files.config import FilesConfig
 from preflab_builtin.files.source import load

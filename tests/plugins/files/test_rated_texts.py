@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from preflab import UserError
+from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking
-from preflab.schemas import problems
 from preflab_builtin.files.config import PydocConfig, RatingsConfig
 from preflab_builtin.files.pydoc import inspect as inspect_pydoc
 from preflab_builtin.files.pydoc import load as load_pydoc

@@ -11,8 +11,8 @@ import pytest
 
 from preflab import UserError
 from preflab.interfaces import Filter
+from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
-from preflab.schemas import problems
 from preflab_builtin.filters import preflab_components
 from preflab_builtin.filters.config import PrivateConfig, Unit
 from preflab_builtin.filters.privacy import DropPrivate

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from preflab.options import typed
 from preflab.records import Demonstration, Prompt, Record
-from preflab.schemas import typed
 from preflab_builtin.microworld.config import MicroworldConfig
 from preflab_builtin.microworld.source import Microworld
 from preflab_builtin.microworld.world import EMAILS, PHONES

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from preflab.composition import compose
+from preflab.composing.composition import compose
 from preflab.errors import UserError
+from preflab.options import problems, typed
 from preflab.records import Prompt
-from preflab.schemas import problems, typed
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
 from preflab_builtin.microworld.demonstrators import careless, rudely
 from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers, population

@@ -140,9 +140,9 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
     drawn = [
         p.id
         for procedure in (first, second)
-        for rollout, _ in procedure.context.seen
+        for rollout, _ in procedure.context.seen  # type: ignore[attr-defined]
         for p in rollout.prompts
-    ]  # type: ignore[attr-defined]
+    ]
     assert drawn == [PROMPTS[i].id for i in draw_order(10, 0, 32, 1, "ppo", "prompts")]
     assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [
         sorted(p.id for p in PROMPTS)

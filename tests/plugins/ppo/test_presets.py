@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import UserError, composition
-from preflab.schemas import Choice, choose
+from preflab import UserError
+from preflab.composing import composition
+from preflab.door.choice import Choice
+from preflab.planning.choosing import choose
 
 GROUPS = {
     "algorithm": ["none", "best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import checkpoints
 from preflab.errors import NumericError
 from preflab.functional import masked_mean
 from preflab.interfaces import RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
+from preflab.options import problems
 from preflab.records import Document, Prompt, Rollout
-from preflab.schemas import problems
+from preflab.storage import checkpoints
 from preflab_builtin.ppo.config import AdvantageConfig, ClipConfig, Controller, KLConfig, PPOConfig
 from preflab_builtin.ppo.experience import Experience, Networks
 from preflab_builtin.ppo.training import PPO

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import checkpoints
 from preflab.errors import UserError
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document
+from preflab.storage import checkpoints
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
 from support import FakeContext, builtin, largest_difference

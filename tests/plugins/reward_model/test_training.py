@@ -48,8 +48,9 @@ def training(
     optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
     values: dict[str, object] = {"epochs": 1, "batch": 4, "optimizer": optimizer, **options}
     return KwiseTraining(
-        KwiseConfig(**values), FakeContext(folder, records, micro_batch=micro_batch)
-    )  # type: ignore[arg-type]
+        KwiseConfig(**values),  # type: ignore[arg-type]
+        FakeContext(folder, records, micro_batch=micro_batch),
+    )
 
 
 def step_gradients(

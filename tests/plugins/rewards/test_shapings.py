@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from preflab import compose
-from preflab.composition import registry
-from preflab.recipes import identity
+from preflab.composing.composition import registry
+from preflab.door.choice import Choice
+from preflab.planning.choosing import choose
+from preflab.planning.recipes import identity
 from preflab.records import Prompt, Rollout
-from preflab.schemas import Choice, choose
 from preflab_builtin.rewards.shapings import (
     LengthPenaltyConfig,
     SoftClipConfig,

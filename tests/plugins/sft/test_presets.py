@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composition import config_root
-from preflab.schemas import problems, typed
+from preflab.composing.composition import config_root
+from preflab.options import problems, typed
 from support import builtin
 
 PRESETS = [

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import checkpoints
 from preflab.errors import UserError
 from preflab.optimization import OptimizerConfig, Schedule
+from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Record
-from preflab.schemas import problems
+from preflab.storage import checkpoints
 from preflab_builtin.causal_lm.tokenizer import word_tokenizer
 from preflab_builtin.sft.batches import examples, padded
 from preflab_builtin.sft.config import LossOn, SFTConfig

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from preflab.artifacts import write_json
 from preflab.errors import UserError
 from preflab.interfaces import Context, State
 from preflab.records import Ranking, Rollout
+from preflab.storage.artifacts import write_json
 from scipy.optimize import minimize
 
 from preflab_pairs.config import BagOfWordsConfig

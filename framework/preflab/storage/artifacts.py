@@ -14,10 +14,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from preflab.durable import fsync as fsync
-from preflab.durable import make_folder, publish, read_sealed, sync_below, write_sealed
-from preflab.durable import write_json as write_json
 from preflab.errors import StorageError, UserError
+from preflab.storage.durable import fsync as fsync
+from preflab.storage.durable import make_folder, publish, read_sealed, sync_below, write_sealed
+from preflab.storage.durable import write_json as write_json
 
 MANIFEST = "artifact.json"
 STATE = ".state"

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.durable import (
+from preflab.errors import StorageError
+from preflab.storage.durable import (
     encoded,
     fsync,
     make_folder,
@@ -20,7 +21,6 @@ from preflab.durable import (
     write_bytes,
     write_sealed,
 )
-from preflab.errors import StorageError
 
 if TYPE_CHECKING:
     import torch

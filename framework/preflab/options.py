@@ -1,4 +1,4 @@
-"""Typed configs of components: fields with documentation, ranges, and the rule that turns YAML into them."""
+"""Typed configs: fields with documentation and ranges, and the rule that turns plain values into them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from preflab.blame import blamed
-from preflab.components import Inspection
-from preflab.errors import PluginError, UserError, nearest
+from preflab.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from preflab.components import Component
-    from preflab.plugins import Plugin, Registry
 
 
 def option(
@@ -94,93 +89,6 @@ def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterat
         limit = field.metadata.get(bound)
         if limit is not None and isinstance(value, (int, float)) and not holds(value, limit):
             yield key, f"is {value!r} but must be {sign} {limit}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """One component as a run chose it: its typed config, who provides it, and its nested choices by field."""
-
-    key: str
-    component: Component
-    plugin: Plugin
-    config: Any
-    nested: tuple[Choice, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The component's name."""
-        return self.component.name
-
-    def needs(self) -> set[str]:
-        """What it and its nested components need, in the words of `Component.needs`."""
-        with blamed(self):
-            own = set(self.component.needs(self.config))
-        return own.union(*(choice.needs() for choice in self.nested))
-
-    def inspect(self) -> Inspection:
-        """What its outside inputs are."""
-        with blamed(self):
-            found = self.component.inspect(self.config)
-        if not isinstance(found, Inspection):
-            raise PluginError(
-                f"{self.component.kind} '{self.name}' of {self.plugin.label}: inspect returned {found!r}"
-            )
-        return found
-
-    def all(self) -> Iterator[Choice]:
-        """Itself and everything nested in it."""
-        yield self
-        for choice in self.nested:
-            yield from choice.all()
-
-
-def choose(
-    registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
-) -> Choice:
-    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
-    nearest name. Whatever file the values came from, they pass through the component's schema here. fast: as `option`
-    says."""
-    if not isinstance(node, Mapping) or not node.get("name"):
-        options = ", ".join(registry.names(kind))
-        raise UserError(
-            f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}."
-        )
-    component, plugin = (
-        registry.component(kind, str(node["name"])),
-        registry.provider(kind, str(node["name"])),
-    )
-    plain = {k: v for k, v in node.items() if k not in component.nested}
-    with blamed(Choice(key, component, plugin, None)):
-        config = typed(component.config_class, plain, key)
-    choices: list[Choice] = []
-    for field, nested_kind in component.nested.items():
-        value = node.get(field)
-        if value is None:
-            continue
-        if isinstance(value, Mapping) and "name" in value:
-            choice = choose(registry, nested_kind, value, f"{key}.{field}", fast)
-            choices.append(choice)
-            setattr(config, field, choice.config)
-        else:
-            given = {str(k): v for k, v in _items(value) if v is not None}
-            items = {
-                k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast)
-                for k, v in given.items()
-            }
-            choices.extend(items.values())
-            setattr(config, field, {k: c.config for k, c in items.items()})
-    if fast:
-        shrink(config)
-    choice = Choice(key, component, plugin, config, tuple(choices))
-    with blamed(choice):
-        found = list(problems(config, f"{key}."))
-    if found:
-        raise UserError("\n".join(f"{name} {message}" for name, message in found))
-    return choice
-
-
-def _items(value: Any) -> list[tuple[Any, Any]]:
-    return list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))
 
 
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:

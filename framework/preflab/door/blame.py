@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preflab import plugin_files
-from preflab.durable import disk_error
+from preflab.door import plugin_files
 from preflab.errors import NumericError, PluginError, PreflabError
+from preflab.storage.durable import disk_error
 
 if TYPE_CHECKING:
-    from preflab.plugins import Plugin
-    from preflab.schemas import Choice
+    from preflab.door.choice import Choice
+    from preflab.door.registry import Plugin
 
 OURS = "preflab"
 """The distribution whose components are never blamed: their errors show a traceback."""

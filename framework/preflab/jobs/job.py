@@ -24,15 +24,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from preflab import __version__, ranks, run
-from preflab.composition import registry
-from preflab.durable import disk_error, fsync, write_json, writing
+from preflab import __version__
+from preflab.composing.composition import registry
+from preflab.door.registry import FLAGS
+from preflab.engine.loop import observer
+from preflab.engine.stages import Made, Stages
 from preflab.errors import PreflabError, StorageError
-from preflab.loop import observer
-from preflab.plugins import FLAGS
+from preflab.jobs import processes as ranks
+from preflab.planning import run
 from preflab.runtime import is_main, world_size
-from preflab.stages import Made, Stages
-from preflab.stopping import Stopped, StopRequest, handling
+from preflab.signals import Stopped, StopRequest, handling
+from preflab.storage.durable import disk_error, fsync, write_json, writing
 
 LEDGER = "ledger.jsonl"
 ERROR = "error.txt"
@@ -129,7 +131,12 @@ def _in_processes(
     }
     code = ranks.start(
         wanted,
-        [sys.executable, "-m", "preflab.ranks", json.dumps({**job, "config_name": config_name})],
+        [
+            sys.executable,
+            "-m",
+            "preflab.jobs.processes",
+            json.dumps({**job, "config_name": config_name}),
+        ],
     )
     if code:
         raise SystemExit(code)  # process 0 has said why

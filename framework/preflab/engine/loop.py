@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preflab import checkpoints
-from preflab.artifacts import FAILED as FAILED
-from preflab.artifacts import METRICS, STATE, file_digest, files_below, read_rows
-from preflab.durable import free, limited, sync_below, writing
 from preflab.errors import NumericError, StorageError
 from preflab.interfaces import Procedure
+from preflab.options import option
 from preflab.randomness import Streams
-from preflab.schemas import option
-from preflab.stopping import Stopped as Stopped
-from preflab.stopping import StopRequest
+from preflab.signals import Stopped as Stopped
+from preflab.signals import StopRequest
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import FAILED as FAILED
+from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.storage.durable import free, limited, sync_below, writing
 
 
 @dataclass

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.artifacts import read_rows
-from preflab.blame import blamed
-from preflab.data import Records
+from preflab.door.blame import blamed
+from preflab.door.choice import Choice
+from preflab.engine.data import Records
 from preflab.errors import PluginError, UserError
 from preflab.interfaces import (
     DataSource,
@@ -24,6 +24,7 @@ from preflab.interfaces import (
     ScalarModel,
     Tokenizer,
 )
+from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
 from preflab.records import (
     RECORD_TYPES,
@@ -34,8 +35,7 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
-from preflab.run import Run
-from preflab.schemas import Choice
+from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
     from preflab.interfaces import Responder

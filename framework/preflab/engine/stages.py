@@ -9,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab import checkpoints
-from preflab.artifacts import METRICS, STATE, Artifact, Store, read_rows
-from preflab.blame import blamed
-from preflab.context import Environment, StageContext
-from preflab.durable import writing
+from preflab.cost import WORK, Work
+from preflab.door.blame import blamed
+from preflab.door.choice import Choice
+from preflab.engine.context import Environment, StageContext
+from preflab.engine.loop import Loop
 from preflab.errors import UserError
 from preflab.interfaces import Procedure
-from preflab.loop import Loop
+from preflab.planning.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
-from preflab.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
 from preflab.runtime import is_main, threads, world_size
-from preflab.schemas import Choice
-from preflab.work import WORK, Work
+from preflab.storage import checkpoints
+from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, read_rows
+from preflab.storage.durable import writing
 
 
 @dataclass(frozen=True)

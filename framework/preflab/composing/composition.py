@@ -28,11 +28,11 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from preflab import plugins
+from preflab.composing.untrusted import check_files, check_name, refuse_secrets
+from preflab.door import registry as plugins
+from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
-from preflab.foreign import check_files, check_name, refuse_secrets
-from preflab.plugins import Registry
-from preflab.schemas import schema_of
+from preflab.options import schema_of
 
 COMPONENT_GROUPS = {
     **{
@@ -62,8 +62,8 @@ SCHEMAS = "schema/"
 
 def _shipped(name: str) -> Path:
     """A folder of YAML: beside the package in a wheel, at the top of a checkout."""
-    inside = Path(__file__).parent / name
-    return inside if inside.is_dir() else Path(__file__).parents[2] / name
+    inside = Path(__file__).parents[1] / name
+    return inside if inside.is_dir() else Path(__file__).parents[3] / name
 
 
 def config_root() -> Path:

@@ -77,7 +77,7 @@ def main() -> None:
     """One of the processes: run the job that the starter hands over as JSON."""
     from omegaconf import OmegaConf
 
-    from preflab import job
+    from preflab.jobs import job
     from preflab.runtime import is_main
 
     given = json.loads(sys.argv[1])

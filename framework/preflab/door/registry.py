@@ -19,12 +19,13 @@ from typing import Any
 
 import pluggy
 
-from preflab import hookspecs, plugin_files
+from preflab import hookspecs
 from preflab.components import Component
-from preflab.durable import disk_error
+from preflab.door import plugin_files
+from preflab.door.watching import WATCH, watched
 from preflab.errors import PluginError, StorageError, UserError, nearest
-from preflab.stopping import Stopped
-from preflab.watching import WATCH, watched
+from preflab.signals import Stopped
+from preflab.storage.durable import disk_error
 
 ENTRY_POINT_GROUP = "preflab"
 FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", plugin_files.VARIABLE

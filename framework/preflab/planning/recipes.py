@@ -13,19 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from preflab.schemas import Choice
+from preflab.door.choice import Choice
 
 FORMAT = 1
-_FRAMEWORK = Path(__file__).parent
-_WITHOUT_EFFECT = {
-    "cli.py",
-    "commands.py",
-    "errors.py",
-    "listing.py",
-    "scaffold",
-    "testing",
-    "watching.py",
-}
+_FRAMEWORK = Path(__file__).parents[1]
+_WITHOUT_EFFECT = {"errors.py", "scaffold", "testing", "console"}
 
 
 def digest(value: Any) -> str:

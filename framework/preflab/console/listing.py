@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 
 from preflab import hookspecs
 from preflab.components import Component
+from preflab.door.registry import FLAGS, Plugin, Registry, command_name
 from preflab.errors import UserError, nearest
-from preflab.plugins import FLAGS, Plugin, Registry, command_name
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -198,7 +198,7 @@ def findings(registry: Registry) -> list[str]:
 
 def _idle(registry: Registry) -> Iterator[str]:
     """Components of a kind that no config group and no other component asks for: a misspelt kind, most likely."""
-    from preflab.composition import COMPONENT_GROUPS
+    from preflab.composing.composition import COMPONENT_GROUPS
 
     asked = {*COMPONENT_GROUPS.values(), "filter"}
     for component, _ in registry.components():
@@ -238,7 +238,7 @@ def _requirements() -> Iterator[tuple[str, str, str]]:
 
 def _shadowed(registry: Registry) -> Iterator[str]:
     """Presets of one group and name in two plugins: Hydra takes the first."""
-    from preflab.composition import config_root
+    from preflab.composing.composition import config_root
 
     built_in = {
         f"{path.parent.name}={path.stem}": "preflab" for path in config_root().glob("*/*.yaml")
@@ -267,7 +267,7 @@ def environment() -> list[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    from preflab.composition import config_root, registry
+    from preflab.composing.composition import config_root, registry
 
     _page = config_root() / "README.md"
     _page.write_text(

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab.door.registry import take_plugin_flags
 from preflab.errors import PreflabError, SweepError, UserError
-from preflab.plugins import take_plugin_flags
 
 if TYPE_CHECKING:
-    from preflab.composition import CommandLine
-    from preflab.run import Run
+    from preflab.composing.composition import CommandLine
+    from preflab.planning.run import Run
 
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 SHOWING = ("plan", "plugins", "doctor")
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
-        from preflab.job import exit_code, report
+        from preflab.jobs.job import exit_code, report
 
         report(error)
         code = exit_code(error)
@@ -69,13 +69,13 @@ def _alone() -> bool:
 
 def _dispatch(words: list[str]) -> int:
     if words and not words[0].startswith("-") and "=" not in words[0]:
-        from preflab import commands
+        from preflab.console import commands
 
         if words[0] in SHOWING:
             leave_at_once()
         return commands.run(words[0], words[1:])
     if {"--help", "-h"} & set(words):
-        from preflab import commands
+        from preflab.console import commands
 
         leave_at_once()
         print(commands.overview())
@@ -91,8 +91,8 @@ def leave_at_once() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Check everything that the command line asks for, then hand it to Hydra."""
-    from preflab.composition import compose, config_root, job_yaml, parse, trust_the_check
-    from preflab.foreign import refuse_code_in_config
+    from preflab.composing.composition import compose, config_root, job_yaml, parse, trust_the_check
+    from preflab.composing.untrusted import refuse_code_in_config
     from preflab.runtime import is_main, world_size
 
     line = parse(words)
@@ -109,8 +109,8 @@ def run(words: Sequence[str]) -> int:
             return 0
     import hydra
 
-    from preflab import job
-    from preflab.stopping import StopRequest
+    from preflab.jobs import job
+    from preflab.signals import StopRequest
 
     if not line.info:
         check_jobs(line)
@@ -149,9 +149,9 @@ def run(words: Sequence[str]) -> int:
 
 def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
-    from preflab import run as runs
-    from preflab.composition import composing, registry, resolved
-    from preflab.foreign import refuse_code_in_config
+    from preflab.composing.composition import composing, registry, resolved
+    from preflab.composing.untrusted import refuse_code_in_config
+    from preflab.planning import run as runs
 
     checked = []
     known: runs.Known = {}
@@ -197,8 +197,8 @@ def _import_once() -> None:
 
 def _finish(folder: Path, multirun: bool) -> int:
     """Show the comparison; in a multirun also what failed."""
-    from preflab import commands
-    from preflab.job import ledger
+    from preflab.console import commands
+    from preflab.jobs.job import ledger
 
     try:
         print(commands.report_text([folder], folder / "report.html"))

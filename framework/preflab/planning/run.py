@@ -9,15 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from preflab import recipes
 from preflab.components import NEEDS, Inspection
-from preflab.composition import COMPONENT_GROUPS
+from preflab.composing.composition import COMPONENT_GROUPS
+from preflab.door.choice import Choice
+from preflab.door.registry import Registry
+from preflab.engine.loop import CheckpointConfig
 from preflab.errors import PluginError, UserError, nearest
-from preflab.loop import CheckpointConfig
-from preflab.plugins import Registry
+from preflab.options import option, problems, typed
+from preflab.planning import recipes
+from preflab.planning.choosing import choose
 from preflab.records import RECORD_TYPES
 from preflab.runtime import RuntimeConfig
-from preflab.schemas import Choice, choose, option, problems, typed
 from preflab.study import StudyConfig
 
 T = TypeVar("T")

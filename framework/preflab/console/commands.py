@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from preflab.durable import disk_error
 from preflab.errors import PluginError, PreflabError, UserError, nearest
+from preflab.storage.durable import disk_error
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if there is none."""
     if name in COMMANDS:
         return COMMANDS[name](list(arguments))
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     theirs = registry().commands()
     if name not in theirs:
@@ -48,10 +48,10 @@ def plan(arguments: list[str]) -> int:
     """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
     from rich.table import Table
 
-    from preflab.artifacts import Store
-    from preflab.cli import check_jobs
-    from preflab.composition import parse
-    from preflab.run import GRAPH, store_root
+    from preflab.composing.composition import parse
+    from preflab.console.cli import check_jobs
+    from preflab.planning.run import GRAPH, store_root
+    from preflab.storage.artifacts import Store
 
     line = parse(arguments)
     runs = check_jobs(line)
@@ -92,8 +92,8 @@ def plugins(arguments: list[str]) -> int:
     from rich.markup import escape
     from rich.table import Table
 
-    from preflab import listing
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
+    from preflab.console import listing
 
     parser = argparse.ArgumentParser(prog="preflab plugins", description=plugins.__doc__)
     parser.add_argument("words", nargs="*", metavar="show KIND NAME")
@@ -121,8 +121,8 @@ def plugins(arguments: list[str]) -> int:
 
 def doctor(arguments: list[str]) -> int:
     """doctor: the environment, versions, devices, and every broken plugin or shadowed name with what to do about it"""
-    from preflab import listing
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
+    from preflab.console import listing
 
     argparse.ArgumentParser(prog="preflab doctor", description=doctor.__doc__).parse_args(arguments)
     for what, value in listing.environment():
@@ -142,7 +142,7 @@ def artifacts(arguments: list[str]) -> int:
     """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs left half-made"""
     from rich.table import Table
 
-    from preflab.artifacts import Store, files_below
+    from preflab.storage.artifacts import Store, files_below
 
     parser = argparse.ArgumentParser(prog="preflab artifacts", description=artifacts.__doc__)
     parser.add_argument("action", choices=["list", "prune"])
@@ -201,14 +201,14 @@ def report(arguments: list[str]) -> int:
 
 def report_text(folders: Sequence[Path], out: Path) -> str:
     """The comparison of run folders as text, from the first plugin that makes reports; the page is written to ``out``."""
-    from preflab.composition import registry
+    from preflab.composing.composition import registry
 
     return registry().report(folders, out) or "No installed plugin makes reports."
 
 
 def rerun(arguments: list[str]) -> int:
     """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if you like"""
-    from preflab.cli import run as run_command
+    from preflab.console.cli import run as run_command
 
     if not arguments:
         raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
@@ -231,7 +231,7 @@ def rerun(arguments: list[str]) -> int:
 def _take_over_flags(flags: dict[str, str]) -> None:
     """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
     not choose it."""
-    from preflab.plugins import FILES, FLAGS
+    from preflab.door.registry import FILES, FLAGS
 
     file = str(flags.get(FILES, ""))
     if file and os.environ.get(FILES) != file:
@@ -275,8 +275,14 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 def overview() -> str:
     """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
-    from preflab.composition import COMPONENT_GROUPS, config_root, options_of, registry, sweeps_root
-    from preflab.plugins import command_name
+    from preflab.composing.composition import (
+        COMPONENT_GROUPS,
+        config_root,
+        options_of,
+        registry,
+        sweeps_root,
+    )
+    from preflab.door.registry import command_name
 
     lines = [
         "preflab: the InstructGPT experiment bench",

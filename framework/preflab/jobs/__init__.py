@@ -1,0 +1,1 @@
+"""One job: run folder, child process, ledger, several processes."""

@@ -1,0 +1,1 @@
+"""Writing that survives kills and full disks: durable files, checkpoints, artifacts."""
