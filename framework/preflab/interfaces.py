@@ -12,6 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from preflab.models import Backbone as Backbone
+from preflab.models import Cache as Cache
+from preflab.models import Policy as Policy
+from preflab.models import PolicySource as PolicySource
+from preflab.models import ScalarModel as ScalarModel
+from preflab.models import Tokenizer as Tokenizer
 from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
 
 if TYPE_CHECKING:
@@ -50,128 +56,7 @@ class Procedure(Protocol):
         processes only process 0 is asked: sampling and sums over processes belong into a step."""
 
 
-# --- models ----------------------------------------------------------------------------------------------------
-
-
-class Tokenizer(Protocol):
-    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
-
-    @property
-    def pad_id(self) -> int:
-        """Fills unused slots."""
-
-    @property
-    def eos_id(self) -> int:
-        """Ends a response and a document."""
-
-    @property
-    def size(self) -> int:
-        """Number of token ids, V."""
-
-    @property
-    def digest(self) -> str:
-        """Hash of the tokenizer: equal digests give equal tokens."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids, no special token added."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a model folder."""
-
-
-class Cache(Protocol):
-    """Keys and values of the tokens read so far, of B rows."""
-
-    def select(self, rows: torch.Tensor) -> Cache:
-        """The cache of the chosen rows [B'] (repeats allowed), in that order."""
-
-
-class Trunk(Protocol):
-    """A model that reads tokens: what policies and scalar models share."""
-
-    @property
-    def module(self) -> torch.nn.Module:
-        """The network; its parameters are what is trained."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """Text to the tokens that it reads."""
-
-    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
-
-    def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
-    ) -> torch.Tensor:
-        """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row by row: ``hidden(ids,
-        mask)[wanted]`` up to rounding, and cheaper where a model can leave out the rest. prefix: rows whose first so many
-        columns are equal may share them."""
-
-    def save(self, folder: Path) -> None:
-        """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model card."""
-
-
-class Policy(Trunk, Protocol):
-    """A causal language model."""
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden [..., D] -> float32 logits [..., V]."""
-
-    def log_probs(
-        self,
-        hidden: torch.Tensor,
-        ids: torch.Tensor,
-        temperature: float = 1.0,
-        with_entropy: bool = False,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature),
-        and the entropies in nats (no gradient; zeros if not asked for), [N] float32: `functional.token_log_probs` of the
-        logits, which need not all be in memory."""
-
-    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Cache]:
-        """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
-
-    def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
-        """Read one more token a row [B] -> next-token logits [B, V] and the cache."""
-
-    def copy(self) -> Policy:
-        """An independent copy."""
-
-    def scalar_model(self, generator: torch.Generator) -> ScalarModel:
-        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no bias."""
-
-
-class ScalarModel(Trunk, Protocol):
-    """A trunk with one number a position: the network of a reward model or a value function."""
-
-    offset: float
-    """What a reward model subtracts from the raw score (demonstrations then score 0); stored beside the weights."""
-
-    def values(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden [..., D] -> [...] float32."""
-
-    def copy(self) -> ScalarModel:
-        """An independent copy."""
-
-
-class PolicySource(Protocol):
-    """What a policy component builds: where the causal LM comes from and how its saved folders are read."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The policy's tokenizer, without loading weights."""
-
-    def create(self, generator: torch.Generator) -> Policy:
-        """The policy that everything starts from: pretrained weights, or fresh ones drawn from the generator."""
-
-    def load(self, folder: Path) -> Policy:
-        """A policy that `Trunk.save` wrote."""
-
-    def load_scalar(self, folder: Path) -> ScalarModel:
-        """A scalar model that `Trunk.save` wrote."""
+# --- rewards ---
 
 
 class RewardModel(Protocol):

@@ -9,10 +9,10 @@ from preflab.records import Rollout
 if TYPE_CHECKING:
     import torch
 
-    from preflab.interfaces import Policy, ScalarModel, Trunk
+    from preflab.interfaces import Backbone, Policy, ScalarModel
 
 
-def response_states(model: Trunk, rows: Rollout) -> torch.Tensor:
+def response_states(model: Backbone, rows: Rollout) -> torch.Tensor:
     """Hidden states [N, D] from which the response tokens are predicted and their states are valued, row by row: slot
     Q - 1 + t stands before response token t. A prompt that several rows share is read once."""
     import torch

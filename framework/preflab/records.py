@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import torch
 
-    from preflab.interfaces import Tokenizer
+    from preflab.models import Tokenizer
 
 RecordType = Literal["prompts", "demonstrations", "rankings", "documents"]
 Split = Literal["train", "validation", "test"]

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import preflab
 from preflab.composing import composition
-from preflab.door.registry import FILES
+from preflab.door.discovery import FILES
 from preflab.engine.stages import Stages
 from preflab.planning import run
 from preflab.storage import checkpoints

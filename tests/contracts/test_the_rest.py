@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from preflab.console.listing import observed
-from preflab.door import registry as plugins
+from preflab.door import discovery
 from preflab.testing import (
     ComponentContract,
     FilterContract,
@@ -79,8 +79,8 @@ def test_every_built_in_component_has_a_contract(monkeypatch: pytest.MonkeyPatch
         tried.update(
             (c.kind, c.name) for c in found if issubclass(c, (ComponentContract, ObserverContract))
         )
-    installed = {(component.kind, component.name) for component, _ in plugins.load().components()}
+    installed = {(component.kind, component.name) for component, _ in discovery.load().components()}
     installed |= {
-        ("observer", plugin.name) for plugin in plugins.load().plugins if observed(plugin)
+        ("observer", plugin.name) for plugin in discovery.load().plugins if observed(plugin)
     }
     assert installed - tried == set()

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from preflab import hookspecs
+from preflab.door import discovery, watching
 from preflab.door import registry as plugins
-from preflab.door import watching
 from preflab.door.registry import Registry
 from preflab.errors import PluginError, UserError
 
@@ -94,7 +94,7 @@ def load(
 ) -> tuple[Registry, plugins.Plugin]:
     install(folder, "faulty", source, monkeypatch)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
-    registry = plugins.load()
+    registry = discovery.load()
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
     return registry, next(p for p in registry.plugins if p.name == "faulty")
 
@@ -242,9 +242,7 @@ def observed(
         monkeypatch.delitem(sys.modules, "attentive", raising=False)
         registry, plugin = load(tmp_path / "b", HEAD + written_hook(hook, "", body), monkeypatch)
         assert plugin.problem == ""
-        for name in [
-            p.name for p in registry.plugins if p.distribution == "preflab"
-        ]:  # they would write files
+        for name in [p.name for p in registry.plugins if p.built_in]:  # they would write files
             if registry.manager.has_plugin(name):
                 registry.manager.unregister(name=name)
         arguments: dict[str, Any] = dict.fromkeys(HOOKS[hook].parameters)
@@ -407,7 +405,7 @@ def _add_report(registry: Registry) -> None:
 def test_the_built_in_report_is_not_replaced_by_an_installed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = plugins.load()
+    registry = discovery.load()
     _add_report(registry)
     with pytest.raises(UserError):  # the built-in one's: there are no runs in an empty folder
         registry.report([tmp_path], tmp_path / "page.html")

@@ -15,7 +15,8 @@ from preflab import UserError, option
 from preflab.composing.composition import config_root, registry
 from preflab.console import commands, listing
 from preflab.console.listing import Option
-from preflab.door.registry import Plugin, Registry, import_file
+from preflab.door.discovery import import_file
+from preflab.door.registry import Plugin, Registry
 from preflab.hookspecs import OBSERVER_HOOKS
 
 

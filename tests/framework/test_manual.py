@@ -15,8 +15,8 @@ import pytest
 
 from preflab.composing import composition
 from preflab.console import commands
-from preflab.door import registry as plugins
-from preflab.door.registry import take_plugin_flags
+from preflab.door import discovery
+from preflab.door.discovery import take_plugin_flags
 from preflab.testing import AlgorithmContract
 
 PAGE = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
@@ -45,7 +45,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "my_rewards.py").write_text(_block("# my_rewards").partition("preflab --plugin")[0])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(
-        plugins.FILES,
+        discovery.FILES,
         os.pathsep.join(str(tmp_path / name) for name in ("my_file.py", "my_rewards.py")),
     )
     composition.registry.cache_clear()

@@ -14,8 +14,10 @@ from types import ModuleType
 import pytest
 
 from preflab import Component, UserError, hookimpl, hookspecs, option
+from preflab.door import discovery
 from preflab.door import registry as plugins
-from preflab.door.registry import Plugin, Registry, take_plugin_flags
+from preflab.door.discovery import take_plugin_flags
+from preflab.door.registry import Plugin, Registry
 
 
 @dataclass
@@ -64,11 +66,11 @@ def test_a_fresh_process_reads_what_is_pickled_of_a_plugin_in_a_file(tmp_path: P
     """As the workers of joblib and submitit do: nothing is imported there before, and the variable is all they have."""
     file = tmp_path / "mine.py"
     file.write_text("class C:\n    value = 7\n")
-    found = plugins.import_file(file).C()
+    found = discovery.import_file(file).C()
     read = "import pickle, sys; print(pickle.load(sys.stdin.buffer).value)"
     environment = {
         **os.environ,
-        plugins.FILES: f"{tmp_path / 'other' / 'more.py'}{os.pathsep}{file}",
+        discovery.FILES: f"{tmp_path / 'other' / 'more.py'}{os.pathsep}{file}",
     }
     worker = subprocess.run(
         [sys.executable, "-c", read],
@@ -90,7 +92,7 @@ def test_a_file_is_a_plugin_and_a_broken_file_a_report(
     )
     bad.write_text("import does_not_exist_anywhere\n")
     monkeypatch.setenv("PREFLAB_PLUGIN_FILES", f"{good}:{bad}:{tmp_path / 'absent.py'}")
-    registry = plugins.load()
+    registry = discovery.load()
     assert "from_file" in registry.names("algorithm")
     problems = {p.name: p.problem for p in registry.plugins}
     assert "No module named 'does_not_exist_anywhere'" in problems["bad_plugin"]
@@ -99,22 +101,18 @@ def test_a_file_is_a_plugin_and_a_broken_file_a_report(
 
 def test_a_plugin_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFLAB_NO_PLUGINS", "ppo")
-    registry = plugins.load()
+    registry = discovery.load()
     assert "ppo" not in registry.names("algorithm")
     assert next(p for p in registry.plugins if p.name == "ppo").problem == "left out by --no-plugin"
 
 
 def test_every_built_in_plugin_loads() -> None:
-    assert {p.name: p.problem for p in plugins.load().plugins if p.problem} == {}
+    assert {p.name: p.problem for p in discovery.load().plugins if p.problem} == {}
 
 
 def test_every_built_in_config_class_is_a_schema() -> None:
     """Loading looks at those of others only, to save 0.06 s at every start."""
-    built_in = [
-        component
-        for component, plugin in plugins.load().components()
-        if plugin.distribution == "preflab"
-    ]
+    built_in = [component for component, plugin in discovery.load().components() if plugin.built_in]
     assert len(built_in) > 50
     for component in built_in:
         plugins.check_schema(component)
@@ -132,6 +130,6 @@ def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(
         return found
 
     monkeypatch.setattr(importlib.metadata.PathDistribution, "metadata", property(counted))
-    ours = [plugin for plugin in plugins.load().plugins if plugin.distribution == "preflab"]
+    ours = [plugin for plugin in discovery.load().plugins if plugin.built_in]
     assert len(ours) > 15
     assert 0 < parsed.count("preflab") <= 3  # its name, its version, and Python's look for doubles

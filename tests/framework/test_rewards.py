@@ -12,7 +12,7 @@ import torch
 
 import preflab
 from preflab.composing import composition
-from preflab.door import registry as plugins
+from preflab.door import discovery
 from preflab.errors import PluginError
 from preflab.interfaces import RewardModel
 from preflab.planning.recipes import source_digest
@@ -39,13 +39,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A user's file, loaded as --plugin FILE does."""
     path = tmp_path_factory.mktemp("user") / "my_rewards.py"
     path.write_text(FILE)
-    before = os.environ.get(plugins.FILES)
-    os.environ[plugins.FILES] = str(path)
+    before = os.environ.get(discovery.FILES)
+    os.environ[discovery.FILES] = str(path)
     composition.registry.cache_clear()
     yield path
-    os.environ.pop(plugins.FILES)
+    os.environ.pop(discovery.FILES)
     if before is not None:
-        os.environ[plugins.FILES] = before
+        os.environ[discovery.FILES] = before
     composition.registry.cache_clear()
 
 
@@ -159,8 +159,8 @@ def test_a_function_of_another_module_is_not_registered_again(
 ) -> None:
     other = tmp_path / "other.py"
     other.write_text("from preflab.door.plugin_files.my_rewards import short\n")
-    monkeypatch.setenv(plugins.FILES, f"{file}{os.pathsep}{other}")
-    loaded = plugins.load()
+    monkeypatch.setenv(discovery.FILES, f"{file}{os.pathsep}{other}")
+    loaded = discovery.load()
     assert [p.problem for p in loaded.plugins if p.name == "other"] == [""]
     assert loaded.provider("reward_model", "short").name == "my_rewards"
 
@@ -177,7 +177,7 @@ def test_a_package_may_keep_its_functions_in_a_submodule(
     (package / "__init__.py").write_text("from kept_rewards.functions import short\n")
     (package / "functions.py").write_text(FILE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    provider = plugins.load().provider("reward_model", "short")
+    provider = discovery.load().provider("reward_model", "short")
     assert (provider.distribution, provider.version) == ("kept-rewards", "1.0")
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from preflab import PluginError, UserError
 from preflab.composing.composition import compose
-from preflab.door import registry as plugins
+from preflab.door import discovery
 from preflab.door.registry import Registry
 from preflab.planning import run
 
@@ -20,7 +20,7 @@ PROGRAMMATIC = ("reward_model=length", "algorithm=ppo", "evaluation=none")
 
 def _registry(*needs: str) -> Registry:
     """The installed plugins, with a PPO that says it needs something else."""
-    registry = plugins.load()
+    registry = discovery.load()
     component, plugin = registry._components["algorithm", "ppo"]
     registry._components["algorithm", "ppo"] = (
         dataclasses.replace(component, needs=lambda config: needs),

@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
-from preflab.door import registry as plugins
+from preflab.door import discovery
 from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
 from preflab.options import schema_of
@@ -92,7 +92,7 @@ def _seldom_collected() -> Iterator[None]:
 @_seldom_collected()
 def registry() -> Registry:
     """The plugins of this process, loaded once; their schemas and presets are known to Hydra afterwards."""
-    loaded = plugins.load()
+    loaded = discovery.load()
     for extension in (PreflabSearchPath, SchemaSource):
         Plugins.instance().register(extension)
     return loaded

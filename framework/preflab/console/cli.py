@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preflab.door.registry import take_plugin_flags
+from preflab.door.discovery import take_plugin_flags
 from preflab.errors import PreflabError, SweepError, UserError
 
 if TYPE_CHECKING:

@@ -231,7 +231,7 @@ def rerun(arguments: list[str]) -> int:
 def _take_over_flags(flags: dict[str, str]) -> None:
     """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
     not choose it."""
-    from preflab.door.registry import FILES, FLAGS
+    from preflab.door.discovery import FILES, FLAGS
 
     file = str(flags.get(FILES, ""))
     if file and os.environ.get(FILES) != file:

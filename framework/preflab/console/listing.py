@@ -19,7 +19,8 @@ from packaging.requirements import Requirement
 
 from preflab import hookspecs
 from preflab.components import Component
-from preflab.door.registry import FLAGS, Plugin, Registry, command_name
+from preflab.door.discovery import FLAGS
+from preflab.door.registry import Plugin, Registry, command_name
 from preflab.errors import UserError, nearest
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -156,7 +157,7 @@ def reference(registry: Registry) -> str:
     """Every option of every built-in component as Markdown tables, by kind and name."""
     lines: list[str] = []
     for component, plugin in registry.components():
-        rows = list(options(component.config_class)) if plugin.distribution == "preflab" else []
+        rows = list(options(component.config_class)) if plugin.built_in else []
         if rows:
             lines += [
                 "",

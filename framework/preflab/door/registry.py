@@ -1,4 +1,4 @@
-"""Find plugins, check them, keep broken ones away from the others, and list what they provide."""
+"""Plugins that were found: checked, kept apart when broken, and what they provide."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import re
 import sys
 import warnings
@@ -21,14 +20,11 @@ import pluggy
 
 from preflab import hookspecs
 from preflab.components import Component
-from preflab.door import plugin_files
-from preflab.door.watching import WATCH, watched
+from preflab.door.watching import watched
 from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.signals import Stopped
 from preflab.storage.durable import disk_error
 
-ENTRY_POINT_GROUP = "preflab"
-FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", plugin_files.VARIABLE
 OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -48,6 +44,11 @@ class Plugin:
     commands: tuple[Callable[[list[str]], int], ...] = ()
     states_api: bool = True
     """Whether its module says which API it is made for (PREFLAB_API)."""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it comes with preflab itself."""
+        return self.distribution == "preflab"
 
     @property
     def label(self) -> str:
@@ -240,7 +241,7 @@ class Registry:
                 raise PluginError(f"offers {kind} '{name}' twice from preflab_components")
         for component in components:
             self._check_component(component)
-            if not _built_in(plugin):  # a test looks at ours; each look costs a millisecond
+            if not plugin.built_in:  # a test looks at ours; each look costs a millisecond
                 check_schema(component)
         for package in packages:
             if importlib.util.find_spec(package) is None:
@@ -337,108 +338,3 @@ def _attached(module: ModuleType) -> list[Component]:
     ]
     found = [getattr(value, "preflab_component", None) for value in values]
     return [component for component in found if isinstance(component, Component)]
-
-
-def import_file(path: Path) -> ModuleType:
-    """A Python file as a plugin module (from ``--plugin FILE``)."""
-    name = f"{plugin_files.__name__}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise PluginError(f"--plugin {path}: there is no such Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _words(variable: str, separator: str = ",") -> list[str]:
-    return [word.strip() for word in os.environ.get(variable, "").split(separator) if word.strip()]
-
-
-def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
-    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
-    facts: dict[
-        int, tuple[str, str]
-    ] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
-    found = []
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        if id(entry.dist) not in facts:
-            facts[id(entry.dist)] = (
-                (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
-            )
-        found.append((Plugin(entry.name, entry.module, *facts[id(entry.dist)]), entry))
-    only = _words(ONLY)
-    for plugin, entry in sorted(found, key=lambda pair: (not _built_in(pair[0]), pair[0].name)):
-        if ONLY not in os.environ or _built_in(plugin) or plugin.name in only:
-            yield plugin, entry
-
-
-def _built_in(plugin: Plugin) -> bool:
-    return plugin.distribution == "preflab"
-
-
-def _sources() -> Iterator[tuple[Plugin, Any]]:
-    """(plugin as named by its metadata, a function that imports it)."""
-    for plugin, entry in _entry_points():
-        yield plugin, entry.load
-    for path in _words(FILES, os.pathsep):
-        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: import_file(Path(path))
-
-
-def load() -> Registry:
-    """Load every plugin that is installed or named by ``--plugin``, each isolated from the others."""
-    registry = Registry()
-    registry.manager.add_hookspecs(hookspecs)
-    blocked = set(_words(BLOCKED))
-    for plugin, importer in _sources():
-        if plugin.name in blocked:
-            registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
-            continue
-        try:
-            # What a plugin prints must not stand in front of --json.
-            with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, "its import"):
-                module = importer()
-        except PluginError as error:
-            registry.add(replace(plugin, problem=str(error)), None)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            problem = f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {plugin.distribution}."
-            registry.add(replace(plugin, problem=problem), None)
-        else:
-            registry.add(plugin, module)
-    WATCH.stop()
-    return registry
-
-
-def take_plugin_flags(
-    argv: Sequence[str], environment: Mapping[str, str] | None = None
-) -> tuple[list[str], dict[str, str]]:
-    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every worker process as
-    environment variables. Returns the rest of the command line and the variables to set.
-
-    >>> take_plugin_flags(["seed=1", "--no-plugin", "dpo"], {})
-    (['seed=1'], {'PREFLAB_NO_PLUGINS': 'dpo'})
-    """
-    environment = os.environ if environment is None else environment
-    flags = {"--plugin": (FILES, os.pathsep), "--no-plugin": (BLOCKED, ",")}
-    rest: list[str] = []
-    collected: dict[str, list[str]] = {}
-    words = iter(argv)
-    for word in words:
-        flag, _, value = word.partition("=")
-        if flag not in flags:
-            rest.append(word)
-            continue
-        value = value or next(words, "")
-        if not value:
-            raise UserError(f"{flag} needs a value")
-        collected.setdefault(flag, []).append(
-            str(Path(value).resolve()) if flag == "--plugin" else value
-        )
-    variables = {}
-    for flag, values in collected.items():
-        variable, separator = flags[flag]
-        before = [environment[variable]] if environment.get(variable) else []
-        variables[variable] = separator.join(before + values)
-    return rest, variables

@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from preflab import __version__
 from preflab.composing.composition import registry
-from preflab.door.registry import FLAGS
+from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import Made, Stages
 from preflab.errors import PreflabError, StorageError

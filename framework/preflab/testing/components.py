@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HEAVY = ("torch", "transformers", "accelerate", "scipy", "matplotlib")
 _REGISTER = """
 import importlib, json, sys
-from preflab.door.registry import import_file
+from preflab.door.discovery import import_file
 from pathlib import Path
 name = sys.argv[1]
 module = import_file(Path(name)) if name.endswith(".py") else importlib.import_module(name)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from preflab.composing import composition
-from preflab.door import registry as plugins
+from preflab.door import discovery
 from preflab.testing import (
     AlgorithmContract,
     Case,
@@ -198,7 +198,7 @@ def _faulty() -> Iterator[None]:
         files = [
             str(Path(__file__).with_name(name)) for name in ("faulty.py", "faulty_observer.py")
         ]
-        patch.setenv(plugins.FILES, os.pathsep.join(files))
+        patch.setenv(discovery.FILES, os.pathsep.join(files))
         composition.registry.cache_clear()
         yield
     composition.registry.cache_clear()
