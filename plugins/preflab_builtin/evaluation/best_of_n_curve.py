@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
 from preflab_builtin.evaluation.judges import gold_parts
 from preflab_builtin.evaluation.likelihood import scores

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.likelihood import response_log_probs
 
 SAME = 1e-4
