@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab.composing.composition import compose, parse, registry
-from preflab.planning import run
+from preflab.planning.reading import read
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -78,4 +78,4 @@ def test_a_printed_command_is_one(command: str) -> None:
     for overrides in line.jobs:
         config = OmegaConf.to_container(compose(overrides, line.config_name), resolve=True)
         assert isinstance(config, dict)
-        assert run.read({str(k): v for k, v in config.items()}, registry()).stages
+        assert read({str(k): v for k, v in config.items()}, registry()).stages
