@@ -62,6 +62,8 @@ INTERFACES_1 = {
     "Sampling": "max_tokens temperature samples first_row",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
+    "BestOf": "n",
+    "AtTemperature": "temperature",
     "DataSource": "vocabulary gold records(record_type)",
     "Gold": "parts(prompt,response)",
     "Filter": "__call__(records)",

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -50,6 +51,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 def encoded(value: Any) -> bytes:
     """JSON as all our files have it: one key a line, sorted."""
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def json_number(value: float | None) -> float | None:
+    """A number as JSON can hold it: None (null) for nan and infinities.
+
+    >>> json_number(0.5), json_number(float("nan")), json_number(None)
+    (0.5, None, None)
+    """
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def write_json(path: Path, value: Any) -> None:

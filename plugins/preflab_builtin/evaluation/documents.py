@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import (
     Context,
@@ -18,7 +19,6 @@ from preflab.interfaces import (
 )
 from preflab.randomness import permutation
 from preflab.records import Document, Prompt
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import DocumentLossConfig, FamiliesConfig
 from preflab_builtin.evaluation.likelihood import document_nll
 

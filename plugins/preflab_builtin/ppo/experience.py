@@ -49,12 +49,6 @@ class Experience:
         return {name: getattr(self, name) for name in names}
 
 
-def like_length(rollout: Rollout, rows: Sequence[int]) -> list[int]:
-    """Rows ordered by length, so that micro-batches hold rows of like length and little padding."""
-    lengths = (rollout.prompt_lengths + rollout.response_lengths).tolist()
-    return sorted(rows, key=lambda i: (lengths[i], i))
-
-
 @dataclass(frozen=True)
 class Networks:
     """What judges a rollout: the policy as it was when it sampled, the frozen reference (None: no KL), the value network."""

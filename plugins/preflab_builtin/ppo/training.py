@@ -28,7 +28,6 @@ from preflab_builtin.ppo.experience import (
     collect,
     disagreement,
     explained_variance,
-    like_length,
     seen_batch,
 )
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
@@ -152,7 +151,7 @@ class PPO:
         """Rows of each optimizer step, shuffled anew each epoch, each ordered by length."""
         order = permutation(len(rollout), self.context.seed, "ppo", "minibatches", index, epoch)
         size = self.config.minibatch
-        return [like_length(rollout, order[i : i + size]) for i in range(0, len(order), size)]
+        return [rollout.by_length(order[i : i + size]) for i in range(0, len(order), size)]
 
     def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
         return list(self.runtime.micro_batches(self.runtime.share(minibatch)))

@@ -19,7 +19,6 @@ from preflab_builtin.ppo.experience import (
     Networks,
     collect,
     explained_variance,
-    like_length,
 )
 from support import WORDS, FakeContext
 
@@ -53,7 +52,7 @@ class World:
         scores: object = None,
     ) -> Experience:
         rollout = rollout or self.rollout
-        order = like_length(rollout, range(len(rollout)))
+        order = rollout.by_length()
         pieces = [order[i : i + size] for i in range(0, len(order), size)]
         networks = Networks(self.policy, self.reference, self.value)
         given = self.scores if scores is None else scores
