@@ -9,11 +9,12 @@ import pytest
 
 import preflab
 from framework import test_hooks
-from preflab import hookspecs, interfaces, testing
+from preflab import hookspecs, interfaces, models, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
     "preflab_components": "",
+    "preflab_stages": "",
     "preflab_config_packages": "",
     "preflab_commands": "",
     "preflab_run_started": "folder config stages",
@@ -113,7 +114,7 @@ def test_interfaces_of_api_1() -> None:
     classes = [
         c
         for c in vars(interfaces).values()
-        if inspect.isclass(c) and c.__module__ == interfaces.__name__
+        if inspect.isclass(c) and c.__module__ in (interfaces.__name__, models.__name__)
     ]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}
