@@ -20,7 +20,7 @@ from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks import config as c
 from preflab_builtin.benchmarks.cases import by_group, choices, inspection, questions, sentences
 from preflab_builtin.benchmarks.generation import Generation
-from preflab_builtin.benchmarks.likelihood import MultipleChoice, SentencePairs, log_likelihoods
+from preflab_builtin.benchmarks.likeliest import MultipleChoice, SentencePairs, log_likelihoods
 from preflab_builtin.files import hub
 from preflab_builtin.rewards.config import ContainsConfig
 from support import FakeContext, cpu_runtime
