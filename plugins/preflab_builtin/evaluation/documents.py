@@ -19,7 +19,7 @@ from preflab.interfaces import (
     Tokenizer,
 )
 from preflab.randomness import permutation
-from preflab.records import Document, Prompt
+from preflab.records import Document, Prompt, Split
 from preflab_builtin.evaluation.config import DocumentLossConfig, FamiliesConfig
 from preflab_builtin.evaluation.forward import document_nll
 
@@ -104,7 +104,7 @@ class FamilyAccuracy:
 
     def __init__(self, config: FamiliesConfig, context: Context) -> None:
         self.engine = context.rollout()
-        split = config.split.value
+        split: Split = config.split.value
         documents = [d for d in context.records("documents", split) if d.answer_start is not None]
         self.probes: dict[str, list[Probe]] = {}
         for family, group in by_family(documents, config.per_family).items():
@@ -152,7 +152,8 @@ class DocumentLoss:
     whole documents with their end token. The intervals draw documents."""
 
     def __init__(self, config: DocumentLossConfig, context: Context) -> None:
-        self.runtime, split = context.runtime, config.split.value
+        self.runtime = context.runtime
+        split: Split = config.split.value
         self.families = by_family(context.records("documents", split), config.per_family)
         self.max_tokens = config.max_tokens
         if not self.families:

@@ -26,7 +26,7 @@ from preflab.interfaces import (
     Subject,
 )
 from preflab.randomness import permutation
-from preflab.records import Prompt, Rollout
+from preflab.records import Prompt, Rollout, Split
 from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
 from preflab_builtin.evaluation.results import CASES, EVALUATION, SAMPLES, measure_as_json
@@ -153,7 +153,7 @@ class EvaluationSuite:
         """The prompts, in the data's order: the same ones for every seed and every arm."""
         if not self.config.prompts:
             return []
-        split = self.config.split.value
+        split: Split = self.config.split.value
         prompts: Sequence[Prompt] = self.context.records("prompts", split)
         if not prompts:
             raise UserError(

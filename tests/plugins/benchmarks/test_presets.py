@@ -41,14 +41,15 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
     model = ["evaluation.evaluators.x.scorers.toxicity.path=folder"] if preset == "toxicity" else []
     config = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).config.evaluators["x"]
     assert config.label == preset
-    assert not needs(_chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model))
+    choice = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model)
+    assert needs(choice) == {"policy:result"}
 
 
 @pytest.mark.parametrize(
     "words,said",
     [
         (["x.template='no column'"], "template is 'no column' but must name a column"),
-        (["x.template='{question'"], "template is no template"),
+        (["x.template='{question'"], "template is not a valid template"),
         (["x.references=[]"], "references is empty, but metrics=token_f1"),
         (["x.references=[]", "x.metrics=[]"], "metrics is empty, and so is scorers"),
         (["x.threshold=0.5"], "threshold is given, but there are no scorers"),
@@ -66,7 +67,7 @@ def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: st
 
 def test_answers_are_given_in_one_of_two_forms() -> None:
     path = "evaluation.evaluators.x.path=rows.csv"
-    with pytest.raises(UserError, match="right and wrong cannot be given beside choices"):
+    with pytest.raises(UserError, match="right and wrong cannot be given with choices"):
         _chosen(
             "truthfulness",
             path,

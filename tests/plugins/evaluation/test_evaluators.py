@@ -24,8 +24,8 @@ from preflab_builtin.evaluation.documents import (
     by_family,
     probe,
 )
-from preflab_builtin.evaluation.judges import preferred
 from preflab_builtin.evaluation.forward import batched_log_probs, document_nll, scores
+from preflab_builtin.evaluation.judges import preferred
 from preflab_builtin.evaluation.responses import ReferenceKL
 from preflab_builtin.evaluation.reward_accuracy import RewardAccuracy
 from support import WORDS, FakeContext

@@ -184,9 +184,7 @@ def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
     ).save(tmp_path)
     evaluators = {k: v for k, v in _everything().items() if k in ("people", "truth", "gold")}
     path = str(tmp_path / "samples.jsonl")
-    stored = c.SuiteConfig(
-        evaluators=evaluators, prompts=6, baseline=c.FILE, baseline_path=path
-    )
+    stored = c.SuiteConfig(evaluators=evaluators, prompts=6, baseline=c.FILE, baseline_path=path)
     found, role = (
         _run(stored, context),
         _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context),
@@ -205,10 +203,10 @@ def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
     "rows,said",
     [
         ([{"response": "x"}], r"has no response to 5 of 6 prompts, for example "),
-        ([{"reply": "x"}], r"rows\.jsonl:1: response: is no text.*Allowed: prompt, reply"),
+        ([{"reply": "x"}], r"rows\.jsonl:1: response: is not a text.*Allowed: prompt, reply"),
         (
             [{"response": "x"}, {"response": "y"}],
-            r"rows\.jsonl:2: response: another one to the same prompt",
+            r"rows\.jsonl:2: response: the file has another response",
         ),
     ],
 )
@@ -235,9 +233,7 @@ def test_a_baseline_file_and_its_role_go_together(tmp_path: Path) -> None:
     digests = []
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(name)
-        config = c.SuiteConfig(
-            baseline=c.FILE, baseline_path=str(tmp_path / f"{name}.csv")
-        )
+        config = c.SuiteConfig(baseline=c.FILE, baseline_path=str(tmp_path / f"{name}.csv"))
         digests.append(inspect_stored(config).content)
     assert len({*digests, inspect_stored(c.SuiteConfig()).content}) == 3
 
@@ -333,13 +329,9 @@ def test_best_of_n_gets_the_analytic_bound_and_no_estimate(tmp_path: Path) -> No
 def test_configs_that_cannot_work_are_refused() -> None:
     nothing_to_judge = c.SuiteConfig(prompts=0, evaluators={"gold": c.GoldConfig()})
     assert [key for key, _ in problems(nothing_to_judge, "evaluation.")] == ["evaluation.prompts"]
-    nobody_to_beat = c.SuiteConfig(
-        baseline=c.NO_BASELINE, evaluators={"win": c.WinRateConfig()}
-    )
+    nobody_to_beat = c.SuiteConfig(baseline=c.NO_BASELINE, evaluators={"win": c.WinRateConfig()})
     assert [key for key, _ in problems(nobody_to_beat, "evaluation.")] == ["evaluation.baseline"]
-    assert [key for key, _ in problems(c.WinRateConfig(source=c.GoldConfig()))] == [
-        "source"
-    ]
+    assert [key for key, _ in problems(c.WinRateConfig(source=c.GoldConfig()))] == ["source"]
 
 
 def test_two_evaluators_of_one_name_are_refused(tmp_path: Path) -> None:
