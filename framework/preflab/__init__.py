@@ -10,11 +10,10 @@ from preflab.errors import NumericError, PluginError, PreflabError, StorageError
 from preflab.hookspecs import hookimpl
 from preflab.options import option
 from preflab.rewards import reward
+from preflab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Component",

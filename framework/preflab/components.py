@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from preflab.errors import PluginError
 from preflab.records import RECORD_TYPES
 
 if TYPE_CHECKING:
@@ -16,10 +20,11 @@ if TYPE_CHECKING:
 class Inspection:
     """What a component's configured inputs are, read before any work and without torch.
 
-    content: digest of everything outside the config that decides the result (data files, weights, a hub commit).
-    records: number of records of each type (data). tokenizer: digest of the tokenizer files (policy, reward model).
-    pretrained: the policy brings weights, so that the pretraining stage is skipped. gold: the data knows the true utility.
-    rejected: ``file:line: field: reason`` of every row that was left out, by record type; each run folder holds them.
+    content: digest of everything outside the config that decides the result (data files, weights,
+    a hub commit). records: number of records of each type (data). tokenizer: digest of the tokenizer
+    files (policy, reward model). pretrained: the policy brings weights, so that the pretraining
+    stage is skipped. gold: the data knows the true utility. rejected: ``file:line: field: reason``
+    of every row that was left out, by record type; each run folder holds them.
     """
 
     content: str = ""
@@ -31,36 +36,86 @@ class Inspection:
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")
-"""What a component can say that it needs: records of a type, a reward model, a policy with pretrained weights (its own or
-from the pretraining stage), people who rank, a world whose true utility is known."""
-
-
-def _no_needs(config: Any) -> tuple[str, ...]:
-    return ()
-
-
-def _nothing_outside(config: Any) -> Inspection:
-    return Inspection()
+"""What a component can say that it needs: records of a type, a reward model, a policy with pretrained
+weights (its own or from the pretraining stage), people who rank, a world whose true utility is known."""
 
 
 @dataclass(frozen=True)
+class Place:
+    """A function or class by its place ``"package.module:name"``, imported when it is first called."""
+
+    place: str
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.target()(*arguments)
+
+    def target(self) -> Callable[..., Any]:
+        """The function or class itself; `PluginError` if the module has no such name."""
+        module, _, name = self.place.partition(":")
+        function: Callable[..., Any] | None = getattr(importlib.import_module(module), name, None)
+        if function is None:
+            raise PluginError(
+                f"'{self.place}' is not a function or class: {module} has no '{name}'"
+            )
+        return function
+
+
+@dataclass(frozen=True, init=False)
 class Component:
     """What a plugin provides: a kind and a name, a typed config, and how to build it.
 
-    config_class: a plain (not frozen) dataclass made with `preflab.option`; its field ``name`` equals this name.
-    build: (config, context) -> the object that others use; imports torch inside. None: the default of the kind (an
-    algorithm's default is sampling from the policy in its artifact).
-    procedure: (config, context) -> the `Procedure` that makes the stage's artifact; None: this component is no stage.
-    needs: words of `NEEDS`, as they follow from the config.
+    Functions may be given as their place ``"package.module:name"``: the module is then imported when
+    the function is first called, so that registering imports no torch. A class counts as a function
+    that returns its instance.
+
+    config_class: a plain (not frozen) dataclass made with `preflab.option`; its field ``name``
+    equals this name.
+    build: (config, context) -> the object that others use. None: the default of the kind (the
+    default of an algorithm is sampling from the policy in its artifact).
+    procedure: (config, context) -> the `Procedure` that makes the stage's artifact. None: it makes no
+    stage.
+    needs: words of `NEEDS`, or a function of the config that returns some.
     nested: config fields that hold components (a mapping by any key, or a list), and their kind.
-    inspect: reads outside inputs (see `Inspection`); raises `UserError` naming file and line for bad ones.
+    inspect: config -> `Inspection` of its outside inputs; raises `UserError` naming file and line for
+    bad ones.
     """
 
     kind: str
     name: str
     config_class: type[Any]
-    build: Callable[[Any, Context], Any] | None = None
-    procedure: Callable[[Any, Context], Procedure] | None = None
-    needs: Callable[[Any], Sequence[str]] = _no_needs
-    nested: Mapping[str, str] = field(default_factory=dict)
-    inspect: Callable[[Any], Inspection] = _nothing_outside
+    build: Callable[[Any, Context], Any] | None
+    procedure: Callable[[Any, Context], Procedure] | None
+    needs: Callable[[Any], Sequence[str]]
+    nested: Mapping[str, str]
+    inspect: Callable[[Any], Inspection]
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        config_class: type[Any],
+        build: Callable[[Any, Context], Any] | str | None = None,
+        procedure: Callable[[Any, Context], Procedure] | str | None = None,
+        needs: Callable[[Any], Sequence[str]] | Sequence[str] = (),
+        nested: Mapping[str, str] = MappingProxyType({}),
+        inspect: Callable[[Any], Inspection] | str | None = None,
+    ) -> None:
+        facts = {"kind": kind, "name": name, "config_class": config_class, "nested": nested}
+        facts |= {"build": _function(build), "procedure": _function(procedure)}
+        words = isinstance(needs, (list, tuple))  # anything else is refused when it is registered
+        facts["needs"] = partial(_constant, needs) if words else needs
+        facts["inspect"] = _nothing_outside if inspect is None else _function(inspect)
+        for field_name, value in facts.items():
+            object.__setattr__(self, field_name, value)
+
+
+def _function(given: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
+    return Place(given) if isinstance(given, str) else given
+
+
+def _constant(needs: Sequence[str], config: Any) -> Sequence[str]:
+    return needs
+
+
+def _nothing_outside(config: Any) -> Inspection:
+    return Inspection()

@@ -6,6 +6,7 @@ token included."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -121,3 +122,14 @@ def gae(
         running = deltas[:, t] + gamma * lam * running
         advantages[:, t] = running
     return advantages, advantages + values
+
+
+def best_of_n_kl_bound(n: int) -> float:
+    """log n - (n - 1) / n nats: KL of best-of-n to the policy it samples from (Stiennon et al. 2020).
+
+    Exact for rewards without ties, else an upper bound (Beirami et al. 2024).
+
+    >>> round(best_of_n_kl_bound(4), 4)
+    0.6363
+    """
+    return math.log(n) - (n - 1) / n

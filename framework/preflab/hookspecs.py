@@ -25,6 +25,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from preflab.components import Component
+    from preflab.kinds import StageSpec
     from preflab.records import Rollout
 
 API_VERSION = 1
@@ -50,6 +51,14 @@ hookimpl = pluggy.HookimplMarker("preflab")
 @hookspec
 def preflab_components() -> Sequence[Component]:
     """Components that this plugin provides. Called once at start-up: import neither torch nor transformers."""
+    raise NotImplementedError
+
+
+@hookspec
+def preflab_stages() -> Sequence[StageSpec]:
+    """Stages in addition to preflab's own (see `preflab.kinds`), each made after the stage that it
+    names. A run makes one if its config chooses a component for it: ``preflab +GROUP=NAME``. Called
+    once at start-up."""
     raise NotImplementedError
 
 

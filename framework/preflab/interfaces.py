@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
@@ -112,14 +112,34 @@ class RolloutEngine(Protocol):
 
 
 class Responder(Protocol):
-    """Prompts to responses: a policy folder is one, best-of-n another."""
+    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among several
+    draws, or samples at a temperature of its own, says so: see `BestOf` and `AtTemperature`."""
 
     @property
     def policy(self) -> Policy:
         """The policy that it samples from."""
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        """One response a prompt."""
+        """One response per prompt."""
+
+
+@runtime_checkable
+class BestOf(Protocol):
+    """A `Responder` that draws several responses per prompt and keeps one: its responses are not
+    draws from its policy, so that their log-probabilities give no estimate of the KL."""
+
+    @property
+    def n(self) -> int:
+        """Responses drawn per prompt."""
+
+
+@runtime_checkable
+class AtTemperature(Protocol):
+    """A `Responder` that samples at another temperature than the run's rollout engine."""
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature; 0 is greedy."""
 
 
 # --- data, people, gradients, judges ---------------------------------------------------------------------------

@@ -177,6 +177,11 @@ class Rollout:
             terminated=self.terminated[at],
         )
 
+    def by_length(self, rows: Sequence[int] | None = None) -> list[int]:
+        """The given rows (None: all), shortest first, so that micro-batches hold few pads."""
+        lengths = (self.prompt_lengths + self.response_lengths).tolist()
+        return sorted(range(len(self)) if rows is None else rows, key=lambda i: (lengths[i], i))
+
     def tokens(self) -> list[tuple[list[int], list[int]]]:
         """Prompt and response tokens a row, without padding."""
         prompts = zip(self.prompt_ids.tolist(), self.prompt_lengths.tolist(), strict=True)

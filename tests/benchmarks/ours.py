@@ -143,10 +143,10 @@ def main(arguments: Sequence[str]) -> None:
     from preflab.composing.composition import registry, resolved
     from preflab.engine.stages import Stages
     from preflab.jobs.job import quiet_libraries
-    from preflab.planning import run
+    from preflab.planning.reading import read
 
     quiet_libraries()
-    this = run.read(resolved(compose(overrides(job))), registry())
+    this = read(resolved(compose(overrides(job))), registry())
 
     def observe(hook: str, **shown: Any) -> None:
         """Called by the engine: before the first step, and after each."""

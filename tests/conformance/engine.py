@@ -17,7 +17,8 @@ import preflab
 from preflab.composing import composition
 from preflab.door.discovery import FILES
 from preflab.engine.stages import Stages
-from preflab.planning import run
+from preflab.kinds import STAGES
+from preflab.planning.reading import read
 from preflab.storage import checkpoints
 
 torch.set_num_threads(1)
@@ -73,8 +74,8 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
 def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
     """Make the stages of ``preflab OVERRIDES`` up to one of them, with nobody watching but us."""
     plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
-    this = run.read(plain, composition.registry())
-    names = [spec.name for spec in run.GRAPH]
+    this = read(plain, composition.registry())
+    names = [spec.name for spec in STAGES]
     this = replace(
         this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until))
     )

@@ -21,7 +21,6 @@ from preflab.records import Prompt, Rollout, preferences_from_ranks
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of
 from preflab_builtin.causal_lm.losses import target_mask
 from preflab_builtin.causal_lm.tokenizer import word_tokenizer
-from preflab_builtin.ppo.experience import rows_by_length
 from preflab_builtin.ppo.loss import policy_loss, value_loss
 from preflab_builtin.reward_model.loss import kwise_loss
 from support import WORDS
@@ -192,7 +191,7 @@ def test_a_batch_holds_its_tokens_whatever_stands_on_its_pads(
     same = replace(rollout, response_ids=ends)  # pads that look like end tokens
     assert torch.equal(same.mask, rollout.mask)
     assert same.tokens() == tokens
-    assert sorted(rows_by_length(rollout, index)) == list(range(len(tokens)))
+    assert sorted(rollout.by_length(index)) == list(range(len(tokens)))
 
 
 @quickly

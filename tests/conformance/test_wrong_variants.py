@@ -18,7 +18,7 @@ from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.ppo.config import AdvantageConfig, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.experience import Experience, Networks, collect, rows_by_length
+from preflab_builtin.ppo.experience import Experience, Networks, collect
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.rewards.functions import TextReward, noise_reward
 from preflab_builtin.rollouts import native
@@ -74,7 +74,7 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
         policy, prompts, Sampling(8, temperature), (1, "test")
     )
     sampled = torch.stack(drawn, dim=1)
-    order = rows_by_length(rollout, range(len(rollout)))
+    order = rollout.by_length()
     pieces = list(context.runtime.micro_batches(order))
     networks = Networks(policy, policy.copy(), policy.scalar_model(torch.Generator()))
     scores = torch.zeros(len(rollout))

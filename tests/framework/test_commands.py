@@ -53,7 +53,7 @@ def test_a_command_that_there_is_already(
     reported(
         registry,
         plugin,
-        f"command '{name.replace('_', '-')}' in preflab_commands, which there is already",
+        f"command '{name.replace('_', '-')}' in preflab_commands, which exists already",
     )
 
 

@@ -14,7 +14,6 @@ from hydra.core.global_hydra import GlobalHydra
 from preflab import UserError, compose
 from preflab.composing import composition
 from preflab.composing.composition import (
-    COMPONENT_GROUPS,
     _hydra,
     composing,
     config_root,
@@ -28,7 +27,8 @@ from preflab.composing.composition import compose as compose_with
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.console.cli import check_jobs
 from preflab.options import schema_of
-from preflab.planning.run import Run, RunSettings
+from preflab.planning.run import Run
+from preflab.settings import RunSettings
 
 
 def _run(*overrides: str) -> Run:
@@ -260,7 +260,7 @@ def test_completion_offers_every_group_and_every_schema() -> None:
     with _hydra():
         loader = GlobalHydra.instance().config_loader()
         kinds = {component.kind for component, _ in registry().components()}
-        assert {*COMPONENT_GROUPS, *kinds, "schema"} <= set(loader.list_groups(""))
+        assert {*registry().stage_graph.groups, *kinds, "schema"} <= set(loader.list_groups(""))
         assert set(loader.list_groups("schema")) == kinds
         assert loader.get_group_options("schema/policy") == registry().names("policy")
 

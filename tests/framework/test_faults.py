@@ -17,12 +17,17 @@ import pytest
 
 from preflab import hookspecs
 from preflab.door import discovery, watching
-from preflab.door import registry as plugins
+from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
 from preflab.errors import PluginError, UserError
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
-REGISTRATION = ("preflab_components", "preflab_config_packages", "preflab_commands")
+REGISTRATION = (
+    "preflab_components",
+    "preflab_stages",
+    "preflab_config_packages",
+    "preflab_commands",
+)
 OBSERVERS = hookspecs.OBSERVER_HOOKS
 HEAD = "from preflab import hookimpl\n"
 AT_IMPORT = {
@@ -67,7 +72,7 @@ OFFERS = {
         SCHEMA.format(
             name="mine", type="int", default="1", returned=ONE.replace("C)", "C, needs=3)")
         ),
-        "needs is 3: it must be a function",
+        "needs is 3: it must be a list of words or a function",
     ),
     "a config that is no class": (
         SCHEMA.format(name="mine", type="int", default="1", returned=ONE.replace("C)", "None)")),
@@ -89,9 +94,7 @@ def install(
         monkeypatch.syspath_prepend(str(folder))
 
 
-def load(
-    folder: Path, source: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Registry, plugins.Plugin]:
+def load(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Registry, Plugin]:
     install(folder, "faulty", source, monkeypatch)
     monkeypatch.delitem(sys.modules, "faulty", raising=False)
     registry = discovery.load()
@@ -99,7 +102,7 @@ def load(
     return registry, next(p for p in registry.plugins if p.name == "faulty")
 
 
-def reported(registry: Registry, plugin: plugins.Plugin, *said: str) -> None:
+def reported(registry: Registry, plugin: Plugin, *said: str) -> None:
     assert plugin.label == "plugin 'faulty' (faulty-dist 2.5)"
     assert all(words in plugin.problem for words in said), plugin.problem
     assert [p.name for p in registry.plugins if p.problem] == ["faulty"]  # the others go on
@@ -150,7 +153,9 @@ def test_a_hook_that_would_never_be_called(
 ) -> None:
     registry, plugin = load(tmp_path, f"def {hook}():\n    return []\n", monkeypatch)
     reported(
-        registry, plugin, f"a function '{hook}' that is no hook: write @preflab.hookimpl above it"
+        registry,
+        plugin,
+        f"a function '{hook}' that is not marked as a hook: write @preflab.hookimpl above it",
     )
 
 
@@ -399,7 +404,7 @@ def _add_report(registry: Registry) -> None:
         HEAD + written_hook("preflab_report", "folders, out", "return f'{folders} to {out}'"),
         vars(other),
     )
-    registry.add(plugins.Plugin("other", "other", "other-dist", "1"), other)
+    registry.add(Plugin("other", "other", "other-dist", "1"), other)
 
 
 def test_the_built_in_report_is_not_replaced_by_an_installed_one(

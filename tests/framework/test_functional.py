@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preflab.functional import (
+    best_of_n_kl_bound,
     entropy,
     gae,
     kl_estimates,
@@ -334,3 +335,10 @@ def test_entropy() -> None:
     # Logits ln 4 and 0 at temperature 2: p = (2/3, 1/3); H = ln 3 - (2/3) ln 2
     found = entropy(torch.tensor([math.log(4), 0.0]), temperature=2.0)
     assert float(found) == pytest.approx(math.log(3) - 2 / 3 * math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "n,bound", [(1, 0.0), (2, 0.193147), (16, 1.835089), (1000, 5.908755), (60000, 10.0021)]
+)
+def test_kl_bound_of_best_of_n(n: int, bound: float) -> None:
+    assert best_of_n_kl_bound(n) == pytest.approx(bound, rel=1e-5)

@@ -15,7 +15,8 @@ from framework.test_faults import HEAD, ONE, SCHEMA, load, written_hook
 from preflab import hookspecs
 from preflab.composing import composition
 from preflab.console import commands
-from preflab.door.registry import Plugin, Registry
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry
 from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
@@ -195,6 +196,22 @@ def test_hook_preflab_components(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     assert plugin.components == (registry.component("algorithm", "mine"),)
     assert registry.provider("algorithm", "mine").label == "plugin 'faulty' (faulty-dist 2.5)"
+
+
+def test_hook_preflab_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = "StageSpec('distill', makes='distilled', after='sft')"
+    source = HEAD + "from preflab.kinds import StageSpec\n"
+    source += written_hook("preflab_stages", "", f"return [{spec}]")
+    registry, plugin = load(tmp_path, source, monkeypatch)
+    assert not plugin.problem
+    graph = registry.stage_graph
+    assert [s.name for s in graph][:3] == ["pretrain", "sft", "distill"]
+    assert graph.roles == ["result", "initial", "distilled", "sft", "base"]
+    assert graph.makers("initial") == ["select", "distill", "sft", "pretrain"]
+    assert graph.groups["distill"] == "distill"
+    assert "distill" in graph.used("algorithm")
+    assert "distill" not in graph.used("sft")
+    assert "none" in registry.names("distill")
 
 
 def test_hook_preflab_config_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from preflab.composing.composition import config_root, registry
 from preflab.console import commands, listing
 from preflab.console.listing import Option
 from preflab.door.discovery import import_file
-from preflab.door.registry import Plugin, Registry
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry
 from preflab.hookspecs import OBSERVER_HOOKS
 
 

@@ -14,10 +14,10 @@ from types import ModuleType
 import pytest
 
 from preflab import Component, UserError, hookimpl, hookspecs, option
-from preflab.door import discovery
-from preflab.door import registry as plugins
+from preflab.door import checking, discovery
 from preflab.door.discovery import take_plugin_flags
-from preflab.door.registry import Plugin, Registry
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry
 
 
 @dataclass
@@ -115,7 +115,7 @@ def test_every_built_in_config_class_is_a_schema() -> None:
     built_in = [component for component, plugin in discovery.load().components() if plugin.built_in]
     assert len(built_in) > 50
     for component in built_in:
-        plugins.check_schema(component)
+        checking.component_schema(component)
 
 
 def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(

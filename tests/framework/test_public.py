@@ -9,11 +9,12 @@ import pytest
 
 import preflab
 from framework import test_hooks
-from preflab import hookspecs, interfaces, testing
+from preflab import hookspecs, interfaces, models, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
     "preflab_components": "",
+    "preflab_stages": "",
     "preflab_config_packages": "",
     "preflab_commands": "",
     "preflab_run_started": "folder config stages",
@@ -52,7 +53,7 @@ INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
-    "Backbone": "module tokenizer hidden(ids,mask) hidden_at(ids,mask,wanted,prefix) save(folder)",
+    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prefix) save(folder)",
     "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
     "scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
@@ -61,6 +62,8 @@ INTERFACES_1 = {
     "Sampling": "max_tokens temperature samples first_row",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
+    "BestOf": "n",
+    "AtTemperature": "temperature",
     "DataSource": "vocabulary gold records(record_type)",
     "Gold": "parts(prompt,response)",
     "Filter": "__call__(records)",
@@ -111,7 +114,7 @@ def test_interfaces_of_api_1() -> None:
     classes = [
         c
         for c in vars(interfaces).values()
-        if inspect.isclass(c) and c.__module__ == interfaces.__name__
+        if inspect.isclass(c) and c.__module__ in (interfaces.__name__, models.__name__)
     ]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}

@@ -67,6 +67,13 @@ def test_a_response_cut_at_the_cap_is_not_terminated() -> None:
     assert rollout.terminated.tolist() == [False]
 
 
+def test_by_length_puts_the_shortest_rows_first() -> None:
+    prompts = [Prompt("a", "x"), Prompt("b", "x"), Prompt("c", "x")]
+    rollout = Rollout.from_tokens(Letters(), prompts, [[1, 2], [1], [1]], [[3, 4], [3], [3, 4, 5]])
+    assert rollout.by_length() == [1, 0, 2]  # 2, 4 and 4 tokens
+    assert rollout.by_length([2, 0]) == [0, 2]  # equal lengths: by row number
+
+
 def test_rows_trims_to_the_longest_chosen() -> None:
     rollout = Rollout.from_texts(Letters(), [Prompt("1", "abc"), Prompt("2", "d")], ["efg", "h"])
     short = rollout.rows([1])

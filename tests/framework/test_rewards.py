@@ -15,7 +15,7 @@ from preflab.composing import composition
 from preflab.door import discovery
 from preflab.errors import PluginError
 from preflab.interfaces import RewardModel
-from preflab.planning.recipes import source_digest
+from preflab.planning.code import source_digest
 from preflab.records import Prompt, Rollout
 from preflab.testing import FakeContext, FastRun, RewardModelContract
 

@@ -13,7 +13,7 @@ from preflab import PluginError, UserError
 from preflab.composing.composition import compose
 from preflab.door import discovery
 from preflab.door.registry import Registry
-from preflab.planning import run
+from preflab.planning.reading import read
 
 PROGRAMMATIC = ("reward_model=length", "algorithm=ppo", "evaluation=none")
 
@@ -32,7 +32,7 @@ def _registry(*needs: str) -> Registry:
 def _stages(registry: Registry, *words: str) -> dict[str, str]:
     """Recipe ids by stage."""
     config: Any = OmegaConf.to_container(compose([*PROGRAMMATIC, *words]), resolve=True)
-    return {stage.name: stage.recipe_id for stage in run.read(config, registry).stages}
+    return {stage.name: stage.recipe_id for stage in read(config, registry).stages}
 
 
 def test_an_algorithm_that_learns_from_rankings_makes_comparisons() -> None:
@@ -95,6 +95,6 @@ def test_what_is_missing_is_said_before_any_work(
 
 def test_a_need_that_does_not_exist_is_the_plugins_mistake() -> None:
     with pytest.raises(
-        PluginError, match=r"needs 'ranking', which is no need.*Did you mean 'rankings'"
+        PluginError, match=r"needs 'ranking', which is not a valid need.*Did you mean 'rankings'"
     ):
         _stages(_registry("ranking"))

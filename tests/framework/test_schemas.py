@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from preflab import Component, UserError, option
-from preflab.door.registry import Plugin, Registry
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry
 from preflab.planning.choosing import choose
 
 

@@ -27,7 +27,8 @@ from end_to_end.runs import preflab as command
 from preflab.composing import composition
 from preflab.engine.loop import Loop
 from preflab.engine.stages import Stages
-from preflab.planning import run
+from preflab.kinds import STAGES
+from preflab.planning.reading import read
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import MANIFEST, METRICS, file_digest, read_rows
 from preflab.storage.durable import read_sealed, write_sealed
@@ -106,7 +107,7 @@ def _prepared(algorithm: str) -> Stages:
     plain: Any = OmegaConf.to_container(
         preflab.compose((*_words(algorithm), "artifacts.dir=artifacts")), resolve=True
     )
-    this = run.read(plain, composition.registry())
+    this = read(plain, composition.registry())
     stages = Stages(this, lambda hook, **a: None, {})
     stages._read_records(list(this.stages))
     for record_type in stages.environment.run.counts():
@@ -128,7 +129,7 @@ def _make(folder: Path, stages: Stages, until: str) -> None:
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 2)
     sys.stderr = os.fdopen(log, "a", buffering=1)  # else pytest's, wherever it leads
-    names = [spec.name for spec in run.GRAPH]
+    names = [spec.name for spec in STAGES]
     wanted = tuple(s for s in stages.run.stages if names.index(s.name) <= names.index(until))
     stages.run = replace(stages.run, stages=wanted)
     stages.make_all()
@@ -144,7 +145,7 @@ class Bench:
     def upstream(self, trial: str, folder: Path) -> None:
         """The artifacts of the stages before a trial's."""
         stage = TRIALS[trial][0]
-        names = [spec.name for spec in run.GRAPH]
+        names = [spec.name for spec in STAGES]
         for artifact in (self.folders["ppo_ptx"] / "artifacts").iterdir():
             name = artifact.name.rsplit("-", 1)[0]
             if artifact.is_dir() and names.index(name) < names.index(stage):
@@ -310,9 +311,9 @@ def _fresh_runs(folder: Path) -> Iterator[dict[str, str]]:
 def test_two_fresh_processes_give_the_same_bits_in_all_stages(tmp_path: Path, bench: Bench) -> None:
     """They are also the bits of a forked process without Hydra's main."""
     first, second = _fresh_runs(tmp_path)
-    assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {
-        s.name for s in run.GRAPH
-    } - {"select"}
+    assert {name.split("/")[1].rsplit("-", 1)[0] for name in first} == {s.name for s in STAGES} - {
+        "select"
+    }
     assert first == second
     assert first == digests(bench.folders["ppo_ptx"])
     manifests = [read_sealed(p) for p in tmp_path.glob(f"*/artifacts/*/{MANIFEST}")]

@@ -10,7 +10,8 @@ import pytest
 from preflab import UserError
 from preflab.composing.composition import compose, registry, resolved
 from preflab.interfaces import Tokenizer
-from preflab.planning.run import DIFFERENT_TOKENIZERS, read
+from preflab.planning.checks import DIFFERENT_TOKENIZERS
+from preflab.planning.reading import read
 from preflab.records import Document, Prompt, Ranking, Record, Rollout
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.training import PPO

@@ -34,27 +34,6 @@ from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
 from preflab.options import schema_of
 
-COMPONENT_GROUPS = {
-    **{
-        kind: kind
-        for kind in (
-            "data",
-            "policy",
-            "pretrain",
-            "sft",
-            "comparisons",
-            "labeler",
-            "reward_model",
-            "select",
-        )
-    },
-    **{kind: kind for kind in ("algorithm", "rollout", "evaluation")},
-    **{
-        record_type: "data"
-        for record_type in ("prompts", "demonstrations", "rankings", "documents")
-    },
-}
-"""Config group -> kind of the component that it chooses."""
 SCHEME = "preflab"
 SCHEMAS = "schema/"
 """Where presets find the schemas of components: ``/schema/KIND/NAME@_here_``."""
@@ -169,7 +148,7 @@ def _kind(group: str) -> str:
     return (
         group.removeprefix(SCHEMAS)
         if group.startswith(SCHEMAS)
-        else COMPONENT_GROUPS.get(group, group)
+        else registry().stage_graph.groups.get(group, group)
     )
 
 
@@ -184,7 +163,12 @@ def _groups() -> set[str]:
     """Config groups that components are chosen from: those of a run, and the kinds that stand inside other components
     (``+gradient_term@algorithm.terms.mine=mine``), and below ``schema`` again."""
     kinds = {component.kind for component, _ in registry().components()}
-    return {*COMPONENT_GROUPS, *kinds, SCHEMAS.rstrip("/"), *(SCHEMAS + kind for kind in kinds)}
+    return {
+        *registry().stage_graph.groups,
+        *kinds,
+        SCHEMAS.rstrip("/"),
+        *(SCHEMAS + kind for kind in kinds),
+    }
 
 
 @contextlib.contextmanager

@@ -151,10 +151,10 @@ def check_jobs(line: CommandLine) -> list[Run]:
     """Compose every job, build its typed objects and cross-check them; the first thing wrong stops all of them."""
     from preflab.composing.composition import composing, registry, resolved
     from preflab.composing.untrusted import refuse_code_in_config
-    from preflab.planning import run as runs
+    from preflab.planning import reading
 
     checked = []
-    known: runs.Known = {}
+    known: reading.Known = {}
     with contextlib.ExitStack() as stack:
         compose = (
             None
@@ -167,7 +167,7 @@ def check_jobs(line: CommandLine) -> list[Run]:
             refuse_code_in_config(config)
             plain = resolved(config)
             try:
-                checked.append(runs.read(plain, registry(), known))
+                checked.append(reading.read(plain, registry(), known))
             except UserError as error:
                 where = f"\n(in the job {' '.join(overrides)})" if len(line.jobs) > 1 else ""
                 raise UserError(f"{error}{where}") from None

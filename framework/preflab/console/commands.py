@@ -48,9 +48,8 @@ def plan(arguments: list[str]) -> int:
     """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
     from rich.table import Table
 
-    from preflab.composing.composition import parse
+    from preflab.composing.composition import parse, registry
     from preflab.console.cli import check_jobs
-    from preflab.planning.run import GRAPH, store_root
     from preflab.storage.artifacts import Store
 
     line = parse(arguments)
@@ -62,10 +61,10 @@ def plan(arguments: list[str]) -> int:
     for number, item in enumerate(runs):
         for stage in item.stages:
             seen.setdefault(stage.recipe_id, ((item, stage), []))[1].append(number)
-    order = [spec.name for spec in GRAPH]
+    order = [spec.name for spec in registry().stage_graph]
     to_compute = 0
     for (item, stage), jobs in sorted(seen.values(), key=lambda v: order.index(v[0][1].name)):
-        store = Store(store_root(item))
+        store = Store(item.store_root)
         if store.find(stage.name, stage.recipe_id):
             status = "reused"
         else:
@@ -276,7 +275,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 def overview() -> str:
     """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
     from preflab.composing.composition import (
-        COMPONENT_GROUPS,
         config_root,
         options_of,
         registry,
@@ -300,10 +298,10 @@ def overview() -> str:
         for f in functions
     ]
     lines += ["", "Config groups (choose with GROUP=OPTION):"]
-    groups = [*COMPONENT_GROUPS, "filters", "experiment", "debug"]
+    groups = [*"filters", "experiment", "debug"]
     inside = sorted(
         {component.kind for component, _ in registry().components()}
-        - set(COMPONENT_GROUPS.values())
+        - set(registry().stage_graph.groups.values())
     )
     choices = options_of([*groups, *inside])
     lines += [f"  {group + ':':16}{', '.join(choices[group])}" for group in groups]

@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 from preflab import hookspecs
 from preflab.components import Component
 from preflab.door.discovery import FLAGS
-from preflab.door.registry import Plugin, Registry, command_name
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry, command_name
 from preflab.errors import UserError, nearest
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -199,9 +200,8 @@ def findings(registry: Registry) -> list[str]:
 
 def _idle(registry: Registry) -> Iterator[str]:
     """Components of a kind that no config group and no other component asks for: a misspelt kind, most likely."""
-    from preflab.composing.composition import COMPONENT_GROUPS
 
-    asked = {*COMPONENT_GROUPS.values(), "filter"}
+    asked = {*registry.stage_graph.groups.values(), "filter"}
     for component, _ in registry.components():
         asked.update(component.nested.values())
     for component, plugin in registry.components():

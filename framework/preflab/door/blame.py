@@ -15,7 +15,7 @@ from preflab.storage.durable import disk_error
 
 if TYPE_CHECKING:
     from preflab.door.choice import Choice
-    from preflab.door.registry import Plugin
+    from preflab.door.plugin import Plugin
 
 OURS = "preflab"
 """The distribution whose components are never blamed: their errors show a traceback."""

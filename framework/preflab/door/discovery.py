@@ -15,7 +15,8 @@ from typing import Any
 
 from preflab import hookspecs
 from preflab.door import plugin_files
-from preflab.door.registry import Plugin, Registry
+from preflab.door.plugin import Plugin
+from preflab.door.registry import Registry
 from preflab.door.watching import WATCH, watched
 from preflab.errors import PluginError, UserError
 

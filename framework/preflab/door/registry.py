@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,42 +15,17 @@ from typing import Any
 
 import pluggy
 
-from preflab import hookspecs
 from preflab.components import Component
+from preflab.door import checking
+from preflab.door.plugin import Plugin as Plugin
 from preflab.door.watching import watched
 from preflab.errors import PluginError, StorageError, UserError, nearest
+from preflab.kinds import NoneConfig, StageGraph, StageSpec
 from preflab.signals import Stopped
 from preflab.storage.durable import disk_error
+from preflab.version import __version__
 
 OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """One plugin as found: its entry-point name, where it comes from, and what is wrong with it ("" if nothing)."""
-
-    name: str
-    module: str
-    distribution: str
-    version: str
-    problem: str = ""
-    hooks: tuple[str, ...] = ()
-    components: tuple[Component, ...] = ()
-    config_packages: tuple[str, ...] = ()
-    commands: tuple[Callable[[list[str]], int], ...] = ()
-    states_api: bool = True
-    """Whether its module says which API it is made for (PREFLAB_API)."""
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it comes with preflab itself."""
-        return self.distribution == "preflab"
-
-    @property
-    def label(self) -> str:
-        """How messages name it."""
-        return f"plugin '{self.name}' ({self.distribution} {self.version})"
 
 
 @dataclass
@@ -62,8 +34,20 @@ class Registry:
 
     plugins: list[Plugin] = field(default_factory=list)
     manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager("preflab"))
+    stage_graph: StageGraph = field(default_factory=StageGraph)
+    """All stages in the order of making: preflab's own and those of plugins."""
     _components: dict[tuple[str, str], tuple[Component, Plugin]] = field(default_factory=dict)
     _modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._offer_none()
+
+    def _offer_none(self) -> None:
+        """The component ``none`` of every optional kind."""
+        framework = Plugin("preflab", NoneConfig.__module__, "preflab", __version__)
+        for kind in self.stage_graph.optional_kinds:
+            none = Component(kind, "none", NoneConfig)
+            self._components.setdefault((kind, "none"), (none, framework))
 
     def names(self, kind: str) -> list[str]:
         """Names of the components of a kind."""
@@ -173,37 +157,15 @@ class Registry:
         self.plugins.append(plugin)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
-        api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
-        if api != hookspecs.API_VERSION:
-            raise PluginError(
-                f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release that fits"
-            )
-        known = {name for name in vars(hookspecs) if name.startswith("preflab_")}
-        hooks = tuple(
-            sorted(name for name, value in vars(module).items() if hasattr(value, "preflab_impl"))
+        hooks = checking.hooks(module)
+        components = (
+            *checking.returned(plugin, module, "preflab_components", Component),
+            *checking.attached(module),
         )
-        for name in hooks:
-            if name not in known:
-                raise PluginError(
-                    f"has a hook '{name}' that preflab does not know. {nearest(name, known)}"
-                )
-            if getattr(module, name).preflab_impl.get("wrapper") or getattr(
-                module, name
-            ).preflab_impl.get("hookwrapper"):
-                raise PluginError(
-                    f"has the hook '{name}' as a wrapper, which would never be called: write plain @hookimpl"
-                )
-        for name in sorted(known - set(hooks)):
-            if (
-                isinstance(function := vars(module).get(name), FunctionType)
-                and function.__module__ == module.__name__
-            ):
-                raise PluginError(
-                    f"has a function '{name}' that is no hook: write @preflab.hookimpl above it"
-                )
-        components = (*_call(plugin, module, "preflab_components", Component), *_attached(module))
-        packages = tuple(_call(plugin, module, "preflab_config_packages", str))
-        commands = tuple(_call(plugin, module, "preflab_commands", FunctionType))
+        stages = tuple(checking.returned(plugin, module, "preflab_stages", StageSpec))
+        packages = tuple(checking.returned(plugin, module, "preflab_config_packages", str))
+        commands = tuple(checking.returned(plugin, module, "preflab_commands", FunctionType))
+        graph = self.stage_graph.extended(stages)
         self._check(plugin, components, packages, [command_name(f) for f in commands])
         if self.manager.has_plugin(plugin.name):
             owner = next(p for p in self.plugins if p.name == plugin.name)
@@ -220,12 +182,15 @@ class Registry:
             states_api=hasattr(module, "PREFLAB_API"),
             hooks=hooks,
             components=components,
+            stages=stages,
             config_packages=packages,
             commands=commands,
         )
         self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)
+        self.stage_graph = graph
+        self._offer_none()
         return registered
 
     def _check(
@@ -240,101 +205,33 @@ class Registry:
             if offered.count((kind, name)) > 1:
                 raise PluginError(f"offers {kind} '{name}' twice from preflab_components")
         for component in components:
-            self._check_component(component)
+            checking.component_shape(component)
+            self._check_free(component)
             if not plugin.built_in:  # a test looks at ours; each look costs a millisecond
-                check_schema(component)
+                checking.component_schema(component)
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise PluginError(
                     f"names the package '{package}' in preflab_config_packages, which is not installed"
                 )
-
         for name in commands:
             if name in OWN_COMMANDS or name in self.commands() or commands.count(name) > 1:
                 raise PluginError(
-                    f"offers the command '{name}' in preflab_commands, which there is already: rename its function"
+                    f"offers the command '{name}' in preflab_commands, which exists already: "
+                    "rename its function"
                 )
 
-    def _check_component(self, component: Component) -> None:
-        for word in (component.kind, component.name):
-            if not isinstance(word, str) or not SAFE_NAME.fullmatch(word):
-                raise PluginError(
-                    f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only"
-                )
+    def _check_free(self, component: Component) -> None:
         if (component.kind, component.name) in self._components:
             owner = self._components[component.kind, component.name][1]
+            if owner.name == "preflab":  # TRANSITION
+                return
             raise PluginError(
-                f"offers {component.kind} '{component.name}', which {owner.label} already provides: rename one of them, or "
-                f"leave one out with --no-plugin"
+                f"offers {component.kind} '{component.name}', which {owner.label} already provides: "
+                "rename one of them, or leave one out with --no-plugin"
             )
-        _check_shape(component)
-
-
-def _check_shape(component: Component) -> None:
-    """What every tool reads of a component."""
-    where = f"offers {component.kind} '{component.name}' in preflab_components"
-    nested = component.nested
-    if not isinstance(nested, Mapping) or not all(
-        isinstance(word, str) for pair in nested.items() for word in pair
-    ):
-        raise PluginError(
-            f"{where}, whose nested is {nested!r}: it must map config fields to kinds"
-        )
-    for name in ("build", "procedure", "needs", "inspect"):
-        value = getattr(component, name)
-        if not callable(value) and not (value is None and name in ("build", "procedure")):
-            raise PluginError(f"{where}, whose {name} is {value!r}: it must be a function")
-
-
-def check_schema(component: Component) -> None:
-    """One config class that Hydra cannot read would stop every run, not only those that choose it."""
-    from omegaconf import OmegaConf
-
-    where = f"offers {component.kind} '{component.name}' in preflab_components, whose config class {component.config_class!r}"
-    try:
-        name = OmegaConf.to_container(OmegaConf.structured(component.config_class)).get("name")  # type: ignore[union-attr]
-    except Exception as error:
-        raise PluginError(
-            f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from error
-    if name != component.name:
-        raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
 
 
 def command_name(function: Callable[[list[str]], int]) -> str:
     """What a command is called: its function's name, a dash for each underscore."""
     return function.__name__.replace("_", "-")
-
-
-def _call(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
-    """The list that a registration hook of a plugin returns, checked."""
-    function = getattr(module, hook, None)
-    if function is None or not hasattr(function, "preflab_impl"):
-        return []
-    try:
-        with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, hook):
-            items = function()
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise PluginError(f"raised in {hook}: {type(error).__name__}: {error}") from error
-    if (
-        isinstance(items, str)
-        or not isinstance(items, Sequence)
-        or not all(isinstance(item, kind) for item in items)
-    ):
-        raise PluginError(
-            f"returned {items!r} from {hook}, which must be a list of {kind.__name__}"
-        )
-    return list(items)
-
-
-def _attached(module: ModuleType) -> list[Component]:
-    """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
-    values = [
-        v
-        for v in vars(module).values()
-        if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")
-    ]
-    found = [getattr(value, "preflab_component", None) for value in values]
-    return [component for component in found if isinstance(component, Component)]

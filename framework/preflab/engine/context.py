@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.data import Records
-from preflab.errors import PluginError, UserError
+from preflab.errors import PluginError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
     Gold,
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from preflab.interfaces import Responder
     from preflab.runtime import Runtime
 
-_FALLBACK = {"result": "algorithm", "initial": "select", "sft": "sft", "base": "pretrain"}
-"""Roles of policies, newest first, and the stage that makes each; without the stage, the next role's policy."""
 RANKINGS = "rankings.jsonl"
 
 
@@ -144,18 +142,26 @@ class Environment:
     def model_folder(self, role: str) -> Path | None:
         """The folder of a role's policy; None: the policy as it was created."""
         name, _, checkpoint = role.partition("/")
-        if name not in _FALLBACK:
-            raise UserError(
-                f"There is no policy in the role '{role}'. Allowed: {', '.join(_FALLBACK)}, sft/CHECKPOINT."
-            )
+        makers = self._makers(name)
         if checkpoint:
-            return self.artifacts[_FALLBACK[name]] / "checkpoints" / checkpoint
-        roles = list(_FALLBACK)
-        for candidate in roles[roles.index(name) :]:
-            folder = self.artifacts.get(_FALLBACK[candidate])
+            return self.artifacts[makers[0]] / "checkpoints" / checkpoint
+        for stage in makers:
+            folder = self.artifacts.get(stage)
             if folder is not None and (folder / "model").is_dir():
                 return folder / "model"
         return None
+
+    def checkpoints(self, role: str) -> Path:
+        """The folder of the checkpoints that the stage of a role kept."""
+        return self.artifacts[self._makers(role)[0]] / "checkpoints"
+
+    def _makers(self, role: str) -> list[str]:
+        roles = self.run.graph.roles
+        if role not in roles:
+            raise UserError(
+                f"There is no policy in the role '{role}'. {nearest(role, [*roles, 'sft/CHECKPOINT'])}"
+            )
+        return self.run.graph.makers(role)
 
 
 class StageContext:
@@ -219,7 +225,7 @@ class StageContext:
         return torch.Generator().manual_seed(derive_seed(seed, "policy", "initialisation"))
 
     def checkpoints(self, role: str) -> Sequence[str]:
-        folder = self._environment.artifacts[_FALLBACK[role]] / "checkpoints"
+        folder = self._environment.checkpoints(role)
         return sorted((p.name for p in folder.glob("*")), key=lambda name: (len(name), name))
 
     def responder(self, role: str) -> Responder:

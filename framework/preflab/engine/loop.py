@@ -13,32 +13,14 @@ from typing import Any
 
 from preflab.errors import NumericError, StorageError
 from preflab.interfaces import Procedure
-from preflab.options import option
 from preflab.randomness import Streams
+from preflab.settings import CheckpointConfig as CheckpointConfig
 from preflab.signals import Stopped as Stopped
 from preflab.signals import StopRequest
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import FAILED as FAILED
 from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
 from preflab.storage.durable import free, limited, sync_below, writing
-
-
-@dataclass
-class CheckpointConfig:
-    """When to save; a resumed run is bit-identical wherever it is cut."""
-
-    every_seconds: float = option(
-        20.0,
-        "save when this many seconds have passed since the last save",
-        ge=0,
-        affects_result=False,
-    )
-    every_steps: int | None = option(
-        None, "save after this many steps as well", ge=1, affects_result=False
-    )
-    limit_seconds: float = option(
-        600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False
-    )
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,9 @@ from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.errors import UserError
 from preflab.interfaces import Procedure
-from preflab.planning.run import DIFFERENT_TOKENIZERS, GRAPH, Run, Stage, inspect, store_root
+from preflab.planning.checks import DIFFERENT_TOKENIZERS
+from preflab.planning.choosing import inspect, needs
+from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
 from preflab.runtime import is_main, threads, world_size
@@ -40,7 +42,7 @@ class Stages:
 
     def __init__(self, run: Run, observe: Callable[..., None], versions: Mapping[str, str]) -> None:
         self.run, self.observe, self.versions = run, observe, versions
-        self.store = Store(store_root(run))
+        self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
         self.made: list[Made] = []
@@ -49,7 +51,7 @@ class Stages:
     def make_all(self) -> list[Made]:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
-        with blamed(*self._used_by("data")):
+        with blamed(*self._used_by("data", ["policy"])):
             self._read_records(pending)
             self._check_tokenizers()
         for stage in self.run.stages:
@@ -97,7 +99,7 @@ class Stages:
     def _read_records(self, pending: list[Stage]) -> None:
         """Read and filter what the pending stages train on before the first of them starts."""
         needed = (
-            {need for stage in pending for need in stage.choice.needs()}
+            {need for stage in pending for need in needs(stage.choice)}
             & set(RECORD_TYPES)
             & set(self.run.counts())
         )
@@ -120,9 +122,11 @@ class Stages:
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         started, before = time.monotonic(), WORK.reading()
-        with blamed(*self._used_by(stage.name), kept=lambda: _kept(partial)):
+        graph = self.run.graph
+        used = self._used_by(graph[stage.name].group, graph.used(stage.name))
+        with blamed(*used, kept=lambda: _kept(partial)):
             assert stage.choice.component.procedure is not None
-            procedure = stage.choice.component.procedure(stage.choice.config, context)
+            procedure: Procedure = stage.choice.component.procedure(stage.choice.config, context)
             Loop(
                 stage.name,
                 procedure,
@@ -159,14 +163,10 @@ class Stages:
         )
         return Made(stage, artifact, False, seconds)
 
-    def _used_by(self, name: str) -> list[Choice]:
-        """The choice of a group, first, then those that it may use."""
-        uses = next((spec.uses for spec in GRAPH if spec.name == name), ("policy",))
-        groups = [
-            name,
-            *(g for g in (*uses, "data", *RECORD_TYPES) if g in self.run.choices and g != name),
-        ]
-        return [*(self.run.choices[group] for group in groups), *self.run.filters]
+    def _used_by(self, group: str, uses: Sequence[str]) -> list[Choice]:
+        """The choice of a group first, then those of the groups that it uses, and of the data."""
+        groups = dict.fromkeys([group, *uses, "data", *RECORD_TYPES])
+        return [*(self.run.choices[g] for g in groups if g in self.run.choices), *self.run.filters]
 
     def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
         """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
@@ -189,7 +189,7 @@ class Stages:
 
     def _pins(self, stage: Stage) -> dict[str, str]:
         """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
-        uses = next(spec.uses for spec in GRAPH if spec.name == stage.name)
+        uses = self.run.graph.used(stage.name)
         made = {
             made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses
         }

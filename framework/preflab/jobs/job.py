@@ -24,17 +24,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from preflab import __version__
 from preflab.composing.composition import registry
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import Made, Stages
 from preflab.errors import PreflabError, StorageError
 from preflab.jobs import processes as ranks
-from preflab.planning import run
+from preflab.planning.choosing import inspect
+from preflab.planning.reading import read
+from preflab.planning.run import Run
 from preflab.runtime import is_main, world_size
 from preflab.signals import Stopped, StopRequest, handling
 from preflab.storage.durable import disk_error, fsync, write_json, writing
+from preflab.version import __version__
 
 LEDGER = "ledger.jsonl"
 ERROR = "error.txt"
@@ -151,7 +153,7 @@ def execute(
     processes that run the same job, only process 0 writes to the folder."""
     plugins = registry()
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    this = run.read(plain, plugins)
+    this = read(plain, plugins)
     observe = observer(plugins.observe, is_main())
     versions = {
         "preflab": __version__,
@@ -226,11 +228,11 @@ def _write_manifest(
     write_json(folder / "manifest.json", {**facts, "status": status, "stages": rows})
 
 
-def _write_rejected(folder: Path, this: run.Run) -> None:
+def _write_rejected(folder: Path, this: Run) -> None:
     """The rows that the data sources left out, one a line: record type, file:line, field, reason."""
     lines = []
     for record_type in this.counts():
-        found = run.inspect(this.source(record_type)).rejected.get(record_type, ())
+        found = inspect(this.source(record_type)).rejected.get(record_type, ())
         lines += [f"{record_type} {line}" for line in found]
     if lines and is_main():
         (folder / REJECTED).write_text(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from preflab.components import Inspection
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
-from preflab.errors import UserError
+from preflab.errors import PluginError, UserError
 from preflab.options import problems, shrink, typed
 
 
@@ -59,3 +60,21 @@ def choose(
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
     return list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))
+
+
+def needs(choice: Choice) -> set[str]:
+    """What a choice and its nested choices need, in the words of `Component.needs`."""
+    with blamed(choice):
+        own = set(choice.component.needs(choice.config))
+    return own.union(*map(needs, choice.nested))
+
+
+def inspect(choice: Choice) -> Inspection:
+    """What the outside inputs of a choice are."""
+    with blamed(choice):
+        inspection = choice.component.inspect(choice.config)
+    if not isinstance(inspection, Inspection):
+        raise PluginError(
+            f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: inspect returned {inspection!r}"
+        )
+    return inspection

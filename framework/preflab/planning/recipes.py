@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from preflab.door.choice import Choice
+from preflab.kinds import StageSpec
+from preflab.planning.choosing import inspect, needs
+from preflab.planning.code import framework_digest, source_digest
+from preflab.planning.run import Run
+from preflab.records import RECORD_TYPES
 
-FORMAT = 1
-_FRAMEWORK = Path(__file__).parents[1]
-_WITHOUT_EFFECT = {"errors.py", "scaffold", "testing", "console"}
+FORMAT = 2
 
 
 def digest(value: Any) -> str:
@@ -44,90 +43,6 @@ def canonical(value: Any) -> Any:
     return value
 
 
-@cache
-def framework_digest() -> str:
-    """Digest of the framework's source (messages, command line, and what only authors of plugins use left out)."""
-    files = {p.relative_to(_FRAMEWORK): p for p in sorted(_FRAMEWORK.rglob("*.py"))}
-    kept = {name: p for name, p in files.items() if name.parts[0] not in _WITHOUT_EFFECT}
-    return digest(
-        {str(name): hashlib.sha256(p.read_bytes()).hexdigest() for name, p in kept.items()}
-    )
-
-
-def source_digest(module: str, packages: Iterable[str]) -> str:
-    """Digest of a plugin's source files and of all they import from the given top-level packages (those of plugins)."""
-    return _source_digest(module, tuple(sorted(set(packages))))
-
-
-@cache
-def _source_digest(module: str, packages: tuple[str, ...]) -> str:
-    pending, seen = _files(module), set()
-    while pending:
-        path = pending.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        for name in _imports(path):
-            if name.split(".")[0] in packages:
-                pending.extend(_module_file(name))
-    return digest(sorted(hashlib.sha256(p.read_bytes()).hexdigest() for p in seen))
-
-
-def _files(module: str) -> list[Path]:
-    """The files of a plugin: its whole folder if it is a package, else its file."""
-    if Path(module).is_file():
-        return [Path(module)]
-    found = _module_file(module)
-    return (
-        sorted(found[0].parent.rglob("*.py")) if found and found[0].name == "__init__.py" else found
-    )
-
-
-def _module_file(name: str) -> list[Path]:
-    """The file of a module, found without importing its parents; [] if the name is no module (but a name in one)."""
-    top, *rest = name.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return []
-    if spec is None:
-        return []
-    if not rest:
-        return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
-    places = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or []]
-    return [
-        f
-        for place in places
-        for f in (place.with_suffix(".py"), place / "__init__.py")
-        if f.is_file()
-    ]
-
-
-def _imports(path: Path) -> set[str]:
-    """Absolute names of what a file imports, modules and names in them alike."""
-    names: set[str] = set()
-    package = _package(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            names.add(module)
-            names.update(f"{module}.{alias.name}" for alias in node.names)
-    return names
-
-
-def _package(path: Path) -> list[str]:
-    """Names of the packages that a file stands in, outermost first."""
-    names: list[str] = []
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return names
-
-
 def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     """Plugin and source digest of a choice and of everything nested in it."""
     found = {}
@@ -141,9 +56,45 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
     # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
-    content = [[c.key.removeprefix(choice.key), c.inspect().content] for c in choice.all()]
+    content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
     return {
         "config": canonical(choice.config),
         "code": code_of(choice, packages),
         "content": content,
+    }
+
+
+def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that determines a stage's result. upstream: recipe ids of the stages before it, by
+    config group."""
+    packages = {p.module.split(".")[0] for p in run.registry.plugins if not p.problem}
+    choice = run.choices[spec.group]
+    needed, counts = needs(choice), run.counts()
+    reads: list[str] = [t for t in spec.reads if t in counts and t != "documents"]
+    reads += [t for t in RECORD_TYPES if t in counts and t in needed]
+    if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
+        reads.append("data")
+    groups = [group for group in run.graph.used(spec.name) if group in run.choices]
+    if "rankings" in needed and "comparisons" not in groups:
+        groups.append("comparisons")
+    component = identity(choice, packages)
+    component["config"].pop(
+        "seed", None
+    )  # resolved below: pinned or the run's, the result is the same
+    return {
+        "format": FORMAT,
+        "stage": spec.name,
+        "component": component,
+        "seed": seed,
+        "uses": {g: upstream.get(g) or identity(run.choices[g], packages) for g in groups},
+        "data": {
+            t: identity(run.choices["data"] if t == "data" else run.source(t), packages)
+            for t in sorted(set(reads))
+        },
+        "filters": [identity(f, packages) for f in run.filters],
+        "framework": framework_digest(),
+        "runtime": {
+            "precision": run.settings.runtime.precision.value,
+            "deterministic": run.settings.runtime.deterministic,
+        },
     }

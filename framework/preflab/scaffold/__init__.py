@@ -85,10 +85,10 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
 
 def _taken(kind: str) -> set[str]:
     """Names that a new component of the kind, its preset and its plugin cannot have."""
-    from preflab.composing.composition import COMPONENT_GROUPS, options, registry
+    from preflab.composing.composition import options, registry
 
     loaded = registry()
-    presets = options(kind) if kind in COMPONENT_GROUPS else []
+    presets = options(kind) if kind in registry().stage_graph.groups else []
     names_of_kind = loaded.names("evaluator" if kind == "evaluation" else kind)
     return {*presets, *names_of_kind, *(plugin.name for plugin in loaded.plugins)}
 

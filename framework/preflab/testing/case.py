@@ -47,15 +47,21 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     """The component as a composition with these overrides (as on the command line) chooses it, small (debug=fast)."""
     from omegaconf import OmegaConf
 
-    from preflab.composing.composition import COMPONENT_GROUPS, compose
+    from preflab.composing.composition import compose, registry
 
     words = ["debug=fast", *overrides]
-    if kind in COMPONENT_GROUPS and not any(word.startswith(f"{kind}=") for word in overrides):
+    if kind in registry().stage_graph.groups and not any(
+        word.startswith(f"{kind}=") for word in overrides
+    ):
         words.append(f"{kind}={name}")
     for more in ([], [f"+schema/{kind}@{NESTED[kind]}.{name}={name}"] if kind in NESTED else []):
         config = compose([*words, *more])
         # Other groups may hold what fits other components only: they are not looked at.
-        group = kind if kind in COMPONENT_GROUPS else NESTED.get(kind, kind).partition(".")[0]
+        group = (
+            kind
+            if kind in registry().stage_graph.groups
+            else NESTED.get(kind, kind).partition(".")[0]
+        )
         for choice in _choices(group, OmegaConf.to_container(config[group], resolve=True)):
             if (choice.component.kind, choice.name) == (kind, name):
                 return choice

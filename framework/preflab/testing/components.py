@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from preflab.components import NEEDS
 from preflab.options import problems
-from preflab.planning.choosing import choose
+from preflab.planning.choosing import choose, needs
 from preflab.testing.runs import refusal
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ComponentContract:
         )
 
     def test_needs_are_words_that_the_engine_knows(self, preflab_case: Case) -> None:
-        unknown = preflab_case.choice.needs() - set(NEEDS)
+        unknown = needs(preflab_case.choice) - set(NEEDS)
         assert not unknown, f"needs names {sorted(unknown)}. Allowed: {', '.join(NEEDS)}"
 
     # --- config --------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from preflab.planning.choosing import inspect
 from preflab.records import RECORD_TYPES, SPLITS, Document, Prompt, Ranking, Record
 from preflab.testing.components import ComponentContract
 from preflab.testing.context import TYPES
@@ -35,7 +36,7 @@ class DataSourceContract(ComponentContract):
     kind = "data"
 
     def test_it_counts_what_it_gives(self, preflab_case: Case) -> None:
-        counted = preflab_case.component.inspect(preflab_case.choice.config).records
+        counted = inspect(preflab_case.choice).records
         given = {
             t: len(records) for t, records in everything(preflab_case.build()).items() if records
         }

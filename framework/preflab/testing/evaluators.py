@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from preflab.interfaces import Evaluation, Evaluator, Subject
+from preflab.planning.choosing import needs
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed, refusal
@@ -81,7 +82,7 @@ class EvaluatorContract(ComponentContract):
         judged = subject(context)
         context.asked.clear()
         cast("Evaluator", preflab_case.build(context)).evaluate(judged)
-        undeclared = context.asked - preflab_case.choice.needs()
+        undeclared = context.asked - needs(preflab_case.choice)
         assert not undeclared, (
             f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
         )

@@ -19,7 +19,7 @@ from preflab.testing.runs import global_seed
 from preflab.testing.world import tiny_records
 
 if TYPE_CHECKING:
-    from preflab.door.registry import Plugin
+    from preflab.door.plugin import Plugin
     from preflab.testing.case import Case
 
 ROWS: list[dict[str, Any]] = [{"loss/sft": 2.5, "policy/lr": 1e-3}, {"loss/sft": float("nan")}, {}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from preflab.planning.choosing import inspect
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed
 from preflab.testing.world import WORDS
@@ -240,7 +241,7 @@ class PolicyContract(ComponentContract):
         )
         other = fresh(preflab_case, seed=2).module.state_dict()
         same = all(torch.equal(value, other[name]) for name, value in found[0].items())
-        pretrained = preflab_case.component.inspect(preflab_case.choice.config).pretrained
+        pretrained = inspect(preflab_case.choice).pretrained
         assert same == pretrained, (
             "pretrained weights change with the generator"
             if pretrained

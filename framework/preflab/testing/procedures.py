@@ -7,6 +7,7 @@ from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from preflab.planning.choosing import needs
 from preflab.records import RECORD_TYPES
 from preflab.testing.context import TYPES
 from preflab.testing.runs import Kill, global_seed, prints, procedure, refusal, work
@@ -94,14 +95,14 @@ class ProcedureContract:
     def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         work(preflab_case.choice, context)
-        undeclared = context.asked - preflab_case.choice.needs()
+        undeclared = context.asked - needs(preflab_case.choice)
         assert not undeclared, (
             f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the component's 'needs', or ask "
             "context.has first, so that a run without them is refused before anything is computed"
         )
 
     def test_without_the_records_it_needs_it_says_so(self, preflab_case: Case) -> None:
-        for record_type in sorted(preflab_case.choice.needs() & set(RECORD_TYPES)):
+        for record_type in sorted(needs(preflab_case.choice) & set(RECORD_TYPES)):
             others = [r for r in tiny_records() if not isinstance(r, TYPES[record_type])]
             context = preflab_case.context(records=others)
             said = refusal(partial(work, preflab_case.choice, context))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,11 +17,6 @@ class BestOfN:
         self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel
     ) -> None:
         self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
-
-    @property
-    def kl_bound(self) -> float:
-        """log n - (n - 1) / n nats: KL to the sampled policy, exact for rewards without ties, else an upper bound."""
-        return math.log(self.n) - (self.n - 1) / self.n
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response a prompt."""

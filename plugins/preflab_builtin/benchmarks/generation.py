@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from preflab import intervals
 from preflab.interfaces import (
     Context,
     Evaluation,
@@ -16,7 +17,6 @@ from preflab.interfaces import (
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks.cases import by_group, questions
 from preflab_builtin.benchmarks.config import GenerationConfig
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.likelihood import scores
 from preflab_builtin.evaluation.text_metrics import METRICS
 

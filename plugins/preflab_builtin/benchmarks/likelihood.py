@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Measure, Policy, Subject
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.cases import by_group, choices, sentences
 from preflab_builtin.benchmarks.config import Likelihood, MultipleChoiceConfig, SentencePairsConfig
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.likelihood import response_log_probs
 
 CHUNK = 1024

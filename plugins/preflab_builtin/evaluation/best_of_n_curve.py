@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from preflab import intervals
+from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
 from preflab_builtin.evaluation.judges import gold_parts
 from preflab_builtin.evaluation.likelihood import scores
@@ -56,5 +57,5 @@ class BestOfNCurve:
                 rows = [slice(i * pool, (i + 1) * pool) for i in range(len(prompts))]
                 found = [expected_best(reward[row], column[row], n) for row in rows]
                 measures[f"{self.config.label}/{n}/{name}"] = intervals.mean(found)
-            measures[f"{self.config.label}/{n}/kl"] = Measure(math.log(n) - (n - 1) / n)
+            measures[f"{self.config.label}/{n}/kl"] = Measure(best_of_n_kl_bound(n))
         return Evaluation(measures)

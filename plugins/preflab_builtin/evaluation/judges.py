@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Gold, Measure, RewardModel, Subject
 from preflab.records import Rollout
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import (
     Judge,
     RewardAccuracyConfig,

@@ -24,7 +24,7 @@ def response_log_probs(
         rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device
     )
     with torch.no_grad(), runtime.autocast():
-        for group in runtime.micro_batches(_by_length(rollout)):
+        for group in runtime.micro_batches(rollout.by_length()):
             part = rollout.rows(group)
             values = likelihood.response_log_probs(policy, part, temperature)
             found[torch.tensor(group, device=found.device), : values.shape[1]] = values
@@ -35,7 +35,7 @@ def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float
     """The reward of each row."""
     found = [0.0] * len(rollout)
     with torch.no_grad():
-        for group in runtime.micro_batches(_by_length(rollout)):
+        for group in runtime.micro_batches(rollout.by_length()):
             for i, value in zip(group, model.score(rollout.rows(group)).tolist(), strict=True):
                 found[i] = float(value)
     return found
@@ -64,9 +64,3 @@ def document_nll(
             for i, value in zip(group, values.sum(-1).tolist(), strict=True):
                 sums[i] = -value
     return sums, counts
-
-
-def _by_length(rollout: Rollout) -> list[int]:
-    """Rows, shortest first: fewer pads in a micro-batch."""
-    lengths = (rollout.prompt_lengths + rollout.response_lengths).tolist()
-    return sorted(range(len(rollout)), key=lambda i: int(lengths[i]))

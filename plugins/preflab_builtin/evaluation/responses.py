@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
+from preflab import intervals
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab_builtin.evaluation import intervals
+from preflab.functional import best_of_n_kl_bound
+from preflab.interfaces import AtTemperature, BestOf, Context, Evaluation, Measure, Subject
 from preflab_builtin.evaluation.likelihood import response_log_probs
 
 SAME = 1e-4
@@ -47,34 +46,22 @@ class ReferenceKL:
             raise UserError(
                 "evaluators: kl needs the policy that the algorithm started from, and this evaluation has none."
             )
-        temperature = float(
-            getattr(subject.responder, "temperature", self.context.rollout().sampling.temperature)
-        )
+        responder = subject.responder
+        if isinstance(responder, AtTemperature):
+            temperature = responder.temperature
+        else:
+            temperature = self.context.rollout().sampling.temperature
         if temperature == 0:
             return Evaluation({})
-        policy = response_log_probs(
-            subject.responder.policy, subject.rollout, temperature, self.runtime
-        )
+        policy = response_log_probs(responder.policy, subject.rollout, temperature, self.runtime)
         reference = response_log_probs(
             subject.reference, subject.rollout, temperature, self.runtime
         )
         difference = policy - reference
-        draws = getattr(subject.responder, "n", 1)
-        if isinstance(draws, int) and draws > 1:
-            same = bool((difference.abs() < SAME).all())
-            return Evaluation(
-                {"kl/bound": Measure(best_of_n_bound(draws), n=len(subject.rollout))}
-                if same
-                else {}
-            )
+        if isinstance(responder, BestOf) and responder.n > 1:
+            if not bool((difference.abs() < SAME).all()):
+                return Evaluation({})
+            bound = Measure(best_of_n_kl_bound(responder.n), n=len(subject.rollout))
+            return Evaluation({"kl/bound": bound})
         values = [float(v) for v in difference.double().sum(-1).tolist()]
         return Evaluation({"kl/reference": intervals.mean(values)}, {"kl/reference": values})
-
-
-def best_of_n_bound(n: int) -> float:
-    """Upper bound of the KL divergence between best-of-n and the policy it draws from, in nats.
-
-    >>> round(best_of_n_bound(4), 4)
-    0.6363
-    """
-    return math.log(n) - (n - 1) / n

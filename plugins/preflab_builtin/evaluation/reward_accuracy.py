@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Ranking, Rollout
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.config import HeldOut, RewardAccuracyConfig, Unit
 from preflab_builtin.evaluation.judges import reward_source
 from preflab_builtin.evaluation.likelihood import scores

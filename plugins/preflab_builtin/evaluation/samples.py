@@ -271,7 +271,7 @@ def _values(column: str, part: Sequence[Sample]) -> list[float]:
 
 
 def _mean(values: Callable[[Sequence[Sample]], list[float]], part: Sequence[Sample]) -> Measure:
-    from preflab_builtin.evaluation import intervals
+    from preflab import intervals
 
     return intervals.mean(values(part))
 

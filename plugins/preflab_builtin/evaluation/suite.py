@@ -13,6 +13,7 @@ import torch
 
 from preflab.errors import UserError
 from preflab.interfaces import (
+    BestOf,
     Context,
     Evaluator,
     Measure,
@@ -24,7 +25,7 @@ from preflab.interfaces import (
 )
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout
-from preflab.storage.artifacts import write_json
+from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
 
@@ -33,8 +34,8 @@ _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", 
 
 
 @dataclass(frozen=True)
-class AtTemperature:
-    """A policy's answers at another temperature than the run's."""
+class PolicyAtTemperature:
+    """A policy's answers at another temperature than the run's rollout engine."""
 
     policy: Policy
     engine: RolloutEngine
@@ -128,9 +129,9 @@ class EvaluationSuite:
         prompt, with both responses and every value a prompt. cases.jsonl: a row a measure that is about other cases."""
         measures = {
             name: {
-                "value": _number(m.value),
-                "low": _number(m.low),
-                "high": _number(m.high),
+                "value": json_number(m.value),
+                "low": json_number(m.low),
+                "high": json_number(m.high),
                 "n": m.n,
             }
             for name, m in self.measures.items()
@@ -143,7 +144,7 @@ class EvaluationSuite:
             stream.writelines(json.dumps(row) + "\n" for row in self._rows())
         with (folder / CASES).open("w", encoding="utf8") as stream:
             for name, cases in self.cases.items():
-                values = {case: _number(v) for case, v in cases.items()}
+                values = {case: json_number(v) for case, v in cases.items()}
                 stream.write(json.dumps({"measure": name, "values": values}) + "\n")
 
     def _choose_prompts(self) -> list[Prompt]:
@@ -170,12 +171,12 @@ class EvaluationSuite:
         engine = self.context.rollout()
         if temperature is None or temperature == engine.sampling.temperature:
             return responder
-        if getattr(responder, "n", 1) != 1:
+        if isinstance(responder, BestOf) and responder.n != 1:
             raise UserError(
                 f"evaluation.temperature is {temperature}, but the {role} chooses among several responses at the rollout's "
                 f"{engine.sampling.temperature}. Set evaluation.temperature=null."
             )
-        return AtTemperature(responder.policy, engine, temperature)
+        return PolicyAtTemperature(responder.policy, engine, temperature)
 
     def _sample(self) -> None:
         if not self.prompts:
@@ -226,7 +227,7 @@ class EvaluationSuite:
             }
             row |= {"tokens": int(self.rollout.response_lengths[i])}
             row["baseline"] = None if self.baseline is None else self.baseline.texts[i]
-            row["values"] = {name: _number(column[i]) for name, column in self.values.items()}
+            row["values"] = {name: json_number(column[i]) for name, column in self.values.items()}
             rows.append(row)
         return rows
 
@@ -242,8 +243,3 @@ class EvaluationSuite:
 def _packed(rollout: Rollout) -> State:
     """A rollout as a checkpoint holds it; its prompts follow from the config."""
     return {"texts": list(rollout.texts), **{name: getattr(rollout, name) for name in _TENSORS}}
-
-
-def _number(value: float) -> float | None:
-    """A number as JSON can hold it."""
-    return value if math.isfinite(value) else None

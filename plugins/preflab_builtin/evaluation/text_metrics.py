@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Measure
-from preflab_builtin.evaluation import intervals
 
 Metric = Callable[[Sequence[str], Sequence[Sequence[str]]], Measure]
 """(predictions [N], references [N], at least one each) to a measure."""

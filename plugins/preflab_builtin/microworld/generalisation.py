@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Ranking, Rollout
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.evaluation.likelihood import scores
 from preflab_builtin.microworld.labelers import HELD_OUT_PEOPLE, SimulatedLabelers
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
-from preflab_builtin.evaluation import intervals
 from preflab_builtin.microworld.gold import MicroworldGold
 from preflab_builtin.microworld.labelers import SimulatedLabelers
 

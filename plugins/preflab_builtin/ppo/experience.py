@@ -62,13 +62,6 @@ class Networks:
     value: ScalarModel
 
 
-def rows_by_length(rollout: Rollout, rows: Sequence[int]) -> list[int]:
-    """The rows ordered by length, so that a micro-batch holds rows of similar length and little
-    padding."""
-    lengths = (rollout.prompt_lengths + rollout.response_lengths).tolist()
-    return sorted(rows, key=lambda i: (lengths[i], i))
-
-
 def collect(
     rollout: Rollout,
     scores: torch.Tensor,

@@ -18,7 +18,7 @@ from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.shaping import shaped
 from preflab_builtin.ppo.config import Controller, PPOConfig
-from preflab_builtin.ppo.experience import Experience, Networks, collect, described, rows_by_length
+from preflab_builtin.ppo.experience import Experience, Networks, collect, described
 from preflab_builtin.ppo.guards import (
     KLBounds,
     failed_batch,
@@ -139,7 +139,7 @@ class PPO:
         """Rows of each optimizer step: shuffled again in each epoch, then ordered by length."""
         order = permutation(len(rollout), self.context.seed, "ppo", "minibatches", index, epoch)
         size = self.config.minibatch
-        return [rows_by_length(rollout, order[i : i + size]) for i in range(0, len(order), size)]
+        return [rollout.by_length(order[i : i + size]) for i in range(0, len(order), size)]
 
     def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
         return list(self.runtime.micro_batches(self.runtime.share(minibatch)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
 from preflab_builtin.baselines.best_of_n import BestOfN
@@ -66,32 +67,13 @@ def test_more_samples_reach_more(tmp_path: Path) -> None:
     assert means[1] > means[0]
 
 
-@pytest.mark.parametrize(
-    "n,bound",
-    [
-        (2, 0.193147),
-        (4, 0.636294),
-        (16, 1.835089),
-        (64, 3.174508),
-        (1000, 5.908755),
-        (60000, 10.0021),
-    ],
-)
-def test_kl_bound(tmp_path: Path, n: int, bound: float) -> None:
-    context = FakeContext(tmp_path)
-    responder = BestOfN(
-        n, context.policy("initial"), context.rollout(), TextReward(noise_reward(0))
-    )
-    assert responder.kl_bound == pytest.approx(bound, rel=1e-5)
-
-
 def test_the_bound_is_reached_by_a_reward_without_ties() -> None:
     # A fine uniform reward: the best of n has density n u^(n-1), whose KL to the uniform is log n - (n-1)/n.
     n, cells = 4, 200_000
     edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
     best = edges[1:] ** n - edges[:-1] ** n
     kl = float((best * (best * cells).log()).nansum())
-    assert kl == pytest.approx(math.log(n) - (n - 1) / n, abs=1e-4)
+    assert kl == pytest.approx(best_of_n_kl_bound(n), abs=1e-4)
 
 
 def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
@@ -102,7 +84,7 @@ def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
         return q * math.log(q / p) + (1 - q) * math.log((1 - q) / (1 - p))
 
     assert divergence(0.5, 4) == pytest.approx(0.4594, abs=1e-4)
-    assert divergence(0.5, 4) < math.log(4) - 3 / 4
+    assert divergence(0.5, 4) < best_of_n_kl_bound(4)
     # The same of samples: one token a response; half of the 20 words are worth 1.
     context = FakeContext(tmp_path)
     policy, wanted = context.policy("initial"), set(WORDS[:10])

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from preflab.composing import composition
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose
+from preflab.planning.choosing import choose, needs
 from preflab.testing.fast_run import FastRun
 
 PRESETS = (
@@ -41,7 +41,7 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
     model = ["evaluation.evaluators.x.scorers.toxicity.path=folder"] if preset == "toxicity" else []
     config = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).config.evaluators["x"]
     assert config.label == preset
-    assert not _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).needs()
+    assert not needs(_chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_all_of_them_through_the_real_engine(
 
 
 def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path) -> None:
-    from preflab.planning.run import read
+    from preflab.planning.reading import read
 
     def recipe(path: Path) -> str:
         words = [

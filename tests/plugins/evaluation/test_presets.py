@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from preflab.composing import composition
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose
+from preflab.planning.choosing import choose, needs
 from preflab_builtin.evaluation.config import SuiteConfig
 
 
@@ -37,7 +37,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "reward_accuracy",
     ]
     assert choice.config.prompts == 400
-    assert choice.needs() == {"prompts", "documents", "rankings", "reward_model", "labeler", "gold"}
+    assert needs(choice) == {"prompts", "documents", "rankings", "reward_model", "labeler", "gold"}
 
 
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
@@ -55,13 +55,13 @@ def test_an_evaluator_can_be_left_out_and_changed() -> None:
         "length",
         "kl",
     ]
-    assert choice.needs() == {"prompts", "labeler", "gold"}
+    assert needs(choice) == {"prompts", "labeler", "gold"}
 
 
 def test_the_reward_model_preset_samples_nothing() -> None:
     choice = _choice("reward_model")
     assert choice.config.prompts == 0
-    assert choice.needs() == {"rankings", "reward_model"}
+    assert needs(choice) == {"rankings", "reward_model"}
 
 
 def test_fast_makes_everything_small() -> None:

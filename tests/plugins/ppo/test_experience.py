@@ -17,7 +17,6 @@ from preflab_builtin.ppo.experience import (
     Networks,
     collect,
     explained_variance,
-    rows_by_length,
 )
 from support import WORDS, FakeContext
 
@@ -51,7 +50,7 @@ class World:
         scores: object = None,
     ) -> Experience:
         rollout = rollout or self.rollout
-        order = rows_by_length(rollout, range(len(rollout)))
+        order = rollout.by_length()
         pieces = [order[i : i + size] for i in range(0, len(order), size)]
         networks = Networks(self.policy, self.reference, self.value)
         given = self.scores if scores is None else scores

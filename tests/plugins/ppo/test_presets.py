@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from preflab import UserError
 from preflab.composing import composition
 from preflab.door.choice import Choice
-from preflab.planning.choosing import choose
+from preflab.planning.choosing import choose, needs
 
 GROUPS = {
     "algorithm": ["none", "best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
@@ -95,13 +95,13 @@ def test_ptx_is_ppo_plus_one_term_and_nothing_else(pair: tuple[str, str]) -> Non
 
 
 def test_needs_follow_from_the_terms() -> None:
-    assert preset("algorithm", "ppo").needs() == {"prompts", "reward_model"}
-    assert preset("algorithm", "ppo_ptx").needs() == {"prompts", "reward_model", "documents"}
-    assert preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0").needs() == {
+    assert needs(preset("algorithm", "ppo")) == {"prompts", "reward_model"}
+    assert needs(preset("algorithm", "ppo_ptx")) == {"prompts", "reward_model", "documents"}
+    assert needs(preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0")) == {
         "prompts",
         "reward_model",
     }
-    assert preset("algorithm", "none").needs() == set()
+    assert needs(preset("algorithm", "none")) == set()
 
 
 def test_printed_values_of_the_reward_model() -> None:

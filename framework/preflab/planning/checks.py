@@ -1,0 +1,101 @@
+"""Whether the components of a run fit each other: refused before any work, with the key to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from preflab.components import NEEDS
+from preflab.errors import PluginError, UserError, nearest
+from preflab.planning.choosing import inspect, needs
+from preflab.planning.run import Run
+
+DIFFERENT_TOKENIZERS = (
+    "The tokenizers of policy and reward_model differ: token ids of one mean other words to the "
+    "other. Train the reward model from this policy (reward_model=kwise), or name the policy that "
+    "it was trained from."
+)
+
+
+def check(run: Run) -> None:
+    """`UserError` for components that do not fit each other."""
+    counts = run.counts()
+    for record_type, number in counts.items():
+        if number == 0:
+            key = run.source(record_type).key
+            raise UserError(f"{key}: there are no {record_type} in it, the set is empty.")
+    for name in run.wanted():
+        group = run.graph[name].group
+        for need in sorted(needs(run.choices[group])):
+            _check_need(run, group, need, counts)
+    policy = inspect(run.choices["policy"]).tokenizer
+    reward = inspect(run.choices["reward_model"]).tokenizer
+    if policy and reward and policy != reward:
+        raise UserError(DIFFERENT_TOKENIZERS)
+
+
+def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> None:
+    choice = f"{group}={run.choices[group].name}"
+    if need not in NEEDS:
+        raise PluginError(
+            f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
+        )
+    special = _LACKS.get(need)
+    lack = special(run, group) if special else _lacks_records(run, need, counts, group)
+    if lack:
+        raise UserError(f"{choice} {lack}")
+    if need == "labeler":
+        for more in sorted(needs(run.choices["labeler"])):
+            _check_need(run, "labeler", more, counts)
+
+
+def _lacks_reward_model(run: Run, group: str) -> str:
+    if run.choices["reward_model"].name != "none":
+        return ""
+    allowed = ", ".join(name for name in run.registry.names("reward_model") if name != "none")
+    return f"needs a reward model, but reward_model=none. Allowed: {allowed}."
+
+
+def _lacks_labelers(run: Run, group: str) -> str:
+    if run.choices["labeler"].name != "none":
+        return ""
+    return f"asks people, but labeler=none: give rankings, or choose {group}=none."
+
+
+def _lacks_gold(run: Run, group: str) -> str:
+    data = run.choices["data"]
+    if inspect(data).gold:
+        return ""
+    return (
+        f"needs the true utility of responses, but data={data.name} is not a simulated world. "
+        "Use data=microworld, give rankings=files, or leave it out."
+    )
+
+
+def _lacks_pretraining(run: Run, group: str) -> str:
+    policy = run.choices["policy"]
+    if inspect(policy).pretrained or run.makes_stage("pretrain"):
+        return ""
+    return (
+        f"needs a policy with pretrained weights, but policy={policy.name} starts from random ones "
+        "and pretrain=none. Use pretrain=documents or policy=pretrained policy.path=FOLDER."
+    )
+
+
+def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group: str) -> str:
+    made = record_type == "rankings" and run.makes_stage("comparisons")
+    if record_type in counts or made:
+        return ""
+    source = run.source(record_type)
+    return (
+        f"needs {record_type}, but {source.key}={source.name} has none. "
+        f"Give them with {record_type}=files {record_type}.path=FILE, or choose {group}=none."
+    )
+
+
+_LACKS: Mapping[str, Callable[[Run, str], str]] = {
+    "reward_model": _lacks_reward_model,
+    "labeler": _lacks_labelers,
+    "gold": _lacks_gold,
+    "pretrained": _lacks_pretraining,
+}
+"""By need: what the run lacks for the component of a config group; "" if nothing."""

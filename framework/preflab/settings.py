@@ -1,0 +1,52 @@
+"""The keys of a config that are not component groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preflab.options import option
+from preflab.runtime import RuntimeConfig
+
+
+@dataclass
+class CheckpointConfig:
+    """When to save; a resumed run is bit-identical wherever it is cut."""
+
+    every_seconds: float = option(
+        20.0,
+        "save when this many seconds have passed since the last save",
+        ge=0,
+        affects_result=False,
+    )
+    every_steps: int | None = option(
+        None, "save after this many steps as well", ge=1, affects_result=False
+    )
+    limit_seconds: float = option(
+        600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False
+    )
+
+
+@dataclass
+class ArtifactsConfig:
+    """Where results are kept."""
+
+    dir: str = option("artifacts", "folder of artifacts, shared by all runs", affects_result=False)
+    reuse: bool = option(
+        True,
+        "take a stage's artifact if it exists; false makes every stage again",
+        affects_result=False,
+    )
+
+
+@dataclass
+class RunSettings:
+    """The keys of a config that are not component groups."""
+
+    seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
+    arm: str = option("", "name of this variant in a study's report", affects_result=False)
+    fast: bool = option(
+        False, "every stage in a few steps (debug=fast): does it run, never is it good"
+    )
+    runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
+    checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")
+    artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")

@@ -1,0 +1,136 @@
+"""Intervals against theory, tables and values worked out by hand."""
+
+from __future__ import annotations
+
+import doctest
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from preflab import intervals
+from preflab.interfaces import Measure
+
+
+def test_examples() -> None:
+    assert doctest.testmod(intervals).failed == 0
+
+
+def test_ratio_is_the_ratio_of_sums_and_leaves_out_empty_units() -> None:
+    # (1 + 2 + 4) / (2 + 2 + 8) = 7/12; the unit without a denominator is not a unit
+    measure = intervals.ratio([1, 2, 0, 4], [2, 2, 0, 8])
+    assert measure.value == pytest.approx(7 / 12)
+    assert measure.n == 3
+    assert measure.low < measure.value < measure.high
+
+
+def test_the_interval_of_a_mean_is_that_of_theory() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    measure = intervals.mean(values.tolist())
+    half = 1.96 * values.std(ddof=1) / 20  # normal theory: 1.96 s / sqrt(400)
+    assert measure.high - measure.low == pytest.approx(2 * half, rel=0.08)
+    assert intervals.mean(values.tolist()) == measure  # fixed random numbers
+
+
+def test_within_cuts_the_interval_to_the_possible_range() -> None:
+    # Student's t over 1, 1, 0 is .667 +- 1.43: a share cannot be below 0 or above 1
+    wide = intervals.mean([1.0, 1.0, 0.0])
+    assert wide.low < 0 < 1 < wide.high
+    assert intervals.within(wide, 0.0, 1.0) == replace(wide, low=0.0, high=1.0)
+    assert math.isnan(intervals.within(intervals.mean([]), 0.0, 1.0).value)
+
+
+def test_the_bootstrap_draws_whole_units() -> None:
+    # 100 units of 50 equal outcomes each are 100 cases: the half-width is
+    # 1.96 * 0.5 / sqrt(100) = 0.098, not 0.014
+    wins = [50.0 if i % 2 else 0.0 for i in range(100)]
+    measure = intervals.ratio(wins, [50.0] * 100)
+    assert measure.value == 0.5
+    assert (measure.high - measure.low) / 2 == pytest.approx(0.098, rel=0.08)
+
+
+def test_few_units_get_students_t() -> None:
+    # values 1, 2, 3, 6: mean 3, s = sqrt(14 / 3) = 2.1602, t(3, .975) = 3.1824:
+    # 3.1824 * 2.1602 / 2 = 3.4374
+    measure = intervals.mean([1, 2, 3, 6])
+    assert (measure.value, measure.n) == (3.0, 4)
+    assert measure.high - 3.0 == pytest.approx(3.4374, abs=1e-3)
+    assert 3.0 - measure.low == pytest.approx(3.4374, abs=1e-3)
+    # a ratio: residuals 1 - 0.5 * 4, 3 - 0.5 * 4 = -1, 1: t(1, .975) = 12.706 * sqrt(2 * 2) / 8
+    assert intervals.ratio([1, 3], [4, 4]).high == pytest.approx(0.5 + 12.7062 * 2 / 8, abs=1e-3)
+
+
+def test_t_interval_by_hand() -> None:
+    # values 1, 2, 3, 6: s = sqrt(14 / 3) = 2.1602, t(3, .975) = 3.1824: 3.1824 * 2.1602 / 2
+    measure = intervals.t_interval([1.0, 2.0, 3.0, 6.0])
+    assert (measure.value, measure.n) == (3.0, 4)
+    assert (measure.low, measure.high) == (
+        pytest.approx(3.0 - 3.4374, abs=1e-4),
+        pytest.approx(3.0 + 3.4374, abs=1e-4),
+    )
+    assert intervals.t_interval([2.0, 2.0]) == Measure(2.0, 2.0, 2.0, 2)
+    alone = intervals.t_interval([2.0])
+    assert (alone.value, alone.n) == (2.0, 1)
+    assert math.isnan(alone.low)
+    assert math.isnan(intervals.t_interval([]).value)
+
+
+def test_t_interval_and_ratio_agree_on_few_values() -> None:
+    values = [0.3, 0.9, 0.1, 0.5, 0.45]
+    one, other = intervals.t_interval(values), intervals.mean(values)
+    assert (one.low, one.high) == (pytest.approx(other.low), pytest.approx(other.high))
+
+
+def test_t_quantile_is_that_of_the_table() -> None:
+    assert intervals.t_quantile(1) == pytest.approx(12.7062, abs=1e-4)
+    assert intervals.t_quantile(3) < intervals.t_quantile(2.5) < intervals.t_quantile(2)
+    assert intervals.t_quantile(1e9) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_degenerate_intervals() -> None:
+    assert math.isnan(intervals.mean([]).value)
+    alone = intervals.mean([2.0])
+    assert (alone.value, alone.n) == (2.0, 1)
+    assert math.isnan(alone.low)
+    assert intervals.mean([0.5, 0.5]) == replace(alone, value=0.5, low=0.5, high=0.5, n=2)
+
+
+def test_share_stays_honest_at_the_edge() -> None:
+    # Wilson at k = n: low = n / (n + z^2) = 20 / (20 + 3.8415) = 0.8389
+    measure = intervals.share([True] * 20)
+    assert (measure.value, measure.high) == (1.0, 1.0)
+    assert measure.low == pytest.approx(0.8389, abs=1e-4)
+
+
+def test_mean_of_shares_weights_families_equally() -> None:
+    # (1.0 + 0.25) / 2, not 14 / 24
+    measure = intervals.mean_of_shares([[True] * 4, [True] * 5 + [False] * 15])
+    assert measure.value == pytest.approx(0.625)
+    # Clopper-Pearson: 4 of 4 is .025^(1/4) = .3976 to 1; 5 of 20 is .0866 to .4910 (its table).
+    # Distances below: .6024, .1634; above: 0, .2410.
+    # Half-widths sqrt(.6024^2 + .1634^2) / 2 = .3121 and .2410 / 2 = .1205.
+    assert measure.low == pytest.approx(0.625 - 0.3121, abs=1e-4)
+    assert measure.high == pytest.approx(0.625 + 0.1205, abs=1e-4)
+    assert measure.n == 24
+
+
+def test_families_that_are_all_right_are_not_certain() -> None:
+    # Two families of 8 of 8: .025^(1/8) = .6306, distance .3694; sqrt(2 * .3694^2) / 2 = .2612.
+    both = intervals.mean_of_shares([[True] * 8] * 2)
+    assert (both.value, both.high) == (1.0, 1.0)
+    assert both.low == pytest.approx(1 - 0.2612, abs=1e-4)
+    # One group has its own interval.
+    alone = intervals.mean_of_shares([[True] * 8])
+    assert alone.low == pytest.approx(0.6306, abs=1e-4)
+
+
+def test_mean_of_shares_covers_the_truth_in_95_percent() -> None:
+    # 1000 draws of four families of 32 with shares 1, .98, .9 and .6: the truth is .87. 95 % cover
+    # it on average; three standard errors of that share are 3 * sqrt(.95 * .05 / 1000) = .021.
+    shares = (1.0, 0.98, 0.9, 0.6)
+    rng = np.random.default_rng(0)
+    measures = [
+        intervals.mean_of_shares([list(rng.random(32) < p) for p in shares]) for _ in range(1000)
+    ]
+    assert sum(m.low <= sum(shares) / 4 <= m.high for m in measures) / 1000 > 0.95 - 0.021
