@@ -123,6 +123,9 @@ def test_links_and_paths_of_a_manual_exist(page: Path) -> None:
     text = re.sub(r"^ {4}.*$", "", page.read_text(encoding="utf8"), flags=re.MULTILINE)
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
     paths = re.findall(r"`((?:framework|plugins|conf|sweeps|tests)/[\w./-]+\.(?:py|md|yaml))", text)
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a not in anchors]
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert missing == []
