@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing.composition import compose, parse, registry
+from preflab.composing.commandline import parse
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.planning.reading import read
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from preflab.composing import composition
+from preflab.composing import compose as composition
+from preflab.composing import search_path
 from preflab.console import commands
 from preflab.door import discovery
 from preflab.door.discovery import take_plugin_flags
@@ -48,13 +49,13 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         discovery.FILES,
         os.pathsep.join(str(tmp_path / name) for name in ("my_file.py", "my_rewards.py")),
     )
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     yield tmp_path
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
 
 
 def _scores(name: str, **options: Any) -> list[float]:
-    component = composition.registry().component("reward_model", name)
+    component = search_path.registry().component("reward_model", name)
     assert component.build is not None
     built: Any = component.build(component.config_class(**options), None)  # type: ignore[arg-type]
     prompts = [SimpleNamespace(text="say it") for _ in range(3)]

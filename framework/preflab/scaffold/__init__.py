@@ -85,7 +85,7 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
 
 def _taken(kind: str) -> set[str]:
     """Names that a new component of the kind, its preset and its plugin cannot have."""
-    from preflab.composing.composition import options, registry
+    from preflab.composing.search_path import options, registry
 
     loaded = registry()
     presets = options(kind) if kind in registry().stage_graph.groups else []
