@@ -17,6 +17,7 @@ from typing import Any
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import FinishedStage, Stages
+from preflab.planning.checks import check_unchanged
 from preflab.planning.choosing import inspect
 from preflab.planning.jobs import Job
 from preflab.planning.run import Run
@@ -42,6 +43,7 @@ def execute(job: Job, folder: Path) -> Summary:
     """Make all stages of a job in this process; its summary. Errors are reported to observers and
     raised. Of several processes that run the same job, only process 0 writes to the folder."""
     run, plugins = job.run, job.run.registry
+    check_unchanged(run)
     observe = observer(plugins.observe, is_main())
     manifest = _manifest(job, folder)
     stages = Stages(run, observe, manifest["versions"])
