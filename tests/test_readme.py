@@ -1,33 +1,43 @@
-"""The README tells the truth: functions, config keys and tests that it names exist, and its commands compose."""
+"""The manuals tell the truth: what they name exists; commands and code of README.md work."""
 
 from __future__ import annotations
 
 import importlib
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from preflab.composing import search_path
 from preflab.composing.commandline import parse
 from preflab.composing.compose import compose
-from preflab.composing.search_path import registry
-from preflab.planning.reading import read
+from preflab.door import discovery
+from preflab.planning.jobs import check_jobs
 
 ROOT = Path(__file__).parents[1]
+MANUALS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not {".venv", "build", "runs", "artifacts"} & set(path.relative_to(ROOT).parts)
+)
 README = (ROOT / "README.md").read_text(encoding="utf8")
+PAPER = (ROOT / "plugins" / "PAPER.md").read_text(encoding="utf8")
 EQUATIONS = [
     tuple(cell.strip() for cell in line.strip("|").split(" | "))
-    for line in README.partition("## From the paper to the code")[2]
-    .partition("\n## ")[0]
-    .splitlines()
+    for line in PAPER.splitlines()
     if line.startswith("| ") and "`" in line
 ]
+
+
+def _section(title: str) -> str:
+    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
 COMMANDS = re.findall(
-    r"^    (preflab (?!plan|-cn).*?)(?:  +#.*)?$",
-    README.partition("## Your own data")[0],
-    re.MULTILINE,
+    r"^    (preflab .*?)(?:  +#.*)?$", _section("Compose a run"), flags=re.MULTILINE
 )
 
 
@@ -36,13 +46,13 @@ def _resolve(name: str) -> object:
     parts = name.split(".")
     for split in range(len(parts), 0, -1):
         try:
-            found: object = importlib.import_module(".".join(parts[:split]))
+            value: object = importlib.import_module(".".join(parts[:split]))
         except ModuleNotFoundError:
             continue
         for attribute in parts[split:]:
-            found = getattr(found, attribute)
-        return found
-    raise AssertionError(f"{name} is no module")
+            value = getattr(value, attribute)
+        return value
+    raise AssertionError(f"{name} is not a module")
 
 
 @pytest.mark.parametrize("row", EQUATIONS, ids=lambda row: str(row[0])[:40])
@@ -54,30 +64,69 @@ def test_an_equation_leads_to_function_key_and_test(row: tuple[str, ...]) -> Non
         if "=" in key:
             compose([key])
         else:
-            assert (
-                OmegaConf.select(
-                    compose(["algorithm=ppo_ptx"]), key, throw_on_missing=True, default="absent"
-                )
-                != "absent"
-            ), key
-    named = re.findall(r"`([^`]+)`", tests)
-    assert named
-    for path in named:
+            config = compose(["algorithm=ppo_ptx"])
+            value = OmegaConf.select(config, key, throw_on_missing=True, default="absent")
+            assert value != "absent", key
+    paths = re.findall(r"`([^`]+)`", tests)
+    assert paths
+    for path in paths:
         file, _, function = path.partition("::")
-        assert re.search(
-            rf"^def {function}\(", (ROOT / file).read_text(encoding="utf8"), re.MULTILINE
-        ), path
+        text = (ROOT / file).read_text(encoding="utf8")
+        assert re.search(rf"^def {function}\(", text, re.MULTILINE), path
 
 
 def test_there_are_equations_and_commands() -> None:
     assert len(EQUATIONS) >= 20
     assert len(COMMANDS) >= 5
+    assert README.count("\n") <= 110
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_printed_command_is_one(command: str) -> None:
-    line = parse(shlex.split(command)[1:])
-    for overrides in line.jobs:
-        config = OmegaConf.to_container(compose(overrides, line.config_name), resolve=True)
-        assert isinstance(config, dict)
-        assert read({str(k): v for k, v in config.items()}, registry()).stages
+def test_a_printed_command_composes(command: str) -> None:
+    assert all(job.run.stages for job in check_jobs(parse(shlex.split(command)[1:])))
+
+
+def test_own_data_is_read_by_the_printed_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = re.findall(r"^    (.*)", _section("Your own data"), re.MULTILINE)
+    *shell, command = lines
+    assert len(lines) == 3
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["bash", "-c", "\n".join(shell)], check=True)
+    words = shlex.split(command)[1:]
+    words = [w for w in words if not w.startswith("policy")]  # FOLDER stands for any model folder
+    (job,) = check_jobs(parse([*words, "policy=tiny", "pretrain=none"]))
+    assert job.run.counts() == {"prompts": 30, "rankings": 30}
+    assert [stage.name for stage in job.run.stages] == ["reward_model", "algorithm", "evaluation"]
+
+
+def test_the_plugin_of_ten_lines_is_a_reward(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = "\n".join(re.findall(r"^(?:    (.*)|)$", _section("Your own plugin"), re.MULTILINE))
+    code, _, command = block.partition("preflab --plugin")
+    (tmp_path / "my_rewards.py").write_text(code, encoding="utf8")
+    monkeypatch.chdir(tmp_path)
+    words, variables = discovery.take_plugin_flags(shlex.split(f"--plugin{command}"), {})
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    search_path.registry.cache_clear()
+    try:
+        (job,) = check_jobs(parse(words))
+        assert job.run.choices["reward_model"].name == "short"
+    finally:
+        search_path.registry.cache_clear()
+
+
+@pytest.mark.parametrize("page", MANUALS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_of_a_manual_exist(page: Path) -> None:
+    text = re.sub(r"^ {4}.*$", "", page.read_text(encoding="utf8"), flags=re.MULTILINE)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
+    paths = re.findall(r"`((?:framework|plugins|conf|sweeps|tests)/[\w./-]+\.(?:py|md|yaml))", text)
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a not in anchors]
+    missing += [path for path in paths if not (ROOT / path).exists()]
+    assert missing == []

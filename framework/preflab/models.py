@@ -60,6 +60,10 @@ class Backbone(Protocol):
     def tokenizer(self) -> Tokenizer:
         """Text to the tokens that it reads."""
 
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row may have at most, prompt and response together; None: no limit."""
+
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
 

@@ -234,7 +234,7 @@ def _take_over_flags(flags: dict[str, str]) -> None:
 
 
 def new_plugin(arguments: list[str]) -> int:
-    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluation, gradient_term, reward_model)"""
+    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator, gradient_term, reward_model)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)

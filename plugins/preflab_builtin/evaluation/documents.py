@@ -175,8 +175,7 @@ class DocumentLoss:
         """Read all documents."""
         policy = subject.responder.policy
         documents = [(family, d) for family, group in self.families.items() for d in group]
-        limit = getattr(getattr(policy.module, "config", None), "max_position_embeddings", None)
-        most = self.max_tokens if limit is None else min(self.max_tokens, int(limit))
+        most = min(self.max_tokens, policy.max_positions or self.max_tokens)
         sums, counts = document_nll(policy, [d.text for _, d in documents], most, self.runtime)
         groups = {"document_loss/all": list(range(len(documents)))}
         for family in self.families if any(self.families) else ():

@@ -37,7 +37,7 @@ class KwiseTraining:
         self.draws = config.epochs * len(self.rankings)
         self.total_steps = -(-self.draws // config.batch)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
-        limit = getattr(getattr(self.model.module, "config", None), "max_position_embeddings", None)
+        limit = self.model.max_positions
         refuse_long([*self.rankings, *self.validation], context, config.max_tokens, limit)
         self.cut = measure_cut(self.rankings, context.tokenizer, config.max_tokens)
         measure_cut(

@@ -29,9 +29,7 @@ class SupervisedFineTuning:
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.policy = context.policy("base")
-        limit = getattr(
-            getattr(self.policy.module, "config", None), "max_position_embeddings", None
-        )
+        limit = self.policy.max_positions
         demonstrations = context.records("demonstrations", "train")
         self.examples = examples(demonstrations, context.tokenizer, config.loss_on, limit)
         self.validation = examples(

@@ -29,6 +29,8 @@ from support import FakeContext, cpu_runtime
 class Bigrams:
     """A policy under which the next token depends on the last one alone: ``chances[last][next]``; all others share the rest."""
 
+    max_positions = None
+
     def __init__(self, tokenizer: Tokenizer, chances: Mapping[str, Mapping[str, float]]) -> None:
         self.tokenizer = tokenizer
         size = tokenizer.size
