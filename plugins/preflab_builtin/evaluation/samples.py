@@ -330,7 +330,7 @@ def _reward(
     name: str, settings: Sequence[str], no_run: _NoRun
 ) -> Callable[[Sequence[Sample]], list[float]]:
     """A reward_model component, with settings that its schema checks, as a function of samples."""
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
     from preflab.door.blame import blamed
     from preflab.planning.choosing import choose
     from preflab.records import Prompt, Rollout

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing import compose as composition
+from preflab.composing import search_path
 from preflab.door.choice import Choice
 from preflab.errors import UserError
 from preflab.planning.choosing import choose, needs
@@ -18,7 +19,7 @@ def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
     config: Any = OmegaConf.to_container(
         composition.compose(overrides, f"evaluation/{name}"), resolve=True
     )
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
+    return choose(search_path.registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
 def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
