@@ -33,6 +33,17 @@ def check(run: Run) -> None:
         raise UserError(DIFFERENT_TOKENIZERS)
 
 
+def check_unchanged(run: Run) -> None:
+    """`UserError` if a file or model that a component reads was changed since the run was checked: the
+    recipes would name what is no longer there."""
+    for choice in run.all_choices():
+        if inspect(choice).content != run.inputs[choice.key]:
+            raise UserError(
+                f"{choice.key}: what it reads was changed after this command was checked. Give the "
+                "command again."
+            )
+
+
 def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> None:
     choice = f"{group}={run.choices[group].name}"
     word, _, role = str(need).partition(":")

@@ -131,7 +131,7 @@ class ComponentContract:
 
 def choose_again(case: Case, node: Mapping[str, Any]) -> Any:
     """The typed config that plain values become."""
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     return choose(registry(), case.kind, node, case.kind).config
 

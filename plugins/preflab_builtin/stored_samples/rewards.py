@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from preflab.composing.composition import registry
+from preflab.composing.search_path import registry
 from preflab.door.blame import blamed
 from preflab.errors import UserError
 from preflab.options import problems, typed

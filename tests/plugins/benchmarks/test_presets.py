@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
 from preflab.planning.choosing import choose, needs
@@ -28,8 +29,8 @@ PRESETS = (
 
 def _chosen(preset: str, *overrides: str) -> Choice:
     words = ["evaluation=files", f"+evaluator@evaluation.evaluators.x={preset}", *overrides]
-    config: Any = OmegaConf.to_container(composition.compose(words), resolve=True)
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation")
+    config: Any = OmegaConf.to_container(compose(words), resolve=True)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -153,9 +154,9 @@ def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path)
             f"evaluation.evaluators.x.path={path}",
         ]
         config: Any = OmegaConf.to_container(
-            composition.compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
+            compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
         )
-        stage = read(config, composition.registry()).stage("evaluation")
+        stage = read(config, registry()).stage("evaluation")
         assert stage is not None
         return stage.recipe_id
 

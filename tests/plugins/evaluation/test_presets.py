@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
 from preflab.planning.choosing import choose, needs
@@ -21,16 +22,16 @@ WIN_RATES = ("win_rate", "win_rate_held_out")
 
 def _run(*overrides: str) -> Run:
     config: Any = OmegaConf.to_container(
-        composition.compose(["evaluation=ladder", *overrides]), resolve=True
+        compose(["evaluation=ladder", *overrides]), resolve=True
     )
-    return read(config, composition.registry())
+    return read(config, registry())
 
 
 def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
     config: Any = OmegaConf.to_container(
-        composition.compose(overrides, f"evaluation/{name}"), resolve=True
+        compose(overrides, f"evaluation/{name}"), resolve=True
     )
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
 def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:

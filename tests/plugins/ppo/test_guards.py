@@ -1,8 +1,11 @@
-"""Before an iteration's first step every ratio is 1 within 1e-5, or the run stops and says which forward pass differs."""
+"""What stops PPO before a wrong number trains. Before an iteration's first step every ratio is 1
+within 1e-5, or the run stops and says which forward pass does not repeat."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +14,30 @@ import torch
 from end_to_end.runs import preflab
 from preflab.errors import NumericError
 from preflab.optimization import OptimizerConfig
-from preflab.records import Prompt
+from preflab.records import Prompt, Rollout
 from preflab_builtin.ppo.config import PPOConfig
+from preflab_builtin.ppo.experience import Experience
+from preflab_builtin.ppo.guards import (
+    kl_problem,
+    require_finite_experience,
+    require_finite_scores,
+)
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.rewards.functions import TextReward, noise_reward
 from support import WORDS, FakeContext, largest_difference
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + (3 * i) % 7]), split="train") for i in range(12)]
 Forward = Callable[..., torch.Tensor]
+
+
+def experience(folder: Path, log_ratio: torch.Tensor) -> Experience:
+    """B responses of R tokens with this log-ratio [B, R]; everything else is zero."""
+    b, r = log_ratio.shape
+    tokenizer = FakeContext(folder).tokenizer
+    rollout = Rollout.from_tokens(tokenizer, PROMPTS[:b], [[3]] * b, [[5] * r] * b)
+    zeros = torch.zeros(b, r)
+    mask = torch.ones(b, r, dtype=torch.bool)
+    return Experience(rollout, mask, torch.zeros(b), zeros, log_ratio, zeros, zeros, zeros, zeros)
 
 
 def ppo(folder: Path) -> PPO:
@@ -30,17 +49,17 @@ def ppo(folder: Path) -> PPO:
 
 
 def with_forward(procedure: PPO, changed: Callable[[Forward], Forward]) -> None:
-    """The policy's forward pass, replaced; sampling has one of its own and is left as it is."""
+    """Replace the policy's forward pass; sampling has its own and is not changed."""
     setattr(procedure.policy, "hidden_at", changed(procedure.policy.hidden_at))  # noqa: B010
 
 
 def noisy(plain: Forward) -> Forward:
-    """Other numbers each time."""
+    """Different numbers each time."""
     generator = torch.Generator().manual_seed(0)
 
     def hidden_at(*batch: object, **options: object) -> torch.Tensor:
-        found = plain(*batch, **options)
-        return found + 0.01 * torch.randn(found.shape, generator=generator)
+        hidden = plain(*batch, **options)
+        return hidden + 0.01 * torch.randn(hidden.shape, generator=generator)
 
     return hidden_at
 
@@ -78,10 +97,10 @@ def test_the_pass_that_differs_is_named_and_no_weight_is_changed(
     assert largest_difference(before, procedure.policy.module.state_dict()) == 0
 
 
-def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_iteration(
+def test_changed_weights_are_noticed_in_every_iteration(
     tmp_path: Path,
 ) -> None:
-    # An observer that trains: as after an update that the rollout's log-probs do not know.
+    # As if an observer trained the policy between the rollout and the update.
     procedure = ppo(tmp_path)
     procedure.step(0)
     update = procedure._update
@@ -99,7 +118,7 @@ def test_weights_that_change_between_rollout_and_update_are_noticed_in_every_ite
         procedure.step(1)
 
 
-def test_where_it_is_1_the_run_goes_on_and_later_ratios_are_free(tmp_path: Path) -> None:
+def test_later_ratios_need_not_be_1(tmp_path: Path) -> None:
     procedure = ppo(tmp_path)
     rows = [procedure.step(index) for index in range(procedure.total_steps)]
     assert procedure.updates == 3 * 2 * 2
@@ -108,7 +127,7 @@ def test_where_it_is_1_the_run_goes_on_and_later_ratios_are_free(tmp_path: Path)
     )  # the second minibatch of each is off 1
 
 
-def test_a_run_that_is_stopped_by_it_ends_with_exit_code_5(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_ends_with_exit_code_5(tmp_path: Path) -> None:
     plugin = tmp_path / "dropout.py"
     plugin.write_text(
         "import torch\nfrom preflab import hookimpl\n\n\n@hookimpl\ndef preflab_stage_started(stage):\n"
@@ -128,3 +147,28 @@ def test_a_run_that_is_stopped_by_it_ends_with_exit_code_5(tmp_path: Path) -> No
     log = (tmp_path / "log.txt").read_text()
     assert "the one of training gives other numbers" in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_the_first_prompt_with_a_bad_number_is_named(bad: float, tmp_path: Path) -> None:
+    whole = experience(tmp_path, torch.zeros(4, 3))
+    require_finite_experience(whole)
+    require_finite_scores(whole.scores, whole.rollout)
+    for name in ("scores", "log_probs", "log_ratio", "values", "advantages"):
+        values = getattr(whole, name).clone()
+        values.view(4, -1)[2:, -1] = bad
+        message = f"the {name.replace('_', '-')} of prompt 'p2' are not finite"
+        with pytest.raises(NumericError, match=message):
+            require_finite_experience(replace(whole, **{name: values}))
+    with pytest.raises(NumericError, match=rf"scores of prompt 'p1' are not finite \({bad}\)"):
+        require_finite_scores(torch.tensor([0.0, bad, 0.0, bad]), whole.rollout)
+
+
+def test_a_kl_is_out_of_bounds_above_the_limit_and_clearly_below_0(tmp_path: Path) -> None:
+    kl = torch.tensor([1.0, 2.0, 3.0, 2.0])  # per response: mean 2, standard error 0.35
+    above = experience(tmp_path, kl[:, None] / 2 * torch.ones(4, 2))
+    assert kl_problem(above, None) == kl_problem(above, 2.0) == ""
+    assert kl_problem(above, 1.9).startswith("2 nats per episode, above kl.limit=1.9")
+    assert "so far below 0" in kl_problem(experience(tmp_path, -kl[:, None]), None)
+    spread = torch.tensor([-9.0, 1.0, 3.0, 1.0])  # mean -1, standard error 2.4: chance
+    assert kl_problem(experience(tmp_path, spread[:, None]), None) == ""
