@@ -24,9 +24,9 @@ def _rows(folder: Path, *rows: Mapping[str, Any]) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("said", [1, "1", "two", [0, 1]])
-def test_the_right_one_is_said_in_any_way(said: object, tmp_path: Path) -> None:
-    path = _rows(tmp_path, {"q": {"text": "why"}, "a": ["one", "two"], "k": said})
+@pytest.mark.parametrize("correct", [1, "1", "two", [0, 1]])
+def test_the_right_answer_by_number_text_or_marks(correct: object, tmp_path: Path) -> None:
+    path = _rows(tmp_path, {"q": {"text": "why"}, "a": ["one", "two"], "k": correct})
     (case,) = choices(
         c.MultipleChoiceConfig(path=path, template="Q: {q.text}?", choices="a", correct="k")
     )
@@ -34,7 +34,7 @@ def test_the_right_one_is_said_in_any_way(said: object, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row,said",
+    "row,message",
     [
         ({"q": "x", "a": ["one", "two"]}, "rows.jsonl:2: k: is not a column"),
         ({"q": None, "a": ["one", "two"], "k": 0}, "rows.jsonl:2: q: is null"),
@@ -57,14 +57,14 @@ def test_the_right_one_is_said_in_any_way(said: object, tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_row_is_named_with_file_line_and_field(
-    row: dict[str, Any], said: str, tmp_path: Path
+    row: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     path = _rows(tmp_path, {"q": "fine", "a": ["one", "two"], "k": 1}, row)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         choices(c.MultipleChoiceConfig(path=path, template="{q}", choices="a", correct="k"))
 
 
-def test_columns_of_right_and_wrong_answers_are_split_and_must_differ(tmp_path: Path) -> None:
+def test_right_and_wrong_answers_are_split_and_must_differ(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text(
         'Question,Correct Answers,Incorrect Answers\nWhy?,one; two ,"three; four; three"\n'
@@ -93,15 +93,13 @@ def test_equal_sentences_and_a_misspelt_column_are_refused(tmp_path: Path) -> No
         sentences(c.SentencePairsConfig(path=path, sentences=["sent_mor", "sent_less"]))
 
 
-def test_the_chosen_rows_are_the_same_for_everybody(tmp_path: Path) -> None:
+def test_the_chosen_rows_are_the_same_in_every_run(tmp_path: Path) -> None:
     path = _rows(tmp_path, *({"prompt": f"row {i}"} for i in range(50)))
     first = questions(c.GenerationConfig(path=path, rows=10))
-    assert [case.place for case in first] == [
-        case.place for case in questions(c.GenerationConfig(path=path, rows=10))
-    ]
+    assert first == questions(c.GenerationConfig(path=path, rows=10))
     numbers = [int(case.prompt.split()[1]) for case in first]
     assert numbers == sorted(set(numbers))  # in the order of the file
-    assert numbers != list(range(10))  # and not merely its beginning
+    assert numbers != list(range(10))  # not only its beginning
     assert len(questions(c.GenerationConfig(path=path))) == 50
 
 
@@ -120,10 +118,10 @@ def test_groups_are_named_and_together_they_are_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["folder", "hub"])
-def test_a_test_set_may_be_a_datasets_folder_or_stand_on_the_hub(
+def test_a_test_set_in_a_datasets_folder_or_on_the_hub(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`datasets` is stood in for: what it returns is a sequence of rows."""
+    """A fake `datasets`, which returns a sequence of rows."""
     rows = [
         {"question": "2 + 2?", "answers": {"text": ["4", "four"]}},
         {"question": "1 + 1?", "answers": {"text": ["2"]}},

@@ -71,38 +71,41 @@ def _generation(folder: Path, **options: Any) -> tuple[Mapping[str, Measure], An
     return Generation(config, context).evaluate(_subject(context)).measures, engine
 
 
-def test_answers_are_cut_at_the_stop_and_compared_with_every_reference(tmp_path: Path) -> None:
+def test_answers_are_cut_and_compared_with_every_reference(tmp_path: Path) -> None:
     metrics = [c.TextMetric.token_f1, c.TextMetric.exact_match]
     prefixes = {"plain": "", "polite": "please "}
-    found, engine = _generation(
+    measures, engine = _generation(
         tmp_path, references=["answers.text"], metrics=metrics, prefixes=prefixes, group="kind"
     )
     assert engine.asked == list(TABLE)
-    # plain: "two" is a reference, "good good" shares no word with "blue"; polite: "two please" against "two" has precision
-    # 1/2 and recall 1, F1 2/3, and "blue" is right
-    assert found["qa/plain/token_f1"].value == 0.5
-    assert found["qa/plain/exact_match/sums"].value == 1.0
-    assert found["qa/polite/token_f1"].value == pytest.approx((2 / 3 + 1) / 2)
-    assert found["qa/polite/exact_match"].value == 0.5
-    assert found["qa/plain/tokens"].value == 6.0  # bytes: 3 of "two", 9 of "good good"
+    # plain: "two" is a reference, "good good" shares no word with "blue". polite: "two please"
+    # against "two" has precision 1/2 and recall 1, F1 2/3, and "blue" is right.
+    assert measures["qa/plain/token_f1"].value == 0.5
+    assert measures["qa/plain/exact_match/sums"].value == 1.0
+    assert measures["qa/polite/token_f1"].value == pytest.approx((2 / 3 + 1) / 2)
+    assert measures["qa/polite/exact_match"].value == 0.5
+    assert measures["qa/plain/tokens"].value == 6.0  # bytes: 3 of "two", 9 of "good good"
 
 
 def test_scorers_read_the_response_and_count_from_a_threshold(tmp_path: Path) -> None:
     scorers = {"kind": ContainsConfig(words=["please", "two"])}
-    found, _ = _generation(
+    measures, _ = _generation(
         tmp_path, scorers=scorers, threshold=0.6, prefixes={"plain": "", "polite": "please "}
     )
-    # of the two words "two" holds one, "good good" none; "two please" both, "blue" none
-    assert (found["qa/plain/kind"].value, found["qa/polite/kind"].value) == (0.25, 0.5)
-    assert (found["qa/plain/kind_share"].value, found["qa/polite/kind_share"].value) == (0.0, 0.5)
+    # "two" holds one of the two words, "good good" none; "two please" holds both, "blue" none
+    assert (measures["qa/plain/kind"].value, measures["qa/polite/kind"].value) == (0.25, 0.5)
+    assert (measures["qa/plain/kind_share"].value, measures["qa/polite/kind_share"].value) == (
+        0.0,
+        0.5,
+    )
 
 
 def test_bleu_and_rouge_are_those_of_stored_samples(tmp_path: Path) -> None:
     from preflab_builtin.evaluation.text_metrics import METRICS
 
     metrics = [c.TextMetric.bleu, c.TextMetric.rouge_l]
-    found, _ = _generation(tmp_path, references=["answers.text"], metrics=metrics)
+    measures, _ = _generation(tmp_path, references=["answers.text"], metrics=metrics)
     for metric in ("bleu", "rouge_l"):
-        assert found[f"qa/plain/{metric}"] == METRICS[metric](
+        assert measures[f"qa/plain/{metric}"] == METRICS[metric](
             ["two", "good good"], [["two", "is two"], ["blue"]]
         )

@@ -20,7 +20,8 @@ from support import FakeContext, cpu_runtime
 
 
 class Bigrams:
-    """A policy under which the next token depends on the last one alone: ``chances[last][next]``; all others share the rest."""
+    """A policy whose next token depends only on the last one: ``chances[last][next]``; all other
+    tokens share the rest."""
 
     max_positions = None
 
@@ -53,8 +54,8 @@ class Bigrams:
         temperature: float = 1.0,
         with_entropy: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        found = token_log_probs(self.logits(hidden), ids, temperature)
-        return found, torch.zeros_like(found)
+        log_probs = token_log_probs(self.logits(hidden), ids, temperature)
+        return log_probs, torch.zeros_like(log_probs)
 
 
 def _rows(folder: Path, *rows: Mapping[str, Any]) -> str:
@@ -70,7 +71,7 @@ def _subject(context: FakeContext, policy: object = None) -> Subject:
     return Subject(responder, Rollout.from_tokens(context.tokenizer, [], [], []), None, None)
 
 
-def test_log_likelihood_is_the_sum_over_the_tokens_of_the_text_alone(tmp_path: Path) -> None:
+def test_log_likelihood_is_summed_over_the_tokens_of_the_text(tmp_path: Path) -> None:
     tokenizer = FakeContext(tmp_path).tokenizer
     policy = Bigrams(
         tokenizer, {"": {"red": 0.5}, "red": {"is": 0.25}, "is": {"bad": 0.1, "good": 0.4}}
@@ -84,21 +85,18 @@ def test_log_likelihood_is_the_sum_over_the_tokens_of_the_text_alone(tmp_path: P
     assert counts == [3, 2, 1]
 
 
-def test_log_likelihood_of_a_network_is_what_its_logits_say(tmp_path: Path) -> None:
+def test_log_likelihood_of_a_network_is_that_of_its_logits(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     policy = context.policy("base")
     pairs = [("one plus", "two equals three"), ("red", "is good"), ("", "please")]
     sums, _ = log_likelihoods(policy, pairs, context.runtime)
-    for (question, text), found in zip(pairs, sums, strict=True):
-        head, tail = (
-            context.tokenizer.encode(question) or [context.tokenizer.eos_id],
-            context.tokenizer.encode(text),
-        )
+    encode, start = context.tokenizer.encode, context.tokenizer.eos_id
+    for (question, text), log_likelihood in zip(pairs, sums, strict=True):
+        head, tail = encode(question) or [start], encode(text)
         ids = torch.tensor([head + tail])
         logits = policy.module(input_ids=ids).logits[0].log_softmax(-1).detach()
-        assert found == pytest.approx(
-            sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail)), abs=1e-4
-        )
+        expected = sum(float(logits[len(head) - 1 + i, t]) for i, t in enumerate(tail))
+        assert log_likelihood == pytest.approx(expected, abs=1e-4)
 
 
 CHANCES = {
@@ -119,71 +117,58 @@ def _multiple_choice(
 
 def test_multiple_choice_by_hand(tmp_path: Path) -> None:
     rows = [
-        {
-            "q": "one",
-            "a": ["two", "three", "four"],
-            "k": 0,
-            "kind": "x",
-        },  # .4 is the highest: right; mass .4 / .7
-        {
-            "q": "red",
-            "a": ["two", "three"],
-            "k": 0,
-            "kind": "y",
-        },  # .3 is the highest: wrong; mass .1 / .4
+        # .4 is the highest: right; mass .4 / .7
+        {"q": "one", "a": ["two", "three", "four"], "k": 0, "kind": "x"},
+        # .3 is the highest: wrong; mass .1 / .4
+        {"q": "red", "a": ["two", "three"], "k": 0, "kind": "y"},
     ]
-    found = _multiple_choice(tmp_path, rows, choices="a", correct="k", group="kind", label="test")
-    assert found["test/plain/accuracy"].value == 0.5
-    assert found["test/plain/accuracy"].n == 2
-    assert found["test/plain/accuracy/x"].value == 1.0
-    assert found["test/plain/accuracy/y"].value == 0.0
-    assert found["test/plain/mass"].value == pytest.approx((4 / 7 + 1 / 4) / 2, abs=1e-6)
-    assert found["test/chance"].value == pytest.approx((1 / 3 + 1 / 2) / 2)
+    measures = _multiple_choice(
+        tmp_path, rows, choices="a", correct="k", group="kind", label="test"
+    )
+    assert measures["test/plain/accuracy"].value == 0.5
+    assert measures["test/plain/accuracy"].n == 2
+    assert measures["test/plain/accuracy/x"].value == 1.0
+    assert measures["test/plain/accuracy/y"].value == 0.0
+    assert measures["test/plain/mass"].value == pytest.approx((4 / 7 + 1 / 4) / 2, abs=1e-6)
+    assert measures["test/chance"].value == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
-def test_the_mean_over_tokens_favours_no_short_answer_and_the_sum_does(tmp_path: Path) -> None:
-    # after "one": "three" has log .2, "two two two" log .4 + 2 log .9; as means log .2 and log(.4 * .81) / 3.
+def test_the_sum_over_tokens_favours_short_answers(tmp_path: Path) -> None:
+    # after "one": "four" has log .1, "two two two" log .4 + 2 log .9, as means log .1 and
+    # log(.4 * .81) / 3
     rows = [{"q": "one", "yes": ["four"], "no": "two two two"}]
-    a_token = _multiple_choice(tmp_path, rows, right=["yes"], wrong=["no"])
-    assert a_token["multiple_choice/plain/mass"].value == pytest.approx(
-        0.1 / (0.1 + (0.4 * 0.81) ** (1 / 3)), abs=1e-6
-    )
-    whole = _multiple_choice(
-        tmp_path, rows, right=["yes"], wrong=["no"], likelihood=c.Likelihood.sum
-    )
-    assert whole["multiple_choice/plain/mass"].value == pytest.approx(
-        0.1 / (0.1 + 0.4 * 0.81), abs=1e-6
-    )
+    options: dict[str, Any] = {"right": ["yes"], "wrong": ["no"]}
+    measures = _multiple_choice(tmp_path, rows, **options)
+    mass = 0.1 / (0.1 + (0.4 * 0.81) ** (1 / 3))
+    assert measures["multiple_choice/plain/mass"].value == pytest.approx(mass, abs=1e-6)
+    measures = _multiple_choice(tmp_path, rows, **options, likelihood=c.Likelihood.sum)
+    mass = 0.1 / (0.1 + 0.4 * 0.81)
+    assert measures["multiple_choice/plain/mass"].value == pytest.approx(mass, abs=1e-6)
 
 
-def test_a_prefix_stands_before_the_question(tmp_path: Path) -> None:
-    # The question is empty, so that the answer follows the prefix: after "red" three is likelier, after "one" two is.
+def test_a_prefix_comes_before_the_question(tmp_path: Path) -> None:
+    # The question is empty, so that the answer follows the prefix: after "red" three is likelier,
+    # after "one" two is.
     rows = [{"q": "", "a": ["two", "three"], "k": "three"}]
-    found = _multiple_choice(
+    measures = _multiple_choice(
         tmp_path, rows, choices="a", correct="k", prefixes={"red": "red", "one": "one"}
     )
-    assert (
-        found["multiple_choice/red/accuracy"].value,
-        found["multiple_choice/one/accuracy"].value,
-    ) == (1.0, 0.0)
+    assert measures["multiple_choice/red/accuracy"].value == 1.0
+    assert measures["multiple_choice/one/accuracy"].value == 0.0
 
 
 def test_equally_likely_answers_share_the_point(tmp_path: Path) -> None:
     # after "blue" everything is equally likely: one of three is right
-    found = _multiple_choice(
+    measures = _multiple_choice(
         tmp_path, [{"q": "blue", "a": ["one", "two", "red"], "k": 1}], choices="a", correct="k"
     )
-    assert found["multiple_choice/plain/accuracy"].value == pytest.approx(1 / 3)
+    assert measures["multiple_choice/plain/accuracy"].value == pytest.approx(1 / 3)
 
 
 def test_sentence_pairs_by_hand(tmp_path: Path) -> None:
     rows = [
-        {
-            "more": "one two",
-            "less": "one four",
-            "kind": "a",
-        },  # .4 : .1 after "one": shares .8 and .2
-        {"more": "red two", "less": "red three", "kind": "b"},  # .1 : .3: shares .25 and .75
+        {"more": "one two", "less": "one four", "kind": "a"},  # .4 : .1, shares .8 and .2
+        {"more": "red two", "less": "red three", "kind": "b"},  # .1 : .3, shares .25 and .75
         {"more": "blue one", "less": "blue two", "kind": "b"},  # a tie
     ]
     config = c.SentencePairsConfig(
@@ -191,9 +176,9 @@ def test_sentence_pairs_by_hand(tmp_path: Path) -> None:
     )
     context = FakeContext(tmp_path)
     evaluator = SentencePairs(config, context)
-    found = evaluator.evaluate(_subject(context, Bigrams(context.tokenizer, CHANCES))).measures
-    assert found["s/plain/first"].value == pytest.approx((1 + 0 + 0.5) / 3)
+    measures = evaluator.evaluate(_subject(context, Bigrams(context.tokenizer, CHANCES))).measures
+    assert measures["s/plain/first"].value == pytest.approx((1 + 0 + 0.5) / 3)
     # -.8 log2 .8 - .2 log2 .2 = .72193; -.25 log2 .25 - .75 log2 .75 = .81128; a tie: 1
-    assert found["s/plain/entropy"].value == pytest.approx((0.72193 + 0.81128 + 1) / 3, abs=1e-4)
-    assert found["s/plain/entropy/a"].value == pytest.approx(0.72193, abs=1e-4)
-    assert found["s/plain/first/b"].value == pytest.approx(0.25)
+    assert measures["s/plain/entropy"].value == pytest.approx((0.72193 + 0.81128 + 1) / 3, abs=1e-4)
+    assert measures["s/plain/entropy/a"].value == pytest.approx(0.72193, abs=1e-4)
+    assert measures["s/plain/first/b"].value == pytest.approx(0.25)

@@ -50,7 +50,7 @@ def test_reward_accuracy_by_hand(tmp_path: Path) -> None:
     ]
     table = {"good": 1.0, "bad": 0.0, "good good good": 2.0, "red": 1.0}
     measures = _accuracy(tmp_path, rankings, table, by_group=True)
-    # model: (good > bad) twice, (good good good > good); red = good is a tie, which is wrong: 3 of 4
+    # model: (good > bad) twice, (good good good > good); the tie red = good is wrong: 3 of 4
     assert (measures["all"].value, measures["all"].n) == (0.75, 2)
     # length with end tokens 2, 2, 4, 2: tie, tie, longer preferred, tie: (0.5 + 0.5 + 1 + 0.5) / 4
     assert measures["length"].value == 0.625
