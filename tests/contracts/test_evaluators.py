@@ -10,7 +10,7 @@ from preflab.testing import ComponentContract, EvaluatorContract
 
 def _held(name: str) -> str:
     """The override that adds a component to the evaluators, so that it can be given a file."""
-    return f"+schema/evaluator@evaluation.evaluators.x={name}"
+    return f"+evaluator@evaluation.evaluators.x={name}"
 
 
 class TestReward(EvaluatorContract):
