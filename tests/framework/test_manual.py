@@ -17,11 +17,13 @@ import pytest
 import torch
 
 from preflab import __version__, scaffold
-from preflab.composing import composition
-from preflab.composing.composition import parse
-from preflab.console import cli, commands
+from preflab.composing import compose as composition
+from preflab.composing import search_path
+from preflab.composing.commandline import parse
+from preflab.console import commands
 from preflab.door import discovery
 from preflab.door.discovery import take_plugin_flags
+from preflab.planning.jobs import check_jobs
 from preflab.testing import AlgorithmContract
 
 ROOT = Path(__file__).parents[2]
@@ -64,9 +66,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     names = ("my_file.py", "my_rewards.py")
     monkeypatch.setenv(discovery.FILES, os.pathsep.join(str(tmp_path / name) for name in names))
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     yield tmp_path
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _scores(name: str, **options: Any) -> list[float]:
-    component = composition.registry().component("reward_model", name)
+    component = search_path.registry().component("reward_model", name)
     assert component.build is not None
     reward: Any = component.build(component.config_class(**options), None)  # type: ignore[arg-type]
     rollout = SimpleNamespace(
@@ -163,7 +165,7 @@ def test_the_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("studies", "my_study.yaml").write_text(yaml.replace("my_idea", "best_of_n"))
     plan, run = (shlex.split(line) for line in f"plan{lines}".splitlines())
     assert plan[1:] == run[1:]
-    runs = cli.check_jobs(parse(run[1:]))
+    runs = [job.run for job in check_jobs(parse(run[1:]))]
     assert len(runs) == 9
     assert runs[0].study is not None
     assert set(runs[0].study.claims) == {"gains", "beats_ppo"}
