@@ -127,10 +127,11 @@ def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = Path(file.removeprefix("# ").partition(";")[0])
     path.parent.mkdir()
     path.write_text("\n".join(lines), encoding="utf8")
-    runs = check_jobs(parse(shlex.split(file.partition(" with preflab ")[2])))
-    assert len(runs) == 9
-    assert runs[0].study is not None
-    assert list(runs[0].study.claims) == ["less_kl_more_reward"]
+    jobs = check_jobs(parse(shlex.split(file.partition(" with preflab ")[2])))
+    study = jobs[0].run.study
+    assert len(jobs) == 9
+    assert study is not None
+    assert list(study.claims) == ["less_kl_more_reward"]
 
 
 @pytest.mark.parametrize("page", MANUALS, ids=lambda page: str(page.relative_to(ROOT)))
