@@ -165,7 +165,7 @@ def test_the_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("studies", "my_study.yaml").write_text(yaml.replace("my_idea", "best_of_n"))
     plan, run = (shlex.split(line) for line in f"plan{lines}".splitlines())
     assert plan[1:] == run[1:]
-    runs = [job.run for job in check_jobs(parse(run[1:]))]
+    jobs = check_jobs(parse(run[1:]))
     study = jobs[0].run.study
     assert len(jobs) == 9
     assert study is not None
