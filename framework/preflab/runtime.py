@@ -1,4 +1,5 @@
-"""Devices and processes, on accelerate. Procedures use these few verbs and so run on one CPU or many GPUs alike."""
+"""Devices and processes, on accelerate. Procedures use these few verbs and so run on one CPU or
+many GPUs alike."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number format of the forward pass (weights stay float32, log-probs are always computed in float32)."""
+    """Number format of the forward pass (weights stay float32, log-probs are always computed in
+    float32)."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -79,14 +81,16 @@ def is_main() -> bool:
 
 
 def threads(config: RuntimeConfig) -> int | None:
-    """CPU threads of torch in a process; None where torch decides and has not been asked to compute."""
+    """CPU threads of torch in a process; None where torch decides and has not been asked to
+    compute."""
     torch = sys.modules.get("torch")
     return config.threads if config.threads or torch is None else int(torch.get_num_threads())
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory for the next tensor of that size. By default it gives large pieces back to the system at
-    once and is handed zeroed pages again at the next step: a quarter of the CPU time of a small model's training step."""
+    """Have glibc keep freed memory for the next tensor of that size. By default it gives large
+    pieces back to the system at once and is handed zeroed pages again at the next step: a quarter
+    of the CPU time of a small model's training step."""
     with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own way
         import ctypes
 
@@ -99,8 +103,9 @@ def keep_memory() -> None:
 
 
 class Runtime:
-    """The processes and device of one job. Gradients are summed over processes, never averaged: losses are sums
-    divided by one global denominator, so the result does not depend on how rows are split."""
+    """The processes and device of one job. Gradients are summed over processes, never averaged:
+    losses are sums divided by one global denominator, so the result does not depend on how rows
+    are split."""
 
     def __init__(self, config: RuntimeConfig) -> None:
         import torch
@@ -173,7 +178,8 @@ class Runtime:
         return reduced
 
     def agreed(self, value: T) -> T:
-        """What process 0 holds, on every process: decisions that depend on the disk or the clock are taken once."""
+        """What process 0 holds, on every process: decisions that depend on the disk or the clock
+        are taken once."""
         if self.world == 1:
             return value
         from accelerate.utils import broadcast_object_list
@@ -189,7 +195,8 @@ class Runtime:
         return list(gather_object(list(items)))
 
     def close(self) -> None:
-        """Wait for the other processes, then leave them: a process that just ends aborts those still talking to it."""
+        """Wait for the other processes, then leave them: a process that just ends aborts those
+        still talking to it."""
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
 

@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else at once; a second signal ends the process."""
+"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else at once; a
+second signal ends the process."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from types import FrameType
 
 
 class Stopped(BaseException):
-    """The run was asked to stop (SIGINT or SIGTERM); a loop has saved a checkpoint before. exit code: 128 + signal."""
+    """The run was asked to stop (SIGINT or SIGTERM); a loop has saved a checkpoint before. exit
+    code: 128 + signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -34,8 +36,9 @@ def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that follows within a second is the
-    same request, which a launcher has passed on. at_once: raise `Stopped` where it arrives, for what needs no step to end."""
+    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that
+    follows within a second is the same request, which a launcher has passed on. at_once: raise
+    `Stopped` where it arrives, for what needs no step to end."""
 
     def __init__(self, at_once: bool = False) -> None:
         self.signum = 0

@@ -1,4 +1,5 @@
-"""A study: a multirun with named arms, and the claims that it decides. The report decides them, from intervals alone."""
+"""A study: a multirun with named arms, and the claims that it decides. The report decides them,
+from intervals alone."""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from preflab.options import option
 
 @dataclass
 class ClaimConfig:
-    """A sentence that measures decide: ``arm`` has more (or less) of ``measure`` than ``versus``, or than the arms of
-    ``frontier`` where they have as much of ``at`` as it has, or than nothing at all. ``arm`` and ``versus`` may name a series
-    of the study: within each seed, the mean over its arms."""
+    """A sentence that measures decide: ``arm`` has more (or less) of ``measure`` than ``versus``,
+    or than the arms of ``frontier`` where they have as much of ``at`` as it has, or than nothing
+    at all. ``arm`` and ``versus`` may name a series of the study: within each seed, the mean over
+    its arms."""
 
     statement: str = option("", "the sentence")
     measure: str = option("", "of the evaluation, for example families/mean")

@@ -77,8 +77,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
 
 
 def _grid(overrides: Sequence[Override]) -> tuple[tuple[str, ...], ...]:
-    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key varies
-    fastest, and of a key that is given twice the last counts."""
+    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key
+    varies fastest, and of a key that is given twice the last counts."""
     values: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()

@@ -70,10 +70,10 @@ class PreflabSearchPath(SearchPathPlugin):
 
 
 class SchemaSource(ConfigSource):
-    """Serves the schema of every component as ``schema/KIND/NAME``, and makes a component selectable
-    that has no YAML preset: its schema's defaults are the preset. A schema is made when a config asks
-    for it: Hydra's own store would hold all of them, and Hydra copies that store before it composes
-    anything."""
+    """Serves the schema of every component as ``schema/KIND/NAME``, and makes a component
+    selectable that has no YAML preset: its schema's defaults are the preset. A schema is made
+    when a config asks for it: Hydra's own store would hold all of them, and Hydra copies that
+    store before it composes anything."""
 
     @staticmethod
     def scheme() -> str:
@@ -128,8 +128,8 @@ def _component(config_path: str) -> tuple[str, str] | None:
 
 
 def _groups() -> set[str]:
-    """Config groups that components are chosen from: those of a run, the kinds inside other components
-    (``+gradient_term@algorithm.terms.mine=mine``), and the same below ``schema``."""
+    """Config groups that components are chosen from: those of a run, the kinds inside other
+    components (``+gradient_term@algorithm.terms.mine=mine``), and the same below ``schema``."""
     kinds = {component.kind for component, _ in registry().components()}
     below = {SCHEMAS + kind for kind in kinds}
     return {*registry().stage_graph.groups, *kinds, SCHEMAS.rstrip("/"), *below}
@@ -137,8 +137,8 @@ def _groups() -> set[str]:
 
 @contextlib.contextmanager
 def hydra_initialised(config_dir: str = "") -> Iterator[Any]:
-    """Hydra's compose API with our search path, whatever was initialised before; gives Hydra's loader
-    of configs."""
+    """Hydra's compose API with our search path, whatever was initialised before; gives Hydra's
+    loader of configs."""
     global _config_dir
     registry()
     before = GlobalHydra.instance().hydra

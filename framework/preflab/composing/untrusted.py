@@ -1,5 +1,5 @@
-"""Configs may come from somebody else: what is refused in their files and names before Hydra composes
-anything, and in what it composed before anything runs."""
+"""Configs may come from somebody else: what is refused in their files and names before Hydra
+composes anything, and in what it composed before anything runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 MOST_NODES = 100_000
-"""Values that a YAML file may stand for once its aliases are written out: eleven lines can stand for 10^10 of them."""
+"""Values that a YAML file may stand for once its aliases are written out: eleven lines can stand
+for 10^10 of them."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})*")
 _SECRET = re.compile(
     r"(^|[_-])((api|access|private|secret)[_-]?key|secrets?|passwd|password|passphrase|credentials?"
@@ -38,9 +39,9 @@ def check_name(name: str) -> None:
 
 
 def check_files(folder: Path) -> None:
-    """Read every .yaml file below the folder of --config-dir (hidden ones are left alone) without building anything from it;
-    `UserError` with ``file:line: YAML: reason`` for the first that is broken, asks for Python objects, or would not fit into
-    memory."""
+    """Read every .yaml file below the folder of --config-dir (hidden ones are left alone) without
+    building anything from it; `UserError` with ``file:line: YAML: reason`` for the first that is
+    broken, asks for Python objects, or would not fit into memory."""
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder.")
     for path in sorted(folder.rglob("*.yaml")):
@@ -123,7 +124,8 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def refuse_secrets(node: Mapping[str, Any], above: str = "") -> None:
-    """`UserError` for a key that is named like a secret and holds one: configs are written into run folders and reports."""
+    """`UserError` for a key that is named like a secret and holds one: configs are written into
+    run folders and reports."""
     for key, value in node.items():
         here = f"{above}{key}"
         if isinstance(value, Mapping):
@@ -145,9 +147,10 @@ def refuse_environment(variables: Mapping[str, Any]) -> None:
 
 
 def refuse_code_in_config(config: DictConfig) -> None:
-    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
-    its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
-    part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
+    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks,
+    ``()`` and ``class`` in its logging configs. Launchers and sweepers are chosen by group name
+    and keep their own target. Outside of Hydra's own part resolvers are refused too:
+    ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
     refuse_environment(config.hydra.job.get("env_set") or {})
     suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
     for part in ("job_logging", "hydra_logging"):

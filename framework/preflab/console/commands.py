@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if there is none."""
+    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if
+    there is none."""
     if name in COMMANDS:
         return COMMANDS[name](list(arguments))
     from preflab.composing.search_path import registry
@@ -84,7 +85,8 @@ def plan(arguments: list[str]) -> int:
 
 
 def plugins(arguments: list[str]) -> int:
-    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or one component's options"""
+    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or
+    one component's options"""
     from rich.markup import escape
     from rich.table import Table
 
@@ -116,7 +118,8 @@ def plugins(arguments: list[str]) -> int:
 
 
 def doctor(arguments: list[str]) -> int:
-    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with what to do about it"""
+    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with
+    what to do about it"""
     from preflab.composing.search_path import registry
     from preflab.console import listing
 
@@ -135,7 +138,8 @@ def doctor(arguments: list[str]) -> int:
 
 
 def artifacts(arguments: list[str]) -> int:
-    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs left half-made"""
+    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs
+    left half-made"""
     from rich.table import Table
 
     from preflab.storage.artifacts import Store, files_below
@@ -220,8 +224,8 @@ def rerun(arguments: list[str]) -> int:
 
 
 def _take_over_flags(flags: dict[str, str]) -> None:
-    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
-    not choose it."""
+    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which
+    may be somebody else's, must not choose it."""
     from preflab.door.discovery import FILES, FLAGS
 
     file = str(flags.get(FILES, ""))
@@ -234,7 +238,8 @@ def _take_over_flags(flags: dict[str, str]) -> None:
 
 
 def new_plugin(arguments: list[str]) -> int:
-    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator, gradient_term, reward_model)"""
+    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator,
+    gradient_term, reward_model)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)

@@ -1,4 +1,5 @@
-"""What is installed, as rows: plugins, components with their options, and what ``preflab doctor`` finds. Imports no torch."""
+"""What is installed, as rows: plugins, components with their options, and what ``preflab doctor``
+finds. Imports no torch."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One config key of a component. key: dotted below the component; default: as YAML would show it; limits: "" or ">= 0"."""
+    """One config key of a component. key: dotted below the component; default: as YAML would show
+    it; limits: "" or ">= 0"."""
 
     key: str
     type: str
@@ -39,7 +41,8 @@ class Option:
 
 
 def options(config_class: type[Any], prefix: str = "") -> Iterator[Option]:
-    """Every key of a config class with type, default and documentation; nested dataclasses are walked, ``name`` left out."""
+    """Every key of a config class with type, default and documentation; nested dataclasses are
+    walked, ``name`` left out."""
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
         key, hint = f"{prefix}{field.name}", hints[field.name]
@@ -66,8 +69,9 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 
 OBSERVER = "observer"
-"""How a plugin with observer hooks is listed: as a component of this kind with the plugin's name. It is none that a config
-could choose: observers are called whenever they are installed, so they have no options and change no number."""
+"""How a plugin with observer hooks is listed: as a component of this kind with the plugin's name.
+It is none that a config could choose: observers are called whenever they are installed, so they
+have no options and change no number."""
 
 
 def observed(plugin: Plugin) -> tuple[str, ...]:
@@ -87,7 +91,8 @@ def provided(plugin: Plugin) -> str:
 
 
 def shown(kind: str, name: str, registry: Registry) -> tuple[str, dict[str, Any]]:
-    """One component, or one observer, as text and as JSON values; `UserError` with the nearest kind or name."""
+    """One component, or one observer, as text and as JSON values; `UserError` with the nearest
+    kind or name."""
     observers = {
         plugin.name: plugin
         for plugin in registry.plugins
@@ -142,7 +147,8 @@ def _fields(option: Option) -> dict[str, str]:
 
 
 def described(component: Component, plugin: Plugin) -> str:
-    """One component as ``preflab plugins show`` prints it: who provides it, and its options a line each."""
+    """One component as ``preflab plugins show`` prints it: who provides it, and its options a
+    line each."""
     lines = [f"{component.kind}/{component.name} from {plugin.label}", ""]
     for o in options(component.config_class):
         limits = f" ({o.limits})" if o.limits else ""
@@ -180,7 +186,8 @@ def with_reference(page: str, text: str) -> str:
 
 
 def findings(registry: Registry) -> list[str]:
-    """What is wrong with the installation, with what to do about it; one sentence or more each, none if all is well."""
+    """What is wrong with the installation, with what to do about it; one sentence or more each,
+    none if all is well."""
     found = [f"{p.label} is not used: {p.problem}{_fix(p)}" for p in registry.plugins if p.problem]
     for name, wanted, have in _requirements():
         if not have or not Requirement(wanted).specifier.contains(have, prereleases=True):
@@ -199,7 +206,8 @@ def findings(registry: Registry) -> list[str]:
 
 
 def _idle(registry: Registry) -> Iterator[str]:
-    """Components of a kind that no config group and no other component asks for: a misspelt kind, most likely."""
+    """Components of a kind that no config group and no other component asks for: a misspelt kind,
+    most likely."""
 
     asked = {*registry.stage_graph.groups.values(), "filter"}
     for component, _ in registry.components():
@@ -256,7 +264,8 @@ def _shadowed(registry: Registry) -> Iterator[str]:
 
 
 def environment() -> list[tuple[str, str]]:
-    """(what, value): Python, machine, devices as the system lists them, versions, and the variables that choose plugins."""
+    """(what, value): Python, machine, devices as the system lists them, versions, and the
+    variables that choose plugins."""
     gpus = sorted(p.name for p in Path("/dev").glob("nvidia[0-9]*"))
     rows = [
         ("python", f"{platform.python_version()} at {sys.executable}"),

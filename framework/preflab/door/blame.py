@@ -1,5 +1,5 @@
-"""Whose mistake an error is. A plugin's component runs inside stages of others, so the traceback decides: the innermost frame
-that is code of somebody else's plugin names who raised."""
+"""Whose mistake an error is. A plugin's component runs inside stages of others, so the traceback
+decides: the innermost frame that is code of somebody else's plugin names who raised."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ OURS = "preflab"
 
 @contextlib.contextmanager
 def blamed(*choices: Choice, kept: Callable[[], str] = str) -> Iterator[None]:
-    """Within it an error, or an exit, of a component that is not preflab's becomes one `PluginError` that names it.
+    """Within it an error, or an exit, of a component that is not preflab's becomes one
+    `PluginError` that names it.
 
-    choices: whose code runs, the one in charge first, then those that it uses. kept: a sentence on what is not lost.
-    Errors for people (`PreflabError`), refusals of the disk, signals and interrupts go through as they are.
+    choices: whose code runs, the one in charge first, then those that it uses. kept: a sentence
+    on what is not lost. Errors for people (`PreflabError`), refusals of the disk, signals and
+    interrupts go through as they are.
     """
     theirs = foreign(choices)
     try:
@@ -52,7 +54,8 @@ def blamed(*choices: Choice, kept: Callable[[], str] = str) -> Iterator[None]:
 
 
 def foreign(choices: Sequence[Choice]) -> list[Choice]:
-    """Those of the choices, and of what is nested in them, that another distribution than preflab provides."""
+    """Those of the choices, and of what is nested in them, that another distribution than preflab
+    provides."""
     return [c for choice in choices for c in choice.all() if c.plugin.distribution != OURS]
 
 
@@ -67,8 +70,8 @@ def named(choices: Sequence[Choice]) -> str:
 
 
 def _raised_by(error: BaseException, theirs: Sequence[Choice]) -> tuple[list[Choice] | None, str]:
-    """The components of the plugin whose code raised, and where; (None, where) if nobody's did. A plugin may have several in
-    a run: all of them are named, the file and line tell which."""
+    """The components of the plugin whose code raised, and where; (None, where) if nobody's did. A
+    plugin may have several in a run: all of them are named, the file and line tell which."""
     frames = list(traceback.walk_tb(error.__traceback__))
     for frame, line in reversed(frames):
         plugins = [

@@ -1,4 +1,5 @@
-"""What a plugin's module and its components must be like to be taken in. Each refusal is a sentence about the plugin."""
+"""What a plugin's module and its components must be like to be taken in. Each refusal is a
+sentence about the plugin."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def hooks(module: ModuleType) -> tuple[str, ...]:
-    """Names of the hooks that a module implements; `PluginError` for another API, an unknown hook, a
-    wrapper, or a function that lacks @hookimpl."""
+    """Names of the hooks that a module implements; `PluginError` for another API, an unknown
+    hook, a wrapper, or a function that lacks @hookimpl."""
     api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
     if api != hookspecs.API_VERSION:
         raise PluginError(
@@ -70,7 +71,8 @@ def returned(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> 
 
 
 def attached(module: ModuleType) -> list[Component]:
-    """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
+    """Components that decorators have attached to functions of this module or of its submodules
+    (`preflab.reward`)."""
     values = [
         v
         for v in vars(module).values()

@@ -1,4 +1,5 @@
-"""Finding plugins: entry points and files, what limits them, and loading each isolated from the others."""
+"""Finding plugins: entry points and files, what limits them, and loading each isolated from the
+others."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def _words(variable: str, separator: str = ",") -> list[str]:
 
 
 def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
-    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
+    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out
+    built-in ones)."""
     facts: dict[
         int, tuple[str, str]
     ] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
@@ -95,8 +97,9 @@ def load() -> Registry:
 def take_plugin_flags(
     argv: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every worker process as
-    environment variables. Returns the rest of the command line and the variables to set.
+    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every
+    worker process as environment variables. Returns the rest of the command line and the
+    variables to set.
 
     >>> take_plugin_flags(["seed=1", "--no-plugin", "dpo"], {})
     (['seed=1'], {'PREFLAB_NO_PLUGINS': 'dpo'})

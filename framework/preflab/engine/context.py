@@ -59,8 +59,8 @@ class PolicyResponder:
 
 @dataclass(frozen=True)
 class SharedEngine:
-    """Samples with the engine of every process of the job: each answers its share, all get all. Rows keep their numbers,
-    so the responses are those of one process."""
+    """Samples with the engine of every process of the job: each answers its share, all get all.
+    Rows keep their numbers, so the responses are those of one process."""
 
     engine: RolloutEngine
     runtime: Runtime
@@ -219,7 +219,8 @@ class StageContext:
     def _initialisation(self) -> Any:
         import torch
 
-        # The first stage's seed: whatever stands behind it has that stage in its recipe, pinned seed and all.
+        # The first stage's seed: whatever stands behind it has that stage in its recipe, pinned
+        # seed and all.
         stages = self._environment.run.stages
         seed = stages[0].seed if stages else self.seed
         return torch.Generator().manual_seed(derive_seed(seed, "policy", "initialisation"))

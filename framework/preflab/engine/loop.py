@@ -37,13 +37,15 @@ class Loop:
     """What process 0 holds, on every process (`Runtime.agreed`)."""
     main_process: bool = True
     pins: Mapping[str, str] = field(default_factory=dict)
-    """Digests of what the stage is made from, the reference and the reward model among it; a checkpoint goes on with no other."""
+    """Digests of what the stage is made from, the reference and the reward model among it; a
+    checkpoint goes on with no other."""
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     """What may change last bits, threads among it; noted in checkpoints, told when it differs."""
     _digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
     def run(self) -> float:
-        """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError` before a bad step counts."""
+        """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError`
+        before a bad step counts."""
         started = time.monotonic()
         with writing(self.stage, self.folder):
             self._run()
@@ -80,7 +82,8 @@ class Loop:
                 self.procedure.save(self.folder)
 
     def _check_complete(self) -> None:
-        """A resumed stage that took no step for one that is missing must not pass for a finished one."""
+        """A resumed stage that took no step for one that is missing must not pass for a finished
+        one."""
         done = [row["step"] for row in read_rows(self.folder / METRICS)]
         if done != list(range(self.procedure.total_steps)):
             raise StorageError(
@@ -110,7 +113,8 @@ class Loop:
         return metrics
 
     def _kept_batch(self, step: int) -> str:
-        """Keep what the step read, to be looked at; a sentence that says where, "" if the procedure cannot tell."""
+        """Keep what the step read, to be looked at; a sentence that says where, "" if the
+        procedure cannot tell."""
         batch = getattr(self.procedure, "batch", None)
         if batch is None or not self.main_process:
             return ""
@@ -134,8 +138,8 @@ class Loop:
         return checkpoints.size(self.procedure.state_dict())
 
     def _check_room(self, step: int) -> None:
-        """Before any step: room for the checkpoints that are kept and the one being written. Nothing has moments yet when
-        nothing is done: AdamW will keep two numbers a weight."""
+        """Before any step: room for the checkpoints that are kept and the one being written.
+        Nothing has moments yet when nothing is done: AdamW will keep two numbers a weight."""
         if not self.main_process or step >= self.procedure.total_steps:
             return
         needed = (checkpoints.KEEP + 1) * self._size * (1 if step else 3)
@@ -187,7 +191,8 @@ class Loop:
         return self._digests[path][1]
 
     def _restore(self) -> int:
-        """Take over the newest checkpoint that is whole; without one, begin and forget half-written logs."""
+        """Take over the newest checkpoint that is whole; without one, begin and forget
+        half-written logs."""
         problems = []
         for folder in checkpoints.candidates(self.folder / STATE):
             try:
@@ -211,7 +216,8 @@ class Loop:
         return 0
 
     def _check_pins(self, folder: Path, pins: Mapping[str, str]) -> None:
-        """Refuse to go on with another reference, reward model or other input than the steps so far were made with."""
+        """Refuse to go on with another reference, reward model or other input than the steps so
+        far were made with."""
         wrong = [
             name for name in sorted({*pins, *self.pins}) if pins.get(name) != self.pins.get(name)
         ]
@@ -224,15 +230,16 @@ class Loop:
             )
 
     def _check_beside(self, beside: Mapping[str, Any]) -> None:
-        """`StorageError` for a file that the stage wrote before the checkpoint and that is another one now."""
+        """`StorageError` for a file that the stage wrote before the checkpoint and that is
+        another one now."""
         for name, (size, digest) in beside.items():
             path = self.folder / name
             if not path.is_file() or file_digest(path, size) != digest:
                 raise StorageError(f"{path} {'was changed' if path.is_file() else 'is missing'}")
 
     def _go_back(self, beside: Mapping[str, Any]) -> None:
-        """Files are as they were at a checkpoint: those of steps that will be done again are removed, and so are their rows,
-        so that every step's row stands in the log once."""
+        """Files are as they were at a checkpoint: those of steps that will be done again are
+        removed, and so are their rows, so that every step's row stands in the log once."""
         if not self.main_process:
             return
         for path in self._written():

@@ -1,4 +1,5 @@
-"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute the rest."""
+"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute
+the rest."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class Stages:
         return self.finished
 
     def make(self, stage: Stage) -> FinishedStage:
-        """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
+        """One stage: its artifact, verified if it existed. Of several processes, process 0 looks,
+        locks and writes."""
         found = self._agreed(stage, self._existing(stage))
         if found is None:
             with self.store.making(
@@ -108,7 +110,8 @@ class Stages:
                 self.environment.records.split(record_type, "train")
 
     def _check_tokenizers(self) -> None:
-        """A reward model that was given must read the policy's tokens; a tokenizer made from data is known only now."""
+        """A reward model that was given must read the policy's tokens; a tokenizer made from data
+        is known only now."""
         theirs = inspect(self.run.choices["reward_model"]).tokenizer
         if theirs and self.environment.policy_source.tokenizer.digest != theirs:
             raise UserError(DIFFERENT_TOKENIZERS)
@@ -169,7 +172,8 @@ class Stages:
         return [*(self.run.choices[g] for g in groups if g in self.run.choices), *self.run.filters]
 
     def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
-        """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
+        """What a stage took since it was last started: tokens and operations of all processes,
+        memory of this one."""
         shares = self.environment.runtime.gather([(work.tokens, work.flops)])
         tokens, flops = (sum(column) for column in zip(*shares, strict=True))
         return {
@@ -188,7 +192,8 @@ class Stages:
         return found | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
 
     def _pins(self, stage: Stage) -> dict[str, str]:
-        """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
+        """Digests of what a stage is made from: its recipe, and the content of each artifact that
+        it uses."""
         uses = self.run.graph.used(stage.name)
         made = {
             made.stage.name: made.artifact.content

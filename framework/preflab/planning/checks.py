@@ -34,8 +34,8 @@ def check(run: Run) -> None:
 
 
 def check_unchanged(run: Run) -> None:
-    """`UserError` if a file or model that a component reads was changed since the run was checked: the
-    recipes would name what is no longer there."""
+    """`UserError` if a file or model that a component reads was changed since the run was
+    checked: the recipes would name what is no longer there."""
     for choice in run.all_choices():
         if inspect(choice).content != run.inputs[choice.key]:
             raise UserError(

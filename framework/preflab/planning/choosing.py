@@ -16,9 +16,9 @@ from preflab.options import problems, shrink, typed
 def choose(
     registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
 ) -> Choice:
-    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
-    nearest name. Whatever file the values came from, they pass through the component's schema here. fast: as `option`
-    says."""
+    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
+    allowed and the nearest name. Whatever file the values came from, they pass through the
+    component's schema here. fast: as `option` says."""
     if not isinstance(node, Mapping) or not node.get("name"):
         options = ", ".join(registry.names(kind))
         raise UserError(

@@ -1,4 +1,5 @@
-"""What determines a stage's result, hashed: configs, inputs, data, and the source of the code that computes it."""
+"""What determines a stage's result, hashed: configs, inputs, data, and the source of the code
+that computes it."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
+    # A list: nested components stand in an order, which decides (reward shapings), and mappings
+    # are hashed without theirs.
     content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
     return {
         "config": canonical(choice.config),

@@ -1,4 +1,5 @@
-"""Immutable results of stages: ``artifacts/<stage>-<id>/``, made in ``....partial/`` under a lock, complete or absent."""
+"""Immutable results of stages: ``artifacts/<stage>-<id>/``, made in ``....partial/`` under a
+lock, complete or absent."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file; [] if there is none. A last line that a kill cut in half is left out."""
+    """Rows of a JSON-lines file; [] if there is none. A last line that a kill cut in half is left
+    out."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
@@ -83,7 +85,8 @@ class Artifact:
         return read_rows(self.folder / METRICS)
 
     def verify(self) -> None:
-        """Raise `StorageError` naming the first file that is missing or changed since the artifact was made."""
+        """Raise `StorageError` naming the first file that is missing or changed since the
+        artifact was made."""
         for name, digest in self.manifest["files"].items():
             path = self.folder / name
             if not path.is_file() or file_digest(path) != digest:
@@ -120,7 +123,8 @@ class Store:
         return self.root / f"{stage}-{recipe_id[:16]}"
 
     def find(self, stage: str, recipe_id: str) -> Artifact | None:
-        """The complete artifact of a recipe, unverified but for its manifest; None if it has not been made."""
+        """The complete artifact of a recipe, unverified but for its manifest; None if it has not
+        been made."""
         folder = self.folder(stage, recipe_id)
         if not folder.is_dir():
             return None
@@ -136,7 +140,8 @@ class Store:
         return any((self._partial(stage, recipe_id) / STATE).glob("step-*"))
 
     def remove(self, folder: Path) -> bool:
-        """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it. `UserError` for a link."""
+        """Remove an artifact or a half-made one; False, and nothing is done, while a job is
+        making it. `UserError` for a link."""
         if folder.is_symlink():
             raise UserError(
                 f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link."
@@ -188,9 +193,9 @@ class Store:
     def making(
         self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True
     ) -> Iterator[Path]:
-        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if another job is
-        making the same artifact; it is then complete (or abandoned) when the lock is given. Of a job with several
-        processes only one locks."""
+        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if
+        another job is making the same artifact; it is then complete (or abandoned) when the lock
+        is given. Of a job with several processes only one locks."""
         if not lock_it:
             yield self._partial(stage, recipe_id)
             return
@@ -209,7 +214,8 @@ class Store:
             lock.release()
 
     def sweep(self, artifact: Artifact) -> None:
-        """Remove what a kill right after its completion has left of a complete artifact's making; needs no lock."""
+        """Remove what a kill right after its completion has left of a complete artifact's making;
+        needs no lock."""
         folder = artifact.folder
         for leftover in (folder / STATE, folder.with_suffix(_REPLACED)):
             if leftover.exists():
@@ -234,7 +240,8 @@ class Store:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     def commit(self, stage: str, recipe_id: str, facts: Mapping[str, Any]) -> Artifact:
-        """Turn the partial folder into the artifact: digests of all files, everything durable, one rename."""
+        """Turn the partial folder into the artifact: digests of all files, everything durable,
+        one rename."""
         partial, final = self._partial(stage, recipe_id), self.folder(stage, recipe_id)
         made = [
             p

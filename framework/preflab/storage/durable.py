@@ -1,5 +1,5 @@
-"""Writing that survives a kill or a power cut: contents first, then names, and old things go last. Errors of the disk say
-which path, how much was needed and how much is free."""
+"""Writing that survives a kill or a power cut: contents first, then names, and old things go
+last. Errors of the disk say which path, how much was needed and how much is free."""
 
 from __future__ import annotations
 
@@ -113,7 +113,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def sync_below(folder: Path, without: str = "") -> None:
-    """Make all files and folders below a folder durable, innermost first; ``without``: a name at its top that is left out."""
+    """Make all files and folders below a folder durable, innermost first; ``without``: a name at
+    its top that is left out."""
     inside = sorted(
         (p for p in folder.rglob("*") if p.relative_to(folder).parts[0] != without), reverse=True
     )
@@ -123,8 +124,8 @@ def sync_below(folder: Path, without: str = "") -> None:
 
 
 def publish(new: Path, final: Path, aside: Path) -> None:
-    """Give a durable folder its name. What bears that name steps aside first and is removed when the new one is durable;
-    a kill in between leaves it in ``aside``."""
+    """Give a durable folder its name. What bears that name steps aside first and is removed when
+    the new one is durable; a kill in between leaves it in ``aside``."""
     if final.exists():
         os.rename(final, aside)
     os.rename(new, final)
@@ -133,7 +134,8 @@ def publish(new: Path, final: Path, aside: Path) -> None:
 
 
 def disk_error(error: BaseException) -> OSError | None:
-    """The refusal of the disk that an error reports (the safetensors library says it in words); None for anything else."""
+    """The refusal of the disk that an error reports (the safetensors library says it in words);
+    None for anything else."""
     if isinstance(error, OSError):
         return error if error.errno in DISK_ERRORS else None
     said = (
@@ -147,7 +149,8 @@ def disk_error(error: BaseException) -> OSError | None:
 
 @contextlib.contextmanager
 def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None]:
-    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, None where nobody knows them beforehand."""
+    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, None where
+    nobody knows them beforehand."""
     try:
         yield
     except Exception as error:
@@ -174,7 +177,8 @@ def free(folder: Path) -> int:
 
 @contextlib.contextmanager
 def limited(seconds: float, what: str) -> Iterator[None]:
-    """End the process with exit code 4 if the work within takes longer: a disk that hangs holds no job for ever."""
+    """End the process with exit code 4 if the work within takes longer: a disk that hangs holds
+    no job for ever."""
 
     def give_up() -> None:
         os.write(2, f"preflab: {what} did not finish within {seconds:g} seconds: the disk hangs. What was complete before is "
