@@ -44,7 +44,8 @@ utility is known."""
 
 @dataclass(frozen=True)
 class Place:
-    """A function or class by its place ``"package.module:name"``, imported when it is first called."""
+    """A function or class by its place ``"package.module:name"``, imported when it is first called.
+    """
 
     place: str
 

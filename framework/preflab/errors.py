@@ -35,8 +35,8 @@ class StorageError(PreflabError):
 
 
 class NumericError(PreflabError):
-    """A loss, gradient, reward or ratio is not finite or not what it must be; weights are
-    untouched (exit code 5)."""
+    """A loss, gradient, reward or ratio is not finite or out of bounds; no weight was changed
+    (exit code 5)."""
 
     exit_code = 5
 

@@ -72,13 +72,13 @@ def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         key = f"{path}{field.name}"
-        found = list(
+        wrong = list(
             problems(value, f"{key}.")
             if dataclasses.is_dataclass(value)
             else _out_of_range(field, key, value)
         )
-        in_range = in_range and not found
-        yield from found
+        in_range = in_range and not wrong
+        yield from wrong
     if in_range and hasattr(config, "check"):
         for name, message in config.check():
             yield f"{path}{name}", message
@@ -96,11 +96,11 @@ def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterat
 
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
     """An instance of a config class from plain values, types checked and converted as Hydra does.
-    key: where they stand; "" for those at the top."""
+    key: of the section that they are in; "" for the top."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-    hashable: Any = config_class  # as mypy does not know of classes
+    hashable: Any = config_class  # mypy does not know that classes are hashable
     schema = schema_of(hashable)
     prefix = f"{key}." if key else ""
     for name, value in values.items():

@@ -67,7 +67,7 @@ class Streams:
         return {"named": named, "global": torch.get_rng_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue every stream where it was."""
+        """Continue every stream from a saved state."""
         import torch
 
         for name, value in state["named"].items():

@@ -20,6 +20,8 @@ RecordType = Literal["prompts", "demonstrations", "rankings", "documents"]
 Split = Literal["train", "validation", "test"]
 RECORD_TYPES: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings", "documents")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+RANKINGS_FILE = "rankings.jsonl"
+"""In the artifact of the comparisons stage: a ranking per line, as `to_json` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Ranking:
     model.
 
     ``preferences`` holds (better, worse) index pairs; a ranking of K without ties has K(K-1)/2,
-    tied answers have none, and a pair that several labelers judged stands in it once a vote.
+    tied answers have none, and a pair that several labelers judged is in it once per vote.
     """
 
     prompt: Prompt
@@ -189,7 +191,7 @@ class Rollout:
         return sorted(range(len(self)) if rows is None else rows, key=lambda i: (lengths[i], i))
 
     def tokens(self) -> list[tuple[list[int], list[int]]]:
-        """Prompt and response tokens a row, without padding."""
+        """Prompt and response tokens of each row, without padding."""
         prompts = zip(self.prompt_ids.tolist(), self.prompt_lengths.tolist(), strict=True)
         responses = zip(self.response_ids.tolist(), self.response_lengths.tolist(), strict=True)
         return [(q[len(q) - n :], r[:m]) for (q, n), (r, m) in zip(prompts, responses, strict=True)]

@@ -1,5 +1,5 @@
-"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else at once; a
-second signal ends the process."""
+"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else immediately;
+a second signal ends the process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Within it the handler gets both signals, in the main thread; elsewhere they are left alone."""
+    """Within it the handler gets both signals, in the main thread; elsewhere they keep
+    their handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -36,9 +37,9 @@ def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that
+    """Remembers the first SIGINT or SIGTERM; a later one ends the process immediately. One that
     follows within a second is the same request, which a launcher has passed on. at_once: raise
-    `Stopped` where it arrives, for what needs no step to end."""
+    `Stopped` where it arrives, for work that does not consist of steps."""
 
     def __init__(self, at_once: bool = False) -> None:
         self.signum = 0
@@ -58,5 +59,5 @@ class StopRequest:
         if self.at_once:
             raise Stopped(signum)
         os.write(
-            2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n"
+            2, b"\npreflab: stopping after this step, with a checkpoint (again: stop immediately)\n"
         )

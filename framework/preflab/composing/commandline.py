@@ -66,8 +66,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
         return CommandLine(name, folder, False, (tuple(overrides),), config=config)
     if config.hydra.sweeper.get("_target_") != SWEEPER:
         raise UserError(
-            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids only "
-            "(KEY=A,B). Leave hydra/sweeper out."
+            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids "
+            "only (KEY=A,B). Leave hydra/sweeper out."
         )
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with readable_errors():

@@ -1,4 +1,4 @@
-"""Where Hydra finds configs: preflab's own, studies, presets of plugins, and schemas of components."""
+"""Where Hydra finds configs: preflab's own, studies, presets of plugins, schemas of components."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sweeps_root() -> Path:
 
 @cache
 def registry() -> Registry:
-    """The plugins of this process, loaded once. Hydra knows their schemas and presets afterwards."""
+    """The plugins of this process, loaded once. Hydra knows their schemas and presets then."""
     loaded = discovery.load()
     for extension in (PreflabSearchPath, SchemaSource):
         Plugins.instance().register(extension)
@@ -57,7 +57,8 @@ _config_dir = ""
 
 
 class PreflabSearchPath(SearchPathPlugin):
-    """Adds the studies, the presets of plugins, and last the bare schemas to Hydra's search path."""
+    """Adds the studies, the presets of plugins, and last the bare schemas to Hydra's search path.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         # Studies come before plugins, which therefore cannot replace ours.
@@ -173,4 +174,4 @@ def options_of(groups: Iterable[str]) -> dict[str, list[str]]:
             }
             for group in groups
         }
-    return {g: sorted(n for n in found if not n.startswith("_")) for g, found in names.items()}
+    return {g: sorted(n for n in known if not n.startswith("_")) for g, known in names.items()}

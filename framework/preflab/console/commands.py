@@ -28,7 +28,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
     if name not in theirs:
         nearby = nearest(name, [*COMMANDS, *theirs])
         raise UserError(
-            f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}"
+            f"'{name}' is neither a command nor an override (KEY=VALUE). "
+            f"{nearby}{registry().not_loaded()}"
         )
     function, plugin = theirs[name]
     try:
@@ -43,13 +44,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
         ) from error
     if type(code) is not int:
         raise PluginError(
-            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)"
+            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code "
+            "(an int)"
         )
     return code
 
 
 def plan(arguments: list[str]) -> int:
-    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
+    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would
+    reuse"""
     from rich.table import Table
 
     from preflab.composing.commandline import parse
@@ -126,13 +129,13 @@ def doctor(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="preflab doctor", description=doctor.__doc__).parse_args(arguments)
     for what, value in listing.environment():
         print(f"{what + ':':20}{value}")
-    found = listing.findings(registry())
+    findings = listing.findings(registry())
     usable = sum(not p.problem for p in registry().plugins)
     print(
         f"\n{usable} plugins in use. "
-        + (f"{len(found)} finding(s):" if found else "Nothing is wrong.")
+        + (f"{len(findings)} finding(s):" if findings else "Nothing is wrong.")
     )
-    for finding in found:
+    for finding in findings:
         print(f"- {finding}")
     return 0
 
@@ -202,14 +205,14 @@ def report(arguments: list[str]) -> int:
 
 
 def rerun(arguments: list[str]) -> int:
-    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if you like"""
+    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if wanted"""
     from preflab.console.launch import launch
 
     if not arguments:
         raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
     manifest = Path(arguments[0]) / "manifest.json"
     if not manifest.is_file():
-        raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
+        raise UserError(f"{arguments[0]} is not a run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
     _take_over_flags(facts.get("plugin_flags") or {})
     return launch(
@@ -232,7 +235,8 @@ def _take_over_flags(flags: dict[str, str]) -> None:
     if file and os.environ.get(FILES) != file:
         words = " ".join(f"--plugin {path}" for path in file.split(os.pathsep))
         raise UserError(
-            f"The run was started with {words}, which is code that a run folder cannot ask for: give it again."
+            f"The run was started with {words}, which is code that a run folder cannot ask for: "
+            "give it again."
         )
     os.environ.update({name: str(flags[name]) for name in FLAGS if name in flags})
 

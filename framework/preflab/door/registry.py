@@ -54,7 +54,8 @@ class Registry:
         return sorted(name for k, name in self._components if k == kind)
 
     def component(self, kind: str, name: str) -> Component:
-        """The component of that kind and name; `UserError` with the nearest name if there is none."""
+        """The component of that kind and name; `UserError` with the nearest name if there is none.
+        """
         return self._find(kind, name)[0]
 
     def provider(self, kind: str, name: str) -> Plugin:
@@ -65,7 +66,8 @@ class Registry:
         if (kind, name) in self._components:
             return self._components[kind, name]
         raise UserError(
-            f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}"
+            f"There is no {kind} called '{name}'. "
+            f"{nearest(name, self.names(kind))}{self.not_loaded()}"
         )
 
     def not_loaded(self) -> str:
@@ -216,7 +218,8 @@ class Registry:
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise PluginError(
-                    f"names the package '{package}' in preflab_config_packages, which is not installed"
+                    f"names the package '{package}' in preflab_config_packages, which is not "
+                    "installed"
                 )
         for name in commands:
             if name in OWN_COMMANDS or name in self.commands() or commands.count(name) > 1:
@@ -231,8 +234,8 @@ class Registry:
             if owner.name == "preflab":  # TRANSITION
                 return
             raise PluginError(
-                f"offers {component.kind} '{component.name}', which {owner.label} already provides: "
-                "rename one of them, or leave one out with --no-plugin"
+                f"offers {component.kind} '{component.name}', which {owner.label} already "
+                "provides: rename one of them, or leave one out with --no-plugin"
             )
 
 

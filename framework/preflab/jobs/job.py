@@ -80,7 +80,8 @@ def run_job(job: Job) -> int:
 
 
 def add_missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
-    """A line in the ledger for every job that has none, because the multirun ended before it began."""
+    """A line in the ledger for every job that has none, because the multirun ended before it began.
+    """
     noted = {line["job"] for line in read_ledger(folder)}
     for number in sorted(set(range(len(jobs))) - noted):
         line = LedgerLine(
@@ -136,9 +137,8 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, i
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         asked[0] = signum
-        os.kill(
-            child, signum
-        )  # it saves a checkpoint and ends; from a terminal it has the signal already
+        # It saves a checkpoint and ends; from a terminal it has the signal already.
+        os.kill(child, signum)
 
     with handling(pass_on):
         _, status = os.waitpid(child, 0)

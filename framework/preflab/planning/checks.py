@@ -1,4 +1,5 @@
-"""Whether the components of a run fit each other: refused before any work, with the key to change."""
+"""Whether the components of a run fit each other: refused before any work, with the key to
+change."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ def _files(module: str) -> list[Path]:
     """The files of a plugin: its whole folder if it is a package, else its file."""
     if Path(module).is_file():
         return [Path(module)]
-    found = _module_file(module)
+    files = _module_file(module)
     return (
-        sorted(found[0].parent.rglob("*.py")) if found and found[0].name == "__init__.py" else found
+        sorted(files[0].parent.rglob("*.py")) if files and files[0].name == "__init__.py" else files
     )
 
 

@@ -46,12 +46,12 @@ def canonical(value: Any) -> Any:
 
 def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     """Plugin and source digest of a choice and of everything nested in it."""
-    found = {}
+    code = {}
     for c in choice.all():
-        found[f"{c.component.kind}/{c.name}"] = (
+        code[f"{c.component.kind}/{c.name}"] = (
             f"{c.plugin.distribution} {source_digest(c.plugin.module, packages)}"
         )
-    return found
+    return code
 
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
@@ -80,9 +80,8 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     if "rankings" in needed and "comparisons" not in groups:
         groups.append("comparisons")
     component = identity(choice, packages)
-    component["config"].pop(
-        "seed", None
-    )  # resolved below: pinned or the run's, the result is the same
+    # Resolved below: pinned or the run's, the result is the same.
+    component["config"].pop("seed", None)
     return {
         "format": FORMAT,
         "stage": spec.name,

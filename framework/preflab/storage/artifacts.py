@@ -30,15 +30,15 @@ _HALF = (_PARTIAL, _REPLACED)
 
 
 def file_digest(path: Path, first: int | None = None) -> str:
-    """sha256 of a file's bytes, or of its first so many."""
+    """sha256 of a file's bytes, or of its first N bytes (``first``)."""
     with path.open("rb") as stream:
         if first is None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-        found, left = hashlib.sha256(), first
+        digest, left = hashlib.sha256(), first
         while piece := stream.read(min(left, 1 << 20)):
-            found.update(piece)
+            digest.update(piece)
             left -= len(piece)
-        return found.hexdigest()
+        return digest.hexdigest()
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -74,7 +74,7 @@ class Artifact:
 
     @property
     def content(self) -> str:
-        """Digest of what it holds, but for the log of metrics, which has times in it."""
+        """Digest of what it holds, except for the log of metrics, which has times in it."""
         listed = sorted(
             f"{name} {digest}" for name, digest in self.manifest["files"].items() if name != METRICS
         )
@@ -123,17 +123,18 @@ class Store:
         return self.root / f"{stage}-{recipe_id[:16]}"
 
     def find(self, stage: str, recipe_id: str) -> Artifact | None:
-        """The complete artifact of a recipe, unverified but for its manifest; None if it has not
-        been made."""
+        """The complete artifact of a recipe, of which only the manifest is verified; None if it
+        has not been made."""
         folder = self.folder(stage, recipe_id)
         if not folder.is_dir():
             return None
-        found = _opened(folder)
-        if (found.stage, found.recipe_id) != (stage, recipe_id):
+        artifact = _opened(folder)
+        if (artifact.stage, artifact.recipe_id) != (stage, recipe_id):
             raise StorageError(
-                f"{folder} holds the {found.stage} of the recipe {found.recipe_id}. {_MEND.format(folder)}"
+                f"{folder} holds the {artifact.stage} of the recipe {artifact.recipe_id}. "
+                f"{_MEND.format(folder)}"
             )
-        return found
+        return artifact
 
     def progress(self, stage: str, recipe_id: str) -> bool:
         """Whether a killed run has left checkpoints for this recipe."""
@@ -144,14 +145,14 @@ class Store:
         making it. `UserError` for a link."""
         if folder.is_symlink():
             raise UserError(
-                f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link."
+                f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. "
+                "Remove the link."
             )
         lock = FileLock(str(folder).removesuffix(_PARTIAL) + ".lock")
         try:
             with lock.acquire(timeout=0):
-                half = folder.with_suffix(
-                    _PARTIAL
-                )  # so that a kill leaves no artifact that lacks files
+                # So that a kill leaves no artifact that lacks files.
+                half = folder.with_suffix(_PARTIAL)
                 if folder != half:
                     shutil.rmtree(half, ignore_errors=True)
                     os.rename(folder, half)
@@ -161,12 +162,12 @@ class Store:
         return True
 
     def complete(self) -> list[Artifact]:
-        """All complete artifacts, oldest first, less the damaged ones."""
-        damaged, found = (
+        """All complete artifacts without the damaged ones, oldest first."""
+        damaged, folders = (
             self.damaged(),
             [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF],
         )
-        opened = [_opened(folder) for folder in found if folder not in damaged]
+        opened = [_opened(folder) for folder in folders if folder not in damaged]
         return sorted(opened, key=lambda a: str(a.manifest["created"]))
 
     def damaged(self) -> dict[Path, str]:
@@ -229,10 +230,8 @@ class Store:
             os.rename(aside, folder)
             fsync(self.root)
         if partial.exists() and not self.progress(stage, recipe_id):
-            kept = (
-                partial / STATE,
-                partial / STATE / FAILED,
-            )  # a batch that was kept to be looked at survives
+            # A batch that was kept to be looked at survives.
+            kept = (partial / STATE, partial / STATE / FAILED)
             for path in (*partial.glob("*"), *(partial / STATE).glob("*")):
                 if path not in kept:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -253,5 +252,5 @@ class Store:
         manifest = {**facts, "stage": stage, "recipe_id": recipe_id, "files": files}
         write_sealed(partial / MANIFEST, manifest)
         publish(partial, final, final.with_suffix(_REPLACED))
-        shutil.rmtree(final / STATE, ignore_errors=True)  # only now is nothing left to go on from
+        shutil.rmtree(final / STATE, ignore_errors=True)  # only now is nothing left to resume
         return Artifact(final, manifest)

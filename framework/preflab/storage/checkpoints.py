@@ -48,7 +48,8 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at {path or 'the top'})"
+        f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at "
+        f"{path or 'the top'})"
     )
 
 
@@ -90,14 +91,11 @@ def save(
         raise
     done = sorted(root.glob("step-*"))
     older = done[: done.index(final) + 1]
-    doomed = [
-        *older[:-KEEP],
-        *done[len(older) :],
-    ]  # later ones were damaged, or this step would not be done again
+    # Later ones were damaged, or this step would not be done again.
+    doomed = [*older[:-KEEP], *done[len(older) :]]
     for old in doomed:
-        os.rename(
-            old, root / f"tmp-{old.name}"
-        )  # half removed it must not bear the name of a checkpoint
+        # Half removed it must not bear the name of a checkpoint.
+        os.rename(old, root / f"tmp-{old.name}")
     fsync(root)
     _clean(root)
     return final
