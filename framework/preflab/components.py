@@ -35,9 +35,10 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")
+NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
 """What a component can say that it needs: records of a type, a reward model, a policy with pretrained
-weights (its own or from the pretraining stage), people who rank, a world whose true utility is known."""
+weights (its own or from the pretraining stage), people who rank, a world whose true utility is known,
+the policy in a role ("policy:ROLE", which is refused before any work if no stage makes that role)."""
 
 
 @dataclass(frozen=True)
