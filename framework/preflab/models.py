@@ -68,11 +68,12 @@ class Backbone(Protocol):
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
 
     def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
     ) -> torch.Tensor:
-        """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row by row: ``hidden(ids,
-        mask)[wanted]`` up to rounding, and cheaper where a model can leave out the rest. prefix: rows whose first so many
-        columns are equal may share them."""
+        """The last hidden states [W, D] of the wanted real tokens only (wanted [B, T] bool), row by
+        row: ``hidden(ids, mask)[wanted]`` up to rounding, and cheaper where a model can leave out the
+        rest. prompt_width: the number of columns, from the left, that hold prompts; a model may read
+        a prompt that several rows share once."""
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model card."""

@@ -90,7 +90,7 @@ def test_states_and_gradients_are_those_of_transformers(
     results = []
     for fast in (True, False):
         model = policy(shape, fast)
-        states = model.hidden_at(ids, mask, places, prefix=6)
+        states = model.hidden_at(ids, mask, places, prompt_width=6)
         torch.autograd.backward((states * weights).sum())
         results.append((states.detach(), gradients(model.module)))
     (fast_states, fast_gradients), (plain_states, plain_gradients) = results
