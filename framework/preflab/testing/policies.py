@@ -108,7 +108,7 @@ class PolicyContract(ComponentContract):
         for wanted in (mask, last):
             for prompt_width in (0, ids.shape[1] - 1):
                 found = policy.hidden_at(ids, mask, wanted, prompt_width)
-                error = float((found - full[wanted]).abs().max())
+                error = float((found - full[wanted]).detach().abs().max())
                 assert error <= TOLERANCE, (
                     f"hidden_at(prompt_width={prompt_width}) disagrees with hidden by {error}"
                 )
