@@ -2,7 +2,7 @@
 machine could do.
 
 Models count what they do (`WORK.add`); a stage's cost and an algorithm's profile are differences of
-two readings. """
+two readings."""
 
 from __future__ import annotations
 

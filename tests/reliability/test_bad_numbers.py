@@ -78,7 +78,13 @@ def ppo(
     reward: Callable[[Prompt, str], float] | None = None,
     **options: Any,
 ) -> PPO:
-    values = {"episodes": 24, "batch": 8, "minibatch": 4, "kl": KLPenaltyConfig(coef=0.1), **options}
+    values = {
+        "episodes": 24,
+        "batch": 8,
+        "minibatch": 4,
+        "kl": KLPenaltyConfig(coef=0.1),
+        **options,
+    }
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
     return PPO(
         config,

@@ -1,5 +1,7 @@
-"""Pieces of a forward pass with backward passes of their own: fewer passes over memory, and less kept for the backward
-pass, than the same formulas written with autograd. Shapes: N tokens, D width, F width of the MLP, V vocabulary.
+"""Pieces of a forward pass with hand-written backward passes: fewer passes over memory, and less
+kept for the backward pass, than the same formulas with autograd.
+
+Shapes: N tokens, D width, F width of the MLP, V vocabulary.
 """
 
 from __future__ import annotations
@@ -11,19 +13,26 @@ import torch
 from torch.nn.functional import linear, silu
 
 LINEAR, CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
-"""GPT-2's gelu: 0.5 x (1 + tanh(u / 2)) = x sigmoid(u) with u = x (LINEAR + CUBIC x^2): one sigmoid, no tanh."""
+"""GPT-2's gelu: 0.5 x (1 + tanh(u / 2)) = x sigmoid(u) with u = x (LINEAR + CUBIC x^2): one
+sigmoid, no tanh."""
 FEWEST_ROWS, CACHED_LOGITS = 128, 2**19
-"""Rows of logits made at a time on a CPU: what fits its cache (2 MB), but enough to keep a matrix product
-busy, also where a vocabulary is large."""
+"""Rows of logits made at a time on a CPU: what fits its cache (2 MB), but enough to keep a matrix
+product busy, also where a vocabulary is large."""
 GPU_LOGITS = 2**26
 """Logits made at a time on a GPU (256 MB)."""
 KEPT_LOGITS = 2**23
-"""Logits that are so few (32 MB) that what came of them waits for the backward pass."""
+"""Up to this many logits (32 MB) their probabilities are kept for the backward pass."""
 
 
 def applied(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     """``function.apply``, which torch leaves untyped."""
     return function.apply(*arguments)  # type: ignore[no-untyped-call]
+
+
+def kernels_fit(x: torch.Tensor) -> bool:
+    """Whether the MLPs of this file are to be used: on a GPU the libraries' own are fused, and
+    under autocast a hand-written backward pass would meet two number formats."""
+    return not x.is_cuda and not torch.is_autocast_enabled(x.device.type)
 
 
 def _gate(x: torch.Tensor) -> torch.Tensor:
@@ -36,12 +45,14 @@ def _gate(x: torch.Tensor) -> torch.Tensor:
 
 
 def gelu(x: torch.Tensor) -> torch.Tensor:
-    """GPT-2's gelu of x [N, F], without autograd: one sigmoid, a quarter faster than torch's on a CPU, which takes a tanh."""
+    """GPT-2's gelu of x [N, F], without autograd: one sigmoid, on a CPU a quarter faster than
+    torch's, which computes a tanh."""
     return _gate(x).mul_(x)
 
 
 class GeluMLP(torch.autograd.Function):
-    """x [N, D] -> gelu(x w1 + b1) w2 + b2; w1 [D, F], w2 [F, D] as GPT-2 stores them. Keeps x and x w1 + b1 alone."""
+    """x [N, D] -> gelu(x w1 + b1) w2 + b2; w1 [D, F], w2 [F, D] as GPT-2 stores them. Keeps only x
+    and x w1 + b1."""
 
     @staticmethod
     def forward(
@@ -74,30 +85,31 @@ class GeluMLP(torch.autograd.Function):
 
 
 class SwigluMLP(torch.autograd.Function):
-    """x [N, D] -> (silu(x gate^T) * (x up^T)) down^T; gate and up [F, D], down [D, F] as Llama stores them."""
+    """x [N, D] -> (silu(x gate^T) * (x up^T)) down^T; gate and up [F, D], down [D, F] as Llama
+    stores them. Keeps only x and its products with gate and up."""
 
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor
     ) -> torch.Tensor:
-        opened, lifted = linear(x, gate), linear(x, up)
-        ctx.save_for_backward(x, opened, lifted, gate, up, down)
-        return linear(silu(opened).mul_(lifted), down)
+        x_gate, x_up = linear(x, gate), linear(x, up)
+        ctx.save_for_backward(x, x_gate, x_up, gate, up, down)
+        return linear(silu(x_gate).mul_(x_up), down)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, opened, lifted, gate, up, down = ctx.saved_tensors
+        x, x_gate, x_up, gate, up, down = ctx.saved_tensors
         (out,) = gradients
-        sigmoid = opened.sigmoid()
-        active = opened * sigmoid
-        inner = active * lifted
+        sigmoid = x_gate.sigmoid()
+        active = x_gate * sigmoid
+        inner = active * x_up
         d_down = out.t() @ inner
         d_inner = out @ down
         # d silu / dx = s + x s (1 - s)
         slope = torch.addcmul(sigmoid, active, 1 - sigmoid)
-        d_opened, d_lifted = slope.mul_(d_inner).mul_(lifted), active.mul_(d_inner)
-        d_x = torch.addmm(d_opened @ gate, d_lifted, up) if ctx.needs_input_grad[0] else None
-        return d_x, d_opened.t() @ x, d_lifted.t() @ x, d_down
+        d_x_gate, d_x_up = slope.mul_(d_inner).mul_(x_up), active.mul_(d_inner)
+        d_x = torch.addmm(d_x_gate @ gate, d_x_up, up) if ctx.needs_input_grad[0] else None
+        return d_x, d_x_gate.t() @ x, d_x_up.t() @ x, d_down
 
 
 def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
@@ -110,8 +122,8 @@ def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:
 def _scaled_logits(
     hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, temperature: float
 ) -> torch.Tensor:
-    """[rows, V]. On a CPU it is the transposed view of [V, rows]: with a large vocabulary and few rows MKL makes these up to
-    twice as fast, and sums over V are sums of whole rows."""
+    """[rows, V]. On a CPU it is the transposed view of [V, rows]: with a large vocabulary and few
+    rows MKL computes these up to twice as fast, and sums over V are sums of whole rows."""
     if hidden.is_cuda:
         logits = linear(hidden, weight, bias)
     elif bias is None:
@@ -122,10 +134,12 @@ def _scaled_logits(
 
 
 class HeadLogProbs(torch.autograd.Function):
-    """Log-probs [N] of ids [N] under softmax((hidden weight^T + bias) / temperature), and entropies [N] in nats (no gradient).
+    """Log-probs [N] of ids [N] under softmax((hidden weight^T + bias) / temperature), and
+    entropies [N] in nats (no gradient).
 
-    hidden [N, D], weight [V, D], bias [V] or None; all float32. Of many logits no more than a piece is in memory at a time; the
-    backward pass makes them again (2 N V D operations more) and never stores their gradient.
+    hidden [N, D], weight [V, D], bias [V] or None; all float32. Of many logits no more than a
+    piece is in memory at a time; the backward pass computes them again (2 N V D operations more)
+    and never stores their gradient.
     """
 
     @staticmethod
@@ -138,7 +152,7 @@ class HeadLogProbs(torch.autograd.Function):
         temperature: float,
         with_entropy: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        assert len(ids) == len(hidden), "a token for each state"
+        assert len(ids) == len(hidden), "there must be one token per hidden state"
         normalisers, log_probs, entropies = (hidden.new_zeros(len(hidden)) for _ in range(3))
         keeps = any(ctx.needs_input_grad) and len(hidden) * len(weight) <= KEPT_LOGITS
         ctx.kept = list[torch.Tensor]()
@@ -156,7 +170,7 @@ class HeadLogProbs(torch.autograd.Function):
                 total = powers.sum(1)
             if keeps:
                 ctx.kept.append(powers.div_(total[:, None]))
-            # Against the largest logit first: where all are near -100, their size would cost digits of the difference.
+            # Minus the largest logit first: where all are near -100, their size would cost digits.
             log_probs[piece] = (chosen - largest.squeeze(1)) - total.log()
             normalisers[piece] = total.log() + largest.squeeze(1)
         ctx.save_for_backward(hidden, weight, bias, ids, normalisers)
@@ -176,15 +190,11 @@ class HeadLogProbs(torch.autograd.Function):
             if ctx.kept:
                 p = ctx.kept[number]
             else:
-                p = (
-                    _scaled_logits(hidden[piece], weight, bias, ctx.temperature)
-                    .sub_(normalisers[piece, None])
-                    .exp_()
-                )
+                logits = _scaled_logits(hidden[piece], weight, bias, ctx.temperature)
+                p = logits.sub_(normalisers[piece, None]).exp_()
             # d log p(id) / d logits = onehot(id) - p
-            d_logits = (p * -outer[piece, None]).scatter_add_(
-                1, ids[piece, None], outer[piece, None]
-            )
+            slope = outer[piece, None]
+            d_logits = (p * -slope).scatter_add_(1, ids[piece, None], slope)
             if d_hidden is not None:
                 torch.mm(d_logits, weight, out=d_hidden[piece])
             if d_weight is not None:
@@ -192,3 +202,14 @@ class HeadLogProbs(torch.autograd.Function):
             if d_bias is not None:
                 d_bias.add_(d_logits.sum(0))
         return d_hidden, d_weight, d_bias, None, None, None
+
+
+def head_log_probs(
+    head: Any, hidden: torch.Tensor, ids: torch.Tensor, temperature: float, with_entropy: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`HeadLogProbs` of an unembedding, in float32 also under autocast."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        out: tuple[torch.Tensor, torch.Tensor] = applied(
+            HeadLogProbs, hidden.float(), head.weight, head.bias, ids, temperature, with_entropy
+        )
+    return out

@@ -10,8 +10,8 @@ from torch.autograd import gradcheck
 from torch.nn.functional import gelu, silu
 
 from preflab.functional import entropy, token_log_probs
-from preflab_builtin.causal_lm import kernels
-from preflab_builtin.causal_lm.kernels import GeluMLP, HeadLogProbs, SwigluMLP, applied
+from preflab_builtin.causal_lm.fast import kernels
+from preflab_builtin.causal_lm.fast.kernels import GeluMLP, HeadLogProbs, SwigluMLP, applied
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
@@ -64,7 +64,7 @@ def test_log_probs_of_the_head_in_pieces(
     assert torch.allclose(found.float(), token_log_probs(logits, ids, temperature), atol=1e-5)
     assert torch.allclose(entropies.float(), entropy(logits, temperature), atol=1e-5)
     assert not entropies.requires_grad
-    with pytest.raises(AssertionError, match="a token for each state"):
+    with pytest.raises(AssertionError, match="one token per hidden state"):
         applied(HeadLogProbs, hidden, weight, bias, ids[:-1], temperature, False)
     leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
 

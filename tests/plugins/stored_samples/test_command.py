@@ -140,10 +140,10 @@ def test_a_row_of_csv_with_another_number_of_values_is_named(tmp_path: Path) -> 
         ),
         (("--reward", "length", "target=far"), r"--reward length\.target: .*'far'"),
         (("--reward", "length", "scale=0"), r"--reward length\.scale is 0.0 but must be > 0"),
-        (("--reward", "length", "target"), "'target' is no setting: write KEY=VALUE"),
+        (("--reward", "length", "target"), "'target' is not a setting: write KEY=VALUE"),
         (
             ("--reward", "length", "target=${oc.env:HOME}"),
-            "is no setting: write KEY=VALUE, without references",
+            "is not a setting: write KEY=VALUE, without references",
         ),
         (("--reward", "length", "target=[1"), r"--reward length target=\[1: "),
         (("--reward", "length", "name=noise"), "has its name already"),

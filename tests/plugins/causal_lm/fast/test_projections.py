@@ -9,13 +9,17 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from preflab_builtin.causal_lm import products
-from preflab_builtin.causal_lm.products import Packed, for_decoding, stored
+from preflab_builtin.causal_lm.fast import projections
+from preflab_builtin.causal_lm.fast.projections import (
+    ReorderedProjections,
+    project,
+    projections_for_decoding,
+)
 
 CPU = torch.device("cpu")
 
 
-def projections() -> list[Any]:
+def examples() -> list[Any]:
     """12 in, 20 out: as Llama stores it, with and without a bias, and as GPT-2 does."""
     torch.manual_seed(0)
     made: list[Any] = [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), Conv1D(20, 12)]  # type: ignore[no-untyped-call]
@@ -24,7 +28,7 @@ def projections() -> list[Any]:
 
 
 needs_both = pytest.mark.skipif(
-    not products.available(), reason="torch has no MKL or no oneDNN here"
+    not projections.reordering_available(), reason="torch has no MKL or no oneDNN here"
 )
 
 
@@ -33,23 +37,23 @@ needs_both = pytest.mark.skipif(
 def test_packed_is_the_product_for_any_number_of_rows(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "SMALL", 0)
-    projection, packed = projections()[number], Packed()
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", 0)
+    projection, packed = examples()[number], ReorderedProjections()
     with torch.no_grad():
         for rows in (8, 1, 33):  # laid out for the first, used for all
             tokens = torch.randn(rows, 12)
             assert torch.allclose(packed(projection, tokens), projection(tokens), atol=1e-6)
-            assert torch.equal(stored(projection, tokens), projection(tokens))
+            assert torch.equal(project(projection, tokens), projection(tokens))
     assert list(packed.matrices) == [projection]
 
 
 def test_small_matrices_and_other_number_formats_stay_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    packed, projection = Packed(), nn.Linear(12, 20)
+    packed, projection = ReorderedProjections(), nn.Linear(12, 20)
     with torch.no_grad():
         assert torch.equal(packed(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
-        monkeypatch.setattr(products, "SMALL", 0)
+        monkeypatch.setattr(projections, "SMALLEST_MATRIX", 0)
         double = nn.Linear(12, 20).double()
         assert torch.equal(
             packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double())
@@ -64,9 +68,9 @@ def test_small_matrices_and_other_number_formats_stay_as_they_are(
 
 @needs_both
 def test_only_decoding_without_gradients_and_autocast_gets_it() -> None:
-    assert for_decoding(CPU) is stored
+    assert projections_for_decoding(CPU) is project
     with torch.no_grad():
-        assert isinstance(for_decoding(CPU), Packed)
-        assert for_decoding(torch.device("meta")) is stored
+        assert isinstance(projections_for_decoding(CPU), ReorderedProjections)
+        assert projections_for_decoding(torch.device("meta")) is project
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert for_decoding(CPU) is stored
+            assert projections_for_decoding(CPU) is project

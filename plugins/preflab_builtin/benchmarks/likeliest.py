@@ -1,27 +1,29 @@
-"""How likely a policy finds texts, and the evaluators that need no more: multiple choice, and sentences that differ in a word."""
+"""Evaluators of which text a policy finds likeliest: multiple choice, and sentences that differ in
+a word."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Measure, Policy, Subject
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.benchmarks.cases import by_group, choices, sentences
+from preflab_builtin.benchmarks.cases import Grouped, by_group, choices, sentences
 from preflab_builtin.benchmarks.config import Likelihood, MultipleChoiceConfig, SentencePairsConfig
-from preflab_builtin.evaluation.likelihood import response_log_probs
+from preflab_builtin.evaluation.forward import batched_log_probs
 
 CHUNK = 1024
-"""Texts that are turned into tokens at a time."""
+"""Texts that are tokenised at a time."""
 
 
 def log_likelihoods(
     policy: Policy, pairs: Sequence[tuple[str, str]], runtime: Runtime
 ) -> tuple[list[float], list[int]]:
-    """Of each (context, text): log p(text | context) summed over the text's tokens in nats, and their number. No end token is
-    counted. An empty context is the end token, after which a text begins in pretraining."""
+    """Of each (context, text): log p(text | context) in nats, summed over the tokens of the text,
+    and the number of these tokens. The end token is not counted. An empty context is the end
+    token, after which a text begins in pretraining."""
     tokenizer = policy.tokenizer
     sums: list[float] = []
     counts: list[int] = []
@@ -31,15 +33,16 @@ def log_likelihoods(
         tokens = [tokenizer.encode(text) for _, text in part]
         asked = [Prompt(str(start + i), context) for i, (context, _) in enumerate(part)]
         rollout = Rollout.from_tokens(tokenizer, asked, contexts, tokens, runtime.device)
-        sums += response_log_probs(policy, rollout, 1.0, runtime).double().sum(-1).tolist()
+        sums += batched_log_probs(policy, rollout, 1.0, runtime).double().sum(-1).tolist()
         counts += [len(ids) for ids in tokens]
     return sums, counts
 
 
 class MultipleChoice:
-    """LABEL/PREFIX/accuracy: share of rows whose likeliest answer is a right one (of equally likely ones, the share that is).
-    LABEL/PREFIX/mass: mean share of the right answers in the likelihood of all (TruthfulQA's MC2 with likelihood=sum).
-    LABEL/chance: the accuracy of guessing."""
+    """LABEL/PREFIX/accuracy: share of rows whose likeliest answer is right (of equally likely
+    answers the share that is right). LABEL/PREFIX/mass: mean share of the right answers in the
+    likelihood of all answers (with likelihood=sum: TruthfulQA's MC2). LABEL/chance: the accuracy
+    of guessing."""
 
     def __init__(self, config: MultipleChoiceConfig, context: Context) -> None:
         self.config, self.runtime = config, context.runtime
@@ -53,26 +56,17 @@ class MultipleChoice:
             f"{label}/chance": Measure(sum(guessed) / len(guessed), n=len(guessed))
         }
         for name, prefix in self.config.prefixes.items():
-            found = self._scores(subject.responder.policy, prefix)
-            values = {
-                "accuracy": [
-                    best_is_right(row, case.right)
-                    for row, case in zip(found, self.cases, strict=True)
-                ],
-                "mass": [
-                    right_mass(row, case.right) for row, case in zip(found, self.cases, strict=True)
-                ],
+            rows = self._log_likelihoods(subject.responder.policy, prefix)
+            marked = [(row, case.right) for row, case in zip(rows, self.cases, strict=True)]
+            columns = {
+                "accuracy": ([best_is_right(*pair) for pair in marked], 1.0),
+                "mass": ([right_mass(*pair) for pair in marked], 1.0),
             }
-            for group, at in by_group(self.cases):
-                for metric, column in values.items():
-                    measure = intervals.mean([column[i] for i in at])
-                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(
-                        measure, 0.0, 1.0
-                    )
+            measures |= means(f"{label}/{name}", columns, self.cases)
         return Evaluation(measures)
 
-    def _scores(self, policy: Policy, prefix: str) -> list[list[float]]:
-        """The log-likelihood of each answer of each case, as the config measures it."""
+    def _log_likelihoods(self, policy: Policy, prefix: str) -> list[list[float]]:
+        """Of each answer of each case, summed over its tokens or their mean."""
         between = self.config.between
         pairs = [
             (prefix + case.prompt, between + answer)
@@ -80,14 +74,16 @@ class MultipleChoice:
             for answer in case.answers
         ]
         sums, counts = log_likelihoods(policy, pairs, self.runtime)
-        a_token = self.config.likelihood is Likelihood.mean
-        each = iter([s / max(1, n) if a_token else s for s, n in zip(sums, counts, strict=True)])
+        if self.config.likelihood is Likelihood.mean:
+            sums = [total / max(1, n) for total, n in zip(sums, counts, strict=True)]
+        each = iter(sums)
         return [[next(each) for _ in case.answers] for case in self.cases]
 
 
 class SentencePairs:
-    """LABEL/PREFIX/first: share of rows whose first sentence is the likeliest, ties shared: 0.5 of two without any preference.
-    LABEL/PREFIX/entropy: mean entropy in bits of the sentences' likelihoods among themselves: 1 of two without preference."""
+    """LABEL/PREFIX/first: share of rows whose first sentence is the likeliest; ties are shared, so
+    that two sentences without a preference give 0.5. LABEL/PREFIX/entropy: mean entropy in bits of
+    the sentences' shares in their likelihood; two sentences without a preference give 1."""
 
     def __init__(self, config: SentencePairsConfig, context: Context) -> None:
         self.config, self.runtime = config, context.runtime
@@ -95,25 +91,32 @@ class SentencePairs:
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Read every sentence once under each prefix."""
-        label, measures = self.config.label or self.config.name, dict[str, Measure]()
-        most = math.log2(len(self.config.sentences))
+        label, width = self.config.label or self.config.name, len(self.config.sentences)
+        measures: dict[str, Measure] = {}
         for name, prefix in self.config.prefixes.items():
             pairs = [(prefix, text) for case in self.cases for text in case.texts]
             sums, _ = log_likelihoods(subject.responder.policy, pairs, self.runtime)
-            width = len(self.config.sentences)
             rows = [sums[i : i + width] for i in range(0, len(sums), width)]
-            first = [best_is_right(row, [True] + [False] * (width - 1)) for row in rows]
-            entropies = [entropy(row) for row in rows]
-            for group, at in by_group(self.cases):
-                for metric, column, highest in (
-                    ("first", first, 1.0),
-                    ("entropy", entropies, most),
-                ):
-                    measure = intervals.mean([column[i] for i in at])
-                    measures[f"{label}/{name}/{metric}{group}"] = intervals.within(
-                        measure, 0.0, highest
-                    )
+            first = [True] + [False] * (width - 1)
+            columns = {
+                "first": ([best_is_right(row, first) for row in rows], 1.0),
+                "entropy": ([entropy(row) for row in rows], math.log2(width)),
+            }
+            measures |= means(f"{label}/{name}", columns, self.cases)
         return Evaluation(measures)
+
+
+def means(
+    label: str, columns: Mapping[str, tuple[Sequence[float], float]], cases: Sequence[Grouped]
+) -> dict[str, Measure]:
+    """LABEL/METRIC and LABEL/METRIC/GROUP: means over the cases. columns: by metric the value of
+    each case and the highest possible value; the lowest is 0."""
+    measures: dict[str, Measure] = {}
+    for group, at in by_group(cases):
+        for metric, (column, highest) in columns.items():
+            mean = intervals.mean([column[i] for i in at])
+            measures[f"{label}/{metric}{group}"] = intervals.within(mean, 0.0, highest)
+    return measures
 
 
 def shares(log_likelihoods: Sequence[float]) -> list[float]:
@@ -128,16 +131,13 @@ def shares(log_likelihoods: Sequence[float]) -> list[float]:
 
 
 def best_is_right(log_likelihoods: Sequence[float], right: Sequence[bool]) -> float:
-    """1 if the likeliest answer is right, 0 if not; of equally likely ones the share that is.
+    """1 if the likeliest answer is right, else 0; of equally likely answers the share that is.
 
     >>> best_is_right([-1.0, -2.0], [True, False]), best_is_right([-1.0, -1.0], [True, False])
     (1.0, 0.5)
     """
-    best = [
-        mark
-        for value, mark in zip(log_likelihoods, right, strict=True)
-        if value == max(log_likelihoods)
-    ]
+    highest = max(log_likelihoods)
+    best = [mark for p, mark in zip(log_likelihoods, right, strict=True) if p == highest]
     return sum(best) / len(best)
 
 
