@@ -9,17 +9,18 @@ from pathlib import Path
 
 from preflab.errors import UserError
 from preflab.storage.durable import write_json
+from preflab.storage.run_folder import MANIFEST, SUMMARY
 from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm, arms, in_order
 from preflab_builtin.report.claims import as_json, decide, named
 from preflab_builtin.report.costs import costs
-from preflab_builtin.report.gather import SUMMARY, gather
+from preflab_builtin.report.gather import gather
 from preflab_builtin.report.markdown import markdown
 from preflab_builtin.report.notes import notes
 from preflab_builtin.report.page import page
 from preflab_builtin.report.pictures import figures
 from preflab_builtin.report.report import Report, Study
-from preflab_builtin.report.runs import MANIFEST, RunResult
+from preflab_builtin.report.runs import RunResult
 
 
 def build_report(folders: Sequence[Path], out: Path) -> Report:

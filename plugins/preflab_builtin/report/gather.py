@@ -16,13 +16,22 @@ from preflab.errors import UserError
 from preflab.interfaces import Measure
 from preflab.kinds import STAGES
 from preflab.options import typed
+from preflab.storage.run_folder import (
+    COMPLETE,
+    ERROR,
+    LEDGER,
+    MANIFEST,
+    SUMMARY,
+    Manifest,
+    StageRow,
+    read_ledger,
+    read_manifest,
+)
 from preflab.study import StudyConfig
-from preflab_builtin.report.runs import MANIFEST, RunResult, StageRow, composed, json_rows
+from preflab_builtin.report.runs import RunResult, StageResult, composed
 
-LEDGER, SUMMARY = "ledger.jsonl", "summary.json"
 DEPTH = 3
 """How far below a given folder run folders are looked for: runs/ itself may be given."""
-COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
     failed: set[Path] = set()
     for folder in folders:
         for path in _below(folder, LEDGER):
-            for row in json_rows(path):
+            for row in read_ledger(path.parent):
                 job = path.parent / str(row.get("folder") or row.get("job", ""))
                 if row.get("exit_code") and job.resolve() not in failed:
                     failed.add(job.resolve())
@@ -65,21 +74,22 @@ def gather(folders: Sequence[Path]) -> Gathered:
 
 def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
     """One run folder: a result, or a failure unless the ledger has reported it."""
-    manifest = _json(folder / MANIFEST)
-    status = str(manifest.get("status", "")) or "unreadable"
-    if status == COMPLETE:
+    manifest = read_manifest(folder)
+    status = str(manifest.get("status", "")) if manifest else ""
+    if manifest and status == COMPLETE:
         try:
             gathered.runs.append(read_run(folder, manifest))
             return
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             status = f"its files cannot be read ({type(error).__name__}: {error})"
     if folder.resolve() not in failed:
-        lines = _text(folder / "error.txt").strip().splitlines()
-        message = lines[-1] if lines else status
-        gathered.failures.append(Failure(folder, _overrides(manifest), None, message))
+        lines = _text(folder / ERROR).strip().splitlines()
+        message = lines[-1] if lines else status or "unreadable"
+        overrides = _overrides(manifest) if manifest else ()
+        gathered.failures.append(Failure(folder, overrides, None, message))
 
 
-def read_run(folder: Path, manifest: Mapping[str, Any]) -> RunResult:
+def read_run(folder: Path, manifest: Manifest) -> RunResult:
     """A finished run's folder."""
     summary = _json(folder / SUMMARY)
     evaluation = summary.get("evaluation") or (summary if "measures" in summary else {})
@@ -109,11 +119,11 @@ def _measure(row: Mapping[str, Any]) -> Measure:
     return Measure(float(row["value"]), low, high, int(row.get("n") or 0))
 
 
-def _stage(folder: Path, row: Mapping[str, Any]) -> StageRow:
+def _stage(folder: Path, row: StageRow) -> StageResult:
     name, seed, cost = str(row["stage"]), row.get("seed"), row.get("cost") or {}
     # A manifest of an older version does not have the role.
     known_role = next((spec.makes for spec in STAGES if spec.name == name), "")
-    return StageRow(
+    return StageResult(
         stage=name,
         component=str(row.get("name") or ""),
         recipe=str(row.get("recipe") or row.get("artifact") or ""),
@@ -158,7 +168,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _overrides(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _overrides(row: Mapping[str, object]) -> tuple[str, ...]:
     overrides = row.get("overrides")
     return tuple(map(str, overrides)) if isinstance(overrides, list) else ()
 

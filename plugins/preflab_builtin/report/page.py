@@ -24,6 +24,26 @@ from preflab_builtin.report.wording import count, plain_lines
 
 def page(report: Report) -> str:
     """The whole page."""
+    shown = columns(report.arms)
+    groups = [(name, len(list(some))) for name, some in groupby(shown, lambda c: c.group)]
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            contents=contents,
+            count=count,
+            columns=shown,
+            groups=groups,
+            time=TIME,
+            version=__version__,
+            now=f"{datetime.now():%Y-%m-%d %H:%M}",
+        )
+    )
+
+
+def environment() -> Environment:
+    """Templates in which every value is escaped, and shown without control characters."""
     environment = Environment(
         loader=PackageLoader("preflab_builtin.report"),
         autoescape=True,
@@ -36,20 +56,10 @@ def page(report: Report) -> str:
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "color": lambda number: style_of(number)[0],
     }
-    shown = columns(report.arms)
-    groups = [(name, len(list(some))) for name, some in groupby(shown, lambda c: c.group)]
-    return environment.get_template("page.html.jinja").render(
-        report=report,
-        contents=contents,
-        count=count,
-        columns=shown,
-        groups=groups,
-        time=TIME,
-        version=__version__,
-        now=f"{datetime.now():%Y-%m-%d %H:%M}",
-    )
+    return environment
 
 
 def _visible(value: Any) -> Any:
-    """A value as text without control characters; what a template wrote itself stays as it is."""
-    return value if isinstance(value, Markup) else plain_lines(str(value))
+    """A value as text without control characters. What a template made (`Markup`) and names that
+    are not defined (an error) stay as they are."""
+    return value if isinstance(value, (Markup, StrictUndefined)) else plain_lines(str(value))

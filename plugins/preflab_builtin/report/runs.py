@@ -14,14 +14,13 @@ from yaml import YAMLError
 
 from preflab.interfaces import Measure
 from preflab.kinds import STAGES
-from preflab.storage.artifacts import METRICS, read_rows
+from preflab.storage.artifacts import read_rows
+from preflab.storage.run_folder import MANIFEST, METRICS
 from preflab.study import StudyConfig
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
-class StageRow:
+class StageResult:
     """A stage of a run.
 
     seconds, tokens, flops: what making its artifact took, whenever that was (0: not counted).
@@ -71,7 +70,7 @@ class RunResult:
     arm: str
     overrides: tuple[str, ...]
     seed: int
-    stages: tuple[StageRow, ...]
+    stages: tuple[StageResult, ...]
     measures: Mapping[str, Measure]
     baseline: str = ""
     prompts: int = 0
@@ -106,7 +105,7 @@ class RunResult:
         names = {spec.group for spec in STAGES} | {row.stage for row in self.stages}
         return {"seed", *(f"{name}.seed" for name in names)}
 
-    def stage(self, name: str) -> StageRow | None:
+    def stage(self, name: str) -> StageResult | None:
         """The stage of that name."""
         return next((row for row in self.stages if row.stage == name), None)
 

@@ -105,8 +105,9 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
-        side = "left" if i == 0 else "right"
-        table.add_column(_cell(heading), justify=side, no_wrap=True, vertical="top")
+        table.add_column(
+            _cell(heading), justify="left" if i == 0 else "right", no_wrap=True, vertical="top"
+        )
     for row in rows:
         table.add_row(*map(_cell, row))
     return table

@@ -6,9 +6,10 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
+from preflab_builtin.report.pictures.picture import style_of
 from preflab_builtin.report.wording import plain, shortened
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def name_rows(axes: Axes, labels: Sequence[str], x: str, margin: float) -> None:
     axes.set_ylim(len(texts) - 1 + margin, -margin)
     axes.set_xlabel(_lines(x, _ACROSS - max(map(len, texts))))
     axes.grid(visible=False, axis="y")
+
+
+def draw_mark(
+    axes: Axes, number: int, x: float, y: float, label: str | None = None, **style: Any
+) -> None:
+    """The mark of the arm with that number; style: its error bars and more, as `Axes.errorbar`
+    takes them."""
+    color, mark = style_of(number)
+    text = None if label is None else label_text(label)
+    style = {"elinewidth": 1.1, **style}
+    axes.errorbar(x, y, fmt=mark, color=color, ms=8, label=text, **style)
 
 
 def focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm
@@ -79,28 +79,16 @@ def _draw(
     axes: Axes, points: Sequence[_Point], curve: Sequence[_CurvePoint], labels: Sequence[str]
 ) -> None:
     for number, arm, x, proxy, true in points:
-        color, mark = style_of(number)
+        color, _ = style_of(number)
+        error, true_error = drawing.error_bar(proxy), drawing.error_bar(true)
         axes.plot([x, x], [proxy.value, true.value], color=color, lw=0.8, alpha=0.5)
-        for measure, filling, label in (
-            (true, color, drawing.label_text(arm.label)),
-            (proxy, "white", None),
-        ):
-            axes.errorbar(
-                x,
-                measure.value,
-                yerr=drawing.error_bar(measure),
-                fmt=mark,
-                color=color,
-                mfc=filling,
-                ms=8,
-                elinewidth=1.1,
-                label=label,
-            )
-    xs, style = [x for _, x, _, _ in curve], {"ls": "--", "marker": ".", "lw": 1.3}
+        drawing.draw_mark(axes, number, x, true.value, label=arm.label, yerr=true_error)
+        drawing.draw_mark(axes, number, x, proxy.value, mfc="white", yerr=error)
     if curve:
-        true_curve, proxy_curve = [true for *_, true in curve], [proxy for *_, proxy, _ in curve]
-        axes.plot(xs, true_curve, color=drawing.MUTED, label=labels[-1], **style)
-        axes.plot(xs, proxy_curve, color=drawing.MUTED, mfc="white", **style)
+        style: dict[str, Any] = {"ls": "--", "marker": ".", "color": drawing.MUTED, "lw": 1.3}
+        _, xs, proxies, trues = zip(*curve, strict=True)
+        axes.plot(xs, trues, label=labels[-1], **style)
+        axes.plot(xs, proxies, mfc="white", **style)
     drawing.name_axes(
         axes,
         "Square root of KL to the reference, nats",

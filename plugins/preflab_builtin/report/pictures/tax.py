@@ -68,18 +68,16 @@ def _scatter(
             xs, ys = [x for x, _ in line], [y for _, y in line]
             axes.plot(xs, ys, ls=style, color=drawing.MUTED, lw=1.3, zorder=1, label=name)
         for number, arm, x, y in points:
-            color, mark = style_of(number)
-            axes.errorbar(
+            pale = (style_of(number)[0], 0.35)  # marks are read first
+            drawing.draw_mark(
+                axes,
+                number,
                 x.value * scale,
                 y.value,
-                yerr=drawing.error_bar(y),
+                label=arm.label,
                 xerr=drawing.error_bar(x, scale),
-                fmt=mark,
-                color=color,
-                ms=8,
-                ecolor=(color, 0.35),  # pale: marks are read first
-                elinewidth=1.1,
-                label=drawing.label_text(arm.label),
+                yerr=drawing.error_bar(y),
+                ecolor=pale,
             )
         drawing.name_axes(axes, x_title, title)
         drawing.focus(axes, list(places.values()))

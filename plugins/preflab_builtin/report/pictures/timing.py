@@ -31,8 +31,16 @@ def iterations(arms: Sequence[Arm]) -> list[Picture]:
         for number, (name, phase) in enumerate(zip(names, phases, strict=True)):
             widths = [time.seconds.get(phase, 0.0) for time in times]
             color = PHASE_COLORS[number % len(PHASE_COLORS)]
-            style = {"height": 0.6, "color": color, "edgecolor": "white", "lw": 0.8, "label": name}
-            axes.barh(range(len(times)), widths, left=left, **style)
+            axes.barh(
+                range(len(times)),
+                widths,
+                left=left,
+                height=0.6,
+                color=color,
+                edgecolor="white",
+                lw=0.8,
+                label=name,
+            )
             left = [a + b for a, b in zip(left, widths, strict=True)]
         labels = [time.arm.label for time in times]
         drawing.name_rows(axes, labels, "Seconds per iteration", margin=0.6)

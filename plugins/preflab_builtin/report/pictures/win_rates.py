@@ -11,7 +11,6 @@ from preflab_builtin.report.pictures.picture import (
     Picture,
     measure_text,
     n_of,
-    style_of,
     with_measures,
 )
 from preflab_builtin.report.wording import plain, titled
@@ -38,10 +37,10 @@ def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
     def draw(axes: Axes) -> None:
         axes.axvline(50, color=drawing.MUTED, lw=1, ls="--")
         for row, (number, _, rate) in enumerate(rows):
-            color, mark = style_of(number)
             error = drawing.error_bar(rate, 100.0)
-            style = {"fmt": mark, "color": color, "ms": 8, "elinewidth": 2, "capsize": 3}
-            axes.errorbar(rate.value * 100, row, xerr=error, **style)
+            drawing.draw_mark(
+                axes, number, rate.value * 100, row, xerr=error, elinewidth=2, capsize=3
+            )
         labels = [arm.label for _, arm, _ in rows]
         x_title = f"Preferred to {against}, % of prompts (ties half)"
         drawing.name_rows(axes, labels, x_title, margin=0.5)
