@@ -125,10 +125,10 @@ class Registry:
             if isinstance(error, (KeyboardInterrupt, Stopped)):
                 raise
             self._switched_off.add(plugin.name)
+            own = isinstance(error, PluginError)
+            problem = error if own else f"raised {type(error).__name__}: {error}"
             warnings.warn(
-                f"{plugin.label} raised in {hook} and is switched off for this run: "
-                f"{type(error).__name__}: {error}",
-                stacklevel=4,
+                f"{plugin.label} is switched off for this run: {hook} {problem}", stacklevel=4
             )
 
     def report(self, folders: Sequence[Path], out: Path) -> str:
