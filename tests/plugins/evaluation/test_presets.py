@@ -21,16 +21,12 @@ WIN_RATES = ("win_rate", "win_rate_held_out")
 
 
 def _run(*overrides: str) -> Run:
-    config: Any = OmegaConf.to_container(
-        compose(["evaluation=ladder", *overrides]), resolve=True
-    )
+    config: Any = OmegaConf.to_container(compose(["evaluation=ladder", *overrides]), resolve=True)
     return read(config, registry())
 
 
 def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
-    config: Any = OmegaConf.to_container(
-        compose(overrides, f"evaluation/{name}"), resolve=True
-    )
+    config: Any = OmegaConf.to_container(compose(overrides, f"evaluation/{name}"), resolve=True)
     return choose(registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
