@@ -33,6 +33,7 @@ from preflab.storage import checkpoints
 from preflab.storage.artifacts import MANIFEST, METRICS, file_digest, read_rows
 from preflab.storage.durable import read_sealed, write_sealed
 from reliability.figures import figure
+from support import represented_by
 
 SMALL = (
     *("policy.layers=2", "policy.width=64", "policy.heads=2"),
@@ -259,7 +260,7 @@ def _digests(folder: Path, stage: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("trial", represented_by(["sft", "ppo_ptx"], TRIALS))
 def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
     draw = random.Random(f"short {trial}")
     assert _trial(bench, trial, tmp_path / "trial", 2, draw) >= 1

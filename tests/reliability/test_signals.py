@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from end_to_end.runs import ended, preflab, start
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import METRICS, STATE, read_rows
 from reliability.injection import forked
-from reliability.test_sweeps import _until
+from reliability.test_sweeps import SIGNALS, _until
 from reliability.trouble import WORDS
 from reliability.walk import make
-
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 def _newest(folder: Path) -> Path:

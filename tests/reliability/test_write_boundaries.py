@@ -17,6 +17,7 @@ from preflab.storage.durable import write_json
 from reliability.figures import figure
 from reliability.injection import Call, boundaries, forked, killed_at, power_cut_at
 from reliability.walk import RECIPE, STAGE, contents, make
+from support import represented_by
 
 Disaster = Callable[[Path, Callable[[], None], int], None]
 DISASTERS: dict[str, Disaster] = {
@@ -31,6 +32,7 @@ DISASTERS: dict[str, Disaster] = {
         root, work, k, contents=True, names=True
     ),
 }
+SOME_DISASTERS = represented_by(["kill", "power cut, all lost"], DISASTERS)
 
 
 def _state(step: int) -> dict[str, object]:
@@ -58,7 +60,7 @@ def _every(
     return calls
 
 
-@pytest.mark.parametrize("disaster", DISASTERS)
+@pytest.mark.parametrize("disaster", SOME_DISASTERS)
 @pytest.mark.parametrize(
     "replaces", [False, True], ids=["a new step", "a damaged one of the same step"]
 )
@@ -118,7 +120,7 @@ def _commit(root: Path, text: str) -> None:
         store.commit(STAGE, RECIPE, {"created": text})
 
 
-@pytest.mark.parametrize("disaster", DISASTERS)
+@pytest.mark.parametrize("disaster", SOME_DISASTERS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["a new one", "in the place of another"])
 def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(
     tmp_path: Path, disaster: str, replaces: bool
@@ -190,7 +192,7 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
     return len(calls)
 
 
-@pytest.mark.parametrize("disaster", DISASTERS)
+@pytest.mark.parametrize("disaster", SOME_DISASTERS)
 def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(
     tmp_path: Path, uninterrupted: Path, disaster: str
 ) -> None:
@@ -205,7 +207,7 @@ def test_a_stage_goes_on_after_a_disaster_at_every_boundary(
     _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 1)
 
 
-@pytest.mark.parametrize("disaster", DISASTERS)
+@pytest.mark.parametrize("disaster", SOME_DISASTERS)
 def test_a_json_file_is_the_old_one_or_the_new_one(tmp_path: Path, disaster: str) -> None:
     before, root = tmp_path / "before", tmp_path / "run"
     before.mkdir()

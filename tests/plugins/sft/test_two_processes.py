@@ -23,8 +23,7 @@ def training(folder: Path) -> None:
         Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9))) for i in range(12)
     ]
     demonstrations = [
-        Demonstration(Prompt(str(i), " ".join(WORDS[: 1 + i % 5])), WORDS[i % 10])
-        for i in range(8)
+        Demonstration(Prompt(str(i), " ".join(WORDS[: 1 + i % 5])), WORDS[i % 10]) for i in range(8)
     ]
     context = FakeContext(folder, [*documents, *demonstrations], micro_batch=2)
     optimizer = OptimizerConfig(lr=1e-2)
