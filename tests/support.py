@@ -1,7 +1,8 @@
-"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients as plain tensors.
+"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients
+as plain tensors.
 
-context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")], vocabulary=WORDS)
-procedure = Pretraining(PretrainConfig(steps=2), context)
+context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")],
+vocabulary=WORDS) procedure = Pretraining(PretrainConfig(steps=2), context)
 """
 
 from __future__ import annotations

@@ -93,9 +93,8 @@ def test_a_killed_stage_resumes_with_the_same_bits(
 ) -> None:
     _copy_upstream(finished, tmp_path, stage)
     killed(tmp_path, stage, 1, *FAST)
-    assert list(
-        tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*")
-    )  # there is something to restore
+    # There is something to restore.
+    assert list(tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*"))
     assert preflab(tmp_path, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)
 
@@ -145,9 +144,8 @@ def test_a_reward_model_from_a_folder_also_starts_the_value_network(
     run = json.loads((_only(tmp_path, "runs/config/*") / "manifest.json").read_text())
     value = Path(run["stages"][-1]["artifact"]) / "value" / "model.safetensors"
     before, after = load_file(folder / "model.safetensors"), load_file(value)
-    assert all(
-        after[name].equal(before[name]) for name in before
-    )  # a learning rate of 0 keeps the initial weights
+    # A learning rate of 0 keeps the initial weights.
+    assert all(after[name].equal(before[name]) for name in before)
 
 
 def test_a_failing_job_stops_no_other_and_is_shown(tmp_path: Path, finished: Path) -> None:

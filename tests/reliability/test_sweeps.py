@@ -1,4 +1,5 @@
-"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish, the ledger is complete."""
+"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish,
+the ledger is complete."""
 
 from __future__ import annotations
 
