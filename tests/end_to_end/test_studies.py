@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.composing.commandline import parse
+from preflab.composing.compose import parse
 from preflab.composing.search_path import sweeps_root
 from support import represented_by
 

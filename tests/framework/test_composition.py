@@ -12,9 +12,8 @@ import pytest
 
 from preflab import UserError, compose
 from preflab.composing import compose as composition
-from preflab.composing.commandline import parse
 from preflab.composing.compose import compose as compose_with
-from preflab.composing.compose import compose_all, resolved
+from preflab.composing.compose import compose_all, parse, resolved
 from preflab.composing.search_path import (
     config_root,
     hydra_initialised,
@@ -23,7 +22,7 @@ from preflab.composing.search_path import (
 )
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.options import schema_of
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
 from preflab.settings import RunSettings
 
@@ -207,9 +206,12 @@ def test_no_config_of_ours_names_a_python_object() -> None:
 
 def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys\nfrom preflab.planning.jobs import check_jobs\nfrom "
-        "preflab.composing.commandline import "
-        "parse\ncheck_jobs(parse([]))\nprint(sorted({'torch', 'transformers', 'accelerate', 'numpy', 'rich'} & set(sys.modules)))"
+        "import sys\n"
+        "from preflab.planning.reading import check_jobs\n"
+        "from preflab.composing.compose import parse\n"
+        "check_jobs(parse([]))\n"
+        "heavy = {'torch', 'transformers', 'accelerate', 'numpy', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

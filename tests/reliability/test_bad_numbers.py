@@ -23,6 +23,7 @@ from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.ppo import experience as ppo_experience
+from preflab_builtin.ppo import guards
 from preflab_builtin.ppo import training as ppo_training
 from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
@@ -372,7 +373,7 @@ def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
-    collected = ppo_training.require_finite_experience
+    collected = guards.require_finite_experience
 
     def noting(experience: ppo_experience.Experience) -> None:
         ratios.append(float(experience.log_ratio.abs().max()))

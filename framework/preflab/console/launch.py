@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from preflab.composing.commandline import CommandLine, parse
-from preflab.composing.compose import compose, job_yaml
+from preflab.composing.compose import CommandLine, compose, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.console.startup import skip_last_collection
@@ -28,11 +27,11 @@ def launch(words: Sequence[str]) -> int:
         )
     if line.info:
         return _show(line, words)
-    from preflab.planning.jobs import check_jobs
+    from preflab.planning.reading import check_jobs
 
     jobs = check_jobs(line)
     from preflab.jobs.execution import execute, quiet_libraries
-    from preflab.jobs.launching import start
+    from preflab.jobs.job import start
 
     quiet_libraries()
     if not is_main():  # process 0 alone has a run folder

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
