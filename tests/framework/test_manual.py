@@ -28,9 +28,10 @@ from preflab.testing import AlgorithmContract
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "plugins" / "README.md").read_text(encoding="utf8")
+CODE = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)  # without printed output
 BLOCKS = [
     textwrap.dedent(m[0]).strip("\n")
-    for m in re.finditer(r"(?:^ {4}.*\n(?:\n+(?= {4}))*)+", PAGE, re.MULTILINE)
+    for m in re.finditer(r"(?:^ {4}.*\n(?:\n+(?= {4}))*)+", CODE, re.MULTILINE)
 ]
 TESTED = (
     "pip install dist/",
