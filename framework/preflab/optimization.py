@@ -55,6 +55,21 @@ def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> floa
     >>> config = OptimizerConfig(schedule=Schedule.constant, warmup=10)
     >>> [round(learning_rate_factor(step, 100, config), 2) for step in (0, 1, 10)]
     [0.1, 0.19, 1.0]
+    """
+    if step < config.warmup:
+        return config.warmup_fraction + (1 - config.warmup_fraction) * step / config.warmup
+    if config.schedule is Schedule.constant:
+        return 1.0
+    progress = min(1.0, (step - config.warmup) / max(1, total - 1 - config.warmup))
+    shape = (
+        1 - progress
+        if config.schedule is Schedule.linear
+        else 0.5 * (1 + math.cos(math.pi * progress))
+    )
+    return config.final_fraction + (1 - config.final_fraction) * shape
+
+
+def require_finite(where: str, losses: Mapping[str, float]) -> None:
     """`NumericError` naming what is not finite. Asked before the optimizer step, so that no weight
     has changed."""
     bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
