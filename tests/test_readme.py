@@ -12,10 +12,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab.composing import search_path
-from preflab.composing.commandline import parse
-from preflab.composing.compose import compose
+from preflab.composing.compose import compose, parse
 from preflab.door import discovery
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 
 ROOT = Path(__file__).parents[1]
 MANUALS = sorted(

@@ -17,9 +17,9 @@ from typing import Any
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import FinishedStage, Stages
+from preflab.planning.asking import inspect
 from preflab.planning.checks import check_unchanged
-from preflab.planning.choosing import inspect
-from preflab.planning.jobs import Job
+from preflab.planning.reading import Job
 from preflab.planning.run import Run
 from preflab.runtime import is_main
 from preflab.signals import Stopped, StopRequest
@@ -123,7 +123,7 @@ def _row(finished: FinishedStage) -> StageRow:
 
 
 def _write_rejected(folder: Path, run: Run) -> None:
-    """The rows that the data sources left out, one per line: record type, file:line, field, reason."""
+    """Rows that the data sources left out, one per line: record type, file:line, field, reason."""
     lines = []
     for record_type in run.counts():
         rejected = inspect(run.source(record_type)).rejected.get(record_type, ())

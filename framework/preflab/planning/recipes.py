@@ -12,7 +12,7 @@ from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
 from preflab.records import RECORD_TYPES
@@ -56,7 +56,7 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    # A list: nested components stand in an order, which decides (reward shapings), and mappings
+    # A list: nested components have an order, which counts (reward shapings), and mappings
     # are hashed without theirs.
     content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
     return {

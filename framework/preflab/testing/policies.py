@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from preflab.planning.choosing import inspect
+from preflab.planning.asking import inspect
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed
 from preflab.testing.world import WORDS

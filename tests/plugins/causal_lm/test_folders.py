@@ -16,7 +16,7 @@ import torch
 
 from preflab.composing.search_path import registry
 from preflab.errors import UserError
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 from preflab.planning.recipes import identity
 from preflab_builtin.causal_lm.config import Family, PretrainedConfig, SmolLM2Config, TinyConfig
 from preflab_builtin.causal_lm.folders import content_digest, inspect_pretrained, locate
