@@ -202,7 +202,8 @@ class Disk:
 
 @dataclass
 class PowerCut:
-    """What a power cut may take: contents of files, and names in folders, newer than their last sync.
+    """What a power cut may take: contents of files, and names in folders, newer than their last
+    sync.
 
     Synced data stays, and so do removals (the worst case)."""
 

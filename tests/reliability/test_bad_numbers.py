@@ -274,7 +274,8 @@ def test_a_batch_that_cannot_be_kept_hides_no_error(tmp_path: Path) -> None:
 
 
 def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
-    """Without a checkpoint the stage starts over and all it wrote is removed, except the kept batch."""
+    """Without a checkpoint the stage starts over and all it wrote is removed, except the kept
+    batch."""
     store = Store(tmp_path)
     for _ in range(2):
         with store.making("stage", "a" * 64) as folder:

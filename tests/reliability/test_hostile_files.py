@@ -59,8 +59,8 @@ def test_the_limit_counts_the_bytes_of_a_line(
 
 @pytest.mark.parametrize("seed", range(300))
 def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
-    """A file of eight rows with one to four damages: kept + rejected = rows, or one error that names
-    the file."""
+    """A file of eight rows with one to four damages: kept + rejected = rows, or one error that
+    names the file."""
     draw = random.Random(seed)
     data = bytearray(b"\n".join(ROWS) + b"\n")
     for _ in range(draw.randint(1, 4)):

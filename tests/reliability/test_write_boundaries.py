@@ -166,8 +166,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
-    """Disasters at each ``every``-th boundary of a whole stage, and at the first where a part of the
-    artifact is still called .tmp; after each a second attempt ends with the same bytes."""
+    """Disasters at each ``every``-th boundary of a whole stage, and at the first where a part of
+    the artifact is still called .tmp; after each a second attempt ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
     written = {Path(call.path).name for call in calls if call.kind == "write"}

@@ -23,8 +23,8 @@ TOKENIZER = byte_tokenizer()
 
 
 class Walk:
-    """A random walk from its state, a stream and torch's global one; every other step writes a file,
-    as SFT writes the weights of an epoch."""
+    """A random walk from its state, a stream and torch's global one; every other step writes a
+    file, as SFT writes the weights of an epoch."""
 
     total_steps = 6
 
