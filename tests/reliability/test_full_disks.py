@@ -59,7 +59,7 @@ def _refused(root: Path, number: int, error: int, said: Path) -> None:
 
 
 def _at(root: Path, number: int, steps: int, error: int, whole: dict[str, str]) -> None:
-    """A refusal at one boundary, when ``steps`` checkpoints were complete; then again without it."""
+    """A refusal at one boundary, when ``steps`` checkpoints were complete; then without it."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     said = root.parent / "said.txt"

@@ -91,7 +91,7 @@ def _words(algorithm: str) -> tuple[str, ...]:
 
 
 def _note(loop: Loop) -> str:
-    """Digest of a stage's final state: weights, moments, averages, controllers, cursors, streams."""
+    """Digest of the final state: weights, moments, averages, controllers, cursors, streams."""
     tensors: dict[str, torch.Tensor] = {}
     tree = checkpoints.flatten(
         {"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors

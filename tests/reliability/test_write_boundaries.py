@@ -112,7 +112,7 @@ def _save(root: Path) -> None:
 
 
 def _commit(root: Path, text: str) -> None:
-    """An artifact of two files, replacing one if there is one, as ``artifacts.reuse=false`` does."""
+    """An artifact of two files, replacing one if there is one (``artifacts.reuse=false``)."""
     store = Store(root)
     with store.making(STAGE, RECIPE) as partial:
         (partial / "model").mkdir(parents=True)
