@@ -1,4 +1,5 @@
-"""How cost grows, ours alone: seconds and memory of a step over batch, response length and K, with the exponents fitted."""
+"""How cost grows, ours alone: seconds and memory of a step over batch, response length and K,
+with the exponents fitted."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ AXES = (
 
 
 def growth(machine: Machine, size: str) -> Iterator[dict[str, Any]]:
-    """One line an axis. memory is what a worker's peak has gone up by since its models were loaded."""
+    """One line per axis. memory: how much a worker's peak grew since its models were loaded."""
     for axis in AXES:
         seconds, peaks, more = [], [], []
         for value in axis.values:

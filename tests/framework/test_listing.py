@@ -49,9 +49,8 @@ def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture
     ppo = next(c for c in rows["ppo"]["components"] if c["name"] == "ppo")
     assert ppo["kind"] == "algorithm"
     assert ppo["options"]["kl.coef"]["default"] == "0.02"  # InstructGPT's beta
-    assert (
-        ppo["options"]["kl.controller"]["default"] == "fixed"
-    )  # an enum by the name that Hydra takes
+    # An enum by the name that Hydra takes.
+    assert ppo["options"]["kl.controller"]["default"] == "fixed"
     assert "preflab_observers" in rows["progress"]["hooks"]
 
 
@@ -139,7 +138,8 @@ def test_a_plugin_that_states_no_api_version_is_told(tmp_path: Path) -> None:
     for name in ("silent", "stating"):
         registry.add(Plugin(name, name, f"{name}-dist", "1"), import_file(tmp_path / f"{name}.py"))
     assert listing.findings(registry) == [
-        "plugin 'silent' (silent-dist 1) does not state its API version: add PREFLAB_API = 1 to silent",
+        "plugin 'silent' (silent-dist 1) does not state its API version: add PREFLAB_API = 1 to "
+        "silent",
     ]
 
 
@@ -213,8 +213,9 @@ HEAVY = (
 )
 def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:
     script = (
-        "import sys\nfrom preflab.console.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
-        f"    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & set(sys.modules)\nassert not found, found\n"
+        "import sys\nfrom preflab.console.cli import main\ntry:\n    main(sys.argv[1:])\nexcept "
+        f"SystemExit as e:\n    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & "
+        "set(sys.modules)\nassert not found, found\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *words.split()], capture_output=True, text=True
@@ -252,10 +253,8 @@ def preflab_components():
     ("line", "completed"),
     [
         ("preflab reward_model=z", "reward_model=zebra"),  # somebody else's name
-        (
-            "preflab reward_model=zebra reward_model.s",
-            "reward_model.stripes=",
-        ),  # and its config key
+        # And its config key.
+        ("preflab reward_model=zebra reward_model.s", "reward_model.stripes="),
         ("preflab algorithm=ppo algorithm.kl.c", "algorithm.kl.coef="),
     ],
 )
