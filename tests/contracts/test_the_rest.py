@@ -1,4 +1,5 @@
-"""Sampling engines, filters and observers keep the contracts that strangers' do; and no built-in is without a contract."""
+"""Sampling engines, filters and observers keep the contracts that strangers' do; and no built-in
+is without a contract."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A plugin whose components work like built-in ones until the method of their kind is called: then ``fault`` happens. For
-test_blame.py."""
+"""A plugin whose components work like built-in ones until the method of their kind is called:
+then ``fault`` happens. For test_blame.py."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Steps:
 def _standing_in(
     kind: str, name: str, method: str, nan: Callable[..., Any] | None = None, **options: int
 ) -> Callable[[Any, Any], Any]:
-    """build: a built-in component with these options, or one that has nothing, whose method breaks."""
+    """build: a built-in component with these options, or one that has nothing, whose method breaks.
+    """
 
     def build(config: Any, context: Any) -> Any:
         from preflab.testing import component

@@ -1,4 +1,5 @@
-"""What holds for algorithms: what comes out answers prompts, and what was trained is another policy."""
+"""What holds for algorithms: what comes out answers prompts, and what was trained is another
+policy."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def responder(case: Case) -> Responder:
 
 
 class ResponderContract(ComponentContract):
-    """An algorithm that trains nothing: it stops, or chooses among answers. `AlgorithmContract` is for those that train."""
+    """An algorithm that trains nothing: it stops, or chooses among answers. `AlgorithmContract`
+    is for those that train."""
 
     kind = "algorithm"
 

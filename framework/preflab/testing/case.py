@@ -1,4 +1,5 @@
-"""The component that a contract tries: its config out of a real composition, and contexts to build it in."""
+"""The component that a contract tries: its config out of a real composition, and contexts to
+build it in."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ NESTED = {
 
 
 class Contract(Protocol):
-    """What every contract class is to its case; see `preflab.testing.components.ComponentContract`."""
+    """What every contract class is to its case; see `preflab.testing.components.ComponentContract`.
+    """
 
     kind: ClassVar[str]
     name: ClassVar[str]
@@ -123,7 +125,8 @@ class Case:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def context(self, folder: Path | None = None, seed: int = 1, **changes: Any) -> FakeContext:
-        """A context over the tiny world; the same one again for the same arguments. Policies do not follow the seed."""
+        """A context over the tiny world; the same one again for the same arguments. Policies do
+        not follow the seed."""
         world: Mapping[str, Any] = {
             "reward": TinyReward(),
             "labelers": TinyLabeler(),
@@ -146,7 +149,8 @@ class Case:
         """What others use of the component. One that makes a stage is built from a finished one."""
         build = self.component.build
         assert build is not None, (
-            f"{self.kind} '{self.name}' builds nothing that others can use: give the component a 'build'"
+            f"{self.kind} '{self.name}' builds nothing that others can use: give the component a "
+            "'build'"
         )
         if context is None:
             context = self.context(self.finished_folder if self.component.procedure else None)

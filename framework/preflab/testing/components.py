@@ -1,4 +1,5 @@
-"""What holds for a component of any kind: its registration is light, its config is typed, documented and checked."""
+"""What holds for a component of any kind: its registration is light, its config is typed,
+documented and checked."""
 
 from __future__ import annotations
 
@@ -37,10 +38,12 @@ print(json.dumps([heavy for heavy in sys.argv[2:] if heavy in sys.modules]))
 
 
 class ComponentContract:
-    """Subclass it (or a contract of a kind) in a test file, as ``class TestMine(ComponentContract)``.
+    """Subclass it (or a contract of a kind) in a test file, as ``class
+    TestMine(ComponentContract)``.
 
-    kind, name: of the component. overrides: what the command line would say beside GROUP=NAME, or, for a component that
-    stands inside another (a gradient term, an evaluator, a filter), to choose a preset that holds it.
+    kind, name: of the component. overrides: what the command line would say beside GROUP=NAME,
+    or, for a component that stands inside another (a gradient term, an evaluator, a filter), to
+    choose a preset that holds it.
     required: config fields without a usable default (a path); ``overrides`` or ``files`` give them.
     """
 
@@ -51,33 +54,39 @@ class ComponentContract:
 
     @classmethod
     def files(cls, folder: Path) -> Sequence[str]:
-        """Overrides that name files, which this writes into the folder: ``[f"data.path={path}"]``."""
+        """Overrides that name files, which this writes into the folder: ``[f"data.path={path}"]``.
+        """
         return ()
 
     @classmethod
     def arrange(cls, context: FakeContext) -> None:
-        """Give every context what the component wants beside the tiny world, for example ``context.policies``."""
+        """Give every context what the component wants beside the tiny world, for example
+        ``context.policies``."""
 
-    # --- registration --------------------------------------------------------------------------------------------
+    # --- registration
+    # --------------------------------------------------------------------------------------------
 
     def test_registering_imports_no_heavy_library(self, preflab_case: Case) -> None:
         heavy = heavy_imports(preflab_case.choice.plugin.module)
         assert not heavy, (
-            f"importing and registering {preflab_case.choice.plugin.label} imports {', '.join(heavy)}, which makes every "
-            "command slow: import it inside build and procedure, and keep it out of the config's module"
+            f"importing and registering {preflab_case.choice.plugin.label} imports "
+            f"{', '.join(heavy)}, which makes every command slow: import it inside build and "
+            "procedure, and keep it out of the config's module"
         )
 
     def test_needs_are_words_that_the_engine_knows(self, preflab_case: Case) -> None:
         unknown = {need.partition(":")[0] for need in needs(preflab_case.choice)} - set(NEEDS)
         assert not unknown, f"needs names {sorted(unknown)}. Allowed: {', '.join(NEEDS)}"
 
-    # --- config --------------------------------------------------------------------------------------------------
+    # --- config
+    # --------------------------------------------------------------------------------------------------
 
     def test_every_field_is_documented(self, preflab_case: Case) -> None:
         config_class = preflab_case.component.config_class
         silent = [key for key, field, _ in _fields(config_class()) if not field.metadata.get("doc")]
         assert not silent, (
-            f"no documentation: {', '.join(silent)}. Write option(default, 'what it does, with its unit')"
+            f"no documentation: {', '.join(silent)}. Write option(default, 'what it does, with its "
+            "unit')"
         )
         generated = f"{config_class.__name__}("  # what dataclass writes where nobody wrote anything
         assert config_class.__doc__, f"{config_class.__name__} has no docstring"

@@ -1,4 +1,5 @@
-"""What holds for data sources: the records that were counted, always in the same order, well formed."""
+"""What holds for data sources: the records that were counted, always in the same order, well
+formed."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def texts(record: Any) -> list[str]:
 
 
 class DataSourceContract(ComponentContract):
-    """``class TestMine(DataSourceContract): name = "mine"``; files that it reads are written by the class method ``files``."""
+    """``class TestMine(DataSourceContract): name = "mine"``; files that it reads are written by
+    the class method ``files``."""
 
     kind = "data"
 
@@ -88,7 +90,8 @@ class DataSourceContract(ComponentContract):
         with global_seed(12):
             again = everything(cast("DataSource", preflab_case.build(preflab_case.context(seed=2))))
         assert again == first, (
-            "built again, for a run of another seed, it gives other records: data have a seed of their own"
+            "built again, for a run of another seed, it gives other records: data have a seed of "
+            "their own"
         )
 
     def test_a_closed_vocabulary_holds_every_word(self, preflab_case: Case) -> None:

@@ -1,4 +1,5 @@
-"""What holds for evaluators: numbers with intervals, values a prompt, the same whenever they are asked."""
+"""What holds for evaluators: numbers with intervals, values a prompt, the same whenever they are
+asked."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def subject(context: FakeContext, prompts: int = 6, baseline: bool = True) -> Su
 
 
 class EvaluatorContract(ComponentContract):
-    """``class TestMine(EvaluatorContract): name = "mine"``; a preset that holds it goes into ``overrides``."""
+    """``class TestMine(EvaluatorContract): name = "mine"``; a preset that holds it goes into
+    ``overrides``."""
 
     kind = "evaluator"
 

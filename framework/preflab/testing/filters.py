@@ -29,8 +29,8 @@ class FilterContract(ComponentContract):
             )
             total = len(kept) + sum(dropped.values())
             assert total == len(records), (
-                f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} said to be dropped: a row was "
-                "lost or made without a word"
+                f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} "
+                "said to be dropped: a row was lost or made without a word"
             )
 
     def test_what_is_kept_is_what_was_given_in_its_order(self, preflab_case: Case) -> None:
@@ -39,7 +39,8 @@ class FilterContract(ComponentContract):
             given = iter([with_split(record, "") for record in records])
             found = [with_split(record, "") for record in kept]
             assert all(record in given for record in found), (
-                f"a filter may leave out {record_type} and move them to other splits; it changed some, or their order"
+                f"a filter may leave out {record_type} and move them to other splits; it changed "
+                "some, or their order"
             )
 
     def test_the_records_alone_decide(self, preflab_case: Case) -> None:

@@ -1,4 +1,5 @@
-"""What holds for gradient terms: a gradient is added, nothing else happens, and it can be resumed."""
+"""What holds for gradient terms: a gradient is added, nothing else happens, and it can be resumed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What holds for labelers: rankings of exactly what was shown, from the seed alone, and consistent preferences."""
+"""What holds for labelers: rankings of exactly what was shown, from the seed alone, and
+consistent preferences."""
 
 from __future__ import annotations
 

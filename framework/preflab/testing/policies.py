@@ -1,4 +1,5 @@
-"""What holds for policies: padding changes nothing, the cache agrees with the full pass, a saved model is the same model."""
+"""What holds for policies: padding changes nothing, the cache agrees with the full pass, a saved
+model is the same model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What holds for every component that makes a stage: repeatable, resumable, and independent of everybody else's randomness."""
+"""What holds for every component that makes a stage: repeatable, resumable, and independent of
+everybody else's randomness."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class ProcedureContract:
-    """Combine it with `preflab.testing.ComponentContract`; the contracts of trained kinds hold it already.
+    """Combine it with `preflab.testing.ComponentContract`; the contracts of trained kinds hold it
+    already.
 
     seeded: False says that the result does not depend on the seed, and that is tested then.
     """
@@ -52,8 +54,9 @@ class ProcedureContract:
             work(preflab_case.choice, preflab_case.context(folder))
             differences = preflab_case.finished.differences(prints(folder))
             assert not differences, (
-                f"killed {'after' if kill.saved else 'before'} the checkpoint of step {kill.step} and run again: {differences}. "
-                "What changes from step to step belongs into state_dict, or must be a function of the step"
+                f"killed {'after' if kill.saved else 'before'} the checkpoint of step {kill.step} "
+                f"and run again: {differences}. What changes from step to step belongs into "
+                "state_dict, or must be a function of the step"
             )
 
     def test_its_state_is_taken_over_whole(self, preflab_case: Case) -> None:
@@ -77,7 +80,8 @@ class ProcedureContract:
         assert not differences, f"two runs from the same seed: {differences}"
         changed = bool(preflab_case.finished.differences(prints(other.folder)))
         assert changed == self.seeded, (
-            "another seed gives the same bits: is context.seed used? If nothing is drawn, say seeded = False"
+            "another seed gives the same bits: is context.seed used? If nothing is drawn, say "
+            "seeded = False"
             if self.seeded
             else "seeded = False, but another seed gives other bits"
         )
@@ -97,8 +101,9 @@ class ProcedureContract:
         work(preflab_case.choice, context)
         undeclared = context.asked - needs(preflab_case.choice)
         assert not undeclared, (
-            f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the component's 'needs', or ask "
-            "context.has first, so that a run without them is refused before anything is computed"
+            f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the "
+            "component's 'needs', or ask context.has first, so that a run without them is refused "
+            "before anything is computed"
         )
 
     def test_without_the_records_it_needs_it_says_so(self, preflab_case: Case) -> None:
@@ -119,8 +124,8 @@ class ProcedureContract:
         for name, value in found[0].items():
             other = found[1][name]
             assert abs(value - other) <= 1e-3 * abs(value) + 1e-4, (
-                f"{name} of the first step is {value} with micro-batches of 64 rows and {other} with 2: divide sums by one count "
-                "of the whole step, never average means"
+                f"{name} of the first step is {value} with micro-batches of 64 rows and {other} "
+                "with 2: divide sums by one count of the whole step, never average means"
             )
 
 

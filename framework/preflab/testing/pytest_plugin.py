@@ -1,4 +1,5 @@
-"""The pytest plugin (entry point group ``pytest11``): fixtures for tests of plugins. Importing it imports no torch."""
+"""The pytest plugin (entry point group ``pytest11``): fixtures for tests of plugins. Importing it
+imports no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What holds for reward models, trained or not: a score for each response, the same whatever stands beside it."""
+"""What holds for reward models, trained or not: a score for each response, the same whatever
+stands beside it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def given_answers(context: FakeContext) -> Rollout:
 
 
 class RewardModelContract(ComponentContract):
-    """Scores of responses. A reward model that is trained is trained first; test the training with `ProcedureContract`."""
+    """Scores of responses. A reward model that is trained is trained first; test the training
+    with `ProcedureContract`."""
 
     kind = "reward_model"
 

@@ -1,4 +1,5 @@
-"""What holds for reward shapings: a finite score a response, from scores and responses alone, whatever their order."""
+"""What holds for reward shapings: a finite score a response, from scores and responses alone,
+whatever their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What holds for sampling engines: whole rows of the policy's own density, from the seed alone, and nothing else touched."""
+"""What holds for sampling engines: whole rows of the policy's own density, from the seed alone,
+and nothing else touched."""
 
 from __future__ import annotations
 
@@ -21,13 +22,15 @@ SEED = (1, "contract")
 DRAWS = 4000
 """Responses of one token whose frequencies are compared with the policy's probabilities."""
 UNLIKELY = 1e-6
-"""Chance of frequencies so far off, were the engine right; the seed is fixed, so that an engine passes always or never."""
+"""Chance of frequencies so far off, were the engine right; the seed is fixed, so that an engine
+passes always or never."""
 
 
 class RolloutEngineContract(ComponentContract):
     """``class TestMine(RolloutEngineContract): name = "mine"``.
 
-    independent: False says that a row's tokens depend on the rows beside it (their distribution does not), and that is tested.
+    independent: False says that a row's tokens depend on the rows beside it (their distribution
+    does not), and that is tested.
     """
 
     kind = "rollout"
@@ -109,7 +112,8 @@ class RolloutEngineContract(ComponentContract):
                 engine.generate(policy, [prompt], replace(sampling, first_row=2 * i), SEED)
             )
         assert (together == alone) == self.independent, (
-            "a row is another one when it is sampled alone: several processes, and other batch sizes, then give other results"
+            "a row is another one when it is sampled alone: several processes, and other batch "
+            "sizes, then give other results"
             if self.independent
             else "independent = False, but rows sampled alone are the same: leave it out"
         )
@@ -155,8 +159,9 @@ class RolloutEngineContract(ComponentContract):
                 )
             chance = float(chisquare(observed, expected, sum_check=False).pvalue)
             assert chance > UNLIKELY, (
-                f"at temperature {temperature} tokens are not drawn from softmax(logits / temperature): chance {chance:.1e}. "
-                "Top-k, top-p, a repetition penalty? An algorithm needs the density of what was sampled"
+                f"at temperature {temperature} tokens are not drawn from softmax(logits / "
+                f"temperature): chance {chance:.1e}. Top-k, top-p, a repetition penalty? An "
+                "algorithm needs the density of what was sampled"
             )
 
     def test_the_policy_stays_as_it_is(self, preflab_case: Case) -> None:
@@ -179,7 +184,8 @@ class RolloutEngineContract(ComponentContract):
 
 
 def _made(case: Case) -> tuple[RolloutEngine, Policy]:
-    """The engine, and a policy some way from where it was drawn, so that its tokens are not all alike."""
+    """The engine, and a policy some way from where it was drawn, so that its tokens are not all
+    alike."""
     from preflab.testing.gradient_terms import moved_policy
 
     context = case.context()

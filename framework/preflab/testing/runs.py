@@ -25,7 +25,8 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Kill:
-    """When a run is killed. step: 0-based. saved: right after the checkpoint behind that step; else right before it."""
+    """When a run is killed. step: 0-based. saved: right after the checkpoint behind that step;
+    else right before it."""
 
     step: int
     saved: bool
@@ -33,7 +34,8 @@ class Kill:
 
 @dataclass(frozen=True)
 class Prints:
-    """What a stage left. files: digest by name; rows: the metrics of each step as JSON, the clock left out."""
+    """What a stage left. files: digest by name; rows: the metrics of each step as JSON, the clock
+    left out."""
 
     files: Mapping[str, str]
     rows: tuple[str, ...]
@@ -71,8 +73,8 @@ def procedure(choice: Choice, context: FakeContext) -> Procedure:
 
 
 def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
-    """Make the stage in the context's folder, going on from a checkpoint that stands there; number of its steps. With
-    ``kill`` it ends in the middle, as by SIGKILL."""
+    """Make the stage in the context's folder, going on from a checkpoint that stands there;
+    number of its steps. With ``kill`` it ends in the middle, as by SIGKILL."""
     from preflab.engine.loop import CheckpointConfig, Loop
 
     made = procedure(choice, context)
@@ -122,8 +124,8 @@ def refusal(call: Callable[[], object]) -> str:
 
 @contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's global generators at a seed; afterwards as they were. `AssertionError` naming the one
-    that was used, or seeded, in between."""
+    """Python's, numpy's and torch's global generators at a seed; afterwards as they were.
+    `AssertionError` naming the one that was used, or seeded, in between."""
     import numpy
     import torch
 
@@ -136,8 +138,9 @@ def global_seed(seed: int) -> Iterator[None]:
         yield
         changed = [name for name, state in _global_states().items() if state != start[name]]
         assert not changed, (
-            f"the global random generator of {' and '.join(changed)} was used or seeded: draw from context.streams['name'], or "
-            "from a generator seeded by preflab.randomness.derive_seed, so that a run can be repeated and resumed"
+            f"the global random generator of {' and '.join(changed)} was used or seeded: draw from "
+            "context.streams['name'], or from a generator seeded by "
+            "preflab.randomness.derive_seed, so that a run can be repeated and resumed"
         )
     finally:
         random.setstate(before[0])

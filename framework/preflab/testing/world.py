@@ -1,6 +1,7 @@
 """A tiny world in memory: records of every type and split, a true utility, a labeler, a reward.
 
-Texts are ragged on purpose: prompts of one to six words, responses of none to five, two to four answers in a ranking.
+Texts are ragged on purpose: prompts of one to six words, responses of none to five, two to four
+answers in a ranking.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def tiny_records() -> list[Record]:
 
 
 class TinyGold:
-    """`preflab.interfaces.Gold`: a good word is worth 1, a bad one -1, every word 0.1 up to `MOST_WORDS`."""
+    """`preflab.interfaces.Gold`: a good word is worth 1, a bad one -1, every word 0.1 up to
+    `MOST_WORDS`."""
 
     def parts(self, prompt: Prompt, response: str) -> Mapping[str, float]:
         """The total and its parts."""

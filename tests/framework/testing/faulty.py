@@ -1,4 +1,5 @@
-"""A plugin file whose components are each wrong in one way, for test_contracts.py. It imports torch where it must not, too."""
+"""A plugin file whose components are each wrong in one way, for test_contracts.py. It imports
+torch where it must not, too."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from preflab.records import Prompt, Ranking, Rollout
 
 
 class Walk:
-    """An algorithm that adds noise to the policy and reports a loss over prompts; ``name`` says what is wrong with it."""
+    """An algorithm that adds noise to the policy and reports a loss over prompts; ``name`` says
+    what is wrong with it."""
 
     def __init__(self, name: str, context: Context) -> None:
         self.name, self.context, self.total_steps = name, context, 3

@@ -1,4 +1,5 @@
-"""Each contract catches the faults it is there for: every component of faulty.py is wrong in one way."""
+"""Each contract catches the faults it is there for: every component of faulty.py is wrong in one
+way."""
 
 from __future__ import annotations
 
@@ -224,7 +225,8 @@ def test_a_fault_is_caught(
 def test_a_fault_of_a_config_is_caught(
     kind: str, name: str, test: str, message: str, tmp_path: Path
 ) -> None:
-    # A choice cannot be made of a config whose defaults are refused: these tests look at the class alone.
+    # A choice cannot be made of a config whose defaults are refused: these tests look at the
+    # class alone.
     _fails(
         type("Tried", (ComponentContract,), {"kind": kind, "name": name}), test, tmp_path, message
     )

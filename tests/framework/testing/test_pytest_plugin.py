@@ -1,4 +1,5 @@
-"""The pytest plugin as an author of plugins gets it: fixtures by entry point, and no heavy import at pytest's start."""
+"""The pytest plugin as an author of plugins gets it: fixtures by entry point, and no heavy import
+at pytest's start."""
 
 from __future__ import annotations
 
