@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from preflab_builtin.files.reading import digest, read_rows
 
 from end_to_end.runs import preflab
-from preflab_builtin.files.reading import digest, read_rows
 from reliability.figures import figure
 
 WATCHING = """

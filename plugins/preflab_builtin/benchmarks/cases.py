@@ -11,16 +11,12 @@ from typing import Any, Protocol, TypeVar
 from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.randomness import permutation
+from preflab.rows import BadRow, checked_text, content_digest, read_rows, shown, type_name
 from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,
     SentencePairsConfig,
 )
-from preflab_builtin.files.fields import checked_text
-from preflab_builtin.files.reading import read_rows, type_name
-from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.source import file_digest
-from preflab_builtin.files.strict_json import shown
 
 Values = Mapping[str, Any]
 
@@ -119,7 +115,7 @@ def inspection(
 ) -> Inspection:
     """The digest of the file, after every row was read once."""
     read(config)
-    return Inspection(content=file_digest(Path(config.path)))
+    return Inspection(content=content_digest(Path(config.path)))
 
 
 def by_group(cases: Sequence[Grouped]) -> Iterator[tuple[str, list[int]]]:

@@ -16,9 +16,9 @@ from preflab.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from preflab.interfaces import Measure
+    from preflab.rows import Row
     from preflab.runtime import Runtime
     from preflab_builtin.evaluation.text_metrics import Metric
-    from preflab_builtin.files.rows import Row
 
 SHOWN = 3
 """Reasons that a message names, each with its first row; all bad rows are counted."""
@@ -153,8 +153,7 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
 
 def _samples(options: argparse.Namespace) -> tuple[list[Sample], int]:
     """The rows as samples, and how many were left out; `UserError` for bad rows unless they may be."""
-    from preflab_builtin.files.reading import read_rows
-    from preflab_builtin.files.rows import BadRow
+    from preflab.rows import BadRow, read_rows
 
     samples: list[Sample] = []
     problems: dict[str, list[str]] = {}
@@ -196,7 +195,7 @@ def _sample(row: Row, options: argparse.Namespace) -> Sample:
 
 
 def _value(row: Row, column: str) -> Any:
-    from preflab_builtin.files.rows import BadRow
+    from preflab.rows import BadRow
 
     if row.values.get(column) is None:
         there = (
@@ -209,7 +208,7 @@ def _value(row: Row, column: str) -> Any:
 
 
 def _text(row: Row, column: str) -> str:
-    from preflab_builtin.files.rows import BadRow
+    from preflab.rows import BadRow
 
     value = _value(row, column)
     if not isinstance(value, str):
@@ -218,7 +217,7 @@ def _text(row: Row, column: str) -> str:
 
 
 def _references(row: Row, column: str) -> list[str]:
-    from preflab_builtin.files.rows import BadRow
+    from preflab.rows import BadRow
 
     value = _value(row, column)
     several = value if isinstance(value, list) else [value]
@@ -228,7 +227,7 @@ def _references(row: Row, column: str) -> list[str]:
 
 
 def _number(row: Row, column: str) -> float:
-    from preflab_builtin.files.rows import BadRow
+    from preflab.rows import BadRow
 
     value = _value(row, column)
     try:

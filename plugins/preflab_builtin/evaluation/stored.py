@@ -8,15 +8,14 @@ from pathlib import Path
 from preflab.components import Inspection
 from preflab.errors import UserError, nearest
 from preflab.records import Prompt
+from preflab.rows import content_digest, read_rows
 from preflab_builtin.evaluation.config import BaselineRole, SuiteConfig
-from preflab_builtin.files.reading import read_rows
-from preflab_builtin.files.source import file_digest
 
 
 def inspect_stored(config: SuiteConfig) -> Inspection:
     """The digest of the responses, where the baseline is some; its path is in no recipe."""
     return Inspection(
-        content=file_digest(Path(config.baseline_path))
+        content=content_digest(Path(config.baseline_path))
         if config.baseline is BaselineRole.file
         else ""
     )

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from preflab_builtin.files.rows import BadRow
+from preflab_builtin.files.strict_json import parse
 
 from preflab import UserError
 from preflab.options import problems
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RecordKind
-from preflab_builtin.files.rows import BadRow
 from preflab_builtin.files.source import load
-from preflab_builtin.files.strict_json import parse
 
 _ROWS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "prompt": ("prompts", {"prompt": "q"}, ("prompt",)),

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from preflab_builtin.files.ukp import ARGUMENTS, PAIRS, fold_splits, inspect, load
 
 from preflab import UserError
 from preflab.options import problems
 from preflab.records import Ranking
 from preflab_builtin.files.config import Preferences, UkpConfig
-from preflab_builtin.files.ukp import ARGUMENTS, PAIRS, fold_splits, inspect, load
 
 
 def _pair(

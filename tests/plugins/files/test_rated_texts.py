@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from preflab_builtin.files.pydoc import inspect as inspect_pydoc
+from preflab_builtin.files.pydoc import load as load_pydoc
+from preflab_builtin.files.pydoc import paragraphs
+from preflab_builtin.files.ratings import RatingsSource, inspect, load, preferences_by_mean
 
 from preflab import UserError
 from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking
 from preflab_builtin.files.config import PydocConfig, RatingsConfig
-from preflab_builtin.files.pydoc import inspect as inspect_pydoc
-from preflab_builtin.files.pydoc import load as load_pydoc
-from preflab_builtin.files.pydoc import paragraphs
-from preflab_builtin.files.ratings import RatingsSource, inspect, load, preferences_by_mean
 
 
 def _source(tmp_path: Path, rows: list[dict[str, Any]], **settings: Any) -> RatingsSource:
