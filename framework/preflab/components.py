@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from preflab.errors import PluginError
 from preflab.records import RECORD_TYPES
@@ -35,9 +35,10 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")
+NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
 """What a component can say that it needs: records of a type, a reward model, a policy with pretrained
-weights (its own or from the pretraining stage), people who rank, a world whose true utility is known."""
+weights (its own or from the pretraining stage), people who rank, a world whose true utility is known,
+the policy in a role ("policy:ROLE", which is refused before any work if no stage makes that role)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Component:
         facts = {"kind": kind, "name": name, "config_class": config_class, "nested": nested}
         facts |= {"build": _function(build), "procedure": _function(procedure)}
         words = isinstance(needs, (list, tuple))  # anything else is refused when it is registered
-        facts["needs"] = partial(_constant, needs) if words else needs
+        facts["needs"] = partial(_constant, cast(Sequence[str], needs)) if words else needs
         facts["inspect"] = _nothing_outside if inspect is None else _function(inspect)
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)

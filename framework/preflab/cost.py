@@ -1,7 +1,8 @@
-"""How much was computed: tokens read and arithmetic done by models in this process, and what the machine could do.
+"""How much was computed: tokens read and arithmetic done by models in this process, and what the
+machine could do.
 
-Models count what they do (`WORK.add`); a stage's cost and an algorithm's profile are differences of two readings.
-"""
+Models count what they do (`WORK.add`); a stage's cost and an algorithm's profile are differences of
+two readings."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Work:
-    """tokens: read by models, each pass counted, pads never. flops: floating-point operations of their matrix products (2 for
-    a multiplication with its addition; a pass that is trained counts 3 times), without what is computed again to save memory."""
+    """tokens: read by models, each pass counted, pads never. flops: floating-point operations of
+    their matrix products (2 for a multiplication with its addition; a pass that is trained counts 3
+    times), without what is computed again to save memory."""
 
     tokens: int = 0
     flops: float = 0.0
@@ -44,8 +46,9 @@ WORK = Work()
 
 @lru_cache
 def peak_flops(device: torch.device, threads: int) -> float:
-    """Operations a second that a large float32 matrix product reaches here: measured once a process and number of threads, in
-    about 0.2 s. It is a yardstick, not a limit: small products stay below it, and bfloat16 on a GPU goes beyond."""
+    """Operations a second that a large float32 matrix product reaches here: measured once a process
+    and number of threads, in about 0.2 s. It is a yardstick, not a limit: small products stay below
+    it, and bfloat16 on a GPU goes beyond."""
     import torch
 
     size, repeats = (2048, 40) if device.type == "cuda" else (768, 6)
@@ -82,7 +85,8 @@ class Profile:
         self.parts[part], self.last = now - self.last, now
 
     def metrics(self) -> dict[str, float]:
-        """time/PART: seconds; time/peak_fraction: operations a second, as a share of what a large matrix product reaches."""
+        """time/PART: seconds; time/peak_fraction: operations a second, as a share of what a large
+        matrix product reaches."""
         share = WORK.since(self.before).flops / (self.peak * (self.last - self.started))
         return {f"time/{part}": seconds for part, seconds in self.parts.items()} | {
             "time/peak_fraction": share

@@ -1,9 +1,9 @@
 """What components are to each other: one protocol a kind, and the context they are built with.
 
-A component is built by ``Component.build(config, context)`` (the object that others use) and, if it is a stage, has
-``Component.procedure(config, context)`` (what makes the stage's artifact). See hookspecs.py for how to register one.
-Shapes: B batch, K ranked answers, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D model width.
-"""
+A component is built by ``Component.build(config, context)`` (the object that others use) and, if it
+is a stage, has ``Component.procedure(config, context)`` (what makes the stage's artifact). See
+hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q prompt tokens, R response
+tokens, T = Q + R, V vocabulary, D model width."""
 
 from __future__ import annotations
 
@@ -27,41 +27,47 @@ if TYPE_CHECKING:
     from preflab.runtime import Runtime
 
 State = dict[str, Any]
-"""Nested dicts and lists of tensors and JSON values: what a checkpoint holds. Nothing in it is ever executed."""
+"""Nested dicts and lists of tensors and JSON values: what a checkpoint holds. Nothing in it is ever
+executed."""
 
 
 class Procedure(Protocol):
-    """A stage as a sequence of steps. The loop calls ``step`` for 0 .. total_steps-1, checkpoints between steps, and
-    after a kill continues from the last checkpoint in a new process: everything that a later step depends on must be
-    in the state, in the config, or a pure function of the step (as the sample order is).
+    """A stage as a sequence of steps. The loop calls ``step`` for 0 .. total_steps-1, checkpoints
+    between steps, and after a kill continues from the last checkpoint in a new process: everything
+    that a later step depends on must be in the state, in the config, or a pure function of the step
+    (as the sample order is).
 
-    Two methods are optional. ``batch(index) -> State``: the texts, tokens and numbers that a step read, which the loop keeps
-    when the step ended in a `NumericError`. ``accounting(history) -> Mapping[str, float]``: what became of the rows and
-    tokens that the stage was given (read, left out, cut, lost), stated by every run; history: the stage's metric rows."""
+    Two methods are optional. ``batch(index) -> State``: the texts, tokens and numbers that a step
+    read, which the loop keeps when the step ended in a `NumericError`. ``accounting(history) ->
+    Mapping[str, float]``: what became of the rows and tokens that the stage was given (read, left
+    out, cut, lost), stated by every run; history: the stage's metric rows."""
 
     total_steps: int
 
     def step(self, index: int) -> Mapping[str, float]:
-        """Do one step; return its metrics. Files it writes are written again if the step is done again; once a checkpoint
-        has come after them they may only grow, for they belong to it: changed, they make it unusable."""
+        """Do one step; return its metrics. Files it writes are written again if the step is done
+        again; once a checkpoint has come after them they may only grow, for they belong to it:
+        changed, they make it unusable."""
 
     def state_dict(self) -> State:
-        """Everything that changes from step to step (random streams of the context are saved by the loop)."""
+        """Everything that changes from step to step (random streams of the context are saved by the
+        loop)."""
 
     def load_state_dict(self, state: State) -> None:
         """Take over a state that an equal procedure gave."""
 
     def save(self, folder: Path) -> None:
-        """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder / "model"``). Of several
-        processes only process 0 is asked: sampling and sums over processes belong into a step."""
+        """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /
+        "model"``). Of several processes only process 0 is asked: sampling and sums over processes
+        belong into a step."""
 
 
 # --- rewards ---
 
 
 class RewardModel(Protocol):
-    """Anything that scores responses: a trained network, a function, a person. One that is a `ScalarModel` may show it as
-    an attribute ``network``: value functions then start from it."""
+    """Anything that scores responses: a trained network, a function, a person. One that is a
+    `ScalarModel` may show it as an attribute ``network``: value functions then start from it."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """[B] float32 rewards, higher is better. The offset is already subtracted."""
@@ -74,10 +80,11 @@ class RewardModel(Protocol):
 class Sampling:
     """How to sample: no top-k or top-p, because PPO needs the density of what was sampled.
 
-    max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself, 0 is greedy.
-    samples: responses a prompt, in consecutive rows. first_row: number of the first row; rows that are sampled in
-    several calls, or by several processes, are the same rows if they keep their numbers.
-    """
+    max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself,
+    0 is greedy.
+    samples: responses a prompt, in consecutive rows. first_row: number of the first row; rows that
+    are sampled in several calls, or by several processes, are the same rows if they keep their
+    numbers."""
 
     max_tokens: int
     temperature: float = 1.0
@@ -86,8 +93,8 @@ class Sampling:
 
 
 class RolloutEngine(Protocol):
-    """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row number alone, not on
-    which rows share its batch."""
+    """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row
+    number alone, not on which rows share its batch."""
 
     @property
     def sampling(self) -> Sampling:
@@ -100,7 +107,8 @@ class RolloutEngine(Protocol):
         sampling: Sampling,
         seed: Sequence[int | str],
     ) -> Rollout:
-        """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo", step)."""
+        """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
+        step)."""
 
 
 class Responder(Protocol):
@@ -177,7 +185,8 @@ class Filter(Protocol):
     """A step of data preparation."""
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
-        """The records kept (possibly reassigned to splits), and how many were dropped for which reason."""
+        """The records kept (possibly reassigned to splits), and how many were dropped for which
+        reason."""
 
 
 class Labeler(Protocol):
@@ -191,25 +200,30 @@ class Labeler(Protocol):
     def preference(
         self, prompt: Prompt, first: str, second: str, group: str | None = None
     ) -> float:
-        """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion, "held_out" for people
-        who label no training data; None: of those who do. `UserError` for a group that there is not."""
+        """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion,
+        "held_out" for people who label no training data; None: of those who do. `UserError` for a
+        group that there is not."""
 
 
 class RewardShaping(Protocol):
-    """A change to the scores that an algorithm is about to learn from: a pure function, without state and without chance."""
+    """A change to the scores that an algorithm is about to learn from: a pure function, without
+    state and without chance."""
 
     def __call__(self, scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
-        """scores [B] float32, as the reward model or the shaping before gave them -> [B] float32; the tensor given stays as
-        it is. A row's new score depends on that row alone, or is the same whatever the order of the rows."""
+        """scores [B] float32, as the reward model or the shaping before gave them -> [B] float32;
+        the tensor given stays as it is. A row's new score depends on that row alone, or is the same
+        whatever the order of the rows."""
 
 
 class GradientTerm(Protocol):
-    """A loss that is added to an algorithm's: its gradient joins the policy's before the one optimizer step."""
+    """A loss that is added to an algorithm's: its gradient joins the policy's before the one
+    optimizer step."""
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
-        """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters (empty when it is called;
-        this process's share, if there are several), with its own micro-batches and denominator. step: optimizer steps so
-        far; episodes: rollouts in this minibatch. `Optimization.add` calls it, and reports its norm."""
+        """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters
+        (empty when it is called; this process's share, if there are several), with its own
+        micro-batches and denominator. step: optimizer steps so far; episodes: rollouts in this
+        minibatch. `Optimization.add` calls it, and reports its norm."""
 
     def state_dict(self) -> State:
         """What changes from step to step; {} if everything is a function of the step."""
@@ -220,7 +234,8 @@ class GradientTerm(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What an evaluator judges: one response a prompt of the subject and of the baseline, paired by row."""
+    """What an evaluator judges: one response a prompt of the subject and of the baseline, paired by
+    row."""
 
     responder: Responder
     rollout: Rollout
@@ -230,7 +245,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with its 95 % interval (nan: none was computed) and the number of independent cases behind it."""
+    """A number with its 95 % interval (nan: none was computed) and the number of independent cases
+    behind it."""
 
     value: float
     low: float = float("nan")
@@ -240,8 +256,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found. For paired comparisons of runs: values a prompt (length B), or by the id of other cases
-    (questions, documents), scaled so that their mean is the measure."""
+    """What an evaluator found. For paired comparisons of runs: values a prompt (length B), or by
+    the id of other cases (questions, documents), scaled so that their mean is the measure."""
 
     measures: Mapping[str, Measure]
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -303,20 +319,23 @@ class Context(Protocol):
         """The policy's tokenizer."""
 
     def policy(self, role: str) -> Policy:
-        """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the algorithm starts from
-        and the KL reference), "result" (what the algorithm made), or "sft/NAME" for a checkpoint that SFT kept."""
+        """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the
+        algorithm starts from and the KL reference), "result" (what the algorithm made), or
+        "sft/NAME" for a checkpoint that SFT kept."""
 
     def checkpoints(self, role: str) -> Sequence[str]:
         """Names of the checkpoints that a stage kept, in training order ("sft": one an epoch)."""
 
     def responder(self, role: str) -> Responder:
-        """What answers prompts in a role; for "result" the algorithm decides (a policy, or best-of-n)."""
+        """What answers prompts in a role; for "result" the algorithm decides (a policy, or
+        best-of-n)."""
 
     def reward_model(self) -> RewardModel:
         """The run's reward model, frozen."""
 
     def reward_network(self) -> ScalarModel | None:
-        """A trainable copy of the reward model's network (to start a value function from); None if it shows none."""
+        """A trainable copy of the reward model's network (to start a value function from); None if
+        it shows none."""
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         """A scalar model that was saved by the policy's family."""

@@ -1,4 +1,5 @@
-"""AdamW with a schedule that is a function of the step, one clip of the summed gradient, and the guard before the step."""
+"""AdamW with a schedule that is a function of the step, one clip of the summed gradient, and the
+guard before the step."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from preflab.options import option
 if TYPE_CHECKING:
     import torch
 
+    from preflab.interfaces import Context, GradientTerm
     from preflab.runtime import Runtime
 
 
@@ -50,9 +52,8 @@ class OptimizerConfig:
 def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> float:
     """The learning rate of a step as a fraction of the peak; a function of the step alone.
 
-    >>> [round(learning_rate_factor(i, 100, OptimizerConfig(schedule=Schedule.constant, warmup=10)), 2) for i in (0, 1, 10)]
-    [0.1, 0.19, 1.0]
-    """
+    >>> [round(learning_rate_factor(i, 100, OptimizerConfig(schedule=Schedule.constant, warmup=10)),
+    2) for i in (0, 1, 10)] [0.1, 0.19, 1.0]"""
     if step < config.warmup:
         return config.warmup_fraction + (1 - config.warmup_fraction) * step / config.warmup
     if config.schedule is Schedule.constant:
@@ -67,16 +68,35 @@ def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> floa
 
 
 def require_finite(where: str, losses: Mapping[str, float]) -> None:
-    """`NumericError` naming what is not finite. Asked before the optimizer step, so that no weight has changed."""
+    """`NumericError` naming what is not finite. Asked before the optimizer step, so that no weight
+    has changed."""
     bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
     if bad:
         shown = ", ".join(f"{name} {value}" for name, value in bad.items())
         raise NumericError(f"{where}: {shown} is not finite. No weight was changed.")
 
 
+def mean_metrics(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric over the optimizer steps of an iteration; 0 for a step that does not
+    report it."""
+    names = dict.fromkeys(name for report in reports for name in report)
+    return {name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in names}
+
+
+def gradient_terms(context: Context, configs: Mapping[str, Any]) -> dict[str, GradientTerm]:
+    """The gradient terms of an algorithm's config by name. A term whose ``coef`` is 0 is not built:
+    multiplying its gradient by 0 would not be exact, and it would read data and draw random
+    numbers."""
+    return {
+        name: context.component("gradient_term", config)
+        for name, config in configs.items()
+        if config.coef != 0
+    }
+
+
 class Optimization:
-    """The optimizer of one set of parameters. ``schedule_steps``: number of schedule positions (optimizer steps, or PPO
-    iterations when the schedule moves once an iteration)."""
+    """The optimizer of one set of parameters. ``schedule_steps``: number of schedule positions
+    (optimizer steps, or PPO iterations when the schedule moves once an iteration)."""
 
     def __init__(
         self,
@@ -108,8 +128,9 @@ class Optimization:
         )
 
     def add(self, name: str, accumulate: Callable[[], Mapping[str, float]]) -> dict[str, float]:
-        """Let a gradient term add its gradient to the one that is there. Each is summed over processes first, so that the
-        sum does not depend on how rows are split. Metrics: the term's own, the norms of both and their cosine."""
+        """Let a gradient term add its gradient to the one that is there. Each is summed over
+        processes first, so that the sum does not depend on how rows are split. Metrics: the term's
+        own, the norms of both and their cosine."""
         self._sum()
         before = self._taken()
         found = dict(accumulate())
@@ -132,8 +153,9 @@ class Optimization:
         return gradients
 
     def norm(self) -> float:
-        """Norm of the gradient, summed over processes; `NumericError` if it is not finite. Who has two optimizers asks both
-        before either steps, so that a bad gradient of one leaves the weights of the other alone."""
+        """Norm of the gradient, summed over processes; `NumericError` if it is not finite. Who has
+        two optimizers asks both before either steps, so that a bad gradient of one leaves the
+        weights of the other alone."""
         import torch
 
         if self._norm is not None:
@@ -152,7 +174,8 @@ class Optimization:
         return norm
 
     def step(self, position: int) -> dict[str, float]:
-        """Sum gradients over processes, stop if they are not finite, clip, step, clear. position: of the schedule."""
+        """Sum gradients over processes, stop if they are not finite, clip, step, clear. position:
+        of the schedule."""
         import torch
 
         norm = self.norm()

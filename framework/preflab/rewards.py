@@ -38,7 +38,8 @@ class SampleReward(Protocol):
 
 
 class BatchReward(Protocol):
-    """The rewards of B responses, one each, in order. Nobody promises which responses share a batch."""
+    """The rewards of B responses, one each, in order. Nobody promises which responses share a
+    batch."""
 
     def __call__(self, prompts: Sequence[str], responses: Sequence[str]) -> Sequence[float]: ...
 
@@ -49,8 +50,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def reward(function: F) -> F:
-    """Make a function a reward_model component of its own name: a `SampleReward` or a `BatchReward`, told apart by the names
-    of its parameters. Its docstring becomes the component's. The function itself stays what it is.
+    """Make a function a reward_model component of its own name: a `SampleReward` or a
+    `BatchReward`, told apart by the names of its parameters. Its docstring becomes the component's.
+    The function itself stays what it is.
 
     Raises `PluginError` naming file and line if it has other parameters.
     """
@@ -87,13 +89,15 @@ def place(function: Callable[..., Any]) -> str:
 
 
 class FunctionReward:
-    """`preflab.interfaces.RewardModel` from a function. What it returns is checked, because a wrong number trains silently."""
+    """`preflab.interfaces.RewardModel` from a function. What it returns is checked, because a wrong
+    number trains silently."""
 
     def __init__(self, function: Callable[..., Any], takes_batch: bool) -> None:
         self.function, self.takes_batch = function, takes_batch
 
     def score(self, rollout: Rollout) -> torch.Tensor:
-        """Rewards [B] float32; `PluginError` naming file, line and function for what is no reward."""
+        """Rewards [B] float32; `PluginError` naming file, line and function for what is no
+        reward."""
         import torch
 
         prompts, responses = [p.text for p in rollout.prompts], list(rollout.texts)

@@ -1,4 +1,5 @@
-"""Reward shaping: what an algorithm's config lists between the reward model and the update, in order."""
+"""Reward shaping: what an algorithm's config lists between the reward model and the update, in
+order."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 def shaped(
     shapings: Mapping[str, RewardShaping], scores: torch.Tensor, rollout: Rollout
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Scores [B] after every shaping, in the order of the mapping, and ``shaping/NAME``: by how much each moved the mean.
-    `PluginError` naming the shaping that does not return a finite number a response."""
+    """Scores [B] after every shaping, in the order of the mapping, and ``shaping/NAME``: by how
+    much each moved the mean. `PluginError` naming the shaping that does not return a finite number
+    a response."""
     metrics: dict[str, float] = {}
     for name, shaping in shapings.items():
         found = shaping(scores.clone(), rollout)

@@ -17,7 +17,7 @@ from preflab.interfaces import Policy, Sampling
 from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
-from preflab_builtin.ppo.config import AdvantageConfig, KLConfig, PPOConfig
+from preflab_builtin.ppo.config import AdvantageConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.experience import Experience, Networks, collect
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.rewards.functions import TextReward, noise_reward
@@ -94,7 +94,9 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
     ratio would still start at 1, and nothing would show."""
     context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
-    procedure = PPO(PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLConfig(coef=0.1)), context)
+    procedure = PPO(
+        PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLPenaltyConfig(coef=0.1)), context
+    )
     sharpened(procedure.policy)
     seen: list[Experience] = []
 
@@ -163,7 +165,7 @@ def ppo(folder: Path, pads: int | None = None) -> PPO:
     context = FakeContext(
         folder, PROMPTS, reward=TextReward(noise_reward(0)), micro_batch=3, policy_config=learned
     )
-    config = PPOConfig(episodes=16, batch=16, minibatch=8, epochs=2, kl=KLConfig(coef=0.1))
+    config = PPOConfig(episodes=16, batch=16, minibatch=8, epochs=2, kl=KLPenaltyConfig(coef=0.1))
     procedure = PPO(config, context)
     plain = procedure._rollout
 
@@ -234,7 +236,7 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     assert ended, "the draw must hold an ended response"
     assert cut, "and a longer one, so that there are pads"
     rows = [ended[0], cut[0]]
-    procedure._backward(experience, rows, tokens=1)
+    procedure._backward(experience.rows(rows), tokens=1)
     (found,) = seen
     assert found.grad is not None
     n = int(rollout.response_lengths[rows[0]])

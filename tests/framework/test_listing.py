@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError, option
-from preflab.composing.composition import config_root, registry
+from preflab.composing.search_path import config_root, registry
 from preflab.console import commands, listing
 from preflab.console.listing import Option
 from preflab.door.discovery import import_file

@@ -1,4 +1,4 @@
-"""`preflab new-plugin` writes packages that are clean, pass their own tests unchanged, and run by one override."""
+"""`preflab new-plugin` writes packages that are clean, pass their own tests and run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from preflab import UserError, scaffold
 from preflab.console import commands
 
-KINDS = ("algorithm", "data", "evaluation", "gradient_term", "reward_model")
+KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model")
 
 
 def _installed(package: Path, site: Path) -> None:
-    """What pip leaves of an editable install: the metadata with the entry point, and the path of the source."""
+    """What pip leaves of an editable install: the metadata with the entry point."""
     module = package.name.replace("-", "_")
     metadata = site / f"{module}-0.1.0.dist-info"
     metadata.mkdir()
@@ -112,15 +112,15 @@ def test_the_command_says_what_to_do_next(
 @pytest.mark.parametrize(
     "name,message",
     [
-        ("", "is no distribution name"),
-        ("-x", "is no distribution name"),
-        ("../x", "is no distribution name"),
-        ("a b", "is no distribution name"),
-        ("x" * 61, "60 at most"),
+        ("", "is not a distribution name"),
+        ("-x", "is not a distribution name"),
+        ("../x", "is not a distribution name"),
+        ("a b", "is not a distribution name"),
+        ("x" * 61, "at most 60"),
         ("2fast", "cannot be imported as '2fast'"),
-        ("class", "is no keyword"),
-        ("Json", "means something else already"),
-        ("null", "means something else already"),
+        ("class", "is not a keyword"),
+        ("Json", "has another meaning already"),
+        ("null", "has another meaning already"),
         ("torch", "is installed already"),
         ("preflab", "is installed already"),
         ("PPO", "The name 'ppo' is taken"),
@@ -133,11 +133,17 @@ def test_a_name_that_cannot_be_used_is_refused(tmp_path: Path, name: str, messag
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_overwritten_and_unknown_kinds_get_the_nearest(tmp_path: Path) -> None:
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious").write_text("x")
-    with pytest.raises(UserError, match="exists already, and nothing is overwritten"):
+    with pytest.raises(UserError, match="exists already, and no file is overwritten"):
         scaffold.write("mine", "data", tmp_path)
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["precious"]
-    with pytest.raises(UserError, match="Did you mean 'algorithm'"):
-        scaffold.write("other", "algoritm", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kind,kind_meant", [("algoritm", "algorithm"), ("evaluation", "evaluator")]
+)
+def test_an_unknown_kind_gets_the_nearest(tmp_path: Path, kind: str, kind_meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean '{kind_meant}'"):
+        scaffold.write("other", kind, tmp_path)

@@ -1,4 +1,5 @@
-"""What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding, bfloat16, exact resume."""
+"""What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding,
+bfloat16, exact resume."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def runtime(precision: Precision = Precision.float32) -> Runtime:
 
 
 def preflab(folder: Path, *words: str, **environment: str) -> int:
-    """The exit code of a command in a process of its own: one that has used a GPU cannot be forked."""
+    """The exit code of a command in a process of its own: one that has used a GPU cannot be
+    forked."""
     with (folder / "log.txt").open("a") as log:
         command = [sys.executable, "-m", "preflab", *words]
         return subprocess.run(
@@ -113,7 +115,8 @@ def test_log_probs_values_and_gradients_are_those_of_the_cpu(family: Family, fas
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recorded_decoding_samples_the_same_tokens(family: Family) -> None:
-    """With rows that leave and slots that run out in between, and against drawing from whole forward passes."""
+    """With rows that leave and slots that run out in between, and against drawing from whole
+    forward passes."""
     plain, recorded = (
         sampled(policy(family, graphs=graphs), runtime()) for graphs in (False, True)
     )

@@ -1,5 +1,8 @@
-"""The wheel and a clean environment with it, made once for all tests of this folder: test_wheel.py finds it as it is,
-test_with_third_party.py, which pytest runs later, installs more into it."""
+"""The wheel and a clean environment with it, made once for all tests of this folder.
+
+test_wheel.py uses the environment as it is; test_with_third_party.py, which pytest runs later,
+installs more into it.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,16 @@ def _call(words: Words, folder: Path, expected: int = 0, **environment: str) -> 
 
 @pytest.fixture(scope="session")
 def call() -> Callable[..., str]:
-    """call(words, folder, expected=0, **environment): what a command prints; fails on another exit code."""
+    """call(words, folder, expected=0, **environment): the output of a command.
+
+    It fails on another exit code.
+    """
     return _call
 
 
 @pytest.fixture(scope="session")
 def backend() -> Words:
-    """A command that builds: its further words are a hook of the build backend and a folder; it prints the file's name."""
+    """A command that builds a distribution; its further words are a build hook and a folder."""
     return [
         sys.executable,
         "-c",

@@ -1,4 +1,4 @@
-"""A stranger's distribution beside our wheel: installed, listed, run by overrides, in a multirun, killed and resumed."""
+"""A third-party distribution next to our wheel: installed, listed, run, killed and resumed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from end_to_end.runs import KILLER
 
 pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
-THEIRS = ROOT / "tests" / "third_party"
+THIRD_PARTY = ROOT / "tests" / "third_party"
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-KINDS = ("algorithm", "data", "evaluation", "gradient_term", "reward_model")
+KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model")
 Call = Callable[..., str]
 
 
@@ -46,19 +46,19 @@ def preflab(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The command, with the third-party distribution's wheel installed."""
-    folder = tmp_path_factory.mktemp("theirs")
-    wheel = folder / call([*backend, "build_wheel", folder], THEIRS).strip().splitlines()[-1]
+    folder = tmp_path_factory.mktemp("third_party")
+    wheel = folder / call([*backend, "build_wheel", folder], THIRD_PARTY).strip().splitlines()[-1]
     call([*pip, f"preflab-pairs[test] @ {wheel.as_uri()}"], folder)
     return binaries / "preflab"
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """sha256 of all files of all artifacts but the clock and the log."""
+    """sha256 of all files of all artifacts, except those that hold times."""
     files = [
         p for p in sorted((folder / "artifacts").rglob("*")) if p.is_file() and p.suffix != ".lock"
     ]
-    kept = [p for p in files if p.name not in ("artifact.json", "metrics.jsonl")]
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in kept}
+    results = [p for p in files if p.name not in ("artifact.json", "metrics.jsonl")]
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in results}
 
 
 def _summaries(folder: Path) -> list[dict[str, list[str]]]:
@@ -81,6 +81,7 @@ def test_it_is_listed_with_its_distribution_and_version(
     assert [(c["kind"], c["name"]) for c in row["components"]] == [
         ("algorithm", "dpo"),
         ("reward_model", "bag_of_words"),
+        ("average", "weights"),
     ]
     shown = call([preflab, "--help"], tmp_path)
     assert re.search(r"algorithm: .*\bdpo\b", shown)
@@ -88,8 +89,8 @@ def test_it_is_listed_with_its_distribution_and_version(
 
 
 def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> None:
-    # Its own tests, copied so that nothing of the checkout is beside them; the fixtures come from the wheel's entry point.
-    for path in (THEIRS / "tests").glob("*.py"):
+    # Its own tests, copied out of the checkout; the fixtures come from the wheel's entry point.
+    for path in (THIRD_PARTY / "tests").glob("*.py"):
         (tmp_path / path.name).write_text(path.read_text())
     words = [
         preflab.parent / "python",
@@ -104,7 +105,7 @@ def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> N
     assert " passed" in call(words, tmp_path, **OFFLINE)
 
 
-def test_installed_and_not_named_it_changes_no_recipe(
+def test_a_component_that_is_not_named_changes_no_recipe(
     preflab: Path, call: Call, tmp_path: Path
 ) -> None:
     plans = [
@@ -115,18 +116,18 @@ def test_installed_and_not_named_it_changes_no_recipe(
     assert "algorithm" in plans[0]
 
 
-def test_a_multirun_beside_a_built_in(preflab: Path, call: Call, tmp_path: Path) -> None:
+def test_a_multirun_with_a_built_in_component(preflab: Path, call: Call, tmp_path: Path) -> None:
     text = call(
         [preflab, "-m", "algorithm=ppo,dpo", "reward_model=kwise,bag_of_words", *FAST],
         tmp_path,
         **OFFLINE,
     )
     assert "dpo" in text
-    made = sorted(
+    stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
     upstream = ["comparisons", "pretrain", "sft", "reward_model", "reward_model"]
-    assert made == sorted([*upstream, *["algorithm", "evaluation"] * 4])
+    assert stages == sorted([*upstream, *["algorithm", "evaluation"] * 4])
     assert len(_summaries(tmp_path)) == 4
     (folder,) = {p.parent for p in tmp_path.glob("artifacts/reward_model-*/words.json")}
     assert json.loads((folder / "words.json").read_text())["weights"]
@@ -153,14 +154,14 @@ def test_killed_and_run_again_it_gives_the_same_bits(
     assert list((killed / "artifacts").glob(f"{place.partition(':')[0]}-*.partial/.state/step-*"))
     call(command, killed, **OFFLINE)
     assert _digests(killed) == _digests(whole)
-    (summary,) = _summaries(killed)  # the killed run has left none
+    (summary,) = _summaries(killed)  # a killed run writes none
     assert place.partition(":")[0] in summary["computed"]
 
 
 def test_written_packages_install_pass_and_run(
     preflab: Path, pip: list[str | Path], call: Call, tmp_path: Path
 ) -> None:
-    """The three commands of each README, for every kind; the first two once for all five, which is quicker."""
+    """The three commands of each README, for every kind; the first two once for all five."""
     packages = [tmp_path / f"written-{kind.replace('_', '-')}" for kind in KINDS]
     for package, kind in zip(packages, KINDS, strict=True):
         call([preflab, "new-plugin", package.name, "--kind", kind], tmp_path)

@@ -22,7 +22,8 @@ from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.ppo import experience as ppo_experience
-from preflab_builtin.ppo.config import ClipConfig, KLConfig, PPOConfig
+from preflab_builtin.ppo import training as ppo_training
+from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
@@ -77,7 +78,13 @@ def ppo(
     reward: Callable[[Prompt, str], float] | None = None,
     **options: Any,
 ) -> PPO:
-    values = {"episodes": 24, "batch": 8, "minibatch": 4, "kl": KLConfig(coef=0.1), **options}
+    values = {
+        "episodes": 24,
+        "batch": 8,
+        "minibatch": 4,
+        "kl": KLPenaltyConfig(coef=0.1),
+        **options,
+    }
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
     return PPO(
         config,
@@ -303,9 +310,9 @@ def _shifted(procedure: Any, by: float) -> Any:
 def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_asked_for(
     by: float, said: str, tmp_path: Path
 ) -> None:
-    limited, free = KLConfig(coef=0.1, limit=1.0, patience=2), KLConfig(coef=0.1)
+    limited, free = KLPenaltyConfig(coef=0.1, limit=1.0, patience=2), KLPenaltyConfig(coef=0.1)
     procedure = _shifted(ppo(tmp_path, kl=limited), by)
-    assert procedure.step(0)["kl/astray"] == 1
+    assert procedure.step(0)["kl/out_of_bounds"] == 1
     again = ppo(tmp_path, kl=limited)
     again.load_state_dict(procedure.state_dict())  # the count goes on after a resume
     _shifted(again, by)
@@ -314,10 +321,10 @@ def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_as
         again.step(1)
     assert digest(again) == before
     told = _shifted(ppo(tmp_path, kl=free), by)
-    assert [told.step(i)["kl/astray"] for i in range(2)] == (
+    assert [told.step(i)["kl/out_of_bounds"] for i in range(2)] == (
         [1, 2] if by > 0 else [0, 0]
     )  # above no limit is no fault
-    assert ppo(tmp_path, kl=limited).step(0)["kl/astray"] == 0
+    assert ppo(tmp_path, kl=limited).step(0)["kl/out_of_bounds"] == 0
 
 
 def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,13 +372,13 @@ def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
-    collected = ppo_experience._check_finite
+    collected = ppo_training.require_finite_experience
 
     def noting(experience: ppo_experience.Experience) -> None:
         ratios.append(float(experience.log_ratio.abs().max()))
         collected(experience)
 
-    monkeypatch.setattr(ppo_experience, "_check_finite", noting)
+    monkeypatch.setattr(ppo_training, "require_finite_experience", noting)
     rows = [procedure.step(index) for index in range(3)]
     assert len(ratios) == 3
     assert max(ratios) <= 1e-4

@@ -101,7 +101,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     ),
     "a list for a mapping": (
         HEAD + "algorithm: {kl: [1]}\n",
-        r"In 'bad': ValidationError raised while composing config: Merge error: list is not a subclass of KLConfig",
+        r"In 'bad': ValidationError raised while composing config: Merge error: list is not a subclass of KLPenaltyConfig",
     ),
     "a date for a number": (
         HEAD + "seed: 2020-01-01\n",

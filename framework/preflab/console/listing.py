@@ -239,7 +239,7 @@ def _requirements() -> Iterator[tuple[str, str, str]]:
 
 def _shadowed(registry: Registry) -> Iterator[str]:
     """Presets of one group and name in two plugins: Hydra takes the first."""
-    from preflab.composing.composition import config_root
+    from preflab.composing.search_path import config_root
 
     built_in = {
         f"{path.parent.name}={path.stem}": "preflab" for path in config_root().glob("*/*.yaml")
@@ -268,7 +268,7 @@ def environment() -> list[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    from preflab.composing.composition import config_root, registry
+    from preflab.composing.search_path import config_root, registry
 
     _page = config_root() / "README.md"
     _page.write_text(

@@ -28,7 +28,7 @@ from preflab.storage.durable import writing
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedStage:
     """A finished stage of a run."""
 
     stage: Stage
@@ -45,10 +45,10 @@ class Stages:
         self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
-        self.made: list[Made] = []
+        self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
-    def make_all(self) -> list[Made]:
+    def make_all(self) -> list[FinishedStage]:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
         with blamed(*self._used_by("data", ["policy"])):
@@ -57,10 +57,10 @@ class Stages:
         for stage in self.run.stages:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
-            self.made.append(result)
-        return self.made
+            self.finished.append(result)
+        return self.finished
 
-    def make(self, stage: Stage) -> Made:
+    def make(self, stage: Stage) -> FinishedStage:
         """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
         found = self._agreed(stage, self._existing(stage))
         if found is None:
@@ -77,7 +77,7 @@ class Stages:
         self.observe(
             "preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history()
         )
-        return Made(stage, found, True, 0.0)
+        return FinishedStage(stage, found, True, 0.0)
 
     def _agreed(self, stage: Stage, found: Artifact | None) -> Artifact | None:
         """What process 0 found; refuses processes that were started with different configs."""
@@ -113,7 +113,7 @@ class Stages:
         if theirs and self.environment.policy_source.tokenizer.digest != theirs:
             raise UserError(DIFFERENT_TOKENIZERS)
 
-    def _compute(self, stage: Stage, partial: Path) -> Made:
+    def _compute(self, stage: Stage, partial: Path) -> FinishedStage:
         import torch
 
         if is_main():
@@ -161,7 +161,7 @@ class Stages:
         self.observe(
             "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
         )
-        return Made(stage, artifact, False, seconds)
+        return FinishedStage(stage, artifact, False, seconds)
 
     def _used_by(self, group: str, uses: Sequence[str]) -> list[Choice]:
         """The choice of a group first, then those of the groups that it uses, and of the data."""
@@ -191,7 +191,9 @@ class Stages:
         """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
         uses = self.run.graph.used(stage.name)
         made = {
-            made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses
+            made.stage.name: made.artifact.content
+            for made in self.finished
+            if made.stage.name in uses
         }
         return {"recipe": stage.recipe_id, **made}
 

@@ -13,6 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from preflab.composing.search_path import registry
+from preflab.jobs.endings import exit_code, show
+from preflab.jobs.execution import execute, quiet_libraries
+from preflab.planning.jobs import Job
+from preflab.planning.reading import read
+from preflab.runtime import is_main
+from preflab.storage.run_folder import ERROR
+
 GRACE = 10.0
 """Seconds that the other processes have to end by themselves after one has failed, and again after SIGTERM."""
 
@@ -75,24 +83,16 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
 
 def main() -> None:
     """One of the processes: run the job that the starter hands over as JSON."""
-    from omegaconf import OmegaConf
-
-    from preflab.jobs import job
-    from preflab.runtime import is_main
-
     given = json.loads(sys.argv[1])
-    job.quiet_libraries()
+    folder = Path(given["folder"])
+    quiet_libraries()
     code = 0
     try:
-        job.execute(
-            OmegaConf.create(given["config"]),
-            Path(given["folder"]),
-            given["overrides"],
-            given["config_name"],
-        )
+        run = read(given["config"], registry())
+        execute(Job(run, given["config"], given["config_name"], given["overrides"]), folder)
     except BaseException as error:
-        code = job.exit_code(error) or 1  # an exit with 0 is no success before the job is complete
-        job.report(error, Path(given["folder"]) / job.ERROR if is_main() else None)
+        code = exit_code(error) or 1  # an exit with 0 is no success before the job is complete
+        show(error, folder / ERROR if is_main() else None)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # an ordinary end would wait for processes that may be gone

@@ -13,7 +13,7 @@ from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
 from preflab.options import problems, typed
 from preflab.planning.checks import check
-from preflab.planning.choosing import choose
+from preflab.planning.choosing import choose, inspect
 from preflab.planning.recipes import digest, recipe
 from preflab.planning.run import Run, Stage
 from preflab.settings import RunSettings
@@ -48,7 +48,8 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     filters = tuple(choose(registry, "filter", node, f"filters.{name}") for name, node in nodes)
     run = Run(choices, filters, settings, registry, study=study)
     check(run)
-    return replace(run, stages=tuple(_plan(run)))
+    inputs = {choice.key: inspect(choice).content for choice in run.all_choices()}
+    return replace(run, stages=tuple(_plan(run)), inputs=inputs)
 
 
 def _settings(

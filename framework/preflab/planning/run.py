@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,13 @@ class Run:
     registry: Registry
     stages: tuple[Stage, ...] = ()
     study: StudyConfig | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Content digests of what the components read from outside, by their key in the config."""
+
+    def all_choices(self) -> Iterator[Choice]:
+        """Every chosen component, nested ones and filters included."""
+        for choice in (*self.choices.values(), *self.filters):
+            yield from choice.all()
 
     @property
     def graph(self) -> StageGraph:

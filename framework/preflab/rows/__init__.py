@@ -10,11 +10,11 @@ Every row knows its place, and a row that cannot be read says what is wrong with
 
 `read_rows` gives the rows one by one, with their problems, for who wants to count bad rows instead
 of stopping at the first. `fields` checks columns, `read_once` keeps a process from reading a file
-twice, and `content_digest` is the digest that a component's `preflab.Inspection` needs.
+twice, and `path_digest` is the digest that a component's `preflab.Inspection` needs.
 """
 
 from preflab.rows import fields as fields
-from preflab.rows.paths import content_digest, files_of, read_once
+from preflab.rows.paths import files_of, path_digest, read_once
 from preflab.rows.reading import READERS, read_rows, read_table
 from preflab.rows.row import BadRow, Row, shown, type_name
 from preflab.rows.strict_json import parse_json
@@ -23,10 +23,10 @@ __all__ = [
     "READERS",
     "BadRow",
     "Row",
-    "content_digest",
     "fields",
     "files_of",
     "parse_json",
+    "path_digest",
     "read_once",
     "read_rows",
     "read_table",

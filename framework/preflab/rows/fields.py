@@ -110,9 +110,11 @@ def number(value: Any, field: str) -> float:
     return float(value)
 
 
-def numbers(row: Mapping[str, Any], field: str, count: int | None = None) -> list[float]:
-    """A list of finite numbers; ``count`` of them, if that is given."""
+def numbers(
+    row: Mapping[str, Any], field: str, count: int | None = None, what: str = "values"
+) -> list[float]:
+    """A list of finite numbers; if ``count`` is given, one for each of that many ``what``."""
     values = [number(value, f"{field}[{i}]") for i, value in enumerate(items(row, field))]
     if count is not None and len(values) != count:
-        raise BadRow(field, f"has {len(values)} numbers but must have {count}")
+        raise BadRow(field, f"has {len(values)} numbers for {count} {what}")
     return values

@@ -32,7 +32,7 @@ def files_of(path: Path) -> list[Path]:
     )
 
 
-def content_digest(path: Path) -> str:
+def path_digest(path: Path) -> str:
     """sha256 of what a path holds: a file's bytes, the names and bytes of all files of a folder, or
     the rows of a set on the hub. It belongs into a component's `preflab.Inspection`."""
     if on_hub(path):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from preflab.interfaces import Context, GradientTerm, State
-from preflab.optimization import Optimization
+from preflab.interfaces import Context, State
+from preflab.optimization import Optimization, gradient_terms, mean_metrics
 from preflab_builtin.baselines.config import TermsOnlyConfig
 
 
@@ -22,11 +22,7 @@ class TermsOnly:
         self.config = config
         self.total_steps = config.episodes // config.batch
         self.policy = context.policy("initial")
-        self.terms: dict[str, GradientTerm] = {
-            name: context.component("gradient_term", term)
-            for name, term in config.terms.items()
-            if term.coef != 0
-        }
+        self.terms = gradient_terms(context, config.terms)
         parameters = self.policy.module.parameters()
         self.optimization = Optimization(
             config.policy, parameters, self.total_steps, context.runtime, "policy"
@@ -45,10 +41,7 @@ class TermsOnly:
                 report |= self.optimization.add(name, accumulate)
             reports.append(report | self.optimization.step(index))
             self.updates += 1
-        names = {name for report in reports for name in report}
-        return {
-            name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in sorted(names)
-        }
+        return mean_metrics(reports)
 
     def state_dict(self) -> State:
         """Weights, moments, the terms, the count of updates."""

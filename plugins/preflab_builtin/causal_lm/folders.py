@@ -19,7 +19,8 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 
 
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
-    """Digests of the weights and the tokenizer; `UserError` if the folder is missing or not a model."""
+    """Digests of the weights and the tokenizer; `UserError` if the folder is missing or not a
+    model."""
     folder = locate(config.path, config.revision)
     return Inspection(
         content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True
@@ -27,8 +28,8 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
 
 
 def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
-    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the first use). key: of the
-    config, for messages."""
+    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the
+    first use). key: of the config, for messages."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         check_folder(folder)
@@ -57,7 +58,8 @@ def check_folder(folder: Path) -> None:
 
 
 def check_model_config(folder: Path) -> None:
-    """`UserError` for a config.json that names code: transformers would fetch an attention kernel from the hub and run it."""
+    """`UserError` for a config.json that names code: transformers would fetch an attention kernel
+    from the hub and run it."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except (OSError, ValueError) as error:
@@ -80,7 +82,8 @@ def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def check_index(index: Path) -> None:
-    """`UserError` for an index of shards that names a file elsewhere: its bytes would be in no digest."""
+    """`UserError` for an index of shards that names a file elsewhere: its bytes would be in no
+    digest."""
     try:
         shards = json.loads(index.read_text(encoding="utf8"))["weight_map"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

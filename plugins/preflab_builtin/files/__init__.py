@@ -10,5 +10,7 @@ def preflab_components() -> list[Component]:
     """The data source."""
     from preflab_builtin.files.config import FilesConfig
 
-    source = "preflab_builtin.files.source"
-    return [Component("data", "files", FilesConfig, f"{source}:load", inspect=f"{source}:inspect")]
+    here = "preflab_builtin.files.source"
+    return [
+        Component("data", "files", FilesConfig, f"{here}:FileSource", inspect=f"{here}:inspect")
+    ]

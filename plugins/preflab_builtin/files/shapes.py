@@ -204,9 +204,9 @@ def _kwise(row: Columns, template: Template) -> Sequence[Case]:
         if len(values) != k:
             raise BadRow(field, f"has {len(values)} entries for {k} completions")
     elif field == "scores":
-        values = [-value for value in fields.numbers(row, field, k)]
+        values = [-value for value in fields.numbers(row, field, k, "completions")]
     else:
-        values = fields.numbers(row, field, k)
+        values = fields.numbers(row, field, k, "completions")
         if values and min(values) != 1:
             hint = "(for 'higher is better' use 'scores')"
             raise BadRow(field, f"starts at {min(values):g} but must start at 1, the best {hint}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from preflab import Inspection, UserError
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, content_digest, read_once, read_rows
+from preflab.rows import BadRow, path_digest, read_once, read_rows
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 
@@ -55,7 +55,7 @@ class FileSource:
 def inspect(config: FilesConfig) -> Inspection:
     """Digests of the files and the number of records, after every row was parsed."""
     parsed = FileSource(config).parsed
-    digests = [f"{t} {content_digest(Path(path))}" for t, path in sorted(config.paths().items())]
+    digests = [f"{t} {path_digest(Path(path))}" for t, path in sorted(config.paths().items())]
     return Inspection(
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},

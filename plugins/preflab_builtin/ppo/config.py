@@ -19,14 +19,14 @@ class Controller(StrEnum):
 
 
 @dataclass
-class KLConfig:
+class KLPenaltyConfig:
     """The per-token KL penalty in the reward."""
 
     coef: float = option(0.02, "beta, reward per nat (InstructGPT: 0.02)", ge=0)
     controller: Controller = option(
         Controller.fixed, "fixed, or adaptive towards a target (Ziegler et al. 2019)"
     )
-    target: float = option(6.0, "adaptive: wanted KL in nats an episode", gt=0)
+    target: float = option(6.0, "adaptive: wanted KL in nats per episode", gt=0)
     horizon: float = option(
         10_000.0,
         "adaptive: episodes in which the coefficient may change by a fifth; more than 5 batches",
@@ -35,13 +35,14 @@ class KLConfig:
     stop_above: float | None = option(
         None,
         "skip the rest of an iteration's minibatches when the new policy is further than "
-        "this many nats a token from the old one; null: never",
+        "this many nats per token from the old one; null: never",
         gt=0,
     )
     limit: float | None = option(
         None,
-        "end the run (exit code 5) when the KL to the reference is above this many nats an episode, or clearly below 0, "
-        "`patience` iterations in a row; null: it is only counted, as kl/astray",
+        "end the run (exit code 5) when the KL to the reference is above this many nats per "
+        "episode, or clearly below 0, `patience` iterations in a row; null: such iterations are "
+        "only counted, as kl/out_of_bounds",
         gt=0,
     )
     patience: int = option(5, "iterations in a row; see limit", ge=1)
@@ -51,19 +52,19 @@ class KLConfig:
 class AdvantageConfig:
     """Generalised advantage estimation (the paper prints no discount and no lambda)."""
 
-    gamma: float = option(1.0, "discount a token", ge=0, le=1)
+    gamma: float = option(1.0, "discount per token", ge=0, le=1)
     lam: float = option(0.95, "lambda of GAE", ge=0, le=1)
     whiten: bool = option(True, "mean 0, variance 1 over the tokens of the whole rollout batch")
 
 
 @dataclass
 class ClipConfig:
-    """Where updates stop."""
+    """What is clipped."""
 
     ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
     value: float | None = option(0.2, "value prediction, old +- this; null: not clipped", gt=0)
     score: float | None = option(
-        None, "reward-model scores beyond +- this are cut, and counted; null: none", gt=0
+        None, "reward-model scores beyond +- this are cut, and counted; null: off", gt=0
     )
 
 
@@ -74,14 +75,14 @@ class PPOConfig:
     name: str = option("ppo", "component")
     episodes: int = option(
         256_000,
-        "responses sampled in all (InstructGPT: 256k), down to whole batches",
+        "responses sampled in total (InstructGPT: 256k), rounded down to whole batches",
         ge=1,
         fast=16,
     )
-    batch: int = option(512, "episodes an iteration (InstructGPT: 512)", ge=1, fast=8)
-    minibatch: int = option(64, "episodes an optimizer step (InstructGPT: 64)", ge=1, fast=4)
+    batch: int = option(512, "episodes per iteration (InstructGPT: 512)", ge=1, fast=8)
+    minibatch: int = option(64, "episodes per optimizer step (InstructGPT: 64)", ge=1, fast=4)
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
-    kl: KLConfig = option(factory=KLConfig, doc="penalty against the reference")
+    kl: KLPenaltyConfig = option(factory=KLPenaltyConfig, doc="penalty against the reference")
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
     missing_eos_penalty: float = option(
@@ -91,7 +92,8 @@ class PPOConfig:
         factory=dict, doc="reward shapings in order, before the penalty and the clipping of scores"
     )
     policy: OptimizerConfig = option(
-        factory=OptimizerConfig, doc="optimizer of the policy; its schedule moves once an iteration"
+        factory=OptimizerConfig,
+        doc="optimizer of the policy; its schedule moves once per iteration",
     )
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
     terms: dict[str, Any] = option(
@@ -99,8 +101,8 @@ class PPOConfig:
     )
     ema: float | None = option(
         None,
-        "decay of the averaged weights an optimizer step (InstructGPT: 0.992), which are then the "
-        "result; null: the last weights are",
+        "decay per optimizer step of the averaged weights (InstructGPT: 0.992), which are then the "
+        "result; null: the last weights are the result",
         gt=0,
         lt=1,
     )

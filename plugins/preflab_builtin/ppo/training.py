@@ -1,4 +1,5 @@
-"""PPO as a procedure: one step is one iteration of sampling, scoring and updating (InstructGPT 3.5, C.4)."""
+"""PPO as a procedure: one step is one iteration of sampling, scoring and updating (InstructGPT 3.5,
+C.4)."""
 
 from __future__ import annotations
 
@@ -10,32 +11,28 @@ from typing import Any
 import torch
 
 from preflab.cost import Profile
-from preflab.errors import NumericError
-from preflab.functional import masked_mean
-from preflab.interfaces import Context, GradientTerm, Policy, RewardShaping, State
+from preflab.interfaces import Context, Policy, RewardShaping, State
 from preflab.likelihood import response_log_probs, response_values
-from preflab.optimization import Optimization, require_finite
+from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.shaping import shaped
 from preflab_builtin.ppo.config import Controller, PPOConfig
-from preflab_builtin.ppo.experience import (
-    SAME,
-    Experience,
-    Networks,
-    astray,
-    check_rewards,
-    collect,
-    disagreement,
-    explained_variance,
-    seen_batch,
+from preflab_builtin.ppo.experience import Experience, Networks, collect, described
+from preflab_builtin.ppo.guards import (
+    KLBounds,
+    failed_batch,
+    require_finite_experience,
+    require_finite_scores,
+    require_first_ratio_one,
 )
-from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
+from preflab_builtin.ppo.loss import Watched, adapted_coefficient, policy_loss, value_loss
 from preflab_builtin.rollouts.prompts import prompt_tokens
 
 
 class PPO:
-    """`preflab.interfaces.Procedure`. Prompts, minibatches and the rollout's noise are functions of (seed, step)."""
+    """`preflab.interfaces.Procedure`. Prompts, minibatches and the rollout's noise are functions of
+    (seed, step)."""
 
     def __init__(self, config: PPOConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
@@ -44,37 +41,29 @@ class PPO:
         self.policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
         reference = context.policy("initial") if config.kl.coef > 0 else None
+        if reference is not None:
+            reference.module.requires_grad_(False)
         value = context.reward_network() or context.policy("initial").scalar_model(
             context.streams["value head"]
         )
-        if reference is not None:
-            reference.module.requires_grad_(False)
         self.networks = Networks(self.policy, reference, value)
         self.reward_model = context.reward_model()
         self.engine = context.rollout()
-        prompt_tokens(
-            self.policy, self.prompts, self.engine.sampling.max_tokens
-        )  # refuses the first that is too long, now
-        self.terms: dict[str, GradientTerm] = {
-            name: context.component("gradient_term", term)
-            for name, term in config.terms.items()
-            if term.coef != 0
-        }
+        # Refuses the first prompt that is too long before anything is computed.
+        prompt_tokens(self.policy, self.prompts, self.engine.sampling.max_tokens)
+        self.terms = gradient_terms(context, config.terms)
         self.shapings: dict[str, RewardShaping] = {
             name: context.component("reward_shaping", shaping)
             for name, shaping in config.shaping.items()
         }
-        parameters = self.policy.module.parameters()
-        self.optimization = Optimization(
-            config.policy, parameters, self.total_steps, self.runtime, "policy"
+        self.optimization, self.value_optimization = (
+            Optimization(optimizer, model.module.parameters(), self.total_steps, self.runtime, name)
+            for name, optimizer, model in (
+                ("policy", config.policy, self.policy),
+                ("value", config.value, value),
+            )
         )
-        value_parameters = value.module.parameters()
-        self.value_optimization = Optimization(
-            config.value, value_parameters, self.total_steps, self.runtime, "value"
-        )
-        self.kl_coef = config.kl.coef
-        self.updates = 0
-        self.astray = 0  # iterations in a row
+        self.kl_coef, self.kl_bounds, self.updates = config.kl.coef, KLBounds(config.kl), 0
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
         self.average = (
             None
@@ -89,7 +78,7 @@ class PPO:
         profile.ended("rollout")
         raw = self.reward_model.score(rollout).to(self.runtime.device).float()
         self.current = (rollout, raw, None)
-        check_rewards(raw, rollout)
+        require_finite_scores(raw, rollout)
         scores, metrics = self._penalised(raw, rollout)
         profile.ended("scoring")
         minibatches = self._minibatches(index, 0, rollout)
@@ -104,20 +93,19 @@ class PPO:
             self.config.advantage,
             self.runtime,
         )
+        require_finite_experience(experience)
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
-        metrics |= self._check_kl(index, experience)
+        if self.networks.reference is not None:
+            metrics |= self.kl_bounds.check(index, experience)
         metrics |= self._update(index, experience, minibatches)
         profile.ended("update")
-        metrics |= self._described(experience, raw)
-        if self.config.kl.controller is Controller.adaptive:
-            kl, horizon = metrics["objective/kl"], self.config.kl.horizon
-            self.kl_coef = adapted_coefficient(
-                self.kl_coef, kl, self.config.kl.target, horizon, self.config.batch
-            )
+        metrics |= described(experience, raw, self.kl_coef)
         shown = {"score": raw.tolist()}
         if self.networks.reference is not None:
-            shown["kl"] = (experience.log_ratio * experience.mask).sum(-1).tolist()
+            shown["kl"] = experience.kl.tolist()
+            metrics["objective/kl"] = float(experience.kl.mean())
+            self._adapt_kl_coef(metrics["objective/kl"])
         self.context.rollout_finished(index, rollout, shown)
         profile.ended("other")
         return metrics | {"episode": float((index + 1) * self.config.batch)} | profile.metrics()
@@ -148,7 +136,7 @@ class PPO:
         return scores.clamp(-limit, limit), metrics
 
     def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
-        """Rows of each optimizer step, shuffled anew each epoch, each ordered by length."""
+        """Rows of each optimizer step: shuffled again in each epoch, then ordered by length."""
         order = permutation(len(rollout), self.context.seed, "ppo", "minibatches", index, epoch)
         size = self.config.minibatch
         return [rollout.by_length(order[i : i + size]) for i in range(0, len(order), size)]
@@ -170,157 +158,109 @@ class PPO:
                 reports.append(report)
                 limit = self.config.kl.stop_above
                 if limit is not None and report["policy/approxkl_avg"] > limit:
-                    return _mean(reports) | {"policy/stopped_early": 1.0}
-        return _mean(reports)
+                    return mean_metrics(reports) | {"policy/stopped_early": 1.0}
+        return mean_metrics(reports)
 
     def _optimizer_step(
         self, index: int, experience: Experience, minibatch: Sequence[int], is_first: bool
     ) -> dict[str, float]:
-        """Gradients of one minibatch under one global token count, plus the terms' gradients; one step a network."""
-        tokens = int(
-            experience.mask[torch.as_tensor(minibatch, device=experience.mask.device)].sum()
-        )
-        sums = torch.zeros(7, device=self.runtime.device)
-        worst, rows = 0.0, minibatch
-        for micro_batch in self._micro_batches(minibatch):
-            found, deviation = self._backward(experience, micro_batch, tokens)
-            sums += found
-            if is_first and float(deviation) > worst:
-                worst, rows = float(deviation), micro_batch
+        """Gradients of one minibatch under one global token count, plus the terms' gradients; then
+        one step of each network."""
+        at = torch.as_tensor(minibatch, device=experience.mask.device)
+        tokens = int(experience.mask[at].sum())
+        sums = torch.zeros(len(Watched._fields), device=self.runtime.device)
+        largest, furthest = 0.0, experience
+        for rows in self._micro_batches(minibatch):
+            batch = experience.rows(rows)
+            watched, deviation = self._backward(batch, tokens)
+            sums += torch.stack(watched)
+            if is_first and float(deviation) > largest:
+                largest, furthest = float(deviation), batch
         if is_first:
-            self._check_first_ratio(index, experience, worst, rows)
+            require_first_ratio_one(
+                index, self.policy, furthest, largest, self._temperature, self.runtime
+            )
         metrics: dict[str, float] = {}
         for name, term in self.terms.items():
             accumulate = partial(term.accumulate, self.policy, self.updates, len(minibatch))
             metrics |= self.optimization.add(name, accumulate)
-        policy, value, approx_kl, clipped, ratio, value_clipped, squares = (
-            self.runtime.sum(sums) / tokens
-        ).tolist()
-        losses = {"policy": policy, "value": value, "approximate KL": approx_kl, "ratio": ratio}
-        losses |= {name: value for name, value in metrics.items() if name.startswith("loss/")}
-        require_finite(f"PPO, iteration {index}", losses)
-        self.value_optimization.norm()  # a bad gradient here must not find the policy already changed
+        mean = Watched[float](*(self.runtime.sum(sums) / tokens).tolist())
+        metrics |= {
+            "loss/policy_avg": mean.policy_loss,
+            "loss/value_avg": mean.value_loss,
+            "policy/approxkl_avg": mean.approx_kl,
+            "policy/clipfrac_avg": mean.clipped,
+            "val/ratio": mean.ratio,
+            "val/clipfrac_avg": mean.value_clipped,
+            "val/ratio_var": mean.squared_ratio - mean.ratio**2,
+        }
+        checked = ("policy/approxkl_avg", "val/ratio")
+        require_finite(
+            f"PPO, iteration {index}",
+            {k: v for k, v in metrics.items() if k.startswith("loss/") or k in checked},
+        )
+        self.value_optimization.norm()  # raises before the policy is changed
         metrics |= self.optimization.step(index) | self.value_optimization.step(index)
         self.updates += 1
         self._average()
-        metrics |= {
-            "loss/policy_avg": policy,
-            "loss/value_avg": value,
-            "policy/approxkl_avg": approx_kl,
-        }
-        metrics |= {
-            "policy/clipfrac_avg": clipped,
-            "val/ratio": ratio,
-            "val/clipfrac_avg": value_clipped,
-        }
-        return metrics | {"val/ratio_var": squares - ratio**2}
-
-    def _check_first_ratio(
-        self, index: int, experience: Experience, worst: float, rows: Sequence[int]
-    ) -> None:
-        """Before an iteration's first step nothing has changed since its rollout: every ratio is 1, or the run stops."""
-        wrong = worst > SAME
-        cause = (
-            disagreement(self.policy, experience, rows, self._temperature, self.runtime)
-            if wrong
-            else ""
-        )
-        worst, cause = max(self.runtime.gather([(worst, cause)]))
-        if cause:
-            raise NumericError(
-                f"PPO, iteration {index}: before any update the ratio of new to old probability is off 1 by {worst:.1e}; at most "
-                f"{SAME} is allowed. {cause} No weight was changed."
-            )
-
-    def _check_kl(self, index: int, experience: Experience) -> dict[str, float]:
-        """Count the iterations for which the KL has been out of bounds; `NumericError` when ``kl.limit`` asks for it."""
-        if self.networks.reference is None:
-            return {}
-        limits = self.config.kl
-        said = astray(experience, limits.limit)
-        self.astray = self.astray + 1 if said else 0
-        if limits.limit is not None and self.astray >= limits.patience:
-            raise NumericError(
-                f"PPO, iteration {index}: the KL to the reference has been out of bounds for {self.astray} iterations, now it is "
-                f"{said}. No weight was changed. Raise kl.coef or lower the learning rate, or allow more with kl.limit."
-            )
-        return {"kl/astray": float(self.astray)}
+        return metrics
 
     def _backward(
-        self, experience: Experience, rows: Sequence[int], tokens: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the gradients of some rows; sums of what is watched, and how far a ratio is from 1."""
-        batch = experience.rollout.rows(rows)
-        at, width = (
-            torch.as_tensor(rows, device=experience.mask.device),
-            batch.response_ids.shape[1],
-        )
-        old, values, advantages, returns, mask = (
-            x[at, :width]
-            for x in (
-                experience.log_probs,
-                experience.values,
-                experience.advantages,
-                experience.returns,
-                experience.mask,
-            )
-        )
-        # One network after the other: what the policy kept for its backward pass is gone when the value network's comes.
+        self, batch: Experience, tokens: int
+    ) -> tuple[Watched[torch.Tensor], torch.Tensor]:
+        """Add the gradients of some rows; sums of what is watched, and the largest distance of a
+        ratio from 1."""
+        old, mask = batch.log_probs, batch.mask
+        # One network after the other: what the policy kept for its backward pass is freed before
+        # the value network's.
         with self.runtime.autocast():
-            new = response_log_probs(self.policy, batch, self._temperature)
-        found = policy_loss(new, old, advantages, mask, self.config.clip.ratio)
-        torch.autograd.backward(found.loss / tokens)
+            new = response_log_probs(self.policy, batch.rollout, self._temperature)
+        policy = policy_loss(new, old, batch.advantages, mask, self.config.clip.ratio)
+        torch.autograd.backward(policy.loss / tokens)
         with self.runtime.autocast():
-            predicted = response_values(self.networks.value, batch)
-        loss, value_clipped = value_loss(predicted, values, returns, mask, self.config.clip.value)
+            values = response_values(self.networks.value, batch.rollout)
+        loss, value_clipped = value_loss(
+            values, batch.values, batch.returns, mask, self.config.clip.value
+        )
         torch.autograd.backward(loss / tokens)
         ratio = torch.where(mask, (new.detach() - old).exp(), torch.ones_like(old))
-        sums = torch.stack(
-            [
-                found.loss.detach(),
-                loss.detach(),
-                found.approx_kl,
-                found.clipped,
-                found.ratio,
-                value_clipped,
-                (ratio**2 * mask).sum(),
-            ]
+        watched = Watched(
+            policy_loss=policy.loss.detach(),
+            value_loss=loss.detach(),
+            approx_kl=policy.approx_kl,
+            clipped=policy.clipped,
+            ratio=policy.ratio,
+            value_clipped=value_clipped,
+            squared_ratio=(ratio**2 * mask).sum(),
         )
-        return sums, (ratio - 1).abs().max()
+        return watched, (ratio - 1).abs().max()
+
+    def _adapt_kl_coef(self, kl: float) -> None:
+        """Move the KL coefficient for the next iteration, if it is adaptive. kl: nats per
+        episode."""
+        config = self.config.kl
+        if config.controller is Controller.adaptive:
+            self.kl_coef = adapted_coefficient(
+                self.kl_coef, kl, config.target, config.horizon, self.config.batch
+            )
 
     def _average(self) -> None:
-        """The exponential moving average of the policy's weights, an optimizer step on."""
-        if self.average is not None and self.config.ema is not None:
-            for name, weight in self.policy.module.state_dict().items():
-                self.average[name].lerp_(
-                    weight, 1 - self.config.ema
-                ) if weight.is_floating_point() else self.average[name].copy_(weight)
-
-    def _described(self, experience: Experience, raw: torch.Tensor) -> dict[str, float]:
-        """What dashboards show of an iteration's responses; sums are an episode's, entropies a token's."""
-        mask, rollout = experience.mask, experience.rollout
-        kl = float((experience.log_ratio * mask).sum(-1).mean())
-        score = float(experience.scores.mean())
-        described = {
-            "objective/scores": float(raw.mean()),
-            "objective/rlhf_reward": score - self.kl_coef * kl,
-            "objective/non_score_reward": -self.kl_coef * kl,
-            "objective/entropy": float(masked_mean(experience.entropies, mask)),
-            "objective/eos_rate": float(rollout.terminated.float().mean()),
-            "objective/length": float(rollout.response_lengths.float().mean()),
-            "val/explained_variance": explained_variance(
-                experience.values, experience.returns, mask
-            ),
-            "kl/coef": self.kl_coef,
-        }
-        return described | ({"objective/kl": kl} if self.networks.reference is not None else {})
+        """Move the exponential moving average of the policy's weights on by one optimizer step."""
+        if self.average is None or self.config.ema is None:
+            return
+        for name, weight in self.policy.module.state_dict().items():
+            if weight.is_floating_point():
+                self.average[name].lerp_(weight, 1 - self.config.ema)
+            else:
+                self.average[name].copy_(weight)
 
     def batch(self, index: int) -> State:
         """The rollout of the iteration, and what it was worth as far as that was computed."""
-        return {} if self.current is None else seen_batch(*self.current)
+        return {} if self.current is None else failed_batch(*self.current)
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-        """Episodes that make no whole batch are not sampled; responses that were cut at the cap have no end token."""
+        """Episodes that make no whole batch are not sampled; responses that were cut at the cap
+        have no end token."""
         missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
         found = {"prompts": len(self.prompts), "episodes": self.total_steps * self.config.batch}
         found |= {
@@ -342,12 +282,13 @@ class PPO:
             "average": self.average or {},
             "kl_coef": self.kl_coef,
             "updates": self.updates,
-            "astray": self.astray,
+            "kl_out_of_bounds": self.kl_bounds.iterations,
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take them over. The reference is not in the state: it is the stage's input, pinned by the recipe."""
+        """Take them over. The reference is not in the state: it is the stage's input, pinned by the
+        recipe."""
         self.policy.module.load_state_dict(state["policy"])
         self.networks.value.module.load_state_dict(state["value"])
         self.optimization.load_state_dict(state["optimizer"])
@@ -358,7 +299,7 @@ class PPO:
                 for name, value in state["average"].items()
             }
         self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
-        self.astray = int(state["astray"])
+        self.kl_bounds.iterations = int(state["kl_out_of_bounds"])
         for name, term in self.terms.items():
             term.load_state_dict(state["terms"][name])
 
@@ -370,8 +311,3 @@ class PPO:
             result.module.load_state_dict(self.average)
         result.save(folder / "model")
         self.networks.value.save(folder / "value")
-
-
-def _mean(reports: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """The mean of each metric over optimizer steps."""
-    return {name: sum(r[name] for r in reports) / len(reports) for name in reports[0]}

@@ -8,13 +8,19 @@ from preflab import Component, hookimpl
 @hookimpl
 def preflab_components() -> list[Component]:
     """The three data sources."""
-    from preflab_builtin.public_sets.config import PydocConfig, RatingsConfig, UkpConfig
+    from preflab_builtin.public_sets import config as c
 
-    here = "preflab_builtin.public_sets"
-    sources = {"ukp": UkpConfig, "ratings": RatingsConfig, "pydoc": PydocConfig}
+    ukp, ratings, pydoc = (f"preflab_builtin.public_sets.{n}" for n in ("ukp", "ratings", "pydoc"))
     return [
+        Component("data", "ukp", c.UkpConfig, f"{ukp}:UkpSource", inspect=f"{ukp}:inspect"),
         Component(
-            "data", name, config, build=f"{here}.{name}:load", inspect=f"{here}.{name}:inspect"
-        )
-        for name, config in sources.items()
+            "data",
+            "ratings",
+            c.RatingsConfig,
+            build=f"{ratings}:RatingsSource",
+            inspect=f"{ratings}:inspect",
+        ),
+        Component(
+            "data", "pydoc", c.PydocConfig, f"{pydoc}:PydocSource", inspect=f"{pydoc}:inspect"
+        ),
     ]

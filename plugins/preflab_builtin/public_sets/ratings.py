@@ -21,7 +21,7 @@ from preflab import Inspection, UserError
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Ranking, Record, RecordType
-from preflab.rows import READERS, BadRow, content_digest, fields, files_of, read_once, read_table
+from preflab.rows import READERS, BadRow, fields, files_of, path_digest, read_once, read_table
 from preflab_builtin.filters.splits import split_of
 from preflab_builtin.public_sets.config import RatingsConfig
 
@@ -60,7 +60,7 @@ def inspect(config: RatingsConfig) -> Inspection:
     """Digest of the files, and the number of records."""
     records, _ = read_records(Path(config.path), config)
     counts = {record_type: len(records[record_type]) for record_type in records}
-    return Inspection(content_digest(Path(config.path)), counts)
+    return Inspection(path_digest(Path(config.path)), counts)
 
 
 @read_once

@@ -18,7 +18,7 @@ from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Ranking, Record, RecordType
-from preflab.rows import BadRow, content_digest, fields, read_once, read_table
+from preflab.rows import BadRow, fields, path_digest, read_once, read_table
 from preflab_builtin.public_sets.config import Preferences, UkpConfig
 
 ARGUMENTS, PAIRS = "arguments.jsonl.gz", "pairs.jsonl.gz"
@@ -68,7 +68,7 @@ class UkpSource:
 def inspect(config: UkpConfig) -> Inspection:
     """Digests of both files, and the number of sides of debates."""
     sides = len(UkpSource(config).records("rankings"))
-    digests = [content_digest(Path(config.path, name)) for name in (ARGUMENTS, PAIRS)]
+    digests = [path_digest(Path(config.path, name)) for name in (ARGUMENTS, PAIRS)]
     return Inspection("\n".join(digests), {"prompts": sides, "rankings": sides})
 
 

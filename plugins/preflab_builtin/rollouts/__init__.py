@@ -1,4 +1,5 @@
-"""Sampling engines: preflab's own, whose rows do not depend on each other, and transformers' generate."""
+"""Sampling engines: preflab's own, whose rows do not depend on each other, and transformers'
+generate."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from preflab import option
 
 @dataclass
 class NativeConfig:
-    """preflab's engine: every row has its own noise, so that its tokens do not depend on the rows beside it."""
+    """preflab's engine: every row has its own noise, so that its tokens do not depend on the rows
+    beside it."""
 
     name: str = option("native", "component")
     max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)
@@ -25,7 +26,8 @@ class NativeConfig:
 
 @dataclass
 class TransformersConfig:
-    """transformers' generate: one random stream for a whole batch, so a row's tokens depend on the rows beside it."""
+    """transformers' generate: one random stream for a whole batch, so a row's tokens depend on the
+    rows beside it."""
 
     name: str = option("transformers", "component")
     max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)

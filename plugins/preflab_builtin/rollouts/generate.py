@@ -1,8 +1,9 @@
 """transformers' generate as a sampling engine.
 
-Its draws come from one stream for a whole batch: a row's tokens depend on the rows beside it and on ``batch``. The
-distribution is the policy's own: one explicit GenerationConfig without top-k (which generate otherwise sets to 50),
-top-p or any other processor, because PPO needs the density of what was sampled.
+Its draws come from one stream for a whole batch: a row's tokens depend on the rows beside it and
+on ``batch``. The distribution is the policy's own: one explicit GenerationConfig without top-k
+(which generate otherwise sets to 50), top-p or any other processor, because PPO needs the density
+of what was sampled.
 """
 
 from __future__ import annotations
@@ -78,8 +79,9 @@ class TransformersEngine:
 
 @contextlib.contextmanager
 def as_trained(policy: Policy) -> Iterator[None]:
-    """The density that training computes log-probabilities of. Without the folder's generation_config.json: generate takes from
-    it whatever an explicit config leaves unset (min_p, suppressed tokens). Logits are the policy's: float32, autocast or not."""
+    """The density that training computes log-probabilities of. Without the folder's
+    generation_config.json: generate takes from it whatever an explicit config leaves unset (min_p,
+    suppressed tokens). Logits are the policy's: float32, autocast or not."""
     make: Any = GenerationConfig
     module: Any = policy.module
     head: Any = module.get_output_embeddings()
@@ -92,7 +94,8 @@ def as_trained(policy: Policy) -> Iterator[None]:
 
 
 def generation_config(policy: Policy, sampling: Sampling) -> GenerationConfig:
-    """Sampling from the model's own distribution: every processor that generate might add is switched off by name."""
+    """Sampling from the model's own distribution: every processor that generate might add is
+    switched off by name."""
     drawn = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
     make: Any = GenerationConfig
     config: GenerationConfig = make(
@@ -108,5 +111,6 @@ def generation_config(policy: Policy, sampling: Sampling) -> GenerationConfig:
 
 
 def _ended(ids: list[int], eos: int) -> list[int]:
-    """Cut after the first end token: generate pads behind it, and a sampled pad is a token like any other."""
+    """Cut after the first end token: generate pads behind it, and a sampled pad is a token like
+    any other."""
     return ids[: ids.index(eos) + 1] if eos in ids else ids

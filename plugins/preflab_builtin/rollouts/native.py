@@ -1,7 +1,8 @@
 """preflab's sampling engine: KV-cached batched decoding in which rows do not influence each other.
 
-A prompt is read once, whatever the number of its samples; rows that have ended leave the batch when they are a quarter
-of it; decoding stops when all have ended. Neither changes a token: a row's noise is fixed before decoding starts.
+A prompt is read once, whatever the number of its samples; rows that have ended leave the batch
+when they are a quarter of it; decoding stops when all have ended. Neither changes a token: a row's
+noise is fixed before decoding starts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens
 from preflab_builtin.rollouts.sampling import draw, row_noise
 
 COMPACT_AT = 0.25
-"""Share of ended rows at which the batch is compacted: below it copying the cache costs more than it saves."""
+"""Share of ended rows at which the batch is compacted: below it copying the cache costs more than
+it saves."""
 
 ASK_EVERY = 16
 """Steps on a GPU between looks at which rows have ended."""
@@ -66,7 +68,8 @@ class NativeEngine:
         seed: Sequence[int | str],
         answers: list[list[int]],
     ) -> None:
-        """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a time."""
+        """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a
+        time."""
         ids, mask = left_padded(
             [encoded[i] for i in group], policy.tokenizer.pad_id, self.runtime.device
         )
@@ -110,7 +113,8 @@ def decode(
         live = live & (drawn != eos)
         if step + 1 == steps:
             break
-        # To ask a GPU how many rows are left is to wait for it; decoding some steps beyond an end is cheaper, and is cut off.
+        # To ask a GPU how many rows are left is to wait for it; decoding some steps beyond an end
+        # is cheaper, and is cut off.
         left = int(live.sum()) if step % ask_every == 0 else len(rows)
         if left == 0:
             break

@@ -12,7 +12,8 @@ from preflab.records import Prompt
 
 
 def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> list[list[int]]:
-    """Token ids of each prompt; `UserError` naming the prompt that is empty or leaves no room for a response."""
+    """Token ids of each prompt; `UserError` naming the prompt that is empty or leaves no room for
+    a response."""
     limit = policy.max_positions
     encoded = [policy.tokenizer.encode(prompt.text) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):

@@ -14,7 +14,8 @@ BLOCK = 64
 
 
 def row_noise(seed: Sequence[int | str], rows: Sequence[int], steps: int) -> torch.Tensor:
-    """Uniform numbers in [0, 1), float64 [len(rows), steps]: those of a row are a function of (seed, row number) alone."""
+    """Uniform numbers in [0, 1), float64 [len(rows), steps]: those of a row are a function of
+    (seed, row number) alone."""
     noise = torch.empty(len(rows), steps, dtype=torch.float64)
     generator = torch.Generator()
     for i, row in enumerate(rows):
@@ -24,12 +25,13 @@ def row_noise(seed: Sequence[int | str], rows: Sequence[int], steps: int) -> tor
 
 
 def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch.Tensor:
-    """logits [B, V], noise [B] in [0, 1) -> tokens [B]: the first token at which the cumulative distribution of
-    softmax(logits / temperature) passes the noise. temperature 0: the likeliest token. Nothing is masked or cut.
+    """logits [B, V], noise [B] in [0, 1) -> tokens [B]: the first token at which the cumulative
+    distribution of softmax(logits / temperature) passes the noise. temperature 0: the likeliest
+    token. Nothing is masked or cut.
 
-    The distribution is summed in blocks of tokens, and within the block that the noise falls into: two short sums instead of
-    one over V. Sums are float64, because in float32 the sum of 50,000 probabilities is off by more than the rare ones among
-    them.
+    The distribution is summed in blocks of tokens, and within the block that the noise falls into:
+    two short sums instead of one over V. Sums are float64, because in float32 the sum of 50,000
+    probabilities is off by more than the rare ones among them.
     """
     if temperature == 0:
         return logits.argmax(-1)
@@ -44,7 +46,8 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch
     block = torch.searchsorted(sums, threshold, right=True).clamp_max(sums.shape[-1] - 1)
     before = nn.functional.pad(sums, (1, 0)).gather(-1, block)
     within = blocks.take_along_dim(block[..., None], 1).squeeze(1).double().cumsum(-1)
-    # Rounding may leave the noise a last bit above the block's own sum: the last token of the block that has a probability.
+    # Rounding may leave the noise a last bit above the block's own sum: the last token of the
+    # block that has a probability.
     place = torch.searchsorted(
         within,
         torch.minimum(

@@ -17,11 +17,12 @@ from preflab.errors import UserError
 from preflab.functional import token_log_probs
 from preflab.interfaces import Measure, Policy, Sampling, Subject, Tokenizer
 from preflab.records import Prompt, Rollout
+from preflab.rows import hub
 from preflab_builtin.benchmarks import config as c
-from preflab_builtin.benchmarks.cases import by_group, choices, inspection, questions, sentences
+from preflab_builtin.benchmarks.cases import by_group, choices, questions, sentences
 from preflab_builtin.benchmarks.generation import Generation
-from preflab_builtin.benchmarks.likelihood import MultipleChoice, SentencePairs, log_likelihoods
-from preflab_builtin.files import hub
+from preflab_builtin.benchmarks.inspecting import inspect_questions
+from preflab_builtin.benchmarks.likeliest import MultipleChoice, SentencePairs, log_likelihoods
 from preflab_builtin.rewards.config import ContainsConfig
 from support import FakeContext, cpu_runtime
 
@@ -419,7 +420,7 @@ def test_a_test_set_may_be_a_datasets_folder_or_stand_on_the_hub(
         ("Q: 2 + 2?", ("4", "four")),
         ("Q: 1 + 1?", ("2",)),
     ]
-    assert len(inspection(config, questions).content) == 64
+    assert len(inspect_questions(config).content) == 64
     rows[1]["answers"] = {"text": []}
     with pytest.raises(UserError, match=r":row 2: answers\.text: holds no text"):
         questions(config)

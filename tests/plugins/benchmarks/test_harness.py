@@ -12,7 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Subject
 from preflab.records import Rollout
 from preflab_builtin.benchmarks import config as c
-from preflab_builtin.benchmarks.likelihood import MultipleChoice
+from preflab_builtin.benchmarks.likeliest import MultipleChoice
 from support import FakeContext
 
 needs_harness = pytest.mark.skipif(
@@ -113,7 +113,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_numbers_of_the_harness_become_measures() -> None:
-    from preflab_builtin.benchmarks.harness import measured
+    from preflab_builtin.benchmarks.harness import measures_of
 
     numbers = {
         "alias": "squad",
@@ -122,7 +122,7 @@ def test_numbers_of_the_harness_become_measures() -> None:
         "em,strict-match": 0.25,
         "em_stderr,strict-match": 0.1,
     }
-    found = measured(numbers, 20)
+    found = measures_of(numbers, 20)
     assert set(found) == {"f1", "em_strict_match"}
     assert found["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
     assert found["f1"].low != found["f1"].low  # nan: no error, no interval

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
 from preflab.planning.choosing import choose, needs
@@ -28,8 +29,8 @@ PRESETS = (
 
 def _chosen(preset: str, *overrides: str) -> Choice:
     words = ["evaluation=files", f"+evaluator@evaluation.evaluators.x={preset}", *overrides]
-    config: Any = OmegaConf.to_container(composition.compose(words), resolve=True)
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation")
+    config: Any = OmegaConf.to_container(compose(words), resolve=True)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -41,14 +42,15 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
     model = ["evaluation.evaluators.x.scorers.toxicity.path=folder"] if preset == "toxicity" else []
     config = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).config.evaluators["x"]
     assert config.label == preset
-    assert not needs(_chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model))
+    choice = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model)
+    assert needs(choice) == {"policy:result"}
 
 
 @pytest.mark.parametrize(
     "words,said",
     [
         (["x.template='no column'"], "template is 'no column' but must name a column"),
-        (["x.template='{question'"], "template is no template"),
+        (["x.template='{question'"], "template is not a valid template"),
         (["x.references=[]"], "references is empty, but metrics=token_f1"),
         (["x.references=[]", "x.metrics=[]"], "metrics is empty, and so is scorers"),
         (["x.threshold=0.5"], "threshold is given, but there are no scorers"),
@@ -66,7 +68,7 @@ def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: st
 
 def test_answers_are_given_in_one_of_two_forms() -> None:
     path = "evaluation.evaluators.x.path=rows.csv"
-    with pytest.raises(UserError, match="right and wrong cannot be given beside choices"):
+    with pytest.raises(UserError, match="right and wrong cannot be given with choices"):
         _chosen(
             "truthfulness",
             path,
@@ -152,9 +154,9 @@ def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path)
             f"evaluation.evaluators.x.path={path}",
         ]
         config: Any = OmegaConf.to_container(
-            composition.compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
+            compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
         )
-        stage = read(config, composition.registry()).stage("evaluation")
+        stage = read(config, registry()).stage("evaluation")
         assert stage is not None
         return stage.recipe_id
 

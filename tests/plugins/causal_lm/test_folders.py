@@ -1,4 +1,5 @@
-"""Pretrained folders: inspected without torch, refused with reasons, and a real model if its package is here."""
+"""Pretrained folders: inspected without torch, refused with reasons, and a real model if its
+package is here."""
 
 from __future__ import annotations
 
@@ -89,13 +90,13 @@ def test_dropout_of_pretrained_models_is_off(folder: Path, tmp_path: Path) -> No
 def test_registering_and_inspecting_import_no_torch(folder: Path) -> None:
     code = (
         "import sys\n"
-        "from preflab_builtin.causal_lm import preflab_components, _inspect_pretrained\n"
+        "from preflab_builtin.causal_lm import preflab_components\n"
         "import preflab_builtin.rollouts as r, preflab_builtin.ptx as p\n"
         "import preflab_builtin.pretrain as t, preflab_builtin.sft as s\n"
         "components = [c for m in (r, p, t, s) for c in m.preflab_components()] + preflab_components()\n"
         "assert len(components) == 10, components\n"
-        "config = next(c for c in components if c.name == 'pretrained').config_class(path=sys.argv[1])\n"
-        "assert _inspect_pretrained(config).pretrained\n"
+        "found = next(c for c in components if c.name == 'pretrained')\n"
+        "assert found.inspect(found.config_class(path=sys.argv[1])).pretrained\n"
         "heavy = {'torch', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

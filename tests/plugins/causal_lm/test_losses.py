@@ -21,7 +21,8 @@ def policy() -> CausalPolicy:
 
 
 def test_target_mask() -> None:
-    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the first.
+    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the
+    # first.
     found = target_mask(torch.tensor([5, 2]), torch.tensor([3, 0]), 5)
     assert found.tolist() == [[False, False, False, True, True], [False, True, False, False, False]]
 
@@ -41,13 +42,15 @@ def test_loss_equals_the_definition() -> None:
     targets = target_mask(torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4]), 7)
     expected = 0.0
     for i, (length, start) in enumerate([(7, 3), (4, 1), (5, 4)]):
-        log_probs = model.module(ids[i : i + 1, :length]).logits.double().log_softmax(-1)[0]
+        logits = model.module(ids[i : i + 1, :length]).logits.detach()
+        log_probs = logits.double().log_softmax(-1)[0]
         expected -= sum(float(log_probs[t - 1, ids[i, t]]) for t in range(start, length))
     assert nll_sum(model, ids, mask, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zero on prompt and pad, not zero on the end token: seen on the hidden states before the unembedding."""
+    """Zero on prompt and pad, not zero on the end token: seen on the hidden states before the
+    unembedding."""
     model = policy()
     eos, pad = model.tokenizer.eos_id, model.tokenizer.pad_id
     ids = torch.tensor([[1, 2, 3, 4, eos, pad, pad]])
@@ -70,7 +73,8 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
-    """transformers unembeds every slot and leaves out labels of -100; ours unembeds only what stands before a target."""
+    """transformers unembeds every slot and leaves out labels of -100; ours unembeds only what
+    stands before a target."""
     model = policy()
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     lengths, starts = torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4])

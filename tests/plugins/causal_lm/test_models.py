@@ -1,6 +1,8 @@
-"""Models: nothing but a row's own tokens changes its numbers, whatever the padding; what is saved is what is loaded.
+"""Models: nothing but a row's own tokens changes its numbers, whatever the padding; what is saved
+is what is loaded.
 
-Models with learned positions (gpt2) are in every test: with rotary positions a wrong position id would not show.
+Models with learned positions (gpt2) are in every test: with rotary positions a wrong position id
+would not show.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def test_positions_count_real_tokens() -> None:
 
 def test_masks() -> None:
     mask = torch.tensor([[False, True, True]])
-    # The pad sees itself only (else its softmax is empty: nan); real tokens see themselves and real ones before.
+    # The pad sees itself only (else its softmax is empty: nan); real tokens see themselves and
+    # real ones before.
     assert causal_mask(mask)[0, 0].tolist() == [
         [True, False, False],
         [False, True, False],
@@ -220,7 +223,8 @@ def test_scalar_head_has_the_stated_distribution_and_shares_nothing() -> None:
     )
     scalar = model.scalar_model(torch.Generator().manual_seed(1))
     weight = scalar.module.score.weight
-    # std 1/sqrt(1025) = 0.03123; with 1024 draws its estimate has a standard error of 2.2 %, so 10 % is 4.5 errors.
+    # std 1/sqrt(1025) = 0.03123; with 1024 draws its estimate has a standard error of 2.2 %, so 10
+    # % is 4.5 errors.
     assert weight.shape == (1, 1024)
     assert abs(float(weight.detach().std()) * 1025**0.5 - 1) < 0.1
     assert scalar.module.score.bias is None

@@ -96,7 +96,8 @@ def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path
 
 
 def test_pad_differs_from_the_end_token() -> None:
-    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never occurs in UTF-8.
+    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never
+    # occurs in UTF-8.
     make: Any = PreTrainedTokenizerFast
     backend = Tokenizer(models.WordLevel({"a": 0, "À": 1, "<end>": 2}, unk_token="a"))
     wrapper = make(tokenizer_object=backend, eos_token="<end>", pad_token="<end>")

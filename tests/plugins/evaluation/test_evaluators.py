@@ -24,8 +24,8 @@ from preflab_builtin.evaluation.documents import (
     by_family,
     probe,
 )
+from preflab_builtin.evaluation.forward import batched_log_probs, document_nll, scores
 from preflab_builtin.evaluation.judges import preferred
-from preflab_builtin.evaluation.likelihood import document_nll, response_log_probs, scores
 from preflab_builtin.evaluation.responses import ReferenceKL
 from preflab_builtin.evaluation.reward_accuracy import RewardAccuracy
 from support import WORDS, FakeContext
@@ -59,7 +59,7 @@ def test_response_log_probs_equal_one_row_at_a_time_without_padding(tmp_path: Pa
     policy = context.policy("base")
     prompts = [Prompt("a", "one"), Prompt("b", "one plus two plus two"), Prompt("c", "red is")]
     rollout = Rollout.from_texts(context.tokenizer, prompts, ["good good good", "bad", "one plus"])
-    found = response_log_probs(policy, rollout, 0.5, context.runtime)
+    found = batched_log_probs(policy, rollout, 0.5, context.runtime)
     for i, (prompt, text) in enumerate(zip(prompts, rollout.texts, strict=True)):
         head = context.tokenizer.encode(prompt.text)
         ids = torch.tensor([[*head, *context.tokenizer.encode(text), context.tokenizer.eos_id]])
@@ -110,10 +110,10 @@ def test_kl_is_the_mean_log_ratio_of_whole_responses(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     moved = _moved(context.policy("base"), 0.2)
     subject = _subject(context, moved, [Prompt(str(i), WORDS[i]) for i in range(5)])
-    found = ReferenceKL(context).evaluate(subject)
+    found = ReferenceKL(c.KLConfig(), context).evaluate(subject)
     assert subject.reference is not None
-    own = response_log_probs(moved, subject.rollout, 1.0, context.runtime)
-    reference = response_log_probs(subject.reference, subject.rollout, 1.0, context.runtime)
+    own = batched_log_probs(moved, subject.rollout, 1.0, context.runtime)
+    reference = batched_log_probs(subject.reference, subject.rollout, 1.0, context.runtime)
     assert found.measures["kl/reference"].value == pytest.approx(
         float((own - reference).sum(-1).mean()), rel=1e-5
     )
@@ -131,14 +131,14 @@ def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     log_q = reference.module(ids).logits[0, -1].log_softmax(-1)
     exact = float((log_p.exp() * (log_p - log_q)).sum().detach())
     measure = (
-        ReferenceKL(context)
+        ReferenceKL(c.KLConfig(), context)
         .evaluate(Subject(context.responder("base"), rollout, None, reference))
         .measures
     )
     assert measure["kl/reference"].value == 0.0  # the responder's own policy is the reference here
     responder = PolicyResponder(policy, context.rollout())
     estimate = (
-        ReferenceKL(context)
+        ReferenceKL(c.KLConfig(), context)
         .evaluate(Subject(responder, rollout, None, reference))
         .measures["kl/reference"]
     )

@@ -11,7 +11,7 @@ import torch
 from preflab.optimization import Optimization, OptimizerConfig, Schedule
 from preflab.randomness import draw_order
 from preflab.records import Document, Prompt
-from preflab_builtin.ppo.config import AdvantageConfig, Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.config import AdvantageConfig, Controller, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.experience import Experience
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
@@ -80,7 +80,7 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
     # Ziegler et al.: coef (1 + clip(KL / target - 1, -.2, .2) episodes / horizon), once an iteration, KL a response and not
     # a token. The target is near what is seen, so that the error is not cut.
     target, horizon = 0.05, 10.0
-    kl = KLConfig(coef=0.5, controller=Controller.adaptive, target=target, horizon=horizon)
+    kl = KLPenaltyConfig(coef=0.5, controller=Controller.adaptive, target=target, horizon=horizon)
     procedure = ppo(tmp_path, kl=kl, advantage=AdvantageConfig(lam=1.0))
     seen: list[float] = []
     update = procedure._update

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import preflab_builtin.ppo
 from preflab.records import Document, Prompt
-from preflab_builtin.ppo.config import ClipConfig, KLConfig, PPOConfig
+from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import TextReward, noise_reward
@@ -18,7 +18,10 @@ from support import WORDS, FakeContext
 def test_every_metric_is_documented(tmp_path: Path) -> None:
     prompts = [Prompt(f"p{i}", WORDS[i]) for i in range(8)]
     documents = [Document(f"d{i}", " ".join(WORDS[i : i + 9])) for i in range(8)]
-    terms, kl = {"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)}, KLConfig(0.1, stop_above=1e-9)
+    terms, kl = (
+        {"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)},
+        KLPenaltyConfig(0.1, stop_above=1e-9),
+    )
     shaping = {"length": LengthPenaltyConfig()}
     config = PPOConfig(
         episodes=16,

@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab import UserError
-from preflab.composing import composition
+from preflab.composing import compose as composition
+from preflab.composing import search_path
 from preflab.door.choice import Choice
 from preflab.planning.choosing import choose, needs
 
@@ -33,7 +34,7 @@ def preset(group: str, name: str, *overrides: str, fast: bool = False) -> Choice
     config: Any = OmegaConf.to_container(
         composition.compose(overrides, f"{group}/{name}"), resolve=True
     )
-    return choose(composition.registry(), group, config[group], group, fast)
+    return choose(search_path.registry(), group, config[group], group, fast)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_every_preset_composes_in_full_and_in_small_and_says_what_it_is(
 ) -> None:
     for fast in (False, True):
         assert preset(group, name, fast=fast).config.name in name
-    assert (composition.config_root() / group / f"{name}.yaml").read_text().startswith("# ")
+    assert (search_path.config_root() / group / f"{name}.yaml").read_text().startswith("# ")
 
 
 def test_a_reward_model_folder_must_be_named() -> None:

@@ -17,7 +17,7 @@ import json, sys
 from pathlib import Path
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, preferences_from_ranks
-from preflab_builtin.ppo.config import Controller, KLConfig, PPOConfig
+from preflab_builtin.ppo.config import Controller, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
@@ -34,7 +34,7 @@ records = [*documents, *prompts, *rankings]
 context = FakeContext(folder, records, micro_batch=micro_batch, reward=TextReward(noise_reward(0)))
 ranked = FakeContext(folder, records, micro_batch=6)  # 4 rankings of 3 completions are two micro-batches
 optimizer = OptimizerConfig(lr=1e-2)
-kl = KLConfig(coef=0.1, controller=Controller.adaptive, horizon=50.0)
+kl = KLPenaltyConfig(coef=0.1, controller=Controller.adaptive, horizon=50.0)
 ppo = PPOConfig(episodes=24, batch=8, minibatch=4, kl=kl, policy=optimizer, value=optimizer, ema=0.9)
 ptx = PPOConfig(**{**vars(ppo), "terms": {"ptx": PtxConfig(coef=2.0, ratio=1.0, window=8)}})
 rows = {}

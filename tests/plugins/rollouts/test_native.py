@@ -11,8 +11,8 @@ from scipy.stats import chisquare
 from preflab.errors import UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt, Rollout
-from preflab_builtin.causal_lm import products
 from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.fast import projections
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.rollouts import native
@@ -52,7 +52,8 @@ def same(first: Rollout, second: Rollout) -> bool:
 
 
 def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: float) -> list[int]:
-    """One row, one full transformers forward a token, the cumulative distribution added up in a loop."""
+    """One row, one full transformers forward a token, the cumulative distribution added up in a
+    loop."""
     ids, answer = model.tokenizer.encode(prompt), list[int]()
     for u in noise.tolist():
         with torch.no_grad():
@@ -71,12 +72,14 @@ def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: fl
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize(
-    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+    "smallest",
+    [projections.SMALLEST_MATRIX, 0],
+    ids=["matrices as stored", "matrices laid out anew"],
 )
 def test_equals_a_naive_loop_token_for_token(
     family: Family, temperature: float, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "SMALL", smallest)
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", smallest)
     model, sampling = policy(family), Sampling(max_tokens=12, temperature=temperature, samples=3)
     rollout = engine().generate(model, PROMPTS, sampling, (1, "test"))
     lengths = set()
@@ -92,12 +95,14 @@ def test_equals_a_naive_loop_token_for_token(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+    "smallest",
+    [projections.SMALLEST_MATRIX, 0],
+    ids=["matrices as stored", "matrices laid out anew"],
 )
 def test_batch_size_and_compaction_change_nothing(
     family: Family, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "SMALL", smallest)
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", smallest)
     model, sampling = policy(family), Sampling(max_tokens=16, samples=4)
     whole = engine(128).generate(model, PROMPTS, sampling, (2,))
     for batch in (1, 3, 8):
@@ -109,7 +114,7 @@ def test_batch_size_and_compaction_change_nothing(
 
 def test_each_rollout_is_drawn_from_the_weights_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        products, "SMALL", 0
+        projections, "SMALLEST_MATRIX", 0
     )  # copies of matrices that outlived a step would be those of before
     model, sampling = policy(), Sampling(max_tokens=12)
     before = engine().generate(model, PROMPTS, sampling, (1,))
@@ -151,7 +156,8 @@ def test_greedy_is_the_likeliest_token() -> None:
 
 def test_draw_takes_the_first_token_that_passes_the_noise() -> None:
     logits = torch.log(torch.tensor([0.2, 0.0, 0.3, 0.5, 0.0])).repeat(6, 1)
-    # Cumulative .2 .2 .5 1 1: tokens of probability 0 are never drawn, not even by noise on an edge.
+    # Cumulative .2 .2 .5 1 1: tokens of probability 0 are never drawn, not even by noise on an
+    # edge.
     noise = torch.tensor([0.0, 0.199, 0.201, 0.499, 0.501, 1 - 2**-53], dtype=torch.float64)
     assert draw(logits, noise, 1.0).tolist() == [0, 0, 2, 2, 3, 3]
 
@@ -224,7 +230,8 @@ def test_component_builds_with_its_setting(tmp_path: Path) -> None:
 
 
 def test_logits_that_are_no_numbers_draw_a_token_of_the_vocabulary() -> None:
-    """What is drawn is meaningless and the guards behind will say so; a token that does not exist would be a crash."""
+    """What is drawn is meaningless and the guards behind will say so; a token that does not exist
+    would be a crash."""
     tokens = draw(
         torch.full((2, 130), float("nan")), torch.tensor([0.0, 0.9], dtype=torch.float64), 1.0
     )

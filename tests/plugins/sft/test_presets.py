@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing.composition import config_root
+from preflab.composing.search_path import config_root
 from preflab.options import problems, typed
 from support import builtin
 

@@ -1,4 +1,4 @@
-"""DPO keeps preflab's contract, and its loss is equation 7."""
+"""DPO keeps preflab's contract, and its loss is equation 7 of Rafailov et al."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from preflab.records import Prompt, Ranking
+from preflab.likelihood import response_log_probs
+from preflab.records import Prompt, Ranking, Rollout
 from preflab.testing import AlgorithmContract, FakeContext, FastRun, tiny_records
 
 from preflab_pairs.config import DPOConfig
@@ -33,38 +34,45 @@ def test_a_ranking_of_three_with_a_tie_has_two_pairs() -> None:
     assert [(p.better, p.worse) for p in pairs_of([ranking])] == [("b", "a"), ("b", "c")]
 
 
-def test_before_any_update_the_loss_is_log_2_and_then_the_better_response_gains(tmp_path: Path) -> None:
+def test_the_loss_starts_at_log_2_and_falls(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, tiny_records())
-    config = DPOConfig(batch=len(pairs_of(context.rankings("train"))), epochs=4)  # every step sees all pairs
+    every = len(pairs_of(context.rankings("train")))
+    config = DPOConfig(batch=every, epochs=4)  # every step sees all pairs
     config.optimizer.lr = 3e-3
     training = DPO(config, context)
     rows = [training.step(i) for i in range(4)]
     assert rows[0]["loss/dpo"] == pytest.approx(math.log(2), abs=1e-6)
-    assert rows[0]["margin"] == 0.0
-    assert rows[3]["margin"] > 0
+    assert rows[0]["dpo/margin"] == 0.0
+    assert rows[3]["dpo/margin"] > 0
     assert rows[3]["loss/dpo"] < rows[1]["loss/dpo"] < math.log(2)
 
 
 def test_the_gradient_is_the_papers(tmp_path: Path) -> None:
-    """Section 4: -beta sigmoid(-margin) (grad log pi(better) - grad log pi(worse)); at the reference the sigmoid is 1/2."""
-    from preflab.likelihood import response_log_probs
-    from preflab.records import Rollout
+    """Section 4: -beta sigmoid(-margin) (grad log pi(better) - grad log pi(worse)).
 
+    At the reference the sigmoid is 1/2.
+    """
     prompt = Prompt("1", "one plus", split="train")
     context = FakeContext(tmp_path, [Ranking(prompt, ("two good", "bad"), ((0, 1),))])
     training = DPO(DPOConfig(beta=0.3, batch=1), context)
     training._backward(training.pairs, 1)
-    found = {name: p.grad.clone() for name, p in training.policy.module.named_parameters() if p.grad is not None}
+    weights = training.policy.module.named_parameters()
+    gradients = {name: p.grad.clone() for name, p in weights if p.grad is not None}
     policy = context.policy("initial")
     rows = Rollout.from_texts(context.tokenizer, [prompt, prompt], ["two good", "bad"])
     better, worse = response_log_probs(policy, rows).sum(-1)
     torch.autograd.backward(-0.3 * 0.5 * (better - worse))
     for name, parameter in policy.module.named_parameters():
-        torch.testing.assert_close(found[name], parameter.grad, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(gradients[name], parameter.grad, atol=1e-6, rtol=1e-4)
 
 
-def test_it_runs_on_the_rankings_of_the_comparisons_stage(preflab_run: Callable[..., FastRun]) -> None:
-    run = preflab_run("algorithm=dpo", "reward_model=none", "evaluation=samples", "~evaluation.evaluators.reward",
-                      "evaluation.evaluators.win_rate.judge=labelers")  # fmt: skip
-    assert "comparisons" in run.stages  # nobody else needs rankings here
+def test_it_learns_from_the_comparisons_stage(preflab_run: Callable[..., FastRun]) -> None:
+    run = preflab_run(
+        "algorithm=dpo",
+        "reward_model=none",
+        "evaluation=samples",
+        "~evaluation.evaluators.reward",
+        "evaluation.evaluators.win_rate.judge=labelers",
+    )
+    assert "comparisons" in run.stages  # nothing else in this run needs rankings
     assert run.metrics("algorithm")[0]["loss/dpo"] == pytest.approx(math.log(2), abs=1e-5)

@@ -1,57 +1,50 @@
-"""Learning from pairs without a reward network: DPO, and a reward model that counts words."""
+"""Learning from pairs without a reward network, and a stage that averages weights."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from preflab import Component, hookimpl
+from preflab.kinds import StageSpec
 
-if TYPE_CHECKING:
-    from preflab.interfaces import Context
-
-    from preflab_pairs.bag_of_words import BagOfWords, Fitting
-    from preflab_pairs.config import BagOfWordsConfig, DPOConfig
-    from preflab_pairs.dpo import DPO
-
-PREFLAB_API = 1
+from preflab_pairs.config import AverageConfig, BagOfWordsConfig, DPOConfig
 
 PREFLAB_API = 1
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """An algorithm and a reward model."""
-    from preflab_pairs.config import BagOfWordsConfig, DPOConfig
-
+    """An algorithm, a reward model, and what makes the stage below."""
     return [
-        Component("algorithm", "dpo", DPOConfig, procedure=_dpo, needs=lambda config: ("rankings",)),
-        Component("reward_model", "bag_of_words", BagOfWordsConfig, build=_scores, procedure=_fitting, needs=_rankings),
+        Component(
+            "algorithm",
+            "dpo",
+            DPOConfig,
+            procedure="preflab_pairs.dpo:DPO",
+            needs=("rankings",),
+        ),
+        Component(
+            "reward_model",
+            "bag_of_words",
+            BagOfWordsConfig,
+            build="preflab_pairs.bag_of_words:read",
+            procedure="preflab_pairs.bag_of_words:Fitting",
+            needs=("rankings",),
+        ),
+        Component(
+            "average",
+            "weights",
+            AverageConfig,
+            procedure="preflab_pairs.averaging:Averaging",
+        ),
     ]
+
+
+@hookimpl
+def preflab_stages() -> list[StageSpec]:
+    """A stage after SFT: ``preflab +average=weights``. What follows starts from its policy."""
+    return [StageSpec("average", makes="averaged", after="sft")]
 
 
 @hookimpl
 def preflab_config_packages() -> list[str]:
     """Where the YAML presets are."""
     return ["preflab_pairs.conf"]
-
-
-def _rankings(config: BagOfWordsConfig) -> tuple[str, ...]:
-    return ("rankings",)
-
-
-def _dpo(config: DPOConfig, context: Context) -> DPO:
-    from preflab_pairs.dpo import DPO
-
-    return DPO(config, context)
-
-
-def _fitting(config: BagOfWordsConfig, context: Context) -> Fitting:
-    from preflab_pairs.bag_of_words import Fitting
-
-    return Fitting(config, context)
-
-
-def _scores(config: BagOfWordsConfig, context: Context) -> BagOfWords:
-    from preflab_pairs.bag_of_words import BagOfWords
-
-    return BagOfWords.read(context.folder)

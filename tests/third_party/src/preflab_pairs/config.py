@@ -10,25 +10,49 @@ from preflab.optimization import OptimizerConfig
 
 @dataclass
 class DPOConfig:
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290): the policy is trained on ranked pairs, without a
-    reward model and without sampling."""
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
+
+    The policy is trained on ranked pairs, without a reward model and without sampling.
+    """
 
     name: str = option("dpo", "component")
-    beta: float = option(0.1, "reward per nat of log pi / pi_reference; small lets the policy walk further", gt=0)
+    beta: float = option(
+        0.1, "reward per nat of log pi / pi_reference; smaller allows a larger KL", gt=0
+    )
     epochs: int = option(1, "passes over the pairs", ge=1, fast=1)
-    batch: int = option(32, "pairs an optimizer step", ge=1, fast=8)
-    max_tokens: int | None = option(None, "responses are cut to this many tokens, end token included; null: never", ge=1)
+    batch: int = option(32, "pairs per optimizer step", ge=1, fast=8)
+    max_tokens: int | None = option(
+        None, "responses are cut to this many tokens, end token included; null: off", ge=1
+    )
     optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule")
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
 
 @dataclass
 class BagOfWordsConfig:
-    """A Bradley-Terry model whose score is a sum of word weights: logistic regression on differences of word counts."""
+    """A Bradley-Terry model whose score is a sum of word weights.
+
+    It is a logistic regression on differences of word counts.
+    """
 
     name: str = option("bag_of_words", "component")
-    rounds: int = option(10, "rounds of fitting; each goes on from the weights of the one before", ge=1, fast=3)
-    iterations: int = option(20, "most L-BFGS iterations a round", ge=1)
+    rounds: int = option(
+        10, "rounds of fitting; each starts from the weights of the one before", ge=1, fast=3
+    )
+    iterations: int = option(20, "most L-BFGS iterations per round", ge=1)
     l2: float = option(0.01, "weight of half the sum of squared weights in the loss", ge=0)
     min_count: int = option(2, "words in fewer training responses have no weight", ge=1)
-    seed: int | None = option(None, "pins this stage's seed, from which nothing is drawn; null follows the run's", ge=0)
+    seed: int | None = option(
+        None, "pins this stage's seed (nothing is drawn from it); null follows the run's", ge=0
+    )
+
+
+@dataclass
+class AverageConfig:
+    """Averages the weights before and after SFT; what follows starts from the average."""
+
+    name: str = option("weights", "component")
+    share: float = option(0.5, "weight of the SFT model; 1: SFT alone", ge=0, le=1)
+    seed: int | None = option(
+        None, "pins this stage's seed (nothing is drawn from it); null follows the run's", ge=0
+    )
