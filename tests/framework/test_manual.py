@@ -165,15 +165,22 @@ def test_the_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("studies", "my_study.yaml").write_text(yaml.replace("my_idea", "best_of_n"))
     plan, run = (shlex.split(line) for line in f"plan{lines}".splitlines())
     assert plan[1:] == run[1:]
-    runs = [job.run for job in check_jobs(parse(run[1:]))]
-    assert len(runs) == 9
-    assert runs[0].study is not None
-    assert set(runs[0].study.claims) == {"gains", "beats_ppo"}
+    jobs = check_jobs(parse(run[1:]))
+    study = jobs[0].run.study
+    assert len(jobs) == 9
+    assert study is not None
+    assert set(study.claims) == {"gains", "beats_ppo"}
 
 
 def test_the_third_party_hooks_are_those_of_the_example() -> None:
     path = ROOT / "tests" / "third_party" / "src" / "preflab_pairs" / "__init__.py"
     assert _body("# tests/third_party") == path.read_text(encoding="utf8").rstrip()
+
+
+def test_every_built_in_plugin_is_listed() -> None:
+    table = PAGE.partition("## The built-in plugins")[2]
+    folders = (ROOT / "plugins" / "preflab_builtin").glob("*/__init__.py")
+    assert [f.parent.name for f in folders if f"`{f.parent.name}/`" not in table] == []
 
 
 def test_stored_responses_are_judged_by_the_printed_command(

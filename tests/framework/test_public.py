@@ -76,7 +76,7 @@ INTERFACES_1 = {
     "Measure": "value low high n",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
-    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) vocabulary gold "
+    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) artifact(stage) vocabulary gold "
     "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "
     "labeler() component(kind,config) rollout_finished(step,rollout,values)",
 }

@@ -66,8 +66,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
         return CommandLine(name, folder, False, (tuple(overrides),), config=config)
     if config.hydra.sweeper.get("_target_") != SWEEPER:
         raise UserError(
-            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids only "
-            "(KEY=A,B). Leave hydra/sweeper out."
+            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids "
+            "only (KEY=A,B). Leave hydra/sweeper out."
         )
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with readable_errors():
@@ -77,8 +77,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
 
 
 def _grid(overrides: Sequence[Override]) -> tuple[tuple[str, ...], ...]:
-    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key varies
-    fastest, and of a key that is given twice the last counts."""
+    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key
+    varies fastest, and of a key that is given twice the last counts."""
     values: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()

@@ -1,4 +1,5 @@
-"""From overrides to composed configs, with errors that name the key, what is allowed and the nearest name."""
+"""From overrides to composed configs, with errors that name the key, what is allowed and the
+nearest name."""
 
 from __future__ import annotations
 
@@ -95,8 +96,8 @@ def job_yaml(config: DictConfig) -> str:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """All but Hydra's own part as plain values; `UserError` for a reference that leads nowhere or in a
-    circle."""
+    """All but Hydra's own part as plain values; `UserError` for a reference that leads nowhere or
+    in a circle."""
     with readable_errors():
         plain: dict[str, Any] = OmegaConf.to_container(_own(config), resolve=True)  # type: ignore[assignment]
     refuse_secrets(plain)

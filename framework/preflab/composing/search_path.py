@@ -1,4 +1,4 @@
-"""Where Hydra finds configs: preflab's own, studies, presets of plugins, and schemas of components."""
+"""Where Hydra finds configs: preflab's own, studies, presets of plugins, schemas of components."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sweeps_root() -> Path:
 
 @cache
 def registry() -> Registry:
-    """The plugins of this process, loaded once. Hydra knows their schemas and presets afterwards."""
+    """The plugins of this process, loaded once. Hydra knows their schemas and presets then."""
     loaded = discovery.load()
     for extension in (PreflabSearchPath, SchemaSource):
         Plugins.instance().register(extension)
@@ -70,10 +70,10 @@ class PreflabSearchPath(SearchPathPlugin):
 
 
 class SchemaSource(ConfigSource):
-    """Serves the schema of every component as ``schema/KIND/NAME``, and makes a component selectable
-    that has no YAML preset: its schema's defaults are the preset. A schema is made when a config asks
-    for it: Hydra's own store would hold all of them, and Hydra copies that store before it composes
-    anything."""
+    """Serves the schema of every component as ``schema/KIND/NAME``, and makes a component
+    selectable that has no YAML preset: its schema's defaults are the preset. A schema is made
+    when a config asks for it: Hydra's own store would hold all of them, and Hydra copies that
+    store before it composes anything."""
 
     @staticmethod
     def scheme() -> str:
@@ -128,8 +128,8 @@ def _component(config_path: str) -> tuple[str, str] | None:
 
 
 def _groups() -> set[str]:
-    """Config groups that components are chosen from: those of a run, the kinds inside other components
-    (``+gradient_term@algorithm.terms.mine=mine``), and the same below ``schema``."""
+    """Config groups that components are chosen from: those of a run, the kinds inside other
+    components (``+gradient_term@algorithm.terms.mine=mine``), and the same below ``schema``."""
     kinds = {component.kind for component, _ in registry().components()}
     below = {SCHEMAS + kind for kind in kinds}
     return {*registry().stage_graph.groups, *kinds, SCHEMAS.rstrip("/"), *below}
@@ -137,8 +137,8 @@ def _groups() -> set[str]:
 
 @contextlib.contextmanager
 def hydra_initialised(config_dir: str = "") -> Iterator[Any]:
-    """Hydra's compose API with our search path, whatever was initialised before; gives Hydra's loader
-    of configs."""
+    """Hydra's compose API with our search path, whatever was initialised before; gives Hydra's
+    loader of configs."""
     global _config_dir
     registry()
     before = GlobalHydra.instance().hydra
@@ -173,4 +173,4 @@ def options_of(groups: Iterable[str]) -> dict[str, list[str]]:
             }
             for group in groups
         }
-    return {g: sorted(n for n in found if not n.startswith("_")) for g, found in names.items()}
+    return {g: sorted(n for n in known if not n.startswith("_")) for g, known in names.items()}

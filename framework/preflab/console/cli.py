@@ -1,4 +1,5 @@
-"""The command line. A first word that is a command is that command; anything else composes and runs."""
+"""The command line. A first word that is a command is that command; anything else composes and
+runs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if there is none."""
+    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if
+    there is none."""
     if name in COMMANDS:
         return COMMANDS[name](list(arguments))
     from preflab.composing.search_path import registry
@@ -27,7 +28,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
     if name not in theirs:
         nearby = nearest(name, [*COMMANDS, *theirs])
         raise UserError(
-            f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}"
+            f"'{name}' is neither a command nor an override (KEY=VALUE). "
+            f"{nearby}{registry().not_loaded()}"
         )
     function, plugin = theirs[name]
     try:
@@ -42,13 +44,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
         ) from error
     if type(code) is not int:
         raise PluginError(
-            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)"
+            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code "
+            "(an int)"
         )
     return code
 
 
 def plan(arguments: list[str]) -> int:
-    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
+    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would
+    reuse"""
     from rich.table import Table
 
     from preflab.composing.commandline import parse
@@ -84,7 +88,8 @@ def plan(arguments: list[str]) -> int:
 
 
 def plugins(arguments: list[str]) -> int:
-    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or one component's options"""
+    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or
+    one component's options"""
     from rich.markup import escape
     from rich.table import Table
 
@@ -116,26 +121,28 @@ def plugins(arguments: list[str]) -> int:
 
 
 def doctor(arguments: list[str]) -> int:
-    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with what to do about it"""
+    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with
+    what to do about it"""
     from preflab.composing.search_path import registry
     from preflab.console import listing
 
     argparse.ArgumentParser(prog="preflab doctor", description=doctor.__doc__).parse_args(arguments)
     for what, value in listing.environment():
         print(f"{what + ':':20}{value}")
-    found = listing.findings(registry())
+    findings = listing.findings(registry())
     usable = sum(not p.problem for p in registry().plugins)
     print(
         f"\n{usable} plugins in use. "
-        + (f"{len(found)} finding(s):" if found else "Nothing is wrong.")
+        + (f"{len(findings)} finding(s):" if findings else "Nothing is wrong.")
     )
-    for finding in found:
+    for finding in findings:
         print(f"- {finding}")
     return 0
 
 
 def artifacts(arguments: list[str]) -> int:
-    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs left half-made"""
+    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs
+    left half-made"""
     from rich.table import Table
 
     from preflab.storage.artifacts import Store, files_below
@@ -198,14 +205,14 @@ def report(arguments: list[str]) -> int:
 
 
 def rerun(arguments: list[str]) -> int:
-    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if you like"""
+    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if wanted"""
     from preflab.console.launch import launch
 
     if not arguments:
         raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
     manifest = Path(arguments[0]) / "manifest.json"
     if not manifest.is_file():
-        raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
+        raise UserError(f"{arguments[0]} is not a run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
     _take_over_flags(facts.get("plugin_flags") or {})
     return launch(
@@ -220,21 +227,23 @@ def rerun(arguments: list[str]) -> int:
 
 
 def _take_over_flags(flags: dict[str, str]) -> None:
-    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
-    not choose it."""
+    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which
+    may be somebody else's, must not choose it."""
     from preflab.door.discovery import FILES, FLAGS
 
     file = str(flags.get(FILES, ""))
     if file and os.environ.get(FILES) != file:
         words = " ".join(f"--plugin {path}" for path in file.split(os.pathsep))
         raise UserError(
-            f"The run was started with {words}, which is code that a run folder cannot ask for: give it again."
+            f"The run was started with {words}, which is code that a run folder cannot ask for: "
+            "give it again."
         )
     os.environ.update({name: str(flags[name]) for name in FLAGS if name in flags})
 
 
 def new_plugin(arguments: list[str]) -> int:
-    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator, gradient_term, reward_model)"""
+    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator,
+    gradient_term, reward_model)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)

@@ -1,4 +1,5 @@
-"""A command line that runs something, or that asks Hydra to show something: checked first, then started."""
+"""A command line that runs something, or that asks Hydra to show something: checked first, then
+started."""
 
 from __future__ import annotations
 
@@ -63,8 +64,8 @@ def _failure(folder: Path, row: LedgerLine) -> str:
 
 
 def _show(line: CommandLine, words: Sequence[str]) -> int:
-    """What ``--cfg``, ``--info``, ``--hydra-help`` and completion ask for: Hydra's own answer, but for
-    ``--cfg job``, which costs no second composition."""
+    """What ``--cfg``, ``--info``, ``--hydra-help`` and completion ask for: Hydra's own answer,
+    but for ``--cfg job``, which costs no second composition."""
     skip_last_collection()
     config = compose(line.jobs[0], line.config_name, True, line.config_dir)
     refuse_code_in_config(config)

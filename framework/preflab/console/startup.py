@@ -14,8 +14,8 @@ machine."""
 
 
 def calm_threads() -> None:
-    """Set how OpenMP's threads wait for each other, before torch is imported: asleep, after a moment
-    of spinning if nothing else runs on this machine now.
+    """Set how OpenMP's threads wait for each other, before torch is imported: asleep, after a
+    moment of spinning if nothing else runs on this machine now.
 
     Threads that spin without end slow down fifty times as soon as another job wants their core;
     threads that always sleep need 1.4 times as long for a small model's step on an idle machine, to

@@ -27,8 +27,8 @@ def exit_code(error: BaseException) -> int:
 
 
 def show(error: BaseException, log: Path | None = None) -> None:
-    """Print one message for what a person can mend, a traceback for what they cannot; also into a log
-    file."""
+    """Print one message for what a person can mend, a traceback for what they cannot; also into a
+    log file."""
     if isinstance(error, SystemExit):
         return  # the reason was printed where it was raised
     if isinstance(error, (Stopped, KeyboardInterrupt)):

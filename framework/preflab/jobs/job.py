@@ -1,4 +1,5 @@
-"""A job where it runs: in this process, in several, or in a child of a multirun with a line in its ledger."""
+"""A job where it runs: in this process, in several, or in a child of a multirun with a line in
+its ledger."""
 
 from __future__ import annotations
 
@@ -112,8 +113,8 @@ def _in_processes(job: Job, folder: Path) -> None:
 
 
 def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, int]:
-    """Do a job's work in a forked child, so that nothing it does can end the others; (exit code, last
-    line of its error, signal that asked this process to stop)."""
+    """Do a job's work in a forked child, so that nothing it does can end the others; (exit code,
+    last line of its error, signal that asked this process to stop)."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -135,9 +136,8 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, i
 
     def pass_on(signum: int, frame: FrameType | None) -> None:
         asked[0] = signum
-        os.kill(
-            child, signum
-        )  # it saves a checkpoint and ends; from a terminal it has the signal already
+        # It saves a checkpoint and ends; from a terminal it has the signal already.
+        os.kill(child, signum)
 
     with handling(pass_on):
         _, status = os.waitpid(child, 0)

@@ -1,4 +1,5 @@
-"""Starting the checked jobs of a command line, with what Hydra does for a job: its folder, ``.hydra/`` and logging."""
+"""Starting the checked jobs of a command line, with what Hydra does for a job: its folder,
+``.hydra/`` and logging."""
 
 from __future__ import annotations
 
@@ -24,12 +25,13 @@ from preflab.storage.run_folder import new_folder
 RUN_FOLDER = "PREFLAB_RUN_FOLDER"
 """Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
 IN_TURN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-"""Hydra's default launcher: one job after the other. Its part is done here, with the checked jobs."""
+"""Hydra's default launcher: one job after the other. Its part is done here, with the checked jobs.
+"""
 
 
 def start(line: CommandLine, jobs: Sequence[Job]) -> Path:
-    """Run all jobs; the folder of the run or multirun. Raises what a single run raises; the failures
-    of a multirun are in its ledger."""
+    """Run all jobs; the folder of the run or multirun. Raises what a single run raises; the
+    failures of a multirun are in its ledger."""
     folder = new_folder(Path("runs") / line.config_name)
     os.environ[RUN_FOLDER] = str(folder)
     with hydra_initialised(line.config_dir) as loader:
@@ -93,7 +95,7 @@ def _run(
 
 
 def _import_once() -> None:
-    """Import the heavy libraries before jobs are forked, so that each job does not pay for it; nothing
-    is computed."""
+    """Import the heavy libraries before jobs are forked, so that each job does not pay for it;
+    nothing is computed."""
     for name in ("torch", "accelerate", "transformers.models.llama.modeling_llama"):
         importlib.import_module(name)

@@ -1,4 +1,5 @@
-"""Several processes of one job on this machine. Over several machines, torchrun starts them: ``torchrun ... -m preflab``."""
+"""Several processes of one job on this machine. Over several machines, torchrun starts them:
+``torchrun ... -m preflab``."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ from preflab.runtime import is_main
 from preflab.storage.run_folder import ERROR
 
 GRACE = 10.0
-"""Seconds that the other processes have to end by themselves after one has failed, and again after SIGTERM."""
+"""Seconds that the other processes have to end by themselves after one has failed, and again
+after SIGTERM."""
 
 
 def start(processes: int, command: Sequence[str]) -> int:
-    """Run the command once a process, each with its rank in the environment; the first exit code that is not 0, else 0.
+    """Run the command once per process, each with its rank in the environment; the first exit code
+    that is not 0, else 0.
 
-    When one fails the others are ended: they would wait for it for ever. SIGTERM is passed on; SIGINT from a terminal
-    reaches them anyway.
+    When one fails the others are ended: they would wait for it without end. SIGTERM is passed on;
+    SIGINT from a terminal reaches them anyway.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -65,7 +68,7 @@ def start(processes: int, command: Sequence[str]) -> int:
 
 
 def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
-    """The first exit code that is not 0, once all have ended or had their time to."""
+    """The first exit code that is not 0, once all have ended or had time to end."""
     while all(p.poll() in (None, 0) for p in running):
         if all(p.poll() == 0 for p in running):
             return 0

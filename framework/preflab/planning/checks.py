@@ -1,4 +1,5 @@
-"""Whether the components of a run fit each other: refused before any work, with the key to change."""
+"""Whether the components of a run fit each other: refused before any work, with the key to
+change."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def check(run: Run) -> None:
 
 
 def check_unchanged(run: Run) -> None:
-    """`UserError` if a file or model that a component reads was changed since the run was checked: the
-    recipes would name what is no longer there."""
+    """`UserError` if a file or model that a component reads was changed since the run was
+    checked: the recipes would name what is no longer there."""
     for choice in run.all_choices():
         if inspect(choice).content != run.inputs[choice.key]:
             raise UserError(
@@ -102,7 +103,9 @@ def _lacks_role(run: Run, group: str, role: str) -> str:
         return ""
     fields = vars(run.choices[group].config).items()
     key = next((f" ({group}.{name})" for name, value in fields if value == role), "")
-    return f"needs the policy in the role '{role}'{key}, which no stage makes. {nearest(role, roles)}"
+    return (
+        f"needs the policy in the role '{role}'{key}, which no stage makes. {nearest(role, roles)}"
+    )
 
 
 def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group: str) -> str:

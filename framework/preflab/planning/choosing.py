@@ -16,9 +16,9 @@ from preflab.options import problems, shrink, typed
 def choose(
     registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
 ) -> Choice:
-    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is allowed and the
-    nearest name. Whatever file the values came from, they pass through the component's schema here. fast: as `option`
-    says."""
+    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
+    allowed and the nearest name. Whatever file the values came from, they pass through the
+    component's schema here. fast: as `option` says."""
     if not isinstance(node, Mapping) or not node.get("name"):
         options = ", ".join(registry.names(kind))
         raise UserError(
@@ -52,9 +52,9 @@ def choose(
         shrink(config)
     choice = Choice(key, component, plugin, config, tuple(choices))
     with blamed(choice):
-        found = list(problems(config, f"{key}."))
-    if found:
-        raise UserError("\n".join(f"{name} {message}" for name, message in found))
+        wrong = list(problems(config, f"{key}."))
+    if wrong:
+        raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
     return choice
 
 
@@ -75,6 +75,7 @@ def inspect(choice: Choice) -> Inspection:
         inspection = choice.component.inspect(choice.config)
     if not isinstance(inspection, Inspection):
         raise PluginError(
-            f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: inspect returned {inspection!r}"
+            f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: inspect returned "
+            f"{inspection!r}"
         )
     return inspection

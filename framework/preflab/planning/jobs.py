@@ -38,8 +38,8 @@ def job_of(composed: DictConfig, known: Known | None = None) -> Job:
 
 
 def check_jobs(line: CommandLine) -> list[Job]:
-    """Compose every job, build its typed objects and cross-check them; the first thing that is wrong
-    stops all of them."""
+    """Compose every job, build its typed objects and cross-check them; the first thing that is
+    wrong stops all of them."""
     jobs: list[Job] = []
     known: Known = {}
     alone = line.config is not None and not line.multirun

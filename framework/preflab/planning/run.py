@@ -31,7 +31,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A checked config. choices: by config group; filters: in order; stages: in the order of making."""
+    """A checked config. choices: by config group; filters: in order; stages: in the order of
+    making."""
 
     choices: Mapping[str, Choice]
     filters: tuple[Choice, ...]

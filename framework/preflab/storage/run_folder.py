@@ -41,8 +41,8 @@ class StageRow(TypedDict):
 
 
 class Manifest(TypedDict):
-    """manifest.json: what was run, with what, and how far it came. status: running, complete, stopped
-    or failed; plugin_flags: environment variables that limit or name plugins."""
+    """manifest.json: what was run, with what, and how far it came. status: running, complete,
+    stopped or failed; plugin_flags: environment variables that limit or name plugins."""
 
     run: str
     config_name: str
@@ -60,8 +60,8 @@ class Manifest(TypedDict):
 
 
 class Summary(TypedDict, total=False):
-    """summary.json of a complete run: what was made, and what the evaluation measured. records: counts
-    by record type; accounting: what became of the rows and tokens of each stage."""
+    """summary.json of a complete run: what was made, and what the evaluation measured. records:
+    counts by record type; accounting: what became of the rows and tokens of each stage."""
 
     run: str
     config_name: str
@@ -119,7 +119,8 @@ def is_complete(folder: Path) -> bool:
 
 
 def read_ledger(folder: Path) -> list[LedgerLine]:
-    """The lines of a multirun's ledger, without those that a full disk cut: their jobs count as failed."""
+    """The lines of a multirun's ledger, without those that a full disk cut: their jobs count as
+    failed."""
     path, lines = folder / LEDGER, list[LedgerLine]()
     for line in path.read_bytes().splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError):
@@ -128,8 +129,8 @@ def read_ledger(folder: Path) -> list[LedgerLine]:
 
 
 def append_to_ledger(folder: Path, line: LedgerLine) -> None:
-    """One line, in one write, durable: parallel jobs share the file. A disk that refuses it does not
-    stop the other jobs, since a job without a line counts as failed."""
+    """One line, in one write, durable: parallel jobs share the file. A disk that refuses it does
+    not stop the other jobs, since a job without a line counts as failed."""
     path = folder / LEDGER
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)

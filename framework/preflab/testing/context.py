@@ -156,6 +156,9 @@ class FakeContext:
     def rankings(self, split: Split) -> Sequence[Ranking]:
         return self.records("rankings", split)
 
+    def artifact(self, stage: str) -> Path | None:
+        return None
+
     @property
     def tokenizer(self) -> Tokenizer:
         return self.source.tokenizer

@@ -11,10 +11,8 @@ from typing import Any
 from preflab.errors import UserError
 from preflab.interfaces import Context, Sampling, State
 from preflab.randomness import permutation
-from preflab.records import Prompt, Split, to_json
+from preflab.records import RANKINGS_FILE, Prompt, Split, to_json
 from preflab_builtin.comparisons.config import SampledConfig
-
-RANKINGS = "rankings.jsonl"
 
 
 class SampledComparisons:
@@ -88,6 +86,6 @@ class SampledComparisons:
             raise UserError(
                 "The labelers gave no preference at all: every ranking is one tie. Are all responses the same?"
             )
-        with (folder / RANKINGS).open("w", encoding="utf8") as stream:
+        with (folder / RANKINGS_FILE).open("w", encoding="utf8") as stream:
             # A checkpoint sorts keys: sorted here too, the file does not tell whether the run was resumed.
             stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in self.rankings)

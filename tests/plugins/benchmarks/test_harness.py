@@ -80,7 +80,7 @@ def test_the_harness_and_our_own_evaluator_agree(tasks: Path, tmp_path: Path) ->
 
 
 @needs_harness
-def test_a_task_that_there_is_not_is_refused_with_the_nearest_name(
+def test_an_unknown_task_is_refused_with_the_nearest_name(
     tasks: Path, tmp_path: Path
 ) -> None:
     from preflab_builtin.benchmarks.harness import Harness
@@ -122,7 +122,7 @@ def test_numbers_of_the_harness_become_measures() -> None:
         "em,strict-match": 0.25,
         "em_stderr,strict-match": 0.1,
     }
-    found = measures_of(numbers, 20)
-    assert set(found) == {"f1", "em_strict_match"}
-    assert found["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
-    assert found["f1"].low != found["f1"].low  # nan: no error, no interval
+    measures = measures_of(numbers, 20)
+    assert set(measures) == {"f1", "em_strict_match"}
+    assert measures["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
+    assert measures["f1"].low != measures["f1"].low  # nan: no error, no interval

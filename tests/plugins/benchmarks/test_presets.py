@@ -1,4 +1,4 @@
-"""The presets of the paper's kinds of test: they compose, say what is missing, and run through the real engine."""
+"""The presets of the paper's kinds of test: they compose, name what is missing, and run."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words,said",
+    "words,message",
     [
         (["x.template='no column'"], "template is 'no column' but must name a column"),
         (["x.template='{question'"], "template is not a valid template"),
@@ -57,8 +57,8 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
         (["x.metrics=[token_f2]"], "metrics"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_does_not_fit_is_refused_before_any_work(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         _chosen(
             "question_answering",
             "evaluation.evaluators.x.path=rows.csv",
@@ -112,7 +112,7 @@ def test_all_of_them_through_the_real_engine(
             f"+evaluator@evaluation.evaluators.{preset}={preset}",
             f"evaluation.evaluators.{preset}.path={path}",
         ]
-    # vader stands where a classifier would: what a scorer is does not matter to the evaluator
+    # vader instead of a classifier: the evaluator does not depend on what a scorer is
     judge = (
         "evaluation.evaluators.toxicity.scorers.toxicity=null",
         "+reward_model@evaluation.evaluators.toxicity.scorers.mood=vader",
@@ -144,7 +144,7 @@ def test_all_of_them_through_the_real_engine(
     assert 0 <= run.measures["stereotypes/plain/entropy"]["value"] <= 1
 
 
-def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path) -> None:
+def test_the_recipe_depends_on_the_file_and_not_on_its_path(tmp_path: Path) -> None:
     from preflab.planning.reading import read
 
     def recipe(path: Path) -> str:

@@ -86,11 +86,11 @@ def test_none_makes_no_stage() -> None:
 
 @pytest.mark.parametrize("key", ["subject", "baseline"])
 def test_a_role_that_no_stage_makes_is_refused(key: str) -> None:
-    said = (
+    message = (
         rf"needs the policy in the role 'initail' \(evaluation\.{key}\), which no stage makes\. "
         r"Allowed: base, initial, result, sft\. Did you mean 'initial'\?"
     )
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         _run(f"evaluation.{key}=initail")
 
 

@@ -14,19 +14,17 @@ from preflab.door.choice import Choice
 from preflab.planning.choosing import choose, needs
 
 GROUPS = {
-    "algorithm": ["none", "best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
+    "algorithm": ["best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
     "reward_model": [
         "kwise",
         "kwise_instructgpt",
-        "none",
         "length",
         "contains",
         "noise",
-        "gold",
         "vader",
     ],
-    "comparisons": ["sampled", "none"],
-    "select": ["last", "reward_model"],
+    "comparisons": ["sampled"],
+    "select": ["reward_model"],
 }
 
 

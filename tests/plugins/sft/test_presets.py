@@ -23,9 +23,7 @@ PRESETS = [
     ),
     *(
         "pretrain/documents",
-        "pretrain/none",
         "sft/demonstrations",
-        "sft/none",
         "sft/instructgpt",
         "sft/instructgpt_ppo_init",
     ),

@@ -1,4 +1,4 @@
-"""`preflab evaluate-samples`: columns of any name, groups, rows counted, errors that say what to do."""
+"""`preflab evaluate-samples`: columns of any name, groups, counted rows, errors with a cure."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _json_lines(folder: Path, rows: list[dict[str, Any]]) -> str:
 def _results(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
     capsys.readouterr()
     assert commands.run("evaluate-samples", [*words, "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    output: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return output
 
 
 def test_groups_and_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,9 +52,9 @@ def test_groups_and_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "--metric",
         "exact_match",
     )
-    found = _results(capsys, file, *words, "--reward", "length")
-    assert (found["kept"], found["left_out"]) == (3, 0)
-    a, b, whole = found["results"]
+    output = _results(capsys, file, *words, "--reward", "length")
+    assert (output["kept"], output["left_out"]) == (3, 0)
+    a, b, whole = output["results"]
     assert [part["group"] for part in (a, b, whole)] == [{"model": "A"}, {"model": "B"}, {}]
     assert [part["n"] for part in (a, b, whole)] == [2, 1, 3]
     assert [part["measures"]["exact_match"]["value"] for part in (a, b, whole)] == pytest.approx(
@@ -105,16 +105,16 @@ def test_bad_rows_are_named_and_counted_never_dropped(
     words = [file, "--prediction", "out", "--reference", "gold", "--score", "mark"]
     with pytest.raises(UserError) as refused:
         commands.run("evaluate-samples", words)
-    said = str(refused.value)
-    assert "3 of 6 rows cannot be scored" in said
-    assert f"{file}:4: out: is null" in said
-    assert f"{file}:5: gold: must be a text or a list of texts, not []" in said
-    assert f"{file}:6: mark: must be a finite number, not 'high'" in said
-    found = _results(capsys, *words, "--skip-bad-rows")
-    assert (found["kept"], found["left_out"]) == (3, 3)
+    message = str(refused.value)
+    assert "3 of 6 rows cannot be scored" in message
+    assert f"{file}:4: out: is null" in message
+    assert f"{file}:5: gold: must be a text or a list of texts, not []" in message
+    assert f"{file}:6: mark: must be a finite number, not 'high'" in message
+    output = _results(capsys, *words, "--skip-bad-rows")
+    assert (output["kept"], output["left_out"]) == (3, 3)
 
 
-def test_a_row_of_csv_with_another_number_of_values_is_named(tmp_path: Path) -> None:
+def test_a_csv_row_with_too_few_values_is_named(tmp_path: Path) -> None:
     file = tmp_path / "o.csv"
     file.write_text('out,mark\n"two\nlines",1\nx\n')
     with pytest.raises(UserError, match=r"o\.csv:4: row: has 1 values, the header has 2 columns"):
@@ -122,7 +122,7 @@ def test_a_row_of_csv_with_another_number_of_values_is_named(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "words,said",
+    "words,message",
     [
         ((), "say what to measure"),
         (("--metric", "bleu", "--score", "mark"), "add --reference COLUMN"),
@@ -162,12 +162,12 @@ def test_a_row_of_csv_with_another_number_of_values_is_named(tmp_path: Path) -> 
         ),
     ],
 )
-def test_errors_say_what_to_do(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=said):
+def test_errors_say_what_to_do(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
         commands.run("evaluate-samples", [_json_lines(tmp_path, ROWS), *words])
 
 
-def test_the_file_stands_first() -> None:
+def test_the_file_comes_first() -> None:
     with pytest.raises(UserError, match="name the file first"):
         commands.run("evaluate-samples", ["--reward", "length", "outputs.csv"])
 
@@ -187,9 +187,10 @@ def test_a_reward_takes_settings_that_its_schema_checks(
         "contains",
         "words=[Rome, the]",
     )
-    found = _results(capsys, file, "--prediction", "out", *words)["results"][-1]["measures"]
-    # words 1, 2, 1. -0.5 * |words - 2|: -0.5, 0, -0.5. By default -0.1 * |words - 10|. The share of Rome and the: 0, 1, 0.
-    assert {name: m["value"] for name, m in found.items()} == {
+    measures = _results(capsys, file, "--prediction", "out", *words)["results"][-1]["measures"]
+    # words 1, 2, 1. -0.5 * |words - 2|: -0.5, 0, -0.5. By default -0.1 * |words - 10|.
+    # The share of "Rome" and "the": 0, 1, 0.
+    assert {name: m["value"] for name, m in measures.items()} == {
         "reward length target=2 scale=0.5": pytest.approx(-1 / 3),
         "reward length": pytest.approx(-2.6 / 3, abs=1e-6),
         "reward contains words=[Rome, the]": pytest.approx(1 / 3),
@@ -208,12 +209,12 @@ def test_a_reward_that_computes_gets_a_runtime(
     values = []
     for micro_batch in (1, 5):  # rows read at a time; what they score does not depend on it
         runtime = ("--runtime", "device=cpu", "threads=1", f"micro_batch={micro_batch}")
-        (found,) = _results(capsys, _json_lines(tmp_path, rows), *judge, *runtime)["results"][-1][
+        (measure,) = _results(capsys, _json_lines(tmp_path, rows), *judge, *runtime)["results"][-1][
             "measures"
         ].values()
-        values.append(found["value"])
-        assert 0 < found["value"] < 1
-        assert found["n"] == 5
+        values.append(measure["value"])
+        assert 0 < measure["value"] < 1
+        assert measure["n"] == 5
     assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
@@ -225,7 +226,7 @@ def test_a_missing_or_empty_file(tmp_path: Path) -> None:
         commands.run("evaluate-samples", [str(tmp_path / "empty.csv"), "--score", "mark"])
 
 
-def test_the_table_has_a_line_a_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_a_line_per_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands.run(
         "evaluate-samples", [_json_lines(tmp_path, ROWS), "--score", "mark", "--group", "model"]
     )

@@ -38,8 +38,12 @@ def test_a_quarter_of_the_way(tmp_path: Path) -> None:
 
 
 def test_the_algorithm_starts_from_it(preflab_run: Callable[..., FastRun]) -> None:
-    run = preflab_run("+average=weights", "average.share=0", "algorithm=none")
+    run = preflab_run(
+        "+average=weights", "average.share=0", "algorithm=none", "evaluation.baseline=averaged"
+    )
     assert list(run.stages).index("average") == list(run.stages).index("sft") + 1
     # With share 0 it is the pretrained model, and so is what the evaluation judges.
     again = preflab_run("algorithm=none", "evaluation.subject=base")
     assert run.measures["gold/gold"]["value"] == again.measures["gold/gold"]["value"]
+    # Nothing changes it after the averaging, so that it is its own baseline.
+    assert run.measures["gold/gain"]["value"] == 0.0
