@@ -154,7 +154,7 @@ class DataSource(Protocol):
 
 
 @runtime_checkable
-class LeavesOut(Protocol):
+class LeavesOut(DataSource, Protocol):
     """A `DataSource` that leaves out some of what it reads: the run reports how much."""
 
     def left_out(self, record_type: RecordType) -> Mapping[str, int]:
@@ -162,7 +162,7 @@ class LeavesOut(Protocol):
 
 
 @runtime_checkable
-class World(Protocol):
+class World(DataSource, Protocol):
     """A `DataSource` that is a simulated world."""
 
     @property

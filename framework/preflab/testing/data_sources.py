@@ -107,7 +107,8 @@ class DataSourceContract(ComponentContract):
         source = preflab_case.build()
         if not isinstance(source, World) or source.gold is None:
             return
-        for prompt in list(source.records("prompts"))[:20]:
+        prompts = [record for record in source.records("prompts") if isinstance(record, Prompt)]
+        for prompt in prompts[:20]:
             for response in ("", prompt.text):
                 parts = dict(source.gold.parts(prompt, response))
                 total = parts.pop("gold")

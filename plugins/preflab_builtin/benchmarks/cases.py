@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar
 from preflab import UserError
 from preflab.errors import nearest
 from preflab.randomness import permutation
-from preflab.rows import BadRow, checked_text, read_rows, shown, type_name
+from preflab.rows import BadRow, read_rows, shown, type_name
+from preflab.rows.fields import checked_text
 from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,

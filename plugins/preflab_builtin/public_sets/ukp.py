@@ -117,11 +117,10 @@ def _pair(row: Mapping[str, Any], texts: Mapping[str, str]) -> Pair:
             raise BadRow(field, f"'{name}' is not an id in {ARGUMENTS}")
     if a1 == a2:
         raise BadRow("a2", "is the same argument as a1")
-    votes = [v.get("value") if isinstance(v, Mapping) else v for v in fields.items(row, "votes")]
-    for vote in votes:
-        fields.one_of(vote, "votes", ("a1", "a2", "equal"))
+    given = [v.get("value") if isinstance(v, Mapping) else v for v in fields.items(row, "votes")]
+    votes = tuple(fields.one_of(vote, "votes", ("a1", "a2", "equal")) for vote in given)
     gold = fields.one_of(row.get("gold_strict"), "gold_strict", ("a1", "a2", None))
-    return Pair(fields.text(row, "title"), fields.text(row, "stance"), a1, a2, tuple(votes), gold)
+    return Pair(fields.text(row, "title"), fields.text(row, "stance"), a1, a2, votes, gold)
 
 
 def fold_splits(titles: Sequence[str], config: UkpConfig) -> dict[str, str]:

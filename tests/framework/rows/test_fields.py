@@ -61,7 +61,8 @@ def test_a_bad_column_is_named(read: Callable[[], object], expected: str) -> Non
 def test_text_from_a_file_is_fit_for_a_message() -> None:
     assert shown("a\tb\x1b[31m\ud800\u202e") == r"a\tb\x1b[31m\ud800\u202e"
     assert shown("x" * 61) == "x" * 60 + "..."
-    assert [type_name(value) for value in (None, True, 1, 1.5, "", [], {}, b"")] == [
+    values: list[object] = [None, True, 1, 1.5, "", [], {}, b""]
+    assert [type_name(value) for value in values] == [
         "null",
         "true or false",
         "a number",

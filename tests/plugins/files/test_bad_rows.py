@@ -91,7 +91,7 @@ def check(path: Path, record_type: str, line: int, expected: str, rows: int = 3)
     assert re.search(expected, message), message
     config.on_bad_row = OnBadRow.skip
     with pytest.warns(UserWarning, match=f"{rows - 1} of {rows} rows kept, 1 rejected"):
-        parsed = FileSource(config).parsed[record_type]
+        (parsed,) = FileSource(config).parsed.values()
     assert (parsed.total, len(parsed.rejected)) == (rows, 1)
     assert parsed.kept == len(parsed.records) == rows - 1
     assert parsed.rejected[0] in message
