@@ -1,19 +1,30 @@
-"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients as plain tensors.
+"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients
+as plain tensors.
 
-context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")], vocabulary=WORDS)
-procedure = Pretraining(PretrainConfig(steps=2), context)
+context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")],
+vocabulary=WORDS) procedure = Pretraining(PretrainConfig(steps=2), context)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import pytest
 import torch
 
 from preflab.testing import WORDS, FakeContext, cpu_runtime
 from preflab.testing import component as builtin
 
-__all__ = ["WORDS", "FakeContext", "builtin", "cpu_runtime", "gradients", "largest_difference"]
+__all__ = [
+    "WORDS",
+    "FakeContext",
+    "builtin",
+    "cpu_runtime",
+    "gradients",
+    "largest_difference",
+    "represented_by",
+]
 
 torch.set_num_threads(1)
 
@@ -29,3 +40,16 @@ def largest_difference(
     """The largest absolute difference between tensors of the same names."""
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def represented_by(representatives: Iterable[Any], cases: Iterable[Any]) -> list[Any]:
+    """Cases for ``parametrize``: `make test` runs the representatives, `make reliability` all."""
+    chosen = set(representatives)
+    return [
+        case
+        if case in chosen
+        else pytest.param(
+            *(case if isinstance(case, tuple) else [case]), marks=pytest.mark.reliability
+        )
+        for case in cases
+    ]

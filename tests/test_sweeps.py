@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.composing.commandline import parse
+from preflab.composing.compose import parse
 from preflab.composing.search_path import sweeps_root
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 from preflab.study import StudyConfig
 
 STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Tokenizer(Protocol):
-    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
+    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from
+    ids."""
 
     @property
     def pad_id(self) -> int:
@@ -70,11 +71,12 @@ class Backbone(Protocol):
         not the slots."""
 
     def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
     ) -> torch.Tensor:
-        """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row
+        """The last hidden states [W, D] of the wanted real tokens only (wanted [B, T] bool), row
         by row: ``hidden(ids, mask)[wanted]`` up to rounding, and cheaper where a model can leave
-        out the rest. prefix: rows whose first so many columns are equal may share them."""
+        out the rest. prompt_width: the number of columns, from the left, that hold prompts; a
+        model may read a prompt that several rows share once."""
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model
@@ -109,7 +111,8 @@ class Policy(Backbone, Protocol):
         """An independent copy."""
 
     def scalar_model(self, generator: torch.Generator) -> ScalarModel:
-        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no bias."""
+        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no
+        bias."""
 
 
 class ScalarModel(Backbone, Protocol):

@@ -15,7 +15,7 @@ from preflab.engine.context import StageContext
 from preflab.interfaces import Policy
 from preflab.jobs.execution import execute
 from preflab.optimization import Optimization
-from preflab.planning.jobs import job_of
+from preflab.planning.reading import job_of
 from support import largest_difference
 
 LADDER = (

@@ -1,4 +1,4 @@
-"""Every experiment with every algorithm, in small, on made-up data of the real shapes and a tiny model over bytes."""
+"""Every experiment with every algorithm, small: made-up data of the real shapes, a tiny model."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.composing.commandline import parse
+from preflab.composing.compose import parse
 from preflab.composing.search_path import options
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 
 TINY = ("policy=tiny", "policy.tokenizer=bytes", "policy.width=32", "policy.layers=1")
 SMALL = ("debug=fast", "runtime.threads=1", "rollout.max_tokens=8")

@@ -9,7 +9,7 @@ import pytest
 from preflab import PreflabError
 from preflab.composing.compose import compose
 from preflab.jobs import job, processes
-from preflab.planning.jobs import job_of
+from preflab.planning.reading import job_of
 
 
 def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(

@@ -19,18 +19,19 @@ import torch
 from preflab import __version__, scaffold
 from preflab.composing import compose as composition
 from preflab.composing import search_path
-from preflab.composing.commandline import parse
+from preflab.composing.compose import parse
 from preflab.console import commands
 from preflab.door import discovery
 from preflab.door.discovery import take_plugin_flags
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 from preflab.testing import AlgorithmContract
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "plugins" / "README.md").read_text(encoding="utf8")
+CODE = re.sub(r"^```.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)  # without printed output
 BLOCKS = [
     textwrap.dedent(m[0]).strip("\n")
-    for m in re.finditer(r"(?:^ {4}.*\n(?:\n+(?= {4}))*)+", PAGE, re.MULTILINE)
+    for m in re.finditer(r"(?:^ {4}.*\n(?:\n+(?= {4}))*)+", CODE, re.MULTILINE)
 ]
 TESTED = (
     "pip install dist/",

@@ -53,7 +53,7 @@ INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
-    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prefix) save(folder)",
+    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prompt_width) save(folder)",
     "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
     "scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",

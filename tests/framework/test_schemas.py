@@ -1,4 +1,5 @@
-"""Plain values become typed configs, or one error that names key, value, what is allowed and the nearest name."""
+"""Plain values become typed configs, or one error that names key, value, what is allowed and the
+nearest name."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 from preflab import Component, UserError, option
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 
 
 class Mode(StrEnum):

@@ -1,4 +1,5 @@
-"""Overrides and configs that try to run code, leave their folder, read secrets or crash the composition: one error each."""
+"""Overrides and configs that try to run code, leave their folder, read secrets or crash the
+composition: one error each."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.composing.commandline import parse
+from preflab.composing.compose import parse
 from preflab.console.cli import main
-from preflab.planning.jobs import check_jobs
+from preflab.planning.reading import check_jobs
 
 SECRET = "canary-51c9e2"
 TARGET = "builtins.print"

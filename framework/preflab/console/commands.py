@@ -55,8 +55,8 @@ def plan(arguments: list[str]) -> int:
     reuse"""
     from rich.table import Table
 
-    from preflab.composing.commandline import parse
-    from preflab.planning.jobs import check_jobs
+    from preflab.composing.compose import parse
+    from preflab.planning.reading import check_jobs
     from preflab.storage.artifacts import Store
 
     runs = [job.run for job in check_jobs(parse(arguments))]

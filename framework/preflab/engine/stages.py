@@ -19,8 +19,8 @@ from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.errors import UserError
 from preflab.interfaces import Procedure
+from preflab.planning.asking import inspect, needs
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
-from preflab.planning.choosing import inspect, needs
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES

@@ -17,9 +17,9 @@ from typing import Any
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import FinishedStage, Stages
+from preflab.planning.asking import inspect
 from preflab.planning.checks import check_unchanged
-from preflab.planning.choosing import inspect
-from preflab.planning.jobs import Job
+from preflab.planning.reading import Job
 from preflab.planning.run import Run
 from preflab.runtime import is_main
 from preflab.signals import Stopped, StopRequest

@@ -17,8 +17,7 @@ from types import FrameType
 from preflab.composing.search_path import registry
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, quiet_libraries
-from preflab.planning.jobs import Job
-from preflab.planning.reading import read
+from preflab.planning.reading import Job, read
 from preflab.runtime import is_main
 from preflab.storage.run_folder import ERROR
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from preflab.components import NEEDS
 from preflab.errors import PluginError, UserError, nearest
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.planning.run import Run
 
 DIFFERENT_TOKENIZERS = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
 from preflab.records import RECORD_TYPES

@@ -10,7 +10,7 @@ from typing import Any
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.kinds import StageGraph
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.records import RECORD_TYPES
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig

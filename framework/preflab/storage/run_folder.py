@@ -124,7 +124,8 @@ def read_ledger(folder: Path) -> list[LedgerLine]:
     path, lines = folder / LEDGER, list[LedgerLine]()
     for line in path.read_bytes().splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError):
-            lines.append(json.loads(line))
+            value = json.loads(line)
+            lines += [cast(LedgerLine, value)] if isinstance(value, dict) else []
     return lines
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from preflab.components import NEEDS
 from preflab.options import problems
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 from preflab.testing.runs import refusal
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
 
     from preflab.composing.compose import compose
     from preflab.jobs.execution import execute
-    from preflab.planning.jobs import job_of
+    from preflab.planning.reading import job_of
 
     words = [
         "debug=fast",

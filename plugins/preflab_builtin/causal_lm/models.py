@@ -68,15 +68,15 @@ class CausalBackbone:
         return states
 
     def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
     ) -> torch.Tensor:
         """The last hidden states [W, D] of the wanted tokens only, row by row. ids [B, T]; mask,
-        wanted [B, T] bool; rows with equal first ``prefix`` columns may share them."""
+        wanted [B, T] bool; equal prompts (the first ``prompt_width`` columns) may be read once."""
         self._check_length(mask)
         if bool((wanted & ~mask).any()):
             raise ValueError("a hidden state is wanted on a pad: is a prompt empty?")
         if (fast := self._fast_path()) is not None:
-            return fast.hidden_at(ids, mask, wanted, prefix)
+            return fast.hidden_at(ids, mask, wanted, prompt_width)
         return self.hidden(ids, mask)[wanted]
 
     def save(self, folder: Path) -> None:

@@ -77,8 +77,7 @@ class SavedModels:
         return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
 
     def load(self, folder: Path) -> CausalPolicy:
-        """The policy of a folder; `UserError` if its tokenizer is another one or weights are
-        missing."""
+        """The policy of a folder; `UserError` if its tokenizer differs or weights are missing."""
         self._check_tokenizer(folder)
         policy = self._policy(read_module(AutoModelForCausalLM, folder))
         _check_head(policy, folder)
@@ -101,14 +100,14 @@ class SavedModels:
         )
         if not same_vocabulary:
             raise UserError(
-                f"{folder} has another tokenizer than the policy: the same token ids mean different "
-                "words."
+                f"{folder} has another tokenizer than the policy: the same token ids mean "
+                "different words."
             )
         if (saved.eos_id, saved.pad_id) != (policy.eos_id, policy.pad_id):
             raise UserError(
-                f"{folder} has the end and pad tokens {saved.eos_id} and {saved.pad_id}, the policy "
-                f"has {policy.eos_id} and {policy.pad_id}: set the same eos_token and pad_token in "
-                "both tokenizer_config.json."
+                f"{folder} has the end and pad tokens {saved.eos_id} and {saved.pad_id}, the "
+                f"policy has {policy.eos_id} and {policy.pad_id}: set the same eos_token and "
+                "pad_token in both tokenizer_config.json."
             )
 
 
@@ -130,8 +129,8 @@ class TinySource(SavedModels):
             self.tokenizer = byte_tokenizer()
         elif vocabulary is None:
             raise UserError(
-                "policy.tokenizer=words needs data with a closed vocabulary, and this data has none. "
-                "Use policy.tokenizer=bytes."
+                "policy.tokenizer=words needs data with a closed vocabulary, and this data has "
+                "none. Use policy.tokenizer=bytes."
             )
         else:
             self.tokenizer = word_tokenizer(vocabulary)

@@ -14,7 +14,7 @@ from preflab.composing.search_path import registry
 from preflab.door.blame import blamed
 from preflab.errors import UserError
 from preflab.options import problems, typed
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime, RuntimeConfig
 from preflab_builtin.stored_samples.samples import Sample

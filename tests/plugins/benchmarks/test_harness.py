@@ -80,9 +80,7 @@ def test_the_harness_and_our_own_evaluator_agree(tasks: Path, tmp_path: Path) ->
 
 
 @needs_harness
-def test_an_unknown_task_is_refused_with_the_nearest_name(
-    tasks: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_task_is_refused_with_the_nearest_name(tasks: Path, tmp_path: Path) -> None:
     from preflab_builtin.benchmarks.harness import Harness
 
     with pytest.raises(UserError, match=r"knows no task 'tiny_sum'\. Did you mean 'tiny_sums'"):

@@ -43,7 +43,7 @@ class Bigrams:
         return hidden @ self.table.log()
 
     def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
     ) -> torch.Tensor:
         return self.hidden(ids, mask)[wanted]
 

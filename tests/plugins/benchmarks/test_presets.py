@@ -14,7 +14,8 @@ from preflab.composing.compose import compose
 from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 from preflab.testing.fast_run import FastRun
 
 PRESETS = (

@@ -12,8 +12,8 @@ from preflab.composing.compose import compose
 from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose, needs
-from preflab.planning.reading import read
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose, read
 from preflab.planning.run import Run
 from preflab_builtin.evaluation.config import SuiteConfig
 

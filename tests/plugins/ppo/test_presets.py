@@ -11,7 +11,8 @@ from preflab import UserError
 from preflab.composing import compose as composition
 from preflab.composing import search_path
 from preflab.door.choice import Choice
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 
 GROUPS = {
     "algorithm": ["best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],

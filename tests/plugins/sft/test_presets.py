@@ -15,10 +15,7 @@ from support import builtin
 PRESETS = [
     *(
         "policy/tiny",
-        "policy/pretrained",
-        "policy/smollm2",
         "rollout/native",
-        "rollout/transformers",
         "gradient_term/ptx",
     ),
     *(
@@ -44,10 +41,7 @@ def preset(name: str) -> tuple[str, Any]:
 def test_preset_fits_its_schema(name: str) -> None:
     text, config = preset(name)
     assert text.startswith("# ")
-    found = dict(problems(config))
-    assert found == {} or (
-        name == "policy/pretrained" and set(found) == {"path"}
-    )  # a path must be given
+    assert not list(problems(config))
 
 
 def test_instructgpt_values() -> None:

@@ -1,11 +1,10 @@
-"""Our forward passes of GPT-2 and Llama against transformers' own, on every layout: states,
-gradients, decoding."""
+"""The fast paths of GPT-2 and Llama against transformers' own forward pass, on every layout:
+states, gradients, decoding."""
 
 from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
 
 import pytest
 import torch
@@ -32,33 +31,33 @@ SHAPES = ["gpt2", "llama", "llama with shared heads"]
 
 def policy(shape: str, fast: bool = True) -> CausalPolicy:
     if shape != "llama with shared heads":
-        family = Family(shape)
-        made = TinySource(TinyConfig(family=family, layers=3, width=32, heads=4), WORDS, fast=fast)
-        model = made.create(torch.Generator().manual_seed(3))
+        config = TinyConfig(family=Family(shape), layers=3, width=32, heads=4)
+        source = TinySource(config, WORDS, fast=fast)
+        model = source.create(torch.Generator().manual_seed(3))
     else:
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            sizes: dict[str, Any] = {
-                "hidden_size": 32,
-                "intermediate_size": 48,
-                "num_hidden_layers": 3,
-                "num_attention_heads": 4,
-            }
-            config = LlamaConfig(
-                vocab_size=258, num_key_value_heads=2, attention_bias=True, pad_token_id=0, **sizes
+            llama = LlamaConfig(
+                vocab_size=258,
+                hidden_size=32,
+                intermediate_size=48,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                attention_bias=True,
+                pad_token_id=0,
             )
-            model = CausalPolicy(LlamaForCausalLM(config), byte_tokenizer(), fast)
+            model = CausalPolicy(LlamaForCausalLM(llama), byte_tokenizer(), fast)
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(
-            5
-        )  # biases start at zero: give all weights something to do
+        # Biases start at zero: without this they would not matter.
+        generator = torch.Generator().manual_seed(5)
         for parameter in model.module.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return model
 
 
 def batch(rows: int = 6, width: int = 14, prefix: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask: prompts of ragged length on the left, responses of ragged length behind
+    """Ids and mask: prompts of ragged length on the left, responses of ragged length after
     them."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(0, 20, (rows, width), generator=generator)
@@ -78,47 +77,45 @@ WANTED = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("wanted", WANTED)
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("shared_prompts", [False, True])
 def test_states_and_gradients_are_those_of_transformers(
-    shape: str, wanted: str, together: bool
+    shape: str, wanted: str, shared_prompts: bool
 ) -> None:
     ids, mask = batch()
-    if together:  # three rows with a prompt of six tokens, three with one of two
+    if shared_prompts:  # three rows with a prompt of six tokens, three with one of two
         for group, pads in ((slice(0, 3), 0), (slice(3, 6), 4)):
             ids[group, :6], mask[group, :6] = ids[group.start, :6], torch.arange(6) >= pads
     places = WANTED[wanted](mask)
     weights = torch.randn(int(places.sum()), 32, generator=torch.Generator().manual_seed(2))
-    found = []
+    results = []
     for fast in (True, False):
         model = policy(shape, fast)
-        states = model.hidden_at(ids, mask, places, prefix=6)
+        states = model.hidden_at(ids, mask, places, prompt_width=6)
         torch.autograd.backward((states * weights).sum())
-        found.append((states.detach(), gradients(model.module)))
-    assert (blocks_of(policy(shape).module)) is not None
-    assert torch.allclose(found[0][0], found[1][0], atol=2e-5)
-    assert found[0][1].keys() == found[1][1].keys()
-    scale = max(float(g.abs().max()) for g in found[1][1].values())
-    assert largest_difference(found[0][1], found[1][1]) < 1e-5 * scale
+        results.append((states.detach(), gradients(model.module)))
+    (fast_states, fast_gradients), (plain_states, plain_gradients) = results
+    assert blocks_of(policy(shape).module) is not None
+    assert torch.allclose(fast_states, plain_states, atol=2e-5)
+    assert fast_gradients.keys() == plain_gradients.keys()
+    scale = max(float(g.abs().max()) for g in plain_gradients.values())
+    assert largest_difference(fast_gradients, plain_gradients) < 1e-5 * scale
 
 
-def test_layouts_are_the_ones_meant() -> None:
-    """Which batches share prompts, and which trim the last layer: else the test above would
-    compare less than it says."""
+def test_which_batches_share_prompts_and_trim_the_last_layer() -> None:
+    """Otherwise the test above would compare less than it says."""
     ids, mask = batch()
     last = WANTED["last"](mask)
     assert with_shared_prefixes(ids, mask, last, 6) is None  # all prompts differ
     ids[:3, :6], mask[:3, :6] = ids[0, :6], mask[0, :6]
-    found = with_shared_prefixes(ids, mask, last, 6)
-    assert isinstance(found, SharedRows)
-    assert found.wanted_grid is not None
-    assert len(found.ids) == int(mask.sum()) - 2 * int(
-        mask[0, :6].sum()
-    )  # two copies of the prompt are not there
+    shared = with_shared_prefixes(ids, mask, last, 6)
+    assert isinstance(shared, SharedRows)
+    assert shared.wanted_grid is not None
+    # Two copies of the prompt are not there.
+    assert len(shared.ids) == int(mask.sum()) - 2 * int(mask[0, :6].sum())
     assert with_shared_prefixes(ids, mask, last, 0) is None
+    # One row is eight times as long as the others: the grid of all would be mostly pads.
     long = torch.nn.functional.pad(mask, (0, 100), value=False)
-    long[0, 14:] = (
-        True  # one row is eight times as long as the others: the grid of all would be mostly pads
-    )
+    long[0, 14:] = True
     assert with_shared_prefixes(torch.nn.functional.pad(ids, (0, 100)), long, long, 6) is None
     plain = Rows.of(ids, mask, mask)
     assert plain.wanted_grid is None
@@ -126,7 +123,7 @@ def test_layouts_are_the_ones_meant() -> None:
     assert len(plain.ids) == int(mask.sum())  # no pads
 
 
-def test_rows_of_like_length_are_laid_out_together() -> None:
+def test_rows_of_similar_length_share_a_grid() -> None:
     # 8+8+9: 27 slots for 25 tokens; with 20 it would be 80 for 45. 20 alone; 20+19 hold 39 of 40.
     assert similar_lengths([8, 8, 9, 20, 19]) == [3, 2]
     assert similar_lengths([5]) == [1]
@@ -139,13 +136,13 @@ def test_rows_of_like_length_are_laid_out_together() -> None:
 @pytest.mark.parametrize(
     "smallest",
     [projections.SMALLEST_MATRIX, 0],
-    ids=["matrices as stored", "matrices laid out anew"],
+    ids=["stored matrices", "reordered matrices"],
 )
 def test_decoding_is_the_whole_forward_pass(
     shape: str, ragged: bool, graphs: bool, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More steps than slots are taken at once, with rows leaving in between, against transformers'
-    own cache."""
+    """More steps than slots are allocated at a time, with rows leaving in between, against
+    transformers' own cache."""
     monkeypatch.setattr(projections, "SMALLEST_MATRIX", smallest)
     ids, mask = batch()
     ids, mask = ids[:, :6], mask[:, :6] if ragged else torch.ones(6, 6, dtype=torch.bool)
@@ -155,32 +152,22 @@ def test_decoding_is_the_whole_forward_pass(
     model, plain = policy(shape), policy(shape, fast=False)
     model.graphs = graphs  # on a CPU the same operations, not recorded
     with torch.inference_mode():
-        (ours, cache), (theirs, other) = model.prefill(ids, mask), plain.prefill(ids, mask)
+        logits, cache = model.prefill(ids, mask)
+        plain_logits, plain_cache = plain.prefill(ids, mask)
         assert isinstance(cache, SlotCache)
-        assert torch.allclose(ours, theirs, atol=2e-5)
+        assert torch.allclose(logits, plain_logits, atol=2e-5)
         for step in range(steps.shape[1]):
             if step in (5, SPARE_SLOTS + 1):
                 rows = torch.tensor([0, 2, 3, 3] if step == 5 else [3, 1])
-                cache, other, steps = cache.select(rows), other.select(rows), steps[rows]
-            ours, cache = model.extend(steps[:, step], cache)
-            theirs, other = plain.extend(steps[:, step], other)
-            assert torch.allclose(ours, theirs, atol=5e-5)
+                cache, plain_cache = cache.select(rows), plain_cache.select(rows)
+                steps = steps[rows]
+            logits, cache = model.extend(steps[:, step], cache)
+            plain_logits, plain_cache = plain.extend(steps[:, step], plain_cache)
+            assert torch.allclose(logits, plain_logits, atol=5e-5)
     if projections.reordering_available():
         assert isinstance(cache, SlotCache)
         assert isinstance(cache.blocks.project, projections.ReorderedProjections)
-        ends = (
-            "c_attn",
-            "c_proj",
-            "c_fc",
-            "q_proj",
-            "k_proj",
-            "v_proj",
-            "o_proj",
-            "gate_proj",
-            "up_proj",
-            "down_proj",
-            "head",
-        )
+        ends = ("c_attn", "c_proj", "c_fc", "_proj", "head")
         every = {part for name, part in model.module.named_modules() if name.endswith(ends)}
         assert set(cache.blocks.project.matrices) == (set() if smallest else every)
 
@@ -198,7 +185,7 @@ def test_modules_that_are_not_plain_keep_their_own_forward_pass() -> None:
     model.module.transformer.h[0].mlp.c_fc = torch.nn.Sequential(
         model.module.transformer.h[0].mlp.c_fc, Doubled(1)
     )
-    assert blocks_of(model.module) is None  # an adapter: its own forward pass counts
+    assert blocks_of(model.module) is None  # an adapter: the module's own forward pass is right
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -207,7 +194,7 @@ def test_bfloat16_trains_and_decodes_like_transformers(shape: str) -> None:
     gradients alike."""
     ids, mask = batch()
     places = WANTED["responses"](mask)
-    found = []
+    results = []
     for fast in (True, False):
         model = policy(shape, fast)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -219,22 +206,18 @@ def test_bfloat16_trains_and_decodes_like_transformers(shape: str) -> None:
             cache = model.prefill(ids[:, :6], torch.ones(6, 6, dtype=torch.bool))[1]
             logits, _ = model.extend(ids[:, 6], cache)
         assert logits.dtype == torch.float32
-        found.append(
-            (
-                log_probs.detach(),
-                torch.cat([g.flatten() for g in gradients(model.module).values()]),
-                logits,
-            )
-        )
-    (ours, our_gradient, our_logits), (theirs, their_gradient, their_logits) = found
-    assert float((ours - theirs).abs().max()) < 0.2
-    assert float((our_logits - their_logits).abs().max()) < 0.2
-    assert float(torch.nn.functional.cosine_similarity(our_gradient, their_gradient, dim=0)) > 0.99
+        gradient = torch.cat([g.flatten() for g in gradients(model.module).values()])
+        results.append((log_probs.detach(), gradient, logits))
+    (log_probs, gradient, logits), (plain_log_probs, plain_gradient, plain_logits) = results
+    assert float((log_probs - plain_log_probs).abs().max()) < 0.2
+    assert float((logits - plain_logits).abs().max()) < 0.2
+    cosine = torch.nn.functional.cosine_similarity(gradient, plain_gradient, dim=0)
+    assert float(cosine) > 0.99
 
 
-def test_a_recorded_step_goes_with_its_cache() -> None:
-    """Not when Python next looks for circles: a GPU's memory would fill with recordings of batches
-    long decoded."""
+def test_a_recorded_step_is_freed_with_its_cache() -> None:
+    """Not when Python next looks for reference cycles: a GPU's memory would fill with recordings of
+    batches that were decoded long ago."""
     model = policy("gpt2")
     model.graphs = True
     gc.disable()
@@ -253,7 +236,7 @@ def test_a_recorded_step_goes_with_its_cache() -> None:
         gc.enable()
 
 
-def test_a_state_where_no_token_stands_is_refused() -> None:
+def test_a_hidden_state_of_a_pad_is_refused() -> None:
     ids, mask = batch()
     with pytest.raises(ValueError, match="is a prompt empty"):
         policy("llama").hidden_at(ids, mask, torch.ones_like(mask))
@@ -263,15 +246,13 @@ def test_a_state_where_no_token_stands_is_refused() -> None:
 def test_dropout_is_the_same_with_and_without_pads(shape: str) -> None:
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     mask = torch.arange(7)[None, :] < torch.tensor([[7], [4], [1]])
-    found: list[torch.Tensor] = []
+    dropped: list[torch.Tensor] = []
     for fast in (True, False):
         model = policy(shape, fast)
         with residual_dropout(model.module, 0.5, [7, 4, 1], [("noise", i) for i in range(3)]):
-            found.append(model.hidden_at(ids, mask, mask))
-        assert (
-            float((model.hidden_at(ids, mask, mask) - found[-1]).abs().max()) > 1e-2
-        )  # it did drop
-    assert torch.allclose(found[0], found[1], atol=2e-5)
+            dropped.append(model.hidden_at(ids, mask, mask))
+        assert not torch.allclose(model.hidden_at(ids, mask, mask), dropped[-1], atol=1e-2)
+    assert torch.allclose(dropped[0], dropped[1], atol=2e-5)
 
 
 class Doubled(torch.nn.Module):

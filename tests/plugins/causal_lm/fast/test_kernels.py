@@ -15,8 +15,8 @@ from preflab_builtin.causal_lm.fast.kernels import GeluMLP, HeadLogProbs, Swiglu
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
-    made = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    return made.requires_grad_()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
 
 
 def test_gelu_mlp_is_the_formula_and_its_gradient() -> None:
@@ -45,7 +45,7 @@ def test_swiglu_mlp_is_the_formula_and_its_gradient() -> None:
 
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-@pytest.mark.parametrize("kept", [0, 99], ids=["made again", "kept"])
+@pytest.mark.parametrize("kept", [0, 99], ids=["computed again", "kept"])
 def test_log_probs_of_the_head_in_pieces(
     with_bias: bool, temperature: float, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,10 +69,9 @@ def test_log_probs_of_the_head_in_pieces(
     leaves = (hidden, weight) if bias is None else (hidden, weight, bias)
 
     def log_probs(*given: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = applied(
-            HeadLogProbs, *given, *([] if with_bias else [None]), ids, temperature, False
-        )[0]
-        return made
+        parts = given if with_bias else (*given, None)
+        result: torch.Tensor = applied(HeadLogProbs, *parts, ids, temperature, False)[0]
+        return result
 
     assert gradcheck(log_probs, leaves)
     slopes = [
@@ -85,9 +84,8 @@ def test_log_probs_of_the_head_in_pieces(
         torch.autograd.grad(with_entropy.sum(), hidden)[0], slopes[0][0], rtol=1e-12
     )
     if bias is None:
-        with_grad = torch.autograd.grad(
-            log_probs(hidden.detach(), weight).sum(), weight
-        )  # a frozen trunk
+        # A frozen backbone.
+        with_grad = torch.autograd.grad(log_probs(hidden.detach(), weight).sum(), weight)
         assert torch.allclose(
             with_grad[0],
             torch.autograd.grad(scaled.gather(1, ids[:, None]).sum(), weight)[0],

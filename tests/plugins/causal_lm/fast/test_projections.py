@@ -1,4 +1,4 @@
-"""Matrices laid out anew multiply as they did before, and only where nobody asks for a gradient."""
+"""Reordered matrices give the same products, and are used only where no gradient is needed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 def examples() -> list[Any]:
     """12 in, 20 out: as Llama stores it, with and without a bias, and as GPT-2 does."""
     torch.manual_seed(0)
-    made: list[Any] = [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), Conv1D(20, 12)]  # type: ignore[no-untyped-call]
-    nn.init.normal_(made[2].bias)  # zeros otherwise, which nobody would miss
-    return made
+    conv: Any = Conv1D(20, 12)  # type: ignore[no-untyped-call]
+    nn.init.normal_(conv.bias)  # zeros otherwise: their absence would not show
+    return [nn.Linear(12, 20, bias=False), nn.Linear(12, 20), conv]
 
 
 needs_both = pytest.mark.skipif(
@@ -34,36 +34,36 @@ needs_both = pytest.mark.skipif(
 
 @needs_both
 @pytest.mark.parametrize("number", range(3))
-def test_packed_is_the_product_for_any_number_of_rows(
+def test_reordered_matrices_give_the_same_product(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(projections, "SMALLEST_MATRIX", 0)
-    projection, packed = examples()[number], ReorderedProjections()
+    projection, reordered = examples()[number], ReorderedProjections()
     with torch.no_grad():
-        for rows in (8, 1, 33):  # laid out for the first, used for all
+        for rows in (8, 1, 33):  # reordered for the first, used for all
             tokens = torch.randn(rows, 12)
-            assert torch.allclose(packed(projection, tokens), projection(tokens), atol=1e-6)
+            assert torch.allclose(reordered(projection, tokens), projection(tokens), atol=1e-6)
             assert torch.equal(project(projection, tokens), projection(tokens))
-    assert list(packed.matrices) == [projection]
+    assert list(reordered.matrices) == [projection]
 
 
 def test_small_matrices_and_other_number_formats_stay_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    packed, projection = ReorderedProjections(), nn.Linear(12, 20)
+    reordered, projection = ReorderedProjections(), nn.Linear(12, 20)
     with torch.no_grad():
-        assert torch.equal(packed(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
+        assert torch.equal(reordered(projection, torch.ones(2, 12)), projection(torch.ones(2, 12)))
         monkeypatch.setattr(projections, "SMALLEST_MATRIX", 0)
         double = nn.Linear(12, 20).double()
         assert torch.equal(
-            packed(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double())
+            reordered(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double())
         )
         with torch.autocast(
             "cpu", dtype=torch.bfloat16
         ):  # what comes out of attention then is no float32
-            assert packed(projection, torch.ones(2, 12).bfloat16()).shape == (2, 20)
-    assert packed(projection, torch.ones(2, 12)).requires_grad
-    assert packed.matrices == {}
+            assert reordered(projection, torch.ones(2, 12).bfloat16()).shape == (2, 20)
+    assert reordered(projection, torch.ones(2, 12)).requires_grad
+    assert reordered.matrices == {}
 
 
 @needs_both
