@@ -123,7 +123,7 @@ def _row(finished: FinishedStage) -> StageRow:
 
 
 def _write_rejected(folder: Path, run: Run) -> None:
-    """The rows that the data sources left out, one per line: record type, file:line, field, reason."""
+    """Rows that the data sources left out, one per line: record type, file:line, field, reason."""
     lines = []
     for record_type in run.counts():
         rejected = inspect(run.source(record_type)).rejected.get(record_type, ())

@@ -76,7 +76,8 @@ class Summary(TypedDict, total=False):
 
 
 class LedgerLine(TypedDict):
-    """A job of a multirun. status: ok, failed or not started; log: file with its error, "" if none."""
+    """A job of a multirun. status: ok, failed or not started; log: file with its error,
+    "" if none."""
 
     job: int
     overrides: list[str]
