@@ -1,5 +1,4 @@
-"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients
-as plain tensors.
+"""Shared by the tests: the tiny fixtures of `preflab.testing`, gradients, representative cases.
 
 context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")],
 vocabulary=WORDS) procedure = Pretraining(PretrainConfig(steps=2), context)

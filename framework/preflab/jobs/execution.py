@@ -111,6 +111,7 @@ def _row(finished: FinishedStage) -> StageRow:
     stage = finished.stage
     return StageRow(
         stage=stage.name,
+        group=stage.choice.key,
         name=stage.choice.name,
         makes=stage.makes,
         recipe=stage.recipe_id,
