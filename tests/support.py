@@ -6,14 +6,23 @@ procedure = Pretraining(PretrainConfig(steps=2), context)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
+from preflab.records import Prompt, Rollout
 from preflab.testing import WORDS, FakeContext, cpu_runtime
 from preflab.testing import component as builtin
 
-__all__ = ["WORDS", "FakeContext", "builtin", "cpu_runtime", "gradients", "largest_difference"]
+__all__ = [
+    "WORDS",
+    "FakeContext",
+    "UncheckedReward",
+    "builtin",
+    "cpu_runtime",
+    "gradients",
+    "largest_difference",
+]
 
 torch.set_num_threads(1)
 
@@ -29,3 +38,14 @@ def largest_difference(
     """The largest absolute difference between tensors of the same names."""
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+class UncheckedReward:
+    """A reward model that returns what a function does, nan included (`FunctionReward` refuses it)."""
+
+    def __init__(self, function: Callable[[Prompt, str], float]) -> None:
+        self.function = function
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        """Rewards [B] float32."""
+        return torch.tensor([*map(self.function, rollout.prompts, rollout.texts)])

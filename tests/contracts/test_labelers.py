@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from preflab.testing import ComponentContract, LabelerContract
+from preflab.testing import LabelerContract
 
 
 class TestSimulated(LabelerContract):
     name = "simulated"
     overrides = ("labeler.labelers_per_prompt=3",)
-
-
-class TestNone(ComponentContract):
-    kind = "labeler"
-    name = "none"

@@ -24,16 +24,17 @@ from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.ppo import experience as ppo_experience
 from preflab_builtin.ppo import training as ppo_training
 from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
+from preflab_builtin.ppo.guards import require_finite_experience
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
-from support import WORDS, FakeContext
+from support import WORDS, FakeContext, UncheckedReward
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 4]), split="train") for i in range(8)]
 RECORDS: list[Record] = [
@@ -78,11 +79,19 @@ def ppo(
     reward: Callable[[Prompt, str], float] | None = None,
     **options: Any,
 ) -> PPO:
-    values = {"episodes": 24, "batch": 8, "minibatch": 4, "kl": KLPenaltyConfig(coef=0.1), **options}
+    values = {
+        "episodes": 24,
+        "batch": 8,
+        "minibatch": 4,
+        "kl": KLPenaltyConfig(coef=0.1),
+        **options,
+    }
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
     return PPO(
         config,
-        FakeContext(folder, RECORDS, micro_batch=3, reward=TextReward(reward or noise_reward(0))),
+        FakeContext(
+            folder, RECORDS, micro_batch=3, reward=UncheckedReward(reward or noise_reward(0))
+        ),
     )
 
 
@@ -178,8 +187,8 @@ CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
     "pretrain, gradient": ("pretrain", poisoned_gradient, "gradient of pretrain is not finite"),
     "sft, loss": ("sft", poisoned_output, "loss/sft nan"),
     "sft, gradient": ("sft", poisoned_gradient, "gradient of sft is not finite"),
-    "sft, mix": ("sft with a mix", poisoned_mix, "loss/pretrain nan"),
-    "reward model, loss": ("reward model", poisoned_output, "the loss is nan"),
+    "sft, mix": ("sft with a mix", poisoned_mix, "loss/sft_mix nan"),
+    "reward model, loss": ("reward model", poisoned_output, "the loss nan is not finite"),
     "reward model, gradient": (
         "reward model",
         poisoned_gradient,
@@ -366,11 +375,11 @@ def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
-    collected = ppo_training.require_finite_experience
+    check = require_finite_experience
 
     def noting(experience: ppo_experience.Experience) -> None:
         ratios.append(float(experience.log_ratio.abs().max()))
-        collected(experience)
+        check(experience)
 
     monkeypatch.setattr(ppo_training, "require_finite_experience", noting)
     rows = [procedure.step(index) for index in range(3)]
@@ -400,7 +409,7 @@ def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_i
 
 
 def test_best_of_n_does_not_choose_among_numbers_that_are_none(tmp_path: Path) -> None:
-    context = FakeContext(tmp_path, RECORDS, reward=TextReward(lambda prompt, text: NAN))
+    context = FakeContext(tmp_path, RECORDS, reward=UncheckedReward(lambda prompt, text: NAN))
     best = BestOfN(2, context.policy("sft"), context.rollout(), context.reward_model())
     with pytest.raises(
         NumericError, match="best-of-2: the reward model gave 16 scores that are not finite"

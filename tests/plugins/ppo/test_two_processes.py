@@ -22,7 +22,8 @@ from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab.rewards import FunctionReward
+from preflab_builtin.rewards.functions import noise_reward
 from support import WORDS, FakeContext
 
 folder, micro_batch = Path(sys.argv[1]), int(sys.argv[2])
@@ -31,7 +32,7 @@ prompts = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 5])) for i in range(10)]
 texts = ("red", "red blue please thanks", "bad bad")
 rankings = [Ranking(p, texts, preferences_from_ranks([1, 2, 3])) for p in prompts]
 records = [*documents, *prompts, *rankings]
-context = FakeContext(folder, records, micro_batch=micro_batch, reward=TextReward(noise_reward(0)))
+context = FakeContext(folder, records, micro_batch=micro_batch, reward=FunctionReward(noise_reward(0)))
 ranked = FakeContext(folder, records, micro_batch=6)  # 4 rankings of 3 completions are two micro-batches
 optimizer = OptimizerConfig(lr=1e-2)
 kl = KLPenaltyConfig(coef=0.1, controller=Controller.adaptive, horizon=50.0)

@@ -19,16 +19,8 @@ PRESETS = [
         "policy/smollm2",
         "rollout/native",
         "rollout/transformers",
-        "gradient_term/ptx",
     ),
-    *(
-        "pretrain/documents",
-        "pretrain/none",
-        "sft/demonstrations",
-        "sft/none",
-        "sft/instructgpt",
-        "sft/instructgpt_ppo_init",
-    ),
+    *("pretrain/documents", "sft/demonstrations", "sft/instructgpt", "sft/instructgpt_ppo_init"),
 ]
 
 
@@ -64,5 +56,5 @@ def test_instructgpt_values() -> None:
     _, initial = preset("sft/instructgpt_ppo_init")
     assert (initial.epochs, initial.batch, initial.optimizer.lr) == (2, 32, 5e-6)
     assert initial.mix_coef / (1 + initial.mix_coef) == pytest.approx(0.1, rel=1e-4)
-    _, ptx = preset("gradient_term/ptx")
+    ptx = builtin("gradient_term", "ptx").config_class()
     assert (ptx.coef, ptx.ratio) == (27.8, 8)
