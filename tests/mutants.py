@@ -27,7 +27,8 @@ PLUGINS, TESTS = "plugins/preflab_builtin", "tests/plugins"
 LOSS, EXPERIENCE, GUARDS, TRAINING = (
     f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "guards", "training")
 )
-LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/test_blocks.py"
+CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
+LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
 
@@ -103,35 +104,35 @@ MUTANTS = (
     Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
-    Mutant("dropout of a loaded model stays on", f"{PLUGINS}/causal_lm/sources.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
+    Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/sources.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
     Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/ppo/test_experience.py"),
-    Mutant("positions from 1", f"{PLUGINS}/causal_lm/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
+    Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
     Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),
     Mutant("select: other noise for each checkpoint", f"{PLUGINS}/select/selection.py", '(self.context.seed, "select")', '(self.context.seed, "select", name)', f"{TESTS}/select"),
     Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", f"{TESTS}/ppo/test_loss.py"),
-    Mutant("position ids dropped", f"{PLUGINS}/causal_lm/models.py", '"attention_mask": causal_mask(mask), "position_ids": positions_of(mask)}', '"attention_mask": causal_mask(mask)}', BLOCKS),
-    Mutant("positions stand still in transformers' decoding", f"{PLUGINS}/causal_lm/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", BLOCKS),
-    Mutant("positions restart behind a shared prompt", f"{PLUGINS}/causal_lm/packing.py", "places + lengths[row_of]]", "places]", BLOCKS),
-    Mutant("the last layer sees what comes later", f"{PLUGINS}/causal_lm/packing.py", "torch.arange(width, device=places.device) <= last[..., None]", "torch.arange(width, device=places.device) <= last[..., None] + 1", BLOCKS),
-    Mutant("shared prompts of unlike length", f"{PLUGINS}/causal_lm/packing.py", "seen = torch.arange(before.width, device=device)[None, :] < lengths[:, None]", "seen = torch.ones(len(ids), before.width, dtype=torch.bool, device=device)", BLOCKS),
-    Mutant("slope of swiglu", f"{PLUGINS}/causal_lm/kernels.py", "slope = torch.addcmul(sigmoid, active, 1 - sigmoid)", "slope = sigmoid.clone()", f"{TESTS}/causal_lm/test_kernels.py"),
+    Mutant("position ids dropped", f"{CAUSAL_LM}/attention.py", '"attention_mask": causal_mask(mask),\n        "position_ids": positions_of(mask),', '"attention_mask": causal_mask(mask),', BLOCKS),
+    Mutant("positions stand still in transformers' decoding", f"{CAUSAL_LM}/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", BLOCKS),
+    Mutant("positions restart behind a shared prompt", f"{FAST}/packing.py", "places + lengths[row_of]]", "places]", BLOCKS),
+    Mutant("the last layer sees what comes later", f"{FAST}/packing.py", "torch.arange(width, device=places.device) <= last[..., None]", "torch.arange(width, device=places.device) <= last[..., None] + 1", BLOCKS),
+    Mutant("shared prompts of unlike length", f"{FAST}/packing.py", "sees_prefix = torch.arange(prefix.width, device=device)[None, :] < lengths[:, None]", "sees_prefix = torch.ones(len(ids), prefix.width, dtype=torch.bool, device=device)", BLOCKS),
+    Mutant("slope of swiglu", f"{FAST}/kernels.py", "slope = torch.addcmul(sigmoid, active, 1 - sigmoid)", "slope = sigmoid.clone()", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("place within the wrong block", f"{PLUGINS}/rollouts/sampling.py", "block * BLOCK + place", "place", f"{TESTS}/rollouts"),
     Mutant("noise of a block from its beginning", f"{PLUGINS}/rollouts/sampling.py", "torch.minimum(threshold - before", "torch.minimum(threshold", f"{TESTS}/rollouts"),
-    Mutant("slope of gelu", f"{PLUGINS}/causal_lm/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/test_kernels.py"),
-    Mutant("gradient of log-probs without temperature", f"{PLUGINS}/causal_lm/kernels.py", "outer = gradients[0] / ctx.temperature", "outer = gradients[0]", f"{TESTS}/causal_lm/test_kernels.py"),
-    Mutant("positions stand still in decoding", f"{PLUGINS}/causal_lm/cache.py", "    cache.positions = cache.positions + 1\n    return", "    return", f"{TESTS}/rollouts {BLOCKS}"),
-    Mutant("a matrix laid out anew the wrong way round", f"{PLUGINS}/causal_lm/products.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/test_products.py"),
-    Mutant("no bias while sampling", f"{PLUGINS}/causal_lm/products.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),
-    Mutant("sampling from the weights of an iteration ago", f"{PLUGINS}/causal_lm/models.py", "blocks.product = for_decoding(ids.device)", "blocks.product = self.__dict__.setdefault('product', for_decoding(ids.device))", f"{TESTS}/rollouts"),
+    Mutant("slope of gelu", f"{FAST}/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/fast/test_kernels.py"),
+    Mutant("gradient of log-probs without temperature", f"{FAST}/kernels.py", "outer = gradients[0] / ctx.temperature", "outer = gradients[0]", f"{TESTS}/causal_lm/fast/test_kernels.py"),
+    Mutant("positions stand still in decoding", f"{FAST}/decoding.py", "    cache.positions = cache.positions + 1\n    return", "    return", f"{TESTS}/rollouts {BLOCKS}"),
+    Mutant("a matrix laid out anew the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
+    Mutant("no bias while sampling", f"{FAST}/projections.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),
+    Mutant("sampling from the weights of an iteration ago", f"{FAST}/decoding.py", "blocks.project = projections_for_decoding(ids.device)", "blocks.project = blocks.base.__dict__.setdefault('_project', projections_for_decoding(ids.device))", f"{TESTS}/rollouts"),
     Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "logits.float() / temperature if temperature != 1.0 else logits.float()", "logits.float()", f"{TESTS}/rollouts"),
     Mutant("top-k in rollouts", f"{PLUGINS}/rollouts/sampling.py", "        return logits.argmax(-1)\n", "        return logits.argmax(-1)\n    logits = logits.masked_fill(logits < logits.topk(2).values[:, -1:], float('-inf'))\n", f"{TESTS}/rollouts"),
     Mutant("noise of the batch, not of the row", f"{PLUGINS}/rollouts/native.py", "[sampling.first_row + number for number in numbers]", "list(range(len(numbers)))", f"{TESTS}/rollouts"),
     Mutant("loss on the prompt too", f"{PLUGINS}/sft/batches.py", "start = max(1, len(prompt)) if loss_on is LossOn.completion else 1", "start = 1", f"{TESTS}/sft/test_training.py"),
-    Mutant("end token without loss", f"{PLUGINS}/causal_lm/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
+    Mutant("end token without loss", f"{CAUSAL_LM}/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
     # evaluation
     Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
-    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_evaluators.py"),
+    Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
 )  # fmt: skip

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
-from preflab.composing.composition import compose, parse
-from preflab.console.cli import check_jobs
+from preflab.composing import search_path
+from preflab.composing.compose import compose, parse
 from preflab.door import discovery
+from preflab.planning.reading import check_jobs
 
 ROOT = Path(__file__).parents[1]
 MANUALS = sorted(
@@ -82,7 +82,7 @@ def test_there_are_equations_and_commands() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_printed_command_composes(command: str) -> None:
-    assert all(run.stages for run in check_jobs(parse(shlex.split(command)[1:])))
+    assert all(job.run.stages for job in check_jobs(parse(shlex.split(command)[1:])))
 
 
 def test_own_data_is_read_by_the_printed_commands(
@@ -95,9 +95,9 @@ def test_own_data_is_read_by_the_printed_commands(
     subprocess.run(["bash", "-c", "\n".join(shell)], check=True)
     words = shlex.split(command)[1:]
     words = [w for w in words if not w.startswith("policy")]  # FOLDER stands for any model folder
-    (checked,) = check_jobs(parse([*words, "policy=tiny", "pretrain=none"]))
-    assert checked.counts() == {"prompts": 30, "rankings": 30}
-    assert [stage.name for stage in checked.stages] == ["reward_model", "algorithm", "evaluation"]
+    (job,) = check_jobs(parse([*words, "policy=tiny", "pretrain=none"]))
+    assert job.run.counts() == {"prompts": 30, "rankings": 30}
+    assert [stage.name for stage in job.run.stages] == ["reward_model", "algorithm", "evaluation"]
 
 
 def test_the_plugin_of_ten_lines_is_a_reward(
@@ -110,12 +110,36 @@ def test_the_plugin_of_ten_lines_is_a_reward(
     words, variables = discovery.take_plugin_flags(shlex.split(f"--plugin{command}"), {})
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     try:
-        (checked,) = check_jobs(parse(words))
-        assert checked.choices["reward_model"].name == "short"
+        (job,) = check_jobs(parse(words))
+        assert job.run.choices["reward_model"].name == "short"
     finally:
-        composition.registry.cache_clear()
+        search_path.registry.cache_clear()
+
+
+def test_every_module_of_the_framework_is_in_its_manual() -> None:
+    page = (ROOT / "framework" / "README.md").read_text(encoding="utf8")
+    root = ROOT / "framework" / "preflab"
+    rooms = [p for p in root.iterdir() if p.name not in ("testing", "scaffold")]
+    modules = [p for room in rooms for p in ([room] if room.is_file() else room.glob("*.py"))]
+    names = [p.stem for p in modules if p.suffix == ".py" and not p.stem.startswith("__")]
+    assert [name for name in names if not re.search(rf"`{name}[`.]", page)] == []
+
+
+def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "sweeps" / "README.md").read_text(encoding="utf8")
+    text = page.partition("## A study file\n")[2].partition("\n**Arms")[0]
+    file, *lines = [line[4:] for line in text.strip("\n").splitlines()]
+    monkeypatch.chdir(tmp_path)
+    path = Path(file.removeprefix("# ").partition(";")[0])
+    path.parent.mkdir()
+    path.write_text("\n".join(lines), encoding="utf8")
+    jobs = check_jobs(parse(shlex.split(file.partition(" with preflab ")[2])))
+    study = jobs[0].run.study
+    assert len(jobs) == 9
+    assert study is not None
+    assert list(study.claims) == ["less_kl_more_reward"]
 
 
 @pytest.mark.parametrize("page", MANUALS, ids=lambda page: str(page.relative_to(ROOT)))
@@ -123,6 +147,9 @@ def test_links_and_paths_of_a_manual_exist(page: Path) -> None:
     text = re.sub(r"^ {4}.*$", "", page.read_text(encoding="utf8"), flags=re.MULTILINE)
     links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
     paths = re.findall(r"`((?:framework|plugins|conf|sweeps|tests)/[\w./-]+\.(?:py|md|yaml))", text)
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     missing = [link for link in links if not (page.parent / link).exists()]
+    missing += [a for a in re.findall(r"\]\(#([^)]+)\)", text) if a not in anchors]
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert missing == []

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.composing.composition import parse, sweeps_root
-from preflab.console.cli import check_jobs
+from preflab.composing.compose import parse
+from preflab.composing.search_path import sweeps_root
+from preflab.planning.reading import check_jobs
 from preflab.study import StudyConfig
 
 STUDIES = sorted(path.stem for path in sweeps_root().glob("*.yaml"))
@@ -26,7 +27,7 @@ def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = replace(
         line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job))
     )  # one seed is enough
-    runs = check_jobs(line)
+    runs = [job.run for job in check_jobs(line)]
     named = {run.settings.arm for run in runs} - {""}
     study = runs[0].study or StudyConfig()
     for claim in study.claims.values():

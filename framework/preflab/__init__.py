@@ -31,7 +31,8 @@ __all__ = [
 
 
 def compose(overrides: Sequence[str] = (), config_name: str = "config") -> DictConfig:
-    """The config that a command line composes to, for notebooks: ``preflab.compose(["algorithm=ppo", "seed=2"])``."""
-    from preflab.composing.composition import compose as composed
+    """The config that a command line composes to, for notebooks:
+    ``preflab.compose(["algorithm=ppo", "seed=2"])``."""
+    from preflab.composing.compose import compose as composed
 
     return composed(overrides, config_name)

@@ -1,4 +1,5 @@
-"""What a plugin registers: a component has a kind, a name, a typed config, and builds what its kind's protocol asks for."""
+"""What a plugin registers: a component has a kind, a name, a typed config, and builds what its
+kind's protocol asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from preflab.errors import PluginError
 from preflab.records import RECORD_TYPES
@@ -21,10 +22,10 @@ class Inspection:
     """What a component's configured inputs are, read before any work and without torch.
 
     content: digest of everything outside the config that decides the result (data files, weights,
-    a hub commit). records: number of records of each type (data). tokenizer: digest of the tokenizer
-    files (policy, reward model). pretrained: the policy brings weights, so that the pretraining
-    stage is skipped. gold: the data knows the true utility. rejected: ``file:line: field: reason``
-    of every row that was left out, by record type; each run folder holds them.
+    a hub commit). records: number of records of each type (data). tokenizer: digest of the
+    tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
+    pretraining stage is skipped. gold: the data knows the true utility. rejected: ``file:line:
+    field: reason`` of every row that was left out, by record type; each run folder holds them.
     """
 
     content: str = ""
@@ -35,9 +36,11 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold")
-"""What a component can say that it needs: records of a type, a reward model, a policy with pretrained
-weights (its own or from the pretraining stage), people who rank, a world whose true utility is known."""
+NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
+"""What a component can say that it needs: records of a type, a reward model, a policy with
+pretrained weights (its own or from the pretraining stage), people who rank, a world whose true
+utility is known, the policy in a role ("policy:ROLE", which is refused before any work if no
+stage makes that role)."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,20 @@ class Place:
 class Component:
     """What a plugin provides: a kind and a name, a typed config, and how to build it.
 
-    Functions may be given as their place ``"package.module:name"``: the module is then imported when
-    the function is first called, so that registering imports no torch. A class counts as a function
-    that returns its instance.
+    Functions may be given as their place ``"package.module:name"``: the module is then imported
+    when the function is first called, so that registering imports no torch. A class counts as a
+    function that returns its instance.
 
     config_class: a plain (not frozen) dataclass made with `preflab.option`; its field ``name``
     equals this name.
     build: (config, context) -> the object that others use. None: the default of the kind (the
     default of an algorithm is sampling from the policy in its artifact).
-    procedure: (config, context) -> the `Procedure` that makes the stage's artifact. None: it makes no
-    stage.
+    procedure: (config, context) -> the `Procedure` that makes the stage's artifact. None: it
+    makes no stage.
     needs: words of `NEEDS`, or a function of the config that returns some.
     nested: config fields that hold components (a mapping by any key, or a list), and their kind.
-    inspect: config -> `Inspection` of its outside inputs; raises `UserError` naming file and line for
-    bad ones.
+    inspect: config -> `Inspection` of its outside inputs; raises `UserError` naming file and line
+    for bad ones.
     """
 
     kind: str
@@ -103,7 +106,7 @@ class Component:
         facts = {"kind": kind, "name": name, "config_class": config_class, "nested": nested}
         facts |= {"build": _function(build), "procedure": _function(procedure)}
         words = isinstance(needs, (list, tuple))  # anything else is refused when it is registered
-        facts["needs"] = partial(_constant, needs) if words else needs
+        facts["needs"] = partial(_constant, cast(Sequence[str], needs)) if words else needs
         facts["inspect"] = _nothing_outside if inspect is None else _function(inspect)
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)

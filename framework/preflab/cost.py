@@ -2,7 +2,7 @@
 machine could do.
 
 Models count what they do (`WORK.add`); a stage's cost and an algorithm's profile are differences of
-two readings. """
+two readings."""
 
 from __future__ import annotations
 
@@ -73,9 +73,8 @@ class Profile:
         import torch
 
         self.runtime = runtime
-        self.peak = peak_flops(
-            runtime.device, torch.get_num_threads()
-        )  # measured before the clock starts
+        # Measured before the clock starts.
+        self.peak = peak_flops(runtime.device, torch.get_num_threads())
         self.before, self.parts = WORK.reading(), dict[str, float]()
         self.started = self.last = self._now()
 
@@ -96,7 +95,6 @@ class Profile:
         if self.runtime.device.type == "cuda":
             import torch
 
-            torch.cuda.synchronize(
-                self.runtime.device
-            )  # kernels are only queued: wait for them once a part
+            # Kernels are only queued: wait for them once a part.
+            torch.cuda.synchronize(self.runtime.device)
         return time.perf_counter()

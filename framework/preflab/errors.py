@@ -1,4 +1,5 @@
-"""Errors for people: what was wrong, where, what is allowed, what to do. Each carries its exit code."""
+"""Errors for people: what was wrong, where, what is allowed, what to do. Each carries its exit
+code."""
 
 from __future__ import annotations
 
@@ -13,25 +14,29 @@ class PreflabError(Exception):
 
 
 class UserError(PreflabError):
-    """The input is wrong: a key, a value, a file, a row. Nothing has been computed or changed (exit code 2)."""
+    """The input is wrong: a key, a value, a file, a row. Nothing has been computed or changed
+    (exit code 2)."""
 
     exit_code = 2
 
 
 class PluginError(PreflabError):
-    """A plugin is broken: names the plugin, its distribution and version, the hook or component (exit code 3)."""
+    """A plugin is broken: names the plugin, its distribution and version, the hook or component
+    (exit code 3)."""
 
     exit_code = 3
 
 
 class StorageError(PreflabError):
-    """The disk refused: full, read-only, or an artifact that does not match its digest (exit code 4)."""
+    """The disk refused: full, read-only, or an artifact that does not match its digest (exit code
+    4)."""
 
     exit_code = 4
 
 
 class NumericError(PreflabError):
-    """A loss, gradient, reward or ratio is not finite or not what it must be; weights are untouched (exit code 5)."""
+    """A loss, gradient, reward or ratio is not finite or out of bounds; no weight was changed
+    (exit code 5)."""
 
     exit_code = 5
 

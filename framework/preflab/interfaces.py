@@ -293,6 +293,9 @@ class Context(Protocol):
     def rankings(self, split: Split) -> Sequence[Ranking]:
         """The rankings: given by the data, or made by the comparisons stage."""
 
+    def artifact(self, stage: str) -> Path | None:
+        """The folder of a finished earlier stage; None if this run has no such stage."""
+
     @property
     def vocabulary(self) -> Sequence[str] | None:
         """The words of a closed world, else None."""

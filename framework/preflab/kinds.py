@@ -1,5 +1,7 @@
-"""Stages, config groups and policy roles. A stage is declared once, here or by a plugin, and everything else follows from
-that: the order of stages, the config groups, what a recipe contains, and which policy has which role."""
+"""Stages, config groups and policy roles. A stage is declared once, here or by a plugin, and
+everything else follows from
+that: the order of stages, the config groups, what a recipe contains, and which policy has which
+role."""
 
 from __future__ import annotations
 
@@ -81,8 +83,8 @@ class StageGraph:
     specs: tuple[StageSpec, ...] = STAGES
 
     def extended(self, more: Iterable[StageSpec]) -> StageGraph:
-        """With the stages of a plugin: each is made directly after the stage that it names, and every
-        later stage counts it among what it uses. `PluginError` for one that does not fit."""
+        """With the stages of a plugin: each is made directly after the stage that it names, and
+        every later stage counts it among what it uses. `PluginError` for one that does not fit."""
         specs = list(self.specs)
         for spec in more:
             self._check(spec, specs)
@@ -128,8 +130,8 @@ class StageGraph:
         return [spec.makes for spec in reversed(self.specs) if spec.makes]
 
     def makers(self, role: str) -> list[str]:
-        """Names of the stages whose policy has a role: the one that makes it and, where a run has no
-        such stage, those before it, newest first."""
+        """Names of the stages whose policy has a role: the one that makes it and, where a run has
+        no such stage, those before it, newest first."""
         names = [spec.name for spec in reversed(self.specs) if spec.makes]
         return names[self.roles.index(role) :]
 

@@ -22,7 +22,7 @@ def response_states(model: Backbone, rows: Rollout) -> torch.Tensor:
     width, mask = rows.prompt_ids.shape[1], rows.response_mask
     wanted = torch.zeros_like(rows.mask)
     wanted[:, width - 1 : width - 1 + mask.shape[1]] = mask
-    return model.hidden_at(rows.input_ids, rows.mask, wanted, prefix=width)
+    return model.hidden_at(rows.input_ids, rows.mask, wanted, prompt_width=width)
 
 
 def response_log_probs(policy: Policy, rows: Rollout, temperature: float = 1.0) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""What models are to the rest: tokenizers, policies, scalar models, and the source that they come from.
+"""What models are to the rest: tokenizers, policies, scalar models, and the source that they come
+from.
 
 Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D model width.
 """
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Tokenizer(Protocol):
-    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
+    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from
+    ids."""
 
     @property
     def pad_id(self) -> int:
@@ -65,17 +67,20 @@ class Backbone(Protocol):
         """Tokens that a row may have at most, prompt and response together; None: no limit."""
 
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask, not the slots."""
+        """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; positions count the mask,
+        not the slots."""
 
     def hidden_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prefix: int = 0
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int = 0
     ) -> torch.Tensor:
-        """The last hidden states [W, D] of the wanted real tokens (wanted [B, T] bool) alone, row by row: ``hidden(ids,
-        mask)[wanted]`` up to rounding, and cheaper where a model can leave out the rest. prefix: rows whose first so many
-        columns are equal may share them."""
+        """The last hidden states [W, D] of the wanted real tokens only (wanted [B, T] bool), row
+        by row: ``hidden(ids, mask)[wanted]`` up to rounding, and cheaper where a model can leave
+        out the rest. prompt_width: the number of columns, from the left, that hold prompts; a
+        model may read a prompt that several rows share once."""
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model card."""
+        """Write an ordinary transformers folder: weights (safetensors), config, tokenizer, model
+        card."""
 
 
 class Policy(Backbone, Protocol):
@@ -91,9 +96,10 @@ class Policy(Backbone, Protocol):
         temperature: float = 1.0,
         with_entropy: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under softmax(logits / temperature),
-        and the entropies in nats (no gradient; zeros if not asked for), [N] float32: `functional.token_log_probs` of the
-        logits, which need not all be in memory."""
+        """hidden [N, D] and the token that follows each, ids [N] -> its log-probability under
+        softmax(logits / temperature), and the entropies in nats (no gradient; zeros if not asked
+        for), [N] float32: `functional.token_log_probs` of the logits, which need not all be in
+        memory."""
 
     def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, Cache]:
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
@@ -105,14 +111,16 @@ class Policy(Backbone, Protocol):
         """An independent copy."""
 
     def scalar_model(self, generator: torch.Generator) -> ScalarModel:
-        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no bias."""
+        """A copy whose unembedding is replaced by a scalar head, drawn from N(0, 1/(D+1)), no
+        bias."""
 
 
 class ScalarModel(Backbone, Protocol):
     """A trunk with one number a position: the network of a reward model or a value function."""
 
     offset: float
-    """What a reward model subtracts from the raw score (demonstrations then score 0); stored beside the weights."""
+    """What a reward model subtracts from the raw score (demonstrations then score 0); stored
+    beside the weights."""
 
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> [...] float32."""
@@ -122,14 +130,16 @@ class ScalarModel(Backbone, Protocol):
 
 
 class PolicySource(Protocol):
-    """What a policy component builds: where the causal LM comes from and how its saved folders are read."""
+    """What a policy component builds: where the causal LM comes from and how its saved folders
+    are read."""
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The policy's tokenizer, without loading weights."""
 
     def create(self, generator: torch.Generator) -> Policy:
-        """The policy that everything starts from: pretrained weights, or fresh ones drawn from the generator."""
+        """The policy that everything starts from: pretrained weights, or fresh ones drawn from
+        the generator."""
 
     def load(self, folder: Path) -> Policy:
         """A policy that `Backbone.save` wrote."""

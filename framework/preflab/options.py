@@ -1,4 +1,5 @@
-"""Typed configs: fields with documentation and ranges, and the rule that turns plain values into them."""
+"""Typed configs: fields with documentation and ranges, and the rule that turns plain values into
+them."""
 
 from __future__ import annotations
 
@@ -27,9 +28,10 @@ def option(
     fast: Any = None,
     affects_result: bool = True,
 ) -> Any:
-    """A config field: its default, what it does (with its unit), and its range. ``affects_result=False`` leaves it out
-    of the recipe (log frequency, micro-batch size): two runs that differ in it alone share artifacts. ``fast`` is the
-    value that ``debug=fast`` puts in its place, so that any experiment runs end to end in seconds."""
+    """A config field: its default, what it does (with its unit), and its range.
+    ``affects_result=False`` leaves it out of the recipe (log frequency, micro-batch size): two
+    runs that differ in it alone share artifacts. ``fast`` is the value that ``debug=fast`` puts
+    in its place, so that any experiment runs end to end in seconds."""
     metadata = {
         "doc": doc,
         "ge": ge,
@@ -63,19 +65,20 @@ def shrink(config: Any) -> None:
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """(key, what is wrong) for every field out of range and, if all are in range, every complaint of the config's own
-    ``check`` method, which yields (field, message) pairs for what one range cannot say; nested dataclasses included."""
+    """(key, what is wrong) for every field out of range and, if all are in range, every complaint
+    of the config's own ``check`` method, which yields (field, message) pairs for what one range
+    cannot say; nested dataclasses included."""
     in_range = True
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         key = f"{path}{field.name}"
-        found = list(
+        wrong = list(
             problems(value, f"{key}.")
             if dataclasses.is_dataclass(value)
             else _out_of_range(field, key, value)
         )
-        in_range = in_range and not found
-        yield from found
+        in_range = in_range and not wrong
+        yield from wrong
     if in_range and hasattr(config, "check"):
         for name, message in config.check():
             yield f"{path}{name}", message
@@ -92,12 +95,12 @@ def _out_of_range(field: dataclasses.Field[Any], key: str, value: Any) -> Iterat
 
 
 def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
-    """An instance of a config class from plain values, types checked and converted as Hydra does. key: where they stand; ""
-    for those at the top."""
+    """An instance of a config class from plain values, types checked and converted as Hydra does.
+    key: of the section that they are in; "" for the top."""
     from omegaconf import OmegaConf
     from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-    hashable: Any = config_class  # as mypy does not know of classes
+    hashable: Any = config_class  # mypy does not know that classes are hashable
     schema = schema_of(hashable)
     prefix = f"{key}." if key else ""
     for name, value in values.items():
@@ -131,7 +134,8 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
 
 @cache
 def schema_of(config_class: type[Any]) -> DictConfig:
-    """A config class as OmegaConf reads it, made once: a copy costs a fifth of making it. Copy it before you change it."""
+    """A config class as OmegaConf reads it, made once: a copy costs a fifth of making it. Copy it
+    before you change it."""
     from omegaconf import OmegaConf
 
     made: DictConfig = OmegaConf.structured(config_class)

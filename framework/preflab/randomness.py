@@ -1,4 +1,5 @@
-"""Named random streams: every draw comes from a generator that has a name, a seed and a place in the checkpoint."""
+"""Named random streams: every draw comes from a generator that has a name, a seed and a place in
+the checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def permutation(size: int, *parts: int | str) -> list[int]:
-    """A permutation of range(size) that is a pure function of the named parts (seed, stream, epoch)."""
+    """A permutation of range(size) that is a pure function of the named parts (seed, stream,
+    epoch)."""
     import torch
 
     generator = torch.Generator().manual_seed(derive_seed(*parts))
@@ -29,8 +31,9 @@ def permutation(size: int, *parts: int | str) -> list[int]:
 
 
 def draw_order(size: int, start: int, count: int, *parts: int | str) -> list[int]:
-    """Indices of draws start .. start+count-1 from an endless stream of epochs, each epoch its own permutation. Which
-    record is draw number i is a pure function of (parts, i): resuming needs no cursor, world size changes nothing."""
+    """Indices of draws start .. start+count-1 from an endless stream of epochs, each epoch its
+    own permutation. Which record is draw number i is a pure function of (parts, i): resuming
+    needs no cursor, world size changes nothing."""
     if size <= 0:
         raise ValueError("cannot draw from an empty set of records")
     picked: list[int] = []
@@ -42,8 +45,8 @@ def draw_order(size: int, start: int, count: int, *parts: int | str) -> list[int
 
 
 class Streams:
-    """Generators by name, each seeded from (seed, stage, name) at its first use; on the CPU, so that a draw does not
-    depend on the device."""
+    """Generators by name, each seeded from (seed, stage, name) at its first use; on the CPU, so
+    that a draw does not depend on the device."""
 
     def __init__(self, *seed: int | str) -> None:
         self.seed: Sequence[int | str] = seed
@@ -64,7 +67,7 @@ class Streams:
         return {"named": named, "global": torch.get_rng_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue every stream where it was."""
+        """Continue every stream from a saved state."""
         import torch
 
         for name, value in state["named"].items():

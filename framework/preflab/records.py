@@ -1,8 +1,8 @@
 """What flows between stages: frozen records of text, and the token batch that everything scores.
 
-Shape legend, used everywhere: B batch, K ranked answers, Q prompt tokens, R response tokens, T = Q + R,
-V vocabulary, D model width. Prompts are left-padded, responses right-padded; lengths and ``terminated`` are stored,
-never inferred from pad tokens.
+Shape legend, used everywhere: B batch, K ranked answers, Q prompt tokens, R response tokens, T =
+Q + R, V vocabulary, D model width. Prompts are left-padded, responses right-padded; lengths and
+``terminated`` are stored, never inferred from pad tokens.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ RecordType = Literal["prompts", "demonstrations", "rankings", "documents"]
 Split = Literal["train", "validation", "test"]
 RECORD_TYPES: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings", "documents")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+RANKINGS_FILE = "rankings.jsonl"
+"""In the artifact of the comparisons stage: a ranking per line, as `to_json` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What the model is asked: ``text`` is exactly what it sees, byte for byte.
 
-    ``group`` is the unit that must not cross splits beside the user (a debate, a document); ``notes`` is for judges
-    (the task behind a simulated prompt) and is never shown to a model. ``split`` is "" until a filter assigns one.
+    ``group`` is the unit that must not cross splits beside the user (a debate, a document);
+    ``notes`` is for judges (the task behind a simulated prompt) and is never shown to a model.
+    ``split`` is "" until a filter assigns one.
     """
 
     id: str
@@ -41,7 +44,8 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A prompt and the response that a person wrote for it (the end-of-text token is added by the tokenizer)."""
+    """A prompt and the response that a person wrote for it (the end-of-text token is added by the
+    tokenizer)."""
 
     prompt: Prompt
     response: str
@@ -53,10 +57,11 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """K responses to one prompt and the preferences among them, one batch element of the reward model.
+    """K responses to one prompt and the preferences among them, one batch element of the reward
+    model.
 
-    ``preferences`` holds (better, worse) index pairs; a ranking of K without ties has K(K-1)/2, tied answers have none,
-    and a pair that several labelers judged stands in it once a vote.
+    ``preferences`` holds (better, worse) index pairs; a ranking of K without ties has K(K-1)/2,
+    tied answers have none, and a pair that several labelers judged is in it once per vote.
     """
 
     prompt: Prompt
@@ -72,8 +77,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A piece of pretraining text. With ``answer_start`` (a character index) the text after it is what a greedy
-    continuation of the text before it must equal: an accuracy probe of its ``family``."""
+    """A piece of pretraining text. With ``answer_start`` (a character index) the text after it is
+    what a greedy continuation of the text before it must equal: an accuracy probe of its
+    ``family``."""
 
     id: str
     text: str
@@ -117,11 +123,13 @@ def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Responses to prompts, as tokens and as text: sampled by a policy or given. The one thing that reward models,
-    labelers and evaluators score. Several samples of one prompt stand in consecutive rows.
+    """Responses to prompts, as tokens and as text: sampled by a policy or given. The one thing
+    that reward models, labelers and evaluators score. Several samples of one prompt stand in
+    consecutive rows.
 
-    prompt_ids [B, Q] left-padded, prompt_lengths [B]; response_ids [B, R] right-padded, response_lengths [B] tokens
-    including the end token; terminated [B] bool: the response ended with the end token (else it was cut at the cap).
+    prompt_ids [B, Q] left-padded, prompt_lengths [B]; response_ids [B, R] right-padded,
+    response_lengths [B] tokens including the end token; terminated [B] bool: the response ended
+    with the end token (else it was cut at the cap).
     """
 
     prompts: tuple[Prompt, ...]
@@ -183,7 +191,7 @@ class Rollout:
         return sorted(range(len(self)) if rows is None else rows, key=lambda i: (lengths[i], i))
 
     def tokens(self) -> list[tuple[list[int], list[int]]]:
-        """Prompt and response tokens a row, without padding."""
+        """Prompt and response tokens of each row, without padding."""
         prompts = zip(self.prompt_ids.tolist(), self.prompt_lengths.tolist(), strict=True)
         responses = zip(self.response_ids.tolist(), self.response_lengths.tolist(), strict=True)
         return [(q[len(q) - n :], r[:m]) for (q, n), (r, m) in zip(prompts, responses, strict=True)]
@@ -233,8 +241,8 @@ class Rollout:
         max_tokens: int | None = None,
         device: torch.device | str = "cpu",
     ) -> Rollout:
-        """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to the cap (then not
-        terminated, exactly as a sampled response would be)."""
+        """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to
+        the cap (then not terminated, exactly as a sampled response would be)."""
         answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in responses]
         return Rollout.from_tokens(
             tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device

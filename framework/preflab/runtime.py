@@ -1,4 +1,5 @@
-"""Devices and processes, on accelerate. Procedures use these few verbs and so run on one CPU or many GPUs alike."""
+"""Devices and processes, on accelerate. Procedures use these few methods and therefore
+run on one CPU or many GPUs alike."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number format of the forward pass (weights stay float32, log-probs are always computed in float32)."""
+    """Number format of the forward pass (weights stay float32, log-probs are always computed in
+    float32)."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
@@ -42,7 +44,10 @@ class RuntimeConfig:
     precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(
-        None, "CPU threads of torch, a process; null: torch decides", ge=1, affects_result=False
+        None,
+        "CPU threads of torch in each process; null: torch decides",
+        ge=1,
+        affects_result=False,
     )
     processes: int = option(
         1,
@@ -58,7 +63,8 @@ class RuntimeConfig:
     )
     fast_paths: bool = option(
         True,
-        "forward passes of our own where there are some; false: the model library's (equal up to rounding)",
+        "forward passes of our own where there are some; false: the model library's (equal up to "
+        "rounding)",
         affects_result=False,
     )
     decode_graphs: bool = option(
@@ -69,38 +75,40 @@ class RuntimeConfig:
 
 
 def world_size() -> int:
-    """Number of processes of this job, as whoever started them says; known without torch."""
+    """Number of processes of this job, from the environment; known without torch."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
-    """Whether this is process 0 of its job: the one that writes and talks."""
+    """Whether this is process 0 of its job: the one that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def threads(config: RuntimeConfig) -> int | None:
-    """CPU threads of torch in a process; None where torch decides and has not been asked to compute."""
+    """CPU threads of torch in a process; None where torch decides and has not been asked to
+    compute."""
     torch = sys.modules.get("torch")
     return config.threads if config.threads or torch is None else int(torch.get_num_threads())
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed memory for the next tensor of that size. By default it gives large pieces back to the system at
-    once and is handed zeroed pages again at the next step: a quarter of the CPU time of a small model's training step."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own way
+    """Have glibc keep freed memory for the next tensor of that size. By default it gives large
+    pieces back to the system at once and is handed zeroed pages again at the next step: a quarter
+    of the CPU time of a small model's training step."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
         import ctypes
 
         libc = ctypes.CDLL("libc.so.6")
         mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
-        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(
-            mmap_threshold, 2**25
-        )  # some versions take no more
+        # Some versions take no more.
+        libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 class Runtime:
-    """The processes and device of one job. Gradients are summed over processes, never averaged: losses are sums
-    divided by one global denominator, so the result does not depend on how rows are split."""
+    """The processes and device of one job. Gradients are summed over processes, never averaged:
+    losses are sums divided by one global denominator, so the result does not depend on how rows
+    are split."""
 
     def __init__(self, config: RuntimeConfig) -> None:
         import torch
@@ -109,9 +117,8 @@ class Runtime:
         if config.threads:
             torch.set_num_threads(config.threads)
         if config.deterministic:
-            os.environ.setdefault(
-                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-            )  # without it torch refuses matrix products on GPUs
+            # Without it torch refuses matrix products on GPUs.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(config.deterministic)
         keep_memory()
         self.config = config
@@ -121,8 +128,10 @@ class Runtime:
         self.accelerator = Accelerator(cpu=cpu)
         if world_size() != self.accelerator.num_processes:
             raise UserError(
-                f"WORLD_SIZE is {world_size()}, but accelerate started {self.accelerator.num_processes} process(es): each would "
-                "train alone and overwrite the others. Start with runtime.processes=N, or 'torchrun -m preflab ...'."
+                f"WORLD_SIZE is {world_size()}, but accelerate started "
+                f"{self.accelerator.num_processes} process(es): each would train alone and "
+                "overwrite the others. Start with runtime.processes=N, or 'torchrun -m preflab "
+                "...'."
             )
 
     @property
@@ -173,7 +182,8 @@ class Runtime:
         return reduced
 
     def agreed(self, value: T) -> T:
-        """What process 0 holds, on every process: decisions that depend on the disk or the clock are taken once."""
+        """What process 0 holds, on every process: decisions that depend on the disk or the clock
+        are taken once."""
         if self.world == 1:
             return value
         from accelerate.utils import broadcast_object_list
@@ -189,7 +199,8 @@ class Runtime:
         return list(gather_object(list(items)))
 
     def close(self) -> None:
-        """Wait for the other processes, then leave them: a process that just ends aborts those still talking to it."""
+        """Wait for the other processes, then leave them: a process that just ends aborts those
+        still talking to it."""
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
 

@@ -45,7 +45,7 @@ class RunSettings:
     seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
     arm: str = option("", "name of this variant in a study's report", affects_result=False)
     fast: bool = option(
-        False, "every stage in a few steps (debug=fast): does it run, never is it good"
+        False, "every stage in a few steps (debug=fast): shows that it runs, not how good it is"
     )
     runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
     checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")

@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else at once; a second signal ends the process."""
+"""SIGINT and SIGTERM: a loop stops after its step with a checkpoint, anything else immediately;
+a second signal ends the process."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from types import FrameType
 
 
 class Stopped(BaseException):
-    """The run was asked to stop (SIGINT or SIGTERM); a loop has saved a checkpoint before. exit code: 128 + signal."""
+    """The run was asked to stop (SIGINT or SIGTERM); a loop has saved a checkpoint before. exit
+    code: 128 + signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -21,7 +23,8 @@ class Stopped(BaseException):
 
 @contextlib.contextmanager
 def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Within it the handler gets both signals, in the main thread; elsewhere they are left alone."""
+    """Within it the handler gets both signals, in the main thread; elsewhere they keep
+    their handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,8 +37,9 @@ def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a later one ends the process at once. One that follows within a second is the
-    same request, which a launcher has passed on. at_once: raise `Stopped` where it arrives, for what needs no step to end."""
+    """Remembers the first SIGINT or SIGTERM; a later one ends the process immediately. One that
+    follows within a second is the same request, which a launcher has passed on. at_once: raise
+    `Stopped` where it arrives, for work that does not consist of steps."""
 
     def __init__(self, at_once: bool = False) -> None:
         self.signum = 0
@@ -55,5 +59,5 @@ class StopRequest:
         if self.at_once:
             raise Stopped(signum)
         os.write(
-            2, b"\npreflab: stopping after this step, with a checkpoint (again: stop at once)\n"
+            2, b"\npreflab: stopping after this step, with a checkpoint (again: stop immediately)\n"
         )

@@ -16,7 +16,7 @@ from benchmarks import flops
 from benchmarks.channel import Worker
 from benchmarks.results import SAME, Different, Measured, Row, Unit, fits, row, same, same_all
 from benchmarks.shapes import SIZES, ppo_shape, ranking_shape, rollout_shape, sft_shape
-from preflab.console.cli import SPIN
+from preflab.console.startup import SPIN
 
 TESTS = Path(__file__).parents[1]
 UNITS = {"ppo_iteration": "s/iteration", "reward_model": "prompts/s", "sft": "tokens/s"}

@@ -133,16 +133,17 @@ STAGES = {"ppo_iteration": "algorithm", "reward_model": "reward_model", "sft": "
 
 def main(arguments: Sequence[str]) -> None:
     """Build what the job names, then take turns."""
-    from preflab.console.cli import calm_threads
+    from preflab.console.startup import calm_threads
 
     turns, job = Turns(), Job(**job_of(arguments))
     calm_threads()  # as `preflab.console.cli.main` does
     if job.given:
         os.environ["PREFLAB_PLUGIN_FILES"] = str(Path(__file__).with_name("given.py"))
     from preflab import compose
-    from preflab.composing.composition import registry, resolved
+    from preflab.composing.compose import resolved
+    from preflab.composing.search_path import registry
     from preflab.engine.stages import Stages
-    from preflab.jobs.job import quiet_libraries
+    from preflab.jobs.execution import quiet_libraries
     from preflab.planning.reading import read
 
     quiet_libraries()

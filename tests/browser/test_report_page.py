@@ -1,6 +1,8 @@
-"""The report in a real browser: it reads at desktop and phone width, asks nobody for anything, and runs nothing.
+"""The report in a real browser: it is readable at desktop and phone width, requests nothing, and
+runs nothing.
 
-Screenshots are kept where PREFLAB_SCREENSHOTS says (`make test-browser` says build/screenshots): look at them.
+Screenshots are written to the folder PREFLAB_SCREENSHOTS (`make test-browser`:
+build/screenshots): look at them.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The distribution's Chromium without a window; without a sandbox too, which it cannot have as root."""
+    """The distribution's Chromium without a window; without a sandbox too, which it cannot have
+    as root."""
     from playwright.sync_api import sync_playwright
 
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.fail(f"none of {', '.join(NAMES)} is installed: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -58,7 +61,8 @@ def _open(
     scripts: bool = True,
     trusting: bool = False,
 ) -> Opened:
-    """Open a file. trusting: without the page's content security policy, so that only its escaping protects."""
+    """Open a file. trusting: without the page's content security policy, so that only its escaping
+    protects."""
     w, h = WIDTHS[width]
     context = browser.new_context(
         viewport={"width": w, "height": h},
@@ -69,10 +73,10 @@ def _open(
     opened = Opened(context.new_page())
     opened.page.on(
         "console",
-        lambda said: opened.errors.append(said.text) if said.type in ("error", "warning") else None,
+        lambda line: opened.errors.append(line.text) if line.type in ("error", "warning") else None,
     )
     opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
-    opened.page.on("request", lambda asked: opened.requests.append(asked.url))
+    opened.page.on("request", lambda request: opened.requests.append(request.url))
 
     def dismiss(dialog: object) -> None:
         opened.dialogs.append(str(dialog.message))  # type: ignore[attr-defined]
@@ -84,7 +88,7 @@ def _open(
     return opened
 
 
-def _keep(page: Page, name: str) -> None:
+def _take_screenshot(page: Page, name: str) -> None:
     folder = os.environ.get("PREFLAB_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -107,8 +111,8 @@ def _assert_readable(opened: Opened, path: Path) -> None:
         assert alt
         assert shown, alt
         assert wide >= 300, alt  # on a phone they are as wide as the page
-    too_small = "[...document.querySelectorAll('body *')].filter(e => parseFloat(getComputedStyle(e).fontSize) < 11).length"
-    assert page.evaluate(too_small) == 0
+    sizes = "[...document.querySelectorAll('body *')].map(e => getComputedStyle(e).fontSize)"
+    assert min(float(size.removesuffix("px")) for size in page.evaluate(sizes)) >= 11
     # A table wider than the page scrolls in its own box.
     assert page.evaluate(
         "[...document.querySelectorAll('table')].every(t => t.parentElement.className === 'scroll')"
@@ -116,9 +120,9 @@ def _assert_readable(opened: Opened, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of three seeds and five arms, with a failed job."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("fake")
     build_report([study(folder / "study")], folder / "report.html")
     return folder / "report.html"
 
@@ -139,7 +143,8 @@ hydra:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a study that the engine ran in small: three seeds, claims that are decided, and jobs that fail."""
+    """The report of a small study that the engine ran: three seeds, claims that are decided, and
+    jobs that fail."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "own").mkdir()
     (folder / "own" / "lengths.yaml").write_text(STUDY)
@@ -161,13 +166,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("which", ["made", "real"])
+@pytest.mark.parametrize("which", ["fake", "real"])
 def test_it_reads_at_every_width_without_an_error(
     browser: Browser, request: pytest.FixtureRequest, which: str, width: str
 ) -> None:
     path: Path = request.getfixturevalue(which)
     opened = _open(browser, path, width)
-    _keep(opened.page, f"{which}-{width}")
+    _take_screenshot(opened.page, f"{which}-{width}")
     _assert_readable(opened, path)
 
 
@@ -179,25 +184,25 @@ def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(
     codes = [row.locator("td").all_inner_texts()[1:3] for row in failed.locator("tbody tr").all()]
     assert [code for code, _ in codes] == ["3"] * 6  # two arms, three seeds; an error of a plugin
     assert all("reward_model=broken" in overrides for _, overrides in codes)
-    found = {
+    verdicts = {
         cells[0]: cells[1]
         for row in claims.locator("tbody tr").all()
         if (cells := row.locator("td").all_inner_texts())
     }
     # A response has some tokens in every seed: the whole interval is above 0.
-    assert found == {
+    assert verdicts == {
         "SFT says something": "holds",
         "SFT says nothing": "fails",
         "PPO says more than nobody": "undecided",
     }
     assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
     caption = page.locator("figcaption").first.inner_text()
-    assert "seeds 1, 2, 3; n a run: " in caption
+    assert "seeds 1, 2, 3; n per run: " in caption
     assert "-cn lengths" in caption
 
 
-def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path) -> None:
-    page = _open(browser, made, scripts=False).page
+def test_it_says_everything_with_scripts_turned_off(browser: Browser, fake: Path) -> None:
+    page = _open(browser, fake, scripts=False).page
     headings = page.locator("h1, h2").all_inner_texts()
     expected = [
         "Results",
@@ -215,7 +220,7 @@ def test_it_says_everything_with_scripts_turned_off(browser: Browser, made: Path
 
 
 def test_what_models_and_people_wrote_stays_text(browser: Browser, tmp_path: Path) -> None:
-    """Without the content security policy too: escaping alone has to do."""
+    """Without the content security policy too: escaping alone is sufficient."""
     folder = study(tmp_path / "s")
     write_run(folder / "77", f"arm {EVIL}", 1, [f"x={EVIL}"], results("SFT", 0.0))
     out = tmp_path / "report.html"
@@ -227,6 +232,6 @@ def test_what_models_and_people_wrote_stays_text(browser: Browser, tmp_path: Pat
         assert opened.page.locator("script, iframe, object, embed, form, link, base").count() == 0
         assert opened.page.locator("img:not([src^='data:image/png;base64,'])").count() == 0
         assert opened.page.get_by_text('<script>alert("x")</script>').first.is_visible()
-    # The check can fail: the same text unescaped asks for a dialog at once.
+    # The check can fail: the same text unescaped opens a dialog.
     out.write_text(f"<!doctype html><title>x</title>{EVIL}")
     assert _open(browser, out, trusting=True).dialogs

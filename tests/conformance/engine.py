@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import preflab
-from preflab.composing import composition
+from preflab.composing import search_path
 from preflab.door.discovery import FILES
 from preflab.engine.stages import Stages
 from preflab.kinds import STAGES
@@ -29,12 +29,12 @@ def plugin_file(path: Path) -> Iterator[None]:
     """Within it the plugin of a file is loaded, as with ``--plugin FILE``."""
     before = os.environ.get(FILES)
     os.environ[FILES] = str(path)
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     try:
         yield
     finally:
         os.environ.pop(FILES) if before is None else os.environ.update({FILES: before})
-        composition.registry.cache_clear()
+        search_path.registry.cache_clear()
 
 
 @dataclass
@@ -74,7 +74,7 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
 def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
     """Make the stages of ``preflab OVERRIDES`` up to one of them, with nobody watching but us."""
     plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
-    this = read(plain, composition.registry())
+    this = read(plain, search_path.registry())
     names = [spec.name for spec in STAGES]
     this = replace(
         this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,8 +13,9 @@ from conformance.engine import Seen, composed, engine, forget, tensors
 from end_to_end.runs import digests
 from preflab.engine.context import StageContext
 from preflab.interfaces import Policy
-from preflab.jobs import job
+from preflab.jobs.execution import execute
 from preflab.optimization import Optimization
+from preflab.planning.reading import job_of
 from support import largest_difference
 
 LADDER = (
@@ -236,8 +236,9 @@ def test_logging_changes_nothing(ladder: Path, tmp_path: Path) -> None:
     before = {name: digest for name, digest in digests(ladder).items() if "algorithm-" in name}
     assert len(before) > 4
     forget(ladder, "algorithm")
-    config: Any = composed(ladder, *LADDER, *PTX, *ITERATIONS)
-    job.execute(config, tmp_path, (), "config")  # with TensorBoard, metric files, samples, progress
+    execute(
+        job_of(composed(ladder, *LADDER, *PTX, *ITERATIONS)), tmp_path
+    )  # with TensorBoard, metric files, samples, progress
     assert (tmp_path / "metrics.jsonl").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert {

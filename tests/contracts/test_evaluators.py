@@ -1,4 +1,4 @@
-"""The built-in evaluators keep the contract that strangers' do."""
+"""The built-in evaluators keep the contract of third-party evaluators."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from preflab.testing import ComponentContract, EvaluatorContract
 
 
 def _held(name: str) -> str:
-    """The override that puts a component beside the other evaluators, so that it can be given its file."""
-    return f"+schema/evaluator@evaluation.evaluators.x={name}"
+    """The override that adds a component to the evaluators, so that it can be given a file."""
+    return f"+evaluator@evaluation.evaluators.x={name}"
 
 
 class TestReward(EvaluatorContract):
@@ -54,14 +54,14 @@ class TestBestOfNCurve(EvaluatorContract):
     name = "best_of_n_curve"
 
 
-class TestRatings(
-    ComponentContract
-):  # it asks the embedded world's people, whom the tiny world has not
+class TestRatings(ComponentContract):
+    # It asks the people of the embedded world, who do not exist in the tiny world.
     kind = "evaluator"
     name = "ratings"
 
 
-class TestLabelerGroups(ComponentContract):  # as above
+class TestLabelerGroups(ComponentContract):
+    # The same.
     kind = "evaluator"
     name = "labeler_groups"
 
@@ -73,9 +73,11 @@ class TestGeneration(EvaluatorContract):
     @classmethod
     def files(cls, folder: Path) -> Sequence[str]:
         path, of = folder / "rows.jsonl", "evaluation.evaluators.x"
-        path.write_text(
-            '{"prompt": "one plus two", "answer": "three"}\n{"prompt": "red is", "answer": "blue"}\n'
-        )
+        rows = [
+            '{"prompt": "one plus two", "answer": "three"}',
+            '{"prompt": "red is", "answer": "blue"}',
+        ]
+        path.write_text("\n".join(rows) + "\n")
         return [
             _held("generation"),
             f"{of}.path={path}",
@@ -106,9 +108,8 @@ class TestSentencePairs(EvaluatorContract):
         return [_held("sentence_pairs"), f"evaluation.evaluators.x.path={path}"]
 
 
-class TestHarness(
-    ComponentContract
-):  # its numbers are tested where lm-eval, an extra, is installed
+class TestHarness(ComponentContract):
+    # Its numbers are tested where lm-eval, an extra, is installed.
     kind = "evaluator"
     name = "lm_eval"
     overrides = (_held("lm_eval"), "evaluation.evaluators.x.tasks=[hellaswag]")

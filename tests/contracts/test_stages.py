@@ -43,8 +43,3 @@ class TestEvaluation(ProcedureContract, ComponentContract):
     kind = "evaluation"
     name = "suite"
     overrides = ("evaluation=ladder",)
-
-
-class TestNoEvaluation(ComponentContract):
-    kind = "evaluation"
-    name = "none"

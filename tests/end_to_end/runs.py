@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from preflab.composing import composition
+from preflab.composing import search_path
 from preflab.console import cli
 from preflab.storage.artifacts import read_rows
 
@@ -88,7 +88,7 @@ def _main(folder: Path, words: Sequence[str], environment: dict[str, str]) -> No
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.update(environment)
     torch.set_num_threads(1)
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     cli.main(list(words))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.composing.composition import options, parse
-from preflab.console.cli import check_jobs
+from preflab.composing.compose import parse
+from preflab.composing.search_path import options
+from preflab.planning.reading import check_jobs
 
 TINY = ("policy=tiny", "policy.tokenizer=bytes", "policy.width=32", "policy.layers=1")
 SMALL = ("debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
@@ -68,8 +69,8 @@ def test_every_experiment_fits_every_algorithm(data: dict[str, str], experiment:
             f"data.path={data[experiment]}",
             *TINY,
         )
-        (run,) = check_jobs(parse(words))
-        assert run.stages, words
+        (job,) = check_jobs(parse(words))
+        assert job.run.stages, words
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.composing.composition import parse, sweeps_root
+from preflab.composing.compose import parse
+from preflab.composing.search_path import sweeps_root
 
 SMALL = ("debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
 

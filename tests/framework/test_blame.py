@@ -122,6 +122,5 @@ def test_what_a_failed_step_costs_is_told(tmp_path: Path) -> None:
     _, log = _run(tmp_path, "algorithm", "raise")
     # A checkpoint stands behind each of the two steps that are done.
     assert (
-        "The steps up to the last checkpoint are kept, 2 of 2: the same command does 0 again."
-        in log
+        "The steps up to the last checkpoint are kept, 2 of 2: the same command repeats 0." in log
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab.console import cli
+from preflab.console import startup
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -20,12 +20,12 @@ def test_threads_spin_for_a_moment_on_an_idle_machine_only(
         monkeypatch.setenv(name, "to be put back")  # so that what is set here is taken away again
         monkeypatch.delenv(name)
     monkeypatch.setattr(Path, "read_text", lambda self, **options: f"0.1 0.1 0.1 {running} 4242\n")
-    cli.calm_threads()
+    startup.calm_threads()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("PASSIVE", spins)
 
 
 def test_a_choice_of_the_user_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in WAITING:
         monkeypatch.setenv(name, "mine")
-    cli.calm_threads()
+    startup.calm_threads()
     assert [os.environ[name] for name in WAITING] == ["mine", "mine"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from framework.test_faults import HEAD, load, reported, written_hook
-from preflab.composing import composition
-from preflab.console import commands
+from preflab.composing import search_path
+from preflab.console import commands, overview
 from preflab.door import registry as plugins
 from preflab.errors import PluginError, UserError
 
@@ -24,7 +24,7 @@ def test_a_command_of_a_plugin(
 ) -> None:
     source = COMMAND.format(name="count_words", body="print(len(words)); return 3")
     registry, _ = load(tmp_path, source, monkeypatch)
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     assert commands.run("count-words", ["a", "b"]) == 3
     assert capsys.readouterr().out == "2\n"
     with pytest.raises(UserError, match="Did you mean 'count-words'"):
@@ -37,7 +37,7 @@ def test_a_command_that_raises_is_its_plugins(
     registry, _ = load(
         tmp_path, COMMAND.format(name="count_words", body="return 1 // 0"), monkeypatch
     )
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     with pytest.raises(
         PluginError,
         match=r"'faulty' \(faulty-dist 2\.5\) raised in its command count-words: ZeroDivisionError",
@@ -68,7 +68,7 @@ def test_what_a_command_returns_is_an_exit_code(
     registry, _ = load(
         tmp_path, COMMAND.format(name="count_words", body=f"return {returned}"), monkeypatch
     )
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     with pytest.raises(
         PluginError, match=r"'faulty' \(faulty-dist 2\.5\) returned .* which must be an exit code"
     ):
@@ -81,7 +81,7 @@ def test_a_file_that_a_command_does_not_find_is_its_plugins(
     registry, _ = load(
         tmp_path, COMMAND.format(name="count_words", body="open('/nowhere/at/all')"), monkeypatch
     )
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     with pytest.raises(PluginError, match="raised in its command count-words: FileNotFoundError"):
         commands.run("count-words", [])
 
@@ -94,11 +94,11 @@ def test_a_command_whose_documentation_is_blank_does_not_break_help(
     )
     registry, plugin = load(tmp_path, source, monkeypatch)
     assert plugin.problem == ""
-    monkeypatch.setattr(composition, "registry", lambda: registry)
-    assert "  preflab count-words\n" in commands.overview()
+    monkeypatch.setattr(overview, "registry", lambda: registry)
+    assert "  preflab count-words\n" in overview.overview()
 
 
 def test_help_lists_what_stands_inside_other_components() -> None:
-    lines = commands.overview().splitlines()
+    lines = overview.overview().splitlines()
     assert "  gradient_term:  ptx" in lines
     assert "  reward_shaping: length_penalty, soft_clip" in lines

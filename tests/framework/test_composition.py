@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
 from preflab import UserError, compose
-from preflab.composing import composition
-from preflab.composing.composition import (
-    _hydra,
-    composing,
+from preflab.composing import compose as composition
+from preflab.composing.compose import compose as compose_with
+from preflab.composing.compose import compose_all, parse, resolved
+from preflab.composing.search_path import (
     config_root,
+    hydra_initialised,
     options,
-    parse,
     registry,
-    resolved,
     sweeps_root,
 )
-from preflab.composing.composition import compose as compose_with
 from preflab.composing.untrusted import refuse_code_in_config
-from preflab.console.cli import check_jobs
 from preflab.options import schema_of
+from preflab.planning.reading import check_jobs
 from preflab.planning.run import Run
 from preflab.settings import RunSettings
 
 
 def _run(*overrides: str) -> Run:
-    (run,) = check_jobs(parse(overrides))
-    return run
+    (job,) = check_jobs(parse(overrides))
+    return job.run
 
 
 def test_the_default_experiment_is_the_whole_ladder() -> None:
@@ -78,7 +74,7 @@ def test_a_study_is_a_multirun_of_its_arms() -> None:
     line = parse(["-cn", "ladder", "seed=1,2"])
     assert line.multirun
     assert len(line.jobs) == 10  # 5 arms x 2 seeds
-    assert {run.settings.arm for run in check_jobs(line)} == {
+    assert {job.run.settings.arm for job in check_jobs(line)} == {
         "base",
         "SFT",
         "best-of-n",
@@ -101,11 +97,11 @@ def test_a_study_is_a_multirun_of_its_arms() -> None:
 def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> None:
     line = parse(command.split())
     assert len(line.jobs) > 1
-    with composing(line.config_name) as together:
-        for job in (line.jobs[0], line.jobs[1], line.jobs[-1]):
-            assert resolved(together(job)) == resolved(
-                compose_with(job, line.config_name, with_hydra=True)
-            )
+    chosen = (line.jobs[0], line.jobs[1], line.jobs[-1])
+    for job, together in zip(chosen, compose_all(chosen, line.config_name), strict=True):
+        alone = compose_with(job, line.config_name, with_hydra=True)
+        assert resolved(together) == resolved(alone)
+        assert together.hydra.overrides.task == alone.hydra.overrides.task
 
 
 def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
@@ -119,11 +115,9 @@ def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
     ):
         with pytest.raises(UserError) as alone:
             compose_with(words, with_hydra=True)
-        with composing("config") as together:
-            together(["seed=1"])
-            with pytest.raises(UserError) as beside:
-                together(words)
-        assert str(beside.value) == str(alone.value)
+        with pytest.raises(UserError) as together:
+            list(compose_all([["seed=1"], words], "config"))
+        assert str(together.value) == str(alone.value)
 
 
 def test_every_study_composes_all_its_jobs() -> None:
@@ -217,7 +211,7 @@ def test_every_experiment_composes_with_every_algorithm() -> None:
 
 def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys\nfrom preflab.console.cli import check_jobs\nfrom preflab.composing.composition import parse\n"
+        "import sys\nfrom preflab.planning.reading import check_jobs\nfrom preflab.composing.compose import parse\n"
         "check_jobs(parse([]))\nprint(sorted({'torch', 'transformers', 'accelerate', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -246,8 +240,7 @@ def test_a_schema_is_made_when_a_config_asks_for_it_and_only_once() -> None:
 
 
 def test_completion_offers_every_group_and_every_schema() -> None:
-    with _hydra():
-        loader = GlobalHydra.instance().config_loader()
+    with hydra_initialised() as loader:
         kinds = {component.kind for component, _ in registry().components()}
         assert {*registry().stage_graph.groups, *kinds, "schema"} <= set(loader.list_groups(""))
         assert set(loader.list_groups("schema")) == kinds
@@ -255,16 +248,7 @@ def test_completion_offers_every_group_and_every_schema() -> None:
 
 
 def test_a_single_job_is_composed_once_before_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    line, several = parse(["seed=5"]), parse(["-m", "seed=5"])
+    line = parse(["seed=5"])
     monkeypatch.setattr(composition, "hydra_compose", None)  # a call would raise
-    (run,) = check_jobs(line)
-    assert run.settings.seed == 5
-    assert several.composed is None
-
-
-def test_composition_leaves_the_garbage_collector_as_it_was() -> None:
-    before = gc.get_threshold()
-    compose()
-    with pytest.raises(UserError):
-        compose(["algorithm=pp"])
-    assert gc.get_threshold() == before
+    (job,) = check_jobs(line)
+    assert job.run.settings.seed == 5

@@ -13,7 +13,8 @@ import pytest
 
 from framework.test_faults import HEAD, ONE, SCHEMA, load, written_hook
 from preflab import hookspecs
-from preflab.composing import composition
+from preflab.composing import compose as composition
+from preflab.composing import search_path
 from preflab.console import commands
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
@@ -87,8 +88,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
         ),
         vars(recorder),
     )
-    composition.registry.cache_clear()
-    composition.registry().add(Plugin("recorder", "recorder", "recorder-dist", "1"), recorder)
+    search_path.registry.cache_clear()
+    search_path.registry().add(Plugin("recorder", "recorder", "recorder-dist", "1"), recorder)
     folder = tmp_path_factory.mktemp("hooks")
     try:
         with pytest.MonkeyPatch.context() as patch:
@@ -98,7 +99,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
             with pytest.raises(KeyboardInterrupt):
                 fast_run(folder, WORDS)
     finally:
-        composition.registry.cache_clear()
+        search_path.registry.cache_clear()
     for hook in OBSERVER_HOOKS:
         _is_as_documented(hook, given[hook])
         assert [list(a) for a in told[hook]] == [hooks[hook].split(", ")] * len(
@@ -223,8 +224,8 @@ def test_hook_preflab_config_packages(tmp_path: Path, monkeypatch: pytest.Monkey
     source = HEAD + written_hook("preflab_config_packages", "", "return ['presets_of_mine.conf']")
     registry, plugin = load(tmp_path, source, monkeypatch)
     assert plugin.problem == ""
-    composition.registry()  # Hydra knows the schemas
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    search_path.registry()  # Hydra knows the schemas
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     assert composition.compose(["algorithm=gentle"]).algorithm.kl.coef == 0.75
 
 
@@ -235,7 +236,7 @@ def test_hook_preflab_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         HEAD + command + written_hook("preflab_commands", "", "return [count_words]"),
         monkeypatch,
     )
-    monkeypatch.setattr(composition, "registry", lambda: registry)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
     assert (
         commands.run("count-words", ["a", "b"]) == 2
     )  # the words alone, without the command's name

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError, option
-from preflab.composing.composition import config_root, registry
+from preflab.composing.search_path import config_root, registry
 from preflab.console import commands, listing
 from preflab.console.listing import Option
 from preflab.door.discovery import import_file
@@ -142,7 +142,7 @@ def test_a_plugin_that_states_no_api_version_is_told(tmp_path: Path) -> None:
     for name in ("silent", "stating"):
         registry.add(Plugin(name, name, f"{name}-dist", "1"), import_file(tmp_path / f"{name}.py"))
     assert listing.findings(registry) == [
-        "plugin 'silent' (silent-dist 1) states no API version: add PREFLAB_API = 1 to silent",
+        "plugin 'silent' (silent-dist 1) does not state its API version: add PREFLAB_API = 1 to silent",
     ]
 
 

@@ -53,7 +53,7 @@ INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
-    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prefix) save(folder)",
+    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prompt_width) save(folder)",
     "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
     "scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
@@ -74,7 +74,7 @@ INTERFACES_1 = {
     "Measure": "value low high n",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
-    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) vocabulary gold "
+    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) artifact(stage) vocabulary gold "
     "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "
     "labeler() component(kind,config) rollout_finished(step,rollout,values)",
 }

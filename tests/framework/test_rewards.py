@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import preflab
-from preflab.composing import composition
+from preflab.composing import search_path
 from preflab.door import discovery
 from preflab.errors import PluginError
 from preflab.interfaces import RewardModel
@@ -41,12 +41,12 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path.write_text(FILE)
     before = os.environ.get(discovery.FILES)
     os.environ[discovery.FILES] = str(path)
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
     yield path
     os.environ.pop(discovery.FILES)
     if before is not None:
         os.environ[discovery.FILES] = before
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
 
 
 def _model(function: Callable[..., Any], folder: Path) -> tuple[RewardModel, Rollout]:
@@ -83,9 +83,9 @@ def test_a_function_scores_texts(tmp_path: Path) -> None:
 
 
 def test_the_docstring_is_the_components(file: Path) -> None:
-    component = composition.registry().component("reward_model", "short")
+    component = search_path.registry().component("reward_model", "short")
     assert component.config_class.__doc__ == "Minus the number of words."
-    assert composition.registry().provider("reward_model", "short").distribution == "file"
+    assert search_path.registry().provider("reward_model", "short").distribution == "file"
 
 
 @pytest.mark.parametrize(

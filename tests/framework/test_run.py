@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab import PluginError, UserError
-from preflab.composing.composition import compose
+from preflab.composing.compose import compose
 from preflab.door import discovery
 from preflab.door.registry import Registry
 from preflab.planning.reading import read

@@ -12,7 +12,7 @@ import pytest
 from preflab import Component, UserError, option
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 
 
 class Mode(StrEnum):

@@ -54,7 +54,7 @@ def test_a_prompt_that_is_shared_is_counted_once() -> None:
     model = policy(fast=True)
     ids, mask = torch.zeros(3, 6, dtype=torch.long), torch.ones(3, 6, dtype=torch.bool)
     before = WORK.reading()
-    model.hidden_at(ids, mask, mask, prefix=4)
+    model.hidden_at(ids, mask, mask, prompt_width=4)
     assert WORK.since(before).tokens == 4 + 3 * 2
 
 

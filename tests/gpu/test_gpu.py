@@ -1,4 +1,5 @@
-"""What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding, bfloat16, exact resume."""
+"""What only a GPU can show (``make test-gpu``): the numbers of the CPU, recorded decoding,
+bfloat16, exact resume."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def runtime(precision: Precision = Precision.float32) -> Runtime:
 
 
 def preflab(folder: Path, *words: str, **environment: str) -> int:
-    """The exit code of a command in a process of its own: one that has used a GPU cannot be forked."""
+    """The exit code of a command in a process of its own: one that has used a GPU cannot be
+    forked."""
     with (folder / "log.txt").open("a") as log:
         command = [sys.executable, "-m", "preflab", *words]
         return subprocess.run(
@@ -57,9 +59,8 @@ def policy(
     source = TinySource(TinyConfig(family=family, layers=3, width=64, heads=4), WORDS, fast=fast)
     model = source.create(torch.Generator().manual_seed(3))
     with torch.no_grad():
-        generator = torch.Generator().manual_seed(
-            5
-        )  # sharper than a new model, so that some responses end early
+        # Sharper than a new model, so that some responses end early.
+        generator = torch.Generator().manual_seed(5)
         for parameter in model.module.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     model.module.to(device)
@@ -83,62 +84,50 @@ def sampled(model: CausalPolicy, here: Runtime, tokens: int = 40) -> Rollout:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("fast", [True, False])
-def test_log_probs_values_and_gradients_are_those_of_the_cpu(family: Family, fast: bool) -> None:
+def test_numbers_and_gradients_are_those_of_the_cpu(family: Family, fast: bool) -> None:
     rows = sampled(policy(family), runtime())
-    found = []
+    results = []
     for device in ("cpu", "cuda"):
         model = policy(family, device, fast)
         value = model.scalar_model(torch.Generator().manual_seed(1))
-        log_probs, values = (
-            response_log_probs(model, moved(rows, device)),
-            response_values(value, moved(rows, device)),
-        )
+        log_probs = response_log_probs(model, moved(rows, device))
+        values = response_values(value, moved(rows, device))
         torch.autograd.backward(log_probs.sum() + values.square().sum())
-        slopes = {
-            **gradients(model.module),
-            **{f"value {k}": g for k, g in gradients(value.module).items()},
-        }
-        found.append(
-            (
-                log_probs.detach().cpu(),
-                values.detach().cpu(),
-                {name: g.cpu() for name, g in slopes.items()},
-            )
-        )
-    assert torch.allclose(found[0][0], found[1][0], atol=1e-4)
-    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
-    scale = max(float(g.abs().max()) for g in found[0][2].values())
-    assert largest_difference(found[0][2], found[1][2]) < 1e-4 * scale
+        slopes = {name: g.cpu() for name, g in gradients(model.module).items()}
+        slopes |= {f"value {name}": g.cpu() for name, g in gradients(value.module).items()}
+        results.append((log_probs.detach().cpu(), values.detach().cpu(), slopes))
+    (cpu_log_probs, cpu_values, cpu_slopes), (log_probs, values, slopes) = results
+    assert torch.allclose(log_probs, cpu_log_probs, atol=1e-4)
+    assert torch.allclose(values, cpu_values, atol=1e-4)
+    scale = max(float(g.abs().max()) for g in cpu_slopes.values())
+    assert largest_difference(slopes, cpu_slopes) < 1e-4 * scale
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recorded_decoding_samples_the_same_tokens(family: Family) -> None:
-    """With rows that leave and slots that run out in between, and against drawing from whole forward passes."""
+    """With rows that leave and slots that run out in between, and against drawing from whole
+    forward passes."""
     plain, recorded = (
         sampled(policy(family, graphs=graphs), runtime()) for graphs in (False, True)
     )
     assert plain.tokens() == recorded.tokens()
     lengths = set(plain.response_lengths.tolist())
-    assert len(lengths) > 3, "rows must end at several places, or none leaves"
-    assert max(lengths) > 33, "more tokens than slots are taken at once, or none are taken anew"
+    assert len(lengths) > 3, "rows must end at several places, or no row leaves the batch"
+    assert max(lengths) > 33, "there must be more tokens than slots are allocated at a time"
     model = policy(family)
     noise = row_noise(SEED, range(24), 40)
     places = []
     for row, (prompt, response) in enumerate(plain.tokens()):
         ids = torch.tensor([prompt + response], device="cuda")
         with torch.no_grad():
-            logits = model.logits(model.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))[
-                0, len(prompt) - 1 : -1
-            ]
+            hidden = model.hidden(ids, torch.ones_like(ids, dtype=torch.bool))
+            logits = model.logits(hidden)[0, len(prompt) - 1 : -1]
         sums = logits.double().softmax(-1).cumsum(-1)
-        for step, token in enumerate(
-            response
-        ):  # inverse transform: the noise falls into the token's own stretch, up to rounding
-            before, behind = (
-                (float(sums[step, token - 1]) if token else 0.0),
-                float(sums[step, token]),
-            )
-            places.append(before - 1e-5 <= float(noise[row, step]) <= behind + 1e-5)
+        # Inverse transform: the noise is within the token's own interval, up to rounding.
+        for step, token in enumerate(response):
+            low = float(sums[step, token - 1]) if token else 0.0
+            high = float(sums[step, token])
+            places.append(low - 1e-5 <= float(noise[row, step]) <= high + 1e-5)
     assert all(places)
     assert len(places) == int(plain.response_lengths.sum())
 
@@ -191,13 +180,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stage", ["reward_model", "algorithm"])
-def test_killed_and_given_again_a_run_leaves_the_same_bits(
+def test_a_killed_and_repeated_run_leaves_the_same_bits(
     whole: Path, tmp_path: Path, stage: str
 ) -> None:
     plugin = tmp_path / "killer.py"
     plugin.write_text(KILLER)
-    assert (
-        preflab(tmp_path, "--plugin", str(plugin), *EXACT, KILL_AT=f"{stage}:1") == -signal.SIGKILL
-    )
+    words = ("--plugin", str(plugin), *EXACT)
+    assert preflab(tmp_path, *words, KILL_AT=f"{stage}:1") == -signal.SIGKILL
     assert preflab(tmp_path, *EXACT) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(whole)

@@ -21,6 +21,8 @@ def test_the_wheel_has_two_top_level_names(wheel: Path) -> None:
         "preflab/sweeps/ladder.yaml",
         "preflab/py.typed",
         "preflab_builtin/py.typed",
+        "preflab_builtin/report/templates/page.html.jinja",
+        "preflab_builtin/report/templates/page.css",
     ):
         assert inside in names
     assert "preflab/scaffold/templates/shared/pyproject.toml.template" in names

@@ -81,6 +81,7 @@ def test_it_is_listed_with_its_distribution_and_version(
     assert [(c["kind"], c["name"]) for c in row["components"]] == [
         ("algorithm", "dpo"),
         ("reward_model", "bag_of_words"),
+        ("average", "weights"),
     ]
     shown = call([preflab, "--help"], tmp_path)
     assert re.search(r"algorithm: .*\bdpo\b", shown)
@@ -104,7 +105,7 @@ def test_it_passes_the_contracts(preflab: Path, call: Call, tmp_path: Path) -> N
     assert " passed" in call(words, tmp_path, **OFFLINE)
 
 
-def test_installed_and_not_named_it_changes_no_recipe(
+def test_a_component_that_is_not_named_changes_no_recipe(
     preflab: Path, call: Call, tmp_path: Path
 ) -> None:
     plans = [

@@ -114,7 +114,7 @@ def test_the_checkpoint_before_takes_over_and_says_so(
     content = next(content for what, content in damages.items() if kind in what)
     root, said = _log(tmp_path, killed, path, content)
     assert f"step-000000005/{name}" in said
-    assert "going on from step-000000004" in said
+    assert "resuming from step-000000004" in said
     assert "Traceback" not in said
     assert contents(root) == contents(whole)
 
@@ -131,21 +131,21 @@ def test_files_beside_the_checkpoints_are_part_of_them(
     content = next(content for what, content in damages.items() if damage in what)
     root, said = _log(tmp_path, killed, name, content)
     assert f"{name} {'is missing' if damage == 'deleted' else 'was changed'}" in said
-    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000004")["beside"][name][0]
+    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000004")["files"][name][0]
     assert content is None or content[:size] != (killed / PARTIAL / name).read_bytes()[:size]
-    assert "no checkpoint is whole: sft begins again" in said
+    assert "no checkpoint is whole: sft starts over" in said
     assert contents(root) == contents(whole)
 
 
 def test_a_log_that_is_damaged_in_its_last_row_is_whole_for_the_checkpoint_before_it(
     tmp_path: Path, killed: Path, whole: Path
 ) -> None:
-    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["beside"][
-        "metrics.jsonl"
-    ][0]
+    size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["files"]["metrics.jsonl"][
+        0
+    ]
     content = (killed / PARTIAL / "metrics.jsonl").read_bytes()[: size - 2]
     root, said = _log(tmp_path, killed, "metrics.jsonl", content)
-    assert "metrics.jsonl was changed; going on from step-000000004" in said
+    assert "metrics.jsonl was changed; resuming from step-000000004" in said
     assert contents(root) == contents(whole)
 
 

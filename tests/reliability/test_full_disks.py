@@ -14,7 +14,7 @@ import torch
 
 from preflab import StorageError
 from preflab.engine.loop import CheckpointConfig, Loop
-from preflab.jobs import job
+from preflab.jobs import endings
 from preflab.randomness import Streams
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
@@ -52,8 +52,8 @@ def _refused(root: Path, number: int, error: int, said: Path) -> None:
         with refusing(root, number, error), writing("the run", root):
             make(root)
     except BaseException as problem:
-        job.report(problem, said)
-        os._exit(job.exit_code(problem))
+        endings.show(problem, said)
+        os._exit(endings.exit_code(problem))
 
 
 def _at(root: Path, number: int, steps: int, error: int, whole: dict[str, str]) -> None:
@@ -177,8 +177,8 @@ def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
         with writing("the run", folder):
             make(folder / "artifacts")
     except BaseException as problem:
-        job.report(problem, said)
-        code = job.exit_code(problem)
+        endings.show(problem, said)
+        code = endings.exit_code(problem)
         # what is on it can be loaded still
         kept = contents(folder / "artifacts") if (folder / "artifacts").exists() else {}
         if any("/step-" in name for name in kept) and not _newest(folder / "artifacts"):

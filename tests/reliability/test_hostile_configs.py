@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.composing.composition import parse
-from preflab.console.cli import check_jobs, main
+from preflab.composing.compose import parse
+from preflab.console.cli import main
+from preflab.planning.reading import check_jobs
 
 SECRET = "canary-51c9e2"
 TARGET = "builtins.print"

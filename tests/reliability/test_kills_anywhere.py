@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 import preflab
 from end_to_end.runs import digests
 from end_to_end.runs import preflab as command
-from preflab.composing import composition
+from preflab.composing import search_path
 from preflab.engine.loop import Loop
 from preflab.engine.stages import Stages
 from preflab.kinds import STAGES
@@ -107,7 +107,7 @@ def _prepared(algorithm: str) -> Stages:
     plain: Any = OmegaConf.to_container(
         preflab.compose((*_words(algorithm), "artifacts.dir=artifacts")), resolve=True
     )
-    this = read(plain, composition.registry())
+    this = read(plain, search_path.registry())
     stages = Stages(this, lambda hook, **a: None, {})
     stages._read_records(list(this.stages))
     for record_type in stages.environment.run.counts():

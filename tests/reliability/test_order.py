@@ -103,7 +103,7 @@ def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
     """As when a counter of epochs is restored one too high: nothing would be trained, and the run would end with success."""
     procedure = Recorded(tmp_path, 6)
     state = {"procedure": procedure.state_dict(), "streams": Streams(1).state_dict()}
-    facts: State = {"pins": {}, "circumstances": {}, "beside": {}}
+    facts: State = {"pins": {}, "circumstances": {}, "files": {}}
     checkpoints.save(tmp_path / "sft" / STATE, procedure.total_steps, state, facts)
     with pytest.raises(
         StorageError, match="sft is at its end, but its log holds 0 of its 12 steps"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from end_to_end.runs import ended, preflab, start
-from preflab.console import cli
 from preflab.jobs import job
+from preflab.storage import run_folder
 from preflab.storage.artifacts import read_rows
 from reliability.trouble import WORDS
 
@@ -45,7 +45,7 @@ def _until(condition: Callable[[], Any], child: Any) -> None:
 def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, ledger = os.write, tmp_path / job.LEDGER
+    real, ledger = os.write, tmp_path / run_folder.LEDGER
 
     def writes(refusing: bool) -> Callable[[int, Any], int]:
         """Five bytes at a time; of a full disk the second write is refused."""
@@ -61,12 +61,12 @@ def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(
 
     for number, refusing in enumerate((False, True, False)):
         monkeypatch.setattr(os, "write", writes(refusing))
-        job._append(ledger, {"job": number})
+        run_folder.append_to_ledger(tmp_path, {"job": number})  # type: ignore[typeddict-item]
     monkeypatch.undo()
     assert ledger.read_bytes().splitlines() == [b'{"job": 0}', b'{"job', b'{"job": 2}']
-    assert [row["job"] for row in job.ledger(tmp_path)] == [0, 2]
-    job.missing_lines(tmp_path, [("a=1",)] * 3)
-    assert [(row["job"], row.get("exit_code")) for row in job.ledger(tmp_path)] == [
+    assert [row["job"] for row in run_folder.read_ledger(tmp_path)] == [0, 2]
+    job.add_missing_lines(tmp_path, [("a=1",)] * 3)
+    assert [(row["job"], row.get("exit_code")) for row in run_folder.read_ledger(tmp_path)] == [
         (0, None),
         (2, None),
         (1, 1),
@@ -143,7 +143,7 @@ def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, si
 def _folder(root: str, ready: Any, found: Any) -> None:
     os.chdir(root)
     ready.wait()
-    found.put(str(cli._new_folder("config")))
+    found.put(str(run_folder.new_folder(Path("runs/config"))))
 
 
 def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(

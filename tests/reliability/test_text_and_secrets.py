@@ -13,7 +13,8 @@ import fake_study
 from end_to_end.runs import preflab
 from preflab import UserError
 from preflab.composing.untrusted import refuse_environment, refuse_secrets
-from preflab_builtin.report.build import build_report, report_text
+from preflab_builtin.report.build import build_report
+from preflab_builtin.report.terminal import report_text
 
 # --- markup ----------------------------------------------------------------------------------------------------------
 

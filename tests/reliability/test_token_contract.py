@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.composing.composition import compose, registry, resolved
+from preflab.composing.compose import compose, resolved
+from preflab.composing.search_path import registry
 from preflab.interfaces import Tokenizer
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.reading import read

@@ -1,5 +1,5 @@
-"""Configs may come from somebody else: what is refused in their files and names before Hydra composes
-anything, and in what it composed before anything runs."""
+"""Configs may come from third parties: what is refused in their files and names before Hydra
+composes anything, and in the composed config before anything runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 MOST_NODES = 100_000
-"""Values that a YAML file may stand for once its aliases are written out: eleven lines can stand for 10^10 of them."""
+"""Values that a YAML file may stand for once its aliases are written out: eleven lines can stand
+for 10^10 of them."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})*")
 _SECRET = re.compile(
     r"(^|[_-])((api|access|private|secret)[_-]?key|secrets?|passwd|password|passphrase|credentials?"
@@ -29,18 +30,19 @@ _ENVIRONMENT = re.compile(r"PREFLAB_|PYTHON|LD_|HYDRA_|PATH$")
 
 
 def check_name(name: str) -> None:
-    """`UserError` for a config name that is none: it becomes the name of a folder in runs/."""
+    """`UserError` for an invalid config name: it becomes the name of a folder in runs/."""
     if not _NAME.fullmatch(name) or name.endswith(".") or len(name) > 200:
         raise UserError(
-            f"{name!r} is no config name: letters, digits, '-', '_' and '.' with '/' between folders, none of which begins with "
-            "a dot; no way out of the folder of configs (name another folder with --config-dir)."
+            f"{name!r} is not a valid config name: letters, digits, '-', '_' and '.' with '/' between "
+            "folders, none of which begins with a dot; no way out of the folder of configs (name "
+            "another folder with --config-dir)."
         )
 
 
 def check_files(folder: Path) -> None:
-    """Read every .yaml file below the folder of --config-dir (hidden ones are left alone) without building anything from it;
-    `UserError` with ``file:line: YAML: reason`` for the first that is broken, asks for Python objects, or would not fit into
-    memory."""
+    """Read every .yaml file below the folder of --config-dir (hidden ones excepted) without
+    building anything from it; `UserError` with ``file:line: YAML: reason`` for the first that is
+    broken, asks for Python objects, or would not fit into memory."""
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: there is no such folder.")
     for path in sorted(folder.rglob("*.yaml")):
@@ -72,7 +74,8 @@ def _check_file(path: Path) -> None:
         raise UserError(f"{path}: YAML: {str(error).splitlines()[0]}.") from None
     if len(documents) > 1:
         raise UserError(
-            f"{path}:{documents[1].start_mark.line + 1}: YAML: holds more than one document ('---')."
+            f"{path}:{documents[1].start_mark.line + 1}: YAML: holds more than one document "
+            "('---')."
         )
     for root in documents:
         if not isinstance(root, yaml.MappingNode):
@@ -92,7 +95,8 @@ def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str]
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
         yield (
             node,
-            f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} asks for an object, and configs hold plain values",
+            f"the tag {node.tag.removeprefix('tag:yaml.org,2002:')!r} asks for an object, and "
+            "configs hold plain values",
         )
     if isinstance(node, yaml.MappingNode):
         keys = set()
@@ -100,7 +104,7 @@ def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str]
             if not isinstance(key, yaml.ScalarNode):
                 yield key, "a key must be a word"
             elif key.value in keys:
-                yield key, f"{key.value}: stands twice"
+                yield key, f"{key.value}: is given twice"
             else:
                 keys.add(key.value)
             yield from _problems(value, seen)
@@ -110,7 +114,7 @@ def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str]
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """Number of values that a node stands for; one that holds itself stands for endlessly many."""
+    """Number of values that a node stands for; without end for one that holds itself."""
     if id(node) not in known:
         known[id(node)] = MOST_NODES + 1  # while it is being counted: met again, it holds itself
         inner: list[yaml.Node] = []
@@ -123,15 +127,17 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def refuse_secrets(node: Mapping[str, Any], above: str = "") -> None:
-    """`UserError` for a key that is named like a secret and holds one: configs are written into run folders and reports."""
+    """`UserError` for a key that is named like a secret and holds one: configs are written into
+    run folders and reports."""
     for key, value in node.items():
         here = f"{above}{key}"
         if isinstance(value, Mapping):
             refuse_secrets(value, f"{here}.")
         elif isinstance(value, str) and value and _SECRET.search(str(key)):
             raise UserError(
-                f"{here} holds a secret in the clear, and the config is written into the run's folder. Let the plugin read it "
-                "from the environment, and give the name of the variable (a key that ends in _env)."
+                f"{here} holds a secret in the clear, and the config is written into the run's "
+                "folder. Let the plugin read it from the environment, and give the name of the "
+                "variable (a key that ends in _env)."
             )
 
 
@@ -140,14 +146,16 @@ def refuse_environment(variables: Mapping[str, Any]) -> None:
     for name in variables:
         if _ENVIRONMENT.match(str(name)):
             raise UserError(
-                f"hydra.job.env_set.{name} decides which code runs: set it in the shell, not in a config."
+                f"hydra.job.env_set.{name} decides which code runs: set it in the shell, not in a "
+                "config."
             )
 
 
 def refuse_code_in_config(config: DictConfig) -> None:
-    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks, ``()`` and ``class`` in
-    its logging configs. Launchers and sweepers are chosen by group name and keep their own target. Outside of Hydra's own
-    part resolvers are refused too: ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
+    """Refuse what Hydra itself would execute from a config: ``_target_`` under hydra.callbacks,
+    ``()`` and ``class`` in its logging configs. Launchers and sweepers are chosen by group name
+    and keep their own target. Outside of Hydra's own part resolvers are refused too:
+    ``${oc.env:TOKEN}`` would write a secret into the files of the run."""
     refuse_environment(config.hydra.job.get("env_set") or {})
     suspicious = list(_targets(config.hydra.callbacks, "hydra.callbacks"))
     for part in ("job_logging", "hydra_logging"):
@@ -155,16 +163,17 @@ def refuse_code_in_config(config: DictConfig) -> None:
     suspicious += _targets({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
     if suspicious:
         raise UserError(
-            f"The config would run code: {', '.join(suspicious)}. preflab configs name components and never Python objects; "
-            "bring code in with an installed plugin or --plugin FILE."
+            f"The config would run code: {', '.join(suspicious)}. preflab configs name components "
+            "and never Python objects; bring code in with an installed plugin or --plugin FILE."
         )
     calling = list(
         _resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
     )
     if calling:
         raise UserError(
-            f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, as ${{seed}} does, but "
-            "never to the environment or to functions: write the value itself."
+            f"The config calls a resolver: {', '.join(calling)}. Values may refer to other keys, "
+            f"as ${{seed}} does, but never to the environment or to functions: write the value "
+            "itself."
         )
 
 

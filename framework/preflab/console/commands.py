@@ -8,23 +8,28 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab.errors import PluginError, PreflabError, UserError, nearest
 from preflab.storage.durable import disk_error
 
+if TYPE_CHECKING:
+    from preflab.planning.run import Run, Stage
+
 
 def run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if there is none."""
+    """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if
+    there is none."""
     if name in COMMANDS:
         return COMMANDS[name](list(arguments))
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     theirs = registry().commands()
     if name not in theirs:
         nearby = nearest(name, [*COMMANDS, *theirs])
         raise UserError(
-            f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby}{registry().not_loaded()}"
+            f"'{name}' is neither a command nor an override (KEY=VALUE). "
+            f"{nearby}{registry().not_loaded()}"
         )
     function, plugin = theirs[name]
     try:
@@ -39,59 +44,56 @@ def run(name: str, arguments: Sequence[str]) -> int:
         ) from error
     if type(code) is not int:
         raise PluginError(
-            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code (an int)"
+            f"{plugin.label} returned {code!r} from its command {name}, which must be an exit code "
+            "(an int)"
         )
     return code
 
 
 def plan(arguments: list[str]) -> int:
-    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would reuse"""
+    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would
+    reuse"""
     from rich.table import Table
 
-    from preflab.composing.composition import parse, registry
-    from preflab.console.cli import check_jobs
+    from preflab.composing.compose import parse
+    from preflab.planning.reading import check_jobs
     from preflab.storage.artifacts import Store
 
-    line = parse(arguments)
-    runs = check_jobs(line)
+    runs = [job.run for job in check_jobs(parse(arguments))]
     table = Table(title=f"{len(runs)} job(s), each stage once", title_justify="left")
     for column in ("stage", "component", "seed", "id", "jobs", "status"):
         table.add_column(column)
-    seen: dict[str, tuple[Any, list[int]]] = {}
-    for number, item in enumerate(runs):
-        for stage in item.stages:
-            seen.setdefault(stage.recipe_id, ((item, stage), []))[1].append(number)
-    order = [spec.name for spec in registry().stage_graph]
+    uses: dict[str, tuple[Run, Stage, list[int]]] = {}
+    for number, run in enumerate(runs):
+        for stage in run.stages:
+            uses.setdefault(stage.recipe_id, (run, stage, []))[2].append(number)
+    order = [spec.name for spec in runs[0].graph]
     to_compute = 0
-    for (item, stage), jobs in sorted(seen.values(), key=lambda v: order.index(v[0][1].name)):
-        store = Store(item.store_root)
-        if store.find(stage.name, stage.recipe_id):
-            status = "reused"
-        else:
-            status = "goes on" if store.progress(stage.name, stage.recipe_id) else "computed"
+    for run, stage, jobs in sorted(uses.values(), key=lambda use: order.index(use[1].name)):
+        store, status = Store(run.store_root), "reused"
+        if not store.find(stage.name, stage.recipe_id):
+            started = store.progress(stage.name, stage.recipe_id)
+            status = "resumed" if started else "computed"
             to_compute += 1
-        ids = ", ".join(map(str, jobs))
-        table.add_row(
-            stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], ids, status
-        )
+        numbers, id_ = ", ".join(map(str, jobs)), stage.recipe_id[:16]
+        table.add_row(stage.name, stage.choice.name, str(stage.seed), id_, numbers, status)
     _print(table)
-    total = sum(len(r.stages) for r in runs)
-    print(f"{len(seen)} distinct stages for {total} stage uses; {to_compute} to compute.")
-    for item in runs[:1]:
-        pinned = [s.name for s in item.stages if s.seed != item.settings.seed]
-        if pinned:
-            print(
-                f"Pinned seeds: {', '.join(pinned)}. Intervals over seeds do not include their variance."
-            )
+    total = sum(len(run.stages) for run in runs)
+    print(f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute.")
+    pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
+    if pinned:
+        names = ", ".join(pinned)
+        print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
     return 0
 
 
 def plugins(arguments: list[str]) -> int:
-    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or one component's options"""
+    """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or
+    one component's options"""
     from rich.markup import escape
     from rich.table import Table
 
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
     from preflab.console import listing
 
     parser = argparse.ArgumentParser(prog="preflab plugins", description=plugins.__doc__)
@@ -119,26 +121,28 @@ def plugins(arguments: list[str]) -> int:
 
 
 def doctor(arguments: list[str]) -> int:
-    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with what to do about it"""
-    from preflab.composing.composition import registry
+    """doctor: the environment, versions, devices, and every broken plugin or shadowed name with
+    what to do about it"""
+    from preflab.composing.search_path import registry
     from preflab.console import listing
 
     argparse.ArgumentParser(prog="preflab doctor", description=doctor.__doc__).parse_args(arguments)
     for what, value in listing.environment():
         print(f"{what + ':':20}{value}")
-    found = listing.findings(registry())
+    findings = listing.findings(registry())
     usable = sum(not p.problem for p in registry().plugins)
     print(
         f"\n{usable} plugins in use. "
-        + (f"{len(found)} finding(s):" if found else "Nothing is wrong.")
+        + (f"{len(findings)} finding(s):" if findings else "Nothing is wrong.")
     )
-    for finding in found:
+    for finding in findings:
         print(f"- {finding}")
     return 0
 
 
 def artifacts(arguments: list[str]) -> int:
-    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs left half-made"""
+    """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs
+    left half-made"""
     from rich.table import Table
 
     from preflab.storage.artifacts import Store, files_below
@@ -189,6 +193,8 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    from preflab.console.launch import report_text
+
     for folder in options.folders:
         if not folder.is_dir():
             raise UserError(
@@ -198,25 +204,18 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
-def report_text(folders: Sequence[Path], out: Path) -> str:
-    """The comparison of run folders as text, from the first plugin that makes reports; the page is written to ``out``."""
-    from preflab.composing.composition import registry
-
-    return registry().report(folders, out) or "No installed plugin makes reports."
-
-
 def rerun(arguments: list[str]) -> int:
-    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if you like"""
-    from preflab.console.cli import run as run_command
+    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if wanted"""
+    from preflab.console.launch import launch
 
     if not arguments:
         raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
     manifest = Path(arguments[0]) / "manifest.json"
     if not manifest.is_file():
-        raise UserError(f"{arguments[0]} is no run folder: it has no manifest.json")
+        raise UserError(f"{arguments[0]} is not a run folder: it has no manifest.json")
     facts = json.loads(manifest.read_text(encoding="utf8"))
     _take_over_flags(facts.get("plugin_flags") or {})
-    return run_command(
+    return launch(
         [
             "-cn",
             str(facts["config_name"]),
@@ -228,21 +227,23 @@ def rerun(arguments: list[str]) -> int:
 
 
 def _take_over_flags(flags: dict[str, str]) -> None:
-    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which may be somebody else's, must
-    not choose it."""
+    """Plugins by name are limited as they were. A plugin in a file is code: a run folder, which
+    may be somebody else's, must not choose it."""
     from preflab.door.discovery import FILES, FLAGS
 
     file = str(flags.get(FILES, ""))
     if file and os.environ.get(FILES) != file:
         words = " ".join(f"--plugin {path}" for path in file.split(os.pathsep))
         raise UserError(
-            f"The run was started with {words}, which is code that a run folder cannot ask for: give it again."
+            f"The run was started with {words}, which is code that a run folder cannot ask for: "
+            "give it again."
         )
     os.environ.update({name: str(flags[name]) for name in FLAGS if name in flags})
 
 
 def new_plugin(arguments: list[str]) -> int:
-    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator, gradient_term, reward_model)"""
+    """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator,
+    gradient_term, reward_model)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)
@@ -270,52 +271,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "rerun": rerun,
     "new-plugin": new_plugin,
 }
-
-
-def overview() -> str:
-    """What ``preflab --help`` prints: commands, config groups with their options, and what is broken."""
-    from preflab.composing.composition import (
-        config_root,
-        options_of,
-        registry,
-        sweeps_root,
-    )
-    from preflab.door.registry import command_name
-
-    lines = [
-        "preflab: the InstructGPT experiment bench",
-        "",
-        "  preflab [KEY=VALUE ...]      run the composed experiment",
-    ]
-    lines += [
-        "  preflab -m KEY=A,B ...       run every combination",
-        "  preflab -cn STUDY            run a study",
-        "",
-    ]
-    functions = [*COMMANDS.values(), *(function for function, _ in registry().commands().values())]
-    lines += [
-        f"  preflab {((f.__doc__ or '').strip() or command_name(f)).splitlines()[0]}"
-        for f in functions
-    ]
-    lines += ["", "Config groups (choose with GROUP=OPTION):"]
-    groups = [*"filters", "experiment", "debug"]
-    inside = sorted(
-        {component.kind for component, _ in registry().components()}
-        - set(registry().stage_graph.groups.values())
-    )
-    choices = options_of([*groups, *inside])
-    lines += [f"  {group + ':':16}{', '.join(choices[group])}" for group in groups]
-    lines += [
-        "",
-        "Inside another component (+KIND@FIELD.NAME=OPTION, as in +gradient_term@algorithm.terms.ptx=ptx):",
-    ]
-    lines += [f"  {kind + ':':16}{', '.join(choices[kind])}" for kind in inside]
-    studies = sorted(p.stem for p in sweeps_root().glob("*.yaml"))
-    lines += ["", f"Studies: {', '.join(studies) or 'none'}", f"Configs: {config_root()}"]
-    lines += [
-        "Show a composed config with --cfg job, its source with --info searchpath, completion with -sc install=bash."
-    ]
-    return "\n".join(lines) + registry().not_loaded()
 
 
 def _print(renderable: Any) -> None:

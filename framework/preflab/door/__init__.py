@@ -1,1 +1,2 @@
-"""The plugin door: finding plugins, checking them, isolating them, and naming whose mistake an error is."""
+"""The plugin door: finding plugins, checking them, isolating them, and naming whose mistake an
+error is."""

@@ -1,4 +1,5 @@
-"""What a plugin's module and its components must be like to be taken in. Each refusal is a sentence about the plugin."""
+"""What a plugin's module and its components must be like to be taken in. Each refusal is a
+sentence about the plugin."""
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def hooks(module: ModuleType) -> tuple[str, ...]:
-    """Names of the hooks that a module implements; `PluginError` for another API, an unknown hook, a
-    wrapper, or a function that lacks @hookimpl."""
+    """Names of the hooks that a module implements; `PluginError` for another API, an unknown
+    hook, a wrapper, or a function that lacks @hookimpl."""
     api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
     if api != hookspecs.API_VERSION:
         raise PluginError(
-            f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release that fits"
+            f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release "
+            "that fits"
         )
     known = {name for name in vars(hookspecs) if name.startswith("preflab_")}
     marked = {name: value for name, value in vars(module).items() if hasattr(value, "preflab_impl")}
@@ -35,13 +37,15 @@ def hooks(module: ModuleType) -> tuple[str, ...]:
             )
         if function.preflab_impl.get("wrapper") or function.preflab_impl.get("hookwrapper"):
             raise PluginError(
-                f"has the hook '{name}' as a wrapper, which would never be called: write plain @hookimpl"
+                f"has the hook '{name}' as a wrapper, which would never be called: write plain "
+                "@hookimpl"
             )
     for name in sorted(known - set(marked)):
         function = vars(module).get(name)
         if isinstance(function, FunctionType) and function.__module__ == module.__name__:
             raise PluginError(
-                f"has a function '{name}' that is not marked as a hook: write @preflab.hookimpl above it"
+                f"has a function '{name}' that is not marked as a hook: write @preflab.hookimpl "
+                "above it"
             )
     return tuple(sorted(marked))
 
@@ -70,14 +74,15 @@ def returned(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> 
 
 
 def attached(module: ModuleType) -> list[Component]:
-    """Components that decorators have attached to functions of this module or of its submodules (`preflab.reward`)."""
+    """Components that decorators have attached to functions of this module or of its submodules
+    (`preflab.reward`)."""
     values = [
         v
         for v in vars(module).values()
         if f"{getattr(v, '__module__', '')}.".startswith(f"{module.__name__}.")
     ]
-    found = [getattr(value, "preflab_component", None) for value in values]
-    return [component for component in found if isinstance(component, Component)]
+    attached = [getattr(value, "preflab_component", None) for value in values]
+    return [component for component in attached if isinstance(component, Component)]
 
 
 def component_shape(component: Component) -> None:
@@ -85,7 +90,8 @@ def component_shape(component: Component) -> None:
     for word in (component.kind, component.name):
         if not isinstance(word, str) or not SAFE_NAME.fullmatch(word):
             raise PluginError(
-                f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' and '.' only"
+                f"offers a component with the unusable name {word!r}: letters, digits, '_', '-' "
+                "and '.' only"
             )
     where = f"offers {component.kind} '{component.name}' in preflab_components"
     nested = component.nested
@@ -112,15 +118,19 @@ def component_shape(component: Component) -> None:
 
 
 def component_schema(component: Component) -> None:
-    """One config class that Hydra cannot read would stop every run, not only those that choose it."""
+    """`PluginError` for a config class that Hydra cannot read: it would stop every run, not only
+    those that choose it."""
     from omegaconf import OmegaConf
 
-    where = f"offers {component.kind} '{component.name}' in preflab_components, whose config class {component.config_class!r}"
+    where = (
+        f"offers {component.kind} '{component.name}' in preflab_components, whose config class "
+        f"{component.config_class!r}"
+    )
     try:
         name = OmegaConf.to_container(OmegaConf.structured(component.config_class)).get("name")  # type: ignore[union-attr]
     except Exception as error:
         raise PluginError(
-            f"{where} is no usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
+            f"{where} is not a usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
     if name != component.name:
         raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")

@@ -12,7 +12,8 @@ from preflab.door.plugin import Plugin
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One component as a run chose it: its typed config, who provides it, and its nested choices by field."""
+    """One component as a run chose it: its typed config, who provides it, and its nested choices
+    by field."""
 
     key: str
     component: Component

@@ -1,4 +1,5 @@
-"""Finding plugins: entry points and files, what limits them, and loading each isolated from the others."""
+"""Finding plugins: entry points and files, what limits them, and loading each isolated from the
+others."""
 
 from __future__ import annotations
 
@@ -41,19 +42,20 @@ def _words(variable: str, separator: str = ",") -> list[str]:
 
 
 def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
-    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out built-in ones)."""
+    """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out
+    built-in ones)."""
     facts: dict[
         int, tuple[str, str]
     ] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
-    found = []
+    plugins = []
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if id(entry.dist) not in facts:
             facts[id(entry.dist)] = (
                 (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
             )
-        found.append((Plugin(entry.name, entry.module, *facts[id(entry.dist)]), entry))
+        plugins.append((Plugin(entry.name, entry.module, *facts[id(entry.dist)]), entry))
     only = _words(ONLY)
-    for plugin, entry in sorted(found, key=lambda pair: (not pair[0].built_in, pair[0].name)):
+    for plugin, entry in sorted(plugins, key=lambda pair: (not pair[0].built_in, pair[0].name)):
         if ONLY not in os.environ or plugin.built_in or plugin.name in only:
             yield plugin, entry
 
@@ -67,7 +69,7 @@ def _sources() -> Iterator[tuple[Plugin, Any]]:
 
 
 def load() -> Registry:
-    """Load every plugin that is installed or named by ``--plugin``, each isolated from the others."""
+    """Load every plugin that is installed or named by ``--plugin``, isolated from each other."""
     registry = Registry()
     registry.manager.add_hookspecs(hookspecs)
     blocked = set(_words(BLOCKED))
@@ -76,7 +78,7 @@ def load() -> Registry:
             registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
             continue
         try:
-            # What a plugin prints must not stand in front of --json.
+            # What a plugin prints must not precede the answer of --json.
             with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, "its import"):
                 module = importer()
         except PluginError as error:
@@ -84,7 +86,10 @@ def load() -> Registry:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            problem = f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall {plugin.distribution}."
+            problem = (
+                f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall "
+                f"{plugin.distribution}."
+            )
             registry.add(replace(plugin, problem=problem), None)
         else:
             registry.add(plugin, module)
@@ -95,8 +100,9 @@ def load() -> Registry:
 def take_plugin_flags(
     argv: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> tuple[list[str], dict[str, str]]:
-    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; they go on to every worker process as
-    environment variables. Returns the rest of the command line and the variables to set.
+    """Take ``--plugin FILE`` and ``--no-plugin NAME`` out of a command line; every worker
+    process gets them as environment variables. Returns the rest of the command line and the
+    variables to set.
 
     >>> take_plugin_flags(["seed=1", "--no-plugin", "dpo"], {})
     (['seed=1'], {'PREFLAB_NO_PLUGINS': 'dpo'})

@@ -11,7 +11,8 @@ from preflab.kinds import StageSpec
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin as found: its entry-point name, where it comes from, and what is wrong with it ("" if nothing)."""
+    """One plugin as found: its entry-point name, where it comes from, and what is wrong with it
+    ("" if nothing)."""
 
     name: str
     module: str

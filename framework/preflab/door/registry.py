@@ -65,11 +65,13 @@ class Registry:
         if (kind, name) in self._components:
             return self._components[kind, name]
         raise UserError(
-            f"There is no {kind} called '{name}'. {nearest(name, self.names(kind))}{self.not_loaded()}"
+            f"There is no {kind} called '{name}'. "
+            f"{nearest(name, self.names(kind))}{self.not_loaded()}"
         )
 
     def not_loaded(self) -> str:
-        """What to add to a message that something is not there: the plugins that were not loaded, and why."""
+        """What to add to a message that something is not there: the plugins that were not loaded,
+        and why."""
         return "".join(f"\nNot loaded: {p.label}: {p.problem}" for p in self.plugins if p.problem)
 
     def components(self) -> Iterator[tuple[Component, Plugin]]:
@@ -88,7 +90,8 @@ class Registry:
         return {command_name(f): (f, plugin) for plugin in self.plugins for f in plugin.commands}
 
     def observe(self, hook: str, **arguments: Any) -> None:
-        """Call an observer hook of every plugin; one that raises is switched off with a warning that names it."""
+        """Call an observer hook of every plugin; one that raises is switched off with a warning
+        that names it."""
         for plugin, call in self._implementations(hook, arguments):
             try:
                 with watched(plugin.label, hook):
@@ -101,10 +104,11 @@ class Registry:
                 warnings.warn(message, stacklevel=2)
 
     def report(self, folders: Sequence[Path], out: Path) -> str:
-        """The comparison of runs; "" if no plugin makes one. The first plugin in the order of loading that gives a text makes it,
-        the built-in one before others (leave it out with ``--no-plugin report``); the text ends with whose it is if it is not
-        preflab's. One that raises, or returns no text, is passed over with a warning that names it; `PluginError` if there is no
-        other. What is wrong with the runs or the disk is raised as it is."""
+        """The comparison of runs; "" if no plugin makes one. The first plugin in the order of
+        loading that gives a text makes it, the built-in one before others (leave it out with
+        ``--no-plugin report``); the text ends with whose it is if it is not preflab's. One that
+        raises, or returns no text, is passed over with a warning that names it; `PluginError` if
+        there is no other. What is wrong with the runs or the disk is raised as it is."""
         hook, failed = "preflab_report", []
         for plugin, call in reversed(
             list(self._implementations(hook, {"folders": list(folders), "out": out}))
@@ -136,7 +140,8 @@ class Registry:
     def _implementations(
         self, hook: str, arguments: Mapping[str, Any]
     ) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
-        """Each plugin that has the hook, the one loaded last first, and its call with the arguments that it asks for."""
+        """Each plugin that has the hook, the one loaded last first, and its call with the
+        arguments that it asks for."""
         named = {plugin.name: plugin for plugin in self.plugins}
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
             given = {name: arguments[name] for name in implementation.argnames}
@@ -212,7 +217,8 @@ class Registry:
         for package in packages:
             if importlib.util.find_spec(package) is None:
                 raise PluginError(
-                    f"names the package '{package}' in preflab_config_packages, which is not installed"
+                    f"names the package '{package}' in preflab_config_packages, which is not "
+                    "installed"
                 )
         for name in commands:
             if name in OWN_COMMANDS or name in self.commands() or commands.count(name) > 1:
@@ -227,8 +233,8 @@ class Registry:
             if owner.name == "preflab":  # TRANSITION
                 return
             raise PluginError(
-                f"offers {component.kind} '{component.name}', which {owner.label} already provides: "
-                "rename one of them, or leave one out with --no-plugin"
+                f"offers {component.kind} '{component.name}', which {owner.label} already "
+                "provides: rename one of them, or leave one out with --no-plugin"
             )
 
 

@@ -27,6 +27,7 @@ from preflab.interfaces import (
 from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
 from preflab.records import (
+    RANKINGS_FILE,
     RECORD_TYPES,
     Prompt,
     Ranking,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from preflab.interfaces import Responder
     from preflab.runtime import Runtime
 
-RANKINGS = "rankings.jsonl"
-
 
 @dataclass(frozen=True)
 class PolicyResponder:
@@ -52,15 +51,14 @@ class PolicyResponder:
     engine: RolloutEngine
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        return self.engine.generate(
-            self.policy, prompts, replace(self.engine.sampling, samples=1), seed
-        )
+        sampling = replace(self.engine.sampling, samples=1)
+        return self.engine.generate(self.policy, prompts, sampling, seed)
 
 
 @dataclass(frozen=True)
 class SharedEngine:
-    """Samples with the engine of every process of the job: each answers its share, all get all. Rows keep their numbers,
-    so the responses are those of one process."""
+    """Samples with the engine of every process of the job: each answers its share, all get all.
+    Rows keep their numbers, so the responses are those of one process."""
 
     engine: RolloutEngine
     runtime: Runtime
@@ -89,7 +87,7 @@ class SharedEngine:
 
 
 class Environment:
-    """Everything of one run that stages share; built lazily, once a process."""
+    """Everything of one run that stages share; built lazily, once per process."""
 
     def __init__(self, run: Run, observe: Callable[..., None]) -> None:
         self.run, self.observe = run, observe
@@ -105,16 +103,13 @@ class Environment:
 
     def build(self, choice: Choice, context: StageContext) -> Any:
         """The object that a component builds; a failure names its plugin."""
+        name = f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}"
         if choice.component.build is None:
-            raise PluginError(
-                f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} builds nothing that others can use"
-            )
+            raise PluginError(f"{name} builds nothing that others can use")
         with blamed(choice):
             built = choice.component.build(choice.config, context)
         if built is None:
-            raise PluginError(
-                f"{choice.component.kind} '{choice.name}' of {choice.plugin.label} built None"
-            )
+            raise PluginError(f"{name} built None")
         return built
 
     @cached_property
@@ -158,14 +153,13 @@ class Environment:
     def _makers(self, role: str) -> list[str]:
         roles = self.run.graph.roles
         if role not in roles:
-            raise UserError(
-                f"There is no policy in the role '{role}'. {nearest(role, [*roles, 'sft/CHECKPOINT'])}"
-            )
+            allowed = nearest(role, [*roles, "sft/CHECKPOINT"])
+            raise UserError(f"There is no policy in the role '{role}'. {allowed}")
         return self.run.graph.makers(role)
 
 
 class StageContext:
-    """The `interfaces.Context` of one stage (or of one component that is no stage)."""
+    """The `interfaces.Context` of one stage, or of one component that makes none."""
 
     def __init__(
         self,
@@ -191,10 +185,14 @@ class StageContext:
         return record_type in self._environment.run.counts()
 
     def rankings(self, split: Split) -> Sequence[Ranking]:
-        made = self._environment.artifacts.get("comparisons")
-        if made is None:
+        folder = self.artifact("comparisons")
+        if folder is None:
             return self.records("rankings", split)
-        return [r for r in map(ranking_from_json, read_rows(made / RANKINGS)) if r.split == split]
+        rankings = map(ranking_from_json, read_rows(folder / RANKINGS_FILE))
+        return [ranking for ranking in rankings if ranking.split == split]
+
+    def artifact(self, stage: str) -> Path | None:
+        return self._environment.artifacts.get(stage)
 
     @property
     def vocabulary(self) -> Sequence[str] | None:
@@ -210,16 +208,14 @@ class StageContext:
 
     def policy(self, role: str) -> Policy:
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
-        policy = (
-            source.load(folder) if folder is not None else source.create(self._initialisation())
-        )
+        policy = source.load(folder) if folder else source.create(self._initialisation())
         policy.module.to(self.runtime.device)
         return policy
 
     def _initialisation(self) -> Any:
         import torch
 
-        # The first stage's seed: whatever stands behind it has that stage in its recipe, pinned seed and all.
+        # The first stage's seed: every later stage has that stage in its recipe, with its seed.
         stages = self._environment.run.stages
         seed = stages[0].seed if stages else self.seed
         return torch.Generator().manual_seed(derive_seed(seed, "policy", "initialisation"))
@@ -231,20 +227,18 @@ class StageContext:
     def responder(self, role: str) -> Responder:
         algorithm = self._environment.run.choices["algorithm"]
         if role == "result" and algorithm.component.build is not None:
-            folder = self._environment.artifacts.get("algorithm")
-            built: Responder = self._environment.build(
-                algorithm, StageContext(self._environment, "algorithm", folder, self.seed)
-            )
+            built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
         return PolicyResponder(self.policy(role), self.rollout())
 
     def reward_model(self) -> RewardModel:
         choice = self._environment.run.choices["reward_model"]
-        folder = self._environment.artifacts.get("reward_model")
-        built: RewardModel = self._environment.build(
-            choice, StageContext(self._environment, "reward_model", folder, self.seed)
-        )
+        built: RewardModel = self._environment.build(choice, self._of_stage("reward_model"))
         return built
+
+    def _of_stage(self, name: str) -> StageContext:
+        """The context in which the component of a finished stage is built."""
+        return StageContext(self._environment, name, self.artifact(name), self.seed)
 
     def reward_network(self) -> ScalarModel | None:
         network: ScalarModel | None = getattr(self.reward_model(), "network", None)
@@ -260,9 +254,8 @@ class StageContext:
         return model
 
     def rollout(self) -> RolloutEngine:
-        built: RolloutEngine = self._environment.build(
-            self._environment.run.choices["rollout"], self
-        )
+        choice = self._environment.run.choices["rollout"]
+        built: RolloutEngine = self._environment.build(choice, self)
         return built if self.runtime.world == 1 else SharedEngine(built, self.runtime)
 
     def labeler(self) -> Labeler:

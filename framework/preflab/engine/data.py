@@ -1,4 +1,5 @@
-"""The records of a run: sources by record type, filters in order, counts of what was kept and dropped."""
+"""The records of a run: sources by record type, filters in order, counts of what was kept and
+dropped."""
 
 from __future__ import annotations
 
@@ -13,15 +14,16 @@ from preflab.records import SPLITS, Record, RecordType, Split
 class Records:
     """Reads each record type once, from the source that the run names for it, through the filters.
 
-    sources: the source of each record type (types without one are absent). filters: by name, in order.
+    sources: the source of each record type (types without one are absent). filters: by name, in
+    order.
     """
 
     def __init__(self, sources: Mapping[str, DataSource], filters: Mapping[str, Filter]) -> None:
         self._sources, self._filters = sources, filters
         self._loaded: dict[str, list[Record]] = {}
         self.counts: dict[str, dict[str, Any]] = {}
-        """By record type: total, dropped by filter and reason, kept by split; kept + dropped = total, always. Beside it what
-        the source itself left out, by reason."""
+        """By record type: total, dropped by filter and reason, kept by split; kept + dropped =
+        total, always. Beside it what the source itself left out, by reason."""
 
     def split(self, record_type: RecordType, split: Split) -> Sequence[Record]:
         """The records of a type and split; `UserError` if the run has no such records at all."""

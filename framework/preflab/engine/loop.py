@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from preflab.engine.circumstances import differences
 from preflab.errors import NumericError, StorageError
 from preflab.interfaces import Procedure
 from preflab.randomness import Streams
@@ -20,7 +21,7 @@ from preflab.signals import StopRequest
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import FAILED as FAILED
 from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
-from preflab.storage.durable import free, limited, sync_below, writing
+from preflab.storage.durable import cached_digest, free, limited, sync_below, writing
 
 
 @dataclass
@@ -37,13 +38,15 @@ class Loop:
     """What process 0 holds, on every process (`Runtime.agreed`)."""
     main_process: bool = True
     pins: Mapping[str, str] = field(default_factory=dict)
-    """Digests of what the stage is made from, the reference and the reward model among it; a checkpoint goes on with no other."""
+    """Digests of what the stage is made from, the reference and the reward model among it; a
+    checkpoint is resumed with no others."""
     circumstances: Mapping[str, Any] = field(default_factory=dict)
-    """What may change last bits, threads among it; noted in checkpoints, told when it differs."""
-    _digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
+    """What may change last bits, threads among it; noted in checkpoints, reported when it differs.
+    """
 
     def run(self) -> float:
-        """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError` before a bad step counts."""
+        """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError`
+        before a bad step counts."""
         started = time.monotonic()
         with writing(self.stage, self.folder):
             self._run()
@@ -55,7 +58,8 @@ class Loop:
         self._check_room(step)
         if self.agreed(step) != step:
             raise StorageError(
-                f"{self.folder / STATE}: not every process of the job sees the checkpoint that process 0 sees."
+                f"{self.folder / STATE}: not every process of the job sees the checkpoint that "
+                "process 0 sees."
             )
         request = StopRequest()
         self.observe(
@@ -66,7 +70,7 @@ class Loop:
         )
         with request.listening():
             while step < self.procedure.total_steps:
-                self._log(step, self._done(step))
+                self._log(step, self._do(step))
                 step += 1
                 if signum := self.agreed(request.signum):
                     self._save(step)
@@ -80,47 +84,48 @@ class Loop:
                 self.procedure.save(self.folder)
 
     def _check_complete(self) -> None:
-        """A resumed stage that took no step for one that is missing must not pass for a finished one."""
+        """A resumed stage that lacks steps must not pass for a finished one."""
         done = [row["step"] for row in read_rows(self.folder / METRICS)]
         if done != list(range(self.procedure.total_steps)):
             raise StorageError(
-                f"{self.folder}: {self.stage} is at its end, but its log holds {len(done)} of its {self.procedure.total_steps} "
-                f"steps. Remove {self.folder} to make the stage again."
+                f"{self.folder}: {self.stage} is at its end, but its log holds {len(done)} of its "
+                f"{self.procedure.total_steps} steps. Remove {self.folder} to make the stage again."
             )
 
     def _due(self, step: int, saved: float) -> bool:
         every = self.settings.every_steps
-        return (
-            every is not None and step % every == 0
-        ) or time.monotonic() - saved >= self.settings.every_seconds
+        by_steps = every is not None and step % every == 0
+        return by_steps or time.monotonic() - saved >= self.settings.every_seconds
 
-    def _done(self, step: int) -> Mapping[str, float]:
-        """One step; a `NumericError` says where the batch is that it ended at."""
+    def _do(self, step: int) -> Mapping[str, float]:
+        """One step; a `NumericError` says where the batch is kept that caused it."""
         try:
             metrics = self.procedure.step(step)
-            bad = {
-                k: v for k, v in metrics.items() if k.startswith("loss/") and not math.isfinite(v)
-            }
+            losses = {name: value for name, value in metrics.items() if name.startswith("loss/")}
+            bad = {name: value for name, value in losses.items() if not math.isfinite(value)}
             if bad:
                 raise NumericError(
-                    f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from before this step."
+                    f"{self.stage}, step {step}: {bad} is not finite. The last checkpoint is from "
+                    "before this step."
                 )
         except NumericError as error:
-            raise NumericError(f"{error}{self._kept_batch(step)}") from error
+            raise NumericError(f"{error}{self._keep_batch(step)}") from error
         return metrics
 
-    def _kept_batch(self, step: int) -> str:
-        """Keep what the step read, to be looked at; a sentence that says where, "" if the procedure cannot tell."""
+    def _keep_batch(self, step: int) -> str:
+        """Keep what the step read, so that a person can look at it; a sentence that says where, ""
+        if the procedure does not show it."""
         batch = getattr(self.procedure, "batch", None)
         if batch is None or not self.main_process:
             return ""
         try:
             folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
-        except (
-            Exception
-        ) as error:  # whatever is wrong with it must not hide the number that is none
+        except Exception as error:  # it must not hide the error that the step ended with
             return f" The batch could not be kept: {type(error).__name__}: {error}."
-        return f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and tensors.safetensors beside it."
+        return (
+            f" The batch of this step is kept: see {folder / 'state.json'} (texts and tokens) and "
+            "tensors.safetensors next to it."
+        )
 
     def _log(self, step: int, metrics: Mapping[str, float]) -> None:
         if self.main_process:
@@ -134,16 +139,17 @@ class Loop:
         return checkpoints.size(self.procedure.state_dict())
 
     def _check_room(self, step: int) -> None:
-        """Before any step: room for the checkpoints that are kept and the one being written. Nothing has moments yet when
-        nothing is done: AdamW will keep two numbers a weight."""
+        """Before any step: room for the checkpoints that are kept and the one being written. Before
+        the first step there are no moments yet, and AdamW will keep two numbers per weight."""
         if not self.main_process or step >= self.procedure.total_steps:
             return
         needed = (checkpoints.KEEP + 1) * self._size * (1 if step else 3)
         held = sum(path.stat().st_size for path in files_below(self.folder))
         if needed > free(self.folder) + held:
             raise StorageError(
-                f"{self.stage}: its checkpoints will need about {needed - held:,} bytes in {self.folder}, {free(self.folder):,} "
-                "are free. Nothing was computed: make room, or set artifacts.dir to a larger disk."
+                f"{self.stage}: its checkpoints will need about {needed - held:,} bytes in "
+                f"{self.folder}, {free(self.folder):,} are free. Nothing was computed: make room, "
+                "or set artifacts.dir to a larger disk."
             )
 
     def _save(self, step: int) -> None:
@@ -159,41 +165,29 @@ class Loop:
             facts = {
                 "pins": dict(self.pins),
                 "circumstances": dict(self.circumstances),
-                "beside": self._beside(),
+                "files": self._files(),
             }
             folder = checkpoints.save(self.folder / STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
-    def _beside(self) -> dict[str, list[Any]]:
-        """[bytes, digest] of every file that the stage has written so far, its log among them."""
-        return {
-            str(path.relative_to(self.folder)): [path.stat().st_size, self._digest(path)]
-            for path in self._written()
-        }
+    def _files(self) -> dict[str, list[Any]]:
+        """[bytes, digest] of every file that the stage has written so far, its log included."""
+        files = {str(path.relative_to(self.folder)): path for path in self._written()}
+        return {name: [path.stat().st_size, cached_digest(path)] for name, path in files.items()}
 
     def _written(self) -> list[Path]:
-        return [
-            path
-            for path in files_below(self.folder)
-            if path.relative_to(self.folder).parts[0] != STATE
-        ]
-
-    def _digest(self, path: Path) -> str:
-        """Digest of a file, worked out once while it stays as it is."""
-        status = path.stat()
-        version = (status.st_size, status.st_mtime_ns)
-        if path not in self._digests or self._digests[path][0] != version:
-            self._digests[path] = version, file_digest(path)
-        return self._digests[path][1]
+        below = files_below(self.folder)
+        return [path for path in below if path.relative_to(self.folder).parts[0] != STATE]
 
     def _restore(self) -> int:
-        """Take over the newest checkpoint that is whole; without one, begin and forget half-written logs."""
+        """Take over the newest checkpoint that is whole; without one, start over and remove
+        half-written logs."""
         problems = []
         for folder in checkpoints.candidates(self.folder / STATE):
             try:
                 facts = checkpoints.facts(folder)
                 self._check_pins(folder, facts["pins"])
-                self._check_beside(facts["beside"])
+                self._check_files(facts["files"])
                 step, state = checkpoints.load(folder)
             except _Unusable as error:
                 raise StorageError(str(error)) from None
@@ -202,57 +196,50 @@ class Loop:
                 continue
             self.procedure.load_state_dict(state["procedure"])
             self.streams.load_state_dict(state["streams"])
-            self._go_back(facts["beside"])
-            self._tell(problems, f"going on from {folder.name}")
+            self._roll_back(facts["files"])
+            self._tell(problems, f"resuming from {folder.name}")
             self._tell_differences(folder, facts["circumstances"])
             return step
-        self._go_back({})
-        self._tell(problems, f"no checkpoint is whole: {self.stage} begins again")
+        self._roll_back({})
+        self._tell(problems, f"no checkpoint is whole: {self.stage} starts over")
         return 0
 
     def _check_pins(self, folder: Path, pins: Mapping[str, str]) -> None:
-        """Refuse to go on with another reference, reward model or other input than the steps so far were made with."""
-        wrong = [
-            name for name in sorted({*pins, *self.pins}) if pins.get(name) != self.pins.get(name)
-        ]
-        if wrong:
-            name = wrong[0]
+        """Refuse to resume with another reference, reward model or other input than the steps so
+        far were made with."""
+        names = sorted({*pins, *self.pins})
+        for name in (n for n in names if pins.get(n) != self.pins.get(n)):
+            then, now = (p.get(name, "none")[:16] for p in (pins, self.pins))
             raise _Unusable(
-                f"{folder} was made with another {name} ({pins.get(name, 'none')[:16]}) than there is now "
-                f"({self.pins.get(name, 'none')[:16]}): going on would mix the two. Bring the old one back, or remove "
-                f"{self.folder} to make the stage again from the start."
+                f"{folder} was made with another {name} ({then}) than there is now ({now}): "
+                f"resuming would mix the two. Bring the old one back, or remove {self.folder} to "
+                "make the stage again from the start."
             )
 
-    def _check_beside(self, beside: Mapping[str, Any]) -> None:
-        """`StorageError` for a file that the stage wrote before the checkpoint and that is another one now."""
-        for name, (size, digest) in beside.items():
+    def _check_files(self, files: Mapping[str, Any]) -> None:
+        """`StorageError` for a file that the stage wrote before the checkpoint and that has changed
+        since."""
+        for name, (size, digest) in files.items():
             path = self.folder / name
             if not path.is_file() or file_digest(path, size) != digest:
                 raise StorageError(f"{path} {'was changed' if path.is_file() else 'is missing'}")
 
-    def _go_back(self, beside: Mapping[str, Any]) -> None:
-        """Files are as they were at a checkpoint: those of steps that will be done again are removed, and so are their rows,
-        so that every step's row stands in the log once."""
+    def _roll_back(self, files: Mapping[str, Any]) -> None:
+        """Bring files back to what they were at a checkpoint: those of steps that will be
+        repeated are removed, and so are their rows, so that every step has one row in the log."""
         if not self.main_process:
             return
         for path in self._written():
             name = str(path.relative_to(self.folder))
-            if name in beside:
-                os.truncate(path, beside[name][0])
-            elif beside or name == METRICS:
+            if name in files:
+                os.truncate(path, files[name][0])
+            elif files or name == METRICS:
                 path.unlink()
 
     def _tell_differences(self, folder: Path, then: Mapping[str, Any]) -> None:
-        differing = [
-            f"{k} {then[k]} (now {v})"
-            for k, v in self.circumstances.items()
-            if k in then and then[k] != v
-        ]
-        if differing:
-            self._tell(
-                [f"{folder.name} of {self.stage} was saved with {', '.join(differing)}"],
-                "the last bits may differ",
-            )
+        if different := differences(then, self.circumstances):
+            saved = f"{folder.name} of {self.stage} was saved with {different}"
+            self._tell([saved], "the last bits may differ")
 
     def _tell(self, problems: Sequence[str], consequence: str) -> None:
         for problem in problems if self.main_process else ():
@@ -260,7 +247,7 @@ class Loop:
 
 
 class _Unusable(Exception):
-    """A whole checkpoint that must not be gone on from."""
+    """A checkpoint that is whole but must not be resumed."""
 
 
 def observer(call: Callable[..., None], main_process: bool) -> Callable[..., None]:

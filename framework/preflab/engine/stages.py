@@ -1,7 +1,9 @@
-"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute the rest."""
+"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute
+the rest."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,23 +14,24 @@ from typing import Any
 from preflab.cost import WORK, Work
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
+from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.errors import UserError
 from preflab.interfaces import Procedure
+from preflab.planning.asking import inspect, needs
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
-from preflab.planning.choosing import inspect, needs
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
-from preflab.runtime import is_main, threads, world_size
+from preflab.runtime import is_main, world_size
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, read_rows
 from preflab.storage.durable import writing
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedStage:
     """A finished stage of a run."""
 
     stage: Stage
@@ -45,10 +48,10 @@ class Stages:
         self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
-        self.made: list[Made] = []
+        self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
-    def make_all(self) -> list[Made]:
+    def make_all(self) -> list[FinishedStage]:
         """Every stage, upstream first."""
         pending = [s for s in self.run.stages if self._existing(s) is None]
         with blamed(*self._used_by("data", ["policy"])):
@@ -57,39 +60,44 @@ class Stages:
         for stage in self.run.stages:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
-            self.made.append(result)
-        return self.made
+            self.finished.append(result)
+        return self.finished
 
-    def make(self, stage: Stage) -> Made:
-        """One stage: its artifact, verified if it existed. Of several processes, process 0 looks, locks and writes."""
-        found = self._agreed(stage, self._existing(stage))
-        if found is None:
+    def make(self, stage: Stage) -> FinishedStage:
+        """One stage: its artifact, verified if it existed. Of several processes, process 0 looks,
+        locks and writes."""
+        artifact = self._agreed(stage, self._existing(stage))
+        if artifact is None:
             with self.store.making(
-                stage.name, stage.recipe_id, lambda: _waiting(stage), is_main()
+                stage.name, stage.recipe_id, lambda: _say_that_it_waits(stage), is_main()
             ) as partial:
-                found = self._agreed(stage, self._existing(stage))
-                if found is None:
+                artifact = self._agreed(stage, self._existing(stage))
+                if artifact is None:
                     return self._compute(stage, partial)
         if is_main():
-            found.verify()
-            self.store.sweep(found)
-            _tell_differences(found, self._circumstances())
+            artifact.verify()
+            self.store.sweep(artifact)
+            self._warn_of_differences(artifact)
         self.observe(
-            "preflab_stage_reused", stage=stage.name, artifact=found.folder, history=found.history()
+            "preflab_stage_reused",
+            stage=stage.name,
+            artifact=artifact.folder,
+            history=artifact.history(),
         )
-        return Made(stage, found, True, 0.0)
+        return FinishedStage(stage, artifact, True, 0.0)
 
-    def _agreed(self, stage: Stage, found: Artifact | None) -> Artifact | None:
-        """What process 0 found; refuses processes that were started with different configs."""
+    def _agreed(self, stage: Stage, artifact: Artifact | None) -> Artifact | None:
+        """The artifact that process 0 sees; refuses processes that were started with different
+        configs."""
         if world_size() == 1:
-            return found
-        recipe_id, found = self.environment.runtime.agreed((stage.recipe_id, found))
+            return artifact
+        recipe_id, artifact = self.environment.runtime.agreed((stage.recipe_id, artifact))
         if recipe_id != stage.recipe_id:
             raise UserError(
-                f"The processes of this job would make different things as {stage.name}: start all of them with the same "
-                "command, on the same code and data."
+                f"The processes of this job would make different results of {stage.name}: start "
+                "all of them with the same command, on the same code and data."
             )
-        return found
+        return artifact
 
     def _existing(self, stage: Stage) -> Artifact | None:
         if not self.run.settings.artifacts.reuse and stage.name not in self._fresh:
@@ -98,22 +106,20 @@ class Stages:
 
     def _read_records(self, pending: list[Stage]) -> None:
         """Read and filter what the pending stages train on before the first of them starts."""
-        needed = (
-            {need for stage in pending for need in needs(stage.choice)}
-            & set(RECORD_TYPES)
-            & set(self.run.counts())
-        )
+        needed = {need for stage in pending for need in needs(stage.choice)}
+        counts = self.run.counts()
         for record_type in RECORD_TYPES:
-            if record_type in needed:
+            if record_type in needed and record_type in counts:
                 self.environment.records.split(record_type, "train")
 
     def _check_tokenizers(self) -> None:
-        """A reward model that was given must read the policy's tokens; a tokenizer made from data is known only now."""
+        """A reward model that was given must read the policy's tokens; a tokenizer made from data
+        is known only now."""
         theirs = inspect(self.run.choices["reward_model"]).tokenizer
         if theirs and self.environment.policy_source.tokenizer.digest != theirs:
             raise UserError(DIFFERENT_TOKENIZERS)
 
-    def _compute(self, stage: Stage, partial: Path) -> Made:
+    def _compute(self, stage: Stage, partial: Path) -> FinishedStage:
         import torch
 
         if is_main():
@@ -161,7 +167,7 @@ class Stages:
         self.observe(
             "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
         )
-        return Made(stage, artifact, False, seconds)
+        return FinishedStage(stage, artifact, False, seconds)
 
     def _used_by(self, group: str, uses: Sequence[str]) -> list[Choice]:
         """The choice of a group first, then those of the groups that it uses, and of the data."""
@@ -169,7 +175,8 @@ class Stages:
         return [*(self.run.choices[g] for g in groups if g in self.run.choices), *self.run.filters]
 
     def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
-        """What a stage took since it was last started: tokens and operations of all processes, memory of this one."""
+        """What a stage took since it was last started: tokens and operations of all processes,
+        memory of this one."""
         shares = self.environment.runtime.gather([(work.tokens, work.flops)])
         tokens, flops = (sum(column) for column in zip(*shares, strict=True))
         return {
@@ -181,30 +188,29 @@ class Stages:
         }
 
     def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
-        """What became of the rows and tokens of a stage, as its procedure tells it."""
+        """What became of the rows and tokens of a stage, as its procedure reports it."""
         tokenizer = self.environment.policy_source.tokenizer
         tell = getattr(procedure, "accounting", None)
         found = dict(tell(read_rows(partial / METRICS))) if tell is not None and is_main() else {}
         return found | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
 
     def _pins(self, stage: Stage) -> dict[str, str]:
-        """Digests of what a stage is made from: its recipe, and the content of each artifact that it uses."""
+        """Digests of what a stage is made from: its recipe, and the content of each artifact that
+        it uses."""
         uses = self.run.graph.used(stage.name)
-        made = {
-            made.stage.name: made.artifact.content for made in self.made if made.stage.name in uses
-        }
-        return {"recipe": stage.recipe_id, **made}
+        contents = {f.stage.name: f.artifact.content for f in self.finished if f.stage.name in uses}
+        return {"recipe": stage.recipe_id, **contents}
 
     def _circumstances(self) -> dict[str, Any]:
-        """What is no part of a recipe but may change last bits."""
-        runtime = self.run.settings.runtime
-        chosen = {
-            "device": runtime.device.value,
-            "threads": threads(runtime),
-            "processes": runtime.processes,
-        }
-        chosen |= {"micro_batch": runtime.micro_batch, "fast_paths": runtime.fast_paths}
-        return {**chosen, "torch": self.versions.get("torch", "")}
+        return circumstances(self.run.settings.runtime, self.versions)
+
+    def _warn_of_differences(self, artifact: Artifact) -> None:
+        """Say it if a reused artifact would not come out bit for bit the same here and now."""
+        then = artifact.manifest.get("circumstances", {})
+        if different := differences(then, self._circumstances()):
+            name = artifact.folder.name
+            message = f"preflab: {name} was made with {different}; its last bits may differ"
+            print(message, file=sys.stderr)
 
     def close(self) -> None:
         """Part from the other processes of this job, if there are any."""
@@ -217,18 +223,17 @@ class Stages:
 
 
 def _kept(partial: Path) -> str:
-    """What an error does not cost: the steps up to the last checkpoint; and what it does."""
+    """A sentence on what an error does not cost, the steps up to the last checkpoint, and what it
+    does; "" if no step was done."""
     done = len(read_rows(partial / METRICS))
-    saved = next(
-        (
-            int(folder.name.removeprefix("step-"))
-            for folder in checkpoints.candidates(partial / STATE)
-        ),
-        0,
-    )
+    steps = [int(f.name.removeprefix("step-")) for f in checkpoints.candidates(partial / STATE)]
+    saved = steps[0] if steps else 0
     if not done:
         return ""
-    return f"The steps up to the last checkpoint are kept, {saved} of {done}: the same command does {done - saved} again."
+    return (
+        f"The steps up to the last checkpoint are kept, {saved} of {done}: the same command "
+        f"repeats {done - saved}."
+    )
 
 
 def _peak() -> int:
@@ -238,26 +243,6 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _tell_differences(found: Artifact, now: Mapping[str, Any]) -> None:
-    """Warn of a reused artifact that would not come out bit for bit the same here and now."""
-    import sys
-
-    then = found.manifest.get("circumstances", {})
-    known = {key: value for key, value in now.items() if None not in (value, then.get(key))}
-    different = [
-        f"{key} {then[key]} (now {value})" for key, value in known.items() if then[key] != value
-    ]
-    if different:
-        print(
-            f"preflab: {found.folder.name} was made with {', '.join(different)}; its last bits may differ",
-            file=sys.stderr,
-        )
-
-
-def _waiting(stage: Stage) -> None:
-    import sys
-
-    print(
-        f"preflab: another job is making {stage.name}-{stage.recipe_id[:16]}; waiting for it",
-        file=sys.stderr,
-    )
+def _say_that_it_waits(stage: Stage) -> None:
+    name = f"{stage.name}-{stage.recipe_id[:16]}"
+    print(f"preflab: another job is making {name}; waiting for it", file=sys.stderr)

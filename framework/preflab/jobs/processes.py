@@ -1,4 +1,5 @@
-"""Several processes of one job on this machine. Over several machines, torchrun starts them: ``torchrun ... -m preflab``."""
+"""Several processes of one job on this machine. Over several machines, torchrun starts them:
+``torchrun ... -m preflab``."""
 
 from __future__ import annotations
 
@@ -13,15 +14,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from preflab.composing.search_path import registry
+from preflab.jobs.endings import exit_code, show
+from preflab.jobs.execution import execute, quiet_libraries
+from preflab.planning.reading import Job, read
+from preflab.runtime import is_main
+from preflab.storage.run_folder import ERROR
+
 GRACE = 10.0
-"""Seconds that the other processes have to end by themselves after one has failed, and again after SIGTERM."""
+"""Seconds that the other processes have to end by themselves after one has failed, and again
+after SIGTERM."""
 
 
 def start(processes: int, command: Sequence[str]) -> int:
-    """Run the command once a process, each with its rank in the environment; the first exit code that is not 0, else 0.
+    """Run the command once per process, each with its rank in the environment; the first exit code
+    that is not 0, else 0.
 
-    When one fails the others are ended: they would wait for it for ever. SIGTERM is passed on; SIGINT from a terminal
-    reaches them anyway.
+    When one fails the others are ended: they would wait for it without end. SIGTERM is passed on;
+    SIGINT from a terminal reaches them anyway.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,7 +67,7 @@ def start(processes: int, command: Sequence[str]) -> int:
 
 
 def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
-    """The first exit code that is not 0, once all have ended or had their time to."""
+    """The first exit code that is not 0, once all have ended or had time to end."""
     while all(p.poll() in (None, 0) for p in running):
         if all(p.poll() == 0 for p in running):
             return 0
@@ -75,24 +85,16 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
 
 def main() -> None:
     """One of the processes: run the job that the starter hands over as JSON."""
-    from omegaconf import OmegaConf
-
-    from preflab.jobs import job
-    from preflab.runtime import is_main
-
     given = json.loads(sys.argv[1])
-    job.quiet_libraries()
+    folder = Path(given["folder"])
+    quiet_libraries()
     code = 0
     try:
-        job.execute(
-            OmegaConf.create(given["config"]),
-            Path(given["folder"]),
-            given["overrides"],
-            given["config_name"],
-        )
+        run = read(given["config"], registry())
+        execute(Job(run, given["config"], given["config_name"], given["overrides"]), folder)
     except BaseException as error:
-        code = job.exit_code(error) or 1  # an exit with 0 is no success before the job is complete
-        job.report(error, Path(given["folder"]) / job.ERROR if is_main() else None)
+        code = exit_code(error) or 1  # an exit with 0 is no success before the job is complete
+        show(error, folder / ERROR if is_main() else None)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # an ordinary end would wait for processes that may be gone

@@ -1,1 +1,2 @@
-"""From a composed config to a checked run: typed choices, cross-checks, the stage graph, recipe ids."""
+"""From a composed config to a checked run: typed choices, cross-checks, the stage graph, recipe
+ids."""

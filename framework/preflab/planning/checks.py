@@ -1,4 +1,5 @@
-"""Whether the components of a run fit each other: refused before any work, with the key to change."""
+"""Whether the components of a run fit each other: refused before any work, with the key to
+change."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from preflab.components import NEEDS
 from preflab.errors import PluginError, UserError, nearest
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.planning.run import Run
 
 DIFFERENT_TOKENIZERS = (
@@ -33,14 +34,29 @@ def check(run: Run) -> None:
         raise UserError(DIFFERENT_TOKENIZERS)
 
 
+def check_unchanged(run: Run) -> None:
+    """`UserError` if a file or model that a component reads was changed since the run was
+    checked: the recipes would name what is no longer there."""
+    for choice in run.all_choices():
+        if inspect(choice).content != run.inputs[choice.key]:
+            raise UserError(
+                f"{choice.key}: what it reads was changed after this command was checked. Give the "
+                "command again."
+            )
+
+
 def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> None:
     choice = f"{group}={run.choices[group].name}"
-    if need not in NEEDS:
+    word, _, role = str(need).partition(":")
+    if word not in NEEDS:
         raise PluginError(
             f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
         )
     special = _LACKS.get(need)
-    lack = special(run, group) if special else _lacks_records(run, need, counts, group)
+    if word == "policy":
+        lack = _lacks_role(run, group, role)
+    else:
+        lack = special(run, group) if special else _lacks_records(run, need, counts, group)
     if lack:
         raise UserError(f"{choice} {lack}")
     if need == "labeler":
@@ -78,6 +94,17 @@ def _lacks_pretraining(run: Run, group: str) -> str:
     return (
         f"needs a policy with pretrained weights, but policy={policy.name} starts from random ones "
         "and pretrain=none. Use pretrain=documents or policy=pretrained policy.path=FOLDER."
+    )
+
+
+def _lacks_role(run: Run, group: str, role: str) -> str:
+    roles = run.graph.roles
+    if role in roles:
+        return ""
+    fields = vars(run.choices[group].config).items()
+    key = next((f" ({group}.{name})" for name, value in fields if value == role), "")
+    return (
+        f"needs the policy in the role '{role}'{key}, which no stage makes. {nearest(role, roles)}"
     )
 
 

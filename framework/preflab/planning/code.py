@@ -1,7 +1,7 @@
 """Digests of source code: what it computes counts, what it says does not.
 
-Comments, layout, docstrings, and the texts of raised errors, warnings and printed lines are left out,
-so that rewording them recomputes nothing.
+Comments, layout, docstrings, and the texts of raised errors, warnings and printed lines are left
+out, so that rewording them recomputes nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def _without_texts(node: Any) -> Any:
-    """The same expression with every piece of text in it empty; what is formatted into a text stays."""
+    """The same expression with every piece of text in it empty; what is formatted into a text
+    stays."""
     for inner in ast.walk(node) if node is not None else ():
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
             inner.value = ""
@@ -87,7 +88,8 @@ def framework_digest(root: Path = _FRAMEWORK) -> str:
 
 
 def source_digest(module: str, packages: Iterable[str]) -> str:
-    """Digest of a plugin's source files and of all they import from the given top-level packages (those of plugins)."""
+    """Digest of a plugin's source files and of all they import from the given top-level packages
+    (those of plugins)."""
     return _source_digest(module, tuple(sorted(set(packages))))
 
 
@@ -109,14 +111,15 @@ def _files(module: str) -> list[Path]:
     """The files of a plugin: its whole folder if it is a package, else its file."""
     if Path(module).is_file():
         return [Path(module)]
-    found = _module_file(module)
+    files = _module_file(module)
     return (
-        sorted(found[0].parent.rglob("*.py")) if found and found[0].name == "__init__.py" else found
+        sorted(files[0].parent.rglob("*.py")) if files and files[0].name == "__init__.py" else files
     )
 
 
 def _module_file(name: str) -> list[Path]:
-    """The file of a module, found without importing its parents; [] if the name is no module (but a name in one)."""
+    """The file of a module, found without importing its parents; [] if the name is no module (but
+    a name in one)."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)

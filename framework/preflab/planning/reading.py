@@ -1,19 +1,26 @@
-"""From a composed config to a checked run: typed choices, cross-checks, stages with recipe ids."""
+"""From the jobs of a command line to checked runs: each composed config becomes typed choices,
+which are cross-checked, and stages with recipe ids, before the first job starts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from omegaconf import DictConfig
+
+from preflab.composing.compose import CommandLine, compose_all, resolved
+from preflab.composing.search_path import registry
+from preflab.composing.untrusted import refuse_code_in_config
+from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
-from preflab.options import problems, typed
+from preflab.options import problems, shrink, typed
+from preflab.planning.asking import inspect
 from preflab.planning.checks import check
-from preflab.planning.choosing import choose
 from preflab.planning.recipes import digest, recipe
 from preflab.planning.run import Run, Stage
 from preflab.settings import RunSettings
@@ -22,6 +29,45 @@ from preflab.study import StudyConfig
 T = TypeVar("T")
 Known = dict[tuple[Any, ...], Any]
 """Typed configs by what they were made of: the jobs of a study have most of them in common."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its checked run, and what it came from. composed: the config with Hydra's own part;
+    config: the rest of it as plain values."""
+
+    run: Run
+    config: Mapping[str, Any]
+    config_name: str
+    overrides: Sequence[str]
+    composed: DictConfig | None = None
+
+
+def job_of(composed: DictConfig, known: Known | None = None) -> Job:
+    """The job of a composed config (Hydra's own part included), checked."""
+    plain = resolved(composed)
+    overrides = [str(word) for word in composed.hydra.overrides.task]
+    name = str(composed.hydra.job.config_name)
+    return Job(read(plain, registry(), known), plain, name, overrides, composed)
+
+
+def check_jobs(line: CommandLine) -> list[Job]:
+    """Compose every job, build its typed objects and cross-check them; the first thing that is
+    wrong stops all of them."""
+    jobs: list[Job] = []
+    known: Known = {}
+    alone = line.config is not None and not line.multirun
+    configs = [line.config] if alone else compose_all(line.jobs, line.config_name, line.config_dir)
+    for config in configs:
+        assert config is not None
+        refuse_code_in_config(config)
+        try:
+            jobs.append(job_of(config, known))
+        except UserError as error:
+            words = " ".join(config.hydra.overrides.task)
+            where = f"\n(in the job {words})" if len(line.jobs) > 1 else ""
+            raise UserError(f"{error}{where}") from None
+    return jobs
 
 
 def read(config: Mapping[str, Any], registry: Registry, known: Known | None = None) -> Run:
@@ -48,7 +94,8 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     filters = tuple(choose(registry, "filter", node, f"filters.{name}") for name, node in nodes)
     run = Run(choices, filters, settings, registry, study=study)
     check(run)
-    return replace(run, stages=tuple(_plan(run)))
+    inputs = {choice.key: inspect(choice).content for choice in run.all_choices()}
+    return replace(run, stages=tuple(_plan(run)), inputs=inputs)
 
 
 def _settings(
@@ -86,3 +133,52 @@ def _plan(run: Run) -> list[Stage]:
             facts = recipe(run, spec, seed, upstream)
             stages.append(Stage(spec.name, choice, seed, facts, digest(facts), spec.makes))
     return stages
+
+
+def choose(
+    registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
+) -> Choice:
+    """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
+    allowed and the nearest name. Whatever file the values came from, they pass through the
+    component's schema here. fast: as `option` says."""
+    if not isinstance(node, Mapping) or not node.get("name"):
+        options = ", ".join(registry.names(kind))
+        raise UserError(
+            f"{key} must be one {kind} component with a 'name', not {node!r}. Allowed: {options}."
+        )
+    component, plugin = (
+        registry.component(kind, str(node["name"])),
+        registry.provider(kind, str(node["name"])),
+    )
+    plain = {k: v for k, v in node.items() if k not in component.nested}
+    with blamed(Choice(key, component, plugin, None)):
+        config = typed(component.config_class, plain, key)
+    choices: list[Choice] = []
+    for field, nested_kind in component.nested.items():
+        value = node.get(field)
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and "name" in value:
+            choice = choose(registry, nested_kind, value, f"{key}.{field}", fast)
+            choices.append(choice)
+            setattr(config, field, choice.config)
+        else:
+            given = {str(k): v for k, v in _items(value) if v is not None}
+            items = {
+                k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast)
+                for k, v in given.items()
+            }
+            choices.extend(items.values())
+            setattr(config, field, {k: c.config for k, c in items.items()})
+    if fast:
+        shrink(config)
+    choice = Choice(key, component, plugin, config, tuple(choices))
+    with blamed(choice):
+        wrong = list(problems(config, f"{key}."))
+    if wrong:
+        raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
+    return choice
+
+
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else list(enumerate(value))

@@ -1,4 +1,5 @@
-"""What determines a stage's result, hashed: configs, inputs, data, and the source of the code that computes it."""
+"""What determines a stage's result, hashed: configs, inputs, data, and the source of the code
+that computes it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
 from preflab.records import RECORD_TYPES
@@ -45,17 +46,18 @@ def canonical(value: Any) -> Any:
 
 def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     """Plugin and source digest of a choice and of everything nested in it."""
-    found = {}
+    code = {}
     for c in choice.all():
-        found[f"{c.component.kind}/{c.name}"] = (
+        code[f"{c.component.kind}/{c.name}"] = (
             f"{c.plugin.distribution} {source_digest(c.plugin.module, packages)}"
         )
-    return found
+    return code
 
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    # A list: nested components stand in an order, which decides (reward shapings), and mappings are hashed without theirs.
+    # A list: nested components stand in an order, which decides (reward shapings), and mappings
+    # are hashed without theirs.
     content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
     return {
         "config": canonical(choice.config),
@@ -78,9 +80,8 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     if "rankings" in needed and "comparisons" not in groups:
         groups.append("comparisons")
     component = identity(choice, packages)
-    component["config"].pop(
-        "seed", None
-    )  # resolved below: pinned or the run's, the result is the same
+    # Resolved below: pinned or the run's, the result is the same.
+    component["config"].pop("seed", None)
     return {
         "format": FORMAT,
         "stage": spec.name,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.kinds import StageGraph
-from preflab.planning.choosing import inspect, needs
+from preflab.planning.asking import inspect, needs
 from preflab.records import RECORD_TYPES
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
@@ -31,7 +31,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A checked config. choices: by config group; filters: in order; stages: in the order of making."""
+    """A checked config. choices: by config group; filters: in order; stages: in the order of
+    making."""
 
     choices: Mapping[str, Choice]
     filters: tuple[Choice, ...]
@@ -39,6 +40,13 @@ class Run:
     registry: Registry
     stages: tuple[Stage, ...] = ()
     study: StudyConfig | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Content digests of what the components read from outside, by their key in the config."""
+
+    def all_choices(self) -> Iterator[Choice]:
+        """Every chosen component, nested ones and filters included."""
+        for choice in (*self.choices.values(), *self.filters):
+            yield from choice.all()
 
     @property
     def graph(self) -> StageGraph:

@@ -94,7 +94,7 @@ def write(name: str, kind: str, parent: Path) -> list[Path]:
 
 def _refuse_taken(kind: str, words: dict[str, str]) -> None:
     """`UserError` if a component of the kind, a plugin or a preset has the new one's name."""
-    from preflab.composing.composition import options, registry
+    from preflab.composing.search_path import options, registry
 
     package = words["package"]
     loaded = registry()

@@ -1,4 +1,5 @@
-"""Immutable results of stages: ``artifacts/<stage>-<id>/``, made in ``....partial/`` under a lock, complete or absent."""
+"""Immutable results of stages: ``artifacts/<stage>-<id>/``, made in ``....partial/`` under a
+lock, complete or absent."""
 
 from __future__ import annotations
 
@@ -29,15 +30,15 @@ _HALF = (_PARTIAL, _REPLACED)
 
 
 def file_digest(path: Path, first: int | None = None) -> str:
-    """sha256 of a file's bytes, or of its first so many."""
+    """sha256 of a file's bytes, or of its first N bytes (``first``)."""
     with path.open("rb") as stream:
         if first is None:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-        found, left = hashlib.sha256(), first
+        digest, left = hashlib.sha256(), first
         while piece := stream.read(min(left, 1 << 20)):
-            found.update(piece)
+            digest.update(piece)
             left -= len(piece)
-        return found.hexdigest()
+        return digest.hexdigest()
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -46,7 +47,8 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file; [] if there is none. A last line that a kill cut in half is left out."""
+    """Rows of a JSON-lines file; [] if there is none. A last line that a kill cut in half is left
+    out."""
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
@@ -72,7 +74,7 @@ class Artifact:
 
     @property
     def content(self) -> str:
-        """Digest of what it holds, but for the log of metrics, which has times in it."""
+        """Digest of what it holds, except for the log of metrics, which has times in it."""
         listed = sorted(
             f"{name} {digest}" for name, digest in self.manifest["files"].items() if name != METRICS
         )
@@ -83,7 +85,8 @@ class Artifact:
         return read_rows(self.folder / METRICS)
 
     def verify(self) -> None:
-        """Raise `StorageError` naming the first file that is missing or changed since the artifact was made."""
+        """Raise `StorageError` naming the first file that is missing or changed since the
+        artifact was made."""
         for name, digest in self.manifest["files"].items():
             path = self.folder / name
             if not path.is_file() or file_digest(path) != digest:
@@ -120,33 +123,36 @@ class Store:
         return self.root / f"{stage}-{recipe_id[:16]}"
 
     def find(self, stage: str, recipe_id: str) -> Artifact | None:
-        """The complete artifact of a recipe, unverified but for its manifest; None if it has not been made."""
+        """The complete artifact of a recipe, of which only the manifest is verified; None if it
+        has not been made."""
         folder = self.folder(stage, recipe_id)
         if not folder.is_dir():
             return None
-        found = _opened(folder)
-        if (found.stage, found.recipe_id) != (stage, recipe_id):
+        artifact = _opened(folder)
+        if (artifact.stage, artifact.recipe_id) != (stage, recipe_id):
             raise StorageError(
-                f"{folder} holds the {found.stage} of the recipe {found.recipe_id}. {_MEND.format(folder)}"
+                f"{folder} holds the {artifact.stage} of the recipe {artifact.recipe_id}. "
+                f"{_MEND.format(folder)}"
             )
-        return found
+        return artifact
 
     def progress(self, stage: str, recipe_id: str) -> bool:
         """Whether a killed run has left checkpoints for this recipe."""
         return any((self._partial(stage, recipe_id) / STATE).glob("step-*"))
 
     def remove(self, folder: Path) -> bool:
-        """Remove an artifact or a half-made one; False, and nothing is done, while a job is making it. `UserError` for a link."""
+        """Remove an artifact or a half-made one; False, and nothing is done, while a job is
+        making it. `UserError` for a link."""
         if folder.is_symlink():
             raise UserError(
-                f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. Remove the link."
+                f"{folder} is a link to {os.readlink(folder)}: what it leads to is not preflab's. "
+                "Remove the link."
             )
         lock = FileLock(str(folder).removesuffix(_PARTIAL) + ".lock")
         try:
             with lock.acquire(timeout=0):
-                half = folder.with_suffix(
-                    _PARTIAL
-                )  # so that a kill leaves no artifact that lacks files
+                # So that a kill leaves no artifact that lacks files.
+                half = folder.with_suffix(_PARTIAL)
                 if folder != half:
                     shutil.rmtree(half, ignore_errors=True)
                     os.rename(folder, half)
@@ -156,12 +162,12 @@ class Store:
         return True
 
     def complete(self) -> list[Artifact]:
-        """All complete artifacts, oldest first, less the damaged ones."""
-        damaged, found = (
+        """All complete artifacts without the damaged ones, oldest first."""
+        damaged, folders = (
             self.damaged(),
             [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF],
         )
-        opened = [_opened(folder) for folder in found if folder not in damaged]
+        opened = [_opened(folder) for folder in folders if folder not in damaged]
         return sorted(opened, key=lambda a: str(a.manifest["created"]))
 
     def damaged(self) -> dict[Path, str]:
@@ -188,9 +194,9 @@ class Store:
     def making(
         self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True
     ) -> Iterator[Path]:
-        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if another job is
-        making the same artifact; it is then complete (or abandoned) when the lock is given. Of a job with several
-        processes only one locks."""
+        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if
+        another job is making the same artifact; it is then complete (or abandoned) when the lock
+        is given. Of a job with several processes only one locks."""
         if not lock_it:
             yield self._partial(stage, recipe_id)
             return
@@ -209,7 +215,8 @@ class Store:
             lock.release()
 
     def sweep(self, artifact: Artifact) -> None:
-        """Remove what a kill right after its completion has left of a complete artifact's making; needs no lock."""
+        """Remove what a kill right after its completion has left of a complete artifact's making;
+        needs no lock."""
         folder = artifact.folder
         for leftover in (folder / STATE, folder.with_suffix(_REPLACED)):
             if leftover.exists():
@@ -223,10 +230,8 @@ class Store:
             os.rename(aside, folder)
             fsync(self.root)
         if partial.exists() and not self.progress(stage, recipe_id):
-            kept = (
-                partial / STATE,
-                partial / STATE / FAILED,
-            )  # a batch that was kept to be looked at survives
+            # A batch that was kept to be looked at survives.
+            kept = (partial / STATE, partial / STATE / FAILED)
             for path in (*partial.glob("*"), *(partial / STATE).glob("*")):
                 if path not in kept:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -234,7 +239,8 @@ class Store:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
     def commit(self, stage: str, recipe_id: str, facts: Mapping[str, Any]) -> Artifact:
-        """Turn the partial folder into the artifact: digests of all files, everything durable, one rename."""
+        """Turn the partial folder into the artifact: digests of all files, everything durable,
+        one rename."""
         partial, final = self._partial(stage, recipe_id), self.folder(stage, recipe_id)
         made = [
             p
@@ -246,5 +252,5 @@ class Store:
         manifest = {**facts, "stage": stage, "recipe_id": recipe_id, "files": files}
         write_sealed(partial / MANIFEST, manifest)
         publish(partial, final, final.with_suffix(_REPLACED))
-        shutil.rmtree(final / STATE, ignore_errors=True)  # only now is nothing left to go on from
+        shutil.rmtree(final / STATE, ignore_errors=True)  # only now is nothing left to resume
         return Artifact(final, manifest)

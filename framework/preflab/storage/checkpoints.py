@@ -1,4 +1,5 @@
-"""Atomic checkpoints: tensors in safetensors, the rest in JSON, a sealed manifest with digests, one rename. No pickle."""
+"""Atomic checkpoints: tensors in safetensors, the rest in JSON, a sealed manifest with digests,
+one rename. No pickle."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ _TENSOR = "\x00tensor"
 
 
 def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any:
-    """Replace every tensor in a tree of dicts and lists by a reference and collect it; raise on what JSON cannot hold."""
+    """Replace every tensor in a tree of dicts and lists by a reference and collect it; raise on
+    what JSON cannot hold."""
     import torch
 
     if isinstance(value, torch.Tensor):
@@ -46,7 +48,8 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], path: str = "") -> Any
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at {path or 'the top'})"
+        f"a checkpoint holds tensors, numbers and text, not {type(value).__name__} (at "
+        f"{path or 'the top'})"
     )
 
 
@@ -71,8 +74,8 @@ def size(state: dict[str, Any]) -> int:
 def save(
     root: Path, step: int, state: dict[str, Any], facts: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write the checkpoint of ``step`` steps done, with ``facts`` in its manifest. Contents are durable before the name is,
-    and what it replaces is removed only then."""
+    """Write the checkpoint of ``step`` steps done, with ``facts`` in its manifest. Contents are
+    durable before the name is, and what it replaces is removed only then."""
     make_folder(root)
     temporary, final = root / f"tmp-{step:09d}-{os.getpid()}", root / f"step-{step:09d}"
     _clean(root)
@@ -88,14 +91,11 @@ def save(
         raise
     done = sorted(root.glob("step-*"))
     older = done[: done.index(final) + 1]
-    doomed = [
-        *older[:-KEEP],
-        *done[len(older) :],
-    ]  # later ones were damaged, or this step would not be done again
+    # Later ones were damaged, or this step would not be done again.
+    doomed = [*older[:-KEEP], *done[len(older) :]]
     for old in doomed:
-        os.rename(
-            old, root / f"tmp-{old.name}"
-        )  # half removed it must not bear the name of a checkpoint
+        # Half removed it must not bear the name of a checkpoint.
+        os.rename(old, root / f"tmp-{old.name}")
     fsync(root)
     _clean(root)
     return final
@@ -112,7 +112,8 @@ def _write(folder: Path, state: dict[str, Any]) -> dict[str, str]:
 
 
 def _pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, bytes]]:
-    """(file name, content) of files that hold all tensors; one by one, so that few are in memory twice."""
+    """(file name, content) of files that hold all tensors; one by one, so that few are in memory
+    twice."""
     from safetensors.torch import save as serialized
 
     groups: list[list[str]] = [[]]
@@ -122,17 +123,20 @@ def _pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, bytes]]:
         groups[-1].append(key)
     for number, group in enumerate(groups):
         name = f"tensors-{number}.safetensors" if number else "tensors.safetensors"
-        # Tensors that share storage (tied weights) are written once each: safetensors refuses aliases.
+        # Tensors that share storage (tied weights) are written once each: safetensors refuses
+        # aliases.
         yield name, serialized({key: tensors[key].cpu().contiguous().clone() for key in group})
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """What `save` was given to note in the manifest; `StorageError` if the manifest is missing or changed."""
+    """What `save` was given to note in the manifest; `StorageError` if the manifest is missing or
+    changed."""
     return dict(_manifest(folder)["facts"])
 
 
 def load(folder: Path) -> tuple[int, dict[str, Any]]:
-    """(steps done, state) of a checkpoint; `StorageError` naming the file that is missing, cut or changed."""
+    """(steps done, state) of a checkpoint; `StorageError` naming the file that is missing, cut or
+    changed."""
     from safetensors.torch import load as deserialized
 
     manifest = _manifest(folder)

@@ -1,5 +1,5 @@
-"""Writing that survives a kill or a power cut: contents first, then names, and old things go last. Errors of the disk say
-which path, how much was needed and how much is free."""
+"""Writing that survives a kill or a power cut: contents first, then names, and old things go
+last. Errors of the disk say which path, how much was needed and how much is free."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def make_folder(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a new file and make its content durable; its name is durable once the folder is synced."""
+    """Write a new file and make its content durable; its name is durable once the folder is
+    synced."""
     with path.open("wb", buffering=0) as stream:
         view = memoryview(data)
         while view:
@@ -66,7 +67,7 @@ def cached_digest(path: Path) -> str:
 
 
 def encoded(value: Any) -> bytes:
-    """JSON as all our files have it: one key a line, sorted."""
+    """JSON as all our files have it: one key per line, sorted."""
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
@@ -97,7 +98,7 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote; `StorageError` naming the file if a byte of it is another one."""
+    """What `write_sealed` wrote; `StorageError` naming the file if a byte of it has changed."""
     data = path.read_bytes()
     try:
         value = json.loads(data)
@@ -113,7 +114,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def sync_below(folder: Path, without: str = "") -> None:
-    """Make all files and folders below a folder durable, innermost first; ``without``: a name at its top that is left out."""
+    """Make all files and folders below a folder durable, innermost first; ``without``: a name at
+    its top that is left out."""
     inside = sorted(
         (p for p in folder.rglob("*") if p.relative_to(folder).parts[0] != without), reverse=True
     )
@@ -123,8 +125,8 @@ def sync_below(folder: Path, without: str = "") -> None:
 
 
 def publish(new: Path, final: Path, aside: Path) -> None:
-    """Give a durable folder its name. What bears that name steps aside first and is removed when the new one is durable;
-    a kill in between leaves it in ``aside``."""
+    """Give a durable folder its name. What bears that name steps aside first and is removed when
+    the new one is durable; a kill in between leaves it in ``aside``."""
     if final.exists():
         os.rename(final, aside)
     os.rename(new, final)
@@ -133,7 +135,8 @@ def publish(new: Path, final: Path, aside: Path) -> None:
 
 
 def disk_error(error: BaseException) -> OSError | None:
-    """The refusal of the disk that an error reports (the safetensors library says it in words); None for anything else."""
+    """The refusal of the disk that an error reports (the safetensors library puts it in words);
+    None for anything else."""
     if isinstance(error, OSError):
         return error if error.errno in DISK_ERRORS else None
     said = (
@@ -147,7 +150,8 @@ def disk_error(error: BaseException) -> OSError | None:
 
 @contextlib.contextmanager
 def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None]:
-    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes, None where nobody knows them beforehand."""
+    """Within it a refusal of the disk becomes one `StorageError`. needed: bytes; None if
+    unknown beforehand."""
     try:
         yield
     except Exception as error:
@@ -160,8 +164,9 @@ def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None
             else f"{needed:,} bytes needed, {free(folder):,} free"
         )
         raise StorageError(
-            f"The disk refused while writing {what}: {refusal.strerror}: {refusal.filename or folder} ({room}). "
-            "What was complete before is intact: make room, then give the same command again."
+            f"The disk refused while writing {what}: {refusal.strerror}: "
+            f"{refusal.filename or folder} ({room}). What was complete before is intact: make "
+            "room, then give the same command again."
         ) from error
 
 
@@ -174,11 +179,15 @@ def free(folder: Path) -> int:
 
 @contextlib.contextmanager
 def limited(seconds: float, what: str) -> Iterator[None]:
-    """End the process with exit code 4 if the work within takes longer: a disk that hangs holds no job for ever."""
+    """End the process with exit code 4 if the work within takes longer: a disk that hangs must
+    not hold a job without end."""
 
     def give_up() -> None:
-        os.write(2, f"preflab: {what} did not finish within {seconds:g} seconds: the disk hangs. What was complete before is "
-                 "intact.\n".encode())  # fmt: skip
+        message = (
+            f"preflab: {what} did not finish within {seconds:g} seconds: the disk hangs. What was "
+            "complete before is intact.\n"
+        )
+        os.write(2, message.encode())
         os._exit(StorageError.exit_code)
 
     timer = threading.Timer(seconds, give_up)

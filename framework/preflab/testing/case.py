@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
@@ -47,7 +47,8 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     """The component as a composition with these overrides (as on the command line) chooses it, small (debug=fast)."""
     from omegaconf import OmegaConf
 
-    from preflab.composing.composition import compose, registry
+    from preflab.composing.compose import compose
+    from preflab.composing.search_path import registry
 
     words = ["debug=fast", *overrides]
     if kind in registry().stage_graph.groups and not any(
@@ -71,7 +72,7 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
 
 
 def _choices(group: str, node: Any) -> Iterator[Choice]:
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     for key, kind, item in (
         [(f"filters.{k}", "filter", v) for k, v in node.items()]

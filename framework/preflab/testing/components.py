@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from preflab.components import NEEDS
 from preflab.options import problems
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 from preflab.testing.runs import refusal
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ComponentContract:
         )
 
     def test_needs_are_words_that_the_engine_knows(self, preflab_case: Case) -> None:
-        unknown = needs(preflab_case.choice) - set(NEEDS)
+        unknown = {need.partition(":")[0] for need in needs(preflab_case.choice)} - set(NEEDS)
         assert not unknown, f"needs names {sorted(unknown)}. Allowed: {', '.join(NEEDS)}"
 
     # --- config --------------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ class ComponentContract:
 
 def choose_again(case: Case, node: Mapping[str, Any]) -> Any:
     """The typed config that plain values become."""
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     return choose(registry(), case.kind, node, case.kind).config
 

@@ -52,7 +52,7 @@ TYPES: dict[str, type[Any]] = {
 
 def component(kind: str, name: str) -> Component:
     """An installed component; `preflab.UserError` with the nearest name if there is none."""
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     return registry().component(kind, name)
 
@@ -158,6 +158,9 @@ class FakeContext:
 
     def rankings(self, split: Split) -> Sequence[Ranking]:
         return self.records("rankings", split)
+
+    def artifact(self, stage: str) -> Path | None:
+        return None
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from preflab.planning.choosing import inspect
+from preflab.planning.asking import inspect
 from preflab.records import RECORD_TYPES, SPLITS, Document, Prompt, Ranking, Record
 from preflab.testing.components import ComponentContract
 from preflab.testing.context import TYPES

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from preflab.interfaces import Evaluation, Evaluator, Subject
-from preflab.planning.choosing import needs
+from preflab.planning.asking import needs
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed, refusal

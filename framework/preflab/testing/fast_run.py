@@ -41,8 +41,9 @@ def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
     """Run overrides with debug=fast; several runs in one folder share artifacts. Raises what the run raises."""
     import torch
 
-    from preflab.composing.composition import compose
-    from preflab.jobs.job import execute
+    from preflab.composing.compose import compose
+    from preflab.jobs.execution import execute
+    from preflab.planning.reading import job_of
 
     words = [
         "debug=fast",
@@ -55,5 +56,5 @@ def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
     run_folder = folder / "runs" / str(number)
     run_folder.mkdir(parents=True)
     with torch.random.fork_rng(devices=[]):
-        summary = execute(compose(words), run_folder, words, "config")
+        summary = execute(job_of(compose(words, with_hydra=True)), run_folder)
     return FastRun(run_folder, summary)

@@ -92,7 +92,7 @@ class ObserverContract:
 
 def _observer(case: Case) -> tuple[Plugin, Call]:
     """The plugin, and a function that calls one of its hooks, if it has it, with the arguments that it asks for."""
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     loaded = registry()
     plugin = next((p for p in loaded.plugins if p.name == case.name), None)
@@ -104,7 +104,7 @@ def _observer(case: Case) -> tuple[Plugin, Call]:
 
 
 def _call(name: str, hook: str, **arguments: Any) -> None:
-    from preflab.composing.composition import registry
+    from preflab.composing.search_path import registry
 
     for implementation in getattr(registry().manager.hook, hook).get_hookimpls():
         if implementation.plugin_name == name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from preflab.planning.choosing import inspect
+from preflab.planning.asking import inspect
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed
 from preflab.testing.world import WORDS
@@ -106,11 +106,11 @@ class PolicyContract(ComponentContract):
         last = torch.zeros_like(mask)
         last[:, -1] = True
         for wanted in (mask, last):
-            for prefix in (0, ids.shape[1] - 1):
-                found = policy.hidden_at(ids, mask, wanted, prefix)
-                error = float((found - full[wanted]).abs().max())
+            for prompt_width in (0, ids.shape[1] - 1):
+                found = policy.hidden_at(ids, mask, wanted, prompt_width)
+                error = float((found - full[wanted]).detach().abs().max())
                 assert error <= TOLERANCE, (
-                    f"hidden_at(prefix={prefix}) disagrees with hidden by {error}"
+                    f"hidden_at(prompt_width={prompt_width}) disagrees with hidden by {error}"
                 )
 
     def test_log_probs_are_those_of_the_logits(self, preflab_case: Case) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from preflab.planning.choosing import needs
+from preflab.planning.asking import needs
 from preflab.records import RECORD_TYPES
 from preflab.testing.context import TYPES
 from preflab.testing.runs import Kill, global_seed, prints, procedure, refusal, work

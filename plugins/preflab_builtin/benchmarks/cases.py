@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Protocol, TypeVar
 
-from preflab import Inspection, UserError
+from preflab import UserError
 from preflab.errors import nearest
 from preflab.randomness import permutation
 from preflab_builtin.benchmarks.config import (
@@ -19,18 +19,17 @@ from preflab_builtin.benchmarks.config import (
 from preflab_builtin.files.fields import checked_text
 from preflab_builtin.files.reading import read_rows, type_name
 from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.source import file_digest
 from preflab_builtin.files.strict_json import shown
 
 Values = Mapping[str, Any]
 
 
 class Grouped(Protocol):
-    """What every case has."""
+    """A case with a group."""
 
     @property
     def group(self) -> str:
-        """The value of the group column, "" without one."""
+        """The value of the group column; "" without such a column."""
 
 
 Case = TypeVar("Case", bound=Grouped)
@@ -38,7 +37,7 @@ Case = TypeVar("Case", bound=Grouped)
 
 @dataclass(frozen=True)
 class Question:
-    """What is answered in free text. place: ``file:line``."""
+    """A prompt that is answered in free text. place: ``file:line``."""
 
     place: str
     group: str
@@ -48,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Choice:
-    """Answers to choose from; right: which of them are."""
+    """Answers to choose from; right: for each whether it is right."""
 
     place: str
     group: str
@@ -81,78 +80,60 @@ def questions(config: GenerationConfig) -> list[Question]:
 
 
 def choices(config: MultipleChoiceConfig) -> list[Choice]:
-    """The same."""
+    """The same, with answers to choose from."""
 
     def case(place: str, row: Values) -> Choice:
-        answers, right = (
-            _listed(row, config) if config.choices is not None else _right_and_wrong(row, config)
-        )
-        return Choice(
-            place,
-            _group(row, config.group),
-            filled(config.template, row),
-            tuple(answers),
-            tuple(right),
-        )
+        read = _listed if config.choices is not None else _right_and_wrong
+        answers, right = read(row, config)
+        prompt = filled(config.template, row)
+        return Choice(place, _group(row, config.group), prompt, tuple(answers), tuple(right))
 
     return _read(config.path, config.rows, case)
 
 
 def sentences(config: SentencePairsConfig) -> list[Sentences]:
-    """The same."""
+    """The same, with sentences to compare."""
 
     def case(place: str, row: Values) -> Sentences:
-        found = tuple(checked_text(value(row, column), column) for column in config.sentences)
-        if len(set(found)) < len(found):
-            raise BadRow(
-                config.sentences[-1],
-                f"is the same sentence as another one of {', '.join(config.sentences)}",
-            )
-        return Sentences(place, _group(row, config.group), found)
+        texts = tuple(checked_text(value(row, column), column) for column in config.sentences)
+        if len(set(texts)) < len(texts):
+            columns = ", ".join(config.sentences)
+            raise BadRow(config.sentences[-1], f"is the same sentence as another one of {columns}")
+        return Sentences(place, _group(row, config.group), texts)
 
     return _read(config.path, config.rows, case)
 
 
-def inspection(
-    config: GenerationConfig | MultipleChoiceConfig | SentencePairsConfig,
-    read: Callable[[Any], Any],
-) -> Inspection:
-    """The digest of the file, after every row was read once."""
-    read(config)
-    return Inspection(content=file_digest(Path(config.path)))
-
-
 def by_group(cases: Sequence[Grouped]) -> Iterator[tuple[str, list[int]]]:
-    """("", all places), then each group's name and the places of its cases, in alphabetical order."""
+    """("", all positions), then ("/GROUP", the positions of its cases) in alphabetical order."""
     yield "", list(range(len(cases)))
     for group in sorted({case.group for case in cases} - {""}):
         yield f"/{group}", [i for i, case in enumerate(cases) if case.group == group]
 
 
-# --- columns -----------------------------------------------------------------------------------------------------
+# --- columns ---
 
 
 def value(row: Values, column: str) -> Any:
-    """What stands in a column; ``outer.inner`` looks into an object, unless a column has that very name."""
-    if column in row:
-        found = row[column]
-    else:
+    """The value of a column; ``outer.inner`` is read from an object if no column has this name."""
+    if column not in row:
         outer, _, inner = column.partition(".")
         if not inner or not isinstance(row.get(outer), dict):
             raise BadRow(shown(column), f"is not a column. {nearest(column, map(shown, row))}")
         return value(row[outer], inner)
-    if found is None:
+    if row[column] is None:
         raise BadRow(shown(column), "is null")
-    return found
+    return row[column]
 
 
 def texts(row: Values, column: str, separator: str | None) -> list[str]:
-    """A column that holds a text, several with a separator between them, or a list of texts; none of them is blank."""
-    found = value(row, column)
-    if isinstance(found, str) and separator:
-        several: list[Any] = [part.strip() for part in found.split(separator) if part.strip()]
+    """The texts of a column: one text, several with a separator between them, or a list of texts.
+    None of them may be blank."""
+    content = value(row, column)
+    if isinstance(content, str) and separator:
+        several: list[Any] = [part.strip() for part in content.split(separator) if part.strip()]
     else:
-        several = list(found) if isinstance(found, (list, tuple)) else [found]
+        several = list(content) if isinstance(content, (list, tuple)) else [content]
     if not several:
         raise BadRow(shown(column), "holds no text")
     return [
@@ -162,7 +143,7 @@ def texts(row: Values, column: str, separator: str | None) -> list[str]:
 
 
 def filled(template: str, row: Values) -> str:
-    """The template with its columns filled in. Only whole columns: nothing of Python can be reached from a template.
+    """The template with its columns filled in. A template cannot reach anything but columns.
 
     >>> filled("Q: {q} ({a.b})", {"q": "why?", "a": {"b": 1}})
     'Q: why? (1)'
@@ -171,12 +152,9 @@ def filled(template: str, row: Values) -> str:
     for before, column, _, _ in Formatter().parse(template):
         parts.append(before)
         if column is not None:
-            found = value(row, column)
-            parts.append(
-                str(found)
-                if isinstance(found, (int, float))
-                else checked_text(found, column, blank=True)
-            )
+            content = value(row, column)
+            number = isinstance(content, (int, float))
+            parts.append(str(content) if number else checked_text(content, column, blank=True))
     return "".join(parts)
 
 
@@ -184,59 +162,54 @@ def _listed(row: Values, config: MultipleChoiceConfig) -> tuple[list[str], list[
     """Answers in one column, and which of them is right in another."""
     assert config.choices is not None
     assert config.correct is not None
-    answers, said = texts(row, config.choices, config.separator), value(row, config.correct)
-    if isinstance(said, (list, tuple)):
-        if len(said) != len(answers) or not set(said) <= {0, 1}:
+    answers, correct = texts(row, config.choices, config.separator), value(row, config.correct)
+    if isinstance(correct, (list, tuple)):
+        if len(correct) != len(answers) or not set(correct) <= {0, 1}:
             raise BadRow(
                 config.correct,
-                f"must hold a 0 or 1 for each of the {len(answers)} choices, not {said!r:.60}",
+                f"must hold a 0 or 1 for each of the {len(answers)} choices, not {correct!r:.60}",
             )
-        right = [bool(mark) for mark in said]
-    elif isinstance(said, str) and said in answers:
-        right = [answer == said for answer in answers]
+        right = [bool(mark) for mark in correct]
+    elif isinstance(correct, str) and correct in answers:
+        right = [answer == correct for answer in answers]
     else:
-        right = [i == _index(said, len(answers), config.correct) for i in range(len(answers))]
+        index = _index(correct, len(answers), config.correct)
+        right = [i == index for i in range(len(answers))]
     return _both(answers, right, config.correct)
 
 
-def _index(said: Any, count: int, column: str) -> int:
-    whole = isinstance(said, int) and not isinstance(said, bool)
-    if not whole and not (isinstance(said, str) and said.strip().isdecimal()):
-        what = repr(said)[:60] if isinstance(said, str) else type_name(said)
+def _index(correct: Any, count: int, column: str) -> int:
+    whole = isinstance(correct, int) and not isinstance(correct, bool)
+    if not whole and not (isinstance(correct, str) and correct.strip().isdecimal()):
+        given = repr(correct)[:60] if isinstance(correct, str) else type_name(correct)
         raise BadRow(
             column,
-            f"is {what} but must be a number from 0, one of the choices, or a list of 0 and 1",
+            f"is {given} but must be a number from 0, one of the choices, or a list of 0 and 1",
         )
-    if not 0 <= int(said) < count:
-        raise BadRow(column, f"is {said} but must be 0 to {count - 1}: there are {count} choices")
-    return int(said)
+    index = int(correct)
+    if not 0 <= index < count:
+        raise BadRow(
+            column, f"is {correct} but must be 0 to {count - 1}: there are {count} choices"
+        )
+    return index
 
 
 def _right_and_wrong(row: Values, config: MultipleChoiceConfig) -> tuple[list[str], list[bool]]:
-    right = list(
-        dict.fromkeys(
-            text for column in config.right for text in texts(row, column, config.separator)
-        )
-    )
-    wrong = list(
-        dict.fromkeys(
-            text for column in config.wrong for text in texts(row, column, config.separator)
-        )
+    right, wrong = (
+        list(dict.fromkeys(text for name in names for text in texts(row, name, config.separator)))
+        for names in (config.right, config.wrong)
     )
     twice = next((text for text in wrong if text in right), None)
     if twice is not None:
-        raise BadRow(
-            config.wrong[0], f"holds '{shown(twice)}', which is among the right answers too"
-        )
+        reason = f"holds '{shown(twice)}', which is among the right answers too"
+        raise BadRow(config.wrong[0], reason)
     return _both([*right, *wrong], [True] * len(right) + [False] * len(wrong), config.right[0])
 
 
 def _both(answers: list[str], right: list[bool], column: str) -> tuple[list[str], list[bool]]:
     if all(right) or not any(right):
-        raise BadRow(
-            column,
-            f"makes {'every' if all(right) else 'no'} answer right: there is nothing to choose",
-        )
+        number = "every" if all(right) else "no"
+        raise BadRow(column, f"makes {number} answer right: there is nothing to choose")
     return answers, right
 
 
@@ -245,15 +218,15 @@ def _group(row: Values, column: str | None) -> str:
 
 
 def _read(path: str, most: int, case: Callable[[str, Values], Case]) -> list[Case]:
-    found: list[Case] = []
+    cases: list[Case] = []
     for row in read_rows(Path(path)):
         try:
             if row.problem is not None:
                 raise row.problem
-            found.append(case(row.place, row.values))
+            cases.append(case(row.place, row.values))
         except BadRow as bad:
             raise UserError(f"{row.place}: {bad}") from None
-    if not found:
+    if not cases:
         raise UserError(f"{path}: there are no rows in it.")
-    chosen = permutation(len(found), "evaluation", "benchmark rows")[:most]
-    return [found[i] for i in sorted(chosen)]
+    chosen = permutation(len(cases), "evaluation", "benchmark rows")[:most]
+    return [cases[i] for i in sorted(chosen)]

@@ -1,4 +1,5 @@
-"""A sequence classifier as a judge of responses: it reads text, so that its tokenizer need not be the policy's."""
+"""A sequence classifier as a judge of responses. It reads text, so that its tokenizer need not be
+the policy's."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from preflab.errors import UserError, nearest
+from preflab.interfaces import Context
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
@@ -16,9 +18,15 @@ from preflab_builtin.causal_lm.sources import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
 
 
+def classifier(config: ClassifierConfig, context: Context) -> Classifier:
+    """The classifier on the devices of the run."""
+    return Classifier(config, context.runtime)
+
+
 class Classifier:
-    """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is sigma(logit); with several softmax,
-    or sigma of the label's own where the model's config says that a text may have several labels."""
+    """`preflab.interfaces.RewardModel`: the probability of a label. With one output it is
+    sigma(logit); with several it is the softmax, or sigma of the label's own logit where the
+    model's config says that a text may have several labels."""
 
     def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
         folder = locate(config.path, config.revision, "classifier.path")
@@ -26,7 +34,7 @@ class Classifier:
         self.tokenizer: Any = read_wrapper(folder)
         model: Any = read_module(AutoModelForSequenceClassification, folder, attention=None)
         self.model = model.eval().requires_grad_(False).to(runtime.device)
-        if self.tokenizer.pad_token is None:  # GPT-2 and its kind
+        if self.tokenizer.pad_token is None:  # such as GPT-2
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
@@ -34,17 +42,14 @@ class Classifier:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Probabilities [B] float32."""
-        whole = self.config.whole_text
-        texts = [
-            p.text + t if whole else t for p, t in zip(rollout.prompts, rollout.texts, strict=True)
-        ]
-        # A text without any token, where the tokenizer adds none, is read as one pad: a model cannot read nothing.
-        texts = [
-            text if self.tokenizer(text)["input_ids"] else self.tokenizer.pad_token
-            for text in texts
-        ]
-        found = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
-        return torch.cat(found) if found else torch.zeros(0, device=self.runtime.device)
+        texts = list(rollout.texts)
+        if self.config.whole_text:
+            texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
+        # A model cannot read a text without tokens: it reads one pad instead.
+        pad = self.tokenizer.pad_token
+        texts = [text if self.tokenizer(text)["input_ids"] else pad for text in texts]
+        parts = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
+        return torch.cat(parts) if parts else torch.zeros(0, device=self.runtime.device)
 
     def _probabilities(self, texts: list[str]) -> torch.Tensor:
         rows = self.tokenizer(
@@ -63,7 +68,8 @@ class Classifier:
 
 
 def label_number(label: str, names: dict[int, str]) -> int:
-    """The number of a label that is given by name or number; `UserError` with the model's labels if it has none such.
+    """The number of a label that is given by name or number; `UserError` with the model's labels
+    if it does not have this one.
 
     >>> label_number("toxic", {0: "fine", 1: "toxic"}), label_number("0", {0: "fine", 1: "toxic"})
     (1, 0)
@@ -74,5 +80,6 @@ def label_number(label: str, names: dict[int, str]) -> int:
     if len(names) == 1 and label == "1":  # one output: the probability of yes
         return 0
     raise UserError(
-        f"classifier.label: the model has no label '{label}'. {nearest(label, [*names.values(), *map(str, names)])}"
+        f"classifier.label: the model has no label '{label}'. "
+        f"{nearest(label, [*names.values(), *map(str, names)])}"
     )

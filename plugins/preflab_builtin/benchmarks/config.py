@@ -1,4 +1,5 @@
-"""Configs of the evaluators that read test sets from files. A path is not part of a recipe: the digest of its bytes is."""
+"""Configs of the evaluators of test sets in files. A recipe holds the digest of a file's bytes, not
+its path."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from preflab import option
 
 
 class TextMetric(StrEnum):
-    """How near a response is to its right answers."""
+    """How a response is compared with its right answers."""
 
     token_f1 = "token_f1"
     exact_match = "exact_match"
@@ -21,14 +22,14 @@ class TextMetric(StrEnum):
 
 
 class Likelihood(StrEnum):
-    """What makes one answer likelier than another."""
+    """What answers are compared by: the mean of their tokens' log-probabilities, or the sum."""
 
     mean = "mean"
     sum = "sum"
 
 
 def columns_of(template: str) -> list[str]:
-    """The columns that a template names in braces; ValueError if it is none.
+    """The columns that a template names in braces; ValueError if it is not a valid template.
 
     >>> columns_of("Q: {question}{{no column}} A:")
     ['question']
@@ -37,11 +38,12 @@ def columns_of(template: str) -> list[str]:
 
 
 def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with the fields that several of these configs have."""
+    """What is wrong with the fields that these configs have in common."""
     if not path:
         yield (
             "path",
-            "is empty but must name a file of rows (.jsonl, .csv, ...), a datasets folder or hub://OWNER/NAME/SPLIT",
+            "is empty but must name a file of rows (.jsonl, .csv, ...), a datasets folder or "
+            "hub://OWNER/NAME/SPLIT",
         )
     if not prefixes:
         yield "prefixes", "is empty: name at least one, for example {plain: ''}"
@@ -50,7 +52,7 @@ def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterat
     except ValueError as error:
         yield (
             "template",
-            f"is no template ({error}): columns stand in braces, a brace itself is written twice",
+            f"is not a valid template ({error}): write columns in braces, and a brace itself twice",
         )
         return
     if not all(named) or not named:
@@ -62,8 +64,8 @@ def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterat
 
 @dataclass
 class GenerationConfig:
-    """Responses to the rows of a file, compared with right answers (token F1, exact match, BLEU, ROUGE-L) or scored by reward
-    components (toxicity, for example), under one or several prefixes."""
+    """Responses to the rows of a file, compared with right answers (token F1, exact match, BLEU,
+    ROUGE-L) or scored by reward components (such as toxicity), under one or several prefixes."""
 
     name: str = option("generation", "component")
     path: str = option(
@@ -71,40 +73,41 @@ class GenerationConfig:
     )
     label: str | None = option(None, "measures are LABEL/PREFIX/METRIC; null: generation")
     template: str = option(
-        "{prompt}", "what is asked; {column} is filled in, {outer.inner} from an object in a column"
+        "{prompt}", "the prompt; {column} is filled in, {outer.inner} from an object in a column"
     )
     references: list[str] = option(
         factory=list, doc="columns with right answers, each a text or a list of texts"
     )
     separator: str | None = option(
-        None, "splits the text in a column of references into several; null: it is one"
+        None, "splits the text of a reference column into several; null: off"
     )
     metrics: list[TextMetric] = option(
         factory=list, doc="token_f1, exact_match, bleu, rouge_l (the last two: extra text)"
     )
     scorers: Any = option(
         factory=dict,
-        doc="reward_model components by any name, which score the responses; NAME=null: not",
+        doc="reward_model components by any name, which score the responses; NAME=null: off",
     )
     threshold: float | None = option(
-        None, "also the share of responses that a scorer scores at least so high; null: not"
+        None, "also report the share of responses scoring at least this; null: off"
     )
     prefixes: dict[str, str] = option(
         factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
     )
-    stop: str = option("\n", "a response is cut here; an empty text: nowhere")
+    stop: str = option("\n", "a response is cut at this text; an empty text: off")
     max_tokens: int = option(64, "response cap in tokens", ge=1, fast=8)
     temperature: float = option(0.0, "of the responses; 0 is greedy", ge=0)
     rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(None, "column whose values are also measured apart; null: none")
+    group: str | None = option(None, "column whose values are also measured separately; null: off")
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is something to ask and something to judge it by."""
+        """A prompt, and something to judge the responses by."""
         yield from problems_of(self.path, self.template, self.prefixes)
         if self.metrics and not self.references:
             yield (
                 "references",
-                f"is empty, but metrics={self.metrics[0].value} compares with right answers: name their columns",
+                f"is empty, but metrics={self.metrics[0].value} compares with right answers: name "
+                "their columns",
             )
         if not self.metrics and not self.scorers:
             yield "metrics", "is empty, and so is scorers: nothing would be measured"
@@ -114,8 +117,8 @@ class GenerationConfig:
 
 @dataclass
 class MultipleChoiceConfig:
-    """Whether the policy gives the right one of several answers the highest likelihood: a column of answers and one that says
-    which is right, or columns of right and of wrong ones."""
+    """Whether a right answer is the likeliest of several: a column of answers and one that says
+    which is right, or columns of right and of wrong answers."""
 
     name: str = option("multiple_choice", "component")
     path: str = option(
@@ -126,11 +129,12 @@ class MultipleChoiceConfig:
     )
     template: str = option(
         "{question}",
-        "what is asked; {column} is filled in, {outer.inner} from an object in a column",
+        "the prompt; {column} is filled in, {outer.inner} from an object in a column",
     )
     choices: str | None = option(None, "column with the list of answers; null: see right and wrong")
     correct: str | None = option(
-        None, "with choices: column with the right one's number from 0, its text, or a 0 or 1 each"
+        None,
+        "with choices: column with the right one's number from 0 or text, or a list of 0 and 1",
     )
     right: list[str] = option(
         factory=list, doc="columns of right answers, each a text or a list of texts"
@@ -139,7 +143,7 @@ class MultipleChoiceConfig:
         factory=list, doc="columns of wrong answers, each a text or a list of texts"
     )
     separator: str | None = option(
-        None, "splits the text in a column of answers into several; null: it is one"
+        None, "splits the text of a column of answers into several; null: off"
     )
     between: str = option(" ", "text between prompt and answer")
     likelihood: Likelihood = option(
@@ -149,10 +153,10 @@ class MultipleChoiceConfig:
         factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
     )
     rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(None, "column whose values are also measured apart; null: none")
+    group: str | None = option(None, "column whose values are also measured separately; null: off")
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """One of the two forms, whole."""
+        """Answers in one of the two forms."""
         yield from problems_of(self.path, self.template, self.prefixes)
         yield from _either(self.choices, self.correct, self.right, self.wrong)
 
@@ -163,7 +167,7 @@ def _either(
     if choices is not None and (right or wrong):
         yield (
             "right",
-            "and wrong cannot be given beside choices: name the answers in one of the two forms",
+            "and wrong cannot be given with choices: name the answers in one of the two forms",
         )
     elif choices is not None and correct is None:
         yield "correct", "is null: name the column that says which of the choices is right"
@@ -173,8 +177,8 @@ def _either(
 
 @dataclass
 class SentencePairsConfig:
-    """Sentences that differ in whom they speak of: how often the first (the stereotype) is likelier, and the entropy of the
-    choice in bits, which is what InstructGPT reports."""
+    """Sentences that differ in the people they speak of: how often the first (the stereotype) is
+    likelier, and the entropy of the choice in bits, which InstructGPT reports."""
 
     name: str = option("sentence_pairs", "component")
     path: str = option(
@@ -191,7 +195,7 @@ class SentencePairsConfig:
     )
     rows: int = option(2000, "most rows, the same ones for every run", ge=1, fast=4)
     group: str | None = option(
-        None, "column whose values are also measured apart (bias_type); null: none"
+        None, "column whose values are also measured separately (bias_type); null: off"
     )
 
     def check(self) -> Iterator[tuple[str, str]]:
@@ -203,29 +207,33 @@ class SentencePairsConfig:
 
 @dataclass
 class HarnessConfig:
-    """Tasks of lm-evaluation-harness (extra lm-eval). Tasks that come with it fetch their data from the hub at the first use;
-    tasks in ``include`` read what they name. A task file can run code: use those that you trust."""
+    """Tasks of lm-evaluation-harness (extra lm-eval). Its own tasks fetch their data from the hub
+    at first use; tasks in ``include`` read what they name. A task file can run code: use only
+    those that you trust."""
 
     name: str = option("lm_eval", "component")
     tasks: list[str] = option(factory=list, doc="names of tasks or groups")
     include: str | None = option(
-        None, "folder with task files of your own; null: none", affects_result=False
+        None, "folder with task files of your own; null: off", affects_result=False
     )
     label: str = option("lm_eval", "measures are LABEL/TASK/METRIC")
-    shots: int | None = option(None, "examples before each question; null: as the task says", ge=0)
-    rows: int | None = option(None, "most rows of a task; null: all", ge=1, fast=4)
+    shots: int | None = option(
+        None, "examples before each question; null: the task's default", ge=0
+    )
+    rows: int | None = option(None, "most rows per task; null: all", ge=1, fast=4)
     batch: int = option(8, "rows read at a time", ge=1, affects_result=False)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is a task."""
+        """At least one task."""
         if not self.tasks:
             yield "tasks", "is empty: name at least one task of lm-evaluation-harness"
 
 
 @dataclass
 class ClassifierConfig:
-    """The probability that a sequence classifier in a transformers folder gives to one of its labels: a judge of toxicity,
-    sentiment or truth with a tokenizer of its own. High is much of the label, good or bad."""
+    """The probability that a sequence classifier in a transformers folder gives to one of its
+    labels: a judge of toxicity, sentiment or truth with a tokenizer of its own. A high score means
+    that the label fits, whether the label is good or bad."""
 
     name: str = option("classifier", "component")
     path: str = option(
@@ -234,11 +242,13 @@ class ClassifierConfig:
     revision: str | None = option(
         None, "commit, tag or branch of a hub id; null: main", affects_result=False
     )
-    label: str = option("1", "the label by its name in the model's config, or by its number")
+    label: str = option("1", "the label: its name in the model's config, or its number")
     whole_text: bool = option(False, "read prompt and response together; false: the response alone")
-    max_tokens: int = option(512, "longer texts are cut here; tokens of the classifier", ge=1)
+    max_tokens: int = option(
+        512, "longer texts are cut to this many tokens of the classifier", ge=1
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is a model."""
+        """A model."""
         if not self.path:
             yield "path", "is empty but must name a transformers folder with a classification head"

@@ -17,14 +17,15 @@ from preflab.interfaces import (
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks.cases import by_group, questions
 from preflab_builtin.benchmarks.config import GenerationConfig
-from preflab_builtin.evaluation.likelihood import scores
+from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.text_metrics import METRICS
 
 
 class Generation:
-    """LABEL/PREFIX/METRIC and LABEL/PREFIX/SCORER: means over the rows (BLEU: of the corpus, 0 to 100);
-    LABEL/PREFIX/SCORER_share: share of rows with a score of at least the threshold; LABEL/PREFIX/tokens: length of the judged
-    responses, because a short one is seldom wrong. Scorers read the prompt without its prefix."""
+    """LABEL/PREFIX/METRIC and LABEL/PREFIX/SCORER: means over the rows (BLEU: of the corpus, 0 to
+    100). LABEL/PREFIX/SCORER_share: share of rows with a score of at least the threshold.
+    LABEL/PREFIX/tokens: length of the judged responses, because short ones are seldom wrong.
+    Scorers read the prompt without its prefix."""
 
     def __init__(self, config: GenerationConfig, context: Context) -> None:
         self.config, self.context = config, context
@@ -35,23 +36,21 @@ class Generation:
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Answer every row once under each prefix."""
+        label = self.config.label or self.config.name
         measures: dict[str, Measure] = {}
         for name, prefix in self.config.prefixes.items():
-            measures |= {
-                f"{self.config.label or self.config.name}/{name}/{k}": m
-                for k, m in self._under(prefix, subject).items()
-            }
+            for metric, measure in self._measures(prefix, subject).items():
+                measures[f"{label}/{name}/{metric}"] = measure
         return Evaluation(measures)
 
-    def _under(self, prefix: str, subject: Subject) -> Mapping[str, Measure]:
+    def _measures(self, prefix: str, subject: Subject) -> Mapping[str, Measure]:
+        """What is measured under one prefix, by metric and group."""
         policy, config = subject.responder.policy, self.config
         asked = [Prompt(case.place, prefix + case.prompt, split="test") for case in self.cases]
         sampling = Sampling(config.max_tokens, temperature=config.temperature)
         seed = (self.context.seed, "evaluation", config.label or config.name)
-        texts = [
-            cut(text, config.stop)
-            for text in self.context.rollout().generate(policy, asked, sampling, seed).texts
-        ]
+        rollout = self.context.rollout().generate(policy, asked, sampling, seed)
+        texts = [cut(text, config.stop) for text in rollout.texts]
         columns = self._columns(texts, policy.tokenizer)
         measures: dict[str, Measure] = {}
         for group, at in by_group(self.cases):
@@ -70,7 +69,7 @@ class Generation:
         return measures
 
     def _columns(self, texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, list[float]]:
-        """A number a response: of each scorer, and its length."""
+        """One number per response: its score by each scorer, and its length."""
         plain = [Prompt(case.place, case.prompt, split="test") for case in self.cases]
         judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
         columns = {
@@ -82,7 +81,7 @@ class Generation:
 
 
 def cut(text: str, stop: str) -> str:
-    """The text up to the stop, white space around it left out.
+    """The text before the stop, without white space around it.
 
     >>> cut(" Paris\\nQ: and then?", "\\n"), cut(" Paris ", "")
     ('Paris', 'Paris')

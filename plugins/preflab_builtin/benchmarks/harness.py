@@ -15,11 +15,11 @@ from preflab_builtin.benchmarks.config import HarnessConfig
 from preflab_builtin.files.source import file_digest
 
 NORMAL = 1.959964
-"""Half-width of a 95 % interval in standard errors: the harness gives a standard error and no interval."""
+"""Half-width of a 95 % interval in standard errors: the harness reports no interval."""
 
 
 def inspect_tasks(config: HarnessConfig) -> Inspection:
-    """The version of the harness, which brings most tasks, and the digest of the folder of one's own."""
+    """The version of the harness, which brings most tasks, and the digest of ``include``."""
     try:
         version = importlib.metadata.version("lm-eval")
     except importlib.metadata.PackageNotFoundError:
@@ -31,15 +31,16 @@ def inspect_tasks(config: HarnessConfig) -> Inspection:
 
 
 class Harness:
-    """LABEL/TASK/METRIC for every number that the harness reports of a task or group, with the interval that its standard error
-    gives. The harness gets the policy in memory; ``lm_eval --model hf --model_args pretrained=FOLDER`` on the exported folder
-    gives the same numbers."""
+    """LABEL/TASK/METRIC for every number that the harness reports of a task or group, with the
+    interval from its standard error. The harness gets the policy in memory;
+    ``lm_eval --model hf --model_args pretrained=FOLDER`` on the exported folder gives the same
+    numbers."""
 
     def __init__(self, config: HarnessConfig, context: Context) -> None:
         from lm_eval.tasks import TaskManager
 
         self.config, self.runtime = config, context.runtime
-        # Its own thousands of tasks take many seconds to list: only if they are asked for.
+        # The harness needs many seconds to list its own tasks: they are listed only if needed.
         self.manager = TaskManager(
             include_path=config.include, include_defaults=config.include is None
         )
@@ -48,7 +49,8 @@ class Harness:
         missing = next((task for task in config.tasks if not self._knows(task)), None)
         if missing is not None:
             raise UserError(
-                f"evaluators: lm_eval knows no task '{missing}'. {_near(missing, self.manager.all_tasks)}"
+                f"evaluators: lm_eval knows no task '{missing}'. "
+                f"{_near(missing, self.manager.all_tasks)}"
             )
 
     def _knows(self, task: str) -> bool:
@@ -67,7 +69,7 @@ class Harness:
             batch_size=self.config.batch,
             device=str(self.runtime.device),
         )
-        found: Any = simple_evaluate(
+        report: Any = simple_evaluate(
             model=model,
             tasks=list(self.config.tasks),
             task_manager=self.manager,
@@ -76,24 +78,24 @@ class Harness:
             bootstrap_iters=1000,
             log_samples=False,
         )
-        counts: Mapping[str, Mapping[str, int]] = found.get("n-samples") or {}
+        counts: Mapping[str, Mapping[str, int]] = report.get("n-samples") or {}
         measures: dict[str, Measure] = {}
-        for task, numbers in {**found["results"], **(found.get("groups") or {})}.items():
+        for task, numbers in {**report["results"], **(report.get("groups") or {})}.items():
             n = int(counts.get(task, {}).get("effective", 0))
-            measures |= {
-                f"{self.config.label}/{task}/{k}": m for k, m in measured(numbers, n).items()
-            }
+            for metric, measure in measures_of(numbers, n).items():
+                measures[f"{self.config.label}/{task}/{metric}"] = measure
         return Evaluation(measures)
 
 
-def measured(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
-    """The numbers that the harness reports of one task ("acc,none": 0.5, "acc_stderr,none": 0.1) as measures.
+def measures_of(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
+    """The numbers that the harness reports of one task as measures.
 
-    >>> found = measured({"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1, "sample_len": 3}, 3)["acc"]
-    >>> found.value, round(found.low, 3), found.n
+    >>> numbers = {"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1, "sample_len": 3}
+    >>> measure = measures_of(numbers, 3)["acc"]
+    >>> measure.value, round(measure.low, 3), measure.n
     (0.5, 0.304, 3)
     """
-    found: dict[str, Measure] = {}
+    measures: dict[str, Measure] = {}
     for key, value in numbers.items():
         metric, comma, variant = key.partition(",")
         if not comma or metric.endswith("_stderr") or not isinstance(value, (int, float)):
@@ -101,15 +103,13 @@ def measured(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
         error = numbers.get(f"{metric}_stderr,{variant}")
         half = NORMAL * float(error) if isinstance(error, (int, float)) else math.nan
         name = metric if variant == "none" else f"{metric}_{variant.replace('-', '_')}"
-        found[name] = Measure(float(value), float(value) - half, float(value) + half, n)
-    return found
+        measures[name] = Measure(float(value), float(value) - half, float(value) + half, n)
+    return measures
 
 
 def _near(task: str, known: list[str]) -> str:
-    """The nearest names alone: the harness knows thousands."""
-    said = nearest(task, known).partition("Did you mean")[2]
-    return (
-        f"Did you mean{said}"
-        if said
-        else "`lm-eval ls tasks` lists them; include=FOLDER adds your own."
-    )
+    """Only the nearest name: the harness knows thousands."""
+    name = nearest(task, known).partition("Did you mean")[2]
+    if name:
+        return f"Did you mean{name}"
+    return "`lm-eval ls tasks` lists them; include=FOLDER adds your own."

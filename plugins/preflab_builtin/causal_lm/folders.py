@@ -19,7 +19,7 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 
 
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
-    """Digests of the weights and the tokenizer; `UserError` if the folder is missing or not a model."""
+    """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
     folder = locate(config.path, config.revision)
     return Inspection(
         content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True
@@ -27,8 +27,8 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
 
 
 def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
-    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at the first use). key: of the
-    config, for messages."""
+    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at its
+    first use). key: the config's key, for messages."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         check_folder(folder)
@@ -36,41 +36,42 @@ def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
     parts = path.split("/")
     if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
         raise UserError(
-            f"{key}: there is no folder {folder} (looked from {Path.cwd()}). {_neighbours(folder)}"
+            f"{key}: there is no folder {folder} (relative to {Path.cwd()}). {_neighbours(folder)}"
         )
     return _snapshot(path, revision, key)
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds no model, naming what is missing."""
+    """Refuse a folder without a model, naming what is missing."""
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"{folder} holds no config.json: it is not a transformers model folder. {_neighbours(folder / 'x')}"
+            f"{folder} has no config.json: it is not a transformers model folder. "
+            f"{_neighbours(folder / 'x')}"
         )
     check_model_config(folder)
     for index in sorted(folder.glob("*.index.json")):
         check_index(index)
     if not any(folder.glob("*.safetensors")):
         raise UserError(
-            f"{folder} holds no *.safetensors. Pickled weights are not read: convert them with save_pretrained."
+            f"{folder} has no *.safetensors. Pickled weights are not read: convert them with "
+            "save_pretrained."
         )
 
 
 def check_model_config(folder: Path) -> None:
-    """`UserError` for a config.json that names code: transformers would fetch an attention kernel from the hub and run it."""
+    """`UserError` for a config.json that names code: transformers would fetch an attention kernel
+    from the hub and run it."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: config.json cannot be read: {error}") from None
-    named = next(_code_names(config), None)
-    if named is not None:
-        raise UserError(
-            f"{folder / 'config.json'}: {named[0]} is {named[1]!r}, which names code. Remove the key."
-        )
+    for key, value in _code_names(config):
+        file = folder / "config.json"
+        raise UserError(f"{file}: {key} is {value!r}, which names code. Remove the key.")
 
 
 def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
-    """Keys that choose an implementation by anything but a plain word."""
+    """Keys that choose an implementation, with a value that is not a plain word."""
     for key, value in node.items() if isinstance(node, dict) else ():
         chooses = "implementation" in key or "kernel" in key
         if chooses and isinstance(value, str) and not re.fullmatch(r"\w*", value):
@@ -80,19 +81,17 @@ def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def check_index(index: Path) -> None:
-    """`UserError` for an index of shards that names a file elsewhere: its bytes would be in no digest."""
+    """`UserError` for an index of shards that names a file outside its folder: no digest would
+    cover that file."""
     try:
         shards = json.loads(index.read_text(encoding="utf8"))["weight_map"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index}: is no index of weights: {error}") from None
+        raise UserError(f"{index} is not an index of weights: {error}") from None
     for shard in shards:
-        if (
-            not isinstance(shard, str)
-            or shard != Path(shard).name
-            or not shard.endswith(".safetensors")
-        ):
+        inside = isinstance(shard, str) and shard == Path(shard).name
+        if not inside or not shard.endswith(".safetensors"):
             raise UserError(
-                f"{index}: names {shard!r}, which is no *.safetensors file in the same folder."
+                f"{index} names {shard!r}, which is not a *.safetensors file in the same folder."
             )
 
 
@@ -113,25 +112,20 @@ def _snapshot(repository: str, revision: str | None, key: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        folder = Path(
-            snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
-        )
+        snapshot = snapshot_download(repository, revision=revision, allow_patterns=list(PATTERNS))
     except Exception as error:  # the hub's client raises a dozen unrelated classes
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{key}={repository} is neither a folder here ({Path.cwd()}) nor a model that the hub gave "
-            f"(revision {revision or 'main'}): {first}"
+            f"{key}={repository} is neither a folder in {Path.cwd()} nor a model that could be "
+            f"downloaded from the hub (revision {revision or 'main'}): {reason}"
         ) from error
-    check_folder(folder)
-    return folder
+    check_folder(Path(snapshot))
+    return Path(snapshot)
 
 
 def _neighbours(folder: Path) -> str:
     """A sentence that names model folders nearby."""
-    parent = folder.parent
-    found = (
-        sorted(str(p.parent) for p in parent.glob("*/config.json"))[:5] if parent.is_dir() else []
-    )
-    if not found:
+    models = sorted(str(config.parent) for config in folder.parent.glob("*/config.json"))
+    if not models:
         return "Give a folder with config.json, or a hub id such as org/name."
-    return f"Model folders beside it: {', '.join(found)}."
+    return f"Model folders next to it: {', '.join(models[:5])}."

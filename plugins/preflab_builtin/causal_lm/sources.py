@@ -1,8 +1,10 @@
-"""Where policies come from: made from scratch, or read from a folder; and how saved folders are read again."""
+"""Where policies come from: made from scratch, or read from a folder; and how saved folders are
+read again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,18 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
-from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
-from preflab_builtin.causal_lm.folders import check_model_config
-from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel, borrowed_randomness
+from preflab.interfaces import Context
+from preflab_builtin.causal_lm.config import (
+    Family,
+    PretrainedConfig,
+    SmolLM2Config,
+    TinyConfig,
+    TokenizerKind,
+)
+from preflab_builtin.causal_lm.folders import check_model_config, locate
+from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
 from preflab_builtin.causal_lm.saving import read_facts
+from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import (
     FILE,
     TextTokenizer,
@@ -29,11 +39,34 @@ from preflab_builtin.causal_lm.tokenizer import (
     word_tokenizer,
 )
 
-disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar for every model folder that is read hides the run's own
+# A bar for every model folder that is read would hide the run's own.
+disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def tiny(config: TinyConfig, context: Context) -> TinySource:
+    """The component ``tiny``."""
+    return TinySource(config, context.vocabulary, *_settings(context))
+
+
+def pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
+    """The component ``pretrained``."""
+    return FolderSource(locate(config.path, config.revision), *_settings(context))
+
+
+def smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
+    """The component ``smollm2``."""
+    return FolderSource(converted(config), *_settings(context))
+
+
+def _settings(context: Context) -> tuple[torch.device, bool, bool]:
+    """Device, fast paths, recorded decoding."""
+    config = context.runtime.config
+    return context.runtime.device, config.fast_paths, config.decode_graphs
 
 
 class SavedModels:
-    """Reads the folders that `CausalPolicy.save` and `CausalScalarModel.save` wrote (and others of the same tokenizer)."""
+    """Reads the folders that `CausalPolicy.save` and `CausalScalarModel.save` wrote, and others
+    with the same tokenizer."""
 
     tokenizer: TextTokenizer
 
@@ -44,10 +77,9 @@ class SavedModels:
         return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
 
     def load(self, folder: Path) -> CausalPolicy:
-        """The policy of a folder; `UserError` if its tokenizer is another one or weights are missing."""
+        """The policy of a folder; `UserError` if its tokenizer differs or weights are missing."""
         self._check_tokenizer(folder)
-        module = read_module(AutoModelForCausalLM, folder)
-        policy = self._policy(module)
+        policy = self._policy(read_module(AutoModelForCausalLM, folder))
         _check_head(policy, folder)
         return policy
 
@@ -61,21 +93,27 @@ class SavedModels:
     def _check_tokenizer(self, folder: Path) -> None:
         file = folder / FILE
         if not file.is_file():
-            raise UserError(f"{folder} holds no {FILE}: it is not a complete model folder.")
-        ours, theirs = self.tokenizer, folder_tokenizer(folder)
-        if theirs.digest != ours.digest and theirs.wrapper.get_vocab() != ours.wrapper.get_vocab():
+            raise UserError(f"{folder} has no {FILE}: it is not a complete model folder.")
+        policy, saved = self.tokenizer, folder_tokenizer(folder)
+        same_vocabulary = saved.digest == policy.digest or (
+            saved.wrapper.get_vocab() == policy.wrapper.get_vocab()
+        )
+        if not same_vocabulary:
             raise UserError(
-                f"{folder} has another tokenizer than the policy: token ids of one mean other words to the other."
+                f"{folder} has another tokenizer than the policy: the same token ids mean "
+                "different words."
             )
-        if (theirs.eos_id, theirs.pad_id) != (ours.eos_id, ours.pad_id):
+        if (saved.eos_id, saved.pad_id) != (policy.eos_id, policy.pad_id):
             raise UserError(
-                f"{folder} has the end and pad tokens {theirs.eos_id} and {theirs.pad_id}, the policy has {ours.eos_id} and "
-                f"{ours.pad_id}: set eos_token and pad_token alike in both tokenizer_config.json."
+                f"{folder} has the end and pad tokens {saved.eos_id} and {saved.pad_id}, the "
+                f"policy has {policy.eos_id} and {policy.pad_id}: set the same eos_token and "
+                "pad_token in both tokenizer_config.json."
             )
 
 
 class TinySource(SavedModels):
-    """Models made from scratch (`preflab.interfaces.PolicySource`). vocabulary: of the closed world, for words."""
+    """Models made from scratch (`preflab.interfaces.PolicySource`). vocabulary: of the closed
+    world, for word tokens."""
 
     def __init__(
         self,
@@ -91,16 +129,18 @@ class TinySource(SavedModels):
             self.tokenizer = byte_tokenizer()
         elif vocabulary is None:
             raise UserError(
-                "policy.tokenizer=words needs data with a closed vocabulary, and this data has none. Use policy.tokenizer=bytes."
+                "policy.tokenizer=words needs data with a closed vocabulary, and this data has "
+                "none. Use policy.tokenizer=bytes."
             )
         else:
             self.tokenizer = word_tokenizer(vocabulary)
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
-        """A fresh model, its weights drawn from the generator with the family's own initialiser."""
-        with borrowed_randomness(generator):
+        """A new model, its weights drawn from the generator with the family's own initialiser."""
+        make: Any = AutoModelForCausalLM.from_config
+        with global_stream_from(generator):
             config = tiny_config(self.config, self.tokenizer)
-            module: Any = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
+            module = make(config, attn_implementation="sdpa")
         module.generation_config.update(do_sample=True, top_k=0, top_p=1.0)
         return self._policy(module)
 
@@ -124,9 +164,19 @@ class FolderSource(SavedModels):
         return self.load(self.folder)
 
 
+@contextmanager
+def global_stream_from(generator: torch.Generator) -> Iterator[None]:
+    """Within it, code that draws from torch's global stream draws from a seed of the generator; the
+    global stream itself is unchanged afterwards."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | GPT2Config:
-    """The transformers config of a model from scratch: tied embeddings, no dropout. The llama block is 4 D^2 (attention)
-    plus 3 D * 8D/3 (SwiGLU): 12 D^2 like the gpt2 block."""
+    """The transformers config of a model from scratch: tied embeddings, no dropout. A llama block
+    has 4 D^2 (attention) plus 3 D * 8D/3 (SwiGLU) weights: 12 D^2 like a gpt2 block."""
     shared: dict[str, Any] = {
         "vocab_size": tokenizer.size,
         "pad_token_id": tokenizer.pad_id,
@@ -155,31 +205,40 @@ def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | G
 
 
 def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **settings: Any) -> Any:
-    """A transformers model from local safetensors, in float32, without dropout; `UserError` if weights are missing.
-    attention: None leaves the choice to the family, as not every one has sdpa."""
+    """A transformers model from local safetensors, in float32, without dropout; `UserError` if
+    weights are missing. attention: None leaves the choice to the family, as some have no sdpa."""
     check_model_config(folder)
     try:
         module, report = loader.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=attention, use_safetensors=True, local_files_only=True,
-            trust_remote_code=False, output_loading_info=True, **settings,
-        )  # fmt: skip
+            folder,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **settings,
+        )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be read: {error}") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(
-            f"{folder} lacks weights of {type(module).__name__}: {', '.join(missing[:3])}. Is it another kind of model?"
+            f"{folder} lacks weights of {type(module).__name__}: {', '.join(missing[:3])}. "
+            "Is it another kind of model?"
         )
     _without_dropout(module)
-    # Weights read from a file lie in its memory map, at places that kernels round differently for: a loaded model then
-    # differs in the last bit from the one that was saved. Copies are aligned, and do not need the file any more.
+    # Weights read from a file are in its memory map, at addresses for which kernels round
+    # differently: a loaded model would differ in the last bit from the one that was saved. Copies
+    # are aligned, and do not need the file any more.
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = tensor.data.clone()
     return module
 
 
 def _without_dropout(module: torch.nn.Module) -> None:
-    """Old and new log-probs must come from the same network: every dropout is off, also in a module that trains."""
+    """Old and new log-probs must come from the same network: every dropout is off, also in a
+    module in training mode."""
     config: Any = module.config
     for name, value in vars(config).items():
         if isinstance(value, float) and ("dropout" in name or name.endswith("pdrop")):
@@ -192,12 +251,14 @@ def _without_dropout(module: torch.nn.Module) -> None:
 
 
 def _check_head(policy: CausalPolicy, folder: Path) -> None:
-    """Some families scale or cap their logits after the unembedding; refuse them rather than train on other numbers."""
+    """Some families scale or cap their logits after the unembedding; refuse them rather than train
+    on other numbers."""
     ids = torch.tensor([[0, 1, 2, 3]], device=policy.module.device)
     with torch.no_grad():
-        ours = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
-        theirs = policy.module(input_ids=ids).logits.float()
-    if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3):
+        logits = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
+        own_logits = policy.module(input_ids=ids).logits.float()
+    if not torch.allclose(logits, own_logits, rtol=1e-3, atol=1e-3):
         raise UserError(
-            f"{folder}: {type(policy.module).__name__} changes its logits after the unembedding, which preflab does not do."
+            f"{folder}: {type(policy.module).__name__} changes its logits after the unembedding, "
+            "which preflab does not do."
         )

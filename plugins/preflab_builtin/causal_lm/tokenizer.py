@@ -1,4 +1,5 @@
-"""Tokenizers: words of a closed vocabulary, bytes, or what a model folder brings; one class around the `tokenizers` library."""
+"""Tokenizers: words of a closed vocabulary, bytes, or the one of a model folder; one class around
+the `tokenizers` library."""
 
 from __future__ import annotations
 
@@ -21,9 +22,10 @@ FILE = "tokenizer.json"
 class TextTokenizer:
     """Text to tokens and back (`preflab.interfaces.Tokenizer`).
 
-    pad_id differs from eos_id: where a model brings no pad token of its own, `distinct_pad` picks an id that no text
-    contains, because transformers' classification heads find a row's last token by its pad id. digest: sha256 of
-    tokenizer.json, which `save` writes byte for byte; the end and pad ids stand in other files, and are compared beside it.
+    pad_id differs from eos_id: if a model has no pad token of its own, `distinct_pad` picks an id
+    that no text contains, because transformers' classification heads find a row's last token by its
+    pad id. digest: sha256 of tokenizer.json, which `save` writes byte for byte; the end and pad ids
+    are in other files and are compared separately.
     """
 
     def __init__(self, wrapper: Any, content: bytes | None = None) -> None:
@@ -52,8 +54,9 @@ class TextTokenizer:
 
 
 def distinct_pad(wrapper: Any) -> int:
-    """An id for padding that is not the end token: the tokenizer's own pad, else a special token that plain text never
-    holds, else the token of byte 0xC0, which UTF-8 never uses, else the last id."""
+    """An id for padding that is not the end token: the tokenizer's own pad, else a special token
+    that plain text never contains, else the token of byte 0xC0, which UTF-8 never uses, else the
+    last id."""
     eos = wrapper.eos_token_id
     if wrapper.pad_token_id is not None and wrapper.pad_token_id != eos:
         return int(wrapper.pad_token_id)
@@ -68,26 +71,31 @@ def distinct_pad(wrapper: Any) -> int:
 
 
 def word_tokenizer(vocabulary: Sequence[str]) -> TextTokenizer:
-    """Words of a closed world, separated by white space; other words become <unk>. V = words + 3."""
+    """Words of a closed world, separated by white space; other words become <unk>. V is the number
+    of words plus 3."""
     words = [UNK, *vocabulary]
-    doubled = sorted(word for word, times in Counter([PAD, EOS, *words]).items() if times > 1)
-    if doubled:
+    repeated = sorted(word for word, times in Counter([PAD, EOS, *words]).items() if times > 1)
+    if repeated:
         raise UserError(
-            f"The vocabulary of the data holds words twice (or special tokens): {', '.join(doubled[:5])}."
+            "The vocabulary of the data has words twice (or special tokens): "
+            f"{', '.join(repeated[:5])}."
         )
     spaced = [word for word in vocabulary if word.split() != [word]]
     if spaced:
         raise UserError(
-            f"The vocabulary of the data holds words with white space, which policy.tokenizer=words cannot read: {spaced[:5]}."
+            "The vocabulary of the data has words with white space, which policy.tokenizer=words "
+            f"cannot read: {spaced[:5]}."
         )
-    # The model's own table lacks <pad> and <eos>, so that no text can spell them: they are added beside it.
+    # The model's own table lacks <pad> and <eos>, so that no text can spell them: they are added
+    # separately.
     backend = Backend(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNK))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return _from_backend(backend, unk_token=UNK)
 
 
 def byte_tokenizer() -> TextTokenizer:
-    """UTF-8 bytes: lossless on any text, no data needed. Ids 0..255 are the bytes, then <pad> and <eos>: V = 258."""
+    """UTF-8 bytes: lossless on any text, no data needed. Ids 0..255 are the bytes, then <pad> and
+    <eos>: V = 258."""
     vocabulary = {symbol: byte for byte, symbol in enumerate(_byte_symbols())}
     backend = Backend(models.BPE(vocab=vocabulary, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -96,14 +104,16 @@ def byte_tokenizer() -> TextTokenizer:
 
 
 def _byte_symbols() -> list[str]:
-    """The printable character that byte-level tokenizers write for each byte: itself, or the next free one from U+0100."""
+    """The printable character that byte-level tokenizers write for each byte: itself, or the next
+    free one from U+0100."""
     printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
 def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
-    """With the special tokens, which plain text cannot spell: "<eos>" in a prompt is text, not an end."""
+    """With the special tokens, which plain text cannot spell: "<eos>" in a prompt is text, not an
+    end."""
     backend.add_special_tokens([PAD, EOS])
     make: Any = PreTrainedTokenizerFast
     names = {"pad_token": PAD, "eos_token": EOS, **special}
@@ -115,7 +125,8 @@ def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
 
 
 def read_wrapper(folder: Path) -> Any:
-    """The transformers tokenizer of a folder, no code of the folder run; `UserError` if it cannot be read."""
+    """The transformers tokenizer of a folder, read without running the folder's code; `UserError`
+    if it cannot be read."""
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -127,16 +138,16 @@ def folder_tokenizer(folder: Path) -> TextTokenizer:
     wrapper = read_wrapper(folder)
     if getattr(wrapper, "backend_tokenizer", None) is None:
         raise UserError(
-            f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); save it with a {FILE} first."
+            f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); "
+            f"save it with a {FILE} first."
         )
     if wrapper.eos_token_id is None:
         raise UserError(
-            f"{folder}: the tokenizer names no end token. Set eos_token in tokenizer_config.json."
+            f"{folder}: the tokenizer has no end token. Set eos_token in tokenizer_config.json."
         )
     wrapper.backend_tokenizer.no_truncation()
     wrapper.backend_tokenizer.no_padding()
-    wrapper.backend_tokenizer.encode_special_tokens = (
-        True  # a text that spells the end token is text, and ends nothing
-    )
+    # A text that spells the end token is text and ends nothing.
+    wrapper.backend_tokenizer.encode_special_tokens = True
     file = folder / FILE
     return TextTokenizer(wrapper, file.read_bytes() if file.is_file() else None)

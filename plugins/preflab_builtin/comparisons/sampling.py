@@ -11,10 +11,8 @@ from typing import Any
 from preflab.errors import UserError
 from preflab.interfaces import Context, Sampling, State
 from preflab.randomness import permutation
-from preflab.records import Prompt, Split, to_json
+from preflab.records import RANKINGS_FILE, Prompt, Split, to_json
 from preflab_builtin.comparisons.config import SampledConfig
-
-RANKINGS = "rankings.jsonl"
 
 
 class SampledComparisons:
@@ -90,6 +88,6 @@ class SampledComparisons:
                 "The labelers gave no preference at all: in every ranking all responses are tied. Are "
                 "all responses the same?"
             )
-        with (folder / RANKINGS).open("w", encoding="utf8") as stream:
+        with (folder / RANKINGS_FILE).open("w", encoding="utf8") as stream:
             # Keys are sorted as in checkpoints, so that a resumed run writes the same bytes.
             stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in self.rankings)

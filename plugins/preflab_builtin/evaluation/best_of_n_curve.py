@@ -12,16 +12,18 @@ from preflab import intervals
 from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
+from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.evaluation.judges import gold_parts
-from preflab_builtin.evaluation.likelihood import scores
 
 
 def expected_best(rewards: Sequence[float], values: Sequence[float], n: int) -> float:
-    """Expected value of the sample with the highest reward among n drawn without replacement from N: the unbiased estimate of
-    best-of-n (Nakano et al. 2021, appendix I). With samples in ascending order of reward, the i-th is the best of
-    C(i - 1, n - 1) of the C(N, n) subsets; equal rewards share their places.
+    """Expected value of the sample with the highest reward among n drawn from N without
+    replacement: the unbiased estimate of best-of-n (Nakano et al. 2021, appendix I).
 
-    >>> expected_best([3.0, 1.0, 2.0], [30.0, 10.0, 20.0], 2)  # of the pairs {1,2}, {1,3}, {2,3} the best are 2, 3, 3
+    rewards, values: [N]. With samples in ascending order of reward, the i-th is the best of
+    C(i - 1, n - 1) of the C(N, n) subsets; samples of equal reward share their places.
+
+    >>> expected_best([3.0, 1.0, 2.0], [30.0, 10.0, 20.0], 2)  # the best of three pairs: 2, 3, 3
     26.666666666666668
     """
     reward, value = np.asarray(rewards), np.asarray(values, dtype=float)
@@ -34,13 +36,13 @@ def expected_best(rewards: Sequence[float], values: Sequence[float], n: int) -> 
 
 
 class BestOfNCurve:
-    """LABEL/N/reward, LABEL/N/gold (where the truth is known) and LABEL/N/kl, which is log N - (N - 1) / N."""
+    """LABEL/N/reward, LABEL/N/gold (where the truth is known) and LABEL/N/kl (the upper bound)."""
 
     def __init__(self, config: BestOfNCurveConfig, context: Context) -> None:
         self.config, self.context = config, context
 
     def evaluate(self, subject: Subject) -> Evaluation:
-        """Sample a pool a prompt, then read all n off it."""
+        """Sample one pool per prompt, then compute every n from it."""
         prompts, pool = list(subject.rollout.prompts)[: self.config.prompts], self.config.pool
         engine, policy = self.context.rollout(), self.context.policy("initial")
         sampling = replace(engine.sampling, samples=pool)
@@ -54,8 +56,8 @@ class BestOfNCurve:
         measures: dict[str, Measure] = {}
         for n in (2**k for k in range(pool.bit_length())):
             for name, column in columns.items():
-                rows = [slice(i * pool, (i + 1) * pool) for i in range(len(prompts))]
-                found = [expected_best(reward[row], column[row], n) for row in rows]
-                measures[f"{self.config.label}/{n}/{name}"] = intervals.mean(found)
+                pools = [slice(i * pool, (i + 1) * pool) for i in range(len(prompts))]
+                best = [expected_best(reward[rows], column[rows], n) for rows in pools]
+                measures[f"{self.config.label}/{n}/{name}"] = intervals.mean(best)
             measures[f"{self.config.label}/{n}/kl"] = Measure(best_of_n_kl_bound(n))
         return Evaluation(measures)

@@ -1,4 +1,5 @@
-"""Evaluators of the pretraining domain: what alignment costs there (InstructGPT section 4.2, the alignment tax)."""
+"""Evaluators of the pretraining domain: what alignment costs there (InstructGPT 4.2, the alignment
+tax)."""
 
 from __future__ import annotations
 
@@ -18,84 +19,77 @@ from preflab.interfaces import (
     Tokenizer,
 )
 from preflab.randomness import permutation
-from preflab.records import Document, Prompt
+from preflab.records import Document, Prompt, Split
 from preflab_builtin.evaluation.config import DocumentLossConfig, FamiliesConfig
-from preflab_builtin.evaluation.likelihood import document_nll
+from preflab_builtin.evaluation.forward import document_nll
 
 
 def by_family(documents: Sequence[Document], most: int) -> dict[str, list[Document]]:
-    """At most so many documents of each family, families in alphabetical order. Equal texts count once, so that the cases
-    are independent; which ones are taken does not depend on the run's seed."""
-    different = {(d.family, d.text, d.answer_start): d for d in documents}
+    """At most ``most`` documents of each family, families in alphabetical order. Equal documents
+    count once, so that the cases are independent. The choice does not depend on the run's seed."""
+    different = list({(d.family, d.text, d.answer_start): d for d in documents}.values())
     families: dict[str, list[Document]] = {}
-    everything = list(different.values())
-    for i in permutation(len(everything), "evaluation", "documents"):
-        kept = families.setdefault(everything[i].family, [])
-        if len(kept) < most:
-            kept.append(everything[i])
+    for i in permutation(len(different), "evaluation", "documents"):
+        chosen = families.setdefault(different[i].family, [])
+        if len(chosen) < most:
+            chosen.append(different[i])
     return {family: families[family] for family in sorted(families)}
 
 
-def told_apart(measure: str, cases: Sequence[tuple[str, float]]) -> dict[str, dict[str, float]]:
-    """The values of a measure by case; nothing where two cases have one id.
+def values_by_case(
+    measure: str, values: Sequence[tuple[str, float]]
+) -> dict[str, dict[str, float]]:
+    """The values of a measure by case id; nothing if two cases have the same id.
 
-    >>> told_apart("m", [("a", 1.0), ("b", 0.0)]), told_apart("m", [("a", 1.0), ("a", 0.0)])
+    >>> values_by_case("m", [("a", 1.0), ("b", 0.0)]), values_by_case("m", [("a", 1.0), ("a", 0.0)])
     ({'m': {'a': 1.0, 'b': 0.0}}, {})
     """
-    found = dict(cases)
-    return {measure: found} if len(found) == len(cases) else {}
+    by_id = dict(values)
+    return {measure: by_id} if len(by_id) == len(values) else {}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A question in pretraining format: the text that is continued, and the tokens that must follow."""
+    """A question of a document: the text to continue, and the tokens that must follow."""
 
     prompt: Prompt
     answer: tuple[int, ...]
 
 
 def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
-    """The question that a document asks, or None if it asks none. Where the answer begins within a token (a space that the
-    tokenizer joins to the next word), white space before the answer is moved over to it."""
+    """The question of a document; None if it has none. Where the answer begins within a token
+    (the tokenizer joins a space to the next word), white space before the answer is moved to it."""
     if document.answer_start is None:
         return None
-    whole, question = tokenizer.encode(document.text), document.text[: document.answer_start]
-    for text in (question, question.rstrip()):
+    tokens, question = tokenizer.encode(document.text), document.text[: document.answer_start]
+    bare = question.rstrip()
+    for text in (question, bare):
         head = tokenizer.encode(text)
-        if head and whole[: len(head)] == head:
-            return (
-                Probe(Prompt(document.id, text), tuple(whole[len(head) :]))
-                if len(whole) > len(head)
-                else None
-            )
-    answer = tokenizer.encode(document.text[len(question.rstrip()) :])
-    return (
-        Probe(Prompt(document.id, question.rstrip()), tuple(answer))
-        if question.strip() and answer
-        else None
-    )
+        if head and tokens[: len(head)] == head:
+            rest = tuple(tokens[len(head) :])
+            return Probe(Prompt(document.id, text), rest) if rest else None
+    answer = tuple(tokenizer.encode(document.text[len(bare) :]))
+    return Probe(Prompt(document.id, bare), answer) if bare and answer else None
 
 
 def answered(policy: Policy, engine: RolloutEngine, probes: Sequence[Probe]) -> list[bool]:
-    """Whether the greedy continuation, as many tokens as the answer has, is the answer: the same tokens or, if a text has
-    several spellings in tokens, the same text but for white space. A continuation that ends early is judged as it is."""
+    """Whether the greedy continuation, with as many tokens as the answer, is the answer: the same
+    tokens or, where a text can be written in several ways in tokens, the same text up to white
+    space. A continuation that ends early is compared as it is."""
     right = [False] * len(probes)
     groups: dict[int, list[int]] = {}
     for i, item in enumerate(probes):
-        # Powers of two: few calls; what is generated beyond an answer's own length is cut off again.
+        # Powers of two make few calls; tokens beyond an answer's own length are cut off below.
         groups.setdefault(1 << (len(item.answer) - 1).bit_length(), []).append(i)
     for size, members in groups.items():
         prompts = [probes[i].prompt for i in members]
-        rollout = engine.generate(
-            policy, prompts, Sampling(size, temperature=0.0), seed=("evaluation", "greedy")
-        )
-        for i, ids, length in zip(
-            members, rollout.response_ids.tolist(), rollout.response_lengths.tolist(), strict=True
-        ):
+        sampling = Sampling(size, temperature=0.0)
+        rollout = engine.generate(policy, prompts, sampling, seed=("evaluation", "greedy"))
+        for i, (_, response) in zip(members, rollout.tokens(), strict=True):
             answer = list(probes[i].answer)
-            given = ids[: min(length, len(answer))]
-            right[i] = given == answer or _words(policy.tokenizer, given) == _words(
-                policy.tokenizer, answer
+            given = response[: len(answer)]
+            right[i] = given == answer or (
+                _words(policy.tokenizer, given) == _words(policy.tokenizer, answer)
             )
     return right
 
@@ -105,70 +99,67 @@ def _words(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
 
 
 class FamilyAccuracy:
-    """families/FAMILY: greedy exact-match accuracy. families/mean: the unweighted mean of the families."""
+    """families/FAMILY: greedy exact-match accuracy. families/mean: the mean of the families, each
+    with the same weight."""
 
     def __init__(self, config: FamiliesConfig, context: Context) -> None:
         self.engine = context.rollout()
-        documents = [
-            d
-            for d in context.records("documents", config.split.value)
-            if d.answer_start is not None
-        ]
-        found = by_family(documents, config.per_family)
-        probes = {
-            family: [probe(d, context.tokenizer) for d in group] for family, group in found.items()
-        }
-        self.probes = {
-            family: [p for p in group if p is not None] for family, group in probes.items()
-        }
+        split: Split = config.split.value
+        documents = [d for d in context.records("documents", split) if d.answer_start is not None]
+        self.probes: dict[str, list[Probe]] = {}
+        for family, group in by_family(documents, config.per_family).items():
+            probes = [probe(document, context.tokenizer) for document in group]
+            self.probes[family] = [p for p in probes if p is not None]
         if not any(self.probes.values()):
             raise UserError(
-                f"evaluators: families finds no {config.split.value} documents with an answer (answer_start). Leave it out with "
-                "evaluation.evaluators.families=null. What was computed before is kept."
+                f"evaluators: families finds no {split} documents with an answer (answer_start). "
+                "Leave it out with evaluation.evaluators.families=null. What was computed before "
+                "is kept."
             )
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Continue all questions."""
-        everything = [p for group in self.probes.values() for p in group]
-        right = iter(answered(subject.responder.policy, self.engine, everything))
+        probes = [p for group in self.probes.values() for p in group]
+        right = iter(answered(subject.responder.policy, self.engine, probes))
         outcomes = {
             family: [next(right) for _ in group] for family, group in self.probes.items() if group
         }
-        measures: dict[str, Measure] = {
-            f"families/{family or 'documents'}": intervals.share(o)
-            for family, o in outcomes.items()
-        }
+        measures = {_measure(family): intervals.share(o) for family, o in outcomes.items()}
         measures["families/mean"] = intervals.mean_of_shares(list(outcomes.values()))
         return Evaluation(measures, cases=self._cases(outcomes))
 
     def _cases(self, outcomes: Mapping[str, Sequence[bool]]) -> dict[str, dict[str, float]]:
-        """Each question's outcome by family, and in the mean of families, where the questions of a small family weigh more."""
+        """Each question's outcome in its family and in the mean of families, in which the questions
+        of a small family have more weight."""
         count = sum(len(right) for right in outcomes.values())
         cases: dict[str, dict[str, float]] = {}
-        everything: list[tuple[str, float]] = []
+        weighted: list[tuple[str, float]] = []
         for family, right in outcomes.items():
-            found = [
-                (p.prompt.id, float(r)) for p, r in zip(self.probes[family], right, strict=True)
-            ]
-            cases |= told_apart(f"families/{family or 'documents'}", found)
+            ids = [p.prompt.id for p in self.probes[family]]
+            values = [(case, float(r)) for case, r in zip(ids, right, strict=True)]
+            cases |= values_by_case(_measure(family), values)
             weight = count / (len(outcomes) * len(right))
-            everything += [(case, weight * value) for case, value in found]
-        return cases | told_apart("families/mean", everything)
+            weighted += [(case, weight * value) for case, value in values]
+        return cases | values_by_case("families/mean", weighted)
+
+
+def _measure(family: str) -> str:
+    return f"families/{family or 'documents'}"
 
 
 class DocumentLoss:
-    """document_loss/FAMILY and document_loss/all: negative log-likelihood a token, nats, over whole documents with their
-    end token. The intervals draw documents."""
+    """document_loss/FAMILY and document_loss/all: negative log-likelihood in nats per token over
+    whole documents with their end token. The intervals draw documents."""
 
     def __init__(self, config: DocumentLossConfig, context: Context) -> None:
         self.runtime = context.runtime
-        self.families = by_family(
-            context.records("documents", config.split.value), config.per_family
-        )
+        split: Split = config.split.value
+        self.families = by_family(context.records("documents", split), config.per_family)
         self.max_tokens = config.max_tokens
         if not self.families:
             raise UserError(
-                f"evaluators: document_loss finds no {config.split.value} documents. What was computed before is kept."
+                f"evaluators: document_loss finds no {split} documents. What was computed before "
+                "is kept."
             )
 
     def evaluate(self, subject: Subject) -> Evaluation:
@@ -185,7 +176,7 @@ class DocumentLoss:
         cases: dict[str, dict[str, float]] = {}
         for name, rows in groups.items():
             measures[name] = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
-            # The mean of these is the loss a token, as the numbers of tokens are the same for every run on these documents.
+            # The mean of the cases is the loss per token: token counts are the same in every run.
             scale = len(rows) / max(1, sum(counts[i] for i in rows))
-            cases |= told_apart(name, [(documents[i][1].id, sums[i] * scale) for i in rows])
+            cases |= values_by_case(name, [(documents[i][1].id, sums[i] * scale) for i in rows])
         return Evaluation(measures, cases=cases)

@@ -1,4 +1,4 @@
-"""Evaluators that say how good the responses are: the reward model, the true utility, people."""
+"""Evaluators of how good the responses are: by the reward model, the true utility, or people."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from preflab import intervals
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Gold, Measure, RewardModel, Subject
+from preflab.interfaces import Context, Evaluation, Gold, RewardModel, Subject
 from preflab.records import Rollout
 from preflab_builtin.evaluation.config import (
+    GoldConfig,
     Judge,
     RewardAccuracyConfig,
     RewardConfig,
     WinRateConfig,
 )
-from preflab_builtin.evaluation.likelihood import scores
+from preflab_builtin.evaluation.forward import scores
 
 PROXY = "proxy"
 """Label of the run's own reward model."""
@@ -23,19 +24,20 @@ PROXY = "proxy"
 def reward_source(
     config: RewardConfig | WinRateConfig | RewardAccuracyConfig, context: Context
 ) -> tuple[str, RewardModel]:
-    """The reward model that an evaluator asks, and its label."""
+    """The label and the reward model of an evaluator."""
     if config.source is None:
         return config.label or PROXY, context.reward_model()
     model: RewardModel = context.component("reward_model", config.source)
     return config.label or str(config.source.name), model
 
 
-def true_utility(context: Context, who: str) -> Gold:
-    """The gold of the run's world; `UserError` if it has none."""
+def true_utility(context: Context, evaluator: str) -> Gold:
+    """The gold of the run's world; `UserError` if the run is not in a simulated world."""
     if context.gold is None:
         raise UserError(
-            f"{who} needs the true utility of responses, which only a simulated world knows (data=microworld). Leave it out, "
-            "for example with evaluation.evaluators.gold=null. What was computed before is kept."
+            f"{evaluator} needs the true utility of responses, which only a simulated world knows "
+            "(data=microworld). Leave it out, for example with evaluation.evaluators.gold=null. "
+            "What was computed before is kept."
         )
     return context.gold
 
@@ -55,32 +57,30 @@ class MeanReward:
 
 
 class GoldUtility:
-    """gold/gold and gold/PART: mean true utility and its parts. With a baseline also gold/gain, the mean difference to the
-    baseline's response, and gold/win, the share of prompts with a strictly better response than the baseline's."""
+    """gold/gold and gold/PART: mean true utility and its parts. With a baseline also gold/gain, the
+    mean difference to the baseline's response, and gold/win, the share of prompts with a strictly
+    better response than the baseline's."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, config: GoldConfig, context: Context) -> None:
         self.gold = true_utility(context, "evaluators: gold")
 
     def evaluate(self, subject: Subject) -> Evaluation:
-        """Look them up."""
+        """Look the utilities up."""
         parts = gold_parts(self.gold, subject.rollout)
         values = {f"gold/{name}": column for name, column in parts.items()}
-        measures: dict[str, Measure] = {
-            name: intervals.mean(column) for name, column in values.items()
-        }
+        measures = {name: intervals.mean(column) for name, column in values.items()}
         if subject.baseline is not None:
             other = gold_parts(self.gold, subject.baseline)["gold"]
             gain = [a - b for a, b in zip(parts["gold"], other, strict=True)]
-            measures |= {
-                "gold/gain": intervals.mean(gain),
-                "gold/win": intervals.share([g > 0 for g in gain]),
-            }
+            measures["gold/gain"] = intervals.mean(gain)
+            measures["gold/win"] = intervals.share([g > 0 for g in gain])
             values["gold/gain"] = gain
         return Evaluation(measures, values)
 
 
 class WinRate:
-    """win_rate/LABEL: mean over prompts of P(the judge prefers the subject's response to the baseline's), ties half."""
+    """win_rate/LABEL: mean over prompts of the probability that the judge prefers the subject's
+    response to the baseline's; a tie counts half."""
 
     def __init__(self, config: WinRateConfig, context: Context) -> None:
         self.judge, self.runtime = config.judge, context.runtime
@@ -95,37 +95,36 @@ class WinRate:
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Compare row by row; `UserError` without a baseline."""
-        if subject.baseline is None:
+        rollout, baseline = subject.rollout, subject.baseline
+        if baseline is None:
             raise UserError(
-                "evaluators: win_rate needs a baseline to compare with: set evaluation.baseline=sft."
+                "evaluators: win_rate needs a baseline to compare with: set "
+                "evaluation.baseline=sft."
             )
         if self.judge is Judge.labelers:
-            pairs = zip(
-                subject.rollout.prompts, subject.rollout.texts, subject.baseline.texts, strict=True
-            )
             values = [
                 self.labeler.preference(prompt, first, second, self.group)
-                for prompt, first, second in pairs
+                for prompt, first, second in zip(
+                    rollout.prompts, rollout.texts, baseline.texts, strict=True
+                )
             ]
         else:
-            values = preferred(self._utility(subject.rollout), self._utility(subject.baseline))
+            values = preferred(self._utility(rollout), self._utility(baseline))
         name = f"win_rate/{self.label}"
-        return Evaluation(
-            {name: intervals.within(intervals.mean(values), 0.0, 1.0)}, {name: values}
-        )
+        measure = intervals.within(intervals.mean(values), 0.0, 1.0)
+        return Evaluation({name: measure}, {name: values})
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:
-        return (
-            gold_parts(self.gold, rollout)["gold"]
-            if self.judge is Judge.gold
-            else scores(self.model, rollout, self.runtime)
-        )
+        if self.judge is Judge.gold:
+            return gold_parts(self.gold, rollout)["gold"]
+        return scores(self.model, rollout, self.runtime)
 
 
 def gold_parts(gold: Gold, rollout: Rollout) -> dict[str, list[float]]:
     """The parts of every response's true utility, by name; a part that a response lacks is 0."""
     rows: list[Mapping[str, float]] = [
-        gold.parts(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)
+        gold.parts(prompt, text)
+        for prompt, text in zip(rollout.prompts, rollout.texts, strict=True)
     ]
     names = dict.fromkeys(["gold", *(name for row in rows for name in row)])
     return {name: [float(row.get(name, 0.0)) for row in rows] for name in names}

@@ -1,4 +1,4 @@
-"""How near a text is to its references: token F1, exact match, BLEU, ROUGE-L. Each is a function of texts, with an interval."""
+"""How close texts are to their references: token F1, exact match, BLEU, ROUGE-L, with intervals."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Measure
 
 Metric = Callable[[Sequence[str], Sequence[Sequence[str]]], Measure]
-"""(predictions [N], references [N], at least one each) to a measure."""
+"""(predictions [N], references [N], at least one per prediction) -> a measure."""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -30,7 +30,8 @@ def normalised(text: str) -> str:
 
 
 def token_f1(prediction: str, references: Sequence[str]) -> float:
-    """Harmonic mean of precision and recall of normalised words against the best reference; 1 if neither has any word.
+    """Harmonic mean of precision and recall of normalised words, for the best reference; 1 if
+    neither text has any words.
 
     >>> round(token_f1("the red apple", ["a green apple", "pears"]), 2)
     0.5
@@ -69,27 +70,29 @@ def _share(values: Sequence[float]) -> Measure:
 
 
 def rouge_l(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:
-    """Mean of ROUGE-L's F measure against the best reference, with stemming (Lin 2004; package rouge-score)."""
+    """Mean F measure of ROUGE-L for the best reference, with stemming (Lin 2004; rouge-score)."""
     try:
         from rouge_score.rouge_scorer import RougeScorer
     except ImportError:
         raise _missing("rouge_l", "rouge-score") from None
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    found = [
-        scorer.score_multi(list(r), p)["rougeL"].fmeasure
-        for p, r in zip(predictions, references, strict=True)
-    ]
-    return _share(found)
+    return _share(
+        [
+            scorer.score_multi(list(r), p)["rougeL"].fmeasure
+            for p, r in zip(predictions, references, strict=True)
+        ]
+    )
 
 
 def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:
-    """Corpus BLEU, 0 to 100, with sacrebleu's standard tokenisation (Post 2018). Its interval resamples rows: the n-gram
-    counts of drawn rows are summed before the one geometric mean, because BLEU is no mean of sentences."""
+    """Corpus BLEU, 0 to 100, with sacrebleu's standard tokenisation (Post 2018). Its interval
+    resamples rows: the n-gram counts of the drawn rows are summed before the geometric mean,
+    because BLEU is not a mean over sentences."""
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError:
         raise _missing("bleu", "sacrebleu") from None
-    whole = BLEU()
+    metric = BLEU()
     rows = [
         BLEU(effective_order=True).sentence_score(p, list(r))
         for p, r in zip(predictions, references, strict=True)
@@ -98,18 +101,18 @@ def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Mea
         [[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], dtype=np.int64
     )
 
-    def of(total: Any) -> float:
-        order = whole.max_ngram_order
-        found = whole.compute_bleu(
+    def of(total: NDArray[np.int64]) -> float:
+        order = metric.max_ngram_order
+        result = metric.compute_bleu(
             total[:order].tolist(),
             total[order : 2 * order].tolist(),
             int(total[-2]),
             int(total[-1]),
-            smooth_method=whole.smooth_method,
-            smooth_value=whole.smooth_value,
+            smooth_method=metric.smooth_method,
+            smooth_value=metric.smooth_value,
             max_ngram_order=order,
         )
-        return float(found.score)
+        return float(result.score)
 
     value = of(counts.sum(axis=0))
     if len(rows) == 1:

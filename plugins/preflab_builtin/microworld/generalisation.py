@@ -9,7 +9,7 @@ from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Ranking, Rollout
-from preflab_builtin.evaluation.likelihood import scores
+from preflab_builtin.evaluation.forward import scores
 from preflab_builtin.microworld.labelers import HELD_OUT_PEOPLE, SimulatedLabelers
 
 

@@ -11,6 +11,7 @@ from preflab import hookimpl
 @hookimpl
 def preflab_report(folders: Sequence[Path], out: Path) -> str:
     """Read the run folders, write the page, return the table."""
-    from preflab_builtin.report.build import build_report, report_text
+    from preflab_builtin.report.build import build_report
+    from preflab_builtin.report.terminal import report_text
 
     return report_text(build_report(list(folders), out), out)

@@ -1,4 +1,4 @@
-"""What became of the rows and tokens that a run was given: nothing is left out or cut without a number that says so."""
+"""What became of the rows and tokens of a run: every one that is left out or cut is counted."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ from typing import Any
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.runs import RunResult
-from preflab_builtin.report.tables import NOTHING
+from preflab_builtin.report.wording import NOTHING
 
 _LOSS = re.compile(
-    r"^left out|^dropped|left out|lost| cut$|^missing|: missing|without a preference|padding is the end token"
+    r"^left out|^dropped|left out|lost| cut$|^missing|: missing|without a preference"
+    r"|padding is the end token"
 )
-"""Names of counts that say that something is gone."""
+"""Names of counts of things that are gone."""
 Place = tuple[str, str]
 """A record type or a stage, and what is counted there."""
 
 
 def accounts(arms: Sequence[Arm]) -> list[tuple[Place, list[str]]]:
-    """One row a count, one cell an arm: its number, or the smallest and largest over the arm's runs."""
-    found = [[dict(counts(run)) for run in arm.runs] for arm in arms]
-    places = list(dict.fromkeys(place for runs in found for run in runs for place in run))
+    """One row per count, one cell per arm: its number, or the smallest and largest of its runs."""
+    by_arm = [[dict(counts(run)) for run in arm.runs] for arm in arms]
+    places = dict.fromkeys(place for runs in by_arm for run in runs for place in run)
     return [
-        (place, [_cell([run[place] for run in runs if place in run]) for runs in found])
+        (place, [_cell([run[place] for run in runs if place in run]) for runs in by_arm])
         for place in places
     ]
 
 
 def losses(arms: Sequence[Arm]) -> str:
-    """One sentence: what any run left out, cut or lost; "" if no run tells."""
-    most: dict[Place, float] = {}
-    told = False
-    for arm in arms:
-        for run in arm.runs:
-            for place, number in counts(run):
-                told = True
-                if number and _LOSS.search(place[1]):
-                    most[place] = max(number, most.get(place, 0))
-    if not told:
+    """One sentence: the most that any run left out, cut or lost; "" if no run has counts."""
+    numbers = [row for arm in arms for run in arm.runs for row in counts(run)]
+    if not numbers:
         return ""
+    most: dict[Place, float] = {}
+    for place, number in numbers:
+        if number and _LOSS.search(place[1]):
+            most[place] = max(number, most.get(place, 0))
     if not most:
         return "Rows and tokens: nothing was left out, cut or lost."
     parts = "; ".join(f"{where}: {what} {number:g}" for (where, what), number in most.items())
@@ -48,25 +46,22 @@ def losses(arms: Sequence[Arm]) -> str:
 
 def counts(run: RunResult) -> Iterator[tuple[Place, float]]:
     """Every count of a run, records first."""
-    for record_type, told in run.records.items():
-        yield (record_type, "read"), _number(told.get("total"))
-        for reason, number in _items(told.get("left out by the source")):
+    for record_type, table in run.records.items():
+        yield (record_type, "read"), _number(table.get("total"))
+        for reason, number in _items(table.get("left out by the source")):
             yield (record_type, f"left out, {reason}"), number
-        for reason, number in _items(told.get("dropped")):
+        for reason, number in _items(table.get("dropped")):
             yield (record_type, f"dropped, {reason}"), number
-        for split, number in _items(told.get("kept")):
+        for split, number in _items(table.get("kept")):
             yield (record_type, f"kept, {split}"), number
-    for stage, told in run.accounting.items():
-        for what, number in _items(told):
+    for stage, table in run.accounting.items():
+        for what, number in _items(table):
             yield (stage, what), number
 
 
-def _items(told: Any) -> list[tuple[str, float]]:
-    return (
-        [(str(key), _number(value)) for key, value in told.items()]
-        if isinstance(told, Mapping)
-        else []
-    )
+def _items(table: Any) -> list[tuple[str, float]]:
+    items = table.items() if isinstance(table, Mapping) else ()
+    return [(str(key), _number(value)) for key, value in items]
 
 
 def _number(value: Any) -> float:

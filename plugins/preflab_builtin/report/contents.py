@@ -1,17 +1,19 @@
-"""What the report says beside its pictures, as tables of plain text: the page and the Markdown file show the same ones."""
+"""The tables and texts of the report, without markup: the page and the Markdown file show the
+same."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from preflab_builtin.report.accounts import accounts
-from preflab_builtin.report.arms import Arm, is_seed
+from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import StageCost, scaled
-from preflab_builtin.report.runs import Failure
-from preflab_builtin.report.tables import NOTHING, claimed
+from preflab_builtin.report.gather import Failure
+from preflab_builtin.report.wording import NOTHING, count
 
 SAMPLES = 8
 """Prompts that are shown with all arms' responses."""
@@ -24,7 +26,7 @@ _SHOWN_VALUES = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of plain text. A cell of several lines has its main thing in the first."""
+    """A table of plain text. The first line of a cell is its content, further lines are details."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -32,7 +34,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an arm, or the baseline (number None), said to a prompt, and what is known of it."""
+    """What an arm, or the baseline (number None), answered to a prompt, and how it was judged."""
 
     number: int | None
     who: str
@@ -49,73 +51,78 @@ class Card:
     answers: tuple[Answer, ...]
 
 
-def count(number: int, word: str) -> str:
-    """A number of things.
-
-    >>> count(1, "seed"), count(2, "seed")
-    ('1 seed', '2 seeds')
-    """
-    return f"{number} {word}{'s' * (number != 1)}"
-
-
-def failures(found: Sequence[Failure]) -> Grid:
+def failures(failed: Sequence[Failure]) -> Grid:
     """Jobs that gave no result."""
-    rows = [
+    rows = (
         (
-            str(f.folder),
-            "" if f.exit_code is None else str(f.exit_code),
-            " ".join(f.overrides),
-            f.error,
+            str(failure.folder),
+            "" if failure.exit_code is None else str(failure.exit_code),
+            " ".join(failure.overrides),
+            failure.error,
         )
-        for f in found
-    ]
+        for failure in failed
+    )
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
 
 
 def claims(decisions: Sequence[Decision]) -> Grid:
-    """What a study set out to decide, and what its intervals say."""
+    """The claims of a study, and what their intervals decide."""
     rows = []
     for d in decisions:
-        behind = count(len(d.seeds), "seed") + (
-            f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
-        )
-        rows.append((d.claim.statement, d.verdict.value, *claimed(d), behind, d.claim.measure))
+        n = f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
+        source = f"{count(len(d.seeds), 'seed')}{n}"
+        rows.append((d.claim.statement, d.verdict.value, *claimed(d), source, d.claim.measure))
     return Grid(("claim", "verdict", "difference", "95 % interval", "from", "measure"), tuple(rows))
+
+
+def claimed(decision: Decision) -> tuple[str, str]:
+    """A claim's difference and its interval as text, or why there is none."""
+    estimate = decision.estimate
+    if estimate is None:
+        return NOTHING, decision.why
+    percent = decision.claim.measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
+    scale, digits, unit = (100.0, 1, " points") if percent else (1.0, 3, "")
+    difference = f"{scale * estimate.value:+.{digits}f}{unit}"
+    if not decision.has_interval:
+        return difference, decision.why
+    return (
+        difference,
+        f"[{scale * estimate.low:+.{digits}f}, {scale * estimate.high:+.{digits}f}]",
+    )
+
+
+def remarks(decisions: Sequence[Decision]) -> list[str]:
+    """What to know of decisions with an interval: seeds left out, a curve read beyond its end."""
+    return [f"{d.claim.statement}: {d.why}." for d in decisions if d.why and d.has_interval]
 
 
 def side_by_side(arms: Sequence[Arm]) -> list[Card]:
     """Responses of all arms (their first runs) to the same prompts; prompts at even distances."""
-    by_prompt = [{str(row.get("prompt_id")): row for row in arm.runs[0].samples()} for arm in arms]
-    by_arm = [
-        (number, arm, rows)
-        for number, (arm, rows) in enumerate(zip(arms, by_prompt, strict=True))
-        if rows
+    samples = [
+        (number, arm, {str(row.get("prompt_id")): row for row in arm.runs[0].samples()})
+        for number, arm in enumerate(arms)
     ]
-    if not by_arm:
+    samples = [entry for entry in samples if entry[2]]
+    if not samples:
         return []
-    shared = [key for key in by_arm[0][2] if all(key in rows for _, _, rows in by_arm)] or list(
-        by_arm[0][2]
-    )
-    chosen = [
-        shared[i * len(shared) // min(SAMPLES, len(shared))]
-        for i in range(min(SAMPLES, len(shared)))
-    ]
+    first = samples[0][2]
+    shared = [key for key in first if all(key in rows for *_, rows in samples)] or list(first)
+    shown = min(SAMPLES, len(shared))
     cards = []
-    for key in chosen:
-        rows = [(number, arm, found[key]) for number, arm, found in by_arm if key in found]
+    for key in (shared[i * len(shared) // shown] for i in range(shown)):
+        rows = [(number, arm, rows[key]) for number, arm, rows in samples if key in rows]
         answers = [
             Answer(number, arm.label, str(row.get("response") or ""), _facts(row))
             for number, arm, row in rows
         ]
-        baselines = [
-            (arm.runs[0].baseline, row) for _, arm, row in rows if row.get("baseline") is not None
-        ]
-        if baselines:
-            answers.append(
-                Answer(None, f"baseline ({baselines[0][0]})", str(baselines[0][1]["baseline"]))
-            )
-        heading = " · ".join([f"prompt {key}", *map(str, rows[0][2].get("tags") or [])])
-        cards.append(Card(heading, str(rows[0][2].get("prompt", "")), tuple(answers)))
+        for _, arm, row in rows:
+            if row.get("baseline") is not None:
+                who = f"baseline ({arm.runs[0].baseline})"
+                answers.append(Answer(None, who, str(row["baseline"])))
+                break
+        prompt = rows[0][2]
+        heading = " · ".join([f"prompt {key}", *map(str, prompt.get("tags") or [])])
+        cards.append(Card(heading, str(prompt.get("prompt", "")), tuple(answers)))
     return cards
 
 
@@ -130,18 +137,17 @@ def _facts(row: Mapping[str, Any]) -> str:
 
 
 def measures(arms: Sequence[Arm]) -> Grid:
-    """Every measure of every arm, for those who look for one that the first table leaves out."""
+    """Every measure of every arm, also those that the first table leaves out."""
     rows = []
     for name in sorted({name for arm in arms for name in arm.measures}):
         cells = [name]
         for arm in arms:
             m = arm.measures.get(name)
-            bounds = (
-                ""
-                if m is None or m.low is None or m.high is None
-                else f"\n[{m.low:.4f}, {m.high:.4f}]"
-            )
-            cells.append("" if m is None else f"{m.value:.4f}{bounds}\nn = {m.n}")
+            if m is None:
+                cells.append("")
+                continue
+            bounds = "" if math.isnan(m.low) else f"\n[{m.low:.4f}, {m.high:.4f}]"
+            cells.append(f"{m.value:.4f}{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
 
@@ -152,43 +158,33 @@ def accounting(arms: Sequence[Arm]) -> Grid:
     return Grid(("where", "what", *(arm.label for arm in arms)), tuple(rows))
 
 
-def costs(found: Sequence[StageCost]) -> Grid:
-    """What each stage took, once an artifact, and how often it was reused; what nobody counted is no column."""
-    optional = (
-        ("tokens", [scaled(c.tokens) for c in found]),
-        ("FLOPs", [scaled(c.flops) for c in found]),
-        ("peak MB", [f"{c.peak_mb:.0f}" if c.peak_mb else "" for c in found]),
+def costs(stage_costs: Sequence[StageCost]) -> Grid:
+    """What each stage took, once per artifact, and how often it was reused; only what was
+    counted."""
+    columns = (
+        ("stage", [c.stage for c in stage_costs]),
+        ("component", [c.component for c in stage_costs]),
+        ("different results", [str(c.artifacts) for c in stage_costs]),
+        ("computed by these runs", [str(c.computed) for c in stage_costs]),
+        ("reused", [str(c.reused) for c in stage_costs]),
+        ("seconds each", [f"{c.mean:.1f}" for c in stage_costs]),
+        ("seconds in all", [f"{c.total:.1f}" for c in stage_costs]),
+        ("tokens", [scaled(c.tokens) for c in stage_costs]),
+        ("FLOPs", [scaled(c.flops) for c in stage_costs]),
+        ("peak MB", [f"{c.peak_mb:.0f}" if c.peak_mb else "" for c in stage_costs]),
     )
-    known = [(heading, cells) for heading, cells in optional if any(cells)]
-    rows = []
-    for i, c in enumerate(found):
-        counts = (str(number) for number in (c.artifacts, c.computed, c.reused))
-        rows.append(
-            (
-                c.stage,
-                c.component,
-                *counts,
-                f"{c.mean:.1f}",
-                f"{c.total:.1f}",
-                *(cells[i] for _, cells in known),
-            )
-        )
-    head = (
-        "stage",
-        "component",
-        "different results",
-        "computed by these runs",
-        "reused",
-        "seconds each",
-        "seconds in all",
+    known = [(heading, cells) for heading, cells in columns if any(cells)]
+    return Grid(
+        tuple(heading for heading, _ in known),
+        tuple(zip(*(cells for _, cells in known), strict=True)),
     )
-    return Grid((*head, *(heading for heading, _ in known)), tuple(rows))
 
 
-def costs_in_all(found: Sequence[StageCost]) -> str:
+def costs_in_all(stage_costs: Sequence[StageCost]) -> str:
     """One sentence below the costs."""
-    total, flops = sum(c.total for c in found), sum(c.flops for c in found)
-    return f"{total:.0f} s{f' and {scaled(flops)}FLOP' if flops else ''} to make everything once; reuse is free."
+    total, flops = sum(c.total for c in stage_costs), sum(c.flops for c in stage_costs)
+    work = f" and {scaled(flops)}FLOP" if flops else ""
+    return f"{total:.0f} s{work} to make everything once; reuse is free."
 
 
 def overrides(arms: Sequence[Arm]) -> Grid:
@@ -201,28 +197,21 @@ def overrides(arms: Sequence[Arm]) -> Grid:
             if word in arm.overrides or word.lstrip("+").startswith("arm=")
         ]
         seeds = ", ".join(map(str, arm.seeds))
-        rows.append(
-            (
-                arm.label,
-                seeds,
-                " ".join(typed) or "none",
-                "\n".join(str(run.folder) for run in arm.runs),
-            )
-        )
+        folders = "\n".join(str(run.folder) for run in arm.runs)
+        rows.append((arm.label, seeds, " ".join(typed) or "none", folders))
     return Grid(("arm", "seeds", "overrides", "run folders"), tuple(rows))
 
 
 def differences(arms: Sequence[Arm]) -> Grid:
-    """Every key of the composed configs in which the arms differ. Left out are the seeds of the run and of its stages, which the
-    table of what was run has, and the arm's name; data.seed (another world) and labeler.seed (other people) are shown."""
-    configs = [arm.runs[0].config() for arm in arms]
-    keys = sorted({key for config in configs for key in config})
-    differing = [
-        k
-        for k in keys
-        if len({repr(c.get(k, NOTHING)) for c in configs}) > 1 and not is_seed(k) and k != "arm"
-    ]
-    return Grid(
-        ("key", *(arm.label for arm in arms)),
-        tuple((k, *(str(c.get(k, NOTHING)) for c in configs)) for k in differing),
-    )
+    """Every key of the composed configs in which the arms differ.
+
+    Left out are the arm's name and the seeds of the run and of its stages, which the table of what
+    was run has. data.seed (another world) and labeler.seed (other people) are shown.
+    """
+    runs = [arm.runs[0] for arm in arms]
+    configs = [run.config() for run in runs]
+    left_out = {"arm"}.union(*(run.seed_keys for run in runs))
+    keys = sorted({key for config in configs for key in config} - left_out)
+    rows = [(key, [config.get(key, NOTHING) for config in configs]) for key in keys]
+    differing = ((key, *map(str, row)) for key, row in rows if len(set(map(repr, row))) > 1)
+    return Grid(("key", *(arm.label for arm in arms)), tuple(differing))

@@ -1,23 +1,27 @@
-"""What the stages took, and where an iteration's time goes."""
+"""The costs of the stages, and where the time of an iteration goes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.runs import RunResult
 
-PHASES = ("rollout", "scoring", "old_log_probs", "update", "other")
-"""What the algorithm's metrics ``time/PHASE`` tell apart, seconds an iteration, in the order in which they happen."""
+TIME = "time/"
+"""Prefix of the metrics that are the seconds of an iteration's phases."""
 SHARE_OF_MACHINE = "time/peak_fraction"
+"""The one metric with this prefix that is not a phase."""
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """A stage over all runs. artifacts: different results; computed: by these runs; mean, total: seconds to make them once;
-    tokens, flops: of all of them, 0 where nobody counted; peak_mb: most memory of a process that made one."""
+    """A stage over all runs.
+
+    artifacts: different results. computed: how many these runs made. mean, total: seconds to make
+    each once. tokens, flops: of all of them, 0 if not counted. peak_mb: most memory of a process
+    that made one.
+    """
 
     stage: str
     component: str
@@ -33,8 +37,11 @@ class StageCost:
 
 @dataclass(frozen=True)
 class IterationTime:
-    """Seconds an iteration of an arm, by phase, mean over its iterations and runs. arm: with those of its runs that tell; share:
-    of the machine's measured matmul peak, None where it was not measured; iterations: of each run."""
+    """Seconds per iteration of an arm, by phase, mean over its iterations and runs.
+
+    arm: with those of its runs that logged times. share: of the machine's measured matmul peak,
+    None if it was not measured. iterations: of each run.
+    """
 
     number: int
     arm: Arm
@@ -44,72 +51,60 @@ class IterationTime:
 
 
 def costs(runs: Sequence[RunResult]) -> list[StageCost]:
-    """What the stages took, by stage and component, in the order in which stages are made. Each artifact counts once."""
-    longest_first = sorted(
-        runs, key=lambda run: -len(run.stages)
-    )  # a run that stops early does not say what comes between
+    """Costs by stage and component, in the order in which stages are made. Each artifact counts
+    once."""
+    # A run that stops early does not show which stages come between.
+    longest_first = sorted(runs, key=lambda run: -len(run.stages))
     order = list(dict.fromkeys(row.stage for run in longest_first for row in run.stages))
-    keys = dict.fromkeys((row.stage, row.component) for run in runs for row in run.stages)
-    found = []
+    all_rows = [row for run in runs for row in run.stages]
+    keys = dict.fromkeys((row.stage, row.component) for row in all_rows)
+    stage_costs = []
     for stage, component in sorted(keys, key=lambda key: order.index(key[0])):
-        rows = [
-            row
-            for run in runs
-            for row in run.stages
-            if (row.stage, row.component) == (stage, component)
-        ]
-        once = {row.recipe: row for row in rows}.values()
-        seconds = sum(row.seconds for row in once)
-        found.append(
+        rows = [row for row in all_rows if (row.stage, row.component) == (stage, component)]
+        artifacts = {row.recipe: row for row in rows}.values()
+        seconds = sum(row.seconds for row in artifacts)
+        stage_costs.append(
             StageCost(
                 stage,
                 component,
-                artifacts=len(once),
+                artifacts=len(artifacts),
                 computed=sum(not row.reused for row in rows),
                 reused=sum(row.reused for row in rows),
-                mean=seconds / len(once),
+                mean=seconds / len(artifacts),
                 total=seconds,
-                tokens=sum(row.tokens for row in once),
-                flops=sum(row.flops for row in once),
+                tokens=sum(row.tokens for row in artifacts),
+                flops=sum(row.flops for row in artifacts),
                 peak_mb=max(row.peak_mb for row in rows),
             )
         )
-    return found
+    return stage_costs
 
 
 def iteration_times(arms: Sequence[Arm]) -> list[IterationTime]:
-    """Where the time of each arm's algorithm goes; arms without such metrics are left out."""
-    found = []
-    for number, arm in enumerate(arms):
-        logged = [(run, some) for run in arm.runs if (some := _timed(run))]
-        rows = [row for _, some in logged for row in some]
-        seconds = {}
-        for phase in PHASES:
-            values = [
-                float(row[f"time/{phase}"])
-                for row in rows
-                if isinstance(row.get(f"time/{phase}"), (int, float))
-            ]
-            if values:
-                seconds[phase] = sum(values) / len(values)
-        shares = [
-            float(row[SHARE_OF_MACHINE])
-            for row in rows
-            if isinstance(row.get(SHARE_OF_MACHINE), (int, float))
+    """Where the time of each arm's algorithm goes; arms that logged no times are left out."""
+    return [time for number, arm in enumerate(arms) if (time := _iteration_time(number, arm))]
+
+
+def _iteration_time(number: int, arm: Arm) -> IterationTime | None:
+    values: dict[str, list[float]] = {}
+    runs, iterations = [], []
+    for run in arm.runs:
+        rows = [
+            {k: v for k, v in row.items() if k.startswith(TIME) and isinstance(v, (int, float))}
+            for row in run.metrics("algorithm")
         ]
-        if seconds:
-            share = sum(shares) / len(shares) if shares else None
-            told = replace(arm, runs=tuple(run for run, _ in logged))
-            found.append(
-                IterationTime(number, told, seconds, share, tuple(len(some) for _, some in logged))
-            )
-    return found
-
-
-def _timed(run: RunResult) -> list[dict[str, Any]]:
-    return [
-        row for row in run.metrics("algorithm") if any(f"time/{phase}" in row for phase in PHASES)
-    ]
+        rows = [row for row in rows if row.keys() - {SHARE_OF_MACHINE}]
+        if rows:
+            runs.append(run)
+            iterations.append(len(rows))
+        for row in rows:
+            for name, value in row.items():
+                values.setdefault(name, []).append(value)
+    means = {name.removeprefix(TIME): sum(some) / len(some) for name, some in values.items()}
+    share = means.pop(SHARE_OF_MACHINE.removeprefix(TIME), None)
+    if not means:
+        return None
+    return IterationTime(number, replace(arm, runs=tuple(runs)), means, share, tuple(iterations))
 
 
 def scaled(number: float) -> str:
@@ -118,15 +113,8 @@ def scaled(number: float) -> str:
     >>> scaled(0), scaled(950), scaled(12_345_678), scaled(3.456e15)
     ('', '950', '12.3 M', '3.46 P')
     """
-    for size, prefix in (
-        (1e18, " E"),
-        (1e15, " P"),
-        (1e12, " T"),
-        (1e9, " G"),
-        (1e6, " M"),
-        (1e3, " k"),
-        (1, ""),
-    ):
+    sizes = ((1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+    for size, prefix in (*sizes, (1, "")):
         if number >= size:
             return f"{number / size:.3g}{prefix}"
     return ""

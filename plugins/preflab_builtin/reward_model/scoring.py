@@ -19,7 +19,7 @@ def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
     last = torch.zeros_like(rows.mask).scatter_(
         1, (width + rows.response_lengths - 1)[:, None], True
     )
-    return model.values(model.hidden_at(rows.input_ids, rows.mask, last, prefix=width))
+    return model.values(model.hidden_at(rows.input_ids, rows.mask, last, prompt_width=width))
 
 
 def by_prompt(rollout: Rollout) -> list[int]:

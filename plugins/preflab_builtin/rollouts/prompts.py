@@ -1,29 +1,33 @@
-"""Prompts as token lists, checked, and left-padded into a batch."""
+"""Prompts as token lists, checked and padded into a batch; responses to them as a `Rollout`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from preflab.errors import UserError
 from preflab.interfaces import Policy
-from preflab.records import Prompt
+from preflab.records import Prompt, Rollout
 
 
 def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) -> list[list[int]]:
-    """Token ids of each prompt; `UserError` naming the prompt that is empty or leaves no room for a response."""
+    """Token ids of each prompt; `UserError` naming a prompt that is empty or leaves no room for a
+    response."""
     limit = policy.max_positions
     encoded = [policy.tokenizer.encode(prompt.text) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
             raise UserError(
-                f"Prompt {prompt.id!r} has no tokens: there is nothing to answer. Drop it with a filter."
+                f"Prompt {prompt.id!r} has no tokens: there is nothing to answer. "
+                "Remove it with a filter."
             )
         if limit is not None and len(ids) + max_tokens > limit:
             raise UserError(
-                f"Prompt {prompt.id!r} has {len(ids)} tokens; with rollout.max_tokens={max_tokens} that is more than the "
-                f"policy's {limit} positions. Drop long prompts with a filter, or lower rollout.max_tokens."
+                f"Prompt {prompt.id!r} has {len(ids)} tokens; with rollout.max_tokens={max_tokens} "
+                f"that is more than the policy's {limit} positions. "
+                "Remove long prompts with a filter, or lower rollout.max_tokens."
             )
     return encoded
 
@@ -32,9 +36,33 @@ def left_padded(
     rows: Sequence[Sequence[int]], pad_id: int, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token lists -> ids [B, Q] padded on the left and mask [B, Q] bool."""
-    width = max(len(ids) for ids in rows)
-    padded = torch.tensor(
-        [[pad_id] * (width - len(ids)) + list(ids) for ids in rows], dtype=torch.long, device=device
+    ids = [torch.tensor(row) for row in rows]
+    real = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+    padded = pad_sequence(ids, batch_first=True, padding_value=pad_id, padding_side="left")
+    mask = pad_sequence(real, batch_first=True, padding_side="left")
+    return padded.to(device), mask.to(device)
+
+
+def up_to_end(ids: list[int], eos_id: int) -> list[int]:
+    """A response up to and including its first end token; all of it if it has none."""
+    return ids[: ids.index(eos_id) + 1] if eos_id in ids else ids
+
+
+def rollout_of(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    encoded: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    device: torch.device,
+) -> Rollout:
+    """Prompts, their tokens, and the tokens of the responses: the same number of consecutive ones
+    for each prompt."""
+    samples = len(responses) // max(1, len(prompts))
+    rows = [i for i in range(len(prompts)) for _ in range(samples)]
+    return Rollout.from_tokens(
+        policy.tokenizer,
+        [prompts[i] for i in rows],
+        [encoded[i] for i in rows],
+        responses,
+        device,
     )
-    lengths = torch.tensor([len(ids) for ids in rows], device=device)
-    return padded, torch.arange(width, device=device)[None, :] >= width - lengths[:, None]

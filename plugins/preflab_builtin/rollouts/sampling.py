@@ -10,11 +10,12 @@ from torch import nn
 from preflab.randomness import derive_seed
 
 BLOCK = 64
-"""Tokens that are summed first when a token is drawn."""
+"""Tokens whose probabilities are summed first when a token is drawn."""
 
 
 def row_noise(seed: Sequence[int | str], rows: Sequence[int], steps: int) -> torch.Tensor:
-    """Uniform numbers in [0, 1), float64 [len(rows), steps]: those of a row are a function of (seed, row number) alone."""
+    """Uniform numbers in [0, 1), float64 [len(rows), steps]: those of a row are a function of
+    (seed, row number) alone."""
     noise = torch.empty(len(rows), steps, dtype=torch.float64)
     generator = torch.Generator()
     for i, row in enumerate(rows):
@@ -24,34 +25,29 @@ def row_noise(seed: Sequence[int | str], rows: Sequence[int], steps: int) -> tor
 
 
 def draw(logits: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch.Tensor:
-    """logits [B, V], noise [B] in [0, 1) -> tokens [B]: the first token at which the cumulative distribution of
-    softmax(logits / temperature) passes the noise. temperature 0: the likeliest token. Nothing is masked or cut.
+    """logits [B, V], noise [B] in [0, 1) -> tokens [B]: the first token at which the cumulative
+    distribution of softmax(logits / temperature) passes the noise. temperature 0: the likeliest
+    token. Nothing is masked or cut.
 
-    The distribution is summed in blocks of tokens, and within the block that the noise falls into: two short sums instead of
-    one over V. Sums are float64, because in float32 the sum of 50,000 probabilities is off by more than the rare ones among
-    them.
+    The distribution is summed in blocks of tokens, and within the block that the noise falls into:
+    two short sums instead of one over V. Sums are float64, because in float32 the sum of 50,000
+    probabilities is off by more than the rare ones among them.
     """
     if temperature == 0:
         return logits.argmax(-1)
-    powers = (logits.float() / temperature if temperature != 1.0 else logits.float()).sub(
-        logits.amax(-1, keepdim=True) / temperature
-    )
-    blocks = nn.functional.pad(powers.exp_(), (0, -logits.shape[-1] % BLOCK)).reshape(
-        len(powers), -1, BLOCK
-    )
+    largest = logits.amax(-1, keepdim=True) / temperature
+    scaled = logits.float() / temperature if temperature != 1.0 else logits.float()
+    powers = scaled.sub(largest).exp_()
+    padded = nn.functional.pad(powers, (0, -logits.shape[-1] % BLOCK))
+    blocks = padded.reshape(len(powers), -1, BLOCK)
     sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     threshold = noise.to(sums)[:, None] * sums[:, -1:]
     block = torch.searchsorted(sums, threshold, right=True).clamp_max(sums.shape[-1] - 1)
     before = nn.functional.pad(sums, (1, 0)).gather(-1, block)
     within = blocks.take_along_dim(block[..., None], 1).squeeze(1).double().cumsum(-1)
-    # Rounding may leave the noise a last bit above the block's own sum: the last token of the block that has a probability.
-    place = torch.searchsorted(
-        within,
-        torch.minimum(
-            threshold - before, within[:, -1:].nextafter(torch.zeros_like(within[:, -1:]))
-        ),
-        right=True,
-    )
-    return (
-        (block * BLOCK + place).squeeze(-1).clamp_max(logits.shape[-1] - 1)
-    )  # a nan would fall behind the last token
+    # Rounding may leave the noise one bit above the block's own sum: then it is the last token of
+    # the block that has a probability.
+    below_sum = within[:, -1:].nextafter(torch.zeros_like(within[:, -1:]))
+    place = torch.searchsorted(within, torch.minimum(threshold - before, below_sum), right=True)
+    # With nan logits the place is after the last token.
+    return (block * BLOCK + place).squeeze(-1).clamp_max(logits.shape[-1] - 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from preflab.composing import composition
+from preflab.composing import search_path
 from preflab.door import discovery
 from preflab.testing import (
     AlgorithmContract,
@@ -199,9 +199,9 @@ def _faulty() -> Iterator[None]:
             str(Path(__file__).with_name(name)) for name in ("faulty.py", "faulty_observer.py")
         ]
         patch.setenv(discovery.FILES, os.pathsep.join(files))
-        composition.registry.cache_clear()
+        search_path.registry.cache_clear()
         yield
-    composition.registry.cache_clear()
+    search_path.registry.cache_clear()
 
 
 def _fails(contract: Any, test: str, folder: Path, message: str) -> None:
@@ -263,7 +263,7 @@ def test_a_fault_of_an_observer_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        composition.registry().manager.get_plugin("faulty_observer"), "FAULT", fault
+        search_path.registry().manager.get_plugin("faulty_observer"), "FAULT", fault
     )
     contract: Any = type("Tried", (ObserverContract,), {"name": "faulty_observer"})
     with pytest.raises(error, match=message):

@@ -1,4 +1,5 @@
-"""A sequence classifier as a judge: the probability of one label, whatever stands beside a text, with its own tokenizer."""
+"""A sequence classifier as a judge: the probability of one label, in any batch, with a tokenizer
+of its own."""
 
 from __future__ import annotations
 
@@ -48,11 +49,11 @@ def _changed(folder: Path, to: Path, **config: Any) -> Path:
 def test_it_is_the_probability_of_the_label(folder: Path, tmp_path: Path) -> None:
     path = str(_changed(folder, tmp_path / "known"))
     for label, expected in (("toxic", 0.75), ("1", 0.75), ("fine", 0.25)):  # softmax of (0, log 3)
-        found = Classifier(c.ClassifierConfig(path=path, label=label), cpu_runtime()).score(
+        scores = Classifier(c.ClassifierConfig(path=path, label=label), cpu_runtime()).score(
             _rollout(TEXTS)
         )
-        assert found.tolist() == pytest.approx([expected] * 3)
-        assert found.dtype == torch.float32
+        assert scores.tolist() == pytest.approx([expected] * 3)
+        assert scores.dtype == torch.float32
 
 
 def test_labels_that_exclude_nothing_are_judged_each_by_itself(
@@ -65,7 +66,7 @@ def test_labels_that_exclude_nothing_are_judged_each_by_itself(
     )  # sigma(0), whatever the other label has
 
 
-def test_what_stands_beside_a_text_does_not_matter(folder: Path) -> None:
+def test_other_texts_of_the_batch_do_not_matter(folder: Path) -> None:
     config = c.ClassifierConfig(path=str(folder), label="toxic")
     together = Classifier(config, cpu_runtime(micro_batch=8)).score(_rollout(TEXTS)).tolist()
     alone = [float(Classifier(config, cpu_runtime()).score(_rollout([text]))) for text in TEXTS]

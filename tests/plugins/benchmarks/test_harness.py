@@ -12,7 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Subject
 from preflab.records import Rollout
 from preflab_builtin.benchmarks import config as c
-from preflab_builtin.benchmarks.likelihood import MultipleChoice
+from preflab_builtin.benchmarks.likeliest import MultipleChoice
 from support import FakeContext
 
 needs_harness = pytest.mark.skipif(
@@ -80,9 +80,7 @@ def test_the_harness_and_our_own_evaluator_agree(tasks: Path, tmp_path: Path) ->
 
 
 @needs_harness
-def test_a_task_that_there_is_not_is_refused_with_the_nearest_name(
-    tasks: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_task_is_refused_with_the_nearest_name(tasks: Path, tmp_path: Path) -> None:
     from preflab_builtin.benchmarks.harness import Harness
 
     with pytest.raises(UserError, match=r"knows no task 'tiny_sum'\. Did you mean 'tiny_sums'"):
@@ -113,7 +111,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
 
 
 def test_numbers_of_the_harness_become_measures() -> None:
-    from preflab_builtin.benchmarks.harness import measured
+    from preflab_builtin.benchmarks.harness import measures_of
 
     numbers = {
         "alias": "squad",
@@ -122,7 +120,7 @@ def test_numbers_of_the_harness_become_measures() -> None:
         "em,strict-match": 0.25,
         "em_stderr,strict-match": 0.1,
     }
-    found = measured(numbers, 20)
-    assert set(found) == {"f1", "em_strict_match"}
-    assert found["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
-    assert found["f1"].low != found["f1"].low  # nan: no error, no interval
+    measures = measures_of(numbers, 20)
+    assert set(measures) == {"f1", "em_strict_match"}
+    assert measures["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
+    assert measures["f1"].low != measures["f1"].low  # nan: no error, no interval

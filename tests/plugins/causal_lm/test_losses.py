@@ -21,12 +21,13 @@ def policy() -> CausalPolicy:
 
 
 def test_target_mask() -> None:
-    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the first.
-    found = target_mask(torch.tensor([5, 2]), torch.tensor([3, 0]), 5)
-    assert found.tolist() == [[False, False, False, True, True], [False, True, False, False, False]]
+    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the
+    # first.
+    mask = target_mask(torch.tensor([5, 2]), torch.tensor([3, 0]), 5)
+    assert mask.tolist() == [[False, False, False, True, True], [False, True, False, False, False]]
 
 
-def test_uniform_logits_cost_log_v_a_token() -> None:
+def test_uniform_logits_cost_log_v_per_token() -> None:
     model = policy()
     torch.nn.init.zeros_(model.module.get_input_embeddings().weight)  # tied: all logits are 0
     ids, mask = torch.tensor([[1, 2, 3, 4]]), torch.ones(1, 4, dtype=torch.bool)
@@ -41,13 +42,15 @@ def test_loss_equals_the_definition() -> None:
     targets = target_mask(torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4]), 7)
     expected = 0.0
     for i, (length, start) in enumerate([(7, 3), (4, 1), (5, 4)]):
-        log_probs = model.module(ids[i : i + 1, :length]).logits.double().log_softmax(-1)[0]
+        logits = model.module(ids[i : i + 1, :length]).logits.detach()
+        log_probs = logits.double().log_softmax(-1)[0]
         expected -= sum(float(log_probs[t - 1, ids[i, t]]) for t in range(start, length))
     assert nll_sum(model, ids, mask, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zero on prompt and pad, not zero on the end token: seen on the hidden states before the unembedding."""
+    """Zero on prompt and pad, not zero on the end token: read at the hidden states before the
+    unembedding."""
     model = policy()
     eos, pad = model.tokenizer.eos_id, model.tokenizer.pad_id
     ids = torch.tensor([[1, 2, 3, 4, eos, pad, pad]])
@@ -70,21 +73,21 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
-    """transformers unembeds every slot and leaves out labels of -100; ours unembeds only what stands before a target."""
+    """transformers unembeds every slot and leaves out labels of -100; preflab unembeds only
+    what is before a target."""
     model = policy()
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     lengths, starts = torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4])
     mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
     loss = nll_sum(model, ids, mask, targets) / targets.sum()
     torch.autograd.backward(loss)
-    ours = gradients(model.module)
+    own_gradients = gradients(model.module)
     model.module.zero_grad()
-    theirs = model.module(
-        ids, attention_mask=mask.long(), labels=torch.where(targets, ids, -100)
-    ).loss
-    torch.autograd.backward(theirs)
-    assert loss.item() == pytest.approx(theirs.item(), rel=1e-6)
-    assert largest_difference(ours, gradients(model.module)) < 1e-6
+    labels = torch.where(targets, ids, -100)
+    transformers_loss = model.module(ids, attention_mask=mask.long(), labels=labels).loss
+    torch.autograd.backward(transformers_loss)
+    assert loss.item() == pytest.approx(transformers_loss.item(), rel=1e-6)
+    assert largest_difference(own_gradients, gradients(model.module)) < 1e-6
 
 
 @pytest.mark.parametrize("fast", [True, False])

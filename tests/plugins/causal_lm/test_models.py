@@ -1,6 +1,8 @@
-"""Models: nothing but a row's own tokens changes its numbers, whatever the padding; what is saved is what is loaded.
+"""Models: nothing but a row's own tokens changes its numbers, whatever the padding; what is saved
+is what is loaded.
 
-Models with learned positions (gpt2) are in every test: with rotary positions a wrong position id would not show.
+Models with learned positions (gpt2) are in every test: with rotary positions a wrong position id
+would not show.
 """
 
 from __future__ import annotations
@@ -29,13 +31,12 @@ def source(family: Family, positions: int = 64) -> TinySource:
 
 
 def policy(family: Family, positions: int = 64) -> CausalPolicy:
-    made = source(family, positions).create(torch.Generator().manual_seed(3))
-    with (
-        torch.no_grad()
-    ):  # weights of a fresh model are so small that errors in attention would hardly show
-        for parameter in made.module.parameters():
+    model = source(family, positions).create(torch.Generator().manual_seed(3))
+    # The weights of a new model are so small that errors in attention would hardly show.
+    with torch.no_grad():
+        for parameter in model.module.parameters():
             parameter.mul_(3.0)
-    return made
+    return model
 
 
 def row_batch(row: list[int], left: int, right: int, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,7 +52,8 @@ def test_positions_count_real_tokens() -> None:
 
 def test_masks() -> None:
     mask = torch.tensor([[False, True, True]])
-    # The pad sees itself only (else its softmax is empty: nan); real tokens see themselves and real ones before.
+    # The pad sees itself only (else its softmax is empty: nan); real tokens see themselves and
+    # real ones before.
     assert causal_mask(mask)[0, 0].tolist() == [
         [True, False, False],
         [False, True, False],
@@ -67,9 +69,7 @@ def test_masks() -> None:
 def test_padding_changes_nothing(family: Family, left: int, right: int) -> None:
     model, row = policy(family), [1, 5, 9, 2, 22, 7]
     with torch.no_grad():
-        plain = model.module(
-            torch.tensor([row])
-        ).logits  # transformers' own forward of the bare row
+        plain = model.module(torch.tensor([row])).logits  # transformers' own, without pads
         ids, mask = row_batch(row, left, right, model.tokenizer.pad_id)
         ours = model.logits(model.hidden(ids, mask))[:, left : left + len(row)]
         noise = torch.randint(
@@ -134,9 +134,8 @@ def test_selected_caches_are_independent(family: Family) -> None:
         _, cache = model.prefill(ids, mask)
         chosen = cache.select(torch.tensor([1, 1, 0]))
         first, _ = model.extend(torch.tensor([7, 8, 9]), chosen)
-        second, _ = model.extend(
-            torch.tensor([9, 7]), cache
-        )  # the original was not lengthened by the copy
+        # The copy did not lengthen the original.
+        second, _ = model.extend(torch.tensor([9, 7]), cache)
     for row, prompt, token in ((0, [4, 5], 7), (1, [4, 5], 8), (2, [1, 2, 3], 9)):
         expected = model.module(torch.tensor([[*prompt, token]])).logits[0, -1]
         assert torch.allclose(first[row], expected, atol=1e-5)
@@ -145,7 +144,7 @@ def test_selected_caches_are_independent(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_creation_follows_the_generator_and_leaves_the_global_stream_alone(family: Family) -> None:
+def test_creation_draws_from_the_generator_only(family: Family) -> None:
     before = torch.get_rng_state()
     first, second = (source(family).create(torch.Generator().manual_seed(1)) for _ in range(2))
     other = source(family).create(torch.Generator().manual_seed(2))
@@ -220,7 +219,8 @@ def test_scalar_head_has_the_stated_distribution_and_shares_nothing() -> None:
     )
     scalar = model.scalar_model(torch.Generator().manual_seed(1))
     weight = scalar.module.score.weight
-    # std 1/sqrt(1025) = 0.03123; with 1024 draws its estimate has a standard error of 2.2 %, so 10 % is 4.5 errors.
+    # std 1/sqrt(1025) = 0.03123; with 1024 draws its estimate has a standard error of 2.2 %, so 10
+    # % is 4.5 errors.
     assert weight.shape == (1, 1024)
     assert abs(float(weight.detach().std()) * 1025**0.5 - 1) < 0.1
     assert scalar.module.score.bias is None

@@ -20,7 +20,7 @@ from preflab_builtin.causal_lm.tokenizer import (
 )
 
 
-def test_words_are_ids_in_the_order_of_the_vocabulary_after_unk() -> None:
+def test_ids_follow_the_order_of_the_vocabulary() -> None:
     tokenizer = word_tokenizer(["red", "blue", "."])
     # <unk> 0, red 1, blue 2, "." 3, <pad> 4, <eos> 5
     assert tokenizer.encode("blue  red\n.") == [2, 1, 3]
@@ -41,7 +41,7 @@ def test_bytes_are_lossless(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["words", "bytes"])
-def test_saved_tokenizer_is_the_same_for_us_and_for_transformers(kind: str, tmp_path: Path) -> None:
+def test_a_saved_tokenizer_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
     tokenizer = byte_tokenizer() if kind == "bytes" else word_tokenizer(["red", "blue"])
     tokenizer.save(tmp_path)
     again, theirs = folder_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
@@ -60,22 +60,20 @@ def test_saved_tokenizer_is_the_same_for_us_and_for_transformers(kind: str, tmp_
 
 
 def _like_gpt2(folder: Path, **special: str) -> Path:
-    """Bytes, and one special token, which plain text may spell: as the folders of others are."""
+    """Bytes, and a special token that plain text may spell, as in folders of third parties."""
     backend = Tokenizer.from_str(byte_tokenizer().backend.to_str())
     backend.add_special_tokens(["<|endoftext|>", "<|other|>"])  # 258 and 259, after <pad> and <eos>
     make: Any = PreTrainedTokenizerFast
-    make(tokenizer_object=backend, **{"eos_token": "<|endoftext|>", **special}).save_pretrained(
-        folder
-    )
+    names = {"eos_token": "<|endoftext|>", **special}
+    make(tokenizer_object=backend, **names).save_pretrained(folder)
     return folder
 
 
 def test_text_cannot_spell_the_end_token_of_a_folder(tmp_path: Path) -> None:
     folder = _like_gpt2(tmp_path)
     text = "a<|endoftext|>b<pad>"
-    assert (
-        258 in AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
-    )  # as transformers reads it
+    # transformers reads the end token.
+    assert 258 in AutoTokenizer.from_pretrained(folder)(text)["input_ids"]
     tokenizer = folder_tokenizer(folder)
     assert tokenizer.eos_id == 258
     assert tokenizer.encode(text) == list(text.encode())
@@ -84,7 +82,7 @@ def test_text_cannot_spell_the_end_token_of_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("special", ["eos_token", "pad_token"])
 def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path: Path) -> None:
-    """tokenizer.json is the same: which tokens are special stands in tokenizer_config.json."""
+    """tokenizer.json is the same: which tokens are special is in tokenizer_config.json."""
     ours, theirs = _like_gpt2(tmp_path / "a"), _like_gpt2(tmp_path / "b", **{special: "<|other|>"})
     assert (ours / "tokenizer.json").read_bytes() == (theirs / "tokenizer.json").read_bytes()
     source = FolderSource(ours)
@@ -96,7 +94,8 @@ def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path
 
 
 def test_pad_differs_from_the_end_token() -> None:
-    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never occurs in UTF-8.
+    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never
+    # occurs in UTF-8.
     make: Any = PreTrainedTokenizerFast
     backend = Tokenizer(models.WordLevel({"a": 0, "À": 1, "<end>": 2}, unk_token="a"))
     wrapper = make(tokenizer_object=backend, eos_token="<end>", pad_token="<end>")

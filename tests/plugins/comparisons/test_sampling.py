@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from preflab.engine.context import RANKINGS as READ
 from preflab.errors import UserError
-from preflab.records import Prompt, Ranking, preferences_from_ranks, ranking_from_json
+from preflab.records import (
+    RANKINGS_FILE,
+    Prompt,
+    Ranking,
+    preferences_from_ranks,
+    ranking_from_json,
+)
 from preflab.storage.artifacts import read_rows
 from preflab_builtin.comparisons.config import SampledConfig
-from preflab_builtin.comparisons.sampling import RANKINGS, SampledComparisons
+from preflab_builtin.comparisons.sampling import SampledComparisons
 from support import WORDS, FakeContext, builtin
 
 PROMPTS = [
@@ -60,14 +65,13 @@ def finished(procedure: SampledComparisons, folder: Path, first: int = 0) -> lis
     for index in range(first, procedure.total_steps):
         procedure.step(index)
     procedure.save(folder)
-    return [ranking_from_json(row) for row in read_rows(folder / RANKINGS)]
+    return [ranking_from_json(row) for row in read_rows(folder / RANKINGS_FILE)]
 
 
 def test_rankings_of_training_and_validation_prompts(tmp_path: Path) -> None:
     procedure = made(tmp_path)
     rankings = finished(procedure, tmp_path)
     assert procedure.total_steps == 3  # 11 prompts, 4 a step
-    assert READ == RANKINGS
     splits = [r.split for r in rankings]
     assert splits == sorted(splits)  # train before validation, each in the order of its prompts
     assert set(splits) == {"train", "validation"}

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from preflab.composing import composition
+from preflab.composing.compose import compose
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose, read
+from preflab.planning.run import Run
 from preflab_builtin.evaluation.config import SuiteConfig
+
+WIN_RATES = ("win_rate", "win_rate_held_out")
+
+
+def _run(*overrides: str) -> Run:
+    config: Any = OmegaConf.to_container(compose(["evaluation=ladder", *overrides]), resolve=True)
+    return read(config, registry())
 
 
 def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
-    config: Any = OmegaConf.to_container(
-        composition.compose(overrides, f"evaluation/{name}"), resolve=True
-    )
-    return choose(composition.registry(), "evaluation", config["evaluation"], "evaluation", fast)
+    config: Any = OmegaConf.to_container(compose(overrides, f"evaluation/{name}"), resolve=True)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation", fast)
 
 
 def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
@@ -37,7 +46,9 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "reward_accuracy",
     ]
     assert choice.config.prompts == 400
-    assert needs(choice) == {"prompts", "documents", "rankings", "reward_model", "labeler", "gold"}
+    records = {"prompts", "documents", "rankings"}
+    roles = {"policy:result", "policy:sft"}
+    assert needs(choice) == {*records, *roles, "reward_model", "labeler", "gold"}
 
 
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
@@ -55,13 +66,13 @@ def test_an_evaluator_can_be_left_out_and_changed() -> None:
         "length",
         "kl",
     ]
-    assert needs(choice) == {"prompts", "labeler", "gold"}
+    assert needs(choice) == {"prompts", "labeler", "gold", "policy:result", "policy:sft"}
 
 
 def test_the_reward_model_preset_samples_nothing() -> None:
     choice = _choice("reward_model")
     assert choice.config.prompts == 0
-    assert needs(choice) == {"rankings", "reward_model"}
+    assert needs(choice) == {"rankings", "reward_model", "policy:result"}
 
 
 def test_fast_makes_everything_small() -> None:
@@ -69,8 +80,27 @@ def test_fast_makes_everything_small() -> None:
     assert (config.prompts, config.evaluators["families"].per_family) == (8, 4)
 
 
-def test_none_is_no_stage() -> None:
+def test_none_makes_no_stage() -> None:
     assert _choice("none").component.procedure is None
+
+
+@pytest.mark.parametrize("key", ["subject", "baseline"])
+def test_a_role_that_no_stage_makes_is_refused(key: str) -> None:
+    message = (
+        rf"needs the policy in the role 'initail' \(evaluation\.{key}\), which no stage makes\. "
+        r"Allowed: base, initial, result, sft\. Did you mean 'initial'\?"
+    )
+    with pytest.raises(UserError, match=message):
+        _run(f"evaluation.{key}=initail")
+
+
+def test_a_baseline_is_any_role_or_none_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("prompt,response\n")
+    assert _run("evaluation.baseline=base", "evaluation.subject=initial").stage("evaluation")
+    without_win_rate = [f"evaluation.evaluators.{name}=null" for name in WIN_RATES]
+    assert _run("evaluation.baseline=none", *without_win_rate).stage("evaluation")
+    path = f"evaluation.baseline_path={tmp_path / 'rows.csv'}"
+    assert _run("evaluation.baseline=file", path).stage("evaluation")
 
 
 def test_a_typo_in_an_evaluator_names_its_key() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from preflab.errors import UserError
-from preflab.interfaces import Policy
+from preflab.interfaces import Measure, Policy
 from preflab.options import problems
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab.storage import checkpoints
@@ -160,41 +160,30 @@ def test_a_policy_compared_with_itself_wins_half_exactly(tmp_path: Path) -> None
         k: v for k, v in _everything().items() if k in ("people", "truth", "proxy", "gold", "kl")
     }
     context = _context(tmp_path)
-    for subject in (
-        c.Role.sft,
-        c.Role.initial,
-    ):  # the same role, and another role with the same weights
-        found = _run(
-            c.SuiteConfig(evaluators=evaluators, prompts=6, subject=subject), context
-        ).measures
+    for subject in ("sft", "initial"):  # the same role, and another role with the same weights
+        config = c.SuiteConfig(evaluators=evaluators, prompts=6, subject=subject)
+        measures = _run(config, context).measures
         for judge in ("labelers", "gold", "reward"):
-            measure = found[f"win_rate/{judge}"]
-            assert (measure.value, measure.low, measure.high, measure.n) == (0.5, 0.5, 0.5, 6)
-        assert found["gold/gain"].value == 0.0
-        assert found["kl/reference"].value == 0.0
+            assert measures[f"win_rate/{judge}"] == Measure(0.5, 0.5, 0.5, 6)
+        assert measures["gold/gain"].value == 0.0
+        assert measures["kl/reference"].value == 0.0
 
 
-def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
-    # Another run's SFT answers, read from its samples, are the baseline that the role sft would have given: same texts, same
-    # verdicts of people and of the truth.
+def test_the_baseline_may_be_samples_of_another_run(tmp_path: Path) -> None:
+    # The SFT responses of another run, read from its samples, are those that baseline=sft gives:
+    # same texts, same verdicts of people and of the truth.
     context = _context(tmp_path, other=0.3)
-    _run(
-        c.SuiteConfig(evaluators={"length": c.LengthConfig()}, prompts=6, subject=c.Role.sft),
-        context,
-    ).save(tmp_path)
+    sft = c.SuiteConfig(evaluators={"length": c.LengthConfig()}, prompts=6, subject="sft")
+    _run(sft, context).save(tmp_path)
     evaluators = {k: v for k, v in _everything().items() if k in ("people", "truth", "gold")}
     path = str(tmp_path / "samples.jsonl")
-    stored = c.SuiteConfig(
-        evaluators=evaluators, prompts=6, baseline=c.BaselineRole.file, baseline_path=path
-    )
-    found, role = (
-        _run(stored, context),
-        _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context),
-    )
-    assert found.measures == role.measures
-    assert found.baseline is not None
-    assert set(found.baseline.texts) - set(found.rollout.texts)  # there is something to compare
-    found.save(tmp_path)
+    stored = c.SuiteConfig(evaluators=evaluators, prompts=6, baseline=c.FILE, baseline_path=path)
+    from_file = _run(stored, context)
+    from_role = _run(c.SuiteConfig(evaluators=evaluators, prompts=6), context)
+    assert from_file.measures == from_role.measures
+    assert from_file.baseline is not None
+    assert set(from_file.baseline.texts) - set(from_file.rollout.texts)  # something to compare
+    from_file.save(tmp_path)
     assert (
         json.loads((tmp_path / "evaluation.json").read_text())["baseline"]
         == f"{tmp_path.name}/samples.jsonl"
@@ -202,42 +191,38 @@ def test_the_baseline_may_be_what_another_run_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows,said",
+    "rows,message",
     [
         ([{"response": "x"}], r"has no response to 5 of 6 prompts, for example "),
-        ([{"reply": "x"}], r"rows\.jsonl:1: response: is no text.*Allowed: prompt, reply"),
+        ([{"reply": "x"}], r"rows\.jsonl:1: response: is not a text.*Allowed: prompt, reply"),
         (
             [{"response": "x"}, {"response": "y"}],
-            r"rows\.jsonl:2: response: another one to the same prompt",
+            r"rows\.jsonl:2: response: the file has another response",
         ),
     ],
 )
 def test_a_baseline_file_that_does_not_fit_says_why(
-    rows: list[dict[str, str]], said: str, tmp_path: Path
+    rows: list[dict[str, str]], message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(
         "".join(json.dumps({"prompt": _records()[0].text, **row}) + "\n" for row in rows)
     )
-    config = c.SuiteConfig(prompts=6, baseline=c.BaselineRole.file, baseline_path=str(path))
-    with pytest.raises(UserError, match=said):
+    config = c.SuiteConfig(prompts=6, baseline=c.FILE, baseline_path=str(path))
+    with pytest.raises(UserError, match=message):
         EvaluationSuite(config, _context(tmp_path))
 
 
 def test_a_baseline_file_and_its_role_go_together(tmp_path: Path) -> None:
-    said = (
-        dict(problems(c.SuiteConfig(baseline=c.BaselineRole.file))),
-        dict(problems(c.SuiteConfig(baseline_path="x.csv"))),
-    )
-    assert said[0]["baseline_path"].startswith("is empty, but baseline is file")
-    assert said[1]["baseline_path"].startswith("is given, but baseline is sft")
+    without_path = dict(problems(c.SuiteConfig(baseline=c.FILE)))
+    without_role = dict(problems(c.SuiteConfig(baseline_path="x.csv")))
+    assert without_path["baseline_path"].startswith("is empty, but baseline is file")
+    assert without_role["baseline_path"].startswith("is given, but baseline is sft")
     # Other bytes are another recipe; where there is no file, nothing outside the config counts.
     digests = []
     for name in ("a", "b"):
         (tmp_path / f"{name}.csv").write_text(name)
-        config = c.SuiteConfig(
-            baseline=c.BaselineRole.file, baseline_path=str(tmp_path / f"{name}.csv")
-        )
+        config = c.SuiteConfig(baseline=c.FILE, baseline_path=str(tmp_path / f"{name}.csv"))
         digests.append(inspect_stored(config).content)
     assert len({*digests, inspect_stored(c.SuiteConfig()).content}) == 3
 
@@ -267,12 +252,12 @@ def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
 
 def test_without_prompts_only_the_reward_model_is_judged(tmp_path: Path) -> None:
     evaluators = {"accuracy": c.RewardAccuracyConfig()}
-    config = c.SuiteConfig(evaluators=evaluators, prompts=0, baseline=c.BaselineRole.none)
+    config = c.SuiteConfig(evaluators=evaluators, prompts=0, baseline=c.NO_BASELINE)
     assert list(problems(config)) == []
     context = _context(tmp_path)
     suite = _run(config, context)
     suite.save(tmp_path)
-    # longest first: (1, 0) and (1, 2) are right, (0, 2) is a tie in length, and a strict accuracy counts it as wrong
+    # longest first: (1, 0) and (1, 2) are right; (0, 2) is a tie in length, which counts as wrong
     assert suite.measures["reward_accuracy/proxy/all"].value == pytest.approx(2 / 3)
     assert context.seen == []
     assert (tmp_path / "samples.jsonl").read_text() == ""
@@ -323,9 +308,9 @@ class BestOfNContext(FakeContext):
 
 def test_best_of_n_gets_the_analytic_bound_and_no_estimate(tmp_path: Path) -> None:
     config = c.SuiteConfig(prompts=3, evaluators={"kl": c.KLConfig()})
-    found = _run(config, BestOfNContext(tmp_path, _records())).measures
-    assert set(found) == {"kl/bound"}
-    assert found["kl/bound"].value == pytest.approx(1.386294361 - 0.75)  # log 4 - 3/4
+    measures = _run(config, BestOfNContext(tmp_path, _records())).measures
+    assert set(measures) == {"kl/bound"}
+    assert measures["kl/bound"].value == pytest.approx(1.386294361 - 0.75)  # log 4 - 3/4
     with pytest.raises(UserError, match=r"evaluation\.temperature"):
         _run(c.SuiteConfig(prompts=3, temperature=0.5), BestOfNContext(tmp_path, _records()))
 
@@ -333,13 +318,9 @@ def test_best_of_n_gets_the_analytic_bound_and_no_estimate(tmp_path: Path) -> No
 def test_configs_that_cannot_work_are_refused() -> None:
     nothing_to_judge = c.SuiteConfig(prompts=0, evaluators={"gold": c.GoldConfig()})
     assert [key for key, _ in problems(nothing_to_judge, "evaluation.")] == ["evaluation.prompts"]
-    nobody_to_beat = c.SuiteConfig(
-        baseline=c.BaselineRole.none, evaluators={"win": c.WinRateConfig()}
-    )
-    assert [key for key, _ in problems(nobody_to_beat, "evaluation.")] == ["evaluation.baseline"]
-    assert [key for key, _ in problems(c.WinRateConfig(source=c.NoEvaluationConfig()))] == [
-        "source"
-    ]
+    no_baseline = c.SuiteConfig(baseline=c.NO_BASELINE, evaluators={"win": c.WinRateConfig()})
+    assert [key for key, _ in problems(no_baseline, "evaluation.")] == ["evaluation.baseline"]
+    assert [key for key, _ in problems(c.WinRateConfig(source=c.GoldConfig()))] == ["source"]
 
 
 def test_two_evaluators_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -364,15 +345,15 @@ def test_no_prompts_of_the_split_is_refused(tmp_path: Path) -> None:
 
 
 class PromptReward:
-    """One point a prompt token: shows which prompt a reward model reads."""
+    """One point per prompt token: shows which prompt a reward model reads."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         return rollout.prompt_lengths.float()
 
 
-def test_a_prefix_is_read_by_the_subject_alone(tmp_path: Path) -> None:
-    # Every prompt has the three words "X plus Y"; the prefix has four more. Responses change with it (the subject reads it), and
-    # everything that judges reads three tokens, as it does of the baseline.
+def test_only_the_subject_reads_the_prefix(tmp_path: Path) -> None:
+    # Every prompt has the three words "X plus Y"; the prefix has four more. The responses change
+    # (the subject reads it), and judges read three tokens, as they do of the baseline.
     evaluators = {"reward": c.RewardConfig(), "kl": c.KLConfig()}
     words = f"{' '.join(WORDS[:4])} "
     context = _context(tmp_path, other=0.3, reward=PromptReward())
@@ -383,7 +364,7 @@ def test_a_prefix_is_read_by_the_subject_alone(tmp_path: Path) -> None:
     assert torch.equal(prefixed.rollout.prompt_ids, prefixed.baseline.prompt_ids)
     assert prefixed.values["reward/proxy"] == plain.values["reward/proxy"] == [3.0] * 6
     assert prefixed.rollout.prompts == tuple(prefixed.prompts)
-    # The responses are those that the policy gave to the prefixed prompts, token by token and with their ends.
+    # The responses are those to the prefixed prompts, token by token and with their ends.
     asked = [replace(p, text=f"{words}{p.text}") for p in prefixed.prompts]
     given = context.responder("result").respond(asked, (context.seed, "evaluation", "responses"))
     assert [response for _, response in prefixed.rollout.tokens()] == [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from preflab.composing.composition import compose
+from preflab.composing.compose import compose
 from preflab.errors import UserError
 from preflab.options import problems, typed
 from preflab.records import Prompt

@@ -8,18 +8,20 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab import UserError
-from preflab.composing import composition
+from preflab.composing import compose as composition
+from preflab.composing import search_path
 from preflab.door.choice import Choice
-from preflab.planning.choosing import choose, needs
+from preflab.planning.asking import needs
+from preflab.planning.reading import choose
 
 GROUPS = {
-    "algorithm": ["none", "best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
+    "algorithm": ["best_of_n", "ppo", "ppo_ptx", "ppo_instructgpt", "ppo_ptx_instructgpt"],
     "reward_model": [
-        *("kwise", "kwise_instructgpt", "none"),
+        *("kwise", "kwise_instructgpt"),
         *("length", "contains", "noise", "gold", "vader"),
     ],
-    "comparisons": ["sampled", "none"],
-    "select": ["last", "reward_model"],
+    "comparisons": ["sampled"],
+    "select": ["reward_model"],
 }
 
 
@@ -27,7 +29,7 @@ def preset(group: str, name: str, *overrides: str, fast: bool = False) -> Choice
     config: Any = OmegaConf.to_container(
         composition.compose(overrides, f"{group}/{name}"), resolve=True
     )
-    return choose(composition.registry(), group, config[group], group, fast)
+    return choose(search_path.registry(), group, config[group], group, fast)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def preset(group: str, name: str, *overrides: str, fast: bool = False) -> Choice
 def test_every_option_composes_in_full_and_in_small(group: str, name: str) -> None:
     for fast in (False, True):
         assert preset(group, name, fast=fast).config.name in name
-    file = composition.config_root() / group / f"{name}.yaml"
+    file = search_path.config_root() / group / f"{name}.yaml"
     assert not file.is_file() or file.read_text().startswith("# ")
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from preflab import compose
-from preflab.composing.composition import registry
+from preflab.composing.search_path import registry
 from preflab.door.choice import Choice
-from preflab.planning.choosing import choose
+from preflab.planning.reading import choose
 from preflab.planning.recipes import identity
 from preflab.records import Prompt, Rollout
 from preflab_builtin.rewards.shapings import (

@@ -11,15 +11,15 @@ from scipy.stats import chisquare
 from preflab.errors import UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt, Rollout
-from preflab_builtin.causal_lm import products
 from preflab_builtin.causal_lm.config import Family, TinyConfig
+from preflab_builtin.causal_lm.fast import projections
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.rollouts import native
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
 from preflab_builtin.rollouts.generate import TransformersEngine, as_trained, generation_config
 from preflab_builtin.rollouts.native import NativeEngine
-from preflab_builtin.rollouts.sampling import draw, row_noise
+from preflab_builtin.rollouts.sampling import row_noise
 from support import WORDS, FakeContext, cpu_runtime
 
 FAMILIES = [Family.llama, Family.gpt2]
@@ -31,13 +31,12 @@ PROMPTS = [
 
 def policy(family: Family = Family.llama, positions: int = 64) -> CausalPolicy:
     config = TinyConfig(family=family, layers=2, width=32, heads=2, max_positions=positions)
-    made = TinySource(config, WORDS).create(torch.Generator().manual_seed(3))
-    with (
-        torch.no_grad()
-    ):  # sharper than a fresh model, so that contexts matter; the end token often enough
-        for parameter in made.module.parameters():
+    model = TinySource(config, WORDS).create(torch.Generator().manual_seed(3))
+    # Sharper than a new model, so that contexts matter and some responses end early.
+    with torch.no_grad():
+        for parameter in model.module.parameters():
             parameter.mul_(4.0 if family is Family.llama else 1.8)
-    return made
+    return model
 
 
 def engine(batch: int = 128) -> NativeEngine:
@@ -52,7 +51,8 @@ def same(first: Rollout, second: Rollout) -> bool:
 
 
 def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: float) -> list[int]:
-    """One row, one full transformers forward a token, the cumulative distribution added up in a loop."""
+    """One row, one full transformers forward pass per token, the cumulative distribution added up
+    in a loop."""
     ids, answer = model.tokenizer.encode(prompt), list[int]()
     for u in noise.tolist():
         with torch.no_grad():
@@ -71,12 +71,14 @@ def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: fl
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize(
-    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+    "smallest",
+    [projections.SMALLEST_MATRIX, 0],
+    ids=["stored matrices", "reordered matrices"],
 )
 def test_equals_a_naive_loop_token_for_token(
     family: Family, temperature: float, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "SMALL", smallest)
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", smallest)
     model, sampling = policy(family), Sampling(max_tokens=12, temperature=temperature, samples=3)
     rollout = engine().generate(model, PROMPTS, sampling, (1, "test"))
     lengths = set()
@@ -92,12 +94,14 @@ def test_equals_a_naive_loop_token_for_token(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    "smallest", [products.SMALL, 0], ids=["matrices as stored", "matrices laid out anew"]
+    "smallest",
+    [projections.SMALLEST_MATRIX, 0],
+    ids=["stored matrices", "reordered matrices"],
 )
 def test_batch_size_and_compaction_change_nothing(
     family: Family, smallest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "SMALL", smallest)
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", smallest)
     model, sampling = policy(family), Sampling(max_tokens=16, samples=4)
     whole = engine(128).generate(model, PROMPTS, sampling, (2,))
     for batch in (1, 3, 8):
@@ -107,10 +111,9 @@ def test_batch_size_and_compaction_change_nothing(
         assert same(engine().generate(model, PROMPTS, sampling, (2,)), whole)
 
 
-def test_each_rollout_is_drawn_from_the_weights_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        products, "SMALL", 0
-    )  # copies of matrices that outlived a step would be those of before
+def test_each_rollout_uses_the_current_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Copies of matrices that outlive a rollout would be those of the old weights.
+    monkeypatch.setattr(projections, "SMALLEST_MATRIX", 0)
     model, sampling = policy(), Sampling(max_tokens=12)
     before = engine().generate(model, PROMPTS, sampling, (1,))
     with torch.no_grad():
@@ -132,7 +135,7 @@ def test_rows_depend_on_seed_and_number_alone() -> None:
     assert not same(engine().generate(model, PROMPTS, sampling, (1, "a", 1)), whole)
 
 
-def test_global_randomness_and_gradients_are_left_alone() -> None:
+def test_global_randomness_is_unchanged() -> None:
     before = torch.get_rng_state()
     rollout = engine().generate(policy(), PROMPTS, Sampling(max_tokens=4), (1,))
     assert torch.equal(before, torch.get_rng_state())
@@ -147,23 +150,6 @@ def test_greedy_is_the_likeliest_token() -> None:
         for token in rollout.response_ids[row, : int(rollout.response_lengths[row])].tolist():
             assert token == int(model.module(torch.tensor([ids])).logits[0, -1].argmax())
             ids.append(token)
-
-
-def test_draw_takes_the_first_token_that_passes_the_noise() -> None:
-    logits = torch.log(torch.tensor([0.2, 0.0, 0.3, 0.5, 0.0])).repeat(6, 1)
-    # Cumulative .2 .2 .5 1 1: tokens of probability 0 are never drawn, not even by noise on an edge.
-    noise = torch.tensor([0.0, 0.199, 0.201, 0.499, 0.501, 1 - 2**-53], dtype=torch.float64)
-    assert draw(logits, noise, 1.0).tolist() == [0, 0, 2, 2, 3, 3]
-
-
-@pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_frequencies_are_the_softmax(temperature: float) -> None:
-    logits = torch.log(torch.tensor([0.05, 0.1, 0.2, 0.25, 0.4]))
-    noise = row_noise((5, "frequencies"), range(200), 100).flatten()  # 20,000 draws from 200 rows
-    counts = draw(logits.expand(20_000, 5), noise, temperature).bincount(minlength=5)
-    # temperature .5 squares the probabilities: .0025 .01 .04 .0625 .16 over .275
-    expected = torch.tensor([0.05, 0.1, 0.2, 0.25, 0.4], dtype=torch.float64) ** (1 / temperature)
-    assert chisquare(counts.numpy(), (20_000 * expected / expected.sum()).numpy()).pvalue > 1e-3
 
 
 def test_impossible_prompts_are_named() -> None:
@@ -221,23 +207,3 @@ def test_transformers_engine_samples_from_float32_logits_under_autocast() -> Non
 def test_component_builds_with_its_setting(tmp_path: Path) -> None:
     built = FakeContext(tmp_path).rollout()
     assert built.sampling == Sampling(max_tokens=8, temperature=1.0, samples=1)
-
-
-def test_logits_that_are_no_numbers_draw_a_token_of_the_vocabulary() -> None:
-    """What is drawn is meaningless and the guards behind will say so; a token that does not exist would be a crash."""
-    tokens = draw(
-        torch.full((2, 130), float("nan")), torch.tensor([0.0, 0.9], dtype=torch.float64), 1.0
-    )
-    assert bool(((tokens >= 0) & (tokens < 130)).all())
-
-
-def test_blocks_of_a_large_vocabulary_draw_as_one_sum_does() -> None:
-    """300 tokens are 5 blocks, the last of them part empty; the definition is one float64 sum."""
-    generator = torch.Generator().manual_seed(0)
-    logits, noise = (
-        3 * torch.randn(500, 300, generator=generator),
-        torch.rand(500, dtype=torch.float64, generator=generator),
-    )
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    expected = (cumulative <= noise[:, None] * cumulative[:, -1:]).sum(-1)
-    assert torch.equal(draw(logits, noise, 1.0), expected)

@@ -1,17 +1,18 @@
-"""Learning from pairs without a reward network: DPO, and a reward model that counts words."""
+"""Learning from pairs without a reward network, and a stage that averages weights."""
 
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.kinds import StageSpec
 
-from preflab_pairs.config import BagOfWordsConfig, DPOConfig
+from preflab_pairs.config import AverageConfig, BagOfWordsConfig, DPOConfig
 
 PREFLAB_API = 1
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """An algorithm and a reward model."""
+    """An algorithm, a reward model, and what makes the stage below."""
     return [
         Component(
             "algorithm",
@@ -28,7 +29,19 @@ def preflab_components() -> list[Component]:
             procedure="preflab_pairs.bag_of_words:Fitting",
             needs=("rankings",),
         ),
+        Component(
+            "average",
+            "weights",
+            AverageConfig,
+            procedure="preflab_pairs.averaging:Averaging",
+        ),
     ]
+
+
+@hookimpl
+def preflab_stages() -> list[StageSpec]:
+    """A stage after SFT: ``preflab +average=weights``. What follows starts from its policy."""
+    return [StageSpec("average", makes="averaged", after="sft")]
 
 
 @hookimpl

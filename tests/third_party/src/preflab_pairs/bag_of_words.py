@@ -120,7 +120,7 @@ class Fitting:
 
 
 class BagOfWords:
-    """`preflab.interfaces.RewardModel`. It has no network: value functions start from the policy."""
+    """`preflab.interfaces.RewardModel`, without a network to start a value function from."""
 
     def __init__(self, weights: Mapping[str, float], offset: float) -> None:
         self.words, self.offset = list(weights), offset

@@ -45,3 +45,14 @@ class BagOfWordsConfig:
     seed: int | None = option(
         None, "pins this stage's seed (nothing is drawn from it); null follows the run's", ge=0
     )
+
+
+@dataclass
+class AverageConfig:
+    """Averages the weights before and after SFT; what follows starts from the average."""
+
+    name: str = option("weights", "component")
+    share: float = option(0.5, "weight of the SFT model; 1: SFT alone", ge=0, le=1)
+    seed: int | None = option(
+        None, "pins this stage's seed (nothing is drawn from it); null follows the run's", ge=0
+    )

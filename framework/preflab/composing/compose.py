@@ -1,0 +1,224 @@
+"""From a command line of Hydra's form to composed configs: its jobs, and errors that name the
+key, what is allowed and the nearest name."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from preflab.composing.search_path import hydra_initialised, registry
+from preflab.composing.untrusted import check_files, check_name, refuse_secrets
+from preflab.errors import UserError, nearest
+
+
+def compose(
+    overrides: Sequence[str] = (),
+    config_name: str = "config",
+    with_hydra: bool = False,
+    config_dir: str = "",
+) -> DictConfig:
+    """The config that a command line composes to: ``preflab.compose(["algorithm=ppo"])``.
+
+    with_hydra: keep Hydra's own part. Raises `UserError` naming the key, what is allowed and the
+    nearest name.
+    """
+    with hydra_initialised(config_dir), readable_errors():
+        return hydra_compose(config_name, list(overrides), return_hydra_config=with_hydra)
+
+
+def compose_all(
+    jobs: Sequence[Sequence[str]], config_name: str, config_dir: str = ""
+) -> Iterator[DictConfig]:
+    """The configs of many jobs, Hydra's own part included, in order.
+
+    Jobs that differ only in values of keys share one composition, into a copy of which their values
+    are written: that is how Hydra applies them too, and several times as fast.
+    """
+    parser, shared = OverridesParser.create(), dict[tuple[str, ...], DictConfig]()
+    with hydra_initialised(config_dir):
+        for overrides in jobs:
+            with readable_errors():
+                parsed = parser.parse_overrides(list(overrides))
+                values = [o for o in parsed if _only_sets_a_value(o)]
+                choices = tuple(str(o.input_line) for o in parsed if not _only_sets_a_value(o))
+                if choices not in shared:
+                    shared[choices] = hydra_compose(
+                        config_name, list(choices), return_hydra_config=True
+                    )
+                config = copy.deepcopy(shared[choices])
+                for override in values:
+                    _set(config, override)
+                with flag_override(config.hydra, "readonly", False):
+                    config.hydra.overrides.task = [
+                        str(o.input_line) for o in parsed if not o.is_hydra_override()
+                    ]
+            yield config
+
+
+def _only_sets_a_value(override: Override) -> bool:
+    """Whether an override is KEY=VALUE of a key that cannot be a config group."""
+    key = override.key_or_group
+    return (
+        override.type is OverrideType.CHANGE
+        and override.package is None
+        and not override.is_hydra_override()
+        and ("." in key or key in ("seed", "fast"))
+        and not isinstance(override.value(), (dict, list))
+    )
+
+
+def _set(config: DictConfig, override: Override) -> None:
+    key = override.key_or_group
+    if OmegaConf.select(config, key, throw_on_missing=False, default=_ABSENT) is _ABSENT:
+        # As Hydra says it, with the node and the key that `explain` looks for.
+        parent, _, last = key.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        node[last]  # raises
+    OmegaConf.update(config, key, override.value(), merge=True)
+
+
+_ABSENT = object()
+
+
+def job_yaml(config: DictConfig) -> str:
+    """What ``--cfg job`` shows of a composed config: all but Hydra's own part."""
+    return OmegaConf.to_yaml(_own(config))
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """All but Hydra's own part as plain values; `UserError` for a reference that leads nowhere or
+    in a circle."""
+    with readable_errors():
+        plain: dict[str, Any] = OmegaConf.to_container(_own(config), resolve=True)  # type: ignore[assignment]
+    refuse_secrets(plain)
+    return plain
+
+
+def _own(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Within it Hydra's and OmegaConf's errors become `UserError`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(explain(error)) from None
+    except RecursionError:
+        raise UserError("Circular defaults list: a config includes itself.") from None
+
+
+def explain(error: BaseException) -> str:
+    """A Hydra or OmegaConf error as one sentence: key, value, what is allowed, nearest name."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    for item in chain:
+        options = getattr(item, "options", None)
+        missing = getattr(item, "missing_cfg_file", None)
+        if missing and options is not None:
+            group, _, name = str(missing).rpartition("/")
+            allowed = nearest(name, [str(option) for option in options])
+            return f"There is no {group or 'config'} '{name}'. {allowed}{registry().not_loaded()}"
+    for item in chain:
+        parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
+        if parent is not None and key is not None and re.search("not in", str(item)):
+            keys = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
+            full_key = getattr(item, "full_key", key) or key
+            return f"{full_key} is not an option. {nearest(str(key), keys)}"
+    text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
+    causes = [str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)]
+    cause = causes[0] if causes else ""
+    return text if cause in text else f"{text}: {cause}"
+
+
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+"""Hydra's default. Its sweeps are grids, so that every job is known before the first starts."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What a command line asks for. jobs: the overrides of every job (one without multirun)."""
+
+    config_name: str
+    config_dir: str
+    multirun: bool
+    jobs: tuple[tuple[str, ...], ...]
+    info: bool = False
+    """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
+    shows_job: bool = False
+    """It asks for `--cfg job`: what the check has composed is the answer."""
+    config: DictConfig | None = None
+    """The config of the only job, or of the multirun as a whole; Hydra's own part included."""
+
+
+def parse(argv: Sequence[str]) -> CommandLine:
+    """Read a command line and expand its sweeps, without running anything."""
+    args = get_args_parser().parse_args(list(argv))
+    if args.config_path or args.experimental_rerun:
+        flag = "--config-path" if args.config_path else "--experimental-rerun"
+        raise UserError(
+            f"{flag} is not supported: give your folder with --config-dir; 'preflab rerun DIR' "
+            "repeats a run."
+        )
+    name = args.config_name or "config"
+    check_name(name)
+    overrides = list(args.overrides)
+    folder = str(Path(args.config_dir).resolve()) if args.config_dir else ""
+    if folder:
+        check_files(Path(folder))
+    if args.cfg or args.info or args.hydra_help or args.shell_completion:
+        # query=bash and install=bash are not keys of the config.
+        words = () if args.shell_completion else tuple(overrides)
+        shows_job = args.cfg == "job" and not (args.package or args.resolve or args.info)
+        return CommandLine(name, folder, args.multirun, (words,), info=True, shows_job=shows_job)
+    with readable_errors():
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    plain = [o.input_line for o in parsed if not o.is_sweep_override() and o.input_line]
+    config = compose(plain, name, with_hydra=True, config_dir=folder)
+    if not args.multirun and "MULTIRUN" not in str(config.hydra.mode):
+        if plain != overrides:
+            config = compose(overrides, name, with_hydra=True, config_dir=folder)
+        return CommandLine(name, folder, False, (tuple(overrides),), config=config)
+    if config.hydra.sweeper.get("_target_") != SWEEPER:
+        raise UserError(
+            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids "
+            "only (KEY=A,B). Leave hydra/sweeper out."
+        )
+    parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
+    with readable_errors():
+        parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
+        jobs = _grid(parsed)
+    return CommandLine(name, folder, True, jobs, config=config)
+
+
+def _grid(overrides: Sequence[Override]) -> tuple[tuple[str, ...], ...]:
+    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key
+    varies fastest, and of a key that is given twice the last counts."""
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise UserError(f"{override.input_line} is not a list of values: give {key}=A,B.")
+    return tuple(itertools.product(*values.values()))

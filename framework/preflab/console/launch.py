@@ -1,0 +1,83 @@
+"""A command line that runs something, or that asks Hydra to show something: checked first, then
+started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from preflab.composing.compose import CommandLine, compose, job_yaml, parse
+from preflab.composing.search_path import config_root, registry
+from preflab.composing.untrusted import refuse_code_in_config
+from preflab.console.startup import skip_last_collection
+from preflab.errors import PreflabError, SweepError, UserError
+from preflab.runtime import is_main, world_size
+from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
+
+
+def launch(words: Sequence[str]) -> int:
+    """Check everything that a command line asks for, run it, and show the comparison."""
+    line = parse(words)
+    if line.multirun and world_size() > 1:
+        raise UserError(
+            "A multirun cannot be started under torchrun: start 'preflab -m ... "
+            "runtime.processes=N' alone."
+        )
+    if line.info:
+        return _show(line, words)
+    from preflab.planning.reading import check_jobs
+
+    jobs = check_jobs(line)
+    from preflab.jobs.execution import execute, quiet_libraries
+    from preflab.jobs.job import start
+
+    quiet_libraries()
+    if not is_main():  # process 0 alone has a run folder
+        execute(jobs[0], Path())
+        return 0
+    folder = start(line, jobs)
+    try:
+        print(report_text([folder], folder / REPORT))
+    except PreflabError as error:
+        print(f"preflab: no report: {error}", file=sys.stderr)
+    failed = [row for row in read_ledger(folder) if row["exit_code"]] if line.multirun else []
+    if failed:
+        lines = "\n".join(_failure(folder, row) for row in failed)
+        raise SweepError(
+            f"{len(failed)} job(s) failed; give the same command again to run only them:\n{lines}"
+        )
+    return 0
+
+
+def report_text(folders: Sequence[Path], out: Path) -> str:
+    """The comparison of run folders as text, from the first plugin that makes reports; the page is
+    written to ``out``."""
+    return registry().report(folders, out) or "No installed plugin makes reports."
+
+
+def _failure(folder: Path, row: LedgerLine) -> str:
+    overrides, log = " ".join(row["overrides"]), f" ({folder / row['log']})" if row["log"] else ""
+    return f"  job {row['job']} ({overrides}): exit code {row['exit_code']}: {row['error']}{log}"
+
+
+def _show(line: CommandLine, words: Sequence[str]) -> int:
+    """What ``--cfg``, ``--info``, ``--hydra-help`` and completion ask for: Hydra's own answer,
+    but for ``--cfg job``, which costs no second composition."""
+    skip_last_collection()
+    config = compose(line.jobs[0], line.config_name, True, line.config_dir)
+    refuse_code_in_config(config)
+    if line.shows_job:
+        print(job_yaml(config), end="")
+        return 0
+    import hydra
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `cli.main`, which words them
+    sys.argv = [sys.argv[0], *words]
+    hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(_nothing)()
+    return 0
+
+
+def _nothing(config: object) -> None:
+    """The task of a command line that only shows something: Hydra never calls it."""

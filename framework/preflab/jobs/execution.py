@@ -1,0 +1,186 @@
+"""One checked run, made in this process: manifest, stages, summary."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from preflab.door.discovery import FLAGS
+from preflab.engine.loop import observer
+from preflab.engine.stages import FinishedStage, Stages
+from preflab.planning.asking import inspect
+from preflab.planning.checks import check_unchanged
+from preflab.planning.reading import Job
+from preflab.planning.run import Run
+from preflab.runtime import is_main
+from preflab.signals import Stopped, StopRequest
+from preflab.storage.durable import write_json, writing
+from preflab.storage.run_folder import (
+    ARTIFACTS,
+    COMPLETE,
+    REJECTED,
+    SUMMARY,
+    Manifest,
+    StageRow,
+    Summary,
+    write_manifest,
+)
+from preflab.version import __version__
+
+_LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
+
+
+def execute(job: Job, folder: Path) -> Summary:
+    """Make all stages of a job in this process; its summary. Errors are reported to observers and
+    raised. Of several processes that run the same job, only process 0 writes to the folder."""
+    run, plugins = job.run, job.run.registry
+    check_unchanged(run)
+    observe = observer(plugins.observe, is_main())
+    manifest = _manifest(job, folder)
+    stages = Stages(run, observe, manifest["versions"])
+    _note(folder, manifest, stages, "running")
+    _write_rejected(folder, run)
+    names = [stage.name for stage in run.stages]
+    observe("preflab_run_started", folder=folder, config=job.config, stages=names)
+    try:
+        with StopRequest(at_once=True).listening(), writing("the run", folder):
+            stages.make_all()
+            summary = _summary(manifest, stages)
+            stages.close()
+            if is_main():
+                write_json(folder / SUMMARY, summary)
+                _link_artifacts(folder, stages.finished)
+            _note(folder, manifest, stages, COMPLETE)
+    except BaseException as error:
+        status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk is the error to report, not that it cannot be noted
+            _note(folder, manifest, stages, status)
+        observe("preflab_run_failed", folder=folder, error=error)
+        raise
+    observe("preflab_run_finished", folder=folder, summary=summary)
+    return summary
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from printing over the progress bar; nothing of ours is silenced."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+
+
+def _manifest(job: Job, folder: Path) -> Manifest:
+    libraries = {name: _version(name) for name in _LIBRARIES}
+    plugins = [p for p in job.run.registry.plugins if not p.problem]
+    return Manifest(
+        run=folder.name,
+        config_name=job.config_name,
+        overrides=list(job.overrides),
+        seed=job.run.settings.seed,
+        arm=job.run.settings.arm,
+        versions={"preflab": __version__, "python": platform.python_version(), **libraries},
+        git=_git(),
+        host=platform.node(),
+        command=sys.argv,
+        plugin_flags={name: os.environ[name] for name in FLAGS if name in os.environ},
+        plugins={p.name: f"{p.distribution} {p.version}" for p in plugins},
+        status="",
+        stages=[],
+    )
+
+
+def _note(folder: Path, manifest: Manifest, stages: Stages, status: str) -> None:
+    """Write the manifest with the stages finished so far."""
+    if is_main():
+        manifest["status"], manifest["stages"] = status, list(map(_row, stages.finished))
+        write_manifest(folder, manifest)
+
+
+def _row(finished: FinishedStage) -> StageRow:
+    stage = finished.stage
+    return StageRow(
+        stage=stage.name,
+        name=stage.choice.name,
+        makes=stage.makes,
+        recipe=stage.recipe_id,
+        seed=stage.seed,
+        artifact=str(finished.artifact.folder.resolve()),
+        reused=finished.reused,
+        seconds=round(finished.seconds, 2),
+        cost=finished.artifact.manifest.get("cost", {}),
+    )
+
+
+def _write_rejected(folder: Path, run: Run) -> None:
+    """The rows that the data sources left out, one per line: record type, file:line, field, reason."""
+    lines = []
+    for record_type in run.counts():
+        rejected = inspect(run.source(record_type)).rejected.get(record_type, ())
+        lines += [f"{record_type} {row}\n" for row in rejected]
+    if lines and is_main():
+        text = "".join(lines)
+        (folder / REJECTED).write_text(text, encoding="utf8", errors="backslashreplace")
+
+
+def _summary(manifest: Manifest, stages: Stages) -> Summary:
+    """The run in one file: what was made, and what the evaluation measured."""
+    summary = Summary(
+        run=manifest["run"],
+        config_name=manifest["config_name"],
+        overrides=manifest["overrides"],
+        seed=manifest["seed"],
+        arm=manifest["arm"],
+        computed=[f.stage.name for f in stages.finished if not f.reused],
+        reused=[f.stage.name for f in stages.finished if f.reused],
+        records={},
+        accounting={},
+    )
+    for finished in stages.finished:  # a reused stage tells what was counted when it was made
+        summary["records"] |= finished.artifact.manifest.get("records", {})
+        accounting = finished.artifact.manifest.get("accounting", {})
+        summary["accounting"][finished.stage.name] = accounting
+        evaluation = finished.artifact.folder / "evaluation.json"
+        if finished.stage.name == "evaluation" and evaluation.is_file():
+            summary["evaluation"] = json.loads(evaluation.read_text(encoding="utf8"))
+    summary["records"] |= stages.record_counts()
+    return summary
+
+
+def _link_artifacts(folder: Path, finished: Sequence[FinishedStage]) -> None:
+    links = folder / ARTIFACTS
+    links.mkdir(exist_ok=True)
+    for item in finished:
+        link = links / item.stage.name
+        link.unlink(missing_ok=True)
+        target = os.path.relpath(item.artifact.folder.resolve(), links.resolve())
+        link.symlink_to(target, target_is_directory=True)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _git() -> str:
+    """Commit of the working directory, with a + if it was edited; "" outside a repository."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 5, "check": True}
+    try:
+        commit = str(subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout).strip()
+        edited = ["git", "status", "--porcelain", "-uno"]
+        dirty = subprocess.run(edited, **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit + ("+" if dirty else "")

@@ -1,0 +1,27 @@
+"""What the component of a choice says of itself: what it needs, and what its outside inputs are."""
+
+from __future__ import annotations
+
+from preflab.components import Inspection
+from preflab.door.blame import blamed
+from preflab.door.choice import Choice
+from preflab.errors import PluginError
+
+
+def needs(choice: Choice) -> set[str]:
+    """What a choice and its nested choices need, in the words of `Component.needs`."""
+    with blamed(choice):
+        own = set(choice.component.needs(choice.config))
+    return own.union(*map(needs, choice.nested))
+
+
+def inspect(choice: Choice) -> Inspection:
+    """What the outside inputs of a choice are."""
+    with blamed(choice):
+        inspection = choice.component.inspect(choice.config)
+    if not isinstance(inspection, Inspection):
+        raise PluginError(
+            f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: inspect returned "
+            f"{inspection!r}"
+        )
+    return inspection

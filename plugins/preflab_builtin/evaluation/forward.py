@@ -1,0 +1,65 @@
+"""Log-probabilities and scores of many rows, computed in micro-batches of rows of similar length.
+
+Shapes: B rows, R response tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from preflab.interfaces import Policy, RewardModel
+from preflab.likelihood import response_log_probs
+from preflab.records import Rollout
+from preflab.runtime import Runtime
+from preflab_builtin.causal_lm.losses import target_log_probs
+
+
+def batched_log_probs(
+    policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime
+) -> torch.Tensor:
+    """`preflab.likelihood.response_log_probs` of all rows without gradient: [B, R] float32."""
+    log_probs = torch.zeros(
+        rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device
+    )
+    with torch.no_grad(), runtime.autocast():
+        for group in runtime.micro_batches(rollout.by_length()):
+            values = response_log_probs(policy, rollout.rows(group), temperature)
+            log_probs[torch.tensor(group, device=log_probs.device), : values.shape[1]] = values
+    return log_probs
+
+
+def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:
+    """The reward of each row."""
+    rewards = [0.0] * len(rollout)
+    with torch.no_grad():
+        for group in runtime.micro_batches(rollout.by_length()):
+            for i, value in zip(group, model.score(rollout.rows(group)).tolist(), strict=True):
+                rewards[i] = float(value)
+    return rewards
+
+
+def document_nll(
+    policy: Policy, texts: Sequence[str], max_tokens: int, runtime: Runtime
+) -> tuple[list[float], list[int]]:
+    """Of each text: its negative log-likelihood in nats, summed over its tokens and its end token,
+    and the number of these tokens. The first token is not predicted and not counted; texts are cut
+    to ``max_tokens`` tokens."""
+    tokenizer, device = policy.tokenizer, runtime.device
+    rows = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in texts]
+    sums, counts = [0.0] * len(rows), [len(row) - 1 for row in rows]
+    with torch.no_grad(), runtime.autocast():
+        for group in runtime.micro_batches(sorted(range(len(rows)), key=lambda i: len(rows[i]))):
+            tokens = [torch.tensor(rows[i], device=device) for i in group]
+            ids = pad_sequence(tokens, batch_first=True, padding_value=tokenizer.pad_id)
+            lengths = torch.tensor([len(rows[i]) for i in group], device=device)
+            slots = torch.arange(ids.shape[1], device=device)
+            mask = slots < lengths[:, None]
+            targets = mask & (slots > 0)
+            values = torch.zeros(mask.shape, dtype=torch.float64, device=device)
+            values[targets] = target_log_probs(policy, ids, mask, targets).double()
+            for i, value in zip(group, values.sum(-1).tolist(), strict=True):
+                sums[i] = -value
+    return sums, counts

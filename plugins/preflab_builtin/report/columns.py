@@ -1,0 +1,149 @@
+"""Which measures are columns of the ladder table, in which order, and how their numbers are
+written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from preflab.interfaces import Measure
+from preflab_builtin.report.arms import SHARES, Arm
+from preflab_builtin.report.wording import NOTHING, titled
+
+_LEFT_OUT = ("gold/gain", "gold/win")
+"""Measures that the table has in another form."""
+PLACED = {
+    "reward",
+    "gold",
+    "win_rate",
+    "likert",
+    "flags",
+    "kl",
+    "length",
+    "families",
+    "document_loss",
+    "reward_accuracy",
+    "best_of",
+}
+"""First words of the measures whose columns are chosen here, or that a picture shows. All others
+are columns under their own names."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure as a column. group: the heading above several; interval: shown in narrow places
+    too."""
+
+    measure: str
+    heading: str
+    group: str
+    percent: bool = False
+    digits: int = 2
+    interval: bool = False
+
+    def of(self, arm: Arm) -> Measure | None:
+        """The arm's measure."""
+        return arm.measures.get(self.measure)
+
+    def value(self, arm: Arm) -> str:
+        """The number as text."""
+        measure = self.of(arm)
+        if measure is None:
+            return NOTHING
+        return (
+            f"{100 * measure.value:.1f} %" if self.percent else f"{measure.value:.{self.digits}f}"
+        )
+
+    def bounds(self, arm: Arm) -> str:
+        """The interval as text, "" if there is none."""
+        measure = self.of(arm)
+        if measure is None or math.isnan(measure.low):
+            return ""
+        scale, digits = (100, 1) if self.percent else (1, self.digits)
+        return f"[{scale * measure.low:.{digits}f}, {scale * measure.high:.{digits}f}]"
+
+
+class KLColumn(Column):
+    """KL to the reference; for best-of-n its analytic bound, with the sign of a bound."""
+
+    def of(self, arm: Arm) -> Measure | None:
+        return arm.measures.get("kl/reference") or arm.measures.get("kl/bound")
+
+    def value(self, arm: Arm) -> str:
+        known = "kl/reference" in arm.measures or not self.of(arm)
+        return super().value(arm) if known else f"≤ {super().value(arm)}"
+
+    def bounds(self, arm: Arm) -> str:
+        return super().bounds(arm) if "kl/reference" in arm.measures else ""
+
+
+def columns(arms: Sequence[Arm]) -> list[Column]:
+    """Columns for what the arms have measured: reward, gold, win rate, drift, alignment tax, reward
+    model, and all others."""
+    measured = dict.fromkeys(name for arm in arms for name in arm.measures)
+    names = [name for name in measured if name not in _LEFT_OUT]
+    baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
+    against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
+    return [
+        *_preferences(names, f"Win rate against {against}"),
+        *_drift(names),
+        *_tax(names),
+        *_reward_model(names),
+        *_others(names),
+    ]
+
+
+def _preferences(names: Sequence[str], win_rate: str) -> Iterator[Column]:
+    for name, part in _parts(names, "reward/"):
+        heading = "proxy reward" if part == "proxy" else part
+        yield Column(name, heading, "Reward model says")
+    for name, part in sorted(_parts(names, "gold/"), key=lambda pair: pair[1] != "gold"):
+        yield Column(name, part, "True utility (simulated)", interval=part == "gold")
+    for name, part in _parts(names, "win_rate/"):
+        yield Column(name, f"judge: {part}", win_rate, percent=True, interval=True)
+    for name, part in _parts(names, "likert/"):
+        yield Column(name, part, "Likert, 1 to 7")
+    for name, part in _parts(names, "flags/"):
+        yield Column(name, part.replace("_", " "), "Flags", percent=True)
+
+
+def _drift(names: Sequence[str]) -> Iterator[Column]:
+    if {"kl/reference", "kl/bound"} & set(names):
+        yield KLColumn("kl/reference", "KL, nats", "Drift")
+    if "length/tokens" in names:
+        yield Column("length/tokens", "length", "Drift", digits=1)
+    if "length/terminated" in names:
+        yield Column("length/terminated", "ended", "Drift", percent=True)
+
+
+def _tax(names: Sequence[str]) -> Iterator[Column]:
+    for name, part in sorted(
+        _parts(names, "families/"), key=lambda pair: (pair[1] != "mean", pair)
+    ):
+        yield Column(name, part, "Accuracy on pretraining tasks", percent=True)
+    if "document_loss/all" in names:
+        yield Column("document_loss/all", "loss", "Held-out text", digits=3)
+
+
+def _reward_model(names: Sequence[str]) -> Iterator[Column]:
+    for name, rest in _parts(names, "reward_accuracy/"):
+        label, _, part = rest.partition("/")
+        if part in ("all", "length"):
+            heading = label if part == "all" else "longer wins"
+            yield Column(name, heading, "Pairs ordered right", percent=True)
+
+
+def _others(names: Sequence[str]) -> Iterator[Column]:
+    for name in names:
+        first, _, rest = name.partition("/")
+        # LABEL/PREFIX/METRIC/GROUP of a test set: its groups are in the table of all measures.
+        if first not in PLACED and rest.count("/") <= 1:
+            group = first.replace("_", " ").capitalize()
+            share = name.startswith(SHARES)
+            yield Column(name, rest.replace("_", " "), group, percent=share, digits=3)
+
+
+def _parts(names: Sequence[str], prefix: str) -> list[tuple[str, str]]:
+    """The names with a prefix, and the rest of each."""
+    return [(name, name.removeprefix(prefix)) for name in names if name.startswith(prefix)]

@@ -1,0 +1,132 @@
+"""Differences between arms with their intervals: paired by seed, and by prompt where possible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from preflab.interfaces import Measure
+from preflab.intervals import t_interval, t_quantile
+from preflab_builtin.report.runs import Draw, RunResult
+
+Side = Sequence[RunResult]
+"""Runs of one seed whose mean is one side of a comparison; without runs: zero."""
+
+
+def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure | None:
+    """Mean over seeds of the first side's measure minus the second's; None if runs do not have it.
+
+    Paired by prompt, question or document if every run has values of the same ones.
+    """
+    by_case = [_gap_by_case(measure, *pair) for pair in pairs]
+    runs = [run for a, b in pairs for run in (*a, *b)]
+    if by_case and all(gaps and gaps.keys() == by_case[0].keys() for gaps in by_case):
+        mean = crossed([list(gaps.values()) for gaps in by_case])
+    elif pairs and all(measure in run.measures for run in runs):
+        values = [
+            [[run.measures[measure].value for run in side] for side in pair] for pair in pairs
+        ]
+        mean = _with_fewest(t_interval([_gap(a, b) for a, b in values]), measure, runs)
+    else:
+        return None
+    return _without_spread(mean, measure, pairs) if mean.low == mean.high else mean
+
+
+def difference_from_curve(
+    measure: str, at: str, curves: Mapping[Draw, tuple[RunResult, Sequence[RunResult]]]
+) -> tuple[Measure | None, list[str]]:
+    """Mean over draws of a run's measure minus that of the curve through other runs, where the
+    curve has the run's value of the measure ``at``; and where a curve was read beyond its end."""
+    gaps, remarks = [], []
+    for draw, (own, curve) in curves.items():
+        (x, y), *points = (
+            (run.measures[at].value, run.measures[measure].value) for run in (own, *curve)
+        )
+        points.sort()
+        xs, ys = zip(*points, strict=True)
+        gaps.append(y - float(np.interp(x, xs, ys)))  # beyond an end, interp gives that end
+        if not xs[0] <= x <= xs[-1]:
+            remarks.append(
+                f"seed {draw.label}: {at} {x:.3f} is outside the curve "
+                f"({xs[0]:.3f} to {xs[-1]:.3f}), whose nearest end counts"
+            )
+    runs = [run for own, curve in curves.values() for run in (own, *curve)]
+    return (_with_fewest(t_interval(gaps), measure, runs) if gaps else None), remarks
+
+
+def crossed(differences: Sequence[Sequence[float]]) -> Measure:
+    """Mean of differences [S seeds, P prompts] in which every seed answers the same prompts, with
+    an interval about other seeds and other prompts. One seed: about other prompts.
+
+    Two-way random effects: Var(mean) = (MS_seed + MS_prompt - MS_rest) / (S P), and Student's t
+    with Satterthwaite's degrees of freedom (Cornfield and Tukey 1956). A bootstrap over three
+    seeds would be far too narrow.
+    """
+    table = np.asarray(differences, dtype=float)
+    s, p = table.shape
+    mean = float(table.mean())
+    if p < 2:
+        return Measure(mean, n=p)
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    rest = table - rows[:, None] - columns[None, :] + mean
+    square = {"prompt": s * float(((columns - mean) ** 2).sum()) / (p - 1)}
+    freedom = {"prompt": p - 1}
+    if s > 1:
+        square |= {
+            "seed": p * float(((rows - mean) ** 2).sum()) / (s - 1),
+            "rest": float((rest**2).sum()) / ((s - 1) * (p - 1)),
+        }
+        freedom |= {"seed": s - 1, "rest": (s - 1) * (p - 1)}
+    total = square["prompt"] + square.get("seed", 0.0) - square.get("rest", 0.0)
+    # The estimated variance of seeds or prompts can be negative: then it is taken as zero.
+    total = max(total, *square.values())
+    if total == 0:
+        return Measure(mean, mean, mean, p)
+    satterthwaite = total**2 / sum(square[k] ** 2 / freedom[k] for k in square)
+    half = t_quantile(satterthwaite) * math.sqrt(total / (s * p))
+    return Measure(mean, mean - half, mean + half, p)
+
+
+def _without_spread(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
+    """The same difference with an interval from those of the runs, if they have one: that nothing
+    varies (all answers right on both sides, for example) does not make it certain. Distances to the
+    ends add up in squares (MOVER: Zou and Donner 2008); seeds are averaged."""
+    ends = []
+    for own, other in pairs:
+        below, above = _distances(measure, own)
+        other_below, other_above = _distances(measure, other)
+        ends.append((math.hypot(below, other_above), math.hypot(above, other_below)))
+    low, high = (sum(distances) / len(ends) for distances in zip(*ends, strict=True))
+    return replace(mean, low=mean.value - low, high=mean.value + high)
+
+
+def _distances(measure: str, side: Side) -> tuple[float, float]:
+    """From a measure's value to the ends of its interval, mean over runs; 0 without an interval."""
+    known = [run.measures[measure] for run in side if measure in run.measures]
+    known = [m for m in known if math.isfinite(m.low)]
+    below, above = [m.value - m.low for m in known], [m.high - m.value for m in known]
+    return _gap(below or [0.0], ()), _gap(above or [0.0], ())
+
+
+def _with_fewest(mean: Measure, measure: str, runs: Sequence[RunResult]) -> Measure:
+    """The same, where n is the fewest values of the measure in any of the runs."""
+    return replace(mean, n=min((run.measures[measure].n for run in runs), default=0))
+
+
+def _gap_by_case(measure: str, a: Side, b: Side) -> dict[str, float]:
+    """Differences by case id, in its order; {} unless every run has values of the same cases."""
+    values = [run.by_case(measure) for run in (*a, *b)]
+    if any(v.keys() != values[0].keys() for v in values):
+        return {}
+    return {
+        case: _gap([v[case] for v in values[: len(a)]], [v[case] for v in values[len(a) :]])
+        for case in sorted(values[0])
+    }
+
+
+def _gap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Mean of a minus mean of b, which is zero if it is empty."""
+    return sum(a) / len(a) - (sum(b) / len(b) if b else 0.0)

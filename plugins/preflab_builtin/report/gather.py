@@ -1,0 +1,194 @@
+"""Reads run folders and multirun folders. Whatever is missing or damaged in a run becomes a failure
+in the report, never an error: one broken job must not prevent a report on all others."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from preflab.errors import UserError
+from preflab.interfaces import Measure
+from preflab.kinds import STAGES
+from preflab.options import typed
+from preflab.storage.run_folder import (
+    COMPLETE,
+    ERROR,
+    LEDGER,
+    MANIFEST,
+    SUMMARY,
+    Manifest,
+    StageRow,
+    read_ledger,
+    read_manifest,
+)
+from preflab.study import StudyConfig
+from preflab_builtin.report.runs import RunResult, StageResult, composed
+
+DEPTH = 3
+"""How far below a given folder run folders are looked for: runs/ itself may be given."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that gave no result. exit_code None: it was killed or is still running."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+    exit_code: int | None
+    error: str
+
+
+@dataclass
+class Gathered:
+    """Everything below the given folders, in the order of the jobs."""
+
+    runs: list[RunResult] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """All runs and failures below the folders; a folder that is named twice counts once."""
+    gathered = Gathered()
+    visited: set[Path] = set()
+    failed: set[Path] = set()
+    for folder in folders:
+        for path in _below(folder, LEDGER):
+            for row in read_ledger(path.parent):
+                job = path.parent / str(row.get("folder") or row.get("job", ""))
+                if row.get("exit_code") and job.resolve() not in failed:
+                    failed.add(job.resolve())
+                    code, error = int(row["exit_code"]), str(row.get("error") or "")
+                    gathered.failures.append(Failure(job, _overrides(row), code, error))
+        for path in _below(folder, MANIFEST):
+            if path.parent.resolve() not in visited:
+                visited.add(path.parent.resolve())
+                _add(gathered, path.parent, failed)
+    return gathered
+
+
+def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
+    """One run folder: a result, or a failure unless the ledger has reported it."""
+    manifest = read_manifest(folder)
+    status = str(manifest.get("status", "")) if manifest else ""
+    if manifest and status == COMPLETE:
+        try:
+            gathered.runs.append(read_run(folder, manifest))
+            return
+        except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+            status = f"its files cannot be read ({type(error).__name__}: {error})"
+    if folder.resolve() not in failed:
+        lines = _text(folder / ERROR).strip().splitlines()
+        message = lines[-1] if lines else status or "unreadable"
+        overrides = _overrides(manifest) if manifest else ()
+        gathered.failures.append(Failure(folder, overrides, None, message))
+
+
+def read_run(folder: Path, manifest: Manifest) -> RunResult:
+    """A finished run's folder."""
+    summary = _json(folder / SUMMARY)
+    evaluation = summary.get("evaluation") or (summary if "measures" in summary else {})
+    measures = (evaluation.get("measures") or {}).items()
+    words = ["preflab", *map(str, (manifest.get("command") or [""])[1:])]
+    config = _text(folder / ".hydra" / "config.yaml")
+    return RunResult(
+        folder=folder,
+        config_name=str(manifest.get("config_name") or "config"),
+        arm=str(manifest.get("arm") or ""),
+        overrides=_overrides(manifest),
+        seed=int(manifest.get("seed") or 0),
+        stages=tuple(_stage(folder, row) for row in manifest.get("stages") or []),
+        measures={str(name): _measure(m) for name, m in measures if m.get("value") is not None},
+        baseline=str(evaluation.get("baseline") or ""),
+        prompts=int(evaluation.get("n") or 0),
+        study=_study(folder),
+        command=" ".join(map(shlex.quote, words)),
+        records=_tables(summary.get("records")),
+        accounting=_tables(summary.get("accounting")),
+        fast=re.search(r"^fast: true$", config, re.MULTILINE) is not None,
+    )
+
+
+def _measure(row: Mapping[str, Any]) -> Measure:
+    low, high = (math.nan if row.get(end) is None else float(row[end]) for end in ("low", "high"))
+    return Measure(float(row["value"]), low, high, int(row.get("n") or 0))
+
+
+def _stage(folder: Path, row: StageRow) -> StageResult:
+    name, seed, cost = str(row["stage"]), row.get("seed"), row.get("cost") or {}
+    # A manifest of an older version does not have the role.
+    known_role = next((spec.makes for spec in STAGES if spec.name == name), "")
+    return StageResult(
+        stage=name,
+        component=str(row.get("name") or ""),
+        recipe=str(row.get("recipe") or row.get("artifact") or ""),
+        seed=None if seed is None else int(seed),
+        artifact=folder / str(row.get("artifact") or ""),
+        reused=bool(row.get("reused")),
+        seconds=float(cost.get("seconds", row.get("seconds")) or 0.0),
+        peak_mb=float(cost.get("peak_mb") or 0.0),
+        tokens=float(cost.get("tokens") or 0.0),
+        flops=float(cost.get("flops") or 0.0),
+        makes=str(row.get("makes", known_role)),
+    )
+
+
+def _study(folder: Path) -> StudyConfig | None:
+    """What the study declares, claims in their order."""
+    declared = composed(folder).get("study")
+    return typed(StudyConfig, _inert(declared), "study") if isinstance(declared, dict) else None
+
+
+def _inert(value: Any) -> Any:
+    """The same with references as plain text: a config from elsewhere must not make a report show
+    what the environment holds."""
+    if isinstance(value, dict):
+        return {key: _inert(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_inert(item) for item in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value
+
+
+def _below(folder: Path, name: str) -> Iterator[Path]:
+    """Files of a name in a folder and at most ``DEPTH`` levels below it, by the numbers in their
+    paths."""
+    for depth in range(DEPTH + 1):
+        paths = folder.glob("/".join(["*"] * depth + [name]))
+        runs = (path for path in paths if "artifacts" not in path.relative_to(folder).parts)
+        yield from sorted(runs, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _overrides(row: Mapping[str, object]) -> tuple[str, ...]:
+    overrides = row.get("overrides")
+    return tuple(map(str, overrides)) if isinstance(overrides, list) else ()
+
+
+def _tables(value: Any) -> dict[str, Mapping[str, Any]]:
+    """The mappings in a mapping; everything else in it is left out."""
+    items = value.items() if isinstance(value, dict) else ()
+    return {str(key): item for key, item in items if isinstance(item, dict)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,108 @@
+"""What a reader must know before believing the tables: where the numbers come from and what limits
+the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from preflab_builtin.report.accounts import losses
+from preflab_builtin.report.arms import Arm, doubles
+from preflab_builtin.report.claims import Decision
+from preflab_builtin.report.runs import RunResult
+from preflab_builtin.report.wording import titled
+
+
+def notes(
+    runs: Sequence[RunResult], arms: Sequence[Arm], decisions: Sequence[Decision]
+) -> list[str]:
+    """All notes. runs: those below the given folders; arms: of the runs that count."""
+    counted = [run for arm in arms for run in arm.runs]
+    return [
+        *_world(arms),
+        *_debug(counted),
+        *_intervals(arms),
+        *filter(None, [losses(arms)]),
+        *_baselines(counted),
+        *_evaluations(counted),
+        *_doubles(runs, arms),
+        *_claims(decisions),
+    ]
+
+
+def _world(arms: Sequence[Arm]) -> Iterator[str]:
+    names = {name for arm in arms for name in arm.measures}
+    if any(name.startswith(("gold/", "win_rate/gold")) for name in names):
+        yield (
+            "The world is simulated: utility is known exactly, and the people who rank and judge "
+            "are programs."
+        )
+
+
+def _debug(runs: Sequence[RunResult]) -> Iterator[str]:
+    if any(run.fast for run in runs):
+        yield "Made with debug=fast: it shows that everything runs, and no number means anything."
+
+
+def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
+    several = [arm for arm in arms if len(arm.runs) > 1]
+    if any(arm.measures for arm in arms):
+        if not several:
+            yield (
+                "Intervals are 95 %, over prompts, documents or pairs. With one seed they say "
+                "nothing about other seeds."
+            )
+        elif len(several) < len(arms):
+            yield (
+                "Intervals are 95 %, Student's t over the seeds (with one seed: over prompts, "
+                "documents or pairs)."
+            )
+        else:
+            yield "Intervals are 95 %, Student's t over the seeds."
+    shared = list(dict.fromkeys(stage for arm in several for stage in arm.shared_stages()))
+    if shared:
+        yield (
+            f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the "
+            "intervals."
+        )
+
+
+def _baselines(runs: Sequence[RunResult]) -> Iterator[str]:
+    """Whether runs of one seed were compared with different policies in the same role."""
+    by_seed: dict[tuple[int, str], set[str]] = {}
+    for run in runs:
+        if run.baseline and any(name.startswith("win_rate/") for name in run.measures):
+            by_seed.setdefault((run.seed, run.baseline), set()).add(run.baseline_recipe())
+    for role in sorted({role for (_, role), recipes in by_seed.items() if len(recipes) > 1}):
+        name = titled(role)
+        yield (
+            f"Arms of one seed do not share one {name}: each win rate is against the arm's own "
+            f"{name}. Compare them within an arm, and arms with one another by their true utility "
+            "or reward."
+        )
+
+
+def _evaluations(runs: Sequence[RunResult]) -> Iterator[str]:
+    evaluations = {(run.baseline, run.prompts) for run in runs if run.measures}
+    if len(evaluations) > 1:
+        kinds = ", ".join(
+            f"{n} prompts against {baseline or 'nobody'}" for baseline, n in sorted(evaluations)
+        )
+        yield f"Not all runs were judged alike ({kinds}): compare them with care."
+
+
+def _doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> Iterator[str]:
+    pairs = doubles(runs, arms)
+    if pairs:
+        folders = "; ".join(f"{other.folder} counts, {run.folder} does not" for run, other in pairs)
+        yield (
+            "The same overrides and seed gave different results (another version of the code, or "
+            f"of the data): {folders}."
+        )
+
+
+def _claims(decisions: Sequence[Decision]) -> Iterator[str]:
+    if decisions:
+        yield (
+            f"{len(decisions)} claims, each decided by its own 95 % interval, not corrected for "
+            "their number: of twenty true null hypotheses one would be expected to seem decided."
+        )

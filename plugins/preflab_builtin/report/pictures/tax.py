@@ -1,0 +1,100 @@
+"""Reward against the alignment tax: what the arms gain, and what they keep of pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from preflab.interfaces import Measure
+from preflab_builtin.report.arms import Arm, in_order
+from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.picture import (
+    Picture,
+    measure_text,
+    n_of,
+    style_of,
+    with_measures,
+)
+from preflab_builtin.report.wording import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINES = ("-", "--", ":", "-.")
+_GAINS = {
+    "gold/gold": "True utility (simulated)",
+    "reward/proxy": "Reward that the reward model gives",
+}
+_TAXES = {
+    "families/mean": "Pretraining tasks answered right, %",
+    "document_loss/all": "Loss on held-out text, nats per token (axis reversed)",
+}
+
+
+def reward_against_tax(arms: Sequence[Arm], series: Mapping[str, Sequence[str]]) -> list[Picture]:
+    """One picture per gain, the true one and the reward model's. series: arms that a line joins."""
+    measured = {name for arm in arms for name in arm.measures}
+    tax = next((tax for tax in _TAXES if tax in measured), None)
+    if tax is None:
+        return []
+    pictures = []
+    for gain in _GAINS:
+        points = [
+            (number, arm, arm.measures[tax], arm.measures[gain])
+            for number, arm in enumerate(arms)
+            if {tax, gain} <= set(arm.measures)
+        ]
+        if len(points) >= 2:
+            pictures.append(_scatter(points, gain, tax, series))
+    return pictures
+
+
+def _scatter(
+    points: Sequence[tuple[int, Arm, Measure, Measure]],
+    gain: str,
+    tax: str,
+    series: Mapping[str, Sequence[str]],
+) -> Picture:
+    title, x_title = _GAINS[gain], _TAXES[tax]
+    percent = tax == "families/mean"
+    scale = 100.0 if percent else 1.0
+    labels = [*series, *(arm.label for _, arm, *_ in points)]
+    places = {in_order(arm.label): (x.value * scale, y.value) for _, arm, x, y in points}
+
+    def draw(axes: Axes) -> None:
+        for style, (name, members) in zip(LINES, series.items(), strict=False):
+            line = [places[member] for member in map(in_order, members) if member in places]
+            name = drawing.label_text(name)
+            xs, ys = [x for x, _ in line], [y for _, y in line]
+            axes.plot(xs, ys, ls=style, color=drawing.MUTED, lw=1.3, zorder=1, label=name)
+        for number, arm, x, y in points:
+            pale = (style_of(number)[0], 0.35)  # marks are read first
+            drawing.draw_mark(
+                axes,
+                number,
+                x.value * scale,
+                y.value,
+                label=arm.label,
+                xerr=drawing.error_bar(x, scale),
+                yerr=drawing.error_bar(y),
+                ecolor=pale,
+            )
+        drawing.name_axes(axes, x_title, title)
+        drawing.focus(axes, list(places.values()))
+        if not percent:
+            axes.invert_xaxis()
+        drawing.legend(axes, labels)
+
+    values = "; ".join(
+        f"{plain(arm.label)}: {measure_text(x, percent)} against {measure_text(y)}"
+        for _, arm, x, y in points
+    )
+    drawn = tuple(with_measures(arm, (gain, tax)) for _, arm, *_ in points)
+    return Picture(
+        f"{title} against the alignment tax",
+        drawing.png(draw, 3.2 + drawing.legend_height(labels)),
+        f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). {values}.",
+        drawn,
+        n_of(drawn, (gain, tax)),
+        "Up is more reward, right is less alignment tax; bars are 95 % intervals.",
+    )

@@ -1,0 +1,99 @@
+"""What counts as code in a recipe: what is computed does, what people read does not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import preflab
+from preflab.planning.code import framework_digest, meaning
+
+FRAMEWORK = Path(preflab.__file__).parent
+SOURCE = '''"""About it."""
+import warnings
+from preflab import option
+
+
+class Config:
+    rate: float = option(0.1, "how fast", ge=0)
+
+
+def half(x: float) -> float:
+    """Half of it."""
+    if x < 0:
+        raise ValueError(f"{x} is negative")
+    warnings.warn("careful")
+    print("halving", x)
+    return x / 2  # by two
+'''
+WORDS = {
+    "a docstring": ("Half of it.", "One half."),
+    "a module's docstring": ("About it.", "On halves."),
+    "an error message": ("is negative", "must be at least 0"),
+    "a warning": ("careful", "with care"),
+    "a printed line": ("halving", "taking half of"),
+    "a comment": ("# by two", "# in two"),
+    "the help of an option": ("how fast", "its speed"),
+    "layout": ("x / 2", "(x / 2)"),
+}
+CODE = {
+    "a formula": ("x / 2", "x / 3"),
+    "a condition": ("x < 0", "x <= 0"),
+    "a default": ("option(0.1", "option(0.2"),
+    "a bound": ("ge=0", "ge=1"),
+    "what a message shows": ("{x} is", "{-x} is"),
+}
+
+
+def _digest(folder: Path, text: str) -> str:
+    path = folder / "module.py"
+    path.write_text(text)
+    return meaning(path)
+
+
+@pytest.mark.parametrize("change", WORDS)
+def test_what_people_read_does_not_count(change: str, tmp_path: Path) -> None:
+    before, after = WORDS[change]
+    assert SOURCE.count(before) == 1
+    assert _digest(tmp_path, SOURCE) == _digest(tmp_path, SOURCE.replace(before, after))
+
+
+@pytest.mark.parametrize("change", CODE)
+def test_what_is_computed_counts(change: str, tmp_path: Path) -> None:
+    before, after = CODE[change]
+    assert SOURCE.count(before) == 1
+    assert _digest(tmp_path, SOURCE) != _digest(tmp_path, SOURCE.replace(before, after))
+
+
+def test_docstrings_count_where_they_are_read(tmp_path: Path) -> None:
+    source = SOURCE + "\n\nWORDS = len(half.__doc__)\n"
+    assert _digest(tmp_path, source) != _digest(tmp_path, source.replace("Half of", "A half of"))
+
+
+def test_text_that_is_a_value_counts(tmp_path: Path) -> None:
+    assert _digest(tmp_path, 'MARK = "a"\n') != _digest(tmp_path, 'MARK = "b"\n')
+
+
+@pytest.mark.parametrize(
+    "file,before,after,changes",
+    [
+        ("optimization.py", "lower the learning rate", "use a smaller learning rate", False),
+        ("functional.py", "Entropy in nats of", "The entropy, in nats, of", False),
+        ("console/commands.py", "to compute.", "have to be computed.", False),
+        ("planning/checks.py", "there are no", "there is no", False),
+        ("functional.py", "gamma * lam * running", "gamma * running", True),
+        ("engine/loop.py", "step += 1", "step += 2", True),
+    ],
+)
+def test_an_edit_of_the_framework(
+    file: str, before: str, after: str, changes: bool, tmp_path: Path
+) -> None:
+    copy = tmp_path / "preflab"
+    shutil.copytree(FRAMEWORK, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    path = copy / file
+    source = path.read_text(encoding="utf8")
+    assert before in source
+    path.write_text(source.replace(before, after, 1), encoding="utf8")
+    assert (framework_digest(copy) != framework_digest(FRAMEWORK)) is changes

@@ -1,0 +1,56 @@
+"""Log-probabilities and scores of many rows against one row at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from preflab.records import Prompt, Rollout
+from preflab_builtin.evaluation.forward import batched_log_probs, document_nll, scores
+from support import WORDS, FakeContext
+
+
+def test_log_probs_equal_those_of_one_row_at_a_time(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, micro_batch=2)
+    policy = context.policy("base")
+    prompts = [Prompt("a", "one"), Prompt("b", "one plus two plus two"), Prompt("c", "red is")]
+    rollout = Rollout.from_texts(context.tokenizer, prompts, ["good good good", "bad", "one plus"])
+    log_probs = batched_log_probs(policy, rollout, 0.5, context.runtime)
+    for i, (prompt, text) in enumerate(zip(prompts, rollout.texts, strict=True)):
+        head = context.tokenizer.encode(prompt.text)
+        ids = torch.tensor([[*head, *context.tokenizer.encode(text), context.tokenizer.eos_id]])
+        logits = policy.module(ids).logits[0, len(head) - 1 : -1] / 0.5
+        expected = logits.log_softmax(-1).gather(-1, ids[0, len(head) :, None])[:, 0]
+        assert torch.allclose(log_probs[i, : len(expected)], expected, atol=1e-5)
+        assert bool((log_probs[i, len(expected) :] == 0).all())
+
+
+def test_document_nll_is_the_sum_over_predicted_tokens(tmp_path: Path) -> None:
+    texts = ["one plus two", "red is good please thanks", "one"]
+    context = FakeContext(tmp_path, micro_batch=2)
+    policy = context.policy("base")
+    sums, counts = document_nll(policy, texts, 100, context.runtime)
+    expected = []
+    for text in texts:
+        ids = torch.tensor([[*context.tokenizer.encode(text), context.tokenizer.eos_id]])
+        logits = policy.module(ids).logits[0, :-1]
+        expected.append(float(cross_entropy(logits, ids[0, 1:], reduction="sum").detach()))
+    assert sums == pytest.approx(expected, rel=1e-5)
+    assert counts == [3, 5, 1]  # 3 words + end token, less the first; and so on
+    cut, fewer = document_nll(policy, texts, 3, context.runtime)
+    assert fewer == [2, 2, 1]
+    assert cut[1] < sums[1]
+
+
+def test_scores_come_back_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    class Echo:
+        def score(self, rollout: Rollout) -> torch.Tensor:
+            return torch.tensor([float(p.id) for p in rollout.prompts])
+
+    context = FakeContext(tmp_path, micro_batch=2)
+    prompts = [Prompt(str(i), " ".join(WORDS[: 5 - i])) for i in range(5)]
+    rollout = Rollout.from_texts(context.tokenizer, prompts, ["good"] * 5)
+    assert scores(Echo(), rollout, context.runtime) == [0, 1, 2, 3, 4]

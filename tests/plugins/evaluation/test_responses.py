@@ -1,0 +1,60 @@
+"""The KL estimate against exact divergences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab.engine.context import PolicyResponder
+from preflab.interfaces import Measure, Policy, Sampling, Subject
+from preflab.records import Prompt
+from preflab_builtin.evaluation import config as c
+from preflab_builtin.evaluation.forward import batched_log_probs
+from preflab_builtin.evaluation.responses import ReferenceKL
+from support import WORDS, FakeContext
+
+
+def _moved(policy: Policy, size: float) -> Policy:
+    moved = policy.copy()
+    with torch.no_grad():
+        for i, parameter in enumerate(moved.module.parameters()):
+            parameter.add_(
+                size * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i))
+            )
+    return moved
+
+
+def _kl(context: FakeContext, subject: Subject) -> Measure:
+    return ReferenceKL(c.KLConfig(), context).evaluate(subject).measures["kl/reference"]
+
+
+def test_kl_is_the_mean_log_ratio_of_whole_responses(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path)
+    moved, reference = _moved(context.policy("base"), 0.2), context.policy("initial")
+    responder = PolicyResponder(moved, context.rollout())
+    rollout = responder.respond([Prompt(str(i), WORDS[i]) for i in range(5)], ("test",))
+    kl = _kl(context, Subject(responder, rollout, None, reference))
+    own = batched_log_probs(moved, rollout, 1.0, context.runtime)
+    other = batched_log_probs(reference, rollout, 1.0, context.runtime)
+    assert kl.value == pytest.approx(float((own - other).sum(-1).mean()), rel=1e-5)
+    assert kl.n == 5
+
+
+def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
+    # One-token responses: KL = sum over the vocabulary of pi (log pi - log ref), known exactly
+    context = FakeContext(tmp_path)
+    policy, reference = _moved(context.policy("base"), 0.5), context.policy("initial")
+    prompts = [Prompt(str(i), "one plus") for i in range(800)]
+    rollout = context.rollout().generate(policy, prompts, Sampling(1), ("kl",))
+    ids = torch.tensor([context.tokenizer.encode("one plus")])
+    log_p = policy.module(ids).logits[0, -1].log_softmax(-1)
+    log_q = reference.module(ids).logits[0, -1].log_softmax(-1)
+    exact = float((log_p.exp() * (log_p - log_q)).sum().detach())
+    same = Subject(context.responder("base"), rollout, None, reference)
+    assert _kl(context, same).value == 0.0  # the responder's own policy is the reference here
+    responder = PolicyResponder(policy, context.rollout())
+    estimate = _kl(context, Subject(responder, rollout, None, reference))
+    assert estimate.low - 0.02 < exact < estimate.high + 0.02
+    assert exact > 0.05  # else the test would say nothing

@@ -1,0 +1,91 @@
+"""Which runs are one arm, and the means over them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fake_study import results, write_declaring_run, write_run
+from preflab.interfaces import Measure
+from preflab_builtin.report.arms import arms, combined
+from preflab_builtin.report.build import build_report
+from preflab_builtin.report.gather import gather
+from preflab_builtin.report.runs import RunResult
+
+
+def _run(number: int, measures: dict[str, Measure]) -> RunResult:
+    return RunResult(Path("x"), "c", "a", (), number, (), measures)
+
+
+def test_arms_that_differ_in_more_than_the_seed_are_kept_apart(tmp_path: Path) -> None:
+    for i, (seed, coef) in enumerate([(1, 0.1), (2, 0.1), (1, 0.2)]):
+        words = ["arm=ppo", f"seed={seed}", f"algorithm.kl.coef={coef}", "algorithm.seed=3"]
+        write_run(tmp_path / str(i), "PPO", seed, words, results("PPO", 0.0))
+    words = ["arm=ppo", "seed=1", "algorithm.kl.coef=0.1", "data.seed=5"]
+    write_run(tmp_path / "9", "PPO", 1, words, results("PPO", 0.0))
+    assert [(arm.label, arm.seeds) for arm in arms(gather([tmp_path]).runs)] == [
+        ("PPO (algorithm.kl.coef=0.1)", [1, 2]),
+        ("PPO (algorithm.kl.coef=0.2)", [1]),
+        ("PPO (algorithm.kl.coef=0.1 data.seed=5)", [1]),  # another world is not another seed
+    ]
+
+
+def test_runs_without_arms_are_named_by_what_differs(tmp_path: Path) -> None:
+    overrides = ["data=x"], ["data=x", "algorithm=ppo"], ["data=x", "algorithm=ppo_ptx", "seed=2"]
+    for i, words in enumerate(overrides):
+        write_run(tmp_path / str(i), "", 1, words, None)
+    labels = [arm.label for arm in arms(gather([tmp_path]).runs)]
+    assert labels == ["ladder", "algorithm=ppo", "algorithm=ppo_ptx"]
+
+
+def test_the_same_run_by_two_versions_of_the_code_is_one_seed(tmp_path: Path) -> None:
+    for i, value in enumerate((0.5, 0.7)):
+        folder = tmp_path / str(i)
+        write_declaring_run(folder, "x", "A", 1, {"g": value}, [], code=f"version {i}")
+        os.utime(folder / "manifest.json", (100 - i, 100 - i))  # the first was made last
+    report = build_report([tmp_path], tmp_path / "r.html")
+    (arm,) = report.arms
+    assert (arm.seeds, arm.measures["g"].value) == ([1], 0.5)
+    message = f"{tmp_path / '0'} counts, {tmp_path / '1'} does not"
+    assert any(message in note for note in report.notes)
+
+
+def test_one_run_keeps_its_own_interval() -> None:
+    measures = {"m": Measure(0.5, 0.4, 0.6, 400)}
+    assert combined([_run(1, measures)]) == measures
+
+
+def test_intervals_of_shares_end_at_0_and_1() -> None:
+    runs = [
+        _run(i, {"win_rate/gold": Measure(v), "m": Measure(v)}) for i, v in ((1, 0.2), (2, 0.8))
+    ]
+    means = combined(runs)
+    # mean .5, s = .4243, t(1, .975) = 12.706: half-width 3.81
+    assert means["m"].high == pytest.approx(0.5 + 12.7062 * 0.3, abs=1e-3)
+    assert (means["win_rate/gold"].low, means["win_rate/gold"].high) == (0.0, 1.0)
+
+
+def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
+    # That seeds do not differ does not make a measure certain: .9 to 1 and .8 to 1, on the same
+    # questions, are .85 to 1. Without such intervals, all that is known is that the seeds agree.
+    runs = [
+        _run(i, {"families/mean": Measure(1.0, low, 1.0, 64), "m": Measure(1.0)})
+        for i, low in enumerate((0.9, 0.8))
+    ]
+    means = combined(runs)
+    assert means["families/mean"].low == pytest.approx(0.85)
+    assert (means["families/mean"].value, means["families/mean"].high) == (1.0, 1.0)
+    assert means["m"] == Measure(1.0, 1.0, 1.0, 2)
+
+
+def test_intervals_of_differences_of_shares_do_not_end_at_0() -> None:
+    # Two seeds: mean 0, s = 0.1414, t(1, .975) = 12.706: half-width 12.706 * 0.1414 / sqrt(2) =
+    # 1.2706.
+    names = ("labeler_groups/training", "labeler_groups/gap", "calibration/proxy/loss")
+    runs = [_run(i, {name: Measure(v) for name in names}) for i, v in enumerate((-0.1, 0.1))]
+    bounds = {name: (m.low, m.high) for name, m in combined(runs).items()}
+    assert bounds["labeler_groups/training"] == (0.0, 1.0)
+    assert bounds["labeler_groups/gap"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)
+    assert bounds["calibration/proxy/loss"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)

@@ -1,0 +1,53 @@
+"""Columns of the ladder table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fake_study import LADDER, study
+from preflab.interfaces import Measure
+from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.build import build_report
+from preflab_builtin.report.columns import columns
+
+
+def test_the_ladder_has_one_row_per_arm_with_means_over_seeds(tmp_path: Path) -> None:
+    report = build_report([study(tmp_path / "s")], tmp_path / "report.html")
+    assert [arm.label for arm in report.arms] == list(LADDER)
+    ppo = next(arm for arm in report.arms if arm.label == "PPO")
+    assert ppo.seeds == [1, 2, 3]
+    # Shifts -0.02, 0, 0.02: mean 1.32, s = 0.02, t(2, .975) = 4.3027: half-width
+    # 4.3027 * 0.02 / sqrt(3) = 0.04968.
+    proxy = ppo.measures["reward/proxy"]
+    assert proxy.value == pytest.approx(1.32)
+    assert proxy.high - proxy.value == pytest.approx(0.04968, abs=1e-4)
+    assert proxy.n == 3
+    assert "reward_accuracy/proxy/matched" not in ppo.measures  # null: nothing was measured
+    headings = {column.heading for column in columns(report.arms)}
+    chosen = {"proxy reward", "gold", "KL, nats", "length", "ended", "mean", "addition", "loss"}
+    assert chosen <= headings
+    assert "win" not in headings
+
+
+def test_a_measure_without_a_place_is_a_column_too() -> None:
+    # A third party's evaluator, labeler groups (shares), calibration next to accuracy. The points
+    # of a curve are in a picture.
+    names = (
+        "mine/bits_a_word",
+        "labeler_groups/held_out",
+        "reward_accuracy/proxy/all",
+        "calibration/proxy/loss",
+        "best_of/4/gold",
+        "stereotypes/plain/entropy",
+        "stereotypes/plain/entropy/gender",  # one of many groups: among all measures only
+    )
+    arm = Arm("A", (), (), {name: Measure(0.5) for name in names})
+    assert {(c.group, c.heading): c.value(arm) for c in columns([arm])} == {
+        ("Pairs ordered right", "proxy"): "50.0 %",
+        ("Calibration", "proxy/loss"): "0.500",
+        ("Mine", "bits a word"): "0.500",
+        ("Labeler groups", "held out"): "50.0 %",
+        ("Stereotypes", "plain/entropy"): "0.500",
+    }

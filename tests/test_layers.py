@@ -1,0 +1,76 @@
+"""Imports run one way: each room of the framework imports only from rooms below it, and no modules import each other in a
+circle. Imports for type checking and inside functions count."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "framework"
+ORDER = ("desk", "storage", "door", "composing", "planning", "engine", "jobs", "console")
+"""Rooms from the ground up; the desk is the top level of the package, which plugins import."""
+AUTHORS = ("testing", "scaffold")
+"""For authors of plugins: they may import any room but the console, and only the console imports them."""
+NAMES_FOR_ALL = ("preflab", "preflab.__main__")
+"""The names that the package gives away, and the entry point."""
+
+
+def _modules() -> dict[str, Path]:
+    paths = ROOT.rglob("*.py")
+    names = {p: ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+MODULES = _modules()
+
+
+def _imports(name: str) -> set[str]:
+    """Modules of the framework that a module imports."""
+    modules: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= inner & set(MODULES) or {node.module}
+    return modules & set(MODULES) - {name}
+
+
+IMPORTS = {name: _imports(name) for name in MODULES}
+
+
+def _room(name: str) -> str:
+    parts = name.split(".")
+    inside = len(parts) > 1 and (ROOT / "preflab" / parts[1]).is_dir()
+    return parts[1] if inside and parts[1] in (*ORDER, *AUTHORS) else "desk"
+
+
+def _allowed(importer: str, imported: str) -> bool:
+    if importer in AUTHORS:
+        return imported != "console" and (imported not in AUTHORS or imported == importer)
+    if imported in AUTHORS:
+        return importer == "console"
+    return ORDER.index(imported) <= ORDER.index(importer)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - set(NAMES_FOR_ALL)))
+def test_a_module_imports_from_rooms_below_it(name: str) -> None:
+    upward = [m for m in IMPORTS[name] if not _allowed(_room(name), _room(m))]
+    assert not upward, f"{name} in {_room(name)} imports {', '.join(sorted(upward))}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    remaining = {name: set(imports) for name, imports in IMPORTS.items()}
+    while leaves := {name for name, imports in remaining.items() if not imports & set(remaining)}:
+        for name in leaves:
+            del remaining[name]
+    assert not remaining, f"in a circle, or above one: {sorted(remaining)}"
+
+
+def test_every_room_has_modules_and_says_what_it_is_for() -> None:
+    for room in (*ORDER[1:], *AUTHORS):
+        assert len([name for name in MODULES if _room(name) == room]) > 1 or room == "scaffold"
+        text = MODULES[f"preflab.{room}"].read_text(encoding="utf8")
+        assert ast.get_docstring(ast.parse(text))
