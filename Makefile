@@ -9,7 +9,8 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance dist mutants reliability reference study quickstart test test-gpu test-install test-browser lint types format real install clean
+.PHONY: bench conformance dist mutants reliability reference study quickstart test test-fast test-gpu \
+	test-install test-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -23,25 +24,29 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install        ## the ladder study on the embedded world: base, SFT, best-of-n, PPO, PPO-ptx
 	$(BIN)/preflab -cn ladder
 
-test: install              ## in-process tests
+test: install              ## all tests but those of the next five targets (5 minutes on two cores)
 	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability"
 
+FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
+test-fast: install         ## losses, options, planning, composing, files, reports: nothing is trained for long (1 minute)
+	$(PYTEST) $(FAST) -m "not slow and not reliability"
+
 test-install: install      ## build the wheel and try it in a clean environment
-	$(BIN)/python -m pytest -m packaging
+	$(BIN)/python -m pytest tests/packaging
 
 test-browser: install      ## the report in headless Chromium (apt-get install chromium); screenshots in build/screenshots
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
-	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser
+	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 test-gpu: install          ## on a machine with a GPU: its numbers, recorded decoding, bfloat16, exact resume
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest tests/gpu
 
 JOBS ?= $(shell nproc)
 study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims; a job on each processor
 	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
-	pretrain baselines causal_lm/test_losses.py causal_lm/test_models.py evaluation/test_evaluators.py)
+	pretrain baselines causal_lm evaluation)
 
 conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
 	$(PYTEST) $(NUMERIC)
@@ -50,8 +55,9 @@ conformance: install       ## the numeric tests alone, with the fast paths and w
 mutants: install           ## break the arithmetic in one place at a time; every break must turn a test red (minutes)
 	$(BIN)/python tests/mutants.py
 
-reliability: install       ## kills, full disks, damaged files, sweeps, signals, each in full; then every safeguard taken away (under 25 minutes on two cores)
+reliability: install       ## kills, full disks, damaged files, signals, and all other cases that make test leaves out; then every safeguard taken away (25 minutes on two cores)
 	$(PYTEST) tests/reliability --durations=10
+	$(PYTEST) tests --ignore tests/reliability -m reliability --durations=10
 	$(BIN)/python tests/reliability/unfix.py
 
 PEERS := build/peers

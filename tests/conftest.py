@@ -1,4 +1,5 @@
-"""A skipped test needs a reason on this list; any other skip is a failure. Drawn cases are the same in every run."""
+"""A skipped test needs a reason on this list; any other skip is a failure. Drawn cases are the
+same in every run."""
 
 from __future__ import annotations
 
@@ -11,17 +12,14 @@ from hypothesis import settings
 
 from preflab.testing.pytest_plugin import preflab_case, preflab_run
 
-__all__ = [
-    "preflab_case",
-    "preflab_run",
-]  # as an installed preflab gives them, whatever is installed here
+# As an installed preflab gives them, whatever is installed here.
+__all__ = ["preflab_case", "preflab_run"]
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 settings.register_profile("fixed", derandomize=True, deadline=None)  # the same cases in every run
 settings.load_profile("fixed")
-collect_ignore = [
-    "third_party"
-]  # a distribution of its own; tests/packaging installs it and runs its tests
+# A distribution of its own; tests/packaging installs it and runs its tests.
+collect_ignore = ["third_party"]
 if os.environ.get("PREFLAB_FAST_PATHS") == "off":  # the second half of `make conformance`
     from preflab_builtin.causal_lm.models import CausalBackbone
 

@@ -1,15 +1,18 @@
-"""Break the arithmetic in one place at a time and see the tests go red: ``make mutants``.
+"""Break the arithmetic in one place at a time and see a test fail: ``make mutants``.
 
-Each mutant is made in a copy of the tree, never in the checkout. It is killed if the tests named beside it fail. The script
-ends with 1 if one survives, or if its text no longer stands in the code exactly once (tests/test_mutants.py looks for that
-too). Words on the command line choose mutants by name.
+Each mutant is made in a copy of the tree, never in the checkout. It is killed if one of the tests
+in its row fails. The script ends with 1 if a mutant survives, or if its text is not in the code
+exactly once (tests/test_mutants.py checks this too). How the code is laid out does not matter, its
+words do. Words on the command line choose mutants by name.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -34,7 +37,10 @@ ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_c
 
 @dataclass(frozen=True)
 class Mutant:
-    """One thing that is wrong. old stands in the file exactly once; tests: what must fail, from the repository's root."""
+    """One mistake: the text old, which the file has exactly once, becomes new; tests: what fails.
+
+    An indented old is a line of its own, and new is indented as the file is.
+    """
 
     name: str
     file: str
@@ -138,11 +144,40 @@ MUTANTS = (
 )  # fmt: skip
 
 
+def pattern(text: str) -> re.Pattern[str]:
+    """What matches a text of code in any layout: broken lines, a comma before a closing bracket."""
+    tokens, parts = re.findall(r"\w+|[^\w\s]", text), []
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        between = r"\s*,?\s*" if token in ")]}" and before != "," else r"\s*"
+        parts.append(f"{between if before else ''}{re.escape(token)}")
+    start, end = r"^(?P<indent>[ ]*)" if text[0] == " " else "", r"\n" if text[-1] == "\n" else ""
+    first, last = (r"\b" if t[0].isalnum() or t[0] == "_" else "" for t in (tokens[0], tokens[-1]))
+    return re.compile(start + first + "".join(parts) + last + end, re.MULTILINE)
+
+
+def mutated(mutant: Mutant, text: str) -> str:
+    """The text of a file with the mistake in it."""
+    (match,) = pattern(mutant.old).finditer(text)
+    new = mutant.new
+    if "indent" in match.groupdict():
+        deeper = len(match["indent"]) - (len(mutant.old) - len(mutant.old.lstrip(" ")))
+        lines = new.splitlines(keepends=True)
+        new = "".join(" " * deeper + line if deeper > 0 else line[-deeper:] for line in lines)
+    return text[: match.start()] + new + text[match.end() :]
+
+
 def stale(mutant: Mutant, tree: Path) -> str | None:
-    """What is out of date in a mutant: its text must stand in the file exactly once, and its tests must exist."""
-    found = (tree / mutant.file).read_text(encoding="utf8").count(mutant.old)
-    if found != 1:
-        return f"{mutant.name}: its text stands {found} times in {mutant.file}, not once"
+    """What is out of date in a mutant: its text, or a test that does not exist."""
+    text = (tree / mutant.file).read_text(encoding="utf8")
+    places = len(pattern(mutant.old).findall(text))
+    if places != 1:
+        return f"{mutant.name}: its text is in {mutant.file} {places} times, not once"
+    if (changed := mutated(mutant, text)) == text:
+        return f"{mutant.name}: it changes nothing"
+    try:
+        ast.parse(changed)
+    except SyntaxError as error:
+        return f"{mutant.name}: {mutant.file} is no longer Python: {error}"
     missing = [test for test in mutant.tests.split() if not (tree / test.split("::")[0]).exists()]
     return f"{mutant.name}: there is no {missing[0]}" if missing else None
 
@@ -158,7 +193,10 @@ def own_tree(folder: str) -> None:
 
 
 def first_failure(tests: str) -> str | None:
-    """The first test that fails in this process's tree, None if all pass. The long forms of `make reliability` are left out."""
+    """The first test that fails in this process's tree, None if all pass.
+
+    The long forms of `make reliability` are left out.
+    """
     with tempfile.TemporaryFile("w+", encoding="utf8") as output:
         code = _pytest(tests.split(), output.fileno())
         output.seek(0)
@@ -173,7 +211,7 @@ def first_failure(tests: str) -> str | None:
 
 
 def _pytest(tests: list[str], output: int) -> int:
-    """pytest in a forked child that has the libraries already, and takes the code from its tree; its exit code."""
+    """The exit code of pytest in a forked child, which takes the code from its tree."""
     child = os.fork()
     if child == 0:
         code = 70
@@ -181,9 +219,8 @@ def _pytest(tests: list[str], output: int) -> int:
             os.dup2(output, 1)
             os.dup2(output, 2)
             sys.path[:0] = [str(Path.cwd() / name) for name in ("framework", "plugins", "tests")]
-            sys.dont_write_bytecode = (
-                True  # its time stamps are too coarse for mutants of the same length
-            )
+            # The time stamps of bytecode are too coarse for mutants of the same length.
+            sys.dont_write_bytecode = True
             environment = {
                 "HF_HUB_OFFLINE": "1",
                 "OMP_NUM_THREADS": "1",
@@ -199,10 +236,10 @@ def _pytest(tests: list[str], output: int) -> int:
 
 
 def killer(mutant: Mutant) -> str | None:
-    """The first test that fails with the mutant, None if none does. This process's tree is as it was afterwards."""
+    """The first test that fails with the mutant, None if none does. The tree is restored."""
     path = Path.cwd() / mutant.file
     text = path.read_text(encoding="utf8")
-    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf8")
+    path.write_text(mutated(mutant, text), encoding="utf8")
     try:
         return first_failure(mutant.tests)
     finally:
@@ -210,7 +247,7 @@ def killer(mutant: Mutant) -> str | None:
 
 
 def _processes(folder: str) -> ProcessPoolExecutor:
-    """One for each processor (four at most), with a tree of its own and the libraries that this process has imported."""
+    """One per processor, four at most, each with a tree of its own; libraries are imported."""
     count = min(4, len(os.sched_getaffinity(0)))
     return ProcessPoolExecutor(
         count, multiprocessing.get_context("fork"), initializer=own_tree, initargs=(folder,)
@@ -222,26 +259,23 @@ def main(mutants: Sequence[Mutant] = MUTANTS) -> int:
     chosen = [
         m for m in mutants if len(sys.argv) < 2 or any(word in m.name for word in sys.argv[1:])
     ]
-    wrong = [problem for m in chosen if (problem := stale(m, ROOT))]
-    if wrong:
-        print("\n".join(wrong))
+    problems = [problem for m in chosen if (problem := stale(m, ROOT))]
+    if problems:
+        print("\n".join(problems))
         return 1
     survivors = 0
-    for library in ("torch", "transformers", "scipy.stats"):  # once, and not once a mutant
+    for library in ("torch", "transformers", "scipy.stats"):  # once for all mutants
         importlib.import_module(library)
     with tempfile.TemporaryDirectory() as folder, _processes(folder) as pool:
-        for red in pool.map(
-            first_failure, sorted({test for m in chosen for test in m.tests.split()})
-        ):
-            if red:
-                print(f"without any mutant {red} fails already: mend that first")
+        tests = sorted({test for m in chosen for test in m.tests.split()})
+        for failure in pool.map(first_failure, tests):
+            if failure:
+                print(f"without any mutant {failure} fails already: fix that first")
                 return 1
-        for mutant, found in zip(chosen, pool.map(killer, chosen), strict=True):
-            survivors += found is None
-            print(
-                f"{'SURVIVED' if found is None else 'killed  '}  {mutant.name:42}  {found or ''}",
-                flush=True,
-            )
+        for mutant, test in zip(chosen, pool.map(killer, chosen), strict=True):
+            survivors += test is None
+            outcome = "SURVIVED" if test is None else "killed  "
+            print(f"{outcome}  {mutant.name:42}  {test or ''}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")
     return 1 if survivors else 0
 

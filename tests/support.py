@@ -1,16 +1,16 @@
-"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients as plain tensors.
+"""Shared by the tests of this repository: the tiny fixtures of `preflab.testing`, and gradients
+as plain tensors.
 
-context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")], vocabulary=WORDS)
-procedure = Pretraining(PretrainConfig(steps=2), context)
+context = FakeContext(tmp_path, records=[Prompt("1", "add one two", split="train")],
+vocabulary=WORDS) procedure = Pretraining(PretrainConfig(steps=2), context)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 
-from preflab.records import Prompt, Rollout
 from preflab.testing import WORDS, FakeContext, cpu_runtime
 from preflab.testing import component as builtin
 
@@ -22,6 +22,7 @@ __all__ = [
     "cpu_runtime",
     "gradients",
     "largest_difference",
+    "represented_by",
 ]
 
 torch.set_num_threads(1)
@@ -38,14 +39,3 @@ def largest_difference(
     """The largest absolute difference between tensors of the same names."""
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
-
-
-class UncheckedReward:
-    """A reward model that returns what a function does, nan included (`FunctionReward` refuses it)."""
-
-    def __init__(self, function: Callable[[Prompt, str], float]) -> None:
-        self.function = function
-
-    def score(self, rollout: Rollout) -> torch.Tensor:
-        """Rewards [B] float32."""
-        return torch.tensor([*map(self.function, rollout.prompts, rollout.texts)])

@@ -1,5 +1,5 @@
-"""Imports run one way: each room of the framework imports only from rooms below it, and no modules import each other in a
-circle. Imports for type checking and inside functions count."""
+"""Imports run one way: each room of the framework imports only from rooms below it, and no
+modules import each other in a circle. Imports for type checking and inside functions count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1] / "framework"
 ORDER = ("desk", "storage", "door", "composing", "planning", "engine", "jobs", "console")
 """Rooms from the ground up; the desk is the top level of the package, which plugins import."""
 AUTHORS = ("testing", "scaffold")
-"""For authors of plugins: they may import any room but the console, and only the console imports them."""
+"""For authors of plugins: they may import any room but the console, and only the console imports
+them."""
 NAMES_FOR_ALL = ("preflab", "preflab.__main__")
 """The names that the package gives away, and the entry point."""
 
@@ -74,3 +75,24 @@ def test_every_room_has_modules_and_says_what_it_is_for() -> None:
         assert len([name for name in MODULES if _room(name) == room]) > 1 or room == "scaffold"
         text = MODULES[f"preflab.{room}"].read_text(encoding="utf8")
         assert ast.get_docstring(ast.parse(text))
+
+
+PLUGINS = Path(__file__).parents[1] / "plugins"
+BUILDS_A_REWARD = "preflab_builtin/stored_samples/rewards.py"
+"""A command that builds a reward outside of any run: it reads a component's config as planning
+does."""
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PLUGINS.rglob("*.py")), ids=lambda p: f"{p.parent.name}/{p.name}"
+)
+def test_a_plugin_imports_the_desk_storage_and_other_plugins(path: Path) -> None:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    rooms = {_room(name) for name in names if name.startswith("preflab.")}
+    allowed = {"desk", "storage"}
+    if path.as_posix().endswith(BUILDS_A_REWARD):
+        allowed |= {"door", "composing", "planning"}
+    assert rooms <= allowed, f"{path}: {sorted(rooms - allowed)}"

@@ -52,8 +52,10 @@ class OptimizerConfig:
 def learning_rate_factor(step: int, total: int, config: OptimizerConfig) -> float:
     """The learning rate of a step as a fraction of the peak; a function of the step alone.
 
-    >>> [round(learning_rate_factor(i, 100, OptimizerConfig(schedule=Schedule.constant, warmup=10)),
-    2) for i in (0, 1, 10)] [0.1, 0.19, 1.0]"""
+    >>> config = OptimizerConfig(schedule=Schedule.constant, warmup=10)
+    >>> [round(learning_rate_factor(step, 100, config), 2) for step in (0, 1, 10)]
+    [0.1, 0.19, 1.0]
+    """
     if step < config.warmup:
         return config.warmup_fraction + (1 - config.warmup_fraction) * step / config.warmup
     if config.schedule is Schedule.constant:

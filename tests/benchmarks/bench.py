@@ -1,7 +1,9 @@
-"""``make bench``: preflab against what a user would take instead, side by side. README.md in this folder says how.
+"""``make bench``: preflab against what a user would take instead, side by side. README.md in this
+folder says how.
 
-JSON lines on the standard output, one a measurement; progress and the table at the end on the error output. Exit code 1 if
-two sides did not compute the same, a worker failed, the peer was better, or a command starts too slowly.
+JSON lines on the standard output, one a measurement; progress and the table at the end on the
+error output. Exit code 1 if two sides did not compute the same, a worker failed, the peer was
+better, or a command starts too slowly.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ def wanted(arguments: Sequence[str]) -> Wanted:
     found = parser.parse_args(arguments)
     if not 0 <= found.repeats <= STEPS - 2:
         parser.error(
-            f"--repeats is {found.repeats} but must be 1 to {STEPS - 2}, the steps there is data for; 0: as many as usual"
+            f"--repeats is {found.repeats} but must be 1 to {STEPS - 2}, the steps there is data "
+            "for; 0: as many as usual"
         )
     names = {AS.get(name, name) for name in found.names} or set(ALL)
     sizes = tuple(size for size in SIZES if size in (found.sizes or ON[found.device]))
@@ -85,7 +88,8 @@ def emit(line: dict[str, Any]) -> None:
 
 
 def helper(module: str, *words: str, threads: int) -> str:
-    """Run a module of this package in a process of its own, so that this one stays small and idle; what it prints."""
+    """Run a module of this package in a process of its own, so that this one stays small and
+    idle; what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *words],
@@ -176,7 +180,8 @@ def main(arguments: Sequence[str]) -> int:
     folder, peers = build / "bench", Path(asked.peers or build / "peers" / "bin" / "python")
     if not peers.exists():
         tell(
-            f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', which makes it"
+            f"there is no environment of the peers at {peers.parent.parent}: run 'make bench', "
+            "which makes it"
         )
         return 2
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +207,8 @@ def main(arguments: Sequence[str]) -> int:
             emit(line)
             if line["cpu_seconds"] > line["target"]:
                 failures.append(
-                    f"{line['command']} takes {line['cpu_seconds']:.2f} s of CPU time; {line['target']:g} at most"
+                    f"{line['command']} takes {line['cpu_seconds']:.2f} s of CPU time; "
+                    f"{line['target']:g} at most"
                 )
     Console(file=sys.stderr, width=140).print(table(rows))
     for failure in failures:

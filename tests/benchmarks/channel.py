@@ -1,7 +1,8 @@
-"""How the benchmark and its workers talk: one JSON object a line. Imports nothing but Python, as the peers' environment does.
+"""How the benchmark and its workers talk: one JSON object a line. Imports nothing but Python, as
+the peers' environment does.
 
-A worker loads its models, says that it is ready, and then does one unit of work for each {"do": ...} it is sent, while the
-other side's worker waits for its turn.
+A worker loads its models, says that it is ready, and then does one unit of work for each {"do":
+...} it is sent, while the other side's worker waits for its turn.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def _gpu() -> Any:
 
 
 def peak_mb() -> float:
-    """Most memory that this process ever held, MB, since its program was loaded; of a GPU, if it uses one."""
+    """Most memory that this process ever held, MB, since its program was loaded; of a GPU, if it
+    uses one."""
     if gpu := _gpu():
         return float(gpu.max_memory_allocated() / 2**20)
     status = Path("/proc/self/status").read_text(encoding="utf8")
@@ -43,7 +45,8 @@ def forget_peak() -> None:
 
 
 class Turns:
-    """The worker's end. What libraries print goes to the error output instead of between the answers."""
+    """The worker's end. What libraries print goes to the error output instead of between the
+    answers."""
 
     def __init__(self) -> None:
         self._answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf8")
@@ -51,7 +54,8 @@ class Turns:
         self._started = time.perf_counter()
 
     def wait(self) -> dict[str, Any]:
-        """The next command; its clock starts now. Ends the process when it is told to, or when nobody listens any more."""
+        """The next command; its clock starts now. Ends the process when it is told to, or when
+        nobody listens any more."""
         line = sys.stdin.readline()
         command: dict[str, Any] = json.loads(line) if line.strip() else {"do": "quit"}
         if command["do"] == "quit":
@@ -60,7 +64,8 @@ class Turns:
         return command
 
     def answer(self, **facts: Any) -> None:
-        """Tell what was done since the command came (at first: since the start), how long it took, and the peak of memory."""
+        """Tell what was done since the command came (at first: since the start), how long it
+        took, and the peak of memory."""
         if gpu := _gpu():
             gpu.synchronize()
         seconds = time.perf_counter() - self._started
@@ -69,7 +74,8 @@ class Turns:
 
 
 class Worker:
-    """The benchmark's end: a process of its own that waits for its turn. job: what it is told on its command line."""
+    """The benchmark's end: a process of its own that waits for its turn. job: what it is told on
+    its command line."""
 
     def __init__(
         self,
@@ -96,7 +102,8 @@ class Worker:
         self.ready = self._read()
 
     def ask(self, what: str, **more: Any) -> dict[str, Any]:
-        """Have one unit done; what the worker says of it. RuntimeError if it dies, with the end of its log."""
+        """Have one unit done; what the worker says of it. RuntimeError if it dies, with the end
+        of its log."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": what, **more}) + "\n")
         self._process.stdin.flush()

@@ -1,8 +1,10 @@
-"""Floating-point operations of the work, counted from the shapes: what the task needs, not what a program happens to do.
+"""Floating-point operations of the work, counted from the shapes: what the task needs, not what a
+program happens to do.
 
-A multiplication and an addition are two. Only matrix products count: projections, attention scores and their weighted sums
-(each token against itself and those before it), MLP, unembedding where a token's logits are needed. A backward pass is two
-forward passes. Pads, repeated prompts and discarded logits are no work: who computes them has a lower fraction of the peak.
+A multiplication and an addition are two. Only matrix products count: projections, attention
+scores and their weighted sums (each token against itself and those before it), MLP, unembedding
+where a token's logits are needed. A backward pass is two forward passes. Pads, repeated prompts
+and discarded logits are no work: who computes them has a lower fraction of the peak.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ def dense(size: Size) -> float:
 
 
 def attended(size: Size, first: int, last: int) -> float:
-    """Of attention's products of the tokens at positions first .. last - 1: 4 D a layer for each position that is seen."""
+    """Of attention's products of the tokens at positions first .. last - 1: 4 D a layer for each
+    position that is seen."""
     seen = (last * (last + 1) - first * (first + 1)) / 2
     return 4.0 * size.layers * size.width * seen
 
@@ -37,14 +40,15 @@ def unembedding(size: Size, tokens: int) -> float:
 
 
 def rollout(size: Size, shape: RolloutShape, lengths: Sequence[int]) -> float:
-    """Sampling responses of these lengths: each token is read once (the last sampled one is not), each sampled token has
-    its logits."""
+    """Sampling responses of these lengths: each token is read once (the last sampled one is not),
+    each sampled token has its logits."""
     return sum(forward(size, 0, shape.prompt + n - 1) + unembedding(size, n) for n in lengths)
 
 
 def ppo_iteration(size: Size, shape: PPOShape) -> float:
-    """Sampling; forward passes of policy, reference, value network and reward model; a training pass (three forward passes)
-    of policy and value network. Logits of response tokens, of the three passes of policies: 1 + 1 + 1 + 3 times."""
+    """Sampling; forward passes of policy, reference, value network and reward model; a training
+    pass (three forward passes) of policy and value network. Logits of response tokens, of the
+    three passes of policies: 1 + 1 + 1 + 3 times."""
     whole = forward(size, 0, shape.prompt + shape.response)
     logits = unembedding(size, shape.response)
     sampled = forward(size, 0, shape.prompt + shape.response - 1) + logits

@@ -1,5 +1,5 @@
-"""A plugin for the benchmark's check: a sampling engine whose responses are given in a file, so that both sides score and
-learn from the same tokens (``rollout=given rollout.path=FILE``)."""
+"""A plugin for the benchmark's check: a sampling engine whose responses are given in a file, so
+that both sides score and learn from the same tokens (``rollout=given rollout.path=FILE``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class GivenConfig:
-    """Responses out of a file of {text, prompt, response}: the prompt's text, its ids, the response's ids."""
+    """Responses out of a file of {text, prompt, response}: the prompt's text, its ids, the
+    response's ids."""
 
     name: str = option("given", "component")
     path: str = option("", "the file")

@@ -1,4 +1,5 @@
-"""How cost grows, ours alone: seconds and memory of a step over batch, response length and K, with the exponents fitted."""
+"""How cost grows, ours alone: seconds and memory of a step over batch, response length and K,
+with the exponents fitted."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What a model says of sampled tokens, for the check that both sides sample from the same distribution. Imports torch alone,
-so that both environments can use it. Shapes: B rows, R response tokens, V vocabulary."""
+"""What a model says of sampled tokens, for the check that both sides sample from the same
+distribution. Imports torch alone, so that both environments can use it. Shapes: B rows, R
+response tokens, V vocabulary."""
 
 from __future__ import annotations
 
@@ -14,11 +15,13 @@ ROWS = 8
 
 
 def judged(logits: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
-    """logits [B, R, V] that predict ids [B, R], mask [B, R] of real tokens -> the log-probability of each real token, and how
-    the tokens fall into ten bins that are equally likely if they were drawn from these logits.
+    """logits [B, R, V] that predict ids [B, R], mask [B, R] of real tokens -> the log-probability
+    of each real token, and how the tokens fall into ten bins that are equally likely if they were
+    drawn from these logits.
 
-    The bin is the tenth in which (probability of all likelier tokens + half of the token's own) falls, spread over the token's
-    own share: a token that covers several bins counts in each by its share, so that a discrete distribution fills them evenly.
+    The bin is the tenth in which (probability of all likelier tokens + half of the token's own)
+    falls, spread over the token's own share: a token that covers several bins counts in each by
+    its share, so that a discrete distribution fills them evenly.
     """
     probabilities = logits[mask].double().softmax(-1)
     chosen = ids[mask]

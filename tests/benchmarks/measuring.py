@@ -36,8 +36,8 @@ COMPARED = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Where things are measured. folder: of weights and data, by size below it; gflops: the measured matmul peak; device and
-    precision as preflab's runtime names them."""
+    """Where things are measured. folder: of weights and data, by size below it; gflops: the
+    measured matmul peak; device and precision as preflab's runtime names them."""
 
     folder: Path
     peer_python: str
@@ -47,8 +47,8 @@ class Machine:
     precision: str = "float32"
 
     def environment(self, ours: bool) -> dict[str, str]:
-        """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours waits as on an idle machine,
-        which it is at each turn, though not while both sides start."""
+        """Of a worker: as many OpenMP threads as torch is told, and this package in reach. Ours
+        waits as on an idle machine, which it is at each turn, though not while both sides start."""
         threads = {
             "OMP_NUM_THREADS": str(self.threads),
             "MKL_NUM_THREADS": str(self.threads),
@@ -138,7 +138,8 @@ def check_first(
         )
         if max(ended) > 1:
             raise Different(
-                f"PPO: {ended[0]:.0f} of our responses and {ended[1]:.0f} of the peer's ended early: not the same work"
+                f"PPO: {ended[0]:.0f} of our responses and {ended[1]:.0f} of the peer's ended "
+                "early: not the same work"
             )
         return {}
     if name in LOSS:
@@ -160,8 +161,9 @@ def check_first(
 
 
 def check_ppo(machine: Machine, size: str) -> dict[str, float]:
-    """Two iterations on given responses, all in one minibatch: scores, KL, entropy and losses must agree before any update
-    and after one. The largest difference; `Different` if it is too large."""
+    """Two iterations on given responses, all in one minibatch: scores, KL, entropy and losses
+    must agree before any update and after one. The largest difference; `Different` if it is too
+    large."""
     worst = 0.0
     with ExitStack() as stack:
         sides = machine.both(stack, "ppo_iteration", size, given=True, precision="float32")

@@ -1,5 +1,6 @@
-"""Our side: preflab itself, composed from overrides as a command line would be, its stage stopped between two steps until it
-is our turn. Run as ``python -m benchmarks.ours JOB`` in preflab's environment."""
+"""Our side: preflab itself, composed from overrides as a command line would be, its stage stopped
+between two steps until it is our turn. Run as ``python -m benchmarks.ours JOB`` in preflab's
+environment."""
 
 from __future__ import annotations
 
@@ -25,9 +26,9 @@ from benchmarks.shapes import (
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch; precision:
-    of the forward pass. The rest departs from the size's
-    shape for the growth measurements (k, batch, response) or the check (given: the responses are given)."""
+    """What to run. folder: what `prepare` wrote; scratch: an empty folder; threads: of torch;
+    precision: of the forward pass. The rest departs from the size's shape for the growth
+    measurements (k, batch, response) or the check (given: the responses are given)."""
 
     name: str
     size: str
@@ -47,16 +48,20 @@ def overrides(job: Job) -> list[str]:
     data = Path(job.folder)
     weights = data / ("ragged" if job.name == "rollout_ragged" else "policy")
     words = [
-        f"policy=pretrained policy.path={weights} pretrain=none sft=none comparisons=none labeler=none select=last"
+        f"policy=pretrained policy.path={weights} pretrain=none sft=none comparisons=none "
+        "labeler=none select=last"
     ]
     words += [
-        f"evaluation=none filters=none seed={SEED} runtime.threads={job.threads} checkpoint.every_seconds=1e9"
+        f"evaluation=none filters=none seed={SEED} runtime.threads={job.threads} "
+        "checkpoint.every_seconds=1e9"
     ]
     words += [
-        f"artifacts.dir={job.scratch} data=files data.prompts={data / ('check.jsonl' if job.given else 'prompts.jsonl')}"
+        f"artifacts.dir={job.scratch} data=files "
+        f"data.prompts={data / ('check.jsonl' if job.given else 'prompts.jsonl')}"
     ]
     words += [
-        f"runtime.device={job.device} runtime.precision={job.precision} runtime.decode_graphs={job.device == 'cuda'}"
+        f"runtime.device={job.device} runtime.precision={job.precision} "
+        f"runtime.decode_graphs={job.device == 'cuda'}"
     ]
     stages = {"ppo_iteration": ppo_words, "reward_model": reward_words, "sft": sft_words}
     words += stages.get(job.name, rollout_words)(job, data)
@@ -72,7 +77,8 @@ def ppo_words(job: Job, data: Path) -> list[str]:
     """One PPO iteration a step, with reference, value network and reward model."""
     shape = shape_of(job)
     words = [
-        f"algorithm=ppo algorithm.batch={shape.batch} algorithm.minibatch={shape.batch // shape.minibatches}"
+        f"algorithm=ppo algorithm.batch={shape.batch} "
+        f"algorithm.minibatch={shape.batch // shape.minibatches}"
     ]
     words += [f"algorithm.episodes={shape.batch * STEPS} algorithm.epochs=1 algorithm.kl.coef=0.02"]
     words += [f"reward_model=pretrained reward_model.path={data / 'reward'}"]
@@ -99,7 +105,8 @@ def shape_of(job: Job) -> PPOShape:
 def rollout_words(job: Job, data: Path) -> list[str]:
     """Only the sampling engine and the policy are used."""
     return [
-        f"algorithm=none reward_model=none rollout=native rollout.max_tokens={rollout_shape(job.size).response}"
+        "algorithm=none reward_model=none rollout=native "
+        f"rollout.max_tokens={rollout_shape(job.size).response}"
     ]
 
 
@@ -107,7 +114,8 @@ def reward_words(job: Job, data: Path) -> list[str]:
     """K-wise training from the policy's trunk."""
     batch = ranking_shape(job.size).prompts
     words = [
-        f"algorithm=none reward_model=kwise reward_model.start=base reward_model.batch={batch} reward_model.epochs=1"
+        f"algorithm=none reward_model=kwise reward_model.start=base reward_model.batch={batch} "
+        "reward_model.epochs=1"
     ]
     return [
         *words,
@@ -119,7 +127,8 @@ def reward_words(job: Job, data: Path) -> list[str]:
 def sft_words(job: Job, data: Path) -> list[str]:
     """Loss on every token, no mix."""
     words = [
-        f"algorithm=none reward_model=none sft=demonstrations sft.batch={sft_shape(job.size).batch} sft.epochs=1"
+        "algorithm=none reward_model=none sft=demonstrations "
+        f"sft.batch={sft_shape(job.size).batch} sft.epochs=1"
     ]
     words += [
         f"sft.mix_coef=0 sft.loss_on=full data.demonstrations={data / 'demonstrations.jsonl'}"

@@ -1,9 +1,10 @@
 """The weights and data that both sides read: ``python -m benchmarks.prepare SIZE FOLDER``.
 
-Everything follows from one seed and from Python's own language reference (``pydoc_data.topics``). In FOLDER: ``policy`` never
-ends a response (its end token is too unlikely), ``ragged`` ends one after a third of the cap on average, ``reward`` is a
-scalar model; records as preflab reads them (*.jsonl), and the same as token ids in the order in which preflab draws them
-(rows.json), because the peers read ids.
+Everything follows from one seed and from Python's own language reference (``pydoc_data.topics``).
+In FOLDER: ``policy`` never ends a response (its end token is too unlikely), ``ragged`` ends one
+after a third of the cap on average, ``reward`` is a scalar model; records as preflab reads them
+(*.jsonl), and the same as token ids in the order in which preflab draws them (rows.json), because
+the peers read ids.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from preflab_builtin.causal_lm.sources import FolderSource
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 WORDS = 2048
-"""Tokens that text is made of; a larger vocabulary is filled up with tokens that no text contains."""
+"""Tokens that text is made of; a larger vocabulary is filled up with tokens that no text contains.
+"""
 PROMPTS = 512
 SHIFT = 0.1
-"""Size of the constant that all embeddings share: it gives hidden states a common direction, along which the end token's
-unembedding is moved."""
+"""Size of the constant that all embeddings share: it gives hidden states a common direction,
+along which the end token's unembedding is moved."""
 NEVER = 1e-9
 """Probability of the end token a step, in the weights that never end a response."""
 COMPLETIONS = (2, 3, 4, 6, 9)
@@ -106,8 +108,8 @@ def configuration(size: Size, words: Any) -> GPT2Config | LlamaConfig:
 
 
 def hazard(cap: int, mean: float) -> float:
-    """The probability a step with which responses, cut at ``cap`` tokens, have ``mean`` tokens on average: the root of
-    (1 - (1 - p)^cap) / p = mean, by bisection."""
+    """The probability a step with which responses, cut at ``cap`` tokens, have ``mean`` tokens on
+    average: the root of (1 - (1 - p)^cap) / p = mean, by bisection."""
     low, high = 1e-9, 1.0
     for _ in range(200):
         middle = (low + high) / 2
@@ -116,8 +118,9 @@ def hazard(cap: int, mean: float) -> float:
 
 
 def move_end_token(module: Any, contexts: torch.Tensor, eos: int, probability: float) -> None:
-    """Change the unembedding of the end token so that its mean probability after the contexts [B, T] is this one. It moves
-    along the mean hidden state m: logits change by c (h . m) / |m|^2, about c everywhere."""
+    """Change the unembedding of the end token so that its mean probability after the contexts [B,
+    T] is this one. It moves along the mean hidden state m: logits change by c (h . m) / |m|^2,
+    about c everywhere."""
     head = module.get_output_embeddings().weight
     with torch.no_grad():
         hidden = (
@@ -154,8 +157,9 @@ def write_model(
 def pieces(
     encode: Callable[[str], list[int]], decode: Callable[[Sequence[int]], str]
 ) -> Callable[[int], tuple[str, list[int]]]:
-    """A source of stretches of the reference: each call gives one of so many tokens, as text and as the ids that this text
-    encodes to; stretches that other ids would be made of (cut words) are passed over."""
+    """A source of stretches of the reference: each call gives one of so many tokens, as text and
+    as the ids that this text encodes to; stretches that other ids would be made of (cut words)
+    are passed over."""
     ids = encode(
         "\n".join(pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics))
     )
@@ -188,7 +192,8 @@ def write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 def write_prompts(
     piece: Callable[[int], tuple[str, list[int]]], shape: PPOShape, folder: Path
 ) -> dict[str, Any]:
-    """Prompts to sample from; and as many as one iteration takes, with responses that are given for the check."""
+    """Prompts to sample from; and as many as one iteration takes, with responses that are given
+    for the check."""
     prompts = [piece(shape.prompt) for _ in range(PROMPTS)]
     given = [(prompt, piece(shape.response)[1]) for prompt in prompts[: shape.batch]]
     write_rows(folder / "prompts.jsonl", ({"prompt": text} for text, _ in prompts))
@@ -201,7 +206,8 @@ def write_prompts(
 def write_rankings(
     piece: Callable[[int], tuple[str, list[int]]], size: Size, eos: int, k: int, folder: Path
 ) -> list[Any]:
-    """Rankings of K completions, best first; as ids, [prompt, completions with their end token] in the order of drawing."""
+    """Rankings of K completions, best first; as ids, [prompt, completions with their end token]
+    in the order of drawing."""
     shape = ranking_shape(size.name)
     made = []
     for _ in range(shape.prompts * STEPS):
@@ -232,7 +238,8 @@ def write_demonstrations(
 
 
 def write_reward(folder: Path) -> None:
-    """The scalar model of the policy's trunk, with the head that a training run of this seed starts from."""
+    """The scalar model of the policy's trunk, with the head that a training run of this seed
+    starts from."""
     policy: CausalPolicy = FolderSource(folder / "policy").load(folder / "policy")
     policy.scalar_model(Streams(SEED, "reward_model")["head"]).save(folder / "reward")
 

@@ -1,4 +1,5 @@
-"""What the benchmark says: rows of JSON, and the table at the end. Pure functions of what the workers answered."""
+"""What the benchmark says: rows of JSON, and the table at the end. Pure functions of what the
+workers answered."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from scipy.stats import chisquare, linregress
 from benchmarks.shapes import TARGETS
 
 SAME = {"float32": 1e-4, "bfloat16": 3e-2}
-"""Largest difference between two losses, or log-probabilities, that are the same, by the precision of the forward pass."""
+"""Largest difference between two losses, or log-probabilities, that are the same, by the
+precision of the forward pass."""
 LIKELY = 1e-4
 """Smallest p-value with which a sample still counts as drawn from the distribution."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One measured unit of work: a step or a call. amount: of what is counted (1 for seconds a step); flop: of the work."""
+    """One measured unit of work: a step or a call. amount: of what is counted (1 for seconds a
+    step); flop: of the work."""
 
     seconds: float
     amount: float
@@ -47,7 +50,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of output. ours, peer: in ``unit``; ratio: above 1, ours is better; fractions: of the measured matmul peak."""
+    """One line of output. ours, peer: in ``unit``; ratio: above 1, ours is better; fractions: of
+    the measured matmul peak."""
 
     name: str
     size: str
@@ -86,7 +90,8 @@ def row(
     peak_gflops: float,
     check: dict[str, float],
 ) -> Row:
-    """A measurement of both sides. A unit that begins with "s/" is a time and the lower one wins; else the higher rate does."""
+    """A measurement of both sides. A unit that begins with "s/" is a time and the lower one wins;
+    else the higher rate does."""
     is_time = unit.startswith("s/")
     a, b = (1 / ours.rate, 1 / peer.rate) if is_time else (ours.rate, peer.rate)
     return Row(
@@ -151,11 +156,13 @@ def _distance(a: float, b: float) -> float:
 
 
 def fits(who: str, bins: Sequence[float]) -> float:
-    """The p-value of a sample whose tokens fell into equally likely bins; `Different` if it was drawn from something else."""
+    """The p-value of a sample whose tokens fell into equally likely bins; `Different` if it was
+    drawn from something else."""
     p = float(chisquare(bins).pvalue)
     if not p >= LIKELY:
         raise Different(
-            f"{who}: the sampled tokens do not follow the model's probabilities (p = {p:.2g}, bins {bins})"
+            f"{who}: the sampled tokens do not follow the model's probabilities (p = {p:.2g}, bins "
+            f"{bins})"
         )
     return p
 

@@ -1,4 +1,5 @@
-"""What the machine can do: matrix products, in GFLOP/s, as ``python -m benchmarks.roofline THREADS DEVICE PRECISION``."""
+"""What the machine can do: matrix products, in GFLOP/s, as ``python -m benchmarks.roofline
+THREADS DEVICE PRECISION``."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import torch
 
 
 def matmul_gflops(threads: int, device: str, precision: str) -> float:
-    """The best rate of square products of three sizes; a size that fits the caches is as welcome as one that does not."""
+    """The best rate of square products of three sizes; a size that fits the caches is as welcome
+    as one that does not."""
     torch.set_num_threads(threads)
     best = 0.0
     for n in (512, 1024, 2048) if device == "cpu" else (2048, 4096, 8192):

@@ -1,4 +1,5 @@
-"""What is measured: model sizes, the shape of each measurement, and the ratio each has to reach. No heavy import."""
+"""What is measured: model sizes, the shape of each measurement, and the ratio each has to reach.
+No heavy import."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ NAMES = ("ppo_iteration", "rollout", "rollout_ragged", "reward_model", "sft")
 
 @dataclass(frozen=True)
 class Size:
-    """A causal LM. width: D; mlp: width of the MLP's hidden layer; family gpt2 has two MLP matrices, llama three."""
+    """A causal LM. width: D; mlp: width of the MLP's hidden layer; family gpt2 has two MLP
+    matrices, llama three."""
 
     name: str
     family: str
@@ -36,13 +38,14 @@ ON: Mapping[str, tuple[str, ...]] = {
     "cpu": ("tiny", "small", "smol"),
     "cuda": ("tiny", "small", "smol_full"),
 }
-"""Sizes that are measured if none is asked for. smol does less of everything than the others, or nobody would wait for it on a
-laptop; smol_full is the same model at the work of the others."""
+"""Sizes that are measured if none is asked for. smol does less of everything than the others, or
+nobody would wait for it on a laptop; smol_full is the same model at the work of the others."""
 
 
 @dataclass(frozen=True)
 class PPOShape:
-    """One PPO iteration with one epoch: episodes, tokens of a prompt and of a response, minibatches."""
+    """One PPO iteration with one epoch: episodes, tokens of a prompt and of a response,
+    minibatches."""
 
     batch: int
     prompt: int
@@ -61,8 +64,9 @@ class RolloutShape:
 
 @dataclass(frozen=True)
 class RankingShape:
-    """One step of the reward model: ranked prompts, completions of each, tokens of a prompt and of a completion (its end
-    token included). pieces: passes that the peer's step is divided into, because its pairs do not fit into memory at once."""
+    """One step of the reward model: ranked prompts, completions of each, tokens of a prompt and
+    of a completion (its end token included). pieces: passes that the peer's step is divided into,
+    because its pairs do not fit into memory at once."""
 
     prompts: int
     k: int
@@ -78,7 +82,8 @@ class RankingShape:
 
 @dataclass(frozen=True)
 class SFTShape:
-    """One SFT step: demonstrations with lognormal(mu, sigma) tokens, clipped. pieces: as in `RankingShape`."""
+    """One SFT step: demonstrations with lognormal(mu, sigma) tokens, clipped. pieces: as in
+    `RankingShape`."""
 
     batch: int
     mu: float = 4.2

@@ -27,7 +27,8 @@ def cpu_seconds(words: tuple[str, ...]) -> float:
 
 
 def startup() -> Iterator[dict[str, Any]]:
-    """One line a command, the least of three (a busy machine only adds) after one that warms the disk's cache."""
+    """One line a command, the least of three (a busy machine only adds) after one that warms the
+    disk's cache."""
     for words in COMMANDS:
         cpu_seconds(words)
         seconds = min(cpu_seconds(words) for _ in range(TIMES))

@@ -44,10 +44,12 @@ from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 
 WORDS = SimpleNamespace(pad_token_id=0, eos_token_id=1, bos_token_id=1)
 ONE = Size("one", "gpt2", 1, 2, 1, 1, 8, 5, 16)
-"""One block of width 2: 16 weights in attention (2 x 6 and 2 x 2), 32 in the MLP (2 x 8 twice); 5 words."""
+"""One block of width 2: 16 weights in attention (2 x 6 and 2 x 2), 32 in the MLP (2 x 8 twice); 5
+words."""
 
 
-# --- counting --------------------------------------------------------------------------------------------------
+# --- counting
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=lambda size: size.name)
@@ -64,7 +66,8 @@ def test_a_token_costs_two_flop_a_weight_of_the_blocks(size: Size) -> None:
 
 
 def test_a_token_attends_to_itself_and_to_what_stands_before_it() -> None:
-    # Positions 2, 3, 4 see 3 + 4 + 5 = 12 tokens; scores and weighted sum are 2 products of 2 D FLOP each, D = 2.
+    # Positions 2, 3, 4 see 3 + 4 + 5 = 12 tokens; scores and weighted sum are 2 products of 2 D
+    # FLOP each, D = 2.
     assert flops.attended(ONE, 2, 5) == 12 * 2 * (2 * 2)
     assert flops.dense(ONE) == 2 * 48
     assert flops.unembedding(ONE, 3) == 3 * 2 * 2 * 5
@@ -75,7 +78,8 @@ def test_work_is_what_the_task_needs() -> None:
     # Responses of 1 and 4 tokens after 3: 3 and 6 tokens are read, 1 and 4 have logits.
     expected = (3 * 96 + 8 * 6) + 20 + (6 * 96 + 8 * 21) + 4 * 20
     assert flops.rollout(ONE, shape, [1, 4]) == expected
-    # A row of 3 trains on 2 predictions: two tokens read and unembedded, forward and twice that backward.
+    # A row of 3 trains on 2 predictions: two tokens read and unembedded, forward and twice that
+    # backward.
     assert flops.sft_step(ONE, [3]) == 3 * (2 * 96 + 8 * 3 + 2 * 20)
 
 
@@ -88,14 +92,15 @@ def test_a_ranking_reads_its_prompt_once() -> None:
 
 
 def test_an_iteration_is_eleven_forward_passes_less_the_last_token() -> None:
-    """Sampling 1, judging 4, training 3 of policy and 3 of value network; sampling does not read the last token. Logits:
-    sampling, old, reference 1 each, training of the policy 3."""
+    """Sampling 1, judging 4, training 3 of policy and 3 of value network; sampling does not read
+    the last token. Logits: sampling, old, reference 1 each, training of the policy 3."""
     shape = PPOShape(1, 3, 2, 1)
     whole = 5 * 96 + 8 * 15
     assert flops.ppo_iteration(ONE, shape) == 11 * whole - (96 + 8 * 5) + 6 * 2 * 20
 
 
-# --- comparing -------------------------------------------------------------------------------------------------
+# --- comparing
+# -------------------------------------------------------------------------------------------------
 
 
 def _measured(*pairs: tuple[float, float]) -> Measured:
@@ -153,7 +158,8 @@ def test_the_exponent_of_a_power_is_the_power() -> None:
 
 
 def test_tokens_fill_the_bins_evenly_if_drawn_from_the_model() -> None:
-    """Every token of the vocabulary once, weighted by its probability: each tenth then holds exactly 0.1."""
+    """Every token of the vocabulary once, weighted by its probability: each tenth then holds
+    exactly 0.1."""
     logits = torch.tensor([2.0, 0.5, 0.5, -1.0, 0.0, 1.0])
     share = [0.0] * 10
     for token, probability in enumerate(logits.double().softmax(-1).tolist()):
@@ -238,7 +244,8 @@ def test_samples_of_both_are_judged_by_both() -> None:
         _checked("rollout", answer, answer, {"log_probs": [-1.0], "bins": [100.0] + [1.0] * 9})
 
 
-# --- weights and data ------------------------------------------------------------------------------------------
+# --- weights and data
+# ------------------------------------------------------------------------------------------
 
 
 def test_the_hazard_gives_the_mean_length() -> None:
@@ -265,7 +272,8 @@ def test_the_end_token_gets_its_probability_and_no_other_token_moves() -> None:
 
 
 def test_pieces_of_text_encode_to_the_tokens_they_were_cut_from() -> None:
-    """Pairs of characters as tokens: a piece that begins in the middle of a pair would read otherwise."""
+    """Pairs of characters as tokens: a piece that begins in the middle of a pair would read
+    otherwise."""
     piece = pieces(
         lambda text: list(text.encode()), lambda ids: bytes(ids).decode(errors="replace")
     )
@@ -286,7 +294,8 @@ def test_given_responses_come_back_by_their_prompt(tmp_path: Path) -> None:
     assert rollout.tokens() == [([99], [101, 102]), ([97, 98], [99, 100])]
 
 
-# --- composing -------------------------------------------------------------------------------------------------
+# --- composing
+# -------------------------------------------------------------------------------------------------
 
 
 def _composed(name: str, size: str, **more: Any) -> Any:
@@ -349,7 +358,8 @@ def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
     assert {axis.option for axis in AXES} <= set(Job.__dataclass_fields__)
 
 
-# --- taking turns ----------------------------------------------------------------------------------------------
+# --- taking turns
+# ----------------------------------------------------------------------------------------------
 
 ECHO = """
 import sys

@@ -1,5 +1,6 @@
-"""The peers' side: TRL's trainers and transformers' generate, stopped between two steps until it is their turn. Run as
-``python -m benchmarks.theirs JOB`` in the peers' environment, which knows nothing of preflab."""
+"""The peers' side: TRL's trainers and transformers' generate, stopped between two steps until it
+is their turn. Run as ``python -m benchmarks.theirs JOB`` in the peers' environment, which knows
+nothing of preflab."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ class Side:
         )
 
     def callback(self, facts: Any) -> Any:
-        """A trainer's callback that answers after each step with ``facts()`` and waits for the next turn."""
+        """A trainer's callback that answers after each step with ``facts()`` and waits for the
+        next turn."""
         from transformers import TrainerCallback
 
         turns = self.turns
@@ -71,7 +73,8 @@ class Side:
         return Pause()
 
     def arguments(self) -> dict[str, Any]:
-        """What all trainers are told: device and precision, the optimizer that ours has, nothing logged or saved."""
+        """What all trainers are told: device and precision, the optimizer that ours has, nothing
+        logged or saved."""
         own: dict[str, Any] = {
             "output_dir": tempfile.mkdtemp(dir=self.job["scratch"]),
             "report_to": [],
@@ -122,7 +125,8 @@ def keeping_losses(trainer_class: Any) -> Any:
 
 
 def ppo(side: Side) -> None:
-    """TRL's PPOTrainer. With ``given`` the responses come out of the file, and a step is one minibatch (see `ours.ppo_words`)."""
+    """TRL's PPOTrainer. With ``given`` the responses come out of the file, and a step is one
+    minibatch (see `ours.ppo_words`)."""
     from datasets import Dataset
     from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
@@ -184,7 +188,8 @@ def ppo(side: Side) -> None:
 
 
 def _given_generation(responses: dict[tuple[int, ...], list[int]]) -> Any:
-    """In the place of TRL's ``batch_generation``: the given responses, and the model's logits on them."""
+    """In the place of TRL's ``batch_generation``: the given responses, and the model's logits on
+    them."""
     import torch
 
     @torch.no_grad()
@@ -247,7 +252,8 @@ def sft(side: Side) -> None:
         logging_steps=10**6,
         **side.arguments(),
     )
-    # Without the mask the trainer divides by a number of tokens that counts the first of each row, which nothing predicts.
+    # Without the mask the trainer divides by a number of tokens that counts the first of each
+    # row, which nothing predicts.
     rows = [
         {"input_ids": ids, "completion_mask": [0] + [1] * (len(ids) - 1)}
         for ids in side.rows["sft"]
@@ -265,13 +271,15 @@ def sft(side: Side) -> None:
 
 
 def rollout(side: Side) -> None:
-    """transformers' generate: ``sample`` is one call, ``judge`` says what the model thinks of given tokens."""
+    """transformers' generate: ``sample`` is one call, ``judge`` says what the model thinks of
+    given tokens."""
     import torch
 
     shape, eos = rollout_shape(side.size), side.rows["eos"]
     name = "ragged" if side.job["name"] == "rollout_ragged" else "policy"
     model = side.model("AutoModelForCausalLM", name).eval().to(side.device)
-    # In bfloat16 a user samples from weights of that format; what it thinks of tokens is judged in float32 all the same.
+    # In bfloat16 a user samples from weights of that format; what it thinks of tokens is judged
+    # in float32 all the same.
     sampler = model if side.job["precision"] == "float32" else copy.deepcopy(model).bfloat16()
     settings: dict[str, Any] = {
         "do_sample": True,

@@ -23,6 +23,7 @@ from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
 from preflab_builtin.ppo import experience
+from support import represented_by
 
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -219,7 +220,7 @@ def test_the_sentences_are_worth_learning() -> None:
     assert all(float(best[0][lengths == n].sum()) > 0.1 for n in (1, 2, 3))
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", represented_by(SEEDS[:1], SEEDS))
 @pytest.mark.parametrize("name", TASKS)
 def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> None:
     task = TASKS[name]
@@ -236,7 +237,9 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     assert seen.metrics[-1]["objective/rlhf_reward"] == pytest.approx(value, abs=0.01)
 
 
-@pytest.mark.parametrize(("name", "off"), [("bandit", 0.199), ("sentences", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "off"), represented_by([("bandit", 0.199)], [("bandit", 0.199), ("sentences", 0.5)])
+)
 def test_k3_in_the_reward_arrives_elsewhere(
     name: str, off: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

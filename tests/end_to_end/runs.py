@@ -1,4 +1,4 @@
-"""Runs of the real engine in forked children: the parent has imported torch, so that a run starts in milliseconds."""
+"""Runs of the real engine in forked children: torch is imported already, a run starts at once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def preflab_components():
 
 
 def preflab(folder: Path, *words: str, **environment: str) -> int:
-    """The exit code of ``preflab WORDS`` in a folder (minus the signal if it was killed); output goes to log.txt."""
+    """The exit code of ``preflab WORDS`` in a folder, or minus the signal that killed it.
+
+    The output goes to log.txt.
+    """
     return ended(start(folder, *words, **environment))
 
 
@@ -101,19 +104,19 @@ def killed(folder: Path, stage: str, step: int, *words: str) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """sha256 of all files of all artifacts but the clock: models, rankings, samples, metrics without times."""
-    found = {}
+    """What each file of all artifacts holds, without times: sha256, or the rows of metrics."""
+    contents = {}
     for path in sorted((folder / "artifacts").rglob("*")):
         if (
             path.is_file()
             and path.name not in ("artifact.json", "metrics.jsonl")
             and path.suffix != ".lock"
         ):
-            found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+            contents[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
         elif path.name == "metrics.jsonl":
             rows = [
                 {k: v for k, v in row.items() if not k.startswith("time/")}
                 for row in read_rows(path)
             ]
-            found[str(path.relative_to(folder))] = json.dumps(rows)
-    return found
+            contents[str(path.relative_to(folder))] = json.dumps(rows)
+    return contents

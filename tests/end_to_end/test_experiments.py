@@ -1,4 +1,4 @@
-"""Every experiment with every algorithm, in small, on made-up data of the real shapes and a tiny model over bytes."""
+"""Every experiment with every algorithm, small: made-up data of the real shapes, a tiny model."""
 
 from __future__ import annotations
 

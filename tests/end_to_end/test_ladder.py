@@ -1,4 +1,4 @@
-"""The whole ladder through the real engine, in small: reuse, kills, bad input, neutrality of installed plugins."""
+"""The whole ladder through the real engine, small: reuse, kills, bad input, unused plugins."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[
 
 from end_to_end.runs import BROKEN, digests, killed, preflab
 from preflab.storage.artifacts import read_rows
+from support import represented_by
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 
@@ -26,8 +27,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _only(folder: Path, pattern: str) -> Path:
-    (found,) = folder.glob(pattern)
-    return found
+    (path,) = folder.glob(pattern)
+    return path
 
 
 def test_a_run_leaves_what_is_promised(finished: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_run_leaves_what_is_promised(finished: Path) -> None:
     assert (run / "artifacts" / "algorithm" / "model" / "model.safetensors").is_file()
 
 
-def test_the_layout_in_tensorboard_has_only_charts_of_what_a_run_writes(finished: Path) -> None:
+def test_tensorboard_charts_show_only_what_a_run_writes(finished: Path) -> None:
     events = EventAccumulator(str(_only(finished, "runs/config/*") / "tensorboard")).Reload()
     (event,) = events.Tensors("custom_scalars__config__")
     layout = Layout.FromString(event.tensor_proto.string_val[0])
@@ -58,7 +59,7 @@ def test_the_layout_in_tensorboard_has_only_charts_of_what_a_run_writes(finished
     }
     assert {"reward", "KL to the reference", "losses", "fine-tuning"} <= set(charts)
     written = set(events.Tags()["scalars"])
-    # The default experiment has every stage and the ptx term, so that no line of any chart stays empty.
+    # The default experiment has every stage and the ptx term: no line of any chart stays empty.
     assert {
         title: [tag for tag in tags if tag not in written] for title, tags in charts.items()
     } == {t: [] for t in charts}
@@ -81,16 +82,19 @@ def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+    "stage",
+    represented_by(
+        ["algorithm"],
+        ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"],
+    ),
 )
-def test_kill_9_in_any_stage_then_the_same_command_gives_the_same_bits(
+def test_a_killed_stage_resumes_with_the_same_bits(
     finished: Path, tmp_path: Path, stage: str
 ) -> None:
     _copy_upstream(finished, tmp_path, stage)
     killed(tmp_path, stage, 1, *FAST)
-    assert list(
-        tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*")
-    )  # so there is something to restore
+    # There is something to restore.
+    assert list(tmp_path.glob(f"artifacts/{stage}-*.partial/.state/step-*"))
     assert preflab(tmp_path, *FAST) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert digests(tmp_path) == digests(finished)
 
@@ -106,18 +110,15 @@ def _copy_upstream(finished: Path, folder: Path, stage: str) -> None:
         shutil.copytree(row["artifact"], folder / "artifacts" / Path(row["artifact"]).name)
 
 
-def test_a_multirun_computes_each_upstream_stage_once_a_seed_and_then_nothing(
-    tmp_path: Path,
-) -> None:
-    command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", *FAST)
+def test_a_multirun_makes_each_upstream_stage_once_per_seed(tmp_path: Path) -> None:
+    command = ("-m", "algorithm=best_of_n,ppo", "seed=1,2", "evaluation=none", *FAST)
     assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    made = sorted(
+    stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
     # 2 seeds of each upstream stage; 2 algorithms x 2 seeds
-    assert made == sorted(
-        ["pretrain", "sft", "comparisons", "reward_model"] * 2 + ["algorithm", "evaluation"] * 4
-    )
+    upstream = ["pretrain", "sft", "comparisons", "reward_model"]
+    assert stages == sorted([*upstream * 2, *["algorithm"] * 4])
     assert preflab(tmp_path, *command) == 0
     second = sorted(tmp_path.glob("runs/config/*"))[-1]
     computed = [
@@ -143,14 +144,11 @@ def test_a_reward_model_from_a_folder_also_starts_the_value_network(
     run = json.loads((_only(tmp_path, "runs/config/*") / "manifest.json").read_text())
     value = Path(run["stages"][-1]["artifact"]) / "value" / "model.safetensors"
     before, after = load_file(folder / "model.safetensors"), load_file(value)
-    assert all(
-        after[name].equal(before[name]) for name in before
-    )  # a learning rate of 0 leaves what it started from
+    # A learning rate of 0 keeps the initial weights.
+    assert all(after[name].equal(before[name]) for name in before)
 
 
-def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_makes_up_for(
-    tmp_path: Path, finished: Path
-) -> None:
+def test_a_failing_job_stops_no_other_and_is_shown(tmp_path: Path, finished: Path) -> None:
     shutil.copytree(finished / "artifacts", tmp_path / "artifacts")
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN)
@@ -171,15 +169,23 @@ def test_a_failing_job_stops_no_other_is_shown_and_is_all_that_the_same_command_
     assert computed == [["algorithm"], []]
 
 
-def test_an_installed_plugin_that_nobody_names_changes_no_number(
+def test_an_installed_plugin_that_is_not_used_changes_no_number(
     tmp_path: Path, finished: Path
 ) -> None:
     plugin = tmp_path / "bystander.py"
     plugin.write_text(
-        "import random\nfrom dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n"
+        "import random\n"
+        "from dataclasses import dataclass\n"
+        "from preflab import Component, hookimpl, option\n\n"
         "random.seed(0)\n\n\n"
-        "@dataclass\nclass C:\n    name: str = option('bystander', 'component')\n\n\n@hookimpl\ndef preflab_components():\n"
-        "    return [Component('algorithm', 'bystander', C)]\n\n\n@hookimpl\ndef preflab_step_finished(stage, step, metrics):\n"
+        "@dataclass\n"
+        "class C:\n"
+        "    name: str = option('bystander', 'component')\n\n\n"
+        "@hookimpl\n"
+        "def preflab_components():\n"
+        "    return [Component('algorithm', 'bystander', C)]\n\n\n"
+        "@hookimpl\n"
+        "def preflab_step_finished(stage, step, metrics):\n"
         "    random.random()\n"
     )
     assert preflab(tmp_path, "--plugin", str(plugin), *FAST) == 0, (

@@ -1,4 +1,4 @@
-"""Several processes a job, and jobs side by side, through the real engine."""
+"""Several processes per job, and parallel jobs, through the real engine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import pytest
 
 from end_to_end.runs import BROKEN, digests, preflab
 from preflab.storage.artifacts import read_rows
+from support import represented_by
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
-# Every optimizer step is 8 rows or windows: two micro-batches of 4, whoever computes them. 4 rankings of 2 answers are 8.
+# Every optimizer step is 8 rows or windows: two micro-batches of 4, in one process or in two.
+# 4 rankings of 2 answers are 8 rows.
 HALVES = (
     *(
         "data.documents=600",
@@ -61,16 +63,14 @@ def test_two_processes_leave_the_files_of_one_run(finished: Path) -> None:
     for name in ("manifest.json", "summary.json", "metrics.jsonl", "samples.jsonl", "report.html"):
         assert (run / name).is_file(), name
     steps = [(row["stage"], row["step"]) for row in read_rows(run / "metrics.jsonl")]
-    assert len(steps) == len(
-        set(steps)
-    )  # process 0 alone writes: every step's row stands there once
+    assert len(steps) == len(set(steps))  # process 0 alone writes: one row per step
 
 
 def test_two_processes_give_the_bits_of_one_with_accumulation_2(
     finished: Path, tmp_path: Path
 ) -> None:
     assert preflab(tmp_path, *HALVES) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    # Weights, rankings and samples; a loss over validation text is a sum of other parts in another order.
+    # Weights, rankings and samples; a loss over validation text adds other parts in another order.
     one, two = (
         {k: v for k, v in digests(f).items() if "metrics" not in k} for f in (tmp_path, finished)
     )
@@ -78,7 +78,7 @@ def test_two_processes_give_the_bits_of_one_with_accumulation_2(
     assert one == two
 
 
-def test_what_two_processes_made_one_takes_over(finished: Path) -> None:
+def test_one_process_reuses_what_two_made(finished: Path) -> None:
     before = digests(finished)
     assert preflab(finished, *HALVES) == 0
     newest = max(finished.glob("runs/config/*"))
@@ -94,7 +94,8 @@ def _start(folder: Path, *words: str, **variables: str) -> subprocess.Popen[byte
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
-def test_sigterm_reaches_all_processes_and_the_run_goes_on(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.reliability
+def test_sigterm_reaches_all_processes_and_the_run_resumes(finished: Path, tmp_path: Path) -> None:
     words = (*HALVES, "runtime.processes=2")
     running = _start(tmp_path, *words)
     while running.poll() is None and not list(
@@ -114,23 +115,22 @@ def one_after_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"),
-    ],
-    ids=["joblib", "submitit_local"],
-)
-def test_jobs_side_by_side_share_what_they_have_in_common(
-    launcher: tuple[str, ...], one_after_another: Path, tmp_path: Path
+LAUNCHERS = {
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    "submitit_local": ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"),
+}
+
+
+@pytest.mark.parametrize("launcher", represented_by(["joblib"], LAUNCHERS))
+def test_parallel_jobs_share_what_they_have_in_common(
+    launcher: str, one_after_another: Path, tmp_path: Path
 ) -> None:
-    sweep = ("-m", *launcher, "algorithm=ppo,ppo_ptx", *FAST)
+    sweep = ("-m", *LAUNCHERS[launcher], "algorithm=ppo,ppo_ptx", *FAST)
     assert _start(tmp_path, *sweep).wait(200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
-    made = sorted(
+    stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
-    assert made == sorted(
+    assert stages == sorted(
         ["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2]
     )
     (run,) = tmp_path.glob("runs/config/*")
@@ -138,19 +138,19 @@ def test_jobs_side_by_side_share_what_they_have_in_common(
     assert digests(tmp_path) == digests(one_after_another)
 
 
-def test_beside_a_job_that_fails_the_others_end_and_the_same_command_makes_up_for_it_alone(
+@pytest.mark.reliability
+def test_parallel_jobs_finish_next_to_one_that_fails(
     one_after_another: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(one_after_another / "artifacts", tmp_path / "artifacts")
     plugin = tmp_path / "broken.py"
     plugin.write_text(BROKEN)
-    # Two at a time: one job runs beside the one that fails, one begins after it.
-    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    # Two at a time: one job runs next to the one that fails, one begins after it.
     command = (
         "--plugin",
         str(plugin),
         "-m",
-        *launcher,
+        *LAUNCHERS["joblib"],
         "reward_model=broken,kwise,length",
         "evaluation=none",
         *FAST,

@@ -1,5 +1,6 @@
-"""Every kind of component with every fault, in real runs: the plugin, its distribution and version and the component are named,
-the exit code is 3 (5 for a number that a step stops at), and finished steps are kept."""
+"""Every kind of component with every fault, in real runs: the plugin, its distribution and
+version and the component are named, the exit code is 3 (5 for a number that a step stops at), and
+finished steps are kept."""
 
 from __future__ import annotations
 

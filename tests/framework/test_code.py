@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import preflab
-from preflab.planning.code import framework_digest, meaning
+from preflab.planning.code import framework_digest, read_source
 
 FRAMEWORK = Path(preflab.__file__).parent
 SOURCE = '''"""About it."""
@@ -50,7 +50,7 @@ CODE = {
 def _digest(folder: Path, text: str) -> str:
     path = folder / "module.py"
     path.write_text(text)
-    return meaning(path)
+    return read_source(path).meaning
 
 
 @pytest.mark.parametrize("change", WORDS)

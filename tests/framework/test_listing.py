@@ -50,9 +50,8 @@ def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture
     ppo = next(c for c in rows["ppo"]["components"] if c["name"] == "ppo")
     assert ppo["kind"] == "algorithm"
     assert ppo["options"]["kl.coef"]["default"] == "0.02"  # InstructGPT's beta
-    assert (
-        ppo["options"]["kl.controller"]["default"] == "fixed"
-    )  # an enum by the name that Hydra takes
+    # An enum by the name that Hydra takes.
+    assert ppo["options"]["kl.controller"]["default"] == "fixed"
     assert "preflab_step_finished" in rows["progress"]["hooks"]
 
 
@@ -70,9 +69,8 @@ def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]
     (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "tensorboard")
     (listed,) = row["components"]
     assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "tensorboard", {})
-    assert listed["hooks"] == [
-        h for h in OBSERVER_HOOKS if h in row["hooks"]
-    ]  # in the order of a run
+    # In the order of a run.
+    assert listed["hooks"] == [h for h in OBSERVER_HOOKS if h in row["hooks"]]
     assert commands.run("plugins", ["show", "observer", "progress"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("observer/progress from plugin 'progress' (preflab ")
@@ -142,7 +140,8 @@ def test_a_plugin_that_states_no_api_version_is_told(tmp_path: Path) -> None:
     for name in ("silent", "stating"):
         registry.add(Plugin(name, name, f"{name}-dist", "1"), import_file(tmp_path / f"{name}.py"))
     assert listing.findings(registry) == [
-        "plugin 'silent' (silent-dist 1) does not state its API version: add PREFLAB_API = 1 to silent",
+        "plugin 'silent' (silent-dist 1) does not state its API version: add PREFLAB_API = 1 to "
+        "silent",
     ]
 
 
@@ -216,8 +215,9 @@ HEAVY = (
 )
 def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:
     script = (
-        "import sys\nfrom preflab.console.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
-        f"    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & set(sys.modules)\nassert not found, found\n"
+        "import sys\nfrom preflab.console.cli import main\ntry:\n    main(sys.argv[1:])\nexcept "
+        f"SystemExit as e:\n    assert not e.code\nfound = {{*{HEAVY}, *{more.split()}}} & "
+        "set(sys.modules)\nassert not found, found\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *words.split()], capture_output=True, text=True
@@ -255,10 +255,8 @@ def preflab_components():
     ("line", "completed"),
     [
         ("preflab reward_model=z", "reward_model=zebra"),  # somebody else's name
-        (
-            "preflab reward_model=zebra reward_model.s",
-            "reward_model.stripes=",
-        ),  # and its config key
+        # And its config key.
+        ("preflab reward_model=zebra reward_model.s", "reward_model.stripes="),
         ("preflab algorithm=ppo algorithm.kl.c", "algorithm.kl.coef="),
     ],
 )

@@ -1,4 +1,5 @@
-"""The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in test_hooks.py."""
+"""The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in
+test_hooks.py."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
 
 
 def test_a_fresh_process_reads_what_is_pickled_of_a_plugin_in_a_file(tmp_path: Path) -> None:
-    """As the workers of joblib and submitit do: nothing is imported there before, and the variable is all they have."""
+    """As the workers of joblib and submitit do: nothing is imported there before, and the
+    variable is all they have."""
     file = tmp_path / "mine.py"
     file.write_text("class C:\n    value = 7\n")
     found = discovery.import_file(file).C()
@@ -86,9 +88,10 @@ def test_a_file_is_a_plugin_and_a_broken_file_a_report(
 ) -> None:
     good, bad = tmp_path / "good_plugin.py", tmp_path / "bad_plugin.py"
     good.write_text(
-        "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, option\n\n\n@dataclass\nclass C:\n"
-        "    name: str = option('from_file', 'component')\n\n\n@hookimpl\ndef preflab_components():\n"
-        "    return [Component('algorithm', 'from_file', C)]\n"
+        "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, "
+        "option\n\n\n@dataclass\nclass C:\n    name: str = option('from_file', "
+        "'component')\n\n\n@hookimpl\ndef preflab_components():\n    return "
+        "[Component('algorithm', 'from_file', C)]\n"
     )
     bad.write_text("import does_not_exist_anywhere\n")
     monkeypatch.setenv("PREFLAB_PLUGIN_FILES", f"{good}:{bad}:{tmp_path / 'absent.py'}")

@@ -1,4 +1,5 @@
-"""Records: JSON round trip, ranks to preferences, and the token batch whose lengths are stored and never inferred."""
+"""Records: JSON round trip, ranks to preferences, and the token batch whose lengths are stored
+and never inferred."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Plain values become typed configs, or one error that names key, value, what is allowed and the nearest name."""
+"""Plain values become typed configs, or one error that names key, value, what is allowed and the
+nearest name."""
 
 from __future__ import annotations
 

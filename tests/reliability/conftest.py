@@ -1,4 +1,5 @@
-"""A run of these tests alone ends with a table: cases and seconds of each file, and what its tests have counted."""
+"""A run of these tests alone ends with a table: cases and seconds of each file, and what its
+tests have counted."""
 
 from __future__ import annotations
 

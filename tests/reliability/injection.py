@@ -1,5 +1,6 @@
-"""A disk that fails where it is told to: every call that changes files under a folder is counted, and the k-th one kills the
-process, is refused, or is the last before the power goes. Work runs in forked children; the parent has imported torch."""
+"""A disk that fails where it is told to: every call that changes files under a folder is counted,
+and the k-th one kills the process, is refused, or is the last before the power goes. Work runs in
+forked children; the parent has imported torch."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ REMOVING = frozenset({"unlink", "rmdir"})
 
 @dataclass(frozen=True)
 class Call:
-    """One boundary: what is about to be done to a path. A write is two calls, before it and when half of it is done."""
+    """One boundary: what is about to be done to a path. A write is two calls, before it and when
+    half of it is done."""
 
     number: int
     kind: str
@@ -33,7 +35,8 @@ class Call:
 
 @dataclass
 class Disk:
-    """Watches what is written under a folder. before: called at each boundary, and may raise, or not return."""
+    """Watches what is written under a folder. before: called at each boundary, and may raise, or
+    not return."""
 
     root: Path
     before: Callable[[Call], None]
@@ -74,7 +77,8 @@ class Disk:
         opened = self._open(io.open)
         put(io, "open", opened)
         put(__import__("builtins"), "open", opened)
-        # The library's own writer is no Python. transformers holds `save_file` since its import, which looks this up when called.
+        # The library's own writer is no Python. transformers holds `save_file` since its import,
+        # which looks this up when called.
         library: Any = safetensors.torch
         put(library, "serialize_file", self._serialize_file(library.serialize_file))
         try:
@@ -112,9 +116,8 @@ class Disk:
         def call(handle: int) -> None:
             path = os.readlink(f"/proc/self/fd/{handle}")
             if self._is_below(path):
-                self.done(
-                    self.boundary("fsync", path)
-                )  # the real one adds nothing here: nobody pulls this machine's plug
+                # The real one adds nothing here: nobody pulls this machine's plug.
+                self.done(self.boundary("fsync", path))
             else:
                 real(handle)
 
@@ -201,12 +204,14 @@ class Disk:
 
 @dataclass
 class PowerCut:
-    """What a power cut may take: contents of files that were not synced since they were written, and names in folders that
-    were not synced since they were given; never what was synced, and removals stay (the worst case each time)."""
+    """What a power cut may take: contents of files that were not synced since they were written,
+    and names in folders that were not synced since they were given; never what was synced, and
+    removals stay (the worst case each time)."""
 
     dirty: dict[str, bytes] = field(default_factory=dict)
     names: dict[str, list[tuple[str, str, bytes | None]]] = field(default_factory=dict)
-    """Folder -> [(path, where it came from or "", what a file of that name held)], in the order of giving."""
+    """Folder -> [(path, where it came from or "", what a file of that name held)], in the order
+    of giving."""
 
     def before(self, call: Call) -> None:
         """Look at what is lost by a call, before it is carried out."""
@@ -273,7 +278,8 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def boundaries(root: Path, work: Callable[[], None], notes: Path) -> list[Call]:
-    """Every call that work makes under a folder; the work is done in a child, the folder is as it left it."""
+    """Every call that work makes under a folder; the work is done in a child, the folder is as it
+    left it."""
 
     def watched() -> None:
         disk = Disk(root, lambda call: None)
@@ -329,8 +335,8 @@ def power_cut_at(
 
 @contextlib.contextmanager
 def refusing(root: Path, number: int, error: int, for_ever: bool = True) -> Iterator[Disk]:
-    """Within it the disk refuses what is asked from a boundary on. A full disk and a quota still remove, a disk that is
-    read-only does nothing."""
+    """Within it the disk refuses what is asked from a boundary on. A full disk and a quota still
+    remove, a disk that is read-only does nothing."""
     import errno
 
     def refuse(call: Call) -> None:

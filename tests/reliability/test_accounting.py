@@ -1,4 +1,5 @@
-"""Every run says what became of its rows and tokens, also of those that it took over; nothing is lost without a number."""
+"""Every run says what became of its rows and tokens, also of those that it took over; nothing is
+lost without a number."""
 
 from __future__ import annotations
 
@@ -25,25 +26,26 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"text": "a\0b"},  # bad: NUL
     ],
     "demonstrations": [
-        *(
-            {"prompt": f"q{i}", "completion": f"aa{i}", "split": "train"} for i in range(4)
-        ),  # 4 * (2 + 3 + 1) = 24 tokens
+        # 4 * (2 + 3 + 1) = 24 tokens.
+        *({"prompt": f"q{i}", "completion": f"aa{i}", "split": "train"} for i in range(4)),
         {"prompt": "q4", "completion": "write to me@example.org", "split": "train"},  # private
         {"prompt": "q5", "split": "train"},  # bad: no completion
         {"prompt": "", "completion": "a", "split": "train"},  # bad: empty
     ],
     "rankings": [
-        # 4 * (8 + 1 + 3 + 1) = 52 tokens; with at most 6 the longer ones lose 3 each, their end tokens among them
+        # 4 * (8 + 1 + 3 + 1) = 52 tokens; with at most 6 the longer ones lose 3 each, their end
+        # tokens among them
         *(
             {"prompt": f"r{i}", "chosen": "goodgood", "rejected": "bad", "split": "train"}
             for i in range(4)
         ),
+        # Bad: nothing to learn.
         {
             "prompt": "r4",
             "chosen": "same",
             "rejected": "same",
             "split": "train",
-        },  # bad: nothing to learn
+        },
     ],
     "prompts": [
         *({"prompt": f"p{i}", "split": "train"} for i in range(3)),
@@ -119,29 +121,32 @@ def golden(cut_responses: int) -> dict[str, Any]:
         },
     }
     accounting = {
+        # 6 windows of 8.
         "pretrain": {
             "documents": 5,
             "tokens": 50,
             "tokens left out an epoch": 2,
             **NOTHING_LEFT_OUT,
-        },  # 6 windows of 8
+        },
         "sft": {"demonstrations": 4, "tokens": 24, "missing end tokens": 0, **NOTHING_LEFT_OUT},
         "reward_model": {
             **{"rankings": 4, "rankings without a preference": 0, "responses": 8, "tokens": 52},
             **{"responses cut": 4, "tokens lost": 12, "missing end tokens": 4, **NOTHING_LEFT_OUT},
         },
         "algorithm": {
+            # 18 = 2 * 8 + 2.
             **{
                 "prompts": 3,
                 "episodes": 16,
                 "episodes left out": 2,
                 "missing end tokens": cut_responses,
-            },  # 18 = 2 * 8 + 2
+            },
+            # 3 windows of 16.
             **{
                 "ptx: documents": 5,
                 "ptx: tokens": 50,
                 "ptx: tokens left out an epoch": 2,
-            },  # 3 windows of 16
+            },
             **NOTHING_LEFT_OUT,
         },
     }

@@ -1,4 +1,5 @@
-"""A number that is none stops before the optimizer step: no weight and no moment has changed, and the batch is kept."""
+"""A number that is none stops before the optimizer step: no weight and no moment has changed, and
+the batch is kept."""
 
 from __future__ import annotations
 
@@ -252,9 +253,8 @@ def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(
     step, batch = checkpoints.load(folder)
     assert step == 0
     (key,) = [name for name in ("windows", "demonstrations", "rankings", "rows") if name in batch]
-    assert (
-        len(batch[key]) == {"windows": 2, "demonstrations": 4, "rankings": 4, "rows": 8}[key]
-    )  # the step's batch, whole
+    # The step's batch, whole.
+    assert len(batch[key]) == {"windows": 2, "demonstrations": 4, "rankings": 4, "rows": 8}[key]
 
 
 def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
@@ -281,7 +281,8 @@ def test_a_batch_that_cannot_be_told_hides_no_number(tmp_path: Path) -> None:
 
 
 def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
-    """Without a checkpoint the stage begins again and all it wrote goes, but for what a person is told to look at."""
+    """Without a checkpoint the stage begins again and all it wrote goes, but for what a person is
+    told to look at."""
     store = Store(tmp_path)
     for _ in range(2):
         with store.making("stage", "a" * 64) as folder:
@@ -324,9 +325,8 @@ def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_as
         again.step(1)
     assert digest(again) == before
     told = _shifted(ppo(tmp_path, kl=free), by)
-    assert [told.step(i)["kl/out_of_bounds"] for i in range(2)] == (
-        [1, 2] if by > 0 else [0, 0]
-    )  # above no limit is no fault
+    # Above no limit is no fault.
+    assert [told.step(i)["kl/out_of_bounds"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])
     assert ppo(tmp_path, kl=limited).step(0)["kl/out_of_bounds"] == 0
 
 

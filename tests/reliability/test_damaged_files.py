@@ -1,4 +1,5 @@
-"""Every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by name, never loaded."""
+"""Every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by
+name, never loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ PARTIAL = f"{STAGE}-{RECIPE[:16]}.partial"
 
 
 def _damages(path: Path, flips: int, draw: random.Random) -> Iterator[tuple[str, bytes | None]]:
-    """(what was done, new content; None: deleted) for the first, the last and some drawn bytes, and for some lengths."""
+    """(what was done, new content; None: deleted) for the first, the last and some drawn bytes,
+    and for some lengths."""
     data = path.read_bytes()
     size = len(data)
     for place in sorted({0, size - 1, *(draw.randrange(size) for _ in range(flips))}):
@@ -126,7 +128,8 @@ def test_the_checkpoint_before_takes_over_and_says_so(
 def test_files_beside_the_checkpoints_are_part_of_them(
     tmp_path: Path, killed: Path, whole: Path, name: str, damage: str
 ) -> None:
-    """Both checkpoints hold what is damaged (steps 4 and 5 come after the files of steps 1 and 3): the stage begins again."""
+    """Both checkpoints hold what is damaged (steps 4 and 5 come after the files of steps 1 and
+    3): the stage begins again."""
     damages = dict(_damages(killed / PARTIAL / name, 0, random.Random(3)))
     content = next(content for what, content in damages.items() if damage in what)
     root, said = _log(tmp_path, killed, name, content)

@@ -1,4 +1,5 @@
-"""A disk that is full, broken, read-only or over quota at any write: exit code 4, one line, and what was there is intact."""
+"""A disk that is full, broken, read-only or over quota at any write: exit code 4, one line, and
+what was there is intact."""
 
 from __future__ import annotations
 
@@ -57,7 +58,8 @@ def _refused(root: Path, number: int, error: int, said: Path) -> None:
 
 
 def _at(root: Path, number: int, steps: int, error: int, whole: dict[str, str]) -> None:
-    """The refusal at one boundary, before which ``steps`` checkpoints had their names; then the same again without it."""
+    """The refusal at one boundary, before which ``steps`` checkpoints had their names; then the
+    same again without it."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     said = root.parent / "said.txt"
@@ -82,9 +84,8 @@ def _through(tmp_path: Path, error: int, every: int) -> None:
     for call in calls:
         harmless = call.kind in ("unlink", "rmdir") and error in (errno.ENOSPC, errno.EDQUOT)
         last = calls[call.number :]
-        left = any(
-            c.kind not in ("unlink", "rmdir") for c in last
-        )  # else nothing is refused any more
+        # Else nothing is refused any more.
+        left = any(c.kind not in ("unlink", "rmdir") for c in last)
         if call.number % every == 0 and not harmless and left:
             _at(root, call.number, steps, error, whole)
             tried += 1
@@ -135,7 +136,8 @@ def test_a_checkpoint_that_has_no_room_leaves_the_two_before_it(tmp_path: Path) 
 def test_a_disk_that_is_too_small_is_told_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Two checkpoints are kept and one is written: 3 * 1216 bytes of weights, and as much again twice for AdamW's moments.
+    # Two checkpoints are kept and one is written: 3 * 1216 bytes of weights, and as much again
+    # twice for AdamW's moments.
     for free, fits in ((3 * 3 * 1216 - 1, False), (3 * 3 * 1216, True)):
         folder = tmp_path / str(free)
         folder.mkdir()
@@ -154,7 +156,8 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(
 
 
 def _mountable(folder: Path) -> list[str]:
-    """A command prefix under which tmpfs can be mounted, [] if there is none here. Not root: in a user namespace of one's own."""
+    """A command prefix under which tmpfs can be mounted, [] if there is none here. Not root: in a
+    user namespace of one's own."""
     for prefix in [["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]]:
         tried = [*prefix, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
         if (
@@ -166,7 +169,8 @@ def _mountable(folder: Path) -> list[str]:
 
 
 def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
-    """In a mount namespace of this process alone: a real disk of so many kilobytes, on which a stage is made."""
+    """In a mount namespace of this process alone: a real disk of so many kilobytes, on which a
+    stage is made."""
     _unshare()
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], check=True
@@ -187,15 +191,16 @@ def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
 
 
 def _unshare() -> None:
-    """A mount namespace of this process alone, from which nothing goes out to the machine's; where it is not root, in a user
-    namespace in which it is."""
+    """A mount namespace of this process alone, from which nothing goes out to the machine's;
+    where it is not root, in a user namespace in which it is."""
     import ctypes
 
+    # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE.
     new_mounts, new_users, private = (
         0x20000,
         0x10000000,
         (1 << 14) | (1 << 18),
-    )  # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE
+    )
     library, user, group = ctypes.CDLL(None, use_errno=True), os.geteuid(), os.getegid()
     if library.unshare(new_mounts if user == 0 else new_mounts | new_users):
         os._exit(98)
@@ -241,7 +246,8 @@ def _save_what_does_not_fit(folder: Path) -> None:
 
 
 def test_the_words_of_the_safetensors_library_are_understood(tmp_path: Path) -> None:
-    """transformers writes models with it; its error is no OSError. Only ever on a disk of our own: it renames over its target."""
+    """transformers writes models with it; its error is no OSError. Only ever on a disk of our
+    own: it renames over its target."""
     if not _mountable(tmp_path):
         pytest.skip("no small disk can be mounted here")
     assert forked(lambda: _save_what_does_not_fit(tmp_path)) == errno.ENOSPC

@@ -1,4 +1,5 @@
-"""Overrides and configs that try to run code, leave their folder, read secrets or crash the composition: one error each."""
+"""Overrides and configs that try to run code, leave their folder, read secrets or crash the
+composition: one error each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files of records that try to fill the memory, or are damaged anywhere: every row is kept or rejected, with its place."""
+"""Files of records that try to fill the memory, or are damaged anywhere: every row is kept or
+rejected, with its place."""
 
 from __future__ import annotations
 
@@ -26,9 +27,8 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(
 ) -> None:
     monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 20)
     bomb = tmp_path / "bomb.jsonl.gz"
-    bomb.write_bytes(
-        gzip.compress(ROWS[0] + b"\n" + b"0" * (64 << 20))
-    )  # one line of 64 MiB in about 64 KiB
+    # One line of 64 MiB in about 64 KiB.
+    bomb.write_bytes(gzip.compress(ROWS[0] + b"\n" + b"0" * (64 << 20)))
     assert bomb.stat().st_size < 1 << 17
     tracemalloc.start()
     try:
@@ -37,9 +37,8 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert (
-        peak < 8 << 20
-    )  # the line limit, its copies and the decompressor's window; the bomb is 64 MiB
+    # The line limit, its copies and the decompressor's window; the bomb is 64 MiB.
+    assert peak < 8 << 20
 
 
 @pytest.mark.parametrize("size,fits", [(100, True), (101, False)])
@@ -49,9 +48,8 @@ def test_the_limit_counts_the_bytes_of_a_line(
     monkeypatch.setattr(reading, "LONGEST_LINE", 100)
     frame = len(json.dumps({"prompt": ""}))
     path = tmp_path / f"{size}.jsonl"
-    path.write_bytes(
-        json.dumps({"prompt": "x" * (size - frame - 1)}).encode() + b"\n"
-    )  # with the newline: size bytes
+    # With the newline: size bytes.
+    path.write_bytes(json.dumps({"prompt": "x" * (size - frame - 1)}).encode() + b"\n")
     if fits:
         assert len(load(FilesConfig(prompts=str(path))).records("prompts")) == 1
     else:
@@ -61,7 +59,8 @@ def test_the_limit_counts_the_bytes_of_a_line(
 
 @pytest.mark.parametrize("seed", range(300))
 def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
-    """A valid file of eight rows, damaged at one to four places: kept + rejected = rows, or one error with the file's name."""
+    """A valid file of eight rows, damaged at one to four places: kept + rejected = rows, or one
+    error with the file's name."""
     draw = random.Random(seed)
     data = bytearray(b"\n".join(ROWS) + b"\n")
     for _ in range(draw.randint(1, 4)):

@@ -1,4 +1,5 @@
-"""SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that was left alone."""
+"""SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that
+was left alone."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ from preflab.storage import checkpoints
 from preflab.storage.artifacts import MANIFEST, METRICS, file_digest, read_rows
 from preflab.storage.durable import read_sealed, write_sealed
 from reliability.figures import figure
+from support import represented_by
 
 SMALL = (
     *("policy.layers=2", "policy.width=64", "policy.heads=2"),
@@ -90,7 +92,8 @@ def _words(algorithm: str) -> tuple[str, ...]:
 
 
 def _note(loop: Loop) -> str:
-    """Digest of everything that a stage is at its end: weights, moments, averages, controllers, cursors, streams."""
+    """Digest of everything that a stage is at its end: weights, moments, averages, controllers,
+    cursors, streams."""
     tensors: dict[str, torch.Tensor] = {}
     tree = checkpoints.flatten(
         {"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors
@@ -238,9 +241,8 @@ def _trial(
     ours, theirs = (_digests(f, stage) for f in (folder, bench.folders[algorithm]))
     assert ours == theirs, (trial, targets)
     (made,) = (folder / "artifacts").glob(f"{stage}-*[0-9a-f]")
-    assert [row["step"] for row in read_rows(made / METRICS)] == list(
-        range(steps)
-    )  # each exactly once
+    # Each exactly once.
+    assert [row["step"] for row in read_rows(made / METRICS)] == list(range(steps))
     note = folder / f"{stage}.note"
     if not fresh and note.exists():
         assert note.read_text() == (bench.folders[algorithm] / f"{stage}.note").read_text()
@@ -259,7 +261,7 @@ def _digests(folder: Path, stage: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("trial", represented_by(["sft", "ppo_ptx"], TRIALS))
 def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
     draw = random.Random(f"short {trial}")
     assert _trial(bench, trial, tmp_path / "trial", 2, draw) >= 1
@@ -281,7 +283,8 @@ def test_eight_times_three_kills_and_it_ends_with_the_same_bits(
 def test_another_reward_model_in_the_place_of_the_old_one_is_refused(
     bench: Bench, tmp_path: Path
 ) -> None:
-    """Of the same recipe but made with other threads, say: whole, and yet not what the steps so far were made with."""
+    """Of the same recipe but made with other threads, say: whole, and yet not what the steps so
+    far were made with."""
     bench.upstream("ppo", tmp_path)
     assert _kill(lambda: bench.forked("ppo", tmp_path), tmp_path, "algorithm", 6, 0.0)
     (artifact,) = tmp_path.glob("artifacts/reward_model-*")
@@ -292,9 +295,8 @@ def test_another_reward_model_in_the_place_of_the_old_one_is_refused(
     write_sealed(artifact / MANIFEST, manifest)
     child = bench.forked("ppo", tmp_path)
     child.join(100)
-    assert (
-        child.exitcode == 1
-    )  # a traceback of multiprocessing; the command line has it as exit code 4
+    # A traceback of multiprocessing; the command line has it as exit code 4.
+    assert child.exitcode == 1
     assert "was made with another reward_model" in (tmp_path / "log.txt").read_text()
 
 

@@ -1,4 +1,5 @@
-"""Malformed YAML files, overrides and data through the command line: one message, exit code 2, no traceback, nothing written."""
+"""Malformed YAML files, overrides and data through the command line: one message, exit code 2, no
+traceback, nothing written."""
 
 from __future__ import annotations
 
@@ -297,7 +298,8 @@ def test_malformed_rows(
 def test_a_foreign_manifest_is_read_as_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`rerun` takes overrides from a run folder: what they ask for is refused as if it had been typed."""
+    """`rerun` takes overrides from a run folder: what they ask for is refused as if it had been
+    typed."""
     facts = {"config_name": "config", "overrides": ["+policy._target_=os.system"]}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     assert "policy._target_" in refused(tmp_path, ["rerun", str(tmp_path)], capsys, monkeypatch)

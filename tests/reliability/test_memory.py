@@ -1,4 +1,5 @@
-"""Memory and open files do not grow with the steps of a run, nor with the length of a file that is read through."""
+"""Memory and open files do not grow with the steps of a run, nor with the length of a file that
+is read through."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ STAGES = {
 @pytest.mark.reliability
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -> None:
-    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5 MB more at the end."""
+    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5
+    MB more at the end."""
     first, last = 200, 2000
     (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}, stage=stage))
     length = f"pretrain.steps={last}" if stage == "pretrain" else f"algorithm.episodes={2 * last}"
@@ -89,7 +91,8 @@ def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -
 
 
 def _peak(work: Callable[[], int]) -> tuple[int, int]:
-    """(what the work gave, bytes by which the peak of a child that does it is above the one of a child that does nothing)."""
+    """(what the work gave, bytes by which the peak of a child that does it is above the one of a
+    child that does nothing)."""
 
     def child(connection: object, act: bool) -> None:
         found = work() if act else 0
@@ -114,7 +117,8 @@ def _lines(rows: int, size: int) -> Iterator[str]:
     "rows,size", [(4_000, 8_000), pytest.param(125_000, 8_000, marks=pytest.mark.reliability)]
 )
 def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None:
-    """32 MB, and 1 GB: reading takes at most 300 MB whatever the length (it is a few MB). What is kept are the records."""
+    """32 MB, and 1 GB: reading takes at most 300 MB whatever the length (it is a few MB). What is
+    kept are the records."""
     path = tmp_path / "long.jsonl"
     with path.open("w") as stream:
         stream.writelines(_lines(rows, size))

@@ -1,4 +1,5 @@
-"""Which rows a step reads is a function of the step: wherever a run was cut, in an epoch or between two, however it is split."""
+"""Which rows a step reads is a function of the step: wherever a run was cut, in an epoch or
+between two, however it is split."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def whole(
 def test_a_resumed_run_reads_the_same_rows(
     saved: int, whole: tuple[int, Recorded], tmp_path: Path
 ) -> None:
-    """0: before any step; 2: amid an epoch; its last but one step done, its last, the first of the next, all but the last."""
+    """0: before any step; 2: amid an epoch; its last but one step done, its last, the first of
+    the next, all but the last."""
     micro_batch, expected = whole
     with pytest.raises(KeyboardInterrupt):
         run(Recorded(tmp_path, micro_batch, cut_before=saved), tmp_path / "sft")
@@ -100,7 +102,8 @@ def test_a_resumed_run_reads_the_same_rows(
 def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
     tmp_path: Path,
 ) -> None:
-    """As when a counter of epochs is restored one too high: nothing would be trained, and the run would end with success."""
+    """As when a counter of epochs is restored one too high: nothing would be trained, and the run
+    would end with success."""
     procedure = Recorded(tmp_path, 6)
     state = {"procedure": procedure.state_dict(), "streams": Streams(1).state_dict()}
     facts: State = {"pins": {}, "circumstances": {}, "files": {}}
@@ -113,7 +116,8 @@ def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
 
 
 def test_one_full_batch_is_within_1e_5_of_three_parts_after_40_steps(tmp_path: Path) -> None:
-    """Two processes are one with accumulation, to the bit (tests/end_to_end/test_processes.py): it holds of them too."""
+    """Two processes are one with accumulation, to the bit (tests/end_to_end/test_processes.py):
+    it holds of them too."""
     found = []
     for micro_batch in (64, 2, 3):
         config = SFTConfig(steps=40, batch=BATCH, optimizer=OptimizerConfig(lr=1e-3), mix_coef=0.0)

@@ -1,10 +1,10 @@
-"""SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second ends at once; no save hangs for ever."""
+"""SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second ends at once; no
+save hangs for ever."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ from end_to_end.runs import ended, preflab, start
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import METRICS, STATE, read_rows
 from reliability.injection import forked
-from reliability.test_sweeps import _until
+from reliability.test_sweeps import SIGNALS, _until
 from reliability.trouble import WORDS
 from reliability.walk import make
-
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 def _newest(folder: Path) -> Path:
@@ -66,9 +64,8 @@ def test_a_second_signal_ends_a_step_that_hangs(tmp_path: Path, signum: int) -> 
     asked = time.monotonic()
     assert ended(child) == 128 + signum
     assert time.monotonic() - asked < 20  # the step would have gone on for a minute
-    assert (
-        checkpoints.load(_newest(tmp_path))[0] == 1
-    )  # that of the step before, nothing is saved in the middle of one
+    # That of the step before, nothing is saved in the middle of one.
+    assert checkpoints.load(_newest(tmp_path))[0] == 1
     (tmp_path / "mended").touch()
     assert preflab(tmp_path, *WORDS, "algorithm.how=hang") == 0
 

@@ -1,4 +1,5 @@
-"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish, the ledger is complete."""
+"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish,
+the ledger is complete."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from preflab.jobs import job
 from preflab.storage import run_folder
 from preflab.storage.artifacts import read_rows
 from reliability.trouble import WORDS
+from support import represented_by
 
 FAILURES = {
     "raise": (3, "raised on purpose"),  # a component's error is its plugin's
@@ -28,6 +30,7 @@ FAILURES = {
     "sigsegv": (139, "killed by SIGSEGV"),
     "memory": (3, "MemoryError"),
 }
+SIGNALS = represented_by([signal.SIGTERM], [signal.SIGINT, signal.SIGTERM])
 # Good and bad ones in turn, so that each failure has jobs after it.
 JOBS = [job for pair in zip(FAILURES, (f"ok{i}" for i in range(6)), strict=True) for job in pair]
 
@@ -114,7 +117,7 @@ def _sweep(tmp_path: Path, jobs: list[str]) -> None:
     assert {row["status"] for row in _ledger(again)} == {"ok"}
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", SIGNALS)
 def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, signum: int) -> None:
     words = ("-m", *WORDS, "algorithm.how=ok0,slow,ok1,ok2")
     child = start(tmp_path, *words)
@@ -149,11 +152,11 @@ def _folder(root: str, ready: Any, found: Any) -> None:
 def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """20 times two at once that draw one of 8 suffixes each: within a second names collide again and again, folders never."""
+    """Eight pairs of processes that draw one of 8 suffixes: names collide, folders never."""
     monkeypatch.setattr("secrets.token_hex", lambda size: str(os.urandom(1)[0] % 8))
     context = multiprocessing.get_context("fork")
     found: Any = context.Queue()
-    for _ in range(20):
+    for _ in range(8):
         ready = context.Event()
         both = [
             context.Process(target=_folder, args=(str(tmp_path), ready, found)) for _ in range(2)
@@ -164,8 +167,8 @@ def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
         for process in both:
             process.join(20)
             assert process.exitcode == 0
-    names = [found.get(timeout=5) for _ in range(40)]
-    assert len(set(names)) == 40
+    names = [found.get(timeout=5) for _ in range(16)]
+    assert len(set(names)) == 16
 
 
 @pytest.mark.reliability

@@ -16,7 +16,8 @@ from preflab.composing.untrusted import refuse_environment, refuse_secrets
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.terminal import report_text
 
-# --- markup ----------------------------------------------------------------------------------------------------------
+# --- markup
+# ----------------------------------------------------------------------------------------------------------
 
 PAYLOADS = (
     *(
@@ -95,7 +96,8 @@ def test_there_are_enough_of_them() -> None:
 def test_markup_stays_text_wherever_a_stranger_can_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All payloads in prompts, responses, tags, arms, overrides, plugin (component) names, run folders, counts and errors."""
+    """All payloads in prompts, responses, tags, arms, overrides, plugin (component) names, run
+    folders, counts and errors."""
     everything = " ".join(PAYLOADS)
     monkeypatch.setattr(fake_study, "EVIL", everything)
     folder = fake_study.study(tmp_path / "s", seeds=(1,))
@@ -143,7 +145,8 @@ def test_markup_stays_text_wherever_a_stranger_can_write(
     assert "<script" not in out.with_suffix(".md").read_text(encoding="utf8").replace("\\<", "")
 
 
-# --- secrets ---------------------------------------------------------------------------------------------------------
+# --- secrets
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,8 @@ def preflab_components():
 
 
 def test_a_secret_of_the_environment_is_nowhere_in_what_a_run_leaves(tmp_path: Path) -> None:
-    """A canary in the environment, used by a component, through all stages; then every byte of every file is looked at."""
+    """A canary in the environment, used by a component, through all stages; then every byte of
+    every file is looked at."""
     canary = "canary-51c9e2-71d0"
     (tmp_path / "judge.py").write_text(JUDGE)
     words = (

@@ -1,4 +1,5 @@
-"""One text is one list of tokens to policy, reward model, value network and pretraining stream, or the run is refused."""
+"""One text is one list of tokens to policy, reward model, value network and pretraining stream,
+or the run is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from support import WORDS, FakeContext
 
 
 def texts(count: int, closed: bool) -> list[str]:
-    """Random texts: of the closed world's words, or of characters of one to four bytes, control characters and special tokens."""
+    """Random texts: of the closed world's words, or of characters of one to four bytes, control
+    characters and special tokens."""
     draw = random.Random(5)
     if closed:
         return [" ".join(draw.choices(WORDS, k=draw.randint(1, 12))) for _ in range(count)]
@@ -50,7 +52,8 @@ def texts(count: int, closed: bool) -> list[str]:
 def test_what_the_reward_model_scores_is_what_it_was_trained_on(
     closed: bool, tmp_path: Path
 ) -> None:
-    """200 random texts: the ids of training on rankings, and of a rollout as the engines hand it to the scorer."""
+    """200 random texts: the ids of training on rankings, and of a rollout as the engines hand it
+    to the scorer."""
     prompts = [Prompt(f"p{i}", text, split="train") for i, text in enumerate(texts(100, closed))]
     answers = list(dict.fromkeys(texts(900, closed)))[:200]
     rankings = [
@@ -70,10 +73,11 @@ def test_what_the_reward_model_scores_is_what_it_was_trained_on(
     assert len(trained) == 200
     assert trained.tokens() == scored.tokens()
     assert trained.texts == scored.texts == tuple(answers)
+    # No text spells it.
     assert all(
         ids.count(tokenizer.eos_id) == 1 and ids[-1] == tokenizer.eos_id
         for _, ids in scored.tokens()
-    )  # no text spells it
+    )
     assert not any(tokenizer.pad_id in [*asked_ids, *ids] for asked_ids, ids in scored.tokens())
 
 

@@ -9,6 +9,5 @@ from reliability.unfix import SAFEGUARDS
 
 
 @pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=lambda safeguard: safeguard.name)
-def test_its_text_stands_in_the_code_once_and_its_tests_exist(safeguard: Mutant) -> None:
+def test_it_fits_the_code(safeguard: Mutant) -> None:
     assert stale(safeguard, ROOT) is None
-    assert safeguard.new != safeguard.old

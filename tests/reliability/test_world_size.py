@@ -1,4 +1,5 @@
-"""Several processes: cut and gone on with as another number of them, and a number that is none on one of them alone."""
+"""Several processes: cut and gone on with as another number of them, and a number that is none on
+one of them alone."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def preflab_components():
 def test_two_processes_stopped_are_gone_on_with_by_one(
     first: int, then: int, tmp_path: Path
 ) -> None:
-    """The order of rows is global, so the split does not matter: the result is that of one process that nobody stopped."""
+    """The order of rows is global, so the split does not matter: the result is that of one
+    process that nobody stopped."""
     (tmp_path / "one").mkdir()
     assert preflab(tmp_path / "one", *HALVES) == 0
     cut = tmp_path / "cut"

@@ -1,4 +1,5 @@
-"""A plugin whose algorithm fails in a way of one's choice; with a file ``mended`` in the working directory it does not."""
+"""A plugin whose algorithm fails in a way of one's choice; with a file ``mended`` in the working
+directory it does not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Take each safeguard away, one at a time, and see the tests go red: part of ``make reliability``.
 
-As ``tests/mutants.py`` breaks arithmetic, so this breaks what keeps a run safe; words on the command line choose by name.
+As ``tests/mutants.py`` breaks arithmetic, so this breaks what keeps a run safe; words on the
+command line choose by name.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mutants import Mutant, main
 
 FRAMEWORK, HERE = "framework/preflab", "tests/reliability"
-DURABLE, CHECKPOINTS, ARTIFACTS = (
-    f"{FRAMEWORK}/{name}.py" for name in ("durable", "checkpoints", "artifacts")
+DURABLE, CHECKPOINTS, ARTIFACTS, RUN_FOLDER = (
+    f"{FRAMEWORK}/storage/{name}.py"
+    for name in ("durable", "checkpoints", "artifacts", "run_folder")
 )
-LOOP, JOB = f"{FRAMEWORK}/loop.py", f"{FRAMEWORK}/job.py"
+LOOP, JOB = f"{FRAMEWORK}/engine/loop.py", f"{FRAMEWORK}/jobs/job.py"
 BOUNDARIES, DISKS, DAMAGED = (
     f"{HERE}/test_{name}.py" for name in ("write_boundaries", "full_disks", "damaged_files")
 )
@@ -26,7 +28,8 @@ PINNED, SIGNALS, SWEEPS = (
 SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
 COMMITS = f"{BOUNDARIES}::test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then"
 STAGES = f"{BOUNDARIES}::test_a_stage_goes_on_after_a_disaster_at_some_boundaries"
-# The sync of files beside a checkpoint is not on the list: what is lost without it is noticed by its digest, and done again.
+# The sync of files beside a checkpoint is not on the list: what is lost without it is noticed by
+# its digest, and done again.
 LOOPS = "tests/framework/test_loop.py"
 
 SAFEGUARDS = (
@@ -44,13 +47,13 @@ SAFEGUARDS = (
     Mutant("half-written files of a killed run stay in the artifact", ARTIFACTS, 'for leftover in partial.rglob(".*.tmp"):', "for leftover in ():", STAGES),
     # restoring
     Mutant("random state is not restored", LOOP, '            self.streams.load_state_dict(state["streams"])\n', "", LOOPS),
-    Mutant("rows of steps done again stay", LOOP, "                os.truncate(path, beside[name][0])\n", "                pass\n", LOOPS),
+    Mutant("rows of steps done again stay", LOOP, "                os.truncate(path, files[name][0])\n", "                pass\n", LOOPS),
     Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
     Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
     Mutant("digests of artifacts are not looked at", ARTIFACTS, "if not path.is_file() or file_digest(path) != digest:", "if not path.is_file():", DAMAGED),
     Mutant("files beside a checkpoint are not looked at", LOOP, '                self._check_files(facts["files"])\n', "", DAMAGED),
     Mutant("no falling back to the checkpoint before", LOOP, "                problems.append(str(error))\n                continue\n", "                raise\n", f"{LOOPS} {DAMAGED}"),
-    Mutant("reference pin", LOOP, "        if wrong:\n            name = wrong[0]\n", "        if False:\n            name = wrong[0]\n", PINNED),
+    Mutant("reference pin", LOOP, "for name in (n for n in names if pins.get(n) != self.pins.get(n)):", "for name in ():", PINNED),
     Mutant("other threads are not told", LOOP, '            self._tell_differences(folder, facts["circumstances"])\n', "", PINNED),
     # guards
     Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
@@ -61,11 +64,11 @@ SAFEGUARDS = (
     Mutant("no look at the free room", LOOP, "        if needed > free(self.folder) + held:\n", "        if False:\n", DISKS),
     Mutant("no limit for a save that hangs", DURABLE, "    timer.start()\n    try:\n", "    try:\n", SIGNALS),
     Mutant("SIGTERM ends a run without a checkpoint", LOOP, "                if signum := self.agreed(request.signum):\n                    self._save(step)\n", "                if signum := self.agreed(request.signum):\n", f"{LOOPS} {SIGNALS}"),
-    Mutant("a second signal waits as well", f"{FRAMEWORK}/stopping.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
-    Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)  #", "        #", SWEEPS),
-    Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not _complete(folder):\n", "    if False:\n", SWEEPS),
-    Mutant("jobs that did not start are not told", JOB, "    for number in sorted(set(range(len(jobs))) - told):\n", "    for number in ():\n", SWEEPS),
-    Mutant("run folders may be shared", f"{FRAMEWORK}/cli.py", "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
+    Mutant("a second signal waits as well", f"{FRAMEWORK}/signals.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
+    Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)\n", "        pass\n", SWEEPS),
+    Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not is_complete(folder):\n", "    if False:\n", SWEEPS),
+    Mutant("jobs that did not start are not told", JOB, "    for number in sorted(set(range(len(jobs))) - noted):\n", "    for number in ():\n", SWEEPS),
+    Mutant("run folders may be shared", RUN_FOLDER, "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
 )  # fmt: skip
 
 if __name__ == "__main__":

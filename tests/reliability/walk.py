@@ -1,4 +1,5 @@
-"""A procedure in small that writes all there is to write: state, a log, files beside checkpoints, model folders, an artifact."""
+"""A procedure in small that writes all there is to write: state, a log, files beside checkpoints,
+model folders, an artifact."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ TOKENIZER = byte_tokenizer()
 
 
 class Walk:
-    """A random walk: depends on its state, a stream and torch's global one; every other step leaves a file, as SFT leaves
-    the weights of an epoch."""
+    """A random walk: depends on its state, a stream and torch's global one; every other step
+    leaves a file, as SFT leaves the weights of an epoch."""
 
     total_steps = 6
 

@@ -19,6 +19,7 @@ from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
 
 def launch(words: Sequence[str]) -> int:
     """Check everything that a command line asks for, run it, and show the comparison."""
+    sys.argv = [sys.argv[0], *words]  # what manifests record and Hydra reads
     line = parse(words)
     if line.multirun and world_size() > 1:
         raise UserError(
@@ -26,7 +27,7 @@ def launch(words: Sequence[str]) -> int:
             "runtime.processes=N' alone."
         )
     if line.info:
-        return _show(line, words)
+        return _show(line)
     from preflab.planning.reading import check_jobs
 
     jobs = check_jobs(line)
@@ -62,7 +63,7 @@ def _failure(folder: Path, row: LedgerLine) -> str:
     return f"  job {row['job']} ({overrides}): exit code {row['exit_code']}: {row['error']}{log}"
 
 
-def _show(line: CommandLine, words: Sequence[str]) -> int:
+def _show(line: CommandLine) -> int:
     """What ``--cfg``, ``--info``, ``--hydra-help`` and completion ask for: Hydra's own answer,
     but for ``--cfg job``, which costs no second composition."""
     skip_last_collection()
@@ -74,7 +75,6 @@ def _show(line: CommandLine, words: Sequence[str]) -> int:
     import hydra
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `cli.main`, which words them
-    sys.argv = [sys.argv[0], *words]
     hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(_nothing)()
     return 0
 

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,70 +21,109 @@ WITHOUT_EFFECT = ("composing", "console", "door", "jobs", "planning", "scaffold"
 """Rooms of the framework that change no result: what they decide is in the recipe itself."""
 _TALK = {"print", "warn", "warning", "info", "debug", "error", "exception"}
 """Functions whose texts are read by people: print, `warnings.warn` and those of a logger."""
+_UNREAD = {"ctx", "kind", "type_comment", "type_params", "type_ignores"}
+"""Fields of a syntax tree that say nothing more, or that not every version of Python has."""
 
 
-class _Silent(ast.NodeTransformer):
-    """Takes out what a program says to people."""
+@dataclass(frozen=True)
+class Source:
+    """What a file of Python comes to. meaning: digest of all but what only people read; imports:
+    absolute or relative names of what it imports, modules and names in them alike."""
 
-    def __init__(self, docstrings: bool) -> None:
-        self.docstrings = docstrings
-
-    def visit_Raise(self, node: ast.Raise) -> ast.Raise:
-        node.exc = _without_texts(node.exc)
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        name = (
-            node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        )
-        if name in _TALK:
-            emptied: ast.AST = _without_texts(node)
-            return emptied
-        if name == "option":  # the config itself, with its defaults, is in the recipe
-            node.args[1:2] = []
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "doc"]
-        return self.generic_visit(node)
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        body = getattr(node, "body", None)
-        if self.docstrings and isinstance(body, list):
-            # Also the texts that document constants and fields: a bare string does nothing.
-            kept = [item for item in body if not _is_text(item)]
-            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
-        return super().generic_visit(node)
+    meaning: str
+    imports: frozenset[tuple[int, str]]
 
 
-def _is_text(node: ast.AST) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
-
-
-def _without_texts(node: Any) -> Any:
-    """The same expression with every piece of text in it empty; what is formatted into a text
-    stays."""
-    for inner in ast.walk(node) if node is not None else ():
-        if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
-            inner.value = ""
-    return node
-
-
-def meaning(path: Path) -> str:
-    """Digest of a file of Python, without what only people read. A file that reads docstrings
-    (``__doc__``) keeps them."""
-    return _meaning(path.read_bytes())
+def read_source(path: Path) -> Source:
+    """Read a file. One that reads docstrings (``__doc__``) keeps them in its meaning."""
+    return _read_source(path.read_bytes())
 
 
 @cache
-def _meaning(source: bytes) -> str:
-    tree = _Silent(docstrings=b"__doc__" not in source).visit(ast.parse(source))
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+def _read_source(source: bytes) -> Source:
+    reader = _Reader(docstrings=b"__doc__" in source)
+    reader.read(ast.parse(source))
+    digest = hashlib.sha256("\x1f".join(reader.words).encode("utf8", "surrogatepass"))
+    return Source(digest.hexdigest(), frozenset(reader.imports))
+
+
+class _Reader:
+    """Writes a syntax tree down as words, without what the program says to people."""
+
+    def __init__(self, docstrings: bool) -> None:
+        self.docstrings = docstrings
+        self.words: list[str] = []
+        self.imports: set[tuple[int, str]] = set()
+        self.silent = 0
+        """More than 0 within what is said to people: texts are left out, what is formatted into them
+        is not."""
+
+    def read(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Expr) and _is_text(node) and not self.docstrings:
+            return  # also the texts that document constants and fields: a bare string does nothing
+        if isinstance(node, ast.Constant):
+            text = isinstance(node.value, str) and self.silent
+            self.words.append("text" if text else repr(node.value))
+            return
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            self._note_imports(node)
+        name = _called(node)
+        says = isinstance(node, ast.Raise) or name in _TALK
+        self.silent += says
+        self.words.append(type(node).__name__)
+        for field in node._fields:
+            if field not in _UNREAD:
+                value = getattr(node, field, None)
+                if name == "option":  # the config itself, with its defaults, is in the recipe
+                    value = _without_help(field, value)
+                self._read_field(value)
+        self.words.append(")")
+        self.silent -= says
+
+    def _read_field(self, value: Any) -> None:
+        if isinstance(value, ast.AST):
+            self.read(value)
+        elif isinstance(value, list):
+            for item in value:
+                self._read_field(item)
+            self.words.append("]")
+        else:
+            self.words.append(repr(value))
+
+    def _note_imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            self.imports |= {(0, alias.name) for alias in node.names}
+            return
+        module = node.module or ""
+        self.imports.add((node.level, module))
+        self.imports |= {(node.level, f"{module}.{alias.name}".lstrip(".")) for alias in node.names}
+
+
+def _called(node: ast.AST) -> str:
+    """The name of the function that a node calls, without what is before its last dot."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
+
+
+def _is_text(node: ast.Expr) -> bool:
+    return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _without_help(field: str, value: Any) -> Any:
+    """The arguments of a call of `preflab.option` without its documentation."""
+    if field == "args":
+        return [*value[:1], *value[2:]]
+    return [word for word in value if word.arg != "doc"] if field == "keywords" else value
 
 
 @cache
 def framework_digest(root: Path = _FRAMEWORK) -> str:
     """Digest of the framework's rooms that compute results."""
     files = {p.relative_to(root): p for p in sorted(root.rglob("*.py"))}
-    counted = {str(n): meaning(p) for n, p in files.items() if n.parts[0] not in WITHOUT_EFFECT}
+    counted = {
+        str(n): read_source(p).meaning for n, p in files.items() if n.parts[0] not in WITHOUT_EFFECT
+    }
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
@@ -95,16 +135,17 @@ def source_digest(module: str, packages: Iterable[str]) -> str:
 
 @cache
 def _source_digest(module: str, packages: tuple[str, ...]) -> str:
-    pending, seen = _files(module), set()
+    pending, sources = _files(module), dict[Path, Source]()
     while pending:
         path = pending.pop()
-        if path in seen:
+        if path in sources:
             continue
-        seen.add(path)
-        for name in _imports(path):
+        sources[path] = read_source(path)
+        for name in _absolute(sources[path].imports, path):
             if name.split(".")[0] in packages:
                 pending.extend(_module_file(name))
-    return hashlib.sha256("\n".join(sorted(map(meaning, seen))).encode()).hexdigest()
+    meanings = sorted(source.meaning for source in sources.values())
+    return hashlib.sha256("\n".join(meanings).encode()).hexdigest()
 
 
 def _files(module: str) -> list[Path]:
@@ -138,18 +179,13 @@ def _module_file(name: str) -> list[Path]:
     ]
 
 
-def _imports(path: Path) -> set[str]:
-    """Absolute names of what a file imports, modules and names in them alike."""
-    names: set[str] = set()
-    package = _package(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            names.add(module)
-            names.update(f"{module}.{alias.name}" for alias in node.names)
+def _absolute(imports: Iterable[tuple[int, str]], path: Path) -> set[str]:
+    """Absolute names of what a file imports."""
+    package = _package(path) if any(level for level, _ in imports) else []
+    names = set()
+    for level, name in imports:
+        above = package[: len(package) - level + 1] if level else []
+        names.add(".".join([*above, *([name] if name else [])]))
     return names
 
 

@@ -6,9 +6,9 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from preflab.components import Component
 from preflab.door.choice import Choice
@@ -17,6 +17,10 @@ from preflab.planning.reading import choose
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from pluggy import PluginManager
 
 NESTED = {
     "gradient_term": "algorithm.terms",
@@ -44,10 +48,9 @@ class Contract(Protocol):
 
 
 def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
-    """The component as a composition with these overrides (as on the command line) chooses it, small (debug=fast)."""
+    """The component as a composition with these overrides chooses it, small (debug=fast)."""
     from omegaconf import OmegaConf
 
-    from preflab.composing.compose import compose
     from preflab.composing.search_path import registry
 
     words = ["debug=fast", *overrides]
@@ -56,7 +59,7 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     ):
         words.append(f"{kind}={name}")
     for more in ([], [f"+schema/{kind}@{NESTED[kind]}.{name}={name}"] if kind in NESTED else []):
-        config = compose([*words, *more])
+        config = _composed((*words, *more), registry().manager)
         # Other groups may hold what fits other components only: they are not looked at.
         group = (
             kind
@@ -69,6 +72,14 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     raise UserError(
         f"The composition {' '.join(words)} chooses no {kind} '{name}': name it in 'overrides'."
     )
+
+
+@lru_cache(maxsize=64)
+def _composed(words: tuple[str, ...], plugins: PluginManager) -> DictConfig:
+    """What words compose to with these plugins, kept: it takes longer than most tests."""
+    from preflab.composing.compose import compose
+
+    return compose(words)
 
 
 def _choices(group: str, node: Any) -> Iterator[Choice]:

@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them.
 
     >>> duration(4.24), duration(75), duration(3700)
-    ('4.2 s', '1 min 15 s', '1 h 2 min')
+    ('4.2 s', '1 min 15 s', '1 h 1 min')
     """
     if seconds < 59.95:
         return f"{seconds:.1f} s"

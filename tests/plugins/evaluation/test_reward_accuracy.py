@@ -76,8 +76,8 @@ def test_validation_rankings_are_read_if_there_are_no_test_ones(tmp_path: Path) 
     both = [*validation, Ranking(Prompt("t", "two", split="test"), ("good", "bad"), ((0, 1),))]
     assert _accuracy(tmp_path, both, table)["all"].value == 1.0
     assert _accuracy(tmp_path, both, table, split=c.HeldOut.validation)["all"].value == 0.0
+    train = Ranking(Prompt("x", "one", split="train"), ("good", "bad"), ((0, 1),))
     with pytest.raises(UserError, match="no test or validation rankings"):
-        train = Ranking(Prompt("x", "one", split="train"), ("good", "bad"), ((0, 1),))
         _accuracy(tmp_path, [train], table)
     with pytest.raises(UserError, match="no test rankings"):
         _accuracy(tmp_path, validation, table, split=c.HeldOut.test)
