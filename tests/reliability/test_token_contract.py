@@ -65,7 +65,8 @@ def test_what_the_reward_model_scores_is_what_it_was_trained_on(
         vocabulary=WORDS if closed else None,
         policy_config={"max_positions": 256},
     )
-    trained = KwiseTraining(KwiseConfig(), context)._rollout(rankings)
+    procedure = KwiseTraining(KwiseConfig(), context)
+    trained = procedure._rollout(procedure.examples)
     tokenizer, policy = context.tokenizer, context.policy("sft")
     asked = prompt_tokens(policy, trained.prompts, 8)
     sampled = [[*tokenizer.encode(text), tokenizer.eos_id] for text in answers]

@@ -13,6 +13,7 @@ import torch
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
+from preflab.records import Split
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.sft.batches import Example, examples, padded
@@ -30,13 +31,8 @@ class SupervisedFineTuning:
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.policy = context.policy("base")
-        limit, splits = self.policy.max_positions, ("train", "validation")
-        self.examples, self.validation = (
-            examples(
-                context.records("demonstrations", split), context.tokenizer, config.loss_on, limit
-            )
-            for split in splits
-        )
+        self.examples = self._examples("train")
+        self.validation = self._examples("validation")
         self.draws = config.epochs * len(self.examples)
         if config.steps is not None:
             self.draws = config.steps * config.batch
@@ -116,6 +112,11 @@ class SupervisedFineTuning:
     def save(self, folder: Path) -> None:
         """Write the last model."""
         self.policy.save(folder / "model")
+
+    def _examples(self, split: Split) -> list[Example]:
+        demonstrations = self.context.records("demonstrations", split)
+        limit = self.policy.max_positions
+        return examples(demonstrations, self.context.tokenizer, self.config.loss_on, limit)
 
     def _draws(self, index: int) -> range:
         """The numbers of a step's draws."""

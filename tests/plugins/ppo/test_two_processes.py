@@ -9,7 +9,7 @@ from typing import Any
 from safetensors.torch import load_file
 
 from preflab.optimization import OptimizerConfig
-from preflab.records import Document, Prompt, Ranking, preferences_from_ranks
+from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import Controller, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
@@ -31,7 +31,7 @@ def training(folder: Path) -> None:
     prompts = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 5])) for i in range(10)]
     texts = ("red", "red blue please thanks", "bad bad")
     rankings = [Ranking(p, texts, preferences_from_ranks([1, 2, 3])) for p in prompts]
-    records = [*documents, *prompts, *rankings]
+    records: list[Record] = [*documents, *prompts, *rankings]
     context = FakeContext(folder, records, micro_batch=2, reward=FunctionReward(noise_reward(0)))
     ranked = FakeContext(folder, records, micro_batch=6)
     optimizer = OptimizerConfig(lr=1e-2)
