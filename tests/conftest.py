@@ -1,5 +1,4 @@
-"""A skipped test needs a reason on this list; any other skip is a failure. Drawn cases are the
-same in every run."""
+"""A skip without a reason on the list is a failure. Random cases are the same in every run."""
 
 from __future__ import annotations
 
@@ -38,13 +37,13 @@ ALLOWED_SKIPS = (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that is skipped, or expected to fail, without leave has failed."""
+    """A test that is skipped, or expected to fail, without permission has failed."""
     return _with_leave((yield))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a module that skips itself when it is read."""
+    """The same for a module that skips itself."""
     return _with_leave((yield))
 
 

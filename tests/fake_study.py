@@ -1,5 +1,4 @@
-"""A multirun folder as preflab leaves it, made by hand: known numbers, a failed job, and hostile
-text wherever text can be."""
+"""A multirun folder made by hand: known numbers, a failed job, hostile text everywhere."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ MUTANTS = (
     Mutant("slope of gelu", f"{FAST}/kernels.py", "value=3 * CUBIC", "value=CUBIC", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("gradient of log-probs without temperature", f"{FAST}/kernels.py", "outer = gradients[0] / ctx.temperature", "outer = gradients[0]", f"{TESTS}/causal_lm/fast/test_kernels.py"),
     Mutant("positions stand still in decoding", f"{FAST}/decoding.py", "    cache.positions = cache.positions + 1\n    return", "    return", f"{TESTS}/rollouts {BLOCKS}"),
-    Mutant("a matrix laid out anew the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
+    Mutant("a reordered matrix the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
     Mutant("no bias while sampling", f"{FAST}/projections.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),
     Mutant("sampling from the weights of an iteration ago", f"{FAST}/decoding.py", "blocks.project = projections_for_decoding(ids.device)", "blocks.project = blocks.base.__dict__.setdefault('_project', projections_for_decoding(ids.device))", f"{TESTS}/rollouts"),
     Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "logits.float() / temperature if temperature != 1.0 else logits.float()", "logits.float()", f"{TESTS}/rollouts"),

@@ -77,6 +77,13 @@ def test_every_room_has_modules_and_says_what_it_is_for() -> None:
         assert ast.get_docstring(ast.parse(text))
 
 
+def test_the_page_of_the_architecture_names_every_module() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf8")
+    for name, path in MODULES.items():
+        if _room(name) not in AUTHORS and name not in NAMES_FOR_ALL and path.stem != "__init__":
+            assert f"`{name.rpartition('.')[2]}`" in page, name
+
+
 PLUGINS = Path(__file__).parents[1] / "plugins"
 BUILDS_A_REWARD = "preflab_builtin/stored_samples/rewards.py"
 """A command that builds a reward outside of any run: it reads a component's config as planning

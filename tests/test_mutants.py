@@ -1,4 +1,4 @@
-"""The list of mutants fits the code as it is now (`make mutants` tries them)."""
+"""The list of mutants fits the code (`make mutants` tries them)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ stage makes that role)."""
 
 @dataclass(frozen=True)
 class Place:
-    """A function or class by its place ``"package.module:name"``, imported when it is first called."""
+    """A function or class by its place ``"package.module:name"``, imported at its first call."""
 
     place: str
 

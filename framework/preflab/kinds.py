@@ -19,8 +19,8 @@ class StageSpec:
 
     name: of the stage, and unless stated otherwise of its config group and of its components' kind.
     reads: record types that its result depends on, whether or not its component says so.
-    uses: config groups whose result or choice it uses, beside the policy and the stages before it
-    that make one (those every stage uses).
+    uses: config groups whose result or choice it uses, in addition to the policy and the stages
+    before it that make one (those every stage uses).
     makes: role of the policy that it makes, "" if it makes none. A role without a policy of its own
     falls back to the policy of the stage before.
     optional: whether the config may leave it out, with the component ``none``.

@@ -105,7 +105,7 @@ class Policy(Backbone, Protocol):
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
 
     def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
-        """Read one more token a row [B] -> next-token logits [B, V] and the cache."""
+        """Read one more token per row [B] -> next-token logits [B, V] and the cache."""
 
     def copy(self) -> Policy:
         """An independent copy."""
@@ -120,7 +120,7 @@ class ScalarModel(Backbone, Protocol):
 
     offset: float
     """What a reward model subtracts from the raw score (demonstrations then score 0); stored
-    beside the weights."""
+    next to the weights."""
 
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> [...] float32."""

@@ -28,7 +28,7 @@ RANKINGS_FILE = "rankings.jsonl"
 class Prompt:
     """What the model is asked: ``text`` is exactly what it sees, byte for byte.
 
-    ``group`` is the unit that must not cross splits beside the user (a debate, a document);
+    ``group`` is the unit, next to the user, that must not cross splits (a debate, a document);
     ``notes`` is for judges (the task behind a simulated prompt) and is never shown to a model.
     ``split`` is "" until a filter assigns one.
     """
@@ -124,7 +124,7 @@ def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
 @dataclass(frozen=True)
 class Rollout:
     """Responses to prompts, as tokens and as text: sampled by a policy or given. The one thing
-    that reward models, labelers and evaluators score. Several samples of one prompt stand in
+    that reward models, labelers and evaluators score. Several samples of one prompt are in
     consecutive rows.
 
     prompt_ids [B, Q] left-padded, prompt_lengths [B]; response_ids [B, R] right-padded,

@@ -69,7 +69,7 @@ class RuntimeConfig:
     )
     decode_graphs: bool = option(
         False,
-        "sampling on a GPU: record the step of a token once and repeat it",
+        "sampling on a GPU: record the step of one token once and repeat it",
         affects_result=False,
     )
 
@@ -93,8 +93,8 @@ def threads(config: RuntimeConfig) -> int | None:
 
 def keep_memory() -> None:
     """Have glibc keep freed memory for the next tensor of that size. By default it gives large
-    pieces back to the system at once and is handed zeroed pages again at the next step: a quarter
-    of the CPU time of a small model's training step."""
+    pieces back to the system immediately and is handed zeroed pages again at the next step: a
+    quarter of the CPU time of a small model's training step."""
     with contextlib.suppress(OSError, AttributeError):  # another C library has no mallopt
         import ctypes
 

@@ -21,7 +21,8 @@ class ClaimConfig:
     arm: str = option("", "name of the arm, or series, that the sentence is about")
     versus: str | None = option(
         None,
-        "name of the arm, or series, it is compared with; null and no frontier: the difference is from zero",
+        "name of the arm, or series, it is compared with; null and no frontier: the difference is "
+        "from zero",
     )
     frontier: list[str] = option(factory=list, doc="instead of versus: arms that make a curve")
     at: str = option(

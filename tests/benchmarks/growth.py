@@ -34,7 +34,7 @@ AXES = (
 
 
 def growth(machine: Machine, size: str) -> Iterator[dict[str, Any]]:
-    """One line an axis. memory is what a worker's peak has gone up by since its models were loaded."""
+    """One line per axis. memory: how much a worker's peak grew since its models were loaded."""
     for axis in AXES:
         seconds, peaks, more = [], [], []
         for value in axis.values:

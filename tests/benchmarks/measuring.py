@@ -1,4 +1,4 @@
-"""Both sides in turn: A B A B ..., each in a process of its own that waits while the other works."""
+"""Both sides in turn: A B A B ..., each in its own process, which waits while the other works."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ def overrides(job: Job) -> list[str]:
 
 def optimizer_words(key: str) -> str:
     """AdamW with a constant learning rate, as both sides use it."""
-    return f"{key}.lr={LEARNING_RATE} {key}.schedule=constant {key}.warmup=0 {key}.eps=1e-8 {key}.beta2=0.95 {key}.clip=1.0"
+    settings = "schedule=constant warmup=0 eps=1e-8 beta2=0.95 clip=1.0"
+    return " ".join(f"{key}.{word}" for word in (f"lr={LEARNING_RATE}", *settings.split()))
 
 
 def ppo_words(job: Job, data: Path) -> list[str]:

@@ -104,7 +104,7 @@ def rollout_shape(size: str) -> RolloutShape:
 
 
 def ranking_shape(size: str) -> RankingShape:
-    """Of a size. At smol a step is one prompt, and the peer's 36 pairs go through in three pieces."""
+    """Of a size. At smol a step is one prompt, and the peer's 36 pairs are three pieces."""
     return RankingShape(1, 9, 64, 32, pieces=3) if size == "smol" else RankingShape(4, 9, 64, 32)
 
 

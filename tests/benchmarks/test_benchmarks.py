@@ -49,7 +49,6 @@ words."""
 
 
 # --- counting
-# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=lambda size: size.name)
@@ -84,7 +83,7 @@ def test_work_is_what_the_task_needs() -> None:
 
 
 def test_a_ranking_reads_its_prompt_once() -> None:
-    """Without attention K = 9, 64 + 32 tokens are 64 + 9 x 32 = 352 tokens, 3 forward passes each."""
+    """Without attention, K = 9 and 64 + 32 tokens are 64 + 9 x 32 = 352 tokens, each 3 passes."""
     shape = RankingShape(1, 9, 64, 32)
     attention = flops.attended(ONE, 0, 64) + 9 * flops.attended(ONE, 64, 96)
     assert flops.ranking_step(ONE, shape) == pytest.approx(3 * (352 * flops.dense(ONE) + attention))
@@ -100,7 +99,6 @@ def test_an_iteration_is_eleven_forward_passes_less_the_last_token() -> None:
 
 
 # --- comparing
-# -------------------------------------------------------------------------------------------------
 
 
 def _measured(*pairs: tuple[float, float]) -> Measured:
@@ -245,7 +243,6 @@ def test_samples_of_both_are_judged_by_both() -> None:
 
 
 # --- weights and data
-# ------------------------------------------------------------------------------------------
 
 
 def test_the_hazard_gives_the_mean_length() -> None:
@@ -295,7 +292,6 @@ def test_given_responses_come_back_by_their_prompt(tmp_path: Path) -> None:
 
 
 # --- composing
-# -------------------------------------------------------------------------------------------------
 
 
 def _composed(name: str, size: str, **more: Any) -> Any:
@@ -351,7 +347,7 @@ def test_a_slow_start_fails_the_command(
 
 
 def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
-    """The last step of an epoch also saves, which is no work of ours to measure: nobody gets there."""
+    """The last step of an epoch also saves, which is not measured: no measurement reaches it."""
     assert all(1 + repeats < STEPS for repeats in REPEATS.values())
     assert set(TARGETS) == {*NAMES, "ppo_peak_memory"}
     assert all(set(targets) == set(SIZES) for targets in TARGETS.values())
@@ -359,7 +355,6 @@ def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
 
 
 # --- taking turns
-# ----------------------------------------------------------------------------------------------
 
 ECHO = """
 import sys

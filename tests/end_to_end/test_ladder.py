@@ -111,7 +111,7 @@ def _copy_upstream(finished: Path, folder: Path, stage: str) -> None:
 
 
 def test_a_multirun_makes_each_upstream_stage_once_per_seed(tmp_path: Path) -> None:
-    command = ("-m", "algorithm=best_of_n,ppo", "seed=1,2", "evaluation=none", *FAST)
+    command = ("-m", "algorithm=ppo,ppo_ptx", "seed=1,2", "evaluation=none", *FAST)
     assert preflab(tmp_path, *command) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()

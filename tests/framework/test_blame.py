@@ -77,7 +77,7 @@ MATRIX = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The plugin as a distribution of its own; runs are forked from here and find it on the path."""
+    """The plugin as a distribution; runs are forked from here and find it on the path."""
     folder = tmp_path_factory.mktemp("lib")
     install(folder, "breaking", Path(__file__).with_name("breaking.py").read_text(encoding="utf8"))
     sys.path.insert(0, str(folder))

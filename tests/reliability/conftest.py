@@ -1,10 +1,12 @@
-"""A run of these tests alone ends with a table: cases and seconds of each file, and what its
-tests have counted."""
+"""A pickle that must never be read, and a table at the end: cases, seconds and counts per file."""
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +36,20 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{name}: {cases[name]} cases, {seconds[name]:.0f} s")
         for line in figures[name]:
             terminalreporter.write_line(f"    {line}")
+
+
+class Bomb:
+    """Unpickled, it makes the marker file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.marker),))
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> tuple[Path, bytes]:
+    """(the marker that must never be made, a pickle that makes it)."""
+    marker = tmp_path / "marker"
+    return marker, pickle.dumps(Bomb(marker))

@@ -6,5 +6,5 @@ MARK = "figure: "
 
 
 def figure(text: str) -> None:
-    """Tell a figure."""
+    """Report a figure."""
     print(f"\n{MARK}{text}")

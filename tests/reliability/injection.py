@@ -1,6 +1,6 @@
-"""A disk that fails where it is told to: every call that changes files under a folder is counted,
-and the k-th one kills the process, is refused, or is the last before the power goes. Work runs in
-forked children; the parent has imported torch."""
+"""A disk that fails on demand: every call that changes files under a folder is counted, and the
+k-th one kills the process, is refused, or is the last before a power cut. Work runs in forked
+children; the parent has imported torch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ REMOVING = frozenset({"unlink", "rmdir"})
 
 @dataclass(frozen=True)
 class Call:
-    """One boundary: what is about to be done to a path. A write is two calls, before it and when
-    half of it is done."""
+    """One boundary: what is about to be done to a path. A write is two: before and halfway."""
 
     number: int
     kind: str
@@ -35,13 +34,12 @@ class Call:
 
 @dataclass
 class Disk:
-    """Watches what is written under a folder. before: called at each boundary, and may raise, or
-    not return."""
+    """Watches writes under a folder. before: called at each boundary; it may raise or exit."""
 
     root: Path
     before: Callable[[Call], None]
     done: Callable[[Call], None] = lambda call: None
-    """Called when the operation was carried out."""
+    """Called after the operation."""
     calls: list[Call] = field(default_factory=list)
 
     def _is_below(self, path: Any) -> bool:
@@ -77,7 +75,7 @@ class Disk:
         opened = self._open(io.open)
         put(io, "open", opened)
         put(__import__("builtins"), "open", opened)
-        # The library's own writer is no Python. transformers holds `save_file` since its import,
+        # The library's own writer is not Python. transformers holds `save_file` since its import,
         # which looks this up when called.
         library: Any = safetensors.torch
         put(library, "serialize_file", self._serialize_file(library.serialize_file))
@@ -116,7 +114,7 @@ class Disk:
         def call(handle: int) -> None:
             path = os.readlink(f"/proc/self/fd/{handle}")
             if self._is_below(path):
-                # The real one adds nothing here: nobody pulls this machine's plug.
+                # A real one adds nothing: this machine loses no power.
                 self.done(self.boundary("fsync", path))
             else:
                 real(handle)
@@ -204,9 +202,10 @@ class Disk:
 
 @dataclass
 class PowerCut:
-    """What a power cut may take: contents of files that were not synced since they were written,
-    and names in folders that were not synced since they were given; never what was synced, and
-    removals stay (the worst case each time)."""
+    """What a power cut may take: contents of files, and names in folders, newer than their last
+    sync.
+
+    Synced data stays, and so do removals (the worst case)."""
 
     dirty: dict[str, bytes] = field(default_factory=dict)
     names: dict[str, list[tuple[str, str, bytes | None]]] = field(default_factory=dict)
@@ -214,7 +213,7 @@ class PowerCut:
     of giving."""
 
     def before(self, call: Call) -> None:
-        """Look at what is lost by a call, before it is carried out."""
+        """Record what a call may lose, before the call."""
         path = Path(call.path)
         if call.kind in ("write", "truncate", "create"):
             self.dirty.setdefault(call.path, path.read_bytes() if path.is_file() else b"")
@@ -226,7 +225,7 @@ class PowerCut:
             self.names.setdefault(str(target.parent), []).append((call.target, call.path, held))
 
     def done(self, call: Call) -> None:
-        """Take note of what is safe, and of what has another name now."""
+        """Record what is safe now, and what was renamed."""
         if call.kind == "fsync":
             self.dirty.pop(call.path, None)
             self.names.pop(call.path, None)
@@ -246,7 +245,7 @@ class PowerCut:
                 ]
 
     def strike(self, contents: bool, names: bool) -> None:
-        """The power goes."""
+        """Cut the power."""
         for path, content in self.dirty.items() if contents else ():
             if Path(path).is_file():
                 Path(path).write_bytes(content)
@@ -278,8 +277,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def boundaries(root: Path, work: Callable[[], None], notes: Path) -> list[Call]:
-    """Every call that work makes under a folder; the work is done in a child, the folder is as it
-    left it."""
+    """Every call that work makes under a folder, done in a child; the folder keeps its result."""
 
     def watched() -> None:
         disk = Disk(root, lambda call: None)
@@ -308,7 +306,7 @@ def killed_at(root: Path, work: Callable[[], None], number: int) -> None:
 def power_cut_at(
     root: Path, work: Callable[[], None], number: int, contents: bool, names: bool
 ) -> None:
-    """Work in a child; at a boundary the power goes."""
+    """Work in a child; at a boundary the power is cut."""
     power = PowerCut()
 
     def before(call: Call) -> None:
@@ -335,8 +333,8 @@ def power_cut_at(
 
 @contextlib.contextmanager
 def refusing(root: Path, number: int, error: int, for_ever: bool = True) -> Iterator[Disk]:
-    """Within it the disk refuses what is asked from a boundary on. A full disk and a quota still
-    remove, a disk that is read-only does nothing."""
+    """Within it the disk refuses every call from a boundary on. A full disk and a quota still allow
+    removals, a read-only disk allows nothing."""
     import errno
 
     def refuse(call: Call) -> None:

@@ -1,5 +1,5 @@
-"""Every run says what became of its rows and tokens, also of those that it took over; nothing is
-lost without a number."""
+"""Every run reports what became of its rows and tokens, reused ones included; nothing is lost
+without a count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preflab.testing.context import MemorySource
 from preflab_builtin.causal_lm import tokenizer as tokenizers
 from preflab_builtin.reward_model.examples import accounting, examples
 
-# The byte tokenizer: a character is a token, an end token more closes a response or a document.
+# The byte tokenizer: one token per character, and an end token after a response or document.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "documents": [
         *({"text": f"abcdefgh{i}", "split": "train"} for i in range(5)),  # 5 * (9 + 1) = 50 tokens
@@ -93,7 +93,7 @@ NOTHING_LEFT_OUT = {"padding is the end token": 0}
 
 
 def golden(cut_responses: int) -> dict[str, Any]:
-    """What the run must say: the counts of the comments above."""
+    """What the run must report: the counts in the comments above."""
     records = {
         "documents": {
             "total": 5,
@@ -159,7 +159,7 @@ def _kept(**splits: int) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the run was made, and then asked for again."""
+    """A folder in which the run was made, and then repeated."""
     folder = tmp_path_factory.mktemp("counted")
     for name, rows in ROWS.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -180,7 +180,7 @@ def test_the_counts_are_those_worked_out_by_hand(finished: Path) -> None:
         assert {key: summary[key] for key in ("records", "accounting")} == golden(cut)
 
 
-def test_kept_and_rejected_are_all_rows_and_each_rejected_one_is_in_a_file(finished: Path) -> None:
+def test_every_rejected_row_is_in_a_file(finished: Path) -> None:
     for run in finished.glob("runs/config/*"):
         lines = (run / "rejected.txt").read_text().splitlines()
         places = {line.split(": ")[0] for line in lines}
@@ -195,7 +195,7 @@ def test_kept_and_rejected_are_all_rows_and_each_rejected_one_is_in_a_file(finis
             assert sum(told["kept"].values()) + gone == len(rows)
 
 
-def test_the_terminal_and_the_page_say_it(finished: Path) -> None:
+def test_the_terminal_and_the_page_report_it(finished: Path) -> None:
     log = (finished / "log.txt").read_text()
     assert log.count("Rows and tokens (most of any run): ") == 2
     for said in (
@@ -208,9 +208,7 @@ def test_the_terminal_and_the_page_say_it(finished: Path) -> None:
     assert '<td class="text">responses cut</td><td>4</td>' in page
 
 
-def test_with_error_the_same_rows_end_it_before_anything_is_written(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_bad_rows_end_the_run_before_anything_is_written(finished: Path, tmp_path: Path) -> None:
     for name in ROWS:
         (tmp_path / f"{name}.jsonl").write_bytes((finished / f"{name}.jsonl").read_bytes())
     assert preflab(tmp_path, *WORDS) == 2
@@ -223,7 +221,7 @@ def test_with_error_the_same_rows_end_it_before_anything_is_written(
     assert log.startswith("preflab: prompts.jsonl:6: prompt: is a number")
 
 
-def test_a_folder_of_artifacts_tells_it_too(finished: Path) -> None:
+def test_a_folder_of_artifacts_reports_it_too(finished: Path) -> None:
     for artifact in Store(finished / "artifacts").complete():
         assert artifact.manifest["accounting"]["padding is the end token"] == 0
     assert read_rows(finished / "documents.jsonl")
@@ -253,7 +251,8 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
     assert [cut[name] for name in counts] == [2, 2, 12, 2, 2]
     with pytest.raises(
         UserError,
-        match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens.*max_tokens \(4\)",
+        match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens"
+        r".*max_tokens \(4\)",
     ):
         examples([same], bytes_of, 4, None)
     words_of = tokenizers.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
@@ -271,7 +270,7 @@ def test_padding_with_the_end_token_is_stated(
     assert run.summary["accounting"]["pretrain"]["padding is the end token"] == 1
 
 
-def test_a_demonstration_is_whole_or_refused() -> None:
+def test_a_demonstration_is_complete_or_refused() -> None:
     from preflab_builtin.sft.batches import examples
     from preflab_builtin.sft.config import LossOn
 

@@ -1,5 +1,5 @@
-"""A number that is none stops before the optimizer step: no weight and no moment has changed, and
-the batch is kept."""
+"""A number that is not finite stops the run before the optimizer step: no weight and no moment
+has changed, and the batch is kept."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from preflab.engine.loop import FAILED, CheckpointConfig, Loop
 from preflab.functional import gae
 from preflab.interfaces import Procedure
 from preflab.optimization import OptimizerConfig, Schedule
-from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.ppo import experience as ppo_experience
-from preflab_builtin.ppo import training as ppo_training
 from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.guards import require_finite_experience
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
@@ -116,7 +113,7 @@ def module_of(procedure: Any) -> torch.nn.Module:
 
 
 def spoilt(network: Any) -> None:
-    """From now on every hidden state of it is no number."""
+    """From now on every hidden state of it is nan."""
     for name in ("hidden", "hidden_at"):
         plain = getattr(network, name)
         setattr(
@@ -125,7 +122,7 @@ def spoilt(network: Any) -> None:
 
 
 def poisoned_output(procedure: Any) -> None:
-    """The network gives numbers that are none: so does the loss."""
+    """The network's outputs are nan, and so is the loss."""
     spoilt(procedure.model if isinstance(procedure, KwiseTraining) else procedure.policy)
 
 
@@ -236,9 +233,7 @@ def looped(procedure: Any, folder: Path) -> Loop:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_stops_before_the_step_with_untouched_weights_and_the_batch_kept(
-    case: str, tmp_path: Path
-) -> None:
+def test_it_stops_before_the_step_and_keeps_the_batch(case: str, tmp_path: Path) -> None:
     made, poison, said = CASES[case]
     procedure = MADE[made](tmp_path)
     if poison is not None:
@@ -267,7 +262,7 @@ def test_what_is_kept_of_ppo_is_what_went_wrong(tmp_path: Path) -> None:
         assert row["prompt"] in {p.text for p in PROMPTS}
 
 
-def test_a_batch_that_cannot_be_told_hides_no_number(tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_kept_hides_no_error(tmp_path: Path) -> None:
     procedure = ppo(tmp_path, reward=lambda prompt, text: NAN)
 
     def batch(index: int) -> Any:
@@ -281,8 +276,8 @@ def test_a_batch_that_cannot_be_told_hides_no_number(tmp_path: Path) -> None:
 
 
 def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
-    """Without a checkpoint the stage begins again and all it wrote goes, but for what a person is
-    told to look at."""
+    """Without a checkpoint the stage starts over and all it wrote is removed, except the kept
+    batch."""
     store = Store(tmp_path)
     for _ in range(2):
         with store.making("stage", "a" * 64) as folder:
@@ -298,7 +293,7 @@ def test_a_kept_batch_survives_the_next_start(tmp_path: Path) -> None:
 
 
 def _shifted(procedure: Any, by: float) -> Any:
-    """The procedure, with a reference that finds every token so much likelier (nats) than it is."""
+    """The procedure with a reference whose log-probabilities are higher by some nats."""
     reference = procedure.networks.reference
     plain = reference.log_probs
 
@@ -311,7 +306,7 @@ def _shifted(procedure: Any, by: float) -> Any:
 
 
 @pytest.mark.parametrize("by,said", [(-2.0, "above kl.limit=1"), (0.5, "so far below 0")])
-def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_asked_for(
+def test_a_kl_out_of_bounds_is_counted_and_may_end_the_run(
     by: float, said: str, tmp_path: Path
 ) -> None:
     limited, free = KLPenaltyConfig(coef=0.1, limit=1.0, patience=2), KLPenaltyConfig(coef=0.1)
@@ -325,7 +320,7 @@ def test_a_kl_that_is_out_of_bounds_is_counted_and_ends_the_run_where_that_is_as
         again.step(1)
     assert digest(again) == before
     told = _shifted(ppo(tmp_path, kl=free), by)
-    # Above no limit is no fault.
+    # Without a limit nothing is above it.
     assert [told.step(i)["kl/out_of_bounds"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])
     assert ppo(tmp_path, kl=limited).step(0)["kl/out_of_bounds"] == 0
 
@@ -340,7 +335,7 @@ def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_third_minibatch_stops_as_the_first_does(tmp_path: Path) -> None:
-    """Within an iteration steps have been taken: those stand, the bad one is not added."""
+    """Earlier steps of the iteration are kept, the bad one is not added."""
     procedure = ppo(tmp_path)
     step, digests = procedure._optimizer_step, list[str]()
 
@@ -358,57 +353,7 @@ def test_the_third_minibatch_stops_as_the_first_does(tmp_path: Path) -> None:
     assert batch["advantages"].shape == batch["mask"].shape == (8, batch["mask"].shape[1])
 
 
-@pytest.mark.parametrize("made", [pretraining, sft])
-def test_a_learning_rate_of_1e20_trips_within_100_steps_and_one_of_1e_10_does_not(
-    made: Callable[..., Any], tmp_path: Path
-) -> None:
-    def run(procedure: Any) -> None:
-        for index in range(100):
-            procedure.step(index)
-
-    with pytest.raises(NumericError):
-        run(made(tmp_path, 1e20, 100))
-    run(made(tmp_path, 1e-10, 100))
-
-
-def test_with_a_learning_rate_of_0_the_policy_stays_its_reference(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
-    check = require_finite_experience
-
-    def noting(experience: ppo_experience.Experience) -> None:
-        ratios.append(float(experience.log_ratio.abs().max()))
-        check(experience)
-
-    monkeypatch.setattr(ppo_training, "require_finite_experience", noting)
-    rows = [procedure.step(index) for index in range(3)]
-    assert len(ratios) == 3
-    assert max(ratios) <= 1e-4
-    assert all(
-        abs(row["val/ratio"] - 1) <= 1e-5 and row["policy/clipfrac_avg"] == 0 for row in rows
-    )
-
-
-def test_a_minibatch_larger_than_the_batch_is_refused_and_a_larger_micro_batch_is_harmless(
-    tmp_path: Path,
-) -> None:
-    assert ("minibatch", "is 64 but must divide batch (8)") in list(
-        problems(PPOConfig(batch=8, minibatch=64, episodes=8))
-    )
-    rows = []
-    for micro_batch in (
-        8,
-        1000,
-    ):  # a micro-batch is a limit, not a divisor: no number of accumulations becomes 0
-        procedure = ppo(tmp_path)
-        procedure.runtime.config.micro_batch = micro_batch
-        procedure.step(0)
-        rows.append(digest(procedure))
-    assert rows[0] == rows[1]
-
-
-def test_best_of_n_does_not_choose_among_numbers_that_are_none(tmp_path: Path) -> None:
+def test_best_of_n_refuses_nan(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, RECORDS, reward=UncheckedReward(lambda prompt, text: NAN))
     best = BestOfN(2, context.policy("sft"), context.rollout(), context.reward_model())
     with pytest.raises(

@@ -1,5 +1,5 @@
-"""Every file of a checkpoint and of an artifact, with a byte flipped, cut or deleted: refused by
-name, never loaded."""
+"""Every file of a checkpoint and of an artifact, damaged, cut or deleted: refused by name, never
+loaded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _put(path: Path, content: bytes | None) -> None:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stage that was killed after its checkpoint of step 5, with that of step 4 beside it."""
+    """A stage that was killed after its checkpoint of step 5, next to that of step 4."""
     root = tmp_path_factory.mktemp("killed") / "artifacts"
 
     def stop() -> None:
@@ -91,7 +91,7 @@ def test_every_damage_to_a_checkpoint_is_refused_by_name(killed: Path) -> None:
 
 
 def _log(tmp_path: Path, killed: Path, name: str, content: bytes | None) -> tuple[Path, str]:
-    """Go on from a copy of the killed stage with one file damaged; the store and what was said."""
+    """Resume a copy of the killed stage with one file damaged; the store and the messages."""
     root, said = tmp_path / "artifacts", tmp_path / "said.txt"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(killed, root)
@@ -128,8 +128,7 @@ def test_the_checkpoint_before_takes_over_and_says_so(
 def test_files_beside_the_checkpoints_are_part_of_them(
     tmp_path: Path, killed: Path, whole: Path, name: str, damage: str
 ) -> None:
-    """Both checkpoints hold what is damaged (steps 4 and 5 come after the files of steps 1 and
-    3): the stage begins again."""
+    """Both checkpoints refer to the damaged files (of steps 1 and 3): the stage starts over."""
     damages = dict(_damages(killed / PARTIAL / name, 0, random.Random(3)))
     content = next(content for what, content in damages.items() if damage in what)
     root, said = _log(tmp_path, killed, name, content)
@@ -140,7 +139,7 @@ def test_files_beside_the_checkpoints_are_part_of_them(
     assert contents(root) == contents(whole)
 
 
-def test_a_log_that_is_damaged_in_its_last_row_is_whole_for_the_checkpoint_before_it(
+def test_a_log_damaged_in_its_last_row_serves_an_older_checkpoint(
     tmp_path: Path, killed: Path, whole: Path
 ) -> None:
     size = checkpoints.facts(killed / PARTIAL / STATE / "step-000000005")["files"]["metrics.jsonl"][

@@ -31,7 +31,8 @@ REFUSALS = {
     "over quota": errno.EDQUOT,
 }
 LINE = re.compile(
-    r"The disk refused while writing .*: .+: /.+ \(([1-9][\d,]* bytes needed, )?[\d,]+ (bytes )?free\)\. What was complete"
+    r"The disk refused while writing .*: .+: /.+ "
+    r"\(([1-9][\d,]* bytes needed, )?[\d,]+ (bytes )?free\)\. What was complete"
 )
 
 
@@ -48,7 +49,7 @@ def _newest(root: Path) -> int:
 
 
 def _refused(root: Path, number: int, error: int, said: Path) -> None:
-    """A stage whose disk refuses from a boundary on; what a person is told goes to ``said``."""
+    """A stage whose disk refuses from a boundary on; its messages are written to ``said``."""
     try:
         with refusing(root, number, error), writing("the run", root):
             make(root)
@@ -58,8 +59,7 @@ def _refused(root: Path, number: int, error: int, said: Path) -> None:
 
 
 def _at(root: Path, number: int, steps: int, error: int, whole: dict[str, str]) -> None:
-    """The refusal at one boundary, before which ``steps`` checkpoints had their names; then the
-    same again without it."""
+    """A refusal at one boundary, when ``steps`` checkpoints were complete; then without it."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
     said = root.parent / "said.txt"
@@ -84,7 +84,7 @@ def _through(tmp_path: Path, error: int, every: int) -> None:
     for call in calls:
         harmless = call.kind in ("unlink", "rmdir") and error in (errno.ENOSPC, errno.EDQUOT)
         last = calls[call.number :]
-        # Else nothing is refused any more.
+        # Otherwise nothing is refused any more.
         left = any(c.kind not in ("unlink", "rmdir") for c in last)
         if call.number % every == 0 and not harmless and left:
             _at(root, call.number, steps, error, whole)
@@ -107,7 +107,7 @@ def test_the_disk_refuses_any_write(tmp_path: Path, refusal: str) -> None:
 
 
 def test_a_checkpoint_that_has_no_room_leaves_the_two_before_it(tmp_path: Path) -> None:
-    """Nothing is deleted before what replaces it is durable: refused at whatever call, both stay."""
+    """Nothing is deleted before its replacement is durable: at any refused call both stay."""
     for step in (1, 2):
         checkpoints.save(tmp_path / "state", step, {"x": torch.ones(50)})
     before = contents(tmp_path / "state")
@@ -133,7 +133,7 @@ def test_a_checkpoint_that_has_no_room_leaves_the_two_before_it(tmp_path: Path) 
     ]
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_first_step(
+def test_a_small_disk_is_reported_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Two checkpoints are kept and one is written: 3 * 1216 bytes of weights, and as much again
@@ -156,8 +156,8 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(
 
 
 def _mountable(folder: Path) -> list[str]:
-    """A command prefix under which tmpfs can be mounted, [] if there is none here. Not root: in a
-    user namespace of one's own."""
+    """A command prefix under which tmpfs can be mounted, [] if there is none. Without root it makes
+    a user namespace."""
     for prefix in [["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]]:
         tried = [*prefix, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
         if (
@@ -169,8 +169,7 @@ def _mountable(folder: Path) -> list[str]:
 
 
 def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
-    """In a mount namespace of this process alone: a real disk of so many kilobytes, on which a
-    stage is made."""
+    """A stage on a real disk of some kilobytes, mounted for this process alone."""
     _unshare()
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], check=True
@@ -191,8 +190,8 @@ def _on_a_small_disk(folder: Path, kilobytes: int) -> None:
 
 
 def _unshare() -> None:
-    """A mount namespace of this process alone, from which nothing goes out to the machine's;
-    where it is not root, in a user namespace in which it is."""
+    """Enter a mount namespace of this process alone; without root, a user namespace in which it is
+    root."""
     import ctypes
 
     # CLONE_NEWNS, _NEWUSER; MS_REC | MS_PRIVATE.
@@ -245,9 +244,9 @@ def _save_what_does_not_fit(folder: Path) -> None:
         os._exit(found.errno or 1 if found else 2)
 
 
-def test_the_words_of_the_safetensors_library_are_understood(tmp_path: Path) -> None:
-    """transformers writes models with it; its error is no OSError. Only ever on a disk of our
-    own: it renames over its target."""
+def test_errors_of_safetensors_are_understood(tmp_path: Path) -> None:
+    """transformers writes models with it; its error is not an OSError. Only on a disk of our own:
+    it renames over its target."""
     if not _mountable(tmp_path):
         pytest.skip("no small disk can be mounted here")
     assert forked(lambda: _save_what_does_not_fit(tmp_path)) == errno.ENOSPC
@@ -257,11 +256,13 @@ def test_the_words_of_the_safetensors_library_are_understood(tmp_path: Path) -> 
     "needed,said",
     [(None, r"\([\d,]+ bytes free\)"), (1234, r"\(1,234 bytes needed, [\d,]+ free\)")],
 )
-def test_bytes_are_told_where_they_are_known(tmp_path: Path, needed: int | None, said: str) -> None:
+def test_bytes_are_reported_where_they_are_known(
+    tmp_path: Path, needed: int | None, said: str
+) -> None:
     with pytest.raises(StorageError, match=said), writing("x", tmp_path, needed):
         raise OSError(errno.ENOSPC, "full", str(tmp_path))
 
 
-def test_other_errors_are_no_refusals_of_the_disk() -> None:
+def test_other_errors_are_not_refusals_of_the_disk() -> None:
     assert disk_error(ValueError("(os error 28)")) is None
     assert disk_error(FileNotFoundError(2, "no such file")) is None

@@ -1,5 +1,5 @@
 """Overrides and configs that try to run code, leave their folder, read secrets or crash the
-composition: one error each."""
+composition: each is one error."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize("name", EXPLOITS)
-def test_an_exploit_is_one_error_that_tells_no_secret(
+def test_an_exploit_is_one_error_without_a_secret(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFLAB_CANARY", SECRET)
@@ -82,7 +82,7 @@ def test_an_exploit_is_one_error_that_tells_no_secret(
     assert SECRET not in message
 
 
-def test_a_hostile_override_ends_with_exit_code_2_and_no_traceback(
+def test_a_hostile_override_ends_with_exit_code_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -108,7 +108,7 @@ VALID = [
 
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_overrides_are_accepted_or_one_error(seed: int) -> None:
-    """Five damaged overrides a seed: characters inserted, doubled or cut out of valid ones."""
+    """Five damaged overrides per seed: characters inserted, doubled or removed."""
     draw = random.Random(seed)
     for override in VALID:
         text = list(override)

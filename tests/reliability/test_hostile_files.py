@@ -1,5 +1,5 @@
-"""Files of records that try to fill the memory, or are damaged anywhere: every row is kept or
-rejected, with its place."""
+"""Files of records that try to fill the memory, or are damaged: every row is kept, or rejected
+with its place."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def test_the_limit_counts_the_bytes_of_a_line(
 
 @pytest.mark.parametrize("seed", range(300))
 def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
-    """A valid file of eight rows, damaged at one to four places: kept + rejected = rows, or one
-    error with the file's name."""
+    """A file of eight rows with one to four damages: kept + rejected = rows, or one error that
+    names the file."""
     draw = random.Random(seed)
     data = bytearray(b"\n".join(ROWS) + b"\n")
     for _ in range(draw.randint(1, 4)):

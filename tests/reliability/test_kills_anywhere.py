@@ -1,5 +1,4 @@
-"""SIGKILL at any moment of any stage, again and again; in the end every bit is that of a run that
-was left alone."""
+"""SIGKILL at any moment of any stage, repeatedly; the result has the bits of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -92,8 +91,7 @@ def _words(algorithm: str) -> tuple[str, ...]:
 
 
 def _note(loop: Loop) -> str:
-    """Digest of everything that a stage is at its end: weights, moments, averages, controllers,
-    cursors, streams."""
+    """Digest of the final state: weights, moments, averages, controllers, cursors, streams."""
     tensors: dict[str, torch.Tensor] = {}
     tree = checkpoints.flatten(
         {"procedure": loop.procedure.state_dict(), "streams": loop.streams.state_dict()}, tensors
@@ -120,7 +118,7 @@ def _prepared(algorithm: str) -> Stages:
 
 
 def _make(folder: Path, stages: Stages, until: str) -> None:
-    """All stages up to one; the state that each had at its end goes to notes beside the artifacts."""
+    """All stages up to one; the final state of each goes to a note next to the artifacts."""
     real = Loop._run
 
     def noted(self: Loop) -> None:
@@ -131,7 +129,7 @@ def _make(folder: Path, stages: Stages, until: str) -> None:
     os.chdir(folder)
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 2)
-    sys.stderr = os.fdopen(log, "a", buffering=1)  # else pytest's, wherever it leads
+    sys.stderr = os.fdopen(log, "a", buffering=1)  # otherwise pytest's
     names = [spec.name for spec in STAGES]
     wanted = tuple(s for s in stages.run.stages if names.index(s.name) <= names.index(until))
     stages.run = replace(stages.run, stages=wanted)
@@ -179,7 +177,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 class Fresh:
-    """A run in a process of its own, with the face of a forked one."""
+    """A run in a new process, with the interface of a forked one."""
 
     def __init__(self, folder: Path, algorithm: str) -> None:
         words = (sys.executable, "-m", "preflab", *_words(algorithm), "artifacts.dir=artifacts")
@@ -201,7 +199,7 @@ class Fresh:
 
 
 def _rows(folder: Path, stage: str) -> int:
-    """Steps that the stage has told of; -1 before it has begun."""
+    """Steps that the stage has logged; -1 before it has started."""
     return max(
         (
             p.read_bytes().count(b"\n")
@@ -212,7 +210,7 @@ def _rows(folder: Path, stage: str) -> int:
 
 
 def _kill(start: Callable[[], Any], folder: Path, stage: str, target: int, pause: float) -> bool:
-    """SIGKILL so many seconds after a step; False if the run had ended before."""
+    """SIGKILL some seconds after a step; False if the run had ended before."""
     child = start()
     while child.exitcode is None and _rows(folder, stage) < target:
         time.sleep(0.002)
@@ -226,7 +224,7 @@ def _kill(start: Callable[[], Any], folder: Path, stage: str, target: int, pause
 def _trial(
     bench: Bench, trial: str, folder: Path, kills: int, draw: random.Random, fresh: bool = False
 ) -> int:
-    """Kill a stage some times, let it end, compare; the kills that hit."""
+    """Kill a stage several times, let it finish, compare; the number of kills that hit."""
     stage, algorithm = TRIALS[trial]
     folder.mkdir()
     bench.upstream(trial, folder)
@@ -262,16 +260,14 @@ def _digests(folder: Path, stage: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("trial", represented_by(["sft", "ppo_ptx"], TRIALS))
-def test_two_kills_and_it_ends_with_the_same_bits(bench: Bench, tmp_path: Path, trial: str) -> None:
+def test_after_two_kills_the_bits_are_the_same(bench: Bench, tmp_path: Path, trial: str) -> None:
     draw = random.Random(f"short {trial}")
     assert _trial(bench, trial, tmp_path / "trial", 2, draw) >= 1
 
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("trial", TRIALS)
-def test_eight_times_three_kills_and_it_ends_with_the_same_bits(
-    bench: Bench, tmp_path: Path, trial: str
-) -> None:
+def test_after_24_kills_the_bits_are_the_same(bench: Bench, tmp_path: Path, trial: str) -> None:
     draw = random.Random(f"long {trial}")
     hits, trials = _trial(bench, trial, tmp_path / "fresh", 3, draw, fresh=True), 1
     while hits < 24 and trials < 12:  # a kill that comes when the stage has ended is drawn again
@@ -280,11 +276,8 @@ def test_eight_times_three_kills_and_it_ends_with_the_same_bits(
     assert hits >= 24
 
 
-def test_another_reward_model_in_the_place_of_the_old_one_is_refused(
-    bench: Bench, tmp_path: Path
-) -> None:
-    """Of the same recipe but made with other threads, say: whole, and yet not what the steps so
-    far were made with."""
+def test_another_reward_model_is_refused(bench: Bench, tmp_path: Path) -> None:
+    """Complete and of the same recipe, but not the one that the steps so far were made with."""
     bench.upstream("ppo", tmp_path)
     assert _kill(lambda: bench.forked("ppo", tmp_path), tmp_path, "algorithm", 6, 0.0)
     (artifact,) = tmp_path.glob("artifacts/reward_model-*")
@@ -322,7 +315,7 @@ def test_two_fresh_processes_give_the_same_bits_in_all_stages(tmp_path: Path, be
     assert {manifest["circumstances"]["threads"] for manifest in manifests} == {1}
 
 
-def test_the_command_line_has_the_refusal_as_exit_code_4(bench: Bench, tmp_path: Path) -> None:
+def test_a_changed_artifact_is_exit_code_4(bench: Bench, tmp_path: Path) -> None:
     bench.upstream("ppo", tmp_path)
     (artifact,) = tmp_path.glob("artifacts/reward_model-*")
     (artifact / "model" / "preflab.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Malformed YAML files, overrides and data through the command line: one message, exit code 2, no
+"""Malformed YAML files, overrides and data on the command line: one message, exit code 2, no
 traceback, nothing written."""
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "laughs": (HEAD + LAUGHS, r"bad\.yaml: YAML: its aliases stand for more than 100,000 values\."),
     "a Python object": (
         HEAD + "seed: !!python/object/apply:os.system ['echo']\n",
-        r"bad\.yaml:2: YAML: the tag 'python/object/apply:os\.system' asks for an object, and configs hold plain",
+        r"bad\.yaml:2: YAML: the tag 'python/object/apply:os\.system' asks for an object, "
+        r"and configs hold plain",
     ),
     "a Python name": (
         HEAD + "seed: !!python/name:os.system\n",
-        r"bad\.yaml:2: YAML: the tag 'python/name:os\.system' asks for an object, and configs hold plain",
+        r"bad\.yaml:2: YAML: the tag 'python/name:os\.system' asks for an object, and "
+        r"configs hold plain",
     ),
     "a tag that nobody knows": (
         HEAD + "seed: !secret 1\n",
@@ -102,7 +104,8 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     ),
     "a list for a mapping": (
         HEAD + "algorithm: {kl: [1]}\n",
-        r"In 'bad': ValidationError raised while composing config: Merge error: list is not a subclass of KLPenaltyConfig",
+        r"In 'bad': ValidationError raised while composing config: Merge error: list is "
+        r"not a subclass of KLPenaltyConfig",
     ),
     "a date for a number": (
         HEAD + "seed: 2020-01-01\n",
@@ -126,7 +129,8 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     ),
     "an unknown word": (
         HEAD + "sft: {loss_on: prompts}\n",
-        r"In 'bad': ValidationError raised while composing config: Invalid value 'prompts', .*sft\.loss_on",
+        r"In 'bad': ValidationError raised while composing config: Invalid value "
+        r"'prompts', .*sft\.loss_on",
     ),
     "an unknown option": (
         "defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n",
@@ -155,7 +159,8 @@ FILES: dict[str, tuple[str | bytes, str]] = {
     "an open reference": (HEAD + "arm: ${seed\n", r": no viable alternative at input '\$\{seed'"),
     "a call": (
         HEAD + "arm: ${oc.env:HOME}\n",
-        r"The config calls a resolver: arm\. Values may refer to other keys, as \$\{seed\} does, but never",
+        r"The config calls a resolver: arm\. Values may refer to other keys, as \$\{seed\} "
+        r"does, but never",
     ),
     "a target": (HEAD + "policy: {_target_: os.system}\n", r"policy\._target_ is not an option\."),
     "a number as key": (HEAD + "runtime: {1: 2}\n", r"runtime\.1 is not an option\."),
@@ -179,38 +184,71 @@ OVERRIDES: dict[str, str] = {
     "sead=1": r"sead is not an option\.",
     "+new_key=1": r"new_key is not an option\.",
     "algorithm=pp": r"There is no algorithm 'pp'\.",
-    "algorithm.kl.coef=x": r"Error merging override algorithm\.kl\.coef=x: Value 'x' of type 'str' could not be converted",
+    "algorithm.kl.coef=x": (
+        r"Error merging override algorithm\.kl\.coef=x: Value 'x' of type 'str' could not be "
+        r"converted"
+    ),
     "algorithm.kl.coef=-1": r"algorithm\.kl\.coef is -1\.0 but must be >= 0",
     "algorithm.minibatch=3": r"algorithm\.minibatch is 3 but must divide batch \(128\)",
     "algorithm.batch=0": r"algorithm\.batch is 0 but must be >= 1",
     "algorithm.episodes=1": r"algorithm\.episodes is 1 but must be at least batch \(128\)",
     "policy.layers=0": r"policy\.layers is 0 but must be >= 1",
-    "policy.width=x": r"Error merging override policy\.width=x: Value 'x' of type 'str' could not be converted to Integer",
-    "policy.tokenizer=morse": r"Error merging override policy\.tokenizer=morse: Invalid value 'morse', expected one of \[words,",
+    "policy.width=x": (
+        r"Error merging override policy\.width=x: Value 'x' of type 'str' could not be "
+        r"converted to Integer"
+    ),
+    "policy.tokenizer=morse": (
+        r"Error merging override policy\.tokenizer=morse: Invalid value 'morse', expected one "
+        r"of \[words,"
+    ),
     "sft.epochs=-1": r"sft\.epochs is -1 but must be >= 1",
     "sfft.epochs=1": r"sfft is not an option\.",
     "sft.epoch=1": r"sft\.epoch is not an option\.",
     "data=nothing": r"There is no data 'nothing'\.",
-    "data=files": r"data\.prompts and demonstrations, rankings and documents are all null: name a file for at least one of them",
+    "data=files": (
+        r"data\.prompts and demonstrations, rankings and documents are all null: name a file "
+        r"for at least one of them"
+    ),
     "data=files data.prompts=absent.jsonl": r"absent\.jsonl: there is no such file or folder\.",
-    "runtime.device=tpu": r"runtime\.device: Invalid value 'tpu', expected one of \[auto, cpu, cuda\]",
-    "runtime.precision=int8": r"runtime\.precision: Invalid value 'int8', expected one of \[float32, bfloat16\]",
+    "runtime.device=tpu": (
+        r"runtime\.device: Invalid value 'tpu', expected one of \[auto, cpu, "
+        r"cuda\]"
+    ),
+    "runtime.precision=int8": (
+        r"runtime\.precision: Invalid value 'int8', expected one of \[float32, "
+        r"bfloat16\]"
+    ),
     "checkpoint.every_steps=0": r"checkpoint\.every_steps is 0 but must be >= 1",
     "rollout.temperature=0": r"rollout\.temperature is 0\.0 but must be > 0",
     "rollout.max_tokens=0": r"rollout\.max_tokens is 0 but must be >= 1",
     "reward_model=none": r"algorithm=ppo needs a reward model, but reward_model=none\.",
-    "labeler=none": r"comparisons=sampled asks people, but labeler=none: give rankings, or choose comparisons=none\.",
+    "labeler=none": (
+        r"comparisons=sampled asks people, but labeler=none: give rankings, or choose "
+        r"comparisons=none\."
+    ),
     "evaluation=x": r"There is no evaluation 'x'\.",
     "runtime.processes=0": r"runtime\.processes is 0 but must be >= 1",
     "policy=pretrained": r"policy\.path is empty but must name a model folder or a hub id",
-    "policy=pretrained policy.path=nowhere/at/all/x": r"policy\.path: there is no folder nowhere/at/all/x",
-    "algorithm.terms.ptx.coef=abc": r"Error merging override algorithm\.terms\.ptx\.coef=abc: Value 'abc' of type 'str'",
-    "algorithm.terms.ptx=3": r"algorithm\.terms\.ptx must be one gradient_term component with a 'name', not 3\.",
+    "policy=pretrained policy.path=nowhere/at/all/x": (
+        r"policy\.path: there is no folder "
+        r"nowhere/at/all/x"
+    ),
+    "algorithm.terms.ptx.coef=abc": (
+        r"Error merging override algorithm\.terms\.ptx\.coef=abc: Value 'abc' of type "
+        r"'str'"
+    ),
+    "algorithm.terms.ptx=3": (
+        r"algorithm\.terms\.ptx must be one gradient_term component with a 'name', not "
+        r"3\."
+    ),
     "algorithm.ema=1.0": r"algorithm\.ema is 1\.0 but must be < 1",
     "reward_model.max_tokens=1": r"reward_model\.max_tokens is 1 but must be >= 2",
     "filters.split.validation=2": r"filters\.split\.validation is 2\.0 but must be < 1",
     "filters=nobody": r"There is no filters 'nobody'\.",
-    "-cn nobody": r"Cannot find primary config 'nobody'\. Check that it's in your config search path\.",
+    "-cn nobody": (
+        r"Cannot find primary config 'nobody'\. Check that it's in your config search "
+        r"path\."
+    ),
     "seed": r"'seed' is neither a command nor an override \(KEY=VALUE\)\.",
     "experiment=nobody": r"There is no experiment 'nobody'\.",
     "~algorithm": r"'~algorithm' is neither a command nor an override \(KEY=VALUE\)\.",
@@ -248,7 +286,7 @@ def refused(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
-    """What was said, once everything else about the refusal is checked."""
+    """The message, after everything else about the refusal was checked."""
     before = sorted(folder.rglob("*"))
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as ended:
@@ -298,8 +336,7 @@ def test_malformed_rows(
 def test_a_foreign_manifest_is_read_as_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`rerun` takes overrides from a run folder: what they ask for is refused as if it had been
-    typed."""
+    """`rerun` takes overrides from a run folder: they are refused as if they had been typed."""
     facts = {"config_name": "config", "overrides": ["+policy._target_=os.system"]}
     (tmp_path / "manifest.json").write_text(json.dumps(facts))
     assert "policy._target_" in refused(tmp_path, ["rerun", str(tmp_path)], capsys, monkeypatch)

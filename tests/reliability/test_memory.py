@@ -1,5 +1,4 @@
-"""Memory and open files do not grow with the steps of a run, nor with the length of a file that
-is read through."""
+"""Memory and open files do not grow with the steps of a run, nor with the length of a file."""
 
 from __future__ import annotations
 
@@ -29,7 +28,8 @@ def preflab_step_finished(stage, step):
         with open("/proc/self/statm") as stream:
             pages = int(stream.read().split()[1])
         with open("watched.txt", "a") as stream:
-            stream.write(f"{{step}} {{pages * os.sysconf('SC_PAGE_SIZE')}} {{len(os.listdir('/proc/self/fd'))}}\\n")
+            size, files = pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
+            stream.write(f"{{step}} {{size}} {{files}}\\n")
 """
 MB = 1 << 20
 
@@ -73,8 +73,7 @@ STAGES = {
 @pytest.mark.reliability
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -> None:
-    """All observers on (TensorBoard, metrics, progress), a checkpoint every 50 steps: at most 5
-    MB more at the end."""
+    """With all observers and a checkpoint every 50 steps: at most 5 MB more at the end."""
     first, last = 200, 2000
     (tmp_path / "watching.py").write_text(WATCHING.format(marks={first, last - 1}, stage=stage))
     length = f"pretrain.steps={last}" if stage == "pretrain" else f"algorithm.episodes={2 * last}"
@@ -91,8 +90,7 @@ def test_a_long_run_holds_its_memory_and_its_files(stage: str, tmp_path: Path) -
 
 
 def _peak(work: Callable[[], int]) -> tuple[int, int]:
-    """(what the work gave, bytes by which the peak of a child that does it is above the one of a
-    child that does nothing)."""
+    """(the work's result, bytes by which its peak exceeds that of a child that does nothing)."""
 
     def child(connection: object, act: bool) -> None:
         found = work() if act else 0
@@ -117,8 +115,7 @@ def _lines(rows: int, size: int) -> Iterator[str]:
     "rows,size", [(4_000, 8_000), pytest.param(125_000, 8_000, marks=pytest.mark.reliability)]
 )
 def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None:
-    """32 MB, and 1 GB: reading takes at most 300 MB whatever the length (it is a few MB). What is
-    kept are the records."""
+    """32 MB, and 1 GB: reading takes at most 300 MB at any length (in fact a few MB)."""
     path = tmp_path / "long.jsonl"
     with path.open("w") as stream:
         stream.writelines(_lines(rows, size))

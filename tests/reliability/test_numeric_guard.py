@@ -1,4 +1,4 @@
-"""A gradient that is not finite changes no weight: the guard stands before the optimizer."""
+"""A gradient that is not finite changes no weight: the guard is before the optimizer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Which rows a step reads is a function of the step: wherever a run was cut, in an epoch or
-between two, however it is split."""
+"""Which rows a step reads depends on the step alone: not on where a run was cut, nor on how it is
+split."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_resumed_run_reads_the_same_rows(
     )
 
 
-def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
+def test_a_complete_checkpoint_is_not_a_finished_stage(
     tmp_path: Path,
 ) -> None:
     """As when a counter of epochs is restored one too high: nothing would be trained, and the run
@@ -115,7 +115,7 @@ def test_a_checkpoint_that_says_all_is_done_does_not_pass_for_a_finished_stage(
     assert not (tmp_path / "sft" / "model").exists()
 
 
-def test_one_full_batch_is_within_1e_5_of_three_parts_after_40_steps(tmp_path: Path) -> None:
+def test_a_batch_is_within_1e_5_of_three_parts_after_40_steps(tmp_path: Path) -> None:
     """Two processes are one with accumulation, to the bit (tests/end_to_end/test_processes.py):
     it holds of them too."""
     found = []

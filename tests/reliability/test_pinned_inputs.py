@@ -1,4 +1,4 @@
-"""A stage goes on only with the reference and reward model it began with; other threads are told."""
+"""A stage resumes only with the reference and reward model that it began with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _stopped(root: Path, **settings: Any) -> Path:
     return root / f"{STAGE}-{RECIPE[:16]}.partial" / STATE
 
 
-def test_the_manifest_of_a_checkpoint_holds_what_the_stage_is_made_from(tmp_path: Path) -> None:
+def test_a_checkpoint_names_what_the_stage_is_made_from(tmp_path: Path) -> None:
     state = _stopped(tmp_path, pins=PINS, circumstances={"threads": 1})
     facts = checkpoints.facts(state / "step-000000002")
     assert facts["pins"] == PINS

@@ -1,5 +1,5 @@
-"""SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second ends at once; no
-save hangs for ever."""
+"""SIGTERM and SIGINT: a checkpoint within one step and exit 143 or 130; a second signal ends the
+run immediately; no save hangs forever."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_second_signal_ends_a_step_that_hangs(tmp_path: Path, signum: int) -> 
 
 
 @pytest.mark.parametrize("signum", SIGNALS)
-def test_a_signal_before_the_first_step_ends_the_run_at_once(tmp_path: Path, signum: int) -> None:
+def test_a_signal_before_the_first_step_ends_the_run(tmp_path: Path, signum: int) -> None:
     child = start(tmp_path, *WORDS, "algorithm.how=slow_start")
     _until((tmp_path / "starting").exists, child)
     assert child.pid is not None
@@ -81,7 +81,7 @@ def test_a_signal_before_the_first_step_ends_the_run_at_once(tmp_path: Path, sig
     assert json.loads((run / "manifest.json").read_text())["status"] == "stopped"
 
 
-def test_a_save_on_a_disk_that_hangs_ends_the_job(tmp_path: Path) -> None:
+def test_a_save_that_hangs_ends_the_job(tmp_path: Path) -> None:
     def work() -> None:
         handle = os.open(tmp_path / "said.txt", os.O_WRONLY | os.O_CREAT)
         os.dup2(handle, 2)

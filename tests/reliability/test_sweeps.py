@@ -1,5 +1,5 @@
-"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the others finish,
-the ledger is complete."""
+"""Twelve jobs of which six fail in six ways, two sweeps in one second, Ctrl-C: the other jobs
+finish, and the ledger is complete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _until(condition: Callable[[], Any], child: Any) -> None:
         time.sleep(0.01)
 
 
-def test_a_line_of_the_ledger_that_a_full_disk_cut_hides_no_other(
+def test_a_cut_line_of_the_ledger_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, ledger = os.write, tmp_path / run_folder.LEDGER
@@ -81,7 +81,7 @@ def test_jobs_after_two_that_fail_finish(tmp_path: Path) -> None:
 
 
 @pytest.mark.reliability
-def test_six_of_twelve_jobs_fail_in_six_ways_and_the_others_finish(tmp_path: Path) -> None:
+def test_jobs_after_six_that_fail_finish(tmp_path: Path) -> None:
     _sweep(tmp_path, JOBS)
 
 
@@ -118,7 +118,7 @@ def _sweep(tmp_path: Path, jobs: list[str]) -> None:
 
 
 @pytest.mark.parametrize("signum", SIGNALS)
-def test_a_stopped_sweep_leaves_a_complete_ledger_and_goes_on(tmp_path: Path, signum: int) -> None:
+def test_a_stopped_sweep_leaves_a_complete_ledger(tmp_path: Path, signum: int) -> None:
     words = ("-m", *WORDS, "algorithm.how=ok0,slow,ok1,ok2")
     child = start(tmp_path, *words)
 
@@ -149,7 +149,7 @@ def _folder(root: str, ready: Any, found: Any) -> None:
     found.put(str(run_folder.new_folder(Path("runs/config"))))
 
 
-def test_run_folders_of_the_same_instant_differ_even_if_their_names_collide(
+def test_run_folders_of_the_same_instant_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight pairs of processes that draw one of 8 suffixes: names collide, folders never."""

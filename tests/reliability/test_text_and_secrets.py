@@ -17,7 +17,6 @@ from preflab_builtin.report.build import build_report
 from preflab_builtin.report.terminal import report_text
 
 # --- markup
-# ----------------------------------------------------------------------------------------------------------
 
 PAYLOADS = (
     *(
@@ -93,7 +92,7 @@ def test_there_are_enough_of_them() -> None:
     assert len(PAYLOADS) >= 25
 
 
-def test_markup_stays_text_wherever_a_stranger_can_write(
+def test_markup_of_third_parties_stays_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All payloads in prompts, responses, tags, arms, overrides, plugin (component) names, run
@@ -121,7 +120,8 @@ def test_markup_stays_text_wherever_a_stranger_can_write(
     report = build_report([folder], out)
     text = out.read_text(encoding="utf8")
     page = _Page(text)
-    allowed = "html head meta title style body h1 h2 h3 p code div table thead tbody tr th td small span figure img figcaption "
+    allowed = "html head meta title style body h1 h2 h3 p code div table thead tbody tr th td "
+    allowed += "small span figure img figcaption "
     assert page.tags <= set(f"{allowed} pre b br details summary".split())
     assert not any(name.startswith("on") for name in page.attributes)
     assert page.attributes <= {
@@ -146,12 +146,12 @@ def test_markup_stays_text_wherever_a_stranger_can_write(
 
 
 # --- secrets
-# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "key",
-    "api_key apikey API_KEY hf_token access_token token secret client_secret password passwd private_key credentials".split(),
+    "api_key apikey API_KEY hf_token access_token token secret client_secret password passwd "
+    "private_key credentials".split(),
 )
 def test_a_secret_in_a_config_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(UserError, match=f"judge.{key} holds a secret in the clear") as refused:
@@ -195,7 +195,8 @@ class Judge:
     def score(self, rollout):
         import torch
 
-        return torch.tensor([float(len(text) % 7 + len(self.key) - len(self.key)) for text in rollout.texts])
+        none = len(self.key) - len(self.key)
+        return torch.tensor([float(len(text) % 7 + none) for text in rollout.texts])
 
 
 @hookimpl
@@ -204,7 +205,7 @@ def preflab_components():
 """
 
 
-def test_a_secret_of_the_environment_is_nowhere_in_what_a_run_leaves(tmp_path: Path) -> None:
+def test_a_run_leaves_no_secret_of_the_environment(tmp_path: Path) -> None:
     """A canary in the environment, used by a component, through all stages; then every byte of
     every file is looked at."""
     canary = "canary-51c9e2-71d0"

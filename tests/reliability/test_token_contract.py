@@ -1,4 +1,4 @@
-"""One text is one list of tokens to policy, reward model, value network and pretraining stream,
+"""One text is one list of tokens for policy, reward model, value network and pretraining stream,
 or the run is refused."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from support import WORDS, FakeContext
 
 
 def texts(count: int, closed: bool) -> list[str]:
-    """Random texts: of the closed world's words, or of characters of one to four bytes, control
+    """Random texts: words of the closed world, or characters of one to four bytes, control
     characters and special tokens."""
     draw = random.Random(5)
     if closed:
@@ -52,8 +52,7 @@ def texts(count: int, closed: bool) -> list[str]:
 def test_what_the_reward_model_scores_is_what_it_was_trained_on(
     closed: bool, tmp_path: Path
 ) -> None:
-    """200 random texts: the ids of training on rankings, and of a rollout as the engines hand it
-    to the scorer."""
+    """200 random texts: the ids of training on rankings, and of a rollout as the scorer gets it."""
     prompts = [Prompt(f"p{i}", text, split="train") for i, text in enumerate(texts(100, closed))]
     answers = list(dict.fromkeys(texts(900, closed)))[:200]
     rankings = [
@@ -105,7 +104,7 @@ def test_all_networks_and_streams_of_an_algorithm_have_one_tokenizer(tmp_path: P
     ]
 
 
-def test_a_reward_model_of_another_tokenizer_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_a_reward_model_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
     folders = []
     for name, vocabulary in (
         ("policy", WORDS),
@@ -139,7 +138,7 @@ def test_a_reward_model_of_another_tokenizer_is_refused_before_any_work(tmp_path
         read(bad, registry())
 
 
-def test_a_folder_of_another_tokenizer_is_not_loaded_as_a_value_network(tmp_path: Path) -> None:
+def test_a_value_network_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
     other = FakeContext(tmp_path, vocabulary=[*WORDS[1:], WORDS[0]])
     other.policy("base").scalar_model(other.streams["head"]).save(tmp_path / "value")
     with pytest.raises(UserError, match="has another tokenizer than the policy"):

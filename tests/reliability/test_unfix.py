@@ -1,4 +1,4 @@
-"""The list of safeguards fits the code as it is now (`make reliability` takes them away)."""
+"""The list of safeguards fits the code (`make reliability` removes them)."""
 
 from __future__ import annotations
 

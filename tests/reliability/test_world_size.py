@@ -1,5 +1,4 @@
-"""Several processes: cut and gone on with as another number of them, and a number that is none on
-one of them alone."""
+"""Several processes: resumed with another number of them, and nan on one of them alone."""
 
 from __future__ import annotations
 
@@ -37,11 +36,10 @@ def preflab_components():
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("first,then", [(2, 1), (1, 2)])
-def test_two_processes_stopped_are_gone_on_with_by_one(
+def test_a_run_resumes_with_another_number_of_processes(
     first: int, then: int, tmp_path: Path
 ) -> None:
-    """The order of rows is global, so the split does not matter: the result is that of one
-    process that nobody stopped."""
+    """The order of rows is global, so the result is that of one undisturbed process."""
     (tmp_path / "one").mkdir()
     assert preflab(tmp_path / "one", *HALVES) == 0
     cut = tmp_path / "cut"
@@ -65,7 +63,7 @@ def test_two_processes_stopped_are_gone_on_with_by_one(
 
 
 @pytest.mark.reliability
-def test_a_number_that_is_none_on_one_process_stops_all_before_the_step(tmp_path: Path) -> None:
+def test_nan_on_one_process_stops_all_before_the_step(tmp_path: Path) -> None:
     (tmp_path / "poison.py").write_text(POISON)
     words = ("--plugin", str(tmp_path / "poison.py"), *HALVES, "runtime.processes=2")
     assert preflab(tmp_path, *words) == 5, (tmp_path / "log.txt").read_text()[-3000:]

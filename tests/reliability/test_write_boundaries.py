@@ -1,5 +1,5 @@
-"""A kill, and a power cut, at every boundary of every write of a checkpoint, of an artifact and
-of a whole stage."""
+"""A kill and a power cut at every boundary of every write of a checkpoint, an artifact and a
+whole stage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _every(
     disaster: Disaster,
     then: Callable[[Call], None],
 ) -> list[Call]:
-    """Bring a disaster at every boundary of work, each on a fresh copy of a folder; the boundaries."""
+    """A disaster at every boundary of work, each on a fresh copy of a folder; the boundaries."""
     shutil.copytree(before, root)
     calls = boundaries(root, work, root.parent / "calls.json")
     for call in calls:
@@ -112,8 +112,7 @@ def _save(root: Path) -> None:
 
 
 def _commit(root: Path, text: str) -> None:
-    """An artifact of two files in the place of the one that may be there, as
-    ``artifacts.reuse=false`` makes it."""
+    """An artifact of two files, replacing one if there is one (``artifacts.reuse=false``)."""
     store = Store(root)
     with store.making(STAGE, RECIPE) as partial:
         (partial / "model").mkdir(parents=True)
@@ -125,7 +124,7 @@ def _commit(root: Path, text: str) -> None:
 
 @pytest.mark.parametrize("disaster", SOME_DISASTERS)
 @pytest.mark.parametrize("replaces", [False, True], ids=["a new one", "in the place of another"])
-def test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then(
+def test_an_artifact_is_the_old_one_or_the_new_one(
     tmp_path: Path, disaster: str, replaces: bool
 ) -> None:
     before, root = tmp_path / "before", tmp_path / "artifacts"
@@ -168,7 +167,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
     """Disasters at each ``every``-th boundary of a whole stage, and at the first where a part of
-    the artifact is still called .tmp; after each the same again ends with the same bytes."""
+    the artifact is still called .tmp; after each a second attempt ends with the same bytes."""
     calls = boundaries(root, lambda: make(root), root.parent / "calls.json")
     assert contents(root) == contents(uninterrupted)
     written = {Path(call.path).name for call in calls if call.kind == "write"}
@@ -197,7 +196,7 @@ def _a_stage(root: Path, uninterrupted: Path, disaster: str, every: int) -> int:
 
 
 @pytest.mark.parametrize("disaster", SOME_DISASTERS)
-def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(
+def test_a_stage_resumes_after_a_disaster_at_some_boundaries(
     tmp_path: Path, uninterrupted: Path, disaster: str
 ) -> None:
     assert _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 43) > 100
@@ -205,7 +204,7 @@ def test_a_stage_goes_on_after_a_disaster_at_some_boundaries(
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("disaster", DISASTERS)
-def test_a_stage_goes_on_after_a_disaster_at_every_boundary(
+def test_a_stage_resumes_after_a_disaster_at_every_boundary(
     tmp_path: Path, uninterrupted: Path, disaster: str
 ) -> None:
     _a_stage(tmp_path / "artifacts", uninterrupted, disaster, 1)

@@ -1,5 +1,5 @@
-"""A plugin whose algorithm fails in a way of one's choice; with a file ``mended`` in the working
-directory it does not."""
+"""A plugin whose algorithm fails in a chosen way, unless the working directory has a file
+``mended``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TroubleConfig:
 
 
 class Trouble:
-    """A procedure of two steps, or of very many."""
+    """A procedure of two steps, or of 3,000."""
 
     def __init__(self, config: TroubleConfig, context: Any) -> None:
         self.how = config.how
@@ -92,4 +92,4 @@ ALONE = (
 TINY = ("data.documents=100", "data.prompts=50", "data.demonstrations=10")
 QUIET = ("--no-plugin", "report", "--no-plugin", "tensorboard")  # they take longer than the run
 WORDS = ("--plugin", __file__, *QUIET, *ALONE, *TINY, "runtime.threads=1", "algorithm=trouble")
-"""A run that is this algorithm and nothing else."""
+"""A run of this algorithm and nothing else."""

@@ -1,6 +1,6 @@
-"""Take each safeguard away, one at a time, and see the tests go red: part of ``make reliability``.
+"""Remove each safeguard, one at a time, and see a test fail: part of ``make reliability``.
 
-As ``tests/mutants.py`` breaks arithmetic, so this breaks what keeps a run safe; words on the
+As ``tests/mutants.py`` breaks the arithmetic, this breaks what keeps a run safe; words on the
 command line choose by name.
 """
 
@@ -26,10 +26,9 @@ PINNED, SIGNALS, SWEEPS = (
     f"{HERE}/test_{name}.py" for name in ("pinned_inputs", "signals", "sweeps")
 )
 SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
-COMMITS = f"{BOUNDARIES}::test_an_artifact_is_whole_or_absent_and_an_old_one_stays_until_then"
-STAGES = f"{BOUNDARIES}::test_a_stage_goes_on_after_a_disaster_at_some_boundaries"
-# The sync of files beside a checkpoint is not on the list: what is lost without it is noticed by
-# its digest, and done again.
+COMMITS = f"{BOUNDARIES}::test_an_artifact_is_the_old_one_or_the_new_one"
+STAGES = f"{BOUNDARIES}::test_a_stage_resumes_after_a_disaster_at_some_boundaries"
+# The sync of files next to a checkpoint is not on the list: a loss is noticed by its digest.
 LOOPS = "tests/framework/test_loop.py"
 
 SAFEGUARDS = (

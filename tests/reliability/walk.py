@@ -1,5 +1,5 @@
-"""A procedure in small that writes all there is to write: state, a log, files beside checkpoints,
-model folders, an artifact."""
+"""A small procedure that writes everything a stage can write: state, a log, files next to
+checkpoints, model folders, an artifact."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TOKENIZER = byte_tokenizer()
 
 
 class Walk:
-    """A random walk: depends on its state, a stream and torch's global one; every other step
-    leaves a file, as SFT leaves the weights of an epoch."""
+    """A random walk from its state, a stream and torch's global one; every other step writes a
+    file, as SFT writes the weights of an epoch."""
 
     total_steps = 6
 
@@ -73,7 +73,7 @@ class Walk:
 
 
 def make(root: Path, limit: float = 600.0, **settings: Any) -> None:
-    """The whole stage, as `preflab.engine.stages` makes it: lock, partial folder, loop, artifact."""
+    """The whole stage as `preflab.engine.stages` does it: lock, partial folder, loop, artifact."""
     torch.manual_seed(5)
     streams, store = Streams(1, "walk"), Store(root)
     if found := store.find(STAGE, RECIPE):

@@ -57,7 +57,7 @@ _config_dir = ""
 
 
 class PreflabSearchPath(SearchPathPlugin):
-    """Adds the studies, the presets of plugins, and last the bare schemas to Hydra's search path."""
+    """Adds studies, presets of plugins, and last the bare schemas to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         # Studies come before plugins, which therefore cannot replace ours.

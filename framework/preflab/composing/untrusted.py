@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 MOST_NODES = 100_000
-"""Values that a YAML file may stand for once its aliases are written out: eleven lines can stand
-for 10^10 of them."""
+"""Values that a YAML file may stand for once its aliases are written out: eleven lines can mean
+10^10 of them."""
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99})*")
 _SECRET = re.compile(
     r"(^|[_-])((api|access|private|secret)[_-]?key|secrets?|passwd|password|passphrase|credentials?"
@@ -33,8 +33,8 @@ def check_name(name: str) -> None:
     """`UserError` for an invalid config name: it becomes the name of a folder in runs/."""
     if not _NAME.fullmatch(name) or name.endswith(".") or len(name) > 200:
         raise UserError(
-            f"{name!r} is not a valid config name: letters, digits, '-', '_' and '.' with '/' between "
-            "folders, none of which begins with a dot; no way out of the folder of configs (name "
+            f"{name!r} is not a valid config name: letters, digits, '-', '_' and '.' with '/' "
+            "between folders, none of which begins with a dot; no way out of the folder of configs (name "
             "another folder with --config-dir)."
         )
 
@@ -114,7 +114,7 @@ def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[yaml.Node, str]
 
 
 def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
-    """Number of values that a node stands for; without end for one that holds itself."""
+    """Number of values that a node amounts to; without end for one that holds itself."""
     if id(node) not in known:
         known[id(node)] = MOST_NODES + 1  # while it is being counted: met again, it holds itself
         inner: list[yaml.Node] = []

@@ -202,7 +202,8 @@ def findings(registry: Registry) -> list[str]:
         if not p.problem and not p.states_api and p.distribution not in ("preflab", "file")
     ]
     problems += [
-        f"{p.label} does not state its API version: add PREFLAB_API = {hookspecs.API_VERSION} to {p.module}"
+        f"{p.label} does not state its API version: add PREFLAB_API = {hookspecs.API_VERSION} to "
+        f"{p.module}"
         for p in stated
     ]
     return [*problems, *_idle(registry), *_shadowed(registry)]

@@ -44,9 +44,8 @@ def _words(variable: str, separator: str = ",") -> list[str]:
 def _entry_points() -> Iterator[tuple[Plugin, importlib.metadata.EntryPoint]]:
     """Entry points, the built-in ones first, limited by PREFLAB_PLUGINS (which never leaves out
     built-in ones)."""
-    facts: dict[
-        int, tuple[str, str]
-    ] = {}  # each look parses the distribution's metadata anew, and twenty plugins share ours
+    # Each look parses the distribution's metadata again, and twenty plugins share ours.
+    facts: dict[int, tuple[str, str]] = {}
     plugins = []
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if id(entry.dist) not in facts:

@@ -54,7 +54,7 @@ class Registry:
         return sorted(name for k, name in self._components if k == kind)
 
     def component(self, kind: str, name: str) -> Component:
-        """The component of that kind and name; `UserError` with the nearest name if there is none."""
+        """The component of a kind and name; `UserError` with the nearest name if there is none."""
         return self._find(kind, name)[0]
 
     def provider(self, kind: str, name: str) -> Plugin:

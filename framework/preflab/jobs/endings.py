@@ -1,4 +1,4 @@
-"""How a process ends: exit codes, and what a person is shown."""
+"""How a process ends: exit codes, and what a person sees."""
 
 from __future__ import annotations
 

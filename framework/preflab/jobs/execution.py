@@ -111,6 +111,7 @@ def _row(finished: FinishedStage) -> StageRow:
     stage = finished.stage
     return StageRow(
         stage=stage.name,
+        group=stage.choice.key,
         name=stage.choice.name,
         makes=stage.makes,
         recipe=stage.recipe_id,
@@ -123,7 +124,7 @@ def _row(finished: FinishedStage) -> StageRow:
 
 
 def _write_rejected(folder: Path, run: Run) -> None:
-    """The rows that the data sources left out, one per line: record type, file:line, field, reason."""
+    """Rows that the data sources left out, one per line: record type, file:line, field, reason."""
     lines = []
     for record_type in run.counts():
         rejected = inspect(run.source(record_type)).rejected.get(record_type, ())

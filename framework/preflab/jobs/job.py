@@ -163,7 +163,7 @@ def run_job(job: Job) -> int:
 
 
 def add_missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
-    """A line in the ledger for every job that has none, because the multirun ended before it began."""
+    """A ledger line for every job that has none, because the multirun ended before it began."""
     noted = {line["job"] for line in read_ledger(folder)}
     for number in sorted(set(range(len(jobs))) - noted):
         line = LedgerLine(

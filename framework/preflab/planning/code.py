@@ -55,8 +55,8 @@ class _Reader:
         self.words: list[str] = []
         self.imports: set[tuple[int, str]] = set()
         self.silent = 0
-        """More than 0 within what is said to people: texts are left out, what is formatted into them
-        is not."""
+        """More than 0 within what is said to people: texts are left out, but not what is formatted
+        into them."""
 
     def read(self, node: ast.AST) -> None:
         if isinstance(node, ast.Expr) and _is_text(node) and not self.docstrings:
@@ -159,7 +159,7 @@ def _files(module: str) -> list[Path]:
 
 
 def _module_file(name: str) -> list[Path]:
-    """The file of a module, found without importing its parents; [] if the name is no module (but
+    """The file of a module, found without importing its parents; [] if the name is not a module (but
     a name in one)."""
     top, *rest = name.split(".")
     try:
@@ -190,7 +190,7 @@ def _absolute(imports: Iterable[tuple[int, str]], path: Path) -> set[str]:
 
 
 def _package(path: Path) -> list[str]:
-    """Names of the packages that a file stands in, outermost first."""
+    """Names of the packages that a file is in, outermost first."""
     names: list[str] = []
     folder = path.parent
     while (folder / "__init__.py").is_file():

@@ -56,7 +56,7 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
 
 def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
-    # A list: nested components stand in an order, which decides (reward shapings), and mappings
+    # A list: nested components have an order, which counts (reward shapings), and mappings
     # are hashed without theirs.
     content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
     return {

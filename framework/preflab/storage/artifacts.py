@@ -96,7 +96,10 @@ class Artifact:
                 )
 
 
-_MEND = "Nothing was computed from it. Remove the folder {0} to make the stage again, or restore the file."
+_MEND = (
+    "Nothing was computed from it. Remove the folder {0} to make the stage again, or restore the "
+    "file."
+)
 
 
 def _opened(folder: Path) -> Artifact:

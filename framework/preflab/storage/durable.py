@@ -180,7 +180,7 @@ def free(folder: Path) -> int:
 @contextlib.contextmanager
 def limited(seconds: float, what: str) -> Iterator[None]:
     """End the process with exit code 4 if the work within takes longer: a disk that hangs must
-    not hold a job without end."""
+    not hold up a job."""
 
     def give_up() -> None:
         message = (

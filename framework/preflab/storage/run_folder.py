@@ -26,10 +26,12 @@ COMPLETE = "complete"
 
 
 class StageRow(TypedDict):
-    """A finished stage of a run. makes: role of the policy that it makes, "" if none; seconds: what
-    this run spent on it; cost: what making the artifact took, whenever that was."""
+    """A finished stage of a run. group: its config group; makes: role of the policy that it
+    makes, "" if none; seconds: what this run spent on it; cost: what making the artifact took,
+    whenever that was."""
 
     stage: str
+    group: str
     name: str
     makes: str
     recipe: str
@@ -76,7 +78,8 @@ class Summary(TypedDict, total=False):
 
 
 class LedgerLine(TypedDict):
-    """A job of a multirun. status: ok, failed or not started; log: file with its error, "" if none."""
+    """A job of a multirun. status: ok, failed or not started; log: file with its error,
+    "" if none."""
 
     job: int
     overrides: list[str]

@@ -121,7 +121,7 @@ def _measure(row: Mapping[str, Any]) -> Measure:
 
 def _stage(folder: Path, row: StageRow) -> StageResult:
     name, seed, cost = str(row["stage"]), row.get("seed"), row.get("cost") or {}
-    # A manifest of an older version does not have the role.
+    # A manifest of an older version has neither role nor config group.
     known_role = next((spec.makes for spec in STAGES if spec.name == name), "")
     return StageResult(
         stage=name,
@@ -135,6 +135,7 @@ def _stage(folder: Path, row: StageRow) -> StageResult:
         tokens=float(cost.get("tokens") or 0.0),
         flops=float(cost.get("flops") or 0.0),
         makes=str(row.get("makes", known_role)),
+        group=str(row.get("group", name)),
     )
 
 

@@ -25,7 +25,7 @@ class StageResult:
 
     seconds, tokens, flops: what making its artifact took, whenever that was (0: not counted).
     peak_mb: most memory of the process. reused: whether an earlier run made the artifact.
-    makes: role of the policy that it makes, "" if it makes none.
+    makes: role of the policy that it makes, "" if it makes none. group: its config group.
     """
 
     stage: str
@@ -39,6 +39,7 @@ class StageResult:
     tokens: float = 0.0
     flops: float = 0.0
     makes: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,7 +103,7 @@ class RunResult:
     def seed_keys(self) -> set[str]:
         """Keys of the config that give other random numbers and nothing else: the seeds of the run
         and of its stages. data.seed makes another world, and labeler.seed makes other people."""
-        names = {spec.group for spec in STAGES} | {row.stage for row in self.stages}
+        names = {spec.group for spec in STAGES} | {row.group for row in self.stages}
         return {"seed", *(f"{name}.seed" for name in names)}
 
     def stage(self, name: str) -> StageResult | None:

@@ -72,7 +72,7 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_unembedding_targets_alone_gives_the_gradient_of_all_logits() -> None:
+def test_unembedding_only_targets_gives_the_same_gradient() -> None:
     """transformers unembeds every slot and leaves out labels of -100; preflab unembeds only
     what is before a target."""
     model = policy()

@@ -71,14 +71,14 @@ def test_padding_changes_nothing(family: Family, left: int, right: int) -> None:
     with torch.no_grad():
         plain = model.module(torch.tensor([row])).logits  # transformers' own, without pads
         ids, mask = row_batch(row, left, right, model.tokenizer.pad_id)
-        ours = model.logits(model.hidden(ids, mask))[:, left : left + len(row)]
+        logits = model.logits(model.hidden(ids, mask))[:, left : left + len(row)]
         noise = torch.randint(
             0, model.tokenizer.size, ids.shape, generator=torch.Generator().manual_seed(1)
         )
         scrambled = torch.where(mask, ids, noise)
         again = model.logits(model.hidden(scrambled, mask))[:, left : left + len(row)]
-    assert torch.allclose(ours, plain, atol=1e-5)
-    assert torch.equal(ours, again)
+    assert torch.allclose(logits, plain, atol=1e-5)
+    assert torch.equal(logits, again)
     assert float(plain.std()) > 0.1  # else the comparison says nothing
 
 
@@ -177,9 +177,9 @@ def test_policy_round_trip(family: Family, tmp_path: Path) -> None:
             FolderSource(tmp_path / "model").create(torch.Generator()),
         ):
             assert torch.equal(again.logits(again.hidden(ids, mask)), expected)
-        theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
-        assert torch.allclose(theirs(ids).logits, expected, atol=1e-6)
-    assert theirs.generation_config.top_k == 0
+        loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+        assert torch.allclose(loaded(ids).logits, expected, atol=1e-6)
+    assert loaded.generation_config.top_k == 0
     assert AutoTokenizer.from_pretrained(tmp_path / "model")("red blue")[
         "input_ids"
     ] == model.tokenizer.encode("red blue")
@@ -195,7 +195,7 @@ def test_scalar_round_trip_gives_the_raw_score_in_transformers(
     again = source(family).load_scalar(tmp_path / "model")
     assert again.offset == 0.75
     assert read_facts(tmp_path / "model") == {"kind": "scalar model", "offset": 0.75}
-    theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", num_labels=1)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", num_labels=1)
     eos, pad = (
         model.tokenizer.eos_id,
         AutoTokenizer.from_pretrained(tmp_path / "model").pad_token_id,
@@ -204,16 +204,16 @@ def test_scalar_round_trip_gives_the_raw_score_in_transformers(
     ids = torch.tensor([row + [pad] * (6 - len(row)) for row in rows])
     mask = torch.tensor([[True] * len(row) + [False] * (6 - len(row)) for row in rows])
     with torch.no_grad():
-        ours = again.values(again.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
+        values = again.values(again.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
         assert torch.allclose(
-            theirs(input_ids=ids, attention_mask=mask.long()).logits[:, 0], ours, atol=1e-5
+            loaded(input_ids=ids, attention_mask=mask.long()).logits[:, 0], values, atol=1e-5
         )
         assert torch.equal(
-            ours, model.values(model.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
+            values, model.values(model.hidden(ids, mask))[torch.arange(3), torch.tensor([3, 1, 5])]
         )
 
 
-def test_scalar_head_has_the_stated_distribution_and_shares_nothing() -> None:
+def test_a_scalar_head_is_drawn_as_stated_and_shares_nothing() -> None:
     model = TinySource(TinyConfig(layers=1, width=1024, heads=1), WORDS).create(
         torch.Generator().manual_seed(0)
     )

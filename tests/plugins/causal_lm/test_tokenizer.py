@@ -44,9 +44,9 @@ def test_bytes_are_lossless(text: str) -> None:
 def test_a_saved_tokenizer_is_the_same_in_transformers(kind: str, tmp_path: Path) -> None:
     tokenizer = byte_tokenizer() if kind == "bytes" else word_tokenizer(["red", "blue"])
     tokenizer.save(tmp_path)
-    again, theirs = folder_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    again, wrapper = folder_tokenizer(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
     for text in ("red blue", "red <eos> other"):
-        assert again.encode(text) == tokenizer.encode(text) == theirs(text)["input_ids"]
+        assert again.encode(text) == tokenizer.encode(text) == wrapper(text)["input_ids"]
     assert (again.pad_id, again.eos_id, again.size) == (
         tokenizer.pad_id,
         tokenizer.eos_id,
@@ -83,14 +83,14 @@ def test_text_cannot_spell_the_end_token_of_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("special", ["eos_token", "pad_token"])
 def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path: Path) -> None:
     """tokenizer.json is the same: which tokens are special is in tokenizer_config.json."""
-    ours, theirs = _like_gpt2(tmp_path / "a"), _like_gpt2(tmp_path / "b", **{special: "<|other|>"})
-    assert (ours / "tokenizer.json").read_bytes() == (theirs / "tokenizer.json").read_bytes()
-    source = FolderSource(ours)
-    source._check_tokenizer(ours)
+    policy, other = _like_gpt2(tmp_path / "a"), _like_gpt2(tmp_path / "b", **{special: "<|other|>"})
+    assert (policy / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
+    source = FolderSource(policy)
+    source._check_tokenizer(policy)
     with pytest.raises(
         UserError, match=r"has the end and pad tokens \d+ and \d+, the policy has 258 and"
     ):
-        source._check_tokenizer(theirs)
+        source._check_tokenizer(other)
 
 
 def test_pad_differs_from_the_end_token() -> None:

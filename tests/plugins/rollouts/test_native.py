@@ -173,10 +173,10 @@ def test_no_prompts_give_an_empty_rollout() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_transformers_engine_agrees_where_nothing_is_drawn(family: Family) -> None:
     model, greedy = policy(family), Sampling(max_tokens=10, temperature=0.0, samples=2)
-    theirs = TransformersEngine(TransformersConfig(batch=4), cpu_runtime()).generate(
+    rollout = TransformersEngine(TransformersConfig(batch=4), cpu_runtime()).generate(
         model, PROMPTS, greedy, (1,)
     )
-    assert same(theirs, engine().generate(model, PROMPTS, greedy, (1,)))
+    assert same(rollout, engine().generate(model, PROMPTS, greedy, (1,)))
 
 
 def test_transformers_engine_draws_from_the_whole_softmax() -> None:
@@ -191,7 +191,7 @@ def test_transformers_engine_draws_from_the_whole_softmax() -> None:
     assert generation_config(model, Sampling(4)).top_k == 0
 
 
-def test_transformers_engine_samples_from_float32_logits_under_autocast() -> None:
+def test_transformers_engine_uses_float32_logits_in_autocast() -> None:
     """As training computes its log-probs: in bfloat16 a logit of 20 is only known to 1/8."""
     model, ids = policy(), torch.tensor([[3, 4, 5]])
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):

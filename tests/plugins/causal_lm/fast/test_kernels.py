@@ -55,13 +55,13 @@ def test_log_probs_of_the_head_in_pieces(
     hidden, weight = drawn(9, 3, seed=0), drawn(11, 3, seed=1)
     bias = drawn(11, seed=2) if with_bias else None
     ids = torch.arange(9)
-    found, entropies = applied(HeadLogProbs, hidden, weight, bias, ids, temperature, True)
+    chosen, entropies = applied(HeadLogProbs, hidden, weight, bias, ids, temperature, True)
     logits = hidden @ weight.t() + (0 if bias is None else bias)
     scaled = (logits / temperature).log_softmax(-1)
-    assert torch.allclose(found, scaled.gather(1, ids[:, None])[:, 0], rtol=1e-12)
+    assert torch.allclose(chosen, scaled.gather(1, ids[:, None])[:, 0], rtol=1e-12)
     assert torch.allclose(entropies, -(scaled.exp() * scaled).sum(1), rtol=1e-12)
     # The framework's functions work in float32.
-    assert torch.allclose(found.float(), token_log_probs(logits, ids, temperature), atol=1e-5)
+    assert torch.allclose(chosen.float(), token_log_probs(logits, ids, temperature), atol=1e-5)
     assert torch.allclose(entropies.float(), entropy(logits, temperature), atol=1e-5)
     assert not entropies.requires_grad
     with pytest.raises(AssertionError, match="one token per hidden state"):
@@ -96,6 +96,6 @@ def test_log_probs_of_the_head_in_pieces(
 def test_large_logits_cost_no_digits() -> None:
     """Logits near -1000: float32 holds them to 6e-5, and their differences here exactly."""
     hidden, weight = torch.ones(1, 1), torch.tensor([[-1000.0], [-1001.0], [-1003.0]])
-    found, _ = applied(HeadLogProbs, hidden, weight, None, torch.tensor([1]), 1.0, False)
+    chosen, _ = applied(HeadLogProbs, hidden, weight, None, torch.tensor([1]), 1.0, False)
     # -1 - ln(1 + e^-1 + e^-3)
-    assert float(found) == pytest.approx(-1.3490122, abs=1e-6)
+    assert float(chosen) == pytest.approx(-1.3490122, abs=1e-6)

@@ -47,7 +47,7 @@ def test_reordered_matrices_give_the_same_product(
     assert list(reordered.matrices) == [projection]
 
 
-def test_small_matrices_and_other_number_formats_stay_as_they_are(
+def test_small_matrices_and_other_formats_stay_as_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reordered, projection = ReorderedProjections(), nn.Linear(12, 20)
@@ -58,9 +58,8 @@ def test_small_matrices_and_other_number_formats_stay_as_they_are(
         assert torch.equal(
             reordered(double, torch.ones(2, 12).double()), double(torch.ones(2, 12).double())
         )
-        with torch.autocast(
-            "cpu", dtype=torch.bfloat16
-        ):  # what comes out of attention then is no float32
+        # What comes out of attention then is not float32.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
             assert reordered(projection, torch.ones(2, 12).bfloat16()).shape == (2, 20)
     assert reordered(projection, torch.ones(2, 12)).requires_grad
     assert reordered.matrices == {}
