@@ -1,4 +1,8 @@
-"""What plugins may rely on: names and signatures. A change here breaks other people's code: raise hookspecs.API_VERSION."""
+"""What plugins may rely on: names and signatures.
+
+After the first release, a change here breaks other people's code and raises hookspecs.API_VERSION.
+Nothing has been released yet, so that API 1 may still grow.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ API_1 = {
     "preflab_stages": "",
     "preflab_config_packages": "",
     "preflab_commands": "",
+    "preflab_observers": "folder config stages",
     "preflab_run_started": "folder config stages",
     "preflab_stage_started": "stage total_steps history",
     "preflab_stage_reused": "stage artifact history",
@@ -44,18 +49,20 @@ NAMES_1 = {
 
 
 TESTING_1 = (
-    "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract FakeContext FastRun FilterContract "
-    "GradientTermContract LabelerContract ObserverContract PolicyContract ProcedureContract ResponderContract "
-    "RewardModelContract RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component cpu_runtime "
-    "tiny_records"
+    "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract "
+    "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
+    "PolicyContract ProcedureContract ResponderContract RewardModelContract "
+    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component "
+    "cpu_runtime tiny_records"
 )
 INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
-    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prompt_width) save(folder)",
-    "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
-    "scalar_model(generator)",
+    "Backbone": "module tokenizer max_positions hidden(ids,mask) "
+    "hidden_at(ids,mask,wanted,prompt_width) save(folder)",
+    "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) "
+    "extend(tokens,cache) copy() scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
     "PolicySource": "tokenizer create(generator) load(folder) load_scalar(folder)",
     "RewardModel": "score(rollout)",
@@ -76,9 +83,10 @@ INTERFACES_1 = {
     "Measure": "value low high n",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
-    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) artifact(stage) vocabulary gold "
-    "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "
-    "labeler() component(kind,config) rollout_finished(step,rollout,values)",
+    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
+    "rankings(split) artifact(stage) vocabulary gold tokenizer policy(role) "
+    "checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) "
+    "rollout() labeler() component(kind,config) rollout_finished(step,rollout,values)",
 }
 
 
@@ -111,7 +119,8 @@ FIELDS_1 = {
 
 
 def _members(interface: type) -> str:
-    """Fields, properties, and methods with their arguments, as INTERFACES_1 writes them; what is inherited is left out."""
+    """Fields, properties, and methods with their arguments, as INTERFACES_1 writes them; what is
+    inherited is left out."""
     found = list(inspect.get_annotations(interface))
     for name, value in vars(interface).items():
         if isinstance(value, property):
