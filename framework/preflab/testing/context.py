@@ -168,9 +168,9 @@ class FakeContext:
     def policy(self, role: str) -> Policy:
         import torch
 
-        kept = self.policies.get(role)
-        if kept is not None:
-            return kept.copy()
+        policy = self.policies.get(role)
+        if policy is not None:
+            return policy.copy()
         checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
         if role.startswith("sft/") and checkpoint.is_dir():
             return self.source.load(checkpoint)

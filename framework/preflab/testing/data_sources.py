@@ -57,7 +57,7 @@ class DataSourceContract(ComponentContract):
                     f"{where} has the split {record.split!r}. Allowed: {SPLITS} or none"
                 )
                 assert all(isinstance(text, str) for text in texts(record)), (
-                    f"{where} holds a text that is none"
+                    f"{where} holds a text that is not a string"
                 )
                 if isinstance(record, Ranking):
                     self._check_ranking(record, where)
@@ -87,7 +87,7 @@ class DataSourceContract(ComponentContract):
         source = preflab_case.build()
         with global_seed(11):
             first = everything(source)
-        assert everything(source) == first, "asked again it gives other records"
+        assert everything(source) == first, "a second call gives other records"
         with global_seed(12):
             again = everything(cast("DataSource", preflab_case.build(preflab_case.context(seed=2))))
         assert again == first, (
@@ -100,11 +100,11 @@ class DataSourceContract(ComponentContract):
         if not isinstance(source, World) or source.vocabulary is None:
             return
         known = set(source.vocabulary)
-        assert len(known) == len(source.vocabulary), "a word stands twice in the vocabulary"
+        assert len(known) == len(source.vocabulary), "a word is in the vocabulary twice"
         for record_type, records in everything(source).items():
             for record in records:
-                strange = {word for text in texts(record) for word in text.split()} - known
-                assert not strange, f"{record_type}: {sorted(strange)[:3]} not in the vocabulary"
+                unknown = {word for text in texts(record) for word in text.split()} - known
+                assert not unknown, f"{record_type}: {sorted(unknown)[:3]} not in the vocabulary"
 
     def test_the_true_utility_is_a_sum_of_parts(self, preflab_case: Case) -> None:
         source = preflab_case.build()
