@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
@@ -123,7 +123,7 @@ def _installed(case: Case) -> tuple[Plugin, ModuleType]:
     assert case.name in plugins, f"there is no plugin '{case.name}'. Allowed: {', '.join(plugins)}"
     plugin = plugins[case.name]
     assert not plugin.problem, f"{plugin.label}: {plugin.problem}"
-    return plugin, registry().manager.get_plugin(case.name)
+    return plugin, cast("ModuleType", registry().manager.get_plugin(case.name))
 
 
 def _plain(value: Any) -> Any:

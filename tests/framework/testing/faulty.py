@@ -4,7 +4,7 @@ torch where it must not."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -341,61 +341,41 @@ def _config(name: str, **more: float) -> type[Any]:
     return config_class
 
 
-BUILT: dict[str, tuple[Sequence[str], Callable[[Any, Context], Any]]] = {
-    "reward_model": (REWARDS, lambda config, context: score(config.name, context)),
-    "rollout": (ENGINES, lambda config, context: engine(config.name, context)),
-    "filter": (SIEVES, lambda config, context: sieve(config.name, context)),
-    "reward_shaping": (SHAPINGS, lambda config, context: shaping(config.name, context)),
-    "labeler": (LABELERS, lambda config, context: Labeler(config.name)),
-    "evaluator": (JUDGES, lambda config, context: Judge(config.name, context)),
-    "policy": (POLICIES, lambda config, context: policy(config.name, context)),
-}
-"""The names of faulty components of a kind, and how they are built."""
-
-
-def _walk(config: Any, context: Context) -> Walk:
-    return Walk(config.name, context)
-
-
-def _term(config: Any, context: Context) -> Term:
-    return Term(config.name, config.coef, context)
-
-
-def _source(config: Any, context: Context) -> Source:
-    return Source(config.name, context)
+def _all(kind: str, names: Iterable[str], coef: bool = False, **functions: Any) -> list[Component]:
+    fields = {"coef": 1.0} if coef else {}
+    return [Component(kind, name, _config(name, **fields), **functions) for name in names]
 
 
 def _inspect(config: Any) -> Inspection:
     return Inspection(records={"prompts": SOURCES[config.name]})
 
 
+MISPLACED = Component(
+    "select",
+    "misplaced",
+    _config("misplaced"),
+    build="preflab.records:Prompts",
+    procedure="preflab.records:with_split",
+    inspect="preflab.randomness:derive_seed",
+)
+
+
 @hookimpl
 def preflab_components() -> list[Component]:
     """All of them."""
     return [
-        *(
-            Component(kind, name, _config(name), build=build)
-            for kind, (names, build) in BUILT.items()
-            for name in names
-        ),
-        *(
-            Component("algorithm", name, _config(name), procedure=_walk, needs=["prompts"])
-            for name in ALGORITHMS
-        ),
-        *(Component("gradient_term", name, _config(name, coef=1.0), build=_term) for name in TERMS),
-        *(
-            Component("data", name, _config(name), build=_source, inspect=_inspect)
-            for name in SOURCES
-        ),
+        *_all("algorithm", ALGORITHMS, procedure=lambda c, x: Walk(c.name, x), needs=["prompts"]),
+        *_all("reward_model", REWARDS, build=lambda c, x: score(c.name, x)),
+        *_all("rollout", ENGINES, build=lambda c, x: engine(c.name, x)),
+        *_all("filter", SIEVES, build=lambda c, x: sieve(c.name, x)),
+        *_all("reward_shaping", SHAPINGS, build=lambda c, x: shaping(c.name, x)),
+        *_all("gradient_term", TERMS, coef=True, build=lambda c, x: Term(c.name, c.coef, x)),
+        *_all("data", SOURCES, build=lambda c, x: Source(c.name, x), inspect=_inspect),
+        *_all("labeler", LABELERS, build=lambda c, x: Labeler(c.name)),
+        *_all("evaluator", JUDGES, build=lambda c, x: Judge(c.name, x)),
+        *_all("policy", POLICIES, build=lambda c, x: policy(c.name, x)),
         Component("algorithm", "silent_config", SilentConfig, needs=["promts"]),
         Component("select", "shy_config", ShyConfig),
         Component("select", "split_config", SplitConfig),
-        Component(
-            "select",
-            "misplaced",
-            _config("misplaced"),
-            build="preflab.records:Prompts",
-            procedure="preflab.records:with_split",
-            inspect="preflab.randomness:derive_seed",
-        ),
+        MISPLACED,
     ]
