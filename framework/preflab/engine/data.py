@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preflab.errors import PluginError, UserError
-from preflab.interfaces import DataSource, Filter
+from preflab.interfaces import DataSource, Filter, LeavesOut
 from preflab.records import SPLITS, Record, RecordType, Split
 
 
@@ -55,10 +55,8 @@ class Records:
                     {f"{name}: {reason}": n for reason, n in dropped.items() if n}
                 )
             self._check_splits(record_type, records)
-            left_out = getattr(source, "left_out", None)
-            counts["left out by the source"] = (
-                dict(left_out(record_type)) if left_out is not None else {}
-            )
+            left_out = source.left_out(record_type) if isinstance(source, LeavesOut) else {}
+            counts["left out by the source"] = dict(left_out)
             counts["kept"] = {split: sum(r.split == split for r in records) for split in SPLITS}
             self.counts[record_type] = counts
             self._loaded[record_type] = records
