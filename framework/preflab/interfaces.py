@@ -6,10 +6,10 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`HasNetwork`, `LeavesOut`, `BestOf`, `AtTemperature`. A component has it if it has the members, it need
-not inherit anything. The contract suites of `preflab.testing` fail for a public method that no protocol
-knows, so that a misspelt one is noticed: begin the names of your own methods with an underscore.
-"""
+`HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`. A component has it if it has the
+members; it need not inherit anything. The contract suites of `preflab.testing` fail for a public
+method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
+methods with an underscore. """
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ class Accountable(Protocol):
     given. Every run states it."""
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-        """How many were read, left out, cut, lost. history: the stage's metrics, one row per step."""
+        """How many were read, left out, cut, lost. history: the stage's metrics, one row per
+        step."""
 
 
 @runtime_checkable
@@ -94,7 +95,8 @@ class RewardModel(Protocol):
 
 @runtime_checkable
 class HasNetwork(Protocol):
-    """A `RewardModel` that scores with a network, from a copy of which value functions can start."""
+    """A `RewardModel` that scores with a network, from a copy of which value functions can
+    start."""
 
     @property
     def network(self) -> ScalarModel:
@@ -110,8 +112,8 @@ class Sampling:
 
     max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself,
     0 is greedy.
-    samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows that
-    are sampled in several calls, or by several processes, are the same rows if they keep their
+    samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
+    that are sampled in several calls, or by several processes, are the same rows if they keep their
     numbers."""
 
     max_tokens: int
@@ -140,8 +142,9 @@ class RolloutEngine(Protocol):
 
 
 class Responder(Protocol):
-    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among several
-    draws, or samples at a temperature of its own, says so: see `BestOf` and `AtTemperature`."""
+    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among
+    several draws, or samples at a temperature of its own, says so: see `BestOf` and
+    `AtTemperature`."""
 
     @property
     def policy(self) -> Policy:
@@ -174,26 +177,32 @@ class AtTemperature(Protocol):
 
 
 class DataSource(Protocol):
-    """A source of records. It may also be a `LeavesOut`."""
-
-    @property
-    def vocabulary(self) -> Sequence[str] | None:
-        """The words of a closed world, else None."""
-
-    @property
-    def gold(self) -> Gold | None:
-        """What people really want, known only in a simulated world, never shown to training."""
+    """A source of records. One that leaves out some of what it reads says so: see `LeavesOut`. One
+    whose words and true utility are known is a `World`."""
 
     def records(self, record_type: RecordType) -> Iterable[Record]:
         """All records of a type, of all splits, always in the same order."""
 
 
 @runtime_checkable
-class LeavesOut(Protocol):
-    """A `DataSource` that leaves out some of the rows that it reads. Every run reports them."""
+class LeavesOut(DataSource, Protocol):
+    """A `DataSource` that leaves out some of what it reads: the run reports how much."""
 
     def left_out(self, record_type: RecordType) -> Mapping[str, int]:
-        """How many rows, by reason."""
+        """Number of rows left out, by reason."""
+
+
+@runtime_checkable
+class World(DataSource, Protocol):
+    """A `DataSource` that is a simulated world."""
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """The words of a closed world; None if any text can occur."""
+
+    @property
+    def gold(self) -> Gold | None:
+        """What people really want, never shown to training; None if it is not known."""
 
 
 class Gold(Protocol):
@@ -257,8 +266,8 @@ class GradientTerm(Protocol):
 
 @dataclass(frozen=True)
 class Subject:
-    """What an evaluator judges: one response per prompt of the subject and of the baseline, paired by
-    row."""
+    """What an evaluator judges: one response per prompt of the subject and of the baseline, paired
+    by row."""
 
     responder: Responder
     rollout: Rollout
@@ -279,8 +288,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or by
-    the id of other cases (questions, documents), scaled so that their mean is the measure."""
+    """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
+    by the id of other cases (questions, documents), scaled so that their mean is the measure."""
 
     measures: Mapping[str, Measure]
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The built-in labelers keep the contract that strangers' do."""
+"""The built-in labelers keep the contract that third parties' do."""
 
 from __future__ import annotations
 

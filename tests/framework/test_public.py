@@ -13,7 +13,7 @@ import pytest
 
 import preflab
 from framework import test_hooks
-from preflab import hookspecs, interfaces, models, testing
+from preflab import hookspecs, interfaces, models, rows, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -60,7 +60,6 @@ INTERFACES_1 = {
     "Accountable": "accounting(history)",
     "ShowsBatch": "batch(index)",
     "HasNetwork": "network",
-    "LeavesOut": "left_out(record_type)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
     "Backbone": "module tokenizer max_positions hidden(ids,mask) "
@@ -75,7 +74,9 @@ INTERFACES_1 = {
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
     "AtTemperature": "temperature",
-    "DataSource": "vocabulary gold records(record_type)",
+    "DataSource": "records(record_type)",
+    "LeavesOut": "left_out(record_type)",
+    "World": "vocabulary gold",
     "Gold": "parts(prompt,response)",
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
@@ -89,6 +90,34 @@ INTERFACES_1 = {
     "rankings(split) artifact(stage) vocabulary gold tokenizer policy(role) "
     "checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) "
     "rollout() labeler() component(kind,config) rollout_finished(step,rollout,values)",
+}
+
+
+ROWS_1 = {
+    "Row": "place values problem",
+    "BadRow": "field reason",
+    "read_rows": "path",
+    "read_table": "path read",
+    "parse_json": "data ends_file",
+    "read_once": "read",
+    "path_digest": "path",
+    "files_of": "path",
+    "shown": "text limit",
+    "type_name": "value",
+}
+FIELDS_1 = {
+    "text": "row field blank",
+    "checked_text": "value field blank",
+    "text_digest": "text",
+    "identifier": "row field",
+    "configured_identifier": "row column usual",
+    "tags": "row",
+    "split": "row column",
+    "one_of": "value field allowed",
+    "items": "row field",
+    "texts": "row field",
+    "number": "value field",
+    "numbers": "row field count what",
 }
 
 
@@ -121,6 +150,14 @@ def test_public_names_of_api_1() -> None:
 
 def test_names_for_tests_of_api_1() -> None:
     assert sorted(testing.__all__) == sorted(TESTING_1.split())
+
+
+def test_reading_of_rows_of_api_1() -> None:
+    assert sorted(rows.__all__) == sorted([*ROWS_1, "READERS", "fields"])
+    for module, names in ((rows, ROWS_1), (rows.fields, FIELDS_1)):
+        for name, parameters in names.items():
+            signature = inspect.signature(getattr(module, name))
+            assert " ".join(signature.parameters) == parameters, name
 
 
 def test_interfaces_of_api_1() -> None:

@@ -236,7 +236,7 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
 
     with pytest.raises(
         PluginError,
-        match=r"filter mine was given 2 prompts.*a row was lost without a reason, or made up",
+        match=r"filter mine was given 2 prompts.*the numbers do not add up",
     ):
         Records({"prompts": MemorySource(prompts)}, {"mine": losing}).split("prompts", "train")
 
