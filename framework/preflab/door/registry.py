@@ -257,8 +257,6 @@ class Registry:
     def _check_free(self, component: Component) -> None:
         if (component.kind, component.name) in self._components:
             owner = self._components[component.kind, component.name][1]
-            if owner.name == "preflab":  # TRANSITION
-                return
             raise PluginError(
                 f"offers {component.kind} '{component.name}', which {owner.label} already "
                 "provides: rename one of them, or leave one out with --no-plugin"
