@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from preflab import Component, UserError, hookimpl, hookspecs, option
+from preflab import Component, PluginError, UserError, hookimpl, hookspecs, option
 from preflab.door import checking, discovery
 from preflab.door.discovery import take_plugin_flags
 from preflab.door.plugin import Plugin
@@ -48,6 +48,11 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 def test_an_unusable_name_is_refused() -> None:
     assert "unusable name" in _offering(Component("algorithm", "../x", Config)).plugins[0].problem
+
+
+def test_a_gradient_terms_config_must_have_a_coefficient() -> None:
+    with pytest.raises(PluginError, match="has no field 'coef'"):
+        checking.component_schema(Component("gradient_term", "mine", Config))
 
 
 def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
