@@ -2,17 +2,17 @@
 
     python plugins/examples/ppo_ptx_by_hand.py
 
-The engine does the same with configs, checkpoints, guards and several processes
-(`preflab_builtin.ppo.training`); a test shows that both give the same bits. Shapes: B responses of
-an iteration, R tokens of the longest one; a response's log-probs, values and rewards are [B, R].
+The engine does the same with configs, checkpoints and guards (`preflab_builtin.ppo.training`); a
+test shows that both give the same bits. Log-probs, values and rewards of tokens are [B, R]: B
+responses, R tokens of the longest.
 """
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import torch
+from torch.autograd import backward
 
 from preflab.functional import gae, token_rewards, whiten
 from preflab.interfaces import Context
@@ -36,9 +36,9 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
     value = context.policy("initial").scalar_model(context.streams["value head"])
     engine, reward_model = context.rollout(), context.reward_model()
     prompts, seed = context.records("prompts", "train"), context.seed
-    texts, stage = context.records("documents", "train"), context.stage
-    pretraining = PretrainingStream(texts, context.tokenizer, PTX_WINDOW, seed, stage, "ptx")
-    windows_drawn = 0
+    documents, stream = context.records("documents", "train"), (seed, context.stage, "ptx")
+    pretraining = PretrainingStream(documents, context.tokenizer, PTX_WINDOW, *stream)
+    weights, drawn_windows = list(policy.module.parameters()), 0
     policy_optimizer, value_optimizer = _adamw(policy), _adamw(value)
 
     for iteration in range(ITERATIONS):
@@ -48,23 +48,21 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
         rollout = engine.generate(policy, [prompts[i] for i in drawn], engine.sampling, noise)
         scores, mask = reward_model.score(rollout), rollout.response_mask
         order = permutation(BATCH, seed, "ppo", "minibatches", iteration, 0)
-        minibatches = [
-            rollout.by_length(order[i : i + MINIBATCH]) for i in range(0, BATCH, MINIBATCH)
-        ]
+        minibatches = [rollout.by_length(order[i:][:MINIBATCH]) for i in range(0, BATCH, MINIBATCH)]
 
         # 2. Judge each token: by the policy that sampled it, the reference, the value network.
-        old, log_ratio, values = (torch.zeros(mask.shape) for _ in range(3))
+        old, frozen, values = (torch.zeros(mask.shape) for _ in range(3))
         with torch.no_grad():
             for rows in minibatches:
                 part = rollout.rows(rows)
                 width = part.response_ids.shape[1]
                 old[rows, :width] = response_log_probs(policy, part)
-                log_ratio[rows, :width] = response_log_probs(reference, part)
+                frozen[rows, :width] = response_log_probs(reference, part)
                 values[rows, :width] = response_values(value, part)
-        log_ratio = old - log_ratio
+        log_ratio = old - frozen
 
         # 3. Reward per token: the KL penalty on each, the score on the last (equation 2).
-        #    Advantages: how much better than the value network expected, whitened over the batch.
+        #    Advantages: how much better it went than expected, whitened over the batch.
         rewards = token_rewards(scores, log_ratio, mask, KL_COEF)
         advantages, returns = gae(rewards, values, mask, GAMMA, LAMBDA)
         advantages = whiten(advantages, mask)
@@ -74,41 +72,41 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
             part, tokens = rollout.rows(rows), int(mask[rows].sum())
             at = (rows, slice(part.response_ids.shape[1]))
             new = response_log_probs(policy, part)
-            (policy_loss(new, old[at], advantages[at], mask[at], CLIP).loss / tokens).backward()
+            policy_sum = policy_loss(new, old[at], advantages[at], mask[at], CLIP).loss
+            backward(policy_sum / tokens)
             expected = response_values(value, part)
-            loss, _ = value_loss(expected, values[at], returns[at], mask[at], CLIP)
-            (loss / tokens).backward()
+            value_sum, _ = value_loss(expected, values[at], returns[at], mask[at], CLIP)
+            backward(value_sum / tokens)
 
-            # 5. PPO-ptx: the gradient of the pretraining loss joins that of PPO, before one clip
-            #    of the sum and one step. Without this block it is PPO.
-            ppo_gradients = [parameter.grad for parameter in policy.module.parameters()]
+            # 5. The pretraining gradient joins PPO's, before one clip of the sum and one step.
+            #    Without this block it is PPO with a KL penalty alone.
+            ppo_gradients = [weight.grad for weight in weights]
             policy.module.zero_grad(set_to_none=True)
             count = round(PTX_RATIO * len(rows))
-            windows = pretraining.draw(windows_drawn, count)
-            windows_drawn += count
+            windows = pretraining.draw(drawn_windows, count)
+            drawn_windows += count
             scale = PTX_COEF / targets_in(count, PTX_WINDOW)
-            (scale * window_nll(policy, windows)).backward()
-            for parameter, gradient in zip(policy.module.parameters(), ppo_gradients, strict=True):
-                if parameter.grad is not None and gradient is not None:
-                    parameter.grad = gradient + parameter.grad
-
+            backward(scale * window_nll(policy, windows))
+            for weight, gradient in zip(weights, ppo_gradients, strict=True):
+                if weight.grad is not None and gradient is not None:
+                    weight.grad = gradient + weight.grad
             for network, optimizer in ((policy, policy_optimizer), (value, value_optimizer)):
                 torch.nn.utils.clip_grad_norm_(network.module.parameters(), LARGEST_NORM)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
 
-        kl = float((log_ratio * mask).sum(-1).mean())
-        print(f"iteration {iteration}: score {float(scores.mean()):.3f}, KL {kl:.4f} nats")
+        kl = (log_ratio * mask).sum(-1).mean()
+        print(f"iteration {iteration}: score {scores.mean():.3f}, KL {kl:.4f} nats per response")
     return policy, value
 
 
 def _adamw(network: Policy | ScalarModel) -> torch.optim.AdamW:
-    parameters, betas = network.module.parameters(), (0.9, 0.95)
-    return torch.optim.AdamW(parameters, LEARNING_RATE, betas, 1e-5, weight_decay=0.0, fused=True)
+    weights, betas = network.module.parameters(), (0.9, 0.95)
+    return torch.optim.AdamW(weights, LEARNING_RATE, betas, 1e-5, weight_decay=0, fused=True)
 
 
 class ShortAnswers:
-    """A reward model: minus the number of words that a response has more or less than three."""
+    """A reward model: minus the distance of a response's number of words from three."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         return torch.tensor([-abs(len(text.split()) - 3.0) for text in rollout.texts])
@@ -117,8 +115,6 @@ class ShortAnswers:
 if __name__ == "__main__":
     world = component("data", "microworld")
     assert world.build is not None
-    with tempfile.TemporaryDirectory() as name:
-        source = world.build(world.config_class(documents=200, prompts=50), FakeContext(Path(name)))
-        texts = [*source.records("prompts"), *source.records("documents")]
-        words = source.vocabulary
-        train(FakeContext(Path(name), texts, vocabulary=words, stage="ppo", reward=ShortAnswers()))
+    source = world.build(world.config_class(documents=200, prompts=50), FakeContext(Path()))
+    records = [*source.records("prompts"), *source.records("documents")]
+    train(FakeContext(Path(), records, vocabulary=source.vocabulary, reward=ShortAnswers()))
