@@ -1,5 +1,5 @@
 """The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in
-test_hooks.py."""
+test_hookspecs.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from framework.test_faults import HEAD, ONE, SCHEMA, load, written_hook
+from framework.door.test_faults import HEAD, ONE, SCHEMA, load, written_hook
 from preflab import hookspecs
 from preflab.composing import compose as composition
 from preflab.composing import search_path
