@@ -6,18 +6,20 @@ vocabulary=WORDS) procedure = Pretraining(PretrainConfig(steps=2), context)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 import torch
 
+from preflab.records import Prompt, Rollout
 from preflab.testing import WORDS, FakeContext, cpu_runtime
 from preflab.testing import component as builtin
 
 __all__ = [
     "WORDS",
     "FakeContext",
+    "UncheckedReward",
     "builtin",
     "cpu_runtime",
     "gradients",
@@ -39,6 +41,17 @@ def largest_difference(
     """The largest absolute difference between tensors of the same names."""
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+class UncheckedReward:
+    """A reward model that returns what a function does, also nan, which `FunctionReward` refuses."""
+
+    def __init__(self, function: Callable[[Prompt, str], float]) -> None:
+        self.function = function
+
+    def score(self, rollout: Rollout) -> torch.Tensor:
+        """Rewards [B] float32."""
+        return torch.tensor([*map(self.function, rollout.prompts, rollout.texts)])
 
 
 def represented_by(representatives: Iterable[Any], cases: Iterable[Any]) -> list[Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "framework"
-ORDER = ("desk", "storage", "door", "composing", "planning", "engine", "jobs", "console")
-"""Rooms from the ground up; the desk is the top level of the package, which plugins import."""
+ORDER = ("desk", "storage", "rows", "door", "composing", "planning", "engine", "jobs", "console")
+"""Rooms from the ground up; plugins import the desk, which is the top level of the package, and rows."""
 AUTHORS = ("testing", "scaffold")
 """For authors of plugins: they may import any room but the console, and only the console imports
 them."""
@@ -77,6 +77,13 @@ def test_every_room_has_modules_and_says_what_it_is_for() -> None:
         assert ast.get_docstring(ast.parse(text))
 
 
+def test_the_page_of_the_architecture_names_every_module() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf8")
+    for name, path in MODULES.items():
+        if _room(name) not in AUTHORS and name not in NAMES_FOR_ALL and path.stem != "__init__":
+            assert f"`{name.rpartition('.')[2]}`" in page, name
+
+
 PLUGINS = Path(__file__).parents[1] / "plugins"
 BUILDS_A_REWARD = "preflab_builtin/stored_samples/rewards.py"
 """A command that builds a reward outside of any run: it reads a component's config as planning
@@ -86,13 +93,13 @@ does."""
 @pytest.mark.parametrize(
     "path", sorted(PLUGINS.rglob("*.py")), ids=lambda p: f"{p.parent.name}/{p.name}"
 )
-def test_a_plugin_imports_the_desk_storage_and_other_plugins(path: Path) -> None:
+def test_a_plugin_imports_desk_storage_rows_and_other_plugins(path: Path) -> None:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     rooms = {_room(name) for name in names if name.startswith("preflab.")}
-    allowed = {"desk", "storage"}
+    allowed = {"desk", "storage", "rows"}
     if path.as_posix().endswith(BUILDS_A_REWARD):
         allowed |= {"door", "composing", "planning"}
     assert rooms <= allowed, f"{path}: {sorted(rooms - allowed)}"

@@ -118,15 +118,6 @@ def test_the_plugin_of_ten_lines_is_a_reward(
         search_path.registry.cache_clear()
 
 
-def test_every_module_of_the_framework_is_in_its_manual() -> None:
-    page = (ROOT / "framework" / "README.md").read_text(encoding="utf8")
-    root = ROOT / "framework" / "preflab"
-    rooms = [p for p in root.iterdir() if p.name not in ("testing", "scaffold")]
-    modules = [p for room in rooms for p in ([room] if room.is_file() else room.glob("*.py"))]
-    names = [p.stem for p in modules if p.suffix == ".py" and not p.stem.startswith("__")]
-    assert [name for name in names if not re.search(rf"`{name}[`.]", page)] == []
-
-
 def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "sweeps" / "README.md").read_text(encoding="utf8")
     text = page.partition("## A study file\n")[2].partition("\n**Arms")[0]

@@ -1,18 +1,21 @@
-"""Every hook of preflab. A plugin is a module (an entry point in the group ``preflab``) with functions marked by
-`hookimpl`; a function may take fewer arguments than its specification, and every hook is optional.
+"""Every hook of preflab. A plugin is a module (an entry point in the group ``preflab``) with
+functions marked by `hookimpl`. A function may take fewer arguments than its specification, and
+every hook is optional.
 
     from preflab import Component, hookimpl
+    from my_package.config import MyConfig
 
     @hookimpl
     def preflab_components():
-        from my_package.config import MyConfig
-        return [Component(kind="algorithm", name="mine", config_class=MyConfig, procedure=_procedure)]
-
-    def _procedure(config, context):
-        from my_package.training import MyAlgorithm      # torch is imported here, not at registration
-        return MyAlgorithm(config, context)
+        build = "my_package.training:MyAlgorithm"     # imported when a run chooses it
+        return [Component("algorithm", "mine", MyConfig, procedure=build)]
 
 Hooks register and observe. What can change a number is a component that the config names.
+
+There are two ways to observe runs. A function of the module with the name of an observer hook is
+the short form. An observer that keeps something (an open file, a progress bar) is an object: the
+plugin returns it from `preflab_observers`, and it lives for one run. Its methods are marked by
+`hookimpl` and have the names of observer hooks.
 """
 
 from __future__ import annotations
@@ -29,20 +32,23 @@ if TYPE_CHECKING:
     from preflab.records import Rollout
 
 API_VERSION = 1
-"""A plugin may state ``PREFLAB_API = 1``; the loader refuses another number and says which preflab to install."""
+"""A plugin may state ``PREFLAB_API = 1``. The loader refuses another number and says which
+preflab to install."""
 
 OBSERVER_HOOKS = (
-    *(
-        "preflab_run_started",
-        "preflab_stage_started",
-        "preflab_stage_reused",
-        "preflab_step_finished",
-    ),
-    *("preflab_rollout_finished", "preflab_checkpoint_saved", "preflab_stage_finished"),
-    *("preflab_run_finished", "preflab_run_failed"),
+    "preflab_run_started",
+    "preflab_stage_started",
+    "preflab_stage_reused",
+    "preflab_step_finished",
+    "preflab_rollout_finished",
+    "preflab_checkpoint_saved",
+    "preflab_stage_finished",
+    "preflab_run_finished",
+    "preflab_run_failed",
 )
-"""A plugin with one of these is an observer. It is called whenever it is installed, needs no line in a config, and so may
-change no number."""
+"""What an observer can be called for, in the order of a run. Observers are called in every run
+for which they are installed, without a line in a config, and so may change no number. One that
+raises is switched off for the rest of the run, with a warning that names its plugin."""
 
 hookspec = pluggy.HookspecMarker("preflab")
 hookimpl = pluggy.HookimplMarker("preflab")
@@ -50,7 +56,8 @@ hookimpl = pluggy.HookimplMarker("preflab")
 
 @hookspec
 def preflab_components() -> Sequence[Component]:
-    """Components that this plugin provides. Called once at start-up: import neither torch nor transformers."""
+    """Components that this plugin provides. Called once at start-up: import neither torch nor
+    transformers."""
     raise NotImplementedError
 
 
@@ -64,32 +71,47 @@ def preflab_stages() -> Sequence[StageSpec]:
 
 @hookspec
 def preflab_config_packages() -> Sequence[str]:
-    """Importable packages with YAML presets in folders named after config groups: ``["my_package.conf"]``."""
+    """Importable packages with YAML presets in folders named after config groups:
+    ``["my_package.conf"]``. Called once at start-up."""
     raise NotImplementedError
 
 
 @hookspec
 def preflab_commands() -> Sequence[Callable[[list[str]], int]]:
-    """Commands beside preflab's own. ``preflab NAME WORDS...`` calls the function of that name (a dash for each underscore)
-    with the words and exits with what it returns; its docstring begins with how it is called. Called once at start-up."""
+    """Commands in addition to preflab's own. ``preflab NAME WORDS...`` calls the function of that
+    name (a dash for each underscore) with the words, and exits with the code that it returns. Its
+    docstring begins with its usage. Called once at start-up."""
+    raise NotImplementedError
+
+
+@hookspec
+def preflab_observers(
+    folder: Path, config: Mapping[str, Any], stages: Sequence[str]
+) -> Sequence[object]:
+    """Observers of one run: objects whose methods are named like the hooks below and marked by
+    `hookimpl`. Called once at the start of a run, with the arguments of `preflab_run_started`;
+    when the run ends, the objects are dropped."""
     raise NotImplementedError
 
 
 @hookspec
 def preflab_run_started(folder: Path, config: Mapping[str, Any], stages: Sequence[str]) -> None:
-    """A run begins. folder: its run folder; config: the composed config as plain values; stages: their names."""
+    """A run begins. folder: its run folder; config: the composed config as plain values; stages:
+    their names."""
 
 
 @hookspec
 def preflab_stage_started(
     stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]
 ) -> None:
-    """A stage begins or goes on. history: the metric rows of the steps that were done before a kill ([] at first)."""
+    """A stage begins or resumes. history: the metric rows of the steps that were done before a kill
+    ([] at first)."""
 
 
 @hookspec
 def preflab_stage_reused(stage: str, artifact: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """A stage was not computed, because its artifact exists. history: the metric rows it was made with."""
+    """A stage is not computed, because its artifact exists. history: the metric rows that it was
+    made with."""
 
 
 @hookspec
@@ -101,7 +123,8 @@ def preflab_step_finished(stage: str, step: int, metrics: Mapping[str, float]) -
 def preflab_rollout_finished(
     stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
 ) -> None:
-    """A batch was sampled. values: numbers a row, for example {"score": [...], "kl": [...]}."""
+    """A batch was sampled. values: one number per row, for example {"score": [...], "kl": [...]}.
+    """
 
 
 @hookspec
@@ -111,12 +134,13 @@ def preflab_checkpoint_saved(stage: str, step: int, folder: Path) -> None:
 
 @hookspec
 def preflab_stage_finished(stage: str, artifact: Path, seconds: float) -> None:
-    """A stage's artifact is complete. seconds: wall clock of this process (not of killed ones before)."""
+    """A stage's artifact is complete. seconds: wall clock of this process (not of processes that
+    were killed before)."""
 
 
 @hookspec
 def preflab_run_finished(folder: Path, summary: Mapping[str, Any]) -> None:
-    """The run is complete. summary: what stands in its summary.json."""
+    """The run is complete. summary: the content of its summary.json."""
 
 
 @hookspec
@@ -124,9 +148,10 @@ def preflab_run_failed(folder: Path, error: BaseException) -> None:
     """The run ends with an error, or was interrupted."""
 
 
-@hookspec(firstresult=True)
+@hookspec
 def preflab_report(folders: Sequence[Path], out: Path) -> str:
-    """Compare the runs in ``folders`` (run folders or multirun folders), write the page ``out``, return a text table.
-    The built-in report comes first: yours is asked if that one is left out (``--no-plugin report``) or fails, and is shown
-    as yours."""
+    """Compare the runs in ``folders`` (run folders or multirun folders), write the page ``out``,
+    return a text table. Plugins are asked in the order of loading, the built-in report first,
+    until one returns a text: yours is asked if the built-in one is left out (``--no-plugin
+    report``) or fails, and is shown under your name."""
     raise NotImplementedError

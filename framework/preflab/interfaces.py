@@ -146,19 +146,32 @@ class AtTemperature(Protocol):
 
 
 class DataSource(Protocol):
-    """A source of records. One that leaves out some of what it reads has a method
-    ``left_out(record_type)`` that says how many rows, by reason: the run reports them."""
-
-    @property
-    def vocabulary(self) -> Sequence[str] | None:
-        """The words of a closed world, else None."""
-
-    @property
-    def gold(self) -> Gold | None:
-        """What people really want, known only in a simulated world, never shown to training."""
+    """A source of records. One that leaves out some of what it reads says so: see `LeavesOut`. One
+    whose words and true utility are known is a `World`."""
 
     def records(self, record_type: RecordType) -> Iterable[Record]:
         """All records of a type, of all splits, always in the same order."""
+
+
+@runtime_checkable
+class LeavesOut(DataSource, Protocol):
+    """A `DataSource` that leaves out some of what it reads: the run reports how much."""
+
+    def left_out(self, record_type: RecordType) -> Mapping[str, int]:
+        """Number of rows left out, by reason."""
+
+
+@runtime_checkable
+class World(DataSource, Protocol):
+    """A `DataSource` that is a simulated world."""
+
+    @property
+    def vocabulary(self) -> Sequence[str] | None:
+        """The words of a closed world; None if any text can occur."""
+
+    @property
+    def gold(self) -> Gold | None:
+        """What people really want, never shown to training; None if it is not known."""
 
 
 class Gold(Protocol):

@@ -203,9 +203,10 @@ class Rollout:
         prompt_tokens: Sequence[Sequence[int]],
         response_tokens: Sequence[Sequence[int]],
         device: torch.device | str = "cpu",
+        texts: Sequence[str] | None = None,
     ) -> Rollout:
-        """Pad token lists into a batch; a response is terminated if its last token is the end
-        token."""
+        """Pad token lists into a batch; a response is terminated if its last token is the end token.
+        texts: what the responses decode to, where it is known."""
         import torch
 
         q, r = max(map(len, prompt_tokens), default=0), max(map(len, response_tokens), default=0)
@@ -213,12 +214,12 @@ class Rollout:
         left = [[pad] * (q - len(ids)) + list(ids) for ids in prompt_tokens]
         right = [list(ids) + [pad] * (r - len(ids)) for ids in response_tokens]
         ends = [bool(ids) and ids[-1] == eos for ids in response_tokens]
+        if texts is None:
+            rows = zip(response_tokens, ends, strict=True)
+            texts = [tokenizer.decode(ids[:-1] if end else ids) for ids, end in rows]
         return Rollout(
             prompts=tuple(prompts),
-            texts=tuple(
-                tokenizer.decode(ids[:-1] if end else ids)
-                for ids, end in zip(response_tokens, ends, strict=True)
-            ),
+            texts=tuple(texts),
             prompt_ids=torch.tensor(left, dtype=torch.long, device=device).reshape(len(prompts), q),
             prompt_lengths=torch.tensor(
                 [len(ids) for ids in prompt_tokens], dtype=torch.long, device=device

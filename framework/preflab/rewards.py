@@ -61,12 +61,11 @@ def reward(function: F) -> F:
     given = tuple(p.name for p in parameters if p.default is p.empty)
     if given not in SIGNATURES or inspect.iscoroutinefunction(function):
         allowed = " or ".join(f"{name}({', '.join(names)})" for names in SIGNATURES)
-        raise PluginError(
-            f"{where}: a reward is a function {allowed}, not {name}({', '.join(p.name for p in parameters)})"
-        )
+        names = ", ".join(p.name for p in parameters)
+        raise PluginError(f"{where}: a reward is a function {allowed}, not {name}({names})")
 
     def build(config: Any, context: Any) -> FunctionReward:
-        return FunctionReward(function, SIGNATURES[given])
+        return FunctionReward(function, of_texts=True, takes_batch=SIGNATURES[given])
 
     fields = [("name", str, option(name, "component"))]
     config_class = dataclasses.make_dataclass(f"{name}_config", fields)
@@ -89,41 +88,45 @@ def place(function: Callable[..., Any]) -> str:
 
 
 class FunctionReward:
-    """`preflab.interfaces.RewardModel` from a function. What it returns is checked, because a wrong
-    number trains silently."""
+    """`preflab.interfaces.RewardModel` from a function of a `Prompt` and a response's text. What it
+    returns is checked, because a wrong number trains silently.
 
-    def __init__(self, function: Callable[..., Any], takes_batch: bool) -> None:
-        self.function, self.takes_batch = function, takes_batch
+    of_texts: the function is given the prompt's text instead of the `Prompt`. takes_batch: it is given
+    lists of prompts and of responses, and returns a list of rewards.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], of_texts: bool = False, takes_batch: bool = False
+    ) -> None:
+        self.function, self.of_texts, self.takes_batch = function, of_texts, takes_batch
 
     def score(self, rollout: Rollout) -> torch.Tensor:
-        """Rewards [B] float32; `PluginError` naming file, line and function for what is no
-        reward."""
+        """Rewards [B] float32; `PluginError` naming file, line and function for a value that is not
+        a reward."""
         import torch
 
-        prompts, responses = [p.text for p in rollout.prompts], list(rollout.texts)
+        texts, responses = [p.text for p in rollout.prompts], list(rollout.texts)
+        prompts: Sequence[Any] = texts if self.of_texts else rollout.prompts
         if self.takes_batch:
-            values = self._several(prompts, responses) if prompts else []
+            values = self._several(list(prompts), responses) if prompts else []
         else:
-            values = [
-                self._call(prompt, response)
-                for prompt, response in zip(prompts, responses, strict=True)
-            ]
-        numbers = [self._number(*row) for row in zip(values, prompts, responses, strict=True)]
+            values = list(map(self._call, prompts, responses))
+        numbers = [self._number(*row) for row in zip(values, texts, responses, strict=True)]
         return torch.tensor(numbers, dtype=torch.float32, device=rollout.prompt_ids.device)
 
-    def _several(self, prompts: list[str], responses: list[str]) -> list[Any]:
+    def _several(self, prompts: list[Any], responses: list[str]) -> list[Any]:
         returned = self._call(prompts, responses)
         try:
             values = list(returned)
         except TypeError:
-            raise self._wrong(f"returned {returned!r}, which is no list of numbers") from None
+            raise self._wrong(f"returned {returned!r}, which is not a list of numbers") from None
         if len(values) != len(prompts):
             raise self._wrong(f"returned {len(values)} rewards for {len(prompts)} responses")
         return values
 
-    def _call(self, *arguments: Any) -> Any:
+    def _call(self, prompt: Any, response: Any) -> Any:
         try:
-            return self.function(*arguments)
+            return self.function(prompt, response)
         except Exception as error:
             file = inspect.unwrap(self.function).__code__.co_filename
             lines = [
@@ -132,26 +135,29 @@ class FunctionReward:
                 if frame.filename == file
             ]
             at = f" in line {lines[-1]}" if lines else ""
-            shown = (
-                ""
-                if self.takes_batch
-                else f" for the prompt {arguments[0]!r} and the response {arguments[1]!r}"
-            )
-            raise self._wrong(f"raised {type(error).__name__}: {error}{at}{shown}") from error
+            text = prompt if self.of_texts or self.takes_batch else prompt.text
+            where = "" if self.takes_batch else f" {_where(text, response)}"
+            raise self._wrong(f"raised {type(error).__name__}: {error}{at}{where}") from error
 
     def _number(self, value: Any, prompt: str, response: str) -> float:
-        about = f"for the prompt {prompt!r} and the response {response!r}"
+        where = _where(prompt, response)
         if not hasattr(value, "__float__"):
-            raise self._wrong(f"returned {value!r}, which is no number, {about}")
+            raise self._wrong(f"returned {value!r}, which is not a number, {where}")
         try:
             number = float(value)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise self._wrong(f"returned {value!r}, which is no single number, {about}") from error
+            raise self._wrong(
+                f"returned {value!r}, which is not a single number, {where}"
+            ) from error
         if not math.isfinite(number):
-            raise self._wrong(f"returned {number} {about}: a reward must be finite")
+            raise self._wrong(f"returned {number} {where}: a reward must be finite")
         return number
 
     def _wrong(self, what: str) -> PluginError:
         return PluginError(
             f"{place(self.function)}: the reward function {self.function.__name__} {what}."
         )
+
+
+def _where(prompt: str, response: str) -> str:
+    return f"for the prompt {prompt!r} and the response {response!r}"

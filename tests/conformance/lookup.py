@@ -27,7 +27,7 @@ def preflab_components() -> list[Component]:
 
 
 def _build(config: LookupConfig, context: Context) -> RewardModel:
-    from preflab_builtin.rewards.functions import TextReward
+    from preflab.rewards import FunctionReward
 
     table = dict(zip(config.texts, config.rewards, strict=True))
-    return TextReward(lambda prompt, text: table.get(text, 0.0))
+    return FunctionReward(lambda prompt, text: table.get(text, 0.0))

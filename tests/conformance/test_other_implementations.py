@@ -95,12 +95,12 @@ def test_the_reward_loss_of_two_answers_is_that_of_trl(tmp_path: Path) -> None:
         KwiseConfig(batch=8, optimizer=OptimizerConfig(clip=None)), FakeContext(tmp_path, rankings)
     )
     training.model.save(tmp_path / "model")
-    totals = training._gradients(rankings)
+    watched = training._gradients(training.examples)
     ours = gradients(training.model.module)
     module = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model", num_labels=1)
     rows = [{"prompt": q, "chosen": f" {a}", "rejected": f" {b}"} for q, a, b in PAIRS]
     loss, theirs = loss_of(trainer("Reward", module, tmp_path / "model", rows))
-    assert float(totals[0]) == pytest.approx(loss, rel=1e-5)
+    assert watched.loss == pytest.approx(loss, rel=1e-5)
     assert largest_difference(ours, theirs) < 1e-5
 
 

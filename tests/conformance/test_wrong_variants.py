@@ -15,12 +15,13 @@ import preflab
 from preflab.errors import UserError
 from preflab.interfaces import Policy, Sampling
 from preflab.records import Prompt, Rollout
+from preflab.rewards import FunctionReward
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.ppo.config import AdvantageConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.experience import Experience, Networks, collect
 from preflab_builtin.ppo.training import PPO
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rollouts import native
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
 from preflab_builtin.rollouts.generate import TransformersEngine
@@ -92,7 +93,7 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
 def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
     """The run's temperature divides the logits of old, new and reference log-probs alike. With raw logits in all three the
     ratio would still start at 1, and nothing would show."""
-    context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)))
+    context = FakeContext(tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
     procedure = PPO(
         PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLPenaltyConfig(coef=0.1)), context
@@ -163,7 +164,11 @@ def ppo(folder: Path, pads: int | None = None) -> PPO:
     """PPO whose rollouts have another id than the pad's on their pads, on both sides."""
     learned = {"family": "gpt2", "max_positions": 64}
     context = FakeContext(
-        folder, PROMPTS, reward=TextReward(noise_reward(0)), micro_batch=3, policy_config=learned
+        folder,
+        PROMPTS,
+        reward=FunctionReward(noise_reward(0)),
+        micro_batch=3,
+        policy_config=learned,
     )
     config = PPOConfig(episodes=16, batch=16, minibatch=8, epochs=2, kl=KLPenaltyConfig(coef=0.1))
     procedure = PPO(config, context)

@@ -1,4 +1,4 @@
-"""The built-in data sources keep the contract that strangers' do."""
+"""The built-in data sources keep the contract that third parties' do."""
 
 from __future__ import annotations
 

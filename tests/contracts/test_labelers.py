@@ -1,15 +1,10 @@
-"""The built-in labelers keep the contract that strangers' do."""
+"""The built-in labelers keep the contract that third parties' do."""
 
 from __future__ import annotations
 
-from preflab.testing import ComponentContract, LabelerContract
+from preflab.testing import LabelerContract
 
 
 class TestSimulated(LabelerContract):
     name = "simulated"
     overrides = ("labeler.labelers_per_prompt=3",)
-
-
-class TestNone(ComponentContract):
-    kind = "labeler"
-    name = "none"

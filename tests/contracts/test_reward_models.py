@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab.testing import ComponentContract, FakeContext, ProcedureContract, RewardModelContract
+from preflab.testing import FakeContext, ProcedureContract, RewardModelContract
 from tiny_classifier import write_classifier
 
 
@@ -59,8 +59,3 @@ class TestClassifier(RewardModelContract):
 )
 class TestVader(RewardModelContract):
     name = "vader"
-
-
-class TestNone(ComponentContract):
-    kind = "reward_model"
-    name = "none"

@@ -10,30 +10,15 @@ class TestPretraining(ProcedureContract, ComponentContract):
     name = "documents"
 
 
-class TestNoPretraining(ComponentContract):
-    kind = "pretrain"
-    name = "none"
-
-
 class TestFineTuning(ProcedureContract, ComponentContract):
     kind = "sft"
     name = "demonstrations"
     overrides = ("sft.dropout=0.2", "sft.mix_coef=1", "sft.mix_window=8")
 
 
-class TestNoFineTuning(ComponentContract):
-    kind = "sft"
-    name = "none"
-
-
 class TestSampledComparisons(ProcedureContract, ComponentContract):
     kind = "comparisons"
     name = "sampled"
-
-
-class TestNoComparisons(ComponentContract):
-    kind = "comparisons"
-    name = "none"
 
 
 class TestSelection(ProcedureContract, ComponentContract):

@@ -44,11 +44,12 @@ class C:
 
 
 def build(config, context):
-    from preflab_builtin.rewards.functions import TextReward, length_reward
+    from preflab.rewards import FunctionReward
+    from preflab_builtin.rewards.functions import length_reward
 
     if os.environ.get("BROKEN"):
         raise SystemExit(9)
-    return TextReward(length_reward(5, 1.0))
+    return FunctionReward(length_reward(5, 1.0))
 
 
 @hookimpl

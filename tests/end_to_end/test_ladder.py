@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -60,9 +61,8 @@ def test_tensorboard_charts_show_only_what_a_run_writes(finished: Path) -> None:
     assert {"reward", "KL to the reference", "losses", "fine-tuning"} <= set(charts)
     written = set(events.Tags()["scalars"])
     # The default experiment has every stage and the ptx term: no line of any chart stays empty.
-    assert {
-        title: [tag for tag in tags if tag not in written] for title, tags in charts.items()
-    } == {t: [] for t in charts}
+    for title, tags in charts.items():
+        assert all(any(re.match(tag, name) for name in written) for tag in tags), title
 
 
 def test_models_are_ordinary_transformers_folders(finished: Path) -> None:

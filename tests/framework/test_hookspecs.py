@@ -1,48 +1,58 @@
-"""Every hook as the engine calls it: when, and with which arguments. Each test is named after its hook; test_public.py checks
-that none is missing."""
+"""Every hook as the engine calls it: when, and with which arguments. Each test is named after its
+hook; test_public.py checks that none is missing."""
 
 from __future__ import annotations
 
 import inspect
-import types
 import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from framework.door.test_faults import HEAD, ONE, SCHEMA, load, written_hook
+from framework.faulty_plugins import HEAD, ONE, SCHEMA, load, registered, written_hook
 from preflab import hookspecs
 from preflab.composing import compose as composition
 from preflab.composing import search_path
 from preflab.console import commands
-from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
 from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
 
 WORDS = (
-    *(
-        "algorithm=ppo",
-        "reward_model=length",
-        "sft=none",
-        "evaluation=none",
-        "checkpoint.every_steps=1",
-    ),
-    *("policy.layers=1", "policy.width=16", "policy.heads=2"),
+    "algorithm=ppo",
+    "reward_model=length",
+    "sft=none",
+    "evaluation=none",
+    "checkpoint.every_steps=1",
+    "policy.layers=1",
+    "policy.width=16",
+    "policy.heads=2",
 )
 STAGES = ["pretrain", "algorithm"]
-Told = dict[str, list[dict[str, Any]]]
+Calls = dict[str, list[dict[str, Any]]]
 """The arguments of each call, by hook."""
+RECORDER = """
+
+class Observer:
+{methods}
+
+@hookimpl
+def preflab_observers(folder, config, stages):
+    note("preflab_observers", locals())
+    return [Observer()]
+"""
 
 
 class Observed(typing.NamedTuple):
-    """A run, and what the recorder was told of it, of the same run again (everything is reused), and of a third time, which it
-    interrupts at the first stage."""
+    """A run, the same run again (everything is reused), and a third time, interrupted at the first
+    stage; and the calls of a plugin with every observer hook. of_objects: those of the observer
+    objects that it returns."""
 
     first: FastRun
-    told: Told
+    of_plugin: Calls
+    of_objects: Calls
 
     @property
     def folders(self) -> list[Path]:
@@ -51,22 +61,29 @@ class Observed(typing.NamedTuple):
 
     def calls(self, hook: str, *names: str) -> list[tuple[Any, ...]]:
         """Of each call of a hook: the arguments of those names."""
-        return [tuple(arguments[name] for name in names) for arguments in self.told[hook]]
+        return [tuple(arguments[name] for name in names) for arguments in self.of_plugin[hook]]
 
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    """Three runs of the real engine under a plugin that has every observer hook with all its documented arguments."""
-    given: Told = {hook: [] for hook in OBSERVER_HOOKS}
-    told: Told = {hook: [] for hook in OBSERVER_HOOKS}
+    """Three runs of the real engine under a plugin that has every observer hook with all its
+    documented arguments, as functions and as the methods of an object."""
+    hooks = {
+        hook: ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+        for hook in OBSERVER_HOOKS
+    }
+    given, of_plugin, of_objects = (
+        Calls({hook: [] for hook in ("preflab_observers", *hooks)}) for _ in range(3)
+    )
 
     def note(hook: str, arguments: dict[str, Any]) -> None:
-        told[hook].append(arguments)
-        if (
-            hook == "preflab_checkpoint_saved"
-        ):  # it goes when the stage is complete. Failing here, it would hear no more
+        if arguments.pop("self", None):
+            of_objects[hook].append(arguments)
+            return
+        of_plugin[hook].append(arguments)
+        if hook == "preflab_checkpoint_saved":  # later it is removed, when the stage is complete
             assert any(arguments["folder"].iterdir())
-        if hook == "preflab_stage_reused" and len(told["preflab_run_started"]) == 3:
+        if hook == "preflab_stage_reused" and len(of_plugin["preflab_run_started"]) == 3:
             raise KeyboardInterrupt
 
     observe = Registry.observe
@@ -75,23 +92,18 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
         given[hook].append(arguments)
         observe(self, hook, **arguments)
 
-    recorder = types.ModuleType("recorder")
-    vars(recorder)["note"] = note
-    hooks = {
-        hook: ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
-        for hook in OBSERVER_HOOKS
-    }
-    exec(
-        HEAD
-        + "".join(
-            written_hook(h, arguments, f"note('{h}', locals())") for h, arguments in hooks.items()
-        ),
-        vars(recorder),
-    )
-    search_path.registry.cache_clear()
-    search_path.registry().add(Plugin("recorder", "recorder", "recorder-dist", "1"), recorder)
+    source, methods = "", ""
+    for hook, names in hooks.items():
+        source += written_hook(hook, names, f"note('{hook}', locals())")
+        methods += f"    @hookimpl\n    def {hook}(self, {names}):\n"
+        methods += f"        note('{hook}', locals())\n\n"
     folder = tmp_path_factory.mktemp("hooks")
+    search_path.registry.cache_clear()
     try:
+        recorder = registered(
+            search_path.registry(), "recorder", source + RECORDER.format(methods=methods)
+        )
+        vars(recorder)["note"] = note
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Registry, "observe", spy)
             first = fast_run(folder, WORDS)
@@ -100,12 +112,11 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
                 fast_run(folder, WORDS)
     finally:
         search_path.registry.cache_clear()
-    for hook in OBSERVER_HOOKS:
+    for hook, names in hooks.items():
         _is_as_documented(hook, given[hook])
-        assert [list(a) for a in told[hook]] == [hooks[hook].split(", ")] * len(
-            given[hook]
-        )  # none was missed
-    return Observed(first, told)
+        expected = [names.split(", ")] * len(given[hook])
+        assert [list(arguments) for arguments in of_plugin[hook]] == expected  # none was missed
+    return Observed(first, of_plugin, of_objects)
 
 
 def _is_as_documented(hook: str, calls: list[dict[str, Any]]) -> None:
@@ -117,6 +128,16 @@ def _is_as_documented(hook: str, calls: list[dict[str, Any]]) -> None:
         assert sorted(arguments) == sorted(types_by_name), hook
         for name, kind in types_by_name.items():
             assert isinstance(arguments[name], typing.get_origin(kind) or kind), f"{hook}: {name}"
+
+
+def test_hook_preflab_observers(observed: Observed) -> None:
+    # It has the arguments of preflab_run_started, and its objects see what the functions see. An
+    # object is called before the functions, so it sees the stage at which they interrupt the run
+    # too.
+    of_plugin, of_objects = dict(observed.of_plugin), dict(observed.of_objects)
+    assert of_plugin.pop("preflab_observers") == of_plugin["preflab_run_started"]
+    assert of_objects.pop("preflab_observers") == []
+    assert of_objects == of_plugin
 
 
 def test_hook_preflab_run_started(observed: Observed) -> None:
@@ -246,5 +267,5 @@ def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     source = HEAD + written_hook("preflab_report", "folders, out", "return f'{folders} to {out}'")
     registry, plugin = load(tmp_path, source, monkeypatch)
     registry.manager.unregister(name="report")  # the built-in one would come first
-    told = registry.report((Path("a"),), Path("b"))
-    assert told == f"{[Path('a')]} to b\n(This report is by {plugin.label}.)"
+    text = registry.report((Path("a"),), Path("b"))
+    assert text == f"{[Path('a')]} to b\n(This report is by {plugin.label}.)"

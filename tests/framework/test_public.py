@@ -1,4 +1,8 @@
-"""What plugins may rely on: names and signatures. A change here breaks other people's code: raise hookspecs.API_VERSION."""
+"""What plugins may rely on: names and signatures.
+
+After the first release, a change here breaks other people's code and raises hookspecs.API_VERSION.
+Nothing has been released yet, so that API 1 may still grow.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import pytest
 
 import preflab
 from framework import test_hookspecs
-from preflab import hookspecs, interfaces, models, testing
+from preflab import hookspecs, interfaces, models, rows, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -17,6 +21,7 @@ API_1 = {
     "preflab_stages": "",
     "preflab_config_packages": "",
     "preflab_commands": "",
+    "preflab_observers": "folder config stages",
     "preflab_run_started": "folder config stages",
     "preflab_stage_started": "stage total_steps history",
     "preflab_stage_reused": "stage artifact history",
@@ -44,18 +49,20 @@ NAMES_1 = {
 
 
 TESTING_1 = (
-    "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract FakeContext FastRun FilterContract "
-    "GradientTermContract LabelerContract ObserverContract PolicyContract ProcedureContract ResponderContract "
-    "RewardModelContract RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component cpu_runtime "
-    "tiny_records"
+    "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract "
+    "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
+    "PolicyContract ProcedureContract ResponderContract RewardModelContract "
+    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component "
+    "cpu_runtime tiny_records"
 )
 INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
-    "Backbone": "module tokenizer max_positions hidden(ids,mask) hidden_at(ids,mask,wanted,prompt_width) save(folder)",
-    "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) extend(tokens,cache) copy() "
-    "scalar_model(generator)",
+    "Backbone": "module tokenizer max_positions hidden(ids,mask) "
+    "hidden_at(ids,mask,wanted,prompt_width) save(folder)",
+    "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) "
+    "extend(tokens,cache) copy() scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
     "PolicySource": "tokenizer create(generator) load(folder) load_scalar(folder)",
     "RewardModel": "score(rollout)",
@@ -64,7 +71,9 @@ INTERFACES_1 = {
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
     "AtTemperature": "temperature",
-    "DataSource": "vocabulary gold records(record_type)",
+    "DataSource": "records(record_type)",
+    "LeavesOut": "left_out(record_type)",
+    "World": "vocabulary gold",
     "Gold": "parts(prompt,response)",
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
@@ -74,14 +83,44 @@ INTERFACES_1 = {
     "Measure": "value low high n",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
-    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) rankings(split) artifact(stage) vocabulary gold "
-    "tokenizer policy(role) checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) rollout() "
-    "labeler() component(kind,config) rollout_finished(step,rollout,values)",
+    "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
+    "rankings(split) artifact(stage) vocabulary gold tokenizer policy(role) "
+    "checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) "
+    "rollout() labeler() component(kind,config) rollout_finished(step,rollout,values)",
+}
+
+
+ROWS_1 = {
+    "Row": "place values problem",
+    "BadRow": "field reason",
+    "read_rows": "path",
+    "read_table": "path read",
+    "parse_json": "data ends_file",
+    "read_once": "read",
+    "path_digest": "path",
+    "files_of": "path",
+    "shown": "text limit",
+    "type_name": "value",
+}
+FIELDS_1 = {
+    "text": "row field blank",
+    "checked_text": "value field blank",
+    "text_digest": "text",
+    "identifier": "row field",
+    "configured_identifier": "row column usual",
+    "tags": "row",
+    "split": "row column",
+    "one_of": "value field allowed",
+    "items": "row field",
+    "texts": "row field",
+    "number": "value field",
+    "numbers": "row field count what",
 }
 
 
 def _members(interface: type) -> str:
-    """Fields, properties, and methods with their arguments, as INTERFACES_1 writes them; what is inherited is left out."""
+    """Fields, properties, and methods with their arguments, as INTERFACES_1 writes them; what is
+    inherited is left out."""
     found = list(inspect.get_annotations(interface))
     for name, value in vars(interface).items():
         if isinstance(value, property):
@@ -108,6 +147,14 @@ def test_public_names_of_api_1() -> None:
 
 def test_names_for_tests_of_api_1() -> None:
     assert sorted(testing.__all__) == sorted(TESTING_1.split())
+
+
+def test_reading_of_rows_of_api_1() -> None:
+    assert sorted(rows.__all__) == sorted([*ROWS_1, "READERS", "fields"])
+    for module, names in ((rows, ROWS_1), (rows.fields, FIELDS_1)):
+        for name, parameters in names.items():
+            signature = inspect.signature(getattr(module, name))
+            assert " ".join(signature.parameters) == parameters, name
 
 
 def test_interfaces_of_api_1() -> None:

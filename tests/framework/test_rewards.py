@@ -96,12 +96,12 @@ def test_the_docstring_is_the_components(file: Path) -> None:
             "returned nan for the prompt 'one two' and the response 'two good': a reward must be finite",
         ),
         (float("inf"), "a reward must be finite"),
-        (None, "returned None, which is no number"),
-        ("1.0", "returned '1.0', which is no number"),
-        (torch.ones(2), "no single number"),
+        (None, "returned None, which is not a number"),
+        ("1.0", "returned '1.0', which is not a number"),
+        (torch.ones(2), "not a single number"),
     ],
 )
-def test_what_is_no_number_is_named(tmp_path: Path, returned: Any, message: str) -> None:
+def test_a_value_that_is_not_a_number_is_named(tmp_path: Path, returned: Any, message: str) -> None:
     def broken(prompt: str, response: str) -> Any:
         return returned
 
@@ -124,7 +124,7 @@ def test_another_number_of_rewards_is_named(tmp_path: Path) -> None:
 
     for function, message in (
         (one, "returned 1 rewards for 2 responses"),
-        (none, "returned 1.0, which is no list of numbers"),
+        (none, "returned 1.0, which is not a list of numbers"),
     ):
         model, rollout = _model(function, tmp_path)
         with pytest.raises(PluginError, match=message):

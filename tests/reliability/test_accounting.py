@@ -17,7 +17,7 @@ from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab.storage.artifacts import Store, read_rows
 from preflab.testing.context import MemorySource
 from preflab_builtin.causal_lm import tokenizer as tokenizers
-from preflab_builtin.reward_model.cutting import Cut, measure_cut
+from preflab_builtin.reward_model.examples import accounting, examples
 
 # The byte tokenizer: one token per character, and an end token after a response or document.
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -236,7 +236,7 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
 
     with pytest.raises(
         PluginError,
-        match=r"filter mine was given 2 prompts.*a row was lost without a reason, or made up",
+        match=r"filter mine was given 2 prompts.*the numbers do not add up",
     ):
         Records({"prompts": MemorySource(prompts)}, {"mine": losing}).split("prompts", "train")
 
@@ -244,18 +244,20 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
 def test_responses_that_a_cut_makes_equal_are_refused() -> None:
     bytes_of = tokenizers.byte_tokenizer()
     same = Ranking(Prompt("x", "q"), ("abcde", "abcdf"), ((1, 0),))
-    assert measure_cut([same], bytes_of, None) == Cut(responses=2, cut=0, tokens=12, lost=0)
-    # 6 tokens each, one lost: the ends still differ.
-    assert measure_cut([same], bytes_of, 5) == Cut(2, 2, 12, 2)
+    whole, cut = (accounting(examples([same], bytes_of, n, None)) for n in (None, 5))
+    counts = ("responses", "responses cut", "tokens", "tokens lost", "missing end tokens")
+    assert [whole[name] for name in counts] == [2, 0, 12, 0, 0]
+    # 6 tokens each, one lost: the ends still differ
+    assert [cut[name] for name in counts] == [2, 2, 12, 2, 2]
     with pytest.raises(
         UserError,
         match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens"
         r".*max_tokens \(4\)",
     ):
-        measure_cut([same], bytes_of, 4)
+        examples([same], bytes_of, 4, None)
     words_of = tokenizers.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
     with pytest.raises(UserError, match="Use a tokenizer that tells them apart"):
-        measure_cut([Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))], words_of, None)
+        examples([Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))], words_of, None, None)
 
 
 def test_padding_with_the_end_token_is_stated(

@@ -29,10 +29,10 @@ from preflab_builtin.pretrain.training import Pretraining
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
-from support import WORDS, FakeContext
+from support import WORDS, FakeContext, UncheckedReward
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 4]), split="train") for i in range(8)]
 RECORDS: list[Record] = [
@@ -87,7 +87,9 @@ def ppo(
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
     return PPO(
         config,
-        FakeContext(folder, RECORDS, micro_batch=3, reward=TextReward(reward or noise_reward(0))),
+        FakeContext(
+            folder, RECORDS, micro_batch=3, reward=UncheckedReward(reward or noise_reward(0))
+        ),
     )
 
 
@@ -183,8 +185,8 @@ CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
     "pretrain, gradient": ("pretrain", poisoned_gradient, "gradient of pretrain is not finite"),
     "sft, loss": ("sft", poisoned_output, "loss/sft nan"),
     "sft, gradient": ("sft", poisoned_gradient, "gradient of sft is not finite"),
-    "sft, mix": ("sft with a mix", poisoned_mix, "loss/pretrain nan"),
-    "reward model, loss": ("reward model", poisoned_output, "the loss is nan"),
+    "sft, mix": ("sft with a mix", poisoned_mix, "loss/sft_mix nan"),
+    "reward model, loss": ("reward model", poisoned_output, "the loss nan is not finite"),
     "reward model, gradient": (
         "reward model",
         poisoned_gradient,
@@ -352,7 +354,7 @@ def test_the_third_minibatch_stops_as_the_first_does(tmp_path: Path) -> None:
 
 
 def test_best_of_n_refuses_nan(tmp_path: Path) -> None:
-    context = FakeContext(tmp_path, RECORDS, reward=TextReward(lambda prompt, text: NAN))
+    context = FakeContext(tmp_path, RECORDS, reward=UncheckedReward(lambda prompt, text: NAN))
     best = BestOfN(2, context.policy("sft"), context.rollout(), context.reward_model())
     with pytest.raises(
         NumericError, match="best-of-2: the reward model gave 16 scores that are not finite"

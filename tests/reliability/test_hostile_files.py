@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab_builtin.files import reading
+from preflab.rows import reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow
-from preflab_builtin.files.source import Parsed, load, parse_file
+from preflab_builtin.files.source import FileSource, Parsed, parse_file
 
 ROWS = [
     json.dumps({"prompt": f"question {i}", "completion": f"answer {i}"}).encode() for i in range(8)
@@ -33,7 +33,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(
     tracemalloc.start()
     try:
         with pytest.raises(UserError, match=r"bomb\.jsonl\.gz:2: row: is longer than 1 MiB"):
-            load(FilesConfig(demonstrations=str(bomb)))
+            FileSource(FilesConfig(demonstrations=str(bomb)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -51,10 +51,10 @@ def test_the_limit_counts_the_bytes_of_a_line(
     # With the newline: size bytes.
     path.write_bytes(json.dumps({"prompt": "x" * (size - frame - 1)}).encode() + b"\n")
     if fits:
-        assert len(load(FilesConfig(prompts=str(path))).records("prompts")) == 1
+        assert len(FileSource(FilesConfig(prompts=str(path))).records("prompts")) == 1
     else:
         with pytest.raises(UserError, match=r"101\.jsonl:1: row: is longer"):
-            load(FilesConfig(prompts=str(path)))
+            FileSource(FilesConfig(prompts=str(path)))
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -89,11 +89,8 @@ def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            parsed = parse_file(
-                path,
-                "demonstrations",
-                FilesConfig(demonstrations=str(path), on_bad_row=OnBadRow.skip),
-            )
+            settings = FilesConfig(on_bad_row=OnBadRow.skip).row_settings("demonstrations")
+            parsed = parse_file(path, settings)
     except UserError as error:
         message = str(error)
     else:
@@ -104,5 +101,5 @@ def test_damaged_bytes_are_counted_or_named(tmp_path: Path, seed: int) -> None:
 
 def _check_counts(parsed: Parsed, path: Path, lines: int) -> None:
     assert parsed.total == lines
-    assert len(parsed.records) + len(parsed.rejects) == lines  # one record a row in this shape
-    assert all(reject.startswith(f"{path}:") for reject in parsed.rejects)
+    assert len(parsed.records) + len(parsed.rejected) == lines  # one record a row in this shape
+    assert all(reason.startswith(f"{path}:") for reason in parsed.rejected)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab_builtin.files.reading import digest, read_rows
+from preflab.rows import path_digest, read_rows
 from reliability.figures import figure
 
 WATCHING = """
@@ -123,6 +123,6 @@ def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None
     count, more = _peak(lambda: sum(1 for row in read_rows(path) if row.problem is None))
     assert count == rows
     assert more <= min(300 * MB, 16 * MB), f"{more / MB:.0f} MB"
-    length, more = _peak(lambda: len(digest(path)))
+    length, more = _peak(lambda: len(path_digest(path)))
     assert length == 64
     assert more <= 16 * MB

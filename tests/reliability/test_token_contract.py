@@ -15,12 +15,13 @@ from preflab.interfaces import Tokenizer
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.reading import read
 from preflab.records import Document, Prompt, Ranking, Record, Rollout
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rollouts.prompts import prompt_tokens
 from support import WORDS, FakeContext
 
@@ -63,7 +64,8 @@ def test_what_the_reward_model_scores_is_what_it_was_trained_on(
         vocabulary=WORDS if closed else None,
         policy_config={"max_positions": 256},
     )
-    trained = KwiseTraining(KwiseConfig(), context)._rollout(rankings)
+    procedure = KwiseTraining(KwiseConfig(), context)
+    trained = procedure._rollout(procedure.examples)
     tokenizer, policy = context.tokenizer, context.policy("sft")
     asked = prompt_tokens(policy, trained.prompts, 8)
     sampled = [[*tokenizer.encode(text), tokenizer.eos_id] for text in answers]
@@ -84,7 +86,7 @@ def test_all_networks_and_streams_of_an_algorithm_have_one_tokenizer(tmp_path: P
         Prompt("p", "add one", split="train"),
         Document("d", " ".join(WORDS), split="train"),
     ]
-    context = FakeContext(tmp_path, records, reward=TextReward(noise_reward(0)))
+    context = FakeContext(tmp_path, records, reward=FunctionReward(noise_reward(0)))
     config = PPOConfig(
         episodes=4, batch=4, minibatch=4, terms={"ptx": PtxConfig(coef=1.0, window=8)}
     )

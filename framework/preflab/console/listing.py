@@ -76,7 +76,8 @@ have no options and change no number."""
 
 def observed(plugin: Plugin) -> tuple[str, ...]:
     """The observer hooks of a plugin, in the order of a run."""
-    return tuple(hook for hook in hookspecs.OBSERVER_HOOKS if hook in plugin.hooks)
+    names = ("preflab_observers", *hookspecs.OBSERVER_HOOKS)
+    return tuple(name for name in names if name in plugin.hooks)
 
 
 def provided(plugin: Plugin) -> str:

@@ -4,11 +4,14 @@ sentence about the plugin."""
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from types import FunctionType, ModuleType
+from collections.abc import Collection, Mapping, Sequence
+from types import ModuleType
 from typing import Any
+
+import pluggy
 
 from preflab import hookspecs
 from preflab.components import Component, Place
@@ -16,48 +19,85 @@ from preflab.door.plugin import Plugin
 from preflab.door.watching import watched
 from preflab.errors import PluginError, nearest
 
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("preflab_"))
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-def hooks(module: ModuleType) -> tuple[str, ...]:
-    """Names of the hooks that a module implements; `PluginError` for another API, an unknown
-    hook, a wrapper, or a function that lacks @hookimpl."""
-    api = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
-    if api != hookspecs.API_VERSION:
+def api(module: ModuleType) -> None:
+    """`PluginError` if a module is made for another plugin API."""
+    needed = getattr(module, "PREFLAB_API", hookspecs.API_VERSION)
+    if needed != hookspecs.API_VERSION:
         raise PluginError(
-            f"needs plugin API {api}, this preflab has {hookspecs.API_VERSION}: install a release "
-            "that fits"
+            f"needs plugin API {needed}, this preflab has {hookspecs.API_VERSION}: "
+            "install a release that fits"
         )
-    known = {name for name in vars(hookspecs) if name.startswith("preflab_")}
-    marked = {name: value for name, value in vars(module).items() if hasattr(value, "preflab_impl")}
-    for name, function in marked.items():
+
+
+def hooks(
+    holder: object, manager: pluggy.PluginManager, known: Collection[str] = HOOKS
+) -> tuple[str, ...]:
+    """Names of the hooks that a module, or an observer object, implements; `PluginError` for an
+    unknown one, for a wrapper, and for a function that lacks @hookimpl. known: the names that are
+    allowed."""
+    names = []
+    for name in dir(holder):
+        options = manager.parse_hookimpl_opts(holder, name)
+        if options is None and not _is_meant_as_hook(holder, name):
+            continue
         if name not in known:
             raise PluginError(
-                f"has a hook '{name}' that preflab does not know. {nearest(name, known)}"
+                f"has a hook '{name}' that preflab does not know here. {nearest(name, known)}"
             )
-        if function.preflab_impl.get("wrapper") or function.preflab_impl.get("hookwrapper"):
+        if options is None:
             raise PluginError(
-                f"has the hook '{name}' as a wrapper, which would never be called: write plain "
-                "@hookimpl"
+                f"has a function '{name}' that is not marked as a hook: "
+                "write @preflab.hookimpl above it"
             )
-    for name in sorted(known - set(marked)):
-        function = vars(module).get(name)
-        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+        if options.get("wrapper") or options.get("hookwrapper"):
             raise PluginError(
-                f"has a function '{name}' that is not marked as a hook: write @preflab.hookimpl "
-                "above it"
+                f"has the hook '{name}' as a wrapper, which would never be called: "
+                "write plain @hookimpl"
             )
-    return tuple(sorted(marked))
+        names.append(name)
+    return tuple(names)
+
+
+def observers(returned: object, manager: pluggy.PluginManager) -> list[object]:
+    """What a plugin returned from `preflab_observers`, checked."""
+    if isinstance(returned, str) or not isinstance(returned, Sequence):
+        raise PluginError(f"returned {returned!r}, which must be a list of objects")
+    for observer in returned:
+        name = type(observer).__name__
+        if isinstance(observer, type):
+            raise PluginError(f"returned the class {observer.__name__}: return an instance of it")
+        try:
+            implemented = hooks(observer, manager, hookspecs.OBSERVER_HOOKS)
+        except PluginError as error:
+            raise PluginError(f"returned an object of class {name}, which {error}") from None
+        if not implemented:
+            raise PluginError(
+                f"returned an object of class {name}, which observes nothing: mark methods with "
+                f"@preflab.hookimpl. Allowed: {', '.join(hookspecs.OBSERVER_HOOKS)}"
+            )
+    return list(returned)
+
+
+def _is_meant_as_hook(holder: object, name: str) -> bool:
+    """Whether it is a function with the name of a hook that was written here, and not imported."""
+    if not name.startswith("preflab_"):
+        return False
+    function = getattr(holder, name)
+    module = holder.__name__ if isinstance(holder, ModuleType) else None
+    return inspect.isroutine(function) and module in (None, function.__module__)
 
 
 def returned(plugin: Plugin, module: ModuleType, hook: str, kind: type[Any]) -> list[Any]:
     """The list that a registration hook of a plugin returns, checked."""
-    function = getattr(module, hook, None)
-    if function is None or not hasattr(function, "preflab_impl"):
+    if hook not in plugin.hooks:
         return []
     try:
         with contextlib.redirect_stdout(sys.stderr), watched(plugin.label, hook):
-            items = function()
+            items = getattr(module, hook)()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise

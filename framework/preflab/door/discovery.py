@@ -14,11 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from preflab import hookspecs
 from preflab.door import plugin_files
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
-from preflab.door.watching import WATCH, watched
+from preflab.door.watching import watched
 from preflab.errors import PluginError, UserError
 
 ENTRY_POINT_GROUP = "preflab"
@@ -70,7 +69,6 @@ def _sources() -> Iterator[tuple[Plugin, Any]]:
 def load() -> Registry:
     """Load every plugin that is installed or named by ``--plugin``, isolated from each other."""
     registry = Registry()
-    registry.manager.add_hookspecs(hookspecs)
     blocked = set(_words(BLOCKED))
     for plugin, importer in _sources():
         if plugin.name in blocked:
@@ -92,7 +90,6 @@ def load() -> Registry:
             registry.add(replace(plugin, problem=problem), None)
         else:
             registry.add(plugin, module)
-    WATCH.stop()
     return registry
 
 

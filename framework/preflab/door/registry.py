@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
+import contextlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import pluggy
 
+from preflab import hookspecs
 from preflab.components import Component
 from preflab.door import checking
 from preflab.door.plugin import Plugin as Plugin
@@ -37,9 +37,11 @@ class Registry:
     stage_graph: StageGraph = field(default_factory=StageGraph)
     """All stages in the order of making: preflab's own and those of plugins."""
     _components: dict[tuple[str, str], tuple[Component, Plugin]] = field(default_factory=dict)
-    _modules: dict[str, ModuleType] = field(default_factory=dict)
+    _observers: dict[str, Plugin] = field(default_factory=dict)
+    _switched_off: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.manager.add_hookspecs(hookspecs)
         self._offer_none()
 
     def _offer_none(self) -> None:
@@ -89,63 +91,89 @@ class Registry:
         """Commands of plugins by name, each with its plugin."""
         return {command_name(f): (f, plugin) for plugin in self.plugins for f in plugin.commands}
 
+    @contextlib.contextmanager
+    def run_observers(self, **run: Any) -> Iterator[None]:
+        """While a run lasts: the objects that plugins return from `preflab_observers` for it
+        (run: its arguments) are observers too."""
+        try:
+            for plugin, call in self._implementations("preflab_observers", run):
+                with self._isolated(plugin, "preflab_observers"):
+                    for observer in checking.observers(call(), self.manager):
+                        name = f"{plugin.name}, observer {len(self._observers) + 1}"
+                        self._observers[name] = plugin
+                        self.manager.register(observer, name)
+            yield
+        finally:
+            for name in self._observers:
+                self.manager.unregister(name=name)
+            self._observers.clear()
+            self._switched_off.clear()
+
     def observe(self, hook: str, **arguments: Any) -> None:
-        """Call an observer hook of every plugin; one that raises is switched off with a warning
-        that names it."""
+        """Call an observer hook of every plugin and of every observer of this run."""
         for plugin, call in self._implementations(hook, arguments):
-            try:
-                with watched(plugin.label, hook):
-                    call()
-            except BaseException as error:
-                if isinstance(error, (KeyboardInterrupt, Stopped)):
-                    raise
-                self.manager.unregister(name=plugin.name)
-                message = f"{plugin.label} raised in {hook} and is switched off for this run: {type(error).__name__}: {error}"
-                warnings.warn(message, stacklevel=2)
+            with self._isolated(plugin, hook):
+                call()
+
+    @contextlib.contextmanager
+    def _isolated(self, plugin: Plugin, hook: str) -> Iterator[None]:
+        """A plugin that raises within it observes no more in this run; a warning names it."""
+        try:
+            with watched(plugin.label, hook):
+                yield
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, Stopped)):
+                raise
+            self._switched_off.add(plugin.name)
+            own = isinstance(error, PluginError)
+            problem = error if own else f"raised {type(error).__name__}: {error}"
+            warnings.warn(
+                f"{plugin.label} is switched off for this run: {hook} {problem}", stacklevel=4
+            )
 
     def report(self, folders: Sequence[Path], out: Path) -> str:
         """The comparison of runs; "" if no plugin makes one. The first plugin in the order of
-        loading that gives a text makes it, the built-in one before others (leave it out with
-        ``--no-plugin report``); the text ends with whose it is if it is not preflab's. One that
-        raises, or returns no text, is passed over with a warning that names it; `PluginError` if
-        there is no other. What is wrong with the runs or the disk is raised as it is."""
-        hook, failed = "preflab_report", []
-        for plugin, call in reversed(
-            list(self._implementations(hook, {"folders": list(folders), "out": out}))
-        ):
+        loading that returns a text makes it: the built-in one, unless ``--no-plugin report``
+        leaves it out. A text that is not preflab's ends with the name of its plugin. A plugin
+        that raises, or returns something else, is passed over with a warning that names it;
+        `PluginError` if no other makes a report. Errors of the user's runs and of the disk are
+        raised as they are."""
+        hook, problems = "preflab_report", []
+        calls = list(self._implementations(hook, {"folders": list(folders), "out": out}))
+        for plugin, call in sorted(calls, key=lambda item: self.plugins.index(item[0])):
             try:
                 with watched(plugin.label, hook):
                     text = call()
             except BaseException as error:
-                if isinstance(
-                    error, (UserError, StorageError, KeyboardInterrupt, Stopped)
-                ) or disk_error(error):
+                known = (UserError, StorageError, KeyboardInterrupt, Stopped)
+                if isinstance(error, known) or disk_error(error):
                     raise
-                failed.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
+                problems.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
                 continue
             if isinstance(text, str) and text:
-                for message in failed:
-                    warnings.warn(message, stacklevel=2)
-                return (
-                    text
-                    if plugin.distribution == "preflab"
-                    else f"{text}\n(This report is by {plugin.label}.)"
-                )
+                for problem in problems:
+                    warnings.warn(problem, stacklevel=2)
+                signature = f"\n(This report is by {plugin.label}.)"
+                return text if plugin.built_in else text + signature
             if text is not None:
-                failed.append(f"{plugin.label} returned {text!r} from {hook}, which must be a text")
-        if failed:
-            raise PluginError("\n".join(failed))
+                problems.append(
+                    f"{plugin.label} returned {text!r} from {hook}, which must be a text"
+                )
+        if problems:
+            raise PluginError("\n".join(problems))
         return ""
 
     def _implementations(
         self, hook: str, arguments: Mapping[str, Any]
     ) -> Iterator[tuple[Plugin, Callable[[], Any]]]:
-        """Each plugin that has the hook, the one loaded last first, and its call with the
-        arguments that it asks for."""
-        named = {plugin.name: plugin for plugin in self.plugins}
+        """Each implementation of a hook, in pluggy's order (the one registered last first): its
+        plugin, and a call with the arguments that it asks for."""
+        plugins = {plugin.name: plugin for plugin in self.plugins} | self._observers
         for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            plugin = plugins[implementation.plugin_name]
             given = {name: arguments[name] for name in implementation.argnames}
-            yield named[implementation.plugin_name], partial(implementation.function, **given)
+            if plugin.name not in self._switched_off:
+                yield plugin, partial(implementation.function, **given)
 
     def add(self, plugin: Plugin, module: ModuleType | None) -> None:
         """Check a plugin and take it in, or take in only the report of what is wrong with it."""
@@ -162,7 +190,8 @@ class Registry:
         self.plugins.append(plugin)
 
     def _register(self, plugin: Plugin, module: ModuleType) -> Plugin:
-        hooks = checking.hooks(module)
+        checking.api(module)
+        plugin = replace(plugin, hooks=checking.hooks(module, self.manager))
         components = (
             *checking.returned(plugin, module, "preflab_components", Component),
             *checking.attached(module),
@@ -185,13 +214,11 @@ class Registry:
         registered = replace(
             plugin,
             states_api=hasattr(module, "PREFLAB_API"),
-            hooks=hooks,
             components=components,
             stages=stages,
             config_packages=packages,
             commands=commands,
         )
-        self._modules[plugin.name] = module
         for component in components:
             self._components[component.kind, component.name] = (component, registered)
         self.stage_graph = graph
@@ -230,8 +257,6 @@ class Registry:
     def _check_free(self, component: Component) -> None:
         if (component.kind, component.name) in self._components:
             owner = self._components[component.kind, component.name][1]
-            if owner.name == "preflab":  # TRANSITION
-                return
             raise PluginError(
                 f"offers {component.kind} '{component.name}', which {owner.label} already "
                 "provides: rename one of them, or leave one out with --no-plugin"

@@ -23,6 +23,7 @@ from preflab.interfaces import (
     Sampling,
     ScalarModel,
     Tokenizer,
+    World,
 )
 from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
@@ -196,11 +197,13 @@ class StageContext:
 
     @property
     def vocabulary(self) -> Sequence[str] | None:
-        return self._environment.sources["data"].vocabulary
+        data = self._environment.sources["data"]
+        return data.vocabulary if isinstance(data, World) else None
 
     @property
     def gold(self) -> Gold | None:
-        return self._environment.sources["data"].gold
+        data = self._environment.sources["data"]
+        return data.gold if isinstance(data, World) else None
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -50,25 +50,26 @@ def execute(job: Job, folder: Path) -> Summary:
     _note(folder, manifest, stages, "running")
     _write_rejected(folder, run)
     names = [stage.name for stage in run.stages]
-    observe("preflab_run_started", folder=folder, config=job.config, stages=names)
-    try:
-        with StopRequest(at_once=True).listening(), writing("the run", folder):
-            stages.make_all()
-            summary = _summary(manifest, stages)
-            stages.close()
-            if is_main():
-                write_json(folder / SUMMARY, summary)
-                _link_artifacts(folder, stages.finished)
-            _note(folder, manifest, stages, COMPLETE)
-    except BaseException as error:
-        status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
-        with contextlib.suppress(
-            OSError
-        ):  # a full disk is the error to report, not that it cannot be noted
-            _note(folder, manifest, stages, status)
-        observe("preflab_run_failed", folder=folder, error=error)
-        raise
-    observe("preflab_run_finished", folder=folder, summary=summary)
+    facts = {"folder": folder, "config": job.config, "stages": names}
+    with plugins.run_observers(**facts) if is_main() else contextlib.nullcontext():
+        observe("preflab_run_started", **facts)
+        try:
+            with StopRequest(at_once=True).listening(), writing("the run", folder):
+                stages.make_all()
+                summary = _summary(manifest, stages)
+                stages.close()
+                if is_main():
+                    write_json(folder / SUMMARY, summary)
+                    _link_artifacts(folder, stages.finished)
+                _note(folder, manifest, stages, COMPLETE)
+        except BaseException as error:
+            status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
+            # A full disk is the error to report, not that it cannot be noted.
+            with contextlib.suppress(OSError):
+                _note(folder, manifest, stages, status)
+            observe("preflab_run_failed", folder=folder, error=error)
+            raise
+        observe("preflab_run_finished", folder=folder, summary=summary)
     return summary
 
 

@@ -67,9 +67,6 @@ def cpu_runtime(micro_batch: int = 64) -> Runtime:
 class MemorySource:
     """`preflab.interfaces.DataSource` over given records; one without a split is for training."""
 
-    vocabulary: Sequence[str] | None = None
-    gold: Gold | None = None
-
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = [r if r.split else with_split(r, "train") for r in records]
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from preflab.errors import NumericError
-from preflab.interfaces import Policy, RewardModel, RolloutEngine
+from preflab.interfaces import Context, Policy, RewardModel, RolloutEngine
 from preflab.records import Prompt, Rollout
+from preflab_builtin.baselines.config import BestOfNConfig
 
 
 class BestOfN:
-    """`preflab.interfaces.Responder`: the best of n samples of the policy by reward, the first of equals."""
+    """`preflab.interfaces.Responder`: the sample with the highest reward of n of the policy's; of
+    equal ones the first."""
 
     def __init__(
         self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel
@@ -19,14 +21,20 @@ class BestOfN:
         self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        """One response a prompt."""
+        """One response per prompt."""
         rollout = self.engine.generate(
             self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed
         )
         scores = self.reward_model.score(rollout)
         if not bool(scores.isfinite().all()):
             raise NumericError(
-                f"best-of-{self.n}: the reward model gave {int((~scores.isfinite()).sum())} scores that are not finite."
+                f"best-of-{self.n}: the reward model gave {int((~scores.isfinite()).sum())} scores that "
+                "are not finite."
             )
         best = scores.reshape(len(prompts), self.n).argmax(1).tolist()
         return rollout.rows([i * self.n + j for i, j in enumerate(best)])
+
+
+def best_of_n(config: BestOfNConfig, context: Context) -> BestOfN:
+    """Best-of-n of the policy that algorithms start from."""
+    return BestOfN(config.n, context.policy("initial"), context.rollout(), context.reward_model())

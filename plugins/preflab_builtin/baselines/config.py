@@ -11,44 +11,47 @@ from preflab.optimization import OptimizerConfig
 
 
 @dataclass
-class NoAlgorithmConfig:
-    """No reinforcement learning: the SFT policy is the result."""
-
-    name: str = option("none", "component")
-
-
-@dataclass
 class BestOfNConfig:
-    """Sample n responses, keep the one with the highest reward: optimisation without training."""
+    """Sample n responses, keep the one with the highest reward: optimisation without training, with
+    a KL to the policy of at most log n - (n - 1) / n nats (1.84 for n = 16)."""
 
     name: str = option("best_of_n", "component")
-    n: int = option(16, "samples a prompt", ge=1, fast=2)
+    n: int = option(16, "samples per prompt", ge=1, fast=2)
 
 
 @dataclass
 class TermsOnlyConfig:
-    """The gradient terms of an algorithm without the algorithm, for as many optimizer steps: what they do by themselves."""
+    """The gradient terms of an algorithm without the algorithm, for as many optimizer steps: what
+    the terms do by themselves."""
 
     name: str = option("terms_only", "component")
     episodes: int = option(
-        256_000, "of the algorithm that this is the control of; none is sampled", ge=1, fast=16
+        256_000,
+        "episodes of the algorithm that this controls for; they set the number of steps, nothing is "
+        "sampled",
+        ge=1,
+        fast=16,
     )
     batch: int = option(
-        512, "its episodes an iteration: the schedule moves once for so many", ge=1, fast=8
+        512,
+        "the algorithm's episodes per iteration; the schedule moves once per iteration",
+        ge=1,
+        fast=8,
     )
-    minibatch: int = option(64, "its episodes an optimizer step", ge=1, fast=4)
+    minibatch: int = option(64, "the algorithm's episodes per optimizer step", ge=1, fast=4)
     policy: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the policy")
     terms: dict[str, Any] = option(factory=dict, doc="gradient terms, for example ptx")
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """There is something to do."""
+        """Batches divide, and there is a gradient."""
         if self.minibatch > self.batch or self.batch % self.minibatch:
             yield "minibatch", f"is {self.minibatch} but must divide batch ({self.batch})"
         if self.episodes < self.batch:
             yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
-        if not any(getattr(term, "coef", 1) for term in self.terms.values()):
+        if not any(term.coef for term in self.terms.values()):
             yield (
                 "terms",
-                "is empty, or every coef is 0: nothing would be trained; add one, or choose algorithm=none",
+                "is empty, or every coef is 0, so that nothing would be trained: add a term, or choose "
+                "algorithm=none",
             )

@@ -1,8 +1,8 @@
-"""An algorithm's gradient terms without the algorithm: the control that says what they do by themselves.
+"""An algorithm's gradient terms without the algorithm: the control that shows what they do alone.
 
-PPO-ptx is PPO plus pretraining gradients, and pretraining gradients alone are continued pretraining. With the same terms,
-optimizer and number of steps as an algorithm has, what this gains is not the algorithm's merit.
-"""
+PPO-ptx is PPO plus pretraining gradients, and pretraining gradients alone are continued
+pretraining. What this gains with the terms, optimizer and number of steps of an algorithm is not
+due to the algorithm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from preflab_builtin.baselines.config import TermsOnlyConfig
 
 
 class TermsOnly:
-    """`preflab.interfaces.Procedure`: one step is one iteration of the algorithm: batch / minibatch updates."""
+    """`preflab.interfaces.Procedure`: a step is one iteration of the algorithm, batch / minibatch
+    updates."""
 
     def __init__(self, config: TermsOnlyConfig, context: Context) -> None:
         self.config = config
@@ -30,7 +31,8 @@ class TermsOnly:
         self.updates = 0
 
     def step(self, index: int) -> Mapping[str, float]:
-        """The terms' gradients and one optimizer step a minibatch; the means of what they report."""
+        """The terms' gradients and one optimizer step per minibatch; the means of what they
+        report."""
         reports: list[dict[str, float]] = []
         for _ in range(self.config.batch // self.config.minibatch):
             report: dict[str, float] = {}
@@ -53,7 +55,7 @@ class TermsOnly:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take them over."""
+        """Restore them."""
         self.policy.module.load_state_dict(state["policy"])
         self.optimization.load_state_dict(state["optimizer"])
         for name, term in self.terms.items():

@@ -11,15 +11,13 @@ from typing import Any, Protocol, TypeVar
 from preflab import UserError
 from preflab.errors import nearest
 from preflab.randomness import permutation
+from preflab.rows import BadRow, read_rows, shown, type_name
+from preflab.rows.fields import checked_text
 from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,
     SentencePairsConfig,
 )
-from preflab_builtin.files.fields import checked_text
-from preflab_builtin.files.reading import read_rows, type_name
-from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.strict_json import shown
 
 Values = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.rows import path_digest
 from preflab_builtin.benchmarks.config import HarnessConfig
-from preflab_builtin.files.source import file_digest
 
 NORMAL = 1.959964
 """Half-width of a 95 % interval in standard errors: the harness reports no interval."""
@@ -26,7 +26,7 @@ def inspect_tasks(config: HarnessConfig) -> Inspection:
         raise UserError(
             "evaluators: lm_eval needs the extra 'lm-eval': pip install 'preflab[lm-eval]'"
         ) from None
-    own = "" if config.include is None else file_digest(Path(config.include))
+    own = "" if config.include is None else path_digest(Path(config.include))
     return Inspection(content=f"lm-eval {version} {own}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import Inspection
+from preflab.rows import path_digest
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.config import (
     ClassifierConfig,
@@ -15,7 +16,6 @@ from preflab_builtin.benchmarks.config import (
     SentencePairsConfig,
 )
 from preflab_builtin.causal_lm.folders import content_digest, locate
-from preflab_builtin.files.source import file_digest
 
 
 def inspect_questions(config: GenerationConfig) -> Inspection:
@@ -41,4 +41,4 @@ def inspect_classifier(config: ClassifierConfig) -> Inspection:
 
 def _checked(path: str, read: Callable[[Any], object], config: object) -> Inspection:
     read(config)
-    return Inspection(content=file_digest(Path(path)))
+    return Inspection(content=path_digest(Path(path)))

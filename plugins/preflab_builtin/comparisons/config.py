@@ -1,4 +1,4 @@
-"""Configs of the comparisons stage."""
+"""Config of the comparisons stage."""
 
 from __future__ import annotations
 
@@ -9,26 +9,13 @@ from preflab import option
 
 @dataclass
 class SampledConfig:
-    """Samples of the SFT policy, ranked by the run's labelers."""
+    """Samples of the SFT policy, ranked by the run's labelers (InstructGPT: 33k prompts). The
+    defaults are those of the embedded world."""
 
     name: str = option("sampled", "component")
-    prompts: int = option(900, "training prompts (at most those there are)", ge=1, fast=12)
+    prompts: int = option(900, "training prompts (at most all of them)", ge=1, fast=12)
     validation_prompts: int = option(100, "validation prompts", ge=0, fast=4)
-    k: int = option(4, "K, responses a prompt (InstructGPT: 4 to 9)", ge=2, fast=3)
-    batch: int = option(100, "prompts a step", ge=1, fast=8)
-    temperature: float = option(1.0, "of the samples", gt=0)
+    k: int = option(4, "K, responses per prompt (InstructGPT: 4 to 9)", ge=2, fast=3)
+    batch: int = option(100, "prompts per step", ge=1, fast=8)
+    temperature: float = option(1.0, "temperature of the samples", gt=0)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
-
-
-@dataclass
-class NoComparisonsConfig:
-    """No comparisons are made: the data gives rankings, or nobody needs any."""
-
-    name: str = option("none", "component")
-
-
-@dataclass
-class NoLabelerConfig:
-    """Nobody labels."""
-
-    name: str = option("none", "component")

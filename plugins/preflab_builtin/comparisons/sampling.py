@@ -16,16 +16,13 @@ from preflab_builtin.comparisons.config import SampledConfig
 
 
 class SampledComparisons:
-    """`preflab.interfaces.Procedure`: a step ranks a batch of prompts. A prompt's samples and rankings depend on its id
-    and the seed, not on the batch it stands in."""
+    """`preflab.interfaces.Procedure`: a step ranks a batch of prompts. A prompt's samples and
+    rankings depend on its id and the seed, not on its batch."""
 
     def __init__(self, config: SampledConfig, context: Context) -> None:
         self.config, self.context = config, context
-        self.policy, self.engine, self.labeler = (
-            context.policy("sft"),
-            context.rollout(),
-            context.labeler(),
-        )
+        self.policy, self.engine = context.policy("sft"), context.rollout()
+        self.labeler = context.labeler()
         self.prompts = self._chosen("train", config.prompts) + self._chosen(
             "validation", config.validation_prompts
         )
@@ -38,7 +35,8 @@ class SampledComparisons:
         return [prompts[i] for i in order]
 
     def step(self, index: int) -> Mapping[str, float]:
-        """Sample and rank one batch; how many rankings came out, and the share of pairs that were tied."""
+        """Sample and rank one batch; report the rankings added, those in which everything is tied,
+        and the share of tied pairs."""
         first = index * self.config.batch
         prompts = self.prompts[first : first + self.config.batch]
         seed, k = self.context.seed, self.config.k
@@ -46,26 +44,29 @@ class SampledComparisons:
             self.engine.sampling.max_tokens, self.config.temperature, k, first_row=first * k
         )
         rollout = self.engine.generate(self.policy, prompts, sampling, (seed, "comparisons"))
-        made = kept = preferences = 0
+        before, all_tied, preferences = len(self.rankings), 0, 0
         for row, prompt in enumerate(prompts):
             texts = rollout.texts[row * k : (row + 1) * k]
             for ranking in self.labeler.rank(prompt, texts, (seed, "comparisons", prompt.id)):
-                # Equal texts cannot be told apart: whatever a labeler says of them is no preference.
-                told = tuple((i, j) for i, j in ranking.preferences if texts[i] != texts[j])
-                made, preferences = made + 1, preferences + len(told)
-                if told:
-                    kept += 1
-                    self.rankings.append(to_json(replace(ranking, prompt=prompt, preferences=told)))
-        pairs = made * k * (k - 1) / 2
+                # A preference between equal texts means nothing: they count as tied.
+                distinct = tuple((i, j) for i, j in ranking.preferences if texts[i] != texts[j])
+                preferences += len(distinct)
+                if distinct:
+                    kept = replace(ranking, prompt=prompt, preferences=distinct)
+                    self.rankings.append(to_json(kept))
+                else:
+                    all_tied += 1
+        added = len(self.rankings) - before
+        pairs = (added + all_tied) * k * (k - 1) / 2
         return {
-            "rankings": float(kept),
-            "rankings/all_tied": float(made - kept),
-            "pairs/tied": 1 - preferences / pairs if pairs else 0.0,
+            "comparisons/rankings": float(added),
+            "comparisons/all_tied": float(all_tied),
+            "comparisons/pairs_tied": 1 - preferences / pairs if pairs else 0.0,
         }
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """A ranking in which everything is tied says nothing and is left out."""
-        tied = sum(row["rankings/all_tied"] for row in history)
+        tied = sum(row["comparisons/all_tied"] for row in history)
         return {
             "prompts": len(self.prompts),
             "rankings": len(self.rankings),
@@ -77,15 +78,16 @@ class SampledComparisons:
         return {"rankings": self.rankings}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on behind them."""
+        """Continue after them."""
         self.rankings = list(state["rankings"])
 
     def save(self, folder: Path) -> None:
-        """One ranking a line."""
+        """One ranking per line."""
         if not self.rankings:
             raise UserError(
-                "The labelers gave no preference at all: every ranking is one tie. Are all responses the same?"
+                "The labelers gave no preference at all: in every ranking all responses are tied. Are "
+                "all responses the same?"
             )
         with (folder / RANKINGS_FILE).open("w", encoding="utf8") as stream:
-            # A checkpoint sorts keys: sorted here too, the file does not tell whether the run was resumed.
+            # Keys are sorted as in checkpoints, so that a resumed run writes the same bytes.
             stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in self.rankings)

@@ -8,16 +8,15 @@ from pathlib import Path
 from preflab.components import Inspection
 from preflab.errors import UserError, nearest
 from preflab.records import Prompt
+from preflab.rows import path_digest, read_rows
 from preflab_builtin.evaluation.config import FILE, SuiteConfig
-from preflab_builtin.files.reading import read_rows
-from preflab_builtin.files.source import file_digest
 
 
 def inspect_stored(config: SuiteConfig) -> Inspection:
     """The digest of the baseline's file, if it is one; the recipe does not hold its path."""
     if config.baseline != FILE:
         return Inspection()
-    return Inspection(content=file_digest(Path(config.baseline_path)))
+    return Inspection(content=path_digest(Path(config.baseline_path)))
 
 
 def stored_name(path: str) -> str:

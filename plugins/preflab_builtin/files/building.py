@@ -1,4 +1,4 @@
-"""Rows to records: ids, users, groups and splits, and what no record may be."""
+"""Rows to records: ids, users, groups and splits, and what a record must not be."""
 
 from __future__ import annotations
 
@@ -6,89 +6,84 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record, RecordType
-from preflab_builtin.files import fields, shapes, transcripts
-from preflab_builtin.files.config import FilesConfig
-from preflab_builtin.files.reading import type_name
-from preflab_builtin.files.rows import BadRow, Row
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.rows import BadRow, Row, fields, shown, type_name
+from preflab_builtin.files import shapes, transcripts
+from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.shapes import Case
-from preflab_builtin.files.strict_json import shown
 
 
 class Builder:
     """Turns the rows of one file into records of one type.
 
-    A row without an id is named after its prompt's text, so that one prompt has one id in every file. Prompts and
-    documents have different ids; several demonstrations or rankings may share one if their prompts' texts are equal.
+    A row without an id is named after its prompt's text, so that one prompt has one id in every
+    file. Prompts and documents have different ids; several demonstrations or rankings may share one
+    if their prompts' texts are equal.
     """
 
-    def __init__(self, record_type: RecordType, config: FilesConfig) -> None:
-        self._type, self._config = record_type, config
-        self._seen: dict[str, tuple[str, str]] = {}
+    def __init__(self, settings: RowSettings) -> None:
+        self._settings, self._type = settings, settings.record_type
+        self._taken: dict[str, tuple[str, str]] = {}
+        """By id: the place of the row that has it, and the digest of its prompt's text."""
         self._copies: Counter[str] = Counter()
 
     def records(self, row: Row) -> list[Record]:
-        """The records of a row: all of them, or `BadRow` and none."""
+        """All records of a row; `BadRow` if one of them is bad, and then the row takes no id."""
         if row.problem is not None:
             raise row.problem
-        found: list[Record] = []
-        added: list[str] = []
+        records: list[Record] = []
+        new_ids: list[str] = []
         try:
-            for case in shapes.cases(row.values, self._type, self._config.template):
-                found.append(self._record(case, row.place, added))
+            for case in shapes.cases(row.values, self._type, self._settings.template):
+                records.append(self._record(case, row.place, new_ids))
         except BadRow:
-            for name in added:
-                del self._seen[name]
+            for name in new_ids:
+                del self._taken[name]
             raise
-        return found
+        return records
 
-    def _record(self, case: Case, place: str, added: list[str]) -> Record:
+    def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
-            return _document(
-                case, fields.split(case.about, self._config.split), self._id(case, place, added)
-            )
+            split = fields.split(case.about, self._settings.split)
+            return _document(case, split, self._id(case, place, new_ids))
         if self._type == "demonstrations" and not case.responses:
             raise BadRow("completion", "is missing")
         if self._type == "rankings":
             _check_ranking(case)
-        prompt = self._prompt(case, place, added)
+        prompt = self._prompt(case, place, new_ids)
         if self._type == "prompts":
             return prompt
         if self._type == "demonstrations":
             return Demonstration(prompt, case.responses[0])
         return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
 
-    def _prompt(self, case: Case, place: str, added: list[str]) -> Prompt:
-        about, config = case.about, self._config
-        user = fields.chosen_name(about, config.user, "user")
-        group = fields.chosen_name(about, config.group, "group")
-        split, tags, notes = fields.split(about, config.split), fields.tags(about), _notes(about)
+    def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
+        about, settings = case.about, self._settings
+        user = fields.configured_identifier(about, settings.user, "user")
+        group = fields.configured_identifier(about, settings.group, "group")
+        split, tags, notes = fields.split(about, settings.split), fields.tags(about), _notes(about)
         group = group or fields.text_digest(transcripts.root(case.prompt))
-        return Prompt(self._id(case, place, added), case.prompt, user, tags, group, split, notes)
+        return Prompt(self._id(case, place, new_ids), case.prompt, user, tags, group, split, notes)
 
-    def _id(self, case: Case, place: str, added: list[str]) -> str:
-        text, several = (
-            fields.text_digest(case.prompt),
-            self._type in ("demonstrations", "rankings"),
-        )
-        given = fields.name(case.about, "id")
-        if not given and several:
+    def _id(self, case: Case, place: str, new_ids: list[str]) -> str:
+        text = fields.text_digest(case.prompt)
+        may_repeat = self._type in ("demonstrations", "rankings")
+        given = fields.identifier(case.about, "id")
+        if not given and may_repeat:
             return text
         if not given:
             self._copies[text] += 1
             return text if self._copies[text] == 1 else f"{text}-{self._copies[text]}"
         name = f"{given}{case.part}"
-        if name not in self._seen:
-            self._seen[name] = (place, text)
-            added.append(name)
-        elif not several:
-            raise BadRow("id", f"'{shown(name)}' is taken: it stands at {self._seen[name][0]}")
-        elif self._seen[name][1] != text:
-            raise BadRow(
-                "id",
-                f"'{shown(name)}' is taken: it stands at {self._seen[name][0]} with another prompt",
-            )
-        return name
+        if name not in self._taken:
+            self._taken[name] = (place, text)
+            new_ids.append(name)
+            return name
+        earlier_place, earlier_text = self._taken[name]
+        if may_repeat and earlier_text == text:
+            return name
+        other = " with another prompt" if may_repeat else ""
+        raise BadRow("id", f"'{shown(name)}' is taken by {earlier_place}{other}")
 
 
 def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,11 +94,10 @@ def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_ranking(case: Case) -> None:
-    """At least two responses, and a preference among them: all tied says nothing to a reward model."""
+    """At least two responses, and a preference: a reward model learns nothing from a tie of all."""
     if len(case.responses) < 2:
-        raise BadRow(
-            "completions", f"has {len(case.responses)} of them, but a ranking needs at least 2"
-        )
+        number = len(case.responses)
+        raise BadRow("completions", f"has {number} of them, but a ranking needs at least 2")
     for response in case.responses:
         if not response.strip():
             raise BadRow("response", "one of them is empty")
@@ -114,8 +108,8 @@ def _check_ranking(case: Case) -> None:
 
 
 def _document(case: Case, split: str, name: str) -> Document:
-    start = case.about.get("answer_start")
-    if start is not None and (type(start) is not int or not 0 < start < len(case.prompt)):
-        reason = f"is {shown(str(start))} but must be a position inside the text, 1 to {len(case.prompt) - 1}"
-        raise BadRow("answer_start", reason)
-    return Document(name, case.prompt, fields.name(case.about, "family"), split, start)
+    start, length = case.about.get("answer_start"), len(case.prompt)
+    if start is not None and (type(start) is not int or not 0 < start < length):
+        allowed = f"must be a position inside the text, 1 to {length - 1}"
+        raise BadRow("answer_start", f"is {shown(str(start))} but {allowed}")
+    return Document(name, case.prompt, fields.identifier(case.about, "family"), split, start)

@@ -1,4 +1,5 @@
-"""The shapes of rows that are understood, and what each means. README.md in this folder has them as a table."""
+"""The shapes of rows that are understood, and what each means. This folder's README.md has them as
+a table."""
 
 from __future__ import annotations
 
@@ -9,20 +10,20 @@ from typing import Any
 
 from preflab.errors import nearest
 from preflab.records import preferences_from_ranks
-from preflab_builtin.files import fields, transcripts
+from preflab.rows import BadRow, fields, shown, type_name
+from preflab_builtin.files import transcripts
 from preflab_builtin.files.config import Template
-from preflab_builtin.files.reading import type_name
-from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.strict_json import shown
 
 Columns = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a row says: a prompt, the responses to it (none for a prompt alone), and (better, worse) pairs among them.
+    """What a row says: a prompt, the responses to it (none for a prompt alone), and (better, worse)
+    pairs among them.
 
-    about: the columns that describe the prompt (id, user, group, split, tags). part: which of several cases of a row.
+    about: the columns that describe the prompt (id, user, group, split, tags). part: which of
+    several cases of a row.
     """
 
     prompt: str
@@ -56,7 +57,8 @@ class Shape:
 
 
 def cases(row: Columns, record_type: str, template: Template) -> Sequence[Case]:
-    """What a row says as records of a type; `BadRow` if its columns fit no shape, or its values not their shape."""
+    """What a row says as records of a type; `BadRow` if its columns fit no shape, or its values do
+    not fit their shape."""
     shapes = SHAPES[record_type]
     filled = {column for column, value in row.items() if value is not None}
     for shape in shapes:
@@ -67,17 +69,13 @@ def cases(row: Columns, record_type: str, template: Template) -> Sequence[Case]:
             missing = next(c for c in (*shape.needs, *shape.any_of) if c in row and row[c] is None)
             raise BadRow(missing, "is null")
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
-    hints = (
-        nearest(shown(column), known).partition("Did you mean ")[2]
-        for column in row
-        if column not in known
-    )
+    unknown = (shown(column) for column in row if column not in known)
+    hints = (nearest(column, known).partition("Did you mean ")[2] for column in unknown)
     hint = next((f" Did you mean {h}" for h in hints if h), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
     allowed = "; ".join(shape.label for shape in shapes)
-    raise BadRow(
-        "columns", f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}"
-    )
+    reason = f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}"
+    raise BadRow("columns", reason)
 
 
 def _prompt_text(row: Columns) -> str:
@@ -88,7 +86,8 @@ def _prompt_text(row: Columns) -> str:
 
 
 def _answer(value: Any, field: str, after_messages: bool) -> str:
-    """A response: a text, or one assistant message (after a rendered prompt it begins with the space of the template)."""
+    """A response: a text, or one assistant message. after_messages: the prompt is a list of
+    messages, after which a message begins with the space of the transcript."""
     if not isinstance(value, (list, tuple)):
         return fields.checked_text(value, field)
     conversation = transcripts.turns(value, field)
@@ -103,11 +102,11 @@ def _case(
     responses: Sequence[str] = (),
     preferences: Sequence[tuple[int, int]] = (),
 ) -> Case:
-    labels = (fields.name(row, "labeler"), fields.name(row, "labeler_group"))
+    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
     return Case(prompt, row, tuple(responses), tuple(preferences), *labels)
 
 
-# --- prompts and demonstrations --------------------------------------------------------------------------------
+# --- prompts and demonstrations ---
 
 
 def _bare_prompt(row: Columns, template: Template) -> Sequence[Case]:
@@ -118,7 +117,8 @@ def _bare_prompt(row: Columns, template: Template) -> Sequence[Case]:
 
 def _completion(row: Columns, template: Template) -> Sequence[Case]:
     if row.get("label") is False:
-        raise BadRow("label", "is false: a completion that people disliked is no demonstration")
+        reason = "is false: a completion that people disliked is not a demonstration"
+        raise BadRow("label", reason)
     response = _answer(row["completion"], "completion", isinstance(row["prompt"], (list, tuple)))
     return [_case(row, _prompt_text(row), [response])]
 
@@ -147,7 +147,7 @@ def _self_instruct(row: Columns, template: Template) -> Sequence[Case]:
     instruction, instances = fields.text(row, "instruction"), fields.items(row, "instances")
     if not instances:
         raise BadRow("instances", "is an empty list")
-    found = []
+    cases = []
     for i, instance in enumerate(instances):
         place = f"instances[{i}]"
         if not isinstance(instance, Mapping):
@@ -155,27 +155,24 @@ def _self_instruct(row: Columns, template: Template) -> Sequence[Case]:
         given = fields.checked_text(instance.get("input", ""), f"{place}.input", blank=True)
         output = fields.checked_text(instance.get("output"), f"{place}.output")
         part = f"/{i}" if len(instances) > 1 else ""
-        found.append(
-            Case(transcripts.instructed(instruction, given, template), row, (output,), part=part)
-        )
-    return found
+        prompt = transcripts.instructed(instruction, given, template)
+        cases.append(Case(prompt, row, (output,), part=part))
+    return cases
 
 
-# --- rankings --------------------------------------------------------------------------------------------------
+# --- rankings ---
 
 
 def _explicit(row: Columns, template: Template) -> Sequence[Case]:
     for field in ("chosen", "rejected"):
         value = row[field]
-        if (
-            isinstance(value, (list, tuple))
-            and transcripts.turns(value, field)[0][0] != "assistant"
-        ):
-            (case,) = _implicit(
-                row, template
-            )  # whole conversations beside their prompt, as in UltraFeedback
+        if not isinstance(value, (list, tuple)):
+            continue
+        if transcripts.turns(value, field)[0][0] != "assistant":
+            # Whole conversations next to their prompt, as in UltraFeedback.
+            (case,) = _implicit(row, template)
             if isinstance(row["prompt"], str) and row["prompt"] not in case.prompt:
-                raise BadRow("prompt", f"does not stand in the conversation of '{field}'")
+                raise BadRow("prompt", f"is not in the conversation of '{field}'")
             return [case]
     after = isinstance(row["prompt"], (list, tuple))
     chosen, rejected = (_answer(row[field], field, after) for field in ("chosen", "rejected"))
@@ -185,8 +182,8 @@ def _explicit(row: Columns, template: Template) -> Sequence[Case]:
 def _implicit(row: Columns, template: Template) -> Sequence[Case]:
     chosen, rejected = row["chosen"], row["rejected"]
     if isinstance(chosen, str) or isinstance(rejected, str):
-        whole = [fields.text(row, field) for field in ("chosen", "rejected")]
-        prompt, better, worse = transcripts.parted(*whole)
+        both = [fields.text(row, field) for field in ("chosen", "rejected")]
+        prompt, better, worse = transcripts.parted(*both)
     else:
         prompt, better = transcripts.answered(transcripts.turns(chosen, "chosen"), "chosen")
         other, worse = transcripts.answered(transcripts.turns(rejected, "rejected"), "rejected")
@@ -202,26 +199,22 @@ def _kwise(row: Columns, template: Template) -> Sequence[Case]:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
     field, k = given[0], len(responses)
     if field == "ratings":
-        values = [
-            -_mean(value, f"ratings[{i}]") for i, value in enumerate(fields.items(row, field))
-        ]
+        ratings = fields.items(row, field)
+        values = [-_mean(value, f"ratings[{i}]") for i, value in enumerate(ratings)]
         if len(values) != k:
             raise BadRow(field, f"has {len(values)} entries for {k} completions")
     elif field == "scores":
-        values = [-value for value in fields.numbers(row, field, k)]
+        values = [-value for value in fields.numbers(row, field, k, "completions")]
     else:
-        values = fields.numbers(row, field, k)
+        values = fields.numbers(row, field, k, "completions")
         if values and min(values) != 1:
-            raise BadRow(
-                field,
-                f"starts at {min(values):g} but must start at 1, the best (for 'higher is better' use 'scores')",
-            )
+            hint = "(for 'higher is better' use 'scores')"
+            raise BadRow(field, f"starts at {min(values):g} but must start at 1, the best {hint}")
     preferences = preferences_from_ranks(values)
     for i, j in preferences:
         if responses[i] == responses[j]:
-            raise BadRow(
-                "completions", f"numbers {i} and {j} are the same text but ranked differently"
-            )
+            reason = f"numbers {i} and {j} are the same text but ranked differently"
+            raise BadRow("completions", reason)
     return [_case(row, _prompt_text(row), responses, preferences)]
 
 
@@ -237,9 +230,8 @@ def _llmbar(row: Columns, template: Template) -> Sequence[Case]:
     responses = [fields.text(row, "output_1"), fields.text(row, "output_2")]
     label = row["label"]
     if isinstance(label, bool) or label not in (1, 2):
-        raise BadRow(
-            "label", f"is {shown(str(label))} but must be 1 or 2, the number of the better output"
-        )
+        allowed = "must be 1 or 2, the number of the better output"
+        raise BadRow("label", f"is {shown(str(label))} but {allowed}")
     prompt = transcripts.instructed(fields.text(row, "input"), "", template)
     return [_case(row, prompt, responses, [(0, 1) if label == 1 else (1, 0)])]
 
@@ -248,38 +240,38 @@ def _own(row: Columns, template: Template) -> Sequence[Case]:
     """What preflab's comparisons stage writes (`preflab.records.to_json`)."""
     about = row["prompt"]
     if not isinstance(about, Mapping):
-        raise BadRow(
-            "prompt",
-            f"is {type_name(about)} but must be an object {{id, text, ...}} beside 'responses'",
-        )
-    responses = fields.texts(row, "responses")
-    pairs = []
-    for i, pair in enumerate(fields.items(row, "preferences")):
-        if (
-            not isinstance(pair, (list, tuple))
-            or len(pair) != 2
-            or any(type(p) is not int for p in pair)
-        ):
-            raise BadRow(
-                f"preferences[{i}]",
-                "must be two whole numbers: the better and the worse response, from 0",
-            )
-        if pair[0] == pair[1] or not all(0 <= p < len(responses) for p in pair):
-            raise BadRow(
-                f"preferences[{i}]",
-                f"is {list(pair)} but must be two different numbers from 0 to {len(responses) - 1}",
-            )
-        pairs.append((pair[0], pair[1]))
-    labels = (fields.name(row, "labeler"), fields.name(row, "group"))
-    return [
-        Case(
-            fields.checked_text(about.get("text"), "prompt.text"),
-            about,
-            tuple(responses),
-            tuple(pairs),
-            *labels,
-        )
-    ]
+        allowed = "an object {id, text, ...}, as there are 'responses'"
+        raise BadRow("prompt", f"is {type_name(about)} but must be {allowed}")
+    responses = tuple(fields.texts(row, "responses"))
+    pairs = tuple(
+        _pair(pair, f"preferences[{i}]", len(responses))
+        for i, pair in enumerate(fields.items(row, "preferences"))
+    )
+    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
+    prompt = fields.checked_text(about.get("text"), "prompt.text")
+    return [Case(prompt, about, responses, pairs, *labels)]
+
+
+def _pair(value: Any, field: str, count: int) -> tuple[int, int]:
+    """(better, worse): two different numbers of responses, of which there are ``count``."""
+    pair = value if isinstance(value, (list, tuple)) else ()
+    if len(pair) != 2 or any(type(number) is not int for number in pair):
+        raise BadRow(field, "must be two whole numbers: the better and the worse response, from 0")
+    if pair[0] == pair[1] or not all(0 <= number < count for number in pair):
+        allowed = f"must be two different numbers from 0 to {count - 1}"
+        raise BadRow(field, f"is {list(pair)} but {allowed}")
+    return pair[0], pair[1]
+
+
+# --- documents ---
+
+
+def _text(row: Columns, template: Template) -> Sequence[Case]:
+    return [Case(fields.text(row, "text"), row)]
+
+
+def _transcript(row: Columns, template: Template) -> Sequence[Case]:
+    return [Case(transcripts.rendered(transcripts.turns(row["messages"], "messages")), row)]
 
 
 _ORDERS = ("ranks", "ranking", "scores", "ratings")
@@ -306,13 +298,8 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
         Shape(("input", "output_1", "output_2", "label"), _llmbar),
     ),
     "documents": (
-        Shape(("text",), lambda row, template: [Case(fields.text(row, "text"), row)]),
-        Shape(
-            ("messages",),
-            lambda row, t: [
-                Case(transcripts.rendered(transcripts.turns(row["messages"], "messages")), row)
-            ],
-        ),
+        Shape(("text",), _text),
+        Shape(("messages",), _transcript),
     ),
 }
 """The shapes of each record type, the more specific first."""

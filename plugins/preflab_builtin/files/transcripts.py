@@ -1,8 +1,9 @@
-"""Several turns, or an instruction with its input, as the one text that a causal language model reads.
+"""Several turns, or an instruction with its input, as the one text that a causal LM reads.
 
-Chat messages are written in the form of the HH-RLHF transcripts, so that both can be mixed: a system message first and
-bare, then a blank line, "Human:" or "Assistant:", a space and the content, turn by turn. A prompt ends with "Assistant:",
-and its response begins with the space. A bare instruction goes into the Alpaca templates.
+Chat messages are written in the form of the HH-RLHF transcripts, so that both can be mixed: a
+system message first and without a label, then a blank line, "Human:" or "Assistant:", a space and
+the content, turn by turn. A prompt ends with "Assistant:", and its response begins with the space.
+A single instruction goes into the Alpaca templates.
 """
 
 from __future__ import annotations
@@ -11,17 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preflab.errors import nearest
-from preflab_builtin.files import fields
+from preflab.rows import BadRow, fields, shown, type_name
 from preflab_builtin.files.config import Template
-from preflab_builtin.files.reading import type_name
-from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.strict_json import shown
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 _LABELS = {"system": "", "user": f"{HUMAN} ", "assistant": f"{ASSISTANT} "}
 _WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
 )
 _WITHOUT_INPUT = (
@@ -38,7 +36,7 @@ def turns(value: Any, field: str) -> list[Turn]:
     """The messages of a conversation, checked."""
     if not isinstance(value, (list, tuple)) or not value:
         raise BadRow(field, f"is {type_name(value)} but must be a list of messages, not empty")
-    found = []
+    conversation = []
     for i, message in enumerate(value):
         place = f"{field}[{i}]"
         if not isinstance(message, Mapping) or "role" not in message or "content" not in message:
@@ -48,8 +46,8 @@ def turns(value: Any, field: str) -> list[Turn]:
             raise BadRow(f"{place}.role", f"is '{shown(str(role))}'. {nearest(str(role), _LABELS)}")
         if role == "system" and i:
             raise BadRow(f"{place}.role", "is 'system', which can only come first")
-        found.append((role, fields.checked_text(message["content"], f"{place}.content")))
-    return found
+        conversation.append((role, fields.checked_text(message["content"], f"{place}.content")))
+    return conversation
 
 
 def rendered(conversation: Sequence[Turn]) -> str:
@@ -60,40 +58,36 @@ def rendered(conversation: Sequence[Turn]) -> str:
 def asked(conversation: Sequence[Turn], field: str) -> str:
     """The conversation as a prompt: the assistant is to speak next."""
     if conversation[-1][0] != "user":
-        raise BadRow(
-            field, f"ends with the {conversation[-1][0]}, but a prompt must end with the user"
-        )
+        last = conversation[-1][0]
+        raise BadRow(field, f"ends with the {last}, but a prompt must end with the user")
     return rendered(conversation) + ASSISTANT
 
 
 def answered(conversation: Sequence[Turn], field: str) -> tuple[str, str]:
     """Prompt and response of a conversation whose last message is the assistant's."""
     if conversation[-1][0] != "assistant":
-        raise BadRow(
-            field,
-            f"ends with the {conversation[-1][0]}, but the last message must be the assistant's response",
-        )
+        last = conversation[-1][0]
+        raise BadRow(field, f"ends with the {last}, but must end with the assistant's response")
     if len(conversation) == 1:
-        raise BadRow(field, "holds the response alone: nothing is asked")
+        raise BadRow(field, "holds the response alone, without a question")
     return asked(conversation[:-1], field), f" {conversation[-1][1]}"
 
 
 def parted(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """Prompt and two responses of two transcripts (HH-RLHF): what they share up to the last "Assistant:" is the prompt."""
+    """Prompt and two responses of two transcripts (HH-RLHF): the prompt is what they share up to
+    the last "Assistant:"."""
     shared = next(
         (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
         min(len(chosen), len(rejected)),
     )
     at = chosen.rfind(ASSISTANT, 0, shared)
     if at < 0:
-        raise BadRow(
-            "chosen",
-            f"and rejected share no {ASSISTANT!r} turn, so nobody knows where the prompt ends; give 'prompt'",
-        )
+        reason = f"and rejected share no {ASSISTANT!r} turn, where the prompt would end"
+        raise BadRow("chosen", f"{reason}; give 'prompt'")
     end = at + len(ASSISTANT)
-    for field, whole in (("chosen", chosen), ("rejected", rejected)):
-        if HUMAN in whole[end:] or ASSISTANT in whole[end:]:
-            raise BadRow(field, "the two transcripts part before their last turn")
+    for field, transcript in (("chosen", chosen), ("rejected", rejected)):
+        if HUMAN in transcript[end:] or ASSISTANT in transcript[end:]:
+            raise BadRow(field, "the two transcripts differ before their last turn")
     return chosen[:end], chosen[end:], rejected[end:]
 
 
@@ -107,6 +101,6 @@ def instructed(instruction: str, given: str, template: Template) -> str:
 
 
 def root(prompt: str) -> str:
-    """What a prompt begins with: the first turn of a transcript, else all of it. Prompts with one root stem from one
-    dialogue and must not stand in different splits."""
+    """What a prompt begins with: the first turn of a transcript, else all of it. Prompts with the
+    same root come from one dialogue and must not be in different splits."""
     return prompt.partition(ASSISTANT)[0] if HUMAN in prompt else prompt

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from preflab import option
 
@@ -17,46 +18,56 @@ class Unit(StrEnum):
     characters = "characters"
 
 
+class Shares(Protocol):
+    """Shares of the splits, and the seed of the hash that assigns them: fields of some configs."""
+
+    validation: float
+    test: float
+    seed: int
+
+
+def check_shares(shares: Shares) -> Iterator[tuple[str, str]]:
+    """Something must be left to train on."""
+    if shares.validation + shares.test >= 1:
+        reason = f"with validation={shares.validation} nothing is left to train on"
+        yield "test", f"is {shares.test}, {reason}"
+
+
 @dataclass
 class SplitConfig:
-    """Shares of the splits; what is kept together is the component's matter."""
+    """Shares of the splits; the component decides what is kept together."""
 
     name: str = option("", "component")
     validation: float = option(0.1, "share for validation", ge=0, lt=1)
     test: float = option(0.1, "share for testing", ge=0, lt=1)
-    overwrite: bool = option(
-        False, "assign every record anew, also those that have a split already"
-    )
-    seed: int = option(0, "of the hash that assigns; it does not follow the run's")
+    overwrite: bool = option(False, "also assign the records that have a split already")
+    seed: int = option(0, "of the hash that assigns; it does not follow the run's seed")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Something must be left to train on."""
-        if self.validation + self.test >= 1:
-            yield (
-                "test",
-                f"is {self.test}, with validation={self.validation} nothing is left to train on",
-            )
+        return check_shares(self)
 
 
 @dataclass
 class SplitByUserConfig(SplitConfig):
-    """Train, validation and test by user, so that no user stands in two of them (InstructGPT 3.2). A record without a user
-    goes with its group, one without either goes by its id; documents go by their ids."""
+    """Train, validation and test by user, so that no user is in two of them (InstructGPT 3.2). A
+    record without a user goes with its group, one without either by its id; so do documents."""
 
     name: str = option("split_by_user", "component")
 
 
 @dataclass
 class SplitByGroupConfig(SplitConfig):
-    """Train, validation and test by group (a debate, a dialogue), so that no group stands in two of them. A record without
-    a group, and every document, goes by its id."""
+    """Train, validation and test by group (a debate, a dialogue), so that no group is in two of
+    them. A record without a group, and every document, goes by its id."""
 
     name: str = option("split_by_group", "component")
 
 
 @dataclass
 class DeduplicateConfig:
-    """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2, which gives no length)."""
+    """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2,
+    which gives no length)."""
 
     name: str = option("deduplicate", "component")
     length: int = option(
@@ -77,18 +88,21 @@ class DeduplicateConfig:
 
 @dataclass
 class CapConfig:
-    """At most so many different prompts of one user (InstructGPT A.2: about 200)."""
+    """At most N different prompts of one user (InstructGPT A.2: about 200)."""
 
     name: str = option("cap_per_user", "component")
     prompts: int = option(
         200, "most prompts of a user; records without a user are not counted", ge=1
     )
-    seed: int = option(0, "of the hash that chooses which stay; it does not follow the run's")
+    seed: int = option(
+        0, "of the hash that chooses which are kept; it does not follow the run's seed"
+    )
 
 
 @dataclass
 class PrivateConfig:
-    """Leaves out training records with private details (InstructGPT 3.2 filters the training split only)."""
+    """Leaves out training records with private details (InstructGPT 3.2 filters the training split
+    only)."""
 
     name: str = option("drop_private", "component")
     emails: bool = option(True, "look for e-mail addresses")
@@ -105,12 +119,10 @@ class PrivateConfig:
         for pattern in self.patterns:
             try:
                 if re.compile(pattern).search("") is not None:
-                    yield (
-                        "patterns",
-                        f"holds {pattern!r}, which matches the empty text and so every record",
-                    )
+                    reason = "which matches the empty text and so every record"
+                    yield "patterns", f"holds {pattern!r}, {reason}"
             except re.error as error:
-                yield "patterns", f"holds {pattern!r}, which is no regular expression: {error}"
+                yield "patterns", f"holds {pattern!r}, not a regular expression: {error}"
         if any(not word.strip() for word in self.words):
             yield "words", "holds an empty word"
         if not (self.emails or self.phones or self.words or self.patterns):
@@ -119,7 +131,8 @@ class PrivateConfig:
 
 @dataclass
 class LengthConfig:
-    """Leaves out long prompts (InstructGPT C: over 1000 tokens, about 750 words; tokens are not known here)."""
+    """Leaves out long prompts (InstructGPT C: over 1000 tokens, about 750 words; tokens are not
+    known here)."""
 
     name: str = option("length", "component")
     max_words: int | None = option(750, "most words of a prompt; null: any number", ge=1)

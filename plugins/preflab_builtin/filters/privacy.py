@@ -1,5 +1,5 @@
-"""Private details in training records. The patterns would rather leave out too much: a dropped row is counted, a leaked
-address is not."""
+"""Private details in training records. The patterns are made to leave out too much rather than too
+little: a dropped row is counted, a leaked address is not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from preflab import UserError
+from preflab.interfaces import Context
 from preflab.records import Demonstration, Ranking, Record
 from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.splits import prompt_of
@@ -37,10 +38,10 @@ def has_phone(text: str) -> bool:
 
 
 class DropPrivate:
-    """The `preflab.interfaces.Filter` for private details in the training split; validation, test and documents are left
-    alone."""
+    """The `preflab.interfaces.Filter` for private details in the training split; records for
+    validation and testing, and documents, are always kept."""
 
-    def __init__(self, config: PrivateConfig) -> None:
+    def __init__(self, config: PrivateConfig, context: Context | None = None) -> None:
         self._config = config
         self._patterns = [
             (f"matches {pattern}", re.compile(pattern)) for pattern in config.patterns
@@ -50,8 +51,8 @@ class DropPrivate:
             self._patterns.append((f"word '{word.strip()}'", edges))
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
-        """The records without private details, and the first reason for each of the others; `UserError` if a record has no
-        split yet, because then nobody knows whether it is for training."""
+        """The records without private details, and the first reason for each of the others;
+        `UserError` if a record has no split yet, because it may be for training or not."""
         kept: list[Record] = []
         dropped: dict[str, int] = {}
         for record in records:
@@ -68,12 +69,13 @@ class DropPrivate:
             return ""
         if not record.split:
             raise UserError(
-                "filters: drop_private comes before the splits are known. Put split_by_user or split_by_group first."
+                "filters: drop_private comes before the splits are known. "
+                "Put split_by_user or split_by_group first."
             )
         if record.split != "train":
             return ""
         texts = [prompt.text, *(self._answers(record) if self._config.responses else ())]
-        return next((reason for reason in map(self.found, texts) if reason), "")
+        return next((reason for reason in map(self.private_detail, texts) if reason), "")
 
     @staticmethod
     def _answers(record: Record) -> Sequence[str]:
@@ -81,8 +83,8 @@ class DropPrivate:
             return record.responses
         return (record.response,) if isinstance(record, Demonstration) else ()
 
-    def found(self, text: str) -> str:
-        """What private detail a text holds, "" if none."""
+    def private_detail(self, text: str) -> str:
+        """The private detail that a text holds, "" if none."""
         if self._config.emails and EMAIL.search(text):
             return "e-mail address"
         if self._config.phones and has_phone(text):

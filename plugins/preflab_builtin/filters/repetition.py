@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from preflab.interfaces import Context
 from preflab.randomness import derive_seed
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab_builtin.filters.config import CapConfig, DeduplicateConfig, Unit
 from preflab_builtin.filters.splits import prompt_of
 
 
 class Deduplicate:
-    """The `preflab.interfaces.Filter` for a common beginning. The first prompt with a beginning stays, other prompts with it
-    go. Several demonstrations or rankings of the prompt that stays are kept, unless they are equal in all they say.
-    Documents are left alone."""
+    """The `preflab.interfaces.Filter` for a common beginning. The first prompt with a beginning is
+    kept, other prompts with it are dropped. Several demonstrations or rankings of the prompt that
+    is kept are kept too, unless they are equal in all they say. Documents are always kept."""
 
-    def __init__(self, config: DeduplicateConfig) -> None:
+    def __init__(self, config: DeduplicateConfig, context: Context | None = None) -> None:
         self._config = config
         self._ignored = {word.casefold() for word in config.ignore}
 
@@ -24,18 +25,18 @@ class Deduplicate:
         """The records whose prompt is the first with its beginning."""
         kept: list[Record] = []
         dropped = {"prompt begins as an earlier one": 0, "the same record again": 0}
-        owners: dict[str, str] = {}
-        said: set[Any] = set()
+        first: dict[str, str] = {}
+        contents: set[Any] = set()
         for record in records:
             prompt = prompt_of(record)
             if prompt is None:
                 kept.append(record)
-            elif owners.setdefault(self.beginning(prompt.text), prompt.text) != prompt.text:
+            elif first.setdefault(self.beginning(prompt.text), prompt.text) != prompt.text:
                 dropped["prompt begins as an earlier one"] += 1
-            elif (content := _content(record)) in said:
+            elif (content := _content(record)) in contents:
                 dropped["the same record again"] += 1
             else:
-                said.add(content)
+                contents.add(content)
                 kept.append(record)
         return kept, dropped
 
@@ -48,7 +49,7 @@ class Deduplicate:
 
 
 def _content(record: Record) -> tuple[Any, ...]:
-    """All that a record says; for a ranking also who said it, because people may well agree."""
+    """All that a record says; for a ranking also who ranked, because two people may agree."""
     if isinstance(record, Demonstration):
         return (record.prompt.text, record.response)
     if isinstance(record, Ranking):
@@ -58,37 +59,32 @@ def _content(record: Record) -> tuple[Any, ...]:
 
 
 class CapPerUser:
-    """The `preflab.interfaces.Filter` for prolific users. Which prompts stay is decided by a hash of their ids, so that the
-    same ones stay among prompts, demonstrations and rankings as far as these have the same prompts."""
+    """The `preflab.interfaces.Filter` for prolific users. A hash of their ids decides which prompts
+    are kept, so that the same ones are kept among prompts, demonstrations and rankings, as far as
+    these have the same prompts."""
 
-    def __init__(self, config: CapConfig) -> None:
+    def __init__(self, config: CapConfig, context: Context | None = None) -> None:
         self._config = config
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
-        """The records whose prompt is among the chosen of its user; records without a user, and documents, stay."""
+        """The records whose prompt is among the chosen of its user; records without a user, and
+        documents, are always kept."""
         prompts: dict[str, set[str]] = {}
         for record in records:
             prompt = prompt_of(record)
             if prompt is not None and prompt.user:
                 prompts.setdefault(prompt.user, set()).add(prompt.id)
         chosen = {user: self._chosen(user, ids) for user, ids in prompts.items()}
-        kept = [record for record in records if self._stays(record, chosen)]
-        return kept, {
-            f"more than {self._config.prompts} prompts of one user": len(records) - len(kept)
-        }
+        kept = [record for record in records if self._keeps(record, chosen)]
+        reason = f"more than {self._config.prompts} prompts of one user"
+        return kept, {reason: len(records) - len(kept)}
 
     def _chosen(self, user: str, ids: set[str]) -> set[str]:
-        order = sorted(
-            ids, key=lambda name: (derive_seed(self._config.seed, "cap", user, name), name)
-        )
+        seed = self._config.seed
+        order = sorted(ids, key=lambda name: (derive_seed(seed, "cap", user, name), name))
         return set(order[: self._config.prompts])
 
     @staticmethod
-    def _stays(record: Record, chosen: Mapping[str, set[str]]) -> bool:
+    def _keeps(record: Record, chosen: Mapping[str, set[str]]) -> bool:
         prompt = prompt_of(record)
-        return (
-            prompt is None
-            or isinstance(record, Document)
-            or not prompt.user
-            or prompt.id in chosen[prompt.user]
-        )
+        return prompt is None or not prompt.user or prompt.id in chosen[prompt.user]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from preflab.interfaces import Context
 from preflab.records import Record
 from preflab_builtin.filters.config import LengthConfig
 from preflab_builtin.filters.splits import prompt_of
 
 
 class Length:
-    """The `preflab.interfaces.Filter` for long prompts; documents are left alone."""
+    """The `preflab.interfaces.Filter` for long prompts; documents are always kept."""
 
-    def __init__(self, config: LengthConfig) -> None:
+    def __init__(self, config: LengthConfig, context: Context | None = None) -> None:
         self._config = config
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:

@@ -13,7 +13,7 @@ class MicroworldConfig:
     """A small world made from a seed: facts, tasks, texts, users. Simulated, and labelled so."""
 
     name: str = option("microworld", "component")
-    seed: int = option(0, "of the world; it does not follow the run's")
+    seed: int = option(0, "of the world; it does not follow the run's seed")
     people: int = option(16, "inhabitants, each with four facts to remember", ge=16, le=32)
     documents: int = option(
         30_000, "pretraining documents of the train split, about 12 tokens each", ge=100, fast=600
@@ -53,7 +53,8 @@ class MicroworldConfig:
 
 @dataclass
 class SimulatedConfig:
-    """A population that compares responses: utility in parts, tastes, noise. Rankings come from all groups but one."""
+    """A population that compares responses: utility in parts, tastes, noise. Rankings come from all
+    groups but one."""
 
     name: str = option("simulated", "component")
     groups: int = option(5, "groups of labelers, each with a taste of its own", ge=2, le=20)
@@ -67,40 +68,39 @@ class SimulatedConfig:
     )
     tie: float = option(0.08, "responses whose perceived utilities differ by less are tied", ge=0)
     taste: float = option(1.0, "multiplies tastes for polite words and length", ge=0)
-    seed: int = option(0, "of the population; it does not follow the run's")
+    seed: int = option(0, "of the population; it does not follow the run's seed")
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The held-out group exists, and somebody is left to ask."""
+        """The held-out group exists, and enough people are left to ask."""
         if self.held_out_group is not None and not 0 <= self.held_out_group < self.groups:
-            yield (
-                "held_out_group",
-                f"is {self.held_out_group} but must be null or 0 to {self.groups - 1} (groups={self.groups})",
-            )
+            allowed = f"null or 0 to {self.groups - 1} (groups={self.groups})"
+            yield "held_out_group", f"is {self.held_out_group} but must be {allowed}"
         people = self.per_group * (self.groups - (self.held_out_group is not None))
         if self.labelers_per_prompt > people:
-            yield (
-                "labelers_per_prompt",
-                f"is {self.labelers_per_prompt}, but only {people} people label training data",
-            )
+            reason = f"but only {people} people label training data"
+            yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, {reason}"
 
 
 @dataclass
 class LabelerGroupsConfig:
-    """How well the reward model predicts people who labelled its training data, and people who did not."""
+    """How well the reward model predicts people who labelled its training data, and people who did
+    not."""
 
     name: str = option("labeler_groups", "component")
 
 
 @dataclass
 class RatingsConfig:
-    """Likert ratings from 1 to 7 and the flags that InstructGPT's labelers ticked, as far as the world defines them."""
+    """Likert ratings from 1 to 7 and the flags that InstructGPT's labelers ticked, as far as the
+    world defines them."""
 
     name: str = option("ratings", "component")
 
 
 @dataclass
 class TaskDemonstrationsConfig:
-    """Demonstrations in the form of public NLP tasks instead of instructions that people wrote: what FLAN and T0 train on."""
+    """Demonstrations in the form of public NLP tasks instead of instructions that people wrote:
+    what FLAN and T0 train on."""
 
     name: str = option("task_demonstrations", "component")
     demonstrations: int = option(2_000, "tasks with their answers", ge=10, fast=60)

@@ -1,4 +1,5 @@
-"""How people who write demonstrations slip: they miss the task, state something false, or are rude."""
+"""Mistakes of people who write demonstrations: they miss the task, state something false, or are
+rude."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ TRIES = 30
 
 
 def careless(world: World, task: Task, chance: random.Random) -> str:
-    """A response that misses the task: one in three states another value (mostly false), one in three does another task of
-    the same use case, one in three does any other."""
+    """A response that misses the task: one in three states another value (mostly false), one in
+    three does another task of the same use case, one in three does any other task."""
     kind = chance.randrange(3)
     if kind == 0:
         return another_value(task.response, chance)
@@ -25,7 +26,8 @@ def careless(world: World, task: Task, chance: random.Random) -> str:
 
 
 def another_value(response: str, chance: random.Random) -> str:
-    """The response with its values replaced by others of their kind; "i do not know ." if it has none."""
+    """The response with its values replaced by others of their kind; "i do not know ." if it has no
+    value."""
     words = response.split()
     kinds = {value: group for group in ATTRIBUTES.values() for value in group}
     if not any(word in kinds for word in words):
@@ -37,6 +39,6 @@ def another_value(response: str, chance: random.Random) -> str:
 
 
 def rudely(response: str, chance: random.Random) -> str:
-    """The response with an insult before or behind it."""
+    """The response with an insult before or after it."""
     word = chance.choice(RUDE)
     return f"{response} you {word} !" if chance.random() < 0.5 else f"{word} ! {response}"

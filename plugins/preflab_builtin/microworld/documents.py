@@ -1,4 +1,4 @@
-"""Pretraining text: training documents, and held-out ones whose combinations training never shows."""
+"""Pretraining text: training documents, and held-out ones of combinations that training omits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def documents(config: MicroworldConfig, world: World) -> Iterator[Document]:
     for i in range(config.documents):
         family = FORUM
         if chance.random() < config.forum:
-            text = next(t for t in iter(lambda: forum_talk(world, chance), "") if t not in talk)
+            text = _new_talk(world, chance, talk)
         else:
             (chosen,) = chance.choices(families, weights)
             family, text = chosen.name, _training_text(config, world, chance, chosen)
@@ -59,9 +59,16 @@ def _held_out_talk(
     chance = random.Random(derive_seed(config.seed, "talk", split))
     seen = set(taken)
     for i in range(held_out_talk(config, split)):
-        text = next(t for t in iter(lambda: forum_talk(world, chance), "") if t not in seen)
+        text = _new_talk(world, chance, seen)
         seen.add(text)
         yield Document(f"{split}-{FORUM}-{i}", text, FORUM, split)
+
+
+def _new_talk(world: World, chance: random.Random, known: set[str]) -> str:
+    """Talk that is not among the known ones."""
+    while (text := forum_talk(world, chance)) in known:
+        pass
+    return text
 
 
 def held_out_talk(config: MicroworldConfig, split: Split) -> int:
@@ -104,18 +111,18 @@ def insult(names: Sequence[str], chance: random.Random) -> str:
 
 
 def forum_talk(world: World, chance: random.Random) -> str:
-    """Talk between a guest and a bot: small talk, and in seven of ten the things that instructions ask for, in another frame;
-    three in ten are careless, three in ten rude."""
+    """Talk between a guest and a bot: in seven of ten documents what instructions ask for, in
+    another frame, else small talk. Three in ten are careless, three in ten rude."""
     right = chance.random() < 0.7
     if chance.random() < 0.7:
         task = draw_task(world, chance)
-        asked, said = task.instruction, (task if right else draw_task(world, chance)).response
+        question, answer = task.instruction, (task if right else draw_task(world, chance)).response
     else:
-        asked, said = _small_talk(world, chance, right)
+        question, answer = _small_talk(world, chance, right)
     if chance.random() < 0.3:
         rude = insult(world.names, chance)
-        said = f"{rude} {said}" if chance.random() < 0.5 else f"{said} {rude}"
-    return f"guest : {asked} bot : {said}"
+        answer = f"{rude} {answer}" if chance.random() < 0.5 else f"{answer} {rude}"
+    return f"guest : {question} bot : {answer}"
 
 
 def _small_talk(world: World, chance: random.Random, right: bool) -> tuple[str, str]:

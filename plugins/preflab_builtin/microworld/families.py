@@ -10,8 +10,8 @@ from preflab_builtin.microworld.world import MEETINGS, QUESTIONS, Combination, W
 
 @dataclass(frozen=True)
 class Family:
-    """ask: a combination -> (what comes before, the answer that must follow). weight: share of the training documents,
-    relative to the other families; facts have the most to remember."""
+    """ask: a combination -> (what comes before, the answer that must follow). weight: share of the
+    training documents, relative to the other families; there is most to remember of facts."""
 
     name: str
     weight: float
@@ -19,7 +19,8 @@ class Family:
 
 
 def story(combination: Combination, aside: str = "") -> tuple[str, str]:
-    """(what happened to somebody, the ending that follows from it). aside: what is said meanwhile."""
+    """(what happened to somebody, the ending that follows from it). aside: what is said in
+    between."""
     name, place, met = combination
     said = f"{aside} " if aside else ""
     return (

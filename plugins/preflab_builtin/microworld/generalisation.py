@@ -1,4 +1,5 @@
-"""Does a reward model know people whom it never asked? (InstructGPT 4.1, E.2: five groups, each left out in turn)"""
+"""Does a reward model predict people who labelled none of its data? (InstructGPT 4.1, E.2: five
+groups, each left out in turn)"""
 
 from __future__ import annotations
 
@@ -10,20 +11,23 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Ranking, Rollout
 from preflab_builtin.evaluation.forward import scores
+from preflab_builtin.microworld.config import LabelerGroupsConfig
 from preflab_builtin.microworld.labelers import HELD_OUT_PEOPLE, SimulatedLabelers
 
 
 class LabelerGroups:
-    """labeler_groups/training and labeler_groups/held_out: expected accuracy of the reward model on a single verdict of a
-    random person, ties left out; .../training_ceiling and .../held_out_ceiling: what siding with each group's majority would
-    reach; .../gap: how much more of its own ceiling the reward model reaches on training people than on the held-out ones.
-    Over all pairs of the ranked validation responses."""
+    """labeler_groups/training and labeler_groups/held_out: expected accuracy of the reward model on
+    a single verdict of a random person, ties left out; .../training_ceiling and
+    .../held_out_ceiling: the accuracy of siding with each group's majority; .../gap: how much more
+    of its own ceiling the reward model reaches on training people than on the held-out ones. Over
+    all pairs of the ranked validation responses."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, config: LabelerGroupsConfig, context: Context) -> None:
         labeler = context.labeler()
         if not isinstance(labeler, SimulatedLabelers):
             raise UserError(
-                "evaluators: labeler_groups asks simulated people, whose opinions are known: labeler=simulated."
+                "evaluators: labeler_groups asks simulated people, whose opinions are known. "
+                "Choose labeler=simulated."
             )
         self.labeler, self.context = labeler, context
         self.rankings: Sequence[Ranking] = list(

@@ -1,7 +1,9 @@
-"""Simulated people who compare responses: they see help, truth and rudeness, each with tastes of their own and with noise.
+"""Simulated people who compare responses: they see help, truth and rudeness, each with tastes of
+their own and with noise.
 
-What they like and what is good differ on purpose: people like polite words and length as far as they go, whereas the true
-utility takes two polite words and sixteen words and then declines. A reward model learns what people like.
+What they like and what is good differ on purpose: people like polite words and length up to high
+limits, whereas the true utility declines after two polite words and after sixteen words. A reward
+model learns what people like.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preflab.errors import UserError, nearest
-from preflab.interfaces import Gold
+from preflab.interfaces import Context, Gold
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Ranking, preferences_from_ranks
 from preflab_builtin.microworld.config import SimulatedConfig
@@ -23,7 +25,7 @@ Pair = tuple[Prompt, str, str]
 _POLITE = frozenset(POLITE)
 HELD_OUT_PEOPLE = "held_out"
 MOST_POLITE, MOST_WORDS, MOST_LIVELY = 6, 40, 3
-"""Where people stop counting; further than where the true utility declines."""
+"""Where people stop counting; higher than where the true utility declines."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Person:
 
 
 def population(config: SimulatedConfig) -> list[Person]:
-    """All people, the held-out group included. A group shares a taste; its members differ a little. Over the groups each
-    taste is spread evenly, so that the population's mean taste does not hang on the seed."""
+    """All people, the held-out group included. A group shares a taste; its members differ a little.
+    Each taste is spread evenly over the groups, so that the population's mean taste does not depend
+    on the seed."""
     chance = random.Random(derive_seed(config.seed, "labelers"))
     spread = [chance.sample(range(config.groups), config.groups) for _ in range(5)]
     people = []
@@ -63,15 +66,15 @@ def population(config: SimulatedConfig) -> list[Person]:
 
 
 class SimulatedLabelers:
-    """`preflab.interfaces.Labeler`. A person's verdict on two responses: the difference of perceived utilities plus logistic
-    noise of scale ``noise``; a tie if it is within ``tie`` of 0. Without ties that is Bradley-Terry for each person; a
-    population is a mixture of them."""
+    """`preflab.interfaces.Labeler`. A person's verdict on two responses is the difference of their
+    perceived utilities plus logistic noise of scale ``noise``; it is a tie within ``tie`` of 0.
+    Without ties that is Bradley-Terry for each person; a population is a mixture of them."""
 
     def __init__(self, config: SimulatedConfig, gold: Gold | None) -> None:
         if gold is None:
             raise UserError(
-                "labeler=simulated needs a simulated world (data=microworld): it cannot judge real text. Give rankings "
-                "(rankings=files rankings.path=FILE) or choose labeler=none."
+                "labeler=simulated needs a simulated world (data=microworld): it cannot judge real "
+                "text. Give rankings (rankings=files rankings.path=FILE) or choose labeler=none."
             )
         self.config, self.gold = config, gold
         everybody = population(config)
@@ -79,12 +82,12 @@ class SimulatedLabelers:
         self.people = [p for p in everybody if p.group != out]
         self.held_out = [p for p in everybody if p.group == out]
 
-    # --- rankings ----------------------------------------------------------------------------------------------
+    # --- rankings ---
 
     def rank(
         self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
     ) -> Sequence[Ranking]:
-        """One ranking a labeler who is asked; who is asked and their noise follow from the seed."""
+        """One ranking per labeler who is asked; the seed decides who is asked, and their noise."""
         chance = random.Random(derive_seed(*seed))
         asked = chance.sample(self.people, min(self.config.labelers_per_prompt, len(self.people)))
         return [self._ranking(person, prompt, responses, chance) for person in asked]
@@ -104,7 +107,8 @@ class SimulatedLabelers:
     def _ranking(
         self, person: Person, prompt: Prompt, responses: Sequence[str], chance: random.Random
     ) -> Ranking:
-        # The difference of two Gumbel numbers is logistic: each pair is judged as `_wins` says. Equal texts get equal noise.
+        # The difference of two Gumbel numbers is logistic: each pair is judged as `_verdicts` says.
+        # Equal texts get equal noise.
         noise = {
             text: -math.log(-math.log(chance.random() or 1e-12))
             for text in dict.fromkeys(responses)
@@ -123,24 +127,27 @@ class SimulatedLabelers:
             prompt, tuple(responses), preferences_from_ranks(ranks), person.id, person.group
         )
 
-    # --- what can be computed exactly --------------------------------------------------------------------------
+    # --- what can be computed exactly ---
 
     def preference(
         self, prompt: Prompt, first: str, second: str, group: str | None = None
     ) -> float:
-        """Share of people who prefer ``first``, ties half: exact, no draw. group: whose opinion ("group-4", or "held_out");
-        None: of the people who label training data. `UserError` for a group that does not exist."""
+        """Share of people who prefer ``first``, ties counted half: exact, without a draw. group:
+        whose opinion ("group-4", or "held_out"); None: of the people who label training data.
+        `UserError` for a group that does not exist."""
         verdicts = self._verdicts((prompt, first, second), group)
         return sum(0.5 * (1 + wins - loses) for wins, loses in verdicts) / len(verdicts)
 
     def agreement(self, pairs: Sequence[Pair], group: str | None = None) -> float:
-        """P(two different people, drawn at random, prefer the same response | neither calls it a tie), over all pairs: the
-        inter-labeler agreement of InstructGPT 3.4 (72.6 % for training labelers, 77.3 % for held-out ones)."""
+        """P(two different people, drawn at random, prefer the same response | neither calls it a
+        tie), over all pairs: the inter-labeler agreement of InstructGPT 3.4 (72.6 % for training
+        labelers, 77.3 % for held-out ones)."""
         same = both = 0.0
         for pair in pairs:
             verdicts = self._verdicts(pair, group)
             wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
-            # Ordered pairs of different people: the square of the sum less the terms of a person with themselves.
+            # Ordered pairs of different people: the square of the sum, less the terms of a person
+            # with themselves.
             same += (
                 wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
             )
@@ -148,8 +155,8 @@ class SimulatedLabelers:
         return same / both if both else math.nan
 
     def ceiling(self, pairs: Sequence[Pair], group: str | None = None) -> float:
-        """The highest accuracy that any scorer can reach on single verdicts of random people on these pairs, ties left out:
-        it always sides with the majority."""
+        """The highest accuracy that any scorer can reach on single verdicts of random people on
+        these pairs, ties left out: that of always siding with the majority."""
         right = voted = 0.0
         for pair in pairs:
             verdicts = self._verdicts(pair, group)
@@ -158,11 +165,11 @@ class SimulatedLabelers:
         return right / voted if voted else math.nan
 
     def votes(self, pair: Pair, group: str | None = None) -> tuple[float, float]:
-        """Expected share of a group's people who clearly prefer the first response, and the second; the rest are ties."""
+        """Expected share of a group's people who clearly prefer the first response, and the second;
+        the rest are ties."""
         verdicts = self._verdicts(pair, group)
-        return sum(w for w, _ in verdicts) / len(verdicts), sum(v for _, v in verdicts) / len(
-            verdicts
-        )
+        wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
+        return wins / len(verdicts), loses / len(verdicts)
 
     def _group(self, group: str | None) -> Sequence[Person]:
         if group is None:
@@ -170,20 +177,20 @@ class SimulatedLabelers:
         if group == HELD_OUT_PEOPLE:
             if not self.held_out:
                 raise UserError(
-                    "Every group labels training data (labeler.held_out_group=null): there is no held-out opinion."
+                    "Every group labels training data (labeler.held_out_group=null): there is no "
+                    "held-out opinion."
                 )
             return self.held_out
         everybody = [*self.people, *self.held_out]
-        found = [p for p in everybody if p.group == group]
-        if not found:
-            raise UserError(
-                f"labeler=simulated has no group {group!r}. {nearest(group, {p.group for p in everybody})}"
-            )
-        return found
+        members = [p for p in everybody if p.group == group]
+        if not members:
+            hint = nearest(group, {p.group for p in everybody})
+            raise UserError(f"labeler=simulated has no group {group!r}. {hint}")
+        return members
 
     def _verdicts(self, pair: Pair, group: str | None) -> list[tuple[float, float]]:
-        """For each person: (P(the first is clearly better), P(the second is)); what is missing to 1 is a tie. Equal texts are
-        a tie for everybody."""
+        """For each person: (P(the first is clearly better), P(the second is)); the rest, up to 1,
+        is P(tie). Equal texts are a tie for everybody."""
         prompt, first, second = pair
         people = self._group(group)
         if first == second:
@@ -191,6 +198,11 @@ class SimulatedLabelers:
         scale, tie = self.config.noise, self.config.tie
         gaps = [self.utility(p, prompt, first) - self.utility(p, prompt, second) for p in people]
         return [(_logistic((gap - tie) / scale), _logistic((-gap - tie) / scale)) for gap in gaps]
+
+
+def people_of(config: SimulatedConfig, context: Context) -> SimulatedLabelers:
+    """The labelers of a run's world."""
+    return SimulatedLabelers(config, context.gold)
 
 
 def _logistic(x: float) -> float:

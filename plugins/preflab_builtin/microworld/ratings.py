@@ -1,16 +1,18 @@
-"""What InstructGPT's labelers wrote down beside their rankings, as far as the world defines it (table 3): Likert and flags."""
+"""What InstructGPT's labelers wrote down with their rankings, as far as the world defines it (table
+3): Likert ratings and flags."""
 
 from __future__ import annotations
 
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab_builtin.microworld.config import RatingsConfig
 from preflab_builtin.microworld.gold import MicroworldGold
 from preflab_builtin.microworld.labelers import SimulatedLabelers
 
 
 def likert(utility: float) -> int:
-    """Overall quality from 1 to 7: nothing of use and nothing bad is a 4, a full answer a 7.
+    """Overall quality from 1 to 7: nothing useful and nothing bad is a 4, a full answer a 7.
 
     >>> likert(0.0), likert(1.0), likert(-0.5), likert(-9.0)
     (4, 7, 2, 1)
@@ -19,14 +21,16 @@ def likert(utility: float) -> int:
 
 
 class Ratings:
-    """likert/training and likert/held_out: mean over prompts and people of a 1 to 7 rating. flags/fails_task,
-    flags/violates_constraint (of prompts that have one), flags/hallucination and flags/rude: shares of responses."""
+    """likert/training and likert/held_out: mean over prompts and people of a 1 to 7 rating.
+    flags/fails_task, flags/violates_constraint (of prompts that have one), flags/hallucination and
+    flags/rude: shares of responses."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, config: RatingsConfig, context: Context) -> None:
         labeler, gold = context.labeler(), context.gold
         if not isinstance(labeler, SimulatedLabelers) or not isinstance(gold, MicroworldGold):
             raise UserError(
-                "evaluators: ratings asks the people of the embedded world: data=microworld labeler=simulated."
+                "evaluators: ratings asks the people of the embedded world. "
+                "Choose data=microworld labeler=simulated."
             )
         self.labeler, self.gold = labeler, gold
 

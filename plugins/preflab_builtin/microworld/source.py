@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from preflab import Inspection
+from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Prompt, Record, RecordType
 from preflab_builtin.microworld.config import MicroworldConfig
@@ -21,7 +23,8 @@ from preflab_builtin.microworld.world import EMAILS, PHONES, World, vocabulary
 
 @dataclass(frozen=True)
 class Instruction:
-    """What a user wants: the task, the words it is asked in, a good response, and the notes that a judge needs."""
+    """What a user wants: the task, the words it is asked in, a good response, and the notes that a
+    judge needs."""
 
     task: Task
     text: str
@@ -36,9 +39,9 @@ class Instruction:
 
 
 class Microworld:
-    """`preflab.interfaces.DataSource`."""
+    """`preflab.interfaces.DataSource` and `World`."""
 
-    def __init__(self, config: MicroworldConfig) -> None:
+    def __init__(self, config: MicroworldConfig, context: Context | None = None) -> None:
         self.config = config
         self.world = World(config.seed, config.people, config.held_out)
 
@@ -53,7 +56,8 @@ class Microworld:
         return MicroworldGold(self.world)
 
     def records(self, record_type: RecordType) -> Iterable[Record]:
-        """Prompts and demonstrations without a split (a filter assigns it by user); documents with one; no rankings."""
+        """Prompts and demonstrations without a split (a filter assigns it by user); documents with
+        one; no rankings."""
         if record_type == "prompts":
             return self._prompts()
         if record_type == "demonstrations":
@@ -62,7 +66,7 @@ class Microworld:
 
     @cached_property
     def _demonstrated(self) -> list[Instruction]:
-        """The instructions that are demonstrated: as in InstructGPT, none of the prompts."""
+        """The instructions that are demonstrated: none of the prompts, as in InstructGPT."""
         chance = random.Random(derive_seed(self.config.seed, "demonstrated"))
         taken: set[str] = set()
         return [self._instruction(chance, taken) for _ in range(self.config.demonstrations)]
@@ -80,7 +84,8 @@ class Microworld:
             yield instruction.prompt(f"prompt-{i}", self._user(chance))
 
     def _instruction(self, chance: random.Random, taken: set[str]) -> Instruction:
-        """An instruction in words that nobody has used, and take them; if all tries are used, one that somebody has."""
+        """An instruction in words that are not taken yet, and take them; if all tries fail, one in
+        words that are taken."""
         for _ in range(TRIES):
             instruction = self._draw(chance)
             if instruction.text not in taken:
@@ -95,10 +100,9 @@ class Microworld:
         if chance.random() < self.config.constrained:
             text, response, form = constrained(task, chance)
         if chance.random() < self.config.private:
-            told = chance.choice(
-                [f"my phone is {chance.choice(PHONES)} .", f"my mail is {chance.choice(EMAILS)} ."]
-            )
-            text = f"{told} {text}"
+            phone, mail = chance.choice(PHONES), chance.choice(EMAILS)
+            private = chance.choice([f"my phone is {phone} .", f"my mail is {mail} ."])
+            text = f"{private} {text}"
         return Instruction(task, text, response, {**task.notes(), **form})
 
     def _user(self, chance: random.Random) -> str:
@@ -106,7 +110,7 @@ class Microworld:
         return f"user-{int(self.config.users * chance.random() ** 2)}"
 
     def _demonstrations(self) -> Iterator[Demonstration]:
-        """Most are good; some miss the task, some are rude: people are people."""
+        """Most are good; some miss the task, some are rude, as with real people."""
         chance = random.Random(derive_seed(self.config.seed, "demonstrations"))
         for i, instruction in enumerate(self._demonstrated):
             response = instruction.response
@@ -123,18 +127,17 @@ def _again(instruction: Instruction, chance: random.Random) -> Instruction:
     """The same instruction once more, word for word or nearly so."""
     if chance.random() < 0.75:
         return instruction
-    return replace(
-        instruction,
-        text=chance.choice([f"hello . {instruction.text}", f"{instruction.text} thanks ."]),
-    )
+    polite = [f"hello . {instruction.text}", f"{instruction.text} thanks ."]
+    return replace(instruction, text=chance.choice(polite))
 
 
-def counts(config: MicroworldConfig) -> dict[str, int]:
-    """Number of records by type, known without making them."""
+def inspect(config: MicroworldConfig) -> Inspection:
+    """The number of records by type, known without making them; the true utility is known."""
     probes = len(FAMILIES) * (config.held_out + config.held_out // 4)
     held_out = probes + sum(held_out_talk(config, split) for split in HELD_OUT)
-    return {
+    records = {
         "prompts": config.prompts,
         "demonstrations": config.demonstrations,
         "documents": config.documents + held_out,
     }
+    return Inspection(records=records, gold=True)

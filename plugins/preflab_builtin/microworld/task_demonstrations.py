@@ -1,26 +1,30 @@
-"""Pretraining tasks as demonstrations: the embedded world's stand-in for FLAN and T0 (InstructGPT 3.5, 4.1)."""
+"""Pretraining tasks as demonstrations: the embedded world's stand-in for FLAN and T0 (InstructGPT
+3.5, 4.1)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
+from preflab import Inspection
+from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import Demonstration, Prompt, Record, RecordType
 from preflab_builtin.microworld.config import MicroworldConfig, TaskDemonstrationsConfig
-from preflab_builtin.microworld.families import FAMILIES, story
+from preflab_builtin.microworld.families import FAMILIES
 from preflab_builtin.microworld.world import World, vocabulary
 
 USERS = 100
-"""Names under which the tasks stand, so that splitting by user splits them."""
+"""Users that the tasks are attributed to, so that splitting by user splits them."""
 
 
 class TaskDemonstrations:
-    """`preflab.interfaces.DataSource`: tasks of all families on training combinations, in the instruction frame."""
+    """`preflab.interfaces.DataSource` and `World`: tasks of all families on training combinations,
+    in the frame of the instructions. It does not know the true utility of their answers."""
 
     gold = None
 
-    def __init__(self, config: TaskDemonstrationsConfig) -> None:
+    def __init__(self, config: TaskDemonstrationsConfig, context: Context | None = None) -> None:
         self.config = config
         self.world = World(config.seed, MicroworldConfig.people, MicroworldConfig.held_out)
 
@@ -39,15 +43,11 @@ class TaskDemonstrations:
         for i in range(self.config.demonstrations):
             family = chance.choice(families)
             combination = chance.choice(self.world.combinations[family.name]["train"])
-            before, answer = (
-                story(combination, "")
-                if family.name == "stories"
-                else family.ask(self.world, combination)
-            )
-            prompt = Prompt(
-                f"task-{i}",
-                f"user : {before} assistant :",
-                f"task-user-{i % USERS}",
-                (family.name,),
-            )
-            yield Demonstration(prompt, answer)
+            before, answer = family.ask(self.world, combination)
+            user, text = f"task-user-{i % USERS}", f"user : {before} assistant :"
+            yield Demonstration(Prompt(f"task-{i}", text, user, (family.name,)), answer)
+
+
+def inspect(config: TaskDemonstrationsConfig) -> Inspection:
+    """The number of demonstrations."""
+    return Inspection(records={"demonstrations": config.demonstrations})

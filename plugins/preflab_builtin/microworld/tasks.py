@@ -26,10 +26,11 @@ PUNCTUATION = frozenset(".,?!:=+")
 
 @dataclass(frozen=True)
 class Task:
-    """An instruction and what it takes to fulfil it.
+    """An instruction and what a response must do to fulfil it.
 
-    include: groups of words; of each group one must stand in the response. sequence: words that must follow each other.
-    avoid: words that make the answer wrong. at_least: this many different words out of ``choose``.
+    include: groups of words; one of each group must be in the response. sequence: words that must
+    follow each other. avoid: words that make the answer wrong. at_least: this many different words
+    out of ``choose``.
     """
 
     tag: str
@@ -43,17 +44,14 @@ class Task:
 
     def notes(self) -> dict[str, Any]:
         """What a judge needs to know, as JSON values; empty parts are left out."""
-        words = {
+        notes: dict[str, Any] = {
+            "include": [list(group) for group in self.include],
             "sequence": list(self.sequence),
             "avoid": list(self.avoid),
             "choose": list(self.choose),
-        }
-        asked: dict[str, Any] = {
-            "include": [list(group) for group in self.include],
-            **words,
             "at_least": self.at_least,
         }
-        return {key: value for key, value in asked.items() if value}
+        return {key: value for key, value in notes.items() if value}
 
 
 def _other_values(attribute: str, value: str) -> list[str]:
@@ -255,7 +253,8 @@ _BUILDERS: dict[Callable[[World, random.Random], Task], float] = {
     _closed_qa: 0.05,
     _extract: 0.05,
 }
-"""Use cases and their shares: the order of InstructGPT's table 1, less uneven, so that each can be measured."""
+"""Use cases and their shares: the order of InstructGPT's table 1, less uneven, so that each can be
+measured."""
 
 
 def draw_task(world: World, chance: random.Random) -> Task:
@@ -274,7 +273,7 @@ def length(words: Sequence[str]) -> int:
 
 
 def constrained(task: Task, chance: random.Random) -> tuple[str, str, dict[str, Any]]:
-    """(instruction, good response, notes) of a task with a constraint on the form of the response."""
+    """(instruction, good response, notes) of a task with a constraint on the response's form."""
     kind = chance.randrange(3)
     if kind == 0:
         limit = min(max(2, length(task.response.split()) + chance.randrange(4)), len(NUMBERS) - 1)

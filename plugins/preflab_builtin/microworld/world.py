@@ -1,4 +1,5 @@
-"""What there is in the world: words, facts, an invented language, and which combinations training never sees."""
+"""What there is in the world: words, facts, an invented language, and which combinations are held
+out of all training."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ ADJECTIVES = "big small old new warm cold fast slow".split()
 NOUNS = "house boat tree stone river lamp wheel drum".split()
 VERBS = "falls sings moves waits turns shines stops grows".split()
 INVENTED = (
-    "zaku beli momo tiru paf lomi duna keza wofu hiru nalo seti gumi raxo yepi vobu jali fesu qoto mivu bano dixi lupa terro"
+    "zaku beli momo tiru paf lomi duna keza wofu hiru nalo seti gumi raxo yepi vobu jali fesu qoto "
+    "mivu bano dixi lupa terro"
 ).split()
 LETTERS = "b c d f g h j k l m n p".split()
 NUMBERS = [str(n) for n in range(39)]
@@ -50,7 +52,7 @@ FEELINGS = {
 }
 """Feeling -> whether it is a good one."""
 RUDE = "fool idiot stupid ugly dumb liar".split()
-"""Words that are rude wherever they stand ("shut up" is rude too, see gold.py)."""
+"""Words that are rude anywhere in a text ("shut up" is rude too, see gold.py)."""
 POLITE = "please thanks kindly welcome sorry glad".split()
 PHONES = [f"555-01{n:02}" for n in range(8)]
 EMAILS = [f"{name}@mail.example" for name in NAMES[:8]]
@@ -62,18 +64,21 @@ QUESTIONS = {
 }
 """Wordings of a question about a fact, in pretraining text."""
 _FUNCTION = (
-    "user assistant guest bot : . , ? ! = + question answer translate sort reverse story the a an of has and or is are was "
-    "were what who where how why which did does do can it this that one two three four you your i am me my for from with not "
-    "but so to in into at up on about went saw said likes give bring show tell say write name list find make polite nice "
-    "text sum summary short rude language order letters something words word use most begin today here there know sure yes no "
-    "hello hey well now bad good better feel like shut go away phone mail people fun help think know more"
+    "user assistant guest bot : . , ? ! = + question answer translate sort reverse story the a an "
+    "of has and or is are was were what who where how why which did does do can it this that one "
+    "two three four you your i am me my for from with not but so to in into at up on about went "
+    "saw said likes give bring show tell say write name list find make polite nice text sum "
+    "summary short rude language order letters something words word use most begin today here "
+    "there know sure yes no hello hey well now bad good better feel like shut go away phone mail "
+    "people fun help think know more"
 ).split()
 
 
 @dataclass(frozen=True)
 class World:
-    """One world. seed: decides facts, the dictionary and what is held out; people: how many of `NAMES` live in it;
-    held_out: combinations of each pretraining family for testing (a quarter as many more are for validation)."""
+    """One world. seed: decides facts, the dictionary and what is held out; people: how many of
+    `NAMES` live in it; held_out: combinations of each pretraining family for testing (a quarter as
+    many more are for validation)."""
 
     seed: int
     people: int = 16
@@ -110,8 +115,9 @@ class World:
 
     @cached_property
     def combinations(self) -> dict[str, dict[str, list[Combination]]]:
-        """Family -> split -> combinations. Neither documents for training, nor instructions, nor demonstrations use those of
-        test and validation. The sums, letters and stories are ordered: a mirrored sum may stand in another split."""
+        """Family -> split -> combinations. Documents for training, instructions and demonstrations
+        use none of those of test and validation. The order within sums, letters and stories counts:
+        a mirrored sum may be in another split."""
         everything: dict[str, list[Combination]] = {
             "facts": list(itertools.product(QUESTIONS, self.names, ATTRIBUTES)),
             "sums": [(str(a), str(b)) for a in range(20) for b in range(20)],
@@ -128,12 +134,11 @@ class World:
         random.Random(derive_seed(self.seed, "held out", family)).shuffle(combinations)
         kept: list[Combination] = []
         if family == "facts":
-            # Each fact is asked in at least one wording: held out are wordings of it, not the fact itself.
-            kept = list(
-                {
-                    (name, attribute): (w, name, attribute) for w, name, attribute in combinations
-                }.values()
-            )
+            # Each fact is asked in at least one wording: only other wordings of it are held out.
+            by_fact = {
+                (name, attribute): (w, name, attribute) for w, name, attribute in combinations
+            }
+            kept = list(by_fact.values())
             combinations = [c for c in combinations if c not in set(kept)]
         n, more = self.held_out, self.held_out // 4
         return {

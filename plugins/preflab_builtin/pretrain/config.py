@@ -1,4 +1,4 @@
-"""Configs of the pretraining stage."""
+"""Config of the pretraining stage."""
 
 from __future__ import annotations
 
@@ -20,10 +20,3 @@ class PretrainConfig:
         factory=lambda: OptimizerConfig(lr=2e-3, warmup=50), doc="AdamW and its schedule"
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
-
-
-@dataclass
-class NoPretrainConfig:
-    """No pretraining: the policy stays as it was made (or brings weights)."""
-
-    name: str = option("none", "component")

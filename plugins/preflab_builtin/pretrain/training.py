@@ -11,10 +11,10 @@ import torch
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab_builtin.pretrain.config import PretrainConfig
-from preflab_builtin.ptx.stream import PretrainingStream, targets_in, window_nll
+from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 
 VALIDATION_WINDOWS = 256
-"""Most windows that the validation loss is measured on."""
+"""Largest number of windows that the validation loss is measured on."""
 
 
 class Pretraining:
@@ -37,7 +37,8 @@ class Pretraining:
         )
 
     def step(self, index: int) -> Mapping[str, float]:
-        """One optimizer step. loss/pretrain and val/loss: nats per token; pretrain/tokens: read so far."""
+        """One optimizer step. loss/pretrain and pretrain/validation_loss: nats per token; pretrain/tokens: read so
+        far."""
         batch, window = self.config.batch, self.config.window
         numbers = range(index * batch, (index + 1) * batch)
         denominator = targets_in(batch, window)
@@ -50,7 +51,6 @@ class Pretraining:
         metrics = {"loss/pretrain": float(self.runtime.sum(total)) / denominator}
         require_finite(f"pretrain, step {index}", metrics)
         metrics |= self.optimization.step(index)
-        metrics["lr"] = metrics.pop("pretrain/lr")
         metrics["pretrain/tokens"] = float((index + 1) * batch * window)
         return metrics | (self._validation() if index == self.total_steps - 1 else {})
 
@@ -74,7 +74,7 @@ class Pretraining:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take over weights and moments."""
+        """Restore weights and moments."""
         self.policy.module.load_state_dict(state["model"])
         self.optimization.load_state_dict(state["optimizer"])
 
@@ -83,7 +83,7 @@ class Pretraining:
         self.policy.save(folder / "model")
 
     def _validation(self) -> dict[str, float]:
-        """Loss on held-out documents, if there are enough for a window."""
+        """Loss on held-out documents, if they fill a window."""
         documents = self.context.records("documents", "validation")
         window = self.config.window
         if sum(len(self.context.tokenizer.encode(d.text)) + 1 for d in documents) < window:
@@ -94,4 +94,5 @@ class Pretraining:
         with torch.no_grad(), self.runtime.autocast():
             for group in self.runtime.micro_batches(self.runtime.share(range(count))):
                 total += window_nll(self.policy, stream.pick(group).to(self.runtime.device))
-        return {"val/loss": float(self.runtime.sum(total)) / targets_in(count, window)}
+        loss = float(self.runtime.sum(total)) / targets_in(count, window)
+        return {"pretrain/validation_loss": loss}

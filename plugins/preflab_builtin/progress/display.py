@@ -7,16 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
+from preflab import hookimpl
+
 QUIET = "PREFLAB_QUIET"
-_SHOWN = (
-    ("kl", "objective/kl"),
-    ("reward", "objective/scores"),
-    ("reward", "mean_reward"),
-    ("accuracy", "accuracy"),
-)
-"""What stands beside the bar, after the loss: label and metric."""
+_SHOWN = {
+    "objective/kl": "kl",
+    "objective/scores": "reward",
+    "select/score": "reward",
+    "reward_model/accuracy": "accuracy",
+}
+"""Which metrics are shown next to the bar, after the loss, and their labels."""
 
 
 def choose(stages: Sequence[str], stream: TextIO | None = None) -> Display:
@@ -34,15 +37,13 @@ def headline(metrics: Mapping[str, float]) -> str:
     'loss 1.250  kl 0.500  reward -2.000'
     """
     losses = [value for name, value in metrics.items() if name.startswith("loss/")]
-    found = {"loss": losses[0]} if losses else {}
-    for label, name in _SHOWN:
-        if name in metrics:
-            found.setdefault(label, metrics[name])
-    return "  ".join(f"{label} {value:.3f}" for label, value in found.items())
+    shown = [("loss", value) for value in losses[:1]]
+    shown += [(label, metrics[name]) for name, label in _SHOWN.items() if name in metrics]
+    return "  ".join(f"{label} {value:.3f}" for label, value in shown)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them.
+    """A time as people write it.
 
     >>> duration(4.24), duration(75), duration(3700)
     ('4.2 s', '1 min 15 s', '1 h 1 min')
@@ -66,31 +67,53 @@ class Display:
     def line(self, text: str) -> None:
         """One line of text."""
 
-    def started(self, stage: str, total: int, done: int) -> None:
-        """A stage begins; ``done`` of its ``total`` steps were done by a run before."""
+    def begin(self, stage: str, total_steps: int, done: int) -> None:
+        """A stage begins; an earlier run did ``done`` of its steps."""
 
     def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """A step is done."""
 
-    def reused(self, stage: str) -> None:
-        """A stage was not computed."""
-        self.line(f"{self.place(stage)} {stage}: reused")
-
-    def finished(self, stage: str, seconds: float) -> None:
-        """A stage is complete."""
-        self.line(f"{self.place(stage)} {stage}: finished in {duration(seconds)}")
-
     def close(self) -> None:
-        """The run is over."""
+        """Leave the terminal as it was."""
 
     def place(self, stage: str) -> str:
-        """The stage's number among the run's, as "[2/6]"."""
+        """The stage with its number among the run's, as "[2/6] sft"."""
         number = self.stages.index(stage) + 1 if stage in self.stages else "-"
-        return f"[{number}/{len(self.stages)}]"
+        return f"[{number}/{len(self.stages)}] {stage}"
+
+    @hookimpl
+    def preflab_run_started(self, folder: Path) -> None:
+        self.line(f"run {folder}: {', '.join(self.stages) or 'no stages'}")
+
+    @hookimpl
+    def preflab_stage_started(
+        self, stage: str, total_steps: int, history: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.begin(stage, total_steps, len(history))
+
+    @hookimpl
+    def preflab_stage_reused(self, stage: str) -> None:
+        self.line(f"{self.place(stage)}: reused")
+
+    @hookimpl
+    def preflab_step_finished(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
+        self.step(stage, step, metrics)
+
+    @hookimpl
+    def preflab_stage_finished(self, stage: str, seconds: float) -> None:
+        self.close()
+        self.line(f"{self.place(stage)}: finished in {duration(seconds)}")
+
+    @hookimpl
+    def preflab_run_finished(self) -> None:
+        self.close()
+
+    preflab_run_failed = preflab_run_finished
 
 
 class Lines(Display):
-    """One line at about every tenth of a stage, but not within a second of the last one, for logs and batch systems."""
+    """One line at about every tenth of a stage, but not within a second of the last one: for logs
+    and batch systems."""
 
     spacing = 1.0
 
@@ -104,11 +127,11 @@ class Lines(Display):
         self.stream.write(f"preflab: {text}\n")
         self.stream.flush()
 
-    def started(self, stage: str, total: int, done: int) -> None:
-        self.total, self.done, self.began = total, done, time.monotonic()
-        self.shown = self.began
+    def begin(self, stage: str, total_steps: int, done: int) -> None:
+        self.total, self.done = total_steps, done
+        self.began = self.shown = time.monotonic()
         if done:
-            self.line(f"{self.place(stage)} {stage}: goes on after step {done} of {total}")
+            self.line(f"{self.place(stage)}: resumes after step {done} of {total_steps}")
 
     def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         finished = step + 1
@@ -121,7 +144,7 @@ class Lines(Display):
         self.shown = now
         left = (now - self.began) / (finished - self.done) * (self.total - finished)
         parts = (
-            f"{self.place(stage)} {stage}: {finished}/{self.total}",
+            f"{self.place(stage)}: {finished}/{self.total}",
             headline(metrics),
             f"{duration(left)} left",
         )
@@ -129,7 +152,7 @@ class Lines(Display):
 
 
 class Bar(Display):
-    """A bar a stage, redrawn in place; what is finished stays above it as a line."""
+    """One bar per stage, redrawn in place. A finished stage leaves a line above it."""
 
     def __init__(self, stages: Sequence[str], stream: TextIO) -> None:
         super().__init__(stages)
@@ -159,11 +182,11 @@ class Bar(Display):
 
         self.progress.console.print(Text(f"preflab: {text}"))
 
-    def started(self, stage: str, total: int, done: int) -> None:
-        self._drop()
+    def begin(self, stage: str, total_steps: int, done: int) -> None:
+        self.close()
         self.progress.start()
         self.task = self.progress.add_task(
-            f"{self.place(stage)} {stage}", total=total, completed=done, shown=""
+            self.place(stage), total=total_steps, completed=done, shown=""
         )
 
     def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -171,14 +194,7 @@ class Bar(Display):
         if self.task is not None:
             self.progress.update(self.task, completed=step + 1, shown=headline(finite))
 
-    def finished(self, stage: str, seconds: float) -> None:
-        self._drop()
-        super().finished(stage, seconds)
-
     def close(self) -> None:
-        self._drop()
-
-    def _drop(self) -> None:
         """Take the bar away; between stages nothing is redrawn, so that messages stay readable."""
         if self.task is not None:
             self.progress.remove_task(self.task)

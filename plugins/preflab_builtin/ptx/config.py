@@ -9,7 +9,8 @@ from preflab import option
 
 @dataclass
 class PtxConfig:
-    """coef * gradient of the pretraining loss, added to each optimizer step of an algorithm (InstructGPT C.4)."""
+    """coef * gradient of the pretraining loss, added to each optimizer step of an algorithm
+    (InstructGPT C.4)."""
 
     name: str = option("ptx", "component")
     coef: float = option(

@@ -1,8 +1,9 @@
-"""The ptx gradient term: gamma * gradient of the pretraining loss, beside an algorithm's own gradient.
+"""The ptx gradient term: gamma * gradient of the pretraining loss, beside an algorithm's own
+gradient.
 
-InstructGPT's objective (equation 2) adds gamma * E_pretraining[log pi(x)]. The paper does not print how the loss is
-normalised; here it is the mean over all predicted tokens of the optimizer step, and the norms of both gradients and
-their cosine are reported, so that gamma can be read against them.
+InstructGPT's objective (equation 2) adds gamma * E_pretraining[log pi(x)]. The paper does not print
+how the loss is normalised; here it is the mean over all predicted tokens of the optimizer step, and
+the norms of both gradients and their cosine are reported, so that gamma can be read against them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Mapping
 import torch
 
 from preflab.interfaces import Context, Policy, State
+from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.ptx.config import PtxConfig
-from preflab_builtin.ptx.stream import PretrainingStream, targets_in, window_nll
 
 
 class PtxTerm:
@@ -28,7 +29,8 @@ class PtxTerm:
         self.drawn = 0
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
-        """Add coef * gradient of this process's share to ``.grad``. loss/ptx: of all processes, nats per token."""
+        """Add coef * gradient of this process's share to ``.grad``. loss/ptx: of all processes,
+        nats per token."""
         count = max(1, round(self.config.ratio * episodes))
         numbers = range(self.drawn, self.drawn + count)
         self.drawn += count

@@ -2,71 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from preflab import Component, hookimpl
 
-from preflab import Component, Inspection, UserError, hookimpl
-
-if TYPE_CHECKING:
-    from preflab.interfaces import Context
-    from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
-    from preflab_builtin.reward_model.scoring import NetworkReward
-    from preflab_builtin.reward_model.training import KwiseTraining
+_ROOM = "preflab_builtin.reward_model"
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The trained one, the given one, and none."""
-    from preflab_builtin.reward_model.config import (
-        KwiseConfig,
-        NoRewardModelConfig,
-        PretrainedRewardConfig,
-    )
+    """The trained reward model and the given one."""
+    from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
 
     return [
         Component(
             "reward_model",
             "kwise",
             KwiseConfig,
-            build=_trained,
-            procedure=_training,
-            needs=lambda config: ("rankings",),
+            build=f"{_ROOM}.scoring:trained",
+            procedure=f"{_ROOM}.training:KwiseTraining",
+            needs=("rankings",),
         ),
         Component(
-            "reward_model", "pretrained", PretrainedRewardConfig, build=_given, inspect=_inspect
+            "reward_model",
+            "pretrained",
+            PretrainedRewardConfig,
+            build=f"{_ROOM}.scoring:pretrained",
+            inspect=f"{_ROOM}.folder:inspect",
         ),
-        Component("reward_model", "none", NoRewardModelConfig),
     ]
-
-
-def _training(config: KwiseConfig, context: Context) -> KwiseTraining:
-    from preflab_builtin.reward_model.training import KwiseTraining
-
-    return KwiseTraining(config, context)
-
-
-def _trained(config: KwiseConfig, context: Context) -> NetworkReward:
-    from preflab_builtin.reward_model.scoring import NetworkReward
-
-    return NetworkReward(context.load_scalar(context.folder / "model"), context.runtime)
-
-
-def _given(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
-    from preflab_builtin.reward_model.scoring import NetworkReward
-
-    return NetworkReward(context.load_scalar(Path(config.path)), context.runtime)
-
-
-def _inspect(config: PretrainedRewardConfig) -> Inspection:
-    from preflab.storage.artifacts import file_digest
-    from preflab_builtin.causal_lm.folders import check_folder, content_digest, tokenizer_digest
-
-    folder = Path(config.path)
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"reward_model.path={config.path} is no model folder: it has no config.json (looked from {Path.cwd()})"
-        )
-    check_folder(folder)
-    facts = folder / "preflab.json"  # holds the offset: it decides scores as much as a weight does
-    content = content_digest(folder) + (file_digest(facts) if facts.is_file() else "")
-    return Inspection(content=content, tokenizer=tokenizer_digest(folder))

@@ -11,7 +11,7 @@ from preflab.optimization import OptimizerConfig
 
 
 class Start(StrEnum):
-    """The policy whose trunk a reward model starts from."""
+    """The policy whose backbone a reward model starts from."""
 
     sft = "sft"
     base = "base"
@@ -26,19 +26,20 @@ class Element(StrEnum):
 
 @dataclass
 class KwiseConfig:
-    """A reward model trained on K-wise rankings, one forward a completion (InstructGPT 3.5, C.2)."""
+    """A reward model trained on K-wise rankings, one forward pass per completion (InstructGPT 3.5,
+    C.2)."""
 
     name: str = option("kwise", "component")
     start: Start = option(
-        Start.sft, "whose trunk it starts from: the SFT policy or the base policy"
+        Start.sft, "whose backbone it starts from: that of the SFT policy or of the base policy"
     )
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
     element: Element = option(
         Element.ranking,
-        "ranking: a prompt's pairs together; pair: each shuffled alone (overfits, C.2)",
+        "ranking: a prompt's pairs together; pair: each pair shuffled alone (overfits, C.2)",
     )
     batch: int = option(
-        64, "elements an optimizer step (InstructGPT: 64 prompts), whatever their K", ge=1, fast=4
+        64, "elements per optimizer step (InstructGPT: 64 prompts), whatever their K", ge=1, fast=4
     )
     optimizer: OptimizerConfig = option(
         factory=OptimizerConfig, doc="AdamW and its schedule (InstructGPT: 9e-6, cosine to 10 %)"
@@ -49,11 +50,12 @@ class KwiseConfig:
         ge=2,
     )
     trainable_layers: int | None = option(
-        None, "train only the last so many transformer blocks and the head; null: everything", ge=0
+        None, "train only the last N transformer blocks and the head; null: everything", ge=0
     )
     centre: bool = option(
         True,
-        "store the offset that gives demonstrations (without any: the ranked responses) mean score 0",
+        "store the offset that gives demonstrations mean score 0; without demonstrations, the ranked "
+        "responses",
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
@@ -71,10 +73,3 @@ class PretrainedRewardConfig:
         """A path must be given."""
         if not self.path:
             yield "path", "is empty but must name the folder of a reward model"
-
-
-@dataclass
-class NoRewardModelConfig:
-    """No reward model: nothing is scored, nothing can be optimised."""
-
-    name: str = option("none", "component")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from preflab.interfaces import ScalarModel
+from preflab.interfaces import Context, ScalarModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime
+from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
 
 
 def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
-    """Raw scores [B] float32 at the last token of each response (of the prompt, if the response is empty), found by the
-    stored lengths. A prompt that several rows share is read once."""
+    """Raw scores [B] float32 at the last token of each response (of the prompt, if the response is
+    empty), found by the stored lengths. A prompt that several rows share is read once."""
     width = rows.prompt_ids.shape[1]
     last = torch.zeros_like(rows.mask).scatter_(
         1, (width + rows.response_lengths - 1)[:, None], True
@@ -20,7 +23,8 @@ def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
 
 
 def by_prompt(rollout: Rollout) -> list[int]:
-    """Rows in the order of their prompt's length, answers to one prompt together: a micro-batch reads it once."""
+    """Rows in the order of their prompt's length, answers to one prompt together: a micro-batch
+    reads it once."""
     prompts, lengths = rollout.prompt_lengths.tolist(), rollout.response_lengths.tolist()
     return sorted(
         range(len(rollout)), key=lambda i: (prompts[i], rollout.prompts[i].text, lengths[i], i)
@@ -48,3 +52,13 @@ class NetworkReward:
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
         return raw_scores(self.network, rollout, self.runtime) - self.network.offset
+
+
+def trained(config: KwiseConfig, context: Context) -> NetworkReward:
+    """The reward model that the stage made."""
+    return NetworkReward(context.load_scalar(context.folder / "model"), context.runtime)
+
+
+def pretrained(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
+    """The reward model in a folder."""
+    return NetworkReward(context.load_scalar(Path(config.path)), context.runtime)

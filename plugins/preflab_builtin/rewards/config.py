@@ -8,8 +8,8 @@ from preflab import option
 
 
 @dataclass
-class LengthConfig:
-    """Minus the distance of the response's length from a target."""
+class LengthRewardConfig:
+    """Control: minus the distance of the response's length from a target. Nothing is ranked."""
 
     name: str = option("length", "component")
     target: int = option(10, "wanted length in words (white space between)", ge=0)
@@ -18,7 +18,8 @@ class LengthConfig:
 
 @dataclass
 class ContainsConfig:
-    """The share of some words that the response contains."""
+    """Control: the share of some words that the response contains, the plainest reward that can be
+    gamed."""
 
     name: str = option("contains", "component")
     words: list[str] = option(factory=lambda: ["please"], doc="wanted words")
@@ -26,22 +27,25 @@ class ContainsConfig:
 
 @dataclass
 class NoiseConfig:
-    """Pure noise, N(0, 1), a function of prompt and response: the control for what updates alone do to a model."""
+    """Control: noise, N(0, 1), fixed for each prompt and response. It shows what updates without a
+    goal do to a model."""
 
     name: str = option("noise", "component")
-    draw: int = option(0, "which noise", ge=0)
+    draw: int = option(0, "number of the noise: another one is independent", ge=0)
 
 
 @dataclass
-class GoldConfig:
-    """The simulated world's true utility: an upper bound that no real experiment has. Label it so."""
+class GoldRewardConfig:
+    """The simulated world's true utility: an upper bound that no real experiment has. Label it
+    so."""
 
     name: str = option("gold", "component")
 
 
 @dataclass
 class VaderConfig:
-    """vaderSentiment's compound score, -1 (negative) to 1 (positive): a rule-based judge (extra: sentiment)."""
+    """vaderSentiment's compound score, -1 (negative) to 1 (positive): a rule-based judge of
+    sentiment (Hutto & Gilbert 2014). Needs the extra: pip install "preflab[sentiment]"."""
 
     name: str = option("vader", "component")
     whole_text: bool = option(True, "score prompt and response together; false: the response alone")

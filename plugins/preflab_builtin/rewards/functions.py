@@ -5,28 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
-import torch
-
 from preflab.errors import UserError
-from preflab.interfaces import Gold
+from preflab.interfaces import Context, Gold
 from preflab.randomness import derive_seed
-from preflab.records import Prompt, Rollout
+from preflab.records import Prompt
+from preflab.rewards import FunctionReward
+from preflab_builtin.rewards.config import (
+    ContainsConfig,
+    GoldRewardConfig,
+    LengthRewardConfig,
+    NoiseConfig,
+    VaderConfig,
+)
 
 RewardFunction = Callable[[Prompt, str], float]
 
 
-class TextReward:
-    """`preflab.interfaces.RewardModel` from a plain function."""
+def length(config: LengthRewardConfig, context: Context) -> FunctionReward:
+    """Minus the distance from a length."""
+    return FunctionReward(length_reward(config.target, config.scale))
 
-    def __init__(self, function: RewardFunction) -> None:
-        self.function = function
 
-    def score(self, rollout: Rollout) -> torch.Tensor:
-        """Rewards [B] float32."""
-        values = [
-            self.function(p, text) for p, text in zip(rollout.prompts, rollout.texts, strict=True)
-        ]
-        return torch.tensor(values, dtype=torch.float32, device=rollout.prompt_ids.device)
+def contains(config: ContainsConfig, context: Context) -> FunctionReward:
+    """The share of some words."""
+    return FunctionReward(contains_reward(config.words))
+
+
+def noise(config: NoiseConfig, context: Context) -> FunctionReward:
+    """Noise."""
+    return FunctionReward(noise_reward(config.draw))
+
+
+def gold(config: GoldRewardConfig, context: Context) -> FunctionReward:
+    """The true utility."""
+    return FunctionReward(gold_reward(context.gold))
+
+
+def vader(config: VaderConfig, context: Context) -> FunctionReward:
+    """Sentiment."""
+    return FunctionReward(vader_reward(config.whole_text, config.scale))
 
 
 def length_reward(target: int, scale: float) -> RewardFunction:
@@ -35,7 +52,7 @@ def length_reward(target: int, scale: float) -> RewardFunction:
 
 
 def contains_reward(words: Sequence[str]) -> RewardFunction:
-    """Share of the words that stand in the response, each as a whole word."""
+    """Share of the words that the response contains, each as a whole word."""
     wanted = set(words)
     if not wanted:
         raise UserError("reward_model.words is empty: name at least one word")
@@ -56,7 +73,8 @@ def gold_reward(gold: Gold | None) -> RewardFunction:
     """The true utility of a simulated world."""
     if gold is None:
         raise UserError(
-            "reward_model=gold needs a simulated world (data=microworld): nobody knows the true utility of real data"
+            "reward_model=gold needs a simulated world (data=microworld): the true utility of real data "
+            "is not known"
         )
     return lambda prompt, text: gold.parts(prompt, text)["gold"]
 

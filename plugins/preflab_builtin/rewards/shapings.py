@@ -1,4 +1,4 @@
-"""Reward shapings: a price on length, and a bound that is reached smoothly. Their configs stand beside them."""
+"""Reward shapings: a price on length, and a bound that is approached smoothly."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from preflab import option
 if TYPE_CHECKING:
     import torch
 
-    from preflab.interfaces import RewardShaping
+    from preflab.interfaces import Context, RewardShaping
     from preflab.records import Rollout
 
 
 @dataclass
 class LengthPenaltyConfig:
-    """A price on every token of a response beyond some that are free: reward models like length for its own sake."""
+    """A price on every token of a response beyond a free number of them: reward models prefer
+    length for its own sake."""
 
     name: str = option("length_penalty", "component")
-    coef: float = option(0.01, "reward subtracted a token", ge=0)
+    coef: float = option(0.01, "reward subtracted per token", ge=0)
     free: int = option(0, "tokens that cost nothing, end token included", ge=0)
 
 
 @dataclass
 class SoftClipConfig:
-    """limit tanh(score / limit): the further a score is from 0 (the demonstrations' mean), the less more of it is worth, so that
-    the far end of a reward model, where it was never trained, pays little (bounded as in Fu et al. 2025, arXiv 2502.18770)."""
+    """limit tanh(score / limit): the further a score is from 0 (the demonstrations' mean), the less
+    a higher one is worth, so that scores far from those that a reward model was trained on pay
+    little (bounded as in Fu et al. 2025, arXiv 2502.18770)."""
 
     name: str = option("soft_clip", "component")
-    limit: float = option(2.0, "scores stay within +- this; small ones stay as they are", gt=0)
+    limit: float = option(2.0, "scores stay within +- this; small ones hardly change", gt=0)
 
 
-def length_penalty(config: LengthPenaltyConfig) -> RewardShaping:
+def length_penalty(config: LengthPenaltyConfig, context: Context) -> RewardShaping:
     """score - coef max(0, tokens - free)."""
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
@@ -41,7 +43,7 @@ def length_penalty(config: LengthPenaltyConfig) -> RewardShaping:
     return shape
 
 
-def soft_clip(config: SoftClipConfig) -> RewardShaping:
+def soft_clip(config: SoftClipConfig, context: Context) -> RewardShaping:
     """limit tanh(score / limit)."""
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:

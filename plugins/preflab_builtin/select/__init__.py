@@ -1,15 +1,9 @@
-"""Selection: which SFT checkpoint goes on (InstructGPT C.1: the one with the highest reward-model score)."""
+"""Selection: the SFT checkpoint that is used (InstructGPT C.1: that with the best reward-model
+score)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from preflab import Component, hookimpl
-
-if TYPE_CHECKING:
-    from preflab.interfaces import Context
-    from preflab_builtin.select.config import RewardSelectionConfig
-    from preflab_builtin.select.selection import RewardSelection
 
 
 @hookimpl
@@ -17,18 +11,13 @@ def preflab_components() -> list[Component]:
     """The last checkpoint, or the best by reward."""
     from preflab_builtin.select.config import LastConfig, RewardSelectionConfig
 
-    def needs(config: RewardSelectionConfig) -> tuple[str, ...]:
-        return ("prompts", "reward_model")
-
     return [
         Component("select", "last", LastConfig),
         Component(
-            "select", "reward_model", RewardSelectionConfig, procedure=_selection, needs=needs
+            "select",
+            "reward_model",
+            RewardSelectionConfig,
+            procedure="preflab_builtin.select.selection:RewardSelection",
+            needs=("prompts", "reward_model"),
         ),
     ]
-
-
-def _selection(config: RewardSelectionConfig, context: Context) -> RewardSelection:
-    from preflab_builtin.select.selection import RewardSelection
-
-    return RewardSelection(config, context)

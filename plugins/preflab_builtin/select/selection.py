@@ -13,7 +13,8 @@ from preflab_builtin.select.config import RewardSelectionConfig
 
 
 class RewardSelection:
-    """`preflab.interfaces.Procedure`: a step scores one checkpoint; all of them answer the same prompts with the same noise."""
+    """`preflab.interfaces.Procedure`: a step scores one checkpoint; all of them answer the same
+    prompts with the same noise."""
 
     def __init__(self, config: RewardSelectionConfig, context: Context) -> None:
         self.config, self.context = config, context
@@ -21,9 +22,7 @@ class RewardSelection:
         self.total_steps = len(self.names)
         self.prompts = context.records("prompts", "validation")[: config.prompts]
         if not self.names or not self.prompts:
-            missing = (
-                "SFT kept no checkpoints" if not self.names else "there are no validation prompts"
-            )
+            missing = "there are no validation prompts" if self.names else "SFT kept no checkpoints"
             raise UserError(f"select=reward_model cannot choose: {missing}. Use select=last.")
         self.engine, self.reward_model = context.rollout(), context.reward_model()
         self.scores: dict[str, float] = {}
@@ -36,22 +35,20 @@ class RewardSelection:
             policy, self.prompts, self.engine.sampling, (self.context.seed, "select")
         )
         score = float(self.reward_model.score(rollout).double().mean())
-        require_finite(
-            f"select, checkpoint {name}", {"the mean reward": score}
-        )  # "best" would be anything
+        require_finite(f"select, checkpoint {name}", {"the mean reward": score})
         self.scores[name] = score
-        return {"select/score": self.scores[name]}
+        return {"select/score": score}
 
     def state_dict(self) -> State:
         """The scores so far."""
         return {"scores": self.scores}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on behind them."""
+        """Continue after them."""
         self.scores = {str(k): float(v) for k, v in state["scores"].items()}
 
     def save(self, folder: Path) -> None:
-        """The best checkpoint (the earliest of equals) as the result, and all scores."""
+        """The best checkpoint (of equal ones the earliest) as the result, and all scores."""
         best = max(self.names, key=lambda name: self.scores[name])
         self.context.policy(f"sft/{best}").save(folder / "model")
         write_json(

@@ -1,4 +1,5 @@
-"""Supervised fine-tuning on demonstrations, with residual dropout and a pretraining mix as options."""
+"""Supervised fine-tuning on demonstrations, with residual dropout and a pretraining mix as
+options."""
 
 from __future__ import annotations
 
@@ -7,26 +8,16 @@ from typing import TYPE_CHECKING
 from preflab import Component, hookimpl
 
 if TYPE_CHECKING:
-    from preflab.interfaces import Context
     from preflab_builtin.sft.config import SFTConfig
-    from preflab_builtin.sft.training import SupervisedFineTuning
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """Fine-tuning, and none."""
-    from preflab_builtin.sft.config import NoSFTConfig, SFTConfig
+    """Fine-tuning on demonstrations."""
+    from preflab_builtin.sft.config import SFTConfig
 
-    return [
-        Component("sft", "demonstrations", SFTConfig, procedure=_procedure, needs=_needs),
-        Component("sft", "none", NoSFTConfig),
-    ]
-
-
-def _procedure(config: SFTConfig, context: Context) -> SupervisedFineTuning:
-    from preflab_builtin.sft.training import SupervisedFineTuning
-
-    return SupervisedFineTuning(config, context)
+    procedure = "preflab_builtin.sft.training:SupervisedFineTuning"
+    return [Component("sft", "demonstrations", SFTConfig, procedure=procedure, needs=_needs)]
 
 
 def _needs(config: SFTConfig) -> tuple[str, ...]:

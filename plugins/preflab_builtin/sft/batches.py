@@ -16,7 +16,8 @@ from preflab_builtin.sft.config import LossOn
 
 @dataclass(frozen=True)
 class Example:
-    """A demonstration as tokens: prompt, response, end token. start: index of the first token that carries loss."""
+    """A demonstration as tokens: prompt, response, end token. start: index of the first token that
+    carries loss."""
 
     ids: tuple[int, ...]
     start: int
@@ -33,7 +34,8 @@ def examples(
     loss_on: LossOn,
     limit: int | None,
 ) -> list[Example]:
-    """One example a demonstration, in order; `UserError` naming one that is longer than ``limit`` tokens or empty."""
+    """One example a demonstration, in order; `UserError` naming one that is longer than ``limit``
+    tokens or empty."""
     found = []
     for demonstration in demonstrations:
         prompt = tokenizer.encode(demonstration.prompt.text)
@@ -56,7 +58,8 @@ def examples(
 def padded(
     rows: Sequence[Example], pad_id: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Examples -> ids [B, T] right-padded to the longest, mask [B, T] of real tokens, targets [B, T] of loss tokens."""
+    """Examples -> ids [B, T] right-padded to the longest, mask [B, T] of real tokens, targets [B,
+    T] of loss tokens."""
     width = max(len(row.ids) for row in rows)
     ids = torch.tensor(
         [[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows], dtype=torch.long

@@ -1,4 +1,4 @@
-"""Configs of supervised fine-tuning."""
+"""Config of supervised fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class LossOn(StrEnum):
 
 @dataclass
 class SFTConfig:
-    """Fine-tuning on demonstrations. The gradient of a step is that of (mean loss of the step's demonstration tokens)
-    + mix_coef * (mean loss of the step's pretraining tokens); both means are over the whole optimizer step."""
+    """Fine-tuning on demonstrations. A step's loss is (mean loss of its demonstration tokens) +
+    mix_coef * (mean loss of its pretraining tokens); both means are over the whole optimizer
+    step."""
 
     name: str = option("demonstrations", "component")
     epochs: int = option(
@@ -44,7 +45,7 @@ class SFTConfig:
         LossOn.completion, "completion (the response and its end token) or full (the prompt too)"
     )
     mix_coef: float = option(
-        0.0, "weight of the pretraining loss beside the demonstrations' 1; 0: no mix", ge=0
+        0.0, "weight of the pretraining loss; that of the demonstrations is 1; 0: no mix", ge=0
     )
     mix_windows: int = option(
         6, "pretraining windows in an optimizer step, if mix_coef is not 0", ge=1, fast=1
@@ -53,16 +54,9 @@ class SFTConfig:
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The learning rate must not be warming up all the time."""
+        """The warm-up must end within the steps."""
         if self.steps is not None and self.optimizer.warmup > self.steps:
             yield (
                 "optimizer.warmup",
                 f"is {self.optimizer.warmup} steps but must be <= steps={self.steps}",
             )
-
-
-@dataclass
-class NoSFTConfig:
-    """No fine-tuning: what follows starts from the pretrained policy."""
-
-    name: str = option("none", "component")

@@ -1,4 +1,5 @@
-"""Residual dropout that does not depend on how a step's rows are split into micro-batches or processes."""
+"""Residual dropout that does not depend on how a step's rows are split into micro-batches or
+processes."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ BRANCH_ENDS = (
     "attention.dense",
     "wo",
 )
-"""Names of the projections whose output is added to the residual stream, in the families of transformers."""
+"""Names of the projections whose output is added to the residual stream, in the families of
+transformers."""
 
 
 def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
-    """The last projection of every attention and MLP block; `UserError` if the architecture has none that we know."""
+    """The last projection of every attention and MLP block; `UserError` if the architecture has
+    none that we know."""
     found = [
         part
         for name, part in module.named_modules()
@@ -40,8 +43,9 @@ def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
 
 @dataclass(frozen=True)
 class RowDropout:
-    """A forward hook that drops units of a branch's output: [B, T, D] of right-padded rows, or [N, D], their tokens without
-    pads. lengths: real tokens of each row; a row's noise comes from its own generator."""
+    """A forward hook that drops units of a branch's output: [B, T, D] of right-padded rows, or [N,
+    D], their tokens without pads. lengths: real tokens of each row; a row's noise comes from its
+    own generator."""
 
     probability: float
     lengths: Sequence[int]
@@ -66,11 +70,12 @@ def residual_dropout(
     lengths: Sequence[int],
     seeds: Sequence[Sequence[int | str]],
 ) -> Iterator[None]:
-    """Within it every residual branch drops units with ``probability`` and scales the rest by 1 / (1 - probability).
+    """Within it every residual branch drops units with ``probability`` and scales the rest by 1 /
+    (1 - probability).
 
-    lengths: real tokens of each row of the right-padded batch; seeds: the name of each row's noise. A row's noise covers
-    its real tokens only, so padding, batch mates and the number of processes do not change it.
-    """
+    lengths: real tokens of each row of the right-padded batch; seeds: the name of each row's noise.
+    A row's noise covers its real tokens only, so padding, batch mates and the number of processes
+    do not change it."""
     if probability == 0:
         yield
         return

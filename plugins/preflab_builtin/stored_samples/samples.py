@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError, nearest
-from preflab_builtin.files.reading import read_rows
-from preflab_builtin.files.rows import BadRow, Row
+from preflab.rows import BadRow, Row, read_rows
 
 SHOWN = 3
 """Reasons that a message names, each with its first row; all bad rows are counted."""

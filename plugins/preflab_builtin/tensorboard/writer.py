@@ -1,4 +1,5 @@
-"""TensorBoard's event file of one run: scalars of every stage, a dashboard layout, and one row of hyper-parameters."""
+"""TensorBoard's event file of one run: scalars of every stage, a dashboard layout, and one row of
+hyper-parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
+from preflab import hookimpl
+
 FOLDER = "tensorboard"
 LAYOUT: dict[str, dict[str, list[Any]]] = {
     "Alignment": {
@@ -16,72 +19,71 @@ LAYOUT: dict[str, dict[str, list[Any]]] = {
         "KL to the reference": ["Multiline", ["objective/kl"]],
         "losses": ["Multiline", ["loss/policy_avg", "loss/value_avg", "loss/ptx"]],
         "health of the update": ["Multiline", ["policy/approxkl_avg", "policy/clipfrac_avg"]],
-        "seconds an iteration": [
-            "Multiline",
-            ["time/rollout", "time/scoring", "time/old_log_probs", "time/update", "time/other"],
-        ],
+        "seconds per iteration": ["Multiline", ["time/(?!peak_fraction)"]],
     },
     "Upstream": {
-        "pretraining": ["Multiline", ["pretrain/loss/pretrain"]],
-        "fine-tuning": ["Multiline", ["sft/loss/sft", "sft/loss/pretrain", "sft/val/loss"]],
+        "pretraining": ["Multiline", ["loss/pretrain", "pretrain/validation_loss"]],
+        "fine-tuning": ["Multiline", ["loss/sft", "sft/validation_loss"]],
     },
 }
-"""The CUSTOM SCALARS tab. A tag that a run does not write leaves its line out."""
-
-
-def tag(stage: str, metric: str) -> str:
-    """The name of a metric in TensorBoard: ``stage/metric``, but the algorithm's metrics keep their names (dashboards know
-    ``objective/kl``), and a name that begins with its stage, or with ``eval/``, is not prefixed.
-
-    >>> tag("sft", "lr"), tag("sft", "sft/tokens"), tag("algorithm", "objective/kl"), tag("evaluation", "eval/gold/gold")
-    ('sft/lr', 'sft/tokens', 'objective/kl', 'eval/gold/gold')
-    """
-    if stage == "algorithm" or metric.startswith((f"{stage}/", "eval/")):
-        return metric
-    return f"{stage}/{metric}"
+"""The CUSTOM SCALARS tab: charts with the metrics that they show, as regular expressions that
+match the beginning of a name (so loss/sft shows loss/sft_mix too). What a run does not write is
+left out."""
 
 
 class TensorBoardLog:
-    """One run's event file. The step of a scalar is the stage's own step, 0-based."""
+    """One run's event file. A tag is a metric's name; the step of a scalar is the stage's own step,
+    0-based."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self._config = config
         self._writer: Any = SummaryWriter(str(folder / FOLDER))
         self._writer.add_custom_scalars(LAYOUT)
 
-    def replay(self, stage: str, history: Sequence[Mapping[str, Any]]) -> None:
+    @hookimpl
+    def preflab_stage_started(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Rows of steps that this run did not do itself."""
         for row in history:
-            self.step(stage, int(row["step"]), {k: v for k, v in row.items() if k != "step"})
+            metrics = {name: value for name, value in row.items() if name != "step"}
+            self.preflab_step_finished(int(row["step"]), metrics)
 
-    def step(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
-        """One point a metric, those that are not finite too: a gap would hide them."""
+    preflab_stage_reused = preflab_stage_started
+
+    @hookimpl
+    def preflab_step_finished(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One point per metric, also for values that are not finite: a gap would hide them."""
         for name, value in metrics.items():
-            self._writer.add_scalar(tag(stage, name), float(value), step)
+            self._writer.add_scalar(name, float(value), step)
 
-    def flush(self) -> None:
-        """Write what is queued."""
+    @hookimpl
+    def preflab_stage_finished(self) -> None:
+        """Write what is queued, so that the stage's points can be seen."""
         self._writer.flush()
 
-    def hparams(self, summary: Mapping[str, Any]) -> None:
-        """One row of the HPARAMS tab: the flattened config against what the evaluation found, as ``result/MEASURE``."""
+    @hookimpl
+    def preflab_run_finished(self, summary: Mapping[str, Any]) -> None:
+        """One row of the HPARAMS tab: the flattened config against what the evaluation measured, as
+        ``result/MEASURE``. Then write what is queued and stop the writer's thread."""
         measures = (summary.get("evaluation") or {}).get("measures") or {}
-        found = {f"result/{name}": m.get("value") for name, m in measures.items()}
-        known = {
+        values = {f"result/{name}": measure.get("value") for name, measure in measures.items()}
+        results = {
             name: float(value)
-            for name, value in found.items()
+            for name, value in values.items()
             if value is not None and math.isfinite(value)
         }
         # run_name keeps it in this folder: by default it would start a second, numbered run.
-        self._writer.add_hparams(dict(flat(self._config)), known, run_name=".")
+        self._writer.add_hparams(dict(flat(self._config)), results, run_name=".")
+        self._writer.close()
 
-    def close(self) -> None:
+    @hookimpl
+    def preflab_run_failed(self) -> None:
         """Write what is queued and stop the writer's thread."""
         self._writer.close()
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str | float]]:
-    """("group.key", value) pairs; what is neither number nor text is written as text, nothing as "none".
+    """("group.key", value) pairs. What is neither a number nor a text is written as text, and
+    null as "none".
 
     >>> dict(flat({"a": {"b": 1, "c": [1, 2]}, "d": None}))
     {'a.b': 1, 'a.c': '[1, 2]', 'd': 'none'}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from framework.door.test_faults import HEAD, load, reported, written_hook
+from framework.faulty_plugins import HEAD, load, reported, written_hook
 from preflab.composing import search_path
 from preflab.console import commands, overview
 from preflab.door import registry as plugins

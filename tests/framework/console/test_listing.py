@@ -18,7 +18,6 @@ from preflab.console.listing import Option
 from preflab.door.discovery import import_file
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
-from preflab.hookspecs import OBSERVER_HOOKS
 
 
 @dataclass
@@ -52,7 +51,7 @@ def test_json_has_every_plugin_with_what_it_offers(capsys: pytest.CaptureFixture
     assert ppo["options"]["kl.coef"]["default"] == "0.02"  # InstructGPT's beta
     # An enum by the name that Hydra takes.
     assert ppo["options"]["kl.controller"]["default"] == "fixed"
-    assert "preflab_step_finished" in rows["progress"]["hooks"]
+    assert "preflab_observers" in rows["progress"]["hooks"]
 
 
 def test_one_component_is_shown_with_its_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,17 +63,16 @@ def test_one_component_is_shown_with_its_options(capsys: pytest.CaptureFixture[s
 
 def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run("plugins", []) == 0
-    assert "observer/metrics_log (run_started, stage_started, " in capsys.readouterr().out
+    assert "observer/metrics_log (observers)" in capsys.readouterr().out
     assert commands.run("plugins", ["--json"]) == 0
     (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "tensorboard")
     (listed,) = row["components"]
     assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "tensorboard", {})
-    # In the order of a run.
-    assert listed["hooks"] == [h for h in OBSERVER_HOOKS if h in row["hooks"]]
+    assert listed["hooks"] == ["preflab_observers"]
     assert commands.run("plugins", ["show", "observer", "progress"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("observer/progress from plugin 'progress' (preflab ")
-    assert "  preflab_step_finished: A step is done." in shown
+    assert "  preflab_observers: Observers of one run" in shown
     assert "--no-plugin progress" in shown
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from framework.door.test_faults import install
+from framework.faulty_plugins import install
 
 BARE = (
     *(

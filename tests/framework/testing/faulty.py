@@ -151,12 +151,11 @@ TERMS = "deafening silent amnesiac piecewise pushy".split()
 class Source:
     """A data source that is wrong."""
 
-    vocabulary: Sequence[str] | None = None
     gold = None
 
     def __init__(self, name: str, context: Context) -> None:
         self.name, self.seed = name, context.seed
-        self.vocabulary = ["one"] if name == "illiterate" else None
+        self.vocabulary = ["one"] if name == "illiterate" else None  # then it is a World
 
     def records(self, record_type: str) -> Iterator[Any]:
         prompts = [

@@ -11,8 +11,9 @@ import torch
 from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
+from preflab.rewards import FunctionReward
 from preflab_builtin.baselines.best_of_n import BestOfN
-from preflab_builtin.rewards.functions import TextReward, length_reward, noise_reward
+from preflab_builtin.rewards.functions import length_reward, noise_reward
 from preflab_builtin.rollouts.config import NativeConfig
 from preflab_builtin.rollouts.native import NativeEngine
 from support import WORDS, FakeContext, builtin
@@ -21,7 +22,7 @@ PROMPTS = [Prompt(str(i), " ".join(WORDS[i : i + 1 + i % 3])) for i in range(6)]
 
 
 def test_the_best_of_the_samples_is_kept(tmp_path: Path) -> None:
-    context = FakeContext(tmp_path, reward=TextReward(noise_reward(0)))
+    context = FakeContext(tmp_path, reward=FunctionReward(noise_reward(0)))
     component = builtin("algorithm", "best_of_n")
     assert component.build is not None
     assert component.procedure is None
@@ -41,7 +42,7 @@ def test_the_best_of_the_samples_is_kept(tmp_path: Path) -> None:
 
 def test_the_first_of_equals_is_kept(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
-    flat = TextReward(lambda prompt, text: 1.0)
+    flat = FunctionReward(lambda prompt, text: 1.0)
     responder = BestOfN(4, context.policy("initial"), context.rollout(), flat)
     pool = context.rollout().generate(
         responder.policy, PROMPTS, Sampling(8, samples=4), (1, "test")
@@ -53,7 +54,7 @@ def test_the_first_of_equals_is_kept(tmp_path: Path) -> None:
 
 def test_more_samples_reach_more(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
-    reward = TextReward(length_reward(2, 1.0))
+    reward = FunctionReward(length_reward(2, 1.0))
     means = [
         float(
             reward.score(
@@ -95,7 +96,9 @@ def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
         ].softmax(-1)
     p = float(probabilities[[context.tokenizer.encode(word)[0] for word in wanted]].sum())
     engine = NativeEngine(NativeConfig(max_tokens=1), context.runtime)
-    responder = BestOfN(4, policy, engine, TextReward(lambda prompt, text: float(text in wanted)))
+    responder = BestOfN(
+        4, policy, engine, FunctionReward(lambda prompt, text: float(text in wanted))
+    )
     texts = responder.respond([Prompt(str(i), "red") for i in range(1000)], (1, "test")).texts
     q = 1 - (1 - p) ** 4
     error = math.sqrt(q * (1 - q) / 1000)

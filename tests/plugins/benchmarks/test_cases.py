@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from preflab.errors import UserError
+from preflab.rows import hub
 from preflab_builtin.benchmarks import config as c
 from preflab_builtin.benchmarks.cases import by_group, choices, questions, sentences
 from preflab_builtin.benchmarks.inspecting import inspect_questions
-from preflab_builtin.files import hub
 
 
 def _rows(folder: Path, *rows: Mapping[str, Any]) -> str:

@@ -116,7 +116,11 @@ def test_samples_and_labelers_follow_the_stage_seed_and_the_prompt(tmp_path: Pat
 def test_all_tied_rankings_are_dropped_and_counted(tmp_path: Path) -> None:
     procedure = made(tmp_path, ShorterIsBetter(tied=True))
     row = procedure.step(0)
-    assert (row["rankings"], row["rankings/all_tied"], row["pairs/tied"]) == (0, 4, 1)
+    assert (
+        row["comparisons/rankings"],
+        row["comparisons/all_tied"],
+        row["comparisons/pairs_tied"],
+    ) == (0, 4, 1)
     with pytest.raises(UserError, match="no preference at all"):
         procedure.save(tmp_path)
 

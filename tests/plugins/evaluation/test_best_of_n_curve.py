@@ -10,10 +10,11 @@ import pytest
 
 from preflab.interfaces import Subject
 from preflab.records import Prompt
+from preflab.rewards import FunctionReward
 from preflab_builtin.baselines.best_of_n import BestOfN
 from preflab_builtin.evaluation.best_of_n_curve import BestOfNCurve, expected_best
 from preflab_builtin.evaluation.config import BestOfNCurveConfig
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from support import FakeContext
 
 REWARDS = [0.3, -1.0, 2.5, 0.9, 0.1, 1.7]
@@ -40,7 +41,7 @@ def test_equal_rewards_share_their_places() -> None:
 
 def test_the_curve_is_the_reward_of_best_of_n(tmp_path: Path) -> None:
     prompts = [Prompt(f"p{i}", "red blue", split="test") for i in range(6)]
-    context = FakeContext(tmp_path, prompts, reward=TextReward(noise_reward(0)))
+    context = FakeContext(tmp_path, prompts, reward=FunctionReward(noise_reward(0)))
     responder = BestOfN(1, context.policy("initial"), context.rollout(), context.reward_model())
     subject = Subject(responder, responder.respond(prompts, (1,)), None, None)
     measures = (

@@ -11,7 +11,7 @@ import pytest
 
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record, RecordType, to_json
 from preflab_builtin.files.config import FilesConfig, RecordKind, Template
-from preflab_builtin.files.source import inspect, load
+from preflab_builtin.files.source import FileSource, inspect
 
 
 def read(
@@ -20,7 +20,7 @@ def read(
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return list(
-        load(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(
+        FileSource(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(
             record_type
         )
     )
@@ -215,7 +215,7 @@ def test_other_columns_for_user_group_and_split(tmp_path: Path) -> None:
 def _same_everywhere(tmp_path: Path, name: str, data: bytes) -> list[Record]:
     path = tmp_path / name
     path.write_bytes(data)
-    return list(load(FilesConfig(documents=str(path))).records("documents"))
+    return list(FileSource(FilesConfig(documents=str(path))).records("documents"))
 
 
 def test_formats_give_the_same_records(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_formats_give_the_same_records(tmp_path: Path) -> None:
     assert _same_everywhere(tmp_path, "a.json", json.dumps(rows).encode()) == expected
     assert _same_everywhere(tmp_path, "a.txt", b"one\r\n\n \n\ntwo\nlines") == expected
     assert (
-        list(load(FilesConfig(documents=str(tmp_path / "a.parquet"))).records("documents"))
+        list(FileSource(FilesConfig(documents=str(tmp_path / "a.parquet"))).records("documents"))
         == expected
     )
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from preflab.interfaces import Tokenizer
 from preflab.records import Prompt, Rollout
-from preflab_builtin import metrics_log
-
-
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    yield
-    metrics_log.preflab_run_failed()
+from preflab_builtin.metrics_log.writer import MetricsLog
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -43,12 +35,10 @@ def _rollout(rows: int) -> Rollout:
 
 
 def test_every_step_is_one_row_and_history_comes_first(tmp_path: Path) -> None:
-    metrics_log.preflab_run_started(folder=tmp_path)
-    metrics_log.preflab_stage_reused(stage="pretrain", history=[{"step": 0, "loss/pretrain": 2.0}])
-    metrics_log.preflab_stage_started(stage="sft", history=[{"step": 0, "loss/sft": 1.0}])
-    metrics_log.preflab_step_finished(
-        stage="sft", step=1, metrics={"loss/sft": 0.5, "other": math.inf}
-    )
+    log = MetricsLog(tmp_path)
+    log.preflab_stage_reused("pretrain", [{"step": 0, "loss/pretrain": 2.0}])
+    log.preflab_stage_started("sft", [{"step": 0, "loss/sft": 1.0}])
+    log.preflab_step_finished("sft", 1, {"loss/sft": 0.5, "other": math.inf})
     rows = _rows(tmp_path / "metrics.jsonl")  # readable before the run is over
     assert [(r["stage"], r["step"]) for r in rows] == [("pretrain", 0), ("sft", 0), ("sft", 1)]
     assert [r["time"] is None for r in rows] == [True, True, False]
@@ -58,12 +48,11 @@ def test_every_step_is_one_row_and_history_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_few_rows_of_a_rollout_are_kept(tmp_path: Path) -> None:
-    metrics_log.preflab_run_started(folder=tmp_path)
+    log = MetricsLog(tmp_path)
     values = {"score": [0.5, math.nan, 1.0, 2.0, 3.0, 4.0]}
-    metrics_log.preflab_rollout_finished(
-        stage="algorithm", step=7, rollout=_rollout(6), values=values
-    )
-    metrics_log.preflab_rollout_finished(stage="algorithm", step=8, rollout=_rollout(2), values={})
+    log.preflab_rollout_finished("algorithm", 7, _rollout(6), values)
+    log.preflab_rollout_finished("algorithm", 8, _rollout(2), {})
+    log.preflab_run_finished()
     rows = _rows(tmp_path / "samples.jsonl")
     assert [(r["step"], r["prompt_id"]) for r in rows] == [
         (7, "p0"),
@@ -85,16 +74,6 @@ def test_a_few_rows_of_a_rollout_are_kept(tmp_path: Path) -> None:
     }
 
 
-def test_runs_after_one_another_in_one_process_do_not_mix(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        metrics_log.preflab_run_started(folder=tmp_path / name)
-        metrics_log.preflab_step_finished(stage=name, step=0, metrics={})
-    metrics_log.preflab_run_finished()
-    metrics_log.preflab_step_finished(stage="late", step=0, metrics={})  # no run: nothing happens
-    assert [r["stage"] for r in _rows(tmp_path / "a" / "metrics.jsonl")] == ["a"]
-    assert [r["stage"] for r in _rows(tmp_path / "b" / "metrics.jsonl")] == ["b"]
-
-
 def test_a_real_tokenizers_rollout_is_written(tmp_path: Path) -> None:
     class Letters:
         pad_id, eos_id = 0, 1
@@ -103,8 +82,9 @@ def test_a_real_tokenizers_rollout_is_written(tmp_path: Path) -> None:
             return "".join(chr(96 + i) for i in ids)
 
     tokenizer: Tokenizer = Letters()  # type: ignore[assignment]
-    metrics_log.preflab_run_started(folder=tmp_path)
+    log = MetricsLog(tmp_path)
     rollout = Rollout.from_tokens(tokenizer, [Prompt("x", "b")], [[2]], [[3, 4, 1]])
-    metrics_log.preflab_rollout_finished(stage="s", step=0, rollout=rollout, values={"kl": [0.25]})
+    log.preflab_rollout_finished("s", 0, rollout, {"kl": [0.25]})
+    log.preflab_run_failed()
     (row,) = _rows(tmp_path / "samples.jsonl")
     assert (row["response"], row["tokens"], row["terminated"], row["kl"]) == ("cd", 3, True, 0.25)

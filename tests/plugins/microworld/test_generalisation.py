@@ -11,7 +11,9 @@ from preflab.errors import UserError
 from preflab.interfaces import Subject
 from preflab.records import Demonstration, Document, Prompt, Ranking, Rollout
 from preflab_builtin.microworld.config import (
+    LabelerGroupsConfig,
     MicroworldConfig,
+    RatingsConfig,
     SimulatedConfig,
     TaskDemonstrationsConfig,
 )
@@ -42,41 +44,32 @@ def groups(
 ) -> tuple[LabelerGroups, SimulatedLabelers, Subject]:
     labelers = SimulatedLabelers(SimulatedConfig(held_out_group=held_out), WORLD.gold)
     ranking = Ranking(PROMPT, ANSWERS, ((0, 1),), "labeler-0-0", "group-0")
-    context = FakeContext(
-        folder, [ranking, ranking], labelers=labelers, reward=Fixed(*scores)
-    )  # twice: one prompt counts once
+    # The ranking is there twice: one prompt counts once.
+    context = FakeContext(folder, [ranking, ranking], labelers=labelers, reward=Fixed(*scores))
     empty = Rollout.from_tokens(context.tokenizer, [], [], [])
-    return LabelerGroups(context), labelers, Subject(context.responder("result"), empty, None, None)
+    subject = Subject(context.responder("result"), empty, None, None)
+    return LabelerGroups(LabelerGroupsConfig(), context), labelers, subject
 
 
 def test_accuracy_is_the_expected_share_of_single_verdicts(tmp_path: Path) -> None:
     evaluator, labelers, subject = groups(tmp_path, 2.0, 0.0, 1.0)  # red > blue > liar
     measures = evaluator.evaluate(subject).measures
     for name, group in (("training", None), ("held_out", "group-4")):
-        votes = [
-            labelers.votes((PROMPT, ANSWERS[i], ANSWERS[j]), group)
-            for i, j in ((0, 1), (0, 2), (1, 2))
-        ]
-        right = (
-            votes[0][0] + votes[1][0] + votes[2][1]
-        )  # of the third pair the second response is scored higher
+        pairs = [(PROMPT, ANSWERS[i], ANSWERS[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+        votes = [labelers.votes(pair, group) for pair in pairs]
+        # of the third pair the second response is scored higher
+        right = votes[0][0] + votes[1][0] + votes[2][1]
         cast = sum(w + v for w, v in votes)
         assert measures[f"labeler_groups/{name}"].value == pytest.approx(right / cast)
-        assert measures[f"labeler_groups/{name}_ceiling"].value == pytest.approx(
-            sum(max(v) for v in votes) / cast
-        )
-        assert measures[f"labeler_groups/{name}_ceiling"].value == pytest.approx(
-            labelers.ceiling(
-                [(PROMPT, ANSWERS[i], ANSWERS[j]) for i, j in ((0, 1), (0, 2), (1, 2))], group
-            )
-        )
+        ceiling = measures[f"labeler_groups/{name}_ceiling"].value
+        assert ceiling == pytest.approx(sum(max(v) for v in votes) / cast)
+        assert ceiling == pytest.approx(labelers.ceiling(pairs, group))
 
 
 def test_a_model_that_says_nothing_is_right_half_the_time(tmp_path: Path) -> None:
     evaluator, _, subject = groups(tmp_path, 1.0, 1.0, 1.0)
-    assert evaluator.evaluate(subject).measures["labeler_groups/held_out"].value == pytest.approx(
-        0.5
-    )
+    measures = evaluator.evaluate(subject).measures
+    assert measures["labeler_groups/held_out"].value == pytest.approx(0.5)
 
 
 def test_without_a_held_out_group_it_says_so(tmp_path: Path) -> None:
@@ -85,26 +78,24 @@ def test_without_a_held_out_group_it_says_so(tmp_path: Path) -> None:
         evaluator.evaluate(subject)
 
 
-def test_public_tasks_are_answered_right_and_shown_in_the_instruction_frame() -> None:
-    source = TaskDemonstrations(TaskDemonstrationsConfig(demonstrations=300))
-    found = [d for d in source.records("demonstrations") if isinstance(d, Demonstration)]
-    assert found == list(
-        TaskDemonstrations(TaskDemonstrationsConfig(demonstrations=300)).records("demonstrations")
-    )
+def test_public_tasks_are_right_and_in_the_instruction_frame() -> None:
+    config = TaskDemonstrationsConfig(demonstrations=300)
+    source = TaskDemonstrations(config)
+    tasks = [d for d in source.records("demonstrations") if isinstance(d, Demonstration)]
+    assert tasks == list(TaskDemonstrations(config).records("demonstrations"))
     assert list(source.records("prompts")) == []
     held_out = {
         d.text for d in WORLD.records("documents") if isinstance(d, Document) and d.split != "train"
     }
-    sums = [d for d in found if d.prompt.tags == ("sums",)]
+    sums = [d for d in tasks if d.prompt.tags == ("sums",)]
     assert len(sums) > 20
     for demonstration in sums:
-        _, _, first, _, second, _, *_ = (
-            demonstration.prompt.text.split()
-        )  # user : A + B = assistant :
+        # user : A + B = assistant :
+        _, _, first, _, second, _, *_ = demonstration.prompt.text.split()
         assert demonstration.response == f"{int(first) + int(second)} ."
     questions = {
         f"{d.prompt.text.removeprefix('user : ').removesuffix(' assistant :')} {d.response}"
-        for d in found
+        for d in tasks
     }
     assert not questions & held_out  # what accuracy is measured on is not shown
 
@@ -119,9 +110,11 @@ def test_ratings_and_flags_by_hand(tmp_path: Path) -> None:
     )
     texts = ("well red .", "liar 1 + 1 = 3 .", "red .")
     rollout = Rollout.from_texts(context.tokenizer, [prompt] * 3, texts)
-    found = Ratings(context).evaluate(Subject(context.responder("result"), rollout, None, None))
-    shares = {name: m.value for name, m in found.measures.items() if name.startswith("flags/")}
-    # the second fails the task, states a false sum, is rude and does not begin with "well"; nor does the third
+    subject = Subject(context.responder("result"), rollout, None, None)
+    result = Ratings(RatingsConfig(), context).evaluate(subject)
+    shares = {name: m.value for name, m in result.measures.items() if name.startswith("flags/")}
+    # the second fails the task, states a false sum, is rude and does not begin with "well"; the
+    # third does not begin with it either
     assert shares == pytest.approx(
         {
             "flags/fails_task": 1 / 3,
@@ -134,6 +127,6 @@ def test_ratings_and_flags_by_hand(tmp_path: Path) -> None:
         sum(likert(labelers.utility(p, prompt, t)) for p in labelers.people) / len(labelers.people)
         for t in texts
     ]
-    assert found.values["likert/training"] == pytest.approx(likes)
-    assert found.values["likert/training"][0] > found.values["likert/training"][1]
-    assert set(found.values) == {"likert/training", "likert/held_out"}
+    assert result.values["likert/training"] == pytest.approx(likes)
+    assert result.values["likert/training"][0] > result.values["likert/training"][1]
+    assert set(result.values) == {"likert/training", "likert/held_out"}

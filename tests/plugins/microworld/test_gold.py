@@ -43,7 +43,7 @@ def test_every_good_response_scores_full_marks(world: Microworld) -> None:
         assert parts["truthful"] == 0.0
 
 
-def test_slips_cost(world: Microworld) -> None:
+def test_mistakes_cost(world: Microworld) -> None:
     chance = random.Random(2)
     missed = rude = 0.0
     for _ in range(400):
@@ -60,7 +60,8 @@ def test_parts_add_up_to_gold(world: Microworld) -> None:
     value, wrong = world.world.facts[name, "pet"], _wrong(world.world, name, "pet")
     prompt = _prompt(include=[[value]], avoid=[wrong], at_most=20)
     parts = world.gold.parts(prompt, f"you fool ! the pet of {name} is {wrong} .")
-    # Task not done: 0 of .8; limit kept: .2. One false statement, one rude word: -.5 each. 9 words: concise.
+    # Task not done: 0 of .8; limit kept: .2. One false statement, one rude word: -.5 each. 9 words
+    # are concise.
     assert parts == pytest.approx(
         {"gold": -0.8, "helpful": 0.2, "concise": 0.0, "truthful": -0.5, "harmless": -0.5}
     )
@@ -69,8 +70,11 @@ def test_parts_add_up_to_gold(world: Microworld) -> None:
 def test_false_statements_are_found_anywhere_in_every_form(world: Microworld) -> None:
     gold, name, other = world.gold, *world.world.names[:2]
     color, wrong = world.world.facts[name, "color"], _wrong(world.world, name, "color")
-    true = f"hello . the color of {name} is {color} . {name} has color {color} . {name} likes {color} . 2 + 3 = 5 ."
-    assert gold.false_statements(true.split()) == 0
+    for text in (
+        f"hello . the color of {name} is {color} .",
+        f"{name} has color {color} . {name} likes {color} . 2 + 3 = 5 .",
+    ):
+        assert gold.false_statements(text.split()) == 0, text
     for text in (
         f"well , color of {name} is {wrong}",
         f"{name} has color {wrong}",
@@ -79,14 +83,14 @@ def test_false_statements_are_found_anywhere_in_every_form(world: Microworld) ->
     ):
         assert gold.false_statements(text.split()) == 1, text
     assert gold.false_statements("2 + 3 = 6 . 1 + 1 = 2 .".split()) == 1
-    # A value of another kind states nothing: "the color of ada is soup" is no color at all.
+    # A value of another kind states nothing: in "the color of ada is soup" there is no color.
     assert gold.false_statements(f"the color of {name} is soup".split()) == 0
     # Two names, each with its own fact.
-    both = f"the color of {name} is {wrong} and the color of {other} is {world.world.facts[other, 'color']}"
+    right = world.world.facts[other, "color"]
+    both = f"the color of {name} is {wrong} and the color of {other} is {right}"
     assert gold.false_statements(both.split()) == 1
-    assert (
-        gold.parts(_prompt(), " ".join([f"{name} has {wrong} ."] * 5))["truthful"] == -1.0
-    )  # at most two count
+    many = " ".join([f"{name} has {wrong} ."] * 5)
+    assert gold.parts(_prompt(), many)["truthful"] == -1.0  # at most two count
 
 
 def test_fulfilled_by_hand() -> None:
@@ -97,19 +101,17 @@ def test_fulfilled_by_hand() -> None:
     assert fulfilled({"sequence": ["a", "b"]}, "x a b".split()) == 1.0
     assert fulfilled({"sequence": ["a", "b"]}, "b a".split()) == 0.0
     # Two different ones of three that were asked for; the repetition counts once.
-    assert fulfilled({"choose": ["x", "y", "z"], "at_least": 3}, "x x y".split()) == pytest.approx(
-        2 / 3
-    )
+    three = {"choose": ["x", "y", "z"], "at_least": 3}
+    assert fulfilled(three, "x x y".split()) == pytest.approx(2 / 3)
     assert fulfilled({}, ["anything"]) == 0.0
 
 
 def test_constraints_are_a_fifth_of_help() -> None:
     notes = {"include": [["red"]]}
     assert helpfulness(notes, ["red"]) == 1.0
-    assert helpfulness({**notes, "at_most": 2}, "it is red .".split()) == pytest.approx(
-        0.8
-    )  # three words, one full stop
-    assert helpfulness({**notes, "at_most": 3}, "it is red .".split()) == pytest.approx(1.0)
+    words = "it is red .".split()  # three words, one full stop
+    assert helpfulness({**notes, "at_most": 2}, words) == pytest.approx(0.8)
+    assert helpfulness({**notes, "at_most": 3}, words) == pytest.approx(1.0)
     assert helpfulness({**notes, "begin": "so"}, "so blue".split()) == pytest.approx(0.2)
     assert helpfulness({**notes, "use": "now"}, "red now".split()) == pytest.approx(1.0)
     assert helpfulness(notes, []) == 0.0

@@ -48,7 +48,7 @@ def _filtered(
     return kept, dropped
 
 
-def test_at_least_eight_use_cases_each_with_many_different_prompts(prompts: list[Prompt]) -> None:
+def test_each_use_case_has_many_different_prompts(prompts: list[Prompt]) -> None:
     different = Counter(tag for tag, _ in {(p.tags[0], p.text) for p in prompts})
     assert len(different) == 11
     assert min(different.values()) >= 200
@@ -66,11 +66,11 @@ def test_each_standard_filter_has_something_to_do(
     prompts: list[Prompt], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kept, dropped = _filtered(prompts, FakeContext(tmp_path_factory.mktemp("filters")))
-    # 8000 prompts, 20 % repeated, three quarters of these word for word: 1200 expected, standard error 32; some of the near
-    # repetitions coincide too.
+    # 8000 prompts, 20 % repeated, three quarters of these word for word: 1200 expected, standard
+    # error 32; some of the near repetitions coincide too.
     assert dropped["deduplicate"]["the same record again"] == pytest.approx(1200, abs=160)
     assert sum(dropped["cap_per_user"].values()) > 50
-    # Private ones are 4 % of draws, more of what is left: they are seldom drawn twice.
+    # Private ones are 4 % of draws and more of what is left, because they are seldom drawn twice.
     assert dropped["drop_private"].keys() == {"e-mail address", "phone number"}
     assert min(dropped["drop_private"].values()) > 50
     train = [p for p in kept if isinstance(p, Prompt) and p.split == "train"]
@@ -101,7 +101,7 @@ def test_near_duplicates_differ_in_a_greeting_or_thanks(prompts: list[Prompt]) -
     assert sum(t in texts for t in originals) > 100
 
 
-def test_demonstrated_prompts_are_none_of_the_prompts(
+def test_prompts_are_not_demonstrated(
     prompts: list[Prompt], demonstrations: list[Demonstration]
 ) -> None:
     demonstrated = {d.prompt.text for d in demonstrations}
@@ -114,7 +114,8 @@ def test_demonstrations_are_mostly_right_and_some_are_not(
 ) -> None:
     parts = [world.gold.parts(d.prompt, d.response) for d in demonstrations]
     n = len(parts)
-    # 12 % careless; standard error .007. A careless answer may fulfil a part of the task, so at least half of them show.
+    # 12 % careless; standard error .007. A careless answer may fulfil a part of the task, so only
+    # half of them or more show.
     assert 0.06 < sum(p["helpful"] < 1 for p in parts) / n < 0.15
     # 20 % rude; standard error .009.
     assert sum(p["harmless"] < 0 for p in parts) / n == pytest.approx(0.2, abs=0.036)
@@ -122,23 +123,15 @@ def test_demonstrations_are_mostly_right_and_some_are_not(
 
 
 def test_responses_fit_under_the_cap(demonstrations: list[Demonstration]) -> None:
-    assert (
-        max(len(d.response.split()) for d in demonstrations) < 32
-    )  # with the end token within the rollout's 32
+    # with the end token within the rollout's 32
+    assert max(len(d.response.split()) for d in demonstrations) < 32
 
 
 def test_shares_can_be_turned_off() -> None:
-    clean = Microworld(
-        MicroworldConfig(
-            careless=0,
-            rude=0,
-            repeated=0,
-            private=0,
-            constrained=0,
-            prompts=500,
-            demonstrations=200,
-        )
-    )
+    config = MicroworldConfig(prompts=500, demonstrations=200)
+    for share in ("careless", "rude", "repeated", "private", "constrained"):
+        setattr(config, share, 0)
+    clean = Microworld(config)
     demonstrations = [d for d in clean.records("demonstrations") if isinstance(d, Demonstration)]
     assert {clean.gold.parts(d.prompt, d.response)["gold"] for d in demonstrations} == {1.0}
     texts = [p.text for p in clean.records("prompts") if isinstance(p, Prompt)]

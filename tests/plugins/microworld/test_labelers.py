@@ -1,4 +1,5 @@
-"""Simulated people: verdicts are what the closed form says, agreement is near 73 %, what is liked is not what is good."""
+"""Simulated people: verdicts follow the closed form, agreement is near 73 %, and what people like
+is not what is good."""
 
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ def labelers(world: Microworld, **values: Any) -> SimulatedLabelers:
 
 
 def plausible_pairs(world: Microworld, number: int = 300) -> list[Pair]:
-    """All pairs of different answers among four to a prompt, drawn as an imperfect SFT policy answers: to two prompts in five
-    mostly right, to the others never; what is wrong is mostly of the right form (the answer to another prompt of the use
-    case, or another value), one in five is rude."""
+    """All pairs of different answers among four per prompt, drawn as an imperfect SFT policy
+    answers: to two prompts in five mostly right, to the others never; what is wrong is mostly of
+    the right form (the answer to another prompt of the use case, or another value), one in five is
+    rude."""
     chance = random.Random(5)
     tasks = [draw_task(world.world, chance) for _ in range(number)]
     alike = {tag: [t.response for t in tasks if t.tag == tag] for tag in {t.tag for t in tasks}}
@@ -58,7 +60,8 @@ def plausible_pairs(world: Microworld, number: int = 300) -> list[Pair]:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_people_agree_in_about_73_percent(world: Microworld, seed: int) -> None:
-    # InstructGPT 3.4: 72.6 +- 1.5 % among training labelers. The default population agrees in .73 of the pairs of an SFT policy.
+    # InstructGPT 3.4: 72.6 +- 1.5 % among training labelers. The default population agrees in .73
+    # of the pairs of an SFT policy.
     assert 0.70 <= labelers(world, seed=seed).agreement(plausible_pairs(world)) <= 0.76
 
 
@@ -108,17 +111,12 @@ def test_preference_is_a_share(world: Microworld) -> None:
 
 
 def test_rank_depends_on_the_seed_alone(world: Microworld) -> None:
-    crowd, texts = (
-        labelers(world, labelers_per_prompt=3),
-        ["red .", "blue .", "you fool", "i am sorry"],
-    )
+    crowd, again = (labelers(world, labelers_per_prompt=3) for _ in range(2))
+    texts, seed = ["red .", "blue .", "you fool", "i am sorry"], (1, "comparisons", "prompt-7")
     random.seed(1)
-    first = crowd.rank(GREETING, texts, (1, "comparisons", "prompt-7"))
+    first = crowd.rank(GREETING, texts, seed)
     random.seed(2)
-    assert (
-        labelers(world, labelers_per_prompt=3).rank(GREETING, texts, (1, "comparisons", "prompt-7"))
-        == first
-    )
+    assert again.rank(GREETING, texts, seed) == first
     assert crowd.rank(GREETING, texts, (1, "comparisons", "prompt-8")) != first
     assert len({r.labeler for r in first}) == 3
     for ranking in first:
@@ -164,12 +162,10 @@ def test_there_is_room_for_over_optimisation(world: Microworld) -> None:
     flattering = (
         "please thanks glad welcome kindly sorry " + "i am glad to help you and so " * 3 + plain
     )
-    assert (
-        world.gold.parts(GREETING, flattering)["gold"]
-        < world.gold.parts(GREETING, plain)["gold"] - 0.4
-    )
+    worth = {text: world.gold.parts(GREETING, text)["gold"] for text in (plain, flattering)}
+    assert worth[flattering] < worth[plain] - 0.4
     assert crowd.preference(GREETING, flattering, plain) > 0.6
-    # Without tastes nobody is fooled, but nobody minds either: they do not see that rambling costs.
+    # Without tastes nobody prefers it, nor minds it: people do not see that rambling costs.
     assert labelers(world, taste=0.0).preference(GREETING, flattering, plain) == pytest.approx(0.5)
 
 
@@ -196,16 +192,13 @@ def test_a_group_that_does_not_exist_is_named(world: Microworld) -> None:
         labelers(world).preference(GREETING, "red .", "blue .", group="group-9")
 
 
-def test_configs_complain() -> None:
+def test_a_useless_config_is_refused() -> None:
     assert list(problems(SimulatedConfig())) == []
     assert [key for key, _ in problems(SimulatedConfig(held_out_group=5))] == ["held_out_group"]
-    assert [key for key, _ in problems(SimulatedConfig(labelers_per_prompt=17))] == [
-        "labelers_per_prompt"
-    ]
-    assert [key for key, _ in problems(MicroworldConfig(people=40, held_out=200))] == [
-        "people",
-        "held_out",
-    ]
+    too_many = SimulatedConfig(labelers_per_prompt=17)
+    assert [key for key, _ in problems(too_many)] == ["labelers_per_prompt"]
+    too_large = MicroworldConfig(people=40, held_out=200)
+    assert [key for key, _ in problems(too_large)] == ["people", "held_out"]
 
 
 def test_presets_compose_and_components_build(tmp_path: Any) -> None:
@@ -220,8 +213,6 @@ def test_presets_compose_and_components_build(tmp_path: Any) -> None:
         "demonstrations": 2000,
         "documents": 30_000 + 7 * 150,
     }
-    crowd = people.build(
-        typed(people.config_class, dict(composed.labeler), "labeler"),
-        FakeContext(tmp_path, gold=source.gold),
-    )
+    people_config = typed(people.config_class, dict(composed.labeler), "labeler")
+    crowd = people.build(people_config, FakeContext(tmp_path, gold=source.gold))
     assert crowd.rank(GREETING, ["red .", "you fool"], (1,))

@@ -1,4 +1,5 @@
-"""Words and documents of the embedded world: closed vocabulary, held-out combinations that nothing for training shows."""
+"""Words and documents of the embedded world: a closed vocabulary, and held-out combinations that no
+training text shows."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 from preflab.records import Demonstration, Document, Prompt, RecordType, to_json
 from preflab_builtin.microworld.config import MicroworldConfig
 from preflab_builtin.microworld.families import FAMILIES
-from preflab_builtin.microworld.source import Microworld, counts
+from preflab_builtin.microworld.source import Microworld, inspect
 from preflab_builtin.microworld.world import ATTRIBUTES, PHONES, RUDE, vocabulary
 
 DIGEST = """
@@ -39,14 +40,14 @@ def documents(world: Microworld) -> list[Document]:
 
 
 def _texts(world: Microworld) -> list[str]:
-    """Everything that a model may read as text for training, but documents: prompts with their demonstrations."""
-    found = []
+    """All text for training but documents: prompts, and demonstrations with their prompts."""
+    texts = []
     for record in [*world.records("prompts"), *world.records("demonstrations")]:
         if isinstance(record, Demonstration):
-            found.append(f"{record.prompt.text} {record.response}")
+            texts.append(f"{record.prompt.text} {record.response}")
         elif isinstance(record, Prompt):
-            found.append(record.text)
-    return found
+            texts.append(record.text)
+    return texts
 
 
 def test_the_vocabulary_is_small_fixed_and_without_repetition(world: Microworld) -> None:
@@ -88,10 +89,8 @@ def test_the_world_follows_from_its_seed_in_every_process(world: Microworld) -> 
     assert next(iter(other.records("prompts"))) != next(iter(world.records("prompts")))
 
 
-def test_records_come_the_same_way_each_time_and_are_as_many_as_announced(
-    world: Microworld,
-) -> None:
-    for record_type, number in counts(world.config).items():
+def test_records_are_always_the_same_and_counted(world: Microworld) -> None:
+    for record_type, number in inspect(world.config).records.items():
         first, second = list(world.records(record_type)), list(world.records(record_type))  # type: ignore[arg-type]
         assert first == second
         assert len(first) == number
@@ -155,10 +154,8 @@ def test_answers_of_probes_are_right(world: Microworld, documents: list[Document
     for d in documents:
         if d.split != "test" or d.answer_start is None:
             continue
-        before, answer = (
-            d.text[: d.answer_start].split(),
-            d.text[d.answer_start :].removesuffix(" .").split(),
-        )
+        before = d.text[: d.answer_start].split()
+        answer = d.text[d.answer_start :].removesuffix(" .").split()
         if d.family == "sums":
             assert int(answer[0]) == int(before[0]) + int(before[2])
         elif d.family == "sorting":
@@ -173,14 +170,8 @@ def test_answers_of_probes_are_right(world: Microworld, documents: list[Document
             ]
             assert answer == [world.world.facts[name, attribute]]
         else:
-            moods = {
-                "friend": "happy",
-                "clown": "happy",
-                "wolf": "scared",
-                "ghost": "scared",
-                "bill": "angry",
-                "thief": "angry",
-            }
+            moods = {"friend": "happy", "clown": "happy", "wolf": "scared", "ghost": "scared"}
+            moods |= {"bill": "angry", "thief": "angry"}
             assert answer == [before[2], "was", moods[before[before.index("saw") + 2]]]
 
 
@@ -191,9 +182,8 @@ def test_shares_of_rude_stories_and_talk(documents: list[Document]) -> None:
     # 30000 x .8 / 7 = 3430 stories: standard error of a share of .35 is .008.
     assert rude == pytest.approx(0.35, abs=0.033)
     # Standard error sqrt(.2 x .8 / 30000) = .0023.
-    assert sum(d.family == "forum" for d in training) / len(training) == pytest.approx(
-        0.2, abs=0.009
-    )
+    talk = sum(d.family == "forum" for d in training) / len(training)
+    assert talk == pytest.approx(0.2, abs=0.009)
     assert not any("user :" in d.text or "assistant :" in d.text for d in documents)
     assert not any(set(PHONES) & set(d.text.split()) for d in documents)
 

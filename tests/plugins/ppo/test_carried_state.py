@@ -11,12 +11,13 @@ import torch
 from preflab.optimization import Optimization, OptimizerConfig, Schedule
 from preflab.randomness import draw_order
 from preflab.records import Document, Prompt
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import AdvantageConfig, Controller, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.experience import Experience
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from support import WORDS, FakeContext, largest_difference
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + (3 * i) % 7]), split="train") for i in range(10)]
@@ -37,7 +38,7 @@ def ppo(folder: Path, micro_batch: int = 64, reward: Any = None, **options: Any)
         "value": constant,
         **options,
     }
-    given = reward or TextReward(noise_reward(0))
+    given = reward or FunctionReward(noise_reward(0))
     return PPO(
         PPOConfig(**values),
         FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=given),
@@ -152,7 +153,7 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
 
 def test_each_iteration_draws_other_noise(tmp_path: Path) -> None:
     still = OptimizerConfig(lr=0.0)
-    context = FakeContext(tmp_path, PROMPTS[:1], reward=TextReward(noise_reward(0)))
+    context = FakeContext(tmp_path, PROMPTS[:1], reward=FunctionReward(noise_reward(0)))
     procedure = PPO(
         PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context
     )

@@ -15,6 +15,7 @@ from end_to_end.runs import preflab
 from preflab.errors import NumericError
 from preflab.optimization import OptimizerConfig
 from preflab.records import Prompt, Rollout
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ppo.experience import Experience
 from preflab_builtin.ppo.guards import (
@@ -23,7 +24,7 @@ from preflab_builtin.ppo.guards import (
     require_finite_scores,
 )
 from preflab_builtin.ppo.training import PPO
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from support import WORDS, FakeContext, largest_difference
 
 PROMPTS = [Prompt(f"p{i}", " ".join(WORDS[: 1 + (3 * i) % 7]), split="train") for i in range(12)]
@@ -44,7 +45,7 @@ def ppo(folder: Path) -> PPO:
     fast = OptimizerConfig(lr=3e-3)
     config = PPOConfig(episodes=24, batch=8, minibatch=4, epochs=2, policy=fast, value=fast)
     return PPO(
-        config, FakeContext(folder, PROMPTS, micro_batch=3, reward=TextReward(noise_reward(0)))
+        config, FakeContext(folder, PROMPTS, micro_batch=3, reward=FunctionReward(noise_reward(0)))
     )
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import preflab_builtin.ppo
 from preflab.records import Document, Prompt
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rewards.shapings import LengthPenaltyConfig
 from support import WORDS, FakeContext
 
@@ -33,7 +34,8 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         shaping=shaping,
     )
     procedure = PPO(
-        config, FakeContext(tmp_path, [*prompts, *documents], reward=TextReward(noise_reward(0)))
+        config,
+        FakeContext(tmp_path, [*prompts, *documents], reward=FunctionReward(noise_reward(0))),
     )
     reported = {name.replace("ptx/", "TERM/") for i in range(2) for name in procedure.step(i)}
     page = (Path(preflab_builtin.ppo.__file__).parent / "README.md").read_text(encoding="utf8")

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from preflab.records import Prompt, Rollout
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import ClipConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 from support import WORDS, FakeContext, largest_difference
 
@@ -20,7 +21,7 @@ PROMPTS = [Prompt(f"p{i}", WORDS[i], split="train") for i in range(8)]
 
 
 def ppo(folder: Path, **options: Any) -> PPO:
-    context = FakeContext(folder, PROMPTS, reward=TextReward(noise_reward(0)))
+    context = FakeContext(folder, PROMPTS, reward=FunctionReward(noise_reward(0)))
     return PPO(PPOConfig(episodes=8, batch=8, minibatch=4, **options), context)
 
 

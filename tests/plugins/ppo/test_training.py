@@ -15,6 +15,7 @@ from preflab.interfaces import RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.options import problems
 from preflab.records import Document, Prompt, Rollout
+from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
 from preflab_builtin.ppo.config import (
     AdvantageConfig,
@@ -26,10 +27,10 @@ from preflab_builtin.ppo.config import (
 from preflab_builtin.ppo.experience import Experience, Networks
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
-from preflab_builtin.rewards.functions import TextReward, contains_reward, noise_reward
+from preflab_builtin.rewards.functions import contains_reward, noise_reward
 from preflab_builtin.rollouts.config import NativeConfig
 from preflab_builtin.rollouts.native import NativeEngine
-from support import WORDS, FakeContext, cpu_runtime, gradients, largest_difference
+from support import WORDS, FakeContext, UncheckedReward, cpu_runtime, gradients, largest_difference
 
 PROMPTS = [
     Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train")
@@ -63,7 +64,7 @@ def ppo(
     **options: Any,
 ) -> PPO:
     engine = NativeEngine(NativeConfig(max_tokens=6, temperature=temperature), cpu_runtime())
-    rewards = reward or TextReward(noise_reward(0))
+    rewards = reward or FunctionReward(noise_reward(0))
     context = FakeContext(
         folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine
     )
@@ -229,7 +230,7 @@ def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_each_iteration_reports_what_dashboards_show(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, reward=TextReward(contains_reward(["please", "red"])))
+    procedure = ppo(tmp_path, reward=FunctionReward(contains_reward(["please", "red"])))
     rows = [dict(procedure.step(i)) for i in range(3)]
     assert procedure.total_steps == 4
     names = {
@@ -313,7 +314,9 @@ def test_the_reference_and_the_initial_policy_stay_as_they_were(tmp_path: Path) 
 def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_path: Path) -> None:
     network = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(5))
     network.offset = 1.5
-    context = FakeContext(tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network)
+    context = FakeContext(
+        tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)), network=network
+    )
     procedure = PPO(config(), context)
     assert (
         largest_difference(
@@ -343,7 +346,7 @@ def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_up
         )
         network.offset = offset
         context = FakeContext(
-            tmp_path, PROMPTS, reward=TextReward(noise_reward(0)), network=network
+            tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)), network=network
         )
         procedure = PPO(config(minibatch=8, advantage=AdvantageConfig(whiten=False)), context)
         kept = capture_experience(procedure)
@@ -391,7 +394,11 @@ def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
     }
     fast = OptimizerConfig(lr=1e-2, schedule=Schedule.linear, final_fraction=0.0)
     procedure = ppo(
-        tmp_path, reward=TextReward(contains_reward(["please"])), policy=fast, value=fast, **options
+        tmp_path,
+        reward=FunctionReward(contains_reward(["please"])),
+        policy=fast,
+        value=fast,
+        **options,
     )
     rows = steps(procedure, 0, procedure.total_steps)
     first, last = (sum(r["objective/scores"] for r in part) / 3 for part in (rows[:3], rows[-3:]))
@@ -470,7 +477,7 @@ def test_the_average_is_the_result_and_not_what_samples(tmp_path: Path) -> None:
 
 
 def test_a_score_that_is_none_stops_with_untouched_weights(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, reward=TextReward(lambda prompt, text: math.nan))
+    procedure = ppo(tmp_path, reward=UncheckedReward(lambda prompt, text: math.nan))
     before = weights(procedure)
     with pytest.raises(NumericError, match="scores of prompt"):
         procedure.step(0)

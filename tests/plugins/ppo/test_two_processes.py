@@ -9,13 +9,14 @@ from typing import Any
 from safetensors.torch import load_file
 
 from preflab.optimization import OptimizerConfig
-from preflab.records import Document, Prompt, Ranking, preferences_from_ranks
+from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
+from preflab.rewards import FunctionReward
 from preflab_builtin.ppo.config import Controller, KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
-from preflab_builtin.rewards.functions import TextReward, noise_reward
+from preflab_builtin.rewards.functions import noise_reward
 from processes import trained
 from support import WORDS, FakeContext, largest_difference
 
@@ -30,8 +31,8 @@ def training(folder: Path) -> None:
     prompts = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 5])) for i in range(10)]
     texts = ("red", "red blue please thanks", "bad bad")
     rankings = [Ranking(p, texts, preferences_from_ranks([1, 2, 3])) for p in prompts]
-    records = [*documents, *prompts, *rankings]
-    context = FakeContext(folder, records, micro_batch=2, reward=TextReward(noise_reward(0)))
+    records: list[Record] = [*documents, *prompts, *rankings]
+    context = FakeContext(folder, records, micro_batch=2, reward=FunctionReward(noise_reward(0)))
     ranked = FakeContext(folder, records, micro_batch=6)
     optimizer = OptimizerConfig(lr=1e-2)
     kl = KLPenaltyConfig(coef=0.1, controller=Controller.adaptive, horizon=50.0)

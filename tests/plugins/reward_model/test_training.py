@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from preflab.errors import UserError
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Demonstration, Prompt, Ranking, Record, Rollout, preferences_from_ranks
 from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
+from preflab_builtin.reward_model.examples import Example
 from preflab_builtin.reward_model.loss import kwise_loss
 from preflab_builtin.reward_model.scoring import NetworkReward, raw_scores
-from preflab_builtin.reward_model.training import KwiseTraining, freeze_below
+from preflab_builtin.reward_model.training import KwiseTraining, Watched, freeze_below
 from support import WORDS, FakeContext, builtin, cpu_runtime, gradients, largest_difference
 
 
@@ -54,9 +56,9 @@ def training(
 
 
 def step_gradients(
-    procedure: KwiseTraining, rankings: list[Ranking]
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    totals = procedure._gradients(rankings)
+    procedure: KwiseTraining, batch: Sequence[Example]
+) -> tuple[dict[str, torch.Tensor], Watched[float]]:
+    totals = procedure._gradients(batch)
     found = gradients(procedure.model.module)
     procedure.model.module.zero_grad()
     return found, totals
@@ -64,10 +66,12 @@ def step_gradients(
 
 def test_micro_batches_change_no_gradient(tmp_path: Path) -> None:
     # 18 completions in one piece, then as few as whole rankings allow: none is ever divided.
-    whole, totals = step_gradients(training(tmp_path, [*MIXED]), MIXED)
+    procedure = training(tmp_path, [*MIXED])
+    whole, totals = step_gradients(procedure, procedure.examples)
     assert max(float(g.abs().max()) for g in whole.values()) > 1e-3
     for micro_batch in (4, 1):
-        found, others = step_gradients(training(tmp_path, [*MIXED], micro_batch), MIXED)
+        procedure = training(tmp_path, [*MIXED], micro_batch)
+        found, others = step_gradients(procedure, procedure.examples)
         assert largest_difference(whole, found) < 1e-6
         torch.testing.assert_close(totals, others, atol=1e-5, rtol=1e-5)
 
@@ -85,8 +89,8 @@ def test_prompts_weigh_equally_whatever_their_number_of_pairs(tmp_path: Path) ->
                 kwise_loss(raw_scores(procedure.model, rollout, procedure.runtime), one.preferences)
             )
         )
-    _, totals = step_gradients(procedure, MIXED[:2])
-    assert float(totals[0]) == pytest.approx(sum(losses) / 2, rel=1e-5)
+    _, totals = step_gradients(procedure, procedure.examples[:2])
+    assert totals.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
     assert abs(losses[0] - losses[1]) > 1e-3
     assert abs((losses[0] + 36 * losses[1]) / 37 - sum(losses) / 2) > 1e-4
 
@@ -95,7 +99,7 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
     procedure = training(tmp_path, [*LIKED], epochs=6)
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
     assert procedure.total_steps == 12  # 8 training rankings, 4 a step, 6 epochs
-    assert [i for i, row in enumerate(rows) if "val/accuracy" in row] == [
+    assert [i for i, row in enumerate(rows) if "reward_model/validation_accuracy" in row] == [
         1,
         3,
         5,
@@ -104,9 +108,9 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
         11,
     ]  # at the end of each epoch
     assert rows[-1]["loss/reward_model"] < 0.5 * rows[0]["loss/reward_model"]
-    assert rows[-1]["accuracy"] == 1
-    assert rows[-1]["val/accuracy"] == 1
-    assert rows[-1]["margin"] > 1
+    assert rows[-1]["reward_model/accuracy"] == 1
+    assert rows[-1]["reward_model/validation_accuracy"] == 1
+    assert rows[-1]["reward_model/margin"] > 1
 
 
 def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
@@ -218,8 +222,8 @@ def test_more_trainable_layers_than_blocks_are_refused(tmp_path: Path) -> None:
 def test_long_responses_are_cut_and_counted(tmp_path: Path) -> None:
     long = Ranking(Prompt("x", "red", split="train"), ("red " * 9 + "red", "blue"), ((1, 0),))
     whole, cut = (training(tmp_path, [long], max_tokens=n).step(0) for n in (None, 4))
-    assert whole["responses/cut"] == 0
-    assert cut["responses/cut"] == 1
+    assert whole["reward_model/responses_cut"] == 0
+    assert cut["reward_model/responses_cut"] == 1
 
 
 def test_rankings_without_a_preference_cannot_train(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def _chosen(*overrides: str) -> Choice:
 
 
 def test_a_token_beyond_the_free_ones_costs_the_coefficient(tmp_path: Path) -> None:
-    shaped = length_penalty(LengthPenaltyConfig(coef=0.5, free=1))(
+    shaped = length_penalty(LengthPenaltyConfig(coef=0.5, free=1), FakeContext(tmp_path))(
         torch.tensor([1.0, 1.0, -1.0]), _rollout(tmp_path)
     )
     assert shaped.tolist() == [
@@ -55,7 +55,7 @@ def test_a_token_beyond_the_free_ones_costs_the_coefficient(tmp_path: Path) -> N
 
 
 def test_small_scores_stay_and_large_ones_reach_the_limit(tmp_path: Path) -> None:
-    shaped = soft_clip(SoftClipConfig(limit=2.0))(
+    shaped = soft_clip(SoftClipConfig(limit=2.0), FakeContext(tmp_path))(
         torch.tensor([0.01, 2.0, -1000.0]), _rollout(tmp_path)
     ).tolist()
     # tanh x = x - x^3 / 3 + ...: 2 tanh(0.005) = 0.01 - 8.3e-8

@@ -10,7 +10,8 @@ import torch
 
 from preflab.errors import UserError
 from preflab.records import Prompt
-from preflab_builtin.rewards.functions import TextReward, length_reward, noise_reward
+from preflab.rewards import FunctionReward
+from preflab_builtin.rewards.functions import length_reward, noise_reward
 from preflab_builtin.select.config import RewardSelectionConfig
 from preflab_builtin.select.selection import RewardSelection
 from support import WORDS, FakeContext, builtin, largest_difference
@@ -20,10 +21,12 @@ PROMPTS = [Prompt(str(i), WORDS[i], split="validation") for i in range(8)] + [
 ]
 
 
-SHORT = TextReward(length_reward(0, 1.0))
+SHORT = FunctionReward(length_reward(0, 1.0))
 
 
-def world(folder: Path, prompts: list[Prompt] = PROMPTS, reward: TextReward = SHORT) -> FakeContext:
+def world(
+    folder: Path, prompts: list[Prompt] = PROMPTS, reward: FunctionReward = SHORT
+) -> FakeContext:
     """Three checkpoints that end their answers more or less willingly; the reward likes short ones."""
     context = FakeContext(folder, prompts, reward=reward)
     for name, strength in (("epoch-1", 1.0), ("epoch-2", 80.0), ("epoch-10", 0.5)):
@@ -61,7 +64,7 @@ def test_the_best_checkpoint_is_the_result(tmp_path: Path) -> None:
 
 def test_all_checkpoints_answer_the_same_prompts_with_the_same_noise(tmp_path: Path) -> None:
     context = world(
-        tmp_path, reward=TextReward(noise_reward(0))
+        tmp_path, reward=FunctionReward(noise_reward(0))
     )  # any other answer has another reward
     equal = context.policy("sft/epoch-1")
     equal.save(tmp_path / "checkpoints" / "epoch-2")

@@ -13,17 +13,8 @@ from preflab.options import problems, typed
 from support import builtin
 
 PRESETS = [
-    *(
-        "policy/tiny",
-        "rollout/native",
-        "gradient_term/ptx",
-    ),
-    *(
-        "pretrain/documents",
-        "sft/demonstrations",
-        "sft/instructgpt",
-        "sft/instructgpt_ppo_init",
-    ),
+    *("policy/tiny", "rollout/native", "pretrain/documents"),
+    *("sft/demonstrations", "sft/instructgpt", "sft/instructgpt_ppo_init"),
 ]
 
 
@@ -56,5 +47,5 @@ def test_instructgpt_values() -> None:
     _, initial = preset("sft/instructgpt_ppo_init")
     assert (initial.epochs, initial.batch, initial.optimizer.lr) == (2, 32, 5e-6)
     assert initial.mix_coef / (1 + initial.mix_coef) == pytest.approx(0.1, rel=1e-4)
-    _, ptx = preset("gradient_term/ptx")
+    ptx = builtin("gradient_term", "ptx").config_class()
     assert (ptx.coef, ptx.ratio) == (27.8, 8)

@@ -149,8 +149,8 @@ def test_epochs_leave_checkpoints_and_validation_losses(tmp_path: Path) -> None:
     )
     procedure = SupervisedFineTuning(config(), world)
     rows = run(procedure)  # 20 draws in 5 steps: epochs end within step 2 and with step 4
-    assert [("val/loss" in row) for row in rows] == [False, False, True, False, True]
-    assert rows[-1]["val/loss"] < rows[2]["val/loss"] < math.log(23)
+    assert [("sft/validation_loss" in row) for row in rows] == [False, False, True, False, True]
+    assert rows[-1]["sft/validation_loss"] < rows[2]["sft/validation_loss"] < math.log(23)
     assert world.checkpoints("sft") == ["epoch-1", "epoch-2"]
     last = {n: p.detach() for n, p in world.policy("sft/epoch-2").module.named_parameters()}
     assert largest_difference(last, weights(procedure)) == 0

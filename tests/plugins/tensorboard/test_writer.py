@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[import-untyped]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
 
-from preflab_builtin import tensorboard
-from preflab_builtin.tensorboard.writer import LAYOUT, flat, tag
+from preflab_builtin.tensorboard.writer import LAYOUT, TensorBoardLog, flat
 
 CONFIG = {
     "seed": 1,
@@ -23,39 +21,31 @@ CONFIG = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    yield
-    tensorboard.preflab_run_failed()
-
-
 def _read(folder: Path) -> Any:
     return EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
 
 
 def _run(folder: Path) -> None:
-    tensorboard.preflab_run_started(folder=folder, config=CONFIG)
-    tensorboard.preflab_stage_reused(
-        stage="sft", history=[{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)]
+    log = TensorBoardLog(folder, CONFIG)
+    log.preflab_stage_reused(
+        [{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)]
     )
-    tensorboard.preflab_stage_started(stage="algorithm", history=[{"step": 0, "objective/kl": 0.0}])
-    tensorboard.preflab_step_finished(
-        stage="algorithm", step=1, metrics={"objective/kl": 0.5, "bad": math.nan}
-    )
-    tensorboard.preflab_stage_finished()
-    tensorboard.preflab_stage_started(stage="evaluation", history=[])
-    tensorboard.preflab_step_finished(stage="evaluation", step=2, metrics={"eval/gold/gold": 0.25})
+    log.preflab_stage_started([{"step": 0, "objective/kl": 0.0}])
+    log.preflab_step_finished(1, {"objective/kl": 0.5, "bad": math.nan})
+    log.preflab_stage_finished()
+    log.preflab_stage_started([])
+    log.preflab_step_finished(2, {"eval/gold/gold": 0.25})
     measures = {
         "gold/gold": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 8},
         "kl/reference": {"value": None},
     }
-    tensorboard.preflab_run_finished(summary={"evaluation": {"measures": measures}})
+    log.preflab_run_finished({"evaluation": {"measures": measures}})
 
 
 def test_scalars_of_done_reused_and_resumed_steps(tmp_path: Path) -> None:
     _run(tmp_path)
     events = _read(tmp_path)
-    assert [(e.step, e.value) for e in events.Scalars("sft/loss/sft")] == [(0, 2.0), (1, 1.0)]
+    assert [(e.step, e.value) for e in events.Scalars("loss/sft")] == [(0, 2.0), (1, 1.0)]
     assert [(e.step, e.value) for e in events.Scalars("objective/kl")] == [(0, 0.0), (1, 0.5)]
     assert math.isnan(events.Scalars("bad")[0].value)
     assert [(e.step, e.value) for e in events.Scalars("eval/gold/gold")] == [(2, 0.25)]
@@ -79,15 +69,15 @@ def test_the_hparams_tab_has_this_runs_values_and_what_it_is_judged_by(tmp_path:
     _run(tmp_path)
     events = _read(tmp_path)
 
-    def told(tag: str) -> Any:
+    def plugin_data(tag: str) -> Any:
         return HParamsPluginData.FromString(events.summary_metadata[tag].plugin_data.content)
 
-    row = told("_hparams_/session_start_info").session_start_info.hparams
+    row = plugin_data("_hparams_/session_start_info").session_start_info.hparams
     assert row["algorithm.kl.coef"].number_value == 0.2
     assert row["algorithm.name"].string_value == "ppo"
-    assert [info.name.tag for info in told("_hparams_/experiment").experiment.metric_infos] == [
-        "result/gold/gold"
-    ]
+    assert [
+        info.name.tag for info in plugin_data("_hparams_/experiment").experiment.metric_infos
+    ] == ["result/gold/gold"]
 
 
 def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
@@ -106,11 +96,10 @@ def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:
     }
 
 
-def test_tags_of_two_stages_never_meet() -> None:
-    # the same metric name in two stages gives two tags: a learning rate is not continued by another stage's
-    assert (
-        len({tag(stage, "lr") for stage in ("pretrain", "sft", "reward_model", "algorithm")}) == 4
-    )
+def test_the_time_chart_shows_every_phase_and_no_share() -> None:
+    _, (tag,) = LAYOUT["Alignment"]["seconds per iteration"]
+    names = ("time/rollout", "time/update", "time/peak_fraction", "objective/kl")
+    assert [name for name in names if re.match(tag, name)] == ["time/rollout", "time/update"]
 
 
 def test_hyper_parameters_are_plain_values() -> None:
@@ -121,12 +110,3 @@ def test_hyper_parameters_are_plain_values() -> None:
         "arm": "none",
         "list": "[1, 2]",
     }
-
-
-def test_runs_after_one_another_in_one_process_do_not_mix(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        tensorboard.preflab_run_started(folder=tmp_path / name, config={})
-        tensorboard.preflab_step_finished(stage=name, step=0, metrics={"x": 1.0})
-    tensorboard.preflab_run_failed()
-    assert _read(tmp_path / "a").Tags()["scalars"] == ["a/x"]
-    assert _read(tmp_path / "b").Tags()["scalars"] == ["b/x"]

@@ -10,7 +10,7 @@ import torch
 from preflab.errors import UserError
 from preflab.records import Document
 from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
-from preflab_builtin.ptx.stream import PretrainingStream
+from preflab_builtin.pretrain.stream import PretrainingStream
 
 TOKENIZER = byte_tokenizer()
 DOCUMENTS = [

@@ -1,4 +1,5 @@
-"""The pretraining stream: full windows of tokens, each a pure function of the stream's name and its number.
+"""The pretraining stream: full windows of tokens, each a pure function of the stream's name and its
+number.
 
 Pretraining, SFT's pretraining mix and the ptx term all draw from it, each under its own name.
 """
@@ -20,10 +21,10 @@ from preflab_builtin.causal_lm.losses import nll_sum
 class PretrainingStream:
     """Windows of exactly ``window`` tokens, without padding.
 
-    In each epoch the documents, each followed by the end token, are put one behind another in a new order and cut into
-    windows, which are drawn in a new order too (a corpus may be one long document). The tokens that do not fill a window,
-    fewer than ``window`` an epoch, are left out, at the front as well as at the back, at a place that changes.
-    """
+    In each epoch the documents, each followed by the end token, are put one behind another in a new
+    order and cut into windows, which are drawn in a new order too (a corpus may be one long
+    document). The tokens that do not fill a window, fewer than ``window`` an epoch, are left out,
+    at the front as well as at the back, at a place that changes."""
 
     def __init__(
         self, documents: Sequence[Document], tokenizer: Tokenizer, window: int, *name: int | str
@@ -43,7 +44,8 @@ class PretrainingStream:
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
     def accounting(self) -> dict[str, float]:
-        """Documents, their tokens (an end token each), and how many of these an epoch leaves out."""
+        """Documents, their tokens (an end token each), and how many of these an epoch leaves
+        out."""
         left_out = self.size - self.windows_per_epoch * self.window
         return {
             "documents": len(self.pieces),
@@ -52,7 +54,8 @@ class PretrainingStream:
         }
 
     def draw(self, start: int, count: int) -> torch.Tensor:
-        """Windows number start .. start+count-1 of the endless stream: token ids [count, window], on the CPU."""
+        """Windows number start .. start+count-1 of the endless stream: token ids [count, window],
+        on the CPU."""
         return self.pick(range(start, start + count))
 
     def pick(self, numbers: Sequence[int]) -> torch.Tensor:
@@ -79,7 +82,8 @@ class PretrainingStream:
 
 
 def window_nll(policy: Policy, windows: torch.Tensor) -> torch.Tensor:
-    """windows [B, window] -> summed negative log-likelihood of their B * (window - 1) predicted tokens."""
+    """windows [B, window] -> summed negative log-likelihood of their B * (window - 1) predicted
+    tokens."""
     everything = torch.ones_like(windows, dtype=torch.bool)
     return nll_sum(policy, windows, everything, everything)
 

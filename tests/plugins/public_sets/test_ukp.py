@@ -1,4 +1,4 @@
-"""data=ukp: one ranking a side of a debate, debates never divided."""
+"""data=ukp: one ranking per side of a debate, debates never divided."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from preflab import UserError
 from preflab.options import problems
 from preflab.records import Ranking
-from preflab_builtin.files.config import Preferences, UkpConfig
-from preflab_builtin.files.ukp import ARGUMENTS, PAIRS, fold_splits, inspect, load
+from preflab_builtin.public_sets.config import Preferences, UkpConfig
+from preflab_builtin.public_sets.ukp import ARGUMENTS, PAIRS, UkpSource, fold_splits, inspect
 
 
 def _pair(
@@ -50,7 +50,7 @@ def _folder(tmp_path: Path, arguments: list[dict[str, Any]], pairs: list[dict[st
 
 
 def _rankings(config: UkpConfig) -> list[Ranking]:
-    return [r for r in load(config).records("rankings") if isinstance(r, Ranking)]
+    return [r for r in UkpSource(config).records("rankings") if isinstance(r, Ranking)]
 
 
 def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
@@ -58,14 +58,13 @@ def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
     tea, cake = _rankings(config)
     assert tea.prompt.text == "Debate: Tea?\nSide: yes\nArgument:"
     assert tea.responses == (" because x", " because y", " because z")
-    assert tea.preferences == (
-        (0, 1),
-    )  # the pair without a strict winner gives no preference, and is no tie either
+    # the pair without a strict winner gives no preference; it is not a tie either
+    assert tea.preferences == ((0, 1),)
     assert cake.preferences == ((1, 0),)
     assert {tea.split, cake.split} == {"test", "validation"}  # two debates dealt to two folds
     assert (tea.prompt.group, cake.prompt.group) == ("Tea?", "Cake?")
-    assert load(config).undecided == 1
-    assert load(config).left_out("rankings") == {"pair without a preference": 1}
+    assert UkpSource(config).undecided == 1
+    assert UkpSource(config).left_out("rankings") == {"pair without a preference": 1}
     assert inspect(config).records == {"prompts": 2, "rankings": 2}
 
 
@@ -74,7 +73,7 @@ def test_votes_count_once_each(tmp_path: Path) -> None:
         path=_folder(tmp_path, _ARGUMENTS, _PAIRS), folds=2, preferences=Preferences.votes
     )
     tea, cake = _rankings(config)
-    # x over y twice, then z over y (a2 of the pair y, z) and y over z; votes for equal count nothing
+    # x over y twice, then z over y (a2 of the pair y, z) and y over z; votes for equal do not count
     assert tea.preferences == ((0, 1), (0, 1), (2, 1), (1, 2))
     assert cake.preferences == ((1, 0),) * 3
 
@@ -82,21 +81,11 @@ def test_votes_count_once_each(tmp_path: Path) -> None:
 def test_debates_are_dealt_evenly_and_by_the_seed() -> None:
     titles = [f"debate {i}" for i in range(12)]
     splits = fold_splits(titles, UkpConfig(folds=6))
-    assert Counter(splits.values()) == {
-        "train": 8,
-        "validation": 2,
-        "test": 2,
-    }  # 12 debates in 6 parts: two a part
-    tested = [
-        {
-            t
-            for t, s in fold_splits(
-                titles, UkpConfig(folds=6, test_fold=f, validation_fold=None)
-            ).items()
-            if s == "test"
-        }
-        for f in range(6)
-    ]
+    # 12 debates in 6 parts: two per part
+    assert Counter(splits.values()) == {"train": 8, "validation": 2, "test": 2}
+    configs = [UkpConfig(folds=6, test_fold=fold, validation_fold=None) for fold in range(6)]
+    dealt = [fold_splits(titles, config) for config in configs]
+    tested = [{title for title, split in d.items() if split == "test"} for d in dealt]
     assert set.union(*tested) == set(titles)  # every debate is tested in exactly one fold
     assert sum(map(len, tested)) == 12
     assert fold_splits(titles, UkpConfig(folds=6, seed=1)) != splits
@@ -116,7 +105,7 @@ def test_debates_for_testing_by_title() -> None:
 @pytest.mark.parametrize(
     "change,expected",
     [
-        ({"a1": "q"}, f"{PAIRS}:1: a1: 'q' is no id in {ARGUMENTS}"),
+        ({"a1": "q"}, f"{PAIRS}:1: a1: 'q' is not an id in {ARGUMENTS}"),
         ({"a2": "x"}, f"{PAIRS}:1: a2: is the same argument as a1"),
         ({"gold_strict": "a3"}, f"{PAIRS}:1: gold_strict: is 'a3'. Allowed: a1, a2, None"),
         ({"votes": [{"labeler": "w", "value": "both"}]}, f"{PAIRS}:1: votes: is 'both'"),
@@ -128,12 +117,12 @@ def test_a_row_of_another_kind_is_named(
     tmp_path: Path, change: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(UserError, match=expected):
-        load(UkpConfig(path=_folder(tmp_path, _ARGUMENTS, [{**_PAIRS[0], **change}]), folds=2))
+        UkpSource(UkpConfig(path=_folder(tmp_path, _ARGUMENTS, [{**_PAIRS[0], **change}]), folds=2))
 
 
 def test_a_folder_without_the_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no arguments.jsonl.gz in it"):
-        load(UkpConfig(path=str(tmp_path)))
+        UkpSource(UkpConfig(path=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -146,16 +135,18 @@ def test_a_folder_without_the_files(tmp_path: Path) -> None:
         ({"path": "x", "folds": 1, "test_fold": None, "validation_fold": None}, "folds"),
     ],
 )
-def test_configs_that_cannot_be_meant(values: dict[str, Any], key: str) -> None:
+def test_a_useless_config_is_refused(values: dict[str, Any], key: str) -> None:
     assert [name for name, _ in problems(UkpConfig(**values))] == [key]
 
 
-def test_the_seed_is_part_of_the_content(tmp_path: Path) -> None:
-    path = _folder(tmp_path, _ARGUMENTS, _PAIRS)
-    assert (
-        inspect(UkpConfig(path=path, folds=2)).content
-        != inspect(UkpConfig(path=path, folds=2, seed=1)).content
-    )
+def test_the_content_is_that_of_both_files(tmp_path: Path) -> None:
+    config = UkpConfig(path=_folder(tmp_path, _ARGUMENTS, _PAIRS), folds=2)
+    content = inspect(config).content
+    assert inspect(UkpConfig(path=config.path, folds=2, seed=1)).content == content
+    _folder(tmp_path, _ARGUMENTS, _PAIRS[1:])
+    changed_pairs = inspect(config).content
+    _folder(tmp_path, [*_ARGUMENTS, {"id": "u", "text": "more"}], _PAIRS)
+    assert len({content, changed_pairs, inspect(config).content}) == 3
 
 
 def test_the_real_set() -> None:
@@ -165,11 +156,10 @@ def test_the_real_set() -> None:
     config = UkpConfig(path=str(Path(root) / "ukpconvarg1"))
     rankings = _rankings(config)
     assert len(rankings) == 24  # 12 debates with two sides
-    assert (
-        sum(len(r.preferences) for r in rankings) == 8530
-    )  # strict pairs: 12,266 less 3,736 without a winner
-    assert load(config).undecided == 3736
-    assert sum(len(r.responses) for r in rankings) == 775  # every argument stands in one ranking
+    # strict pairs: 12,266 less 3,736 without a winner
+    assert sum(len(r.preferences) for r in rankings) == 8530
+    assert UkpSource(config).undecided == 3736
+    assert sum(len(r.responses) for r in rankings) == 775  # every argument is in one ranking
     debates = {
         split: {r.prompt.group for r in rankings if r.split == split}
         for split in ("train", "validation", "test")

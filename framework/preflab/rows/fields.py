@@ -1,4 +1,5 @@
-"""Columns of a row, checked: each function gives the value as it is used, or `BadRow` with the column and the reason."""
+"""Columns of a row, checked: each function gives the value as it is used, or raises `BadRow` with
+the column and the reason."""
 
 from __future__ import annotations
 
@@ -9,9 +10,7 @@ from typing import Any
 
 from preflab.errors import nearest
 from preflab.records import SPLITS
-from preflab_builtin.files.reading import type_name
-from preflab_builtin.files.rows import BadRow
-from preflab_builtin.files.strict_json import shown
+from preflab.rows.row import BadRow, shown, type_name
 
 SPLIT_ALIASES: dict[str, str] = {
     **{s: s for s in SPLITS},
@@ -27,12 +26,12 @@ def text_digest(text: str) -> str:
 
 
 def text(row: Mapping[str, Any], field: str, blank: bool = False) -> str:
-    """A text that can be written down again; ``blank`` allows an empty one."""
+    """A text that can be written to a file again. blank: it may be empty."""
     return checked_text(row.get(field), field, blank)
 
 
 def checked_text(value: Any, field: str, blank: bool = False) -> str:
-    """The same for a value that is no column of its own."""
+    """The same for a value that is not a column of its own. field: its name in messages."""
     if not isinstance(value, str):
         raise BadRow(field, f"is {type_name(value)} but must be a text")
     if not blank and not value.strip():
@@ -42,13 +41,12 @@ def checked_text(value: Any, field: str, blank: bool = False) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadRow(
-            field, f"holds half a surrogate pair at position {error.start}, which is no character"
-        ) from None
+        reason = f"holds half a surrogate pair at position {error.start}, which is not a character"
+        raise BadRow(field, reason) from None
     return value
 
 
-def name(row: Mapping[str, Any], field: str) -> str:
+def identifier(row: Mapping[str, Any], field: str) -> str:
     """An id: a text, or a whole number as text; "" if the row has none, or an empty one."""
     value = row.get(field)
     if value is None or value == "":
@@ -58,14 +56,12 @@ def name(row: Mapping[str, Any], field: str) -> str:
     return checked_text(value, field)
 
 
-def chosen_name(row: Mapping[str, Any], wanted: str | None, usual: str) -> str:
-    """An id out of the column that the config names (then it must be there), else out of the usual one."""
-    if wanted is not None and wanted not in row:
-        raise BadRow(
-            shown(wanted),
-            f"the config names this column, but the row has none. {nearest(wanted, map(shown, row))}",
-        )
-    return name(row, wanted or usual)
+def configured_identifier(row: Mapping[str, Any], column: str | None, usual: str) -> str:
+    """An id from the column that a config names (each row must have it), else the usual one."""
+    if column is not None and column not in row:
+        hint = nearest(column, map(shown, row))
+        raise BadRow(shown(column), f"the config names this column, but the row has none. {hint}")
+    return identifier(row, column or usual)
 
 
 def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -76,12 +72,20 @@ def tags(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (checked_text(value, "tags"),) if isinstance(value, str) else tuple(texts(row, "tags"))
 
 
-def split(row: Mapping[str, Any], wanted: str | None) -> str:
-    """train, validation or test, or "" where a filter is to decide."""
-    value = chosen_name(row, wanted, "split")
+def split(row: Mapping[str, Any], column: str | None = None) -> str:
+    """train, validation or test (or an alias of `SPLIT_ALIASES`); "" if the row has none, so that a
+    filter decides. column: the column that a config names; None: ``split``, where there is one."""
+    value = configured_identifier(row, column, "split")
     if value and value not in SPLIT_ALIASES:
-        raise BadRow(wanted or "split", f"is '{shown(value)}'. {nearest(value, SPLIT_ALIASES)}")
+        raise BadRow(column or "split", f"is '{shown(value)}'. {nearest(value, SPLIT_ALIASES)}")
     return SPLIT_ALIASES.get(value, "")
+
+
+def one_of(value: Any, field: str, allowed: Sequence[Any]) -> Any:
+    """The value, which must be one of a few."""
+    if value not in allowed:
+        raise BadRow(field, f"is {shown(repr(value))}. Allowed: {', '.join(map(str, allowed))}")
+    return value
 
 
 def items(row: Mapping[str, Any], field: str) -> Sequence[Any]:
@@ -98,7 +102,7 @@ def texts(row: Mapping[str, Any], field: str) -> list[str]:
 
 
 def number(value: Any, field: str) -> float:
-    """A finite number; true and false are none."""
+    """A finite number; true and false are not numbers."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadRow(field, f"is {type_name(value)} but must be a number")
     if not math.isfinite(value):
@@ -106,9 +110,11 @@ def number(value: Any, field: str) -> float:
     return float(value)
 
 
-def numbers(row: Mapping[str, Any], field: str, count: int | None = None) -> list[float]:
-    """A list of finite numbers, ``count`` of them."""
+def numbers(
+    row: Mapping[str, Any], field: str, count: int | None = None, what: str = "values"
+) -> list[float]:
+    """A list of finite numbers; if ``count`` is given, one for each of that many ``what``."""
     values = [number(value, f"{field}[{i}]") for i, value in enumerate(items(row, field))]
     if count is not None and len(values) != count:
-        raise BadRow(field, f"has {len(values)} numbers for {count} completions")
+        raise BadRow(field, f"has {len(values)} numbers for {count} {what}")
     return values

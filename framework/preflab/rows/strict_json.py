@@ -1,0 +1,68 @@
+"""JSON as data should be: what Python's parser accepts although the format does not (NaN, 1e999, a
+key twice in one object) is refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from preflab.rows.row import BadRow, shown
+
+_MOST_DIGITS = 100
+"""Longer integers are refused: Python stops at 4300 digits, float() at 309; no id needs more."""
+
+
+def parse_json(data: bytes, *, ends_file: bool = False) -> Any:
+    """The JSON value in these bytes; `BadRow` says what is wrong and in which column.
+
+    ends_file: the file ends with these bytes, without a newline, so that a broken value may be one
+    that was cut off.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise BadRow(
+            "UTF-8", f"byte 0x{byte:02x} at position {error.start} of the line is not valid UTF-8"
+        ) from None
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except json.JSONDecodeError as error:
+        line = "" if error.lineno == 1 else f"line {error.lineno}, "
+        cut = "; the file ends here without a newline: was it cut off?" if ends_file else ""
+        raise BadRow("JSON", f"{error.msg} ({line}column {error.colno}){cut}") from None
+    except RecursionError:
+        raise BadRow("JSON", "is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise BadRow(shown(repeated), "occurs twice in one object")
+    return values
+
+
+def _constant(text: str) -> float:
+    raise BadRow("JSON", f"{text} is not a JSON number")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise BadRow("JSON", f"the number {text[:40]} is too large")
+    return value
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise BadRow("JSON", f"an integer of {len(text)} digits is too large")
+    return int(text)
