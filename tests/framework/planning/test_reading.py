@@ -1,4 +1,4 @@
-"""From command lines to checked runs; what is wrong is refused with key, choices and nearest name."""
+"""From command lines to checked runs; what is wrong is refused with key and nearest name."""
 
 from __future__ import annotations
 
