@@ -43,6 +43,7 @@ TESTED = (
     "# tests/test_my_idea.py",
     "# studies/my_study.yaml",
     "# my_package/__init__.py",
+    "# my_observer.py",
     "# tests/third_party/src/preflab_pairs/__init__.py",
     "printf ",
 )
@@ -109,6 +110,20 @@ def test_the_two_plugins_of_one_file_work(files: Path) -> None:
     assert _scores("short") == [-1.0, 0.0, -2.0]  # minus the number of words
     entry = tomllib.loads(_block("# my_package").partition("# pyproject.toml")[2])
     assert entry == {"project": {"entry-points": {"preflab": {"my_package": "my_package"}}}}
+
+
+def test_the_observer_watches_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_observer.py").write_text(_block("# my_observer.py"))
+    monkeypatch.setenv(discovery.FILES, str(tmp_path / "my_observer.py"))
+    monkeypatch.setenv(discovery.BLOCKED, "metrics_log,progress,tensorboard")
+    search_path.registry.cache_clear()
+    try:
+        registry = search_path.registry()
+        with registry.run_observers(folder=tmp_path, config={}, stages=["sft"]):
+            registry.observe("preflab_step_finished", stage="sft", step=0, metrics={"loss": 1.0})
+    finally:
+        search_path.registry.cache_clear()
+    assert (tmp_path / "steps.txt").read_text() == "sft 0 {'loss': 1.0}\n"
 
 
 def test_every_command_line_composes(files: Path) -> None:

@@ -2,74 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from preflab import Component, hookimpl
 from preflab_builtin.evaluation import config as c
 
 _HERE = "preflab_builtin.evaluation"
+_SOURCE = {"source": "reward_model"}
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
     """The suite, which makes the stage, and its evaluators."""
-    source = {"source": "reward_model"}
+    suite = Component(
+        "evaluation",
+        "suite",
+        c.SuiteConfig,
+        procedure=f"{_HERE}.suite:EvaluationSuite",
+        needs=c.SuiteConfig.needs,
+        nested={"evaluators": "evaluator"},
+        inspect=f"{_HERE}.stored:inspect_stored",
+    )
+    reward, documents = ("reward_model",), ("documents",)
     return [
-        Component(
-            "evaluation",
-            "suite",
-            c.SuiteConfig,
-            procedure=f"{_HERE}.suite:EvaluationSuite",
-            needs=c.SuiteConfig.needs,
-            nested={"evaluators": "evaluator"},
-            inspect=f"{_HERE}.stored:inspect_stored",
-        ),
-        Component(
-            "evaluator",
-            "reward",
-            c.RewardConfig,
-            f"{_HERE}.judges:MeanReward",
-            needs=c.RewardConfig.needs,
-            nested=source,
-        ),
-        Component(
-            "evaluator", "gold", c.GoldConfig, f"{_HERE}.judges:GoldUtility", needs=("gold",)
-        ),
-        Component(
-            "evaluator",
-            "win_rate",
-            c.WinRateConfig,
-            f"{_HERE}.judges:WinRate",
-            needs=c.WinRateConfig.needs,
-            nested=source,
-        ),
-        Component(
-            "evaluator",
-            "best_of_n_curve",
-            c.BestOfNCurveConfig,
-            f"{_HERE}.best_of_n_curve:BestOfNCurve",
-            needs=("reward_model",),
-        ),
-        Component("evaluator", "length", c.LengthConfig, f"{_HERE}.responses:Length"),
-        Component("evaluator", "kl", c.KLConfig, f"{_HERE}.responses:ReferenceKL"),
-        Component(
-            "evaluator",
-            "families",
-            c.FamiliesConfig,
-            f"{_HERE}.documents:FamilyAccuracy",
-            needs=("documents",),
-        ),
-        Component(
-            "evaluator",
-            "document_loss",
-            c.DocumentLossConfig,
-            f"{_HERE}.documents:DocumentLoss",
-            needs=("documents",),
-        ),
-        Component(
-            "evaluator",
-            "reward_accuracy",
+        suite,
+        _evaluator(c.RewardConfig, "judges:MeanReward", c.RewardConfig.needs, _SOURCE),
+        _evaluator(c.GoldConfig, "judges:GoldUtility", ("gold",)),
+        _evaluator(c.WinRateConfig, "judges:WinRate", c.WinRateConfig.needs, _SOURCE),
+        _evaluator(c.BestOfNCurveConfig, "best_of_n_curve:BestOfNCurve", reward),
+        _evaluator(c.LengthConfig, "responses:Length"),
+        _evaluator(c.KLConfig, "responses:ReferenceKL"),
+        _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", documents),
+        _evaluator(c.DocumentLossConfig, "documents:DocumentLoss", documents),
+        _evaluator(
             c.RewardAccuracyConfig,
-            f"{_HERE}.reward_accuracy:RewardAccuracy",
-            needs=c.RewardAccuracyConfig.needs,
-            nested=source,
+            "reward_accuracy:RewardAccuracy",
+            c.RewardAccuracyConfig.needs,
+            _SOURCE,
         ),
     ]
+
+
+def _evaluator(config: Any, place: str, needs: Any = (), nested: Any = None) -> Component:
+    """An evaluator of this folder; its name is that of its config."""
+    name = config().name
+    return Component(
+        "evaluator", name, config, f"{_HERE}.{place}", needs=needs, nested=nested or {}
+    )

@@ -14,7 +14,7 @@ def kwise_loss(rewards: torch.Tensor, preferences: Sequence[tuple[int, int]]) ->
 
     rewards [K]. Tied responses are not a pair; without any pair the loss is 0 with a zero gradient.
     A batch is the mean over prompts, so that a prompt with K = 9 (36 pairs) weighs as much as one
-    with K = 4 (6 pairs). """
+    with K = 4 (6 pairs)."""
     if not preferences:
         return rewards.sum() * 0.0
     better, worse = torch.as_tensor(list(preferences), device=rewards.device).unbind(1)
