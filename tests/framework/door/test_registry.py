@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from preflab import Component, UserError, hookimpl, hookspecs, option
+from preflab import Component, UserError, hookimpl, option
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry
 
@@ -27,7 +27,6 @@ def _offering(component: Component) -> Registry:
     module = ModuleType("somebody")
     vars(module)["preflab_components"] = preflab_components
     registry = Registry()
-    registry.manager.add_hookspecs(hookspecs)
     registry.add(Plugin("a", "a", "a-dist", "1.0"), module)
     return registry
 
