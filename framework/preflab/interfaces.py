@@ -1,9 +1,15 @@
-"""What components are to each other: one protocol a kind, and the context they are built with.
+"""What components are to each other: one protocol per kind, and the context they are built with.
 
 A component is built by ``Component.build(config, context)`` (the object that others use) and, if it
 is a stage, has ``Component.procedure(config, context)`` (what makes the stage's artifact). See
 hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q prompt tokens, R response
-tokens, T = Q + R, V vocabulary, D model width."""
+tokens, T = Q + R, V vocabulary, D model width.
+
+What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
+`HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`. A component has it if it has the
+members; it need not inherit anything. The contract suites of `preflab.testing` fail for a public
+method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
+methods with an underscore. """
 
 from __future__ import annotations
 
@@ -35,12 +41,7 @@ class Procedure(Protocol):
     """A stage as a sequence of steps. The loop calls ``step`` for 0 .. total_steps-1, checkpoints
     between steps, and after a kill continues from the last checkpoint in a new process: everything
     that a later step depends on must be in the state, in the config, or a pure function of the step
-    (as the sample order is).
-
-    Two methods are optional. ``batch(index) -> State``: the texts, tokens and numbers that a step
-    read, which the loop keeps when the step ended in a `NumericError`. ``accounting(history) ->
-    Mapping[str, float]``: what became of the rows and tokens that the stage was given (read, left
-    out, cut, lost), stated by every run; history: the stage's metric rows."""
+    (as the sample order is). It may also be `Accountable` and a `ShowsBatch`."""
 
     total_steps: int
 
@@ -54,7 +55,7 @@ class Procedure(Protocol):
         loop)."""
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state that an equal procedure gave."""
+        """Restore the state that an equal procedure returned."""
 
     def save(self, folder: Path) -> None:
         """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /
@@ -62,18 +63,47 @@ class Procedure(Protocol):
         belong into a step."""
 
 
+@runtime_checkable
+class Accountable(Protocol):
+    """A `Procedure` or `GradientTerm` that reports what became of the rows and tokens that it was
+    given. Every run states it."""
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """How many were read, left out, cut, lost. history: the stage's metrics, one row per
+        step."""
+
+
+@runtime_checkable
+class ShowsBatch(Protocol):
+    """A `Procedure` that shows what a step read. The loop keeps it when the step ends in a
+    `NumericError`."""
+
+    def batch(self, index: int) -> State:
+        """The texts, tokens and numbers of a step."""
+
+
 # --- rewards ---
 
 
 class RewardModel(Protocol):
-    """Anything that scores responses: a trained network, a function, a person. One that is a
-    `ScalarModel` may show it as an attribute ``network``: value functions then start from it."""
+    """Anything that scores responses: a trained network, a function, a person. It may also be a
+    `HasNetwork`."""
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """[B] float32 rewards, higher is better. The offset is already subtracted."""
 
 
-# --- sampling --------------------------------------------------------------------------------------------------
+@runtime_checkable
+class HasNetwork(Protocol):
+    """A `RewardModel` that scores with a network, from a copy of which value functions can
+    start."""
+
+    @property
+    def network(self) -> ScalarModel:
+        """The network."""
+
+
+# --- sampling ---
 
 
 @dataclass(frozen=True)
@@ -82,8 +112,8 @@ class Sampling:
 
     max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself,
     0 is greedy.
-    samples: responses a prompt, in consecutive rows. first_row: number of the first row; rows that
-    are sampled in several calls, or by several processes, are the same rows if they keep their
+    samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
+    that are sampled in several calls, or by several processes, are the same rows if they keep their
     numbers."""
 
     max_tokens: int
@@ -112,8 +142,9 @@ class RolloutEngine(Protocol):
 
 
 class Responder(Protocol):
-    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among several
-    draws, or samples at a temperature of its own, says so: see `BestOf` and `AtTemperature`."""
+    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among
+    several draws, or samples at a temperature of its own, says so: see `BestOf` and
+    `AtTemperature`."""
 
     @property
     def policy(self) -> Policy:
@@ -142,7 +173,7 @@ class AtTemperature(Protocol):
         """Sampling temperature; 0 is greedy."""
 
 
-# --- data, people, gradients, judges ---------------------------------------------------------------------------
+# --- data, people, gradients, judges ---
 
 
 class DataSource(Protocol):
@@ -195,14 +226,14 @@ class Labeler(Protocol):
     def rank(
         self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
     ) -> Sequence[Ranking]:
-        """The rankings that people give to these responses: one a labeler who was asked."""
+        """The rankings that people give to these responses: one per labeler who was asked."""
 
     def preference(
         self, prompt: Prompt, first: str, second: str, group: str | None = None
     ) -> float:
         """Share of people who prefer ``first``, ties counted half: in [0, 1]. group: whose opinion,
-        "held_out" for people who label no training data; None: of those who do. `UserError` for a
-        group that there is not."""
+        "held_out" for people who label no training data; None: of those who do. `UserError` for an
+        unknown group."""
 
 
 class RewardShaping(Protocol):
@@ -216,8 +247,9 @@ class RewardShaping(Protocol):
 
 
 class GradientTerm(Protocol):
-    """A loss that is added to an algorithm's: its gradient joins the policy's before the one
-    optimizer step."""
+    """A loss that is added to an algorithm's: its gradient is added to the policy's before the one
+    optimizer step. Its config has a number ``coef``; a term whose coefficient is 0 is not built. It
+    may also be `Accountable`."""
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
         """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters
@@ -229,13 +261,13 @@ class GradientTerm(Protocol):
         """What changes from step to step; {} if everything is a function of the step."""
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a state."""
+        """Restore a state."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What an evaluator judges: one response a prompt of the subject and of the baseline, paired by
-    row."""
+    """What an evaluator judges: one response per prompt of the subject and of the baseline, paired
+    by row."""
 
     responder: Responder
     rollout: Rollout
@@ -256,8 +288,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluator found. For paired comparisons of runs: values a prompt (length B), or by
-    the id of other cases (questions, documents), scaled so that their mean is the measure."""
+    """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
+    by the id of other cases (questions, documents), scaled so that their mean is the measure."""
 
     measures: Mapping[str, Measure]
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -271,11 +303,11 @@ class Evaluator(Protocol):
         """Judge it."""
 
 
-# --- the context -----------------------------------------------------------------------------------------------
+# --- the context ---
 
 
 class Context(Protocol):
-    """All that a component is given beside its own config: never the whole config of the run."""
+    """All that a component is given with its own config: never the whole config of the run."""
 
     @property
     def stage(self) -> str:
@@ -283,7 +315,7 @@ class Context(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where the stage's artifact is made (during steps), or stands (for build)."""
+        """Where the stage's artifact is made (during steps), or is (for build)."""
 
     @property
     def runtime(self) -> Runtime:
@@ -327,7 +359,7 @@ class Context(Protocol):
         "sft/NAME" for a checkpoint that SFT kept."""
 
     def checkpoints(self, role: str) -> Sequence[str]:
-        """Names of the checkpoints that a stage kept, in training order ("sft": one an epoch)."""
+        """Names of the checkpoints that a stage kept, in training order ("sft": one per epoch)."""
 
     def responder(self, role: str) -> Responder:
         """What answers prompts in a role; for "result" the algorithm decides (a policy, or
@@ -355,4 +387,4 @@ class Context(Protocol):
     def rollout_finished(
         self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
     ) -> None:
-        """Show a batch of samples and numbers a row to the observers."""
+        """Show a batch of samples, and numbers per row, to the observers."""

@@ -57,6 +57,9 @@ TESTING_1 = (
 )
 INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
+    "Accountable": "accounting(history)",
+    "ShowsBatch": "batch(index)",
+    "HasNetwork": "network",
     "Tokenizer": "pad_id eos_id size digest encode(text) decode(ids) save(folder)",
     "Cache": "select(rows)",
     "Backbone": "module tokenizer max_positions hidden(ids,mask) "

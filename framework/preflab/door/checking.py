@@ -167,10 +167,15 @@ def component_schema(component: Component) -> None:
         f"{component.config_class!r}"
     )
     try:
-        name = OmegaConf.to_container(OmegaConf.structured(component.config_class)).get("name")  # type: ignore[union-attr]
+        values: Any = OmegaConf.to_container(OmegaConf.structured(component.config_class))
     except Exception as error:
         raise PluginError(
             f"{where} is not a usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
+    name = values.get("name")
     if name != component.name:
         raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
+    if component.kind == "gradient_term" and "coef" not in values:
+        raise PluginError(
+            f"{where} has no field 'coef': algorithms build a term only if its coef is not 0"
+        )

@@ -15,6 +15,7 @@ from preflab.errors import PluginError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
     Gold,
+    HasNetwork,
     Labeler,
     Policy,
     PolicySource,
@@ -244,10 +245,10 @@ class StageContext:
         return StageContext(self._environment, name, self.artifact(name), self.seed)
 
     def reward_network(self) -> ScalarModel | None:
-        network: ScalarModel | None = getattr(self.reward_model(), "network", None)
-        if network is None:
+        reward_model = self.reward_model()
+        if not isinstance(reward_model, HasNetwork):
             return None
-        copy = network.copy()
+        copy = reward_model.network.copy()
         copy.module.requires_grad_(True)
         return copy
 

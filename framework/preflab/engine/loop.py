@@ -13,7 +13,7 @@ from typing import Any
 
 from preflab.engine.circumstances import differences
 from preflab.errors import NumericError, StorageError
-from preflab.interfaces import Procedure
+from preflab.interfaces import Procedure, ShowsBatch
 from preflab.randomness import Streams
 from preflab.settings import CheckpointConfig as CheckpointConfig
 from preflab.signals import Stopped as Stopped
@@ -115,11 +115,12 @@ class Loop:
     def _keep_batch(self, step: int) -> str:
         """Keep what the step read, so that a person can look at it; a sentence that says where, ""
         if the procedure does not show it."""
-        batch = getattr(self.procedure, "batch", None)
-        if batch is None or not self.main_process:
+        if not isinstance(self.procedure, ShowsBatch) or not self.main_process:
             return ""
         try:
-            folder = checkpoints.save(self.folder / STATE / FAILED, step, batch(step))
+            folder = checkpoints.save(
+                self.folder / STATE / FAILED, step, self.procedure.batch(step)
+            )
         except Exception as error:  # it must not hide the error that the step ended with
             return f" The batch could not be kept: {type(error).__name__}: {error}."
         return (

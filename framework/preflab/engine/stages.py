@@ -18,7 +18,7 @@ from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.errors import UserError
-from preflab.interfaces import Procedure
+from preflab.interfaces import Accountable, Procedure
 from preflab.planning.asking import inspect, needs
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.run import Run, Stage
@@ -190,9 +190,10 @@ class Stages:
     def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:
         """What became of the rows and tokens of a stage, as its procedure reports it."""
         tokenizer = self.environment.policy_source.tokenizer
-        tell = getattr(procedure, "accounting", None)
-        found = dict(tell(read_rows(partial / METRICS))) if tell is not None and is_main() else {}
-        return found | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
+        counts: dict[str, float] = {}
+        if isinstance(procedure, Accountable) and is_main():
+            counts |= procedure.accounting(read_rows(partial / METRICS))
+        return counts | {"padding is the end token": float(tokenizer.pad_id == tokenizer.eos_id)}
 
     def _pins(self, stage: Stage) -> dict[str, str]:
         """Digests of what a stage is made from: its recipe, and the content of each artifact that

@@ -3,13 +3,13 @@ of text, folders that `datasets` saved, and sets on the hub.
 
 Every row knows its place, and a row that cannot be read says what is wrong with which field:
 
-    def read(path: Path) -> list[Prompt]:
-        def prompt(row: Mapping[str, Any]) -> Prompt:
-            return Prompt(fields.identifier(row, "id"), fields.text(row, "prompt"))
-        return list(read_table(path, prompt))  # UserError: mine.jsonl:3: prompt: is empty
+    def prompt(row: Mapping[str, Any]) -> Prompt:
+        return Prompt(fields.identifier(row, "id"), fields.text(row, "prompt"))
 
-`read_rows` gives the rows one by one, with their problems, for who wants to count bad rows instead
-of stopping at the first. `fields` checks columns, `read_once` keeps a process from reading a file
+    prompts = list(read_table(path, prompt))  # UserError: mine.jsonl:3: prompt: is empty
+
+`read_rows` gives the rows one by one with their problems, to count bad rows instead of stopping at
+the first. `fields` checks columns, `read_once` keeps a process from reading a file
 twice, and `path_digest` is the digest that a component's `preflab.Inspection` needs.
 """
 

@@ -9,6 +9,7 @@ from preflab.planning.asking import inspect
 from preflab.records import RECORD_TYPES, SPLITS, Document, Prompt, Ranking, Record
 from preflab.testing.components import ComponentContract
 from preflab.testing.context import TYPES
+from preflab.testing.protocols import unknown_methods
 from preflab.testing.runs import global_seed
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class DataSourceContract(ComponentContract):
     """``class TestMine(DataSourceContract): name = "mine"``; files that it reads are written by the class method ``files``."""
 
     kind = "data"
+
+    def test_its_public_methods_are_those_of_protocols(self, preflab_case: Case) -> None:
+        wrong = unknown_methods(preflab_case.build())
+        assert not wrong, "\n".join(wrong)
 
     def test_it_counts_what_it_gives(self, preflab_case: Case) -> None:
         counted = inspect(preflab_case.choice).records

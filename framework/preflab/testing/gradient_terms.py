@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from preflab.testing.components import ComponentContract
+from preflab.testing.protocols import unknown_methods
 from preflab.testing.runs import global_seed
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class GradientTermContract(ComponentContract):
     """``class TestMine(GradientTermContract): name = "mine"``."""
 
     kind = "gradient_term"
+
+    def test_its_public_methods_are_those_of_protocols(self, preflab_case: Case) -> None:
+        wrong = unknown_methods(term(preflab_case, preflab_case.context()))
+        assert not wrong, "\n".join(wrong)
 
     def test_it_adds_a_finite_gradient_and_moves_no_weight(self, preflab_case: Case) -> None:
         import torch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from preflab.planning.asking import needs
 from preflab.records import RECORD_TYPES
 from preflab.testing.context import TYPES
+from preflab.testing.protocols import unknown_methods
 from preflab.testing.runs import Kill, global_seed, prints, procedure, refusal, work
 from preflab.testing.world import tiny_records
 
@@ -35,6 +36,10 @@ class ProcedureContract:
             if not (isinstance(name, str) and isinstance(value, Real))
         ]
         assert not wrong, f"metrics must be numbers: {wrong}"
+
+    def test_its_public_methods_are_those_of_protocols(self, preflab_case: Case) -> None:
+        wrong = unknown_methods(procedure(preflab_case.choice, preflab_case.context()))
+        assert not wrong, "\n".join(wrong)
 
     def test_killed_anywhere_and_run_again_it_gives_the_same_bits(self, preflab_case: Case) -> None:
         steps = procedure(preflab_case.choice, preflab_case.context()).total_steps

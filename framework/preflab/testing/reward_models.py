@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import ComponentContract
+from preflab.testing.protocols import unknown_methods
 from preflab.testing.runs import global_seed
 from preflab.testing.world import WORDS, tiny_records
 
@@ -37,6 +38,8 @@ class RewardModelContract(ComponentContract):
             preflab_case.finished_folder if preflab_case.component.procedure else None
         )
         model = cast("RewardModel", preflab_case.build(context))
+        wrong = unknown_methods(model)
+        assert not wrong, "\n".join(wrong)
         scores = model.score(given_answers(context))
         assert scores.shape == (6,), (
             f"scores have the shape {tuple(scores.shape)}, not one number a response"

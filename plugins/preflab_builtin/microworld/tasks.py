@@ -210,12 +210,13 @@ def _extract(world: World, chance: random.Random) -> Task:
 
 def _chat(world: World, chance: random.Random) -> Task:
     feeling, name = chance.choice(list(FEELINGS)), chance.choice(world.names)
-    said = chance.choice(
+    greeting = chance.choice(
         ["hello , i am {n} . i am {f} today .", "i feel {f} . i am {n} .", "hey , {n} is {f} now ."]
     )
     right, wrong = ("glad", "sorry") if FEELINGS[feeling] else ("sorry", "glad")
-    good = f"i am {right} for {name if 'hey' in said else 'you'} ."
-    return Task("chat", said.format(n=name, f=feeling), good, include=[[right]], avoid=[wrong])
+    good = f"i am {right} for {name if 'hey' in greeting else 'you'} ."
+    instruction = greeting.format(n=name, f=feeling)
+    return Task("chat", instruction, good, include=[[right]], avoid=[wrong])
 
 
 def _translation(world: World, chance: random.Random) -> Task:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from preflab.cost import Profile
-from preflab.interfaces import Context, Policy, RewardShaping, State
+from preflab.interfaces import Accountable, Context, Policy, RewardShaping, State
 from preflab.likelihood import response_log_probs, response_values
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
@@ -259,18 +259,19 @@ class PPO:
         return {} if self.current is None else failed_batch(*self.current)
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-        """Episodes that make no whole batch are not sampled; responses that were cut at the cap
-        have no end token."""
+        """Episodes that do not fill a batch are not sampled; responses that were cut at the cap have
+        no end token."""
         missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
-        found = {"prompts": len(self.prompts), "episodes": self.total_steps * self.config.batch}
-        found |= {
+        counts: dict[str, float] = {
+            "prompts": len(self.prompts),
+            "episodes": self.total_steps * self.config.batch,
             "episodes left out": self.config.episodes % self.config.batch,
             "missing end tokens": missing,
         }
         for name, term in self.terms.items():
-            told = term.accounting() if hasattr(term, "accounting") else {}
-            found |= {f"{name}: {what}": number for what, number in told.items()}
-        return found
+            if isinstance(term, Accountable):
+                counts |= {f"{name}: {k}": n for k, n in term.accounting(history).items()}
+        return counts
 
     def state_dict(self) -> State:
         """Both networks and optimizers, the average, the KL coefficient, the terms."""

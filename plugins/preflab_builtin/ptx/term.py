@@ -8,7 +8,8 @@ the norms of both gradients and their cosine are reported, so that gamma can be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -46,7 +47,7 @@ class PtxTerm:
             total += nll.detach()
         return {"loss/ptx": float(self.runtime.sum(total)) / denominator}
 
-    def accounting(self) -> Mapping[str, float]:
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
         """What the stream holds and leaves out."""
         return self.stream.accounting()
 
@@ -55,5 +56,5 @@ class PtxTerm:
         return {"drawn": self.drawn}
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from there."""
+        """Continue from there."""
         self.drawn = int(state["drawn"])

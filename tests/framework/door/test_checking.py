@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import pytest
+
+from preflab import Component, PluginError, option
 from preflab.door import checking, discovery
 
 
@@ -11,3 +16,13 @@ def test_every_built_in_config_class_is_a_schema() -> None:
     assert len(built_in) > 50
     for component in built_in:
         checking.component_schema(component)
+
+
+@dataclass
+class Config:
+    name: str = option("mine", "component")
+
+
+def test_a_gradient_terms_config_must_have_a_coefficient() -> None:
+    with pytest.raises(PluginError, match="has no field 'coef'"):
+        checking.component_schema(Component("gradient_term", "mine", Config))

@@ -1,4 +1,4 @@
-"""The config of data=files: what to read is said in one of two ways; the presets fit."""
+"""The config of data=files: it names what to read in one of two ways; the presets fit."""
 
 from __future__ import annotations
 

@@ -19,11 +19,8 @@ def read(
 ) -> list[Any]:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return list(
-        FileSource(FilesConfig(record=RecordKind(record_type), path=str(path), **settings)).records(
-            record_type
-        )
-    )
+    config = FilesConfig(record=RecordKind(record_type), path=str(path), **settings)
+    return list(FileSource(config).records(record_type))
 
 
 def test_a_prompt_is_taken_byte_for_byte(tmp_path: Path) -> None:
@@ -61,14 +58,14 @@ def test_explicit_preference(tmp_path: Path) -> None:
     )
 
 
-def test_hh_transcripts_share_their_prompt_up_to_the_last_assistant_turn(tmp_path: Path) -> None:
+def test_hh_transcripts_share_their_prompt(tmp_path: Path) -> None:
     start = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: help\n\nAssistant:"
     (record,) = read(
         tmp_path,
         "rankings",
         {"chosen": f"{start} yes, of course", "rejected": f"{start} yes, never"},
     )
-    # the common prefix goes on to " yes, ", but the prompt ends at the turn
+    # the common prefix ends after " yes, ", but the prompt ends at the turn
     assert record.prompt.text == start
     assert record.responses == (" yes, of course", " yes, never")
 
@@ -99,22 +96,17 @@ def test_messages_are_written_as_transcripts(tmp_path: Path) -> None:
     assert read(tmp_path, "documents", {"messages": messages})[0].text == f"{text} yo"
 
 
-def test_a_chat_row_and_a_transcript_of_the_same_dialogue_are_the_same_record(
-    tmp_path: Path,
-) -> None:
+def test_chat_rows_and_transcripts_give_the_same_record(tmp_path: Path) -> None:
     ask = [{"role": "user", "content": "hi"}]
     answers = [[*ask, {"role": "assistant", "content": c}] for c in ("yo", "no")]
     chats = {"chosen": answers[0], "rejected": answers[1]}
-    beside = {
-        "prompt": "hi",
-        **chats,
-    }  # UltraFeedback: the prompt stands beside whole conversations
+    both = {"prompt": "hi", **chats}  # UltraFeedback: the prompt and whole conversations
     explicit = {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]}
     texts = {
         "chosen": "\n\nHuman: hi\n\nAssistant: yo",
         "rejected": "\n\nHuman: hi\n\nAssistant: no",
     }
-    records = read(tmp_path, "rankings", chats, beside, explicit, texts)
+    records = read(tmp_path, "rankings", chats, both, explicit, texts)
     assert len(set(map(str, records))) == 1
 
 
@@ -125,10 +117,8 @@ def test_k_wise(tmp_path: Path, field: str, values: list[float]) -> None:
     (record,) = read(
         tmp_path, "rankings", {"prompt": "q", "completions": ["a", "b", "c"], field: values}
     )
-    assert set(record.preferences) == {
-        (1, 0),
-        (1, 2),
-    }  # b is best; a and c are tied and give no pair
+    # b is best; a and c are tied and give no pair
+    assert set(record.preferences) == {(1, 0), (1, 2)}
 
 
 def test_ratings_are_averaged(tmp_path: Path) -> None:
@@ -159,8 +149,8 @@ def test_self_instruct_gives_a_demonstration_an_instance(tmp_path: Path) -> None
         "instruction": "Double.",
         "instances": [{"input": "1", "output": "2"}, {"input": "2", "output": "4"}],
     }
-    found = read(tmp_path, "demonstrations", row, template=Template.plain)
-    assert [(d.prompt.id, d.prompt.text, d.response) for d in found] == [
+    records = read(tmp_path, "demonstrations", row, template=Template.plain)
+    assert [(d.prompt.id, d.prompt.text, d.response) for d in records] == [
         ("t/0", "Double.\n\n1\n\n", "2"),
         ("t/1", "Double.\n\n2\n\n", "4"),
     ]

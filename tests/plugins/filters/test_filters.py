@@ -118,10 +118,9 @@ def test_a_split_depends_on_the_seed_not_on_other_records() -> None:
 def test_a_given_split_is_kept_unless_overwritten() -> None:
     records = [prompt(f"{i}", split="test") for i in range(30)]
     assert {r.split for r in run(build("split_by_user"), records)[0]} == {"test"}
-    anew = run(build("split_by_user", overwrite=True), records)[0]
-    assert [r.split for r in anew] == [
-        r.split for r in run(build("split_by_user"), [replace(r, split="") for r in records])[0]
-    ]
+    overwritten, _ = run(build("split_by_user", overwrite=True), records)
+    expected, _ = run(build("split_by_user"), [replace(r, split="") for r in records])
+    assert [r.split for r in overwritten] == [r.split for r in expected]
 
 
 # --- repetition ---

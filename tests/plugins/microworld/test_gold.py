@@ -83,7 +83,7 @@ def test_false_statements_are_found_anywhere_in_every_form(world: Microworld) ->
     ):
         assert gold.false_statements(text.split()) == 1, text
     assert gold.false_statements("2 + 3 = 6 . 1 + 1 = 2 .".split()) == 1
-    # A value of another kind states nothing: in "the color of ada is soup" there is no color.
+    # A value of another kind is not a statement: in "the color of ada is soup" there is no color.
     assert gold.false_statements(f"the color of {name} is soup".split()) == 0
     # Two names, each with its own fact.
     right = world.world.facts[other, "color"]
