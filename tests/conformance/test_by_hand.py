@@ -1,0 +1,78 @@
+"""The loop that one reads from top to bottom, and the engine's procedure, give the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from examples import ppo_ptx_by_hand as by_hand
+from preflab.optimization import OptimizerConfig, Schedule
+from preflab.records import Document, Prompt
+from preflab.testing import WORDS, FakeContext
+from preflab_builtin.ppo.config import KLPenaltyConfig, PPOConfig
+from preflab_builtin.ppo.training import PPO
+from preflab_builtin.ptx.config import PtxConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+def context(folder: Path) -> FakeContext:
+    """Prompts of different lengths, and text for a few pretraining windows."""
+    prompts = [Prompt(str(i), " ".join(WORDS[: 1 + i % 5])) for i in range(12)]
+    texts = [" ".join(WORDS[(i + j * j) % 20] for j in range(11)) for i in range(20)]
+    documents = [Document(str(i), text) for i, text in enumerate(texts)]
+    return FakeContext(folder, [*prompts, *documents], stage="ppo", reward=by_hand.ShortAnswers())
+
+
+def engine(folder: Path) -> PPO:
+    """The engine's procedure with the settings of the page, after as many iterations."""
+    optimizer = OptimizerConfig(
+        lr=by_hand.LEARNING_RATE, eps=1e-5, schedule=Schedule.constant, clip=by_hand.LARGEST_NORM
+    )
+    ptx = PtxConfig(coef=by_hand.PTX_COEF, ratio=by_hand.PTX_RATIO, window=by_hand.PTX_WINDOW)
+    config = PPOConfig(
+        episodes=by_hand.ITERATIONS * by_hand.BATCH,
+        batch=by_hand.BATCH,
+        minibatch=by_hand.MINIBATCH,
+        kl=KLPenaltyConfig(coef=by_hand.KL_COEF),
+        policy=optimizer,
+        value=optimizer,
+        terms={"ptx": ptx},
+    )
+    procedure = PPO(config, context(folder))
+    for index in range(procedure.total_steps):
+        procedure.step(index)
+    return procedure
+
+
+def test_two_iterations_give_the_same_bits(tmp_path: Path) -> None:
+    policy, value = by_hand.train(context(tmp_path))
+    procedure = engine(tmp_path)
+    start = context(tmp_path).policy("initial")
+    pairs = ((policy, procedure.policy), (value, procedure.networks.value))
+    for ours, theirs in pairs:
+        for name, weight in theirs.module.state_dict().items():
+            assert torch.equal(ours.module.state_dict()[name], weight), name
+    moved = zip(policy.module.parameters(), start.module.parameters(), strict=True)
+    assert any(not torch.equal(after, before) for after, before in moved)
+
+
+@pytest.mark.parametrize("constant", ["KL_COEF", "PTX_COEF", "LAMBDA", "CLIP"])
+def test_every_constant_of_the_page_counts(
+    constant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, value = by_hand.train(context(tmp_path))
+    monkeypatch.setattr(by_hand, constant, 0.5 * getattr(by_hand, constant) / 100)
+    others = by_hand.train(context(tmp_path))
+    weights = [
+        torch.cat([p.flatten() for model in models for p in model.module.parameters()])
+        for models in ((policy, value), others)
+    ]
+    assert not torch.equal(*weights)
+
+
+def test_the_page_is_short() -> None:
+    page = ROOT / "plugins" / "examples" / "ppo_ptx_by_hand.py"
+    assert len(page.read_text(encoding="utf8").splitlines()) <= 120
