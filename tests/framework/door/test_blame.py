@@ -83,6 +83,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
+    search_path.registry.cache_clear()
 
 
 def _run(folder: Path, kind: str, fault: str) -> tuple[int, str]:
