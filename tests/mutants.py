@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
     Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),
     Mutant("select: other noise for each checkpoint", f"{PLUGINS}/select/selection.py", '(self.context.seed, "select")', '(self.context.seed, "select", name)', f"{TESTS}/select"),
-    Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", f"{TESTS}/ppo/test_loss.py"),
+    Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", "tests/framework/test_optimization.py"),
     Mutant("position ids dropped", f"{CAUSAL_LM}/attention.py", '"attention_mask": causal_mask(mask),\n        "position_ids": positions_of(mask),', '"attention_mask": causal_mask(mask),', BLOCKS),
     Mutant("positions stand still in transformers' decoding", f"{CAUSAL_LM}/models.py", "cache.positions + 1, cache.padded", "cache.positions, cache.padded", BLOCKS),
     Mutant("positions restart behind a shared prompt", f"{FAST}/packing.py", "places + lengths[row_of]]", "places]", BLOCKS),

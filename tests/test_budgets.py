@@ -58,3 +58,28 @@ def test_built_in_plugins_are_the_declared_entry_points() -> None:
     folders = {p.parent.name for p in (ROOT / "plugins" / "preflab_builtin").glob("*/__init__.py")}
     assert set(declared) == folders
     assert all(module == f"preflab_builtin.{name}" for name, module in declared.items())
+
+
+DECLARATIONS = {
+    *("__main__", "components", "interfaces", "models", "settings", "version"),
+    *("door/choice", "door/plugin", "planning/asking", "rows/row"),
+}
+"""Modules of the framework that declare things; the tests of what uses them test them."""
+
+
+def test_every_module_of_the_framework_has_a_test_file() -> None:
+    """In the folder that mirrors its room; testing/ and scaffold/ are tested as wholes."""
+    package = ROOT / "framework" / "preflab"
+    modules = {
+        path.relative_to(package).with_suffix("")
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    missing = [
+        str(module)
+        for module in sorted(modules)
+        if module.parts[0] not in ("testing", "scaffold")
+        and str(module) not in DECLARATIONS
+        and not (ROOT / "tests" / "framework" / module.with_name(f"test_{module.name}.py")).exists()
+    ]
+    assert missing == []

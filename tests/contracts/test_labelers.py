@@ -1,4 +1,4 @@
-"""The built-in labelers keep the contract that third parties' do."""
+"""The built-in labelers keep the contract that third parties keep."""
 
 from __future__ import annotations
 

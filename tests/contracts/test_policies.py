@@ -1,4 +1,4 @@
-"""The built-in policies keep the contract that strangers' do."""
+"""The built-in policies keep the contract that third parties keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built-in reward shapings keep the contract that strangers' do."""
+"""The built-in reward shapings keep the contract that third parties keep."""
 
 from __future__ import annotations
 

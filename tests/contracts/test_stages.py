@@ -1,4 +1,5 @@
-"""The other built-in stages keep the contract of every procedure: pretraining, SFT, comparisons, selection, evaluation."""
+"""The other built-in stages keep the contract of every procedure: pretraining, SFT, comparisons,
+selection, evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sampling engines, filters and observers keep the contracts that strangers' do; and no built-in is without a contract."""
+"""Sampling engines, filters and observers keep the contracts that third parties keep; no built-in
+component is without a contract."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from preflab.testing import (
     ObserverContract,
     RolloutEngineContract,
 )
+from preflab.testing.components import wrong_places
 
 
 class TestNative(RolloutEngineContract):
@@ -62,30 +64,29 @@ class TestProgress(ObserverContract):
     name = "progress"
 
 
+def test_every_function_given_by_place_exists_and_takes_its_config() -> None:
+    components = [component for component, _ in discovery.load().components()]
+    assert [problem for c in components for problem in wrong_places(c)] == []
+
+
 def test_every_built_in_component_has_a_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFLAB_PLUGINS", "")
-    tried: set[tuple[str, str]] = set()
+    contracts: set[tuple[str, str]] = set()
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         spec = importlib.util.spec_from_file_location(f"contracts_{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found = [
-            c
-            for c in vars(module).values()
-            if isinstance(c, type) and c.__name__.startswith("Test")
-        ]
-        tried.update(
-            (c.kind, c.name) for c in found if issubclass(c, (ComponentContract, ObserverContract))
+        classes = [c for c in vars(module).values() if isinstance(c, type)]
+        contracts.update(
+            (c.kind, c.name)
+            for c in classes
+            if c.__name__.startswith("Test")
+            and issubclass(c, (ComponentContract, ObserverContract))
         )
-    installed = {
-        (component.kind, component.name)
-        for component, _ in discovery.load().components()
-        if component.name != "none"  # it does nothing, for every optional kind
-    }
-    installed |= {
-        ("observer", plugin.name) for plugin in discovery.load().plugins if observed(plugin)
-    }
-    untried = installed - tried
-    assert {(kind, name) for kind, name in untried if name != "none"} == set()
+    registry = discovery.load()
+    # The framework's "none" does nothing, for every optional kind.
+    installed = {(c.kind, c.name) for c, _ in registry.components() if c.name != "none"}
+    installed |= {("observer", plugin.name) for plugin in registry.plugins if observed(plugin)}
+    assert installed - contracts == set()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import preflab
-from framework import test_hooks
+from framework import test_hookspecs
 from preflab import hookspecs, interfaces, models, rows, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
@@ -175,4 +175,4 @@ def test_every_hook_is_documented_with_its_arguments_and_tested(hook: str) -> No
     page = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf8")
     signature = str(HOOKS[hook]).replace("'", "")
     assert f"- `{hook}{signature}`" in page
-    assert inspect.isfunction(getattr(test_hooks, f"test_hook_{hook}", None))
+    assert inspect.isfunction(getattr(test_hookspecs, f"test_hook_{hook}", None))

@@ -62,7 +62,9 @@ def test_a_name_that_leads_elsewhere(name: str, tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"w": f"{name}.safetensors"}}))
     if "/" in name:
-        with pytest.raises(UserError, match=r"no \*\.safetensors file in the same folder"):
+        with pytest.raises(
+            UserError, match=r"which is not a \*\.safetensors file in the same folder"
+        ):
             check_index(index)
     else:  # an odd name, and yet one of a file in the folder
         check_index(index)

@@ -29,7 +29,7 @@ SAVES = f"{BOUNDARIES}::test_a_checkpoint_is_the_old_one_or_the_new_one"
 COMMITS = f"{BOUNDARIES}::test_an_artifact_is_the_old_one_or_the_new_one"
 STAGES = f"{BOUNDARIES}::test_a_stage_resumes_after_a_disaster_at_some_boundaries"
 # The sync of files next to a checkpoint is not on the list: a loss is noticed by its digest.
-LOOPS = "tests/framework/test_loop.py"
+LOOPS = "tests/framework/engine/test_loop.py"
 
 SAFEGUARDS = (
     # rename, and the order of what is made durable
@@ -57,7 +57,7 @@ SAFEGUARDS = (
     # guards
     Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
     Mutant("NaN guard of the loop", LOOP, "        if bad:\n", "        if False:\n", LOOPS),
-    Mutant("lock", ARTIFACTS, "            lock.acquire(timeout=0)\n        except Timeout:\n", "            pass\n        except Timeout:\n", "tests/framework/test_artifacts.py"),
+    Mutant("lock", ARTIFACTS, "            lock.acquire(timeout=0)\n        except Timeout:\n", "            pass\n        except Timeout:\n", "tests/framework/storage/test_artifacts.py"),
     # disks, signals, sweeps
     Mutant("refusals of the disk are not understood", DURABLE, "        return error if error.errno in DISK_ERRORS else None\n", "        return None\n", DISKS),
     Mutant("no look at the free room", LOOP, "        if needed > free(self.folder) + held:\n", "        if False:\n", DISKS),

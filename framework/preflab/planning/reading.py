@@ -58,14 +58,13 @@ def check_jobs(line: CommandLine) -> list[Job]:
     known: Known = {}
     alone = line.config is not None and not line.multirun
     configs = [line.config] if alone else compose_all(line.jobs, line.config_name, line.config_dir)
-    for config in configs:
+    for words, config in zip(line.jobs, configs, strict=True):
         assert config is not None
         refuse_code_in_config(config)
         try:
             jobs.append(job_of(config, known))
         except UserError as error:
-            words = " ".join(config.hydra.overrides.task)
-            where = f"\n(in the job {words})" if len(line.jobs) > 1 else ""
+            where = f"\n(in the job {' '.join(words)})" if len(line.jobs) > 1 else ""
             raise UserError(f"{error}{where}") from None
     return jobs
 

@@ -1,4 +1,5 @@
-"""For plugin authors: contract suites, tiny fixtures, and a pytest plugin. Importing it imports no torch.
+"""For plugin authors: contract suites, tiny fixtures, and a pytest plugin. Importing it imports
+no torch.
 
     # tests/test_mine.py
     from preflab.testing import AlgorithmContract
@@ -7,7 +8,8 @@
         name = "mine"
         overrides = ["algorithm.lr=0.1"]
 
-The fixture ``preflab_run("algorithm=mine", ...)`` runs the whole engine, small, in a temporary folder.
+The fixture ``preflab_run("algorithm=mine", ...)`` runs the whole engine, small, in a temporary
+folder.
 """
 
 from preflab.testing.algorithms import AlgorithmContract, ResponderContract

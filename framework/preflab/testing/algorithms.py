@@ -1,4 +1,5 @@
-"""What holds for algorithms: what comes out answers prompts, and what was trained is another policy."""
+"""What holds for algorithms: what comes out answers prompts, and what was trained is another
+policy."""
 
 from __future__ import annotations
 
@@ -30,16 +31,17 @@ def responder(case: Case) -> Responder:
 
 
 class ResponderContract(ComponentContract):
-    """An algorithm that trains nothing: it stops, or chooses among answers. `AlgorithmContract` is for those that train."""
+    """An algorithm that trains nothing: it stops, or chooses among answers. `AlgorithmContract`
+    is for those that train."""
 
     kind = "algorithm"
 
     def test_it_answers_every_prompt_once_and_in_order(self, preflab_case: Case) -> None:
-        made = responder(preflab_case)
+        answering = responder(preflab_case)
         for prompts in (RAGGED, RAGGED[:1]):
-            rollout = made.respond(prompts, (1, "contract"))
+            rollout = answering.respond(prompts, (1, "contract"))
             assert [p.id for p in rollout.prompts] == [p.id for p in prompts], (
-                "the rows are not one a prompt, in order"
+                "the rows are not one per prompt, in order"
             )
             widths = rollout.response_ids.shape, rollout.prompt_ids.shape
             assert all(shape[0] == len(prompts) for shape in widths), (
@@ -49,20 +51,20 @@ class ResponderContract(ComponentContract):
             assert min(lengths) >= 1, "a response has no token, not even the end token"
             assert max(lengths) == widths[0][1], "response_ids are wider than the longest response"
             for text, (_, tokens) in zip(rollout.texts, rollout.tokens(), strict=True):
-                ended = tokens[-1] == made.policy.tokenizer.eos_id
-                assert made.policy.tokenizer.decode(tokens[:-1] if ended else tokens) == text, (
-                    "texts are not the text of the tokens"
-                )
+                ended = tokens[-1] == answering.policy.tokenizer.eos_id
+                assert (
+                    answering.policy.tokenizer.decode(tokens[:-1] if ended else tokens) == text
+                ), "texts are not the text of the tokens"
 
     def test_answers_follow_the_seed_alone(self, preflab_case: Case) -> None:
-        made = responder(preflab_case)
+        answering = responder(preflab_case)
         with global_seed(11):
-            first = made.respond(RAGGED, (1, "contract"))
+            first = answering.respond(RAGGED, (1, "contract"))
         with global_seed(12):
-            again = made.respond(RAGGED, (1, "contract"))
+            again = answering.respond(RAGGED, (1, "contract"))
         assert first.tokens() == again.tokens(), "the same seed gives other answers"
         many = [Prompt(f"p{i}", "one plus") for i in range(16)]
-        answers = [made.respond(many, (seed, "contract")).tokens() for seed in (1, 2)]
+        answers = [answering.respond(many, (seed, "contract")).tokens() for seed in (1, 2)]
         assert answers[0] != answers[1], "another seed gives the same answers"
 
 

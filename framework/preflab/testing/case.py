@@ -1,4 +1,5 @@
-"""The component that a contract tries: its config out of a real composition, and contexts to build it in."""
+"""The component that a contract tries: its config out of a real composition, and contexts to
+build it in."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.planning.reading import choose
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
@@ -28,11 +28,11 @@ NESTED = {
     "evaluator": "evaluation.evaluators",
     "filter": "filters",
 }
-"""Where a component of a kind without a config group of its own stands in a composition."""
+"""Where a composition holds the components of kinds without a config group of their own."""
 
 
 class Contract(Protocol):
-    """What every contract class is to its case; see `preflab.testing.components.ComponentContract`."""
+    """What a case needs of a contract class, see `preflab.testing.ComponentContract`."""
 
     kind: ClassVar[str]
     name: ClassVar[str]
@@ -76,7 +76,7 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
 
 @lru_cache(maxsize=64)
 def _composed(words: tuple[str, ...], plugins: PluginManager) -> DictConfig:
-    """What words compose to with these plugins, kept: it takes longer than most tests."""
+    """What words compose to with these plugins, cached: it takes longer than most tests."""
     from preflab.composing.compose import compose
 
     return compose(words)
@@ -84,6 +84,7 @@ def _composed(words: tuple[str, ...], plugins: PluginManager) -> DictConfig:
 
 def _choices(group: str, node: Any) -> Iterator[Choice]:
     from preflab.composing.search_path import registry
+    from preflab.planning.reading import choose
 
     for key, kind, item in (
         [(f"filters.{k}", "filter", v) for k, v in node.items()]
@@ -123,7 +124,8 @@ class Case:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def context(self, folder: Path | None = None, seed: int = 1, **changes: Any) -> FakeContext:
-        """A context over the tiny world; the same one again for the same arguments. Policies do not follow the seed."""
+        """A context over the tiny world; the same one again for the same arguments. Policies do
+        not follow the seed."""
         world: Mapping[str, Any] = {
             "reward": TinyReward(),
             "labelers": TinyLabeler(),
@@ -146,7 +148,8 @@ class Case:
         """What others use of the component. One that makes a stage is built from a finished one."""
         build = self.component.build
         assert build is not None, (
-            f"{self.kind} '{self.name}' builds nothing that others can use: give the component a 'build'"
+            f"{self.kind} '{self.name}' builds nothing that others can use: give the component a "
+            "'build'"
         )
         if context is None:
             context = self.context(self.finished_folder if self.component.procedure else None)
@@ -154,12 +157,12 @@ class Case:
 
     @cached_property
     def finished_folder(self) -> Path:
-        """Where the stage was made without interruption, from seed 1."""
+        """The folder of the stage that was made without interruption, from seed 1."""
         context = self.context()
         work(self.choice, context)
         return context.folder
 
     @cached_property
     def finished(self) -> Prints:
-        """What the stage left that was made without interruption, from seed 1."""
+        """What a stage that was made without interruption left, from seed 1."""
         return prints(self.finished_folder)

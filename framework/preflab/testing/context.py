@@ -78,10 +78,11 @@ class MemorySource:
 class FakeContext:
     """The `preflab.interfaces.Context` protocol over records in memory.
 
-    records: of any type, told apart by class; each with its split ("" counts as "train"). source: where policies come from
-    (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``, or over bytes without one). policies: by role;
-    a role that is missing gives the source's fresh policy, drawn from the seed ``initialisation`` (default: ``seed``), the same
-    weights every time. Every policy is a copy.
+    records: of any type, told apart by class; each with its split ("" counts as "train"). source:
+    where policies come from (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``,
+    or over bytes without one). policies: by role; a role that is missing gives the source's fresh
+    policy, drawn from the seed ``initialisation`` (default: ``seed``), the same weights every
+    time. Every policy is a copy.
     """
 
     def __init__(
@@ -109,7 +110,8 @@ class FakeContext:
         self.vocabulary, self.gold = vocabulary, gold
         self.seen: list[tuple[Rollout, Mapping[str, Sequence[float]]]] = []
         self.asked: set[str] = set()
-        """What was used of what a component must declare: record types (but those that `has` was asked about), "reward_model"."""
+        """What was used of what a component must declare: record types (but those that `has` was
+        asked about), "reward_model"."""
         self.policies = dict(policies or {})
         memory = MemorySource(records)
         self._records = Records({t: memory for t in RECORD_TYPES if memory.records(t)}, {})
@@ -166,9 +168,9 @@ class FakeContext:
     def policy(self, role: str) -> Policy:
         import torch
 
-        kept = self.policies.get(role)
-        if kept is not None:
-            return kept.copy()
+        policy = self.policies.get(role)
+        if policy is not None:
+            return policy.copy()
         checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
         if role.startswith("sft/") and checkpoint.is_dir():
             return self.source.load(checkpoint)

@@ -1,4 +1,5 @@
-"""What holds for data sources: the records that were counted, always in the same order, well formed."""
+"""What holds for data sources: the records that were counted, always in the same order, well
+formed."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def texts(record: Any) -> list[str]:
 
 
 class DataSourceContract(ComponentContract):
-    """``class TestMine(DataSourceContract): name = "mine"``; files that it reads are written by the class method ``files``."""
+    """``class TestMine(DataSourceContract): name = "mine"``; files that it reads are written by
+    the class method ``files``."""
 
     kind = "data"
 
@@ -60,7 +62,7 @@ class DataSourceContract(ComponentContract):
                     f"{where} has the split {record.split!r}. Allowed: {SPLITS} or none"
                 )
                 assert all(isinstance(text, str) for text in texts(record)), (
-                    f"{where} holds a text that is none"
+                    f"{where} holds a text that is not a string"
                 )
                 if isinstance(record, Ranking):
                     self._check_ranking(record, where)
@@ -90,11 +92,12 @@ class DataSourceContract(ComponentContract):
         source = preflab_case.build()
         with global_seed(11):
             first = everything(source)
-        assert everything(source) == first, "asked again it gives other records"
+        assert everything(source) == first, "a second call gives other records"
         with global_seed(12):
             again = everything(cast("DataSource", preflab_case.build(preflab_case.context(seed=2))))
         assert again == first, (
-            "built again, for a run of another seed, it gives other records: data have a seed of their own"
+            "built again, for a run of another seed, it gives other records: data have a seed of "
+            "their own"
         )
 
     def test_a_closed_vocabulary_holds_every_word(self, preflab_case: Case) -> None:
@@ -102,11 +105,11 @@ class DataSourceContract(ComponentContract):
         if not isinstance(source, World) or source.vocabulary is None:
             return
         known = set(source.vocabulary)
-        assert len(known) == len(source.vocabulary), "a word stands twice in the vocabulary"
+        assert len(known) == len(source.vocabulary), "a word is in the vocabulary twice"
         for record_type, records in everything(source).items():
             for record in records:
-                strange = {word for text in texts(record) for word in text.split()} - known
-                assert not strange, f"{record_type}: {sorted(strange)[:3]} not in the vocabulary"
+                unknown = {word for text in texts(record) for word in text.split()} - known
+                assert not unknown, f"{record_type}: {sorted(unknown)[:3]} not in the vocabulary"
 
     def test_the_true_utility_is_a_sum_of_parts(self, preflab_case: Case) -> None:
         source = preflab_case.build()

@@ -1,4 +1,5 @@
-"""What holds for evaluators: numbers with intervals, values a prompt, the same whenever they are asked."""
+"""What holds for evaluators: numbers with intervals, one value per prompt, and the same results at
+every call."""
 
 from __future__ import annotations
 
@@ -22,54 +23,59 @@ def subject(context: FakeContext, prompts: int = 6, baseline: bool = True) -> Su
     from preflab.testing.gradient_terms import moved_policy
 
     context.policies["result"] = moved_policy(context)
-    asked = [r for r in tiny_records() if isinstance(r, Prompt) and r.split == "test"][:prompts]
-    made = context.responder("result")
-    if not asked:
+    chosen = [r for r in tiny_records() if isinstance(r, Prompt) and r.split == "test"][:prompts]
+    answering = context.responder("result")
+    if not chosen:
         nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
-        return Subject(made, nothing, nothing if baseline else None, None)
-    other = context.responder("initial").respond(asked, (1, "contract")) if baseline else None
-    return Subject(made, made.respond(asked, (1, "contract")), other, context.policy("initial"))
+        return Subject(answering, nothing, nothing if baseline else None, None)
+    other = context.responder("initial").respond(chosen, (1, "contract")) if baseline else None
+    return Subject(
+        answering, answering.respond(chosen, (1, "contract")), other, context.policy("initial")
+    )
 
 
 class EvaluatorContract(ComponentContract):
-    """``class TestMine(EvaluatorContract): name = "mine"``; a preset that holds it goes into ``overrides``."""
+    """``class TestMine(EvaluatorContract): name = "mine"``; a preset that holds it goes into
+    ``overrides``."""
 
     kind = "evaluator"
 
     def test_it_measures_numbers_with_intervals(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         judged = subject(context)
-        found = cast("Evaluator", preflab_case.build(context)).evaluate(judged)
-        assert found.measures, "it measures nothing"
-        for name, measure in found.measures.items():
+        evaluation = cast("Evaluator", preflab_case.build(context)).evaluate(judged)
+        assert evaluation.measures, "it measures nothing"
+        for name, measure in evaluation.measures.items():
             for number in (measure.value, measure.low, measure.high):
-                assert isinstance(number, float), f"{name} holds {number!r}, which is no float"
+                assert isinstance(number, float), f"{name} holds {number!r}, which is not a float"
             if math.isfinite(measure.low) and math.isfinite(measure.high):
                 assert measure.low <= measure.value <= measure.high, (
                     f"{name} is outside its interval: {measure}"
                 )
             assert measure.n >= 0, f"{name} is measured on {measure.n} cases"
-        for name, column in found.values.items():
+        for name, column in evaluation.values.items():
             assert len(column) == len(judged.rollout), (
                 f"values of {name}: {len(column)} for {len(judged.rollout)} prompts"
             )
-        for name, cases in found.cases.items():
-            assert name in found.measures, f"cases of {name}, which is no measure"
-            mean, value = sum(cases.values()) / max(1, len(cases)), found.measures[name].value
+        for name, cases in evaluation.cases.items():
+            assert name in evaluation.measures, f"cases of {name}, which is not a measure"
+            mean, value = sum(cases.values()) / max(1, len(cases)), evaluation.measures[name].value
             near = math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9)
             assert near, f"cases of {name} have the mean {mean}, not {value}"
-        assert any(math.isfinite(m.value) for m in found.measures.values()), (
+        assert any(math.isfinite(m.value) for m in evaluation.measures.values()), (
             "no measure is a number"
         )
 
-    def test_asked_again_it_says_the_same(self, preflab_case: Case) -> None:
+    def test_a_second_call_gives_the_same(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         judged = subject(context)
-        found: list[Evaluation] = []
+        evaluations: list[Evaluation] = []
         for seed in (11, 12):
             with global_seed(seed):
-                found.append(cast("Evaluator", preflab_case.build(context)).evaluate(judged))
-        assert repr(found[0]) == repr(found[1]), "the same responses are judged otherwise"
+                evaluations.append(cast("Evaluator", preflab_case.build(context)).evaluate(judged))
+        assert repr(evaluations[0]) == repr(evaluations[1]), (
+            "the same responses are judged differently"
+        )
 
     def test_without_a_baseline_it_judges_or_says_what_is_missing(self, preflab_case: Case) -> None:
         self._judges_or_explains(preflab_case, prompts=6, baseline=False)
@@ -90,14 +96,14 @@ class EvaluatorContract(ComponentContract):
     @staticmethod
     def _judges_or_explains(case: Case, prompts: int, baseline: bool) -> None:
         context = case.context()
-        found: list[Evaluation] = []
+        evaluations: list[Evaluation] = []
         evaluator = cast("Evaluator", case.build(context))
-        said = refusal(
-            lambda: found.append(evaluator.evaluate(subject(context, prompts, baseline)))
+        message = refusal(
+            lambda: evaluations.append(evaluator.evaluate(subject(context, prompts, baseline)))
         )
-        if said:
-            assert len(said) > 20, f"the message does not help: {said}"
+        if message:
+            assert len(message) > 20, f"the message is too short to help: {message}"
         else:
-            assert all(len(column) == prompts for column in found[0].values.values()), (
+            assert all(len(column) == prompts for column in evaluations[0].values.values()), (
                 "values for other rows than there are"
             )

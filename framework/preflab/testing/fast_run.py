@@ -38,7 +38,8 @@ class FastRun:
 
 
 def fast_run(folder: Path, overrides: Sequence[str]) -> FastRun:
-    """Run overrides with debug=fast; several runs in one folder share artifacts. Raises what the run raises."""
+    """Run overrides with debug=fast; several runs in one folder share artifacts. Raises what the
+    run raises."""
     import torch
 
     from preflab.composing.compose import compose

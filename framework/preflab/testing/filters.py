@@ -29,32 +29,33 @@ class FilterContract(ComponentContract):
             )
             total = len(kept) + sum(dropped.values())
             assert total == len(records), (
-                f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} said to be dropped: a row was "
-                "lost or made without a word"
+                f"of {len(records)} {record_type} {len(kept)} are kept and {sum(dropped.values())} "
+                "reported as dropped: a row was lost, or added without a report"
             )
 
     def test_what_is_kept_is_what_was_given_in_its_order(self, preflab_case: Case) -> None:
         for record_type, records in _records().items():
             kept, _ = _filter(preflab_case)(list(records))
             given = iter([with_split(record, "") for record in records])
-            found = [with_split(record, "") for record in kept]
-            assert all(record in given for record in found), (
-                f"a filter may leave out {record_type} and move them to other splits; it changed some, or their order"
+            kept_records = [with_split(record, "") for record in kept]
+            assert all(record in given for record in kept_records), (
+                f"a filter may leave out {record_type} and move them to other splits; it changed "
+                "some, or their order"
             )
 
     def test_the_records_alone_decide(self, preflab_case: Case) -> None:
         for record_type, records in _records().items():
-            found = []
+            results = []
             for seed in (11, 12):
                 given = list(records)
                 with global_seed(seed):
                     kept, dropped = _filter(preflab_case, seed)(given)
-                found.append((kept, dict(dropped)))
+                results.append((kept, dict(dropped)))
                 assert given == records, (
                     f"the list of {record_type} that it was given is changed in place"
                 )
-            assert found[0] == found[1], (
-                f"{record_type}: the same records are filtered otherwise in a run of another seed"
+            assert results[0] == results[1], (
+                f"{record_type}: the same records are filtered differently in a run of another seed"
             )
 
     def test_none_and_one_record_are_filtered_too(self, preflab_case: Case) -> None:

@@ -1,4 +1,4 @@
-"""What holds for gradient terms: a gradient is added, nothing else happens, and it can be resumed."""
+"""What holds for gradient terms: they add a gradient, do nothing else, and can be resumed."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def term(case: Case, context: FakeContext, coef: float = 1.0) -> GradientTerm:
     return cast("GradientTerm", build(replace(config, coef=coef), context))
 
 
-def gradient(made: GradientTerm, policy: Policy, step: int = 0) -> dict[str, torch.Tensor]:
+def gradient(built: GradientTerm, policy: Policy, step: int = 0) -> dict[str, torch.Tensor]:
     """The gradient that one call adds, by parameter."""
     policy.module.zero_grad(set_to_none=True)
-    metrics = made.accumulate(policy, step, EPISODES)
+    metrics = built.accumulate(policy, step, EPISODES)
     assert all(isinstance(value, float) for value in metrics.values()), (
         f"metrics must be numbers: {dict(metrics)}"
     )
@@ -77,12 +77,14 @@ class GradientTermContract(ComponentContract):
         context = preflab_case.context()
         policy = moved_policy(context)
         before = {name: value.clone() for name, value in policy.module.state_dict().items()}
-        found = gradient(term(preflab_case, context), policy)
-        assert found, "no parameter has a gradient"
-        assert all(bool(torch.isfinite(value).all()) for value in found.values()), (
+        gradients = gradient(term(preflab_case, context), policy)
+        assert gradients, "no parameter has a gradient"
+        assert all(bool(torch.isfinite(value).all()) for value in gradients.values()), (
             "the gradient is not finite"
         )
-        assert any(bool(value.abs().sum() > 0) for value in found.values()), "the gradient is zero"
+        assert any(bool(value.abs().sum() > 0) for value in gradients.values()), (
+            "the gradient is zero"
+        )
         moved = [
             name
             for name, value in policy.module.state_dict().items()
@@ -91,27 +93,29 @@ class GradientTermContract(ComponentContract):
         assert not moved, f"weights were changed: {moved[:3]}. The algorithm takes the step"
 
     def test_the_coefficient_scales_it(self, preflab_case: Case) -> None:
-        found = []
+        gradients = []
         for coef in (1.0, 3.0):
             context = preflab_case.context()
-            found.append(gradient(term(preflab_case, context, coef), moved_policy(context)))
-        size = max(float(value.abs().max()) for value in found[1].values())
-        furthest = _furthest({name: 3 * value for name, value in found[0].items()}, found[1])
+            gradients.append(gradient(term(preflab_case, context, coef), moved_policy(context)))
+        size = max(float(value.abs().max()) for value in gradients[1].values())
+        furthest = _furthest(
+            {name: 3 * value for name, value in gradients[0].items()}, gradients[1]
+        )
         assert furthest <= 1e-4 * size, (
             "three times the coefficient is not three times the gradient"
         )
 
-    def test_the_micro_batch_is_a_matter_of_memory(self, preflab_case: Case) -> None:
-        found = []
+    def test_micro_batches_change_no_gradient(self, preflab_case: Case) -> None:
+        gradients = []
         for size in (64, 1):
             context = preflab_case.context(micro_batch=size)
-            found.append(gradient(term(preflab_case, context), moved_policy(context)))
-        largest = max(float(value.abs().max()) for value in found[0].values())
-        assert _furthest(*found) <= 1e-4 * largest, (
-            "other micro-batches give another gradient: divide sums by one count"
+            gradients.append(gradient(term(preflab_case, context), moved_policy(context)))
+        largest = max(float(value.abs().max()) for value in gradients[0].values())
+        assert _furthest(*gradients) <= 1e-4 * largest, (
+            "with other micro-batches the gradient differs: divide sums by one count"
         )
 
-    def test_resumed_it_goes_on_where_it_was(self, preflab_case: Case) -> None:
+    def test_resumed_it_gives_the_same_gradients(self, preflab_case: Case) -> None:
         from preflab.storage import checkpoints
 
         context = preflab_case.context()
@@ -127,17 +131,17 @@ class GradientTermContract(ComponentContract):
         resumed.load_state_dict(state["term"])
         again.streams.load_state_dict(state["streams"])
         assert _furthest(expected, gradient(resumed, moved_policy(again), 1)) == 0, (
-            "resumed, the next gradient is another one"
+            "after resuming, the next gradient differs"
         )
 
     def test_it_follows_the_seed_alone(self, preflab_case: Case) -> None:
-        found = []
+        gradients = []
         for seed in (11, 12):
             context = preflab_case.context()
             policy = moved_policy(context)
             with global_seed(seed):
-                found.append(gradient(term(preflab_case, context), policy))
-        assert _furthest(*found) == 0, "the same seed gives another gradient"
+                gradients.append(gradient(term(preflab_case, context), policy))
+        assert _furthest(*gradients) == 0, "the same seed gives different gradients"
 
     def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
         context = preflab_case.context()

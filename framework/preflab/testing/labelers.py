@@ -1,4 +1,5 @@
-"""What holds for labelers: rankings of exactly what was shown, from the seed alone, and consistent preferences."""
+"""What holds for labelers: rankings of exactly what was shown, from the seed alone, and
+consistent preferences."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class LabelerContract(ComponentContract):
                 assert rankings, "nobody ranked anything"
                 for ranking in rankings:
                     assert (ranking.prompt, ranking.responses) == (prompt, tuple(shown)), (
-                        "the ranking is of something else"
+                        "the ranking is of another prompt or of other responses"
                     )
                     pairs = set(ranking.preferences)
                     assert all(
@@ -45,17 +46,17 @@ class LabelerContract(ComponentContract):
                     assert not both, f"one person prefers both of {both[0]}"
 
     def test_the_seed_alone_decides(self, preflab_case: Case) -> None:
-        found = []
+        rankings_by_seed = []
         for seed in (11, 12):
             with global_seed(seed):
                 labeler = cast("Labeler", preflab_case.build())
-                found.append(
+                rankings_by_seed.append(
                     [
                         labeler.rank(prompt, ANSWERS, (1, "contract", prompt.id))
                         for prompt in _prompts()
                     ]
                 )
-        assert found[0] == found[1], "the same seed gives other rankings"
+        assert rankings_by_seed[0] == rankings_by_seed[1], "the same seed gives different rankings"
 
     def test_preferences_are_shares_of_people(self, preflab_case: Case) -> None:
         labeler = cast("Labeler", preflab_case.build())
@@ -66,7 +67,7 @@ class LabelerContract(ComponentContract):
                     labeler.preference(prompt, first, second),
                     labeler.preference(prompt, second, first),
                 )
-                assert 0 <= share <= 1, f"{share} is no share"
+                assert 0 <= share <= 1, f"{share} is not between 0 and 1"
                 assert abs(share + other - 1) < 1e-9, (
                     f"{first!r} against {second!r}: {share} and {other} do not add up to 1"
                 )

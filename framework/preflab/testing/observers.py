@@ -1,16 +1,20 @@
-"""What holds for observers: they live through any run, write into its folder only, and change nothing that they are shown."""
+"""What holds for observers: they survive any run, write into its folder only, and change nothing
+that they are shown."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
+from preflab.door.registry import Registry
 from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import heavy_imports
@@ -23,52 +27,52 @@ if TYPE_CHECKING:
     from preflab.testing.case import Case
 
 ROWS: list[dict[str, Any]] = [{"loss/sft": 2.5, "policy/lr": 1e-3}, {"loss/sft": float("nan")}, {}]
-"""Metrics of three steps: usual ones, one that is not a number, none."""
+"""Metrics of three steps: usual ones, one that is not a number, and no metrics."""
 Call = Callable[..., None]
 
 
 class ObserverContract:
-    """``class TestMine(ObserverContract): name = "my_package"``, the name of the plugin's entry point. An observer is no
-    component: it is called in every run that it is installed for, without a line in the config."""
+    """``class TestMine(ObserverContract): name = "my_package"``, the name of the plugin's entry
+    point. An observer is not a component: it is called in every run for which it is installed,
+    without a line in the config."""
 
     kind: ClassVar[str] = "observer"
     name: ClassVar[str]
 
     def test_registering_imports_no_heavy_library(self, preflab_case: Case) -> None:
-        plugin, _ = _observer(preflab_case)
+        plugin, _ = _installed(preflab_case)
         heavy = heavy_imports(plugin.module)
         assert not heavy, (
-            f"importing {plugin.label} imports {', '.join(heavy)}, and so does every command: import it in the hooks"
+            f"importing {plugin.label} imports {', '.join(heavy)}, and so does every command: "
+            "import it in the hooks"
         )
 
     def test_it_observes(self, preflab_case: Case) -> None:
-        plugin, _ = _observer(preflab_case)
-        assert set(plugin.hooks) & set(OBSERVER_HOOKS), (
-            f"{plugin.label} has none of the hooks {', '.join(OBSERVER_HOOKS)}"
+        plugin, _ = _installed(preflab_case)
+        hooks = ("preflab_observers", *OBSERVER_HOOKS)
+        assert set(plugin.hooks) & set(hooks), (
+            f"{plugin.label} has none of the hooks {', '.join(hooks)}"
         )
 
-    def test_it_lives_through_any_run(
-        self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        _, call = _observer(preflab_case)
-        for number, tell in enumerate(
+    def test_it_survives_any_run(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        observed = Observed(*_installed(preflab_case))
+        for number, play in enumerate(
             (_whole, _killed_and_run_again, _reused, _failed_at_once, _not_started)
         ):
             monkeypatch.chdir(preflab_case.fresh_folder("place"))
             folder = Path("runs") / str(number)
             folder.mkdir(parents=True)
-            tell(call, folder, preflab_case)
+            play(observed, folder, preflab_case)
 
     def test_it_writes_into_the_run_folder_only(
         self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        _, call = _observer(preflab_case)
         place = preflab_case.fresh_folder("place")
         monkeypatch.chdir(place)
         (place / "run").mkdir()
-        _whole(call, place / "run", preflab_case)
-        strange = [name for name in os.listdir(place) if name not in ("run", "artifact")]
-        assert not strange, f"it wrote {strange} into the folder that the run was started in"
+        _whole(Observed(*_installed(preflab_case)), place / "run", preflab_case)
+        others = [name for name in os.listdir(place) if name not in ("run", "artifact")]
+        assert not others, f"it wrote {others} into the folder that the run was started in"
         assert not any((place / "artifact").iterdir()), (
             "it wrote into an artifact, whose digest is part of what others rely on"
         )
@@ -76,39 +80,50 @@ class ObserverContract:
     def test_it_changes_nothing_and_draws_nothing(
         self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        _, call = _observer(preflab_case)
+        observed = Observed(*_installed(preflab_case))
         monkeypatch.chdir(preflab_case.fresh_folder("place"))
         Path("run").mkdir()
 
         def compared(hook: str, **arguments: Any) -> None:
-            before = repr({k: _plain(v) for k, v in arguments.items()})
-            call(hook, **arguments)
-            after = repr({k: _plain(v) for k, v in arguments.items()})
+            before = repr({name: _plain(value) for name, value in arguments.items()})
+            observed(hook, **arguments)
+            after = repr({name: _plain(value) for name, value in arguments.items()})
             assert after == before, f"{hook} changed what it was shown: {before} is now {after}"
 
         with global_seed(11):
             _whole(compared, Path("run"), preflab_case)
 
 
-def _observer(case: Case) -> tuple[Plugin, Call]:
-    """The plugin, and a function that calls one of its hooks, if it has it, with the arguments that it asks for."""
+class Observed:
+    """Calls the observers of one plugin, its functions and the objects that it returns for each
+    run, like a run does; what would switch one off is an error."""
+
+    def __init__(self, plugin: Plugin, module: ModuleType) -> None:
+        self.registry = Registry()
+        self.registry.add(plugin, module)
+        self.run = contextlib.ExitStack()
+
+    def __call__(self, hook: str, **arguments: Any) -> None:
+        """Call a hook."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*is switched off for this run")
+            if hook == "preflab_run_started":
+                self.run.close()
+                self.run.enter_context(self.registry.run_observers(**arguments))
+            self.registry.observe(hook, **arguments)
+            if hook in ("preflab_run_finished", "preflab_run_failed"):
+                self.run.close()
+
+
+def _installed(case: Case) -> tuple[Plugin, ModuleType]:
+    """The plugin, and its module."""
     from preflab.composing.search_path import registry
 
-    loaded = registry()
-    plugin = next((p for p in loaded.plugins if p.name == case.name), None)
-    names = ", ".join(p.name for p in loaded.plugins)
-    assert plugin is not None, f"there is no plugin '{case.name}'. Allowed: {names}"
+    plugins = {plugin.name: plugin for plugin in registry().plugins}
+    assert case.name in plugins, f"there is no plugin '{case.name}'. Allowed: {', '.join(plugins)}"
+    plugin = plugins[case.name]
     assert not plugin.problem, f"{plugin.label}: {plugin.problem}"
-    assert loaded.manager.has_plugin(case.name), f"{plugin.label} was switched off in this process"
-    return plugin, partial(_call, case.name)
-
-
-def _call(name: str, hook: str, **arguments: Any) -> None:
-    from preflab.composing.search_path import registry
-
-    for implementation in getattr(registry().manager.hook, hook).get_hookimpls():
-        if implementation.plugin_name == name:
-            implementation.function(**{word: arguments[word] for word in implementation.argnames})
+    return plugin, cast("ModuleType", registry().manager.get_plugin(case.name))
 
 
 def _plain(value: Any) -> Any:
@@ -172,7 +187,8 @@ def _whole(call: Call, folder: Path, case: Case) -> None:
 
 
 def _killed_and_run_again(call: Call, folder: Path, case: Case) -> None:
-    """The process before ended without a word, so that nothing was closed; this one is shown what it had done."""
+    """The first process was killed, so that nothing was closed; the second is shown what it had
+    done."""
     _started(call, folder)
     call("preflab_stage_started", stage="algorithm", total_steps=3, history=[])
     call("preflab_step_finished", stage="algorithm", step=0, metrics=dict(ROWS[0]))
@@ -198,5 +214,5 @@ def _failed_at_once(call: Call, folder: Path, case: Case) -> None:
 
 
 def _not_started(call: Call, folder: Path, case: Case) -> None:
-    """It was switched on in the middle of a run: what comes without a beginning is ignored."""
+    """The start of the run was not observed: a function of the module has to bear that."""
     call("preflab_run_failed", folder=folder, error=ValueError("before the start"))

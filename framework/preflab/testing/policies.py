@@ -1,4 +1,5 @@
-"""What holds for policies: padding changes nothing, the cache agrees with the full pass, a saved model is the same model."""
+"""What holds for policies: padding changes nothing, the cache agrees with the full pass, a saved
+model is the same model."""
 
 from __future__ import annotations
 
@@ -59,8 +60,8 @@ class PolicyContract(ComponentContract):
 
     def test_the_tokenizer_gives_tokens_and_back(self, preflab_case: Case) -> None:
         tokenizer = source(preflab_case).tokenizer
-        assert 0 <= tokenizer.eos_id < tokenizer.size, "the end token is no token"
-        assert 0 <= tokenizer.pad_id < tokenizer.size, "the pad token is no token"
+        assert 0 <= tokenizer.eos_id < tokenizer.size, "the end token is not one of the tokens"
+        assert 0 <= tokenizer.pad_id < tokenizer.size, "the pad token is not one of the tokens"
         for text in (" ".join(WORDS[:5]), WORDS[0]):
             ids = tokenizer.encode(text)
             assert ids, f"{text!r} has no tokens"
@@ -94,7 +95,7 @@ class PolicyContract(ComponentContract):
         )
         assert logits.dtype == torch.float32, f"logits are {logits.dtype}, not float32"
 
-    def test_states_where_they_are_wanted(self, preflab_case: Case) -> None:
+    def test_states_at_selected_positions(self, preflab_case: Case) -> None:
         import torch
 
         policy = fresh(preflab_case)
@@ -105,10 +106,10 @@ class PolicyContract(ComponentContract):
         full = policy.hidden(ids, mask)
         last = torch.zeros_like(mask)
         last[:, -1] = True
-        for wanted in (mask, last):
+        for selected in (mask, last):
             for prompt_width in (0, ids.shape[1] - 1):
-                found = policy.hidden_at(ids, mask, wanted, prompt_width)
-                error = float((found - full[wanted]).detach().abs().max())
+                states = policy.hidden_at(ids, mask, selected, prompt_width)
+                error = float((states - full[selected]).detach().abs().max())
                 assert error <= TOLERANCE, (
                     f"hidden_at(prompt_width={prompt_width}) disagrees with hidden by {error}"
                 )
@@ -125,14 +126,16 @@ class PolicyContract(ComponentContract):
             hidden, tokens = states[:size], ids[mask][:size]
             for temperature in (1.0, 0.5):
                 logits = policy.logits(hidden)
-                found, spread = policy.log_probs(hidden, tokens, temperature, with_entropy=True)
+                log_probs, entropies = policy.log_probs(
+                    hidden, tokens, temperature, with_entropy=True
+                )
                 assert torch.allclose(
-                    found, token_log_probs(logits, tokens, temperature), atol=TOLERANCE
+                    log_probs, token_log_probs(logits, tokens, temperature), atol=TOLERANCE
                 ), "log_probs disagree"
-                assert torch.allclose(spread, entropy(logits, temperature), atol=TOLERANCE), (
+                assert torch.allclose(entropies, entropy(logits, temperature), atol=TOLERANCE), (
                     "entropies disagree"
                 )
-        assert not spread.requires_grad, "entropies have a gradient"
+        assert not entropies.requires_grad, "entropies have a gradient"
 
     def test_padding_changes_nothing(self, preflab_case: Case) -> None:
         import torch
@@ -146,7 +149,7 @@ class PolicyContract(ComponentContract):
                 expected = policy.logits(
                     policy.hidden(alone, torch.ones_like(alone, dtype=torch.bool))
                 )[0]
-                error = float((together[row][mask[row]] - expected).abs().max())
+                error = float((together[row][mask[row]] - expected).detach().abs().max())
                 side = "left" if left else "right"
                 assert error <= TOLERANCE, (
                     f"{side} padding changes logits by {error}: do positions count the mask?"
@@ -193,10 +196,13 @@ class PolicyContract(ComponentContract):
     def test_a_saved_policy_is_the_same_policy(self, preflab_case: Case) -> None:
         import torch
 
-        made = source(preflab_case)
-        policy, folder = made.create(torch.Generator().manual_seed(1)), preflab_case.fresh_folder()
+        models = source(preflab_case)
+        policy, folder = (
+            models.create(torch.Generator().manual_seed(1)),
+            preflab_case.fresh_folder(),
+        )
         policy.save(folder / "model")
-        again = made.load(folder / "model")
+        again = models.load(folder / "model")
         ids, mask = padded(policy, left=True)
         with torch.no_grad():
             both = [model.logits(model.hidden(ids, mask))[mask] for model in (policy, again)]
@@ -204,14 +210,14 @@ class PolicyContract(ComponentContract):
             "logits change in the last bit when the policy is saved and loaded"
         )
         assert (folder / "model" / "config.json").is_file(), (
-            "the folder is no transformers folder: it has no config.json"
+            "the folder is not a transformers folder: it has no config.json"
         )
 
-    def test_a_scalar_model_gives_a_number_a_position(self, preflab_case: Case) -> None:
+    def test_a_scalar_model_gives_one_number_per_position(self, preflab_case: Case) -> None:
         import torch
 
-        made, folder = source(preflab_case), preflab_case.fresh_folder()
-        policy = made.create(torch.Generator().manual_seed(1))
+        models, folder = source(preflab_case), preflab_case.fresh_folder()
+        policy = models.create(torch.Generator().manual_seed(1))
         with global_seed(11):
             model = policy.scalar_model(torch.Generator().manual_seed(2))
         ids, mask = padded(policy, left=True)
@@ -222,7 +228,7 @@ class PolicyContract(ComponentContract):
         )
         model.offset = 1.5
         model.save(folder / "model")
-        again = made.load_scalar(folder / "model")
+        again = models.load_scalar(folder / "model")
         assert again.offset == 1.5, "the offset is lost when a scalar model is saved"
         with torch.no_grad():
             assert torch.equal(again.values(again.hidden(ids, mask)), values), (
@@ -232,15 +238,15 @@ class PolicyContract(ComponentContract):
     def test_weights_come_from_the_generator_alone(self, preflab_case: Case) -> None:
         import torch
 
-        found = []
+        weights = []
         for seed in (11, 12):
             with global_seed(seed):
-                found.append(fresh(preflab_case).module.state_dict())
-        assert all(torch.equal(value, found[1][name]) for name, value in found[0].items()), (
+                weights.append(fresh(preflab_case).module.state_dict())
+        assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items()), (
             "the same generator gives other weights"
         )
         other = fresh(preflab_case, seed=2).module.state_dict()
-        same = all(torch.equal(value, other[name]) for name, value in found[0].items())
+        same = all(torch.equal(value, other[name]) for name, value in weights[0].items())
         pretrained = inspect(preflab_case.choice).pretrained
         assert same == pretrained, (
             "pretrained weights change with the generator"

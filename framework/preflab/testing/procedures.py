@@ -1,4 +1,5 @@
-"""What holds for every component that makes a stage: repeatable, resumable, and independent of everybody else's randomness."""
+"""What holds for every component that makes a stage: repeatable, resumable, and independent of
+everybody else's randomness."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class ProcedureContract:
-    """Combine it with `preflab.testing.ComponentContract`; the contracts of trained kinds hold it already.
+    """Combine it with `preflab.testing.ComponentContract`; the contracts of trained kinds hold it
+    already.
 
     seeded: False says that the result does not depend on the seed, and that is tested then.
     """
@@ -27,9 +29,9 @@ class ProcedureContract:
     seeded: ClassVar[bool] = True
 
     def test_it_reports_numbers_by_name(self, preflab_case: Case) -> None:
-        made = procedure(preflab_case.choice, preflab_case.context())
-        assert made.total_steps >= 1, "total_steps must be at least 1"
-        metrics = made.step(0)
+        tried = procedure(preflab_case.choice, preflab_case.context())
+        assert tried.total_steps >= 1, "total_steps must be at least 1"
+        metrics = tried.step(0)
         wrong = [
             name
             for name, value in metrics.items()
@@ -41,7 +43,7 @@ class ProcedureContract:
         wrong = unknown_methods(procedure(preflab_case.choice, preflab_case.context()))
         assert not wrong, "\n".join(wrong)
 
-    def test_killed_anywhere_and_run_again_it_gives_the_same_bits(self, preflab_case: Case) -> None:
+    def test_killed_and_resumed_it_gives_the_same_bits(self, preflab_case: Case) -> None:
         steps = procedure(preflab_case.choice, preflab_case.context()).total_steps
         kills = [
             Kill(0, saved=False),
@@ -57,8 +59,9 @@ class ProcedureContract:
             work(preflab_case.choice, preflab_case.context(folder))
             differences = preflab_case.finished.differences(prints(folder))
             assert not differences, (
-                f"killed {'after' if kill.saved else 'before'} the checkpoint of step {kill.step} and run again: {differences}. "
-                "What changes from step to step belongs into state_dict, or must be a function of the step"
+                f"killed {'after' if kill.saved else 'before'} the checkpoint of step {kill.step} "
+                f"and run again: {differences}. What changes from step to step belongs into "
+                "state_dict, or must be a function of the step"
             )
 
     def test_its_state_is_taken_over_whole(self, preflab_case: Case) -> None:
@@ -72,9 +75,7 @@ class ProcedureContract:
         different = _differences(first.state_dict(), second.state_dict())
         assert not different, f"load_state_dict does not take over: {', '.join(different[:5])}"
 
-    def test_the_same_seed_gives_the_same_bits_and_another_one_others(
-        self, preflab_case: Case
-    ) -> None:
+    def test_the_seed_alone_decides_the_bits(self, preflab_case: Case) -> None:
         again, other = preflab_case.context(), preflab_case.context(seed=2)
         for context in (again, other):
             work(preflab_case.choice, context)
@@ -82,50 +83,52 @@ class ProcedureContract:
         assert not differences, f"two runs from the same seed: {differences}"
         changed = bool(preflab_case.finished.differences(prints(other.folder)))
         assert changed == self.seeded, (
-            "another seed gives the same bits: is context.seed used? If nothing is drawn, say seeded = False"
+            "another seed gives the same bits: is context.seed used? If nothing is drawn, say "
+            "seeded = False"
             if self.seeded
             else "seeded = False, but another seed gives other bits"
         )
 
-    def test_global_random_numbers_are_neither_used_nor_touched(self, preflab_case: Case) -> None:
-        found = []
+    def test_global_random_numbers_are_not_used(self, preflab_case: Case) -> None:
+        results = []
         for seed in (11, 12):
             context = preflab_case.context()
             with global_seed(seed):
                 work(preflab_case.choice, context)
-            found.append(prints(context.folder))
-        differences = found[0].differences(found[1])
-        assert not differences, f"other global random states give another result: {differences}"
+            results.append(prints(context.folder))
+        differences = results[0].differences(results[1])
+        assert not differences, f"another global random state changes the result: {differences}"
 
     def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         work(preflab_case.choice, context)
         undeclared = context.asked - needs(preflab_case.choice)
         assert not undeclared, (
-            f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the component's 'needs', or ask "
-            "context.has first, so that a run without them is refused before anything is computed"
+            f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the "
+            "component's 'needs', or ask context.has first, so that a run without them is refused "
+            "before anything is computed"
         )
 
     def test_without_the_records_it_needs_it_says_so(self, preflab_case: Case) -> None:
         for record_type in sorted(needs(preflab_case.choice) & set(RECORD_TYPES)):
             others = [r for r in tiny_records() if not isinstance(r, TYPES[record_type])]
             context = preflab_case.context(records=others)
-            said = refusal(partial(work, preflab_case.choice, context))
-            assert said, f"it declares that it needs {record_type}, and runs without them"
-            assert record_type.rstrip("s") in said, (
-                f"without {record_type} the message does not name them: {said}"
+            message = refusal(partial(work, preflab_case.choice, context))
+            assert message, f"it declares that it needs {record_type}, and runs without them"
+            assert record_type.rstrip("s") in message, (
+                f"without {record_type} the message does not name them: {message}"
             )
 
-    def test_the_micro_batch_is_a_matter_of_memory(self, preflab_case: Case) -> None:
-        found = []
+    def test_micro_batches_change_no_loss(self, preflab_case: Case) -> None:
+        losses = []
         for size in (64, 2):
             metrics = procedure(preflab_case.choice, preflab_case.context(micro_batch=size)).step(0)
-            found.append({k: v for k, v in metrics.items() if k.startswith("loss/")})
-        for name, value in found[0].items():
-            other = found[1][name]
+            losses.append({k: v for k, v in metrics.items() if k.startswith("loss/")})
+        for name, value in losses[0].items():
+            other = losses[1][name]
             assert abs(value - other) <= 1e-3 * abs(value) + 1e-4, (
-                f"{name} of the first step is {value} with micro-batches of 64 rows and {other} with 2: divide sums by one count "
-                "of the whole step, never average means"
+                f"{name} of the first step is {value} with micro-batches of 64 rows and {other} "
+                "with 2: divide sums by one count of the whole step, never average means"
             )
 
 

@@ -1,4 +1,5 @@
-"""The pytest plugin (entry point group ``pytest11``): fixtures for tests of plugins. Importing it imports no torch."""
+"""The pytest plugin (entry point group ``pytest11``): fixtures for tests of plugins. Importing it
+imports no torch."""
 
 from __future__ import annotations
 
@@ -22,10 +23,10 @@ def preflab_case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         name for name in ("kind", "name") if not isinstance(getattr(request.cls, name, None), str)
     ]
     if missing:
-        said = (
+        message = (
             f"{request.cls.__name__} is a contract and must say what it tries: {missing[0]} = '...'"
         )
-        pytest.fail(said, pytrace=False)
+        pytest.fail(message, pytrace=False)
     return Case(request.cls, tmp_path_factory.mktemp("preflab"))
 
 

@@ -1,4 +1,5 @@
-"""What holds for reward models, trained or not: a score for each response, the same whatever stands beside it."""
+"""What holds for reward models, trained or not: a score for each response, the same whichever
+other responses are in the batch."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def given_answers(context: FakeContext) -> Rollout:
 
 
 class RewardModelContract(ComponentContract):
-    """Scores of responses. A reward model that is trained is trained first; test the training with `ProcedureContract`."""
+    """Scores of responses. A reward model that is trained is trained first; test the training
+    with `ProcedureContract`."""
 
     kind = "reward_model"
 
@@ -42,7 +44,7 @@ class RewardModelContract(ComponentContract):
         assert not wrong, "\n".join(wrong)
         scores = model.score(given_answers(context))
         assert scores.shape == (6,), (
-            f"scores have the shape {tuple(scores.shape)}, not one number a response"
+            f"scores have the shape {tuple(scores.shape)}, not one number per response"
         )
         assert scores.dtype == torch.float32, f"scores are {scores.dtype}, not float32"
         assert not scores.requires_grad, "scores carry a gradient: a reward model is frozen"
@@ -70,13 +72,15 @@ class RewardModelContract(ComponentContract):
             preflab_case.finished_folder if preflab_case.component.procedure else None
         )
         rollout = given_answers(context)
-        found = []
+        scores_by_seed = []
         for seed in (11, 12):
             with global_seed(seed):
-                found.append(
+                scores_by_seed.append(
                     cast("RewardModel", preflab_case.build(context)).score(rollout).tolist()
                 )
-        assert found[0] == found[1], f"the same responses score {found[0]} and {found[1]}"
+        assert scores_by_seed[0] == scores_by_seed[1], (
+            f"the same responses score {scores_by_seed[0]} and {scores_by_seed[1]}"
+        )
 
     def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:
         context = preflab_case.context(

@@ -1,4 +1,5 @@
-"""What holds for reward shapings: a finite score a response, from scores and responses alone, whatever their order."""
+"""What holds for reward shapings: a finite score per response, from scores and responses alone,
+whatever their order."""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ class RewardShapingContract(ComponentContract):
 
     kind = "reward_shaping"
 
-    def test_it_gives_a_finite_score_a_response(self, preflab_case: Case) -> None:
+    def test_it_gives_a_finite_score_per_response(self, preflab_case: Case) -> None:
         import torch
 
         scores, rollout = _scores(), given_answers(preflab_case.context())
         shaped = _shaping(preflab_case)(scores, rollout)
-        assert isinstance(shaped, torch.Tensor), f"it returned {shaped!r}, which is no tensor"
+        assert isinstance(shaped, torch.Tensor), f"it returned {shaped!r}, which is not a tensor"
         assert shaped.shape == (6,), (
-            f"scores have the shape {tuple(shaped.shape)}, not one number a response"
+            f"scores have the shape {tuple(shaped.shape)}, not one number per response"
         )
         assert shaped.dtype == torch.float32, f"scores are {shaped.dtype}, not float32"
         assert bool(torch.isfinite(shaped).all()), (
@@ -52,7 +53,7 @@ class RewardShapingContract(ComponentContract):
 
     def test_it_keeps_nothing_and_draws_nothing(self, preflab_case: Case) -> None:
         rollout = given_answers(preflab_case.context())
-        found = []
+        by_seed = []
         for seed in (11, 12):
             with global_seed(seed):
                 shaping = _shaping(preflab_case, seed)
@@ -62,9 +63,9 @@ class RewardShapingContract(ComponentContract):
             assert first == again, (
                 f"the same scores become {first}, and later {again}: a shaping has no state"
             )
-            found.append(first)
-        assert found[0] == found[1], (
-            f"built for a run of another seed, it makes {found[1]} of what was {found[0]}"
+            by_seed.append(first)
+        assert by_seed[0] == by_seed[1], (
+            f"built for a run of another seed, it makes {by_seed[1]} of what was {by_seed[0]}"
         )
 
     def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:

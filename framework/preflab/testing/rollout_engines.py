@@ -1,4 +1,5 @@
-"""What holds for sampling engines: whole rows of the policy's own density, from the seed alone, and nothing else touched."""
+"""What holds for sampling engines: whole rows of the policy's own density, from the seed alone,
+and nothing else touched."""
 
 from __future__ import annotations
 
@@ -21,51 +22,54 @@ SEED = (1, "contract")
 DRAWS = 4000
 """Responses of one token whose frequencies are compared with the policy's probabilities."""
 UNLIKELY = 1e-6
-"""Chance of frequencies so far off, were the engine right; the seed is fixed, so that an engine passes always or never."""
+"""Chance of frequencies so far off, were the engine right; the seed is fixed, so that an engine
+passes always or never."""
 
 
 class RolloutEngineContract(ComponentContract):
     """``class TestMine(RolloutEngineContract): name = "mine"``.
 
-    independent: False says that a row's tokens depend on the rows beside it (their distribution does not), and that is tested.
+    independent: False says that a row's tokens depend on the other rows (their distribution
+    does not), and that is tested.
     """
 
     kind = "rollout"
     independent: ClassVar[bool] = True
 
     def test_its_own_setting_is_that_of_the_config(self, preflab_case: Case) -> None:
-        setting = _made(preflab_case)[0].sampling
+        setting = _built(preflab_case)[0].sampling
         config = preflab_case.choice.config
         for name in ("max_tokens", "temperature"):
             assert getattr(setting, name) == getattr(config, name, getattr(setting, name)), (
                 f"{name} is not the config's"
             )
         assert setting.samples == 1, (
-            "its own setting samples several responses a prompt: who needs more says so"
+            "its own setting samples several responses per prompt: a caller that needs more asks "
+            "for them"
         )
         assert setting.first_row == 0, "its own setting begins at another row than 0"
 
     def test_rows_are_whole(self, preflab_case: Case) -> None:
-        engine, policy = _made(preflab_case)
+        engine, policy = _built(preflab_case)
         eos = policy.tokenizer.eos_id
         for prompts, samples in ((RAGGED, 1), (RAGGED, 3), (RAGGED[:1], 2)):
             rollout = engine.generate(
                 policy, prompts, Sampling(max_tokens=5, samples=samples), SEED
             )
-            wanted = [p.id for p in prompts for _ in range(samples)]
-            assert [p.id for p in rollout.prompts] == wanted, (
+            expected_ids = [p.id for p in prompts for _ in range(samples)]
+            assert [p.id for p in rollout.prompts] == expected_ids, (
                 "rows are not the samples of each prompt, one prompt after the other"
             )
-            for prompt, text, (asked, answer) in zip(
+            for prompt, text, (prompt_tokens, answer) in zip(
                 rollout.prompts, rollout.texts, rollout.tokens(), strict=True
             ):
-                assert asked == policy.tokenizer.encode(prompt.text), (
+                assert prompt_tokens == policy.tokenizer.encode(prompt.text), (
                     f"the prompt's tokens are not those of {prompt.text!r}"
                 )
                 assert 1 <= len(answer) <= 5, (
                     f"a response has {len(answer)} tokens; the cap is 5, the end token included"
                 )
-                assert eos not in answer[:-1], "a response goes on behind its end token"
+                assert eos not in answer[:-1], "a response has tokens after its end token"
                 ended = answer[-1] == eos
                 assert ended or len(answer) == 5, "a response was cut before the cap"
                 assert policy.tokenizer.decode(answer[:-1] if ended else answer) == text, (
@@ -77,29 +81,29 @@ class RolloutEngineContract(ComponentContract):
             )
 
     def test_no_prompts_have_no_responses(self, preflab_case: Case) -> None:
-        engine, policy = _made(preflab_case)
+        engine, policy = _built(preflab_case)
         assert len(engine.generate(policy, [], Sampling(max_tokens=5), SEED)) == 0
 
     def test_the_seed_alone_decides(self, preflab_case: Case) -> None:
-        found = []
+        probabilities = []
         for number in (11, 12):
             with global_seed(number):
-                engine, policy = _made(preflab_case)
-                found.append(
+                engine, policy = _built(preflab_case)
+                probabilities.append(
                     _tokens(
                         engine.generate(policy, RAGGED, Sampling(max_tokens=5, samples=4), SEED)
                     )
                 )
-        assert found[0] == found[1], "the same seed gives other responses"
+        assert probabilities[0] == probabilities[1], "the same seed gives other responses"
         other = engine.generate(policy, RAGGED, Sampling(max_tokens=5, samples=4), (2, "contract"))
-        assert _tokens(other) != found[0], "another seed gives the same responses"
-        rows = [found[0][i : i + 4] for i in range(0, len(found[0]), 4)]
+        assert _tokens(other) != probabilities[0], "another seed gives the same responses"
+        rows = [probabilities[0][i : i + 4] for i in range(0, len(probabilities[0]), 4)]
         assert any(len(set(map(tuple, row))) > 1 for row in rows), (
             "all samples of every prompt are the same"
         )
 
     def test_a_row_depends_on_no_other(self, preflab_case: Case) -> None:
-        engine, policy = _made(preflab_case)
+        engine, policy = _built(preflab_case)
         prompts = [Prompt(f"p{i}", RAGGED[i % 4].text) for i in range(8)]
         sampling = Sampling(max_tokens=6, samples=2)
         together = _tokens(engine.generate(policy, prompts, sampling, SEED))
@@ -109,28 +113,33 @@ class RolloutEngineContract(ComponentContract):
                 engine.generate(policy, [prompt], replace(sampling, first_row=2 * i), SEED)
             )
         assert (together == alone) == self.independent, (
-            "a row is another one when it is sampled alone: several processes, and other batch sizes, then give other results"
+            "a row is another one when it is sampled alone: several processes, and other batch "
+            "sizes, then give other results"
             if self.independent
             else "independent = False, but rows sampled alone are the same: leave it out"
         )
 
     def test_greedy_answers_are_the_likeliest_tokens(self, preflab_case: Case) -> None:
-        engine, policy = _made(preflab_case)
-        found = [
+        engine, policy = _built(preflab_case)
+        probabilities = [
             engine.generate(policy, RAGGED, Sampling(max_tokens=1, temperature=0.0), (seed,))
             for seed in (1, 2)
         ]
-        assert _tokens(found[0]) == _tokens(found[1]), "at temperature 0 the seed matters"
+        assert _tokens(probabilities[0]) == _tokens(probabilities[1]), (
+            "at temperature 0 the seed matters"
+        )
         likeliest = [
             [max(range(len(row)), key=row.__getitem__)]
             for row in _probabilities(policy, RAGGED, 1.0)
         ]
-        assert _tokens(found[0]) == likeliest, "at temperature 0 a token is not the likeliest"
+        assert _tokens(probabilities[0]) == likeliest, (
+            "at temperature 0 a token is not the likeliest"
+        )
 
     def test_tokens_are_drawn_from_the_policys_own_density(self, preflab_case: Case) -> None:
         from scipy.stats import chisquare
 
-        engine, policy = _made(preflab_case)
+        engine, policy = _built(preflab_case)
         for temperature in (1.0, 0.5):
             sampling = Sampling(max_tokens=1, temperature=temperature, samples=DRAWS)
             drawn = [
@@ -155,14 +164,15 @@ class RolloutEngineContract(ComponentContract):
                 )
             chance = float(chisquare(observed, expected, sum_check=False).pvalue)
             assert chance > UNLIKELY, (
-                f"at temperature {temperature} tokens are not drawn from softmax(logits / temperature): chance {chance:.1e}. "
-                "Top-k, top-p, a repetition penalty? An algorithm needs the density of what was sampled"
+                f"at temperature {temperature} tokens are not drawn from softmax(logits / "
+                f"temperature): chance {chance:.1e}. Top-k, top-p, a repetition penalty? An "
+                "algorithm needs the density of what was sampled"
             )
 
     def test_the_policy_stays_as_it_is(self, preflab_case: Case) -> None:
         import torch
 
-        engine, policy = _made(preflab_case)
+        engine, policy = _built(preflab_case)
         before = {name: value.clone() for name, value in policy.module.state_dict().items()}
         training = policy.module.training
         engine.generate(policy, RAGGED, Sampling(max_tokens=5), SEED)
@@ -178,8 +188,9 @@ class RolloutEngineContract(ComponentContract):
         assert all(p.grad is None for p in policy.module.parameters()), "gradients were left behind"
 
 
-def _made(case: Case) -> tuple[RolloutEngine, Policy]:
-    """The engine, and a policy some way from where it was drawn, so that its tokens are not all alike."""
+def _built(case: Case) -> tuple[RolloutEngine, Policy]:
+    """The engine, and a policy some way from where it was drawn, so that its tokens are not all
+    alike."""
     from preflab.testing.gradient_terms import moved_policy
 
     context = case.context()
@@ -196,12 +207,12 @@ def _probabilities(
     """Of the next token after each prompt, read one by one."""
     import torch
 
-    found = []
+    probabilities = []
     for prompt in prompts:
         ids = torch.tensor([policy.tokenizer.encode(prompt.text)])
         with torch.no_grad():
             logits = policy.logits(
                 policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[:, -1]
             )
-        found.append((logits[0].double() / temperature).softmax(-1).tolist())
-    return found
+        probabilities.append((logits[0].double() / temperature).softmax(-1).tolist())
+    return probabilities

@@ -25,7 +25,8 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Kill:
-    """When a run is killed. step: 0-based. saved: right after the checkpoint behind that step; else right before it."""
+    """When a run is killed. step: 0-based. saved: right after the checkpoint behind that step;
+    else right before it."""
 
     step: int
     saved: bool
@@ -33,33 +34,36 @@ class Kill:
 
 @dataclass(frozen=True)
 class Prints:
-    """What a stage left. files: digest by name; rows: the metrics of each step as JSON, the clock left out."""
+    """What a stage left. files: digest by name; rows: the metrics of each step as JSON, the clock
+    left out."""
 
     files: Mapping[str, str]
     rows: tuple[str, ...]
 
     def differences(self, other: Prints) -> str:
         """What differs from another run's, in words; "" if nothing does."""
-        found = [
+        differences = [
             f"{name} differs"
             for name in sorted(self.files.keys() & other.files.keys())
             if self.files[name] != other.files[name]
         ]
-        found += [
+        differences += [
             f"only one of them wrote {name}"
             for name in sorted(self.files.keys() ^ other.files.keys())
         ]
         if len(self.rows) != len(other.rows):
-            found.append(
+            differences.append(
                 f"one has metrics of {len(self.rows)} steps, the other of {len(other.rows)}"
             )
-        for step, (mine, theirs) in enumerate(zip(self.rows, other.rows, strict=False)):
-            a, b = json.loads(mine), json.loads(theirs)
+        for step, (own_row, other_row) in enumerate(zip(self.rows, other.rows, strict=False)):
+            a, b = json.loads(own_row), json.loads(other_row)
             keys = sorted(
                 k for k in a.keys() | b.keys() if json.dumps(a.get(k)) != json.dumps(b.get(k))
             )
-            found += [f"metric {k} of step {step}: {a.get(k)} and {b.get(k)}" for k in keys[:3]]
-        return "; ".join(found[:8])
+            differences += [
+                f"metric {k} of step {step}: {a.get(k)} and {b.get(k)}" for k in keys[:3]
+            ]
+        return "; ".join(differences[:8])
 
 
 def procedure(choice: Choice, context: FakeContext) -> Procedure:
@@ -71,11 +75,11 @@ def procedure(choice: Choice, context: FakeContext) -> Procedure:
 
 
 def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
-    """Make the stage in the context's folder, going on from a checkpoint that stands there; number of its steps. With
-    ``kill`` it ends in the middle, as by SIGKILL."""
+    """Make the stage in the context's folder, resuming from a checkpoint that is there;
+    number of its steps. With ``kill`` it ends in the middle, as by SIGKILL."""
     from preflab.engine.loop import CheckpointConfig, Loop
 
-    made = procedure(choice, context)
+    tried = procedure(choice, context)
 
     def observe(hook: str, **arguments: Any) -> None:
         if kill is None:
@@ -90,13 +94,13 @@ def work(choice: Choice, context: FakeContext, kill: Kill | None = None) -> int:
 
     settings = CheckpointConfig(every_seconds=1e9, every_steps=1)
     with contextlib.suppress(Killed):
-        Loop(context.stage, made, context.streams, context.folder, settings, observe).run()
-    return made.total_steps
+        Loop(context.stage, tried, context.streams, context.folder, settings, observe).run()
+    return tried.total_steps
 
 
 def prints(folder: Path) -> Prints:
     """What the stage in a folder left."""
-    kept = [
+    files = [
         p
         for p in files_below(folder)
         if p.name != METRICS and STATE not in p.relative_to(folder).parts
@@ -106,7 +110,7 @@ def prints(folder: Path) -> Prints:
         for row in read_rows(folder / METRICS)
     ]
     return Prints(
-        {str(p.relative_to(folder)): file_digest(p) for p in kept},
+        {str(p.relative_to(folder)): file_digest(p) for p in files},
         tuple(json.dumps(row, sort_keys=True) for row in rows),
     )
 
@@ -122,8 +126,8 @@ def refusal(call: Callable[[], object]) -> str:
 
 @contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Python's, numpy's and torch's global generators at a seed; afterwards as they were. `AssertionError` naming the one
-    that was used, or seeded, in between."""
+    """Python's, numpy's and torch's global generators at a seed; afterwards as they were.
+    `AssertionError` naming the one that was used, or seeded, in between."""
     import numpy
     import torch
 
@@ -136,8 +140,9 @@ def global_seed(seed: int) -> Iterator[None]:
         yield
         changed = [name for name, state in _global_states().items() if state != start[name]]
         assert not changed, (
-            f"the global random generator of {' and '.join(changed)} was used or seeded: draw from context.streams['name'], or "
-            "from a generator seeded by preflab.randomness.derive_seed, so that a run can be repeated and resumed"
+            f"the global random generator of {' and '.join(changed)} was used or seeded: draw from "
+            "context.streams['name'], or from a generator seeded by "
+            "preflab.randomness.derive_seed, so that a run can be repeated and resumed"
         )
     finally:
         random.setstate(before[0])

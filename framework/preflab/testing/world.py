@@ -1,6 +1,7 @@
 """A tiny world in memory: records of every type and split, a true utility, a labeler, a reward.
 
-Texts are ragged on purpose: prompts of one to six words, responses of none to five, two to four answers in a ranking.
+Texts are ragged on purpose: prompts of one to six words, responses of none to five, two to four
+answers in a ranking.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def _text(number: int, words: int) -> str:
 
 def tiny_records() -> list[Record]:
     """24 records of each type: 12 for training, 6 for validation, 6 for testing."""
-    made: list[Record] = []
+    records: list[Record] = []
     for split, size in _SIZES.items():
         for i in range(size):
             prompt = Prompt(
@@ -56,11 +57,11 @@ def tiny_records() -> list[Record]:
                 group=f"group-{i % 3}",
                 split=split,
             )
-            made.append(prompt)
-            made.append(Demonstration(prompt, _text(i + 3, i % 6)))
+            records.append(prompt)
+            records.append(Demonstration(prompt, _text(i + 3, i % 6)))
             responses = tuple(_text(i + 5 * k, (i + 2 * k) % 6) for k in range(2 + i % 3))
             ranks = [1, 2, 2, 3][: len(responses)]
-            made.append(
+            records.append(
                 Ranking(
                     prompt,
                     responses,
@@ -73,14 +74,15 @@ def tiny_records() -> list[Record]:
             question = i % 2 == 0
             text = sum_of if question else _text(i, 4 + i % 9)
             answer = text.index("equals") + len("equals ") if question else None
-            made.append(
+            records.append(
                 Document(f"{split}-{i}", text, "sums" if question else "talk", split, answer)
             )
-    return made
+    return records
 
 
 class TinyGold:
-    """`preflab.interfaces.Gold`: a good word is worth 1, a bad one -1, every word 0.1 up to `MOST_WORDS`."""
+    """`preflab.interfaces.Gold`: a good word is worth 1, a bad one -1, every word 0.1 up to
+    `MOST_WORDS`."""
 
     def parts(self, prompt: Prompt, response: str) -> Mapping[str, float]:
         """The total and its parts."""

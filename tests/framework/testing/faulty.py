@@ -1,9 +1,10 @@
-"""A plugin file whose components are each wrong in one way, for test_contracts.py. It imports torch where it must not, too."""
+"""A plugin file whose components are each wrong in one way, for test_contracts.py. It also imports
+torch where it must not."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from preflab.records import Prompt, Ranking, Rollout
 
 
 class Walk:
-    """An algorithm that adds noise to the policy and reports a loss over prompts; ``name`` says what is wrong with it."""
+    """An algorithm that adds noise to the policy and reports a loss over prompts; ``name`` says
+    what is wrong with it."""
 
     def __init__(self, name: str, context: Context) -> None:
         self.name, self.context, self.total_steps = name, context, 3
@@ -67,7 +69,9 @@ class Walk:
         self.policy.save(folder / "model")
 
 
-ALGORITHMS = "global_noise python_noise seedless lazy wordy averages forgetful stubborn undeclared deaf".split()
+ALGORITHMS = (
+    "global_noise python_noise seedless lazy wordy averages forgetful stubborn undeclared deaf"
+).split()
 
 
 def score(name: str, context: Context) -> Any:
@@ -76,7 +80,7 @@ def score(name: str, context: Context) -> Any:
     class Reward:
         def score(self, rollout: Rollout) -> torch.Tensor:
             lengths = rollout.response_lengths.float()
-            found: dict[str, Callable[[], torch.Tensor]] = {
+            values: dict[str, Callable[[], torch.Tensor]] = {
                 "centred": lambda: lengths - lengths.mean(),
                 "column": lambda: lengths[:, None],
                 "double": lambda: lengths.double(),
@@ -84,7 +88,7 @@ def score(name: str, context: Context) -> Any:
                 "noisy": lambda: lengths + torch.rand(len(lengths)),
                 "trainable": lambda: lengths.requires_grad_(),
             }
-            return found[name]()
+            return values[name]()
 
     return Reward()
 
@@ -97,7 +101,7 @@ def shaping(name: str, context: Context) -> Any:
     seen: list[torch.Tensor] = []
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> Any:
-        found: dict[str, Callable[[], Any]] = {
+        values: dict[str, Callable[[], Any]] = {
             "listing": lambda: scores.tolist(),
             "summing": lambda: scores.sum(),
             "dividing": lambda: scores / scores,
@@ -106,7 +110,7 @@ def shaping(name: str, context: Context) -> Any:
             "remembering": lambda: scores - torch.stack([*seen, scores]).mean(),
             "gambling": lambda: scores + context.seed,
         }
-        result = found[name]()
+        result = values[name]()
         if len(scores):
             seen.append(scores.clone())
         return result
@@ -225,7 +229,7 @@ JUDGES = "fickle beside short nosy scaled".split()
 
 
 def policy(name: str, context: Context) -> Any:
-    """The tiny policy, made wrong."""
+    """The tiny policy with a fault."""
     from preflab.testing import component
 
     tiny = component("policy", "tiny")
@@ -233,16 +237,16 @@ def policy(name: str, context: Context) -> Any:
     source = tiny.build(tiny.config_class(layers=1, width=16, heads=2), context)
     create = source.create
 
-    def made(generator: torch.Generator) -> Any:
-        found = create(torch.Generator().manual_seed(1) if name == "frozen" else generator)
-        hidden = found.hidden
+    def faulty(generator: torch.Generator) -> Any:
+        model = create(torch.Generator().manual_seed(1) if name == "frozen" else generator)
+        hidden = model.hidden
         if name == "maskless":
-            found.hidden = lambda ids, mask: hidden(ids, torch.ones_like(mask))
+            model.hidden = lambda ids, mask: hidden(ids, torch.ones_like(mask))
         if name == "siamese":
-            found.copy = lambda: found
-        return found
+            model.copy = lambda: model
+        return model
 
-    source.create = made
+    source.create = faulty
     return source
 
 
@@ -250,13 +254,13 @@ POLICIES = "maskless siamese frozen".split()
 
 
 def engine(name: str, context: Context) -> Any:
-    """The native engine, made wrong."""
+    """The native engine with a fault."""
     from preflab.testing import component
 
     native = component("rollout", "native")
     assert native.build is not None
-    made = native.build(native.config_class(max_tokens=8), context)
-    generate = made.generate
+    sound: Any = native.build(native.config_class(max_tokens=8), context)
+    generate = sound.generate
 
     def wrong(
         policy: Policy, prompts: Sequence[Prompt], sampling: Any, seed: Sequence[int | str]
@@ -269,11 +273,13 @@ def engine(name: str, context: Context) -> Any:
             sampling = replace(sampling, first_row=0)
         if name == "unsettling":
             policy.module.train(not policy.module.training)
-        found: Rollout = generate(policy, prompts, sampling, seed)
-        return replace(found, terminated=~found.terminated) if name == "mistaken" else found
+        rollout: Rollout = generate(policy, prompts, sampling, seed)
+        if name == "mistaken":
+            return replace(rollout, terminated=~rollout.terminated)
+        return rollout
 
-    made.generate = wrong
-    return made
+    sound.generate = wrong
+    return sound
 
 
 ENGINES = "sharp seeded_once row_blind unsettling mistaken".split()
@@ -283,7 +289,7 @@ def sieve(name: str, context: Context) -> Any:
     """A filter that is wrong."""
 
     def apply(records: list[Any]) -> tuple[list[Any], Mapping[str, int]]:
-        found: dict[str, Callable[[], tuple[list[Any], Mapping[str, int]]]] = {
+        values: dict[str, Callable[[], tuple[list[Any], Mapping[str, int]]]] = {
             "leaky": lambda: (records[1:], {}),
             "reversing": lambda: (records[::-1], {}),
             "drifting": lambda: (
@@ -292,7 +298,7 @@ def sieve(name: str, context: Context) -> Any:
             ),
             "consuming": lambda: ([records.pop(0) for _ in list(records)], {}),
         }
-        return found[name]()
+        return values[name]()
 
     return apply
 
@@ -330,78 +336,46 @@ def _config(name: str, **more: float) -> type[Any]:
         ("name", str, option(name, "component")),
         *((k, float, option(v, "a number", ge=0)) for k, v in more.items()),
     ]
-    made = make_dataclass(f"{name}_config", fields)
-    made.__doc__ = "A faulty component."
-    return made
+    config_class = make_dataclass(f"{name}_config", fields)
+    config_class.__doc__ = "A faulty component."
+    return config_class
 
 
-def _component(
-    kind: str, name: str, build: Callable[[Any, Context], Any], **more: Any
-) -> Component:
-    return Component(kind, name, _config(name, **more.pop("fields", {})), build=build, **more)
+def _all(kind: str, names: Iterable[str], coef: bool = False, **functions: Any) -> list[Component]:
+    fields = {"coef": 1.0} if coef else {}
+    return [Component(kind, name, _config(name, **fields), **functions) for name in names]
+
+
+def _inspect(config: Any) -> Inspection:
+    return Inspection(records={"prompts": SOURCES[config.name]})
+
+
+MISPLACED = Component(
+    "select",
+    "misplaced",
+    _config("misplaced"),
+    build="preflab.records:Prompts",
+    procedure="preflab.records:with_split",
+    inspect="preflab.randomness:derive_seed",
+)
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
     """All of them."""
-    prompts: dict[str, Any] = {"needs": lambda config: ("prompts",)}
-    found = [
-        Component(
-            "algorithm",
-            n,
-            _config(n),
-            procedure=lambda config, context: Walk(config.name, context),
-            **prompts,
-        )
-        for n in ALGORITHMS
-    ]
-    found += [
-        _component("reward_model", n, lambda config, context: score(config.name, context))
-        for n in REWARDS
-    ]
-    found += [
-        _component("rollout", n, lambda config, context: engine(config.name, context))
-        for n in ENGINES
-    ]
-    found += [
-        _component("filter", n, lambda config, context: sieve(config.name, context)) for n in SIEVES
-    ]
-    found += [
-        _component("reward_shaping", n, lambda config, context: shaping(config.name, context))
-        for n in SHAPINGS
-    ]
-    found += [
-        _component(
-            "gradient_term",
-            n,
-            lambda config, context: Term(config.name, config.coef, context),
-            fields={"coef": 1.0},
-        )
-        for n in TERMS
-    ]
-    found += [
-        _component(
-            "data",
-            n,
-            lambda config, context: Source(config.name, context),
-            inspect=lambda config: Inspection(records={"prompts": SOURCES[config.name]}),
-        )
-        for n in SOURCES
-    ]
-    found += [
-        _component("labeler", n, lambda config, context: Labeler(config.name)) for n in LABELERS
-    ]
-    found += [
-        _component("evaluator", n, lambda config, context: Judge(config.name, context))
-        for n in JUDGES
-    ]
-    found += [
-        _component("policy", n, lambda config, context: policy(config.name, context))
-        for n in POLICIES
-    ]
-    odd: dict[str, Any] = {"needs": lambda config: ("promts",)}
-    found += [
-        Component("algorithm", "silent_config", SilentConfig, **odd),
+    return [
+        *_all("algorithm", ALGORITHMS, procedure=lambda c, x: Walk(c.name, x), needs=["prompts"]),
+        *_all("reward_model", REWARDS, build=lambda c, x: score(c.name, x)),
+        *_all("rollout", ENGINES, build=lambda c, x: engine(c.name, x)),
+        *_all("filter", SIEVES, build=lambda c, x: sieve(c.name, x)),
+        *_all("reward_shaping", SHAPINGS, build=lambda c, x: shaping(c.name, x)),
+        *_all("gradient_term", TERMS, coef=True, build=lambda c, x: Term(c.name, c.coef, x)),
+        *_all("data", SOURCES, build=lambda c, x: Source(c.name, x), inspect=_inspect),
+        *_all("labeler", LABELERS, build=lambda c, x: Labeler(c.name)),
+        *_all("evaluator", JUDGES, build=lambda c, x: Judge(c.name, x)),
+        *_all("policy", POLICIES, build=lambda c, x: policy(c.name, x)),
+        Component("algorithm", "silent_config", SilentConfig, needs=["promts"]),
         Component("select", "shy_config", ShyConfig),
+        Component("select", "split_config", SplitConfig),
+        MISPLACED,
     ]
-    return [*found, Component("select", "split_config", SplitConfig)]

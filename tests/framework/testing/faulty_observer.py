@@ -1,4 +1,4 @@
-"""A plugin file with an observer that is wrong in the way that FAULT names, for test_contracts.py."""
+"""A plugin file with an observer that is wrong as FAULT says, for test_contracts.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The pytest plugin as an author of plugins gets it: fixtures by entry point, and no heavy import at pytest's start."""
+"""The pytest plugin as an author of plugins gets it: fixtures by entry point, and no heavy import
+at pytest's start."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def test_the_plugin_is_declared() -> None:
 
 def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     heavy = ("torch", "transformers", "accelerate", "scipy", "numpy", "hydra", "omegaconf")
-    code = f"import sys, preflab.testing.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
+    code = "import sys, preflab.testing.pytest_plugin; "
+    code += f"print([m for m in {heavy} if m in sys.modules])"
     done = _python(tmp_path, "-c", code)
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -71,9 +73,8 @@ def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
         "no:cacheprovider",
         "-q",
     )
-    assert (
-        "8 passed" in done.stdout
-    )  # the tests of ComponentContract, for the one that says its name
+    # The tests of ComponentContract, for the one that says its name.
+    assert "9 passed" in done.stdout
     assert "TestUnsaid is a contract and must say what it tries: name = '...'" in done.stdout
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from preflab.functional import whiten
-from preflab.optimization import OptimizerConfig, Schedule, learning_rate_factor
 from preflab_builtin.ppo.loss import adapted_coefficient, policy_loss, value_loss
 
 
@@ -124,14 +123,3 @@ def test_twenty_saturated_batches() -> None:
     for _ in range(20):
         coef = adapted_coefficient(coef, 100, 6, 10_000, 512)
     assert coef == pytest.approx(1.2260020722, rel=1e-9)  # 1.01024 ** 20
-
-
-def test_learning_rate_of_an_iteration() -> None:
-    constant = OptimizerConfig(schedule=Schedule.constant, warmup=10, warmup_fraction=0.1)
-    factors = [learning_rate_factor(i, 500, constant) for i in (0, 1, 5, 10, 499)]
-    assert factors == pytest.approx([0.1, 0.19, 0.55, 1.0, 1.0])
-    ends = {Schedule.cosine: 0.1, Schedule.linear: 0.0}
-    for schedule, final in ends.items():
-        config = OptimizerConfig(schedule=schedule, final_fraction=final, warmup=2)
-        assert learning_rate_factor(19, 20, config) == pytest.approx(final, abs=1e-12)
-        assert learning_rate_factor(2, 20, config) == 1.0

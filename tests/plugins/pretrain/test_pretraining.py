@@ -46,7 +46,9 @@ def test_the_loss_falls_and_is_reported(tmp_path: Path) -> None:
     assert rows[-1]["pretrain/validation_loss"] < 1.0
     assert "pretrain/validation_loss" not in rows[0]
     assert rows[-1]["pretrain/tokens"] == 60 * 4 * 12
-    assert rows[1]["pretrain/lr"] == pytest.approx(1e-2 * 0.55)  # half-way from 0.1 to 1 of the peak
+    assert rows[1]["pretrain/lr"] == pytest.approx(
+        1e-2 * 0.55
+    )  # half-way from 0.1 to 1 of the peak
 
 
 def test_gradient_accumulation_changes_nothing(tmp_path: Path) -> None:

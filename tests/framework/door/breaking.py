@@ -1,5 +1,5 @@
-"""A plugin whose components work like built-in ones until the method of their kind is called: then ``fault`` happens. For
-test_blame.py."""
+"""A plugin whose components work like built-in ones until the method of their kind is called:
+then ``fault`` happens. For test_blame.py."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Steps:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        """It has no state."""
 
     def save(self, folder: Path) -> None:
         (folder / "done.txt").touch()
@@ -64,7 +64,7 @@ class Steps:
 def _standing_in(
     kind: str, name: str, method: str, nan: Callable[..., Any] | None = None, **options: int
 ) -> Callable[[Any, Any], Any]:
-    """build: a built-in component with these options, or one that has nothing, whose method breaks."""
+    """build: a built-in component with these options, or an empty object, whose method breaks."""
 
     def build(config: Any, context: Any) -> Any:
         from preflab.testing import component
@@ -139,8 +139,10 @@ BUILT = {
 def preflab_components() -> list[Component]:
     """One of each kind, all called breaking."""
     asks: dict[str, Any] = {"needs": _needs, "inspect": _inspect}
-    found = [
-        Component(kind, "breaking", BreakingConfig, build=build, **asks)
-        for kind, build in BUILT.items()
+    return [
+        *(
+            Component(kind, "breaking", BreakingConfig, build=b, **asks)
+            for kind, b in BUILT.items()
+        ),
+        Component("algorithm", "breaking", BreakingConfig, procedure=Steps, **asks),
     ]
-    return [*found, Component("algorithm", "breaking", BreakingConfig, procedure=Steps, **asks)]

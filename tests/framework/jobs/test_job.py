@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from preflab import PreflabError
 from preflab.composing.compose import compose
 from preflab.jobs import job, processes
 from preflab.planning.reading import job_of
+from preflab.storage.run_folder import append_to_ledger, read_ledger
 
 
 def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(
@@ -21,3 +23,13 @@ def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(
         job._in_processes(two, tmp_path)
     (tmp_path / "manifest.json").write_text('{"status": "complete"}')
     job._in_processes(two, tmp_path)
+
+
+def test_jobs_without_a_line_get_one(tmp_path: Path) -> None:
+    line: Any = {"job": 1, "exit_code": 0}
+    append_to_ledger(tmp_path, line)
+    job.add_missing_lines(tmp_path, [["seed=1"], ["seed=2"], ["seed=3"]])
+    rows = [(row["job"], row["exit_code"], row.get("status")) for row in read_ledger(tmp_path)]
+    assert rows == [(1, 0, None), (0, 1, "not started"), (2, 1, "not started")]
+    job.add_missing_lines(tmp_path, [["seed=1"], ["seed=2"], ["seed=3"]])
+    assert len(read_ledger(tmp_path)) == 3

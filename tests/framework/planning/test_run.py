@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
-import pytest
 from omegaconf import OmegaConf
 
-from preflab import PluginError, UserError
 from preflab.composing.compose import compose
 from preflab.door import discovery
 from preflab.door.registry import Registry
@@ -48,53 +45,3 @@ def test_its_result_depends_on_how_they_were_made() -> None:
     assert first["algorithm"] != other["algorithm"]
     asked = _stages(registry, "labeler.noise=0.5")
     assert asked["algorithm"] != first["algorithm"]
-
-
-def test_without_anybody_who_ranks_it_is_refused() -> None:
-    with pytest.raises(
-        UserError, match="algorithm=ppo needs rankings, but data=microworld has none"
-    ):
-        _stages(_registry("rankings"), "comparisons=none")
-
-
-@pytest.mark.parametrize(
-    "need, words, says",
-    [
-        (
-            "pretrained",
-            ("pretrain=none",),
-            "needs a policy with pretrained weights, but policy=tiny starts from random ones",
-        ),
-        ("labeler", ("labeler=none",), "asks people, but labeler=none"),
-        (
-            "gold",
-            (
-                "data=files",
-                "data.documents={file}",
-                "data.prompts={file}",
-                "policy.tokenizer=bytes",
-                "sft=none",
-            ),
-            "true utility",
-        ),
-        ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
-        (
-            "demonstrations",
-            ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"),
-            "needs demonstrations",
-        ),
-    ],
-)
-def test_what_is_missing_is_said_before_any_work(
-    tmp_path: Path, need: str, words: tuple[str, ...], says: str
-) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "text": "a b"}\n')
-    with pytest.raises(UserError, match=says):
-        _stages(_registry(need), *(word.format(file=tmp_path / "rows.jsonl") for word in words))
-
-
-def test_a_need_that_does_not_exist_is_the_plugins_mistake() -> None:
-    with pytest.raises(
-        PluginError, match=r"needs 'ranking', which is not a valid need.*Did you mean 'rankings'"
-    ):
-        _stages(_registry("ranking"))

@@ -1,4 +1,4 @@
-"""Checkpoints: exact round trip, whole or refused, the old one stays until the new one is durable."""
+"""Checkpoints: exact round trips, whole or refused; the old one stays until the new is durable."""
 
 from __future__ import annotations
 

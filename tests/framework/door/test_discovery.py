@@ -1,5 +1,5 @@
 """The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in
-test_hooks.py."""
+test_hookspecs.py."""
 
 from __future__ import annotations
 
@@ -8,51 +8,13 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from preflab import Component, PluginError, UserError, hookimpl, hookspecs, option
-from preflab.door import checking, discovery
+from preflab import UserError
+from preflab.door import discovery
 from preflab.door.discovery import take_plugin_flags
-from preflab.door.plugin import Plugin
-from preflab.door.registry import Registry
-
-
-@dataclass
-class Config:
-    name: str = option("mine", "component")
-
-
-def _offering(component: Component) -> Registry:
-    """A registry whose one plugin offers a component."""
-
-    @hookimpl
-    def preflab_components() -> list[Component]:
-        return [component]
-
-    module = ModuleType("somebody")
-    vars(module)["preflab_components"] = preflab_components
-    registry = Registry()
-    registry.manager.add_hookspecs(hookspecs)
-    registry.add(Plugin("a", "a", "a-dist", "1.0"), module)
-    return registry
-
-
-def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(UserError, match="Did you mean 'mine'"):
-        _offering(Component("algorithm", "mine", Config)).component("algorithm", "mime")
-
-
-def test_an_unusable_name_is_refused() -> None:
-    assert "unusable name" in _offering(Component("algorithm", "../x", Config)).plugins[0].problem
-
-
-def test_a_gradient_terms_config_must_have_a_coefficient() -> None:
-    with pytest.raises(PluginError, match="has no field 'coef'"):
-        checking.component_schema(Component("gradient_term", "mine", Config))
 
 
 def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
@@ -116,14 +78,6 @@ def test_a_plugin_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_built_in_plugin_loads() -> None:
     assert {p.name: p.problem for p in discovery.load().plugins if p.problem} == {}
-
-
-def test_every_built_in_config_class_is_a_schema() -> None:
-    """Loading looks at those of others only, to save 0.06 s at every start."""
-    built_in = [component for component, plugin in discovery.load().components() if plugin.built_in]
-    assert len(built_in) > 50
-    for component in built_in:
-        checking.component_schema(component)
 
 
 def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(

@@ -1,0 +1,95 @@
+"""Composition: what command lines mean, and that what is wrong is refused with key, choices and
+nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from preflab import UserError, compose
+from preflab.composing.compose import compose as compose_with
+from preflab.composing.compose import compose_all, parse, resolved
+
+
+def test_compose_gives_notebooks_the_same_config() -> None:
+    assert compose(["algorithm=ppo", "seed=7"]).seed == 7
+
+
+def test_sweeps_expand_to_jobs() -> None:
+    line = parse(["-m", "algorithm=ppo,ppo_ptx", "seed=1,2"])
+    assert line.multirun
+    assert line.jobs == tuple(
+        (f"algorithm={a}", f"seed={s}") for a in ("ppo", "ppo_ptx") for s in (1, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "-cn kl_versus_ptx",
+        "-cn labeler_folds",
+        # Hydra's own part; an addition, a deletion, a dict, a component inside another
+        "-m seed=1,2 hydra.job.chdir=false algorithm=ppo,none",
+        "-m seed=1,2 algorithm=ppo +filters.more.name=deduplicate ~evaluation.evaluators.kl "
+        "algorithm.clip={ratio:0.3}",
+        "-m algorithm=ppo_ptx +reward_shaping@algorithm.shaping.soft=soft_clip seed=3,4",
+    ],
+)
+def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> None:
+    line = parse(command.split())
+    assert len(line.jobs) > 1
+    chosen = (line.jobs[0], line.jobs[1], line.jobs[-1])
+    for job, together in zip(chosen, compose_all(chosen, line.config_name), strict=True):
+        alone = compose_with(job, line.config_name, with_hydra=True)
+        assert resolved(together) == resolved(alone)
+        assert together.hydra.overrides.task == alone.hydra.overrides.task
+
+
+def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
+    for words in (
+        ["sft.lrr=1"],
+        ["seed=1", "nothing@there=1"],
+        ["algorithm=pppo"],
+        ["+seed=2"],
+        ["~absent"],
+        ["sft.lr=fast"],
+    ):
+        with pytest.raises(UserError) as alone:
+            compose_with(words, with_hydra=True)
+        with pytest.raises(UserError) as together:
+            list(compose_all([["seed=1"], words], "config"))
+        assert str(together.value) == str(alone.value)
+
+
+def test_the_last_key_of_a_grid_varies_fastest() -> None:
+    line = parse(["-m", "seed=1,2", "sft.epochs=3", "algorithm=ppo,none"])
+    assert line.jobs == tuple(
+        (f"seed={seed}", "sft.epochs=3", f"algorithm={algorithm}")
+        for seed in (1, 2)
+        for algorithm in ("ppo", "none")
+    )
+
+
+def test_the_command_line_overrides_the_grid_of_a_study() -> None:
+    values = {word for job in parse(["-cn", "ladder", "seed=7"]).jobs for word in job}
+    assert {word for word in values if word.startswith("seed=")} == {"seed=7"}
+    assert parse(["-m", "seed=1,2", "seed=3"]).jobs == (("seed=3",),)
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (("-m", "sft.lr=interval(0,1)"), r"is not a list of values: give sft\.lr=A,B"),
+        (("-m", "hydra.sweeper._target_=mine.Sweeper", "seed=1,2"), "it takes grids only"),
+        (("--config-path", "elsewhere"), "--config-path is not supported: give your folder with"),
+        (("-cn", "../outside"), "is not a valid config name"),
+    ],
+)
+def test_a_command_line_that_is_not_supported(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(words)
+
+
+def test_a_command_line_that_shows_something_has_one_job() -> None:
+    line = parse(["--cfg", "job", "seed=3"])
+    assert (line.info, line.shows_job, line.jobs) == (True, True, (("seed=3",),))
+    assert not parse(["seed=3"]).info

@@ -1,0 +1,47 @@
+"""The command line as a process: flags, help, commands, exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from preflab.console import cli
+
+
+@pytest.fixture(autouse=True)
+def _process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["preflab"])
+    for name in ("calm_threads", "skip_last_collection"):
+        monkeypatch.setattr(cli, name, lambda: None)
+
+
+def ended(*words: str) -> object:
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (("nonsense",), "neither a command nor an override"),
+        (("seed=-1",), "seed is -1 but must be >= 0"),
+        (("--plugin",), "--plugin needs a value"),
+        (("algorithm=pp",), "Did you mean 'ppo'"),
+    ],
+)
+def test_wrong_words_are_one_line_and_exit_code_2(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(*words) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("preflab: ")
+    assert message in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("words", [("--help",), ("-h", "seed=1")])
+def test_help_is_the_overview(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(*words) == 0
+    assert capsys.readouterr().out.startswith("preflab: the InstructGPT experiment bench")

@@ -1,0 +1,114 @@
+"""What components are given: policies by role, checkpoints, responders, and builds that fail."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab import PluginError, UserError
+from preflab.composing.compose import compose
+from preflab.engine.context import Environment, PolicyResponder, SharedEngine, StageContext
+from preflab.interfaces import Sampling
+from preflab.planning.reading import job_of
+from preflab.records import Prompt, Rollout
+from support import FakeContext
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """Of a run whose stages base, SFT and PPO have left models."""
+    run = job_of(compose(["debug=fast"], with_hydra=True)).run
+    environment = Environment(run, lambda hook, **shown: None)
+    for stage in ("pretrain", "sft", "algorithm"):
+        (tmp_path / stage / "model").mkdir(parents=True)
+        environment.artifacts[stage] = tmp_path / stage
+    return environment
+
+
+def test_a_role_is_the_newest_policy_up_to_its_stage(
+    environment: Environment, tmp_path: Path
+) -> None:
+    folders = {role: environment.model_folder(role) for role in environment.run.graph.roles}
+    assert folders == {
+        "base": tmp_path / "pretrain" / "model",
+        "sft": tmp_path / "sft" / "model",
+        "initial": tmp_path / "sft" / "model",  # nothing was selected
+        "result": tmp_path / "algorithm" / "model",
+    }
+    environment.artifacts.clear()
+    assert environment.model_folder("result") is None  # the policy as it was created
+
+
+def test_an_unknown_role_is_refused(environment: Environment) -> None:
+    with pytest.raises(UserError, match=r"no policy in the role 'stf'.*Did you mean 'sft'"):
+        environment.model_folder("stf")
+
+
+def test_checkpoints_are_in_the_order_of_training(environment: Environment, tmp_path: Path) -> None:
+    for name in ("10", "9", "100"):
+        (tmp_path / "sft" / "checkpoints" / name).mkdir(parents=True)
+    context = StageContext(environment, "evaluation")
+    assert context.checkpoints("sft") == ["9", "10", "100"]
+    chosen = tmp_path / "sft" / "checkpoints" / "10"
+    assert environment.model_folder("sft/10") == chosen
+
+
+@pytest.mark.parametrize(
+    "build,message", [(None, "builds nothing that others can use"), (lambda c, x: None, "None")]
+)
+def test_a_component_that_builds_nothing_names_its_plugin(
+    environment: Environment, build: Any, message: str
+) -> None:
+    choice = environment.run.choices["policy"]
+    component = dataclasses.replace(choice.component, build=build)
+    broken = dataclasses.replace(choice, component=component)
+    with pytest.raises(PluginError, match=rf"policy 'tiny' of plugin 'causal_lm'.*{message}"):
+        environment.build(broken, StageContext(environment, "policy"))
+
+
+class Counting:
+    """An engine that notes what it is asked for."""
+
+    sampling = Sampling(4, 1.0, samples=3)
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], int, int]] = []
+
+    def generate(self, policy: Any, prompts: Any, sampling: Sampling, seed: Any) -> Rollout:
+        self.asked.append(([p.id for p in prompts], sampling.samples, sampling.first_row))
+        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
+        texts = [policy.tokenizer.encode(prompt.text) for prompt in each]
+        ends = [[policy.tokenizer.eos_id]] * len(each)
+        return Rollout.from_tokens(policy.tokenizer, each, texts, ends)
+
+
+PROMPTS = [Prompt(f"p{i}", "red blue") for i in range(3)]
+
+
+def test_a_policy_answers_each_prompt_once(tmp_path: Path) -> None:
+    engine = Counting()
+    responder = PolicyResponder(FakeContext(tmp_path).policy("base"), engine)
+    assert len(responder.respond(PROMPTS, (1,))) == 3
+    assert engine.asked == [(["p0", "p1", "p2"], 1, 0)]
+
+
+def test_a_process_samples_its_share_under_the_rows_numbers(tmp_path: Path) -> None:
+    class Second:
+        """Process 1 of two, which answers the last two of three prompts."""
+
+        device = "cpu"
+
+        def share(self, items: Any) -> Any:
+            return items[1:]
+
+        def gather(self, rows: Any) -> Any:
+            return [*rows[:2], *rows]  # as if process 0 had given the first prompt's rows
+
+    engine, policy = Counting(), FakeContext(tmp_path).policy("base")
+    shared: Any = SharedEngine(engine, Second())  # type: ignore[arg-type]
+    rollout = shared.generate(policy, PROMPTS, Sampling(4, 1.0, samples=2), (1,))
+    assert engine.asked == [(["p1", "p2"], 2, 2)]  # rows 0 and 1 are those of the first prompt
+    assert [prompt.id for prompt in rollout.prompts] == ["p0", "p0", "p1", "p1", "p2", "p2"]

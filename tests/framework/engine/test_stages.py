@@ -1,0 +1,70 @@
+"""Stages: made once, reused when whole, made again where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.engine import plugin_file
+from preflab.composing.compose import compose
+from preflab.engine.stages import Stages
+from preflab.planning.reading import job_of
+from reliability import trouble
+
+
+@pytest.fixture(autouse=True)
+def _trouble() -> Iterator[None]:
+    with plugin_file(Path(trouble.__file__)):
+        yield
+
+
+class Made:
+    """The stages of a run of one stage of two steps, and the hooks that were called."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.hooks: list[str] = []
+        own = (f"artifacts.dir={folder}", "algorithm=trouble", "runtime.threads=1")
+        config = compose([*trouble.ALONE, *trouble.TINY, *own, *words], with_hydra=True)
+        self.stages = Stages(job_of(config).run, self.observe, {"torch": "2"})
+        (self.finished,) = self.stages.make_all()
+
+    def observe(self, hook: str, **shown: Any) -> None:
+        self.hooks.append(hook.removeprefix("preflab_"))
+
+
+def test_a_stage_is_computed_once_and_then_reused(tmp_path: Path) -> None:
+    first, second = Made(tmp_path), Made(tmp_path)
+    assert not first.finished.reused
+    steps = ["step_finished", "checkpoint_saved", "step_finished"]
+    assert first.hooks == ["stage_started", *steps, "stage_finished"]
+    assert second.finished.reused
+    assert second.hooks == ["stage_reused"]
+    assert second.finished.artifact.folder == first.finished.artifact.folder
+    assert second.finished.artifact.manifest["cost"]["steps"] == 2
+
+
+def test_without_reuse_it_is_computed_again(tmp_path: Path) -> None:
+    first, again = Made(tmp_path), Made(tmp_path, "artifacts.reuse=false")
+    assert not again.finished.reused
+    assert again.finished.artifact.folder == first.finished.artifact.folder
+
+
+def test_a_reused_stage_of_other_threads_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Made(tmp_path)
+    capsys.readouterr()
+    assert Made(tmp_path, "runtime.micro_batch=8").finished.reused
+    assert "was made with micro_batch 64 (now 8); its last bits may differ" in (
+        capsys.readouterr().err
+    )
+
+
+def test_another_seed_is_another_stage(tmp_path: Path) -> None:
+    first, other = Made(tmp_path), Made(tmp_path, "seed=2")
+    assert not other.finished.reused
+    assert first.finished.stage.recipe_id != other.finished.stage.recipe_id
+    assert other.finished.artifact.manifest["seed"] == 2

@@ -1,0 +1,106 @@
+"""Components that do not fit each other are refused before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from preflab import PluginError, UserError
+from preflab.composing.compose import compose
+from preflab.door import discovery
+from preflab.door.registry import Registry
+from preflab.planning.checks import check_unchanged
+from preflab.planning.reading import job_of, read
+
+PROGRAMMATIC = ("reward_model=length", "algorithm=ppo", "evaluation=none")
+
+
+def _registry(*needs: str) -> Registry:
+    """The installed plugins, with a PPO that says it needs something else."""
+    registry = discovery.load()
+    component, plugin = registry._components["algorithm", "ppo"]
+    registry._components["algorithm", "ppo"] = (
+        dataclasses.replace(component, needs=lambda config: needs),
+        plugin,
+    )
+    return registry
+
+
+def _stages(registry: Registry, *words: str) -> dict[str, str]:
+    """Recipe ids by stage."""
+    config: Any = OmegaConf.to_container(compose([*PROGRAMMATIC, *words]), resolve=True)
+    return {stage.name: stage.recipe_id for stage in read(config, registry).stages}
+
+
+def test_without_anybody_who_ranks_it_is_refused() -> None:
+    with pytest.raises(
+        UserError, match="algorithm=ppo needs rankings, but data=microworld has none"
+    ):
+        _stages(_registry("rankings"), "comparisons=none")
+
+
+@pytest.mark.parametrize(
+    "need, words, says",
+    [
+        (
+            "pretrained",
+            ("pretrain=none",),
+            "needs a policy with pretrained weights, but policy=tiny starts from random ones",
+        ),
+        ("labeler", ("labeler=none",), "asks people, but labeler=none"),
+        (
+            "gold",
+            (
+                "data=files",
+                "data.documents={file}",
+                "data.prompts={file}",
+                "policy.tokenizer=bytes",
+                "sft=none",
+            ),
+            "true utility",
+        ),
+        ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
+        (
+            "demonstrations",
+            ("data=files", "data.documents={file}", "data.prompts={file}", "sft=none"),
+            "needs demonstrations",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_before_any_work(
+    tmp_path: Path, need: str, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "text": "a b"}\n')
+    with pytest.raises(UserError, match=says):
+        _stages(_registry(need), *(word.format(file=tmp_path / "rows.jsonl") for word in words))
+
+
+def test_a_need_that_does_not_exist_is_the_plugins_mistake() -> None:
+    with pytest.raises(
+        PluginError, match=r"needs 'ranking', which is not a valid need.*Did you mean 'rankings'"
+    ):
+        _stages(_registry("ranking"))
+
+
+def test_a_file_that_changed_after_the_check_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "documents.jsonl"
+    file.write_text('{"text": "a b"}\n')
+    words = ["data=files", f"data.documents={file}", "policy.tokenizer=bytes", "sft=none"]
+    off = [f"{group}=none" for group in ("comparisons", "reward_model", "algorithm", "evaluation")]
+    run = job_of(compose([*words, *off], with_hydra=True)).run
+    check_unchanged(run)
+    file.write_text('{"text": "a c"}\n')
+    os.utime(file, ns=(0, 1))  # a time stamp that no earlier content had
+    with pytest.raises(UserError, match="data: what it reads was changed after this command"):
+        check_unchanged(run)
+
+
+def test_an_empty_set_of_records_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"rows\.jsonl"):
+        _stages(_registry(), "data=files", f"data.documents={tmp_path / 'rows.jsonl'}", "sft=none")

@@ -1,0 +1,69 @@
+"""The files of a run and of a multirun: what is damaged is missing, never wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab.storage.run_folder import (
+    LEDGER,
+    MANIFEST,
+    append_to_ledger,
+    is_complete,
+    new_folder,
+    read_ledger,
+    read_manifest,
+)
+
+
+def line(job: int) -> Any:
+    return {"job": job, "exit_code": 0}
+
+
+def test_new_folders_differ_within_a_second(tmp_path: Path) -> None:
+    assert len({new_folder(tmp_path) for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"complete"', "\xff"])
+def test_a_damaged_manifest_is_none(tmp_path: Path, text: str) -> None:
+    assert read_manifest(tmp_path) is None  # there is no file
+    (tmp_path / MANIFEST).write_bytes(text.encode("latin-1"))
+    assert read_manifest(tmp_path) is None
+    assert not is_complete(tmp_path)
+
+
+def test_a_run_is_complete_when_its_manifest_says_so(tmp_path: Path) -> None:
+    for status in ("running", "failed", "complete"):
+        (tmp_path / MANIFEST).write_text(json.dumps({"status": status}))
+        assert is_complete(tmp_path) == (status == "complete")
+
+
+def test_the_ledger_has_its_lines_in_the_order_of_writing(tmp_path: Path) -> None:
+    assert read_ledger(tmp_path) == []
+    for job in (2, 0, 1):
+        append_to_ledger(tmp_path, line(job))
+    assert [row["job"] for row in read_ledger(tmp_path)] == [2, 0, 1]
+
+
+def test_a_cut_line_gets_an_end_and_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).write_text('{"job": 0}\n{"jo')
+    append_to_ledger(tmp_path, line(2))
+    assert (tmp_path / LEDGER).read_text().count("\n") == 3
+    assert [row["job"] for row in read_ledger(tmp_path)] == [0, 2]
+
+
+def test_a_disk_that_refuses_a_line_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(handle: int, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", refuse)
+    append_to_ledger(tmp_path, line(7))
+    message = capsys.readouterr().err
+    assert "No space left on device: it lacks the line" in message
+    assert '"job": 7' in message

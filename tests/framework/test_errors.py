@@ -1,0 +1,11 @@
+"""The sentence that names what is allowed and the nearest word."""
+
+from __future__ import annotations
+
+from preflab.errors import nearest
+
+
+def test_the_nearest_word_is_named_where_there_is_one() -> None:
+    assert nearest("pp", ["sft", "ppo", "ppo"]) == "Allowed: ppo, sft. Did you mean 'ppo'?"
+    assert nearest("xyz", ["ppo"]) == "Allowed: ppo."
+    assert nearest("x", []) == "Allowed: nothing."
