@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from conformance.engine import engine as whole_engine
+from conformance.engine import run_of
 from examples import ppo_ptx_by_hand as by_hand
+from preflab.engine.context import StageContext
+from preflab.engine.stages import Stages
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt
 from preflab.testing import WORDS, FakeContext
@@ -73,6 +80,32 @@ def test_every_constant_of_the_page_counts(
     assert not torch.equal(*weights)
 
 
-def test_the_page_is_short() -> None:
+def test_a_whole_run_leaves_the_same_bits(tmp_path: Path) -> None:
+    optimizer = f"{{lr: {by_hand.LEARNING_RATE}, schedule: constant, warmup: 0}}"
+    run = (
+        *("data.prompts=100", "data.documents=200", "policy.layers=2", "policy.width=32"),
+        *("policy.heads=2", "pretrain=none", "sft=none", "evaluation=none"),
+        *("reward_model=length", "reward_model.target=3", "reward_model.scale=1"),
+        *("algorithm=ppo_ptx", f"algorithm.policy={optimizer}", f"algorithm.value={optimizer}"),
+        *(f"algorithm.episodes={by_hand.ITERATIONS * by_hand.BATCH}",),
+        *(f"algorithm.batch={by_hand.BATCH}", f"algorithm.minibatch={by_hand.MINIBATCH}"),
+        f"algorithm.terms.ptx.window={by_hand.PTX_WINDOW}",
+    )
+    artifact = whole_engine(tmp_path, *run).artifacts["algorithm"]
+    stages = Stages(run_of(tmp_path, *run), lambda *_, **__: None, {})
+    networks = by_hand.train(StageContext(stages.environment, "algorithm"))
+    for network, folder in zip(networks, ("model", "value"), strict=True):
+        network.save(tmp_path / folder)
+        ours, theirs = (
+            load_file(place / folder / "model.safetensors") for place in (tmp_path, artifact)
+        )
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_page_is_short_and_runs(tmp_path: Path) -> None:
     page = ROOT / "plugins" / "examples" / "ppo_ptx_by_hand.py"
     assert len(page.read_text(encoding="utf8").splitlines()) <= 120
+    command = [sys.executable, str(page)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.count("nats per response") == by_hand.ITERATIONS
