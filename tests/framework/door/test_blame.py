@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.runs import preflab
 from framework.faulty_plugins import install
+from preflab.composing import search_path
 
 BARE = (
     *(
