@@ -36,7 +36,7 @@ def _worker(tmp_path: Path) -> Worker:
     )
 
 
-def test_workers_answer_in_turn_whatever_their_libraries_print(tmp_path: Path) -> None:
+def test_workers_answer_in_turn_despite_what_libraries_print(tmp_path: Path) -> None:
     with _worker(tmp_path) as first, _worker(tmp_path) as second:
         answers = [worker.ask(what) for what in ("step", "judge") for worker in (first, second)]
     assert [(a["done"], a["size"]) for a in answers] == [
