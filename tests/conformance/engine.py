@@ -19,6 +19,7 @@ from preflab.door.discovery import FILES
 from preflab.engine.stages import Stages
 from preflab.kinds import STAGES
 from preflab.planning.reading import read
+from preflab.planning.run import Run
 from preflab.storage import checkpoints
 
 torch.set_num_threads(1)
@@ -71,10 +72,15 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
     )
 
 
-def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
-    """Make the stages of ``preflab OVERRIDES`` up to one of them, with nobody watching but us."""
+def run_of(folder: Path, *overrides: str) -> Run:
+    """The run that ``preflab OVERRIDES`` is."""
     plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
-    this = read(plain, search_path.registry())
+    return read(plain, search_path.registry())
+
+
+def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
+    """Make the stages of ``preflab OVERRIDES`` up to one of them, observed by this test alone."""
+    this = run_of(folder, *overrides)
     names = [spec.name for spec in STAGES]
     this = replace(
         this, stages=tuple(s for s in this.stages if names.index(s.name) <= names.index(until))
