@@ -258,9 +258,8 @@ def test_hook_preflab_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch,
     )
     monkeypatch.setattr(search_path, "registry", lambda: registry)
-    assert (
-        commands.run("count-words", ["a", "b"]) == 2
-    )  # the words alone, without the command's name
+    # The words alone, without the command's name.
+    assert commands.run("count-words", ["a", "b"]) == 2
 
 
 def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
