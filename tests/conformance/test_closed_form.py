@@ -220,6 +220,7 @@ def test_the_sentences_are_worth_learning() -> None:
     assert all(float(best[0][lengths == n].sum()) > 0.1 for n in (1, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", represented_by(SEEDS[:1], SEEDS))
 @pytest.mark.parametrize("name", TASKS)
 def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> None:
@@ -237,6 +238,7 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     assert seen.metrics[-1]["objective/rlhf_reward"] == pytest.approx(value, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "off"), represented_by([("bandit", 0.199)], [("bandit", 0.199), ("sentences", 0.5)])
 )

@@ -18,6 +18,8 @@ from preflab.optimization import Optimization
 from preflab.planning.reading import job_of
 from support import largest_difference
 
+pytestmark = pytest.mark.slow
+
 LADDER = (
     *(
         "data.documents=300",

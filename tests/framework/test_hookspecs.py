@@ -20,6 +20,8 @@ from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
 
+pytestmark = pytest.mark.slow
+
 WORDS = (
     "algorithm=ppo",
     "reward_model=length",

@@ -194,6 +194,7 @@ def test_an_edited_file_is_another_recipe(tmp_path: Path) -> None:
     assert len(digests) == 2
 
 
+@pytest.mark.slow
 def test_ppo_trains_on_a_function(file: Path, preflab_run: Callable[..., FastRun]) -> None:
     run = preflab_run(
         "reward_model=short", "algorithm=ppo", "evaluation=samples", "pretrain=none", "sft=none"

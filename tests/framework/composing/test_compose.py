@@ -22,6 +22,7 @@ def test_sweeps_expand_to_jobs() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -44,6 +45,7 @@ def test_jobs_composed_together_equal_those_composed_alone(command: str) -> None
         assert together.hydra.overrides.task == alone.hydra.overrides.task
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_hydra() -> None:
     for words in (
         ["sft.lrr=1"],

@@ -55,6 +55,7 @@ def test_wrong_input_is_refused_with_the_key(override: str, message: str) -> Non
         _run(override)
 
 
+@pytest.mark.slow
 def test_a_study_is_a_multirun_of_its_arms() -> None:
     line = parse(["-cn", "ladder", "seed=1,2"])
     assert line.multirun

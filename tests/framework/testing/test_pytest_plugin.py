@@ -61,6 +61,7 @@ def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(TESTS)
     done = _python(
@@ -78,6 +79,7 @@ def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
     assert "TestUnsaid is a contract and must say what it tries: name = '...'" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_gives_stages_metrics_and_measures(preflab_run: Callable[..., FastRun]) -> None:
     words = (
         "policy.layers=1",

@@ -128,6 +128,7 @@ def test_later_ratios_need_not_be_1(tmp_path: Path) -> None:
     )  # the second minibatch of each is off 1
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_ends_with_exit_code_5(tmp_path: Path) -> None:
     plugin = tmp_path / "dropout.py"
     plugin.write_text(

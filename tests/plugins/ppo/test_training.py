@@ -385,6 +385,7 @@ def test_minibatches_are_dealt_anew_each_epoch_and_iteration(tmp_path: Path) -> 
             )  # like length beside like
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "episodes": 960,
