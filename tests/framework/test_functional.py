@@ -53,8 +53,7 @@ def by_definition(
     return [sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)]
 
 
-# --- generalised advantage estimation
-# --------------------------------------------------------------------------
+# --- generalised advantage estimation ---
 
 
 @pytest.mark.parametrize(
@@ -134,8 +133,7 @@ def test_telescoping_with_a_constant_value() -> None:
     exact(rewards.sum(1), double([1.48, -0.9]))
 
 
-# --- rewards a token
-# -------------------------------------------------------------------------------------------
+# --- rewards per token ---
 
 
 def test_token_rewards_table() -> None:
@@ -160,8 +158,7 @@ def test_a_response_without_a_token_is_refused() -> None:
         token_rewards(double([1.0]), double([[0.0]]), torch.tensor([[False]]), 0.1)
 
 
-# --- KL estimators
-# ---------------------------------------------------------------------------------------------
+# --- KL estimators ---
 
 Q, P = double([0.7, 0.2, 0.1]), double([0.5, 0.3, 0.2])  # policy, reference
 EXACT_KL = 0.0851228259572216  # .7 ln 1.4 + .2 ln(2/3) + .1 ln .5
@@ -223,8 +220,7 @@ def test_only_k1_in_the_reward_pulls_a_policy_below_its_reference_back() -> None
     assert slopes[2] < 0
 
 
-# --- means and whitening
-# ---------------------------------------------------------------------------------------
+# --- means and whitening ---
 
 
 def test_whitening_example() -> None:
@@ -292,8 +288,7 @@ def test_masked_sums_send_no_gradient_to_masked_slots() -> None:
     assert values.grad.tolist() == [[2.0, 0.0]]
 
 
-# --- log-probabilities
-# -----------------------------------------------------------------------------------------
+# --- log-probabilities ---
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -140,8 +140,7 @@ def test_an_exception_is_named_with_its_line_and_its_input(tmp_path: Path) -> No
     model, rollout = _model(fails, tmp_path)
     with pytest.raises(
         PluginError,
-        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' "
-        "and the response 'bad'",
+        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response ",
     ):
         model.score(rollout)
 
