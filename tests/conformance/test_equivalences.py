@@ -1,5 +1,6 @@
-"""What must not matter does not, through the real engine: terms that are off, micro-batches, a reference nobody needs,
-logging, evaluation, checkpoints, decoding batches. Equal means equal bits wherever no sum is taken in another order."""
+"""What must not matter does not, through the real engine: terms that are off, micro-batches, a
+reference nobody needs, logging, evaluation, checkpoints, decoding batches. Equal means equal bits
+wherever no sum is taken in another order."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from preflab.jobs.execution import execute
 from preflab.optimization import Optimization
 from preflab.planning.reading import job_of
 from support import largest_difference
+
+pytestmark = pytest.mark.slow
 
 LADDER = (
     *(
@@ -55,7 +58,8 @@ Gradients = dict[str, dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy, rankings, reward model."""
+    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy,
+    rankings, reward model."""
     folder = tmp_path_factory.mktemp("ladder")
     engine(folder, *LADDER, until="select")
     return folder
@@ -89,7 +93,7 @@ def scale(gradients: Mapping[str, torch.Tensor]) -> float:
     return max(float(g.abs().max()) for g in gradients.values())
 
 
-# --- ptx --------------------------------------------------------------------------------------------------------
+# --- ptx ---
 
 
 def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
@@ -99,10 +103,8 @@ def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
     )
     assert len(plain.states) == 3
     for ours, theirs in zip(plain.states, off.states, strict=True):
-        assert set(ours) == {
-            "procedure",
-            "streams",
-        }  # weights, moments, coefficient, terms; random streams
+        # Weights, moments, coefficient, terms; random streams.
+        assert set(ours) == {"procedure", "streams"}
         first, second = dict(tensors(ours)), dict(tensors(theirs))
         assert len(first) > 50
         assert largest_difference(first, second) == 0
@@ -116,9 +118,8 @@ def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
     assert set(plain.models) == {"model/model.safetensors", "value/model.safetensors"}
     assert plain.models == off.models
     on = algorithm(ladder, *PTX, *ITERATIONS, "algorithm.terms.ptx.coef=1")
-    assert [ids for ids, _ in on.rollouts] == [
-        ids for ids, _ in plain.rollouts
-    ]  # ptx draws nothing that PPO draws
+    # Ptx draws nothing that PPO draws.
+    assert [ids for ids, _ in on.rollouts] == [ids for ids, _ in plain.rollouts]
     assert on.rollouts[0] == plain.rollouts[0]
     assert on.models != plain.models
 
@@ -141,12 +142,11 @@ def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(
     wanted = {name: ppo[name] + 27.8 * ptx[name] for name in ppo}
     assert largest_difference(both, wanted) < 1e-6 * scale(wanted)
     assert min(scale(ppo), 27.8 * scale(ptx)) > 1e-3 * scale(wanted)
-    assert (
-        largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0
-    )  # the value network hears nothing of it
+    # The value network hears nothing of it.
+    assert largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0
 
 
-# --- micro-batches ----------------------------------------------------------------------------------------------
+# --- micro-batches ---
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "sft", "reward_model", "algorithm"])
@@ -175,7 +175,7 @@ def test_accumulation_1x16_4x4_16x1_give_one_gradient(
             assert largest_difference(whole, pieces[name]) < 2e-6 * max(1.0, scale(whole)), name
 
 
-# --- what nobody needs ------------------------------------------------------------------------------------------
+# --- what nobody needs ---
 
 
 def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bit(
@@ -190,7 +190,8 @@ def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bi
 
     monkeypatch.setattr(StageContext, "policy", noting)
     runs: list[Seen] = []
-    # 1e-30 nats beside values and scores around 1: a reference is there, and float32 does not see its penalty.
+    # 1e-30 nats beside values and scores around 1: a reference is there, and float32 does not see
+    # its penalty.
     for coefficient in ("0", "1e-30"):
         loaded.clear()
         runs.append(
@@ -223,9 +224,8 @@ def test_checkpoints_decoding_batches_and_evaluation_change_nothing(
 ) -> None:
     plain = algorithm(ladder, *PTX, *ITERATIONS)
     other = algorithm(ladder, *PTX, *ITERATIONS, *others)
-    assert (
-        other.artifacts["algorithm"] == plain.artifacts["algorithm"]
-    )  # the same recipe: one would be taken for the other
+    # The same recipe: one would be taken for the other.
+    assert other.artifacts["algorithm"] == plain.artifacts["algorithm"]
     assert plain.rollouts == other.rollouts
     assert plain.metrics == other.metrics
     assert plain.models == other.models
@@ -236,9 +236,8 @@ def test_logging_changes_nothing(ladder: Path, tmp_path: Path) -> None:
     before = {name: digest for name, digest in digests(ladder).items() if "algorithm-" in name}
     assert len(before) > 4
     forget(ladder, "algorithm")
-    execute(
-        job_of(composed(ladder, *LADDER, *PTX, *ITERATIONS)), tmp_path
-    )  # with TensorBoard, metric files, samples, progress
+    # With TensorBoard, metric files, samples, progress.
+    execute(job_of(composed(ladder, *LADDER, *PTX, *ITERATIONS)), tmp_path)
     assert (tmp_path / "metrics.jsonl").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert {

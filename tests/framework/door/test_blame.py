@@ -14,6 +14,8 @@ from end_to_end.runs import preflab
 from framework.faulty_plugins import install
 from preflab.composing import search_path
 
+pytestmark = pytest.mark.slow
+
 BARE = (
     *(
         "debug=fast",
