@@ -125,7 +125,8 @@ def gae(
 
 
 def best_of_n_kl_bound(n: int) -> float:
-    """log n - (n - 1) / n nats: KL of best-of-n to the policy it samples from (Stiennon et al. 2020).
+    """log n - (n - 1) / n nats: KL of best-of-n to the policy it samples from (Stiennon et al.
+    2020).
 
     Exact for rewards without ties, else an upper bound (Beirami et al. 2024).
 

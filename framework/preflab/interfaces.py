@@ -9,7 +9,7 @@ What a component may have in addition is a protocol of its own: `Accountable`, `
 `HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`. A component has it if it has the
 members; it need not inherit anything. The contract suites of `preflab.testing` fail for a public
 method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
-methods with an underscore. """
+methods with an underscore."""
 
 from __future__ import annotations
 

@@ -27,14 +27,15 @@ def shaped(
         if getattr(found, "shape", None) != scores.shape:
             given = f"the shape {list(found.shape)}" if hasattr(found, "shape") else repr(found)
             raise PluginError(
-                f"The reward shaping '{name}' returned {given} for scores of the shape {list(scores.shape)}."
+                f"The reward shaping '{name}' returned {given} for scores of the shape "
+                f"{list(scores.shape)}."
             )
         found = found.detach().to(scores)
         if not bool(found.isfinite().all()):
             row = int((~found.isfinite()).nonzero()[0])
             raise PluginError(
-                f"The reward shaping '{name}' made the score {float(scores[row])} of prompt {rollout.prompts[row].id!r} "
-                f"{float(found[row])}: a score must be finite."
+                f"The reward shaping '{name}' made the score {float(scores[row])} of prompt "
+                f"{rollout.prompts[row].id!r} {float(found[row])}: a score must be finite."
             )
         metrics[f"shaping/{name}"] = float((found - scores).mean())
         scores = found

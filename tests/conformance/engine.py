@@ -1,4 +1,5 @@
-"""The real engine in this process: a composed config, its stages, and everything that observers are shown."""
+"""The real engine in this process: a composed config, its stages, and everything that observers are
+shown."""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ def plugin_file(path: Path) -> Iterator[None]:
 
 @dataclass
 class Seen:
-    """What a run showed: the folders of its artifacts by stage; of the algorithm the metrics but for the clock, the prompts
-    and texts of each rollout, the state of each checkpoint, and the weights that it left."""
+    """What a run showed: the folders of its artifacts by stage; of the algorithm the metrics but
+    for the clock, the prompts and texts of each rollout, the state of each checkpoint, and the
+    weights that it left."""
 
     artifacts: dict[str, Path] = field(default_factory=dict)
     metrics: list[dict[str, float]] = field(default_factory=list)

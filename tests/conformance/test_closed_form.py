@@ -1,10 +1,12 @@
-"""PPO through the real engine arrives at the optimum that is known in closed form, and k3 in the reward does not.
+"""PPO through the real engine arrives at the optimum that is known in closed form, and k3 in the
+reward does not.
 
-The policy that maximises E[r] - beta KL(pi || ref) is pi* = ref exp(r / beta) / Z, over whole responses. Two tasks are small
-enough to enumerate every response: a bandit (one token, three arms), and responses of up to three tokens that end with an end
-token or are cut, after prompts of different lengths. Everything is what a user runs: composed config, policy folder, native
-rollouts, value network, 2 epochs of minibatches, clipping, GAE with lambda .95, learning rates that fall to 0.
-"""
+The policy that maximises E[r] - beta KL(pi || ref) is pi* = ref exp(r / beta) / Z, over whole
+responses. Two tasks are small enough to enumerate every response: a bandit (one token, three arms),
+and responses of up to three tokens that end with an end token or are cut, after prompts of
+different lengths. Everything is what a user runs: composed config, policy folder, native rollouts,
+value network, 2 epochs of minibatches, clipping, GAE with lambda .95, learning rates that fall to
+0."""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ SEEDS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Task:
-    """A task whose responses can be enumerated. scores: of the texts that have one, others have 0; penalty: of being cut."""
+    """A task whose responses can be enumerated. scores: of the texts that have one, others have 0;
+    penalty: of being cut."""
 
     words: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -65,8 +68,9 @@ TASKS = {"bandit": BANDIT, "sentences": SENTENCES}
 
 
 def reference(task: Task) -> CausalPolicy:
-    """A tiny model with learned positions. The bandit's gives .2, .3, .5 to its arms; the other's weights are a fresh
-    model's, larger, so that its probabilities differ and depend on what stands before."""
+    """A tiny model with learned positions. The bandit's gives .2, .3, .5 to its arms; the other's
+    weights are a fresh model's, larger, so that its probabilities differ and depend on what stands
+    before."""
     config = TinyConfig(family=Family.gpt2, layers=1, width=32, heads=2, max_positions=16)
     policy = TinySource(config, task.words).create(torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -74,7 +78,8 @@ def reference(task: Task) -> CausalPolicy:
             for parameter in policy.module.parameters():
                 parameter.mul_(1.5)
             return policy
-        # The final norm gives the first unit vector whatever it reads, so the logits are the embeddings' first column.
+        # The final norm gives the first unit vector whatever it reads, so the logits are the
+        # embeddings' first column.
         norm, embedding = policy.module.transformer.ln_f, policy.module.transformer.wte.weight
         norm.weight.zero_()
         norm.bias.zero_()
@@ -186,7 +191,8 @@ def distances(task: Task, policy: CausalPolicy) -> list[float]:
 
 
 def test_the_optimum_of_the_bandit_is_the_one_worked_out_by_hand() -> None:
-    # ref (.2, .3, .5), r (1, 0, -1), beta .5: weights .2 e^2, .3, .5 e^-2 = 1.477811, .3, .067668, Z 1.845479
+    # ref (.2, .3, .5), r (1, 0, -1), beta .5: weights .2 e^2, .3, .5 e^-2 = 1.477811, .3, .067668,
+    # Z 1.845479
     start = reference(BANDIT)
     answers = responses(start, 1)
     best = {
@@ -227,8 +233,9 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     policy, seen = trained(task, tmp_path, seed)
     found = distances(task, policy)
     assert max(found) < task.distance, found
-    # What it says of itself: the penalised reward of the last responses is that of the optimum, mean of beta log Z, but for
-    # chance. Near the optimum r - beta log(pi / ref) is the same for every response, so that chance is small.
+    # What it says of itself: the penalised reward of the last responses is that of the optimum,
+    # mean of beta log Z, but for chance. Near the optimum r - beta log(pi / ref) is the same for
+    # every response, so that chance is small.
     answers, start = responses(policy, task.cap), reference(task)
     normalisers = [
         log_probs(start, p, answers) + rewards(task, start, answers) / BETA for p in task.prompts
@@ -250,5 +257,6 @@ def test_k3_in_the_reward_arrives_elsewhere(
 
     monkeypatch.setattr(experience, "token_rewards", with_k3)
     policy, _ = trained(TASKS[name], tmp_path, 1)
-    # The bandit ends with arm a alone, 1 - .800774 from the optimum: k3 does not pull back an arm that has become too rare.
+    # The bandit ends with arm a alone, 1 - .800774 from the optimum: k3 does not pull back an arm
+    # that has become too rare.
     assert min(distances(TASKS[name], policy)) > 0.9 * off

@@ -1,5 +1,6 @@
-"""What must not matter does not, through the real engine: terms that are off, micro-batches, a reference nobody needs,
-logging, evaluation, checkpoints, decoding batches. Equal means equal bits wherever no sum is taken in another order."""
+"""What must not matter does not, through the real engine: terms that are off, micro-batches, a
+reference nobody needs, logging, evaluation, checkpoints, decoding batches. Equal means equal bits
+wherever no sum is taken in another order."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ Gradients = dict[str, dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy, rankings, reward model."""
+    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy, rankings,
+    reward model."""
     folder = tmp_path_factory.mktemp("ladder")
     engine(folder, *LADDER, until="select")
     return folder
@@ -89,7 +91,7 @@ def scale(gradients: Mapping[str, torch.Tensor]) -> float:
     return max(float(g.abs().max()) for g in gradients.values())
 
 
-# --- ptx --------------------------------------------------------------------------------------------------------
+# --- ptx ---
 
 
 def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
@@ -146,7 +148,7 @@ def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(
     )  # the value network hears nothing of it
 
 
-# --- micro-batches ----------------------------------------------------------------------------------------------
+# --- micro-batches ---
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "sft", "reward_model", "algorithm"])
@@ -175,7 +177,7 @@ def test_accumulation_1x16_4x4_16x1_give_one_gradient(
             assert largest_difference(whole, pieces[name]) < 2e-6 * max(1.0, scale(whole)), name
 
 
-# --- what nobody needs ------------------------------------------------------------------------------------------
+# --- what nobody needs ---
 
 
 def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bit(
@@ -190,7 +192,8 @@ def test_kl_coefficient_0_loads_no_reference_and_a_loaded_one_would_change_no_bi
 
     monkeypatch.setattr(StageContext, "policy", noting)
     runs: list[Seen] = []
-    # 1e-30 nats beside values and scores around 1: a reference is there, and float32 does not see its penalty.
+    # 1e-30 nats beside values and scores around 1: a reference is there, and float32 does not see
+    # its penalty.
     for coefficient in ("0", "1e-30"):
         loaded.clear()
         runs.append(

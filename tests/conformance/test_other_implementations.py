@@ -1,4 +1,5 @@
-"""Our losses and divergences against independent implementations: torch.distributions, and TRL where it is installed."""
+"""Our losses and divergences against independent implementations: torch.distributions, and TRL
+where it is installed."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def test_expected_estimates_and_densities_are_those_of_torch_distributions(
     assert float((policy.probs.double() * k3).sum()) == pytest.approx(exact, abs=2e-5)
 
 
-# --- TRL ----------------------------------------------------------------------------------------------------------
+# --- TRL ---
 
 PAIRS = [
     (" ".join(WORDS[: 1 + i % 4]), " ".join(WORDS[i : i + 1 + i % 3]), "bad " * (1 + i % 5))
@@ -57,12 +58,14 @@ PAIRS = [
 
 
 def trainer(kind: str, module: Any, folder: Path, rows: list[dict[str, str]]) -> Any:
-    """TRL's trainer of a kind over rows, all of them in one batch. folder: of the model, with its tokenizer."""
+    """TRL's trainer of a kind over rows, all of them in one batch. folder: of the model, with its
+    tokenizer."""
     trl, datasets = (
         pytest.importorskip(name, reason="the extra trl is not installed")
         for name in ("trl", "datasets")
     )
-    # TRL adds the end token as text; our tokenizers read "<eos>" in a text as a word unless they are told otherwise.
+    # TRL adds the end token as text; our tokenizers read "<eos>" in a text as a word unless they
+    # are told otherwise.
     tokenizer = AutoTokenizer.from_pretrained(folder, split_special_tokens=False)
     tokenizer.backend_tokenizer.encode_special_tokens = False
     settings = {

@@ -1,8 +1,8 @@
-"""Properties that hold whatever the lengths: padding, its content, its width and the way rows are split count for nothing.
+"""Properties that hold whatever the lengths: padding, its content, its width and the way rows are
+split count for nothing.
 
-Hypothesis draws the lengths and numbers. What stands on pads is nan wherever a number can be nan, so that a single read of it
-shows.
-"""
+Hypothesis draws the lengths and numbers. What stands on pads is nan wherever a number can be nan,
+so that a single read of it shows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def ragged_rows(draw: st.DrawFn, columns: int) -> list[list[list[float]]]:
 def padded(
     rows: list[list[list[float]]], spare: int = 0
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The rows as a mask [B, R] and one tensor [B, R] a column, float64, pads nan. spare: pads behind the longest row."""
+    """The rows as a mask [B, R] and one tensor [B, R] a column, float64, pads nan. spare: pads
+    behind the longest row."""
     width = max(len(row[0]) for row in rows) + spare
     mask = torch.tensor([[True] * len(row[0]) + [False] * (width - len(row[0])) for row in rows])
     columns = [
@@ -57,7 +58,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
-# --- rewards, advantages, means ---------------------------------------------------------------------------------
+# --- rewards, advantages, means ---
 
 
 @quickly
@@ -109,7 +110,7 @@ def test_means_and_whitening_are_those_of_the_tokens_in_one_line(
     assert found[~mask].eq(0).all()
 
 
-# --- losses -----------------------------------------------------------------------------------------------------
+# --- losses ---
 
 
 @quickly
@@ -117,7 +118,8 @@ def test_means_and_whitening_are_those_of_the_tokens_in_one_line(
 def test_losses_are_sums_over_rows_whatever_the_pieces(
     rows: list[list[list[float]]], cut: int, spare: int
 ) -> None:
-    """So that the caller's one denominator makes accumulation exact; gradients too, and none reaches a pad."""
+    """So that the caller's one denominator makes accumulation exact; gradients too, and none
+    reaches a pad."""
 
     def losses(part: list[list[list[float]]], extra: int) -> tuple[torch.Tensor, torch.Tensor]:
         mask, (new, old, other) = padded(part, extra)
@@ -156,7 +158,7 @@ def test_the_ranking_loss_knows_pairs_alone(
     assert found == pytest.approx(sum(by_hand) / len(by_hand) if by_hand else 0.0, abs=1e-9)
 
 
-# --- batches ----------------------------------------------------------------------------------------------------
+# --- batches ---
 
 TOKENS = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
@@ -182,7 +184,8 @@ def test_a_batch_holds_its_tokens_whatever_stands_on_its_pads(
     part = rollout.rows(index)
     assert part.tokens() == [tokens[i] for i in index]
     for batch, rows in ((rollout, tokens), (part, [tokens[i] for i in index])):
-        # The end token is a response token; a mask counts stored lengths and never asks what stands there.
+        # The end token is a response token; a mask counts stored lengths and never asks what stands
+        # there.
         assert batch.response_mask.sum(1).tolist() == [len(r) for _, r in rows]
         assert batch.terminated.tolist() == [r[-1] == TOKENIZER.eos_id for _, r in rows]
         for i, (q, r) in enumerate(rows):
@@ -223,7 +226,7 @@ def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(
         assert found[i].nonzero().squeeze(-1).tolist() == list(range(max(1, start), length))
 
 
-# --- streams ------------------------------------------------------------------------------------------------------
+# --- streams ---
 
 
 @quickly

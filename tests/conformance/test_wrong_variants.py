@@ -1,6 +1,6 @@
-"""Mistakes of public implementations: each test fails for the wrong variant. (Those of pure arithmetic are pinned beside it:
-score after the end token, mean of means, k2 and k3 in tests/framework/test_functional.py; `make mutants` plants them all.)
-"""
+"""Mistakes of public implementations: each test fails for the wrong variant. (Those of pure
+arithmetic are pinned beside it: score after the end token, mean of means, k2 and k3 in
+tests/framework/test_functional.py; `make mutants` plants them all.)"""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ PROMPTS = [
 
 
 def sharpened(policy: Policy) -> Policy:
-    """Weights of a fresh model are so small that a wrong position or temperature would hardly show."""
+    """Weights of a fresh model are so small that a wrong position or temperature would hardly
+    show."""
     with torch.no_grad():
         for parameter in policy.module.parameters():
             parameter.mul_(1.8)
     return policy
 
 
-# --- the sampled density is the trained one ---------------------------------------------------------------------
+# --- the sampled density is the trained one ---
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
@@ -50,8 +51,8 @@ def sharpened(policy: Policy) -> Policy:
 def test_log_probs_at_sampling_time_are_those_that_training_sees(
     family: str, temperature: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing position ids, untempered log-probs, top-k in rollouts: each makes these two differ, and PPO's ratio is then
-    not that of the sampled policy, although it starts at 1."""
+    """Missing position ids, untempered log-probs, top-k in rollouts: each makes these two differ,
+    and PPO's ratio is then not that of the sampled policy, although it starts at 1."""
     context = FakeContext(
         tmp_path, policy_config={"family": family, "max_positions": 64}, micro_batch=5
     )
@@ -91,8 +92,8 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
 
 
 def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
-    """The run's temperature divides the logits of old, new and reference log-probs alike. With raw logits in all three the
-    ratio would still start at 1, and nothing would show."""
+    """The run's temperature divides the logits of old, new and reference log-probs alike. With raw
+    logits in all three the ratio would still start at 1, and nothing would show."""
     context = FakeContext(tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
     procedure = PPO(
@@ -133,7 +134,8 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["native", "transformers"])
 def test_rollouts_reach_every_token(name: str) -> None:
-    """transformers' generate keeps the 50 likeliest tokens unless told otherwise; here all 258 are equally likely."""
+    """transformers' generate keeps the 50 likeliest tokens unless told otherwise; here all 258 are
+    equally likely."""
     policy = TinySource(
         TinyConfig(layers=1, width=16, heads=1, tokenizer=TokenizerKind.bytes), None
     ).create(torch.Generator())
@@ -157,7 +159,7 @@ def test_what_would_be_wrong_is_not_on_offer(key: str) -> None:
         preflab.compose([key])
 
 
-# --- the end token and the pads ---------------------------------------------------------------------------------
+# --- the end token and the pads ---
 
 
 def ppo(folder: Path, pads: int | None = None) -> PPO:
@@ -194,8 +196,8 @@ def ppo(folder: Path, pads: int | None = None) -> PPO:
 
 
 def test_what_stands_on_pads_shows_in_no_metric_and_no_weight(tmp_path: Path) -> None:
-    """Means over whole tensors let pads into approxkl, entropy and KL; a mask made from ids takes the end token out where pad
-    and end token are one."""
+    """Means over whole tensors let pads into approxkl, entropy and KL; a mask made from ids takes
+    the end token out where pad and end token are one."""
     plain = ppo(tmp_path)
     expected = plain.step(0)
     tokenizer = plain.context.tokenizer

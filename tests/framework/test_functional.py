@@ -1,4 +1,5 @@
-"""The shared arithmetic against hand-worked values, definitions and enumerated expectations (float64 where it is exact)."""
+"""The shared arithmetic against hand-worked values, definitions and enumerated expectations
+(float64 where it is exact)."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def by_definition(
     return [sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)]
 
 
-# --- generalised advantage estimation --------------------------------------------------------------------------
+# --- generalised advantage estimation ---
 
 
 @pytest.mark.parametrize(
@@ -107,8 +108,8 @@ def test_gae_ignores_what_stands_after_the_end_bit_for_bit() -> None:
 def test_the_score_stands_on_the_end_token_and_not_one_slot_later() -> None:
     # Score 1 on the end token, the third action: r = (-.1, .2, 1), V = 0 behind it.
     ours, _ = gae(double([REWARDS]), double([VALUES]), torch.ones(1, 3, dtype=torch.bool))
-    # The public variant: the score one slot later, where the value is .8. Its advantage at the end token is
-    # 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
+    # The public variant: the score one slot later, where the value is .8. Its advantage at the end
+    # token is 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
     theirs, _ = gae(
         double([[-0.1, 0.2, 0.0, 1.0]]),
         double([[0.5, 0.4, 0.3, 0.8]]),
@@ -132,12 +133,13 @@ def test_telescoping_with_a_constant_value() -> None:
     exact(rewards.sum(1), double([1.48, -0.9]))
 
 
-# --- rewards a token -------------------------------------------------------------------------------------------
+# --- rewards a token ---
 
 
 def test_token_rewards_table() -> None:
-    # beta .5, log ratio .2 everywhere (so -.1 a token), score 1 in each row; slots after the end hold rubbish.
-    # ends in the middle | ends on the last slot | cut at the cap (same place) | ends at once
+    # beta .5, log ratio .2 everywhere (so -.1 a token), score 1 in each row; slots after the end
+    # hold rubbish. ends in the middle | ends on the last slot | cut at the cap (same place) | ends
+    # at once
     mask = ragged([2, 4, 4, 1], 4)
     log_ratio = torch.where(mask, double(0.2), double(99.0))
     scores = double([1.0, 1.0, 0.0, 1.0])  # the cut one has lost its penalty of 1 before
@@ -156,7 +158,7 @@ def test_a_response_without_a_token_is_refused() -> None:
         token_rewards(double([1.0]), double([[0.0]]), torch.tensor([[False]]), 0.1)
 
 
-# --- KL estimators ---------------------------------------------------------------------------------------------
+# --- KL estimators ---
 
 Q, P = double([0.7, 0.2, 0.1]), double([0.5, 0.3, 0.2])  # policy, reference
 EXACT_KL = 0.0851228259572216  # .7 ln 1.4 + .2 ln(2/3) + .1 ln .5
@@ -173,7 +175,8 @@ def test_kl_estimators_by_enumeration() -> None:
 
 
 def test_k3_is_not_the_estimator_with_the_sign_turned() -> None:
-    # exp(+lr) - 1 - lr under the policy is chi-square minus KL: .7*1.4 + .2*(2/3) + .1*.5 - 1 - KL = .0782105
+    # exp(+lr) - 1 - lr under the policy is chi-square minus KL: .7*1.4 + .2*(2/3) + .1*.5 - 1 - KL
+    # = .0782105
     log_ratio = (Q / P).log()
     wrong = float((Q * (log_ratio.exp() - 1 - log_ratio)).sum())
     assert wrong == pytest.approx(0.0782105, abs=1e-7)
@@ -181,8 +184,9 @@ def test_k3_is_not_the_estimator_with_the_sign_turned() -> None:
 
 
 def test_gradients_of_the_estimators_as_losses() -> None:
-    # Sampling from the policy without differentiating through it: weights q are constants. E[grad k2] is the gradient of
-    # KL(policy || ref), E[grad k3] that of KL(ref || policy), E[grad k1] is 0: none of the three may stand for another.
+    # Sampling from the policy without differentiating through it: weights q are constants. E[grad
+    # k2] is the gradient of KL(policy || ref), E[grad k3] that of KL(ref || policy), E[grad k1] is
+    # 0: none of the three may stand for another.
     logits = Q.log().requires_grad_()
     weights = logits.detach().softmax(0)
 
@@ -200,8 +204,9 @@ def test_gradients_of_the_estimators_as_losses() -> None:
 
 
 def test_only_k1_in_the_reward_pulls_a_policy_below_its_reference_back() -> None:
-    # The reward's own gradient: E[grad log pi * (-k)] with no task reward. Arm 0 is too rare (.1 instead of .5); following
-    # the gradient must make it likelier. k1 does, k2 and k3 (which are >= 0 wherever pi differs) push it further away.
+    # The reward's own gradient: E[grad log pi * (-k)] with no task reward. Arm 0 is too rare (.1
+    # instead of .5); following the gradient must make it likelier. k1 does, k2 and k3 (which are >=
+    # 0 wherever pi differs) push it further away.
     logits = double([0.1, 0.9]).log().requires_grad_()
     reference = double([0.5, 0.5])
     log_pi = logits.log_softmax(0)
@@ -215,7 +220,7 @@ def test_only_k1_in_the_reward_pulls_a_policy_below_its_reference_back() -> None
     assert slopes[2] < 0
 
 
-# --- means and whitening ---------------------------------------------------------------------------------------
+# --- means and whitening ---
 
 
 def test_whitening_example() -> None:
@@ -246,7 +251,8 @@ def told(sums: list[torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def test_whitening_and_means_over_processes_equal_those_of_the_whole() -> None:
-    # Two shares with unequal numbers of tokens, one of them possibly empty: sums are exchanged, never means.
+    # Two shares with unequal numbers of tokens, one of them possibly empty: sums are exchanged,
+    # never means.
     x = torch.randn(8, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 3
     for cut in (3, 0):
         parts = [x[:cut], x[cut:]]
@@ -282,7 +288,7 @@ def test_masked_sums_send_no_gradient_to_masked_slots() -> None:
     assert values.grad.tolist() == [[2.0, 0.0]]
 
 
-# --- log-probabilities -----------------------------------------------------------------------------------------
+# --- log-probabilities ---
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

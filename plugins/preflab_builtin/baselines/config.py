@@ -27,8 +27,8 @@ class TermsOnlyConfig:
     name: str = option("terms_only", "component")
     episodes: int = option(
         256_000,
-        "episodes of the algorithm that this controls for; they set the number of steps, nothing is "
-        "sampled",
+        "episodes of the algorithm that this controls for; they set the number of steps, nothing "
+        "is sampled",
         ge=1,
         fast=16,
     )
@@ -52,6 +52,6 @@ class TermsOnlyConfig:
         if not any(term.coef for term in self.terms.values()):
             yield (
                 "terms",
-                "is empty, or every coef is 0, so that nothing would be trained: add a term, or choose "
-                "algorithm=none",
+                "is empty, or every coef is 0, so that nothing would be trained: add a term, or "
+                "choose algorithm=none",
             )

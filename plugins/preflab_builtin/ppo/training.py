@@ -259,8 +259,8 @@ class PPO:
         return {} if self.current is None else failed_batch(*self.current)
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
-        """Episodes that do not fill a batch are not sampled; responses that were cut at the cap have
-        no end token."""
+        """Episodes that do not fill a batch are not sampled; responses that were cut at the cap
+        have no end token."""
         missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
         counts: dict[str, float] = {
             "prompts": len(self.prompts),

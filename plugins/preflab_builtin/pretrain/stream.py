@@ -38,7 +38,8 @@ class PretrainingStream:
         """Tokens of an epoch, end tokens included."""
         if self.size < window:
             raise UserError(
-                f"The documents hold {self.size} tokens, fewer than one window of {window}. Lower the window or give more text."
+                f"The documents hold {self.size} tokens, fewer than one window of {window}. Lower "
+                "the window or give more text."
             )
         self.windows_per_epoch = self.size // window
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)

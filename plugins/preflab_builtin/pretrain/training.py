@@ -37,8 +37,8 @@ class Pretraining:
         )
 
     def step(self, index: int) -> Mapping[str, float]:
-        """One optimizer step. loss/pretrain and pretrain/validation_loss: nats per token; pretrain/tokens: read so
-        far."""
+        """One optimizer step. loss/pretrain and pretrain/validation_loss: nats per token;
+        pretrain/tokens: read so far."""
         batch, window = self.config.batch, self.config.window
         numbers = range(index * batch, (index + 1) * batch)
         denominator = targets_in(batch, window)

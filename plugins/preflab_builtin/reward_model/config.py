@@ -54,8 +54,8 @@ class KwiseConfig:
     )
     centre: bool = option(
         True,
-        "store the offset that gives demonstrations mean score 0; without demonstrations, the ranked "
-        "responses",
+        "store the offset that gives demonstrations mean score 0; without demonstrations, the "
+        "ranked responses",
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 

@@ -69,9 +69,9 @@ def _example(
     tokens = len(prompt) + max(map(len, responses))
     if limit is not None and tokens > limit:
         raise UserError(
-            f"The ranking of prompt {ranking.prompt.id!r} has a response that makes {tokens} tokens "
-            f"with its prompt, more than the model's {limit} positions. Set reward_model.max_tokens, "
-            "or drop it with a filter."
+            f"The ranking of prompt {ranking.prompt.id!r} has a response that makes {tokens} "
+            f"tokens with its prompt, more than the model's {limit} positions. Set "
+            "reward_model.max_tokens, or drop it with a filter."
         )
     for better, worse in ranking.preferences:
         if responses[better] == responses[worse]:
@@ -79,9 +79,9 @@ def _example(
             if lost[better] or lost[worse]:
                 advice = f"Raise reward_model.max_tokens ({max_tokens}), or"
             raise UserError(
-                f"The ranking of prompt {ranking.prompt.id!r} prefers response {better} to response "
-                f"{worse}, but both are the same {len(responses[better])} tokens to the model. "
-                f"{advice} leave the row out."
+                f"The ranking of prompt {ranking.prompt.id!r} prefers response {better} to "
+                f"response {worse}, but both are the same {len(responses[better])} tokens to the "
+                f"model. {advice} leave the row out."
             )
     ends = [ids[-1] == tokenizer.eos_id for ids in responses]
     texts = tuple(

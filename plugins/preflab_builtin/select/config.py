@@ -16,8 +16,8 @@ class LastConfig:
 
 @dataclass
 class RewardSelectionConfig:
-    """The SFT checkpoint whose samples score highest is used (InstructGPT C.1: by reward-model score,
-    not by validation loss)."""
+    """The SFT checkpoint whose samples score highest is used (InstructGPT C.1: by reward-model
+    score, not by validation loss)."""
 
     name: str = option("reward_model", "component")
     prompts: int = option(

@@ -36,7 +36,8 @@ def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
     ]
     if not found:
         raise UserError(
-            f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set sft.dropout=0."
+            f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set "
+            "sft.dropout=0."
         )
     return found
 

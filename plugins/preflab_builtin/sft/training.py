@@ -25,8 +25,8 @@ CHECKPOINTS = "checkpoints"
 
 class SupervisedFineTuning:
     """`preflab.interfaces.Procedure`: step i reads draws i * batch .. (i + 1) * batch - 1 of an
-    endless shuffled stream; the last step reads the rest of the last epoch. At the end of each epoch
-    the model is kept in checkpoints/epoch-N, so that `select` can choose."""
+    endless shuffled stream; the last step reads the rest of the last epoch. At the end of each
+    epoch the model is kept in checkpoints/epoch-N, so that `select` can choose."""
 
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime

@@ -1,4 +1,5 @@
-"""Comparisons: K samples a prompt, ranked; the same rankings whatever the batches, and none without a preference."""
+"""Comparisons: K samples a prompt, ranked; the same rankings whatever the batches, and none without
+a preference."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ HELD_OUT = [Prompt(f"v{i}", WORDS[i], split="validation") for i in range(4)]
 
 
 class ShorterIsBetter:
-    """Ranks by number of words. tied: everything is equal. careless: prefers by place, even among equal texts."""
+    """Ranks by number of words. tied: everything is equal. careless: prefers by place, even among
+    equal texts."""
 
     def __init__(self, tied: bool = False, careless: bool = False) -> None:
         self.tied, self.careless = tied, careless

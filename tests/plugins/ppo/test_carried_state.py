@@ -1,4 +1,5 @@
-"""What PPO carries from step to step: the average, the KL coefficient, the learning rate, the draws; and what stays as it is."""
+"""What PPO carries from step to step: the average, the KL coefficient, the learning rate, the
+draws; and what stays as it is."""
 
 from __future__ import annotations
 
@@ -78,8 +79,9 @@ def test_the_average_moves_once_an_optimizer_step_and_not_once_a_micro_batch(
 def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio(
     tmp_path: Path,
 ) -> None:
-    # Ziegler et al.: coef (1 + clip(KL / target - 1, -.2, .2) episodes / horizon), once an iteration, KL a response and not
-    # a token. The target is near what is seen, so that the error is not cut.
+    # Ziegler et al.: coef (1 + clip(KL / target - 1, -.2, .2) episodes / horizon), once an
+    # iteration, KL a response and not a token. The target is near what is seen, so that the error
+    # is not cut.
     target, horizon = 0.05, 10.0
     kl = KLPenaltyConfig(coef=0.5, controller=Controller.adaptive, target=target, horizon=horizon)
     procedure = ppo(tmp_path, kl=kl, advantage=AdvantageConfig(lam=1.0))
@@ -93,7 +95,8 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
                 for ratio, mask in zip(experience.log_ratio, experience.mask, strict=True)
             ]
         )
-        # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient in force is the adapted one.
+        # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient in
+        # force is the adapted one.
         torch.testing.assert_close(
             experience.returns[:, 0],
             experience.scores - procedure.kl_coef * rows,

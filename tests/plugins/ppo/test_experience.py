@@ -1,4 +1,5 @@
-"""What an update is made of: log-probs of the training forward pass, rewards on the right tokens, guards."""
+"""What an update is made of: log-probs of the training forward pass, rewards on the right tokens,
+guards."""
 
 from __future__ import annotations
 

@@ -131,10 +131,11 @@ def test_later_ratios_need_not_be_1(tmp_path: Path) -> None:
 def test_a_run_that_is_stopped_ends_with_exit_code_5(tmp_path: Path) -> None:
     plugin = tmp_path / "dropout.py"
     plugin.write_text(
-        "import torch\nfrom preflab import hookimpl\n\n\n@hookimpl\ndef preflab_stage_started(stage):\n"
-        "    if stage == 'algorithm':\n        from preflab_builtin.causal_lm.models import CausalPolicy\n"
-        "        plain = CausalPolicy.hidden_at\n"
-        "        CausalPolicy.hidden_at = lambda *batch, **names: plain(*batch, **names) + 0.1 * torch.is_grad_enabled()\n"
+        "import torch\nfrom preflab import hookimpl\n\n\n@hookimpl\ndef "
+        "preflab_stage_started(stage):\n    if stage == 'algorithm':\n        from "
+        "preflab_builtin.causal_lm.models import CausalPolicy\n        plain = "
+        "CausalPolicy.hidden_at\n        CausalPolicy.hidden_at = lambda *batch, **names: "
+        "plain(*batch, **names) + 0.1 * torch.is_grad_enabled()\n"
     )
     words = (
         "reward_model=noise",

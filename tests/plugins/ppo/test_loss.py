@@ -1,4 +1,5 @@
-"""PPO's losses against hand-worked tables (tests/conformance/test_closed_form.py has the whole of PPO against closed forms)."""
+"""PPO's losses against hand-worked tables (tests/conformance/test_closed_form.py has the whole of
+PPO against closed forms)."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def test_at_ratio_one_the_update_is_reinforce() -> None:
 
 
 def test_value_clipping() -> None:
-    # Old 0, return 1, clip .2. V = .5: clipped to .2, the worse of .25 and .64, half of it, no gradient.
+    # Old 0, return 1, clip .2. V = .5: clipped to .2, the worse of .25 and .64, half of it, no
+    # gradient.
     value = row(0.5).requires_grad_()
     loss, clipped = value_loss(value, row(0.0), row(1.0), everywhere(value), 0.2)
     assert float(loss.detach()) == pytest.approx(0.32, rel=1e-12)

@@ -1,4 +1,5 @@
-"""The shipped presets of rewards, comparisons, selection and algorithms compose, and printed values are the printed ones."""
+"""The shipped presets of rewards, comparisons, selection and algorithms compose, and printed values
+are the printed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reward shapings in PPO: where they stand, that their order counts, and that one which does nothing changes nothing."""
+"""Reward shapings in PPO: where they stand, that their order counts, and that one which does
+nothing changes nothing."""
 
 from __future__ import annotations
 

@@ -40,7 +40,8 @@ def weights(procedure: Pretraining) -> dict[str, torch.Tensor]:
 def test_the_loss_falls_and_is_reported(tmp_path: Path) -> None:
     procedure = Pretraining(config(steps=60), FakeContext(tmp_path, [*DOCUMENTS, *HELD_OUT]))
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
-    # A fresh model knows nothing of 23 ids: log 23 = 3.14 nats; four sentences by heart cost little more than their order.
+    # A fresh model knows nothing of 23 ids: log 23 = 3.14 nats; four sentences by heart cost little
+    # more than their order.
     assert rows[0]["loss/pretrain"] == pytest.approx(3.14, abs=0.1)
     assert rows[-1]["loss/pretrain"] < 1.0
     assert rows[-1]["pretrain/validation_loss"] < 1.0

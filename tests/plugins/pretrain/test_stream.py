@@ -1,4 +1,5 @@
-"""The pretraining stream: full windows, every token once an epoch, a pure function of the number."""
+"""The pretraining stream: full windows, every token once an epoch, a pure function of the
+number."""
 
 from __future__ import annotations
 

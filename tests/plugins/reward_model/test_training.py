@@ -1,4 +1,5 @@
-"""Training on rankings: exact gradients in bounded memory, prompts weigh equally, resume, offset, frozen blocks."""
+"""Training on rankings: exact gradients in bounded memory, prompts weigh equally, resume, offset,
+frozen blocks."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ def test_micro_batches_change_no_gradient(tmp_path: Path) -> None:
 
 
 def test_prompts_weigh_equally_whatever_their_number_of_pairs(tmp_path: Path) -> None:
-    # K = 2 has 1 pair and K = 9 has 36: the loss is the plain mean of the two prompts' losses, not of the 37 pairs.
+    # K = 2 has 1 pair and K = 9 has 36: the loss is the plain mean of the two prompts' losses, not
+    # of the 37 pairs.
     procedure = training(tmp_path, [*MIXED])
     losses = []
     for one in MIXED[:2]:

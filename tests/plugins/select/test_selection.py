@@ -27,7 +27,8 @@ SHORT = FunctionReward(length_reward(0, 1.0))
 def world(
     folder: Path, prompts: list[Prompt] = PROMPTS, reward: FunctionReward = SHORT
 ) -> FakeContext:
-    """Three checkpoints that end their answers more or less willingly; the reward likes short ones."""
+    """Three checkpoints that end their answers more or less willingly; the reward likes short
+    ones."""
     context = FakeContext(folder, prompts, reward=reward)
     for name, strength in (("epoch-1", 1.0), ("epoch-2", 80.0), ("epoch-10", 0.5)):
         policy = context.policy("base")

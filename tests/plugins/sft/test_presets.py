@@ -1,4 +1,5 @@
-"""The shipped presets of models and language-model training fit their schemas and say what they are."""
+"""The shipped presets of models and language-model training fit their schemas and say what they
+are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Fine-tuning: which tokens carry loss, one denominator a step, the mix, dropout, checkpoints, resume."""
+"""Fine-tuning: which tokens carry loss, one denominator a step, the mix, dropout, checkpoints,
+resume."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_completion_counts_response_and_end_token_full_counts_the_prompt_too() -
 
 
 def test_one_denominator_for_ragged_rows(tmp_path: Path) -> None:
-    """The first step's loss is the mean over tokens of transformers' losses a row, and not the mean of their means."""
+    """The first step's loss is the mean over tokens of transformers' losses a row, and not the mean
+    of their means."""
     world = FakeContext(tmp_path, DEMONSTRATIONS, micro_batch=1)
     found = SupervisedFineTuning(config(batch=10), world).step(0)["loss/sft"]
     policy, sums, means, tokens = world.policy("base"), 0.0, [], 0
