@@ -44,7 +44,7 @@ def largest_difference(
 
 
 class UncheckedReward:
-    """A reward model that returns what a function does, also nan, which `FunctionReward` refuses."""
+    """A reward model from a function that may return nan, which `FunctionReward` refuses."""
 
     def __init__(self, function: Callable[[Prompt, str], float]) -> None:
         self.function = function

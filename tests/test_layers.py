@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "framework"
 ORDER = ("desk", "storage", "rows", "door", "composing", "planning", "engine", "jobs", "console")
-"""Rooms from the ground up; plugins import the desk, which is the top level of the package, and rows."""
+"""Rooms from the ground up; plugins import the desk, which is the top level of the package, and
+rows."""
 AUTHORS = ("testing", "scaffold")
 """For authors of plugins: they may import any room but the console, and only the console imports
 them."""

@@ -54,6 +54,7 @@ def _resolve(name: str) -> object:
     raise AssertionError(f"{name} is not a module")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", EQUATIONS, ids=lambda row: str(row[0])[:40])
 def test_an_equation_leads_to_function_key_and_test(row: tuple[str, ...]) -> None:
     _, functions, keys, tests = row

@@ -19,6 +19,7 @@ def test_the_manual_lists_every_study() -> None:
     assert [name for name in STUDIES if f"| `{name}` |" not in manual] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = parse(["-cn", name])

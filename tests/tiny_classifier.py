@@ -1,4 +1,5 @@
-"""A sequence classifier as a transformers folder: a tiny BERT over six words with the labels "fine" and "toxic"."""
+"""A sequence classifier as a transformers folder: a tiny BERT over six words with the labels
+"fine" and "toxic"."""
 
 from __future__ import annotations
 

@@ -123,8 +123,7 @@ def preflab_step_finished(stage: str, step: int, metrics: Mapping[str, float]) -
 def preflab_rollout_finished(
     stage: str, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]
 ) -> None:
-    """A batch was sampled. values: one number per row, for example {"score": [...], "kl": [...]}.
-    """
+    """A batch was sampled. values: one number per row, as in {"score": [...], "kl": [...]}."""
 
 
 @hookspec

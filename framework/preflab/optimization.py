@@ -169,9 +169,9 @@ class Optimization:
             self.optimizer.zero_grad(set_to_none=True)
             self._is_summed = False
             raise NumericError(
-                f"The gradient of {self.name} is not finite (norm {norm}). The weights are as "
-                "they were before this step; lower the learning rate. The same command goes on "
-                "from the last checkpoint, to the same batch."
+                f"The gradient of {self.name} is not finite (norm {norm}). The weights are as they "
+                "were before this step; lower the learning rate. The same command goes on from the "
+                "last checkpoint, to the same batch."
             )
         self._norm = norm
         return norm

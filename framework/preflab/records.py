@@ -205,7 +205,8 @@ class Rollout:
         device: torch.device | str = "cpu",
         texts: Sequence[str] | None = None,
     ) -> Rollout:
-        """Pad token lists into a batch; a response is terminated if its last token is the end token.
+        """Pad token lists into a batch; a response is terminated if its last token is the end
+        token.
         texts: what the responses decode to, where it is known."""
         import torch
 

@@ -92,7 +92,8 @@ class FunctionReward:
     returns is checked, because a wrong number trains silently.
 
     of_texts: the function is given the prompt's text instead of the `Prompt`. takes_batch: it is
-    given lists of prompts and of responses, and returns a list of rewards."""
+    given lists of prompts and of responses, and returns a list of rewards.
+    """
 
     def __init__(
         self, function: Callable[..., Any], of_texts: bool = False, takes_batch: bool = False

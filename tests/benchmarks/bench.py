@@ -47,7 +47,7 @@ class Wanted:
 
 
 def wanted(arguments: Sequence[str]) -> Wanted:
-    """The command line; argparse ends the process for a name that is none."""
+    """The command line; argparse ends the process for an unknown name."""
     parser = argparse.ArgumentParser(prog="benchmarks.bench", description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=[], choices=list(SIZES))
     parser.add_argument("--names", nargs="*", default=[], choices=[*ALL, *AS])
@@ -122,7 +122,7 @@ def machine(folder: Path, peer_python: str, asked: Wanted) -> Machine:
 
 
 def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]:
-    """All comparisons, sizes from small to large; what fails is told and the rest goes on."""
+    """All comparisons, sizes from small to large; what fails is reported, the rest is measured."""
     for size in asked.sizes:
         comparisons = [name for name in NAMES if name in asked.names]
         if not comparisons:
@@ -144,7 +144,7 @@ def measured(here: Machine, asked: Wanted, failures: list[str]) -> Iterator[Row]
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The rows beside their targets."""
+    """The rows next to their targets."""
     found = Table(title="preflab against TRL and transformers (ratio above 1: preflab is better)")
     for column in (
         "name",

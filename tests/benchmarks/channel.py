@@ -1,4 +1,4 @@
-"""How the benchmark and its workers talk: one JSON object a line. Imports nothing but Python, as
+"""How the benchmark and its workers talk: one JSON object per line. Imports nothing but Python, as
 the peers' environment does.
 
 A worker loads its models, says that it is ready, and then does one unit of work for each {"do":

@@ -35,7 +35,7 @@ def forward(size: Size, first: int, last: int) -> float:
 
 
 def unembedding(size: Size, tokens: int) -> float:
-    """Of the logits of so many tokens."""
+    """Of the logits of n tokens."""
     return 2.0 * size.width * size.vocabulary * tokens
 
 

@@ -75,7 +75,7 @@ def optimizer_words(key: str) -> str:
 
 
 def ppo_words(job: Job, data: Path) -> list[str]:
-    """One PPO iteration a step, with reference, value network and reward model."""
+    """One PPO iteration per step, with reference, value network and reward model."""
     shape = shape_of(job)
     words = [
         f"algorithm=ppo algorithm.batch={shape.batch} "

@@ -46,7 +46,7 @@ SHIFT = 0.1
 """Size of the constant that all embeddings share: it gives hidden states a common direction,
 along which the end token's unembedding is moved."""
 NEVER = 1e-9
-"""Probability of the end token a step, in the weights that never end a response."""
+"""Probability of the end token per step, in the weights that never end a response."""
 COMPLETIONS = (2, 3, 4, 6, 9)
 """K of the files of rankings."""
 PROMPT_OF_DEMONSTRATION = 8
@@ -108,7 +108,7 @@ def configuration(size: Size, words: Any) -> GPT2Config | LlamaConfig:
 
 
 def hazard(cap: int, mean: float) -> float:
-    """The probability a step with which responses, cut at ``cap`` tokens, have ``mean`` tokens on
+    """The probability per step with which responses, cut at ``cap`` tokens, have ``mean`` tokens on
     average: the root of (1 - (1 - p)^cap) / p = mean, by bisection."""
     low, high = 1e-9, 1.0
     for _ in range(200):
@@ -143,7 +143,7 @@ def move_end_token(module: Any, contexts: torch.Tensor, eos: int, probability: f
 def write_model(
     size: Size, words: Any, contexts: torch.Tensor, probability: float, folder: Path
 ) -> None:
-    """Random weights from the seed whose end token has this probability a step."""
+    """Random weights from the seed whose end token has this probability per step."""
     torch.manual_seed(SEED)
     module: Any = AutoModelForCausalLM.from_config(configuration(size, words))  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -157,7 +157,7 @@ def write_model(
 def pieces(
     encode: Callable[[str], list[int]], decode: Callable[[Sequence[int]], str]
 ) -> Callable[[int], tuple[str, list[int]]]:
-    """A source of stretches of the reference: each call gives one of so many tokens, as text and
+    """A source of stretches of the reference: each call gives one of n tokens, as text and
     as the ids that this text encodes to; stretches that other ids would be made of (cut words)
     are passed over."""
     ids = encode(

@@ -39,12 +39,12 @@ class Measured:
 
     @property
     def rate(self) -> float:
-        """Median amount a second."""
+        """Median amount per second."""
         return median(unit.amount / unit.seconds for unit in self.units)
 
     @property
     def gflops(self) -> float:
-        """Median arithmetic of the work a second, GFLOP/s."""
+        """Median arithmetic of the work per second, GFLOP/s."""
         return median(unit.flop / unit.seconds for unit in self.units) / 1e9
 
 
@@ -135,7 +135,7 @@ class Different(Exception):
 
 
 def same(what: str, ours: float, peer: float, tolerance: float = SAME["float32"]) -> float:
-    """Their difference; `Different` if it is too large or no number."""
+    """Their difference; `Different` if it is too large or not finite."""
     difference = abs(ours - peer)
     if not difference <= tolerance:
         raise Different(f"{what}: ours {ours:.6g}, the peer's {peer:.6g}")

@@ -28,7 +28,7 @@ def matmul_gflops(threads: int, device: str, precision: str) -> float:
 
 
 def _wait(computed: torch.Tensor) -> None:
-    """A GPU is only told what to do: wait until it has."""
+    """A GPU works asynchronously: wait for it."""
     if computed.is_cuda:
         torch.cuda.synchronize()
 

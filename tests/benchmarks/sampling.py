@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sample(job: Job, stages: Stages, turns: Turns) -> None:
-    """Answer ``sample`` with one rollout and ``judge`` with what the policy says of given tokens."""
+    """Answer ``sample`` with one rollout and ``judge`` with log-probs of given tokens."""
     context = StageContext(stages.environment, "benchmark")
     policy, engine = context.policy("initial"), context.rollout()
     prompts = context.records("prompts", "train")

@@ -66,7 +66,7 @@ class RolloutShape:
 class RankingShape:
     """One step of the reward model: ranked prompts, completions of each, tokens of a prompt and
     of a completion (its end token included). pieces: passes that the peer's step is divided into,
-    because its pairs do not fit into memory at once."""
+    because its pairs do not fit into memory together."""
 
     prompts: int
     k: int

@@ -27,7 +27,7 @@ def cpu_seconds(words: tuple[str, ...]) -> float:
 
 
 def startup() -> Iterator[dict[str, Any]]:
-    """One line a command, the least of three (a busy machine only adds) after one that warms the
+    """One line per command, the least of three (a busy machine only adds) after one that warms the
     disk's cache."""
     for words in COMMANDS:
         cpu_seconds(words)

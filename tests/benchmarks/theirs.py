@@ -73,7 +73,7 @@ class Side:
         return Pause()
 
     def arguments(self) -> dict[str, Any]:
-        """What all trainers are told: device and precision, the optimizer that ours has, nothing
+        """What all trainers get: device and precision, the optimizer that ours has, nothing
         logged or saved."""
         own: dict[str, Any] = {
             "output_dir": tempfile.mkdtemp(dir=self.job["scratch"]),

@@ -1,5 +1,5 @@
-"""The real engine in this process: a composed config, its stages, and everything that observers are
-shown."""
+"""The real engine in this process: a composed config, its stages, and everything that observers
+are shown."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A plugin of one file: a reward that is a table of texts, so that what maximises it can be worked
-out."""
+"""A plugin of one file: a reward that is a table of texts, so that what maximises it can be
+worked out."""
 
 from __future__ import annotations
 

@@ -2,11 +2,12 @@
 reward does not.
 
 The policy that maximises E[r] - beta KL(pi || ref) is pi* = ref exp(r / beta) / Z, over whole
-responses. Two tasks are small enough to enumerate every response: a bandit (one token, three arms),
-and responses of up to three tokens that end with an end token or are cut, after prompts of
-different lengths. Everything is what a user runs: composed config, policy folder, native rollouts,
-value network, 2 epochs of minibatches, clipping, GAE with lambda .95, learning rates that fall to
-0."""
+responses. Two tasks are small enough to enumerate every response: a bandit (one token, three
+arms), and responses of up to three tokens that end with an end token or are cut, after prompts of
+different lengths. Everything is what a user runs: composed config, policy folder, native
+rollouts, value network, 2 epochs of minibatches, clipping, GAE with lambda .95, learning rates
+that fall to 0.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ SEEDS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Task:
-    """A task whose responses can be enumerated. scores: of the texts that have one, others have 0;
-    penalty: of being cut."""
+    """A task whose responses can be enumerated. scores: of the texts that have one, others have
+    0; penalty: of being cut."""
 
     words: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -69,8 +70,8 @@ TASKS = {"bandit": BANDIT, "sentences": SENTENCES}
 
 def reference(task: Task) -> CausalPolicy:
     """A tiny model with learned positions. The bandit's gives .2, .3, .5 to its arms; the other's
-    weights are a fresh model's, larger, so that its probabilities differ and depend on what stands
-    before."""
+    weights are a fresh model's, larger, so that its probabilities differ and depend on what
+    stands before."""
     config = TinyConfig(family=Family.gpt2, layers=1, width=32, heads=2, max_positions=16)
     policy = TinySource(config, task.words).create(torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -191,8 +192,8 @@ def distances(task: Task, policy: CausalPolicy) -> list[float]:
 
 
 def test_the_optimum_of_the_bandit_is_the_one_worked_out_by_hand() -> None:
-    # ref (.2, .3, .5), r (1, 0, -1), beta .5: weights .2 e^2, .3, .5 e^-2 = 1.477811, .3, .067668,
-    # Z 1.845479
+    # ref (.2, .3, .5), r (1, 0, -1), beta .5: weights .2 e^2, .3, .5 e^-2 = 1.477811, .3,
+    # .067668, Z 1.845479
     start = reference(BANDIT)
     answers = responses(start, 1)
     best = {
@@ -216,16 +217,15 @@ def test_the_sentences_are_worth_learning() -> None:
     assert len(answers) == 1 + 4 + 16 + 64  # 4 tokens beside the end token
     begin = [log_probs(start, p, answers).exp() for p in SENTENCES.prompts]
     best = [optimum(SENTENCES, p).exp() for p in SENTENCES.prompts]
-    assert all(
-        0.5 * float((a - b).abs().sum()) > 0.3 for a, b in zip(begin, best, strict=True)
-    )  # far from the beginning
-    assert (
-        0.5 * float((best[0] - best[1]).abs().sum()) > 0.1
-    )  # and another one after another prompt
+    # Far from the beginning.
+    assert all(0.5 * float((a - b).abs().sum()) > 0.3 for a, b in zip(begin, best, strict=True))
+    # And another one after another prompt.
+    assert 0.5 * float((best[0] - best[1]).abs().sum()) > 0.1
     lengths = torch.tensor([len(a) for a in answers])
     assert all(float(best[0][lengths == n].sum()) > 0.1 for n in (1, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", represented_by(SEEDS[:1], SEEDS))
 @pytest.mark.parametrize("name", TASKS)
 def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> None:
@@ -244,6 +244,7 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     assert seen.metrics[-1]["objective/rlhf_reward"] == pytest.approx(value, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "off"), represented_by([("bandit", 0.199)], [("bandit", 0.199), ("sentences", 0.5)])
 )

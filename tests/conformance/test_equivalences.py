@@ -6,18 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from conformance.engine import Seen, composed, engine, forget, tensors
+from conformance.engine import Seen, composed, engine, forget, run_of, tensors
 from end_to_end.runs import digests
 from preflab.engine.context import StageContext
 from preflab.interfaces import Policy
 from preflab.jobs.execution import execute
 from preflab.optimization import Optimization
-from preflab.planning.reading import job_of
+from preflab.planning.reading import Job
 from support import largest_difference
+
+pytestmark = pytest.mark.slow
 
 LADDER = (
     *(
@@ -56,8 +60,8 @@ Gradients = dict[str, dict[str, torch.Tensor]]
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy, rankings,
-    reward model."""
+    """A folder with all that the algorithm starts from: pretrained and fine-tuned policy,
+    rankings, reward model."""
     folder = tmp_path_factory.mktemp("ladder")
     engine(folder, *LADDER, until="select")
     return folder
@@ -101,10 +105,8 @@ def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
     )
     assert len(plain.states) == 3
     for ours, theirs in zip(plain.states, off.states, strict=True):
-        assert set(ours) == {
-            "procedure",
-            "streams",
-        }  # weights, moments, coefficient, terms; random streams
+        # Weights, moments, coefficient, terms; random streams.
+        assert set(ours) == {"procedure", "streams"}
         first, second = dict(tensors(ours)), dict(tensors(theirs))
         assert len(first) > 50
         assert largest_difference(first, second) == 0
@@ -118,9 +120,8 @@ def test_ptx_with_coefficient_0_is_ppo_bit_for_bit(ladder: Path) -> None:
     assert set(plain.models) == {"model/model.safetensors", "value/model.safetensors"}
     assert plain.models == off.models
     on = algorithm(ladder, *PTX, *ITERATIONS, "algorithm.terms.ptx.coef=1")
-    assert [ids for ids, _ in on.rollouts] == [
-        ids for ids, _ in plain.rollouts
-    ]  # ptx draws nothing that PPO draws
+    # Ptx draws nothing that PPO draws.
+    assert [ids for ids, _ in on.rollouts] == [ids for ids, _ in plain.rollouts]
     assert on.rollouts[0] == plain.rollouts[0]
     assert on.models != plain.models
 
@@ -143,9 +144,8 @@ def test_the_gradient_is_that_of_ppo_plus_coef_times_that_of_ptx_alone(
     wanted = {name: ppo[name] + 27.8 * ptx[name] for name in ppo}
     assert largest_difference(both, wanted) < 1e-6 * scale(wanted)
     assert min(scale(ppo), 27.8 * scale(ptx)) > 1e-3 * scale(wanted)
-    assert (
-        largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0
-    )  # the value network hears nothing of it
+    # The value network hears nothing of it.
+    assert largest_difference(found["ppo"]["value"], found["both"]["value"]) == 0
 
 
 # --- micro-batches ---
@@ -226,9 +226,8 @@ def test_checkpoints_decoding_batches_and_evaluation_change_nothing(
 ) -> None:
     plain = algorithm(ladder, *PTX, *ITERATIONS)
     other = algorithm(ladder, *PTX, *ITERATIONS, *others)
-    assert (
-        other.artifacts["algorithm"] == plain.artifacts["algorithm"]
-    )  # the same recipe: one would be taken for the other
+    # The same recipe: one would be taken for the other.
+    assert other.artifacts["algorithm"] == plain.artifacts["algorithm"]
     assert plain.rollouts == other.rollouts
     assert plain.metrics == other.metrics
     assert plain.models == other.models
@@ -239,9 +238,10 @@ def test_logging_changes_nothing(ladder: Path, tmp_path: Path) -> None:
     before = {name: digest for name, digest in digests(ladder).items() if "algorithm-" in name}
     assert len(before) > 4
     forget(ladder, "algorithm")
-    execute(
-        job_of(composed(ladder, *LADDER, *PTX, *ITERATIONS)), tmp_path
-    )  # with TensorBoard, metric files, samples, progress
+    # With TensorBoard, metric files, samples, progress.
+    words = (*LADDER, *PTX, *ITERATIONS)
+    plain: Any = OmegaConf.to_container(composed(ladder, *words), resolve=True)
+    execute(Job(run_of(ladder, *words), plain, "config", words), tmp_path)
     assert (tmp_path / "metrics.jsonl").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert {

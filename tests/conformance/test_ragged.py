@@ -2,7 +2,8 @@
 split count for nothing.
 
 Hypothesis draws the lengths and numbers. What stands on pads is nan wherever a number can be nan,
-so that a single read of it shows."""
+so that a single read of it shows.
+"""
 
 from __future__ import annotations
 
@@ -73,9 +74,10 @@ def test_rewards_add_up_to_the_score_less_the_penalty_and_end_with_the_response(
     for i, (ratios,) in enumerate(rows):
         n = len(ratios)
         assert float(found[i].sum()) == pytest.approx(scores[i] - beta * sum(ratios), abs=1e-9)
+        # No score before the end.
         assert found[i, : n - 1].tolist() == pytest.approx(
             [-beta * x for x in ratios[:-1]], abs=1e-12
-        )  # no score before the end
+        )
 
 
 @quickly
@@ -184,8 +186,8 @@ def test_a_batch_holds_its_tokens_whatever_stands_on_its_pads(
     part = rollout.rows(index)
     assert part.tokens() == [tokens[i] for i in index]
     for batch, rows in ((rollout, tokens), (part, [tokens[i] for i in index])):
-        # The end token is a response token; a mask counts stored lengths and never asks what stands
-        # there.
+        # The end token is a response token; a mask counts stored lengths and never asks what
+        # stands there.
         assert batch.response_mask.sum(1).tolist() == [len(r) for _, r in rows]
         assert batch.terminated.tolist() == [r[-1] == TOKENIZER.eos_id for _, r in rows]
         for i, (q, r) in enumerate(rows):

@@ -1,6 +1,7 @@
 """Mistakes of public implementations: each test fails for the wrong variant. (Those of pure
 arithmetic are pinned beside it: score after the end token, mean of means, k2 and k3 in
-tests/framework/test_functional.py; `make mutants` plants them all.)"""
+tests/framework/test_functional.py; `make mutants` plants them all.)
+"""
 
 from __future__ import annotations
 
@@ -35,8 +36,7 @@ PROMPTS = [
 
 
 def sharpened(policy: Policy) -> Policy:
-    """Weights of a fresh model are so small that a wrong position or temperature would hardly
-    show."""
+    """Weights of a fresh model are so small that a wrong position or temperature hardly shows."""
     with torch.no_grad():
         for parameter in policy.module.parameters():
             parameter.mul_(1.8)
@@ -66,12 +66,10 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
         return tokens
 
     monkeypatch.setattr(native, "draw", noting)
-    monkeypatch.setattr(
-        native, "COMPACT_AT", 2.0
-    )  # rows keep their places, so that draws can be told apart
-    prompts = sorted(
-        PROMPTS, key=lambda p: len(p.text.split())
-    )  # the order in which the engine reads them
+    # Rows keep their places, so that draws can be told apart.
+    monkeypatch.setattr(native, "COMPACT_AT", 2.0)
+    # The order in which the engine reads them.
+    prompts = sorted(PROMPTS, key=lambda p: len(p.text.split()))
     rollout = NativeEngine(NativeConfig(), cpu_runtime()).generate(
         policy, prompts, Sampling(8, temperature), (1, "test")
     )
@@ -92,8 +90,8 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
 
 
 def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
-    """The run's temperature divides the logits of old, new and reference log-probs alike. With raw
-    logits in all three the ratio would still start at 1, and nothing would show."""
+    """The run's temperature divides the logits of old, new and reference log-probs alike. With
+    raw logits in all three the ratio would still start at 1, and nothing would show."""
     context = FakeContext(tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
     procedure = PPO(
@@ -134,8 +132,8 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["native", "transformers"])
 def test_rollouts_reach_every_token(name: str) -> None:
-    """transformers' generate keeps the 50 likeliest tokens unless told otherwise; here all 258 are
-    equally likely."""
+    """transformers' generate keeps the 50 likeliest tokens unless told otherwise; here all 258
+    are equally likely."""
     policy = TinySource(
         TinyConfig(layers=1, width=16, heads=1, tokenizer=TokenizerKind.bytes), None
     ).create(torch.Generator())
@@ -249,7 +247,6 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     n = int(rollout.response_lengths[rows[0]])
     end = procedure.context.tokenizer.eos_id
     assert int(rollout.response_ids[rows[0], n]) == end  # a pad that looks like an end
-    assert len(found) == n + int(
-        rollout.response_lengths[rows[1]]
-    )  # no pad has logits, so none has a gradient
+    # No pad has logits, so none has a gradient.
+    assert len(found) == n + int(rollout.response_lengths[rows[1]])
     assert float(found.grad[n - 1, end].abs()) > 1e-4

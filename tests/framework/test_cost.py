@@ -28,7 +28,8 @@ def test_a_pass_is_counted_by_hand(fast: bool, trained: bool) -> None:
     with torch.set_grad_enabled(trained):
         hidden = model.hidden(torch.zeros(2, 4, dtype=torch.long), mask)
     done = WORK.since(before)
-    # 5 real tokens; a block has 12 D^2 numbers in its matrices; tokens see 1 + 2 + 3 and 1 + 2 places: 9 pairs, 4 D each.
+    # 5 real tokens; a block has 12 D^2 numbers in its matrices; tokens see 1 + 2 + 3 and 1 + 2
+    # places: 9 pairs, 4 D each.
     expected = 5 * 2 * LAYERS * 12 * D * D + 9 * 4 * D * LAYERS
     assert (done.tokens, done.flops) == (5, expected * (3 if trained else 1))
     before = WORK.reading()
@@ -59,7 +60,8 @@ def test_a_prompt_that_is_shared_is_counted_once() -> None:
 
 
 def test_what_the_last_layer_leaves_out_is_not_counted() -> None:
-    """4 tokens, the last one wanted: of the second layer 3 tokens' linear work and the pairs of 3 tokens are left out."""
+    """4 tokens, the last one wanted: of the second layer 3 tokens' linear work and the pairs of 3
+    tokens are left out."""
     model = policy(fast=True)
     ids, mask = torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.bool)
     before = WORK.reading()

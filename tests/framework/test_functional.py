@@ -108,8 +108,8 @@ def test_gae_ignores_what_stands_after_the_end_bit_for_bit() -> None:
 def test_the_score_stands_on_the_end_token_and_not_one_slot_later() -> None:
     # Score 1 on the end token, the third action: r = (-.1, .2, 1), V = 0 behind it.
     ours, _ = gae(double([REWARDS]), double([VALUES]), torch.ones(1, 3, dtype=torch.bool))
-    # The public variant: the score one slot later, where the value is .8. Its advantage at the end
-    # token is 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
+    # The public variant: the score one slot later, where the value is .8. Its advantage at the
+    # end token is 0 + .8 - .3 + .95 (1 - .8) = .69: less by (1 - lambda)(s - V) = .05 * .2 = .01.
     theirs, _ = gae(
         double([[-0.1, 0.2, 0.0, 1.0]]),
         double([[0.5, 0.4, 0.3, 0.8]]),
@@ -133,13 +133,13 @@ def test_telescoping_with_a_constant_value() -> None:
     exact(rewards.sum(1), double([1.48, -0.9]))
 
 
-# --- rewards a token ---
+# --- rewards per token ---
 
 
 def test_token_rewards_table() -> None:
     # beta .5, log ratio .2 everywhere (so -.1 a token), score 1 in each row; slots after the end
-    # hold rubbish. ends in the middle | ends on the last slot | cut at the cap (same place) | ends
-    # at once
+    # hold rubbish. ends in the middle | ends on the last slot | cut at the cap (same place) |
+    # ends at once
     mask = ragged([2, 4, 4, 1], 4)
     log_ratio = torch.where(mask, double(0.2), double(99.0))
     scores = double([1.0, 1.0, 0.0, 1.0])  # the cut one has lost its penalty of 1 before
@@ -175,8 +175,8 @@ def test_kl_estimators_by_enumeration() -> None:
 
 
 def test_k3_is_not_the_estimator_with_the_sign_turned() -> None:
-    # exp(+lr) - 1 - lr under the policy is chi-square minus KL: .7*1.4 + .2*(2/3) + .1*.5 - 1 - KL
-    # = .0782105
+    # exp(+lr) - 1 - lr under the policy is chi-square minus KL: .7*1.4 + .2*(2/3) + .1*.5 - 1 -
+    # KL = .0782105
     log_ratio = (Q / P).log()
     wrong = float((Q * (log_ratio.exp() - 1 - log_ratio)).sum())
     assert wrong == pytest.approx(0.0782105, abs=1e-7)
@@ -185,8 +185,8 @@ def test_k3_is_not_the_estimator_with_the_sign_turned() -> None:
 
 def test_gradients_of_the_estimators_as_losses() -> None:
     # Sampling from the policy without differentiating through it: weights q are constants. E[grad
-    # k2] is the gradient of KL(policy || ref), E[grad k3] that of KL(ref || policy), E[grad k1] is
-    # 0: none of the three may stand for another.
+    # k2] is the gradient of KL(policy || ref), E[grad k3] that of KL(ref || policy), E[grad k1]
+    # is 0: none of the three may stand for another.
     logits = Q.log().requires_grad_()
     weights = logits.detach().softmax(0)
 
@@ -205,8 +205,8 @@ def test_gradients_of_the_estimators_as_losses() -> None:
 
 def test_only_k1_in_the_reward_pulls_a_policy_below_its_reference_back() -> None:
     # The reward's own gradient: E[grad log pi * (-k)] with no task reward. Arm 0 is too rare (.1
-    # instead of .5); following the gradient must make it likelier. k1 does, k2 and k3 (which are >=
-    # 0 wherever pi differs) push it further away.
+    # instead of .5); following the gradient must make it likelier. k1 does, k2 and k3 (which are
+    # >= 0 wherever pi differs) push it further away.
     logits = double([0.1, 0.9]).log().requires_grad_()
     reference = double([0.5, 0.5])
     log_pi = logits.log_softmax(0)
@@ -230,9 +230,8 @@ def test_whitening_example() -> None:
     exact(kept, double([-0.25, -0.25, -0.25, 0.75, -0.25, -0.25, -0.25, 2.75]))
     centred = whiten(x, all_true(x))
     assert float(centred.mean()) == pytest.approx(0, abs=1e-12)
-    assert float(centred.var(unbiased=False)) == pytest.approx(
-        1, rel=1e-7
-    )  # eps 1e-8 beside a variance of .25
+    # Eps 1e-8 beside a variance of .25.
+    assert float(centred.var(unbiased=False)) == pytest.approx(1, rel=1e-7)
 
 
 @pytest.mark.parametrize("shift_mean", [True, False])
@@ -259,11 +258,12 @@ def test_whitening_and_means_over_processes_equal_those_of_the_whole() -> None:
         masks = [all_true(p) for p in parts]
         count, total = double(8), x.sum()
         mean = total / 8
+        # What both processes are told, in the order of asking.
         sums = [
             count,
             total,
             ((x - mean) ** 2).sum(),
-        ]  # what both processes are told, in the order of asking
+        ]
         found = torch.cat(
             [whiten(p, m, reduce=told(sums)) for p, m in zip(parts, masks, strict=True)]
         )

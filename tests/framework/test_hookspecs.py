@@ -20,6 +20,8 @@ from preflab.hookspecs import OBSERVER_HOOKS
 from preflab.records import Rollout
 from preflab.testing.fast_run import FastRun, fast_run
 
+pytestmark = pytest.mark.slow
+
 WORDS = (
     "algorithm=ppo",
     "reward_model=length",
@@ -258,9 +260,8 @@ def test_hook_preflab_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch,
     )
     monkeypatch.setattr(search_path, "registry", lambda: registry)
-    assert (
-        commands.run("count-words", ["a", "b"]) == 2
-    )  # the words alone, without the command's name
+    # The words alone, without the command's name.
+    assert commands.run("count-words", ["a", "b"]) == 2
 
 
 def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,7 @@ def test_families_that_are_all_right_are_not_certain() -> None:
     assert alone.low == pytest.approx(0.6306, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_mean_of_shares_covers_the_truth_in_95_percent() -> None:
     # 1000 draws of four families of 32 with shares 1, .98, .9 and .6: the truth is .87. 95 % cover
     # it on average; three standard errors of that share are 3 * sqrt(.95 * .05 / 1000) = .021.

@@ -140,7 +140,7 @@ def test_an_exception_is_named_with_its_line_and_its_input(tmp_path: Path) -> No
     model, rollout = _model(fails, tmp_path)
     with pytest.raises(
         PluginError,
-        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response",
+        match=r"raised ZeroDivisionError: .* in line \d+ for the prompt 'red' and the response ",
     ):
         model.score(rollout)
 
@@ -193,6 +193,7 @@ def test_an_edited_file_is_another_recipe(tmp_path: Path) -> None:
     assert len(digests) == 2
 
 
+@pytest.mark.slow
 def test_ppo_trains_on_a_function(file: Path, preflab_run: Callable[..., FastRun]) -> None:
     run = preflab_run(
         "reward_model=short", "algorithm=ppo", "evaluation=samples", "pretrain=none", "sft=none"

@@ -83,6 +83,7 @@ def test_the_packages_are_listed(written: Path) -> None:
     assert "cannot be imported" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_packages_pass_their_own_tests(written: Path) -> None:
     """Without their small runs of the engine, but for one; test_with_third_party.py has all."""
     words = [

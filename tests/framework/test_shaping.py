@@ -28,10 +28,8 @@ def test_they_are_applied_in_order_and_each_says_how_far_it_moved_the_mean(
     double, less = (lambda scores, _: 2 * scores), (lambda scores, _: scores - 1)
     scores, metrics = shaped({"double": double, "less": less}, SCORES, rollout)
     assert scores.tolist() == [1.0, 5.0]  # 2 * 1 - 1, 2 * 3 - 1
-    assert metrics == {
-        "shaping/double": 2.0,
-        "shaping/less": -1.0,
-    }  # the mean goes from 2 to 4 to 3
+    # The mean goes from 2 to 4 to 3.
+    assert metrics == {"shaping/double": 2.0, "shaping/less": -1.0}
     scores, metrics = shaped({"less": less, "double": double}, SCORES, rollout)
     assert scores.tolist() == [0.0, 4.0]
     assert metrics == {"shaping/less": -1.0, "shaping/double": 1.0}

@@ -1,7 +1,9 @@
 """The wheel and a clean environment with it, made once for all tests of this folder.
 
 test_wheel.py uses the environment as it is; test_with_third_party.py, which pytest runs later,
-installs more into it.
+installs more into it. The libraries are not installed again: the environment sees links to those
+that the wheel requires, directly or not, and to no others. So a requirement that the wheel does not
+declare is missing there, and pip checks the versions.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 Words = Sequence[str | Path]
@@ -66,19 +72,52 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, backend: Words) -> Path:
     return folder / _call([*backend, "build_wheel", folder], unpacked).strip().splitlines()[-1]
 
 
+def _requirements(wheel: Path) -> Iterable[Distribution]:
+    """The distributions that a wheel requires without its extras, and what those require."""
+    names = zipfile.ZipFile(wheel).namelist()
+    (folder,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    ours = PathDistribution(zipfile.Path(wheel, f"{folder}/"))  # type: ignore[arg-type]
+    asked = [Requirement(r) for r in ours.requires or ()]
+    found: dict[str, Distribution] = {}
+    while asked:
+        requirement = asked.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        name = canonicalize_name(requirement.name)
+        if name not in found:
+            found[name] = distribution(name)
+            asked += [Requirement(r) for r in found[name].requires or ()]
+    return found.values()
+
+
+def _linked(distributions: Iterable[Distribution], folder: Path) -> Path:
+    """A folder with links to what the distributions have installed."""
+    folder.mkdir()
+    for installed in distributions:
+        for name in {file.parts[0] for file in installed.files or () if file.parts[0] != ".."}:
+            link = folder / name
+            if not link.is_symlink() and name != "__pycache__":
+                link.symlink_to(Path(str(installed.locate_file(name))))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bin folder of a clean environment with the wheel in it."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    _call([python, "-m", "pip", "uninstall", "-qy", "setuptools"], folder)  # Python 3.11's is old
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    (site / "shared.pth").write_text(f"{_linked(_requirements(wheel), folder / 'shared')}\n")
     pip: list[str | Path] = [
-        folder / "bin" / "python",
+        python,
         "-m",
         "pip",
         "install",
         "--quiet",
         "--disable-pip-version-check",
     ]
-    _call([*pip, "torch==2.13.0"], folder)
-    _call([*pip, "-c", ROOT / "constraints.txt", wheel], folder)
+    # Offline: everything that the wheel requires is there already.
+    _call([*pip, "--no-index", "-c", ROOT / "constraints.txt", wheel], folder)
     return folder / "bin"

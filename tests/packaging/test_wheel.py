@@ -31,10 +31,13 @@ def test_the_wheel_has_two_top_level_names(wheel: Path) -> None:
     assert not [name for name in names if name.endswith(".png")]
 
 
-def test_nothing_generic_is_importable(binaries: Path, tmp_path: Path, call: Call) -> None:
+def test_nothing_generic_or_undeclared_is_importable(
+    binaries: Path, tmp_path: Path, call: Call
+) -> None:
     code = (
         "import importlib.util as u\n"
-        "print([n for n in 'framework plugins conf sweeps tests'.split() if u.find_spec(n)])"
+        "names = 'framework plugins conf sweeps tests pytest hypothesis ruff'.split()\n"
+        "print([n for n in names if u.find_spec(n)])"
     )
     assert call([binaries / "python", "-c", code], tmp_path).strip() == "[]"
 

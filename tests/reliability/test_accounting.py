@@ -190,9 +190,9 @@ def test_every_rejected_row_is_in_a_file(finished: Path) -> None:
         }
         records = json.loads((run / "summary.json").read_text())["records"]
         for name, rows in ROWS.items():
-            told = records[name]
-            gone = sum(told["left out by the source"].values()) + sum(told["dropped"].values())
-            assert sum(told["kept"].values()) + gone == len(rows)
+            counts = records[name]
+            gone = sum(counts["left out by the source"].values()) + sum(counts["dropped"].values())
+            assert sum(counts["kept"].values()) + gone == len(rows)
 
 
 def test_the_terminal_and_the_page_report_it(finished: Path) -> None:

@@ -178,7 +178,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "ppo with a clipped infinite reward": lambda folder: ppo(
         folder, reward=lambda prompt, text: -INFINITE, clip=ClipConfig(score=5.0)
     ),
-    "ppo with a reward that is none": lambda folder: ppo(folder, reward=lambda prompt, text: NAN),
+    "ppo with a reward of nan": lambda folder: ppo(folder, reward=lambda prompt, text: NAN),
 }
 CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
     "pretrain, loss": ("pretrain", poisoned_output, "loss/pretrain nan"),
@@ -211,8 +211,8 @@ CASES: dict[str, tuple[str, Callable[[Any], None] | None, str]] = {
         None,
         r"scores of prompt 'p\d' are not finite \(-inf\)",
     ),
-    "ppo, reward that is none": (
-        "ppo with a reward that is none",
+    "ppo, reward of nan": (
+        "ppo with a reward of nan",
         None,
         r"scores of prompt 'p\d' are not finite \(nan\)",
     ),
@@ -313,15 +313,17 @@ def test_a_kl_out_of_bounds_is_counted_and_may_end_the_run(
     procedure = _shifted(ppo(tmp_path, kl=limited), by)
     assert procedure.step(0)["kl/out_of_bounds"] == 1
     again = ppo(tmp_path, kl=limited)
-    again.load_state_dict(procedure.state_dict())  # the count goes on after a resume
+    again.load_state_dict(procedure.state_dict())  # the count continues after a resume
     _shifted(again, by)
     before = digest(again)
     with pytest.raises(NumericError, match=f"for 2 iterations.*{said}"):
         again.step(1)
     assert digest(again) == before
-    told = _shifted(ppo(tmp_path, kl=free), by)
+    procedure = _shifted(ppo(tmp_path, kl=free), by)
     # Without a limit nothing is above it.
-    assert [told.step(i)["kl/out_of_bounds"] for i in range(2)] == ([1, 2] if by > 0 else [0, 0])
+    assert [procedure.step(i)["kl/out_of_bounds"] for i in range(2)] == (
+        [1, 2] if by > 0 else [0, 0]
+    )
     assert ppo(tmp_path, kl=limited).step(0)["kl/out_of_bounds"] == 0
 
 

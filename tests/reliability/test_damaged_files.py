@@ -125,7 +125,7 @@ def test_the_checkpoint_before_takes_over_and_says_so(
 @pytest.mark.parametrize(
     "name", ["metrics.jsonl", "epochs/3/position.txt", "epochs/1/position.txt"]
 )
-def test_files_beside_the_checkpoints_are_part_of_them(
+def test_files_next_to_checkpoints_are_part_of_them(
     tmp_path: Path, killed: Path, whole: Path, name: str, damage: str
 ) -> None:
     """Both checkpoints refer to the damaged files (of steps 1 and 3): the stage starts over."""

@@ -32,10 +32,10 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         HEAD + "runtime: {threads: 1\n",
         r"bad\.yaml:3: YAML: expected ',' or '\}', but got '<stream end>'\.",
     ),
-    "a key twice": (HEAD + "seed: 1\nseed: 2\n", r"bad\.yaml:3: YAML: seed: stands twice\."),
+    "a key twice": (HEAD + "seed: 1\nseed: 2\n", r"bad\.yaml:3: YAML: seed: is given twice\."),
     "an inner key twice": (
         HEAD + "runtime:\n  threads: 1\n  threads: 2\n",
-        r"bad\.yaml:4: YAML: threads: stands twice\.",
+        r"bad\.yaml:4: YAML: threads: is given twice\.",
     ),
     "a list": ("- seed\n- 1\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
     "a text": ("seed\n", r"bad\.yaml:1: YAML: must hold 'key: value' lines\."),
@@ -136,7 +136,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
         "defaults:\n  - config\n  - override algorithm: pp\n  - _self_\n",
         r"There is no algorithm 'pp'\.",
     ),
-    "a group that is none": (
+    "an unknown group": (
         "defaults:\n  - config\n  - algoritm: ppo\n  - _self_\n",
         r"There is no algoritm 'ppo'\.",
     ),

@@ -96,14 +96,14 @@ def _peak(work: Callable[[], int]) -> tuple[int, int]:
         found = work() if act else 0
         connection.send((found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))  # type: ignore[attr-defined]
 
-    told = []
+    answers = []
     for act in (False, True):
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("fork").Process(target=child, args=(theirs, act))
         process.start()
-        told.append(ours.recv())
+        answers.append(ours.recv())
         process.join()
-    return told[1][0], told[1][1] - told[0][1]
+    return answers[1][0], answers[1][1] - answers[0][1]
 
 
 def _lines(rows: int, size: int) -> Iterator[str]:

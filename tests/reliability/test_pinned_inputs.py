@@ -61,7 +61,7 @@ def test_going_on_with_another_input_is_refused(
     before = contents(tmp_path)
     with pytest.raises(StorageError, match=f"step-000000002 was made with another {name} "):
         make(tmp_path, pins=now)
-    assert contents(tmp_path) == before  # nothing was touched: with the old input it goes on
+    assert contents(tmp_path) == before  # nothing was touched: with the old input it resumes
     make(tmp_path, pins=PINS)
 
 

@@ -63,7 +63,7 @@ def test_a_second_signal_ends_a_step_that_hangs(tmp_path: Path, signum: int) -> 
     os.kill(child.pid, signum)
     asked = time.monotonic()
     assert ended(child) == 128 + signum
-    assert time.monotonic() - asked < 20  # the step would have gone on for a minute
+    assert time.monotonic() - asked < 20  # the step would have lasted a minute
     # That of the step before, nothing is saved in the middle of one.
     assert checkpoints.load(_newest(tmp_path))[0] == 1
     (tmp_path / "mended").touch()

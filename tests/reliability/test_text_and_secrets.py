@@ -1,4 +1,4 @@
-"""Text of a stranger stays text wherever it is shown, and a secret is in no file of a run."""
+"""Text of third parties stays text wherever it is shown; no file of a run holds a secret."""
 
 from __future__ import annotations
 

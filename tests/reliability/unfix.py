@@ -50,10 +50,10 @@ SAFEGUARDS = (
     Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
     Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
     Mutant("digests of artifacts are not looked at", ARTIFACTS, "if not path.is_file() or file_digest(path) != digest:", "if not path.is_file():", DAMAGED),
-    Mutant("files beside a checkpoint are not looked at", LOOP, '                self._check_files(facts["files"])\n', "", DAMAGED),
+    Mutant("files next to a checkpoint are not looked at", LOOP, '                self._check_files(facts["files"])\n', "", DAMAGED),
     Mutant("no falling back to the checkpoint before", LOOP, "                problems.append(str(error))\n                continue\n", "                raise\n", f"{LOOPS} {DAMAGED}"),
     Mutant("reference pin", LOOP, "for name in (n for n in names if pins.get(n) != self.pins.get(n)):", "for name in ():", PINNED),
-    Mutant("other threads are not told", LOOP, '            self._tell_differences(folder, facts["circumstances"])\n', "", PINNED),
+    Mutant("other threads are not reported", LOOP, '            self._tell_differences(folder, facts["circumstances"])\n', "", PINNED),
     # guards
     Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
     Mutant("NaN guard of the loop", LOOP, "        if bad:\n", "        if False:\n", LOOPS),
@@ -66,7 +66,7 @@ SAFEGUARDS = (
     Mutant("a second signal waits as well", f"{FRAMEWORK}/signals.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
     Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)\n", "        pass\n", SWEEPS),
     Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not is_complete(folder):\n", "    if False:\n", SWEEPS),
-    Mutant("jobs that did not start are not told", JOB, "    for number in sorted(set(range(len(jobs))) - noted):\n", "    for number in ():\n", SWEEPS),
+    Mutant("jobs that did not start are not reported", JOB, "    for number in sorted(set(range(len(jobs))) - noted):\n", "    for number in ():\n", SWEEPS),
     Mutant("run folders may be shared", RUN_FOLDER, "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
 )  # fmt: skip
 

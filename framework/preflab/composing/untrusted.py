@@ -34,8 +34,8 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name.endswith(".") or len(name) > 200:
         raise UserError(
             f"{name!r} is not a valid config name: letters, digits, '-', '_' and '.' with '/' "
-            "between folders, none of which begins with a dot; no way out of the folder of configs (name "
-            "another folder with --config-dir)."
+            "between folders, none of which begins with a dot; no way out of the folder of configs "
+            "(name another folder with --config-dir)."
         )
 
 

@@ -159,8 +159,8 @@ def _files(module: str) -> list[Path]:
 
 
 def _module_file(name: str) -> list[Path]:
-    """The file of a module, found without importing its parents; [] if the name is not a module (but
-    a name in one)."""
+    """The file of a module, found without importing its parents; [] if the name is not a module
+    (but a name in one)."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)

@@ -28,8 +28,8 @@ class BestOfN:
         scores = self.reward_model.score(rollout)
         if not bool(scores.isfinite().all()):
             raise NumericError(
-                f"best-of-{self.n}: the reward model gave {int((~scores.isfinite()).sum())} "
-                "scores that are not finite."
+                f"best-of-{self.n}: the reward model gave {int((~scores.isfinite()).sum())} scores "
+                "that are not finite."
             )
         best = scores.reshape(len(prompts), self.n).argmax(1).tolist()
         return rollout.rows([i * self.n + j for i, j in enumerate(best)])

@@ -85,8 +85,8 @@ class SampledComparisons:
         """One ranking per line."""
         if not self.rankings:
             raise UserError(
-                "The labelers gave no preference at all: in every ranking all responses are "
-                "tied. Are all responses the same?"
+                "The labelers gave no preference at all: in every ranking all responses are tied. "
+                "Are all responses the same?"
             )
         with (folder / RANKINGS_FILE).open("w", encoding="utf8") as stream:
             # Keys are sorted as in checkpoints, so that a resumed run writes the same bytes.

@@ -1,4 +1,4 @@
-"""Writes what a run reports into plain files of its folder: ``metrics.jsonl``, ``samples.jsonl``."""
+"""Writes what a run reports into files of its folder: ``metrics.jsonl``, ``samples.jsonl``."""
 
 from __future__ import annotations
 

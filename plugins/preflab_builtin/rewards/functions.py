@@ -73,8 +73,8 @@ def gold_reward(gold: Gold | None) -> RewardFunction:
     """The true utility of a simulated world."""
     if gold is None:
         raise UserError(
-            "reward_model=gold needs a simulated world (data=microworld): the true utility of "
-            "real data is not known"
+            "reward_model=gold needs a simulated world (data=microworld): the true utility of real "
+            "data is not known"
         )
     return lambda prompt, text: gold.parts(prompt, text)["gold"]
 

@@ -43,8 +43,8 @@ def examples(
         if limit is not None and len(ids) > limit:
             raise UserError(
                 f"The demonstration for prompt {demonstration.prompt.id!r} has {len(ids)} tokens, "
-                f"more than the policy's {limit} positions. Drop long ones with a filter, or "
-                "raise policy.max_positions (a model made from scratch)."
+                f"more than the policy's {limit} positions. Drop long ones with a filter, or raise "
+                "policy.max_positions (a model made from scratch)."
             )
         # Nothing predicts the first token of a row, so it never carries loss.
         start = max(1, len(prompt)) if loss_on is LossOn.completion else 1

@@ -22,6 +22,7 @@ def test_sweeps_expand_to_jobs() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -34,7 +35,7 @@ def test_sweeps_expand_to_jobs() -> None:
         "-m algorithm=ppo_ptx +reward_shaping@algorithm.shaping.soft=soft_clip seed=3,4",
     ],
 )
-def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> None:
+def test_jobs_composed_together_equal_those_composed_alone(command: str) -> None:
     line = parse(command.split())
     assert len(line.jobs) > 1
     chosen = (line.jobs[0], line.jobs[1], line.jobs[-1])
@@ -44,7 +45,8 @@ def test_jobs_composed_together_are_what_hydra_composes_alone(command: str) -> N
         assert together.hydra.overrides.task == alone.hydra.overrides.task
 
 
-def test_what_is_wrong_with_a_job_is_told_as_hydra_tells_it() -> None:
+@pytest.mark.slow
+def test_errors_are_those_of_hydra() -> None:
     for words in (
         ["sft.lrr=1"],
         ["seed=1", "nothing@there=1"],

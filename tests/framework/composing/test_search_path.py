@@ -9,7 +9,7 @@ from preflab.composing.search_path import config_root, hydra_initialised, option
 from preflab.options import schema_of
 
 
-def test_a_schema_is_made_when_a_config_asks_for_it_and_only_once() -> None:
+def test_a_schema_is_made_once_and_only_if_asked_for() -> None:
     schema_of.cache_clear()
     for _ in range(2):
         config = compose(

@@ -98,7 +98,7 @@ def test_a_command_whose_documentation_is_blank_does_not_break_help(
     assert "  preflab count-words\n" in overview.overview()
 
 
-def test_help_lists_what_stands_inside_other_components() -> None:
+def test_help_lists_components_inside_others() -> None:
     lines = overview.overview().splitlines()
     assert "  gradient_term:  ptx" in lines
     assert "  reward_shaping: length_penalty, soft_clip" in lines

@@ -196,6 +196,7 @@ HEAVY = (
 """What no tool that only shows something imports."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words,more",
     [
@@ -249,6 +250,7 @@ def preflab_components():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "completed"),
     [

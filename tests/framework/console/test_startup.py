@@ -13,7 +13,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @pytest.mark.parametrize(("running", "spins"), [("1/90", "20000"), ("3/90", "0")])
-def test_threads_spin_for_a_moment_on_an_idle_machine_only(
+def test_threads_spin_only_on_an_idle_machine(
     running: str, spins: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in WAITING:

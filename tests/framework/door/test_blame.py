@@ -13,6 +13,8 @@ import pytest
 from end_to_end.runs import preflab
 from framework.faulty_plugins import install
 
+pytestmark = pytest.mark.slow
+
 BARE = (
     *(
         "debug=fast",

@@ -1,4 +1,4 @@
-"""The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are told in
+"""The plugin door: names, files, flags. What breaks is in test_faults.py, what hooks are given in
 test_hookspecs.py."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def test_plugin_flags_leave_the_command_line_and_reach_workers() -> None:
         take_plugin_flags(["--plugin"])
 
 
-def test_a_fresh_process_reads_what_is_pickled_of_a_plugin_in_a_file(tmp_path: Path) -> None:
+def test_a_fresh_process_unpickles_objects_of_a_plugin_file(tmp_path: Path) -> None:
     """As the workers of joblib and submitit do: nothing is imported there before, and the
     variable is all they have."""
     file = tmp_path / "mine.py"
@@ -80,7 +80,7 @@ def test_every_built_in_plugin_loads() -> None:
     assert {p.name: p.problem for p in discovery.load().plugins if p.problem} == {}
 
 
-def test_metadata_of_a_distribution_is_parsed_once_for_all_its_plugins(
+def test_metadata_is_parsed_once_per_distribution(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parsed: list[str] = []

@@ -177,6 +177,7 @@ def test_every_hook_is_in_one_of_the_groups_above() -> None:
     assert sorted(HOOKS) == sorted([*REGISTRATION, *OBSERVERS, *ASKED_AT_A_RUN])
 
 
+@pytest.mark.slow
 def test_tools_work_with_every_kind_of_fault_installed(tmp_path: Path) -> None:
     """All faults together, in processes of their own: exit 0, each named, and valid JSON although a
     module prints."""

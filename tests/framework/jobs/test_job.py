@@ -14,7 +14,7 @@ from preflab.planning.reading import job_of
 from preflab.storage.run_folder import append_to_ledger, read_ledger
 
 
-def test_exit_code_0_of_processes_that_have_not_finished_is_an_error(
+def test_exit_code_0_without_a_complete_run_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "start", lambda processes, command: 0)

@@ -55,6 +55,7 @@ def test_wrong_input_is_refused_with_the_key(override: str, message: str) -> Non
         _run(override)
 
 
+@pytest.mark.slow
 def test_a_study_is_a_multirun_of_its_arms() -> None:
     line = parse(["-cn", "ladder", "seed=1,2"])
     assert line.multirun
@@ -75,13 +76,13 @@ def test_every_study_composes_with_all_its_seeds() -> None:
 
 
 @pytest.mark.parametrize("key", ["runtime", "checkpoint", "artifacts"])
-def test_every_setting_stands_in_the_config_and_so_can_be_overridden(key: str) -> None:
+def test_every_setting_is_in_the_config(key: str) -> None:
     """Hydra knows the keys of the file alone: a field that is missing there is refused on the
     command line."""
     assert dict(compose([])[key]) == asdict(RunSettings())[key]
 
 
-def test_a_check_of_jobs_needs_neither_torch_nor_transformers() -> None:
+def test_a_check_of_jobs_needs_no_torch() -> None:
     code = (
         "import sys\n"
         "from preflab.planning.reading import check_jobs\n"

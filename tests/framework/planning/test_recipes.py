@@ -14,7 +14,7 @@ def _run(*overrides: str) -> Run:
     return job.run
 
 
-def test_upstream_stages_are_shared_by_variants_and_split_by_seed() -> None:
+def test_variants_share_upstream_stages_and_seeds_do_not() -> None:
     ppo, ptx, other = (
         _run("algorithm=ppo"),
         _run("algorithm=ppo_ptx"),
@@ -41,7 +41,7 @@ def test_a_pinned_seed_is_shared_across_seeds() -> None:
         "checkpoint.every_steps=5",
     ],
 )
-def test_what_changes_no_number_changes_no_recipe(override: str) -> None:
+def test_settings_without_effect_change_no_recipe(override: str) -> None:
     assert [s.recipe_id for s in _run(override).stages] == [s.recipe_id for s in _run().stages]
 
 

@@ -68,6 +68,7 @@ def test_any_bytes_are_a_value_or_a_reason(data: bytes) -> None:
         lambda v: st.lists(v) | st.dictionaries(st.text(), v),
     )
 )
+@pytest.mark.slow
 def test_what_python_writes_is_read_back_or_refused(value: Any) -> None:
     text = json.dumps(value)
     if re.search(r"NaN|Infinity", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):

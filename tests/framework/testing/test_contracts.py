@@ -28,6 +28,8 @@ from preflab.testing import (
     RolloutEngineContract,
 )
 
+pytestmark = pytest.mark.slow
+
 A, R, S, G, D, L, E, P, ENGINE, F = (
     AlgorithmContract,
     RewardModelContract,

@@ -61,6 +61,7 @@ def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(TESTS)
     done = _python(
@@ -78,6 +79,7 @@ def test_a_test_file_of_three_lines(tmp_path: Path) -> None:
     assert "TestUnsaid is a contract and must say what it tries: name = '...'" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_gives_stages_metrics_and_measures(preflab_run: Callable[..., FastRun]) -> None:
     words = (
         "policy.layers=1",
@@ -88,15 +90,15 @@ def test_a_run_gives_stages_metrics_and_measures(preflab_run: Callable[..., Fast
     )
     first = preflab_run(*words)
     assert list(first.stages) == ["pretrain", "sft", "comparisons", "reward_model", "evaluation"]
+    # Debug=fast: three steps.
     assert [row["step"] for row in first.metrics("pretrain")] == [
         0,
         1,
         2,
-    ]  # debug=fast: three steps
+    ]
     assert first.measures["reward/proxy"]["n"] == 8  # debug=fast: eight prompts
-    assert (
-        preflab_run(*words, "evaluation.prompts=4").summary["computed"] == []
-    )  # debug=fast puts its own 8 in place
+    # Debug=fast puts its own 8 in place.
+    assert preflab_run(*words, "evaluation.prompts=4").summary["computed"] == []
     assert preflab_run(*words, "algorithm=best_of_n").summary["computed"] == ["evaluation"]
     with pytest.raises(UserError, match="Did you mean 'ppo'"):
         preflab_run("algorithm=pp0")

@@ -69,8 +69,8 @@ def test_more_samples_reach_more(tmp_path: Path) -> None:
 
 
 def test_the_bound_is_reached_by_a_reward_without_ties() -> None:
-    # A fine uniform reward: the best of n has density n u^(n-1), whose KL to the uniform is log n -
-    # (n-1)/n.
+    # A fine uniform reward: the best of n has density n u^(n-1), whose KL to the uniform is log n
+    # - (n-1)/n.
     n, cells = 4, 200_000
     edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
     best = edges[1:] ** n - edges[:-1] ** n
@@ -80,8 +80,8 @@ def test_the_bound_is_reached_by_a_reward_without_ties() -> None:
 
 def test_with_ties_it_is_only_an_upper_bound(tmp_path: Path) -> None:
     # A reward of 0 or 1, which a sample gets with probability p: the best of n has 1 with
-    # probability q = 1 - (1 - p)^n, and within each value nothing is chosen. KL = q ln(q / p) + (1
-    # - q) ln((1 - q) / (1 - p)); p = .5, n = 4: q = 15/16, .4594.
+    # probability q = 1 - (1 - p)^n, and within each value nothing is chosen. KL = q ln(q / p) +
+    # (1 - q) ln((1 - q) / (1 - p)); p = .5, n = 4: q = 15/16, .4594.
     def divergence(p: float, n: int) -> float:
         q = 1 - (1 - p) ** n
         return q * math.log(q / p) + (1 - q) * math.log((1 - q) / (1 - p))

@@ -100,6 +100,7 @@ def test_scorers_read_the_response_and_count_from_a_threshold(tmp_path: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_bleu_and_rouge_are_those_of_stored_samples(tmp_path: Path) -> None:
     from preflab_builtin.evaluation.text_metrics import METRICS
 

@@ -18,6 +18,8 @@ from preflab.planning.asking import needs
 from preflab.planning.reading import choose
 from preflab.testing.fast_run import FastRun
 
+pytestmark = pytest.mark.slow
+
 PRESETS = (
     "truthfulness",
     "toxicity",

@@ -1,5 +1,5 @@
-"""Comparisons: K samples a prompt, ranked; the same rankings whatever the batches, and none without
-a preference."""
+"""Comparisons: K samples a prompt, ranked; the same rankings whatever the batches, and none
+without a preference."""
 
 from __future__ import annotations
 

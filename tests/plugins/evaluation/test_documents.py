@@ -80,6 +80,7 @@ def test_equal_documents_count_once_and_families_are_limited() -> None:
         assert {name: len(group) for name, group in families.items()} == sizes
 
 
+@pytest.mark.slow
 def test_families_score_a_policy_that_knows_the_answers(tmp_path: Path) -> None:
     """A policy trained on the documents answers them, a fresh one does not."""
     texts = [f"{WORDS[i]} plus one equals {WORDS[i + 1]} ." for i in range(5)]

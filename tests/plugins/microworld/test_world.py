@@ -73,6 +73,7 @@ def test_every_text_is_known_words_with_single_spaces(config: MicroworldConfig) 
         assert set(text.split(" ")) <= known, text
 
 
+@pytest.mark.slow
 def test_the_world_follows_from_its_seed_in_every_process(world: Microworld) -> None:
     small = Microworld(MicroworldConfig(documents=500))
     types: tuple[RecordType, ...] = ("prompts", "demonstrations", "documents")
@@ -114,6 +115,7 @@ def test_each_family_has_a_hundred_held_out_probes(documents: list[Document]) ->
         assert 2 <= len(d.text[d.answer_start :].split()) <= 4
 
 
+@pytest.mark.slow
 def test_no_training_text_shows_a_held_out_combination(
     world: Microworld, documents: list[Document]
 ) -> None:

@@ -95,8 +95,8 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
                 for ratio, mask in zip(experience.log_ratio, experience.mask, strict=True)
             ]
         )
-        # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient in
-        # force is the adapted one.
+        # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient
+        # in force is the adapted one.
         torch.testing.assert_close(
             experience.returns[:, 0],
             experience.scores - procedure.kl_coef * rows,
@@ -148,9 +148,8 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
         for p in rollout.prompts
     ]
     assert drawn == [PROMPTS[i].id for i in draw_order(10, 0, 32, 1, "ppo", "prompts")]
-    assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [
-        sorted(p.id for p in PROMPTS)
-    ] * 3  # all, before any again
+    # All, before any again.
+    assert [sorted(drawn[i : i + 10]) for i in (0, 10, 20)] == [sorted(p.id for p in PROMPTS)] * 3
     assert second.terms["ptx"].state_dict() == {"drawn": 32}  # a window an episode
 
 

@@ -147,12 +147,10 @@ def test_explained_variance() -> None:
     returns = torch.tensor([[1.0, 3.0, 99.0]])
     mask = torch.tensor([[True, True, False]])
     assert explained_variance(torch.tensor([[1.0, 3.0, 0.0]]), returns, mask) == 1
-    assert (
-        explained_variance(torch.tensor([[0.0, 2.0, 0.0]]), returns, mask) == 1
-    )  # a constant error leaves no variance
-    assert (
-        explained_variance(torch.tensor([[5.0, 5.0, 0.0]]), returns, mask) == 0
-    )  # no better than a constant
+    # A constant error leaves no variance.
+    assert explained_variance(torch.tensor([[0.0, 2.0, 0.0]]), returns, mask) == 1
+    # No better than a constant.
+    assert explained_variance(torch.tensor([[5.0, 5.0, 0.0]]), returns, mask) == 0
     # errors 0 and 2: variance 1 of 1
     assert explained_variance(torch.tensor([[1.0, 1.0, 0.0]]), returns, mask) == 0
     # errors -2, 2: variance 4 of 1

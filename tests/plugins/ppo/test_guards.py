@@ -123,11 +123,11 @@ def test_later_ratios_need_not_be_1(tmp_path: Path) -> None:
     procedure = ppo(tmp_path)
     rows = [procedure.step(index) for index in range(procedure.total_steps)]
     assert procedure.updates == 3 * 2 * 2
-    assert all(
-        row["policy/approxkl_avg"] > 1e-6 for row in rows
-    )  # the second minibatch of each is off 1
+    # The second minibatch of each is off 1.
+    assert all(row["policy/approxkl_avg"] > 1e-6 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_ends_with_exit_code_5(tmp_path: Path) -> None:
     plugin = tmp_path / "dropout.py"
     plugin.write_text(

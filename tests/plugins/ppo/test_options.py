@@ -27,9 +27,8 @@ from tiny_ppo import PROMPTS, ppo, steps, weights
 def test_adaptive_coefficient_moves_once_an_iteration(tmp_path: Path) -> None:
     kl = KLPenaltyConfig(coef=0.1, controller=Controller.adaptive, target=1e6, horizon=100.0)
     rows = steps(ppo(tmp_path, kl=kl), 0, 3)
-    factor = (
-        1 - 0.2 * 8 / 100
-    )  # far below the target: the error is cut at -.2; 8 episodes of a horizon of 100
+    # Far below the target: the error is cut at -.2; 8 episodes of a horizon of 100.
+    factor = 1 - 0.2 * 8 / 100
     assert [row["kl/coef"] for row in rows] == pytest.approx(
         [0.1, 0.1 * factor, 0.1 * factor**2], rel=1e-9
     )

@@ -1,5 +1,5 @@
-"""The shipped presets of rewards, comparisons, selection and algorithms compose, and printed values
-are the printed ones."""
+"""The shipped presets of rewards, comparisons, selection and algorithms compose, and printed
+values are the printed ones."""
 
 from __future__ import annotations
 
@@ -55,12 +55,13 @@ def test_a_reward_model_folder_must_be_named() -> None:
 def test_printed_values_of_ppo() -> None:
     for name in ("ppo_instructgpt", "ppo_ptx_instructgpt"):
         ppo = preset("algorithm", name).config
+        # 500 iterations, 4,000 steps.
         assert (ppo.episodes, ppo.batch, ppo.minibatch, ppo.epochs) == (
             256_000,
             512,
             64,
             1,
-        )  # 500 iterations, 4,000 steps
+        )
         assert (ppo.kl.coef, ppo.kl.controller.value, ppo.clip.ratio, ppo.ema) == (
             0.02,
             "fixed",

@@ -30,8 +30,8 @@ from tiny_ppo import PROMPTS, capture_experience, config, ppo, recorded, steps, 
 
 
 def test_accumulation_changes_no_gradient(tmp_path: Path) -> None:
-    # Ragged responses, so that micro-batches hold unequal numbers of tokens: 4 rows at once, 3 + 1,
-    # one by one.
+    # Ragged responses, so that micro-batches hold unequal numbers of tokens: 4 rows at once, 3 +
+    # 1, one by one.
     found = []
     for micro_batch in (64, 3, 1):
         procedure = ppo(tmp_path, micro_batch)
@@ -54,12 +54,10 @@ def test_before_the_first_step_the_ratio_is_exactly_one(tmp_path: Path) -> None:
             0,
         )
         assert row["objective/kl"] == 0  # the policy still is its reference
-        assert row["loss/policy_avg"] == pytest.approx(
-            0, abs=1e-6
-        )  # whitened advantages at ratio 1
-    assert (
-        steps(ppo(tmp_path, minibatch=4), 0, 1)[0]["policy/approxkl_avg"] > 0
-    )  # the second minibatch is off
+        # Whitened advantages at ratio 1.
+        assert row["loss/policy_avg"] == pytest.approx(0, abs=1e-6)
+    # The second minibatch is off.
+    assert steps(ppo(tmp_path, minibatch=4), 0, 1)[0]["policy/approxkl_avg"] > 0
 
 
 def test_the_term_adds_coef_times_its_gradient_to_the_policy_alone(tmp_path: Path) -> None:
@@ -261,8 +259,8 @@ def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_up
         kept = capture_experience(procedure)
         found.append((kept, procedure.step(0)))
         (experience,) = kept
-        # Nothing has moved yet: V = V_old, so the value loss is half the mean square of R - V_old,
-        # the raw advantage.
+        # Nothing has moved yet: V = V_old, so the value loss is half the mean square of R -
+        # V_old, the raw advantage.
         half = 0.5 * float(masked_mean(experience.advantages**2, experience.mask))
         assert found[-1][1]["loss/value_avg"] == pytest.approx(half, rel=1e-5)
         assert found[-1][1]["val/clipfrac_avg"] == 0
@@ -290,11 +288,11 @@ def test_minibatches_are_dealt_anew_each_epoch_and_iteration(tmp_path: Path) -> 
     lengths = rollout.prompt_lengths.tolist()
     for parts in dealt:
         for part in parts:
-            assert [lengths[i] for i in part] == sorted(
-                lengths[i] for i in part
-            )  # like length beside like
+            # Like length beside like.
+            assert [lengths[i] for i in part] == sorted(lengths[i] for i in part)
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "episodes": 960,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file
 
 from preflab.optimization import OptimizerConfig
@@ -19,6 +20,8 @@ from preflab_builtin.reward_model.training import KwiseTraining
 from preflab_builtin.rewards.functions import noise_reward
 from processes import trained
 from support import WORDS, FakeContext, largest_difference
+
+pytestmark = pytest.mark.slow
 
 STAGES = ("reward_model", "ppo", "ptx")
 

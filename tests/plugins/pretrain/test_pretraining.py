@@ -40,24 +40,22 @@ def weights(procedure: Pretraining) -> dict[str, torch.Tensor]:
 def test_the_loss_falls_and_is_reported(tmp_path: Path) -> None:
     procedure = Pretraining(config(steps=60), FakeContext(tmp_path, [*DOCUMENTS, *HELD_OUT]))
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
-    # A fresh model knows nothing of 23 ids: log 23 = 3.14 nats; four sentences by heart cost little
-    # more than their order.
+    # A fresh model knows nothing of 23 ids: log 23 = 3.14 nats; four sentences by heart cost
+    # little more than their order.
     assert rows[0]["loss/pretrain"] == pytest.approx(3.14, abs=0.1)
     assert rows[-1]["loss/pretrain"] < 1.0
     assert rows[-1]["pretrain/validation_loss"] < 1.0
     assert "pretrain/validation_loss" not in rows[0]
     assert rows[-1]["pretrain/tokens"] == 60 * 4 * 12
-    assert rows[1]["pretrain/lr"] == pytest.approx(
-        1e-2 * 0.55
-    )  # half-way from 0.1 to 1 of the peak
+    # Half-way from 0.1 to 1 of the peak.
+    assert rows[1]["pretrain/lr"] == pytest.approx(1e-2 * 0.55)
 
 
 def test_gradient_accumulation_changes_nothing(tmp_path: Path) -> None:
     found = []
     for micro_batch in (16, 4, 1):
-        plain = OptimizerConfig(
-            lr=1e-2, schedule=Schedule.constant, eps=1e-5
-        )  # a smaller one magnifies rounding
+        # A smaller one magnifies rounding.
+        plain = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)
         world = FakeContext(tmp_path, DOCUMENTS, micro_batch=micro_batch)
         procedure = Pretraining(config(batch=16, optimizer=plain), world)
         first = procedure.step(0)

@@ -1,5 +1,4 @@
-"""The pretraining stream: full windows, every token once an epoch, a pure function of the
-number."""
+"""The pretraining stream: full windows, every token once per epoch, a function of the number."""
 
 from __future__ import annotations
 
@@ -14,9 +13,8 @@ from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
 from preflab_builtin.pretrain.stream import PretrainingStream
 
 TOKENIZER = byte_tokenizer()
-DOCUMENTS = [
-    Document(str(i), chr(97 + i) * (3 + i)) for i in range(8)
-]  # "aaa", "bbbb", ...: 52 letters, 8 ends
+# "aaa", "bbbb", ...: 52 letters, 8 ends.
+DOCUMENTS = [Document(str(i), chr(97 + i) * (3 + i)) for i in range(8)]
 
 
 def stream(window: int = 6, *name: int | str) -> PretrainingStream:

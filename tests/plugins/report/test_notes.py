@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from fake_study import results, study, write_run
 from preflab_builtin.report.build import build_report
 
@@ -41,6 +43,7 @@ def test_fast_runs_are_marked_as_meaningless(tmp_path: Path) -> None:
     assert _has_note(tmp_path, "debug=fast")
 
 
+@pytest.mark.slow
 def test_arms_with_an_sft_of_their_own_do_not_share_a_win_rate(tmp_path: Path) -> None:
     # Every arm of the fixture is compared with the SFT of its seed. Then one arm has another SFT.
     folder = study(tmp_path / "s", seeds=(1, 2))

@@ -93,6 +93,7 @@ def test_the_page_needs_nothing_from_outside_and_reads_on_a_phone(tmp_path: Path
     assert len(text) < 3_000_000
 
 
+@pytest.mark.slow
 def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", seeds=(1, 2))
     for path in folder.glob("*/manifest.json"):

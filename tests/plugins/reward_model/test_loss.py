@@ -75,8 +75,8 @@ def test_the_order_of_presentation_changes_nothing() -> None:
 
 
 def test_ties_are_dropped_and_the_rest_is_divided_by_what_is_kept() -> None:
-    # Ranks 1, 2, 2: two pairs with differences 1 and 3; the tied pair does not count, neither above
-    # nor below.
+    # Ranks 1, 2, 2: two pairs with differences 1 and 3; the tied pair does not count, neither
+    # above nor below.
     loss, _ = with_gradient([1.0, 0.0, -2.0], preferences_from_ranks([1, 2, 2]))
     assert loss == pytest.approx(
         (math.log1p(math.exp(-1)) + math.log1p(math.exp(-3))) / 2, rel=1e-12

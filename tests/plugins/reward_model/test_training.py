@@ -78,8 +78,8 @@ def test_micro_batches_change_no_gradient(tmp_path: Path) -> None:
 
 
 def test_prompts_weigh_equally_whatever_their_number_of_pairs(tmp_path: Path) -> None:
-    # K = 2 has 1 pair and K = 9 has 36: the loss is the plain mean of the two prompts' losses, not
-    # of the 37 pairs.
+    # K = 2 has 1 pair and K = 9 has 36: the loss is the plain mean of the two prompts' losses,
+    # not of the 37 pairs.
     procedure = training(tmp_path, [*MIXED])
     losses = []
     for one in MIXED[:2]:
@@ -101,6 +101,7 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
     procedure = training(tmp_path, [*LIKED], epochs=6)
     rows = [procedure.step(i) for i in range(procedure.total_steps)]
     assert procedure.total_steps == 12  # 8 training rankings, 4 a step, 6 epochs
+    # At the end of each epoch.
     assert [i for i, row in enumerate(rows) if "reward_model/validation_accuracy" in row] == [
         1,
         3,
@@ -108,7 +109,7 @@ def test_it_learns_and_says_so(tmp_path: Path) -> None:
         7,
         9,
         11,
-    ]  # at the end of each epoch
+    ]
     assert rows[-1]["loss/reward_model"] < 0.5 * rows[0]["loss/reward_model"]
     assert rows[-1]["reward_model/accuracy"] == 1
     assert rows[-1]["reward_model/validation_accuracy"] == 1
@@ -183,9 +184,8 @@ def test_the_component_builds_what_the_procedure_saved(tmp_path: Path) -> None:
     assert seen.tokenizer
     facts = tmp_path / "model" / "preflab.json"
     facts.write_text(facts.read_text().replace('"offset": ', '"offset": 1'))
-    assert (
-        given.inspect(given.config_class(path=path)).content != seen.content
-    )  # another offset is another reward
+    # Another offset is another reward.
+    assert given.inspect(given.config_class(path=path)).content != seen.content
 
 
 def test_a_pretrained_reward_model_needs_a_model_folder(tmp_path: Path) -> None:

@@ -27,8 +27,7 @@ SHORT = FunctionReward(length_reward(0, 1.0))
 def world(
     folder: Path, prompts: list[Prompt] = PROMPTS, reward: FunctionReward = SHORT
 ) -> FakeContext:
-    """Three checkpoints that end their answers more or less willingly; the reward likes short
-    ones."""
+    """Three checkpoints that end their answers sooner or later; the reward likes short ones."""
     context = FakeContext(folder, prompts, reward=reward)
     for name, strength in (("epoch-1", 1.0), ("epoch-2", 80.0), ("epoch-10", 0.5)):
         policy = context.policy("base")
@@ -64,9 +63,8 @@ def test_the_best_checkpoint_is_the_result(tmp_path: Path) -> None:
 
 
 def test_all_checkpoints_answer_the_same_prompts_with_the_same_noise(tmp_path: Path) -> None:
-    context = world(
-        tmp_path, reward=FunctionReward(noise_reward(0))
-    )  # any other answer has another reward
+    # Any other answer has another reward.
+    context = world(tmp_path, reward=FunctionReward(noise_reward(0)))
     equal = context.policy("sft/epoch-1")
     equal.save(tmp_path / "checkpoints" / "epoch-2")
     procedure = finished(context, tmp_path / "out")

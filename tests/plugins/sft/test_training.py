@@ -38,9 +38,8 @@ DOCUMENTS = [
 
 
 def config(**values: Any) -> SFTConfig:
-    optimizer = OptimizerConfig(
-        lr=1e-2, schedule=Schedule.constant, eps=1e-5
-    )  # a smaller one magnifies rounding
+    # A smaller one magnifies rounding.
+    optimizer = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)
     return SFTConfig(
         **{
             "epochs": 2,
@@ -81,8 +80,8 @@ def test_completion_counts_response_and_end_token_full_counts_the_prompt_too() -
 
 
 def test_one_denominator_for_ragged_rows(tmp_path: Path) -> None:
-    """The first step's loss is the mean over tokens of transformers' losses a row, and not the mean
-    of their means."""
+    """The first step's loss is the mean over tokens of transformers' losses a row, and not the
+    mean of their means."""
     world = FakeContext(tmp_path, DEMONSTRATIONS, micro_batch=1)
     found = SupervisedFineTuning(config(batch=10), world).step(0)["loss/sft"]
     policy, sums, means, tokens = world.policy("base"), 0.0, [], 0
@@ -163,10 +162,8 @@ def test_epochs_leave_checkpoints_and_validation_losses(tmp_path: Path) -> None:
 def test_steps_may_end_within_an_epoch(tmp_path: Path) -> None:
     world = FakeContext(tmp_path, DEMONSTRATIONS)
     assert len(run(SupervisedFineTuning(config(steps=3), world))) == 3
-    assert world.checkpoints("sft") == [
-        "epoch-1",
-        "epoch-2",
-    ]  # 12 of 10 draws: the second epoch's part is kept too
+    # 12 of 10 draws: the second epoch's part is kept too.
+    assert world.checkpoints("sft") == ["epoch-1", "epoch-2"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"dropout": 0.2, "mix_coef": 0.2}])
@@ -194,9 +191,8 @@ def test_residual_dropout_drops_units_of_real_tokens_and_keeps_the_mean(
     seen: list[torch.Tensor] = []
     probe: Any = ends[0]
     torch.nn.init.zeros_(probe.weight)
-    probe.register_parameter(
-        "bias", torch.nn.Parameter(torch.ones(32))
-    )  # its output is 1 everywhere
+    # Its output is 1 everywhere.
+    probe.register_parameter("bias", torch.nn.Parameter(torch.ones(32)))
     with residual_dropout(module, 0.25, [6, 40], [(1, "a"), (1, "b")]):
         handle = probe.register_forward_hook(
             lambda part, inputs, output: seen.append(output.detach())

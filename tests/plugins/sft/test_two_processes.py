@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -15,6 +16,8 @@ from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.training import SupervisedFineTuning
 from processes import trained
 from support import WORDS, FakeContext, largest_difference
+
+pytestmark = pytest.mark.slow
 
 
 def training(folder: Path) -> None:

@@ -130,6 +130,7 @@ def test_rows_of_similar_length_share_a_grid() -> None:
     assert sum(similar_lengths([1, 50, 1, 50, 1])) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ragged", [True, False])
 @pytest.mark.parametrize("graphs", [True, False])
