@@ -38,8 +38,7 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
     prompts, seed = context.records("prompts", "train"), context.seed
     documents, stream = context.records("documents", "train"), (seed, context.stage, "ptx")
     pretraining = PretrainingStream(documents, context.tokenizer, PTX_WINDOW, *stream)
-    policy_optimizer, value_optimizer = _adamw(policy), _adamw(value)
-    drawn_windows = 0
+    policy_optimizer, value_optimizer, drawn_windows = _adamw(policy), _adamw(value), 0
 
     for iteration in range(ITERATIONS):
         # 1. Sample a response to each prompt of the batch, and score it as a whole.
@@ -78,13 +77,11 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
             value_sum, _ = value_loss(expected, values[at], returns[at], mask[at], CLIP)
             backward(value_sum / tokens)
 
-            # 5. The pretraining gradient is added to PPO's, before one clip and one step.
-            #    Without this block it is PPO with a KL penalty alone.
+            # 5. The pretraining gradient is added to PPO's; without this block, it is PPO alone.
             count = round(PTX_RATIO * len(rows))
             windows = pretraining.draw(drawn_windows, count)
             drawn_windows += count
-            scale = PTX_COEF / targets_in(count, PTX_WINDOW)
-            backward(scale * window_nll(policy, windows))
+            backward(PTX_COEF / targets_in(count, PTX_WINDOW) * window_nll(policy, windows))
             for network, optimizer in ((policy, policy_optimizer), (value, value_optimizer)):
                 torch.nn.utils.clip_grad_norm_(network.module.parameters(), LARGEST_NORM)
                 optimizer.step()

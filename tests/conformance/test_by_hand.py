@@ -80,6 +80,7 @@ def test_every_constant_of_the_page_counts(
     assert not torch.equal(*weights)
 
 
+@pytest.mark.slow
 def test_a_whole_run_leaves_the_same_bits(tmp_path: Path) -> None:
     optimizer = f"{{lr: {by_hand.LEARNING_RATE}, schedule: constant, warmup: 0}}"
     run = (
@@ -103,6 +104,7 @@ def test_a_whole_run_leaves_the_same_bits(tmp_path: Path) -> None:
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.slow
 def test_the_page_is_short_and_runs(tmp_path: Path) -> None:
     page = ROOT / "plugins" / "examples" / "ppo_ptx_by_hand.py"
     assert len(page.read_text(encoding="utf8").splitlines()) <= 120

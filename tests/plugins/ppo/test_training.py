@@ -1,123 +1,30 @@
-"""The PPO procedure: exact accumulation, terms that can be taken away, resume, guards, what it
-reports and saves."""
+"""The PPO procedure: exact accumulation, terms that can be taken away, resume, what it reports and
+saves."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from preflab.errors import NumericError
 from preflab.functional import masked_mean
-from preflab.interfaces import RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
-from preflab.options import problems
-from preflab.records import Document, Prompt, Rollout
+from preflab.records import Rollout
 from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
 from preflab_builtin.ppo.config import (
     AdvantageConfig,
-    ClipConfig,
     Controller,
     KLPenaltyConfig,
-    PPOConfig,
 )
-from preflab_builtin.ppo.experience import Experience, Networks
+from preflab_builtin.ppo.experience import Networks
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import contains_reward, noise_reward
-from preflab_builtin.rollouts.config import NativeConfig
-from preflab_builtin.rollouts.native import NativeEngine
-from support import WORDS, FakeContext, UncheckedReward, cpu_runtime, gradients, largest_difference
-
-PROMPTS = [
-    Prompt(f"p{i}", " ".join(WORDS[(i + j) % 20] for j in range(1 + (3 * i) % 7)), split="train")
-    for i in range(12)
-]
-DOCUMENTS = [
-    Document(f"d{i}", " ".join(WORDS[(i + j * j) % 20] for j in range(9)), split="train")
-    for i in range(10)
-]
-
-
-def config(**options: Any) -> PPOConfig:
-    values: dict[str, Any] = {
-        "episodes": 32,
-        "batch": 8,
-        "minibatch": 4,
-        "kl": KLPenaltyConfig(coef=0.1),
-        "policy": OptimizerConfig(lr=3e-3, schedule=Schedule.constant),
-        "value": OptimizerConfig(lr=3e-3, schedule=Schedule.constant),
-        **options,
-    }
-    assert not list(problems(PPOConfig(**values)))
-    return PPOConfig(**values)
-
-
-def ppo(
-    folder: Path,
-    micro_batch: int = 64,
-    reward: RewardModel | None = None,
-    temperature: float = 1.0,
-    **options: Any,
-) -> PPO:
-    engine = NativeEngine(NativeConfig(max_tokens=6, temperature=temperature), cpu_runtime())
-    rewards = reward or FunctionReward(noise_reward(0))
-    context = FakeContext(
-        folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine
-    )
-    return PPO(config(**options), context)
-
-
-def steps(procedure: PPO, first: int, last: int) -> list[dict[str, float]]:
-    """Metrics of some iterations, but for the clock."""
-    rows = [procedure.step(i) for i in range(first, last)]
-    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
-
-
-def weights(procedure: PPO) -> dict[str, torch.Tensor]:
-    policy, value = (
-        procedure.policy.module.state_dict(),
-        procedure.networks.value.module.state_dict(),
-    )
-    return {f"policy.{k}": v.clone() for k, v in policy.items()} | {
-        f"value.{k}": v.clone() for k, v in value.items()
-    }
-
-
-def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
-    """From now on: the gradients of both networks at each optimizer step, in place of the steps."""
-    found: list[dict[str, torch.Tensor]] = []
-
-    def note(name: str, module: torch.nn.Module) -> Any:
-        def step(position: int) -> dict[str, float]:
-            own = {f"{name}.{k}": g for k, g in gradients(module).items()}
-            found.append(own) if name == "policy" else found[-1].update(own)
-            module.zero_grad()
-            return {}
-
-        return step
-
-    procedure.optimization.step = note("policy", procedure.policy.module)  # type: ignore[method-assign]
-    procedure.value_optimization.step = note("value", procedure.networks.value.module)  # type: ignore[method-assign]
-    return found
-
-
-def capture_experience(procedure: PPO) -> list[Experience]:
-    """From now on: what each iteration was trained on."""
-    kept: list[Experience] = []
-    update = procedure._update
-
-    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
-        kept.append(experience)
-        return update(index, experience, first)
-
-    procedure._update = noting  # type: ignore[method-assign]
-    return kept
-
+from support import FakeContext, largest_difference
+from tiny_ppo import PROMPTS, capture_experience, config, ppo, recorded, steps, weights
 
 # --- gradients ---
 
@@ -406,107 +313,3 @@ def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
     assert first < 0.45  # one of 20 words, up to six words
     assert last > 0.9
     assert rows[-1]["objective/kl"] > 0.5
-
-
-# --- options ---
-
-
-def test_adaptive_coefficient_moves_once_an_iteration(tmp_path: Path) -> None:
-    kl = KLPenaltyConfig(coef=0.1, controller=Controller.adaptive, target=1e6, horizon=100.0)
-    rows = steps(ppo(tmp_path, kl=kl), 0, 3)
-    # Far below the target: the error is cut at -.2; 8 episodes of a horizon of 100.
-    factor = 1 - 0.2 * 8 / 100
-    assert [row["kl/coef"] for row in rows] == pytest.approx(
-        [0.1, 0.1 * factor, 0.1 * factor**2], rel=1e-9
-    )
-
-
-def test_early_stopping_skips_the_rest_of_the_iteration(tmp_path: Path) -> None:
-    stopping = ppo(tmp_path, epochs=4, kl=KLPenaltyConfig(coef=0.1, stop_above=1e-9))
-    row = steps(stopping, 0, 1)[0]
-    assert row["policy/stopped_early"] == 1
-    assert stopping.updates == 2  # the first minibatch has approxkl 0, the second is above
-    free = ppo(tmp_path, epochs=4)
-    assert "policy/stopped_early" not in steps(free, 0, 1)[0]
-    assert free.updates == 8  # 4 epochs x 2 minibatches
-
-
-def test_cut_responses_lose_the_penalty_before_scores_are_clipped(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, missing_eos_penalty=1.0, clip=ClipConfig(score=2.0))
-    tokenizer = procedure.context.tokenizer
-    answers = [[5, tokenizer.eos_id], [5, 6], [5, tokenizer.eos_id], [5, 6]]
-    rollout = Rollout.from_tokens(tokenizer, PROMPTS[:4], [[3], [3], [3], [3]], answers)
-    scores, metrics = procedure._penalised(torch.tensor([0.5, 0.5, 3.0, 2.5]), rollout)
-    assert scores.tolist() == [0.5, -0.5, 2.0, 1.5]  # 2.5 - 1 is within the limit again
-    assert metrics == {"objective/scores_clipped": 0.25}
-
-
-def test_the_average_follows_its_recurrence_whatever_the_micro_batch(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, ema=0.992)
-    assert procedure.average is not None
-    with torch.no_grad():
-        for parameter in procedure.policy.module.parameters():
-            parameter.fill_(1.0)
-    for tensor in procedure.average.values():
-        tensor.zero_()
-    for _ in range(10):
-        procedure._average()
-    # 1 - .992 ** 10
-    assert all(
-        torch.allclose(t, torch.tensor(0.07718058804), rtol=1e-5)
-        for t in procedure.average.values()
-    )
-    assert [p.updates for p in (ppo(tmp_path, micro_batch=1), ppo(tmp_path)) if steps(p, 0, 2)] == [
-        4,
-        4,
-    ]
-
-
-def test_the_average_is_the_result_and_not_what_samples(tmp_path: Path) -> None:
-    plain, averaged = ppo(tmp_path), ppo(tmp_path, ema=0.9)
-    assert steps(plain, 0, 3) == steps(averaged, 0, 3)
-    assert averaged.average is not None
-    averaged.save(tmp_path / "averaged")
-    plain.save(tmp_path / "plain")
-    source = FakeContext(tmp_path).source
-    saved = source.load(tmp_path / "averaged" / "model").module.state_dict()
-    assert largest_difference(saved, averaged.average) == 0
-    last = source.load(tmp_path / "plain" / "model").module.state_dict()
-    assert largest_difference(last, plain.policy.module.state_dict()) == 0
-    assert largest_difference(last, saved) > 1e-4
-
-
-def test_a_score_that_is_none_stops_with_untouched_weights(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, reward=UncheckedReward(lambda prompt, text: math.nan))
-    before = weights(procedure)
-    with pytest.raises(NumericError, match="scores of prompt"):
-        procedure.step(0)
-    assert largest_difference(before, weights(procedure)) == 0
-
-
-def test_a_bad_gradient_of_the_value_network_leaves_the_policy_alone(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path)
-    weight = next(iter(procedure.networks.value.module.parameters()))
-    weight.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
-    before = weights(procedure)
-    with pytest.raises(NumericError, match="gradient of value"):
-        procedure.step(0)
-    assert largest_difference(before, weights(procedure)) == 0
-
-
-@pytest.mark.parametrize(
-    "options,key",
-    [
-        ({"minibatch": 3}, "minibatch"),
-        ({"minibatch": 16}, "minibatch"),
-        ({"episodes": 4}, "episodes"),
-        ({"kl": KLPenaltyConfig(controller=Controller.adaptive, coef=0.0)}, "kl.coef"),
-        ({"kl": KLPenaltyConfig(controller=Controller.adaptive, horizon=1.0)}, "kl.horizon"),
-        ({"kl": KLPenaltyConfig(coef=-1.0)}, "kl.coef"),
-        ({"advantage": AdvantageConfig(gamma=1.5)}, "advantage.gamma"),
-        ({"ema": 1.0}, "ema"),
-    ],
-)
-def test_values_that_do_not_fit_are_named(options: dict[str, Any], key: str) -> None:
-    values: dict[str, Any] = {"episodes": 32, "batch": 8, "minibatch": 4, **options}
-    assert key in [name for name, _ in problems(PPOConfig(**values))]
