@@ -88,9 +88,9 @@ def preflab_commands() -> Sequence[Callable[[list[str]], int]]:
 def preflab_observers(
     folder: Path, config: Mapping[str, Any], stages: Sequence[str]
 ) -> Sequence[object]:
-    """Observers of one run: objects whose methods are named like the hooks below and marked by
-    `hookimpl`. Called once at the start of a run, with the arguments of `preflab_run_started`;
-    when the run ends, the objects are dropped."""
+    """Observers of one run. They are objects whose methods are named like the hooks below and
+    marked by `hookimpl`. Called once at the start of a run, with the arguments of
+    `preflab_run_started`; when the run ends, the objects are dropped."""
     raise NotImplementedError
 
 

@@ -76,7 +76,7 @@ def _requirements(wheel: Path) -> Iterable[Distribution]:
     """The distributions that a wheel requires without its extras, and what those require."""
     names = zipfile.ZipFile(wheel).namelist()
     (folder,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
-    ours = PathDistribution(zipfile.Path(wheel, f"{folder}/"))  # type: ignore[arg-type]
+    ours = PathDistribution(zipfile.Path(wheel, f"{folder}/"))
     asked = [Requirement(r) for r in ours.requires or ()]
     found: dict[str, Distribution] = {}
     while asked:

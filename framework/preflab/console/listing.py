@@ -115,7 +115,8 @@ def shown(kind: str, name: str, registry: Registry) -> tuple[str, dict[str, Any]
     plugin = observers[name]
     lines = [f"{OBSERVER}/{name} from {plugin.label}", ""]
     for hook in observed(plugin):
-        lines.append(f"  {hook}: {(getattr(hookspecs, hook).__doc__ or '').splitlines()[0]}")
+        sentence, _, _ = " ".join((getattr(hookspecs, hook).__doc__ or "").split()).partition(". ")
+        lines.append(f"  {hook}: {sentence.removesuffix('.')}.")
     return "\n".join(
         [*lines, "", f"It has no options. Leave it out with --no-plugin {name}."]
     ), facts(plugin)

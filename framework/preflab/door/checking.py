@@ -168,11 +168,11 @@ def component_schema(component: Component) -> None:
     )
     try:
         values: Any = OmegaConf.to_container(OmegaConf.structured(component.config_class))
+        name = values.get("name")
     except Exception as error:
         raise PluginError(
             f"{where} is not a usable schema: {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
-    name = values.get("name")
     if name != component.name:
         raise PluginError(f"{where} has the field name = {name!r}: it must be {component.name!r}")
     if component.kind == "gradient_term" and "coef" not in values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 SLOW_SECONDS = 30.0
 """The traceback of a hook that has run for this long is shown."""
 _STDERR = 2
+# The timer is a thread, which a forked process would wait for without end: it has none.
+os.register_at_fork(before=faulthandler.cancel_dump_traceback_later)
 
 
 @contextlib.contextmanager

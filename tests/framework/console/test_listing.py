@@ -72,7 +72,7 @@ def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]
     assert commands.run("plugins", ["show", "observer", "progress"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("observer/progress from plugin 'progress' (preflab ")
-    assert "  preflab_observers: Observers of one run" in shown
+    assert "  preflab_observers: Observers of one run.\n" in shown
     assert "--no-plugin progress" in shown
 
 

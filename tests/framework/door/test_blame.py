@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.runs import preflab
 from framework.faulty_plugins import install
+from preflab.composing import search_path
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +86,7 @@ def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     yield
     sys.path.remove(str(folder))
+    search_path.registry.cache_clear()
 
 
 def _run(folder: Path, kind: str, fault: str) -> tuple[int, str]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
+import os
+import subprocess
+import sys
+import textwrap
 import time
 import warnings
 
@@ -60,3 +64,20 @@ def test_a_hook_that_ends_in_time_is_not_named(
             print("what it prints is not touched")
     assert cancelled == [True]
     assert capfd.readouterr() == ("what it prints is not touched\n", "")
+
+
+def test_a_process_that_is_forked_within_a_hook_ends() -> None:
+    code = """
+        import os
+        from preflab.door.watching import watched
+        with watched("plugin 'a'", "a_hook"):
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+            else:
+                with watched("plugin 'a'", "a hook within it"):
+                    pass
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run(command, env=environment, check=True, timeout=60)
