@@ -128,72 +128,50 @@ def write_run(
 ) -> None:
     """A run folder as preflab leaves it, with its artifacts in it."""
     folder.mkdir(parents=True)
-    artifacts = folder / "kept"
-    rows = []
-    names = (
-        ["pretrain", "sft", "algorithm", "evaluation"]
-        if arm not in ("base", "SFT")
-        else ["pretrain", "sft", "evaluation"]
-    )
-    for i, stage in enumerate(names):
-        upstream = stage in ("pretrain", "sft")
-        place = artifacts / f"{stage}-{seed}-{'' if upstream else arm}"
-        place.mkdir(parents=True)
-        row = {
-            "stage": stage,
-            "name": {"algorithm": "ppo"}.get(stage, "documents"),
-            "makes": ROLES[stage],
-            "seed": seed,
-            "artifact": str(place),
-        }
-        reused = upstream and arm != "base"
-        cost = {
-            "seconds": 10.0 + i,
-            "tokens": 1_500_000 * (i + 1),
-            "flops": 2e12 * (i + 1),
-            "peak_mb": 512,
-        }
-        rows.append(
-            row
-            | {
-                "recipe": place.name,
-                "reused": reused,
-                "seconds": 0.0 if reused else 9.5,
-                "cost": cost,
-            }
-        )
+    trained = ["algorithm"] if arm not in ("base", "SFT") else []
+    names = ["pretrain", "sft", *trained, "evaluation"]
+    rows = [_stage_row(folder / "kept", arm, seed, i, stage) for i, stage in enumerate(names)]
     if evaluation is not None:
-        facts = {
-            "tags": ["sum", EVIL],
-            "tokens": 3,
-            "values": {"gold/gold": 0.5, "reward/proxy": None},
-        }
-        texts = [
-            {"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"}
-            for i in range(12)
-        ]
-        samples = [
-            {"prompt_id": f"p{i}", "terminated": i != 1, "baseline": f"sft says {i}", **facts, **t}
-            for i, t in enumerate(texts)
-        ]
-        (place / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+        samples = "".join(json.dumps(row) + "\n" for row in _samples(arm))
+        (Path(rows[-1]["artifact"]) / "samples.jsonl").write_text(samples)
     if arm in ("PPO", "PPO-ptx"):
         lines = [json.dumps(row) + "\n" for row in _curve(arm, seed)]
         (folder / "metrics.jsonl").write_text("".join(lines) + '{"cut in ha')
-    facts = {
-        "run": folder.name,
-        "config_name": "ladder",
-        "overrides": list(overrides),
-        "seed": seed,
-        "arm": arm,
-        "stages": rows,
-    }
-    (folder / "manifest.json").write_text(
-        json.dumps({**facts, "versions": {}, "status": "complete", **manifest})
+    facts: dict[str, Any] = {"run": folder.name, "config_name": "ladder"}
+    facts |= {"overrides": list(overrides), "seed": seed, "arm": arm, "stages": rows}
+    facts |= {"versions": {}, "status": "complete"}
+    (folder / "manifest.json").write_text(json.dumps({**facts, **manifest}))
+    summary: dict[str, Any] = {"run": folder.name} | (
+        {"evaluation": evaluation} if evaluation else {}
     )
-    (folder / "summary.json").write_text(
-        json.dumps({"run": folder.name} | ({"evaluation": evaluation} if evaluation else {}))
-    )
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def _stage_row(artifacts: Path, arm: str, seed: int, number: int, stage: str) -> dict[str, Any]:
+    """A finished stage as a manifest has it; its folder is made."""
+    upstream = stage in ("pretrain", "sft")
+    place = artifacts / f"{stage}-{seed}-{'' if upstream else arm}"
+    place.mkdir(parents=True)
+    reused = upstream and arm != "base"
+    row: dict[str, Any] = {"stage": stage, "name": {"algorithm": "ppo"}.get(stage, "documents")}
+    row |= {"makes": ROLES[stage], "seed": seed, "artifact": str(place), "recipe": place.name}
+    row |= {"reused": reused, "seconds": 0.0 if reused else 9.5}
+    tokens, flops = 1_500_000 * (number + 1), 2e12 * (number + 1)
+    cost = {"seconds": 10.0 + number, "tokens": tokens, "flops": flops, "peak_mb": 512}
+    return row | {"cost": cost}
+
+
+def _samples(arm: str) -> list[dict[str, Any]]:
+    values = {"gold/gold": 0.5, "reward/proxy": None}
+    facts: dict[str, Any] = {"tags": ["sum", EVIL], "tokens": 3, "values": values}
+    texts = [
+        {"prompt": f"please add {i} {EVIL}", "response": f"{arm} says {i} {EVIL}"}
+        for i in range(12)
+    ]
+    return [
+        {"prompt_id": f"p{i}", "terminated": i != 1, "baseline": f"sft says {i}", **facts, **t}
+        for i, t in enumerate(texts)
+    ]
 
 
 def study(folder: Path, seeds: Sequence[int] = (1, 2, 3)) -> Path:

@@ -111,6 +111,11 @@ class Component:
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)
 
+    def modules(self) -> list[str]:
+        """Modules that hold its functions, as far as they were given by their places."""
+        functions = (self.build, self.procedure, self.inspect)
+        return [f.place.partition(":")[0] for f in functions if isinstance(f, Place)]
+
 
 def _function(given: Callable[..., Any] | str | None) -> Callable[..., Any] | None:
     return Place(given) if isinstance(given, str) else given

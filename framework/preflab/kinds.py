@@ -41,9 +41,11 @@ class StageSpec:
         object.__setattr__(self, "kind", self.kind or self.group)
 
 
+_RECORDS: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings")
+"""What the last two stages read; documents only if their component needs them."""
 STAGES = (
     StageSpec("pretrain", reads=("documents",), makes="base"),
-    StageSpec("sft", reads=("demonstrations", "documents"), makes="sft"),
+    StageSpec("sft", reads=("demonstrations",), makes="sft"),
     StageSpec("comparisons", reads=("prompts",), uses=("rollout", "labeler")),
     StageSpec("reward_model", reads=("rankings", "demonstrations"), uses=("comparisons",)),
     StageSpec(
@@ -55,12 +57,12 @@ STAGES = (
     ),
     StageSpec(
         "algorithm",
-        reads=RECORD_TYPES,
+        reads=_RECORDS,
         uses=("comparisons", "labeler", "rollout", "reward_model"),
         makes="result",
     ),
     StageSpec(
-        "evaluation", reads=RECORD_TYPES, uses=("comparisons", "labeler", "rollout", "reward_model")
+        "evaluation", reads=_RECORDS, uses=("comparisons", "labeler", "rollout", "reward_model")
     ),
 )
 """The stages of preflab in the order of making."""

@@ -164,13 +164,8 @@ def ppo(side: Side) -> None:
 
         def log(self, logs: dict[str, float], *arguments: Any, **named: Any) -> None:
             """As the trainer does."""
-            seen.update(
-                {
-                    name: float(number)
-                    for name, number in logs.items()
-                    if isinstance(number, (int, float))
-                }
-            )
+            numbers = {k: float(v) for k, v in logs.items() if isinstance(v, (int, float))}
+            seen.update(numbers)
             super().log(logs, *arguments, **named)
 
     trainer = Seen(

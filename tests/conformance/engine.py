@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-import preflab
 from preflab.composing import search_path
+from preflab.composing.compose import compose, resolved
 from preflab.door.discovery import FILES
 from preflab.engine.stages import Stages
 from preflab.kinds import STAGES
@@ -68,16 +68,14 @@ class Seen:
 
 
 def composed(folder: Path, *overrides: str) -> DictConfig:
-    """The config of ``preflab OVERRIDES`` with its artifacts in a folder."""
-    return preflab.compose(
-        [*overrides, f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1"]
-    )
+    """The config of ``preflab OVERRIDES`` with its artifacts in a folder, Hydra's part included."""
+    own = (f"artifacts.dir={folder / 'artifacts'}", "runtime.threads=1")
+    return compose([*overrides, *own], with_hydra=True)
 
 
 def run_of(folder: Path, *overrides: str) -> Run:
     """The run that ``preflab OVERRIDES`` is."""
-    plain: Any = OmegaConf.to_container(composed(folder, *overrides), resolve=True)
-    return read(plain, search_path.registry())
+    return read(resolved(composed(folder, *overrides)), search_path.registry())
 
 
 def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:

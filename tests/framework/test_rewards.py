@@ -189,7 +189,7 @@ def test_an_edited_file_is_another_recipe(tmp_path: Path) -> None:
     for text in (FILE, FILE.replace("-len", "len")):
         path.write_text(text)
         source_digest.__globals__["_source_digest"].cache_clear()
-        digests.add(source_digest(str(path), []))
+        digests.add(source_digest([str(path)], []))
     assert len(digests) == 2
 
 

@@ -4,7 +4,6 @@ key, what is allowed and the nearest name."""
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.search_path import hydra_initialised, registry
@@ -43,55 +42,11 @@ def compose(
 def compose_all(
     jobs: Sequence[Sequence[str]], config_name: str, config_dir: str = ""
 ) -> Iterator[DictConfig]:
-    """The configs of many jobs, Hydra's own part included, in order.
-
-    Jobs that differ only in values of keys share one composition, into a copy of which their values
-    are written: that is how Hydra applies them too, and several times as fast.
-    """
-    parser, shared = OverridesParser.create(), dict[tuple[str, ...], DictConfig]()
+    """The configs of many jobs, Hydra's own part included, in order."""
     with hydra_initialised(config_dir):
         for overrides in jobs:
             with readable_errors():
-                parsed = parser.parse_overrides(list(overrides))
-                values = [o for o in parsed if _only_sets_a_value(o)]
-                choices = tuple(str(o.input_line) for o in parsed if not _only_sets_a_value(o))
-                if choices not in shared:
-                    shared[choices] = hydra_compose(
-                        config_name, list(choices), return_hydra_config=True
-                    )
-                config = copy.deepcopy(shared[choices])
-                for override in values:
-                    _set(config, override)
-                with flag_override(config.hydra, "readonly", False):
-                    config.hydra.overrides.task = [
-                        str(o.input_line) for o in parsed if not o.is_hydra_override()
-                    ]
-            yield config
-
-
-def _only_sets_a_value(override: Override) -> bool:
-    """Whether an override is KEY=VALUE of a key that cannot be a config group."""
-    key = override.key_or_group
-    return (
-        override.type is OverrideType.CHANGE
-        and override.package is None
-        and not override.is_hydra_override()
-        and ("." in key or key in ("seed", "fast"))
-        and not isinstance(override.value(), (dict, list))
-    )
-
-
-def _set(config: DictConfig, override: Override) -> None:
-    key = override.key_or_group
-    if OmegaConf.select(config, key, throw_on_missing=False, default=_ABSENT) is _ABSENT:
-        # As Hydra says it, with the node and the key that `explain` looks for.
-        parent, _, last = key.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
-        node[last]  # raises
-    OmegaConf.update(config, key, override.value(), merge=True)
-
-
-_ABSENT = object()
+                yield hydra_compose(config_name, list(overrides), return_hydra_config=True)
 
 
 def job_yaml(config: DictConfig) -> str:

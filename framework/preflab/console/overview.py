@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from preflab.composing.search_path import config_root, options_of, registry, sweeps_root
 from preflab.console.commands import COMMANDS
 from preflab.door.registry import command_name
@@ -11,10 +13,7 @@ def overview() -> str:
     """Commands, config groups with their options, and what is broken."""
     plugins, graph = registry(), registry().stage_graph
     theirs = [function for function, _ in plugins.commands().values()]
-    usages = [
-        ((function.__doc__ or "").strip() or command_name(function)).splitlines()[0]
-        for function in (*COMMANDS.values(), *theirs)
-    ]
+    usages = [_usage(function) for function in (*COMMANDS.values(), *theirs)]
     groups = [*graph.groups, "filters", "experiment", "debug"]
     kinds = {component.kind for component, _ in plugins.components()}
     nested = sorted(kinds - set(graph.groups.values()))
@@ -46,3 +45,9 @@ def overview() -> str:
         "-sc install=bash.",
     ]
     return "\n".join(lines) + plugins.not_loaded()
+
+
+def _usage(command: Callable[[list[str]], int]) -> str:
+    """The first paragraph of a command's docstring, in one line."""
+    paragraph = (command.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(paragraph.split()) or command_name(command)

@@ -246,7 +246,7 @@ class StageContext:
 
     def reward_network(self) -> ScalarModel | None:
         reward_model = self.reward_model()
-        if not isinstance(reward_model, HasNetwork):
+        if not isinstance(reward_model, HasNetwork) or reward_model.network is None:
             return None
         copy = reward_model.network.copy()
         copy.module.requires_grad_(True)

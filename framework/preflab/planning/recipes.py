@@ -48,9 +48,9 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     """Plugin and source digest of a choice and of everything nested in it."""
     code = {}
     for c in choice.all():
-        code[f"{c.component.kind}/{c.name}"] = (
-            f"{c.plugin.distribution} {source_digest(c.plugin.module, packages)}"
-        )
+        modules = (c.plugin.module, *c.component.modules())
+        digest_of_code = source_digest(modules, packages)
+        code[f"{c.component.kind}/{c.name}"] = f"{c.plugin.distribution} {digest_of_code}"
     return code
 
 
@@ -72,7 +72,7 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     packages = {p.module.split(".")[0] for p in run.registry.plugins if not p.problem}
     choice = run.choices[spec.group]
     needed, counts = needs(choice), run.counts()
-    reads: list[str] = [t for t in spec.reads if t in counts and t != "documents"]
+    reads: list[str] = [t for t in spec.reads if t in counts]
     reads += [t for t in RECORD_TYPES if t in counts and t in needed]
     if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
         reads.append("data")

@@ -78,7 +78,7 @@ class MemorySource:
 class FakeContext:
     """The `preflab.interfaces.Context` protocol over records in memory.
 
-    records: of any type, told apart by class; each with its split ("" counts as "train"). source:
+    records: of any type, each with its split ("" counts as "train"). source:
     where policies come from (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``,
     or over bytes without one). policies: by role; a role that is missing gives the source's fresh
     policy, drawn from the seed ``initialisation`` (default: ``seed``), the same weights every
@@ -119,12 +119,8 @@ class FakeContext:
         self._optional: set[str] = set()
         self._initialisation = seed if initialisation is None else initialisation
         self._source, self._policy_config = source, dict(policy_config or {})
-        self._reward, self._network, self._engine, self._labelers = (
-            reward,
-            network,
-            engine,
-            labelers,
-        )
+        self._reward, self._network = reward, network
+        self._engine, self._labelers = engine, labelers
 
     @property
     def source(self) -> PolicySource:

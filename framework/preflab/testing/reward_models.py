@@ -36,10 +36,7 @@ class RewardModelContract(ComponentContract):
     def test_it_scores_every_response(self, preflab_case: Case) -> None:
         import torch
 
-        context = preflab_case.context(
-            preflab_case.finished_folder if preflab_case.component.procedure else None
-        )
-        model = cast("RewardModel", preflab_case.build(context))
+        context, model = _built(preflab_case)
         wrong = unknown_methods(model)
         assert not wrong, "\n".join(wrong)
         scores = model.score(given_answers(context))
@@ -51,10 +48,7 @@ class RewardModelContract(ComponentContract):
         assert bool(torch.isfinite(scores).all()), f"scores are not finite: {scores.tolist()}"
 
     def test_a_score_depends_on_nothing_else_in_the_batch(self, preflab_case: Case) -> None:
-        context = preflab_case.context(
-            preflab_case.finished_folder if preflab_case.component.procedure else None
-        )
-        model = cast("RewardModel", preflab_case.build(context))
+        context, model = _built(preflab_case)
         rollout = given_answers(context)
         scores = model.score(rollout).tolist()
         for i, score in enumerate(scores):
@@ -68,26 +62,22 @@ class RewardModelContract(ComponentContract):
         ), "the order of rows matters"
 
     def test_scoring_is_repeatable_and_draws_nothing(self, preflab_case: Case) -> None:
-        context = preflab_case.context(
-            preflab_case.finished_folder if preflab_case.component.procedure else None
-        )
-        rollout = given_answers(context)
-        scores_by_seed = []
+        scores = []
         for seed in (11, 12):
             with global_seed(seed):
-                scores_by_seed.append(
-                    cast("RewardModel", preflab_case.build(context)).score(rollout).tolist()
-                )
-        assert scores_by_seed[0] == scores_by_seed[1], (
-            f"the same responses score {scores_by_seed[0]} and {scores_by_seed[1]}"
-        )
+                context, model = _built(preflab_case)
+                scores.append(model.score(given_answers(context)).tolist())
+        assert scores[0] == scores[1], f"the same responses score {scores[0]} and {scores[1]}"
 
     def test_no_responses_have_no_scores(self, preflab_case: Case) -> None:
-        context = preflab_case.context(
-            preflab_case.finished_folder if preflab_case.component.procedure else None
-        )
-        nothing = Rollout.from_tokens(context.tokenizer, [], [], [])
-        scores = cast("RewardModel", preflab_case.build(context)).score(nothing)
+        context, model = _built(preflab_case)
+        scores = model.score(Rollout.from_tokens(context.tokenizer, [], [], []))
         assert scores.shape == (0,), (
             f"the scores of no responses have the shape {tuple(scores.shape)}"
         )
+
+
+def _built(case: Case) -> tuple[FakeContext, RewardModel]:
+    """A context, and the reward model in it, trained if it makes a stage."""
+    context = case.context(case.finished_folder if case.component.procedure else None)
+    return context, cast("RewardModel", case.build(context))

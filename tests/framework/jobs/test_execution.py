@@ -12,6 +12,7 @@ import pytest
 from conformance.engine import plugin_file
 from preflab import PluginError, UserError
 from preflab.composing.compose import compose
+from preflab.door.registry import Registry
 from preflab.jobs import execution
 from preflab.jobs.execution import execute
 from preflab.planning.reading import Job, job_of
@@ -53,9 +54,13 @@ def test_a_failed_run_says_so_and_is_observed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, seen = tried(tmp_path, "raise"), list[str]()
-    monkeypatch.setattr(
-        type(job.run.registry), "observe", lambda registry, hook, **shown: seen.append(hook)
-    )
+    observe = Registry.observe
+
+    def noted(registry: Registry, hook: str, **shown: Any) -> None:
+        seen.append(hook)
+        observe(registry, hook, **shown)
+
+    monkeypatch.setattr(Registry, "observe", noted)
     with pytest.raises(PluginError, match="raised on purpose"):
         execute(job, tmp_path / "run")
     assert read(tmp_path / "run" / "manifest.json")["status"] == "failed"

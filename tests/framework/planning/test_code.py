@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import preflab
-from preflab.planning.code import framework_digest, read_source
+from preflab.components import Component
+from preflab.kinds import NoneConfig
+from preflab.planning.code import framework_digest, read_source, source_digest
 
 FRAMEWORK = Path(preflab.__file__).parent
 SOURCE = '''"""About it."""
@@ -65,6 +67,45 @@ def test_what_is_computed_counts(change: str, tmp_path: Path) -> None:
     before, after = CODE[change]
     assert SOURCE.count(before) == 1
     assert _digest(tmp_path, SOURCE) != _digest(tmp_path, SOURCE.replace(before, after))
+
+
+DIFFERENT = {
+    "a method called error": ("self.error('a', x)", "self.error('b', x)"),
+    "a method called info": ("x = table.info('reward')", "x = table.info('length')"),
+    "a call within a log line": ("logger.info(draw('first'))", "logger.info(draw('second'))"),
+    "text printed into a file": ("print('Q:', q, file=page)", "print('Human:', q, file=page)"),
+    "another function called option": ("x = pick.option(1, 'a')", "x = pick.option(1, 'b')"),
+    "a function called option, not ours": ("x = option(1, 'a')", "x = option(1, 'b')"),
+    "a raised error from a table": ("raise ERRORS['skip']", "raise ERRORS['stop']"),
+    "which error is raised": ("raise A() if m == 'x' else B()", "raise A() if m == 'y' else B()"),
+    "the value of an iterator": ("raise StopIteration('a')", "raise StopIteration('b')"),
+    "a dict taken apart": ("x = {**a}", "x = {None: a}"),
+    "an argument without a default": ("def f(*, a): ...", "def f(*, a=None): ..."),
+    "a field without a default": ("class C:\n x: int", "class C:\n x: int = None"),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_different_programs_have_different_digests(what: str, tmp_path: Path) -> None:
+    first, second = DIFFERENT[what]
+    assert _digest(tmp_path, first) != _digest(tmp_path, second)
+
+
+def test_the_code_at_a_place_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry point is a module, and its component is built by another one."""
+    package = tmp_path / "placed_apart"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "plugin.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    component = Component("algorithm", "mine", NoneConfig, procedure="placed_apart.impl:Mine")
+    modules = ["placed_apart.plugin", *component.modules()]
+    digests = set()
+    for text in ("class Mine:\n    rate = 1\n", "class Mine:\n    rate = 2\n"):
+        (package / "impl.py").write_text(text)
+        source_digest.__globals__["_source_digest"].cache_clear()
+        digests.add(source_digest(modules, ["placed_apart"]))
+    assert len(digests) == 2
 
 
 def test_docstrings_count_where_they_are_read(tmp_path: Path) -> None:

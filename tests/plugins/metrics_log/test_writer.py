@@ -45,6 +45,7 @@ def test_every_step_is_one_row_and_history_comes_first(tmp_path: Path) -> None:
     assert rows[0]["loss/pretrain"] == 2.0
     assert rows[2]["loss/sft"] == 0.5
     assert rows[2]["other"] is None
+    log.preflab_run_failed()  # closes both files
 
 
 def test_a_few_rows_of_a_rollout_are_kept(tmp_path: Path) -> None:

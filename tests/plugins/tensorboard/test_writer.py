@@ -65,7 +65,7 @@ def test_one_folder_with_a_row_of_hyper_parameters_and_a_layout(tmp_path: Path) 
     assert b"algorithm.kl.coef" in content
 
 
-def test_the_hparams_tab_has_this_runs_values_and_what_it_is_judged_by(tmp_path: Path) -> None:
+def test_the_hparams_tab_has_the_config_and_the_results(tmp_path: Path) -> None:
     _run(tmp_path)
     events = _read(tmp_path)
 
