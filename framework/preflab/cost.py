@@ -46,9 +46,9 @@ WORK = Work()
 
 @lru_cache
 def peak_flops(device: torch.device, threads: int) -> float:
-    """Operations a second that a large float32 matrix product reaches here: measured once a process
-    and number of threads, in about 0.2 s. It is a yardstick, not a limit: small products stay below
-    it, and bfloat16 on a GPU goes beyond."""
+    """Operations per second that a large float32 matrix product reaches here: measured once per
+    process and number of threads, in about 0.2 s. It is a yardstick, not a limit: small products
+    stay below it, and bfloat16 on a GPU goes beyond."""
     import torch
 
     size, repeats = (2048, 40) if device.type == "cuda" else (768, 6)
@@ -84,7 +84,7 @@ class Profile:
         self.parts[part], self.last = now - self.last, now
 
     def metrics(self) -> dict[str, float]:
-        """time/PART: seconds; time/peak_fraction: operations a second, as a share of what a large
+        """time/PART: seconds; time/peak_fraction: operations per second, as a share of what a large
         matrix product reaches."""
         share = WORK.since(self.before).flops / (self.peak * (self.last - self.started))
         return {f"time/{part}": seconds for part, seconds in self.parts.items()} | {
@@ -95,6 +95,6 @@ class Profile:
         if self.runtime.device.type == "cuda":
             import torch
 
-            # Kernels are only queued: wait for them once a part.
+            # Kernels are only queued: wait for them once per part.
             torch.cuda.synchronize(self.runtime.device)
         return time.perf_counter()

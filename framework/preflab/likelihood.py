@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def response_states(model: Backbone, rows: Rollout) -> torch.Tensor:
     """Hidden states [N, D] from which the response tokens are predicted and their states are
-    valued, row by row: slot Q - 1 + t stands before response token t. A prompt that several rows
+    valued, row by row: slot Q - 1 + t is before response token t. A prompt that several rows
     share is read once."""
     import torch
 
@@ -26,7 +26,7 @@ def response_states(model: Backbone, rows: Rollout) -> torch.Tensor:
 
 
 def response_log_probs(policy: Policy, rows: Rollout, temperature: float = 1.0) -> torch.Tensor:
-    """log pi_tau of each response token given what stands before it, [B, R] float32; zero outside
+    """log pi_tau of each response token given what precedes it, [B, R] float32; zero outside
     the responses. Summed over a row it is the log-probability of the response, its end token
     included."""
     return response_log_probs_and_entropies(policy, rows, temperature, with_entropy=False)[0]
@@ -38,10 +38,10 @@ def response_log_probs_and_entropies(
     """`response_log_probs`, and the entropy in nats of each token's distribution (no gradient),
     both [B, R]."""
     mask = rows.response_mask
-    found = policy.log_probs(
+    numbers = policy.log_probs(
         response_states(policy, rows), rows.response_ids[mask], temperature, with_entropy
     )
-    log_probs, entropies = (_in_place(values, mask) for values in found)
+    log_probs, entropies = (_in_place(values, mask) for values in numbers)
     return log_probs, entropies
 
 

@@ -98,7 +98,7 @@ def gradient_terms(context: Context, configs: Mapping[str, Any]) -> dict[str, Gr
 
 class Optimization:
     """The optimizer of one set of parameters. ``schedule_steps``: number of schedule positions
-    (optimizer steps, or PPO iterations when the schedule moves once an iteration)."""
+    (optimizer steps, or PPO iterations when the schedule moves once per iteration)."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class Optimization:
         own, the norms of both and their cosine."""
         self._sum()
         before = self._taken()
-        found = dict(accumulate())
+        metrics = dict(accumulate())
         self.runtime.sum_gradients(self.parameters)
         term, self._norm = self._taken(), None
         norms = _norms(before, term)
         for parameter, a, b in zip(self.parameters, before, term, strict=True):
             parameter.grad = b if a is None else a if b is None else a.add_(b)
-        return found | {f"{name}/{key}": value for key, value in norms.items()}
+        return metrics | {f"{name}/{key}": value for key, value in norms.items()}
 
     def _sum(self) -> None:
         if not self._is_summed:
@@ -155,9 +155,9 @@ class Optimization:
         return gradients
 
     def norm(self) -> float:
-        """Norm of the gradient, summed over processes; `NumericError` if it is not finite. Who has
-        two optimizers asks both before either steps, so that a bad gradient of one leaves the
-        weights of the other alone."""
+        """Norm of the gradient, summed over processes; `NumericError` if it is not finite. With two
+        optimizers, ask both before either steps: then a bad gradient of one changes no weight of
+        the other."""
         import torch
 
         if self._norm is not None:
@@ -170,7 +170,7 @@ class Optimization:
             self._is_summed = False
             raise NumericError(
                 f"The gradient of {self.name} is not finite (norm {norm}). The weights are as they "
-                "were before this step; lower the learning rate. The same command goes on from the "
+                "were before this step; lower the learning rate. The same command resumes from the "
                 "last checkpoint, to the same batch."
             )
         self._norm = norm

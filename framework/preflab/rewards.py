@@ -51,8 +51,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def reward(function: F) -> F:
     """Make a function a reward_model component of its own name: a `SampleReward` or a
-    `BatchReward`, told apart by the names of its parameters. Its docstring becomes the component's.
-    The function itself stays what it is.
+    `BatchReward`, distinguished by the names of its parameters. Its docstring becomes the
+    component's. The function itself stays what it is.
 
     Raises `PluginError` naming file and line if it has other parameters.
     """

@@ -23,20 +23,20 @@ def shaped(
     a response."""
     metrics: dict[str, float] = {}
     for name, shaping in shapings.items():
-        found = shaping(scores.clone(), rollout)
-        if getattr(found, "shape", None) != scores.shape:
-            given = f"the shape {list(found.shape)}" if hasattr(found, "shape") else repr(found)
+        moved = shaping(scores.clone(), rollout)
+        if getattr(moved, "shape", None) != scores.shape:
+            given = f"the shape {list(moved.shape)}" if hasattr(moved, "shape") else repr(moved)
             raise PluginError(
                 f"The reward shaping '{name}' returned {given} for scores of the shape "
                 f"{list(scores.shape)}."
             )
-        found = found.detach().to(scores)
-        if not bool(found.isfinite().all()):
-            row = int((~found.isfinite()).nonzero()[0])
+        moved = moved.detach().to(scores)
+        if not bool(moved.isfinite().all()):
+            row = int((~moved.isfinite()).nonzero()[0])
             raise PluginError(
                 f"The reward shaping '{name}' made the score {float(scores[row])} of prompt "
-                f"{rollout.prompts[row].id!r} {float(found[row])}: a score must be finite."
+                f"{rollout.prompts[row].id!r} {float(moved[row])}: a score must be finite."
             )
-        metrics[f"shaping/{name}"] = float((found - scores).mean())
-        scores = found
+        metrics[f"shaping/{name}"] = float((moved - scores).mean())
+        scores = moved
     return scores, metrics

@@ -7,6 +7,7 @@ A worker loads its models, says that it is ready, and then does one unit of work
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -123,13 +124,16 @@ class Worker:
 
     def close(self) -> None:
         """End it."""
-        if self._process.poll() is None and self._process.stdin is not None:
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def __enter__(self) -> Worker:
         return self

@@ -9,6 +9,7 @@ import multiprocessing.process
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def _main(folder: Path, words: Sequence[str], environment: dict[str, str]) -> No
     os.dup2(log, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     os.environ.update(environment)
+    warnings.simplefilter("default", UserWarning)  # ours are for people, not errors as in pytest
     torch.set_num_threads(1)
     search_path.registry.cache_clear()
     cli.main(list(words))

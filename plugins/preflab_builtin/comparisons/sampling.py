@@ -52,14 +52,14 @@ class SampledComparisons:
                 distinct = tuple((i, j) for i, j in ranking.preferences if texts[i] != texts[j])
                 preferences += len(distinct)
                 if distinct:
-                    kept = replace(ranking, prompt=prompt, preferences=distinct)
-                    self.rankings.append(to_json(kept))
+                    added = replace(ranking, prompt=prompt, preferences=distinct)
+                    self.rankings.append(to_json(added))
                 else:
                     all_tied += 1
-        added = len(self.rankings) - before
-        pairs = (added + all_tied) * k * (k - 1) / 2
+        number = len(self.rankings) - before
+        pairs = (number + all_tied) * k * (k - 1) / 2
         return {
-            "comparisons/rankings": float(added),
+            "comparisons/rankings": float(number),
             "comparisons/all_tied": float(all_tied),
             "comparisons/pairs_tied": 1 - preferences / pairs if pairs else 0.0,
         }

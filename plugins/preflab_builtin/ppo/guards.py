@@ -90,7 +90,7 @@ def unrepeatable_pass(
         )
     if both_agree:
         return (
-            "Both forward passes agree now, but not with what the rollout kept "
+            "Both forward passes agree now, but not with the stored one of the rollout "
             f"{where}: what changed weights or rows since?"
         )
     return (

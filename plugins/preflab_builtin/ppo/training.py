@@ -211,8 +211,8 @@ class PPO:
         """Add the gradients of some rows; sums of what is watched, and the largest distance of a
         ratio from 1."""
         old, mask = batch.log_probs, batch.mask
-        # One network after the other: what the policy kept for its backward pass is freed before
-        # the value network's.
+        # One network after the other: the policy's activations are freed before the value
+        # network's are needed.
         with self.runtime.autocast():
             new = response_log_probs(self.policy, batch.rollout, self._temperature)
         policy = policy_loss(new, old, batch.advantages, mask, self.config.clip.ratio)
@@ -288,7 +288,7 @@ class PPO:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take them over. The reference is not in the state: it is the stage's input, pinned by the
+        """Restore them. The reference is not in the state: it is the stage's input, pinned by the
         recipe."""
         self.policy.module.load_state_dict(state["policy"])
         self.networks.value.module.load_state_dict(state["value"])

@@ -1,4 +1,4 @@
-"""The ptx gradient term: gamma * gradient of the pretraining loss, beside an algorithm's own
+"""The ptx gradient term: gamma * gradient of the pretraining loss, next to an algorithm's own
 gradient.
 
 InstructGPT's objective (equation 2) adds gamma * E_pretraining[log pi(x)]. The paper does not print

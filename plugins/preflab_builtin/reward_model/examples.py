@@ -53,7 +53,7 @@ class Example:
 def examples(
     rankings: Sequence[Ranking], tokenizer: Tokenizer, max_tokens: int | None, limit: int | None
 ) -> list[Example]:
-    """One example per ranking, in order. max_tokens: responses are cut to so many tokens; limit:
+    """One example per ranking, in order. max_tokens: the most tokens of a response; limit:
     positions of the model. `UserError` naming the first ranking that does not fit into the model,
     or that prefers one of two responses with the same tokens: its loss would remain at log 2."""
     return [_example(ranking, tokenizer, max_tokens, limit) for ranking in rankings]

@@ -34,9 +34,9 @@ def examples(
     loss_on: LossOn,
     limit: int | None,
 ) -> list[Example]:
-    """One example a demonstration, in order; `UserError` naming one that is longer than ``limit``
+    """One example per demonstration, in order; `UserError` naming one that is longer than ``limit``
     tokens or empty."""
-    found = []
+    rows = []
     for demonstration in demonstrations:
         prompt = tokenizer.encode(demonstration.prompt.text)
         ids = (*prompt, *tokenizer.encode(demonstration.response), tokenizer.eos_id)
@@ -53,8 +53,8 @@ def examples(
                 f"The demonstration for prompt {demonstration.prompt.id!r} is empty: neither "
                 "prompt nor response."
             )
-        found.append(Example(ids, start))
-    return found
+        rows.append(Example(ids, start))
+    return rows
 
 
 def padded(

@@ -29,17 +29,17 @@ transformers."""
 def branch_ends(module: torch.nn.Module) -> list[torch.nn.Module]:
     """The last projection of every attention and MLP block; `UserError` if the architecture has
     none that we know."""
-    found = [
+    ends = [
         part
         for name, part in module.named_modules()
         if any(name.endswith(f".{end}") for end in BRANCH_ENDS)
     ]
-    if not found:
+    if not ends:
         raise UserError(
             f"sft.dropout: {type(module).__name__} has no residual branch that preflab knows. Set "
             "sft.dropout=0."
         )
-    return found
+    return ends
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class RowDropout:
         scale = torch.zeros(output.shape, dtype=torch.float32)
         start = 0
         for i, (length, generator) in enumerate(zip(self.lengths, self.generators, strict=True)):
-            kept = torch.rand(length, output.shape[-1], generator=generator) >= self.probability
+            stays = torch.rand(length, output.shape[-1], generator=generator) >= self.probability
             rows = scale[start : start + length] if output.dim() == 2 else scale[i, :length]
-            rows.copy_(kept / (1 - self.probability))
+            rows.copy_(stays / (1 - self.probability))
             start += length
         return output * scale.to(output)
 

@@ -114,7 +114,7 @@ def test_changed_weights_are_noticed_in_every_iteration(
     setattr(procedure, "_update", meddling)  # noqa: B010
     with pytest.raises(
         NumericError,
-        match=r"iteration 1: .*Both forward passes agree now, but not with what the rollout kept",
+        match=r"iteration 1: .*Both forward passes agree now, but not with the stored one",
     ):
         procedure.step(1)
 
