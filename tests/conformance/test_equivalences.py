@@ -6,19 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from conformance.engine import Seen, composed, engine, forget, run_of, tensors
+from conformance.engine import Seen, composed, engine, forget, tensors
 from end_to_end.runs import digests
 from preflab.engine.context import StageContext
 from preflab.interfaces import Policy
 from preflab.jobs.execution import execute
 from preflab.optimization import Optimization
-from preflab.planning.reading import Job
+from preflab.planning.reading import job_of
 from support import largest_difference
 
 pytestmark = pytest.mark.slow
@@ -239,9 +237,7 @@ def test_logging_changes_nothing(ladder: Path, tmp_path: Path) -> None:
     assert len(before) > 4
     forget(ladder, "algorithm")
     # With TensorBoard, metric files, samples, progress.
-    words = (*LADDER, *PTX, *ITERATIONS)
-    plain: Any = OmegaConf.to_container(composed(ladder, *words), resolve=True)
-    execute(Job(run_of(ladder, *words), plain, "config", words), tmp_path)
+    execute(job_of(composed(ladder, *LADDER, *PTX, *ITERATIONS)), tmp_path)
     assert (tmp_path / "metrics.jsonl").is_file()
     assert list((tmp_path / "tensorboard").glob("events*"))
     assert {
