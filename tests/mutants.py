@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -227,9 +228,12 @@ def _pytest(tests: list[str], output: int) -> int:
                 "PYTHONPATH": os.pathsep.join(sys.path[:3]),
             }
             os.environ.update(environment)
-            code = int(
-                pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability", *tests])
-            )
+            words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability"]
+            # The libraries are imported before pytest, which then cannot rewrite their assertions.
+            words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            code = int(pytest.main([*words, *tests]))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
