@@ -81,6 +81,7 @@ def test_there_are_equations_and_commands() -> None:
     assert README.count("\n") <= 110
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_printed_command_composes(command: str) -> None:
     assert all(job.run.stages for job in check_jobs(parse(shlex.split(command)[1:])))
@@ -119,6 +120,7 @@ def test_the_plugin_of_ten_lines_is_a_reward(
         search_path.registry.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_printed_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "sweeps" / "README.md").read_text(encoding="utf8")
     text = page.partition("## A study file\n")[2].partition("\n**Arms")[0]

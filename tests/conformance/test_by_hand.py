@@ -22,6 +22,8 @@ from preflab_builtin.ppo.config import KLPenaltyConfig, PPOConfig
 from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

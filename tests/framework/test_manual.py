@@ -173,6 +173,7 @@ def test_the_edit_and_its_test_work(written: Path, monkeypatch: pytest.MonkeyPat
     assert (contract.name, contract.overrides) == ("my_idea", ("algorithm.optimizer.lr=0.01",))
 
 
+@pytest.mark.slow
 def test_the_study_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("studies").mkdir()

@@ -14,6 +14,8 @@ from preflab.engine.stages import Stages
 from preflab.planning.reading import job_of
 from reliability import trouble
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _trouble() -> Iterator[None]:

@@ -18,6 +18,8 @@ from preflab.jobs.execution import execute
 from preflab.planning.reading import Job, job_of
 from reliability import trouble
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _trouble() -> Iterator[None]:

@@ -227,6 +227,7 @@ def test_a_baseline_file_and_its_role_go_together(tmp_path: Path) -> None:
     assert len({*digests, inspect_stored(c.SuiteConfig()).content}) == 3
 
 
+@pytest.mark.slow
 def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
     config = c.SuiteConfig(evaluators=_everything(), prompts=3)
     whole = _run(config, _context(tmp_path, other=0.3))

@@ -33,6 +33,7 @@ def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
         yield place.removeprefix(".")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "place"),
     [

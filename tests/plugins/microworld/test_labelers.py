@@ -58,6 +58,7 @@ def plausible_pairs(world: Microworld, number: int = 300) -> list[Pair]:
     return pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_people_agree_in_about_73_percent(world: Microworld, seed: int) -> None:
     # InstructGPT 3.4: 72.6 +- 1.5 % among training labelers. The default population agrees in .73

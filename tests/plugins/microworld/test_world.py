@@ -57,6 +57,7 @@ def test_the_vocabulary_is_small_fixed_and_without_repetition(world: Microworld)
     assert words[:4] == ["user", "assistant", "guest", "bot"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [MicroworldConfig(), MicroworldConfig(seed=3, people=32, documents=3000, constrained=1.0)],
@@ -90,6 +91,7 @@ def test_the_world_follows_from_its_seed_in_every_process(world: Microworld) -> 
     assert next(iter(other.records("prompts"))) != next(iter(world.records("prompts")))
 
 
+@pytest.mark.slow
 def test_records_are_always_the_same_and_counted(world: Microworld) -> None:
     for record_type, number in inspect(world.config).records.items():
         first, second = list(world.records(record_type)), list(world.records(record_type))  # type: ignore[arg-type]

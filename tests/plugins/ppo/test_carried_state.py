@@ -118,6 +118,7 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
     assert max(errors) > 0  # and a larger KL raises the coefficient
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch", [64, 1])
 def test_the_learning_rate_moves_once_an_iteration(micro_batch: int, tmp_path: Path) -> None:
     falling = OptimizerConfig(lr=1.0e-4, schedule=Schedule.linear, final_fraction=0.0)

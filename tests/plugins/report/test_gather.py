@@ -13,6 +13,8 @@ from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.gather import gather
 
+pytestmark = pytest.mark.slow
+
 
 def test_failures_are_reported_once_and_from_the_ledger_first(tmp_path: Path) -> None:
     folder = study(tmp_path / "s", seeds=(1,))

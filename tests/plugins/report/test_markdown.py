@@ -6,9 +6,13 @@ import html
 import json
 from pathlib import Path
 
+import pytest
+
 from fake_study import LADDER, study
 from preflab_builtin.report import contents, markdown
 from preflab_builtin.report.build import build_report
+
+pytestmark = pytest.mark.slow
 
 
 def test_markdown_says_what_the_page_says(tmp_path: Path) -> None:

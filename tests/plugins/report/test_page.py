@@ -16,6 +16,8 @@ from preflab_builtin.report.markdown import ladder_markdown
 from preflab_builtin.report.page import environment
 from preflab_builtin.report.terminal import report_text
 
+pytestmark = pytest.mark.slow
+
 
 class _Page(html.parser.HTMLParser):
     """The tags, their attributes and the visible text of a page."""

@@ -13,6 +13,8 @@ from preflab_builtin.report.gather import gather
 from preflab_builtin.report.markdown import ladder_markdown
 from preflab_builtin.report.terminal import ladder_table
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_terminal_table_says_what_the_page_says(tmp_path: Path) -> None:
     folder, out = study(tmp_path / "s", seeds=(1,)), tmp_path / "report.html"

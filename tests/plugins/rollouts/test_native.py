@@ -68,6 +68,7 @@ def naive(model: CausalPolicy, prompt: str, noise: torch.Tensor, temperature: fl
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize(
@@ -92,6 +93,7 @@ def test_equals_a_naive_loop_token_for_token(
     assert len(lengths) > 2  # rows did end at different times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     "smallest",
