@@ -34,7 +34,7 @@ API_1 = {
     "preflab_report": "folders out",
 }
 NAMES_1 = {
-    "Component": "kind name config_class build procedure needs nested inspect",
+    "Component": "kind name config_class build procedure needs nested inspect preflight",
     "Inspection": None,
     "NumericError": None,
     "PluginError": None,
