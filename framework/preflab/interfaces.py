@@ -355,6 +355,11 @@ class Context(Protocol):
     def tokenizer(self) -> Tokenizer:
         """The policy's tokenizer."""
 
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row of the policy may have at most, prompt and response together; None: no
+        limit."""
+
     def policy(self, role: str) -> Policy:
         """A fresh copy of the policy in a role: "base" (pretrained), "sft", "initial" (what the
         algorithm starts from and the KL reference), "result" (what the algorithm made), or
