@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     GPT2Config,
@@ -135,6 +136,11 @@ class TinySource(SavedModels):
         else:
             self.tokenizer = word_tokenizer(vocabulary)
 
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row may have at most."""
+        return self.config.max_positions
+
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """A new model, its weights drawn from the generator with the family's own initialiser."""
         make: Any = AutoModelForCausalLM.from_config
@@ -158,6 +164,15 @@ class FolderSource(SavedModels):
         super().__init__(device, fast, graphs)
         self.folder = folder
         self.tokenizer = folder_tokenizer(folder)
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row may have at most, by the folder's config; None: it names no limit."""
+        config = AutoConfig.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
+        limit: int | None = getattr(config, "max_position_embeddings", None)
+        return limit
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """The pretrained weights; nothing is drawn."""

@@ -14,6 +14,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from preflab.errors import UserError
+from preflab.records import Prompt
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 FILE = "tokenizer.json"
@@ -41,6 +42,32 @@ class TextTokenizer:
         """Token ids, no special token added."""
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a response."""
+        return frozenset({self.eos_id})
+
+    def encode_document(self, text: str) -> list[int]:
+        """The text and the end token."""
+        return [*self.encode(text), self.eos_id]
+
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
+        """The prompt's text."""
+        return self.encode(prompt.text)
+
+    def encode_response(self, prompt: Prompt, response: str) -> list[int]:
+        """The response and the end token."""
+        return [*self.encode(response), self.eos_id]
+
+    def encode_turns(self, prompt: Prompt, response: str) -> tuple[list[int], list[bool]]:
+        """Prompt and response, and which tokens are of the response."""
+        asked, answered = self.encode_prompt(prompt), self.encode_response(prompt, response)
+        return [*asked, *answered], [False] * len(asked) + [True] * len(answered)
+
+    def decode_response(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """The text of a response."""
+        return self.decode(ids[:-1] if ids and ids[-1] in self.end_ids else ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, special tokens left out."""
