@@ -28,7 +28,7 @@ def _lines(rows: Rows) -> bytes:
 
 def _table(rows: Rows, mark: str) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["prompt", "completion"], delimiter=mark)
+    writer = csv.DictWriter(text, ["prompt", "completion"], delimiter=mark, quoting=csv.QUOTE_ALL)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -79,7 +79,7 @@ def test_no_row_is_lost_in_any_form(tmp_path: Path, form: str) -> None:
     """Thirty rows, of which five have an empty prompt: 25 records in the order of the file."""
     bad = set(random.Random(form).sample(range(30), 5))
     rows = [
-        {"prompt": "" if i in bad else f"q{i}; or, \t\n é?", "completion": f'"a" {i}'}
+        {"prompt": "" if i in bad else f"q{i}; or, \t é\n?", "completion": f'"a" {i}'}
         for i in range(30)
     ]
     parsed = _read(tmp_path, FORMS[form](rows))

@@ -29,8 +29,12 @@ class _Form:
 
     def records(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """The values of each record, as `csv` gives them."""
-        quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        return csv.reader(texts, delimiter=self.separator, quoting=quoting, strict=True)
+        return csv.reader(
+            texts,
+            delimiter=self.separator,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            strict=True,
+        )
 
 
 def csv_rows(path: Path, watch: Watch) -> Iterator[Row]:
@@ -58,17 +62,24 @@ def _form(path: Path) -> _Form:
             f"Say which in a line before the header: sep={fitting[0]}"
         )
     if "\t" in within and fitting in ([], ["\t"]):
-        return _Form("\t", _quotes_enclose(path))
+        return _Form("\t", _quotes_enclose(path, header))
     usual = "\t" if ".tsv" in path.name.lower() else ","
     used = [m for m in within if m == usual or sum(m in text for text in first) > len(first) / 2]
     return _Form((fitting or used or [usual])[0])
 
 
-def _quotes_enclose(path: Path) -> bool:
+def _quotes_enclose(path: Path, header: str) -> bool:
     """Whether quotes around a value between tabs do not belong to it. Many published tables have
-    them as ordinary characters: then each line is a row, and is one only if they are."""
+    them as ordinary characters: then each line is a row. If the header has them, they enclose."""
     lines_are_rows = _records(_Form("\t", quotes=False), _texts(path))
-    return not lines_are_rows or _records(_Form("\t"), _texts(path)) == lines_are_rows
+    enclosed = _records(_Form("\t"), _texts(path))
+    if lines_are_rows and enclosed and lines_are_rows != enclosed and not header.startswith('"'):
+        raise UserError(
+            f"{path}:1: has {enclosed - 1} rows if quotes enclose values, and {lines_are_rows - 1} "
+            "if they are characters like others. If they enclose values, write the header in "
+            "quotes too; if not, save it as .jsonl."
+        )
+    return bool(enclosed) or not lines_are_rows
 
 
 def _records(form: _Form, texts: Iterable[str]) -> int:

@@ -64,11 +64,16 @@ def test_one_column_may_hold_any_mark(tmp_path: Path) -> None:
 
 
 def test_quotes_in_a_table_of_linguists_are_characters(tmp_path: Path) -> None:
-    """Unquoted tables with a quote at the beginning of a value. As quoted ones, lines 2 and 3 would
-    be one row, silently; a table whose quotes enclose values is read as such."""
-    data = b'id\ttext\tlabel\n1\t"so he\t0\n2\tsaid"\t1\n3\tplain\t1\n'
+    """Where quotes cannot enclose values they are read as they are; where both can be, with other
+    rows, nobody knows unless the header is in quotes."""
+    data = b'id\ttext\tlabel\n1\t"so" he said\t0\n2\tplain\t1\n'
     rows = _values(_read(tmp_path / "a.tsv", data))
-    assert [row["text"] for row in rows] == ['"so he', 'said"', "plain"]
+    assert [row["text"] for row in rows] == ['"so" he said', "plain"]
+    data = b'id\ttext\tlabel\n1\t"so he\t0\n2\tsaid"\t1\n'
+    with pytest.raises(UserError, match=r"has 1 rows if quotes enclose .* 2 if they are char"):
+        _read(tmp_path / "a.tsv", data)
+    (row,) = _values(_read(tmp_path / "a.tsv", b'"id"' + data[2:]))
+    assert row == {"id": "1", "text": "so he\t0\n2\tsaid", "label": "1"}
     pandas = b'id\ttext\n1\t"he said ""so"""\n2\t"two\nlines"\n'
     rows = _values(_read(tmp_path / "a.tsv", pandas))
     assert [row["text"] for row in rows] == ['he said "so"', "two\nlines"]
