@@ -26,6 +26,7 @@ class Inspection:
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
     pretraining stage is skipped. gold: the data knows the true utility. rejected: ``file:line:
     field: reason`` of every row that was left out, by record type; each run folder holds them.
+    notices: what people should know of the inputs before work, a sentence each.
     """
 
     content: str = ""
@@ -34,6 +35,7 @@ class Inspection:
     pretrained: bool = False
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notices: Sequence[str] = ()
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
