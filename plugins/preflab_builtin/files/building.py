@@ -26,8 +26,9 @@ class Builder:
     def __init__(self, settings: RowSettings) -> None:
         self._settings, self._type = settings, settings.record_type
         self._reading = Reading(settings)
-        self._taken: dict[str, tuple[str, str]] = {}
-        """By id: the place of the row that has it, and the digest of its prompt's text."""
+        self._taken: dict[str, str] = {}
+        """By id: the digest of its prompt's text and, after a space, the place of the row that has
+        it: one text, because a file may have millions."""
         self._copies: Counter[str] = Counter()
 
     def notices(self) -> list[str]:
@@ -96,10 +97,10 @@ class Builder:
             return text if self._copies[text] == 1 else f"{text}-{self._copies[text]}"
         name = f"{given}{case.part}"
         if name not in self._taken:
-            self._taken[name] = (place, text)
+            self._taken[name] = f"{text} {place}"
             new_ids.append(name)
             return name
-        earlier_place, earlier_text = self._taken[name]
+        earlier_text, _, earlier_place = self._taken[name].partition(" ")
         if may_repeat and earlier_text == text:
             return name
         other = " with another prompt" if may_repeat else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import chain
 
 from preflab.errors import nearest
@@ -38,6 +39,13 @@ class Shape:
         choice = ("|".join(self.any_of),) if self.any_of else ()
         return " + ".join((*self.needs, *choice))
 
+    @cached_property
+    def columns(self) -> frozenset[str]:
+        """All columns that it reads."""
+        before = BEFORE if "documents" not in self.gives else ()
+        liked = _LIKED if "demonstrations" in self.gives else ()
+        return frozenset((*self.needs, *self.any_of, *self.also, *ABOUT, *before, *liked))
+
     def fits(self, columns: set[str]) -> bool:
         """Are these columns enough?"""
         return columns.issuperset(self.needs) and (
@@ -49,13 +57,9 @@ def cases(row: Columns, reading: Reading) -> Sequence[Case]:
     """What a row says as records of a type; `BadRow` if its columns fit no shape, its values do not
     fit their shape, or something that would change what it says is not read."""
     shape = shape_of(row, reading)
-    read = {*shape.needs, *shape.any_of, *shape.also, *ABOUT}
-    if "documents" not in shape.gives:
-        read.update(BEFORE)
-    if "demonstrations" in shape.gives:
-        read.update(_LIKED)
-    settings = reading.settings
-    read.update(name for name in (settings.user, settings.group, settings.split) if name)
+    settings, read = reading.settings, shape.columns
+    if settings.user or settings.group or settings.split:
+        read = read | {settings.user or "", settings.group or "", settings.split or ""}
     reading.of_row.clear()
     reading.rest(row, read)
     found = shape.read(row, reading)
@@ -66,7 +70,7 @@ def cases(row: Columns, reading: Reading) -> Sequence[Case]:
 def shape_of(row: Columns, reading: Reading) -> Shape:
     """The first shape of which the row has all columns, none of them null."""
     record_type = reading.settings.record_type
-    shapes = [shape for shape in SHAPES if record_type in shape.gives]
+    shapes = _shapes_of(record_type)
     filled = {column for column, value in row.items() if value is not None}
     for shape in shapes:
         if shape.fits(filled):
@@ -83,6 +87,11 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     allowed = "; ".join(shape.label for shape in shapes)
     reason = f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}"
     raise BadRow("columns", reason)
+
+
+@cache
+def _shapes_of(record_type: RecordType) -> list[Shape]:
+    return [shape for shape in SHAPES if record_type in shape.gives]
 
 
 _ASKS: tuple[RecordType, ...] = ("prompts",)

@@ -11,7 +11,7 @@ from pathlib import Path
 from preflab import Inspection, UserError
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
+from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 
@@ -22,7 +22,7 @@ class Parsed:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
     (self-instruct tasks). notices: what there is to say of the file as a whole."""
 
-    records: list[Record] = field(default_factory=list)
+    records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     notices: list[str] = field(default_factory=list)
@@ -74,16 +74,16 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             f"{path}: .txt files hold documents, not {settings.record_type}. "
             "Use .jsonl, one object per line."
         )
-    parsed, builder = Parsed(), Builder(settings)
+    parsed, builder, spool = Parsed(), Builder(settings), Spool[Record]()
     for row in read_rows(path):
         parsed.total += 1
         try:
-            parsed.records.extend(builder.records(row))
+            spool.extend(builder.records(row))
         except BadRow as bad:
             parsed.rejected.append(f"{row.place}: {bad}")
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
-    parsed.notices = builder.notices()
+    parsed.records, parsed.notices = spool.sequence(), builder.notices()
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
     return parsed
