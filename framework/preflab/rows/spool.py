@@ -10,7 +10,6 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar, overload
@@ -37,6 +36,7 @@ class Spool(Sequence[T], Generic[T]):
         self._held: list[T] = []
         """The items in memory: all of them, or those after the last whole block."""
         self._size = 0
+        self._folder = Path()
         self._file: IO[bytes] | None = None
         self._starts = array("Q", [0])
         self._block: tuple[int, list[T]] = (-1, [])
@@ -48,7 +48,8 @@ class Spool(Sequence[T], Generic[T]):
             if self._file is None:
                 self._size += len(_pickled(item))
         if self._file is None and self._size > IN_MEMORY:
-            self._file = tempfile.TemporaryFile(dir=_folder(), buffering=0)  # noqa: SIM115
+            self._folder = _folder()
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
         while self._file is not None and len(self._held) >= _BLOCK:
             self._write(self._file)
@@ -59,7 +60,7 @@ class Spool(Sequence[T], Generic[T]):
 
     def _write(self, file: IO[bytes]) -> None:
         data = _pickled(self._held[:_BLOCK])
-        with writing("the rows of a large file", _folder()):
+        with writing("the rows of a large file", self._folder):
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]
@@ -100,22 +101,21 @@ class Spool(Sequence[T], Generic[T]):
         return self._block[1]
 
 
+class _Reducers(dict[type, Callable[[Any], Any]]):
+    """By type, how `pickle` takes an item apart. Dataclasses are written as calls of their class:
+    frozen ones with slots have a slow way of their own."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+        if len(fields) < 2 or not all(field.init and not field.kw_only for field in fields):
+            raise KeyError(kind)
+        values = attrgetter(*(field.name for field in fields))
+        self[kind] = lambda item: (kind, values(item))
+        return self[kind]
+
+
 class _Pickler(pickle.Pickler):
-    """Writes dataclasses as calls of their class: frozen ones with slots have a slow way of their
-    own."""
-
-    def reducer_override(self, item: Any) -> Any:
-        values = _values_of(type(item))
-        return NotImplemented if values is None else (type(item), values(item))
-
-
-@cache
-def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]] | None:
-    """Gives all values of a dataclass that are arguments of its class; None for other types."""
-    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    if len(fields) < 2 or not all(field.init and not field.kw_only for field in fields):
-        return None
-    return attrgetter(*(field.name for field in fields))
+    dispatch_table = _Reducers()
 
 
 def _pickled(value: object) -> bytes:

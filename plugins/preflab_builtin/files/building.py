@@ -58,7 +58,8 @@ class Builder:
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
             split = fields.split(case.about, self._settings.split)
-            return _document(case, split, self._id(case, place, new_ids), place)
+            name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
+            return _document(case, split, name, place)
         if self._type == "demonstrations":
             _check_demonstration(case)
         if self._type == "rankings":
@@ -77,8 +78,10 @@ class Builder:
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = fields.split(about, settings.split), fields.tags(about), _notes(about)
-        group = group or fields.text_digest(transcripts.root(asked.text))
-        name = self._id(case, place, new_ids)
+        digest = fields.text_digest(asked.text)
+        root = transcripts.root(asked.text)
+        group = group or (digest if root == asked.text else fields.text_digest(root))
+        name = self._id(case, digest, place, new_ids)
         return Prompt(
             *(name, asked.text, user, tags, group, split, notes),
             messages=asked.messages,
@@ -86,8 +89,8 @@ class Builder:
             place=place,
         )
 
-    def _id(self, case: Case, place: str, new_ids: list[str]) -> str:
-        text = fields.text_digest(case.asked.text)
+    def _id(self, case: Case, text: str, place: str, new_ids: list[str]) -> str:
+        """The given id, or the digest of the prompt's text."""
         may_repeat = self._type in ("demonstrations", "rankings")
         given = fields.identifier(case.about, "id")
         if not given and may_repeat:
@@ -122,7 +125,7 @@ def _check_ranking(case: Case) -> None:
     for response in case.responses:
         if not response.strip():
             raise BadRow("response", "one of them is empty")
-    if all(response == case.responses[0] for response in case.responses):
+    if case.responses.count(case.responses[0]) == len(case.responses):
         raise BadRow("response", "all of them are the same text")
     if not case.preferences:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")
