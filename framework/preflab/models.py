@@ -1,4 +1,4 @@
-"""What models are to the rest: tokenizers, policies, scalar models, and the source that they come
+"""What models are to the rest: policies, scalar models, and the source that they come
 from.
 
 Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D model width.
@@ -6,42 +6,13 @@ Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from preflab.records import Tokenizer as Tokenizer
+
 if TYPE_CHECKING:
     import torch
-
-
-class Tokenizer(Protocol):
-    """Text to tokens and back. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from
-    ids."""
-
-    @property
-    def pad_id(self) -> int:
-        """Fills unused slots."""
-
-    @property
-    def eos_id(self) -> int:
-        """Ends a response and a document."""
-
-    @property
-    def size(self) -> int:
-        """Number of token ids, V."""
-
-    @property
-    def digest(self) -> str:
-        """Hash of the tokenizer: equal digests give equal tokens."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids, no special token added."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
-
-    def save(self, folder: Path) -> None:
-        """Write the tokenizer's files into a model folder."""
 
 
 class Cache(Protocol):
@@ -136,6 +107,10 @@ class PolicySource(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """The policy's tokenizer, without loading weights."""
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that a row may have at most, without loading weights; None: no limit."""
 
     def create(self, generator: torch.Generator) -> Policy:
         """The policy that everything starts from: pretrained weights, or fresh ones drawn from

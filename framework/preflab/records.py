@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import torch
-
-    from preflab.models import Tokenizer
 
 RecordType = Literal["prompts", "demonstrations", "rankings", "documents"]
 Split = Literal["train", "validation", "test"]
@@ -25,8 +24,23 @@ RANKINGS_FILE = "rankings.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. role: "system" (only first), "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked: ``text`` is exactly what it sees, byte for byte.
+    """What the model is asked. Without ``messages``, ``text`` is exactly what it sees, byte for
+    byte, after the tokens that begin every row of its tokenizer.
+
+    ``messages`` is a conversation that the assistant is to continue: the model sees it through its
+    chat template, and ``text`` is its plain transcript, for people, judges and filters.
+    ``rendered``: ``text`` was made with the model's chat template beforehand, and what is spelled
+    like a special token in it is that token (otherwise it is text). ``place`` is where the prompt
+    was read, as ``file:line``, for messages to people.
 
     ``group`` is the unit, next to the user, that must not cross splits (a debate, a document);
     ``notes`` is for judges (the task behind a simulated prompt) and is never shown to a model.
@@ -40,12 +54,15 @@ class Prompt:
     group: str = ""
     split: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    messages: tuple[Message, ...] = ()
+    rendered: bool = False
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A prompt and the response that a person wrote for it (the end-of-text token is added by the
-    tokenizer)."""
+    """A prompt and the response that a person wrote for it (the end token is added by the
+    tokenizer). The response to a conversation is the content of the assistant's message."""
 
     prompt: Prompt
     response: str
@@ -86,6 +103,7 @@ class Document:
     family: str = ""
     split: str = ""
     answer_start: int | None = None
+    place: str = field(default="", compare=False)
 
 
 Record = Prompt | Demonstration | Ranking | Document
@@ -108,17 +126,80 @@ def with_split(record: Record, split: str) -> Record:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as JSON-ready values; `from_json` reverses it."""
-    return asdict(record)
+    """A record as JSON-ready values, without the place that it was read from."""
+    values = asdict(record)
+    prompt = values.get("prompt", values)
+    prompt.pop("place")
+    for optional in ("messages", "rendered"):
+        if not prompt.get(optional):
+            prompt.pop(optional, None)
+    return values
 
 
 def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
     """The ranking that `to_json` wrote."""
     prompt = {**row["prompt"], "tags": tuple(row["prompt"]["tags"])}
+    prompt["messages"] = tuple(Message(**message) for message in prompt.get("messages", ()))
     preferences = tuple((int(i), int(j)) for i, j in row["preferences"])
     return Ranking(
         Prompt(**prompt), tuple(row["responses"]), preferences, row["labeler"], row["group"]
     )
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back, as the model that it belongs to wants it. Every row that a model
+    reads begins with `encode_prompt` or `encode_document`, so that training meets the tokens that
+    are met in use. ``pad_id`` may equal ``eos_id``: nothing may infer lengths from ids."""
+
+    @property
+    def pad_id(self) -> int:
+        """Fills unused slots."""
+
+    @property
+    def eos_id(self) -> int:
+        """Ends a document, and a response to a text."""
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end a response when they are sampled; ``eos_id`` is one of them."""
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, V."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of the tokenizer: equal digests give equal tokens."""
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text within a row: nothing is put in front of it, no end follows."""
+
+    def encode_document(self, text: str) -> list[int]:
+        """A row that is one text: what begins a row (BOS, if the model has one), the text, the end
+        token."""
+
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
+        """What the model reads before it responds: what begins a row and the text; or, for a
+        conversation, what the model's chat template makes of it, with the generation prompt.
+        `UserError` for a conversation that the template refuses."""
+
+    def encode_response(self, prompt: Prompt, response: str) -> list[int]:
+        """A response as it follows `encode_prompt`, with the token that ends it."""
+
+    def encode_turns(self, prompt: Prompt, response: str) -> tuple[list[int], list[bool]]:
+        """`encode_prompt` and `encode_response` in one row, and which of its tokens the assistant
+        wrote, in earlier turns too, the tokens that end its turns included. `UserError` where the
+        chat template shows earlier turns in another form than that in which they were written."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, special tokens left out."""
+
+    def decode_response(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """The text of a response to a prompt, without its end token: what `encode_response` takes.
+        For a conversation it is the content of a message."""
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into a model folder."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +210,7 @@ class Rollout:
 
     prompt_ids [B, Q] left-padded, prompt_lengths [B]; response_ids [B, R] right-padded,
     response_lengths [B] tokens including the end token; terminated [B] bool: the response ended
-    with the end token (else it was cut at the cap).
+    with an end token (else it was cut at the cap).
     """
 
     prompts: tuple[Prompt, ...]
@@ -205,19 +286,18 @@ class Rollout:
         device: torch.device | str = "cpu",
         texts: Sequence[str] | None = None,
     ) -> Rollout:
-        """Pad token lists into a batch; a response is terminated if its last token is the end
-        token.
+        """Pad token lists into a batch; a response is terminated if its last token is an end token.
         texts: what the responses decode to, where it is known."""
         import torch
 
         q, r = max(map(len, prompt_tokens), default=0), max(map(len, response_tokens), default=0)
-        pad, eos = tokenizer.pad_id, tokenizer.eos_id
+        pad, end_ids = tokenizer.pad_id, tokenizer.end_ids
         left = [[pad] * (q - len(ids)) + list(ids) for ids in prompt_tokens]
         right = [list(ids) + [pad] * (r - len(ids)) for ids in response_tokens]
-        ends = [bool(ids) and ids[-1] == eos for ids in response_tokens]
+        ends = [bool(ids) and ids[-1] in end_ids for ids in response_tokens]
         if texts is None:
-            rows = zip(response_tokens, ends, strict=True)
-            texts = [tokenizer.decode(ids[:-1] if end else ids) for ids, end in rows]
+            rows = zip(prompts, response_tokens, strict=True)
+            texts = [tokenizer.decode_response(prompt, ids) for prompt, ids in rows]
         return Rollout(
             prompts=tuple(prompts),
             texts=tuple(texts),
@@ -244,7 +324,7 @@ class Rollout:
     ) -> Rollout:
         """Given responses as a batch, each closed by the end token; with ``max_tokens`` cut to
         the cap (then not terminated, exactly as a sampled response would be)."""
-        answers = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in responses]
-        return Rollout.from_tokens(
-            tokenizer, prompts, [tokenizer.encode(p.text) for p in prompts], answers, device
-        )
+        rows = zip(prompts, responses, strict=True)
+        answers = [tokenizer.encode_response(prompt, text)[:max_tokens] for prompt, text in rows]
+        asked = [tokenizer.encode_prompt(prompt) for prompt in prompts]
+        return Rollout.from_tokens(tokenizer, prompts, asked, answers, device)

@@ -8,6 +8,7 @@ import json
 import torch
 
 from preflab.records import (
+    Message,
     Prompt,
     Ranking,
     Rollout,
@@ -22,11 +23,27 @@ class Letters:
     """A tokenizer of lower-case letters in which pad and end token are the same id."""
 
     pad_id = eos_id = 0
+    end_ids = frozenset({0})
     size = 27
     digest = "letters"
 
     def encode(self, text: str) -> list[int]:
         return [ord(c) - 96 for c in text]
+
+    def encode_document(self, text: str) -> list[int]:
+        return [*self.encode(text), 0]
+
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
+        return self.encode(prompt.text)
+
+    def encode_response(self, prompt: Prompt, response: str) -> list[int]:
+        return [*self.encode(response), 0]
+
+    def encode_turns(self, prompt: Prompt, response: str) -> tuple[list[int], list[bool]]:
+        raise NotImplementedError
+
+    def decode_response(self, prompt: Prompt, ids: object) -> str:
+        return self.decode(ids)
 
     def decode(self, ids: object) -> str:
         return "".join(chr(i + 96) for i in ids if i)  # type: ignore[attr-defined]
@@ -45,6 +62,16 @@ def test_ranking_survives_json() -> None:
         Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g"
     )
     assert ranking_from_json(json.loads(json.dumps(to_json(ranking)))) == ranking
+
+
+def test_a_conversation_survives_json_and_its_place_is_not_written() -> None:
+    messages = (Message("system", "Be brief."), Message("user", "Hi"))
+    prompt = Prompt("p", "Be brief.", messages=messages, place="rows.jsonl:3")
+    ranking = Ranking(prompt, ("x", "y"), ((0, 1),))
+    written = json.loads(json.dumps(to_json(ranking)))
+    assert "place" not in written["prompt"]
+    assert ranking_from_json(written) == ranking
+    assert ranking_from_json(written).prompt.messages == messages
 
 
 def test_with_split_reaches_through_to_the_prompt() -> None:

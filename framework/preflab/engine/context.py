@@ -210,6 +210,10 @@ class StageContext:
     def tokenizer(self) -> Tokenizer:
         return self._environment.policy_source.tokenizer
 
+    @property
+    def max_positions(self) -> int | None:
+        return self._environment.policy_source.max_positions
+
     def policy(self, role: str) -> Policy:
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
         policy = source.load(folder) if folder else source.create(self._initialisation())

@@ -35,6 +35,11 @@ class Records:
             raise UserError(f"There are no {record_type} left to train on: {counts}")
         return records
 
+    def notices(self) -> list[str]:
+        """Sentences on what the filters did to the records read so far that a person should read
+        before the first stage."""
+        return []
+
     def _read(self, record_type: RecordType) -> None:
         source = self._sources.get(record_type)
         if source is None:
