@@ -128,8 +128,9 @@ def _named_import(call: ast.Call) -> str:
     """The module that ``importlib.import_module("NAME")`` or ``__import__("NAME")`` imports."""
     name = ast.unparse(call.func).rpartition(".")[2]
     first = call.args[0] if call.args else None
-    known = name in ("import_module", "__import__") and isinstance(first, ast.Constant)
-    return first.value if known and isinstance(first.value, str) else ""
+    if name not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
+        return ""
+    return first.value if isinstance(first.value, str) else ""
 
 
 def _message_call(node: ast.AST) -> ast.Call | None:
@@ -256,9 +257,7 @@ def _is_own(top: str) -> bool:
     standard library, or the framework (whose digest is in every recipe)."""
     if top in sys.stdlib_module_names or top == _FRAMEWORK.name:
         return False
-    return any(
-        not {"site-packages", "dist-packages"} & set(path.parts) for path in _places(top)
-    )
+    return any(not {"site-packages", "dist-packages"} & set(path.parts) for path in _places(top))
 
 
 def _places(top: str) -> list[Path]:

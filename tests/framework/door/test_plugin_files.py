@@ -32,9 +32,7 @@ def _imported(file: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def test_a_module_beside_the_file_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_beside_the_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules, packages, names in them, and modules that these import in turn."""
     folder = _made(
         tmp_path,

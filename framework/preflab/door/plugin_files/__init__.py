@@ -25,7 +25,7 @@ from typing import Any
 VARIABLE = "PREFLAB_PLUGIN_FILES"
 """Environment variable with the files' paths; workers inherit it."""
 
-__path__: list[str] = []  # `_Finder` alone finds what is below
+__path__ = []  # `_Finder` alone finds what is below
 
 
 def files() -> list[Path]:
@@ -118,9 +118,9 @@ class _Finder(MetaPathFinder):
         return _spec(fullname, _Loader(fullname, found.loader.path), places)
 
 
-def _spec(name: str, loader: _Loader, places: Sequence[str] | None) -> ModuleSpec:
+def _spec(name: str, loader: _Loader, places: list[str] | None) -> ModuleSpec:
     spec = importlib.util.spec_from_file_location(
-        name, loader.path, loader=loader, submodule_search_locations=places and list(places)
+        name, loader.path, loader=loader, submodule_search_locations=places
     )
     assert spec is not None
     return spec
