@@ -56,7 +56,21 @@ _MEANINGS = {
 _KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
 _JUDGED = ("a judgement of the row", "an answer")
 _FACTS_ABOUT = {
-    *("id", "ids", "uuid", "hash", "index", "idx", "key", "sha", "fingerprint", "count", "counts"),
+    *(
+        "id",
+        "ids",
+        "uuid",
+        "hash",
+        "index",
+        "idx",
+        "key",
+        "sha",
+        "sha256",
+        "md5",
+        "fingerprint",
+        "count",
+        "counts",
+    ),
     *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating"),
     *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
     *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),

@@ -11,7 +11,7 @@ from itertools import chain
 from preflab.errors import nearest
 from preflab.records import RecordType
 from preflab.rows import BadRow, shown
-from preflab_builtin.files import published, ranked, single, trees
+from preflab_builtin.files import exports, published, ranked, single, trees
 from preflab_builtin.files.asking import BEFORE, Case, Columns
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
@@ -38,6 +38,7 @@ class Shape:
     also: columns that are read where there are some, next to `ABOUT` and `BEFORE`. leaves: columns
     of a published set that are not read on purpose, and counted. joins: consecutive rows that are
     equal in these columns are read together, as a list. named: only the config chooses it.
+    thorough: its reader looks at all columns itself.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Shape:
     leaves: tuple[str, ...] = ()
     joins: tuple[str, ...] = ()
     named: bool = False
+    thorough: bool = False
 
     @property
     def label(self) -> str:
@@ -79,7 +81,7 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     read."""
     reading.of_row.clear()
     shape = shape_of(rows[0], reading)
-    for row in rows:
+    for row in rows if not shape.thorough else ():
         reading.rest(row, _reads(shape, reading.settings))
         reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
     found = shape.read(rows if shape.joins else rows[0], reading)
@@ -132,8 +134,10 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     usual = next((n for n in USUAL[record_type] if n not in row), "prompt")
     theirs = next((shown(n) for n in row if n not in (*ABOUT, *USUAL[record_type])), "NAME")
     cure = f" Or say what your columns are called: columns.{usual}={theirs}"
-    what = f"no shape of {record_type}" if not settings.format else settings.format
-    return f"{have}: {what} has these. Allowed: {allowed}{more}.{hint}{cure}"
+    what = f"no shape of {record_type} has these"
+    if settings.format:
+        what = f"a row of format '{settings.format}' has others"
+    return f"{have}: {what}. Allowed: {allowed}{more}.{hint}{cure}"
 
 
 @cache
@@ -187,6 +191,15 @@ _PUBLISHED: tuple[Shape, ...] = (
         trees.flat,
         also=trees.FACTS,
         joins=("message_tree_id",),
+    ),
+    Shape("argilla", ("_server_id",), _ALL, exports.argilla, thorough=True),
+    Shape("argilla", (), _ALL, exports.argilla, named=True, thorough=True),
+    Shape(
+        "label-studio",
+        ("data", "annotations"),
+        _ALL,
+        exports.label_studio,
+        thorough=True,
     ),
     Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
     Shape(
