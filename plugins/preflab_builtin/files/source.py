@@ -12,7 +12,7 @@ from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, path_digest, read_once, read_rows
+from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
@@ -75,7 +75,7 @@ def inspect(config: FilesConfig) -> Inspection:
 def parse_file(path: Path, settings: RowSettings) -> Parsed:
     """All records of a file. With ``on_bad_row=error`` bad rows are one `UserError` that names the
     first of them. Sources that read the same file in the same way share what it gives."""
-    if settings.record_type != "documents" and path.name.lower().endswith(".txt"):
+    if settings.record_type != "documents" and ending_of(path) == ".txt":
         raise UserError(
             f"{path}: .txt files hold documents, not {settings.record_type}. "
             "Use .jsonl, one object per line."
