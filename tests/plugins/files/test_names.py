@@ -74,7 +74,9 @@ def test_a_format_is_one_and_fits(tmp_path: Path) -> None:
     assert "Did you mean 'alpaca'" in message
     row = {"prompt": "q", "chosen": "a", "rejected": "b"}
     assert len(read(tmp_path, "rankings", row, format="preference")) == 1
-    with pytest.raises(UserError, match=r"columns: .*: a row of format 'shp' has others. Allowed: history"):
+    with pytest.raises(
+        UserError, match=r"columns: .*: a row of format 'shp' has others. Allowed: history"
+    ):
         read(tmp_path, "rankings", row, format="shp")
     with pytest.raises(UserError, match="'shp' gives prompts, rankings, but no documents"):
         read(tmp_path, "documents", row, format="shp")

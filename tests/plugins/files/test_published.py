@@ -215,7 +215,7 @@ def test_ratings_of_ultrafeedback_without_an_overall_score(tmp_path: Path) -> No
     ]
     with pytest.raises(UserError, match=r"completions\[1\].annotations.Rating: is 'N/A'"):
         read(tmp_path, "rankings", row)
-    row["completions"][1]["annotations"]["y"] = {"Rating": None}
+    row["completions"][1]["annotations"]["y"] = {"Rating": None}  # type: ignore[index]
     (ranking,) = read(tmp_path, "rankings", row)
     assert ranking.preferences == ((0, 1),)  # 3.5 and 3
 
