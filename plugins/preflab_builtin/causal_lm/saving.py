@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from transformers import GenerationConfig
+
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 FACTS = "preflab.json"
@@ -25,16 +27,47 @@ def save_model(
     try:
         module.save_pretrained(temporary)
         tokenizer.save(temporary)
+        if kind == "scalar model":
+            _state_padding(temporary, tokenizer)
+        else:
+            generation_config(module, tokenizer).save_pretrained(temporary)
         content = {"kind": kind, **facts}
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
-        (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
+        card = model_card(module, tokenizer, kind, facts)
+        (temporary / "README.md").write_text(card, encoding="utf8")
         for file in temporary.iterdir():  # safetensors makes weights readable by their owner alone
             shutil.copymode(temporary / FACTS, file)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def generation_config(module: Any, tokenizer: TextTokenizer) -> GenerationConfig:
+    """How transformers samples from a saved policy: it ends where responses ended in training, and
+    nothing changes the model's distribution but the folder's own temperature, top_k and top_p."""
+    own = module.generation_config
+    sampling = {name: getattr(own, name) for name in ("do_sample", "temperature", "top_k", "top_p")}
+    ends = sorted(tokenizer.end_ids)
+    make: Any = GenerationConfig
+    config: GenerationConfig = make(
+        bos_token_id=own.bos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.pad_id,
+        **{name: value for name, value in sampling.items() if value is not None},
+    )
+    return config
+
+
+def _state_padding(folder: Path, tokenizer: TextTokenizer) -> None:
+    """Let transformers pad batches as the score head expects: with the id in config.json, on the
+    right."""
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf8"))
+    settings["pad_token"] = tokenizer.wrapper.convert_ids_to_tokens(tokenizer.pad_id)
+    settings["padding_side"] = "right"
+    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 def replace_folder(new: Path, folder: Path) -> None:
@@ -51,7 +84,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf8"))) if file.is_file() else {}
 
 
-def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
+def model_card(module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str, Any]) -> str:
     """A short README.md with the header that hubs read."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
     scalar = kind == "scalar model"
@@ -71,9 +104,11 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
     ]
     if scalar:
         lines += [
-            "Gives the raw score of right-padded rows that end with the end token. The reward is",
-            f"this score minus the offset in {FACTS}, here {facts['offset']:g}: demonstrations",
-            "then score 0 on average.",
+            "Gives the raw score of rows that end with the token that ends a response, in batches",
+            f"too. The reward is this score minus the offset in {FACTS}, here",
+            f"{facts['offset']:g}: demonstrations then score 0 on average. A text is scored as",
+            f"`prompt + response + {tokenizer.wrapper.eos_token!r}`; a conversation as what",
+            "`apply_chat_template` makes of it, without white space behind the last end token.",
             "",
         ]
     else:
@@ -82,4 +117,5 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
             "given `top_k=0`; training never does.",
             "",
         ]
+    lines += [tokenizer.facts(), ""]
     return "\n".join(lines)

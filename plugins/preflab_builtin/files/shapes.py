@@ -1,47 +1,56 @@
-"""The shapes of rows that are understood, and what each means. This folder's README.md has them as
-a table."""
+"""The shapes of rows that are understood, and which of them a row has. This folder's README.md has
+them as a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import chain
-from typing import Any
 
 from preflab.errors import nearest
-from preflab.records import preferences_from_ranks
-from preflab.rows import BadRow, fields, shown, type_name
-from preflab_builtin.files import transcripts
-from preflab_builtin.files.config import Template
+from preflab.records import RecordType
+from preflab.rows import BadRow, shown
+from preflab_builtin.files import exports, published, ranked, single, trees
+from preflab_builtin.files.asking import BEFORE, Case, Columns
+from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.values import blank
 
-Columns = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a row says: a prompt, the responses to it (none for a prompt alone), and (better, worse)
-    pairs among them.
-
-    about: the columns that describe the prompt (id, user, group, split, tags). part: which of
-    several cases of a row.
-    """
-
-    prompt: str
-    about: Columns
-    responses: tuple[str, ...] = ()
-    preferences: tuple[tuple[int, int], ...] = ()
-    labeler: str = ""
-    labeler_group: str = ""
-    part: str = ""
+ABOUT = ("id", "user", "group", "split", "tags", "labeler", "labeler_group", "notes")
+"""Columns that say something about a row, in every shape."""
+USUAL = {
+    "prompts": ("prompt",),
+    "demonstrations": ("prompt", "completion"),
+    "rankings": ("prompt", "chosen", "rejected"),
+    "documents": ("text",),
+}
+"""By record type: the columns of its simplest shape."""
+LIKED = ("label", "kto_tag")
+"""Columns that say whether people liked a completion."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Columns that a row must have (and one of ``any_of``), and how it is read."""
+    """Columns that a row must have (and one of ``any_of``), the record types that it gives, and how
+    it is read.
 
+    also: columns that are read where there are some, next to `ABOUT` and `BEFORE`. leaves: columns
+    of a published set that are not read on purpose, and counted. joins: consecutive rows that are
+    equal in these columns are read together, as a list. named: only the config chooses it.
+    thorough: its reader looks at all columns itself.
+    """
+
+    name: str
     needs: tuple[str, ...]
-    read: Callable[[Columns, Template], Sequence[Case]]
+    gives: tuple[RecordType, ...]
+    read: Callable[..., Sequence[Case]]
     any_of: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    named: bool = False
+    thorough: bool = False
 
     @property
     def label(self) -> str:
@@ -49,257 +58,251 @@ class Shape:
         choice = ("|".join(self.any_of),) if self.any_of else ()
         return " + ".join((*self.needs, *choice))
 
-    def fits(self, columns: set[str]) -> bool:
+    def fits(self, columns: Set[str]) -> bool:
         """Are these columns enough?"""
-        return columns.issuperset(self.needs) and (
-            not self.any_of or bool(columns.intersection(self.any_of))
+        return columns >= set(self.needs) and (
+            not self.any_of or not columns.isdisjoint(self.any_of)
         )
 
+    def reads(self, settings: RowSettings) -> frozenset[str]:
+        """All columns that need no further look."""
+        read = {*self.needs, *self.any_of, *self.also, *self.leaves, *ABOUT}
+        read.update(name for name in (settings.user, settings.group, settings.split) if name)
+        if "documents" not in self.gives:
+            read.update(BEFORE)
+        if "demonstrations" in self.gives:
+            read.update(LIKED)
+        return frozenset(read)
 
-def cases(row: Columns, record_type: str, template: Template) -> Sequence[Case]:
-    """What a row says as records of a type; `BadRow` if its columns fit no shape, or its values do
-    not fit their shape."""
-    shapes = SHAPES[record_type]
-    filled = {column for column, value in row.items() if value is not None}
+
+def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
+    """What rows that belong together say as records of a type; `BadRow` if their columns fit no
+    shape, their values do not fit their shape, or something that would change what they say is not
+    read."""
+    reading.of_row.clear()
+    shape = shape_of(rows[0], reading)
+    for row in rows if not shape.thorough else ():
+        reading.rest(row, _reads(shape, reading.settings))
+        reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
+    found = shape.read(rows if shape.joins else rows[0], reading)
+    reading.unread.update(dict.fromkeys(reading.of_row, len(rows)))
+    return found
+
+
+def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
+    """Consecutive rows of one key are read together; None: the row stands alone."""
+    try:
+        row = reading.view(row)
+        shape = shape_of(row, reading)
+    except BadRow:
+        return None
+    return (shape.name, *(repr(row[column]) for column in shape.joins)) if shape.joins else None
+
+
+def shape_of(row: Columns, reading: Reading) -> Shape:
+    """The first shape of which the row has all columns, none of them null."""
+    settings = reading.settings
+    filled = frozenset(column for column, value in row.items() if value is not None)
+    shape = _fitting(filled, settings.record_type, settings.format)
+    if shape is not None:
+        return shape
+    shapes = _shapes(settings.record_type, settings.format)
+    if not shapes:
+        gives = ", ".join(
+            dict.fromkeys(t for s in SHAPES if s.name == settings.format for t in s.gives)
+        )
+        reason = f"'{settings.format}' gives {gives}, but no {settings.record_type}"
+        raise BadRow("format", reason)
     for shape in shapes:
-        if shape.fits(filled):
-            return shape.read(row, template)
-    for shape in shapes:
-        if shape.fits(set(row)):
+        if shape.fits(row.keys()):
             missing = next(c for c in (*shape.needs, *shape.any_of) if c in row and row[c] is None)
             raise BadRow(missing, "is null")
+    raise BadRow("columns", _unknown(row, shapes, settings))
+
+
+def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> str:
+    """Why no shape fits, and what to do."""
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
-    unknown = (shown(column) for column in row if column not in known)
+    unknown = [shown(column) for column in row if column not in known]
     hints = (nearest(column, known).partition("Did you mean ")[2] for column in unknown)
     hint = next((f" Did you mean {h}" for h in hints if h), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
-    allowed = "; ".join(shape.label for shape in shapes)
-    reason = f"{have}: no shape of {record_type} has these. Allowed: {allowed}.{hint}"
-    raise BadRow("columns", reason)
+    general = [shape for shape in shapes if shape in _GENERAL] or shapes
+    allowed = "; ".join(dict.fromkeys(shape.label for shape in general))
+    more = "; published sets as in README.md of files" if len(general) < len(shapes) else ""
+    record_type = settings.record_type
+    usual = next((n for n in USUAL[record_type] if n not in row), "prompt")
+    theirs = next((shown(n) for n in row if n not in (*ABOUT, *USUAL[record_type])), "NAME")
+    cure = f" Or say what your columns are called: columns.{usual}={theirs}"
+    what = f"no shape of {record_type} has these"
+    if settings.format:
+        what = f"a row of format '{settings.format}' has others"
+    return f"{have}: {what}. Allowed: {allowed}{more}.{hint}{cure}"
 
 
-def _prompt_text(row: Columns) -> str:
-    value = row["prompt"]
-    if isinstance(value, (list, tuple)):
-        return transcripts.asked(transcripts.turns(value, "prompt"), "prompt")
-    return fields.checked_text(value, "prompt")
-
-
-def _answer(value: Any, field: str, after_messages: bool) -> str:
-    """A response: a text, or one assistant message. after_messages: the prompt is a list of
-    messages, after which a message begins with the space of the transcript."""
-    if not isinstance(value, (list, tuple)):
-        return fields.checked_text(value, field)
-    conversation = transcripts.turns(value, field)
-    if len(conversation) != 1 or conversation[0][0] != "assistant":
-        raise BadRow(field, "must be one assistant message")
-    return f" {conversation[0][1]}" if after_messages else conversation[0][1]
-
-
-def _case(
-    row: Columns,
-    prompt: str,
-    responses: Sequence[str] = (),
-    preferences: Sequence[tuple[int, int]] = (),
-) -> Case:
-    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
-    return Case(prompt, row, tuple(responses), tuple(preferences), *labels)
-
-
-# --- prompts and demonstrations ---
-
-
-def _bare_prompt(row: Columns, template: Template) -> Sequence[Case]:
-    if isinstance(row["prompt"], Mapping):  # a ranking that preflab wrote
-        return [_case(row["prompt"], fields.checked_text(row["prompt"].get("text"), "prompt.text"))]
-    return [_case(row, _prompt_text(row))]
-
-
-def _completion(row: Columns, template: Template) -> Sequence[Case]:
-    if row.get("label") is False:
-        reason = "is false: a completion that people disliked is not a demonstration"
-        raise BadRow("label", reason)
-    response = _answer(row["completion"], "completion", isinstance(row["prompt"], (list, tuple)))
-    return [_case(row, _prompt_text(row), [response])]
-
-
-def _messages(row: Columns, template: Template) -> Sequence[Case]:
-    prompt, response = transcripts.answered(
-        transcripts.turns(row["messages"], "messages"), "messages"
+@cache
+def _shapes(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
+    return tuple(
+        shape
+        for shape in SHAPES
+        if record_type in shape.gives and (shape.name == name if name else not shape.named)
     )
-    return [_case(row, prompt, [response])]
 
 
-def _asked_messages(row: Columns, template: Template) -> Sequence[Case]:
-    conversation = transcripts.turns(row["messages"], "messages")
-    if conversation[-1][0] == "assistant":
-        return _messages(row, template)
-    return [_case(row, transcripts.asked(conversation, "messages"))]
+@lru_cache(maxsize=4096)
+def _fitting(filled: frozenset[str], record_type: RecordType, name: str | None) -> Shape | None:
+    return next((shape for shape in _shapes(record_type, name) if shape.fits(filled)), None)
 
 
-def _instruction(row: Columns, template: Template) -> Sequence[Case]:
-    given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
-    prompt = transcripts.instructed(fields.text(row, "instruction"), given, template)
-    return [_case(row, prompt, [fields.text(row, "output")] if "output" in row else [])]
+@lru_cache(maxsize=4096)
+def _reads(shape: Shape, settings: RowSettings) -> frozenset[str]:
+    return shape.reads(settings)
 
 
-def _self_instruct(row: Columns, template: Template) -> Sequence[Case]:
-    instruction, instances = fields.text(row, "instruction"), fields.items(row, "instances")
-    if not instances:
-        raise BadRow("instances", "is an empty list")
-    cases = []
-    for i, instance in enumerate(instances):
-        place = f"instances[{i}]"
-        if not isinstance(instance, Mapping):
-            raise BadRow(place, f"is {type_name(instance)} but must be an object {{input, output}}")
-        given = fields.checked_text(instance.get("input", ""), f"{place}.input", blank=True)
-        output = fields.checked_text(instance.get("output"), f"{place}.output")
-        part = f"/{i}" if len(instances) > 1 else ""
-        prompt = transcripts.instructed(instruction, given, template)
-        cases.append(Case(prompt, row, (output,), part=part))
-    return cases
-
-
-# --- rankings ---
-
-
-def _explicit(row: Columns, template: Template) -> Sequence[Case]:
-    for field in ("chosen", "rejected"):
-        value = row[field]
-        if not isinstance(value, (list, tuple)):
-            continue
-        if transcripts.turns(value, field)[0][0] != "assistant":
-            # Whole conversations next to their prompt, as in UltraFeedback.
-            (case,) = _implicit(row, template)
-            if isinstance(row["prompt"], str) and row["prompt"] not in case.prompt:
-                raise BadRow("prompt", f"is not in the conversation of '{field}'")
-            return [case]
-    after = isinstance(row["prompt"], (list, tuple))
-    chosen, rejected = (_answer(row[field], field, after) for field in ("chosen", "rejected"))
-    return [_case(row, _prompt_text(row), [chosen, rejected], [(0, 1)])]
-
-
-def _implicit(row: Columns, template: Template) -> Sequence[Case]:
-    chosen, rejected = row["chosen"], row["rejected"]
-    if isinstance(chosen, str) or isinstance(rejected, str):
-        both = [fields.text(row, field) for field in ("chosen", "rejected")]
-        prompt, better, worse = transcripts.parted(*both)
-    else:
-        prompt, better = transcripts.answered(transcripts.turns(chosen, "chosen"), "chosen")
-        other, worse = transcripts.answered(transcripts.turns(rejected, "rejected"), "rejected")
-        if other != prompt:
-            raise BadRow("rejected", "and chosen differ before the last message")
-    return [_case(row, prompt, [better, worse], [(0, 1)])]
-
-
-def _kwise(row: Columns, template: Template) -> Sequence[Case]:
-    responses = fields.texts(row, "completions")
-    given = [field for field in _ORDERS if row.get(field) is not None]
-    if len(given) > 1:
-        raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
-    field, k = given[0], len(responses)
-    if field == "ratings":
-        ratings = fields.items(row, field)
-        values = [-_mean(value, f"ratings[{i}]") for i, value in enumerate(ratings)]
-        if len(values) != k:
-            raise BadRow(field, f"has {len(values)} entries for {k} completions")
-    elif field == "scores":
-        values = [-value for value in fields.numbers(row, field, k, "completions")]
-    else:
-        values = fields.numbers(row, field, k, "completions")
-        if values and min(values) != 1:
-            hint = "(for 'higher is better' use 'scores')"
-            raise BadRow(field, f"starts at {min(values):g} but must start at 1, the best {hint}")
-    preferences = preferences_from_ranks(values)
-    for i, j in preferences:
-        if responses[i] == responses[j]:
-            reason = f"numbers {i} and {j} are the same text but ranked differently"
-            raise BadRow("completions", reason)
-    return [_case(row, _prompt_text(row), responses, preferences)]
-
-
-def _mean(value: Any, field: str) -> float:
-    if not isinstance(value, (list, tuple)):
-        return fields.number(value, field)
-    if not value:
-        raise BadRow(field, "is an empty list")
-    return sum(fields.number(v, field) for v in value) / len(value)
-
-
-def _llmbar(row: Columns, template: Template) -> Sequence[Case]:
-    responses = [fields.text(row, "output_1"), fields.text(row, "output_2")]
-    label = row["label"]
-    if isinstance(label, bool) or label not in (1, 2):
-        allowed = "must be 1 or 2, the number of the better output"
-        raise BadRow("label", f"is {shown(str(label))} but {allowed}")
-    prompt = transcripts.instructed(fields.text(row, "input"), "", template)
-    return [_case(row, prompt, responses, [(0, 1) if label == 1 else (1, 0)])]
-
-
-def _own(row: Columns, template: Template) -> Sequence[Case]:
-    """What preflab's comparisons stage writes (`preflab.records.to_json`)."""
-    about = row["prompt"]
-    if not isinstance(about, Mapping):
-        allowed = "an object {id, text, ...}, as there are 'responses'"
-        raise BadRow("prompt", f"is {type_name(about)} but must be {allowed}")
-    responses = tuple(fields.texts(row, "responses"))
-    pairs = tuple(
-        _pair(pair, f"preferences[{i}]", len(responses))
-        for i, pair in enumerate(fields.items(row, "preferences"))
+_ASKS: tuple[RecordType, ...] = ("prompts",)
+_SHOWS: tuple[RecordType, ...] = ("prompts", "demonstrations")
+_RANKS: tuple[RecordType, ...] = ("prompts", "rankings")
+_READS: tuple[RecordType, ...] = ("documents",)
+_ALL: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings")
+_HELPSTEER2 = ("three_most_similar_preferences", "all_preferences_unprocessed")
+_SAFETY = tuple(
+    name.format(i)
+    for i in (0, 1)
+    for name in (
+        "is_response_{}_safe",
+        "response_{}_source",
+        "response_{}_severity_level",
+        "response_{}_harm_category",
     )
-    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
-    prompt = fields.checked_text(about.get("text"), "prompt.text")
-    return [Case(prompt, about, responses, pairs, *labels)]
-
-
-def _pair(value: Any, field: str, count: int) -> tuple[int, int]:
-    """(better, worse): two different numbers of responses, of which there are ``count``."""
-    pair = value if isinstance(value, (list, tuple)) else ()
-    if len(pair) != 2 or any(type(number) is not int for number in pair):
-        raise BadRow(field, "must be two whole numbers: the better and the worse response, from 0")
-    if pair[0] == pair[1] or not all(0 <= number < count for number in pair):
-        allowed = f"must be two different numbers from 0 to {count - 1}"
-        raise BadRow(field, f"is {list(pair)} but {allowed}")
-    return pair[0], pair[1]
-
-
-# --- documents ---
-
-
-def _text(row: Columns, template: Template) -> Sequence[Case]:
-    return [Case(fields.text(row, "text"), row)]
-
-
-def _transcript(row: Columns, template: Template) -> Sequence[Case]:
-    return [Case(transcripts.rendered(transcripts.turns(row["messages"], "messages")), row)]
-
-
-_ORDERS = ("ranks", "ranking", "scores", "ratings")
-SHAPES: dict[str, tuple[Shape, ...]] = {
-    "prompts": (
-        Shape(("prompt",), _bare_prompt),
-        Shape(("chosen", "rejected"), _implicit),
-        Shape(("messages",), _asked_messages),
-        Shape(("instruction", "instances"), _self_instruct),
-        Shape(("instruction",), _instruction),
-        Shape(("input", "output_1", "output_2", "label"), _llmbar),
+)
+_PUBLISHED: tuple[Shape, ...] = (
+    Shape("preflab", ("prompt", "responses", "preferences"), _RANKS, ranked.own),
+    Shape(
+        "oasst",
+        ("message_tree_id", "prompt"),
+        _ALL,
+        trees.nested,
+        also=("tree_state",),
     ),
-    "demonstrations": (
-        Shape(("prompt", "completion"), _completion),
-        Shape(("messages",), _messages),
-        Shape(("instruction", "instances"), _self_instruct),
-        Shape(("instruction", "output"), _instruction),
+    Shape(
+        "oasst-flat",
+        ("message_tree_id", "message_id", "role", "text"),
+        _ALL,
+        trees.flat,
+        also=trees.FACTS,
+        joins=("message_tree_id",),
     ),
-    "rankings": (
-        Shape(("prompt", "responses", "preferences"), _own),
-        Shape(("prompt", "completions"), _kwise, _ORDERS),
-        Shape(("prompt", "chosen", "rejected"), _explicit),
-        Shape(("chosen", "rejected"), _implicit),
-        Shape(("input", "output_1", "output_2", "label"), _llmbar),
+    Shape("argilla", ("_server_id",), _ALL, exports.argilla, thorough=True),
+    Shape("argilla", (), _ALL, exports.argilla, named=True, thorough=True),
+    Shape(
+        "label-studio",
+        ("data", "annotations"),
+        _ALL,
+        exports.label_studio,
+        thorough=True,
     ),
-    "documents": (
-        Shape(("text",), _text),
-        Shape(("messages",), _transcript),
+    Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
+    Shape(
+        "webgpt",
+        ("question", "answer_0", "answer_1", "score_0", "score_1"),
+        _RANKS,
+        published.webgpt,
+        leaves=("quotes_0", "quotes_1", "tokens_0", "tokens_1"),
     ),
-}
-"""The shapes of each record type, the more specific first."""
+    Shape(
+        "helpsteer2",
+        ("prompt", "response_1", "response_2", "preference_strength"),
+        _RANKS,
+        published.strength,
+        leaves=("preference_statement", "preference_elaboration", *_HELPSTEER2),
+    ),
+    Shape(
+        "helpsteer3",
+        ("context", "response1", "response2", "overall_preference"),
+        _RANKS,
+        published.strength,
+        leaves=("individual_preference",),
+    ),
+    Shape(
+        "helpsteer",
+        ("prompt", "response", "helpfulness"),
+        _RANKS,
+        published.helpsteer,
+        leaves=("correctness", "coherence", "complexity", "verbosity"),
+        joins=("prompt",),
+    ),
+    Shape(
+        "safe-rlhf",
+        ("prompt", "response_0", "response_1", "better_response_id"),
+        _RANKS,
+        published.safe_rlhf,
+        leaves=("safer_response_id", *_SAFETY),
+    ),
+    Shape(
+        "safe-rlhf-safer",
+        ("prompt", "response_0", "response_1", "safer_response_id"),
+        _RANKS,
+        published.safe_rlhf_safer,
+        leaves=("better_response_id", *_SAFETY),
+        named=True,
+    ),
+    Shape("nectar", ("prompt", "answers"), _RANKS, published.nectar, leaves=("turns",)),
+    Shape(
+        "ultrafeedback",
+        ("instruction", "completions"),
+        _RANKS,
+        published.ultrafeedback,
+        leaves=("correct_answers", "incorrect_answers"),
+    ),
+    Shape(
+        "summarize-from-feedback",
+        ("info", "summaries", "choice"),
+        _RANKS,
+        published.summaries,
+        also=("worker",),
+    ),
+    Shape("tldr", ("subreddit", "title", "post", "summary"), _SHOWS, published.post),
+)
+_GENERAL: tuple[Shape, ...] = (
+    Shape("llmbar", ("input", "output_1", "output_2", "label"), _RANKS, ranked.llmbar),
+    Shape("k-wise", ("prompt", "completions"), _RANKS, ranked.kwise, ranked.ORDERS),
+    Shape(
+        "preference", ("prompt", "chosen", "rejected"), _RANKS, ranked.explicit, also=("messages",)
+    ),
+    Shape(
+        "sharegpt-preference",
+        ("chosen", "rejected"),
+        _RANKS,
+        ranked.continued,
+        any_of=single.CONVERSATIONS,
+    ),
+    Shape(
+        "alpaca-preference",
+        ("instruction", "chosen", "rejected"),
+        _RANKS,
+        ranked.instructed,
+        also=("input",),
+    ),
+    Shape("implicit", ("chosen", "rejected"), _RANKS, ranked.implicit),
+    Shape("completion", ("prompt", "completion"), _SHOWS, single.completion),
+    Shape(
+        "messages",
+        (),
+        _SHOWS,
+        single.messages,
+        any_of=single.CONVERSATIONS,
+        also=("prompt", "chosen", "rejected"),
+    ),
+    Shape("self-instruct", ("instruction", "instances"), _SHOWS, single.self_instruct),
+    Shape("alpaca", ("instruction", "output"), _SHOWS, single.alpaca, also=("input",)),
+    Shape("dolly", ("instruction", "response"), _SHOWS, single.alpaca, also=("context",)),
+    Shape("roles", ("user", "assistant"), _SHOWS, single.two_roles),
+    Shape("prompt", ("prompt",), _ASKS, single.bare_prompt),
+    Shape("instruction", ("instruction",), _ASKS, single.alpaca, also=("input",)),
+    Shape("text", ("text",), _READS, single.text, also=("family", "answer_start")),
+    Shape("transcript", (), _READS, single.transcript, any_of=single.CONVERSATIONS),
+)
+SHAPES = _PUBLISHED + _GENERAL
+"""All shapes, the more specific first."""
+FORMATS = tuple(dict.fromkeys(shape.name for shape in SHAPES))
+"""The values of ``format``."""

@@ -73,7 +73,7 @@ def reward(
 ) -> Callable[[Sequence[Sample]], Scores]:
     """A reward_model component, with settings that its schema checks, as a function of samples.
     has_prompt: samples have prompts; a model that reads them is refused without."""
-    from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+    from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 
     values = _values(settings, f"--reward {name}")
     if "name" in values:
