@@ -9,9 +9,9 @@ from typing import Any
 from preflab.errors import nearest
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown
-from preflab_builtin.files import shapes, transcripts
+from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
-from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.values import truth
 
@@ -31,15 +31,6 @@ class Builder:
         """By id: the place of the row that has it, and the digest of its prompt's text."""
         self._copies: Counter[str] = Counter()
 
-    def notices(self) -> list[str]:
-        """What there is to say of the file as a whole, after its last row."""
-        unread = self.reading.unread
-        if not unread:
-            return []
-        by_count = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-        names = (f"{name} ({count} rows)" for name, count in by_count)
-        return [f"{self._type}: columns not read: {', '.join(names)}"]
-
     def records(self, rows: Sequence[Row]) -> list[Record]:
         """All records of rows that belong together (mostly one); `BadRow` if one of them is bad,
         and then they take no id."""
@@ -51,6 +42,7 @@ class Builder:
         try:
             views = [self.reading.view(row.values) for row in rows]
             for case in shapes.cases(views, self.reading):
+                case = repeats.once(case, self.reading)
                 records.append(self._record(case, rows[0].place, new_ids))
         except BadRow:
             for name in new_ids:
@@ -63,7 +55,7 @@ class Builder:
             split = _split(case.about, self._settings)
             return _document(case, split, self._id(case, place, new_ids), place)
         if self._type == "demonstrations":
-            _check_demonstration(case)
+            self._check_demonstration(case)
         if self._type == "rankings":
             _check_ranking(case)
         prompt = self._prompt(case, place, new_ids)
@@ -73,6 +65,17 @@ class Builder:
             return Demonstration(prompt, case.responses[0])
         return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
 
+    def _check_demonstration(self, case: Case) -> None:
+        """A response that people did not dislike."""
+        if not case.responses:
+            raise BadRow("completion", "is missing")
+        for field in shapes.LIKED:
+            if field in case.about:
+                if not truth(case.about[field], field):
+                    reason = "a completion that people disliked is not a demonstration"
+                    raise BadRow(field, f"is false: {reason}")
+                self.reading.remarks[Remark.LIKED] += 1
+
     def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
         about, settings, asked = case.about, self._settings, case.asked
         if settings.rendered and asked.messages:
@@ -80,6 +83,12 @@ class Builder:
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
+        for column, value, named in (
+            ("user", user, settings.user),
+            ("group", group, settings.group),
+        ):
+            if value and named is None:
+                self.reading.values.setdefault(column, set()).add(value)
         group = group or fields.text_digest(transcripts.root(asked.text))
         name = self._id(case, place, new_ids)
         return Prompt(
@@ -143,16 +152,6 @@ def _check_ranking(case: Case) -> None:
         raise BadRow("response", "all of them are the same text")
     if not case.preferences:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")
-
-
-def _check_demonstration(case: Case) -> None:
-    """A response that people did not dislike."""
-    if not case.responses:
-        raise BadRow("completion", "is missing")
-    for field in ("label", "kto_tag"):
-        if field in case.about and not truth(case.about[field], field):
-            reason = "a completion that people disliked is not a demonstration"
-            raise BadRow(field, f"is false: {reason}")
 
 
 def _document(case: Case, split: str, name: str, place: str) -> Document:
