@@ -150,7 +150,7 @@ def test_records_are_held_in_bounded_memory(
     def read() -> int:
         parsed = parse_file(path, FilesConfig().row_settings("rankings"))
         assert parsed.kept == len(parsed.records) == rows
-        return sum(len(record.responses[0]) for record in parsed.records)  # type: ignore[union-attr]
+        return sum(len(record.responses[0]) for record in parsed.records)  # type: ignore[union-attr, misc]
 
     letters, more = _peak(read)
     figure(f"{rows} rankings: {more / MB:.0f} MB more than before")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from preflab.errors import nearest
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
-from preflab.rows import BadRow, Row, fields, shown, type_name
-from preflab_builtin.files import shapes, transcripts
+from preflab.rows import BadRow, Row, fields, shown
+from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
-from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.values import truth
 
@@ -23,32 +24,27 @@ class Builder:
     if their prompts' texts are equal.
     """
 
-    def __init__(self, settings: RowSettings) -> None:
-        self._settings, self._type = settings, settings.record_type
-        self._reading = Reading(settings)
+    def __init__(self, reading: Reading) -> None:
+        self.reading, self._settings = reading, reading.settings
+        self._type = reading.settings.record_type
         self._taken: dict[str, str] = {}
         """By id: the digest of its prompt's text and, after a space, the place of the row that has
         it: one text, because a file may have millions."""
         self._copies: Counter[str] = Counter()
 
-    def notices(self) -> list[str]:
-        """What there is to say of the file as a whole, after its last row."""
-        unread = self._reading.unread
-        if not unread:
-            return []
-        by_count = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-        names = (f"{name} ({count} rows)" for name, count in by_count)
-        return [f"{self._type}: columns not read: {', '.join(names)}"]
-
-    def records(self, row: Row) -> list[Record]:
-        """All records of a row; `BadRow` if one of them is bad, and then the row takes no id."""
-        if row.problem is not None:
-            raise row.problem
+    def records(self, rows: Sequence[Row]) -> list[Record]:
+        """All records of rows that belong together (mostly one); `BadRow` if one of them is bad,
+        and then they take no id."""
+        for row in rows:
+            if row.problem is not None:
+                raise row.problem
         records: list[Record] = []
         new_ids: list[str] = []
         try:
-            for case in shapes.cases(self._reading.view(row.values), self._reading):
-                records.append(self._record(case, row.place, new_ids))
+            views = [self.reading.view(row.values) for row in rows]
+            for case in shapes.cases(views, self.reading):
+                case = repeats.once(case, self.reading)
+                records.append(self._record(case, rows[0].place, new_ids))
         except BadRow:
             for name in new_ids:
                 del self._taken[name]
@@ -57,11 +53,11 @@ class Builder:
 
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
-            split = fields.split(case.about, self._settings.split)
+            split = _split(case.about, self._settings)
             name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
             return _document(case, split, name, place)
         if self._type == "demonstrations":
-            _check_demonstration(case)
+            self._check_demonstration(case)
         if self._type == "rankings":
             _check_ranking(case)
         prompt = self._prompt(case, place, new_ids)
@@ -71,15 +67,32 @@ class Builder:
             return Demonstration(prompt, case.responses[0])
         return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
 
+    def _check_demonstration(self, case: Case) -> None:
+        """A response that people did not dislike."""
+        if not case.responses:
+            raise BadRow("completion", "is missing")
+        for field in shapes.LIKED:
+            if field in case.about:
+                if not truth(case.about[field], field):
+                    reason = "a completion that people disliked is not a demonstration"
+                    raise BadRow(field, f"is false: {reason}")
+                self.reading.remarks[Remark.LIKED] += 1
+
     def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
         about, settings, asked = case.about, self._settings, case.asked
         if settings.rendered and asked.messages:
             raise BadRow("messages", "are a conversation: rendered=true is for texts")
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
-        split, tags, notes = fields.split(about, settings.split), fields.tags(about), _notes(about)
-        digest = fields.text_digest(asked.text)
+        split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
+        for column, value, named in (
+            ("user", user, settings.user),
+            ("group", group, settings.group),
+        ):
+            if value and named is None:
+                self.reading.values.setdefault(column, set()).add(value)
         root = transcripts.root(asked.text)
+        digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))
         name = self._id(case, digest, place, new_ids)
         return Prompt(
@@ -90,7 +103,7 @@ class Builder:
         )
 
     def _id(self, case: Case, text: str, place: str, new_ids: list[str]) -> str:
-        """The given id, or the digest of the prompt's text."""
+        """The given id, or else ``text``, the digest of the prompt's text."""
         may_repeat = self._type in ("demonstrations", "rankings")
         given = fields.identifier(case.about, "id")
         if not given and may_repeat:
@@ -110,11 +123,27 @@ class Builder:
         raise BadRow("id", f"'{shown(name)}' is taken by {earlier_place}{other}")
 
 
+def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
+    """train, validation or test, by the config's names for them; "" if the row has none."""
+    value = fields.configured_identifier(about, settings.split, "split")
+    if not value:
+        return ""
+    meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
+    if value not in meanings:
+        hint = nearest(value, fields.SPLIT_ALIASES)
+        cure = f"If it means one of them, say so: splits.train=[{shown(value)}]"
+        raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
+    return meanings[value]
+
+
+_PAPERS = {"valid1": "validation", "valid2": "validation"}
+"""Splits of summarize-from-feedback."""
+
+
 def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What judges are told: the column ``notes``, if it is an object. A text is a remark."""
     value = about.get("notes")
-    if value is not None and not isinstance(value, Mapping):
-        raise BadRow("notes", f"is {type_name(value)} but must be an object")
-    return dict(value or {})
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _check_ranking(case: Case) -> None:
@@ -125,20 +154,10 @@ def _check_ranking(case: Case) -> None:
     for response in case.responses:
         if not response.strip():
             raise BadRow("response", "one of them is empty")
-    if case.responses.count(case.responses[0]) == len(case.responses):
+    if all(response == case.responses[0] for response in case.responses):
         raise BadRow("response", "all of them are the same text")
     if not case.preferences:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")
-
-
-def _check_demonstration(case: Case) -> None:
-    """A response that people did not dislike."""
-    if not case.responses:
-        raise BadRow("completion", "is missing")
-    for field in ("label", "kto_tag"):
-        if field in case.about and not truth(case.about[field], field):
-            reason = "a completion that people disliked is not a demonstration"
-            raise BadRow(field, f"is false: {reason}")
 
 
 def _document(case: Case, split: str, name: str, place: str) -> Document:

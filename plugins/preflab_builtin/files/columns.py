@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +58,21 @@ _MEANINGS = {
 _KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
 _JUDGED = ("a judgement of the row", "an answer")
 _FACTS_ABOUT = {
-    *("id", "ids", "uuid", "hash", "index", "idx", "key", "sha", "fingerprint", "count", "counts"),
+    *(
+        "id",
+        "ids",
+        "uuid",
+        "hash",
+        "index",
+        "idx",
+        "key",
+        "sha",
+        "sha256",
+        "md5",
+        "fingerprint",
+        "count",
+        "counts",
+    ),
     *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating"),
     *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
     *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),
@@ -67,19 +82,68 @@ _FACTS_ABOUT = {
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+class Remark(Enum):
+    """What readers remark about single rows: the sentence about the file, and whether it is said
+    only if all rows are so."""
+
+    UPSIDE_DOWN = (
+        "in {n} of {of} rows the score of 'chosen' is below that of 'rejected': are they swapped?",
+        False,
+    )
+    SCORES_AS_RANKS = (
+        "the scores of all {of} rows are 1, 2, 3, ... once each, and the highest is taken for the "
+        "best. If 1 is the best, they are ranks.",
+        True,
+    )
+    LIKED = ("the label is true in all {of} rows: is it the right column?", True)
+    BEGINS = (
+        "in {n} of {of} rows the answers begin with their prompt, which is then read twice.",
+        False,
+    )
+    TAKEN_OFF = (
+        "in {n} of {of} rows the answers began with their prompt: it was taken off, so that it is "
+        "not read twice.",
+        False,
+    )
+
+    def __init__(self, sentence: str, of_all: bool) -> None:
+        self.sentence, self.of_all = sentence, of_all
+
+
 @dataclass
 class Reading:
     """What the rows of one file are read with: its options, and the counts of what is not read.
-    unread: rows by the name of a harmless column. of_row: such columns of the row at hand."""
+    unread: rows by the name of a harmless column. of_row: such columns of the row at hand. names:
+    all columns of the file, where the config renames or ignores some. shapes: rows by shape.
+    remarks: rows by what a reader remarked. values: a few values of the columns user and group.
+    repeats: answers begin with their prompt, which is to be taken off."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
     of_row: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    shapes: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[Remark] = field(default_factory=Counter)
+    values: dict[str, set[str]] = field(default_factory=dict)
+    repeats: bool = False
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row as the config wants it read."""
-        ignored = self.settings.ignore
-        return {k: v for k, v in row.items() if k not in ignored} if ignored else row
+        """The row as the config wants it read: without what it ignores, its columns under the names
+        that the shapes have; `BadRow` if there are two of one name then."""
+        ignored, renamed = self.settings.ignore, self.settings.renamed
+        if not ignored and not renamed:
+            return row
+        kept = {name: value for name, value in row.items() if name not in ignored}
+        sources = {name for name, _ in renamed}
+        named = {usual: kept[name] for name, usual in renamed if name in kept}
+        self.names.update(row)
+        others = {name: value for name, value in kept.items() if name not in sources}
+        both = next((name for name in named if not blank(others.get(name))), None)
+        if both is not None:
+            source = next(name for name, usual in renamed if usual == both)
+            cure = f"If it does not count: ignore=[{both}]"
+            raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
+        return {**others, **named}
 
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
@@ -98,12 +162,6 @@ class Reading:
 def _label(where: str, name: str) -> str:
     """A column as it is counted: the same for every item of a list."""
     return shown(re.sub(r"\[\d+\]", "[]", where) + name)
-
-
-@lru_cache(maxsize=4096)
-def _words(name: str) -> list[str]:
-    """The words of a column's name."""
-    return [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", name).lower()) if w]
 
 
 def _cure(name: str, where: str) -> str:
@@ -139,7 +197,7 @@ def _meaning_of_like(name: str, value: Any, inside: bool) -> str:
 def _meaning(name: str, value: Any, inside: bool) -> str:
     if _is_media(value):
         return _MEDIA
-    words = _words(name)
+    words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
     kinds = [_KINDS[word] for word in words if word in _KINDS]
     if _is_messages(value):
         return "a part of the conversation"
