@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow, shown
@@ -155,7 +156,7 @@ class Reading:
             if kind and not self._beside(name, kind):
                 raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
             if not kind or self.settings.record_type != "prompts":
-                self.of_row.add(shown(re.sub(r"\[\d+\]", "[]", where) + name))
+                self.of_row.add(_label(where, name))
 
     def _beside(self, name: str, kind: str) -> bool:
         """Whether a column with content is beside the point: answers where prompts are read, a
@@ -166,6 +167,12 @@ class Reading:
             or (record_type == "documents" and kind not in (_MEDIA, _WEIGHT))
             or name in _OF_OTHER_TYPES
         )
+
+
+@lru_cache(maxsize=4096)
+def _label(where: str, name: str) -> str:
+    """A column as it is counted: the same for every item of a list."""
+    return shown(re.sub(r"\[\d+\]", "[]", where) + name)
 
 
 def _cure(name: str, where: str) -> str:
@@ -184,6 +191,21 @@ def meaning(name: str, value: Any, inside: bool = False) -> str:
     >>> meaning("chat_history", "..."), meaning("source", "web"), meaning("question_id", 5)
     ('a part of the conversation', '', '')
     """
+    if isinstance(value, str):
+        return _meaning_of_like(name, "", inside)
+    if isinstance(value, (int, float)):
+        same = value if isinstance(value, bool) else int(value == 1)
+        return _meaning_of_like(name, same, inside)
+    return _meaning(name, value, inside)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _meaning_of_like(name: str, value: Any, inside: bool) -> str:
+    """The same for any text, and for any number that is not 1."""
+    return _meaning(name, value, inside)
+
+
+def _meaning(name: str, value: Any, inside: bool) -> str:
     if _is_media(value):
         return _MEDIA
     words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
