@@ -4,7 +4,7 @@ kind's protocol asks for."""
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -26,6 +26,8 @@ class Inspection:
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
     pretraining stage is skipped. gold: the data knows the true utility. rejected: ``file:line:
     field: reason`` of every row that was left out, by record type; each run folder holds them.
+    notices: sentences that a person should read before the first stage, counted and with an example
+    of what they are about.
     """
 
     content: str = ""
@@ -34,10 +36,12 @@ class Inspection:
     pretrained: bool = False
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notices: Sequence[str] = ()
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
-"""What a component can say that it needs: records of a type, a reward model, a policy with
+"""What a component can say that it needs: records of a type for training ("prompts"), or of another
+split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy with
 pretrained weights (its own or from the pretraining stage), people who rank, a world whose true
 utility is known, the policy in a role ("policy:ROLE", which is refused before any work if no
 stage makes that role)."""
@@ -81,6 +85,10 @@ class Component:
     nested: config fields that hold components (a mapping by any key, or a list), and their kind.
     inspect: config -> `Inspection` of its outside inputs; raises `UserError` naming file and line
     for bad ones.
+    preflight: (config, context) -> sentences that a person should read before the first stage of a
+    run. It is called once before that stage, with the records, the tokenizer and the choices of the
+    run (but no model that a stage makes), for every component that a stage to be made uses. It
+    raises `UserError`, with the cure for this very command, for whatever is known to fail later.
     """
 
     kind: str
@@ -91,6 +99,7 @@ class Component:
     needs: Callable[[Any], Sequence[str]]
     nested: Mapping[str, str]
     inspect: Callable[[Any], Inspection]
+    preflight: Callable[[Any, Context], Iterable[str]]
 
     def __init__(
         self,
@@ -102,18 +111,20 @@ class Component:
         needs: Callable[[Any], Sequence[str]] | Sequence[str] = (),
         nested: Mapping[str, str] = MappingProxyType({}),
         inspect: Callable[[Any], Inspection] | str | None = None,
+        preflight: Callable[[Any, Context], Iterable[str]] | str | None = None,
     ) -> None:
         facts = {"kind": kind, "name": name, "config_class": config_class, "nested": nested}
         facts |= {"build": _function(build), "procedure": _function(procedure)}
         words = isinstance(needs, (list, tuple))  # anything else is refused when it is registered
         facts["needs"] = partial(_constant, cast(Sequence[str], needs)) if words else needs
         facts["inspect"] = _nothing_outside if inspect is None else _function(inspect)
+        facts["preflight"] = _nothing_to_say if preflight is None else _function(preflight)
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)
 
     def modules(self) -> list[str]:
         """Modules that hold its functions, as far as they were given by their places."""
-        functions = (self.build, self.procedure, self.inspect)
+        functions = (self.build, self.procedure, self.inspect, self.preflight)
         return [f.place.partition(":")[0] for f in functions if isinstance(f, Place)]
 
 
@@ -127,3 +138,7 @@ def _constant(needs: Sequence[str], config: Any) -> Sequence[str]:
 
 def _nothing_outside(config: Any) -> Inspection:
     return Inspection()
+
+
+def _nothing_to_say(config: Any, context: Context) -> Iterable[str]:
+    return ()

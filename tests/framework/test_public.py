@@ -34,7 +34,7 @@ API_1 = {
     "preflab_report": "folders out",
 }
 NAMES_1 = {
-    "Component": "kind name config_class build procedure needs nested inspect",
+    "Component": "kind name config_class build procedure needs nested inspect preflight",
     "Inspection": None,
     "NumericError": None,
     "PluginError": None,
@@ -89,9 +89,10 @@ INTERFACES_1 = {
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
-    "rankings(split) artifact(stage) vocabulary gold tokenizer policy(role) "
-    "checkpoints(role) responder(role) reward_model() reward_network() load_scalar(folder) "
-    "rollout() labeler() component(kind,config) rollout_finished(step,rollout,values)",
+    "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
+    "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
+    "load_scalar(folder) rollout() labeler() component(kind,config) "
+    "rollout_finished(step,rollout,values)",
 }
 
 

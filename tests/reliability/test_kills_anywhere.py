@@ -110,7 +110,7 @@ def _prepared(algorithm: str) -> Stages:
     )
     this = read(plain, search_path.registry())
     stages = Stages(this, lambda hook, **a: None, {})
-    stages._read_records(list(this.stages))
+    stages.preflight()
     for record_type in stages.environment.run.counts():
         stages.environment.records.split(record_type, "test")  # type: ignore[arg-type]
     assert stages.environment.policy_source

@@ -14,6 +14,7 @@ from preflab.errors import PluginError, PreflabError, UserError, nearest
 from preflab.storage.durable import disk_error
 
 if TYPE_CHECKING:
+    from preflab.planning.reading import Job
     from preflab.planning.run import Run, Stage
 
 
@@ -59,7 +60,8 @@ def plan(arguments: list[str]) -> int:
     from preflab.planning.reading import check_jobs
     from preflab.storage.artifacts import Store
 
-    runs = [job.run for job in check_jobs(parse(arguments))]
+    jobs = check_jobs(parse(arguments))
+    runs = [job.run for job in jobs]
     table = Table(title=f"{len(runs)} job(s), each stage once", title_justify="left")
     for column in ("stage", "component", "seed", "id", "jobs", "status"):
         table.add_column(column)
@@ -69,22 +71,48 @@ def plan(arguments: list[str]) -> int:
             uses.setdefault(stage.recipe_id, (run, stage, []))[2].append(number)
     order = [spec.name for spec in runs[0].graph]
     to_compute = 0
-    for run, stage, jobs in sorted(uses.values(), key=lambda use: order.index(use[1].name)):
+    for run, stage, users in sorted(uses.values(), key=lambda use: order.index(use[1].name)):
         store, status = Store(run.store_root), "reused"
         if not store.find(stage.name, stage.recipe_id):
             started = store.progress(stage.name, stage.recipe_id)
             status = "resumed" if started else "computed"
             to_compute += 1
-        numbers, id_ = ", ".join(map(str, jobs)), stage.recipe_id[:16]
+        numbers, id_ = ", ".join(map(str, users)), stage.recipe_id[:16]
         table.add_row(stage.name, stage.choice.name, str(stage.seed), id_, numbers, status)
     _print(table)
     total = sum(len(run.stages) for run in runs)
     print(f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute.")
+    for notice in _notices(jobs):
+        print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
     if pinned:
         names = ", ".join(pinned)
         print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
     return 0
+
+
+def _notices(jobs: Sequence[Job]) -> list[str]:
+    """What the jobs would say before their first stage, each sentence once. A job is asked only if
+    it makes a stage that no job before it makes with the same config and inputs: seeds change
+    nothing here, and reading the data takes time."""
+    from preflab.engine.preflight import key
+    from preflab.engine.stages import Stages
+    from preflab.jobs.execution import quiet_libraries
+
+    quiet_libraries()
+    asked, notices = set[str](), dict[str, None]()
+    for job in jobs:
+        stages = Stages(job.run, lambda hook, **shown: None, {})
+        keys = {key(stage) for stage in stages.pending()}
+        if keys <= asked:
+            continue
+        asked |= keys
+        try:
+            notices |= dict.fromkeys(stages.preflight())
+        except UserError as error:
+            where = f"\n(in the job {' '.join(job.overrides)})" if len(jobs) > 1 else ""
+            raise UserError(f"{error}{where}") from None
+    return list(notices)
 
 
 def plugins(arguments: list[str]) -> int:

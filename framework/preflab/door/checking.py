@@ -145,7 +145,7 @@ def component_shape(component: Component) -> None:
         raise PluginError(
             f"{where}, whose needs is {component.needs!r}: it must be a list of words or a function"
         )
-    for name in ("build", "procedure", "inspect"):
+    for name in ("build", "procedure", "inspect", "preflight"):
         value = getattr(component, name)
         place = value.place if isinstance(value, Place) else "package.module:name"
         optional = value is None and name in ("build", "procedure")

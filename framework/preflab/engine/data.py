@@ -10,7 +10,7 @@ from preflab.engine.notices import Tally, lost_much, shared_prompts
 from preflab.engine.sifting import sift
 from preflab.errors import UserError
 from preflab.filtering import Selection
-from preflab.interfaces import DataSource, Filter, LeavesOut
+from preflab.interfaces import DataSource, Filter, LeavesOut, World
 from preflab.records import SPLITS, Record, RecordType, Split
 
 
@@ -18,8 +18,8 @@ class Records:
     """Reads each record type once, from the source that the run names for it, through the filters.
 
     sources: the source of each record type; a type without one has no records. filters: by name, in
-    order. needed: what the stages of the run must find, "TYPE:SPLIT" or "TYPE:SPLIT,SPLIT" for any
-    of several splits, and who needs it.
+    order. needed: what the stages of the run need, as in `Component.needs`, and the key of the
+    component that needs it.
     """
 
     def __init__(
@@ -55,11 +55,14 @@ class Records:
         """What the owner of the records should know before any work, of the types read so far, in
         sentences with the override that changes it: filters that leave out more than a tenth,
         splits that are empty or of another size than asked for, prompts that are both trained on
-        and held out."""
+        and held out. The records of a simulated world have no owner."""
+        owned = [t for t in self._filtered if not isinstance(self._sources[t], World)]
         notices: list[str] = []
-        for record_type, counts in self.counts.items():
-            notices += [*lost_much(record_type, counts), *self._remarks[record_type]]
-        return [*notices, *shared_prompts(self._tallies, "split" in self._filters)]
+        for record_type in owned:
+            notices += lost_much(record_type, self.counts[record_type])
+            notices += self._remarks[record_type]
+        tallies = {record_type: self._tallies[record_type] for record_type in owned}
+        return [*notices, *shared_prompts(tallies, "split" in self._filters)]
 
     def _read(self, record_type: RecordType) -> None:
         source = self._sources.get(record_type)
@@ -95,19 +98,20 @@ class Records:
             )
 
     def _check_needed(self, record_type: str) -> None:
-        """Refuse a split that is empty although a stage of the run needs it."""
+        """Refuse a split that is empty although something of the run needs it."""
         kept = self.counts[record_type]["kept"]
-        for need, who in self._needed.items():
+        for need, key in self._needed.items():
             word, _, wanted = need.partition(":")
             splits = wanted.split(",")
             if word != record_type or not wanted or any(kept[split] for split in splits):
                 continue
-            remarks = "".join(f"\n  {remark}" for remark in self._remarks[record_type])
+            without = f"{key}=null" if "." in key else f"{key}=none"
             raise UserError(
-                f"{who} needs {record_type} of the split {' or '.join(splits)}, and there are "
-                f"none: {self._explain(record_type)} Give each row a split in a column 'split', "
-                f"or let a filter assign them: filters.split.{splits[0]}=0.2 sets its "
-                f"share.{remarks}"
+                f"{key} needs {record_type} for {' or '.join(splits)}, and there are none: "
+                f"{self._explain(record_type)} Give rows of that split, let the filter assign "
+                f"more: filters.split.{splits[0]}=0.2 (and filters.split.overwrite=true if the "
+                f"rows name their splits), or leave it out: {without}."
+                + "".join(f"\n{remark}" for remark in self._remarks[record_type])
             )
 
     def _explain(self, record_type: str) -> str:

@@ -17,10 +17,9 @@ from preflab.door.choice import Choice
 from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
+from preflab.engine.preflight import preflight
 from preflab.errors import UserError
 from preflab.interfaces import Accountable, Procedure
-from preflab.planning.asking import inspect, needs
-from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
@@ -51,12 +50,17 @@ class Stages:
         self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
+    def preflight(self) -> list[str]:
+        """What a person should read before the first stage; `UserError` for what is known to fail.
+        It costs nothing if every stage is finished."""
+        return preflight(self.environment, self.pending())
+
+    def pending(self) -> list[Stage]:
+        """The stages that are not finished yet."""
+        return [stage for stage in self.run.stages if self._existing(stage) is None]
+
     def make_all(self) -> list[FinishedStage]:
         """Every stage, upstream first."""
-        pending = [s for s in self.run.stages if self._existing(s) is None]
-        with blamed(*self._used_by("data", ["policy"])):
-            self._read_records(pending)
-            self._check_tokenizers()
         for stage in self.run.stages:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
@@ -103,21 +107,6 @@ class Stages:
         if not self.run.settings.artifacts.reuse and stage.name not in self._fresh:
             return None
         return self.store.find(stage.name, stage.recipe_id)
-
-    def _read_records(self, pending: list[Stage]) -> None:
-        """Read and filter what the pending stages train on before the first of them starts."""
-        needed = {need for stage in pending for need in needs(stage.choice)}
-        counts = self.run.counts()
-        for record_type in RECORD_TYPES:
-            if record_type in needed and record_type in counts:
-                self.environment.records.split(record_type, "train")
-
-    def _check_tokenizers(self) -> None:
-        """A reward model that was given must read the policy's tokens; a tokenizer made from data
-        is known only now."""
-        theirs = inspect(self.run.choices["reward_model"]).tokenizer
-        if theirs and self.environment.policy_source.tokenizer.digest != theirs:
-            raise UserError(DIFFERENT_TOKENIZERS)
 
     def _compute(self, stage: Stage, partial: Path) -> FinishedStage:
         import torch

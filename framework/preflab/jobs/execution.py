@@ -55,6 +55,9 @@ def execute(job: Job, folder: Path) -> Summary:
         observe("preflab_run_started", **facts)
         try:
             with StopRequest(at_once=True).listening(), writing("the run", folder):
+                manifest["notices"] = stages.preflight()
+                _show_notices(manifest["notices"])
+                _note(folder, manifest, stages, "running")
                 stages.make_all()
                 summary = _summary(manifest, stages)
                 stages.close()
@@ -97,6 +100,7 @@ def _manifest(job: Job, folder: Path) -> Manifest:
         plugin_flags={name: os.environ[name] for name in FLAGS if name in os.environ},
         plugins={p.name: f"{p.distribution} {p.version}" for p in plugins},
         status="",
+        notices=[],
         stages=[],
     )
 
@@ -106,6 +110,11 @@ def _note(folder: Path, manifest: Manifest, stages: Stages, status: str) -> None
     if is_main():
         manifest["status"], manifest["stages"] = status, list(map(_row, stages.finished))
         write_manifest(folder, manifest)
+
+
+def _show_notices(notices: Sequence[str]) -> None:
+    for notice in notices if is_main() else ():
+        print(f"preflab: {notice}", file=sys.stderr)
 
 
 def _row(finished: FinishedStage) -> StageRow:

@@ -44,7 +44,8 @@ class StageRow(TypedDict):
 
 class Manifest(TypedDict):
     """manifest.json: what was run, with what, and how far it came. status: running, complete,
-    stopped or failed; plugin_flags: environment variables that limit or name plugins."""
+    stopped or failed; plugin_flags: environment variables that limit or name plugins; notices: what
+    was said before the first stage."""
 
     run: str
     config_name: str
@@ -58,6 +59,7 @@ class Manifest(TypedDict):
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
     status: str
+    notices: list[str]
     stages: list[StageRow]
 
 

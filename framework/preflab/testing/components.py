@@ -147,6 +147,7 @@ def wrong_places(component: Component) -> list[str]:
         ("build", ("config", "context")),
         ("procedure", ("config", "context")),
         ("inspect", ("config",)),
+        ("preflight", ("config", "context")),
     ):
         place = getattr(component, field)
         if not isinstance(place, Place):

@@ -161,6 +161,10 @@ class FakeContext:
     def tokenizer(self) -> Tokenizer:
         return self.source.tokenizer
 
+    @property
+    def max_positions(self) -> int | None:
+        return self.source.max_positions
+
     def policy(self, role: str) -> Policy:
         import torch
 

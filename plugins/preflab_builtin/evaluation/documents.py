@@ -3,6 +3,7 @@ tax)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -175,7 +176,8 @@ class DocumentLoss:
         measures: dict[str, Measure] = {}
         cases: dict[str, dict[str, float]] = {}
         for name, rows in groups.items():
-            measures[name] = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
+            mean = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
+            measures[name] = intervals.within(mean, 0.0, math.inf)
             # The mean of the cases is the loss per token: token counts are the same in every run.
             scale = len(rows) / max(1, sum(counts[i] for i in rows))
             cases |= values_by_case(name, [(documents[i][1].id, sums[i] * scale) for i in rows])

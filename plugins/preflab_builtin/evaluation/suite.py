@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class EvaluationSuite:
             "rollout": _packed(self.rollout),
             "baseline": None if self.baseline is None else _packed(self.baseline),
             # Lists: a checkpoint sorts the keys of mappings, and the order of measures is kept.
-            "measures": [[name, m.value, m.low, m.high, m.n] for name, m in self.measures.items()],
+            "measures": [[name, list(astuple(m))] for name, m in self.measures.items()],
             "values": [[name, column] for name, column in self.values.items()],
             "cases": [
                 [name, [[case, value] for case, value in cases.items()]]
@@ -123,10 +123,7 @@ class EvaluationSuite:
         """Take them over."""
         self.rollout = self._unpacked(state["rollout"])
         self.baseline = None if state["baseline"] is None else self._unpacked(state["baseline"])
-        self.measures = {
-            name: Measure(value, low, high, int(n))
-            for name, value, low, high, n in state["measures"]
-        }
+        self.measures = {name: Measure(*numbers) for name, numbers in state["measures"]}
         self.values = {name: list(column) for name, column in state["values"]}
         self.cases = {name: dict(cases) for name, cases in state["cases"]}
 

@@ -1,0 +1,93 @@
+"""What is known before the first stage of a run is said before it: every component that is about to
+be used looks at its inputs once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from preflab.door.blame import blamed
+from preflab.door.choice import Choice
+from preflab.engine.context import Environment, StageContext
+from preflab.errors import PluginError, UserError
+from preflab.planning.asking import inspect, needs
+from preflab.planning.checks import DIFFERENT_TOKENIZERS
+from preflab.planning.recipes import digest
+from preflab.planning.run import Run, Stage
+from preflab.records import RECORD_TYPES
+
+
+def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
+    """Sentences for people, each once. pending: the stages to be made; with none of them nothing is
+    read. `UserError` for what is known to fail, with the cure for this command."""
+    if not pending:
+        return []
+    run = environment.run
+    notices = [notice for choice in run.all_choices() for notice in inspect(choice).notices]
+    with blamed(*run.choices.values(), *run.filters):
+        _read_records(environment, pending)
+        _check_tokenizers(environment)
+    for choice, context in _asked(environment, pending):
+        notices += _said_by(choice, context, run)
+    # Last, when everything that the stages read has been through the filters.
+    notices[:0] = environment.records.notices()
+    return list(dict.fromkeys(notices))
+
+
+def key(stage: Stage) -> str:
+    """Equal for stages of two jobs that are asked the same and would say the same: what they
+    compute is the same but for the seed and the stages before."""
+    alike = {name: stage.recipe[name] for name in ("stage", "component", "data", "filters")}
+    chosen = {group: used for group, used in stage.recipe["uses"].items() if type(used) is dict}
+    return digest({**alike, "uses": chosen})
+
+
+def _asked(
+    environment: Environment, pending: Sequence[Stage]
+) -> Iterable[tuple[Choice, StageContext]]:
+    """The choices that the stages use, nested ones included, in the order of the config groups; not
+    those of stages that are finished already."""
+    run = environment.run
+    stages = {run.graph[stage.name].group: stage for stage in pending}
+    finished = {run.graph[stage.name].group for stage in run.stages} - stages.keys()
+    used = {group for stage in pending for group in run.graph.used(stage.name)}
+    wanted = {"data", *RECORD_TYPES, *used, *stages} - finished
+    for group in (group for group in run.graph.groups if group in wanted & run.choices.keys()):
+        stage = stages.get(group)
+        context = StageContext(
+            environment, stage.name if stage else group, seed=stage.seed if stage else None
+        )
+        for choice in run.choices[group].all():
+            yield choice, context
+    for choice in run.filters:
+        yield choice, StageContext(environment, choice.key)
+
+
+def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:
+    with blamed(choice, *run.choices.values(), *run.filters):
+        said = choice.component.preflight(choice.config, context)
+        notices = [] if isinstance(said, str) else list(said)
+    if isinstance(said, str) or not all(isinstance(notice, str) for notice in notices):
+        raise PluginError(
+            f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: preflight returned "
+            f"{said!r}, which must be sentences (strings) in a list"
+        )
+    return notices
+
+
+def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
+    """Read and filter what the stages read; what they train on must be there."""
+    needed = {need for stage in pending for need in needs(stage.choice)}
+    counts = environment.run.counts()
+    for record_type in RECORD_TYPES:
+        if record_type in counts and record_type in needed:
+            environment.records.split(record_type, "train")
+        elif record_type in counts and any(n.startswith(f"{record_type}:") for n in needed):
+            environment.records.split(record_type, "test")
+
+
+def _check_tokenizers(environment: Environment) -> None:
+    """A reward model that was given must read the policy's tokens; a tokenizer made from data is
+    known only now."""
+    theirs = inspect(environment.run.choices["reward_model"]).tokenizer
+    if theirs and environment.policy_source.tokenizer.digest != theirs:
+        raise UserError(DIFFERENT_TOKENIZERS)

@@ -1,0 +1,118 @@
+"""What is known before the first stage: said once, before it, and only if a stage is to be made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance.engine import plugin_file
+from framework.engine import outspoken
+from preflab import PluginError, UserError
+from preflab.composing.compose import compose
+from preflab.console import commands
+from preflab.engine import data
+from preflab.engine.stages import Stages
+from preflab.jobs.execution import execute
+from preflab.planning.reading import Job, job_of
+from reliability import trouble
+
+pytestmark = pytest.mark.slow
+WORDS = (*trouble.ALONE, *trouble.TINY, "runtime.threads=1", "algorithm=outspoken")
+
+
+@pytest.fixture(autouse=True)
+def _outspoken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    with plugin_file(Path(outspoken.__file__)):
+        yield
+
+
+def job(*words: str) -> Job:
+    return job_of(compose([*WORDS, *words], with_hydra=True))
+
+
+def said(*words: str) -> list[str]:
+    return Stages(job(*words).run, lambda hook, **shown: None, {}).preflight()
+
+
+def calls() -> list[str]:
+    return outspoken.CALLS.read_text().splitlines() if outspoken.CALLS.exists() else []
+
+
+def test_components_and_what_is_nested_in_them_say_each_sentence_once() -> None:
+    """The part says its sentence twice. The prompts of the world are shorter than its model."""
+    nested = "+algorithm.part={name: part, says: and so do I}"
+    assert said("algorithm.says=I know", nested) == ["I know: True", "and so do I"]
+    assert calls() == ["algorithm 1"]
+
+
+def test_what_the_filters_did_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data.Records, "notices", lambda records: ["half is dropped"])
+    assert said("algorithm.says=I know") == ["half is dropped", "I know: True"]
+
+
+def test_the_context_is_that_of_the_stage() -> None:
+    said("algorithm.says=hello", "algorithm.seed=7")
+    assert calls() == ["algorithm 7"]
+
+
+def test_a_run_shows_and_keeps_what_was_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    execute(job("algorithm.says=hello"), tmp_path / "run")
+    assert "preflab: hello: True\n" in capsys.readouterr().err
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["notices"] == ["hello: True"]
+
+
+def test_nothing_is_asked_when_every_stage_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    execute(job("algorithm.says=hello"), tmp_path / "run")
+
+    def read(*arguments: object) -> None:
+        raise AssertionError("records are read")
+
+    monkeypatch.setattr(data.Records, "split", read)
+    assert said("algorithm.says=hello") == []
+    assert calls() == ["algorithm 1"]
+    assert commands.run("plan", [*WORDS, "algorithm.says=hello"]) == 0
+
+
+def test_a_refusal_comes_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match="says=fail fails: say something else"):
+        execute(job("algorithm.says=fail"), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+    assert not Path("artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    "says,message",
+    [
+        ("raise", r"algorithm 'outspoken' of .* raised ValueError: raised on purpose"),
+        ("text", r"algorithm 'outspoken' of .*: preflight returned 'a text'.* in a list"),
+    ],
+)
+def test_a_preflight_that_is_broken_is_its_plugins(says: str, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        said(f"algorithm.says={says}")
+
+
+def test_a_plan_asks_once_whatever_the_number_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two algorithms, each with two seeds, of which the first seed is asked."""
+    words = ["-m", *WORDS, "algorithm.says=one,two", "seed=1,2"]
+    assert commands.run("plan", words) == 0
+    assert calls() == ["algorithm 1", "algorithm 1"]
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if line.startswith("- ")] == ["- one: True", "- two: True"]
+
+
+def test_a_plan_names_the_job_that_is_refused() -> None:
+    with pytest.raises(UserError, match=r"fails: say .*\n\(in the job .*algorithm.says=fail"):
+        commands.run("plan", ["-m", *WORDS, "algorithm.says=one,fail"])
