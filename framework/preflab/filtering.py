@@ -4,6 +4,7 @@ lazily, so that a million rows need not be in memory to be filtered."""
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, overload, runtime_checkable
 
@@ -39,6 +40,18 @@ class Selection(Sequence[Record]):
         self, records: Sequence[Record], rows: Sequence[int], splits: Sequence[str]
     ) -> None:
         self._records, self._rows, self._splits = records, rows, splits
+
+    @staticmethod
+    def of(records: Sequence[Record], keeps: Callable[[Record], bool]) -> Sequence[Record]:
+        """The records that are to be kept: a list of them if they are in memory anyway."""
+        if isinstance(records, (list, tuple)):
+            return [record for record in records if keeps(record)]
+        rows, splits = array("q"), list[str]()
+        for row, record in enumerate(records):
+            if keeps(record):
+                rows.append(row)
+                splits.append(record.split)
+        return Selection(records, rows, splits)
 
     def __len__(self) -> int:
         return len(self._rows)

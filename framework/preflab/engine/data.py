@@ -13,6 +13,9 @@ from preflab.filtering import Selection
 from preflab.interfaces import DataSource, Filter, LeavesOut, World
 from preflab.records import SPLITS, Record, RecordType, Split
 
+_WITHOUT = {"select": "select=last"}
+"""What to choose in a group without the component that makes its stage, if not ``none``."""
+
 
 class Records:
     """Reads each record type once, from the source that the run names for it, through the filters.
@@ -105,13 +108,15 @@ class Records:
             splits = wanted.split(",")
             if word != record_type or not wanted or any(kept[split] for split in splits):
                 continue
-            without = f"{key}=null" if "." in key else f"{key}=none"
+            remarks = "\n".join(self._remarks[record_type]) or (
+                f"Give rows of that split, or let the filter assign more: "
+                f"filters.split.{splits[0]}=0.2 (with filters.split.overwrite=true if the rows "
+                "name their splits)."
+            )
+            without = f"{key}=null" if "." in key else _WITHOUT.get(key, f"{key}=none")
             raise UserError(
                 f"{key} needs {record_type} for {' or '.join(splits)}, and there are none: "
-                f"{self._explain(record_type)} Give rows of that split, let the filter assign "
-                f"more: filters.split.{splits[0]}=0.2 (and filters.split.overwrite=true if the "
-                f"rows name their splits), or leave it out: {without}."
-                + "".join(f"\n{remark}" for remark in self._remarks[record_type])
+                f"{self._explain(record_type)}\n{remarks}\n{without} does without them."
             )
 
     def _explain(self, record_type: str) -> str:

@@ -33,9 +33,7 @@ def preflab_components() -> list[Component]:
         _evaluator(c.LengthConfig, "responses:Length"),
         _evaluator(c.KLConfig, "responses:ReferenceKL"),
         _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", c.FamiliesConfig.needs),
-        _evaluator(
-            c.DocumentLossConfig, "documents:DocumentLoss", c.DocumentLossConfig.needs
-        ),
+        _evaluator(c.DocumentLossConfig, "documents:DocumentLoss", c.DocumentLossConfig.needs),
         _evaluator(
             c.RewardAccuracyConfig,
             "reward_accuracy:RewardAccuracy",

@@ -49,8 +49,8 @@ _WRITTEN = re.compile(
 )
 """Numbers written as hardly anybody writes a sum, a list or an id. The library judges them."""
 _RECKONED = re.compile(
-    r"(?:what(?: is|'s)|how much is|compute|calculate|evaluate|simplify|solve|subtract|version|[\d)])"
-    r"[\s:]*$",
+    r"(?:what(?: is|'s)|how much is|compute|calculate|evaluate|simplify|solve|subtract|version"
+    r"|[\d)])[\s:]*$",
     re.IGNORECASE,
 )
 """What stands before a number that is reckoned with."""
@@ -85,7 +85,8 @@ def has_phone(text: str, regions: Sequence[str] = ()) -> bool:
     if any(_announced(match, text) for match in _NUMBER.finditer(text)):
         return True
     return any(
-        _valid(match[1], regions) and not _RECKONED.search(text[max(0, match.start() - 20) : match.start()])
+        _valid(match[1], regions)
+        and not _RECKONED.search(text[max(0, match.start() - 20) : match.start()])
         for match in _WRITTEN.finditer(text)
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from array import array
 from collections.abc import Mapping, Sequence
 
 from preflab.filtering import Selection, Sieve, prompt_of, sifted, text_key
@@ -58,16 +57,12 @@ class Deduplicate:
         return judge
 
     def _alike(self, prompt: Prompt) -> Sequence[str]:
-        """What equal prompts have in common: all their words, or the first ``length`` of the last
-        turn and all before it."""
-        if self._config.length is None:
-            return [" ".join(self._words(plain(prompt.text))) if self._ignored else plain(prompt.text)]
-        before, turn = last_turn(prompt)
-        words = self._words(plain(turn))[: self._config.length]
-        return [plain(before), " ".join(words)]
-
-    def _words(self, text: str) -> list[str]:
-        return [word for word in text.split() if word not in self._ignored]
+        """What equal prompts have in common: the last turn, or its first words, and all before."""
+        before, turn = map(plain, last_turn(prompt))
+        if self._config.length is None and not self._ignored:
+            return before, turn
+        words = [word for word in turn.split() if word not in self._ignored]
+        return before, " ".join(words[: self._config.length])
 
 
 def plain(text: str) -> str:
@@ -111,13 +106,9 @@ class CapPerUser:
             if prompt is not None and prompt.user:
                 prompts.setdefault(prompt.user, set()).add(prompt.id)
         chosen = {user: self._chosen(user, ids) for user, ids in prompts.items()}
-        rows, splits = array("q"), list[str]()
-        for row, record in enumerate(records):
-            if self._keeps(record, chosen):
-                rows.append(row)
-                splits.append(record.split)
+        kept = Selection.of(records, lambda record: self._keeps(record, chosen))
         reason = f"more than {self._config.prompts} prompts of one user"
-        return Selection(records, rows, splits), {reason: len(records) - len(rows)}
+        return kept, {reason: len(records) - len(kept)}
 
     def _chosen(self, user: str, ids: set[str]) -> set[str]:
         seed = self._config.seed

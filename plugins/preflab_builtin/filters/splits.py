@@ -115,16 +115,17 @@ class Assigning:
         return f"{split} has {own} rows and should have about {rows:.0f}"
 
     def _sentence(self, asked: Mapping[str, float], odd: Sequence[str], whole: bool) -> str:
-        parts = [f"{s} {self._rows[s]} rows of {self._groups[s]} groups" for s in SPLITS]
+        of = {s: f" of {self._groups[s]} groups" if whole else "" for s in SPLITS}
+        sizes = ", ".join(f"{s} {self._rows[s]} rows{of[s]}" for s in SPLITS)
         shares = ", ".join(f"{split} {share:.0%}" for split, share in asked.items())
         kind = self._largest[1].partition(" ")[0]
-        cure = "give more rows, or another share or seed: filters.split.test=0.3 filters.split.seed=1"
+        cure = "filters.split.test=0.3 asks for more, filters.split.seed=1 draws again."
         if whole:
             cure = (
-                f"what has the same {kind} is never in two splits; to split prompt by prompt give "
-                "filters.split.name=split_by_prompt"
+                f"Rows with the same {kind} are never in two splits; "
+                "filters.split.name=split_by_prompt splits prompt by prompt instead."
             )
-        return f"{'; '.join(odd)}. {', '.join(parts)}; asked for: {shares}. {cure}."
+        return f"{'; '.join(odd)}. Now {sizes}; asked for {shares}. {cure}"
 
 
 def by_user(config: SplitConfig, context: Context | None = None) -> Split:
