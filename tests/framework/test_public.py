@@ -85,7 +85,7 @@ INTERFACES_1 = {
     "RewardShaping": "__call__(scores,rollout)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
-    "Measure": "value low high n",
+    "Measure": "value low high n least most",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
@@ -101,6 +101,7 @@ ROWS_1 = {
     "BadRow": "field reason",
     "read_rows": "path",
     "read_table": "path read",
+    "ending_of": "path",
     "parse_json": "data ends_file",
     "read_once": "read",
     "path_digest": "path",

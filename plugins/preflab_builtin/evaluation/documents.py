@@ -62,10 +62,11 @@ def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
     (the tokenizer joins a space to the next word), white space before the answer is moved to it."""
     if document.answer_start is None:
         return None
-    tokens, question = tokenizer.encode(document.text), document.text[: document.answer_start]
+    question = document.text[: document.answer_start]
+    tokens = tokenizer.encode_prompt(Prompt(document.id, document.text))
     bare = question.rstrip()
     for text in (question, bare):
-        head = tokenizer.encode(text)
+        head = tokenizer.encode_prompt(Prompt(document.id, text))
         if head and tokens[: len(head)] == head:
             rest = tuple(tokens[len(head) :])
             return Probe(Prompt(document.id, text), rest) if rest else None

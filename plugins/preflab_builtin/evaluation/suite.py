@@ -186,7 +186,7 @@ class EvaluationSuite:
         seed = (self.context.seed, "evaluation", "responses")
         prefix, baseline = self.config.prefix, self.config.baseline
         if prefix:
-            asked = [replace(prompt, text=f"{prefix}{prompt.text}") for prompt in self.prompts]
+            asked = [_with_prefix(prompt, prefix) for prompt in self.prompts]
             self.rollout = self._without_prefix(self._subject().respond(asked, seed))
         else:
             self.rollout = self._subject().respond(self.prompts, seed)
@@ -204,7 +204,7 @@ class EvaluationSuite:
         they read of the baseline."""
         tokenizer = self.context.tokenizer
         responses = [response for _, response in rollout.tokens()]
-        prompts = [tokenizer.encode(prompt.text) for prompt in self.prompts]
+        prompts = [tokenizer.encode_prompt(prompt) for prompt in self.prompts]
         return Rollout.from_tokens(
             tokenizer, self.prompts, prompts, responses, self.context.runtime.device
         )
@@ -230,6 +230,15 @@ class EvaluationSuite:
         tensors: dict[str, torch.Tensor] = {name: state[name].to(device) for name in _TENSORS}
         prompts, texts = tuple(self.prompts), tuple(state["texts"])
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
+
+
+def _with_prefix(prompt: Prompt, prefix: str) -> Prompt:
+    """The prompt with a text in front; in a conversation it comes before the first message's."""
+    messages = prompt.messages
+    if messages:
+        first = replace(messages[0], content=f"{prefix}{messages[0].content}")
+        messages = (first, *messages[1:])
+    return replace(prompt, text=f"{prefix}{prompt.text}", messages=messages)
 
 
 def _packed(rollout: Rollout) -> State:

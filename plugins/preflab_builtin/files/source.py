@@ -11,7 +11,7 @@ from pathlib import Path
 from preflab import Inspection, UserError
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, path_digest, read_once, read_rows
+from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 
@@ -20,11 +20,12 @@ from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
-    (self-instruct tasks)."""
+    (self-instruct tasks). notices: what there is to say of the file as a whole."""
 
     records: list[Record] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     total: int = 0
+    notices: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> int:
@@ -60,6 +61,7 @@ def inspect(config: FilesConfig) -> Inspection:
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},
         rejected={t: p.rejected for t, p in parsed.items() if p.rejected},
+        notices=[notice for p in parsed.values() for notice in p.notices],
     )
 
 
@@ -67,7 +69,7 @@ def inspect(config: FilesConfig) -> Inspection:
 def parse_file(path: Path, settings: RowSettings) -> Parsed:
     """All records of a file. With ``on_bad_row=error`` bad rows are one `UserError` that names the
     first of them. Sources that read the same file in the same way share what it gives."""
-    if settings.record_type != "documents" and path.name.lower().endswith(".txt"):
+    if settings.record_type != "documents" and ending_of(path) == ".txt":
         raise UserError(
             f"{path}: .txt files hold documents, not {settings.record_type}. "
             "Use .jsonl, one object per line."
@@ -81,6 +83,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             parsed.rejected.append(f"{row.place}: {bad}")
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
+    parsed.notices = builder.notices()
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
     return parsed
