@@ -18,6 +18,12 @@ def preflab_components() -> list[Component]:
         Component("filter", "split_by_prompt", c.SplitByPromptConfig, f"{here}.splits:by_prompt"),
         Component("filter", "deduplicate", c.DeduplicateConfig, f"{here}.repetition:Deduplicate"),
         Component("filter", "cap_per_user", c.CapConfig, f"{here}.repetition:CapPerUser"),
-        Component("filter", "drop_private", c.PrivateConfig, f"{here}.privacy:DropPrivate"),
+        Component(
+            "filter",
+            "drop_private",
+            c.PrivateConfig,
+            f"{here}.privacy:DropPrivate",
+            inspect=f"{here}.privacy:inspect",
+        ),
         Component("filter", "length", c.LengthConfig, f"{here}.size:Length"),
     ]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from preflab import UserError
+import phonenumbers
+
+from preflab import Inspection, UserError
 from preflab.filtering import Sieve, prompt_of, sifted
 from preflab.interfaces import Context
 from preflab.records import Demonstration, Ranking, Record
 from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.details import has_email, has_phone
+
+
+def inspect(config: PrivateConfig) -> Inspection:
+    """The numbering plans belong to what decides the result."""
+    return Inspection(content=f"phonenumbers {phonenumbers.__version__}" if config.phones else "")
 
 
 class DropPrivate:

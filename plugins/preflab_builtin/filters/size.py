@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from preflab.filtering import Sieve, prompt_of, sifted
 from preflab.interfaces import Context
@@ -16,7 +16,7 @@ class Length:
 
     def __init__(self, config: LengthConfig, context: Context | None = None) -> None:
         self._context = context
-        limits = {
+        limits: dict[str, tuple[int | None, Callable[[Prompt], int]]] = {
             "words": (config.max_words, lambda prompt: len(prompt.text.split())),
             "characters": (config.max_characters, lambda prompt: len(prompt.text)),
             "tokens": (config.max_tokens, self._tokens),

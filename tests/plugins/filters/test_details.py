@@ -91,6 +91,7 @@ def test_the_example_number_of_every_country_is_found() -> None:
     international = after_a_word = total = 0
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         number = phonenumbers.example_number(region)
+        assert number is not None
         total += 1
         text = phonenumbers.format_number(number, shapes.INTERNATIONAL)
         international += has_phone(f"Write to Li, {text}, soon.")

@@ -49,7 +49,7 @@ def run(filter_: Filter, records: Sequence[Record]) -> tuple[list[Record], dict[
     """Kept records and reasons without zeros; kept and dropped add up."""
     kept, dropped = filter_(records)
     assert len(kept) + sum(dropped.values()) == len(records)
-    return kept, {reason: n for reason, n in dropped.items() if n}
+    return list(kept), {reason: n for reason, n in dropped.items() if n}
 
 
 # --- splits ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,11 @@ def _filtered(
     dropped: dict[str, Counts] = {}
     kept = list(records)
     ignore = [*"hello hi please thanks thank you".split(), *".,!?"]
-    settings = {"deduplicate": {"ignore": ignore}, "drop_private": {"train_only": True}}
+    settings: dict[str, dict[str, Any]] = {
+        "split_by_user": {"test": 0.15},
+        "deduplicate": {"ignore": ignore},
+        "drop_private": {"train_only": True},
+    }
     for name in ("split_by_user", "deduplicate", "cap_per_user", "drop_private"):
         component = builtin("filter", name)
         assert component.build is not None
