@@ -115,7 +115,8 @@ class Assigning:
         return f"{split} has {own} rows and should have about {rows:.0f}"
 
     def _sentence(self, asked: Mapping[str, float], odd: Sequence[str], whole: bool) -> str:
-        of = {s: f" of {self._groups[s]} groups" if whole else "" for s in SPLITS}
+        groups = self._groups
+        of = {s: f" ({groups[s]} group{'s' * (groups[s] != 1)})" if whole else "" for s in SPLITS}
         sizes = ", ".join(f"{s} {self._rows[s]} rows{of[s]}" for s in SPLITS)
         shares = ", ".join(f"{split} {share:.0%}" for split, share in asked.items())
         kind = self._largest[1].partition(" ")[0]
