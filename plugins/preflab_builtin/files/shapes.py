@@ -30,7 +30,7 @@ LIKED = ("label", "kto_tag")
 """Columns that say whether people liked a completion."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """Columns that a row must have (and one of ``any_of``), the record types that it gives, and how
     it is read.
