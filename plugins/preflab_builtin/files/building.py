@@ -27,8 +27,9 @@ class Builder:
     def __init__(self, reading: Reading) -> None:
         self.reading, self._settings = reading, reading.settings
         self._type = reading.settings.record_type
-        self._taken: dict[str, tuple[str, str]] = {}
-        """By id: the place of the row that has it, and the digest of its prompt's text."""
+        self._taken: dict[str, str] = {}
+        """By id: the digest of its prompt's text and, after a space, the place of the row that has
+        it: one text, because a file may have millions."""
         self._copies: Counter[str] = Counter()
 
     def records(self, rows: Sequence[Row]) -> list[Record]:
@@ -53,7 +54,8 @@ class Builder:
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
             split = _split(case.about, self._settings)
-            return _document(case, split, self._id(case, place, new_ids), place)
+            name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
+            return _document(case, split, name, place)
         if self._type == "demonstrations":
             self._check_demonstration(case)
         if self._type == "rankings":
@@ -89,8 +91,10 @@ class Builder:
         ):
             if value and named is None:
                 self.reading.values.setdefault(column, set()).add(value)
-        group = group or fields.text_digest(transcripts.root(asked.text))
-        name = self._id(case, place, new_ids)
+        root = transcripts.root(asked.text)
+        digest = fields.text_digest(asked.text)
+        group = group or (digest if root == asked.text else fields.text_digest(root))
+        name = self._id(case, digest, place, new_ids)
         return Prompt(
             *(name, asked.text, user, tags, group, split, notes),
             messages=asked.messages,
@@ -98,8 +102,8 @@ class Builder:
             place=place,
         )
 
-    def _id(self, case: Case, place: str, new_ids: list[str]) -> str:
-        text = fields.text_digest(case.asked.text)
+    def _id(self, case: Case, text: str, place: str, new_ids: list[str]) -> str:
+        """The given id, or else ``text``, the digest of the prompt's text."""
         may_repeat = self._type in ("demonstrations", "rankings")
         given = fields.identifier(case.about, "id")
         if not given and may_repeat:
@@ -109,10 +113,10 @@ class Builder:
             return text if self._copies[text] == 1 else f"{text}-{self._copies[text]}"
         name = f"{given}{case.part}"
         if name not in self._taken:
-            self._taken[name] = (place, text)
+            self._taken[name] = f"{text} {place}"
             new_ids.append(name)
             return name
-        earlier_place, earlier_text = self._taken[name]
+        earlier_text, _, earlier_place = self._taken[name].partition(" ")
         if may_repeat and earlier_text == text:
             return name
         other = " with another prompt" if may_repeat else ""
@@ -122,12 +126,14 @@ class Builder:
 def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
     """train, validation or test, by the config's names for them; "" if the row has none."""
     value = fields.configured_identifier(about, settings.split, "split")
+    if not value:
+        return ""
     meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
-    if value and value not in meanings:
+    if value not in meanings:
         hint = nearest(value, fields.SPLIT_ALIASES)
         cure = f"If it means one of them, say so: splits.train=[{shown(value)}]"
         raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
-    return meanings.get(value, "")
+    return meanings[value]
 
 
 _PAPERS = {"valid1": "validation", "valid2": "validation"}

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow, shown
@@ -154,7 +155,13 @@ class Reading:
             if kind and not (self.settings.record_type == "prompts" and kind in _JUDGED):
                 raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
             if not kind:
-                self.of_row.add(shown(re.sub(r"\[\d+\]", "[]", where) + name))
+                self.of_row.add(_label(where, name))
+
+
+@lru_cache(maxsize=4096)
+def _label(where: str, name: str) -> str:
+    """A column as it is counted: the same for every item of a list."""
+    return shown(re.sub(r"\[\d+\]", "[]", where) + name)
 
 
 def _cure(name: str, where: str) -> str:
@@ -173,6 +180,21 @@ def meaning(name: str, value: Any, inside: bool = False) -> str:
     >>> meaning("chat_history", "..."), meaning("source", "web"), meaning("question_id", 5)
     ('a part of the conversation', '', '')
     """
+    if isinstance(value, str):
+        return _meaning_of_like(name, "", inside)
+    if isinstance(value, (int, float)):
+        same = value if isinstance(value, bool) else int(value == 1)
+        return _meaning_of_like(name, same, inside)
+    return _meaning(name, value, inside)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _meaning_of_like(name: str, value: Any, inside: bool) -> str:
+    """The same for any text, and for any number that is not 1."""
+    return _meaning(name, value, inside)
+
+
+def _meaning(name: str, value: Any, inside: bool) -> str:
     if _is_media(value):
         return _MEDIA
     words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]

@@ -13,7 +13,7 @@ from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
+from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows
 from preflab_builtin.files import repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.columns import Reading
@@ -29,7 +29,7 @@ class Parsed:
     (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
     columns, where the config names some."""
 
-    records: list[Record] = field(default_factory=list)
+    records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     columns: set[str] = field(default_factory=set)
@@ -85,7 +85,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         )
     reading = Reading(settings)
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
-    groups = grouped(read_rows(path), reading)
+    groups, spool = grouped(read_rows(path), reading), Spool[Record]()
     head = list(islice(groups, repeats.HEAD))
     reading.repeats = repeats.repeat(head, settings)
     for rows in chain(head, groups):
@@ -93,11 +93,12 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         try:
             records = builder.records(rows)
             findings.see(records)
-            parsed.records.extend(records)
+            spool.extend(records)
         except BadRow as bad:
             parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
+    parsed.records = spool.sequence()
     parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
