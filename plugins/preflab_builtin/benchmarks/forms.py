@@ -147,8 +147,8 @@ def _winogender(path: Path) -> Iterator[Row]:
     for key, sentences in found.items():
         missing = [gender for gender in _PRONOUNS if gender not in sentences]
         if missing:
-            bad = BadRow("sentid", f"{'.'.join(key)} has no sentence for {missing[0]}")
-            yield Row(places[key], {}, bad)
+            reason = f"{'.'.join(key)} has no sentence for {missing[0]}"
+            yield Row(places[key], {}, BadRow("sentid", reason))
             continue
         names = dict(zip(("occupation", "participant", "answer"), key, strict=True))
         answer = "occupation" if names["answer"] == "0" else "participant"

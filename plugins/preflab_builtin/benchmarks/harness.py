@@ -104,8 +104,8 @@ def measures_of(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
             continue
         name = metric if variant == "none" else f"{metric}_{variant.replace('-', '_')}"
         error = numbers.get(f"{metric}_stderr,{variant}")
-        has_error = isinstance(error, (int, float)) and math.isfinite(error)
-        measures[name] = _measure(metric, float(value), float(error) if has_error else math.nan, n)
+        known = float(error) if isinstance(error, (int, float)) else math.nan
+        measures[name] = _measure(metric, float(value), known, n)
     return measures
 
 

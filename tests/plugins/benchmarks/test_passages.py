@@ -127,7 +127,7 @@ def _answer(number: str = "", spans: list[str] | None = None, day: str = "") -> 
 
 
 def test_drop_has_the_answers_of_everybody(tmp_path: Path) -> None:
-    pairs = [
+    pairs: list[dict[str, Any]] = [
         {
             "query_id": "a",
             "question": "How many?",

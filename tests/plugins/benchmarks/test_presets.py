@@ -97,33 +97,34 @@ def test_answers_are_given_in_one_of_two_forms() -> None:
         _chosen("truthfulness", path, "evaluation.evaluators.x.wrong=[]")
 
 
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "truthfulness": [
+        {
+            "Question": f"Is {i} red?",
+            "Best Answer": "No",
+            "Correct Answers": "No; Never",
+            "Incorrect Answers": "Yes; Often",
+        }
+        for i in range(3)
+    ],
+    "toxicity": [{"prompt": {"text": f"He said {i}"}} for i in range(3)],
+    "stereotypes": [
+        {"sent_more": f"He is bad {i}.", "sent_less": f"She is bad {i}.", "bias_type": "gender"}
+        for i in range(3)
+    ],
+    "question_answering": [
+        {"context": f"A is B {i}.", "question": "A?", "answers": {"text": ["B"]}} for i in range(3)
+    ],
+    "translation": [{"fr": f"oui {i}", "en": "yes"} for i in range(3)],
+    "summarisation": [{"article": f"Story {i}.", "summary": "story"} for i in range(3)],
+}
+
+
 def test_all_of_them_through_the_real_engine(
     preflab_run: Callable[..., FastRun], tmp_path: Path
 ) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {
-        "truthfulness": [
-            {
-                "Question": f"Is {i} red?",
-                "Best Answer": "No",
-                "Correct Answers": "No; Never",
-                "Incorrect Answers": "Yes; Often",
-            }
-            for i in range(3)
-        ],
-        "toxicity": [{"prompt": {"text": f"He said {i}"}} for i in range(3)],
-        "stereotypes": [
-            {"sent_more": f"He is bad {i}.", "sent_less": f"She is bad {i}.", "bias_type": "gender"}
-            for i in range(3)
-        ],
-        "question_answering": [
-            {"context": f"A is B {i}.", "question": "A?", "answers": {"text": ["B"]}}
-            for i in range(3)
-        ],
-        "translation": [{"fr": f"oui {i}", "en": "yes"} for i in range(3)],
-        "summarisation": [{"article": f"Story {i}.", "summary": "story"} for i in range(3)],
-    }
     words = []
-    for preset, lines in rows.items():
+    for preset, lines in ROWS.items():
         path = tmp_path / f"{preset}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in lines))
         words += [
