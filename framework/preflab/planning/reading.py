@@ -52,7 +52,7 @@ def job_of(composed: DictConfig, known: Known | None = None) -> Job:
     return replace(job_from(composed, composed.hydra, known), composed=composed)
 
 
-def job_from(config: DictConfig, hydra: DictConfig, known: Known | None = None) -> Job:
+def job_from(config: DictConfig, hydra: Any, known: Known | None = None) -> Job:
     """The job of a config and of Hydra's own part, checked."""
     plain, sources = resolved(config), hydra.runtime.config_sources
     return Job(

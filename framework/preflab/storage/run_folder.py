@@ -55,8 +55,10 @@ class StageRow(TypedDict):
 
 class Manifest(TypedDict):
     """manifest.json: what was run, with what, and how far it came. status: running, complete,
-    stopped or failed; plugin_flags: environment variables that limit or name plugins; notices: what
-    was said before the first stage."""
+    stopped or failed ("running" stays if it is killed: see `is_running`); plugin_flags: environment
+    variables that limit or name plugins; cwd, config_dir: where the command was given, and its
+    --config-dir; hydra: folder of Hydra's files (hydra.output_subdir); notices: what was said before
+    the first stage."""
 
     run: str
     config_name: str
@@ -69,6 +71,9 @@ class Manifest(TypedDict):
     command: list[str]
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
+    cwd: str
+    config_dir: str
+    hydra: str
     status: str
     notices: list[str]
     stages: list[StageRow]
@@ -168,7 +173,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 def config_file(folder: Path) -> Path:
     """The composed config of a run folder."""
     manifest = read_manifest(folder)
-    return folder / str((manifest or {}).get("hydra") or ".hydra") / CONFIG
+    return folder / str(manifest and manifest.get("hydra") or ".hydra") / CONFIG
 
 
 def is_complete(folder: Path) -> bool:

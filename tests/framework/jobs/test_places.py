@@ -68,10 +68,6 @@ REFUSED = {
     "a sweep would overwrite": (("-m", "seed=1", "hydra.sweep.dir=full"), "holds summary.json"),
     "among the artifacts": (("hydra.run.dir=artifacts/x",), "one would lie in the other"),
     "artifacts in the run": (("hydra.run.dir=.",), "one would lie in the other"),
-    "run.dir of a multirun": (("-m", "seed=1", "hydra.run.dir=x"), "hydra.sweep.dir and"),
-    "sweep.dir of a run": (("hydra.sweep.dir=x",), "where hydra.run.dir says"),
-    "chdir": (("hydra.job.chdir=true",), "hydra.run.dir=FOLDER says where results go"),
-    "no folder for the config": (("hydra.output_subdir=null",), "the report reads"),
     "a swept path": (("-m", "hydra.sweep.dir=a,b"), "cannot be swept"),
     "a folder of artifacts below a file": (("artifacts.dir=file/x",), "lies in, a file"),
 }
