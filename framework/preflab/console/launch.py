@@ -45,7 +45,7 @@ def launch(words: Sequence[str]) -> int:
     except PreflabError as error:
         print(f"preflab: no report: {error}", file=sys.stderr)
     rows = read_ledger(folder) if line.multirun else []
-    failed = [row for row in rows if row["exit_code"] and folder / row["folder"] in where.jobs]
+    failed = [row for row in rows if row["exit_code"] and folder / str(row["folder"]) in where.jobs]
     if failed:
         lines = "\n".join(_failure(folder, row) for row in failed)
         raise SweepError(

@@ -148,7 +148,8 @@ def run_job(job: Job) -> int:
 
 def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]]) -> None:
     """A ledger line for every job that has none, because the multirun ended before it began."""
-    noted = {where.folder / line["folder"] for line in read_ledger(where.folder)}
+    rows = read_ledger(where.folder)
+    noted = {where.folder / str(row.get("folder") or row["job"]) for row in rows}
     for number, folder in enumerate(where.jobs):
         if folder in noted:
             continue

@@ -23,7 +23,7 @@ def preflab_components() -> list[Component]:
         nested={"evaluators": "evaluator"},
         inspect=f"{_HERE}.stored:inspect_stored",
     )
-    reward, documents = ("reward_model",), ("documents",)
+    reward = ("reward_model",)
     return [
         suite,
         _evaluator(c.RewardConfig, "judges:MeanReward", c.RewardConfig.needs, _SOURCE),
@@ -32,8 +32,8 @@ def preflab_components() -> list[Component]:
         _evaluator(c.BestOfNCurveConfig, "best_of_n_curve:BestOfNCurve", reward),
         _evaluator(c.LengthConfig, "responses:Length"),
         _evaluator(c.KLConfig, "responses:ReferenceKL"),
-        _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", documents),
-        _evaluator(c.DocumentLossConfig, "documents:DocumentLoss", documents),
+        _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", c.FamiliesConfig.needs),
+        _evaluator(c.DocumentLossConfig, "documents:DocumentLoss", c.DocumentLossConfig.needs),
         _evaluator(
             c.RewardAccuracyConfig,
             "reward_accuracy:RewardAccuracy",
