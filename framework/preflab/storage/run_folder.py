@@ -57,9 +57,9 @@ class StageRow(TypedDict):
 class Manifest(TypedDict):
     """manifest.json: what was run, with what, and how far it came. status: running, complete,
     stopped or failed ("running" stays if it is killed: see `is_running`); plugin_flags: environment
-    variables that limit or name plugins; cwd, config_dir: where the command was given, and its
-    --config-dir; hydra: folder of Hydra's files (hydra.output_subdir); notices: what was said before
-    the first stage."""
+    variables that limit or name plugins; where: cwd, in which the command was given, its
+    config_dir, and output_subdir, in which Hydra's files are; notices: what was said before the
+    first stage."""
 
     run: str
     config_name: str
@@ -72,9 +72,7 @@ class Manifest(TypedDict):
     command: list[str]
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
-    cwd: str
-    config_dir: str
-    hydra: str
+    where: dict[str, str]
     status: str
     notices: list[str]
     stages: list[StageRow]
@@ -174,7 +172,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 def config_file(folder: Path) -> Path:
     """The composed config of a run folder."""
     manifest = read_manifest(folder)
-    return folder / str(manifest and manifest.get("hydra") or ".hydra") / CONFIG
+    where = manifest.get("where") if manifest else None  # an older version has none
+    return folder / (where or {}).get("output_subdir", ".hydra") / CONFIG
 
 
 def is_complete(folder: Path) -> bool:
