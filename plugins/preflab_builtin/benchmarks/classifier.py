@@ -13,6 +13,7 @@ from preflab.interfaces import Context
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.sources import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
@@ -29,7 +30,7 @@ class Classifier:
     model's config says that a text may have several labels."""
 
     def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
-        folder = locate(config.path, config.revision, "classifier.path")
+        folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
         self.config, self.runtime = config, runtime
         self.tokenizer: Any = read_wrapper(folder)
         model: Any = read_module(AutoModelForSequenceClassification, folder, attention=None)

@@ -15,6 +15,7 @@ from preflab_builtin.benchmarks.config import (
     MultipleChoiceConfig,
     SentencePairsConfig,
 )
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import content_digest, locate
 
 
@@ -35,7 +36,7 @@ def inspect_sentences(config: SentencePairsConfig) -> Inspection:
 
 def inspect_classifier(config: ClassifierConfig) -> Inspection:
     """The digest of the classifier's folder."""
-    folder = locate(config.path, config.revision, "classifier.path")
+    folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
     return Inspection(content=content_digest(folder))
 
 
