@@ -135,8 +135,8 @@ MUTANTS = (
     Mutant("sampling without temperature", f"{PLUGINS}/rollouts/sampling.py", "logits.float() / temperature if temperature != 1.0 else logits.float()", "logits.float()", f"{TESTS}/rollouts"),
     Mutant("top-k in rollouts", f"{PLUGINS}/rollouts/sampling.py", "        return logits.argmax(-1)\n", "        return logits.argmax(-1)\n    logits = logits.masked_fill(logits < logits.topk(2).values[:, -1:], float('-inf'))\n", f"{TESTS}/rollouts"),
     Mutant("noise of the batch, not of the row", f"{PLUGINS}/rollouts/native.py", "[sampling.first_row + number for number in numbers]", "list(range(len(numbers)))", f"{TESTS}/rollouts"),
-    Mutant("loss on the prompt too", f"{PLUGINS}/sft/batches.py", "start = max(1, len(prompt)) if loss_on is LossOn.completion else 1", "start = 1", f"{TESTS}/sft/test_training.py"),
-    Mutant("end token without loss", f"{CAUSAL_LM}/losses.py", "(slots < lengths[:, None])", "(slots < lengths[:, None] - 1)", f"{TESTS}/sft/test_training.py {TESTS}/causal_lm/test_losses.py"),
+    Mutant("loss on the prompt too", f"{PLUGINS}/sft/batches.py", "[loss_on is LossOn.full] * len(asked)", "[True] * len(asked)", f"{TESTS}/sft/test_training.py"),
+    Mutant("end token without loss", f"{PLUGINS}/sft/batches.py", "[True] * len(answered)", "[True] * (len(answered) - 1) + [False]", f"{TESTS}/sft/test_training.py"),
     # evaluation
     Mutant("ties are defeats", f"{PLUGINS}/evaluation/judges.py", "[0.5 if a == b else float(a > b)", "[float(a > b)", f"{TESTS}/evaluation"),
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),

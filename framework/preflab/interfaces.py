@@ -277,13 +277,15 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with its 95 % interval (nan: none was computed) and the number of independent cases
-    behind it."""
+    """A number with its 95 % interval (nan: none was computed), the number of independent cases
+    behind it, and the least and most that it can be (a share: 0 and 1)."""
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
     n: int = 0
+    least: float = float("-inf")
+    most: float = float("inf")
 
 
 @dataclass(frozen=True)

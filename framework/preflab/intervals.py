@@ -2,9 +2,12 @@
 
 Every function takes one number (or one group of outcomes) per independent unit, such as a prompt,
 a document or a seed, and returns a `preflab.interfaces.Measure`: the value, its interval and the
-number of units. No units: the value is nan. One unit: a value without an interval (nan).
+number of units. Values that depend on each other, such as several answers to one question, are one
+unit: ``units`` names the unit of each value. No units: the value is nan. One unit: a value without
+an interval (nan).
 
 - `mean`, `ratio`: BCa bootstrap (Efron 1987); below `FEW` units Student's t of the linearised ratio
+- `bounded_mean`, `bounded_ratio`: of values in a known range, such as win rates: a score interval
 - `t_interval`: Student's t of a mean (1908), for few and roughly normal values such as seeds
 - `share`: Wilson's score interval (1927), which is right at 0 and 1 too
 - `mean_of_shares`: Clopper and Pearson's intervals (1934), combined by MOVER (Zou and Donner 2008)
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,13 +38,30 @@ FEW = 12
 _Array = NDArray[np.float64]
 
 
-def mean(values: Sequence[float]) -> Measure:
-    """Mean of independent values [N], with the interval of `ratio`.
+def mean(values: Sequence[float], units: Sequence[Hashable] | None = None) -> Measure:
+    """Mean of values [N], with the interval of `ratio`. units: see `by_unit`.
 
     >>> mean([0.5, 0.5, 0.5])
-    Measure(value=0.5, low=0.5, high=0.5, n=3)
+    Measure(value=0.5, low=0.5, high=0.5, n=3, least=-inf, most=inf)
     """
-    return ratio(values, [1.0] * len(values))
+    return ratio(*by_unit(values, units))
+
+
+def by_unit(
+    values: Sequence[float], units: Sequence[Hashable] | None
+) -> tuple[list[float], list[float]]:
+    """Values [N] as sums and counts of independent units, for `ratio`. units: the unit of each
+    value [N], such as its question; None: every value is one.
+
+    >>> by_unit([1.0, 0.0, 1.0], ["a", "a", "b"])
+    ([1.0, 1.0], [2.0, 1.0])
+    """
+    sums: dict[Hashable, list[float]] = {}
+    for value, unit in zip(values, range(len(values)) if units is None else units, strict=True):
+        total = sums.setdefault(unit, [0.0, 0.0])
+        total[0] += value
+        total[1] += 1.0
+    return [a for a, _ in sums.values()], [b for _, b in sums.values()]
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure:
@@ -50,8 +70,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
     Examples: right pairs and pairs of each prompt, or summed loss and tokens of each document.
     Units whose denominator is 0 are left out and are not in n.
     """
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
-    top, bottom = top[bottom > 0], bottom[bottom > 0]
+    top, bottom = _with_weight(numerators, denominators)
     if len(top) == 0:
         return Measure(math.nan)
     value = float(top.sum() / bottom.sum())
@@ -66,6 +85,61 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = _bootstrap(top, bottom, "percentile")
     return Measure(value, low, high, len(top))
+
+
+def bounded_mean(
+    values: Sequence[float],
+    least: float = 0.0,
+    most: float = 1.0,
+    units: Sequence[Hashable] | None = None,
+) -> Measure:
+    """Mean of values [N] that cannot be below ``least`` or above ``most``, with the interval of
+    `bounded_ratio`: shares, scores from 0 to 1, entropies. units: see `by_unit`.
+
+    >>> wins = bounded_mean([1.0] * 10)  # Wilson: low = 10 / (10 + 1.96^2)
+    >>> round(wins.low, 3), wins.high
+    (0.722, 1.0)
+    """
+    return bounded_ratio(*by_unit(values, units), least, most)
+
+
+def bounded_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    least: float = 0.0,
+    most: float = 1.0,
+) -> Measure:
+    """The ratio of `ratio` where no value can be below ``least`` or above ``most``.
+
+    Its interval is Wilson's with the variance of the units in the place of p (1 - p). For outcomes
+    0 and 1 it is Wilson's; it stays within the range, and it does not shrink to nothing where all
+    values are equal. It covers the truth in 90 to 100 % of draws from 2 to 100 units, for outcomes,
+    for skewed and for even values. Units of unequal size count as (sum of sizes)^2 / sum of squared
+    sizes (Kish 1965).
+    """
+    top, bottom = _with_weight(numerators, denominators)
+    if len(top) == 0:
+        return Measure(math.nan, least=least, most=most)
+    value = float(top.sum() / bottom.sum())
+    if len(top) == 1:
+        return Measure(value, n=1, least=least, most=most)
+    variance = float(((top - value * bottom) ** 2).sum() / bottom.sum() ** 2)
+    alike = float(bottom.sum() ** 2 / (bottom**2).sum())
+    return score_interval(Measure(value, n=len(top), least=least, most=most), variance, alike)
+
+
+def score_interval(measure: Measure, variance: float, units: float) -> Measure:
+    """The measure with a score interval inside its range, which must be finite. variance: of its
+    value; units: how many equal units are behind it."""
+    width = measure.most - measure.least
+    p, z = (measure.value - measure.least) / width, t_quantile(math.inf)
+    shrunk = 1 + z**2 / units
+    centre = (p + z**2 / (2 * units)) / shrunk
+    half = z / shrunk * math.sqrt(variance / width**2 + (z / (2 * units)) ** 2)
+    low, high = (measure.least + width * end for end in (centre - half, centre + half))
+    # Rounding must not put the end of the range beyond the interval.
+    low, high = min(low, measure.value), max(high, measure.value)
+    return within(replace(measure, low=low, high=high), measure.least, measure.most)
 
 
 def t_interval(values: Sequence[float]) -> Measure:
@@ -100,9 +174,10 @@ def share(outcomes: Sequence[bool]) -> Measure:
     """Share of independent yes-or-no outcomes [N] that are yes."""
     count = len(outcomes)
     if count == 0:
-        return Measure(math.nan)
+        return Measure(math.nan, least=0.0, most=1.0)
     interval = stats.binomtest(int(sum(outcomes)), count).proportion_ci(LEVEL, method="wilson")
-    return Measure(sum(outcomes) / count, float(interval.low), float(interval.high), count)
+    low, high = float(interval.low), float(interval.high)
+    return Measure(sum(outcomes) / count, low, high, count, least=0.0, most=1.0)
 
 
 def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
@@ -118,7 +193,7 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     """
     groups = [group for group in groups if group]
     if not groups:
-        return Measure(math.nan)
+        return Measure(math.nan, least=0.0, most=1.0)
     shares = np.array([sum(group) / len(group) for group in groups])
     ends = [
         stats.binomtest(int(sum(group)), len(group)).proportion_ci(LEVEL, method="exact")
@@ -127,14 +202,28 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     value, count = float(shares.mean()), len(groups)
     below = float(np.linalg.norm(shares - [end.low for end in ends])) / count
     above = float(np.linalg.norm([end.high for end in ends] - shares)) / count
-    return Measure(value, value - below, value + above, sum(map(len, groups)))
+    measure = Measure(value, value - below, value + above, sum(map(len, groups)))
+    return within(measure, 0.0, 1.0)
 
 
-def within(measure: Measure, low: float, high: float) -> Measure:
-    """The measure with its interval, if it has one, cut to the range of possible values."""
-    if not math.isfinite(measure.low):
-        return measure
-    return replace(measure, low=max(low, measure.low), high=min(high, measure.high))
+def within(measure: Measure, least: float, most: float) -> Measure:
+    """The measure with its range, and its interval, if it has one, cut to it. An estimate outside
+    the range, such as a negative KL, stays inside its interval."""
+    low, high = measure.low, measure.high
+    if math.isfinite(low):
+        low, high = (
+            min(measure.value, max(least, low)),
+            max(measure.value, min(most, high)),
+        )
+    return replace(measure, low=low, high=high, least=least, most=most)
+
+
+def _with_weight(
+    numerators: Sequence[float], denominators: Sequence[float]
+) -> tuple[_Array, _Array]:
+    """Both as arrays, without the units whose denominator is 0."""
+    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    return top[bottom > 0], bottom[bottom > 0]
 
 
 def _half_width_of_sum(residuals: _Array) -> float:

@@ -38,7 +38,7 @@ from benchmarks.shapes import (
     sft_shape,
 )
 from preflab.records import Prompt
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 
 WORDS = SimpleNamespace(pad_token_id=0, eos_token_id=1, bos_token_id=1)
 ONE = Size("one", "gpt2", 1, 2, 1, 1, 8, 5, 16)

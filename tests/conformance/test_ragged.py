@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from preflab.functional import gae, masked_mean, token_rewards, whiten
 from preflab.randomness import draw_order
-from preflab.records import Prompt, Rollout, preferences_from_ranks
+from preflab.records import Demonstration, Prompt, Rollout, preferences_from_ranks
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of
-from preflab_builtin.causal_lm.losses import target_mask
-from preflab_builtin.causal_lm.tokenizer import word_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
 from preflab_builtin.ppo.loss import policy_loss, value_loss
 from preflab_builtin.reward_model.loss import kwise_loss
+from preflab_builtin.sft import batches
+from preflab_builtin.sft.config import LossOn
 from support import WORDS
 
 NUMBERS = st.floats(-3, 3, allow_subnormal=False)
@@ -218,14 +219,21 @@ def test_positions_count_tokens_and_no_token_sees_a_pad(rows: list[tuple[int, in
 
 
 @quickly
-@given(rows=st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=5))
-def test_targets_are_the_tokens_from_start_to_end_but_never_the_first(
+@given(rows=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=5))
+def test_targets_are_the_response_and_its_end_but_never_the_first(
     rows: list[tuple[int, int]],
 ) -> None:
-    lengths, starts = (torch.tensor(column) for column in zip(*rows, strict=True))
-    found = target_mask(lengths, starts, 9)
-    for i, (length, start) in enumerate(rows):
-        assert found[i].nonzero().squeeze(-1).tolist() == list(range(max(1, start), length))
+    rows = [(asked, answered) for asked, answered in rows if asked + answered]
+    tokenizer = byte_tokenizer()
+    shown = [Demonstration(Prompt("x", "q" * n), "r" * m) for n, m in rows]
+    made = batches.examples(shown, tokenizer, LossOn.completion, None)
+    if made:
+        _, mask, found = batches.padded(made, tokenizer.pad_id, torch.device("cpu"))
+        for i, (asked, answered) in enumerate(rows):
+            length = asked + answered + 1  # the end token
+            assert mask[i].sum() == length
+            expected = list(range(max(1, asked), length))
+            assert found[i].nonzero().squeeze(-1).tolist() == expected
 
 
 # --- streams ---

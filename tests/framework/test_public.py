@@ -85,7 +85,7 @@ INTERFACES_1 = {
     "RewardShaping": "__call__(scores,rollout)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
-    "Measure": "value low high n",
+    "Measure": "value low high n least most",
     "Evaluation": "measures values cases",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "

@@ -17,6 +17,7 @@ from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab.storage.artifacts import Store, read_rows
 from preflab.testing.context import MemorySource
 from preflab_builtin.causal_lm import tokenizer as tokenizers
+from preflab_builtin.causal_lm import vocabularies
 from preflab_builtin.reward_model.examples import accounting, examples
 
 # The byte tokenizer: one token per character, and an end token after a response or document.
@@ -242,7 +243,7 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
 
 
 def test_responses_that_a_cut_makes_equal_are_refused() -> None:
-    bytes_of = tokenizers.byte_tokenizer()
+    bytes_of = vocabularies.byte_tokenizer()
     same = Ranking(Prompt("x", "q"), ("abcde", "abcdf"), ((1, 0),))
     whole, cut = (accounting(examples([same], bytes_of, n, None)) for n in (None, 5))
     counts = ("responses", "responses cut", "tokens", "tokens lost", "missing end tokens")
@@ -255,7 +256,7 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
         r".*max_tokens \(4\)",
     ):
         examples([same], bytes_of, 4, None)
-    words_of = tokenizers.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
+    words_of = vocabularies.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
     with pytest.raises(UserError, match="Use a tokenizer that tells them apart"):
         examples([Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))], words_of, None, None)
 
@@ -263,7 +264,7 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
 def test_padding_with_the_end_token_is_stated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preflab_run: Any
 ) -> None:
-    monkeypatch.setattr(tokenizers, "distinct_pad", lambda wrapper: wrapper.eos_token_id)
+    monkeypatch.setattr(tokenizers, "distinct_pad", lambda wrapper, ends: wrapper.eos_token_id)
     run = preflab_run(
         "sft=none", "reward_model=none", "select=last", "algorithm=none", "evaluation=none"
     )
@@ -276,7 +277,7 @@ def test_a_demonstration_is_complete_or_refused() -> None:
 
     shown = [Demonstration(Prompt("x", "abc"), "de")]  # 3 + 2 + 1 tokens
     assert [
-        len(row.ids) for row in examples(shown, tokenizers.byte_tokenizer(), LossOn.full, 6)
+        len(row.ids) for row in examples(shown, vocabularies.byte_tokenizer(), LossOn.full, 6)
     ] == [6]
     with pytest.raises(UserError, match="'x' has 6 tokens, more than the policy's 5 positions"):
-        examples(shown, tokenizers.byte_tokenizer(), LossOn.full, 5)
+        examples(shown, vocabularies.byte_tokenizer(), LossOn.full, 5)

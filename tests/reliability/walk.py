@@ -15,7 +15,7 @@ from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.randomness import Streams
 from preflab.storage.artifacts import Store, file_digest, files_below
 from preflab_builtin.causal_lm.saving import replace_folder, save_model
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 
 RECIPE = "a" * 64
 STAGE = "sft"

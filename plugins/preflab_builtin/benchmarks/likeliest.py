@@ -22,16 +22,17 @@ def log_likelihoods(
     policy: Policy, pairs: Sequence[tuple[str, str]], runtime: Runtime
 ) -> tuple[list[float], list[int]]:
     """Of each (context, text): log p(text | context) in nats, summed over the tokens of the text,
-    and the number of these tokens. The end token is not counted. An empty context is the end
-    token, after which a text begins in pretraining."""
+    and the number of these tokens. The end token is not counted. An empty context is what
+    begins a row or, for a model that has no such token, the end token, after which a text begins in
+    pretraining."""
     tokenizer = policy.tokenizer
     sums: list[float] = []
     counts: list[int] = []
     for start in range(0, len(pairs), CHUNK):
         part = pairs[start : start + CHUNK]
-        contexts = [tokenizer.encode(context) or [tokenizer.eos_id] for context, _ in part]
-        tokens = [tokenizer.encode(text) for _, text in part]
         asked = [Prompt(str(start + i), context) for i, (context, _) in enumerate(part)]
+        contexts = [tokenizer.encode_prompt(prompt) or [tokenizer.eos_id] for prompt in asked]
+        tokens = [tokenizer.encode(text) for _, text in part]
         rollout = Rollout.from_tokens(tokenizer, asked, contexts, tokens, runtime.device)
         sums += batched_log_probs(policy, rollout, 1.0, runtime).double().sum(-1).tolist()
         counts += [len(ids) for ids in tokens]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from preflab import option
 
@@ -66,6 +67,10 @@ class PretrainedConfig:
     revision: str | None = option(
         None, "branch, tag or commit of a hub id; null: main", affects_result=False
     )
+    template_arguments: dict[str, Any] = option(
+        factory=dict,
+        doc="variables of the model's chat template, for example {enable_thinking: false}",
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
@@ -87,4 +92,8 @@ class SmolLM2Config:
         "models/smollm2-135m",
         "folder of the converted model, made at its first use",
         affects_result=False,
+    )
+    template_arguments: dict[str, Any] = option(
+        factory=dict,
+        doc="variables of the model's chat template, for example {enable_thinking: false}",
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from datetime import date
 from pathlib import Path
 
 from preflab import Inspection, UserError
@@ -18,9 +20,10 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
     folder = locate(config.path, config.revision)
-    return Inspection(
-        content=content_digest(folder), tokenizer=tokenizer_digest(folder), pretrained=True
-    )
+    content = content_digest(folder)
+    if "date_string" not in config.template_arguments and writes_the_date(folder):
+        content += f" on {date.today()}"
+    return Inspection(content=content, tokenizer=tokenizer_digest(folder), pretrained=True)
 
 
 def locate(
@@ -48,10 +51,32 @@ def locate(
 
 
 def content_digest(folder: Path) -> str:
-    """sha256 over names and bytes of the files that decide a result."""
+    """sha256 over names and bytes of the files that decide a result, and the ids that end a
+    response."""
     names = sorted({p.name for pattern in PATTERNS for p in folder.glob(pattern)} - IGNORED)
     lines = [f"{name} {cached_digest(folder / name)}" for name in names]
+    lines.append(f"ends {generation_ends(folder)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def generation_ends(folder: Path) -> list[int]:
+    """The ids at which transformers' ``generate`` ends: those of generation_config.json, or of
+    config.json if there is no such file."""
+    for name in ("generation_config.json", "config.json"):
+        file = folder / name
+        if file.is_file():
+            given = json.loads(file.read_text(encoding="utf8")).get("eos_token_id")
+            if given is None and name == "config.json":
+                return []
+            return [given] if isinstance(given, int) else list(given or ())
+    return []
+
+
+def writes_the_date(folder: Path) -> bool:
+    """Whether the chat template writes the current date into prompts, as Llama 3's do: runs of
+    different days read different tokens."""
+    files = [*folder.glob("*.jinja"), folder / "tokenizer_config.json"]
+    return any("strftime_now" in f.read_text(encoding="utf8") for f in files if f.is_file())
 
 
 def tokenizer_digest(folder: Path) -> str:

@@ -12,13 +12,6 @@ import torch
 from preflab.interfaces import Policy
 
 
-def target_mask(lengths: torch.Tensor, starts: torch.Tensor, width: int) -> torch.Tensor:
-    """lengths [B], starts [B] -> [B, T] bool: tokens starts..lengths-1 of right-padded rows carry
-    loss. The first token of a row never does, because nothing predicts it."""
-    slots = torch.arange(width, device=lengths.device)[None, :]
-    return (slots >= starts.clamp_min(1)[:, None]) & (slots < lengths[:, None])
-
-
 def nll_sum(
     policy: Policy, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:

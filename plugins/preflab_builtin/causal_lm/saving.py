@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from transformers import GenerationConfig
+
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 FACTS = "preflab.json"
@@ -25,6 +27,10 @@ def save_model(
     try:
         module.save_pretrained(temporary)
         tokenizer.save(temporary)
+        if kind == "scalar model":
+            _state_padding(temporary, tokenizer)
+        else:
+            generation_config(module, tokenizer).save_pretrained(temporary)
         content = {"kind": kind, **facts}
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
@@ -35,6 +41,32 @@ def save_model(
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def generation_config(module: Any, tokenizer: TextTokenizer) -> GenerationConfig:
+    """How transformers samples from a saved policy: it ends where responses ended in training, and
+    nothing changes the model's distribution but the folder's own temperature, top_k and top_p."""
+    own = module.generation_config
+    sampling = {name: getattr(own, name) for name in ("do_sample", "temperature", "top_k", "top_p")}
+    ends = sorted(tokenizer.end_ids)
+    make: Any = GenerationConfig
+    config: GenerationConfig = make(
+        bos_token_id=own.bos_token_id,
+        eos_token_id=ends if len(ends) > 1 else ends[0],
+        pad_token_id=tokenizer.pad_id,
+        **{name: value for name, value in sampling.items() if value is not None},
+    )
+    return config
+
+
+def _state_padding(folder: Path, tokenizer: TextTokenizer) -> None:
+    """Let transformers pad batches as the score head expects: with the id in config.json, on the
+    right."""
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf8"))
+    settings["pad_token"] = tokenizer.wrapper.convert_ids_to_tokens(tokenizer.pad_id)
+    settings["padding_side"] = "right"
+    file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf8")
 
 
 def replace_folder(new: Path, folder: Path) -> None:

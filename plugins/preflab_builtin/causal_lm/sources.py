@@ -3,9 +3,10 @@ read again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,13 +34,8 @@ from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
 from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.smollm2 import converted
-from preflab_builtin.causal_lm.tokenizer import (
-    FILE,
-    TextTokenizer,
-    byte_tokenizer,
-    folder_tokenizer,
-    word_tokenizer,
-)
+from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, folder_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
 
 # A bar for every model folder that is read would hide the run's own.
 disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -52,12 +48,14 @@ def tiny(config: TinyConfig, context: Context) -> TinySource:
 
 def pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
     """The component ``pretrained``."""
-    return FolderSource(locate(config.path, config.revision), *_settings(context))
+    folder, arguments = locate(config.path, config.revision), config.template_arguments
+    return FolderSource(folder, *_settings(context), arguments=arguments)
 
 
 def smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
     """The component ``smollm2``."""
-    return FolderSource(converted(config), *_settings(context))
+    arguments = config.template_arguments
+    return FolderSource(converted(config), *_settings(context), arguments=arguments)
 
 
 def _settings(context: Context) -> tuple[torch.device, bool, bool]:
@@ -161,10 +159,11 @@ class FolderSource(SavedModels):
         device: torch.device | str = "cpu",
         fast: bool = True,
         graphs: bool = False,
+        arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         super().__init__(device, fast, graphs)
         self.folder = folder
-        self.tokenizer = folder_tokenizer(folder)
+        self.tokenizer = folder_tokenizer(folder, arguments)
 
     @property
     def max_positions(self) -> int | None:

@@ -1,154 +1,275 @@
-"""Tokenizers: words of a closed vocabulary, bytes, or the one of a model folder; one class around
-the `tokenizers` library."""
+"""The tokenizer of a model folder, obeyed as transformers obeys it: how a text begins, how a
+conversation is laid out, which tokens are special, how a response ends."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from preflab.errors import UserError
-from preflab.records import Prompt
+from preflab.records import Message, Prompt
+from preflab_builtin.causal_lm import chat
+from preflab_builtin.causal_lm.chat import ChatTemplate, Rendered
+from preflab_builtin.causal_lm.folders import generation_ends
 
-PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 FILE = "tokenizer.json"
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_CONTEXT = 64
+"""Characters in front of a response that its tokens may depend on."""
+_BREAK = "\n"
+"""A text that ends a line: what follows it is in the middle of a row."""
 
 
 class TextTokenizer:
     """Text to tokens and back (`preflab.interfaces.Tokenizer`).
 
-    pad_id differs from eos_id: if a model has no pad token of its own, `distinct_pad` picks an id
-    that no text contains, because transformers' classification heads find a row's last token by its
-    pad id. digest: sha256 of tokenizer.json, which `save` writes byte for byte; the end and pad ids
-    are in other files and are compared separately.
+    wrapper: the transformers tokenizer. content: the bytes of its tokenizer.json. ends: tokens
+    besides its end token at which transformers' ``generate`` ends (generation_config.json).
+    arguments: variables of the chat template.
+
+    What is spelled like a special token in a text is text, except in a prompt that was rendered
+    beforehand. pad_id differs from eos_id: if a model has no pad token of its own, `distinct_pad`
+    picks an id, because transformers' classification heads find a row's last token by its pad id.
+    digest: sha256 of tokenizer.json, which `save` writes byte for byte; the end and pad ids are in
+    other files and are compared separately.
     """
 
-    def __init__(self, wrapper: Any, content: bytes | None = None) -> None:
+    def __init__(
+        self,
+        wrapper: Any,
+        content: bytes | None = None,
+        ends: Iterable[int] = (),
+        arguments: Mapping[str, Any] = _NONE,
+    ) -> None:
         self.wrapper = wrapper
         self.backend: Backend = wrapper.backend_tokenizer
         self.content = content if content is not None else self.backend.to_str(pretty=True).encode()
         self.digest = hashlib.sha256(self.content).hexdigest()
         self.size = len(wrapper)
         self.eos_id: int = wrapper.eos_token_id
-        self.pad_id = distinct_pad(wrapper)
+        self.begin, self._suffix = self._put_around()
+        own = wrapper.chat_template is not None
+        if not own:
+            bos = wrapper.bos_token_id
+            wrapper.chat_template = chat.default(bos is not None and bos in self.begin)
+        self.chat = ChatTemplate(wrapper, arguments, own)
+        self._before = self._tokens_before()
+        self._ends = (self.eos_id, *ends)
+
+    # --- rows that models read ---
 
     def encode(self, text: str) -> list[int]:
-        """Token ids, no special token added."""
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
-        return ids
-
-    @property
-    def end_ids(self) -> frozenset[int]:
-        """Tokens that end a response."""
-        return frozenset({self.eos_id})
+        """Token ids of a text within a row. A tokenizer that puts a space in front of every text
+        (Llama 2, T5) puts none in front of this one."""
+        return self._within(text)[0]
 
     def encode_document(self, text: str) -> list[int]:
-        """The text and the end token."""
-        return [*self.encode(text), self.eos_id]
+        """What transformers makes of the text, and the end token, once."""
+        return [*self._beginning(text), self.eos_id]
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
-        """The prompt's text."""
-        return self.encode(prompt.text)
+        """A text: what transformers makes of it, without an end token. A conversation: what
+        ``apply_chat_template`` makes of it, with the generation prompt. A text that was rendered
+        beforehand: its tokens, and what begins a row if it is not there."""
+        if prompt.messages:
+            return self._rendered(self.chat.render(prompt.messages, asks=True))[0]
+        if not prompt.rendered:
+            return self._beginning(prompt.text)
+        ids, _ = self._encoding(prompt.text, control=True)
+        begins = ids[: len(self.begin)] == self.begin
+        return ids if begins else [*self.begin, *ids]
 
     def encode_response(self, prompt: Prompt, response: str) -> list[int]:
-        """The response and the end token."""
-        return [*self.encode(response), self.eos_id]
+        """The response as it follows the prompt, up to its end token."""
+        if prompt.messages:
+            ids = self._answer(prompt.messages, response)
+        else:
+            # Where every text has the same tokens everywhere, what comes before does not matter.
+            context = prompt.text[-_CONTEXT:] if self._before else ""
+            ids = self._after(context, response, control=prompt.rendered)
+        at = next((i for i, token in enumerate(ids) if token in self.end_ids), None)
+        return [*ids, self.eos_id] if at is None else ids[: at + 1]
 
     def encode_turns(self, prompt: Prompt, response: str) -> tuple[list[int], list[bool]]:
-        """Prompt and response, and which tokens are of the response."""
+        """Prompt and response in one row, and which tokens the assistant wrote: by the template's
+        own mask, if it has one; else the content of its turns and the tokens that end them."""
         asked, answered = self.encode_prompt(prompt), self.encode_response(prompt, response)
-        return [*asked, *answered], [False] * len(asked) + [True] * len(answered)
+        row, earlier = [*asked, *answered], [False] * len(asked)
+        if prompt.messages:
+            own = self.chat.mask((*prompt.messages, Message("assistant", response)))
+            if own is not None and own[0][: len(row)] == row:
+                return row, own[1][: len(row)]
+            ids, starts = self._rendered(self.chat.render(prompt.messages, asks=True))
+            earlier = self._written(ids, starts, self.chat.earlier_answers(prompt.messages))
+        return row, [*earlier, *[True] * len(answered)]
 
-    def decode_response(self, prompt: Prompt, ids: Sequence[int]) -> str:
-        """The text of a response."""
-        return self.decode(ids[:-1] if ids and ids[-1] in self.end_ids else ids)
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """The tokenizer's end token, those of generation_config.json, and the token with which the
+        chat template ends a turn of the assistant."""
+        tail, _ = self._within(self.chat.around[1], control=True)
+        special = {i for i, token in self.wrapper.added_tokens_decoder.items() if token.special}
+        return frozenset([*self._ends, *[token for token in tail if token in special][:1]])
+
+    @cached_property
+    def pad_id(self) -> int:
+        """Fills unused slots; it ends nothing."""
+        return distinct_pad(self.wrapper, self.end_ids)
+
+    # --- back to text ---
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, special tokens left out."""
         text: str = self.backend.decode(list(ids), skip_special_tokens=True)
         return text
 
+    def decode_response(self, prompt: Prompt, ids: Sequence[int]) -> str:
+        """The text of a response: what `encode_response` takes."""
+        ended = bool(ids) and ids[-1] in self.end_ids
+        text = self._decode_within(ids[:-1] if ended else ids)
+        return text.removeprefix(self._before_content) if prompt.messages else text
+
+    def _decode_within(self, ids: Sequence[int]) -> str:
+        """The text of ids in the middle of a row, with a space at its beginning if it has one."""
+        return self.decode([*self._before, *ids]).removeprefix(self.decode(self._before))
+
+    @cached_property
+    def _before_content(self) -> str:
+        """What the chat template puts between its generation prompt and the content, as it is
+        decoded."""
+        return self._decode_within(self._within(self.chat.around[0], control=True)[0])
+
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files: AutoTokenizer reads them."""
+        """Write the tokenizer's files, the chat template among them: AutoTokenizer reads them."""
         self.wrapper.save_pretrained(folder)
         (folder / FILE).write_bytes(self.content)
 
+    def facts(self) -> str:
+        """What this tokenizer does with texts and conversations, for people."""
+        name = self.wrapper.convert_ids_to_tokens
+        begins = " ".join(name(self.begin))
+        ends = " or ".join(name(sorted(self.end_ids, key=lambda i: (i != self.eos_id, i))))
+        layout = (
+            "the chat template of the model"
+            if self.chat.own
+            else ("the default chat template (Human:, Assistant:), because the model has none")
+        )
+        first = f"texts begin with {begins}" if begins else "nothing is put in front of texts"
+        return f"Conversations are laid out by {layout}; {first}; responses end at {ends}."
 
-def distinct_pad(wrapper: Any) -> int:
-    """An id for padding that is not the end token: the tokenizer's own pad, else a special token
-    that plain text never contains, else the token of byte 0xC0, which UTF-8 never uses, else the
-    last id."""
-    eos = wrapper.eos_token_id
-    if wrapper.pad_token_id is not None and wrapper.pad_token_id != eos:
-        return int(wrapper.pad_token_id)
-    added = [i for i, token in sorted(wrapper.added_tokens_decoder.items()) if token.special]
-    special = [
-        i for i in (*wrapper.all_special_ids, *added) if i not in (eos, wrapper.bos_token_id)
-    ]
+    # --- how the tokenizer works ---
+
+    def _encoding(self, text: str, control: bool = False) -> tuple[list[int], list[int]]:
+        """Ids of a text, nothing added, and the position in the text at which each begins.
+        control: what is spelled like a special token is one."""
+        self.backend.encode_special_tokens = not control
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        return encoding.ids, [start for start, _ in encoding.offsets]
+
+    def _within(self, text: str, control: bool = False) -> tuple[list[int], list[int]]:
+        """The same in the middle of a row."""
+        if self._before:
+            ids, starts = self._encoding(f"{_BREAK}{text}", control)
+            count = len(self._before)
+            if ids[:count] == self._before:
+                return ids[count:], [start - len(_BREAK) for start in starts[count:]]
+        return self._encoding(text, control)
+
+    def _after(self, context: str, text: str, control: bool) -> list[int]:
+        """Ids of a text that follows another one, unless a token would reach over both."""
+        before, _ = self._encoding(context, control)
+        both, _ = self._encoding(f"{context}{text}", control)
+        if context and both[: len(before)] == before:
+            return both[len(before) :]
+        return self._within(text, control)[0]
+
+    def _tokens_before(self) -> list[int]:
+        """Tokens of a line's end, behind which a text is in the middle of a row; none if a text has
+        the same tokens everywhere."""
+        (before, _), (both, _), (alone, _) = map(self._encoding, (_BREAK, f"{_BREAK}a", "a"))
+        joined = both[: len(before)] == before
+        return before if joined and both[len(before) :] != alone else []
+
+    def _put_around(self) -> tuple[list[int], list[int]]:
+        """What transformers puts in front of a text and behind it."""
+        plain, _ = self._encoding("a")
+        whole: list[int] = self.backend.encode("a", add_special_tokens=True).ids
+        at = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), len(whole))
+        return whole[:at], whole[at + len(plain) :]
+
+    def _beginning(self, text: str) -> list[int]:
+        """What transformers makes of a text, without an end token behind it."""
+        return [*self.begin, *self._encoding(text)[0]]
+
+    def _rendered(self, rendered: Rendered, within: bool = False) -> tuple[list[int], list[int]]:
+        """Ids of a rendered conversation and their positions in its text; within: of a part that
+        follows another. Words of people that are spelled like special tokens are letters."""
+        if not rendered.mark:
+            return (self._within if within else self._encoding)(rendered.text, control=True)
+        ids: list[int] = []
+        starts: list[int] = []
+        at = 0
+        for text, special in self.chat.pieces(rendered):
+            kept = [i for i, character in enumerate(text) if character != rendered.mark]
+            plain = text.replace(rendered.mark, "")
+            encode = self._within if (at or within) and not special else self._encoding
+            new, places = encode(plain, special)
+            ids += new
+            starts += [at + kept[max(0, place)] for place in places]
+            at += len(text)
+        return ids, starts
+
+    def _answer(self, messages: Sequence[Message], response: str) -> list[int]:
+        """What the template makes of an answer, behind its generation prompt."""
+        asked = self.chat.render(messages, asks=True)
+        whole = self.chat.render((*messages, Message("assistant", response)), asks=False)
+        if whole.text.startswith(asked.text):
+            rest = Rendered(whole.text[len(asked.text) :], whole.mark)
+        else:
+            rest = self.chat.wrapped(response)
+        if rest.mark:
+            return self._rendered(rest, within=True)[0]
+        return self._after(self.chat.end_of(asked), rest.text, control=True)
+
+    def _written(
+        self, ids: Sequence[int], starts: Sequence[int], spans: Sequence[tuple[int, int]]
+    ) -> list[bool]:
+        """Which tokens are in the spans, each up to its first end token."""
+        mask = [False] * len(ids)
+        for first, end in spans:
+            for i, start in enumerate(starts):
+                if first <= start < end:
+                    mask[i] = True
+                    if ids[i] in self.end_ids:
+                        break
+        return mask
+
+
+def distinct_pad(wrapper: Any, ends: Collection[int]) -> int:
+    """An id for padding that ends nothing: the tokenizer's own pad, else a special token, one that
+    is named as a pad or as unused first, else an id that hardly any text contains: byte 0xC0, which
+    UTF-8 never uses, or the last id of the vocabulary that no text can spell."""
+    own = wrapper.pad_token_id
+    if own is not None and own not in ends:
+        return int(own)
+    names = {i: t.content for i, t in wrapper.added_tokens_decoder.items() if t.special}
+    names |= dict(zip(wrapper.all_special_ids, wrapper.all_special_tokens, strict=True))
+    spare = [i for i in sorted(names) if i not in ends and i != wrapper.bos_token_id]
+    spare.sort(key=lambda i: not re.search("pad|unused|reserved|unk", names[i], re.IGNORECASE))
     vocabulary = wrapper.get_vocab()
-    unused = [vocabulary[token] for token in ("<0xC0>", "À") if token in vocabulary]
-    last = max(i for i in vocabulary.values() if i != eos)
-    return int([*special, *unused, last][0])
-
-
-def word_tokenizer(vocabulary: Sequence[str]) -> TextTokenizer:
-    """Words of a closed world, separated by white space; other words become <unk>. V is the number
-    of words plus 3."""
-    words = [UNK, *vocabulary]
-    repeated = sorted(word for word, times in Counter([PAD, EOS, *words]).items() if times > 1)
-    if repeated:
-        raise UserError(
-            "The vocabulary of the data has words twice (or special tokens): "
-            f"{', '.join(repeated[:5])}."
-        )
-    spaced = [word for word in vocabulary if word.split() != [word]]
-    if spaced:
-        raise UserError(
-            "The vocabulary of the data has words with white space, which policy.tokenizer=words "
-            f"cannot read: {spaced[:5]}."
-        )
-    # The model's own table lacks <pad> and <eos>, so that no text can spell them: they are added
-    # separately.
-    backend = Backend(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNK))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return _from_backend(backend, unk_token=UNK)
-
-
-def byte_tokenizer() -> TextTokenizer:
-    """UTF-8 bytes: lossless on any text, no data needed. Ids 0..255 are the bytes, then <pad> and
-    <eos>: V = 258."""
-    vocabulary = {symbol: byte for byte, symbol in enumerate(_byte_symbols())}
-    backend = Backend(models.BPE(vocab=vocabulary, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    return _from_backend(backend)
-
-
-def _byte_symbols() -> list[str]:
-    """The printable character that byte-level tokenizers write for each byte: itself, or the next
-    free one from U+0100."""
-    printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(0x100, 0x200))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
-
-
-def _from_backend(backend: Backend, **special: str) -> TextTokenizer:
-    """With the special tokens, which plain text cannot spell: "<eos>" in a prompt is text, not an
-    end."""
-    backend.add_special_tokens([PAD, EOS])
-    make: Any = PreTrainedTokenizerFast
-    names = {"pad_token": PAD, "eos_token": EOS, **special}
-    wrapper = make(
-        tokenizer_object=backend, split_special_tokens=True, padding_side="left", **names
-    )
-    wrapper.backend_tokenizer.encode_special_tokens = True
-    return TextTokenizer(wrapper)
+    unused = [vocabulary["<0xC0>"]] if "<0xC0>" in vocabulary else []
+    # In byte-level vocabularies a space is written as U+0120, which no text has.
+    unspelled = [i for token, i in vocabulary.items() if "\u0120" in token and i not in ends]
+    last = max(i for i in vocabulary.values() if i not in ends)
+    return int([*spare, *unused, *sorted(unspelled)[-1:], last][0])
 
 
 def read_wrapper(folder: Path) -> Any:
@@ -160,21 +281,24 @@ def read_wrapper(folder: Path) -> Any:
         raise UserError(f"{folder}: the tokenizer cannot be read: {error}") from error
 
 
-def folder_tokenizer(folder: Path) -> TextTokenizer:
-    """The tokenizer of a model folder; `UserError` if it has none, or no end token."""
+def folder_tokenizer(folder: Path, arguments: Mapping[str, Any] = _NONE) -> TextTokenizer:
+    """The tokenizer of a model folder; `UserError` if it has none, or no end token. arguments:
+    variables of its chat template."""
     wrapper = read_wrapper(folder)
     if getattr(wrapper, "backend_tokenizer", None) is None:
         raise UserError(
             f"{folder}: the tokenizer has no fast form ({type(wrapper).__name__}); "
             f"save it with a {FILE} first."
         )
+    ends = generation_ends(folder)
+    if wrapper.eos_token_id is None and ends:
+        wrapper.eos_token = wrapper.convert_ids_to_tokens(ends[0])
     if wrapper.eos_token_id is None:
         raise UserError(
             f"{folder}: the tokenizer has no end token. Set eos_token in tokenizer_config.json."
         )
     wrapper.backend_tokenizer.no_truncation()
     wrapper.backend_tokenizer.no_padding()
-    # A text that spells the end token is text and ends nothing.
-    wrapper.backend_tokenizer.encode_special_tokens = True
     file = folder / FILE
-    return TextTokenizer(wrapper, file.read_bytes() if file.is_file() else None)
+    content = file.read_bytes() if file.is_file() else None
+    return TextTokenizer(wrapper, content, ends, arguments)

@@ -3,6 +3,7 @@ tax)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,10 +62,11 @@ def probe(document: Document, tokenizer: Tokenizer) -> Probe | None:
     (the tokenizer joins a space to the next word), white space before the answer is moved to it."""
     if document.answer_start is None:
         return None
-    tokens, question = tokenizer.encode(document.text), document.text[: document.answer_start]
+    question = document.text[: document.answer_start]
+    tokens = tokenizer.encode_prompt(Prompt(document.id, document.text))
     bare = question.rstrip()
     for text in (question, bare):
-        head = tokenizer.encode(text)
+        head = tokenizer.encode_prompt(Prompt(document.id, text))
         if head and tokens[: len(head)] == head:
             rest = tuple(tokens[len(head) :])
             return Probe(Prompt(document.id, text), rest) if rest else None
@@ -175,7 +177,8 @@ class DocumentLoss:
         measures: dict[str, Measure] = {}
         cases: dict[str, dict[str, float]] = {}
         for name, rows in groups.items():
-            measures[name] = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
+            mean = intervals.ratio([sums[i] for i in rows], [counts[i] for i in rows])
+            measures[name] = intervals.within(mean, 0.0, math.inf)
             # The mean of the cases is the loss per token: token counts are the same in every run.
             scale = len(rows) / max(1, sum(counts[i] for i in rows))
             cases |= values_by_case(name, [(documents[i][1].id, sums[i] * scale) for i in rows])

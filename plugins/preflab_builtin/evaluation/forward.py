@@ -48,7 +48,7 @@ def document_nll(
     and the number of these tokens. The first token is not predicted and not counted; texts are cut
     to ``max_tokens`` tokens."""
     tokenizer, device = policy.tokenizer, runtime.device
-    rows = [[*tokenizer.encode(text), tokenizer.eos_id][:max_tokens] for text in texts]
+    rows = [tokenizer.encode_document(text)[:max_tokens] for text in texts]
     sums, counts = [0.0] * len(rows), [len(row) - 1 for row in rows]
     with torch.no_grad(), runtime.autocast():
         for group in runtime.micro_batches(sorted(range(len(rows)), key=lambda i: len(rows[i]))):

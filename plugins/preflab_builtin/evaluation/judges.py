@@ -111,8 +111,7 @@ class WinRate:
         else:
             values = preferred(self._utility(rollout), self._utility(baseline))
         name = f"win_rate/{self.label}"
-        measure = intervals.within(intervals.mean(values), 0.0, 1.0)
-        return Evaluation({name: measure}, {name: values})
+        return Evaluation({name: intervals.bounded_mean(values)}, {name: values})
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:
         if self.judge is Judge.gold:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.functional import best_of_n_kl_bound
@@ -25,7 +27,10 @@ class Length:
         tokens = [float(n) for n in subject.rollout.response_lengths.tolist()]
         ended = [bool(t) for t in subject.rollout.terminated.tolist()]
         return Evaluation(
-            {"length/tokens": intervals.mean(tokens), "length/terminated": intervals.share(ended)},
+            {
+                "length/tokens": intervals.within(intervals.mean(tokens), 0.0, math.inf),
+                "length/terminated": intervals.share(ended),
+            },
             {"length/tokens": tokens, "length/terminated": [float(t) for t in ended]},
         )
 
@@ -65,4 +70,5 @@ class ReferenceKL:
             bound = Measure(best_of_n_kl_bound(responder.n), n=len(subject.rollout))
             return Evaluation({"kl/bound": bound})
         values = [float(v) for v in difference.double().sum(-1).tolist()]
-        return Evaluation({"kl/reference": intervals.mean(values)}, {"kl/reference": values})
+        measure = intervals.within(intervals.mean(values), 0.0, math.inf)
+        return Evaluation({"kl/reference": measure}, {"kl/reference": values})

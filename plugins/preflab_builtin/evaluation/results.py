@@ -9,10 +9,11 @@ EVALUATION, SAMPLES, CASES = "evaluation.json", "samples.jsonl", "cases.jsonl"
 
 
 def measure_as_json(measure: Measure) -> dict[str, float | None]:
-    """A measure in JSON; an interval that was not computed is null.
+    """A measure in JSON; an interval that was not computed is null, and so is an end of the range
+    that there is not.
 
     >>> measure_as_json(Measure(0.5, n=1))
-    {'value': 0.5, 'low': None, 'high': None, 'n': 1}
+    {'value': 0.5, 'low': None, 'high': None, 'least': None, 'most': None, 'n': 1}
     """
-    numbers = {"value": measure.value, "low": measure.low, "high": measure.high}
-    return {**{name: json_number(v) for name, v in numbers.items()}, "n": measure.n}
+    names = ("value", "low", "high", "least", "most")
+    return {**{name: json_number(getattr(measure, name)) for name in names}, "n": measure.n}

@@ -99,15 +99,18 @@ class RewardAccuracy:
             (("matched", "matched_length", "matched_difference"), close),
         ):
             difference = [a - b for a, b in zip(model, longer, strict=True)]
-            for name, values in zip(names, (model, longer, difference), strict=True):
-                measures[f"{accuracy}/{name}"] = self._mean(values, use)
+            columns = ((model, 0.0), (longer, 0.0), (difference, -1.0))
+            for name, (values, least) in zip(names, columns, strict=True):
+                measures[f"{accuracy}/{name}"] = self._share(values, use, least)
         for group in sorted({p.group for p in pairs if p.group}) if self.config.by_group else ():
-            measures[f"{accuracy}/group/{group}"] = self._mean(
+            measures[f"{accuracy}/group/{group}"] = self._share(
                 model, [p.group == group for p in pairs]
             )
         loss, excess = [log_loss(gap) for gap in gaps], [overconfidence(gap) for gap in gaps]
-        measures[f"{calibration}/loss"] = self._mean(loss, everything)
-        measures[f"{calibration}/overconfidence"] = self._mean(excess, everything)
+        units = [pair.unit for pair in pairs]
+        mean = intervals.mean(loss, units)
+        measures[f"{calibration}/loss"] = intervals.within(mean, 0.0, math.inf)
+        measures[f"{calibration}/overconfidence"] = intervals.bounded_mean(excess, -0.5, 1.0, units)
         return Evaluation(measures)
 
     def _score(self) -> tuple[list[float], list[int]]:
@@ -121,15 +124,11 @@ class RewardAccuracy:
             lengths.extend(int(n) for n in rollout.response_lengths.tolist())
         return rewards, lengths
 
-    def _mean(self, values: Sequence[float], use: Sequence[bool]) -> Measure:
-        """Mean over the used pairs; its interval draws their units."""
-        sums: dict[str, list[float]] = {}
-        for pair, value, used in zip(self.pairs, values, use, strict=True):
-            if used:
-                total = sums.setdefault(pair.unit, [0.0, 0.0])
-                total[0] += value
-                total[1] += 1.0
-        return intervals.ratio([a for a, _ in sums.values()], [b for _, b in sums.values()])
+    def _share(self, values: Sequence[float], use: Sequence[bool], least: float = 0.0) -> Measure:
+        """Mean, at most 1, over the used pairs; its interval draws their units."""
+        used = [i for i, is_used in enumerate(use) if is_used]
+        units = [self.pairs[i].unit for i in used]
+        return intervals.bounded_mean([values[i] for i in used], least, 1.0, units)
 
 
 def log_loss(gap: float) -> float:

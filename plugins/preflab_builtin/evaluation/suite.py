@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class EvaluationSuite:
             "rollout": _packed(self.rollout),
             "baseline": None if self.baseline is None else _packed(self.baseline),
             # Lists: a checkpoint sorts the keys of mappings, and the order of measures is kept.
-            "measures": [[name, m.value, m.low, m.high, m.n] for name, m in self.measures.items()],
+            "measures": [[name, list(astuple(m))] for name, m in self.measures.items()],
             "values": [[name, column] for name, column in self.values.items()],
             "cases": [
                 [name, [[case, value] for case, value in cases.items()]]
@@ -123,10 +123,7 @@ class EvaluationSuite:
         """Take them over."""
         self.rollout = self._unpacked(state["rollout"])
         self.baseline = None if state["baseline"] is None else self._unpacked(state["baseline"])
-        self.measures = {
-            name: Measure(value, low, high, int(n))
-            for name, value, low, high, n in state["measures"]
-        }
+        self.measures = {name: Measure(*numbers) for name, numbers in state["measures"]}
         self.values = {name: list(column) for name, column in state["values"]}
         self.cases = {name: dict(cases) for name, cases in state["cases"]}
 
@@ -189,7 +186,7 @@ class EvaluationSuite:
         seed = (self.context.seed, "evaluation", "responses")
         prefix, baseline = self.config.prefix, self.config.baseline
         if prefix:
-            asked = [replace(prompt, text=f"{prefix}{prompt.text}") for prompt in self.prompts]
+            asked = [_with_prefix(prompt, prefix) for prompt in self.prompts]
             self.rollout = self._without_prefix(self._subject().respond(asked, seed))
         else:
             self.rollout = self._subject().respond(self.prompts, seed)
@@ -207,7 +204,7 @@ class EvaluationSuite:
         they read of the baseline."""
         tokenizer = self.context.tokenizer
         responses = [response for _, response in rollout.tokens()]
-        prompts = [tokenizer.encode(prompt.text) for prompt in self.prompts]
+        prompts = [tokenizer.encode_prompt(prompt) for prompt in self.prompts]
         return Rollout.from_tokens(
             tokenizer, self.prompts, prompts, responses, self.context.runtime.device
         )
@@ -233,6 +230,15 @@ class EvaluationSuite:
         tensors: dict[str, torch.Tensor] = {name: state[name].to(device) for name in _TENSORS}
         prompts, texts = tuple(self.prompts), tuple(state["texts"])
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
+
+
+def _with_prefix(prompt: Prompt, prefix: str) -> Prompt:
+    """The prompt with a text in front; in a conversation it comes before the first message's."""
+    messages = prompt.messages
+    if messages:
+        first = replace(messages[0], content=f"{prefix}{messages[0].content}")
+        messages = (first, *messages[1:])
+    return replace(prompt, text=f"{prefix}{prompt.text}", messages=messages)
 
 
 def _packed(rollout: Rollout) -> State:

@@ -9,8 +9,10 @@ from typing import Any
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown, type_name
 from preflab_builtin.files import shapes, transcripts
+from preflab_builtin.files.asking import Case
+from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.shapes import Case
+from preflab_builtin.files.values import truth
 
 
 class Builder:
@@ -23,9 +25,19 @@ class Builder:
 
     def __init__(self, settings: RowSettings) -> None:
         self._settings, self._type = settings, settings.record_type
+        self._reading = Reading(settings)
         self._taken: dict[str, tuple[str, str]] = {}
         """By id: the place of the row that has it, and the digest of its prompt's text."""
         self._copies: Counter[str] = Counter()
+
+    def notices(self) -> list[str]:
+        """What there is to say of the file as a whole, after its last row."""
+        unread = self._reading.unread
+        if not unread:
+            return []
+        by_count = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+        names = (f"{name} ({count} rows)" for name, count in by_count)
+        return [f"{self._type}: columns not read: {', '.join(names)}"]
 
     def records(self, row: Row) -> list[Record]:
         """All records of a row; `BadRow` if one of them is bad, and then the row takes no id."""
@@ -34,7 +46,7 @@ class Builder:
         records: list[Record] = []
         new_ids: list[str] = []
         try:
-            for case in shapes.cases(row.values, self._type, self._settings.template):
+            for case in shapes.cases(self._reading.view(row.values), self._reading):
                 records.append(self._record(case, row.place, new_ids))
         except BadRow:
             for name in new_ids:
@@ -45,9 +57,9 @@ class Builder:
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
             split = fields.split(case.about, self._settings.split)
-            return _document(case, split, self._id(case, place, new_ids))
-        if self._type == "demonstrations" and not case.responses:
-            raise BadRow("completion", "is missing")
+            return _document(case, split, self._id(case, place, new_ids), place)
+        if self._type == "demonstrations":
+            _check_demonstration(case)
         if self._type == "rankings":
             _check_ranking(case)
         prompt = self._prompt(case, place, new_ids)
@@ -58,15 +70,23 @@ class Builder:
         return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
 
     def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
-        about, settings = case.about, self._settings
+        about, settings, asked = case.about, self._settings, case.asked
+        if settings.rendered and asked.messages:
+            raise BadRow("messages", "are a conversation: rendered=true is for texts")
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = fields.split(about, settings.split), fields.tags(about), _notes(about)
-        group = group or fields.text_digest(transcripts.root(case.prompt))
-        return Prompt(self._id(case, place, new_ids), case.prompt, user, tags, group, split, notes)
+        group = group or fields.text_digest(transcripts.root(asked.text))
+        name = self._id(case, place, new_ids)
+        return Prompt(
+            *(name, asked.text, user, tags, group, split, notes),
+            messages=asked.messages,
+            rendered=settings.rendered or asked.rendered,
+            place=place,
+        )
 
     def _id(self, case: Case, place: str, new_ids: list[str]) -> str:
-        text = fields.text_digest(case.prompt)
+        text = fields.text_digest(case.asked.text)
         may_repeat = self._type in ("demonstrations", "rankings")
         given = fields.identifier(case.about, "id")
         if not given and may_repeat:
@@ -107,9 +127,20 @@ def _check_ranking(case: Case) -> None:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")
 
 
-def _document(case: Case, split: str, name: str) -> Document:
-    start, length = case.about.get("answer_start"), len(case.prompt)
+def _check_demonstration(case: Case) -> None:
+    """A response that people did not dislike."""
+    if not case.responses:
+        raise BadRow("completion", "is missing")
+    for field in ("label", "kto_tag"):
+        if field in case.about and not truth(case.about[field], field):
+            reason = "a completion that people disliked is not a demonstration"
+            raise BadRow(field, f"is false: {reason}")
+
+
+def _document(case: Case, split: str, name: str, place: str) -> Document:
+    text = case.asked.text
+    start, length = case.about.get("answer_start"), len(text)
     if start is not None and (type(start) is not int or not 0 < start < length):
         allowed = f"must be a position inside the text, 1 to {length - 1}"
         raise BadRow("answer_start", f"is {shown(str(start))} but {allowed}")
-    return Document(name, case.prompt, fields.identifier(case.about, "family"), split, start)
+    return Document(name, text, fields.identifier(case.about, "family"), split, start, place)

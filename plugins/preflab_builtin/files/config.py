@@ -31,6 +31,7 @@ class Template(StrEnum):
 
     alpaca = "alpaca"
     plain = "plain"
+    chat = "chat"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class RowSettings:
     user: str | None
     group: str | None
     split: str | None
+    rendered: bool = False
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass
@@ -70,8 +73,15 @@ class FilesConfig:
     )
     template: Template = option(
         Template.alpaca,
-        "how rows with an instruction (Alpaca, self-instruct, LLMBar) become prompts",
+        "how rows with an instruction (Alpaca, self-instruct, LLMBar) become prompts; chat: what "
+        "a user says to the assistant",
     )
+    rendered: bool = option(
+        False,
+        "prompts were rendered with the model's chat template beforehand: what is spelled like a "
+        "special token is one",
+    )
+    ignore: list[str] = option(factory=list, doc="columns that are not to be read")
     user: str | None = option(None, "column with the user id; null: 'user' where there is one")
     group: str | None = option(
         None,
@@ -89,7 +99,14 @@ class FilesConfig:
     def row_settings(self, record_type: RecordType) -> RowSettings:
         """How the rows of that type's file are read."""
         return RowSettings(
-            record_type, self.on_bad_row, self.template, self.user, self.group, self.split
+            record_type,
+            self.on_bad_row,
+            self.template,
+            self.user,
+            self.group,
+            self.split,
+            self.rendered,
+            tuple(self.ignore),
         )
 
     def check(self) -> Iterator[tuple[str, str]]:

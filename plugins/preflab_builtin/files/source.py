@@ -20,11 +20,12 @@ from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
-    (self-instruct tasks)."""
+    (self-instruct tasks). notices: what there is to say of the file as a whole."""
 
     records: list[Record] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     total: int = 0
+    notices: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> int:
@@ -60,6 +61,7 @@ def inspect(config: FilesConfig) -> Inspection:
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},
         rejected={t: p.rejected for t, p in parsed.items() if p.rejected},
+        notices=[notice for p in parsed.values() for notice in p.notices],
     )
 
 
@@ -81,6 +83,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             parsed.rejected.append(f"{row.place}: {bad}")
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
+    parsed.notices = builder.notices()
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
     return parsed

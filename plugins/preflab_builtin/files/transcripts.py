@@ -1,18 +1,19 @@
-"""Several turns, or an instruction with its input, as the one text that a causal LM reads.
+"""Texts as the one text that a causal LM reads: transcripts of several turns, and an instruction
+with its input.
 
-Chat messages are written in the form of the HH-RLHF transcripts, so that both can be mixed: a
-system message first and without a label, then a blank line, "Human:" or "Assistant:", a space and
-the content, turn by turn. A prompt ends with "Assistant:", and its response begins with the space.
-A single instruction goes into the Alpaca templates.
+Conversations have a plain transcript in the form of HH-RLHF, so that people and filters read both
+alike: a system message first and without a label, then a blank line, "Human:" or "Assistant:", a
+space and the content, turn by turn. A prompt ends with "Assistant:". A single instruction goes into
+the Alpaca templates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from preflab.errors import nearest
-from preflab.rows import BadRow, fields, shown, type_name
+from preflab.records import Message
+from preflab.rows import BadRow
 from preflab_builtin.files.config import Template
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
@@ -28,49 +29,20 @@ _WITHOUT_INPUT = (
     "### Instruction:\n{instruction}\n\n### Response:"
 )
 
-Turn = tuple[str, str]
-"""Role (system, user, assistant) and content."""
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked: a text, or a conversation (then ``text`` is its plain transcript). rendered:
+    the text was made with a model's chat template (`preflab.records.Prompt`)."""
+
+    text: str
+    messages: tuple[Message, ...] = ()
+    rendered: bool = False
 
 
-def turns(value: Any, field: str) -> list[Turn]:
-    """The messages of a conversation, checked."""
-    if not isinstance(value, (list, tuple)) or not value:
-        raise BadRow(field, f"is {type_name(value)} but must be a list of messages, not empty")
-    conversation = []
-    for i, message in enumerate(value):
-        place = f"{field}[{i}]"
-        if not isinstance(message, Mapping) or "role" not in message or "content" not in message:
-            raise BadRow(place, "must be a message {role, content}")
-        role = message["role"]
-        if role not in _LABELS:
-            raise BadRow(f"{place}.role", f"is '{shown(str(role))}'. {nearest(str(role), _LABELS)}")
-        if role == "system" and i:
-            raise BadRow(f"{place}.role", "is 'system', which can only come first")
-        conversation.append((role, fields.checked_text(message["content"], f"{place}.content")))
-    return conversation
-
-
-def rendered(conversation: Sequence[Turn]) -> str:
+def rendered(conversation: Sequence[Message]) -> str:
     """The conversation as a transcript."""
-    return "".join(f"{_LABELS[role]}{content}" for role, content in conversation)
-
-
-def asked(conversation: Sequence[Turn], field: str) -> str:
-    """The conversation as a prompt: the assistant is to speak next."""
-    if conversation[-1][0] != "user":
-        last = conversation[-1][0]
-        raise BadRow(field, f"ends with the {last}, but a prompt must end with the user")
-    return rendered(conversation) + ASSISTANT
-
-
-def answered(conversation: Sequence[Turn], field: str) -> tuple[str, str]:
-    """Prompt and response of a conversation whose last message is the assistant's."""
-    if conversation[-1][0] != "assistant":
-        last = conversation[-1][0]
-        raise BadRow(field, f"ends with the {last}, but must end with the assistant's response")
-    if len(conversation) == 1:
-        raise BadRow(field, "holds the response alone, without a question")
-    return asked(conversation[:-1], field), f" {conversation[-1][1]}"
+    return "".join(f"{_LABELS[message.role]}{message.content}" for message in conversation)
 
 
 def parted(chosen: str, rejected: str) -> tuple[str, str, str]:

@@ -57,8 +57,8 @@ class LabelerGroups:
                     best[unit] += max(wins, loses)
                     voted[unit] += wins + loses
                 at += len(ranking.responses)
-            measures[f"labeler_groups/{name}"] = intervals.ratio(right, voted)
-            measures[f"labeler_groups/{name}_ceiling"] = intervals.ratio(best, voted)
+            measures[f"labeler_groups/{name}"] = intervals.bounded_ratio(right, voted)
+            measures[f"labeler_groups/{name}_ceiling"] = intervals.bounded_ratio(best, voted)
             shares[name] = (right, best, voted)
         (seen, top, _), (unseen, other_top, _) = shares["training"], shares["held_out"]
         gap = (
@@ -66,4 +66,4 @@ class LabelerGroups:
             if sum(top) and sum(other_top)
             else float("nan")
         )
-        return Evaluation({**measures, "labeler_groups/gap": Measure(gap)})
+        return Evaluation({**measures, "labeler_groups/gap": Measure(gap, least=-1.0, most=1.0)})

@@ -50,7 +50,7 @@ class Ratings:
                 ]
                 values[f"likert/{name}"] = [sum(row) / len(row) for row in rated]
         measures: dict[str, Measure] = {
-            name: intervals.mean(column) for name, column in values.items()
+            name: intervals.bounded_mean(column, 1.0, 7.0) for name, column in values.items()
         }
         flags = [self.gold.flags(prompt, text) for prompt, text in pairs]
         for name in dict.fromkeys(name for row in flags for name in row):

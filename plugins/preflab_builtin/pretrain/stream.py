@@ -30,8 +30,7 @@ class PretrainingStream:
         self, documents: Sequence[Document], tokenizer: Tokenizer, window: int, *name: int | str
     ) -> None:
         pieces = [
-            torch.tensor([*tokenizer.encode(d.text), tokenizer.eos_id], dtype=torch.int32)
-            for d in documents
+            torch.tensor(tokenizer.encode_document(d.text), dtype=torch.int32) for d in documents
         ]
         self.pieces, self.window, self.name = pieces, window, name
         self.size = sum(len(piece) for piece in pieces)

@@ -86,7 +86,7 @@ class Pretraining:
         """Loss on held-out documents, if they fill a window."""
         documents = self.context.records("documents", "validation")
         window = self.config.window
-        if sum(len(self.context.tokenizer.encode(d.text)) + 1 for d in documents) < window:
+        if sum(len(self.context.tokenizer.encode_document(d.text)) for d in documents) < window:
             return {}
         stream = PretrainingStream(documents, self.context.tokenizer, window, "validation")
         count = min(VALIDATION_WINDOWS, stream.windows_per_epoch)

@@ -10,17 +10,6 @@ from preflab.interfaces import Measure
 from preflab.intervals import t_interval, within
 from preflab_builtin.report.runs import Draw, RunResult
 
-SHARES = (
-    "win_rate/",
-    "families/",
-    "reward_accuracy/",
-    "length/terminated",
-    "gold/win",
-    "flags/",
-    "labeler_groups/",
-)
-"""Prefixes of measures between 0 and 1. Their intervals end there, except those of differences."""
-_DIFFERENCES = ("difference", "gap")
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""
 
@@ -120,7 +109,7 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
     With one run, a measure keeps its own interval (over prompts, documents or pairs). With several,
     the interval is Student's t over the runs' values, and n is their number. Runs that all have the
     same value, such as 0 or 1, do not show how much it varies: the interval is then the mean of
-    their own intervals.
+    their own intervals. No interval leaves the measure's range.
     """
     combined_measures: dict[str, Measure] = {}
     for name in dict.fromkeys(name for run in runs for name in run.measures):
@@ -133,8 +122,7 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
             ends = [sum(e) / len(e) for e in zip(*((m.low, m.high) for m in measures), strict=True)]
             if all(map(math.isfinite, ends)):
                 mean = replace(mean, low=ends[0], high=ends[1])
-        is_share = name.startswith(SHARES) and not name.endswith(_DIFFERENCES)
-        combined_measures[name] = within(mean, 0.0, 1.0) if is_share else mean
+        combined_measures[name] = within(mean, measures[0].least, measures[0].most)
     return combined_measures
 
 

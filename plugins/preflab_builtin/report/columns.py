@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from preflab.interfaces import Measure
-from preflab_builtin.report.arms import SHARES, Arm
+from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.wording import NOTHING, titled
 
 _LEFT_OUT = ("gold/gain", "gold/win")
@@ -140,7 +140,7 @@ def _others(names: Sequence[str]) -> Iterator[Column]:
         # LABEL/PREFIX/METRIC/GROUP of a test set: its groups are in the table of all measures.
         if first not in PLACED and rest.count("/") <= 1:
             group = first.replace("_", " ").capitalize()
-            share = name.startswith(SHARES)
+            share = first == "labeler_groups"
             yield Column(name, rest.replace("_", " "), group, percent=share, digits=3)
 
 

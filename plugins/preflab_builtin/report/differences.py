@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from preflab.interfaces import Measure
-from preflab.intervals import t_interval, t_quantile
+from preflab.intervals import t_interval, t_quantile, within
 from preflab_builtin.report.runs import Draw, RunResult
 
 Side = Sequence[RunResult]
@@ -32,7 +32,7 @@ def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure | No
         mean = _with_fewest(t_interval([_gap(a, b) for a, b in values]), measure, runs)
     else:
         return None
-    return _without_spread(mean, measure, pairs) if mean.low == mean.high else mean
+    return _honest(mean, measure, pairs)
 
 
 def difference_from_curve(
@@ -53,8 +53,11 @@ def difference_from_curve(
                 f"seed {draw.label}: {at} {x:.3f} is outside the curve "
                 f"({xs[0]:.3f} to {xs[-1]:.3f}), whose nearest end counts"
             )
-    runs = [run for own, curve in curves.values() for run in (own, *curve)]
-    return (_with_fewest(t_interval(gaps), measure, runs) if gaps else None), remarks
+    pairs = [((own,), curve) for own, curve in curves.values()]
+    if not pairs:
+        return None, remarks
+    runs = [run for own, curve in pairs for run in (*own, *curve)]
+    return _honest(_with_fewest(t_interval(gaps), measure, runs), measure, pairs), remarks
 
 
 def crossed(differences: Sequence[Sequence[float]]) -> Measure:
@@ -90,6 +93,12 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measure:
     return Measure(mean, mean - half, mean + half, p)
 
 
+def _honest(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
+    """The same difference with an interval that is neither nothing nor beyond what can be."""
+    spread = _without_spread(mean, measure, pairs) if mean.low == mean.high else mean
+    return within(spread, *_range(measure, pairs))
+
+
 def _without_spread(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
     """The same difference with an interval from those of the runs, if they have one: that nothing
     varies (all answers right on both sides, for example) does not make it certain. Distances to the
@@ -114,6 +123,22 @@ def _distances(measure: str, side: Side) -> tuple[float, float]:
 def _with_fewest(mean: Measure, measure: str, runs: Sequence[RunResult]) -> Measure:
     """The same, where n is the fewest values of the measure in any of the runs."""
     return replace(mean, n=min((run.measures[measure].n for run in runs), default=0))
+
+
+def _range(measure: str, pairs: Sequence[tuple[Side, Side]]) -> tuple[float, float]:
+    """The least and most that a difference can be, by the ranges of the runs' measures."""
+
+    def of(side: Side) -> tuple[float, float]:
+        ranges = [
+            (run.measures[measure].least, run.measures[measure].most)
+            if measure in run.measures
+            else (-math.inf, math.inf)
+            for run in side
+        ]
+        return min((a for a, _ in ranges), default=0.0), max((b for _, b in ranges), default=0.0)
+
+    ends = [(of(own), of(other)) for own, other in pairs]
+    return min(a[0] - b[1] for a, b in ends), max(a[1] - b[0] for a, b in ends)
 
 
 def _gap_by_case(measure: str, a: Side, b: Side) -> dict[str, float]:

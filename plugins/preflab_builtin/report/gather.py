@@ -115,8 +115,17 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
 
 
 def _measure(row: Mapping[str, Any]) -> Measure:
-    low, high = (math.nan if row.get(end) is None else float(row[end]) for end in ("low", "high"))
-    return Measure(float(row["value"]), low, high, int(row.get("n") or 0))
+    def number(key: str, without: float) -> float:
+        return without if row.get(key) is None else float(row[key])
+
+    return Measure(
+        float(row["value"]),
+        number("low", math.nan),
+        number("high", math.nan),
+        int(row.get("n") or 0),
+        number("least", -math.inf),
+        number("most", math.inf),
+    )
 
 
 def _stage(folder: Path, row: StageRow) -> StageResult:

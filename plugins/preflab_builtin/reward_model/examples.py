@@ -62,8 +62,8 @@ def examples(
 def _example(
     ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None, limit: int | None
 ) -> Example:
-    prompt = tuple(tokenizer.encode(ranking.prompt.text))
-    whole = [(*tokenizer.encode(text), tokenizer.eos_id) for text in ranking.responses]
+    prompt = tuple(tokenizer.encode_prompt(ranking.prompt))
+    whole = [tuple(tokenizer.encode_response(ranking.prompt, r)) for r in ranking.responses]
     responses = tuple(ids[:max_tokens] for ids in whole)
     lost = tuple(len(ids) - len(cut) for ids, cut in zip(whole, responses, strict=True))
     tokens = len(prompt) + max(map(len, responses))
@@ -83,10 +83,7 @@ def _example(
                 f"response {worse}, but both are the same {len(responses[better])} tokens to the "
                 f"model. {advice} leave the row out."
             )
-    ends = [ids[-1] == tokenizer.eos_id for ids in responses]
-    texts = tuple(
-        tokenizer.decode(ids[:-1] if end else ids) for ids, end in zip(responses, ends, strict=True)
-    )
+    texts = tuple(tokenizer.decode_response(ranking.prompt, ids) for ids in responses)
     return Example(ranking, prompt, responses, texts, lost)
 
 

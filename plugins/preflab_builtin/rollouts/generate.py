@@ -69,7 +69,7 @@ class TransformersEngine:
                 )
                 # generate pads after the end token, and a sampled pad is a token like any other.
                 for row in tokens[:, ids.shape[1] :].tolist():
-                    responses.append(up_to_end(row, policy.tokenizer.eos_id))
+                    responses.append(up_to_end(row, policy.tokenizer.end_ids))
         return rollout_of(policy, prompts, encoded, responses, device)
 
 
@@ -99,7 +99,7 @@ def generation_config(policy: Policy, sampling: Sampling) -> GenerationConfig:
         num_beams=1,
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
-        eos_token_id=policy.tokenizer.eos_id,
+        eos_token_id=sorted(policy.tokenizer.end_ids),
         pad_token_id=policy.tokenizer.pad_id,
         **(drawn if sampling.temperature > 0 else {"do_sample": False}),
     )

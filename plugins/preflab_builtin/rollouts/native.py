@@ -97,7 +97,8 @@ def decode(
 
     logits [B, V] and cache: what `Policy.prefill` returned; noise [B, R]: R tokens at most.
     """
-    steps, eos = noise.shape[1], policy.tokenizer.eos_id
+    steps, end_ids = noise.shape[1], policy.tokenizer.end_ids
+    ends = torch.tensor(sorted(end_ids), device=logits.device)
     tokens = torch.zeros(noise.shape, dtype=torch.long, device=logits.device)
     rows = torch.arange(len(noise), device=logits.device)
     live = torch.ones_like(rows, dtype=torch.bool)
@@ -105,7 +106,7 @@ def decode(
     for step in range(steps):
         drawn = draw(logits, noise[rows, step], temperature)
         tokens[rows, step] = drawn
-        live = live & (drawn != eos)
+        live = live & ~torch.isin(drawn, ends)
         if step + 1 == steps:
             break
         # Asking a GPU how many rows are live means waiting for it. It is cheaper to decode some
@@ -117,4 +118,4 @@ def decode(
             still = live.nonzero().squeeze(-1)
             rows, drawn, live, cache = rows[still], drawn[still], live[still], cache.select(still)
         logits, cache = policy.extend(drawn, cache)
-    return [up_to_end(ids, eos) for ids in tokens.tolist()]
+    return [up_to_end(ids, end_ids) for ids in tokens.tolist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -16,7 +16,7 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     """Token ids of each prompt; `UserError` naming a prompt that is empty or leaves no room for a
     response."""
     limit = policy.max_positions
-    encoded = [policy.tokenizer.encode(prompt.text) for prompt in prompts]
+    encoded = [policy.tokenizer.encode_prompt(prompt) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
             raise UserError(
@@ -43,9 +43,9 @@ def left_padded(
     return padded.to(device), mask.to(device)
 
 
-def up_to_end(ids: list[int], eos_id: int) -> list[int]:
+def up_to_end(ids: list[int], end_ids: Collection[int]) -> list[int]:
     """A response up to and including its first end token; all of it if it has none."""
-    return ids[: ids.index(eos_id) + 1] if eos_id in ids else ids
+    return next((ids[: i + 1] for i, token in enumerate(ids) if token in end_ids), ids)
 
 
 def rollout_of(

@@ -10,22 +10,20 @@ import torch
 from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
 from preflab.records import Demonstration
-from preflab_builtin.causal_lm.losses import target_mask
 from preflab_builtin.sft.config import LossOn
 
 
 @dataclass(frozen=True)
 class Example:
-    """A demonstration as tokens: prompt, response, end token. start: index of the first token that
-    carries loss."""
+    """A demonstration as tokens: prompt, response, end token. loss: which of them carry loss."""
 
     ids: tuple[int, ...]
-    start: int
+    loss: tuple[bool, ...]
 
     @property
     def targets(self) -> int:
         """Number of tokens that carry loss."""
-        return len(self.ids) - self.start
+        return sum(self.loss)
 
 
 def examples(
@@ -36,25 +34,32 @@ def examples(
 ) -> list[Example]:
     """One example per demonstration, in order; `UserError` naming one that is longer than ``limit``
     tokens or empty."""
-    rows = []
-    for demonstration in demonstrations:
-        prompt = tokenizer.encode(demonstration.prompt.text)
-        ids = (*prompt, *tokenizer.encode(demonstration.response), tokenizer.eos_id)
-        if limit is not None and len(ids) > limit:
-            raise UserError(
-                f"The demonstration for prompt {demonstration.prompt.id!r} has {len(ids)} tokens, "
-                f"more than the policy's {limit} positions. Drop long ones with a filter, or raise "
-                "policy.max_positions (a model made from scratch)."
-            )
-        # Nothing predicts the first token of a row, so it never carries loss.
-        start = max(1, len(prompt)) if loss_on is LossOn.completion else 1
-        if len(ids) == 1:
-            raise UserError(
-                f"The demonstration for prompt {demonstration.prompt.id!r} is empty: neither "
-                "prompt nor response."
-            )
-        rows.append(Example(ids, start))
-    return rows
+    return [_example(each, tokenizer, loss_on, limit) for each in demonstrations]
+
+
+def _example(
+    demonstration: Demonstration, tokenizer: Tokenizer, loss_on: LossOn, limit: int | None
+) -> Example:
+    prompt, response = demonstration.prompt, demonstration.response
+    if loss_on is LossOn.all_turns:
+        ids, loss = tokenizer.encode_turns(prompt, response)
+    else:
+        asked, answered = (
+            tokenizer.encode_prompt(prompt),
+            tokenizer.encode_response(prompt, response),
+        )
+        ids = [*asked, *answered]
+        loss = [loss_on is LossOn.full] * len(asked) + [True] * len(answered)
+    name = prompt.place or f"the demonstration for prompt {prompt.id!r}"
+    if limit is not None and len(ids) > limit:
+        raise UserError(
+            f"{name} has {len(ids)} tokens, more than the policy's {limit} positions. Drop long "
+            "ones with a filter, or raise policy.max_positions (a model made from scratch)."
+        )
+    if len(ids) == 1:
+        raise UserError(f"{name} is empty: neither prompt nor response.")
+    loss[0] = False  # nothing predicts the first token of a row
+    return Example(tuple(ids), tuple(loss))
 
 
 def padded(
@@ -63,10 +68,8 @@ def padded(
     """Examples -> ids [B, T] right-padded to the longest, mask [B, T] of real tokens, targets [B,
     T] of loss tokens."""
     width = max(len(row.ids) for row in rows)
-    ids = torch.tensor(
-        [[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows], dtype=torch.long
-    )
+    ids = torch.tensor([[*row.ids, *[pad_id] * (width - len(row.ids))] for row in rows])
     lengths = torch.tensor([len(row.ids) for row in rows])
     mask = torch.arange(width)[None, :] < lengths[:, None]
-    targets = target_mask(lengths, torch.tensor([row.start for row in rows]), width)
+    targets = torch.tensor([[*row.loss, *[False] * (width - len(row.ids))] for row in rows])
     return ids.to(device), mask.to(device), targets.to(device)

@@ -14,6 +14,7 @@ class LossOn(StrEnum):
     """Which tokens of a demonstration carry loss."""
 
     completion = "completion"
+    all_turns = "all_turns"
     full = "full"
 
 
@@ -42,7 +43,9 @@ class SFTConfig:
         lt=1,
     )
     loss_on: LossOn = option(
-        LossOn.completion, "completion (the response and its end token) or full (the prompt too)"
+        LossOn.completion,
+        "completion (the response and its end token), all_turns (of a conversation also the "
+        "assistant's earlier turns) or full (the prompt too)",
     )
     mix_coef: float = option(
         0.0, "weight of the pretraining loss; that of the demonstrations is 1; 0: no mix", ge=0

@@ -77,7 +77,8 @@ class SupervisedFineTuning:
         rows = [self.examples[i] for i in self._order(self._draws(index))]
         return {
             "demonstrations": [
-                {"text": decode(row.ids), "ids": list(row.ids), "start": row.start} for row in rows
+                {"text": decode(row.ids), "ids": list(row.ids), "loss": list(row.loss)}
+                for row in rows
             ],
             "mix": self.mix.draw(index * count, count).tolist() if self.mix else [],
         }

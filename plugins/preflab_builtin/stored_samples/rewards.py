@@ -50,7 +50,7 @@ def reward(
     name: str, settings: Sequence[str], context: OutsideRun
 ) -> Callable[[Sequence[Sample]], list[float]]:
     """A reward_model component, with settings that its schema checks, as a function of samples."""
-    from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+    from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 
     values = _values(settings, f"--reward {name}")
     if "name" in values:

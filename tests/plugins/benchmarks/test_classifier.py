@@ -15,7 +15,7 @@ from preflab.errors import UserError
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks import config as c
 from preflab_builtin.benchmarks.classifier import Classifier
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from support import builtin, cpu_runtime
 from tiny_classifier import write_classifier
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from preflab_builtin.causal_lm.config import TinyConfig
-from preflab_builtin.causal_lm.losses import nll_sum, target_mask
+from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
 from support import WORDS, gradients, largest_difference
@@ -20,11 +20,10 @@ def policy() -> CausalPolicy:
     )
 
 
-def test_target_mask() -> None:
-    # Row 0: 5 tokens, loss from token 3 on. Row 1: 2 tokens, "from 0" but nothing predicts the
-    # first.
-    mask = target_mask(torch.tensor([5, 2]), torch.tensor([3, 0]), 5)
-    assert mask.tolist() == [[False, False, False, True, True], [False, True, False, False, False]]
+def from_start(lengths: torch.Tensor, starts: torch.Tensor, width: int) -> torch.Tensor:
+    """[B, width] bool: tokens starts..lengths-1 of right-padded rows."""
+    slots = torch.arange(width)[None, :]
+    return (slots >= starts[:, None]) & (slots < lengths[:, None])
 
 
 def test_uniform_logits_cost_log_v_per_token() -> None:
@@ -39,7 +38,7 @@ def test_loss_equals_the_definition() -> None:
     model = policy()
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     mask = torch.arange(7)[None, :] < torch.tensor([7, 4, 5])[:, None]
-    targets = target_mask(torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4]), 7)
+    targets = from_start(torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4]), 7)
     expected = 0.0
     for i, (length, start) in enumerate([(7, 3), (4, 1), (5, 4)]):
         logits = model.module(ids[i : i + 1, :length]).logits.detach()
@@ -57,7 +56,7 @@ def test_gradient_reaches_target_logits_only(monkeypatch: pytest.MonkeyPatch) ->
     lengths, starts = torch.tensor([5]), torch.tensor([3])
     states = torch.randn(1, 7, 32, requires_grad=True)
     monkeypatch.setattr(model, "hidden_at", lambda ids, mask, wanted: states[wanted])
-    mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
+    mask, targets = torch.arange(7)[None, :] < lengths[:, None], from_start(lengths, starts, 7)
     torch.autograd.backward(nll_sum(model, ids, mask, targets))
     assert states.grad is not None
     # Targets are tokens 3 and 4 (the end token); they are predicted at slots 2 and 3.
@@ -78,7 +77,7 @@ def test_unembedding_only_targets_gives_the_same_gradient() -> None:
     model = policy()
     ids = torch.randint(0, 20, (3, 7), generator=torch.Generator().manual_seed(1))
     lengths, starts = torch.tensor([7, 4, 5]), torch.tensor([3, 1, 4])
-    mask, targets = torch.arange(7)[None, :] < lengths[:, None], target_mask(lengths, starts, 7)
+    mask, targets = torch.arange(7)[None, :] < lengths[:, None], from_start(lengths, starts, 7)
     loss = nll_sum(model, ids, mask, targets) / targets.sum()
     torch.autograd.backward(loss)
     own_gradients = gradients(model.module)

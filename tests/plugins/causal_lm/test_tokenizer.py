@@ -12,12 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from preflab.errors import UserError
 from preflab_builtin.causal_lm.sources import FolderSource
-from preflab_builtin.causal_lm.tokenizer import (
-    byte_tokenizer,
-    distinct_pad,
-    folder_tokenizer,
-    word_tokenizer,
-)
+from preflab_builtin.causal_lm.tokenizer import distinct_pad, folder_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
 
 
 def test_ids_follow_the_order_of_the_vocabulary() -> None:
@@ -93,17 +89,21 @@ def test_a_model_with_another_end_or_pad_token_is_refused(special: str, tmp_path
         source._check_tokenizer(other)
 
 
-def test_pad_differs_from_the_end_token() -> None:
-    # Like GPT-2: the only special token is the end. Byte 0xC0 ("À" in byte-level tokenizers) never
-    # occurs in UTF-8.
+def test_pad_differs_from_what_ends_a_response() -> None:
+    # Like GPT-2: the only special token is the end. U+0120 stands for a space in byte-level
+    # vocabularies, so that no text spells "\u0120b".
     make: Any = PreTrainedTokenizerFast
-    backend = Tokenizer(models.WordLevel({"a": 0, "À": 1, "<end>": 2}, unk_token="a"))
+    backend = Tokenizer(models.WordLevel({"a": 0, "\u0120b": 1, "c": 2, "<end>": 3}, unk_token="a"))
     wrapper = make(tokenizer_object=backend, eos_token="<end>", pad_token="<end>")
-    assert distinct_pad(wrapper) == 1
+    assert distinct_pad(wrapper, {3}) == 1
     # With another special token that is neither begin nor end, that one.
     backend = Tokenizer(models.WordLevel({"a": 0, "<other>": 1, "<end>": 2}, unk_token="a"))
     wrapper = make(tokenizer_object=backend, eos_token="<end>", unk_token="<other>")
-    assert distinct_pad(wrapper) == 1
+    assert distinct_pad(wrapper, {2}) == 1
+    # The tokenizer's own pad does not serve where a response ends with it.
+    wrapper = make(tokenizer_object=backend, eos_token="<end>", pad_token="<other>")
+    assert distinct_pad(wrapper, {2}) == 1
+    assert distinct_pad(wrapper, {1, 2}) == 0
 
 
 @pytest.mark.parametrize("words", [["red", "red"], ["red", "<eos>"], ["two words"], [""]])

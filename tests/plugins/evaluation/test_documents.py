@@ -66,6 +66,9 @@ def test_a_space_in_the_first_token_of_the_answer_moves_there() -> None:
                 text = text[len(word) :]
             return ids
 
+        def encode_prompt(self, prompt: Prompt) -> list[int]:
+            return self.encode(prompt.text)
+
     document = Document("d", "a b c", answer_start=4)
     question = probe(document, SpaceJoiner())  # type: ignore[arg-type]
     assert question is not None

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from preflab.errors import UserError
-from preflab.interfaces import Measure, Subject
+from preflab.interfaces import Subject
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.reward_accuracy import RewardAccuracy
@@ -107,5 +107,8 @@ def test_a_reward_of_length_is_no_better_than_length(tmp_path: Path) -> None:
     ]
     measures = _accuracy(tmp_path, rankings, {t: float(len(t)) for t in texts})
     assert measures["all"].value == measures["length"].value == 0.5
-    assert measures["difference"] == Measure(0.0, 0.0, 0.0, 20)
+    # Of -1 to 1, without spread: +- 2 z / (1 + z^2 / 20) * z / 40 = 2 * 3.8415 / 47.68 = .1611.
+    difference = measures["difference"]
+    assert (difference.value, difference.n) == (0.0, 20)
+    assert (difference.low, difference.high) == pytest.approx((-0.1611, 0.1611), abs=1e-4)
     assert math.isnan(measures["matched"].value)  # no pair of similar length

@@ -135,7 +135,7 @@ _BROKEN: dict[str, tuple[bytes, str]] = {
     "unknown split": (b'{"text": "b", "split": "tran"}\n', "split: is 'tran'.*mean 'train'"),
     "answer outside": (b'{"text": "b", "answer_start": 1}\n', "answer_start: is 1 but must be a"),
     "answer is a text": (b'{"text": "b", "answer_start": "1"}\n', "answer_start"),
-    "typo in a column": (b'{"txet": "b"}\n', "columns: txet: .*messages. Did you mean 'text'"),
+    "typo in a column": (b'{"txet": "b"}\n', "columns: txet: .*conversation. Did you mean 'text'"),
 }
 """By kind: a line that is not a document, and the reason."""
 

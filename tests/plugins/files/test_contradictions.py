@@ -54,8 +54,8 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("rankings", {"prompt": "q", "completions": ["a", "b"], "ranks": [2, 3]}, "ranks: starts at 2"),
     (
         "rankings",
-        {"prompt": "q", "completions": ["a", "b"], "ranks": ["1", "2"]},
-        r"ranks\[0\]: is a text",
+        {"prompt": "q", "completions": ["a", "b"], "ranks": ["first", "2"]},
+        r"ranks\[0\]: is 'first' but must be a number",
     ),
     (
         "rankings",
@@ -151,13 +151,13 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "demonstrations",
-        {"messages": [{"from": "human", "value": "q"}]},
+        {"messages": [{"speaker": "human", "value": "q"}]},
         r"messages\[0\]: must be a message",
     ),
     (
         "demonstrations",
         {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
-        r"messages\[0\].content: is a list",
+        r"messages\[0\].content\[0\].text: is null",
     ),
     (
         "demonstrations",

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record, RecordType, to_json
+from preflab import UserError
+from preflab.records import (
+    Demonstration,
+    Document,
+    Message,
+    Prompt,
+    Ranking,
+    Record,
+    RecordType,
+    to_json,
+)
 from preflab_builtin.files.config import FilesConfig, RecordKind, Template
 from preflab_builtin.files.source import FileSource, inspect
 
@@ -83,31 +93,98 @@ def test_turns_of_one_dialogue_have_one_group(tmp_path: Path) -> None:
     assert first.prompt.id != second.prompt.id
 
 
-def test_messages_are_written_as_transcripts(tmp_path: Path) -> None:
-    messages = [
-        {"role": r, "content": c}
-        for r, c in (("system", "Be brief."), ("user", "hi"), ("assistant", "yo"))
-    ]
+def chat(*said: str, system: str = "") -> list[dict[str, str]]:
+    """Messages of user and assistant in turn."""
+    first = [{"role": "system", "content": system}] if system else []
+    roles = ("user", "assistant")
+    return first + [{"role": roles[i % 2], "content": c} for i, c in enumerate(said)]
+
+
+def test_messages_stay_messages(tmp_path: Path) -> None:
+    whole = chat("hi", "yo", system="Be brief.")
     text = "Be brief.\n\nHuman: hi\n\nAssistant:"
-    (demonstration,) = read(tmp_path, "demonstrations", {"messages": messages})
-    assert (demonstration.prompt.text, demonstration.response) == (text, " yo")
-    assert read(tmp_path, "prompts", {"messages": messages})[0].text == text
-    assert read(tmp_path, "prompts", {"prompt": messages[:2]})[0].text == text
-    assert read(tmp_path, "documents", {"messages": messages})[0].text == f"{text} yo"
+    asked = (Message("system", "Be brief."), Message("user", "hi"))
+    (demonstration,) = read(tmp_path, "demonstrations", {"messages": whole})
+    assert (demonstration.prompt.text, demonstration.prompt.messages) == (text, asked)
+    assert demonstration.response == "yo"  # the content, without the transcript's space
+    for row in ({"messages": whole}, {"messages": whole[:2]}, {"prompt": whole[:2]}):
+        (prompt,) = read(tmp_path, "prompts", row)
+        assert (prompt.text, prompt.messages, prompt.rendered) == (text, asked, False)
+    assert read(tmp_path, "documents", {"messages": whole})[0].text == f"{text} yo"
 
 
-def test_chat_rows_and_transcripts_give_the_same_record(tmp_path: Path) -> None:
-    ask = [{"role": "user", "content": "hi"}]
-    answers = [[*ask, {"role": "assistant", "content": c}] for c in ("yo", "no")]
-    chats = {"chosen": answers[0], "rejected": answers[1]}
-    both = {"prompt": "hi", **chats}  # UltraFeedback: the prompt and whole conversations
-    explicit = {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]}
-    texts = {
-        "chosen": "\n\nHuman: hi\n\nAssistant: yo",
-        "rejected": "\n\nHuman: hi\n\nAssistant: no",
-    }
-    records = read(tmp_path, "rankings", chats, both, explicit, texts)
-    assert len(set(map(str, records))) == 1
+def test_all_notations_of_a_conversation_give_the_same_record(tmp_path: Path) -> None:
+    whole = chat("q", "a", "hi", "yo", system="Be brief.")
+    sharegpt = [
+        {"from": f, "value": v}
+        for f, v in (("human", "q"), ("gpt", "a"), ("human", "hi"), ("gpt", "yo"))
+    ]
+    parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in whole]
+    rows: list[dict[str, Any]] = [
+        {"messages": whole},
+        {"messages": parts},
+        {"messages": json.dumps(whole)},  # what a CSV holds
+        {"messages": repr(whole)},  # what pandas writes into a CSV
+        {"prompt": whole[:-1], "completion": whole[-1:]},
+        {"prompt": whole[:-1], "completion": "yo"},
+        {"system": "Be brief.", "prompt": whole[1:-1], "completion": "yo"},
+        {"system": "Be brief.", "conversations": sharegpt},
+        {"conversations": [{"from": "system", "value": "Be brief."}, *sharegpt]},
+        {"system": "Be brief.", "history": [["q", "a"]], "prompt": "hi", "completion": " yo"},
+        {"system": "Be brief.", "history": [["q", "a"]], "instruction": "hi", "output": "yo"},
+        {"system": "Be brief.", "history": whole[1:3], "user": "hi", "assistant": "yo"},
+    ]
+    records = read(tmp_path, "demonstrations", *rows)
+    messages = tuple(Message(**m) for m in whole[:-1])
+    assert len(records) == len(rows)
+    for record in records:
+        assert record == records[0]
+        assert (record.prompt.messages, record.response) == (messages, "yo")
+
+
+def test_all_notations_of_a_preference_give_the_same_record(tmp_path: Path) -> None:
+    ask, answers = chat("hi"), [chat("hi", c) for c in ("yo", "no")]
+    rows: list[dict[str, Any]] = [
+        {"chosen": answers[0], "rejected": answers[1]},
+        {"prompt": "hi", "chosen": answers[0], "rejected": answers[1]},  # UltraFeedback
+        {"prompt": "hi", "chosen": answers[0], "rejected": answers[1], "messages": answers[0]},
+        {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]},
+        {"prompt": "hi", "chosen": answers[0][1:], "rejected": answers[1][1:]},
+        {"conversations": ask, "chosen": answers[0][1], "rejected": answers[1][1]},  # ShareGPT
+        {"prompt": ask, "completions": ["yo", "no"], "ranks": [1, 2]},
+        {"system": "", "instruction": "hi", "chosen": "yo", "rejected": "no"},
+    ]
+    records = read(tmp_path, "rankings", *rows)
+    assert [record == records[0] for record in records] == [True] * len(rows)
+    assert records[0].prompt.messages == (Message("user", "hi"),)
+    assert (records[0].responses, records[0].preferences) == (("yo", "no"), ((0, 1),))
+
+
+def test_texts_stay_texts(tmp_path: Path) -> None:
+    transcript = "\n\nHuman: hi\n\nAssistant:"
+    texts = {"chosen": f"{transcript} yo", "rejected": f"{transcript} no"}
+    for row in (texts, {"prompt": transcript, "chosen": " yo", "rejected": " no"}):
+        (record,) = read(tmp_path, "rankings", row)
+        assert (record.prompt.text, record.prompt.messages) == (transcript, ())
+        assert record.responses == (" yo", " no")
+    row = {"system": "Be brief.", **texts}
+    assert read(tmp_path, "rankings", row)[0].prompt.text == f"Be brief.{transcript}"
+
+
+def test_prompts_that_were_rendered_beforehand(tmp_path: Path) -> None:
+    row = {"prompt": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"}
+    (prompt,) = read(tmp_path, "prompts", row, rendered=True)
+    assert (prompt.text, prompt.rendered) == (row["prompt"], True)
+    with pytest.raises(UserError, match="are a conversation: rendered=true is for texts"):
+        read(tmp_path, "prompts", {"messages": chat("hi")}, rendered=True)
+
+
+def test_a_record_knows_its_place(tmp_path: Path) -> None:
+    rows = [{"prompt": "q"}, {"prompt": "r"}]
+    assert [p.place for p in read(tmp_path, "prompts", *rows)] == [
+        f"{tmp_path}/rows.jsonl:{line}" for line in (1, 2)
+    ]
+    assert read(tmp_path, "documents", {"text": "t"})[0].place == f"{tmp_path}/rows.jsonl:1"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +256,9 @@ def test_rankings_of_the_comparisons_stage_come_back_as_they_were(tmp_path: Path
         Ranking(prompt, ("x", "y", "z"), ((0, 1), (0, 2), (2, 1)), "w3", "north"),
         Ranking(prompt, ("x", "y"), ((1, 0),), "w4", ""),
     ]
+    asked = (Message("user", "q?"),)
+    rankings.append(Ranking(Prompt("m", "t", group="g", messages=asked), ("x", "y"), ((0, 1),)))
+    rankings.append(Ranking(Prompt("r", "t", group="g", rendered=True), ("x", "y"), ((0, 1),)))
     rows = [to_json(r) for r in rankings]
     assert read(tmp_path, "rankings", *rows) == rankings
     assert read(tmp_path, "prompts", rows[0]) == [prompt]

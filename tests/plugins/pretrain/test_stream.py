@@ -9,7 +9,7 @@ import torch
 
 from preflab.errors import UserError
 from preflab.records import Document
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.pretrain.stream import PretrainingStream
 
 TOKENIZER = byte_tokenizer()

@@ -57,14 +57,18 @@ def test_one_run_keeps_its_own_interval() -> None:
     assert combined([_run(1, measures)]) == measures
 
 
-def test_intervals_of_shares_end_at_0_and_1() -> None:
+def test_no_interval_leaves_the_range_of_its_measure() -> None:
+    values = ((1, 0.2), (2, 0.8))
     runs = [
-        _run(i, {"win_rate/gold": Measure(v), "m": Measure(v)}) for i, v in ((1, 0.2), (2, 0.8))
+        _run(i, {"share": Measure(v, least=0.0, most=1.0), "gap": Measure(v, least=-1.0, most=1.0)})
+        for i, v in values
     ]
     means = combined(runs)
     # mean .5, s = .4243, t(1, .975) = 12.706: half-width 3.81
-    assert means["m"].high == pytest.approx(0.5 + 12.7062 * 0.3, abs=1e-3)
-    assert (means["win_rate/gold"].low, means["win_rate/gold"].high) == (0.0, 1.0)
+    assert (means["share"].low, means["share"].high) == (0.0, 1.0)
+    assert (means["gap"].low, means["gap"].high) == (-1.0, 1.0)
+    free = combined([_run(i, {"m": Measure(v)}) for i, v in values])["m"]
+    assert free.high == pytest.approx(0.5 + 12.7062 * 0.3, abs=1e-3)
 
 
 def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
@@ -78,14 +82,3 @@ def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
     assert means["families/mean"].low == pytest.approx(0.85)
     assert (means["families/mean"].value, means["families/mean"].high) == (1.0, 1.0)
     assert means["m"] == Measure(1.0, 1.0, 1.0, 2)
-
-
-def test_intervals_of_differences_of_shares_do_not_end_at_0() -> None:
-    # Two seeds: mean 0, s = 0.1414, t(1, .975) = 12.706: half-width 12.706 * 0.1414 / sqrt(2) =
-    # 1.2706.
-    names = ("labeler_groups/training", "labeler_groups/gap", "calibration/proxy/loss")
-    runs = [_run(i, {name: Measure(v) for name in names}) for i, v in enumerate((-0.1, 0.1))]
-    bounds = {name: (m.low, m.high) for name, m in combined(runs).items()}
-    assert bounds["labeler_groups/training"] == (0.0, 1.0)
-    assert bounds["labeler_groups/gap"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)
-    assert bounds["calibration/proxy/loss"] == pytest.approx((-1.2706, 1.2706), abs=1e-4)

@@ -15,7 +15,7 @@ from preflab.optimization import OptimizerConfig, Schedule
 from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Record
 from preflab.storage import checkpoints
-from preflab_builtin.causal_lm.tokenizer import word_tokenizer
+from preflab_builtin.causal_lm.vocabularies import word_tokenizer
 from preflab_builtin.sft.batches import examples, padded
 from preflab_builtin.sft.config import LossOn, SFTConfig
 from preflab_builtin.sft.dropout import branch_ends, residual_dropout
@@ -86,7 +86,9 @@ def test_one_denominator_for_ragged_rows(tmp_path: Path) -> None:
     found = SupervisedFineTuning(config(batch=10), world).step(0)["loss/sft"]
     policy, sums, means, tokens = world.policy("base"), 0.0, [], 0
     for row in examples(DEMONSTRATIONS, world.tokenizer, LossOn.completion, None):
-        labels = torch.tensor([[-100] * row.start + list(row.ids[row.start :])])
+        labels = torch.tensor(
+            [[i if on else -100 for i, on in zip(row.ids, row.loss, strict=True)]]
+        )
         loss = float(policy.module(torch.tensor([row.ids]), labels=labels).loss.detach())
         sums, tokens = sums + loss * row.targets, tokens + row.targets
         means.append(loss)

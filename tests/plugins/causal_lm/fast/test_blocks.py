@@ -22,7 +22,7 @@ from preflab_builtin.causal_lm.fast.packing import (
 from preflab_builtin.causal_lm.fast.supported import blocks_of
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
-from preflab_builtin.causal_lm.tokenizer import byte_tokenizer
+from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.sft.dropout import residual_dropout
 from support import WORDS, gradients, largest_difference
 

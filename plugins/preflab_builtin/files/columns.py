@@ -1,0 +1,141 @@
+"""The columns of a row that nobody reads: those that would change what the row says are refused by
+name; the others are counted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from preflab.rows import BadRow, shown
+from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.values import blank
+
+_MEDIA = "images, sound or files"
+_SPEAKER = "who speaks"
+_WEIGHT = "a weight, which would change the loss"
+_MASKS = {"mask", "masks"}
+_MEANINGS = {
+    "what the model is told": (
+        *("system", "persona", "character", "instruction", "instructions", "preamble"),
+        *("guidelines", "constitution", "principle", "demonstrations", "examples", "shots"),
+    ),
+    "a part of the conversation": (
+        *("history", "context", "contexts", "dialogue", "dialog", "conversation"),
+        *("conversations", "messages", "message", "turns", "turn", "previous", "thread", "chat"),
+        *("prompt", "question", "query", "input", "inputs", "prefix", "suffix", "followup"),
+    ),
+    "text that the answer is about": (
+        *("passage", "passages", "article", "document", "documents", "paragraph", "background"),
+        *("knowledge", "evidence", "premise", "story", "post", "snippet", "snippets", "quotes"),
+    ),
+    "tools": (
+        *("tool", "tools", "function", "functions", "api", "apis", "plugins"),
+        "observation",
+    ),
+    _MEDIA: (
+        *("image", "images", "img", "picture", "pictures", "photo", "photos", "video", "videos"),
+        *("audio", "audios", "sound", "speech", "pixel", "attachment", "attachments", "files"),
+    ),
+    _WEIGHT: (*("weight", "weights", "mask", "masks", "margin", "trainable", "train", "loss"),),
+    "the model's reasoning, which is a part of the answer": (
+        *("reasoning", "thinking", "thought", "thoughts", "cot", "scratchpad", "think"),
+    ),
+    "a judgement of the row": (
+        *("label", "labels", "preference", "preferred", "winner", "choice", "better"),
+        *("chosen", "rejected", "rank", "ranks", "ranking", "rankings", "flagged", "deleted"),
+    ),
+    "an answer": (
+        *("completion", "completions", "response", "responses", "answer", "answers", "output"),
+        *("outputs", "reply", "replies", "generation", "generations", "solution"),
+    ),
+    _SPEAKER: ("name", "speaker", "author"),
+}
+_KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
+_JUDGED = ("a judgement of the row", "an answer")
+_FACTS_ABOUT = {
+    *("id", "ids", "uuid", "hash", "index", "idx", "key", "sha", "fingerprint", "count", "counts"),
+    *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating"),
+    *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
+    *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),
+    *("model", "models", "version", "license", "quality", "difficulty", "perplexity", "status"),
+    *("metadata", "meta", "stats", "logprobs", "probability", "toxicity", "title"),
+}
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass
+class Reading:
+    """What the rows of one file are read with: its options, and the counts of what is not read.
+    unread: rows by the name of a harmless column. of_row: such columns of the row at hand."""
+
+    settings: RowSettings
+    unread: Counter[str] = field(default_factory=Counter)
+    of_row: set[str] = field(default_factory=set)
+
+    def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row as the config wants it read."""
+        ignored = self.settings.ignore
+        return {k: v for k, v in row.items() if k not in ignored} if ignored else row
+
+    def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
+        """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
+        for something that would change what it says. where: the object's place, with a dot."""
+        for name, value in values.items():
+            if name in read or blank(value):
+                continue
+            kind = meaning(name, value, inside=bool(where))
+            if kind and not (self.settings.record_type == "prompts" and kind in _JUDGED):
+                raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
+            if not kind:
+                self.of_row.add(shown(re.sub(r"\[\d+\]", "[]", where) + name))
+
+
+def _cure(name: str, where: str) -> str:
+    if where:
+        return "which is not read here. Leave such rows out: on_bad_row=skip"
+    return (
+        "which is not read here. Put it into a column that is read (README.md of files), "
+        f"or say that it does not count: ignore=[{shown(name)}]"
+    )
+
+
+def meaning(name: str, value: Any, inside: bool = False) -> str:
+    """What a column that nobody reads would have said, or "" for a fact about the row (an id, a
+    source, a score). inside: an object of the row, as a message.
+
+    >>> meaning("chat_history", "..."), meaning("source", "web"), meaning("question_id", 5)
+    ('a part of the conversation', '', '')
+    """
+    if _is_media(value):
+        return _MEDIA
+    words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
+    kinds = [_KINDS[word] for word in words if word in _KINDS]
+    if _is_messages(value):
+        return "a part of the conversation"
+    if _WEIGHT in kinds and (inside or words[-1] not in ("train", "loss")):
+        return "" if value in (1, True) and not _MASKS.intersection(words) else _WEIGHT
+    if _SPEAKER in kinds and not (inside and words[-1] == "name"):
+        kinds = [kind for kind in kinds if kind != _SPEAKER]
+    if not kinds or kinds == [_WEIGHT] or (isinstance(value, bool) and len(words) > 1):
+        return ""
+    if _MEDIA not in kinds and {words[0], words[-1]} & _FACTS_ABOUT:
+        return ""
+    return kinds[0] if words[0] not in ("num", "n", "is", "has") else ""
+
+
+def _is_messages(value: Any) -> bool:
+    first = value[0] if isinstance(value, (list, tuple)) and value else None
+    return isinstance(first, Mapping) and (
+        {"role", "content"} <= first.keys() or {"from", "value"} <= first.keys()
+    )
+
+
+def _is_media(value: Any) -> bool:
+    """Bytes, or an image as `datasets` holds it: {bytes, path}; or a list of such."""
+    first = value[0] if isinstance(value, (list, tuple)) and value else value
+    return isinstance(first, (bytes, bytearray)) or (
+        isinstance(first, Mapping) and {"bytes", "path"} <= first.keys()
+    )

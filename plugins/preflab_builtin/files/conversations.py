@@ -1,0 +1,125 @@
+"""Conversations in the notations that people have: chat messages (role, content), ShareGPT (from,
+value), content in parts. They become the messages that a model's chat template takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preflab.errors import nearest
+from preflab.records import Message
+from preflab.rows import BadRow, fields, shown, type_name
+from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.transcripts import ASSISTANT, Asked
+from preflab_builtin.files.transcripts import rendered as rendered
+from preflab_builtin.files.values import structured
+
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter", "instruction"), "user"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "chatgpt", "bot", "model", "ai", "bing", "bard"), "assistant"
+    ),
+}
+"""What people call the three roles."""
+_ROLES_OF = {"role", "from"}
+_SPELLED = re.compile(r"\s*(array\()?\[\{\s*['\"](role|content|from|value)['\"]\s*:")
+_ROLE_KEYS, _CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
+_TOOL_ROLES = {"tool", "function", "function_call", "observation", "ipython", "environment"}
+_TEXT_PARTS = {"text", "input_text", "output_text"}
+
+
+def is_conversation(value: Any, field: str) -> bool:
+    """Whether a value is a list of messages, also where a CSV or a notebook made a text of it;
+    `BadRow` for a text that was one and cannot be read."""
+    if not isinstance(value, str):
+        return isinstance(value, (list, tuple))
+    found = structured(value)
+    if isinstance(found, list):
+        return bool(found) and isinstance(found[0], Mapping) and bool(_ROLES_OF & found[0].keys())
+    if value.lstrip()[:2] in ("[{", "ar") and _SPELLED.match(value):
+        raise BadRow(field, "looks like messages that were written as a text. Write JSON, or lists")
+    return False
+
+
+def turns(value: Any, field: str, reading: Reading) -> tuple[Message, ...]:
+    """The messages of a conversation, checked; `BadRow` for a part of it that no model here reads
+    (tool calls, images, weights)."""
+    found = structured(value)
+    if isinstance(found, Mapping):  # one message, as ShareGPT writes chosen and rejected
+        found = [found]
+    if not isinstance(found, (list, tuple)) or not found:
+        raise BadRow(field, f"is {type_name(found)} but must be a list of messages, not empty")
+    return tuple(_message(item, i, f"{field}[{i}]", reading) for i, item in enumerate(found))
+
+
+def _message(item: Any, number: int, place: str, reading: Reading) -> Message:
+    role_key = next((key for key in _ROLE_KEYS if _has(item, key)), None)
+    content_key = next((key for key in _CONTENT_KEYS if _has(item, key)), None)
+    if role_key is None:
+        raise BadRow(place, "must be a message {role, content} or {from, value}")
+    named = str(item[role_key])
+    if named.strip().lower() in _TOOL_ROLES:
+        raise BadRow(f"{place}.{role_key}", f"is '{shown(named)}': {_NO_TOOLS}")
+    role = ROLES.get(named.strip().lower())
+    if role is None:
+        usual = ("system", "user", "assistant", "human", "gpt")
+        raise BadRow(f"{place}.{role_key}", f"is '{shown(named)}'. {nearest(named, usual)}")
+    if role == "system" and number:
+        raise BadRow(f"{place}.{role_key}", f"is '{shown(named)}', which can only come first")
+    if len(item) > 2 or content_key is None:
+        reading.rest(item, (role_key, content_key or ""), f"{place}.")
+    if content_key is None:
+        raise BadRow(place, "must be a message {role, content} or {from, value}")
+    return Message(role, _content(item[content_key], f"{place}.{content_key}", role, reading))
+
+
+_NO_TOOLS = "tool calls and their results are not read. Leave such rows out: on_bad_row=skip"
+
+
+def _has(item: Any, key: str) -> bool:
+    return isinstance(item, Mapping) and item.get(key) is not None
+
+
+def _content(value: Any, field: str, role: str, reading: Reading) -> str:
+    """A text, or a list of parts that are all texts."""
+    if isinstance(value, (list, tuple)):
+        value = "".join(_part(part, f"{field}[{i}]", reading) for i, part in enumerate(value))
+    return fields.checked_text(value, field, blank=role == "system")
+
+
+def _part(part: Any, place: str, reading: Reading) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        raise BadRow(place, f"is {type_name(part)} but must be a text or an object {{type, text}}")
+    kind = part.get("type", "text")
+    if kind not in _TEXT_PARTS:
+        reason = f"is '{shown(str(kind))}', but only texts are read"
+        raise BadRow(f"{place}.type", f"{reason}. Leave such rows out: on_bad_row=skip")
+    reading.rest(part, ("type", "text"), f"{place}.")
+    return fields.checked_text(part.get("text"), f"{place}.text", blank=True)
+
+
+def asked(conversation: Sequence[Message], field: str) -> Asked:
+    """The conversation as a prompt: the assistant is to speak next."""
+    if conversation[-1].role != "user":
+        last = conversation[-1].role
+        raise BadRow(field, f"ends with the {last}, but a prompt must end with the user")
+    return Asked(rendered(conversation) + ASSISTANT, tuple(conversation))
+
+
+def answered(conversation: Sequence[Message], field: str) -> tuple[Asked, str]:
+    """Prompt and response of a conversation whose last message is the assistant's."""
+    if conversation[-1].role != "assistant":
+        last = conversation[-1].role
+        raise BadRow(field, f"ends with the {last}, but must end with the assistant's response")
+    if len(conversation) == 1:
+        raise BadRow(field, "holds the response alone, without a question")
+    return asked(conversation[:-1], field), conversation[-1].content
+
+
+def said(text: str, *before: Message) -> Asked:
+    """A text that a user says to an assistant, after what was said before."""
+    return asked((*before, Message("user", text)), "prompt")

@@ -1,0 +1,188 @@
+"""Rows with several answers and an order among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preflab.records import preferences_from_ranks
+from preflab.rows import BadRow, fields, shown, type_name
+from preflab_builtin.files import conversations, transcripts
+from preflab_builtin.files.asking import (
+    Case,
+    Columns,
+    answer,
+    case,
+    conversation,
+    instruction,
+    question,
+)
+from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.single import CONVERSATIONS
+from preflab_builtin.files.transcripts import Asked
+from preflab_builtin.files.values import blank, numeric, structured
+
+ORDERS = ("ranks", "ranking", "scores", "ratings")
+_PAIR = ("chosen", "rejected")
+
+
+def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
+    """``prompt``, ``chosen``, ``rejected``; the last two may be whole conversations."""
+    values = [row[field] for field in _PAIR]
+    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(values[0])
+    if same:
+        cure = "If 'messages' does not count: ignore=[messages]"
+        raise BadRow("messages", f"is another conversation than 'chosen'. {cure}")
+    chats = [conversations.is_conversation(v, f) for v, f in zip(values, _PAIR, strict=True)]
+    whole = [_whole(v, f, c, reading) for v, f, c in zip(values, _PAIR, chats, strict=True)]
+    if all(whole):
+        (made,) = implicit(row, reading)
+        value = row["prompt"]
+        if isinstance(value, str) and value.strip() not in made.asked.text:
+            raise BadRow("prompt", "is not in the conversation of 'chosen'")
+        return [made]
+    asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
+    replies = [answer(v, f, asked, reading) for v, f in zip(values, _PAIR, strict=True)]
+    return [case(row, asked, replies, [(0, 1)])]
+
+
+def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
+    """Whether a value holds the question too."""
+    if chat:
+        return conversations.turns(value, field, reading)[0].role != "assistant"
+    return isinstance(value, str) and value.startswith(transcripts.HUMAN)
+
+
+def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
+    """``chosen`` and ``rejected``: whole conversations, or transcripts in the form of HH-RLHF."""
+    chosen, rejected = row["chosen"], row["rejected"]
+    if not conversations.is_conversation(chosen, "chosen") or isinstance(rejected, str):
+        both = [fields.text(row, field) for field in _PAIR]
+        prompt, better, worse = transcripts.parted(*both)
+        asked = question(row, prompt, "chosen", reading)
+        return [case(row, asked, [better, worse], [(0, 1)])]
+    asked, better = conversation(row, chosen, "chosen", reading)
+    other, worse = conversation(row, rejected, "rejected", reading)
+    if other != asked:
+        raise BadRow("rejected", "and chosen differ before the last message")
+    return [case(row, asked, [better, worse], [(0, 1)])]
+
+
+def continued(row: Columns, reading: Reading) -> Sequence[Case]:
+    """A conversation, and the two messages that may follow it (ShareGPT preferences)."""
+    field = next(name for name in CONVERSATIONS if row.get(name) is not None)
+    asked = question(row, row[field], field, reading)
+    replies = [answer(row[name], name, asked, reading) for name in _PAIR]
+    return [case(row, asked, replies, [(0, 1)])]
+
+
+def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
+    """``instruction`` (and ``input``), ``chosen``, ``rejected``."""
+    given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
+    asked = instruction(row, fields.text(row, "instruction"), given, reading)
+    replies = [answer(row[name], name, asked, reading) for name in _PAIR]
+    return [case(row, asked, replies, [(0, 1)])]
+
+
+def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
+    """``prompt``, ``completions`` and what orders them."""
+    values = fields.items({"completions": structured(row["completions"])}, "completions")
+    chats = [conversations.is_conversation(v, f"completions[{i}]") for i, v in enumerate(values)]
+    asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
+    responses = [
+        answer(value, f"completions[{i}]", asked, reading) for i, value in enumerate(values)
+    ]
+    given = [field for field in ORDERS if row.get(field) is not None]
+    if len(given) > 1:
+        raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
+    order = _order({given[0]: structured(row[given[0]])}, given[0], len(responses))
+    preferences = preferences_from_ranks(order)
+    for i, j in preferences:
+        if responses[i] == responses[j]:
+            reason = f"numbers {i} and {j} are the same text but ranked differently"
+            raise BadRow("completions", reason)
+    return [case(row, asked, responses, preferences)]
+
+
+def _order(row: Columns, field: str, count: int) -> list[float]:
+    """A number for each of ``count`` completions, the lowest for the best."""
+    values = fields.items(row, field)
+    if len(values) != count:
+        what = "entries" if field == "ratings" else "numbers"
+        raise BadRow(field, f"has {len(values)} {what} for {count} completions")
+    if field == "ratings":
+        return [-_mean(value, f"ratings[{i}]") for i, value in enumerate(values)]
+    numbers = [numeric(value, f"{field}[{i}]") for i, value in enumerate(values)]
+    if field == "scores":
+        return [-number for number in numbers]
+    if numbers:
+        check_ranks(numbers, field)
+    return numbers
+
+
+def check_ranks(ranks: Sequence[float], field: str) -> None:
+    """1 is the best, and what comes after follows without a gap: equal ranks may be counted in any
+    of the four usual ways (1 2 2 3, 1 2 2 4, 1 3 3 4, 1 2.5 2.5 4). `BadRow` for other numbers,
+    which are scores or have an entry too few."""
+    ordered, hint = sorted(ranks), "(for 'higher is better' use 'scores')"
+    allowed, behind, distinct = [{1.0}], 0, 0
+    for value in sorted(set(ranks)):
+        tied = ordered.count(value)
+        distinct, first, last = distinct + 1, behind + 1, behind + tied
+        allowed.append({float(distinct), float(first), float(last), (first + last) / 2})
+        if value not in allowed[-1] and distinct == 1:
+            raise BadRow(field, f"starts at {value:g} but must start at 1, the best {hint}")
+        if value not in allowed[-1]:
+            reason = f"holds {value:g}, which is no rank after {behind} better ones {hint}"
+            raise BadRow(field, reason)
+        behind = last
+
+
+def _mean(value: Any, field: str) -> float:
+    if not isinstance(value, (list, tuple)):
+        return numeric(value, field)
+    if not value:
+        raise BadRow(field, "is an empty list")
+    return sum(numeric(v, field) for v in value) / len(value)
+
+
+def llmbar(row: Columns, reading: Reading) -> Sequence[Case]:
+    """``input``, ``output_1``, ``output_2`` and ``label``, the number of the better one."""
+    asked = instruction(row, fields.text(row, "input"), "", reading)
+    replies = [answer(row[name], name, asked, reading) for name in ("output_1", "output_2")]
+    label = row["label"]
+    number = None if isinstance(label, bool) else numeric(label, "label")
+    if number not in (1, 2):
+        allowed = "must be 1 or 2, the number of the better output"
+        raise BadRow("label", f"is {shown(str(label))} but {allowed}")
+    return [case(row, asked, replies, [(0, 1) if number == 1 else (1, 0)])]
+
+
+def own(row: Columns, reading: Reading) -> Sequence[Case]:
+    """What preflab's comparisons stage writes (`preflab.records.to_json`)."""
+    about = row["prompt"]
+    if not isinstance(about, Mapping):
+        allowed = "an object {id, text, ...}, as there are 'responses'"
+        raise BadRow("prompt", f"is {type_name(about)} but must be {allowed}")
+    text = fields.checked_text(about.get("text"), "prompt.text")
+    asked = Asked(text, rendered=about.get("rendered") is True)
+    if about.get("messages"):
+        asked = Asked(text, conversations.turns(about["messages"], "prompt.messages", reading))
+    responses = tuple(fields.texts(row, "responses"))
+    pairs = tuple(
+        _pair(pair, f"preferences[{i}]", len(responses))
+        for i, pair in enumerate(fields.items(row, "preferences"))
+    )
+    labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
+    return [Case(asked, about, responses, pairs, *labels)]
+
+
+def _pair(value: Any, field: str, count: int) -> tuple[int, int]:
+    """(better, worse): two different numbers of responses, of which there are ``count``."""
+    pair = value if isinstance(value, (list, tuple)) else ()
+    if len(pair) != 2 or any(type(number) is not int for number in pair):
+        raise BadRow(field, "must be two whole numbers: the better and the worse response, from 0")
+    if pair[0] == pair[1] or not all(0 <= number < count for number in pair):
+        allowed = f"must be two different numbers from 0 to {count - 1}"
+        raise BadRow(field, f"is {list(pair)} but {allowed}")
+    return pair[0], pair[1]

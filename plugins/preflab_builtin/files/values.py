@@ -1,0 +1,86 @@
+"""Values of another type than usual: they are the value that they spell, or they are refused."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from typing import Any
+
+from preflab.rows import BadRow, shown, type_name
+
+_TRUE = {"true", "yes", "y", "t", "1", "1.0", "+1", "on", "desirable", "liked", "thumbs_up"}
+_FALSE = {
+    "false",
+    "no",
+    "n",
+    "f",
+    "0",
+    "0.0",
+    "-1",
+    "off",
+    "undesirable",
+    "disliked",
+    "thumbs_down",
+}
+_TRUE |= {"good", "\U0001f44d"}
+_FALSE |= {"bad", "\U0001f44e"}
+
+
+def truth(value: Any, field: str) -> bool:
+    """True or false, however a file spells it; `BadRow` for anything else.
+
+    >>> truth("False", "label"), truth(1, "label"), truth("yes", "label"), truth(0.0, "label")
+    (False, True, True, False)
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)) and value in (0, 1, -1):
+        return value == 1
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    what = f"'{shown(value)}'" if isinstance(value, str) else shown(repr(value))
+    raise BadRow(field, f"is {what} but must be true or false (or 1 or 0, yes or no)")
+
+
+def numeric(value: Any, field: str) -> float:
+    """A finite number, also where a file spells it as a text ("3.5"); true and false are none."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise BadRow(field, f"is '{shown(value)}' but must be a number") from None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadRow(field, f"is {type_name(value)} but must be a number")
+    if not math.isfinite(value):
+        raise BadRow(field, f"is {value} but must be a finite number")
+    return float(value)
+
+
+def blank(value: Any) -> bool:
+    """Whether a value says nothing: null, NaN, an empty text or list, or a list of such."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    if isinstance(value, str):
+        return not value.strip() or value.strip() in ("[]", "{}")
+    if isinstance(value, dict):
+        return all(map(blank, value.values()))
+    return isinstance(value, (list, tuple)) and all(map(blank, value))
+
+
+def structured(value: Any) -> Any:
+    """The list or object that a text spells (a CSV cell, a column that pandas wrote); any other
+    value as it is. Only texts that begin like a list of objects or of texts are tried: what people
+    write to each other does not."""
+    if not isinstance(value, str) or value.lstrip()[:2] not in _OPENINGS:
+        return value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found if isinstance(found, (list, dict)) else value
+    return value
+
+
+_OPENINGS = {"[{", "[[", '["', "['", '{"', "{'"}
