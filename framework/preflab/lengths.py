@@ -19,6 +19,8 @@ SHOWN = 3
 BYTES, TURN = 4, 64
 """Most bytes of a character, and more tokens than a chat template puts around a turn: a token has
 a byte at least."""
+POLICY = "the policy"
+RAISE = "raise policy.max_positions (of a model made from scratch)"
 Sized = tuple[Prompt, int]
 """A row's prompt and the number of tokens that the row has, or 0 if it surely fits."""
 
@@ -54,37 +56,39 @@ def check_rows(
         refuse_rows(kind, rows, limit, cures)
 
 
-def refuse_prompts(rows: Iterable[Sized], limit: int, max_tokens: int) -> None:
-    """`UserError` for prompts with more tokens than ``limit`` positions less the longest
-    response."""
+def refuse_prompts(rows: Sequence[Sized], limit: int, max_tokens: int, model: str = POLICY) -> None:
+    """`UserError` for prompts with more tokens than ``limit`` positions less the longest response.
+    model: whose positions they are."""
     room = limit - max_tokens
-    rows = list(rows)
+    if room < 1 and rows:
+        raise UserError(
+            f"rollout.max_tokens={max_tokens} leaves no room for a prompt in the {limit} positions "
+            f"of {model}: lower it."
+        )
     longest = max((tokens for _, tokens in rows), default=0)
-    lower = f"lower rollout.max_tokens to {limit - longest} or less" if longest < limit else ""
-    _refuse(
-        "prompts",
-        rows,
-        room,
-        f"the {limit} positions of the policy less rollout.max_tokens={max_tokens}",
-        [_left_out("max_tokens", room) if room > 0 else "", lower, _RAISE],
-    )
+    cures = [leave_out("max_tokens", room)]
+    cures += [f"lower rollout.max_tokens to {limit - longest}" if longest < limit else ""]
+    why = f"the {limit} positions of {model} less rollout.max_tokens={max_tokens}"
+    refuse("prompts", rows, room, why, [*cures, RAISE if model == POLICY else ""])
 
 
-def refuse_rows(kind: RecordType, rows: Iterable[Sized], limit: int, cures: Sequence[str]) -> None:
+def refuse_rows(
+    kind: RecordType, rows: Sequence[Sized], limit: int, cures: Sequence[str] = ()
+) -> None:
     """`UserError` for demonstrations or rankings of which a prompt with a response has more tokens
     than ``limit`` positions."""
-    cures = [_left_out("max_row_tokens", limit), *cures, _RAISE]
-    _refuse(kind, list(rows), limit, "the positions of the policy", cures)
+    cures = [leave_out("max_row_tokens", limit), *cures, RAISE]
+    refuse(kind, rows, limit, f"the positions of {POLICY}", cures)
 
 
-_RAISE = "raise policy.max_positions (of a model made from scratch)"
-
-
-def _left_out(key: str, limit: int) -> str:
+def leave_out(key: str, limit: int) -> str:
+    """The words that leave out rows that are too long. key: of the filter ``length``."""
     return f"leave them out with +filter@filters.fits=length filters.fits.{key}={limit}"
 
 
-def _refuse(kind: str, rows: Sequence[Sized], room: int, why: str, cures: Sequence[str]) -> None:
+def refuse(kind: str, rows: Sequence[Sized], room: int, why: str, cures: Sequence[str]) -> None:
+    """`UserError` for rows with more tokens than there is room for. kind: what they are, in the
+    plural; why: what the room is; cures: what can be done, "" for nothing."""
     long = [(prompt, tokens) for prompt, tokens in rows if tokens > room]
     if not long:
         return

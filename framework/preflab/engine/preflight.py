@@ -9,6 +9,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.errors import PluginError, UserError
+from preflab.lengths import check_prompts
 from preflab.planning.asking import inspect, needs
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
@@ -28,6 +29,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
+    _check_prompts(environment, pending)
     # Last, when everything that the stages read has been through the filters.
     notices[:0] = environment.records.notices()
     return list(dict.fromkeys(notices))
@@ -60,6 +62,18 @@ def _asked(
             yield choice, context
     for choice in run.filters:
         yield choice, StageContext(environment, choice.key)
+
+
+def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
+    """The training prompts of stages that sample for a policy of theirs and say nothing
+    themselves."""
+    run = environment.run
+    for stage in pending:
+        samples = "prompts" in needs(stage.choice) and "rollout" in run.graph.used(stage.name)
+        if stage.makes and samples and not stage.choice.component.looks_ahead:
+            context = StageContext(environment, stage.name, seed=stage.seed)
+            with blamed(stage.choice, *run.choices.values(), *run.filters):
+                check_prompts(context, context.records("prompts", "train"))
 
 
 def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:
