@@ -20,7 +20,6 @@ BYTES, TURN = 4, 64
 """Most bytes of a character, and more tokens than a chat template puts around a turn: a token has
 a byte at least."""
 POLICY = "the policy"
-RAISE = "raise policy.max_positions (of a model made from scratch)"
 Sized = tuple[Prompt, int]
 """A row's prompt and the number of tokens that the row has, or 0 if it surely fits."""
 
@@ -69,7 +68,7 @@ def refuse_prompts(rows: Sequence[Sized], limit: int, max_tokens: int, model: st
     cures = [leave_out("max_tokens", room)]
     cures += [f"lower rollout.max_tokens to {limit - longest}" if longest < limit else ""]
     why = f"the {limit} positions of {model} less rollout.max_tokens={max_tokens}"
-    refuse("prompts", rows, room, why, [*cures, RAISE if model == POLICY else ""])
+    refuse("prompts", rows, room, why, cures)
 
 
 def refuse_rows(
@@ -77,7 +76,7 @@ def refuse_rows(
 ) -> None:
     """`UserError` for demonstrations or rankings of which a prompt with a response has more tokens
     than ``limit`` positions."""
-    cures = [leave_out("max_row_tokens", limit), *cures, RAISE]
+    cures = [leave_out("max_row_tokens", limit), *cures]
     refuse(kind, rows, limit, f"the positions of {POLICY}", cures)
 
 

@@ -47,13 +47,13 @@ def _asked(
     environment: Environment, pending: Sequence[Stage]
 ) -> Iterable[tuple[Choice, StageContext]]:
     """The choices that the stages use, nested ones included, in the order of the config groups; not
-    those of stages that are finished already."""
+    those of stages that are finished already, or that this run does not make."""
     run = environment.run
     stages = {run.graph[stage.name].group: stage for stage in pending}
-    finished = {run.graph[stage.name].group for stage in run.stages} - stages.keys()
+    others = {spec.group for spec in run.graph if run.makes_stage(spec.name)} - stages.keys()
     used = {group for stage in pending for group in run.graph.used(stage.name)}
-    wanted = {"data", *RECORD_TYPES, *used, *stages} - finished
-    for group in (group for group in run.graph.groups if group in wanted & run.choices.keys()):
+    wanted = ({"data", *RECORD_TYPES, *used, *stages} - others) & run.choices.keys()
+    for group in (group for group in run.graph.groups if group in wanted):
         stage = stages.get(group)
         context = StageContext(
             environment, stage.name if stage else group, seed=stage.seed if stage else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from preflab.interfaces import Context
-from preflab.lengths import POLICY, RAISE, prompt_sizes, refuse, row_sizes
+from preflab.lengths import POLICY, prompt_sizes, refuse, row_sizes
 from preflab.records import Demonstration, Prompt
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.classifier import Classifier
@@ -34,7 +34,7 @@ def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     ]
     longest = f"max_tokens={config.max_tokens} of the evaluator {config.name}"
     why = f"the {limit} positions of {POLICY} less {longest}"
-    cures = ["lower max_tokens", "shorten the prefixes or the questions", RAISE]
+    cures = ["lower max_tokens", "shorten the prefixes or the questions"]
     refuse("questions", list(prompt_sizes(context.tokenizer, asked, room)), room, why, cures)
     yield from ()
 
@@ -73,7 +73,7 @@ def _check_texts(
         for prefix in prefixes.values()
     ]
     why = f"the positions of {POLICY}, with what is in front of them"
-    cures = ["shorten the prefixes or the rows", RAISE]
+    cures = ["shorten the prefixes or the rows"]
     refuse(kind, list(row_sizes(context.tokenizer, read, limit)), limit, why, cures)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflab.interfaces import Context
-from preflab.lengths import POLICY, RAISE, check_prompts, refuse, row_sizes
+from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
 from preflab.records import Demonstration
 from preflab_builtin.evaluation.config import (
     FILE,
@@ -33,9 +33,8 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
         limit = context.max_positions
         if limit is not None:
             sizes = list(row_sizes(context.tokenizer, rows, limit))
-            cures = ["shorten them", RAISE]
             what = f"responses of {config.baseline_path}"
-            refuse(what, sizes, limit, f"the positions of {POLICY}, with their prompts", cures)
+            refuse(what, sizes, limit, f"the positions of {POLICY}, with their prompts", ["shorten them"])
     for evaluator in config.evaluators.values() if prompts else ():
         if isinstance(evaluator, WinRateConfig) and evaluator.group is not None:
             text = prompts[0].text  # refused if there is no such group of people
