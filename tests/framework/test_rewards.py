@@ -179,6 +179,7 @@ def test_a_package_may_keep_its_functions_in_a_submodule(
     (package / "__init__.py").write_text("from kept_rewards.functions import short\n")
     (package / "functions.py").write_text(FILE)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv(discovery.FILES, raising=False)  # `file` has a reward of that name
     provider = discovery.load().provider("reward_model", "short")
     assert (provider.distribution, provider.version) == ("kept-rewards", "1.0")
 

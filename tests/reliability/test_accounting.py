@@ -126,7 +126,7 @@ def golden(cut_responses: int) -> dict[str, Any]:
         "pretrain": {
             "documents": 5,
             "tokens": 50,
-            "tokens left out an epoch": 2,
+            "tokens left out per epoch": 2,
             **NOTHING_LEFT_OUT,
         },
         "sft": {"demonstrations": 4, "tokens": 24, "missing end tokens": 0, **NOTHING_LEFT_OUT},
@@ -146,7 +146,7 @@ def golden(cut_responses: int) -> dict[str, Any]:
             **{
                 "ptx: documents": 5,
                 "ptx: tokens": 50,
-                "ptx: tokens left out an epoch": 2,
+                "ptx: tokens left out per epoch": 2,
             },
             **NOTHING_LEFT_OUT,
         },

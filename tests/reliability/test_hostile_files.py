@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.rows import reading
+from preflab.rows import streams
 from preflab_builtin.files.config import FilesConfig, OnBadRow
 from preflab_builtin.files.source import FileSource, Parsed, parse_file
 
@@ -25,7 +25,7 @@ ROWS = [
 def test_a_gzip_bomb_is_refused_in_bounded_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(streams, "LONGEST_LINE", 1 << 20)
     bomb = tmp_path / "bomb.jsonl.gz"
     # One line of 64 MiB in about 64 KiB.
     bomb.write_bytes(gzip.compress(ROWS[0] + b"\n" + b"0" * (64 << 20)))
@@ -45,7 +45,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(
 def test_the_limit_counts_the_bytes_of_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, fits: bool
 ) -> None:
-    monkeypatch.setattr(reading, "LONGEST_LINE", 100)
+    monkeypatch.setattr(streams, "LONGEST_LINE", 100)
     frame = len(json.dumps({"prompt": ""}))
     path = tmp_path / f"{size}.jsonl"
     # With the newline: size bytes.

@@ -228,9 +228,7 @@ def _idle(registry: Registry) -> Iterator[str]:
 def _fix(plugin: Plugin) -> str:
     if plugin.problem.startswith("left out by"):
         return ""
-    if plugin.distribution == "file":
-        source = "repair the file"
-    elif "already" in plugin.problem or "has the name of" in plugin.problem:
+    if "already" in plugin.problem or "has the name of" in plugin.problem:
         source = f"ask the author of {plugin.distribution} for another name"
     elif "needs plugin API" in plugin.problem:
         source = (

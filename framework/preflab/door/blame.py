@@ -91,6 +91,6 @@ def _place(frame: FrameType, line: int) -> str:
 def _holds(plugin: Plugin, module: str) -> bool:
     """Whether a module is the plugin's: below the package that its entry point names, or its
     file."""
-    of_file = f"{plugin_files.__name__}.{Path(plugin.module).stem}"
+    of_file = plugin_files.module_name(Path(plugin.module))
     own = of_file if plugin.distribution == "file" else plugin.module.partition(".")[0]
     return f"{module}.".startswith(f"{own}.")

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,17 @@ FLAGS = ONLY, BLOCKED, FILES = "PREFLAB_PLUGINS", "PREFLAB_NO_PLUGINS", plugin_f
 
 def import_file(path: Path) -> ModuleType:
     """A Python file as a plugin module (from ``--plugin FILE``)."""
-    name = f"{plugin_files.__name__}.{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise PluginError(f"--plugin {path}: there is no such Python file")
+    if path.suffix != ".py" or not path.is_file():
+        raise PluginError("there is no such Python file (FILE.py)")
+    spec = plugin_files.spec_of(path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    assert spec.loader is not None
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module
 
 
@@ -62,14 +67,17 @@ def _sources() -> Iterator[tuple[Plugin, Any]]:
     """(plugin as named by its metadata, a function that imports it)."""
     for plugin, entry in _entry_points():
         yield plugin, entry.load
-    for path in _words(FILES, os.pathsep):
-        yield Plugin(Path(path).stem, path, "file", path), lambda path=path: import_file(Path(path))
+    for path in plugin_files.files():
+        plugin = Plugin(path.stem, str(path), "file", str(path))
+        yield plugin, lambda path=path: import_file(path)
 
 
 def load() -> Registry:
-    """Load every plugin that is installed or named by ``--plugin``, isolated from each other."""
+    """Load every plugin that is installed or named by ``--plugin``, isolated from each other.
+    `UserError` for a file that cannot be used: it was asked for by name."""
     registry = Registry()
     blocked = set(_words(BLOCKED))
+    _refuse_equal_names()
     for plugin, importer in _sources():
         if plugin.name in blocked:
             registry.plugins.append(replace(plugin, problem="left out by --no-plugin"))
@@ -83,14 +91,36 @@ def load() -> Registry:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            problem = (
-                f"cannot be imported: {type(error).__name__}: {error}. Repair or uninstall "
-                f"{plugin.distribution}."
-            )
+            problem = f"cannot be imported: {type(error).__name__}: {error}{_line(error)}."
+            if plugin.distribution != "file":
+                problem += f" Repair or uninstall {plugin.distribution}."
             registry.add(replace(plugin, problem=problem), None)
         else:
             registry.add(plugin, module)
+    wrong = [
+        f"--plugin {p.module}: {p.problem}"
+        for p in registry.plugins
+        if p.distribution == "file" and p.problem and p.name not in blocked
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
     return registry
+
+
+def _refuse_equal_names() -> None:
+    by_name: dict[str, Path] = {}
+    for file in plugin_files.files():
+        other = by_name.setdefault(plugin_files.module_name(file), file)
+        if other != file:
+            raise UserError(f"--plugin {other} and --plugin {file} have one name: rename a file.")
+
+
+def _line(error: BaseException) -> str:
+    """Where a plugin file, or a module beside it, raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = {str(file.parent) for file in plugin_files.files()}
+    own = [f for f in frames if any(f.filename.startswith(f"{p}{os.sep}") for p in places)]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 def take_plugin_flags(

@@ -181,6 +181,8 @@ class StageContext:
         return self._environment.runtime
 
     def records(self, record_type: RecordType, split: Split) -> Sequence[Any]:
+        if self.has(record_type):
+            self._must_declare("data", record_type, "needs of the component, or in the reads")
         return self._environment.records.split(record_type, split)
 
     def has(self, record_type: RecordType) -> bool:
@@ -239,7 +241,19 @@ class StageContext:
             return built
         return PolicyResponder(self.policy(role), self.rollout())
 
+    def _must_declare(self, part: str, name: str, where: str) -> None:
+        """`PluginError` for what is not in the recipe of this stage: with other content the stage
+        would be reused all the same. where: what declares it."""
+        stage = self._environment.run.stage(self.stage)
+        if stage is not None and name not in stage.recipe[part]:
+            raise PluginError(
+                f"{stage.choice.component.kind} '{stage.choice.name}' of "
+                f"{stage.choice.plugin.label} uses {name} without declaring it, so that its result "
+                f"would be reused when {name} changes: declare it in the {where} of the StageSpec."
+            )
+
     def reward_model(self) -> RewardModel:
+        self._must_declare("uses", "reward_model", "uses")
         choice = self._environment.run.choices["reward_model"]
         built: RewardModel = self._environment.build(choice, self._of_stage("reward_model"))
         return built
@@ -262,11 +276,13 @@ class StageContext:
         return model
 
     def rollout(self) -> RolloutEngine:
+        self._must_declare("uses", "rollout", "uses")
         choice = self._environment.run.choices["rollout"]
         built: RolloutEngine = self._environment.build(choice, self)
         return built if self.runtime.world == 1 else SharedEngine(built, self.runtime)
 
     def labeler(self) -> Labeler:
+        self._must_declare("uses", "labeler", "uses")
         built: Labeler = self._environment.build(self._environment.run.choices["labeler"], self)
         return built
 

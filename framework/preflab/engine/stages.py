@@ -1,5 +1,5 @@
-"""Make the stages of a run in order: reuse what exists, go on where a killed run stopped, compute
-the rest."""
+"""Make the stages of a run in order: reuse what exists, resume what a killed run began, compute the
+rest."""
 
 from __future__ import annotations
 

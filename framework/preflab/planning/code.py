@@ -10,11 +10,14 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from preflab.door import plugin_files
 
 _FRAMEWORK = Path(__file__).parents[1]
 WITHOUT_EFFECT = ("composing", "console", "door", "jobs", "planning", "scaffold", "testing")
@@ -43,7 +46,10 @@ def read_source(path: Path, docstrings: bool = False) -> Source:
 def _read_source(source: bytes, docstrings: bool) -> Source:
     reads_docs = b"__doc__" in source or b"getdoc" in source
     reader = _Reader(docstrings or reads_docs)
-    reader.read(ast.parse(source))
+    try:
+        reader.read(ast.parse(source))
+    except (SyntaxError, ValueError):  # of another Python: nothing that runs here imports it
+        reader.words = [source.decode("utf8", "surrogateescape")]
     digest = hashlib.sha256("\x1f".join(reader.words).encode("utf8", "surrogatepass"))
     return Source(digest.hexdigest(), frozenset(reader.imports), reads_docs)
 
@@ -67,6 +73,8 @@ class _Reader:
             return
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             self._note_imports(node)
+        if isinstance(node, ast.Call) and (module := _named_import(node)):
+            self.imports.add((0, module))
         self.words.append(type(node).__name__)
         call = _message_call(node)
         for field in node._fields:
@@ -116,6 +124,15 @@ class _Reader:
         self.imports |= {(node.level, f"{module}.{alias.name}".lstrip(".")) for alias in node.names}
 
 
+def _named_import(call: ast.Call) -> str:
+    """The module that ``importlib.import_module("NAME")`` or ``__import__("NAME")`` imports."""
+    name = ast.unparse(call.func).rpartition(".")[2]
+    first = call.args[0] if call.args else None
+    if name not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
+        return ""
+    return first.value if isinstance(first.value, str) else ""
+
+
 def _message_call(node: ast.AST) -> ast.Call | None:
     """The call within a statement whose texts are for people: of a raised error, or of print to the
     terminal, `warnings.warn` and a logger where nothing is done with the result."""
@@ -146,75 +163,124 @@ def framework_digest(root: Path = _FRAMEWORK) -> str:
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
-def source_digest(modules: Iterable[str], packages: Iterable[str]) -> str:
-    """Digest of the source of a plugin's modules (of a package: all its files) and of all that they
-    import from the given top-level packages, those of plugins."""
-    return _source_digest(tuple(modules), tuple(sorted(set(packages))))
+def source_digest(modules: Iterable[str], packages: Iterable[str], all_own: bool = True) -> str:
+    """Digest of the source of a plugin and of what it imports.
+
+    modules: the plugin's module (of a package all its files count; or the path of its file), and
+    those that hold its functions. packages: top-level packages of plugins, which count wherever
+    they are. all_own: everything else that somebody edits counts too: modules beside a plugin
+    file, editable installs, whatever lies outside of site-packages and the standard library.
+    """
+    return _source_digest(tuple(modules), tuple(sorted(set(packages))), all_own)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of source. home: folder of the plugin file that it is beside, if it is."""
+
+    path: Path
+    home: Path | None = None
 
 
 @cache
-def _source_digest(modules: tuple[str, ...], packages: tuple[str, ...]) -> str:
-    pending = [*_files(modules[0]), *(path for m in modules[1:] for path in _module_file(m))]
+def _source_digest(modules: tuple[str, ...], packages: tuple[str, ...], all_own: bool) -> str:
+    pending = _start(modules)
     sources: dict[Path, Source] = {}
     while pending:
-        path = pending.pop()
-        if path in sources:
+        file = pending.pop()
+        if file.path in sources:
             continue
-        sources[path] = read_source(path)
-        for name in _absolute(sources[path].imports, path):
-            if name.split(".")[0] in packages:
-                pending.extend(_module_file(name))
+        sources[file.path] = read_source(file.path)
+        for level, name in sources[file.path].imports:
+            pending += _imported(file, level, name, packages, all_own)
     docs = any(source.reads_docs for source in sources.values())
     meanings = sorted(read_source(path, docs).meaning for path in sources)
     return hashlib.sha256("\n".join(meanings).encode()).hexdigest()
 
 
-def _files(module: str) -> list[Path]:
-    """The files of a plugin: its whole folder if it is a package, else its file."""
-    if Path(module).is_file():
-        return [Path(module)]
-    files = _module_file(module)
-    return (
-        sorted(files[0].parent.rglob("*.py")) if files and files[0].name == "__init__.py" else files
-    )
+def _start(modules: Sequence[str]) -> list[_File]:
+    """The files of a plugin: its whole folder if it is a package, else its file; and those of the
+    modules that hold its functions."""
+    plugin, *more = modules
+    if Path(plugin).is_file():
+        home = Path(plugin).parent
+        found = [_File(Path(plugin), home)]
+        return found + [f for m in more for f in _beside(home, m) or map(_File, _module_file(m))]
+    files = _module_file(plugin)
+    if files and files[0].name == "__init__.py":
+        files = sorted(files[0].parent.rglob("*.py"))
+    return [_File(path) for path in [*files, *(p for m in more for p in _module_file(m))]]
 
 
-def _module_file(name: str) -> list[Path]:
-    """The file of a module, found without importing its parents; [] if the name is not a module
-    (but a name in one)."""
+def _imported(
+    file: _File, level: int, name: str, packages: Sequence[str], all_own: bool
+) -> list[_File]:
+    """The files that count of what a file imports: ``from {level dots}{name} import ...``."""
+    top = name.partition(".")[0]
+    if level:
+        folder = file.path.parents[level - 1] if level <= len(file.path.parents) else None
+        found = _in_folder(folder, name.split(".") if name else []) if folder else []
+        return [_File(path, file.home) for path in found]
+    if file.home and (near := _beside(file.home, name)):
+        return near
+    if top in packages:
+        return [_File(path) for path in _module_file(name)]
+    if all_own and _is_own(top):
+        return [_File(path) for path in _module_file(name, parents=True)]
+    return []
+
+
+def _beside(home: Path, name: str) -> list[_File]:
+    """Files that a plugin file means by a module beside it, packages that it is in included."""
     top, *rest = name.split(".")
+    place = plugin_files.beside(home, top)
+    if place is None:
+        return []
+    folder = place.parent if place.name == "__init__.py" else place
+    first = [place] if place.suffix == ".py" else []
+    return [_File(path, home) for path in [*first, *_in_folder(folder, rest, parents=True)]]
+
+
+def _in_folder(folder: Path, parts: Sequence[str], parents: bool = False) -> list[Path]:
+    """The file of a module in a folder; parents: also the packages on the way to it."""
+    if not parts:
+        return [f for f in [folder / "__init__.py"] if f.is_file()]
+    starts = range(1, len(parts) + 1) if parents else [len(parts)]
+    places = [folder.joinpath(*parts[:n]) for n in starts]
+    files = [f for p in places for f in (p.with_name(f"{p.name}.py"), p / "__init__.py")]
+    return [f for f in files if f.is_file()]
+
+
+@cache
+def _is_own(top: str) -> bool:
+    """Whether a top-level module is source that somebody edits: not of an installed package, the
+    standard library, or the framework (whose digest is in every recipe)."""
+    if top in sys.stdlib_module_names or top == _FRAMEWORK.name:
+        return False
+    return any(not {"site-packages", "dist-packages"} & set(path.parts) for path in _places(top))
+
+
+def _places(top: str) -> list[Path]:
+    """Where a top-level module is: its file, or the folders of a package."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return []
     if spec is None:
         return []
-    if not rest:
-        return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
-    places = [Path(folder).joinpath(*rest) for folder in spec.submodule_search_locations or []]
-    return [
-        f
-        for place in places
-        for f in (place.with_suffix(".py"), place / "__init__.py")
-        if f.is_file()
-    ]
+    if spec.submodule_search_locations:
+        return [Path(folder) for folder in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
 
 
-def _absolute(imports: Iterable[tuple[int, str]], path: Path) -> set[str]:
-    """Absolute names of what a file imports."""
-    package = _package(path) if any(level for level, _ in imports) else []
-    names = set()
-    for level, name in imports:
-        above = package[: len(package) - level + 1] if level else []
-        names.add(".".join([*above, *([name] if name else [])]))
-    return names
-
-
-def _package(path: Path) -> list[str]:
-    """Names of the packages that a file is in, outermost first."""
-    names: list[str] = []
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    return names
+def _module_file(name: str, parents: bool = False) -> list[Path]:
+    """The file of a module, found without importing its parents; [] if the name is not a module
+    (but a name in one). parents: also those of the packages that it is in."""
+    top, *rest = name.split(".")
+    places = _places(top)
+    files = [place for place in places if place.suffix == ".py"]
+    for folder in (place for place in places if place.suffix != ".py"):
+        if parents or not rest:
+            files += _in_folder(folder, [])
+        files += _in_folder(folder, rest, parents) if rest else []
+    return files

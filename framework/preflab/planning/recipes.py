@@ -49,7 +49,7 @@ def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:
     code = {}
     for c in choice.all():
         modules = (c.plugin.module, *c.component.modules())
-        digest_of_code = source_digest(modules, packages)
+        digest_of_code = source_digest(modules, packages, not c.plugin.built_in)
         code[f"{c.component.kind}/{c.name}"] = f"{c.plugin.distribution} {digest_of_code}"
     return code
 

@@ -15,7 +15,7 @@ twice, and `path_digest` is the digest that a component's `preflab.Inspection` n
 
 from preflab.rows import fields as fields
 from preflab.rows.paths import files_of, path_digest, read_once
-from preflab.rows.reading import READERS, read_rows, read_table
+from preflab.rows.reading import READERS, ending_of, read_rows, read_table
 from preflab.rows.row import BadRow, Row, shown, type_name
 from preflab.rows.strict_json import parse_json
 
@@ -23,6 +23,7 @@ __all__ = [
     "READERS",
     "BadRow",
     "Row",
+    "ending_of",
     "fields",
     "files_of",
     "parse_json",

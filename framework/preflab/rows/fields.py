@@ -47,10 +47,13 @@ def checked_text(value: Any, field: str, blank: bool = False) -> str:
 
 
 def identifier(row: Mapping[str, Any], field: str) -> str:
-    """An id: a text, or a whole number as text; "" if the row has none, or an empty one."""
+    """An id: a text, or a whole number as text (1.0 is 1: Parquet and pandas hold numbers with gaps
+    so); "" if the row has none, or an empty one."""
     value = row.get(field)
     if value is None or value == "":
         return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return checked_text(value, field)

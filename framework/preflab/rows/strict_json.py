@@ -27,13 +27,7 @@ def parse_json(data: bytes, *, ends_file: bool = False) -> Any:
             "UTF-8", f"byte 0x{byte:02x} at position {error.start} of the line is not valid UTF-8"
         ) from None
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
+        return STRICT.decode(text)
     except json.JSONDecodeError as error:
         line = "" if error.lineno == 1 else f"line {error.lineno}, "
         cut = "; the file ends here without a newline: was it cut off?" if ends_file else ""
@@ -66,3 +60,11 @@ def _int(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise BadRow("JSON", f"an integer of {len(text)} digits is too large")
     return int(text)
+
+
+STRICT = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
+)
+"""Raises `BadRow` where a value is JSON to Python only."""
+LENIENT = json.JSONDecoder(parse_float=str, parse_int=str)
+"""Finds where such a value ends."""

@@ -56,14 +56,23 @@ _digests: dict[Path, tuple[tuple[int, ...], str]] = {}
 def cached_digest(path: Path) -> str:
     """sha256 of a file's bytes. A process remembers it while the file's size and time of change
     stay the same: weights are large."""
-    status = path.stat()
-    version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     known_version, digest = _digests.get(path, ((), ""))
-    if known_version != version:
-        with path.open("rb") as stream:
+    with path.open("rb") as stream:
+        status = os.fstat(stream.fileno())
+        if known_version != _version(status):
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        _digests[path] = version, digest
+            remember_digest(path, status, digest)
     return digest
+
+
+def remember_digest(path: Path, status: os.stat_result, digest: str) -> None:
+    """Let `cached_digest` know what somebody found who read a whole file. status: of the open file,
+    before the first byte was read."""
+    _digests[path] = _version(status), digest
+
+
+def _version(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def encoded(value: Any) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from preflab.planning.asking import inspect
+from preflab.records import Message, Prompt
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed
 from preflab.testing.world import WORDS
@@ -79,6 +80,28 @@ class PolicyContract(ComponentContract):
         assert source(preflab_case).tokenizer.digest == tokenizer.digest, (
             "the digest of the same tokenizer changes"
         )
+
+    def test_prompts_and_responses_are_the_parts_of_a_row(self, preflab_case: Case) -> None:
+        tokenizer = source(preflab_case).tokenizer
+        text, response = " ".join(WORDS[:5]), " ".join(WORDS[5:8])
+        assert tokenizer.eos_id in tokenizer.end_ids, "eos_id is not one of end_ids"
+        document = tokenizer.encode_document(text)
+        assert document == [*tokenizer.encode_prompt(Prompt("p", text)), tokenizer.eos_id], (
+            "a document is not what a prompt with its text is, closed by the end token"
+        )
+        asks = (Message("user", text),)
+        for prompt in (Prompt("p", text), Prompt("p", text, messages=asks)):
+            asked = tokenizer.encode_prompt(prompt)
+            answered = tokenizer.encode_response(prompt, response)
+            ends = [i for i in answered if i in tokenizer.end_ids]
+            assert ends == answered[-1:], "a response must end with its only end token"
+            back = tokenizer.decode_response(prompt, answered)
+            assert back.strip() == response, f"the response comes back as {back!r}"
+            ids, written = tokenizer.encode_turns(prompt, response)
+            assert ids == [*asked, *answered], "encode_turns gives other tokens"
+            assert written == [False] * len(asked) + [True] * len(answered), (
+                "encode_turns marks other tokens than those of the only response"
+            )
 
     def test_shapes(self, preflab_case: Case) -> None:
         import torch

@@ -62,10 +62,10 @@ class Harness:
         from lm_eval.models.huggingface import HFLM
 
         policy: Any = subject.responder.policy
-        tokenizer = policy.tokenizer.wrapper
         model = HFLM(
             pretrained=policy.module,
-            tokenizer=tokenizer,
+            tokenizer=policy.tokenizer.wrapper,
+            add_bos_token=bool(policy.tokenizer.begin),
             batch_size=self.config.batch,
             device=str(self.runtime.device),
         )

@@ -35,7 +35,8 @@ def save_model(
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
-        (temporary / "README.md").write_text(model_card(module, kind, facts), encoding="utf8")
+        card = model_card(module, tokenizer, kind, facts)
+        (temporary / "README.md").write_text(card, encoding="utf8")
         for file in temporary.iterdir():  # safetensors makes weights readable by their owner alone
             shutil.copymode(temporary / FACTS, file)
         replace_folder(temporary, folder)
@@ -83,7 +84,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf8"))) if file.is_file() else {}
 
 
-def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
+def model_card(module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str, Any]) -> str:
     """A short README.md with the header that hubs read."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
     scalar = kind == "scalar model"
@@ -103,9 +104,11 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
     ]
     if scalar:
         lines += [
-            "Gives the raw score of right-padded rows that end with the end token. The reward is",
-            f"this score minus the offset in {FACTS}, here {facts['offset']:g}: demonstrations",
-            "then score 0 on average.",
+            "Gives the raw score of rows that end with the token that ends a response, in batches",
+            f"too. The reward is this score minus the offset in {FACTS}, here",
+            f"{facts['offset']:g}: demonstrations then score 0 on average. A text is scored as",
+            f"`prompt + response + {tokenizer.wrapper.eos_token!r}`; a conversation as what",
+            "`apply_chat_template` makes of it, without white space behind the last end token.",
             "",
         ]
     else:
@@ -114,4 +117,5 @@ def model_card(module: Any, kind: str, facts: dict[str, Any]) -> str:
             "given `top_k=0`; training never does.",
             "",
         ]
+    lines += [tokenizer.facts(), ""]
     return "\n".join(lines)

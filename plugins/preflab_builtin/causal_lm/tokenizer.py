@@ -139,7 +139,8 @@ class TextTokenizer:
 
     def _decode_within(self, ids: Sequence[int]) -> str:
         """The text of ids in the middle of a row, with a space at its beginning if it has one."""
-        return self.decode([*self._before, *ids]).removeprefix(self.decode(self._before))
+        word = self._encoding("a")[0] if self._before else []
+        return self.decode([*word, *ids]).removeprefix(self.decode(word))
 
     @cached_property
     def _before_content(self) -> str:

@@ -136,7 +136,7 @@ class EvaluationSuite:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take them over."""
+        """Restore them."""
         self.rollout = self._unpacked(state["rollout"])
         self.baseline = None if state["baseline"] is None else self._unpacked(state["baseline"])
         self.measures = {name: Measure(*numbers) for name, numbers in state["measures"]}

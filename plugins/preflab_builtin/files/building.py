@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from preflab.errors import nearest
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
-from preflab.rows import BadRow, Row, fields, shown, type_name
+from preflab.rows import BadRow, Row, fields, shown
 from preflab_builtin.files import shapes, transcripts
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading
@@ -23,31 +24,34 @@ class Builder:
     if their prompts' texts are equal.
     """
 
-    def __init__(self, settings: RowSettings) -> None:
-        self._settings, self._type = settings, settings.record_type
-        self._reading = Reading(settings)
+    def __init__(self, reading: Reading) -> None:
+        self.reading, self._settings = reading, reading.settings
+        self._type = reading.settings.record_type
         self._taken: dict[str, tuple[str, str]] = {}
         """By id: the place of the row that has it, and the digest of its prompt's text."""
         self._copies: Counter[str] = Counter()
 
     def notices(self) -> list[str]:
         """What there is to say of the file as a whole, after its last row."""
-        unread = self._reading.unread
+        unread = self.reading.unread
         if not unread:
             return []
         by_count = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
         names = (f"{name} ({count} rows)" for name, count in by_count)
         return [f"{self._type}: columns not read: {', '.join(names)}"]
 
-    def records(self, row: Row) -> list[Record]:
-        """All records of a row; `BadRow` if one of them is bad, and then the row takes no id."""
-        if row.problem is not None:
-            raise row.problem
+    def records(self, rows: Sequence[Row]) -> list[Record]:
+        """All records of rows that belong together (mostly one); `BadRow` if one of them is bad,
+        and then they take no id."""
+        for row in rows:
+            if row.problem is not None:
+                raise row.problem
         records: list[Record] = []
         new_ids: list[str] = []
         try:
-            for case in shapes.cases(self._reading.view(row.values), self._reading):
-                records.append(self._record(case, row.place, new_ids))
+            views = [self.reading.view(row.values) for row in rows]
+            for case in shapes.cases(views, self.reading):
+                records.append(self._record(case, rows[0].place, new_ids))
         except BadRow:
             for name in new_ids:
                 del self._taken[name]
@@ -56,7 +60,7 @@ class Builder:
 
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
-            split = fields.split(case.about, self._settings.split)
+            split = _split(case.about, self._settings)
             return _document(case, split, self._id(case, place, new_ids), place)
         if self._type == "demonstrations":
             _check_demonstration(case)
@@ -75,7 +79,7 @@ class Builder:
             raise BadRow("messages", "are a conversation: rendered=true is for texts")
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
-        split, tags, notes = fields.split(about, settings.split), fields.tags(about), _notes(about)
+        split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
         group = group or fields.text_digest(transcripts.root(asked.text))
         name = self._id(case, place, new_ids)
         return Prompt(
@@ -106,11 +110,25 @@ class Builder:
         raise BadRow("id", f"'{shown(name)}' is taken by {earlier_place}{other}")
 
 
+def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
+    """train, validation or test, by the config's names for them; "" if the row has none."""
+    value = fields.configured_identifier(about, settings.split, "split")
+    meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
+    if value and value not in meanings:
+        hint = nearest(value, fields.SPLIT_ALIASES)
+        cure = f"If it means one of them, say so: splits.train=[{shown(value)}]"
+        raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
+    return meanings.get(value, "")
+
+
+_PAPERS = {"valid1": "validation", "valid2": "validation"}
+"""Splits of summarize-from-feedback."""
+
+
 def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What judges are told: the column ``notes``, if it is an object. A text is a remark."""
     value = about.get("notes")
-    if value is not None and not isinstance(value, Mapping):
-        raise BadRow("notes", f"is {type_name(value)} but must be an object")
-    return dict(value or {})
+    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _check_ranking(case: Case) -> None:

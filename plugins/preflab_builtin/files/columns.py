@@ -56,7 +56,21 @@ _MEANINGS = {
 _KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
 _JUDGED = ("a judgement of the row", "an answer")
 _FACTS_ABOUT = {
-    *("id", "ids", "uuid", "hash", "index", "idx", "key", "sha", "fingerprint", "count", "counts"),
+    *(
+        "id",
+        "ids",
+        "uuid",
+        "hash",
+        "index",
+        "idx",
+        "key",
+        "sha",
+        "sha256",
+        "md5",
+        "fingerprint",
+        "count",
+        "counts",
+    ),
     *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating"),
     *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
     *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),
@@ -69,16 +83,31 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 @dataclass
 class Reading:
     """What the rows of one file are read with: its options, and the counts of what is not read.
-    unread: rows by the name of a harmless column. of_row: such columns of the row at hand."""
+    unread: rows by the name of a harmless column. of_row: such columns of the row at hand. names:
+    all columns of the file, where the config renames or ignores some."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
     of_row: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row as the config wants it read."""
-        ignored = self.settings.ignore
-        return {k: v for k, v in row.items() if k not in ignored} if ignored else row
+        """The row as the config wants it read: without what it ignores, its columns under the names
+        that the shapes have; `BadRow` if there are two of one name then."""
+        ignored, renamed = self.settings.ignore, self.settings.renamed
+        if not ignored and not renamed:
+            return row
+        kept = {name: value for name, value in row.items() if name not in ignored}
+        sources = {name for name, _ in renamed}
+        named = {usual: kept[name] for name, usual in renamed if name in kept}
+        self.names.update(row)
+        others = {name: value for name, value in kept.items() if name not in sources}
+        both = next((name for name in named if not blank(others.get(name))), None)
+        if both is not None:
+            source = next(name for name, usual in renamed if usual == both)
+            cure = f"If it does not count: ignore=[{both}]"
+            raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
+        return {**others, **named}
 
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from preflab import option
+from preflab.errors import nearest
 from preflab.records import RECORD_TYPES, RecordType
 
 
@@ -36,7 +37,8 @@ class Template(StrEnum):
 
 @dataclass(frozen=True)
 class RowSettings:
-    """What decides how the rows of one file become records of one type."""
+    """What decides how the rows of one file become records of one type. renamed: (name in the file,
+    name in the shapes). splits: (name in the file, split)."""
 
     record_type: RecordType
     on_bad_row: OnBadRow
@@ -45,12 +47,65 @@ class RowSettings:
     group: str | None
     split: str | None
     rendered: bool = False
+    format: str | None = None
+    renamed: tuple[tuple[str, str], ...] = ()
+    splits: tuple[tuple[str, str], ...] = ()
     ignore: tuple[str, ...] = ()
 
 
 @dataclass
-class FilesConfig:
-    """Records out of files: one path per record type, or ``path`` and ``record`` for one type."""
+class ColumnNames:
+    """What your columns are called, where that is not what the shapes call them."""
+
+    prompt: str | None = option(None, "what is asked: a text or messages")
+    completion: str | None = option(None, "the answer")
+    chosen: str | None = option(None, "the better answer")
+    rejected: str | None = option(None, "the worse answer")
+    completions: str | None = option(None, "a list of answers")
+    ranks: str | None = option(None, "their ranks, 1 the best")
+    scores: str | None = option(None, "their scores, higher is better")
+    label: str | None = option(None, "whether people liked the answer: true or false")
+    messages: str | None = option(None, "a conversation")
+    system: str | None = option(None, "the system message")
+    history: str | None = option(None, "earlier turns")
+    instruction: str | None = option(None, "an instruction, for the template")
+    input: str | None = option(None, "its input")
+    output: str | None = option(None, "its answer")
+    text: str | None = option(None, "a document")
+
+    def renamed(self) -> tuple[tuple[str, str], ...]:
+        """(name in the file, name in the shapes) of all that are given."""
+        given = ((getattr(self, field.name), field.name) for field in fields(self))
+        return tuple((name, usual) for name, usual in given if name)
+
+
+@dataclass
+class SplitNames:
+    """What your splits are called, where that is not train, validation (valid, val, dev) or
+    test."""
+
+    train: list[str] = option(factory=list, doc="names that mean train")
+    validation: list[str] = option(factory=list, doc="names that mean validation")
+    test: list[str] = option(factory=list, doc="names that mean test")
+
+    def meanings(self) -> tuple[tuple[str, str], ...]:
+        """(name in the file, split)."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return tuple((name, split) for split, names in given for name in names)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """No name means two splits."""
+        names = [name for name, _ in self.meanings()]
+        for split, found in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            twice = next((name for name in found if names.count(name) > 1), None)
+            if twice is not None:
+                yield split, f"holds '{twice}', which is given twice"
+                return
+
+
+@dataclass
+class Paths:
+    """What is read: one path per record type, or ``path`` and ``record`` for one type."""
 
     name: str = option("files", "component")
     prompts: str | None = option(
@@ -67,6 +122,17 @@ class FilesConfig:
     path: str | None = option(
         None, "file or folder of records of the type 'record'", affects_result=False
     )
+
+    def paths(self) -> dict[RecordType, str]:
+        """The path of each record type that is given."""
+        given = {t: self.path if t == self.record else getattr(self, t) for t in RECORD_TYPES}
+        return {record_type: path for record_type, path in given.items() if path}
+
+
+@dataclass
+class FilesConfig(Paths):
+    """Records out of files: what is read (`Paths`), and how."""
+
     on_bad_row: OnBadRow = option(
         OnBadRow.error,
         "error: a bad row stops the run before any work; skip: leave it out, counted",
@@ -81,6 +147,11 @@ class FilesConfig:
         "prompts were rendered with the model's chat template beforehand: what is spelled like a "
         "special token is one",
     )
+    format: str | None = option(
+        None, "the shape of the rows, where columns alone do not say it; null: by their columns"
+    )
+    columns: ColumnNames = option(factory=ColumnNames, doc="what your columns are called")
+    splits: SplitNames = option(factory=SplitNames, doc="what your splits are called")
     ignore: list[str] = option(factory=list, doc="columns that are not to be read")
     user: str | None = option(None, "column with the user id; null: 'user' where there is one")
     group: str | None = option(
@@ -90,11 +161,6 @@ class FilesConfig:
     split: str | None = option(
         None, "column with train, validation or test; null: 'split' where there is one"
     )
-
-    def paths(self) -> dict[RecordType, str]:
-        """The path of each record type that is given."""
-        given = {t: self.path if t == self.record else getattr(self, t) for t in RECORD_TYPES}
-        return {record_type: path for record_type, path in given.items() if path}
 
     def row_settings(self, record_type: RecordType) -> RowSettings:
         """How the rows of that type's file are read."""
@@ -106,11 +172,19 @@ class FilesConfig:
             self.group,
             self.split,
             self.rendered,
+            self.format,
+            self.columns.renamed(),
+            self.splits.meanings(),
             tuple(self.ignore),
         )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The two forms are not mixed, and something is given."""
+        """The two forms are not mixed, something is given, and the format is one."""
+        if self.format is not None:
+            from preflab_builtin.files.shapes import FORMATS
+
+            if self.format not in FORMATS:
+                yield "format", f"is {self.format!r}. {nearest(self.format, FORMATS)}"
         direct = [record_type for record_type in RECORD_TYPES if getattr(self, record_type)]
         if self.record is not None and direct:
             only = f"where only {self.record.value} are read"

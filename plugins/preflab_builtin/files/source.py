@@ -9,22 +9,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from preflab import Inspection, UserError
+from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, path_digest, read_once, read_rows
+from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
 from preflab_builtin.files.building import Builder
+from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
+from preflab_builtin.files.grouping import grouped
 
 
 @dataclass
 class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
-    (self-instruct tasks). notices: what there is to say of the file as a whole."""
+    (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
+    columns, where the config names some."""
 
     records: list[Record] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     total: int = 0
+    columns: set[str] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -42,6 +47,7 @@ class FileSource:
             record_type: parse_file(Path(path), config.row_settings(record_type))
             for record_type, path in config.paths().items()
         }
+        _check_names(config, {name for parsed in self.parsed.values() for name in parsed.columns})
 
     def records(self, record_type: RecordType) -> Sequence[Record]:
         """All records of a type, in the order of the file; none if no file of them is given."""
@@ -69,24 +75,33 @@ def inspect(config: FilesConfig) -> Inspection:
 def parse_file(path: Path, settings: RowSettings) -> Parsed:
     """All records of a file. With ``on_bad_row=error`` bad rows are one `UserError` that names the
     first of them. Sources that read the same file in the same way share what it gives."""
-    if settings.record_type != "documents" and path.name.lower().endswith(".txt"):
+    if settings.record_type != "documents" and ending_of(path) == ".txt":
         raise UserError(
             f"{path}: .txt files hold documents, not {settings.record_type}. "
             "Use .jsonl, one object per line."
         )
-    parsed, builder = Parsed(), Builder(settings)
-    for row in read_rows(path):
-        parsed.total += 1
+    reading = Reading(settings)
+    parsed, builder = Parsed(), Builder(reading)
+    for rows in grouped(read_rows(path), reading):
+        parsed.total += len(rows)
         try:
-            parsed.records.extend(builder.records(row))
+            parsed.records.extend(builder.records(rows))
         except BadRow as bad:
-            parsed.rejected.append(f"{row.place}: {bad}")
+            parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
-    parsed.notices = builder.notices()
+    parsed.notices, parsed.columns = builder.notices(), reading.names
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
     return parsed
+
+
+def _check_names(config: FilesConfig, columns: set[str]) -> None:
+    """Every column that the config renames or ignores is in one of the files."""
+    renamed = [(f"columns.{usual}", name) for name, usual in config.columns.renamed()]
+    for option, name in [*renamed, *(("ignore", name) for name in config.ignore)]:
+        if name not in columns:
+            raise UserError(f"{option}: no row has a column '{name}'. {nearest(name, columns)}")
 
 
 def _judge(path: Path, parsed: Parsed, on_bad_row: OnBadRow) -> None:

@@ -44,7 +44,7 @@ class MicroworldConfig:
         lt=1,
     )
     private: float = option(
-        0.04, "share of prompts that tell a phone number or an e-mail address", ge=0, lt=1
+        0.04, "share of prompts that hold a phone number or an e-mail address", ge=0, lt=1
     )
     constrained: float = option(
         0.15, "share of prompts with a constraint on the form of the response", ge=0, le=1

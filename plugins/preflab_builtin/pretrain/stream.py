@@ -50,7 +50,7 @@ class PretrainingStream:
         return {
             "documents": len(self.pieces),
             "tokens": self.size,
-            "tokens left out an epoch": left_out,
+            "tokens left out per epoch": left_out,
         }
 
     def draw(self, start: int, count: int) -> torch.Tensor:

@@ -21,7 +21,16 @@ from preflab import Inspection, UserError
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import SPLITS, Demonstration, Document, Prompt, Ranking, Record, RecordType
-from preflab.rows import READERS, BadRow, fields, files_of, path_digest, read_once, read_table
+from preflab.rows import (
+    READERS,
+    BadRow,
+    ending_of,
+    fields,
+    files_of,
+    path_digest,
+    read_once,
+    read_table,
+)
 from preflab_builtin.filters.splits import split_of
 from preflab_builtin.public_sets.config import RatingsConfig
 
@@ -80,7 +89,7 @@ def read_records(path: Path, config: RatingsConfig) -> tuple[Records, Counter[st
 def read_texts(path: Path, config: RatingsConfig) -> tuple[list[RatedText], Counter[str]]:
     """The rated texts in the order of the files, each distinct text once, and how many were left
     out."""
-    files = [p for p in files_of(path) if path.is_file() or p.name.lower().endswith(tuple(READERS))]
+    files = [p for p in files_of(path) if path.is_file() or ending_of(p)]
     if not files:
         endings = ", ".join(sorted(READERS))
         raise UserError(f"{path}: there is no file of ratings in this folder. Allowed: {endings}.")

@@ -50,23 +50,58 @@ def test_a_fresh_process_unpickles_objects_of_a_plugin_file(tmp_path: Path) -> N
     assert (worker.stdout, worker.stderr) == (b"7\n", b"")
 
 
-def test_a_file_is_a_plugin_and_a_broken_file_a_report(
+GOOD = """from dataclasses import dataclass
+from preflab import Component, hookimpl, option
+
+
+@dataclass
+class C:
+    name: str = option('from_file', 'component')
+
+
+@hookimpl
+def preflab_components():
+    return [Component('algorithm', 'from_file', C)]
+"""
+
+
+def test_a_file_is_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "good_plugin.py").write_text(GOOD)
+    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", str(tmp_path / "good_plugin.py"))
+    assert "from_file" in discovery.load().names("algorithm")
+
+
+UNUSABLE = {
+    "import does_not_exist_anywhere\n": "No module named 'does_not_exist_anywhere'.*mine.py:1",
+    "\nimport preflab\nx = 1 / 0\n": r"ZeroDivisionError: division by zero \(.*mine.py:3\)",
+    "def f(:\n": "SyntaxError",
+    GOOD.replace("preflab_components", "preflab_component"): "Did you mean 'preflab_components'",
+}
+
+
+@pytest.mark.parametrize("text", UNUSABLE)
+def test_a_file_that_cannot_be_used_is_refused(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the command is: the file was asked for by name."""
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", str(tmp_path / "mine.py"))
+    with pytest.raises(UserError, match=f"--plugin .*mine.py: .*{UNUSABLE[text]}"):
+        discovery.load()
+    monkeypatch.setenv("PREFLAB_NO_PLUGINS", "mine")
+    discovery.load()  # unless it is left out
+
+
+def test_a_file_that_is_missing_or_named_twice_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, bad = tmp_path / "good_plugin.py", tmp_path / "bad_plugin.py"
-    good.write_text(
-        "from dataclasses import dataclass\nfrom preflab import Component, hookimpl, "
-        "option\n\n\n@dataclass\nclass C:\n    name: str = option('from_file', "
-        "'component')\n\n\n@hookimpl\ndef preflab_components():\n    return "
-        "[Component('algorithm', 'from_file', C)]\n"
-    )
-    bad.write_text("import does_not_exist_anywhere\n")
-    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", f"{good}:{bad}:{tmp_path / 'absent.py'}")
-    registry = discovery.load()
-    assert "from_file" in registry.names("algorithm")
-    problems = {p.name: p.problem for p in registry.plugins}
-    assert "No module named 'does_not_exist_anywhere'" in problems["bad_plugin"]
-    assert "there is no such Python file" in problems["absent"]
+    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", str(tmp_path / "absent.py"))
+    with pytest.raises(UserError, match=r"absent\.py: there is no such Python file"):
+        discovery.load()
+    both = [tmp_path / "a" / "mine.py", tmp_path / "b" / "mine.py"]
+    monkeypatch.setenv("PREFLAB_PLUGIN_FILES", os.pathsep.join(map(str, both)))
+    with pytest.raises(UserError, match="have one name: rename a file"):
+        discovery.load()
 
 
 def test_a_plugin_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

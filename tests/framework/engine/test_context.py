@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def test_a_role_is_the_newest_policy_up_to_its_stage(
 def test_an_unknown_role_is_refused(environment: Environment) -> None:
     with pytest.raises(UserError, match=r"no policy in the role 'stf'.*Did you mean 'sft'"):
         environment.model_folder("stf")
+
+
+@pytest.mark.parametrize(
+    "stage,use,words",
+    [
+        ("pretrain", lambda c: c.records("rankings", "train"), "uses rankings .*the needs of the"),
+        ("sft", lambda c: c.reward_model(), "uses reward_model .*in the uses of the StageSpec"),
+        ("reward_model", lambda c: c.rollout(), "uses rollout without declaring it"),
+        ("sft", lambda c: c.labeler(), "uses labeler without declaring it"),
+    ],
+)
+def test_a_stage_cannot_use_what_its_recipe_does_not_hold(
+    environment: Environment, stage: str, use: Callable[[StageContext], Any], words: str
+) -> None:
+    context = StageContext(environment, stage)
+    # As if the data held rankings: they are in no recipe of a stage that does not read them.
+    context.has = lambda record_type: True  # type: ignore[method-assign]
+    with pytest.raises(PluginError, match=words):
+        use(context)
 
 
 def test_checkpoints_are_in_the_order_of_training(environment: Environment, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import preflab
 from preflab.components import Component
+from preflab.door.plugin_files import beside
 from preflab.kinds import NoneConfig
 from preflab.planning.code import framework_digest, read_source, source_digest
 
@@ -106,6 +107,68 @@ def test_the_code_at_a_place_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         source_digest.__globals__["_source_digest"].cache_clear()
         digests.add(source_digest(modules, ["placed_apart"]))
     assert len(digests) == 2
+
+
+def _digest_of_plugin(modules: list[str], packages: tuple[str, ...] = ()) -> str:
+    for cached in ("_source_digest", "_is_own"):
+        source_digest.__globals__[cached].cache_clear()
+    beside.cache_clear()
+    return source_digest(modules, packages)
+
+
+BESIDE = {
+    "a module": ("from near import f\n", "near.py"),
+    "a module of a module": ("import via_near\n", "near.py"),
+    "a package": ("import parts\n", "parts/__init__.py"),
+    "the package of a module": ("from parts.words import f\n", "parts/__init__.py"),
+    "a module of a package": ("from parts import words\n", "parts/words.py"),
+    "a module with dots": ("import parts.words\n", "parts/words.py"),
+    "a relative one": ("from .near import f\n", "near.py"),
+    "one within a function": ("def g():\n    from near import f\n", "near.py"),
+    "one by its name": ("import importlib\nimportlib.import_module('near')\n", "near.py"),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+@pytest.mark.parametrize("on_path", [False, True])
+def test_what_a_plugin_file_imports_from_beside_it_counts(
+    what: str, on_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without the folder in PYTHONPATH."""
+    text, edited = BESIDE[what]
+    (tmp_path / "parts").mkdir()
+    files = {"mine.py": text, "via_near.py": "from near import f\n", "near.py": SOURCE}
+    files |= {"parts/__init__.py": SOURCE, "parts/words.py": SOURCE, "apart.py": SOURCE}
+    for name, source in files.items():
+        (tmp_path / name).write_text(source)
+    if on_path:
+        monkeypatch.syspath_prepend(str(tmp_path))
+    before = _digest_of_plugin([str(tmp_path / "mine.py")])
+    (tmp_path / "apart.py").write_text("x = 1\n")
+    assert _digest_of_plugin([str(tmp_path / "mine.py")]) == before  # nobody imports it
+    (tmp_path / edited).write_text(SOURCE.replace("x / 2", "x / 3"))
+    assert _digest_of_plugin([str(tmp_path / "mine.py")]) != before
+
+
+@pytest.mark.parametrize("place", ["work", "lib/site-packages"])
+def test_what_a_plugin_imports_counts_unless_it_is_an_installed_package(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editable install is a folder on the path. The version of an installed package is noted
+    with each artifact instead."""
+    folder = tmp_path / place
+    (folder / "lab_tools").mkdir(parents=True)
+    (folder / "lab_tools" / "__init__.py").write_text("from .inner import rate\n")
+    (folder / "lab_tools" / "inner.py").write_text("rate = 1\n")
+    (folder / "lab_plugin.py").write_text("import lab_tools\n")
+    monkeypatch.syspath_prepend(str(folder))
+    before = _digest_of_plugin(["lab_plugin"], ("lab_plugin",))
+    (folder / "lab_tools" / "inner.py").write_text("rate = 2\n")
+    assert (_digest_of_plugin(["lab_plugin"], ("lab_plugin",)) != before) is (place == "work")
+
+
+def test_source_that_this_python_cannot_read_counts_as_it_stands(tmp_path: Path) -> None:
+    assert _digest(tmp_path, "print 'a'\n") != _digest(tmp_path, "print 'b'\n")
 
 
 def test_docstrings_count_where_they_are_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ def test_good_columns() -> None:
     row: dict[str, Any] = {"a": "x", "n": 7, "empty": "", "list": ["x", "y"], "numbers": [1, 2.5]}
     assert (fields.text(row, "a"), fields.text(row, "empty", blank=True)) == ("x", "")
     assert [fields.identifier(row, c) for c in ("a", "n", "empty", "none")] == ["x", "7", "", ""]
+    assert fields.identifier({"n": 7.0}, "n") == "7"  # how pandas writes 7 in a column with gaps
     assert fields.configured_identifier(row, "n", "a") == "7"
     assert fields.configured_identifier(row, None, "a") == "x"
     assert fields.texts(row, "list") == ["x", "y"]

@@ -167,7 +167,6 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("demonstrations", {"instruction": "do", "instances": ["x"]}, r"instances\[0\]: is a text"),
     ("prompts", {"prompt": "q", "tags": 5}, "tags: is a number but must be a list"),
     ("prompts", {"prompt": "q", "user": ["u"]}, "user: is a list"),
-    ("prompts", {"prompt": "q", "notes": "n"}, "notes: is a text but must be an object"),
     (
         "prompts",
         {"prompt": [{"role": "assistant", "content": "q"}]},

@@ -38,9 +38,9 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "q"}')
     with pytest.raises(UserError, match=r"no such file or folder. Did you mean 'prompts.jsonl'"):
         FileSource(FilesConfig(prompts=str(tmp_path / "prompt.jsonl")))
-    with pytest.raises(UserError, match="not one that datasets' save_to_disk wrote"):
-        FileSource(FilesConfig(prompts=str(tmp_path)))
     (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(UserError, match=r"prompts\.jsonl: is \.jsonl, but a\.txt is \.txt"):
+        FileSource(FilesConfig(prompts=str(tmp_path)))
     with pytest.raises(UserError, match=r"\.txt files hold documents, not prompts"):
         FileSource(FilesConfig(prompts=str(tmp_path / "a.txt")))
     (tmp_path / "none").mkdir()
