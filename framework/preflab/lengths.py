@@ -92,7 +92,7 @@ def refuse(kind: str, rows: Sequence[Sized], room: int, why: str, cures: Sequenc
     if not long:
         return
     shown = ", ".join(f"{place(prompt)} ({tokens} tokens)" for prompt, tokens in long[:SHOWN])
-    more = ", ..." if len(long) > SHOWN else ""
+    more = f" and {len(long) - SHOWN} more" if len(long) > SHOWN else ""
     has = "has" if len(long) == 1 else "have"
     advice = "; or ".join(filter(None, cures))
     raise UserError(
@@ -104,7 +104,7 @@ def refuse(kind: str, rows: Sequence[Sized], room: int, why: str, cures: Sequenc
 def prompt_sizes(tokenizer: Tokenizer, prompts: Iterable[Prompt], room: float) -> Iterator[Sized]:
     """The tokens of prompts. One that is so short that it surely fits into ``room`` is not
     tokenised, if its turns are laid out like those of a conversation before it."""
-    seen = {()}
+    seen: set[tuple[str, ...]] = {()}
     for prompt in prompts:
         roles = tuple(message.role for message in prompt.messages)
         known = roles in seen and _surely_fits(prompt, 0, room)
@@ -120,7 +120,7 @@ def row_sizes(
 ) -> Iterator[Sized]:
     """The tokens of prompts with their longest response, as `prompt_sizes` gives them. max_tokens:
     responses are cut to it."""
-    seen = {()}
+    seen: set[tuple[str, ...]] = {()}
     for record in records:
         prompt = record.prompt
         responses = (record.response,) if isinstance(record, Demonstration) else record.responses

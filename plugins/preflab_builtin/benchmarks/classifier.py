@@ -15,10 +15,8 @@ from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
-from preflab_builtin.causal_lm.preflight import check_tokens
 from preflab_builtin.causal_lm.sources import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
-from preflab_builtin.causal_lm.weights import check_finite
 
 
 def classifier(config: ClassifierConfig, context: Context) -> Classifier:
@@ -42,19 +40,6 @@ class Classifier:
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.label = label_number(config.label, dict(self.model.config.id2label))
-
-    def check(self) -> None:
-        """`UserError` for weights that are not finite, a tokenizer with more tokens than the
-        embedding has rows, and ``max_tokens`` above the positions of the model."""
-        check_finite(self.folder)
-        for _ in check_tokens(self.folder, self.tokenizer):
-            """No text leads to these tokens."""
-        limit = positions(self.model.config)
-        if limit is not None and self.config.max_tokens > limit:
-            raise UserError(
-                f"The classifier {self.folder} has {limit} positions: set its max_tokens "
-                f"({self.config.max_tokens}) to {limit} or less."
-            )
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Probabilities [B] float32."""
@@ -81,14 +66,6 @@ class Classifier:
         if logits.shape[1] == 1 or several:
             return logits[:, min(self.label, logits.shape[1] - 1)].sigmoid()
         return logits.softmax(-1)[:, self.label]
-
-
-def positions(config: Any) -> int | None:
-    """Tokens that a model reads at most, by its config; None if it names no limit. RoBERTa and its
-    kin number positions from behind the pad id."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
-    return limit - config.pad_token_id - 1 if limit is not None and shifted else limit
 
 
 def label_number(label: str, names: dict[int, str]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import POLICY, prompt_sizes, refuse, row_sizes
 from preflab.records import Demonstration, Prompt
@@ -15,6 +17,8 @@ from preflab_builtin.benchmarks.config import (
     MultipleChoiceConfig,
     SentencePairsConfig,
 )
+from preflab_builtin.causal_lm.preflight import check_tokens
+from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.evaluation.text_metrics import METRICS
 
 
@@ -78,6 +82,25 @@ def _check_texts(
 
 
 def classifier(config: ClassifierConfig, context: Context) -> Iterator[str]:
-    """`UserError` for a classifier that cannot be read, is broken or lacks the label."""
-    Classifier(config, context.runtime).check()
+    """`UserError` for a classifier that cannot be read or lacks the label, whose weights are not
+    finite, whose tokenizer has more tokens than the embedding has rows, or that is to read more
+    tokens than it has positions."""
+    judge = Classifier(config, context.runtime)
+    check_finite(judge.folder)
+    for _ in check_tokens(judge.folder, judge.tokenizer):
+        pass  # no text leads to these tokens
+    limit = positions(judge.model.config)
+    if limit is not None and config.max_tokens > limit:
+        raise UserError(
+            f"The classifier {judge.folder} has {limit} positions: set its max_tokens "
+            f"({config.max_tokens}) to {limit} or less."
+        )
     yield from ()
+
+
+def positions(config: Any) -> int | None:
+    """Tokens that a classifier reads at most, by its config; None if it names no limit. RoBERTa and
+    its kin number positions from behind the pad id."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
+    return limit - config.pad_token_id - 1 if limit is not None and shifted else limit

@@ -34,7 +34,13 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
         if limit is not None:
             sizes = list(row_sizes(context.tokenizer, rows, limit))
             what = f"responses of {config.baseline_path}"
-            refuse(what, sizes, limit, f"the positions of {POLICY}, with their prompts", ["shorten them"])
+            refuse(
+                what,
+                sizes,
+                limit,
+                f"the positions of {POLICY}, with their prompts",
+                ["shorten them"],
+            )
     for evaluator in config.evaluators.values() if prompts else ():
         if isinstance(evaluator, WinRateConfig) and evaluator.group is not None:
             text = prompts[0].text  # refused if there is no such group of people
