@@ -142,6 +142,19 @@ def score_interval(measure: Measure, variance: float, units: float) -> Measure:
     return within(replace(measure, low=low, high=high), measure.least, measure.most)
 
 
+def difference(gaps: Sequence[float], least: float, most: float) -> Measure:
+    """Mean of differences [N] of pairs, one of each independent unit, in a range: the interval of
+    `mean`, or of `bounded_mean` where all are equal, which does not make them certain.
+
+    >>> difference([0.0] * 10, -1.0, 1.0).low < 0 < difference([0.0] * 10, -1.0, 1.0).high
+    True
+    """
+    measure = mean(gaps)
+    if measure.low == measure.high and math.isfinite(most - least):
+        return bounded_mean(gaps, least, most)
+    return within(measure, least, most)
+
+
 def t_interval(values: Sequence[float]) -> Measure:
     """Mean of independent values [N], with Student's t interval: mean +- t s / sqrt(N).
 

@@ -99,6 +99,7 @@ INTERFACES_1 = {
 ROWS_1 = {
     "Row": "place values problem",
     "BadRow": "field reason",
+    "Spool": "",
     "read_rows": "path",
     "read_table": "path read",
     "ending_of": "path",

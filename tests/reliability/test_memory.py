@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import preflab
-from preflab.rows import path_digest, read_rows
+from preflab.rows import path_digest, read_rows, spool
+from preflab_builtin.files.config import FilesConfig
+from preflab_builtin.files.source import parse_file
 from reliability.figures import figure
 
 WATCHING = """
@@ -126,3 +128,31 @@ def test_a_file_is_read_row_by_row(rows: int, size: int, tmp_path: Path) -> None
     length, more = _peak(lambda: len(path_digest(path)))
     assert length == 64
     assert more <= 16 * MB
+
+
+@pytest.mark.parametrize(
+    "rows,limit", [(8_000, 1), pytest.param(1_000_000, 64, marks=pytest.mark.reliability)]
+)
+def test_records_are_held_in_bounded_memory(
+    rows: int, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 MB, and 2 GB of rankings: reading, checking and going through them once takes no more than
+    what may stay in memory, three times (the records themselves, a block of lines, and what Python
+    does not give back), and 16 MB."""
+    monkeypatch.setattr(spool, "IN_MEMORY", limit * MB)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    path = tmp_path / "rankings.jsonl"
+    with path.open("w") as stream:
+        for i in range(rows):
+            row = {"prompt": f"{i} why? " * 20, "chosen": "word " * 180, "rejected": "text " * 160}
+            stream.write(json.dumps(row) + "\n")
+
+    def read() -> int:
+        parsed = parse_file(path, FilesConfig().row_settings("rankings"))
+        assert parsed.kept == len(parsed.records) == rows
+        return sum(len(record.responses[0]) for record in parsed.records)  # type: ignore[union-attr, misc]
+
+    letters, more = _peak(read)
+    figure(f"{rows} rankings: {more / MB:.0f} MB more than before")
+    assert letters == rows * 900
+    assert more <= (3 * limit + 16) * MB, f"{more / MB:.0f} MB"

@@ -39,7 +39,8 @@ def checked_text(value: Any, field: str, blank: bool = False) -> str:
     if "\0" in value:
         raise BadRow(field, f"holds a NUL character at position {value.index(chr(0))}")
     try:
-        value.encode("utf-8")
+        if not value.isascii():
+            value.encode("utf-8")
     except UnicodeEncodeError as error:
         reason = f"holds half a surrogate pair at position {error.start}, which is not a character"
         raise BadRow(field, reason) from None

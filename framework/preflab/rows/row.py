@@ -49,6 +49,8 @@ def shown(text: str, limit: int = 60) -> str:
     >>> shown("a" + chr(10) + "b")
     'a\\\\nb'
     """
+    if len(text) <= limit and text.isprintable():
+        return text
     plain = "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
         for c in text[: limit + 1]

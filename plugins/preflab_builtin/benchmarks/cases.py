@@ -42,6 +42,11 @@ class Question:
     prompt: str
     references: tuple[str, ...]
 
+    @property
+    def unit(self) -> str:
+        """Rows with one prompt depend on each other."""
+        return self.prompt
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -29,6 +29,8 @@ class Classifier:
     sigma(logit); with several it is the softmax, or sigma of the label's own logit where the
     model's config says that a text may have several labels."""
 
+    least, most = 0.0, 1.0
+
     def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
         folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
         self.config, self.runtime, self.folder = config, runtime, folder

@@ -19,6 +19,14 @@ class TextMetric(StrEnum):
     exact_match = "exact_match"
     bleu = "bleu"
     rouge_l = "rouge_l"
+    rouge_lsum = "rouge_lsum"
+    rouge_1 = "rouge_1"
+    rouge_2 = "rouge_2"
+    squad_f1 = "squad_f1"
+    squad_exact = "squad_exact"
+    drop_f1 = "drop_f1"
+    drop_exact = "drop_exact"
+    quac_f1 = "quac_f1"
 
 
 class Likelihood(StrEnum):
@@ -63,15 +71,29 @@ def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterat
 
 
 @dataclass
-class GenerationConfig:
+class RowsConfig:
+    """What evaluators of a test set in a file have in common."""
+
+    name: str = option("", "component")
+    path: str = option(
+        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
+    )
+    label: str | None = option(
+        None, "measures are LABEL/PREFIX/METRIC; null: the name of the component"
+    )
+    prefixes: dict[str, str] = option(
+        factory=lambda: {"plain": ""}, doc="texts before each prompt or sentence, by name"
+    )
+    rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
+    group: str | None = option(None, "column whose values are also measured separately; null: off")
+
+
+@dataclass
+class GenerationConfig(RowsConfig):
     """Responses to the rows of a file, compared with right answers (token F1, exact match, BLEU,
     ROUGE-L) or scored by reward components (such as toxicity), under one or several prefixes."""
 
     name: str = option("generation", "component")
-    path: str = option(
-        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
-    )
-    label: str | None = option(None, "measures are LABEL/PREFIX/METRIC; null: generation")
     template: str = option(
         "{prompt}", "the prompt; {column} is filled in, {outer.inner} from an object in a column"
     )
@@ -82,7 +104,12 @@ class GenerationConfig:
         None, "splits the text of a reference column into several; null: off"
     )
     metrics: list[TextMetric] = option(
-        factory=list, doc="token_f1, exact_match, bleu, rouge_l (the last two: extra text)"
+        factory=list,
+        doc="token_f1, exact_match, squad_f1, squad_exact, drop_f1, drop_exact, quac_f1; bleu, "
+        "rouge_l, rouge_lsum, rouge_1, rouge_2 (extra text)",
+    )
+    tokenize: str | None = option(
+        None, "sacrebleu's tokeniser for BLEU: 13a, intl, zh, ja-mecab, ko-mecab, char; null: 13a"
     )
     scorers: Any = option(
         factory=dict,
@@ -91,14 +118,9 @@ class GenerationConfig:
     threshold: float | None = option(
         None, "also report the share of responses scoring at least this; null: off"
     )
-    prefixes: dict[str, str] = option(
-        factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
-    )
     stop: str = option("\n", "a response is cut at this text; an empty text: off")
     max_tokens: int = option(64, "response cap in tokens", ge=1, fast=8)
     temperature: float = option(0.0, "of the responses; 0 is greedy", ge=0)
-    rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(None, "column whose values are also measured separately; null: off")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A prompt, and something to judge the responses by."""
@@ -116,17 +138,11 @@ class GenerationConfig:
 
 
 @dataclass
-class MultipleChoiceConfig:
+class MultipleChoiceConfig(RowsConfig):
     """Whether a right answer is the likeliest of several: a column of answers and one that says
     which is right, or columns of right and of wrong answers."""
 
     name: str = option("multiple_choice", "component")
-    path: str = option(
-        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
-    )
-    label: str | None = option(
-        None, "measures are LABEL/PREFIX/accuracy and so on; null: multiple_choice"
-    )
     template: str = option(
         "{question}",
         "the prompt; {column} is filled in, {outer.inner} from an object in a column",
@@ -149,11 +165,6 @@ class MultipleChoiceConfig:
     likelihood: Likelihood = option(
         Likelihood.mean, "log-probability of an answer: mean over its tokens (the paper's), or sum"
     )
-    prefixes: dict[str, str] = option(
-        factory=lambda: {"plain": ""}, doc="texts before each prompt, by name"
-    )
-    rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(None, "column whose values are also measured separately; null: off")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Answers in one of the two forms."""
@@ -176,27 +187,15 @@ def _either(
 
 
 @dataclass
-class SentencePairsConfig:
+class SentencePairsConfig(RowsConfig):
     """Sentences that differ in the people they speak of: how often the first (the stereotype) is
     likelier, and the entropy of the choice in bits, which InstructGPT reports."""
 
     name: str = option("sentence_pairs", "component")
-    path: str = option(
-        "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
-    )
-    label: str | None = option(
-        None, "measures are LABEL/PREFIX/first and LABEL/PREFIX/entropy; null: sentence_pairs"
-    )
     sentences: list[str] = option(
         factory=lambda: ["sent_more", "sent_less"], doc="columns of the sentences, stereotype first"
     )
-    prefixes: dict[str, str] = option(
-        factory=lambda: {"plain": ""}, doc="texts before each sentence, by name"
-    )
     rows: int = option(2000, "most rows, the same ones for every run", ge=1, fast=4)
-    group: str | None = option(
-        None, "column whose values are also measured separately (bias_type); null: off"
-    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """At least two sentences."""

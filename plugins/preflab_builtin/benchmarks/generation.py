@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from preflab import intervals
 from preflab.interfaces import (
     Context,
     Evaluation,
@@ -17,8 +16,9 @@ from preflab.interfaces import (
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks.cases import by_group, questions
 from preflab_builtin.benchmarks.config import GenerationConfig
-from preflab_builtin.evaluation.forward import scores
-from preflab_builtin.evaluation.text_metrics import METRICS
+from preflab_builtin.evaluation.forward import range_of, scores
+from preflab_builtin.evaluation.scored import RowScores, Scores
+from preflab_builtin.evaluation.text_metrics import scored
 
 
 class Generation:
@@ -54,30 +54,28 @@ class Generation:
         columns = self._columns(texts, policy.tokenizer)
         measures: dict[str, Measure] = {}
         for group, at in by_group(self.cases):
-            given, references = [texts[i] for i in at], [self.cases[i].references for i in at]
-            measures |= {
-                f"{metric.value}{group}": METRICS[metric.value](given, references)
-                for metric in config.metrics
-            }
-            for metric, column in columns.items():
-                values = [column[i] for i in at]
-                measures[f"{metric}{group}"] = intervals.mean(values)
-                if metric in self.scorers and config.threshold is not None:
-                    measures[f"{metric}_share{group}"] = intervals.share(
-                        [v >= config.threshold for v in values]
-                    )
+            units = [self.cases[i].unit for i in at]
+            for metric, scores_of_rows in columns.items():
+                measures[f"{metric}{group}"] = scores_of_rows.measure(at, units)
         return measures
 
-    def _columns(self, texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, list[float]]:
-        """One number per response: its score by each scorer, and its length."""
+    def _columns(self, texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, Scores]:
+        """What is said of the responses, by metric: right answers, scorers, and their length."""
+        references = [case.references for case in self.cases]
+        columns: dict[str, Scores] = {
+            metric.value: scored(metric.value, texts, references, self.config.tokenize)
+            for metric in self.config.metrics
+        }
         plain = [Prompt(case.place, case.prompt, split="test") for case in self.cases]
         judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
-        columns = {
-            name: scores(scorer, judged, self.context.runtime)
-            for name, scorer in self.scorers.items()
-        }
-        columns["tokens"] = [float(len(tokenizer.encode(text))) for text in texts]
-        return columns
+        for name, scorer in self.scorers.items():
+            values = scores(scorer, judged, self.context.runtime)
+            columns[name] = RowScores(values, *range_of(scorer))
+            if self.config.threshold is not None:
+                reached = [float(v >= self.config.threshold) for v in values]
+                columns[f"{name}_share"] = RowScores(reached, 0.0, 1.0)
+        lengths = [float(len(tokenizer.encode(text))) for text in texts]
+        return {**columns, "tokens": RowScores(lengths, 0.0)}
 
 
 def cut(text: str, stop: str) -> str:

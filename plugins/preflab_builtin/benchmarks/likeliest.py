@@ -54,7 +54,9 @@ class MultipleChoice:
         label = self.config.label or self.config.name
         guessed = [sum(case.right) / len(case.right) for case in self.cases]
         measures: dict[str, Measure] = {
-            f"{label}/chance": Measure(sum(guessed) / len(guessed), n=len(guessed))
+            f"{label}/chance": Measure(
+                sum(guessed) / len(guessed), n=len(guessed), least=0.0, most=1.0
+            )
         }
         for name, prefix in self.config.prefixes.items():
             rows = self._log_likelihoods(subject.responder.policy, prefix)
@@ -115,8 +117,8 @@ def means(
     measures: dict[str, Measure] = {}
     for group, at in by_group(cases):
         for metric, (column, highest) in columns.items():
-            mean = intervals.mean([column[i] for i in at])
-            measures[f"{label}/{metric}{group}"] = intervals.within(mean, 0.0, highest)
+            values = [column[i] for i in at]
+            measures[f"{label}/{metric}{group}"] = intervals.bounded_mean(values, 0.0, highest)
     return measures
 
 

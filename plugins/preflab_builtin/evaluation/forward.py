@@ -5,6 +5,7 @@ Shapes: B rows, R response tokens.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,6 +30,12 @@ def batched_log_probs(
             values = response_log_probs(policy, rollout.rows(group), temperature)
             log_probs[torch.tensor(group, device=log_probs.device), : values.shape[1]] = values
     return log_probs
+
+
+def range_of(model: RewardModel) -> tuple[float, float]:
+    """The least and the most that it gives; a model with a range has the attributes ``least`` and
+    ``most``."""
+    return getattr(model, "least", -math.inf), getattr(model, "most", math.inf)
 
 
 def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:

@@ -15,7 +15,8 @@ from preflab_builtin.evaluation.config import (
     RewardConfig,
     WinRateConfig,
 )
-from preflab_builtin.evaluation.forward import scores
+from preflab_builtin.evaluation.forward import range_of, scores
+from preflab_builtin.evaluation.scored import RowScores
 
 PROXY = "proxy"
 """Label of the run's own reward model."""
@@ -52,8 +53,9 @@ class MeanReward:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score them."""
         values = scores(self.model, subject.rollout, self.runtime)
-        name = f"reward/{self.label}"
-        return Evaluation({name: intervals.mean(values)}, {name: values})
+        name, rows = f"reward/{self.label}", range(len(values))
+        measure = RowScores(values, *range_of(self.model)).measure(rows, rows)
+        return Evaluation({name: measure}, {name: values})
 
 
 class GoldUtility:

@@ -1,52 +1,55 @@
-"""How close texts are to their references: token F1, exact match, BLEU, ROUGE-L, with intervals."""
+"""How close texts are to their references. A metric with a published name is that metric.
+
+token F1 and exact match follow SQuAD's rule in every script (`words`); ROUGE is that of rouge-score
+with words of every script; BLEU is sacrebleu's, with its own tokenisers by name; the scorers of
+SQuAD, DROP and QuAC are in `published`.
+"""
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from preflab import intervals
-from preflab.errors import UserError
-from preflab.interfaces import Measure
+from preflab.errors import UserError, nearest
+from preflab_builtin.evaluation import published
+from preflab_builtin.evaluation.scored import CorpusScores, Counts, RowScores, Scores
+from preflab_builtin.evaluation.words import (
+    normalised,
+    normalised_words,
+    without_spaces,
+    words,
+)
 
-Metric = Callable[[Sequence[str], Sequence[Sequence[str]]], Measure]
-"""(predictions [N], references [N], at least one per prediction) -> a measure."""
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans("", "", string.punctuation)
+Row = Callable[[str, Sequence[str]], float]
+"""(prediction, its references, at least one) -> a number from 0 to 1."""
+BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
+"""sacrebleu's tokenisers, by its own names; 13a is its default."""
 
 
-def normalised(text: str) -> str:
-    """Lower case, without punctuation, articles and double spaces (SQuAD, Rajpurkar et al. 2016).
-
-    >>> normalised("The  cat, a dog!")
-    'cat dog'
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+class CannotMeasure(UserError):
+    """A metric that would not mean what its name says here, or whose package is missing: the
+    reason and the cure."""
 
 
 def token_f1(prediction: str, references: Sequence[str]) -> float:
     """Harmonic mean of precision and recall of normalised words, for the best reference; 1 if
     neither text has any words.
 
-    >>> round(token_f1("the red apple", ["a green apple", "pears"]), 2)
-    0.5
+    >>> round(token_f1("the red apple", ["a green apple", "pears"]), 2), token_f1("北京", ["東京"])
+    (0.5, 0.5)
     """
-    return max(
-        _f1(normalised(prediction).split(), normalised(reference).split())
-        for reference in references
-    )
+    given = normalised_words(prediction)
+    return max(_f1(given, normalised_words(reference)) for reference in references)
 
 
-def _f1(words: Sequence[str], wanted: Sequence[str]) -> float:
-    if not words or not wanted:
-        return float(not words and not wanted)
-    common = (Counter(words) & Counter(wanted)).total()
-    return 2 * common / (len(words) + len(wanted))
+def _f1(given: Sequence[str], wanted: Sequence[str]) -> float:
+    if not given or not wanted:
+        return float(not given and not wanted)
+    common = (Counter(given) & Counter(wanted)).total()
+    return 2 * common / (len(given) + len(wanted))
 
 
 def exact_match(prediction: str, references: Sequence[str]) -> float:
@@ -58,84 +61,150 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
     return float(normalised(prediction) in [normalised(reference) for reference in references])
 
 
-def _mean_of(score: Callable[[str, Sequence[str]], float]) -> Metric:
-    def metric(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:
-        return _share([score(p, r) for p, r in zip(predictions, references, strict=True)])
+class _Words:
+    """rouge-score's tokenizer, for every script: words of more than three plain letters are
+    stemmed."""
 
-    return metric
+    def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer
 
+        self._stem: Callable[[str], str] = PorterStemmer().stem
 
-def _share(values: Sequence[float]) -> Measure:
-    return intervals.within(intervals.mean(values), 0.0, 1.0)
-
-
-def rouge_l(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:
-    """Mean F measure of ROUGE-L for the best reference, with stemming (Lin 2004; rouge-score)."""
-    try:
-        from rouge_score.rouge_scorer import RougeScorer
-    except ImportError:
-        raise _missing("rouge_l", "rouge-score") from None
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    return _share(
-        [
-            scorer.score_multi(list(r), p)["rougeL"].fmeasure
-            for p, r in zip(predictions, references, strict=True)
-        ]
-    )
+    def tokenize(self, text: str) -> list[str]:
+        return [self._stem(w) if w.isascii() and len(w) > 3 else w for w in words(text)]
 
 
-def bleu(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Measure:
-    """Corpus BLEU, 0 to 100, with sacrebleu's standard tokenisation (Post 2018). Its interval
-    resamples rows: the n-gram counts of the drawn rows are summed before the geometric mean,
-    because BLEU is not a mean over sentences."""
+def _rouge(kind: str) -> Callable[[], Row]:
+    """F measure of a kind of ROUGE for the best reference, with stemming (Lin 2004; rouge-score).
+    Texts without any words, such as "?!", are compared letter by letter."""
+
+    def prepared() -> Row:
+        try:
+            from rouge_score.rouge_scorer import RougeScorer
+        except ImportError:
+            raise _missing(f"ROUGE ({kind})", "rouge-score") from None
+        scorer = RougeScorer([kind], tokenizer=_Words())
+
+        def row(prediction: str, references: Sequence[str]) -> float:
+            if not words(prediction):
+                return float(prediction.strip() in [text.strip() for text in references])
+            return float(scorer.score_multi(list(references), prediction)[kind].fmeasure)
+
+        return row
+
+    return prepared
+
+
+ROWS: dict[str, Callable[[], Row]] = {
+    "token_f1": lambda: token_f1,
+    "exact_match": lambda: exact_match,
+    "rouge_l": _rouge("rougeL"),
+    "rouge_lsum": _rouge("rougeLsum"),
+    "rouge_1": _rouge("rouge1"),
+    "rouge_2": _rouge("rouge2"),
+    "squad_f1": lambda: published.squad_f1,
+    "squad_exact": lambda: published.squad_exact,
+    "drop_f1": lambda: published.drop_f1,
+    "drop_exact": lambda: published.drop_exact,
+    "quac_f1": lambda: published.quac_f1,
+}
+"""Metrics that are means over rows; each is made when asked for, because some need a package."""
+METRICS = (*ROWS, "bleu")
+"""The names that `preflab evaluate-samples --metric` and evaluators know."""
+USUAL = ("token_f1", "exact_match", "rouge_l", "bleu")
+"""What is measured where no metric is named."""
+
+
+def scored(
+    metric: str,
+    predictions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    tokenize: str | None = None,
+) -> Scores:
+    """What a metric says of rows [N]; `CannotMeasure` with the reason and the cure. tokenize: of
+    BLEU, by sacrebleu's name; None: 13a, for scripts with spaces."""
+    if metric == "bleu":
+        return _bleu(predictions, references, tokenize)
+    row = ROWS[metric]()
+    values = [row(p, r) for p, r in zip(predictions, references, strict=True)]
+    return RowScores(values, 0.0, 1.0)
+
+
+def prepare(metric: str, tokenize: str | None = None) -> None:
+    """`CannotMeasure` if a metric lacks its package, before any text is read."""
+    if metric == "bleu":
+        _bleu_of(tokenize)
+    else:
+        ROWS[metric]()
+
+
+def check_bleu(references: Sequence[Sequence[str]], tokenize: str | None) -> None:
+    """`CannotMeasure` if BLEU cannot be measured against these references."""
+    script = without_spaces(text for row in references for text in row) if not tokenize else ""
+    if script:
+        cure = {"ja": "ja-mecab or char", "zh": "zh or char", "other": "flores200 or char"}[script]
+        raise CannotMeasure(
+            "bleu: the references are in a script without spaces, which sacrebleu's tokeniser 13a "
+            f"reads as one word a sentence. Name another one: tokenize {cure}."
+        )
+    _bleu_of(tokenize)
+
+
+def _bleu_of(tokenize: str | None) -> Any:
+    """sacrebleu's BLEU."""
+    if tokenize is not None and tokenize not in BLEU_TOKENISERS:
+        raise UserError(
+            f"bleu: sacrebleu has no tokeniser '{tokenize}'. {nearest(tokenize, BLEU_TOKENISERS)}"
+        )
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError:
         raise _missing("bleu", "sacrebleu") from None
-    metric = BLEU()
-    rows = [
-        BLEU(effective_order=True).sentence_score(p, list(r))
-        for p, r in zip(predictions, references, strict=True)
-    ]
-    counts = np.array(
-        [[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows], dtype=np.int64
-    )
+    try:
+        return BLEU(tokenize=tokenize or "13a", effective_order=True)
+    except (ImportError, RuntimeError) as error:
+        extra = {"ja-mecab": "sacrebleu[ja]", "ko-mecab": "sacrebleu[ko]"}.get(
+            str(tokenize), "sentencepiece"
+        )
+        reason = " ".join(str(error).split())
+        raise CannotMeasure(
+            f"bleu: tokenize {tokenize} needs more: pip install '{extra}' ({reason:.120})"
+        ) from None
+    except OSError as error:  # spm and flores fetch their model at first use
+        raise CannotMeasure(
+            f"bleu: the model of tokenize {tokenize} cannot be fetched ({error}): choose another "
+            "tokeniser, such as char."
+        ) from None
 
-    def of(total: NDArray[np.int64]) -> float:
-        order = metric.max_ngram_order
+
+def _bleu(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], tokenize: str | None
+) -> Scores:
+    """Corpus BLEU, 0 to 100 (Papineni et al. 2002; Post 2018). Where no prediction has four tokens,
+    n-grams up to the longest one count (sacrebleu's effective order): standard BLEU is undefined
+    there. Its interval draws rows, because BLEU is not a mean over sentences."""
+    check_bleu(references, tokenize)
+    metric = _bleu_of(tokenize)
+    rows = [metric.sentence_score(p, list(r)) for p, r in zip(predictions, references, strict=True)]
+    counts = [[*row.counts, *row.totals, row.sys_len, row.ref_len] for row in rows]
+    order: int = metric.max_ngram_order
+
+    def of(total: Counts) -> float:
+        whole = [round(number) for number in total.tolist()]
         result = metric.compute_bleu(
-            total[:order].tolist(),
-            total[order : 2 * order].tolist(),
-            int(total[-2]),
-            int(total[-1]),
+            whole[:order],
+            whole[order : 2 * order],
+            whole[-2],
+            whole[-1],
             smooth_method=metric.smooth_method,
             smooth_value=metric.smooth_value,
+            effective_order=True,
             max_ngram_order=order,
         )
-        return float(result.score)
+        return min(100.0, float(result.score))
 
-    value = of(counts.sum(axis=0))
-    if len(rows) == 1:
-        return Measure(value, n=1)
-    rng = np.random.default_rng(0)
-    drawn = [
-        of(counts[rng.integers(0, len(rows), len(rows))].sum(axis=0))
-        for _ in range(intervals.RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
-    return Measure(value, float(low), float(high), len(rows))
+    return CorpusScores(np.array(counts, dtype=float).reshape(len(counts), -1), of, 100.0)
 
 
-def _missing(metric: str, package: str) -> UserError:
-    return UserError(
-        f"The metric {metric} needs {package}. Install it with: pip install 'preflab[text]'"
-    )
-
-
-METRICS: dict[str, Metric] = {
-    "token_f1": _mean_of(token_f1),
-    "exact_match": _mean_of(exact_match),
-    "rouge_l": rouge_l,
-    "bleu": bleu,
-}
-"""By the names that `preflab evaluate-samples --metric` knows."""
+def _missing(metric: str, package: str) -> CannotMeasure:
+    return CannotMeasure(f"{metric} needs {package}. Install it with: pip install 'preflab[text]'")

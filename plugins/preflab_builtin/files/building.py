@@ -9,9 +9,9 @@ from typing import Any
 from preflab.errors import nearest
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown
-from preflab_builtin.files import shapes, transcripts
+from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
-from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.values import truth
 
@@ -27,18 +27,10 @@ class Builder:
     def __init__(self, reading: Reading) -> None:
         self.reading, self._settings = reading, reading.settings
         self._type = reading.settings.record_type
-        self._taken: dict[str, tuple[str, str]] = {}
-        """By id: the place of the row that has it, and the digest of its prompt's text."""
+        self._taken: dict[str, str] = {}
+        """By id: the digest of its prompt's text and, after a space, the place of the row that has
+        it: one text, because a file may have millions."""
         self._copies: Counter[str] = Counter()
-
-    def notices(self) -> list[str]:
-        """What there is to say of the file as a whole, after its last row."""
-        unread = self.reading.unread
-        if not unread:
-            return []
-        by_count = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-        names = (f"{name} ({count} rows)" for name, count in by_count)
-        return [f"{self._type}: columns not read: {', '.join(names)}"]
 
     def records(self, rows: Sequence[Row]) -> list[Record]:
         """All records of rows that belong together (mostly one); `BadRow` if one of them is bad,
@@ -51,6 +43,7 @@ class Builder:
         try:
             views = [self.reading.view(row.values) for row in rows]
             for case in shapes.cases(views, self.reading):
+                case = repeats.once(case, self.reading)
                 records.append(self._record(case, rows[0].place, new_ids))
         except BadRow:
             for name in new_ids:
@@ -61,9 +54,10 @@ class Builder:
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
             split = _split(case.about, self._settings)
-            return _document(case, split, self._id(case, place, new_ids), place)
+            name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
+            return _document(case, split, name, place)
         if self._type == "demonstrations":
-            _check_demonstration(case)
+            self._check_demonstration(case)
         if self._type == "rankings":
             _check_ranking(case)
         prompt = self._prompt(case, place, new_ids)
@@ -73,6 +67,17 @@ class Builder:
             return Demonstration(prompt, case.responses[0])
         return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
 
+    def _check_demonstration(self, case: Case) -> None:
+        """A response that people did not dislike."""
+        if not case.responses:
+            raise BadRow("completion", "is missing")
+        for field in shapes.LIKED:
+            if field in case.about:
+                if not truth(case.about[field], field):
+                    reason = "a completion that people disliked is not a demonstration"
+                    raise BadRow(field, f"is false: {reason}")
+                self.reading.remarks[Remark.LIKED] += 1
+
     def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
         about, settings, asked = case.about, self._settings, case.asked
         if settings.rendered and asked.messages:
@@ -80,8 +85,16 @@ class Builder:
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
-        group = group or fields.text_digest(transcripts.root(asked.text))
-        name = self._id(case, place, new_ids)
+        for column, value, named in (
+            ("user", user, settings.user),
+            ("group", group, settings.group),
+        ):
+            if value and named is None:
+                self.reading.values.setdefault(column, set()).add(value)
+        root = transcripts.root(asked.text)
+        digest = fields.text_digest(asked.text)
+        group = group or (digest if root == asked.text else fields.text_digest(root))
+        name = self._id(case, digest, place, new_ids)
         return Prompt(
             *(name, asked.text, user, tags, group, split, notes),
             messages=asked.messages,
@@ -89,8 +102,8 @@ class Builder:
             place=place,
         )
 
-    def _id(self, case: Case, place: str, new_ids: list[str]) -> str:
-        text = fields.text_digest(case.asked.text)
+    def _id(self, case: Case, text: str, place: str, new_ids: list[str]) -> str:
+        """The given id, or else ``text``, the digest of the prompt's text."""
         may_repeat = self._type in ("demonstrations", "rankings")
         given = fields.identifier(case.about, "id")
         if not given and may_repeat:
@@ -100,10 +113,10 @@ class Builder:
             return text if self._copies[text] == 1 else f"{text}-{self._copies[text]}"
         name = f"{given}{case.part}"
         if name not in self._taken:
-            self._taken[name] = (place, text)
+            self._taken[name] = f"{text} {place}"
             new_ids.append(name)
             return name
-        earlier_place, earlier_text = self._taken[name]
+        earlier_text, _, earlier_place = self._taken[name].partition(" ")
         if may_repeat and earlier_text == text:
             return name
         other = " with another prompt" if may_repeat else ""
@@ -113,12 +126,14 @@ class Builder:
 def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
     """train, validation or test, by the config's names for them; "" if the row has none."""
     value = fields.configured_identifier(about, settings.split, "split")
+    if not value:
+        return ""
     meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
-    if value and value not in meanings:
+    if value not in meanings:
         hint = nearest(value, fields.SPLIT_ALIASES)
         cure = f"If it means one of them, say so: splits.train=[{shown(value)}]"
         raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
-    return meanings.get(value, "")
+    return meanings[value]
 
 
 _PAPERS = {"valid1": "validation", "valid2": "validation"}
@@ -143,16 +158,6 @@ def _check_ranking(case: Case) -> None:
         raise BadRow("response", "all of them are the same text")
     if not case.preferences:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")
-
-
-def _check_demonstration(case: Case) -> None:
-    """A response that people did not dislike."""
-    if not case.responses:
-        raise BadRow("completion", "is missing")
-    for field in ("label", "kto_tag"):
-        if field in case.about and not truth(case.about[field], field):
-            reason = "a completion that people disliked is not a demonstration"
-            raise BadRow(field, f"is false: {reason}")
 
 
 def _document(case: Case, split: str, name: str, place: str) -> Document:

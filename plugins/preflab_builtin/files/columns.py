@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow, shown
@@ -80,16 +82,50 @@ _FACTS_ABOUT = {
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+class Remark(Enum):
+    """What readers remark about single rows: the sentence about the file, and whether it is said
+    only if all rows are so."""
+
+    UPSIDE_DOWN = (
+        "in {n} of {of} rows the score of 'chosen' is below that of 'rejected': are they swapped?",
+        False,
+    )
+    SCORES_AS_RANKS = (
+        "the scores of all {of} rows are 1, 2, 3, ... once each, and the highest is taken for the "
+        "best. If 1 is the best, they are ranks.",
+        True,
+    )
+    LIKED = ("the label is true in all {of} rows: is it the right column?", True)
+    BEGINS = (
+        "in {n} of {of} rows the answers begin with their prompt, which is then read twice.",
+        False,
+    )
+    TAKEN_OFF = (
+        "in {n} of {of} rows the answers began with their prompt: it was taken off, so that it is "
+        "not read twice.",
+        False,
+    )
+
+    def __init__(self, sentence: str, of_all: bool) -> None:
+        self.sentence, self.of_all = sentence, of_all
+
+
 @dataclass
 class Reading:
     """What the rows of one file are read with: its options, and the counts of what is not read.
     unread: rows by the name of a harmless column. of_row: such columns of the row at hand. names:
-    all columns of the file, where the config renames or ignores some."""
+    all columns of the file, where the config renames or ignores some. shapes: rows by shape.
+    remarks: rows by what a reader remarked. values: a few values of the columns user and group.
+    repeats: answers begin with their prompt, which is to be taken off."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
     of_row: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    shapes: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[Remark] = field(default_factory=Counter)
+    values: dict[str, set[str]] = field(default_factory=dict)
+    repeats: bool = False
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names
@@ -119,7 +155,13 @@ class Reading:
             if kind and not (self.settings.record_type == "prompts" and kind in _JUDGED):
                 raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
             if not kind:
-                self.of_row.add(shown(re.sub(r"\[\d+\]", "[]", where) + name))
+                self.of_row.add(_label(where, name))
+
+
+@lru_cache(maxsize=4096)
+def _label(where: str, name: str) -> str:
+    """A column as it is counted: the same for every item of a list."""
+    return shown(re.sub(r"\[\d+\]", "[]", where) + name)
 
 
 def _cure(name: str, where: str) -> str:
@@ -138,6 +180,21 @@ def meaning(name: str, value: Any, inside: bool = False) -> str:
     >>> meaning("chat_history", "..."), meaning("source", "web"), meaning("question_id", 5)
     ('a part of the conversation', '', '')
     """
+    if isinstance(value, str):
+        return _meaning_of_like(name, "", inside)
+    if isinstance(value, (int, float)):
+        same = value if isinstance(value, bool) else int(value == 1)
+        return _meaning_of_like(name, same, inside)
+    return _meaning(name, value, inside)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _meaning_of_like(name: str, value: Any, inside: bool) -> str:
+    """The same for any text, and for any number that is not 1."""
+    return _meaning(name, value, inside)
+
+
+def _meaning(name: str, value: Any, inside: bool) -> str:
     if _is_media(value):
         return _MEDIA
     words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]

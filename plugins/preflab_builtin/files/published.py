@@ -136,7 +136,8 @@ def _overall(completion: Mapping[str, Any], field: str) -> float:
         return numeric(completion["overall_score"], f"{field}.overall_score")
     annotations = completion.get("annotations")
     found = annotations.values() if isinstance(annotations, Mapping) else ()
-    ratings = [a["Rating"] for a in found if isinstance(a, Mapping) and not blank(a.get("Rating"))]
+    given = [a.get("Rating") for a in found if isinstance(a, Mapping)]
+    ratings = [rating for rating in given if not blank(rating) and rating != "N/A"]
     if not ratings:
         raise BadRow(f"{field}.overall_score", "is missing, and so are ratings in 'annotations'")
     return sum(numeric(r, f"{field}.annotations.Rating") for r in ratings) / len(ratings)

@@ -17,12 +17,16 @@ from preflab_builtin.files.asking import (
     instruction,
     question,
 )
-from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.single import CONVERSATIONS
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, numeric, structured
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
+_SCORES = tuple(
+    (form.format("chosen"), form.format("rejected"))
+    for form in ("score_{}", "{}_score", "{}-rating", "{}_rating", "reward_{}", "{}_reward")
+)
 _PAIR = ("chosen", "rejected")
 
 
@@ -38,12 +42,23 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     if all(whole):
         (made,) = implicit(row, reading)
         value = row["prompt"]
+        _remark_scores(row, reading)
         if isinstance(value, str) and value.strip() not in made.asked.text:
             raise BadRow("prompt", "is not in the conversation of 'chosen'")
         return [made]
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
     replies = [answer(v, f, asked, reading) for v, f in zip(values, _PAIR, strict=True)]
+    _remark_scores(row, reading)
     return [case(row, asked, replies, [(0, 1)])]
+
+
+def _remark_scores(row: Columns, reading: Reading) -> None:
+    """Whether the scores that some sets hold next to the pair contradict it."""
+    for better, worse in _SCORES:
+        high, low = row.get(better), row.get(worse)
+        if isinstance(high, (int, float)) and isinstance(low, (int, float)) and high < low:
+            reading.remarks[Remark.UPSIDE_DOWN] += 1
+            return
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
@@ -95,7 +110,7 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     given = [field for field in ORDERS if row.get(field) is not None]
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
-    order = _order({given[0]: structured(row[given[0]])}, given[0], len(responses))
+    order = _order({given[0]: structured(row[given[0]])}, given[0], len(responses), reading)
     preferences = preferences_from_ranks(order)
     for i, j in preferences:
         if responses[i] == responses[j]:
@@ -104,7 +119,7 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     return [case(row, asked, responses, preferences)]
 
 
-def _order(row: Columns, field: str, count: int) -> list[float]:
+def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float]:
     """A number for each of ``count`` completions, the lowest for the best."""
     values = fields.items(row, field)
     if len(values) != count:
@@ -114,6 +129,8 @@ def _order(row: Columns, field: str, count: int) -> list[float]:
         return [-_mean(value, f"ratings[{i}]") for i, value in enumerate(values)]
     numbers = [numeric(value, f"{field}[{i}]") for i, value in enumerate(values)]
     if field == "scores":
+        if sorted(numbers) == list(range(1, count + 1)):
+            reading.remarks[Remark.SCORES_AS_RANKS] += 1
         return [-number for number in numbers]
     if numbers:
         check_ranks(numbers, field)

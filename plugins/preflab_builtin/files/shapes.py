@@ -85,6 +85,7 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
         reading.rest(row, _reads(shape, reading.settings))
         reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
     found = shape.read(rows if shape.joins else rows[0], reading)
+    reading.shapes[shape.name] += len(rows)
     reading.unread.update(dict.fromkeys(reading.of_row, len(rows)))
     return found
 

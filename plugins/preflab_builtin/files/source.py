@@ -6,16 +6,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, ending_of, path_digest, read_once, read_rows
+from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows
+from preflab_builtin.files import repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
+from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
 
 
@@ -26,7 +29,7 @@ class Parsed:
     (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
     columns, where the config names some."""
 
-    records: list[Record] = field(default_factory=list)
+    records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     columns: set[str] = field(default_factory=set)
@@ -81,16 +84,22 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             "Use .jsonl, one object per line."
         )
     reading = Reading(settings)
-    parsed, builder = Parsed(), Builder(reading)
-    for rows in grouped(read_rows(path), reading):
+    parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
+    groups, spool = grouped(read_rows(path), reading), Spool[Record]()
+    head = list(islice(groups, repeats.HEAD))
+    reading.repeats = repeats.repeat(head, settings)
+    for rows in chain(head, groups):
         parsed.total += len(rows)
         try:
-            parsed.records.extend(builder.records(rows))
+            records = builder.records(rows)
+            findings.see(records)
+            spool.extend(records)
         except BadRow as bad:
             parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
-    parsed.notices, parsed.columns = builder.notices(), reading.names
+    parsed.records = spool.sequence()
+    parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
         _judge(path, parsed, settings.on_bad_row)
     return parsed

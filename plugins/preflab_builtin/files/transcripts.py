@@ -45,14 +45,22 @@ def rendered(conversation: Sequence[Message]) -> str:
     return "".join(f"{_LABELS[message.role]}{message.content}" for message in conversation)
 
 
+def shared(one: str, other: str) -> int:
+    """The number of characters with which both texts begin."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:  # by halves, because a loop over characters is slow
+        middle = (least + most + 1) // 2
+        if one.startswith(other[:middle]):
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
 def parted(chosen: str, rejected: str) -> tuple[str, str, str]:
     """Prompt and two responses of two transcripts (HH-RLHF): the prompt is what they share up to
     the last "Assistant:"."""
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b),
-        min(len(chosen), len(rejected)),
-    )
-    at = chosen.rfind(ASSISTANT, 0, shared)
+    at = chosen.rfind(ASSISTANT, 0, shared(chosen, rejected))
     if at < 0:
         reason = f"and rejected share no {ASSISTANT!r} turn, where the prompt would end"
         raise BadRow("chosen", f"{reason}; give 'prompt'")

@@ -13,14 +13,21 @@ from preflab.errors import UserError
 
 def evaluate_samples(words: list[str]) -> int:
     """evaluate-samples FILE --reference COLUMN ...: score stored generations, with intervals"""
-    from preflab_builtin.stored_samples.measures import Result, measures_of
-    from preflab_builtin.stored_samples.samples import Columns, Sample, read_samples
+    from preflab_builtin.stored_samples.groups import results
+    from preflab_builtin.stored_samples.measures import measures_of
+    from preflab_builtin.stored_samples.samples import Columns, read_samples
     from preflab_builtin.stored_samples.table import show
 
     options = _options(words)
     # First the measures: a misspelt setting is reported before a long file is read.
-    measures = measures_of(
-        options.metric, options.reference, options.score, options.reward, options.runtime
+    wanted = measures_of(
+        options.metric,
+        options.reference,
+        options.score,
+        options.reward,
+        options.runtime,
+        options.tokenize,
+        options.prompt is not None,
     )
     columns = Columns(
         options.prediction if options.reference or options.reward else None,
@@ -28,21 +35,20 @@ def evaluate_samples(words: list[str]) -> int:
         options.reference,
         options.score,
         options.group,
+        options.reference_separator,
+        options.question,
+        any(name.startswith("squad") for name in options.metric),
     )
-    samples, left_out = read_samples(options.file, columns, options.skip_bad_rows)
-    groups: dict[tuple[str, ...], list[Sample]] = {}
-    for sample in samples if options.group else ():
-        groups.setdefault(sample.group, []).append(sample)
-    parts = [(dict(zip(options.group, key, strict=True)), groups[key]) for key in sorted(groups)]
-    results = [
-        Result(group, len(part), {name: measure(part) for name, measure in measures.items()})
-        for group, part in [*parts, ({}, samples)]
-    ]
+    stored = read_samples(options.file, columns, options.skip_bad_rows, options.independent)
+    scores, notes = wanted.of(stored.samples)
+    found = results(stored, scores, options.group, options.versus)
+    notes = [*stored.notes, *notes]
     if options.json:
-        facts = {"file": str(options.file), "kept": len(samples), "left_out": left_out}
-        print(json.dumps({**facts, "results": [result.as_json() for result in results]}))
+        facts = {"file": str(options.file), "kept": len(stored.samples)}
+        facts |= {"left_out": stored.left_out, "questions": stored.question, "notes": notes}
+        print(json.dumps({**facts, "results": [result.as_json() for result in found]}))
     else:
-        show(options.group, results, len(samples), left_out)
+        show(options.group, found, stored, notes)
     return 0
 
 
@@ -55,10 +61,27 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
             "evaluate-samples: say what to measure: --reference COLUMN, --score COLUMN or "
             "--reward NAME."
         )
-    if options.metric and not options.reference:
+    for option, given in (
+        ("--metric", options.metric[:1]),
+        ("--tokenize", [options.tokenize] * (options.tokenize is not None)),
+        (
+            "--reference-separator",
+            [options.reference_separator] * bool(options.reference_separator),
+        ),
+    ):
+        if given and not options.reference:
+            raise UserError(
+                f"evaluate-samples: {option} {given[0]} is about right answers: add --reference "
+                "COLUMN."
+            )
+    if options.versus is not None and not options.group:
         raise UserError(
-            f"evaluate-samples: --metric {options.metric[0]} compares with right answers: "
-            "add --reference COLUMN."
+            "evaluate-samples: --versus compares groups: add --group COLUMN, such as the column "
+            "that names the model."
+        )
+    if options.versus is not None and options.independent:
+        raise UserError(
+            "evaluate-samples: --versus pairs rows by question: leave out --independent."
         )
     return options
 
@@ -73,17 +96,32 @@ def _parser() -> argparse.ArgumentParser:
     generated = "the generated text (default: response)"
     one("--prediction", default="response", metavar="COLUMN", help=generated)
     several("--reference", metavar="COLUMN", help="a right answer, or a list of them")
+    between = "what stands between several right answers in one cell, such as ';' or '|||'"
+    one("--reference-separator", metavar="TEXT", help=between)
     one("--prompt", metavar="COLUMN", help="what was answered, for rewards that read it")
-    several("--score", metavar="COLUMN", help="a number, whose mean is shown")
-    several("--metric", help="token_f1, exact_match, bleu, rouge_l; default: all")
+    number = "a number, or pass/fail, yes/no, true/false, whose mean is shown"
+    several("--score", metavar="COLUMN", help=number)
+    metrics = (
+        "token_f1, exact_match, rouge_l, bleu (default: these), rouge_1, rouge_2, rouge_lsum, "
+        "squad_f1, squad_exact, drop_f1, drop_exact, quac_f1"
+    )
+    several("--metric", help=metrics)
+    tokenise = "sacrebleu's tokeniser for BLEU: 13a (default), intl, zh, ja-mecab, ko-mecab, char"
+    one("--tokenize", metavar="NAME", help=tokenise)
     component = (
-        "a reward_model component that reads texts, and its settings: "
-        "--reward length target=20 scale=0.5"
+        "a reward_model component, and its settings: --reward length target=20 scale=0.5; your own "
+        "trained one: --reward pretrained path=FOLDER --prompt COLUMN"
     )
     several("--reward", nargs="+", metavar="WORD", help=component)
     devices = "for rewards that compute: device=cpu threads=4 micro_batch=16"
     one("--runtime", nargs="+", default=[], metavar="KEY=VALUE", help=devices)
     several("--group", metavar="COLUMN", help="show each value of this column separately")
+    versus = "compare the groups with this one (without a value: with each other), question by "
+    one("--versus", nargs="?", const="", metavar="GROUP", help=versus + "question")
+    question = "what names the question of a row: its rows depend on each other (default: found)"
+    several("--question", metavar="COLUMN", help=question)
+    alone = "every row stands alone, also if several answer one question"
+    one("--independent", action="store_true", help=alone)
     bad = "leave out rows that lack a column, and report how many"
     one("--skip-bad-rows", action="store_true", help=bad)
     one("--json", action="store_true", help="print JSON instead of a table")

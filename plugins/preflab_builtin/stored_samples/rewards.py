@@ -1,9 +1,11 @@
-"""Reward models outside a run: those that read texts alone judge stored samples."""
+"""Reward models outside a run: those that read texts, and trained ones in a folder, judge stored
+samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,17 +14,24 @@ from yaml import YAMLError
 
 from preflab.composing.search_path import registry
 from preflab.door.blame import blamed
+from preflab.door.choice import Choice
 from preflab.errors import UserError
+from preflab.interfaces import ScalarModel, Tokenizer
 from preflab.options import problems, typed
 from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime, RuntimeConfig
+from preflab_builtin.evaluation.forward import range_of
+from preflab_builtin.evaluation.scored import RowScores, Scores
 from preflab_builtin.stored_samples.samples import Sample
+
+CHUNK = 1024
+"""Samples that are tokenised at a time."""
 
 
 class OutsideRun:
-    """In the place of a run's context: it has devices and threads, and refuses a reward that asks
-    for anything else."""
+    """In the place of a run's context: it has devices and threads, reads trained reward models from
+    their folders, and refuses a reward that asks for anything else."""
 
     gold = None
 
@@ -33,23 +42,37 @@ class OutsideRun:
             wrong = "--runtime.processes", "is not 1: samples are judged by one process"
         if wrong:
             raise UserError(" ".join(wrong))
+        self.read: Tokenizer | None = None
+        """The tokenizer of the trained model that was read last."""
 
     @cached_property
     def runtime(self) -> Runtime:
         """Built when a reward asks for it: it imports torch."""
         return Runtime(self._config)
 
+    def load_scalar(self, folder: Path) -> ScalarModel:
+        """The trained reward model of a folder, which reads texts with its own tokenizer."""
+        from preflab_builtin.causal_lm.sources import FolderSource
+
+        config = self.runtime.config
+        source = FolderSource(folder, self.runtime.device, config.fast_paths, config.decode_graphs)
+        model = source.load_scalar(folder)
+        self.read = model.tokenizer
+        return model
+
     def __getattr__(self, name: str) -> Any:
         raise UserError(
             f"This reward asks its run for '{name}', and stored samples have no run: "
-            "evaluate it in one."
+            "evaluate it in one, or give the folder of a trained model: --reward pretrained "
+            "path=artifacts/reward_model-ID/model."
         )
 
 
 def reward(
-    name: str, settings: Sequence[str], context: OutsideRun
-) -> Callable[[Sequence[Sample]], list[float]]:
-    """A reward_model component, with settings that its schema checks, as a function of samples."""
+    name: str, settings: Sequence[str], context: OutsideRun, has_prompt: bool
+) -> Callable[[Sequence[Sample]], Scores]:
+    """A reward_model component, with settings that its schema checks, as a function of samples.
+    has_prompt: samples have prompts; a model that reads them is refused without."""
     from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 
     values = _values(settings, f"--reward {name}")
@@ -59,23 +82,41 @@ def reward(
             f"name={values['name']}."
         )
     choice = choose(registry(), "reward_model", {"name": name, **values}, f"--reward {name}")
+    model = _built(choice, context)
+    tokenizer, context.read = context.read, None
+    if not has_prompt and (tokenizer or getattr(choice.config, "whole_text", False)):
+        raise UserError(
+            f"evaluate-samples: --reward {name} reads the prompt and the response together: add "
+            "--prompt COLUMN, with the prompts as the model was trained on them."
+        )
+    reads = tokenizer or byte_tokenizer()
+
+    def scores(samples: Sequence[Sample]) -> Scores:
+        numbers: list[float] = []
+        for start in range(0, len(samples), CHUNK):
+            part = samples[start : start + CHUNK]
+            prompts = [Prompt(s.place, s.prompt, split="test", place=s.place) for s in part]
+            texts = [sample.prediction for sample in part]
+            device = context.runtime.device if tokenizer else "cpu"
+            rollout = Rollout.from_texts(reads, prompts, texts, device=device)
+            with blamed(choice):
+                numbers += [float(value) for value in model.score(rollout)]
+        return RowScores(numbers, *range_of(model))
+
+    return scores
+
+
+def _built(choice: Choice, context: OutsideRun) -> Any:
+    """The reward model; `UserError` if it is trained in a run, or its folder is none."""
     build: Callable[[Any, Any], Any] | None = choice.component.build
     if build is None:
         raise UserError(
-            f"evaluate-samples: reward_model '{name}' is trained in a run. Give one that only "
-            "reads texts."
+            f"evaluate-samples: reward_model '{choice.name}' is trained in a run. Give one that "
+            "only reads texts, or the folder of a trained one: --reward pretrained path=FOLDER."
         )
     with blamed(choice):
-        model = build(choice.config, context)
-
-    def scores(samples: Sequence[Sample]) -> list[float]:
-        prompts = [Prompt(str(i), s.prompt, split="test") for i, s in enumerate(samples)]
-        texts = [sample.prediction for sample in samples]
-        rollout = Rollout.from_texts(byte_tokenizer(), prompts, texts)
-        with blamed(choice):
-            return [float(value) for value in model.score(rollout)]
-
-    return scores
+        choice.component.inspect(choice.config)
+        return build(choice.config, context)
 
 
 def _values(words: Sequence[str], where: str) -> dict[str, Any]:

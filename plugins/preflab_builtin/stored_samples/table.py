@@ -1,10 +1,10 @@
-"""Results as a table: one row per group and one for all samples."""
+"""Results as a table: one row per group, one for all samples, and one per pair of groups."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -13,20 +13,55 @@ from rich.text import Text
 
 from preflab.interfaces import Measure
 from preflab_builtin.stored_samples.measures import Result
+from preflab_builtin.stored_samples.samples import Stored
 
 
-def show(groups: Sequence[str], results: Sequence[Result], scored: int, left_out: int) -> None:
-    """Print them. groups: the group columns; scored, left_out: numbers of rows."""
+def show(
+    groups: Sequence[str], results: Sequence[Result], stored: Stored, notes: Sequence[str]
+) -> None:
+    """Print them, what the intervals are over, and the notes. groups: the group columns."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(_table(groups, "rows", [r for r in results if not r.versus]))
+    compared = [result for result in results if result.versus]
+    if compared:
+        console.print(_table(["difference"], "questions", [_named(r, groups) for r in compared]))
+    left = f", {stored.left_out} left out" if stored.left_out else ""
+    print(f"{len(stored.samples)} rows scored{left}. Intervals are 95 %, {_over(stored)}.")
+    for note in notes:
+        print(note)
+
+
+def _over(stored: Stored) -> str:
+    """What the intervals are over."""
+    if not stored.question:
+        return "over rows"
+    count = len({sample.question for sample in stored.samples})
+    columns = ", ".join(stored.question)
+    return (
+        f"over {count} questions (column {columns}): rows of one question depend on each other; "
+        "--independent counts every row"
+    )
+
+
+def _named(result: Result, groups: Sequence[str]) -> Result:
+    """A comparison under one name."""
+
+    def name(group: Mapping[str, str]) -> str:
+        return ", ".join(group[column] for column in groups)
+
+    label = f"{name(result.group)} - {name(result.versus)}"
+    return Result({"difference": label}, result.n, result.measures)
+
+
+def _table(groups: Sequence[str], count: str, results: Sequence[Result]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, heading in enumerate([*groups, "rows", *results[0].measures]):
+    for i, heading in enumerate([*groups, count, *results[0].measures]):
         table.add_column(Text(heading), justify="left" if i < len(groups) else "right")
     for result in results:
         names = [result.group.get(column, "all") for column in groups]
         cells = [*names, str(result.n), *map(_cell, result.measures.values())]
         table.add_row(*map(Text, cells))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-    left = f", {left_out} left out" if left_out else ""
-    print(f"{scored} rows scored{left}. Intervals are 95 %, over rows.")
+    return table
 
 
 def _cell(measure: Measure) -> str:

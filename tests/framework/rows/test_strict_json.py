@@ -76,3 +76,10 @@ def test_what_python_writes_is_read_back_or_refused(value: Any) -> None:
             parse_json(text.encode())
     else:
         assert parse_json(text.encode()) == value
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', ' {"a": 1}', '{"a": 1} ', '\t{"a":\t1 }\r\n'])
+def test_white_space_around_a_value(text: str) -> None:
+    assert parse_json(text.encode()) == {"a": 1}
+    with pytest.raises(BadRow, match="Extra data"):
+        parse_json((text + "{}").encode())

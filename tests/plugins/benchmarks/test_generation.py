@@ -102,11 +102,10 @@ def test_scorers_read_the_response_and_count_from_a_threshold(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_bleu_and_rouge_are_those_of_stored_samples(tmp_path: Path) -> None:
-    from preflab_builtin.evaluation.text_metrics import METRICS
+    from preflab_builtin.evaluation.text_metrics import scored
 
     metrics = [c.TextMetric.bleu, c.TextMetric.rouge_l]
     measures, _ = _generation(tmp_path, references=["answers.text"], metrics=metrics)
     for metric in ("bleu", "rouge_l"):
-        assert measures[f"qa/plain/{metric}"] == METRICS[metric](
-            ["two", "good good"], [["two", "is two"], ["blue"]]
-        )
+        scores = scored(metric, ["two", "good good"], [["two", "is two"], ["blue"]])
+        assert measures[f"qa/plain/{metric}"] == scores.measure(range(2), range(2))

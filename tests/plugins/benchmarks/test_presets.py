@@ -102,10 +102,12 @@ def test_all_of_them_through_the_real_engine(
             {"sent_more": "He is bad.", "sent_less": f"She is bad {i}.", "bias_type": "gender"}
             for i in range(3)
         ],
-        "question_answering": [{"context": "A is B.", "question": "A?", "answers": {"text": ["B"]}}]
-        * 3,
-        "translation": [{"fr": "oui", "en": "yes"}] * 3,
-        "summarisation": [{"article": "A long story.", "summary": "story"}] * 3,
+        "question_answering": [
+            {"context": f"A is B {i}.", "question": "A?", "answers": {"text": ["B"]}}
+            for i in range(3)
+        ],
+        "translation": [{"fr": f"oui {i}", "en": "yes"} for i in range(3)],
+        "summarisation": [{"article": f"Story {i}.", "summary": "story"} for i in range(3)],
     }
     words = []
     for preset, lines in rows.items():

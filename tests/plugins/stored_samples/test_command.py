@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from preflab.console import commands
 from preflab.errors import UserError
-from tiny_classifier import write_classifier
-
-ROWS: list[dict[str, Any]] = [
-    {
-        "model": "A",
-        "out": "Paris!",
-        "gold": ["paris", "lutetia"],
-        "mark": 4,
-        "q": "capital of France?",
-    },
-    {"model": "A", "out": "the Rome", "gold": ["Rome"], "mark": 2, "q": "capital of Italy?"},
-    {"model": "B", "out": "Bern", "gold": ["Berlin"], "mark": 0.5, "q": "capital of Germany?"},
-]
-
-
-def _json_lines(folder: Path, rows: list[dict[str, Any]]) -> str:
-    path = folder / "outputs.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
-def _results(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
-    capsys.readouterr()
-    assert commands.run("evaluate-samples", [*words, "--json"]) == 0
-    output: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return output
+from stored_rows import ROWS, json_lines, results
 
 
 def test_groups_and_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = _json_lines(tmp_path, ROWS)
+    file = json_lines(tmp_path, ROWS)
     words = (
         "--prediction",
         "out",
@@ -52,7 +26,7 @@ def test_groups_and_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "--metric",
         "exact_match",
     )
-    output = _results(capsys, file, *words, "--reward", "length")
+    output = results(capsys, file, *words, "--reward", "length")
     assert (output["kept"], output["left_out"]) == (3, 0)
     a, b, whole = output["results"]
     assert [part["group"] for part in (a, b, whole)] == [{"model": "A"}, {"model": "B"}, {}]
@@ -75,21 +49,21 @@ def test_the_same_rows_from_any_kind_of_file(
     import pyarrow.parquet
 
     flat = [{**row, "gold": row["gold"][-1]} for row in ROWS]
-    files = [_json_lines(tmp_path, flat), str(tmp_path / "o.csv"), str(tmp_path / "o.parquet")]
+    files = [json_lines(tmp_path, flat), str(tmp_path / "o.csv"), str(tmp_path / "o.parquet")]
     lines = [
         "model,out,gold,mark,q",
         *(f'{r["model"]},"{r["out"]}",{r["gold"]},{r["mark"]},"{r["q"]}"' for r in flat),
     ]
     Path(files[1]).write_text("\r\n".join(lines))
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat), files[2])
-    results = [
-        _results(capsys, file, "--prediction", "out", "--reference", "gold", "--score", "mark")[
+    found = [
+        results(capsys, file, "--prediction", "out", "--reference", "gold", "--score", "mark")[
             "results"
         ]
         for file in files
     ]
-    assert results[0] == results[1] == results[2]
-    assert set(results[0][0]["measures"]) == {"token_f1", "exact_match", "rouge_l", "bleu", "mark"}
+    assert found[0] == found[1] == found[2]
+    assert set(found[0][0]["measures"]) == {"token_f1", "exact_match", "rouge_l", "bleu", "mark"}
 
 
 def test_bad_rows_are_named_and_counted_never_dropped(
@@ -101,16 +75,16 @@ def test_bad_rows_are_named_and_counted_never_dropped(
         {"model": "B", "out": "y", "gold": [], "mark": 1},
     ]
     rows.append({"model": "B", "out": "y", "gold": "z", "mark": "high"})
-    file = _json_lines(tmp_path, rows)
+    file = json_lines(tmp_path, rows)
     words = [file, "--prediction", "out", "--reference", "gold", "--score", "mark"]
     with pytest.raises(UserError) as refused:
         commands.run("evaluate-samples", words)
     message = str(refused.value)
     assert "3 of 6 rows cannot be scored" in message
     assert f"{file}:4: out: is null" in message
-    assert f"{file}:5: gold: must be a text or a list of texts, not []" in message
-    assert f"{file}:6: mark: must be a finite number, not 'high'" in message
-    output = _results(capsys, *words, "--skip-bad-rows")
+    assert f"{file}:5: gold: holds no right answer" in message
+    assert f"{file}:6: mark: must be a finite number or a word such as pass" in message
+    output = results(capsys, *words, "--skip-bad-rows")
     assert (output["kept"], output["left_out"]) == (3, 3)
 
 
@@ -164,58 +138,12 @@ def test_a_csv_row_with_too_few_values_is_named(tmp_path: Path) -> None:
 )
 def test_errors_say_what_to_do(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
-        commands.run("evaluate-samples", [_json_lines(tmp_path, ROWS), *words])
+        commands.run("evaluate-samples", [json_lines(tmp_path, ROWS), *words])
 
 
 def test_the_file_comes_first() -> None:
     with pytest.raises(UserError, match="name the file first"):
         commands.run("evaluate-samples", ["--reward", "length", "outputs.csv"])
-
-
-def test_a_reward_takes_settings_that_its_schema_checks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = _json_lines(tmp_path, ROWS)
-    words = (
-        "--reward",
-        "length",
-        "target=2",
-        "scale=0.5",
-        "--reward",
-        "length",
-        "--reward",
-        "contains",
-        "words=[Rome, the]",
-    )
-    measures = _results(capsys, file, "--prediction", "out", *words)["results"][-1]["measures"]
-    # words 1, 2, 1. -0.5 * |words - 2|: -0.5, 0, -0.5. By default -0.1 * |words - 10|.
-    # The share of "Rome" and "the": 0, 1, 0.
-    assert {name: m["value"] for name, m in measures.items()} == {
-        "reward length target=2 scale=0.5": pytest.approx(-1 / 3),
-        "reward length": pytest.approx(-2.6 / 3, abs=1e-6),
-        "reward contains words=[Rome, the]": pytest.approx(1 / 3),
-    }
-
-
-def test_a_reward_that_computes_gets_a_runtime(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = write_classifier(tmp_path / "judge")
-    rows = [
-        {"response": text}
-        for text in ("you are bad", "good", "you you", "are you good", "bad bad bad bad")
-    ]
-    judge = ("--reward", "classifier", f"path={folder}", "label=toxic")
-    values = []
-    for micro_batch in (1, 5):  # rows read at a time; what they score does not depend on it
-        runtime = ("--runtime", "device=cpu", "threads=1", f"micro_batch={micro_batch}")
-        (measure,) = _results(capsys, _json_lines(tmp_path, rows), *judge, *runtime)["results"][-1][
-            "measures"
-        ].values()
-        values.append(measure["value"])
-        assert 0 < measure["value"] < 1
-        assert measure["n"] == 5
-    assert values[0] == pytest.approx(values[1], abs=1e-6)
 
 
 def test_a_missing_or_empty_file(tmp_path: Path) -> None:
@@ -228,7 +156,7 @@ def test_a_missing_or_empty_file(tmp_path: Path) -> None:
 
 def test_the_table_has_a_line_per_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands.run(
-        "evaluate-samples", [_json_lines(tmp_path, ROWS), "--score", "mark", "--group", "model"]
+        "evaluate-samples", [json_lines(tmp_path, ROWS), "--score", "mark", "--group", "model"]
     )
     text = capsys.readouterr().out
     assert [line.split()[:3] for line in text.splitlines() if line[1:2] in "AB"][:2] == [
@@ -236,3 +164,55 @@ def test_the_table_has_a_line_per_group(tmp_path: Path, capsys: pytest.CaptureFi
         ["B", "1", "0.500"],
     ]
     assert "3 rows scored" in text
+
+
+CHINESE = [
+    {"response": "北京", "gold": "北京"},
+    {"response": "一九四九年。", "gold": "一九四九年"},
+]
+
+
+def test_equal_chinese_texts_are_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = json_lines(tmp_path, CHINESE)
+    output = results(capsys, file, "--reference", "gold")
+    values = {name: m["value"] for name, m in output["results"][0]["measures"].items()}
+    assert values == {"token_f1": 1.0, "exact_match": 1.0, "rouge_l": 1.0}
+    (note,) = output["notes"]
+    assert note.startswith("Left out: bleu: ")
+    assert "Add --tokenize zh or char" in note
+    output = results(capsys, file, "--reference", "gold", "--metric", "bleu", "--tokenize", "zh")
+    # Characters in common: 7 of 8; pairs 5 of 6, triples 3 of 4, fours 2 of 3; product .3646
+    bleu = output["results"][0]["measures"]["bleu"]["value"]
+    assert bleu == pytest.approx(100 * (7 / 8 * 5 / 6 * 3 / 4 * 2 / 3) ** 0.25)
+    with pytest.raises(UserError, match="Add --tokenize zh or char"):
+        commands.run("evaluate-samples", [file, "--reference", "gold", "--metric", "bleu"])
+
+
+def test_usual_metrics_do_not_stop_for_a_missing_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
+    file = json_lines(tmp_path, ROWS)
+    words = [file, "--prediction", "out", "--reference", "gold"]
+    output = results(capsys, *words)
+    assert set(output["results"][0]["measures"]) == {"token_f1", "exact_match"}
+    assert len(output["notes"]) == 2
+    assert all("pip install 'preflab[text]'" in note for note in output["notes"])
+    with pytest.raises(UserError, match=r"pip install 'preflab\[text\]'"):
+        commands.run("evaluate-samples", [*words, "--metric", "bleu"])
+
+
+def test_a_question_without_an_answer_is_squads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"response": "", "answers": {"text": []}},
+        {"response": "in Paris", "answers": {"text": ["Paris"]}},
+    ]
+    words = (json_lines(tmp_path, rows), "--reference", "answers.text", "--metric")
+    (result,) = results(capsys, *words, "squad_f1", "--metric", "squad_exact")["results"]
+    assert result["measures"]["squad_exact"]["value"] == 0.5
+    assert result["measures"]["squad_f1"]["value"] == pytest.approx((1 + 2 / 3) / 2)
+    with pytest.raises(UserError, match=r"answers\.text: holds no right answer"):
+        commands.run("evaluate-samples", [*words, "token_f1"])

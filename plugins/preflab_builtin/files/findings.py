@@ -1,0 +1,217 @@
+"""The file as a whole: what no single row shows, counted in the same pass and said before work."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.rows import shown
+from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.transcripts import shared
+
+FEW_ROWS = 10
+"""Below so many rows nothing is said of all of them."""
+_SMALL_SHARE = 0.01
+"""Below this share of the rows, texts that look odd may be meant so."""
+_REMEMBERED = 500_000
+"""Records whose hash is kept, to find the same again (about 60 MB)."""
+_SHARED_START = 30
+"""Characters with which all prompts may begin before somebody is told."""
+_FEW_VALUES = 10
+_NOTHING = {"nan", "none", "null", "<na>", "n/a", "nat", "undefined"}
+_ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-fA-F]{2,4});")
+_CHAT_TOKEN = re.compile(
+    r"<\|(im_start|im_end|user|assistant|system|end|eot_id|start_header_id|endoftext|end_of_text)\|>"
+    r"|\[/?INST\]|<(start|end)_of_turn>|<<SYS>>|<[|｜](User|Assistant)[|｜]>"
+)
+_INSTRUCTION = "### Instruction:\n"
+_BY_ANSWERS = {"preference", "implicit", "sharegpt-preference", "alpaca-preference", "k-wise"}
+_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer"}
+"""Shapes in which the first answer may be the best in every row, by their form."""
+
+
+class Findings:
+    """Counts over the records of one file. `notices` has the sentences, after the last row."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading, self._type = reading, reading.settings.record_type
+        self._records = 0
+        self._odd: Counter[str] = Counter()
+        """By kind of oddity: records."""
+        self._example: dict[str, str] = {}
+        """By kind: the place of the first."""
+        self._start: str | None = None
+        self._same: list[str | None] = []
+        """The first two responses of all records, where they are the same text everywhere."""
+        self._hashes: set[int] = set()
+        self._best: Counter[int] = Counter()
+
+    def see(self, records: Sequence[Record]) -> None:
+        """Count the records of a row."""
+        for record in records:
+            self._records += 1
+            if isinstance(record, Document):
+                self._texts(record.place, record.text)
+                self._again(record.place, (record.text,))
+                continue
+            prompt = record if isinstance(record, Prompt) else record.prompt
+            responses = _responses(record)
+            self._prompt(prompt)
+            self._texts(prompt.place, prompt.text, *responses)
+            self._answers(prompt, responses)
+            if not isinstance(record, Prompt):
+                self._again(prompt.place, (prompt.text, *responses))
+            if isinstance(record, Ranking):
+                self._ranking(record)
+
+    def _count(self, kind: str, place: str) -> None:
+        self._odd[kind] += 1
+        self._example.setdefault(kind, place)
+
+    def _prompt(self, prompt: Prompt) -> None:
+        self._odd["conversations"] += bool(prompt.messages)
+        said = prompt.messages[-1].content if prompt.messages else prompt.text
+        if not prompt.messages and _INSTRUCTION in said:
+            said = said.partition(_INSTRUCTION)[2]
+        if self._start is None:
+            self._start = said
+        elif not said.startswith(self._start):
+            self._start = said[: shared(self._start, said)]
+        if said.strip().lower() in _NOTHING:
+            self._count("empty prompt", prompt.place)
+        if not prompt.messages and not prompt.rendered and _CHAT_TOKEN.search(prompt.text):
+            self._count("chat token", prompt.place)
+
+    def _texts(self, place: str, *texts: str) -> None:
+        if any("&" in text and _ENTITY.search(text) for text in texts):
+            self._count("entity", place)
+
+    def _answers(self, prompt: Prompt, responses: Sequence[str]) -> None:
+        if not responses:
+            return
+        firsts = [*responses[:2]]
+        if not self._same:
+            self._same = list(firsts)
+        self._same = [a if a == b else None for a, b in zip(self._same, firsts, strict=False)]
+        if any(response.strip().lower() in _NOTHING for response in responses):
+            self._count("empty response", prompt.place)
+        asked = prompt.messages[-1].content if prompt.messages else prompt.text
+        if any(response.strip() == asked.strip() for response in responses):
+            self._count("echo", prompt.place)
+        joined = asked[-1:].isalnum() or asked[-1:] in ".?!"
+        if not prompt.messages and joined and all(r[:1].isalnum() for r in responses):
+            self._count("joined", prompt.place)
+
+    def _again(self, place: str, texts: tuple[str, ...]) -> None:
+        if len(self._hashes) >= _REMEMBERED:
+            return
+        name = hash(texts)
+        if name in self._hashes:
+            self._count("again", place)
+        elif len(texts) == 3 and hash((texts[0], texts[2], texts[1])) in self._hashes:
+            self._count("both ways", place)
+        self._hashes.add(name)
+
+    def _ranking(self, ranking: Ranking) -> None:
+        if len(ranking.responses) == 2:
+            self._best[ranking.preferences[0][0]] += 1
+
+    def notices(self, rows: int) -> list[str]:
+        """What people should know of the file before work. rows: of the file."""
+        found = [*self._of_columns(rows), *self._of_texts(), *self._of_all()]
+        return [f"{self._type}: {sentence}" for sentence in found]
+
+    def _of_columns(self, rows: int) -> Iterator[str]:
+        reading = self._reading
+        if reading.unread:
+            everywhere = sorted(name for name, count in reading.unread.items() if count == rows)
+            others = sorted((n, c) for n, c in reading.unread.items() if c < rows)
+            named = [f"{', '.join(everywhere)} (all rows)"] if everywhere else []
+            named += [f"{name} ({count} rows)" for name, count in others]
+            yield f"columns that are not read: {', '.join(named)}."
+        if len(reading.shapes) > 1:
+            parts = (f"{name} ({count} rows)" for name, count in reading.shapes.most_common())
+            yield f"the rows have several shapes: {', '.join(parts)}."
+        for remark in Remark:
+            seen = reading.remarks[remark]
+            if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
+                yield remark.sentence.format(n=seen, of=rows)
+        for column, values in sorted(reading.values.items()):
+            if rows >= FEW_ROWS * len(values) and rows > FEW_ROWS and len(values) <= _FEW_VALUES:
+                what = f"'{column}' has {len(values)} values in {rows} rows"
+                yield (
+                    f"{what}, and rows of one value stay in one split: whole subjects may miss in "
+                    f"another. If it is no unit that must not be split: ignore=[{column}]."
+                )
+
+    def _of_texts(self) -> Iterator[str]:
+        for kind, (least, sentence) in _ODDITIES.items():
+            count = self._odd[kind]
+            some = self._records >= FEW_ROWS or least < 1 / 2
+            if count and some and count >= least * self._records:
+                yield sentence.format(n=count, of=self._records, place=self._example[kind])
+
+    def _of_all(self) -> Iterator[str]:
+        n, chats = self._records, self._odd["conversations"]
+        if 0 < chats < n:
+            yield (
+                f"{chats} prompts are conversations, which the model's chat template shows, and "
+                f"{n - chats} are texts, which it does not."
+            )
+        if n < FEW_ROWS:
+            return
+        start = self._start or ""
+        if len(start) >= _SHARED_START:
+            yield f"all {n} prompts begin with the same {len(start)} characters: '{shown(start)}'."
+        names = (
+            ("response",) if self._type == "demonstrations" else ("first answer", "second answer")
+        )
+        for name, text in zip(names, self._same, strict=False):
+            if text is not None:
+                yield f"the {name} is the same text in all {n} records: '{shown(text)}'."
+        labelled = not _BY_ANSWERS & self._reading.shapes.keys()
+        if labelled and len(self._best) == 1 and sum(self._best.values()) == n:
+            which = ("first", "second")[next(iter(self._best))]
+            yield f"the {which} answer is the better one in all {n} records: is the label right?"
+
+
+def _responses(record: Record) -> tuple[str, ...]:
+    if isinstance(record, Demonstration):
+        return (record.response,)
+    return record.responses if isinstance(record, Ranking) else ()
+
+
+_ODDITIES = {
+    "chat token": (
+        _SMALL_SHARE,
+        "{n} of {of} prompts spell tokens of a chat template (first: {place}); they are read as "
+        "letters. If the template was applied beforehand: rendered=true.",
+    ),
+    "again": (_SMALL_SHARE, "{n} of {of} records are there again, word for word (first: {place})."),
+    "both ways": (
+        _SMALL_SHARE,
+        "{n} of {of} records prefer what another record rejects (first: {place}).",
+    ),
+    "empty prompt": (0.0, "{n} of {of} prompts are words for nothing, as 'nan' (first: {place})."),
+    "empty response": (
+        _SMALL_SHARE,
+        "{n} of {of} records have a word for nothing, as 'nan', as response (first: {place}).",
+    ),
+    "echo": (
+        _SMALL_SHARE,
+        "{n} of {of} records have a response that is the prompt itself (first: {place}).",
+    ),
+    "entity": (
+        _SMALL_SHARE,
+        "{n} of {of} records hold HTML entities such as &amp; (first: {place}).",
+    ),
+    "joined": (
+        0.9,
+        "in {n} of {of} records prompt and response follow each other without a space or a line "
+        "break (first: {place}). A text is read as it is: put the space into the file, or give "
+        "messages.",
+    ),
+}
+"""By kind: the least share of the records at which it is said, and the sentence."""

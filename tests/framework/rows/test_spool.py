@@ -1,0 +1,120 @@
+"""Items that move to the disk when they are many: the same sequence, in little memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from preflab import StorageError
+from preflab.records import Message, Prompt, Ranking
+from preflab.rows import Spool, spool
+
+
+def _records(number: int) -> list[Ranking]:
+    conversation = (Message("user", "why? \U0001f600"),)
+    return [
+        Ranking(
+            Prompt(f"p{i}", f"q {i}", tags=("a",), notes={"n": [i]}, messages=conversation),
+            (f"good {i}", "bad"),
+            ((0, 1),),
+        )
+        for i in range(number)
+    ]
+
+
+def _spooled(items: Sequence[Any], pieces: int) -> Spool[Any]:
+    made: Spool[Any] = Spool()
+    for start in range(0, len(items), pieces):
+        made.extend(items[start : start + pieces])
+    return made
+
+
+def test_a_few_items_stay_a_list() -> None:
+    items = _records(100)
+    assert _spooled(items, 3).sequence() == items
+    assert type(_spooled(items, 3).sequence()) is list
+    assert Spool[int]().sequence() == []
+
+
+@pytest.mark.parametrize("number", [31, 32, 33, 64, 500])
+@pytest.mark.parametrize("pieces", [1, 7, 500])
+@pytest.mark.parametrize("limit", [0, 5000])
+def test_many_items_are_the_same_sequence(
+    monkeypatch: pytest.MonkeyPatch, number: int, pieces: int, limit: int
+) -> None:
+    """Length, order, any position, slices and negative numbers, whichever are still in memory."""
+    monkeypatch.setattr(spool, "IN_MEMORY", limit)
+    items = _records(number)
+    found = _spooled(items, pieces).sequence()
+    assert isinstance(found, Spool)  # a record takes over 200 bytes
+    assert (len(found), list(found), list(found)) == (number, items, items)
+    order = random.Random(0).sample(range(number), number)
+    assert [found[i] for i in order] == [items[i] for i in order]
+    assert (found[-1], found[-number]) == (items[-1], items[0])
+    assert (found[3:29:5], found[::-1], found[7:]) == (items[3:29:5], items[::-1], items[7:])
+    with pytest.raises(IndexError, match=f"{number} of {number} items|list index"):
+        found[number]
+
+
+def test_items_that_are_no_dataclasses_or_hold_what_is_not_given_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
+    items = [Counted(1, 2), "text", {"a": Counted(2, 3)}, None, Pair(1, 2)] * 20
+    assert list(_spooled(items, 9)) == items
+    assert [item.total for item in _spooled(items, 9)[::5]] == [3] * 20
+
+
+class Pair(NamedTuple):
+    """A type that is written in its own way."""
+
+    a: int
+    b: int
+
+
+@dataclass
+class Counted:
+    """A dataclass with a value that is not an argument."""
+
+    a: int
+    b: int
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.total = self.a + self.b
+
+
+def test_the_file_has_no_name_and_stands_where_tmpdir_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    files = len(os.listdir("/proc/self/fd"))
+    found = _spooled(_records(100), 1)
+    assert list(tmp_path.iterdir()) == []
+    assert found[99].prompt.id == "p99"
+    del found
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Full:
+        def write(self, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Full())
+    with pytest.raises(StorageError, match=f"the rows of a large file: .*{tmp_path}"):
+        _spooled(_records(100), 1)

@@ -1,0 +1,215 @@
+"""The file as a whole: a notice with a count for what no single row shows, and none where there is
+nothing to say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab_builtin.files.config import ColumnNames, FilesConfig, OnBadRow, RecordKind
+from preflab_builtin.files.source import FileSource, inspect
+from preflab_builtin.files.transcripts import shared
+
+Rows = list[dict[str, Any]]
+
+
+def notices(tmp_path: Path, record_type: str, rows: Rows, **settings: Any) -> list[str]:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = FilesConfig(record=RecordKind(record_type), path=str(path), **settings)
+    found = inspect(config).notices
+    assert all(notice.startswith(f"{record_type}: ") for notice in found)
+    return [notice.removeprefix(f"{record_type}: ") for notice in found]
+
+
+def ranking(number: int, **columns: Any) -> dict[str, Any]:
+    row = {
+        "prompt": f"Guest {number} asks:",
+        "chosen": f" Hello {number}!",
+        "rejected": f" No {number}.",
+    }
+    return {**row, **columns}
+
+
+def rankings(count: int = 20, **columns: Any) -> Rows:
+    return [ranking(i, **columns) for i in range(count)]
+
+
+_ASKED = "\n\nHuman: a\n\nAssistant:"
+
+
+def scored(number: int) -> dict[str, Any]:
+    texts = [f" {letter}{number}" for letter in "abc"]
+    return {"prompt": f"{number}?", "completions": texts, "scores": [2, 1, 3]}
+
+
+def judged(number: int) -> dict[str, Any]:
+    return {"input": f"{number}?", "output_1": f"a{number}", "output_2": f"b{number}", "label": 2}
+
+
+def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
+    assert notices(tmp_path, "rankings", rankings()) == []
+    assert notices(tmp_path, "prompts", rankings()) == []
+    chats = [{"messages": [{"role": "user", "content": f"{i}?"}]} for i in range(20)]
+    assert notices(tmp_path, "prompts", chats) == []
+    transcripts = [
+        {
+            "chosen": f"\n\nHuman: {i}?\n\nAssistant: a{i}",
+            "rejected": f"\n\nHuman: {i}?\n\nAssistant: b{i}",
+        }
+        for i in range(20)
+    ]
+    assert notices(tmp_path, "rankings", transcripts) == []
+    tasks = [{"instruction": f"Do {i}.", "output": f"Done {i}."} for i in range(20)]
+    assert notices(tmp_path, "demonstrations", tasks) == []
+    assert notices(tmp_path, "documents", [{"text": f"A & B; {i} <b>"} for i in range(20)]) == []
+
+
+@pytest.mark.parametrize(
+    "rows,expected",
+    [
+        (rankings() + rankings(2), "2 of 22 records are there again, word for word (first: "),
+        (
+            [*rankings(), ranking(3, chosen=" No 3.", rejected=" Hello 3!")],
+            "1 of 21 records prefer what another record rejects (first: ",
+        ),
+        ([*rankings(), ranking(7, rejected="nan")], "1 of 21 records have a word for nothing"),
+        ([*rankings(), ranking(7, prompt="None")], "1 of 21 prompts are words for nothing"),
+        (
+            [*rankings(), ranking(7, rejected="Guest 7 asks:")],
+            "1 of 21 records have a response that is the prompt itself",
+        ),
+        ([*rankings(), ranking(7, chosen=" A &amp; B")], "1 of 21 records hold HTML entities"),
+        (
+            [*rankings(), ranking(7, prompt="<|im_start|>user\nhi<|im_end|>\n")],
+            "1 of 21 prompts spell tokens of a chat template",
+        ),
+        (
+            [ranking(i, prompt="Hi.", chosen=f"A{i}", rejected="B") for i in range(20)],
+            "in 20 of 20 records prompt and response follow each other without a space",
+        ),
+        (
+            [ranking(i, prompt=f"Below you find what the guest says: {i}") for i in range(20)],
+            "all 20 prompts begin with the same 36 characters: 'Below you find what the guest says",
+        ),
+        (rankings(rejected=" No."), "the second answer is the same text in all 20 records: ' No.'"),
+        (
+            rankings(score_chosen=1, score_rejected=2.5),
+            "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
+        ),
+        (
+            [*rankings(), {"chosen": f"{_ASKED} b", "rejected": f"{_ASKED} c"}],
+            "the rows have several shapes: preference (20 rows), implicit (1 rows).",
+        ),
+        (
+            [*rankings(), ranking(7, system="Be brief.")],
+            "1 prompts are conversations, which the model's chat template shows, and 20 are texts",
+        ),
+        (
+            [scored(i) for i in range(20)],
+            "the scores of all 20 rows are 1, 2, 3, ... once each",
+        ),
+        (
+            [judged(i) for i in range(20)],
+            "the second answer is the better one in all 20 records: is the label right?",
+        ),
+        (
+            [ranking(i, group=f"subject{i % 3}") for i in range(60)],
+            "'group' has 3 values in 60 rows, and rows of one value stay in one split",
+        ),
+        ([ranking(i, user=f"u{i % 2}") for i in range(60)], "'user' has 2 values in 60 rows"),
+    ],
+)
+def test_what_a_file_shows(tmp_path: Path, rows: Rows, expected: str) -> None:
+    found = notices(tmp_path, "rankings", rows)
+    assert any(notice.startswith(expected) for notice in found), found
+    place = f"(first: {tmp_path}/rows.jsonl:"
+    assert "(first" not in expected or any(place in notice for notice in found)
+
+
+def test_what_is_said_can_be_settled(tmp_path: Path) -> None:
+    rows = [ranking(i, group=f"subject{i % 3}", user=f"u{i % 3}") for i in range(60)]
+    assert len(notices(tmp_path, "rankings", rows)) == 2
+    assert notices(tmp_path, "rankings", rows, ignore=["group", "user"]) == []
+    assert notices(tmp_path, "rankings", rows, group="group", user="user") == []
+    rendered = [{"prompt": f"<|im_start|>user\n{i}<|im_end|>\n"} for i in range(20)]
+    assert len(notices(tmp_path, "prompts", rendered)) == 1
+    assert notices(tmp_path, "prompts", rendered, rendered=True) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*rows kept")
+def test_a_label_of_one_value(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{i}:", "completion": f" a{i}", "label": 1} for i in range(20)]
+    (notice,) = notices(tmp_path, "demonstrations", rows)
+    assert notice == "the label is true in all 20 rows: is it the right column?"
+    rows.append({"prompt": "q:", "completion": " a", "label": 0})
+    assert notices(tmp_path, "demonstrations", rows, on_bad_row=OnBadRow.skip) == []
+    same = [{"question": f"{i}:", "a": " yes", "good": "True"} for i in range(20)]
+    columns = ColumnNames(prompt="question", completion="a", label="good")
+    found = notices(tmp_path, "demonstrations", same, columns=columns)
+    assert found[1] == "the response is the same text in all 20 records: ' yes'."
+
+
+def answers(number: int) -> list[str]:
+    start = f"Where is room {number}?\nAnswer:"
+    return [start, f"{start} On floor {number}.", f"{start} Somewhere {number}."]
+
+
+def repeating(count: int) -> Rows:
+    return [
+        dict(zip(("prompt", "chosen", "rejected"), answers(i), strict=True)) for i in range(count)
+    ]
+
+
+def test_a_prompt_that_the_answers_repeat_is_taken_off(tmp_path: Path) -> None:
+    found = notices(tmp_path, "rankings", repeating(60))
+    assert found == [
+        "in 60 of 60 rows the answers began with their prompt: it was taken off, so that it is not "
+        "read twice."
+    ]
+    config = FilesConfig(rankings=str(tmp_path / "rows.jsonl"))
+    record: Any = FileSource(config).records("rankings")[5]
+    assert record.prompt.text == answers(5)[0]
+    assert record.responses == (" On floor 5.", " Somewhere 5.")
+
+
+def test_a_row_of_another_form_is_refused_there(tmp_path: Path) -> None:
+    rows = [*repeating(60), ranking(7)]
+    with pytest.warns(UserWarning, match="60 of 61 rows kept(?s:.*):61: response: does not begin"):
+        notices(tmp_path, "rankings", rows, on_bad_row=OnBadRow.skip)
+    empty = dict(
+        zip(("prompt", "chosen", "rejected"), [*answers(9)[:2], answers(9)[0]], strict=True)
+    )
+    with pytest.warns(UserWarning, match=":61: response: is empty after its prompt"):
+        notices(tmp_path, "rankings", [*repeating(60), empty], on_bad_row=OnBadRow.skip)
+
+
+def test_some_rows_that_repeat_their_prompt_are_counted(tmp_path: Path) -> None:
+    found = notices(tmp_path, "rankings", [*rankings(60), *repeating(20)])
+    assert (
+        "in 20 of 80 rows the answers begin with their prompt, which is then read twice." in found
+    )
+
+
+def test_demonstrations_and_conversations_repeat_too(tmp_path: Path) -> None:
+    rows = [{"prompt": a[0], "completion": a[1]} for a in map(answers, range(20))]
+    notices(tmp_path, "demonstrations", rows)
+    config = FilesConfig(demonstrations=str(tmp_path / "rows.jsonl"))
+    assert FileSource(config).records("demonstrations")[5].response == " On floor 5."  # type: ignore[union-attr]
+    notices(tmp_path, "demonstrations", [{"system": "Be brief.", **row} for row in rows])
+    assert FileSource(config).records("demonstrations")[5].response == "On floor 5."  # type: ignore[union-attr]
+
+
+def test_a_short_answer_may_begin_like_its_prompt(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{i} ", "completion": f"{i} apples"} for i in range(20)]
+    assert notices(tmp_path, "demonstrations", rows) == []
+
+
+def test_shared() -> None:
+    for one, other, count in (("", "", 0), ("a", "", 0), ("abc", "abd", 2), ("ab", "abc", 2)):
+        assert shared(one, other) == shared(other, one) == count
+    text = "x" * 999
+    assert [shared(text, text[:n] + "y" * 5) for n in (0, 1, 500, 999)] == [0, 1, 500, 999]

@@ -1,0 +1,94 @@
+"""Cells as texts, right answers and scores: a value is itself or refused, never its opposite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from preflab.rows import BadRow
+from preflab_builtin.stored_samples.cells import answers, likely_separator, score, text, value
+
+
+@pytest.mark.parametrize(
+    "cell,number",
+    [
+        (True, 1.0),
+        (False, 0.0),
+        ("False", 0.0),
+        ("no", 0.0),
+        ("FAIL", 0.0),
+        ("failed ", 0.0),
+        ("incorrect", 0.0),
+        ("n", 0.0),
+        ("0", 0.0),
+        (0, 0.0),
+        ("yes", 1.0),
+        ("Pass", 1.0),
+        ("correct", 1.0),
+        ("1", 1.0),
+        ("win", 1.0),
+        ("tie", 0.5),
+        ("-2.5", -2.5),
+        (4, 4.0),
+    ],
+)
+def test_a_score_is_the_value_that_it_is(cell: object, number: float) -> None:
+    assert score({"s": cell}, "s")[0] == number
+
+
+@pytest.mark.parametrize("cell", ["", "maybe", "n/a", "nan", "inf", "85%", [1], {"a": 1}, None])
+def test_what_is_no_score_is_refused(cell: object) -> None:
+    with pytest.raises(BadRow, match=r"s: (must be a finite number or a word|is null)"):
+        score({"s": cell}, "s")
+
+
+@pytest.mark.parametrize(
+    "cell,separator,expected",
+    [
+        ("Paris", None, ["Paris"]),
+        ("Paris; Lutetia ;", ";", ["Paris", "Lutetia"]),
+        ("Paris; Lutetia", None, ["Paris; Lutetia"]),
+        (["Paris", "Lutetia"], None, ["Paris", "Lutetia"]),
+        (("Paris", 7), ";", ["Paris", "7"]),
+        ('["Paris", "Lutetia"]', None, ["Paris", "Lutetia"]),
+        ("['Paris', 'l\\'île']", None, ["Paris", "l'île"]),
+        ("[1] Paris", None, ["[1] Paris"]),
+        ("[citation needed]", None, ["[citation needed]"]),
+        (42, None, ["42"]),
+        ("", None, []),
+        (None, None, []),
+        ([], None, []),
+    ],
+)
+def test_right_answers(cell: object, separator: str | None, expected: list[str]) -> None:
+    assert answers({"a": cell}, "a", separator) == expected
+
+
+@pytest.mark.parametrize("cell", [True, {"text": ["a"]}, [["a"]], [None], "['a' 'b']"])
+def test_what_is_no_right_answer_is_refused(cell: object) -> None:
+    with pytest.raises(BadRow, match=r"a: (must be a text or a list of texts|is a printed array)"):
+        answers({"a": cell}, "a", None)
+
+
+def test_a_part_of_an_object_is_named_with_a_dot() -> None:
+    row: dict[str, Any] = {"a": {"text": ["x"], "start": 1}}
+    assert value(row, "a.text") == ["x"]
+    with pytest.raises(BadRow, match=r"a: must be a text.*Name a part of it: a\.text, a\.start"):
+        text(row, "a")
+    with pytest.raises(BadRow, match=r"texts: is not a column.*'text'"):
+        value(row, "a.texts")
+
+
+@pytest.mark.parametrize(
+    "cells,found",
+    [
+        (["a; b", "c", "d;e"], (";", 2)),
+        (["a ||| b", "c|||d"], ("|||", 2)),
+        (["a|b"] * 3 + ["c"] * 3, ("|", 3)),
+        (["one; by chance", *["no such thing"] * 30], None),
+        ([], None),
+    ],
+)
+def test_a_likely_separator(cells: list[str], found: tuple[str, int] | None) -> None:
+    assert likely_separator(cells) == found
