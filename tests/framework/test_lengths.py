@@ -30,8 +30,8 @@ def test_prompts_that_leave_no_room_are_counted_and_the_first_named(tmp_path: Pa
     assert str(refusal.value) == (
         "5 of 6 prompts have more than 8 tokens, the 16 positions of the policy less "
         "rollout.max_tokens=8: f.jsonl:2 (9 tokens), f.jsonl:3 (10 tokens), f.jsonl:4 (11 tokens) "
-        "and 2 more. Leave them out with +filter@filters.fits=length filters.fits.max_tokens=8; or lower "
-        "rollout.max_tokens to 4."
+        "and 2 more. Leave them out with +filter@filters.fits=length filters.fits.max_tokens=8; or "
+        "lower rollout.max_tokens to 4."
     )
     check_prompts(context(tmp_path), prompts[:1])
 

@@ -16,24 +16,28 @@ from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,
     SentencePairsConfig,
+    TextMetric,
 )
 from preflab_builtin.causal_lm.preflight import check_tokens
 from preflab_builtin.causal_lm.weights import check_finite
-from preflab_builtin.evaluation.text_metrics import METRICS
+from preflab_builtin.evaluation.text_metrics import check_bleu, prepare
 
 
 def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     """`UserError` for a metric whose package is missing, and for questions that leave no room for
     an answer."""
+    cases = questions(config)
     for metric in config.metrics:
-        METRICS[metric.value](["a text"], [["a text"]])
+        prepare(metric.value, config.tokenize)
+    if TextMetric.bleu in config.metrics:
+        check_bleu([case.references for case in cases], config.tokenize)
     limit = context.max_positions
     if limit is None:
         return
     room = limit - config.max_tokens
     asked = [
         Prompt(case.place, f"{prefix}{case.prompt}", place=case.place)
-        for case in questions(config)
+        for case in cases
         for prefix in config.prefixes.values()
     ]
     longest = f"max_tokens={config.max_tokens} of the evaluator {config.name}"
