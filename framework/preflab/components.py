@@ -40,7 +40,8 @@ class Inspection:
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
-"""What a component can say that it needs: records of a type, a reward model, a policy with
+"""What a component can say that it needs: records of a type for training ("prompts"), or of another
+split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy with
 pretrained weights (its own or from the pretraining stage), people who rank, a world whose true
 utility is known, the policy in a role ("policy:ROLE", which is refused before any work if no
 stage makes that role)."""

@@ -213,9 +213,10 @@ class Gold(Protocol):
 
 
 class Filter(Protocol):
-    """A step of data preparation."""
+    """A step of data preparation. One that judges each record alone, or by those before it, says
+    so: see `preflab.filtering.RowByRow`."""
 
-    def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
+    def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], Mapping[str, int]]:
         """The records kept (possibly reassigned to splits), and how many were dropped for which
         reason."""
 

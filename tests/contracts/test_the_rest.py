@@ -36,6 +36,10 @@ class TestSplitByGroup(FilterContract):
     name = "split_by_group"
 
 
+class TestSplitByPrompt(FilterContract):
+    name = "split_by_prompt"
+
+
 class TestDeduplicate(FilterContract):
     name = "deduplicate"
 
@@ -50,6 +54,8 @@ class TestDropPrivate(FilterContract):
 
 class TestLength(FilterContract):
     name = "length"
+    required = ("max_tokens",)
+    overrides = ("+filters.length={name: length, max_words: 5, max_tokens: 500}",)
 
 
 class TestMetricsLog(ObserverContract):

@@ -50,7 +50,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "prompts": [
         *({"prompt": f"p{i}", "split": "train"} for i in range(3)),
-        {"prompt": "hello p0", "split": "train"},  # a near-duplicate: greetings do not count
+        {"prompt": "P0", "split": "train"},  # a near-duplicate: case does not count
         {"prompt": "p9", "split": "validation"},
         {"prompt": 3},  # bad: a number
     ],
@@ -116,7 +116,7 @@ def golden(cut_responses: int) -> dict[str, Any]:
         },
         "prompts": {
             "total": 5,
-            "dropped": {"deduplicate: prompt begins as an earlier one": 1},
+            "dropped": {"deduplicate: the same but for case, space and end punctuation": 1},
             "left out by the source": {"bad row": 1},
             "kept": _kept(train=3, validation=1),
         },
@@ -178,7 +178,13 @@ def test_the_counts_are_those_worked_out_by_hand(finished: Path) -> None:
     for run, computed in ((first, 4), (second, 0)):  # also of what was taken over
         summary = json.loads((run / "summary.json").read_text())
         assert len(summary["computed"]) == computed
+        examples = {name: t.pop("examples", {}) for name, t in summary["records"].items()}
         assert {key: summary[key] for key in ("records", "accounting")} == golden(cut)
+        reason = "deduplicate: the same but for case, space and end punctuation"
+        (shown,) = examples["prompts"][reason]
+        assert shown.endswith("'P0'")
+        dropped = (run / "dropped.txt").read_text().splitlines()
+        assert dropped[dropped.index(f"prompts {reason} 1") + 1] == f"  {shown}"
 
 
 def test_every_rejected_row_is_in_a_file(finished: Path) -> None:

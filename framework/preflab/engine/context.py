@@ -128,7 +128,13 @@ class Environment:
             f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key))
             for f in self.run.filters
         }
-        return Records(by_type, filters)
+        needed = {
+            need: choice.key
+            for stage in self.run.stages
+            for choice in stage.choice.all()
+            for need in choice.component.needs(choice.config)
+        }
+        return Records(by_type, filters, needed)
 
     @cached_property
     def policy_source(self) -> PolicySource:

@@ -1,44 +1,71 @@
 """The records of a run: sources by record type, filters in order, counts of what was kept and
-dropped."""
+dropped, and what is odd about them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preflab.errors import PluginError, UserError
-from preflab.interfaces import DataSource, Filter, LeavesOut
+from preflab.engine.notices import Tally, lost_much, shared_prompts
+from preflab.engine.sifting import sift
+from preflab.errors import UserError
+from preflab.filtering import Selection
+from preflab.interfaces import DataSource, Filter, LeavesOut, World
 from preflab.records import SPLITS, Record, RecordType, Split
+
+_WITHOUT = {"select": "select=last"}
+"""What to choose in a group without the component that makes its stage, if not ``none``."""
 
 
 class Records:
     """Reads each record type once, from the source that the run names for it, through the filters.
 
     sources: the source of each record type; a type without one has no records. filters: by name, in
-    order.
+    order. needed: what the stages of the run need, as in `Component.needs`, and the key of the
+    component that needs it.
     """
 
-    def __init__(self, sources: Mapping[str, DataSource], filters: Mapping[str, Filter]) -> None:
-        self._sources, self._filters = sources, filters
-        self._filtered: dict[str, list[Record]] = {}
+    def __init__(
+        self,
+        sources: Mapping[str, DataSource],
+        filters: Mapping[str, Filter],
+        needed: Mapping[str, str] | None = None,
+    ) -> None:
+        self._sources, self._filters, self._needed = sources, filters, needed or {}
+        self._filtered: dict[str, Sequence[Record]] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._remarks: dict[str, list[str]] = {}
         self.counts: dict[str, dict[str, Any]] = {}
         """By record type: total, dropped by filter and reason, kept by split, where kept + dropped
-        = total, always; and what the source itself left out, by reason."""
+        = total, always; what the source itself left out, by reason; and examples of what was
+        dropped, by filter and reason."""
 
     def split(self, record_type: RecordType, split: Split) -> Sequence[Record]:
         """The records of a type and split; `UserError` if the run has no such records at all."""
         if record_type not in self._filtered:
             self._read(record_type)
-        records = [record for record in self._filtered[record_type] if record.split == split]
+        filtered = self._filtered[record_type]
+        if isinstance(filtered, Selection):
+            records: Sequence[Record] = filtered.of_split(split)
+        else:
+            records = [record for record in filtered if record.split == split]
         if not records and split == "train":
             counts = self._explain(record_type)
             raise UserError(f"There are no {record_type} left to train on: {counts}")
         return records
 
     def notices(self) -> list[str]:
-        """Sentences on what the filters did to the records read so far that a person should read
-        before the first stage."""
-        return []
+        """What the owner of the records should know before any work, of the types read so far, in
+        sentences with the override that changes it: filters that leave out more than a tenth,
+        splits that are empty or of another size than asked for, prompts that are both trained on
+        and held out. The records of a simulated world have no owner."""
+        owned = [t for t in self._filtered if not isinstance(self._sources[t], World)]
+        notices: list[str] = []
+        for record_type in owned:
+            notices += lost_much(record_type, self.counts[record_type])
+            notices += self._remarks[record_type]
+        tallies = {record_type: self._tallies[record_type] for record_type in owned}
+        return [*notices, *shared_prompts(tallies, "split" in self._filters)]
 
     def _read(self, record_type: RecordType) -> None:
         source = self._sources.get(record_type)
@@ -47,36 +74,52 @@ class Records:
                 f"This run has no {record_type}. Name a source: "
                 f"data=... or {record_type}=files {record_type}.path=..."
             )
-        records = list(source.records(record_type))
-        total, all_dropped = len(records), dict[str, int]()
-        for name, apply in self._filters.items():
-            before = len(records)
-            records, dropped = apply(records)
-            if len(records) + sum(dropped.values()) != before:
-                raise PluginError(
-                    f"The filter {name} was given {before} {record_type}, kept {len(records)} and "
-                    f"reports {sum(dropped.values())} dropped: the numbers do not add up."
-                )
-            all_dropped |= {f"{name}: {reason}": n for reason, n in dropped.items() if n}
-        self._check_splits(record_type, records)
+        read = source.records(record_type)
+        records = read if isinstance(read, Sequence) else list(read)
+        tally = Tally()
+        kept, losses = sift(records, self._filters, record_type, tally.add)
         left_out = source.left_out(record_type) if isinstance(source, LeavesOut) else {}
+        self._check_splits(record_type, tally)
         self.counts[record_type] = {
-            "total": total,
-            "dropped": all_dropped,
+            "total": len(records),
+            "dropped": losses.dropped,
             "left out by the source": dict(left_out),
-            "kept": {split: sum(r.split == split for r in records) for split in SPLITS},
+            "kept": {split: tally.splits[split] for split in SPLITS},
         }
-        self._filtered[record_type] = records
+        if losses.examples:
+            self.counts[record_type]["examples"] = losses.examples
+        self._remarks[record_type] = [f"{record_type}: {remark}" for remark in losses.remarks]
+        self._tallies[record_type], self._filtered[record_type] = tally, kept
+        self._check_needed(record_type)
 
-    def _check_splits(self, record_type: RecordType, records: Sequence[Record]) -> None:
-        unknown = next((r.split for r in records if r.split not in SPLITS), None)
+    def _check_splits(self, record_type: str, tally: Tally) -> None:
+        unknown = next((split for split in tally.splits if split not in SPLITS), None)
         if unknown is not None:
             raise UserError(
                 f"{record_type} have the split {unknown!r}. Allowed: {', '.join(SPLITS)}. "
                 "Assign one with a filter: filters=standard (by user) or filters=by_group."
             )
 
-    def _explain(self, record_type: RecordType) -> str:
+    def _check_needed(self, record_type: str) -> None:
+        """Refuse a split that is empty although something of the run needs it."""
+        kept = self.counts[record_type]["kept"]
+        for need, key in self._needed.items():
+            word, _, wanted = need.partition(":")
+            splits = wanted.split(",")
+            if word != record_type or not wanted or any(kept[split] for split in splits):
+                continue
+            remarks = "\n".join(self._remarks[record_type]) or (
+                f"Give rows of that split, or let the filter assign more: "
+                f"filters.split.{splits[0]}=0.2 (with filters.split.overwrite=true if the rows "
+                "name their splits)."
+            )
+            without = f"{key}=null" if "." in key else _WITHOUT.get(key, f"{key}=none")
+            raise UserError(
+                f"{key} needs {record_type} for {' or '.join(splits)}, and there are none: "
+                f"{self._explain(record_type)}\n{remarks}\n{without} does without them."
+            )
+
+    def _explain(self, record_type: str) -> str:
         counts = self.counts[record_type]
         dropped = ", ".join(f"{reason} {n}" for reason, n in counts["dropped"].items())
         return f"{counts['total']} read, {dropped or 'nothing dropped'}, kept {counts['kept']}."

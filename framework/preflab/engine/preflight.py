@@ -89,12 +89,14 @@ def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:
 
 
 def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
-    """Read and filter what the stages train on."""
+    """Read and filter what the stages read; what they train on must be there."""
     needed = {need for stage in pending for need in needs(stage.choice)}
     counts = environment.run.counts()
     for record_type in RECORD_TYPES:
-        if record_type in needed and record_type in counts:
+        if record_type in counts and record_type in needed:
             environment.records.split(record_type, "train")
+        elif record_type in counts and any(n.startswith(f"{record_type}:") for n in needed):
+            environment.records.split(record_type, "test")
 
 
 def _check_tokenizers(environment: Environment) -> None:

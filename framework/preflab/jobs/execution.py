@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from preflab.storage.durable import write_json, writing
 from preflab.storage.run_folder import (
     ARTIFACTS,
     COMPLETE,
+    DROPPED,
     REJECTED,
     SUMMARY,
     Manifest,
@@ -57,10 +58,12 @@ def execute(job: Job, folder: Path) -> Summary:
             with StopRequest(at_once=True).listening(), writing("the run", folder):
                 manifest["notices"] = stages.preflight()
                 _show_notices(manifest["notices"])
+                _write_dropped(folder, stages.record_counts())
                 _note(folder, manifest, stages, "running")
                 stages.make_all()
                 summary = _summary(manifest, stages)
                 stages.close()
+                _write_dropped(folder, summary["records"])
                 if is_main():
                     write_json(folder / SUMMARY, summary)
                     _link_artifacts(folder, stages.finished)
@@ -142,6 +145,20 @@ def _write_rejected(folder: Path, run: Run) -> None:
     if lines and is_main():
         text = "".join(lines)
         (folder / REJECTED).write_text(text, encoding="utf8", errors="backslashreplace")
+
+
+def _write_dropped(folder: Path, records: Mapping[str, Any]) -> None:
+    """What the filters left out: a line for each record type and reason, with examples below."""
+    lines = []
+    for record_type, counts in records.items():
+        examples = counts.get("examples", {})
+        for reason in dict.fromkeys([*counts["dropped"], *examples]):
+            number = counts["dropped"].get(reason, "")
+            lines.append(f"{record_type} {reason} {number}".rstrip())
+            lines += [f"  {example}" for example in examples.get(reason, ())]
+    if lines and is_main():
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / DROPPED).write_text(text, encoding="utf8", errors="backslashreplace")
 
 
 def _summary(manifest: Manifest, stages: Stages) -> Summary:

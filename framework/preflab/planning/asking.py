@@ -15,6 +15,12 @@ def needs(choice: Choice) -> set[str]:
     return own.union(*map(needs, choice.nested))
 
 
+def words(choice: Choice) -> set[str]:
+    """What a choice and its nested choices need, without the splits of records and the roles of
+    policies."""
+    return {str(need).partition(":")[0] for need in needs(choice)}
+
+
 def inspect(choice: Choice) -> Inspection:
     """What the outside inputs of a choice are."""
     with blamed(choice):

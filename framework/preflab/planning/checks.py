@@ -9,6 +9,7 @@ from preflab.components import NEEDS
 from preflab.errors import PluginError, UserError, nearest
 from preflab.planning.asking import inspect, needs
 from preflab.planning.run import Run
+from preflab.records import RECORD_TYPES, SPLITS
 
 DIFFERENT_TOKENIZERS = (
     "The tokenizers of policy and reward_model differ: token ids of one mean other words to the "
@@ -48,7 +49,8 @@ def check_unchanged(run: Run) -> None:
 def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> None:
     choice = f"{group}={run.choices[group].name}"
     word, _, role = str(need).partition(":")
-    if word not in NEEDS:
+    splits = role.split(",") if role and word in RECORD_TYPES else []
+    if word not in NEEDS or not set(splits) <= set(SPLITS):
         raise PluginError(
             f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
         )
@@ -56,7 +58,7 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
     if word == "policy":
         lack = _lacks_role(run, group, role)
     else:
-        lack = special(run, group) if special else _lacks_records(run, need, counts, group)
+        lack = special(run, group) if special else _lacks_records(run, word, counts, group)
     if lack:
         raise UserError(f"{choice} {lack}")
     if need == "labeler":

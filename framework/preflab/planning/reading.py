@@ -89,8 +89,8 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
         if config.get(group) is not None:
             make = partial(choose, registry, kind, config[group], group, settings.fast)
             choices[group] = _once(known, (kind, group, settings.fast), config[group], make)
-    nodes = (config.get("filters") or {}).items()
-    filters = tuple(choose(registry, "filter", node, f"filters.{name}") for name, node in nodes)
+    nodes = {k: v for k, v in (config.get("filters") or {}).items() if v is not None}
+    filters = tuple(choose(registry, "filter", v, f"filters.{k}") for k, v in nodes.items())
     run = Run(choices, filters, settings, registry, study=study)
     check(run)
     inputs = {choice.key: inspect(choice).content for choice in run.all_choices()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
-from preflab.planning.asking import inspect, needs
+from preflab.planning.asking import inspect, words
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
 from preflab.records import RECORD_TYPES
@@ -71,7 +71,7 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     config group."""
     packages = {p.module.split(".")[0] for p in run.registry.plugins if not p.problem}
     choice = run.choices[spec.group]
-    needed, counts = needs(choice), run.counts()
+    needed, counts = words(choice), run.counts()
     reads: list[str] = [t for t in spec.reads if t in counts]
     reads += [t for t in RECORD_TYPES if t in counts and t in needed]
     if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:

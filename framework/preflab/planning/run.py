@@ -10,7 +10,7 @@ from typing import Any
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.kinds import StageGraph
-from preflab.planning.asking import inspect, needs
+from preflab.planning.asking import inspect, words
 from preflab.records import RECORD_TYPES
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
@@ -89,7 +89,7 @@ class Run:
         if inspect(self.choices["policy"]).pretrained and "pretrain" in names:
             names.remove("pretrain")
         groups = [self.graph[name].group for name in names]
-        asked = any("rankings" in needs(self.choices[group]) for group in groups)
+        asked = any("rankings" in words(self.choices[group]) for group in groups)
         if "comparisons" in names and ("rankings" in self.counts() or not asked):
             names.remove("comparisons")
         return names

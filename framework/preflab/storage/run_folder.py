@@ -20,6 +20,7 @@ MANIFEST, SUMMARY, METRICS, SAMPLES = (
     "samples.jsonl",
 )
 ARTIFACTS, REPORT, ERROR, REJECTED = "artifacts", "report.html", "error.txt", "rejected.txt"
+DROPPED = "dropped.txt"
 LEDGER = "ledger.jsonl"
 """In the folder of a multirun: a line for each job."""
 COMPLETE = "complete"

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from preflab.interfaces import Evaluation, Evaluator, Subject
-from preflab.planning.asking import needs
+from preflab.planning.asking import words
 from preflab.records import Prompt, Rollout
 from preflab.testing.components import ComponentContract
 from preflab.testing.runs import global_seed, refusal
@@ -88,7 +88,7 @@ class EvaluatorContract(ComponentContract):
         judged = subject(context)
         context.asked.clear()
         cast("Evaluator", preflab_case.build(context)).evaluate(judged)
-        undeclared = context.asked - needs(preflab_case.choice)
+        undeclared = context.asked - words(preflab_case.choice)
         assert not undeclared, (
             f"it uses {', '.join(sorted(undeclared))} without declaring so in 'needs'"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
+from preflab.filtering import RowByRow, Selection, sifted
 from preflab.records import RECORD_TYPES, Record, with_split
 from preflab.testing.components import ComponentContract
 from preflab.testing.context import TYPES
@@ -50,12 +51,36 @@ class FilterContract(ComponentContract):
                 given = list(records)
                 with global_seed(seed):
                     kept, dropped = _filter(preflab_case, seed)(given)
-                results.append((kept, dict(dropped)))
+                results.append((list(kept), dict(dropped)))
                 assert given == records, (
                     f"the list of {record_type} that it was given is changed in place"
                 )
             assert results[0] == results[1], (
                 f"{record_type}: the same records are filtered differently in a run of another seed"
+            )
+
+    def test_a_sieve_judges_as_the_filter_does(self, preflab_case: Case) -> None:
+        for record_type, records in _records().items():
+            filter_ = _filter(preflab_case)
+            if not isinstance(filter_, RowByRow):
+                return
+            for _ in range(2):
+                kept, dropped = sifted(records, filter_.sieve())
+                expected, reasons = filter_(list(records))
+                assert kept == list(expected), f"its sieve keeps other {record_type}"
+                assert dropped == {reason: n for reason, n in reasons.items() if n}, (
+                    f"its sieve gives other reasons for leaving out {record_type}"
+                )
+
+    def test_records_that_are_read_when_asked_for_are_filtered_alike(
+        self, preflab_case: Case
+    ) -> None:
+        for record_type, records in _records().items():
+            lazy = Selection(records, range(len(records)), [r.split for r in records])
+            kept, dropped = _filter(preflab_case)(lazy)
+            expected, reasons = _filter(preflab_case)(records)
+            assert (list(kept), dict(dropped)) == (list(expected), dict(reasons)), (
+                f"{record_type} in a sequence that is not a list are filtered differently"
             )
 
     def test_none_and_one_record_are_filtered_too(self, preflab_case: Case) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from preflab.planning.asking import needs
+from preflab.planning.asking import words
 from preflab.records import RECORD_TYPES
 from preflab.testing.context import TYPES
 from preflab.testing.protocols import unknown_methods
@@ -102,7 +102,7 @@ class ProcedureContract:
     def test_it_asks_only_for_what_it_declares(self, preflab_case: Case) -> None:
         context = preflab_case.context()
         work(preflab_case.choice, context)
-        undeclared = context.asked - needs(preflab_case.choice)
+        undeclared = context.asked - words(preflab_case.choice)
         assert not undeclared, (
             f"it uses {', '.join(sorted(undeclared))} without declaring so: name them in the "
             "component's 'needs', or ask context.has first, so that a run without them is refused "
@@ -110,7 +110,7 @@ class ProcedureContract:
         )
 
     def test_without_the_records_it_needs_it_says_so(self, preflab_case: Case) -> None:
-        for record_type in sorted(needs(preflab_case.choice) & set(RECORD_TYPES)):
+        for record_type in sorted(words(preflab_case.choice) & set(RECORD_TYPES)):
             others = [r for r in tiny_records() if not isinstance(r, TYPES[record_type])]
             context = preflab_case.context(records=others)
             message = refusal(partial(work, preflab_case.choice, context))

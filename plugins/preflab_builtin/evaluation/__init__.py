@@ -24,7 +24,7 @@ def preflab_components() -> list[Component]:
         inspect=f"{_HERE}.stored:inspect_stored",
         preflight=f"{_HERE}.preflight:suite",
     )
-    reward, documents = ("reward_model",), ("documents",)
+    reward = ("reward_model",)
     return [
         suite,
         _evaluator(c.RewardConfig, "judges:MeanReward", c.RewardConfig.needs, _SOURCE),
@@ -33,9 +33,17 @@ def preflab_components() -> list[Component]:
         _evaluator(c.BestOfNCurveConfig, "best_of_n_curve:BestOfNCurve", reward),
         _evaluator(c.LengthConfig, "responses:Length"),
         _evaluator(c.KLConfig, "responses:ReferenceKL"),
-        _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", documents, preflight="families"),
         _evaluator(
-            c.DocumentLossConfig, "documents:DocumentLoss", documents, preflight="document_loss"
+            c.FamiliesConfig,
+            "documents:FamilyAccuracy",
+            c.FamiliesConfig.needs,
+            preflight="families",
+        ),
+        _evaluator(
+            c.DocumentLossConfig,
+            "documents:DocumentLoss",
+            c.DocumentLossConfig.needs,
+            preflight="document_loss",
         ),
         _evaluator(
             c.RewardAccuracyConfig,

@@ -122,6 +122,10 @@ class FamiliesConfig:
     )
     split: HeldOut = option(HeldOut.test, "which held-out documents")
 
+    def needs(self) -> tuple[str, ...]:
+        """Documents of its split."""
+        return (f"documents:{self.split.value}",)
+
 
 @dataclass
 class DocumentLossConfig:
@@ -131,6 +135,10 @@ class DocumentLossConfig:
     per_family: int = option(64, "most documents per family", ge=1, fast=4)
     max_tokens: int = option(512, "longer documents are cut to this many tokens", ge=2)
     split: HeldOut = option(HeldOut.test, "which held-out documents")
+
+    def needs(self) -> tuple[str, ...]:
+        """Documents of its split."""
+        return (f"documents:{self.split.value}",)
 
 
 @dataclass
@@ -154,7 +162,8 @@ class RewardAccuracyConfig:
 
     def needs(self) -> tuple[str, ...]:
         """Rankings, and the run's reward model unless another one is judged."""
-        return ("rankings",) if self.source is not None else ("rankings", "reward_model")
+        rankings = f"rankings:{'test,validation' if self.split is None else self.split.value}"
+        return (rankings,) if self.source is not None else (rankings, "reward_model")
 
 
 @dataclass
@@ -203,7 +212,7 @@ class SuiteConfig:
 
     def needs(self) -> tuple[str, ...]:
         """Prompts if any are answered, and the policies in the roles that are compared."""
-        prompts = ("prompts",) if self.prompts else ()
+        prompts = (f"prompts:{self.split.value}",) if self.prompts else ()
         roles = [self.subject, *([] if self.baseline in (NO_BASELINE, FILE) else [self.baseline])]
         return (*prompts, *(f"policy:{role}" for role in roles))
 

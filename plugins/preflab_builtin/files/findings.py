@@ -79,26 +79,30 @@ class Findings:
             self._start = said
         elif not said.startswith(self._start):
             self._start = said[: shared(self._start, said)]
-        if said.strip().lower() in _NOTHING:
+        if _says_nothing(said.strip()):
             self._count("empty prompt", prompt.place)
         if not prompt.messages and not prompt.rendered and _CHAT_TOKEN.search(prompt.text):
             self._count("chat token", prompt.place)
 
     def _texts(self, place: str, *texts: str) -> None:
-        if any("&" in text and _ENTITY.search(text) for text in texts):
-            self._count("entity", place)
+        for text in texts:
+            if "&" in text and _ENTITY.search(text):
+                self._count("entity", place)
+                return
 
     def _answers(self, prompt: Prompt, responses: Sequence[str]) -> None:
         if not responses:
             return
-        firsts = [*responses[:2]]
         if not self._same:
-            self._same = list(firsts)
-        self._same = [a if a == b else None for a, b in zip(self._same, firsts, strict=False)]
-        if any(response.strip().lower() in _NOTHING for response in responses):
+            self._same = list(responses[:2])
+        if any(self._same):
+            firsts = zip(self._same, responses, strict=False)
+            self._same = [a if a == b else None for a, b in firsts]
+        stripped = [response.strip() for response in responses]
+        if any(_says_nothing(response) for response in stripped):
             self._count("empty response", prompt.place)
         asked = prompt.messages[-1].content if prompt.messages else prompt.text
-        if any(response.strip() == asked.strip() for response in responses):
+        if asked.strip() in stripped:
             self._count("echo", prompt.place)
         joined = asked[-1:].isalnum() or asked[-1:] in ".?!"
         if not prompt.messages and joined and all(r[:1].isalnum() for r in responses):
@@ -175,6 +179,10 @@ class Findings:
         if labelled and len(self._best) == 1 and sum(self._best.values()) == n:
             which = ("first", "second")[next(iter(self._best))]
             yield f"the {which} answer is the better one in all {n} records: is the label right?"
+
+
+def _says_nothing(text: str) -> bool:
+    return len(text) < 10 and text.lower() in _NOTHING  # most texts are long
 
 
 def _responses(record: Record) -> tuple[str, ...]:

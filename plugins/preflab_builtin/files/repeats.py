@@ -59,4 +59,4 @@ def _begins(case: Case) -> bool | None:
     start = _start(case)
     if not case.responses or len(start.strip()) < _SHORTEST:
         return None
-    return all(response.startswith(start) for response in case.responses)
+    return all([response.startswith(start) for response in case.responses])

@@ -30,7 +30,7 @@ LIKED = ("label", "kto_tag")
 """Columns that say whether people liked a completion."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shape:
     """Columns that a row must have (and one of ``any_of``), the record types that it gives, and how
     it is read.
@@ -83,10 +83,12 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     shape = shape_of(rows[0], reading)
     for row in rows if not shape.thorough else ():
         reading.rest(row, _reads(shape, reading.settings))
-        reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
+        if shape.leaves:
+            reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
     found = shape.read(rows if shape.joins else rows[0], reading)
     reading.shapes[shape.name] += len(rows)
-    reading.unread.update(dict.fromkeys(reading.of_row, len(rows)))
+    for name in reading.of_row:
+        reading.unread[name] += len(rows)
     return found
 
 

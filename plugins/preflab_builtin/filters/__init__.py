@@ -8,15 +8,22 @@ from preflab import Component, hookimpl
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """The six filters."""
+    """The filters."""
     from preflab_builtin.filters import config as c
 
     here = "preflab_builtin.filters"
     return [
         Component("filter", "split_by_user", c.SplitByUserConfig, f"{here}.splits:by_user"),
         Component("filter", "split_by_group", c.SplitByGroupConfig, f"{here}.splits:by_group"),
+        Component("filter", "split_by_prompt", c.SplitByPromptConfig, f"{here}.splits:by_prompt"),
         Component("filter", "deduplicate", c.DeduplicateConfig, f"{here}.repetition:Deduplicate"),
         Component("filter", "cap_per_user", c.CapConfig, f"{here}.repetition:CapPerUser"),
-        Component("filter", "drop_private", c.PrivateConfig, f"{here}.privacy:DropPrivate"),
+        Component(
+            "filter",
+            "drop_private",
+            c.PrivateConfig,
+            f"{here}.privacy:DropPrivate",
+            inspect=f"{here}.privacy:inspect",
+        ),
         Component("filter", "length", c.LengthConfig, f"{here}.size:Length"),
     ]

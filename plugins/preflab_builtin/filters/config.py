@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from preflab import option
-
-
-class Unit(StrEnum):
-    """What a length counts."""
-
-    words = "words"
-    characters = "characters"
 
 
 class Shares(Protocol):
@@ -65,25 +57,29 @@ class SplitByGroupConfig(SplitConfig):
 
 
 @dataclass
+class SplitByPromptConfig(SplitConfig):
+    """Train, validation and test by the prompt's text: equal prompts are in one split, whoever
+    wrote them and whatever group they are in. Documents go by their id."""
+
+    name: str = option("split_by_prompt", "component")
+
+
+@dataclass
 class DeduplicateConfig:
-    """Of different prompts with a long common beginning only the first is kept (InstructGPT 3.2,
-    which gives no length)."""
+    """Leaves out what is there already: the same prompt but for case, space and end punctuation,
+    and for demonstrations and rankings the same responses too. InstructGPT (3.2) compares a long
+    common beginning, of a length that it does not give: see length."""
 
     name: str = option("deduplicate", "component")
-    length: int = option(
-        64,
-        "the beginning that must differ, in units; a template before it counts (Alpaca: 26 words)",
+    length: int | None = option(
+        None,
+        "compare so many first words of the last user turn, and all before it; a template inside "
+        "that turn counts (Alpaca: 26 words); null: compare the whole prompt",
         ge=1,
     )
-    unit: Unit = option(Unit.words, "words or characters")
     ignore: list[str] = option(
         factory=list, doc="words that do not count, in any case: greetings, thanks, punctuation"
     )
-
-    def check(self) -> Iterator[tuple[str, str]]:
-        """Characters have no words to ignore."""
-        if self.ignore and self.unit is Unit.characters:
-            yield "ignore", "names words, but unit=characters"
 
 
 @dataclass
@@ -101,18 +97,23 @@ class CapConfig:
 
 @dataclass
 class PrivateConfig:
-    """Leaves out training records with private details (InstructGPT 3.2 filters the training split
-    only)."""
+    """Leaves out records with private details, in every split: a test set of other texts than the
+    training set measures something else. InstructGPT (3.2) filters the training split only."""
 
     name: str = option("drop_private", "component")
     emails: bool = option(True, "look for e-mail addresses")
     phones: bool = option(True, "look for phone numbers of 7 to 15 digits")
+    regions: list[str] = option(
+        factory=lambda: ["US"],
+        doc="countries whose usual writing of a number is one without '+' or a word before it",
+    )
     words: list[str] = option(
         factory=list,
         doc="words that announce private details, whole and in any case: phone, address",
     )
     patterns: list[str] = option(factory=list, doc="regular expressions of Python's re")
     responses: bool = option(True, "look into responses as well as prompts")
+    train_only: bool = option(False, "filter the training split alone, as InstructGPT did")
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Patterns compile and words are words."""
@@ -123,6 +124,8 @@ class PrivateConfig:
                     yield "patterns", f"holds {pattern!r}, {reason}"
             except re.error as error:
                 yield "patterns", f"holds {pattern!r}, not a regular expression: {error}"
+        if wrong := [r for r in self.regions if not re.fullmatch("[A-Z]{2}", r)]:
+            yield "regions", f"holds {wrong[0]!r}: two capital letters name a country (US, DE)"
         if any(not word.strip() for word in self.words):
             yield "words", "holds an empty word"
         if not (self.emails or self.phones or self.words or self.patterns):
@@ -131,14 +134,16 @@ class PrivateConfig:
 
 @dataclass
 class LengthConfig:
-    """Leaves out long prompts (InstructGPT C: over 1000 tokens, about 750 words; tokens are not
-    known here)."""
+    """Leaves out long prompts (InstructGPT C: over 1000 tokens). At least one limit is given."""
 
     name: str = option("length", "component")
-    max_words: int | None = option(750, "most words of a prompt; null: any number", ge=1)
+    max_words: int | None = option(None, "most words of a prompt; null: any number", ge=1)
     max_characters: int | None = option(None, "most characters of a prompt; null: any number", ge=1)
+    max_tokens: int | None = option(
+        None, "most tokens of a prompt as the policy reads it; null: any number", ge=1
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A limit must be given."""
-        if self.max_words is None and self.max_characters is None:
-            yield "max_words", "and max_characters are both null: nothing is limited"
+        if self.max_words is None and self.max_characters is None and self.max_tokens is None:
+            yield "max_tokens", "max_words and max_characters are all null: give one, such as 1000"

@@ -1,61 +1,92 @@
-"""Too much of the same: prompts with one beginning, and prompts of one user."""
+"""Too much of the same: records that are there already, and prompts of one user."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from preflab.filtering import Selection, Sieve, prompt_of, sifted, text_key
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
-from preflab.records import Demonstration, Prompt, Ranking, Record
-from preflab_builtin.filters.config import CapConfig, DeduplicateConfig, Unit
-from preflab_builtin.filters.splits import prompt_of
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab_builtin.filters.config import CapConfig, DeduplicateConfig
+from preflab_builtin.filters.turns import last_turn
+
+AGAIN = "the same record again"
+NEARLY = "the same but for case, space and end punctuation"
+_END = re.compile(r"(?<=[^\W\d_])[\s.!?…。！？]+$")  # "5!" is another question than "5"
+_SPACE = re.compile(r"(?<=\S)[^\S\n]+")  # not the space that a line begins with
+_LINES = re.compile(r"\s*\n(?:[^\S\n]*\n)*")
+_MIXED = re.compile(r"[^\W\d_A-Z]\w*[A-Z]")
 
 
 class Deduplicate:
-    """The `preflab.interfaces.Filter` for a common beginning. The first prompt with a beginning is
-    kept, other prompts with it are dropped. Several demonstrations or rankings of the prompt that
-    is kept are kept too, unless they are equal in all they say. Documents are always kept."""
+    """The `preflab.interfaces.Filter` for repeated records. Prompts are the same if their whole
+    texts are the same but for case, space and the punctuation at the end; demonstrations and
+    rankings if the responses (and the preferences and the labeler) are the same, too. So no system
+    message, template or few-shot prefix that prompts share makes different questions equal, and no
+    equal last turn different conversations. The first of equal records is kept, and documents
+    always are."""
 
     def __init__(self, config: DeduplicateConfig, context: Context | None = None) -> None:
         self._config = config
         self._ignored = {word.casefold() for word in config.ignore}
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
-        """The records whose prompt is the first with its beginning."""
-        kept: list[Record] = []
-        dropped = {"prompt begins as an earlier one": 0, "the same record again": 0}
-        first: dict[str, str] = {}
-        contents: set[Any] = set()
-        for record in records:
+        """The records that say something new."""
+        return sifted(records, self.sieve())
+
+    def sieve(self) -> Sieve:
+        """It remembers 64 bits of each record that it keeps, twice."""
+        exact, nearly = set[int](), set[int]()
+
+        def judge(record: Record) -> Record | str:
+            if isinstance(record, Document):
+                return record
             prompt = prompt_of(record)
-            if prompt is None:
-                kept.append(record)
-            elif first.setdefault(self.beginning(prompt.text), prompt.text) != prompt.text:
-                dropped["prompt begins as an earlier one"] += 1
-            elif (content := _content(record)) in contents:
-                dropped["the same record again"] += 1
-            else:
-                contents.add(content)
-                kept.append(record)
-        return kept, dropped
+            assert prompt is not None
+            answer = _answer(record)
+            own, alike = text_key(prompt.text, *answer), text_key(*self._alike(prompt), *answer)
+            if alike in nearly:
+                return AGAIN if own in exact else NEARLY
+            exact.add(own)
+            nearly.add(alike)
+            return record
 
-    def beginning(self, text: str) -> str:
-        """The part that must differ; in words, space, case and the ignored words do not count."""
-        if self._config.unit is Unit.characters:
-            return text[: self._config.length]
-        words = [word for word in text.casefold().split() if word not in self._ignored]
-        return " ".join(words[: self._config.length])
+        return judge
+
+    def _alike(self, prompt: Prompt) -> Sequence[str]:
+        """What equal prompts have in common: the last turn, or its first words, and all before."""
+        before, turn = map(plain, last_turn(prompt))
+        if self._config.length is None and not self._ignored:
+            return before, turn
+        words = [word for word in turn.split() if word not in self._ignored]
+        return before, " ".join(words[: self._config.length])
 
 
-def _content(record: Record) -> tuple[Any, ...]:
-    """All that a record says; for a ranking also who ranked, because two people may agree."""
+def plain(text: str) -> str:
+    """A text without what does not count: case (but in words like camelCase), space within lines
+    and at their ends, empty lines, punctuation after the last letter.
+
+    >>> plain("What is  TEA?"), plain("what is tea"), plain("What is 5!")
+    ('what is tea', 'what is tea', 'what is 5!')
+    """
+    text = _LINES.sub("\n", _SPACE.sub(" ", unicodedata.normalize("NFC", text).strip()))
+    text = _END.sub("", text)
+    if not _MIXED.search(text):
+        return text.casefold()
+    return re.sub(r"\S+", lambda m: m[0] if _MIXED.search(m[0]) else m[0].casefold(), text)
+
+
+def _answer(record: Record) -> Sequence[str]:
+    """All that a record says of its prompt; for a ranking also who ranked, because two people may
+    agree."""
     if isinstance(record, Demonstration):
-        return (record.prompt.text, record.response)
+        return (record.response,)
     if isinstance(record, Ranking):
-        return (record.prompt.text, record.responses, record.preferences, record.labeler)
-    assert isinstance(record, Prompt)
-    return (record.text,)
+        return (*record.responses, repr(record.preferences), record.labeler)
+    return ()
 
 
 class CapPerUser:
@@ -66,7 +97,7 @@ class CapPerUser:
     def __init__(self, config: CapConfig, context: Context | None = None) -> None:
         self._config = config
 
-    def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
+    def __call__(self, records: Sequence[Record]) -> tuple[Sequence[Record], Mapping[str, int]]:
         """The records whose prompt is among the chosen of its user; records without a user, and
         documents, are always kept."""
         prompts: dict[str, set[str]] = {}
@@ -75,7 +106,7 @@ class CapPerUser:
             if prompt is not None and prompt.user:
                 prompts.setdefault(prompt.user, set()).add(prompt.id)
         chosen = {user: self._chosen(user, ids) for user, ids in prompts.items()}
-        kept = [record for record in records if self._keeps(record, chosen)]
+        kept = Selection.of(records, lambda record: self._keeps(record, chosen))
         reason = f"more than {self._config.prompts} prompts of one user"
         return kept, {reason: len(records) - len(kept)}
 

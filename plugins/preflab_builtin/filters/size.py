@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from preflab.filtering import Sieve, prompt_of, sifted
 from preflab.interfaces import Context
-from preflab.records import Record
+from preflab.records import Prompt, Record
 from preflab_builtin.filters.config import LengthConfig
-from preflab_builtin.filters.splits import prompt_of
 
 
 class Length:
-    """The `preflab.interfaces.Filter` for long prompts; documents are always kept."""
+    """The `preflab.interfaces.Filter` for long prompts, in words, characters or tokens of the
+    policy; documents are always kept."""
 
     def __init__(self, config: LengthConfig, context: Context | None = None) -> None:
-        self._config = config
+        self._context = context
+        limits: dict[str, tuple[int | None, Callable[[Prompt], int]]] = {
+            "words": (config.max_words, lambda prompt: len(prompt.text.split())),
+            "characters": (config.max_characters, lambda prompt: len(prompt.text)),
+            "tokens": (config.max_tokens, self._tokens),
+        }
+        self._limits = [(u, most, size) for u, (most, size) in limits.items() if most is not None]
 
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
         """The records whose prompt is within the limits."""
-        kept: list[Record] = []
-        words, characters = self._config.max_words, self._config.max_characters
-        dropped = {f"prompt over {words} words": 0, f"prompt over {characters} characters": 0}
-        for record in records:
-            prompt = prompt_of(record)
-            if prompt is None:
-                kept.append(record)
-            elif words is not None and len(prompt.text.split()) > words:
-                dropped[f"prompt over {words} words"] += 1
-            elif characters is not None and len(prompt.text) > characters:
-                dropped[f"prompt over {characters} characters"] += 1
-            else:
-                kept.append(record)
-        return kept, dropped
+        return sifted(records, self.sieve())
+
+    def sieve(self) -> Sieve:
+        """Each record is judged alone."""
+        return self._judged
+
+    def _judged(self, record: Record) -> Record | str:
+        prompt = prompt_of(record)
+        if prompt is not None:
+            for unit, most, size in self._limits:
+                if size(prompt) > most:
+                    return f"prompt over {most} {unit}"
+        return record
+
+    def _tokens(self, prompt: Prompt) -> int:
+        """Tokens that the policy reads, those of its chat template included."""
+        assert self._context is not None
+        return len(self._context.tokenizer.encode_prompt(prompt))

@@ -3,19 +3,19 @@ records, so that prompts, demonstrations and rankings of one user are always tog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from preflab.filtering import in_split, prompt_of, sifted, text_key
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
-from preflab.records import Document, Prompt, Record, with_split
+from preflab.records import SPLITS, Document, Record
 from preflab_builtin.filters.config import Shares, SplitConfig
 
-
-def prompt_of(record: Record) -> Prompt | None:
-    """The prompt that a record is about; documents have none."""
-    if isinstance(record, Document):
-        return None
-    return record if isinstance(record, Prompt) else record.prompt
+FEW_GROUPS, FEW_ROWS = 10, 20
+"""Fewer groups than this decide the splits of many rows by chance; fewer rows are no matter."""
+_ENOUGH = 30
+"""Rows that a split should have, from which on half or twice as many are no chance."""
 
 
 def user_of(record: Record) -> str:
@@ -33,6 +33,12 @@ def group_of(record: Record) -> str:
         return f"group {prompt.group}"
     name = record.id if isinstance(record, Document) else prompt.id if prompt is not None else ""
     return f"id {name}"
+
+
+def prompt_text_of(record: Record) -> str:
+    """What stays together: equal prompts, and nothing else."""
+    prompt = prompt_of(record)
+    return group_of(record) if prompt is None else f"prompt {text_key(prompt.text):x}"
 
 
 def split_of(unit: str, shares: Shares) -> str:
@@ -53,12 +59,74 @@ class Split:
     def __call__(self, records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
         """The records, each with a split. One that has a split keeps it, unless the config says
         overwrite."""
-        return [self._assigned(record) for record in records], {}
+        return sifted(records, self.sieve())
 
-    def _assigned(self, record: Record) -> Record:
+    def sieve(self) -> Assigning:
+        """A pass over the records."""
+        return Assigning(self._config, self._unit)
+
+
+class Assigning:
+    """Assigns splits to records one by one, and counts what it has assigned."""
+
+    def __init__(self, config: SplitConfig, unit: Callable[[Record], str]) -> None:
+        self._config, self._unit = config, unit
+        self._rows: Counter[str] = Counter()
+        self._groups: Counter[str] = Counter()
+        self._sizes: dict[int, int] = {}
+        self._largest = (0, "")
+
+    def __call__(self, record: Record) -> Record:
+        """The record in its split."""
         if record.split and not self._config.overwrite:
             return record
-        return with_split(record, split_of(self._unit(record), self._config))
+        unit = self._unit(record)
+        split = split_of(unit, self._config)
+        key = hash(unit)  # a number: a million groups may have long names
+        size = self._sizes[key] = self._sizes.get(key, 0) + 1
+        self._rows[split] += 1
+        self._groups[split] += size == 1
+        self._largest = max(self._largest, (size, unit))
+        return in_split(record, split)
+
+    def remarks(self) -> Iterator[str]:
+        """A sentence if the splits are not those that were asked for, or few groups make them."""
+        total, groups = self._rows.total(), len(self._sizes)
+        asked = {"validation": self._config.validation, "test": self._config.test}
+        asked = {split: share for split, share in asked.items() if share}
+        if not total or not asked:
+            return
+        odd = [self._missed(split, share * total) for split, share in asked.items()]
+        largest, name = self._largest
+        whole = groups < total and total >= FEW_ROWS
+        if whole and groups < FEW_GROUPS:
+            odd.append(f"{groups} groups alone decide the splits")
+        elif whole and largest > 2 * max(asked.values()) * total:
+            odd.append(f"one group is larger than a split should be ({name}: {largest} rows)")
+        odd = list(filter(None, odd))
+        if odd:
+            yield self._sentence(asked, odd, whole)
+
+    def _missed(self, split: str, rows: float) -> str:
+        """What is wrong with the size of a split, which should have so many rows."""
+        own = self._rows[split]
+        if own and (rows < _ENOUGH or rows / 2 <= own <= 2 * rows):
+            return ""
+        return f"{split} has {own} rows and should have about {rows:.0f}"
+
+    def _sentence(self, asked: Mapping[str, float], odd: Sequence[str], whole: bool) -> str:
+        groups = self._groups
+        of = {s: f" ({groups[s]} group{'s' * (groups[s] != 1)})" if whole else "" for s in SPLITS}
+        sizes = ", ".join(f"{s} {self._rows[s]} rows{of[s]}" for s in SPLITS)
+        shares = ", ".join(f"{split} {share:.0%}" for split, share in asked.items())
+        kind = self._largest[1].partition(" ")[0]
+        cure = "filters.split.test=0.3 asks for more, filters.split.seed=1 draws again."
+        if whole:
+            cure = (
+                f"Rows with the same {kind} are never in two splits; "
+                "filters.split.name=split_by_prompt splits prompt by prompt instead."
+            )
+        return f"{'; '.join(odd)}. Now {sizes}; asked for {shares}. {cure}"
 
 
 def by_user(config: SplitConfig, context: Context | None = None) -> Split:
@@ -69,3 +137,8 @@ def by_user(config: SplitConfig, context: Context | None = None) -> Split:
 def by_group(config: SplitConfig, context: Context | None = None) -> Split:
     """The filter that keeps the records of a group together."""
     return Split(config, group_of)
+
+
+def by_prompt(config: SplitConfig, context: Context | None = None) -> Split:
+    """The filter that keeps equal prompts together."""
+    return Split(config, prompt_text_of)

@@ -14,7 +14,7 @@ def preflab_components() -> list[Component]:
     here = "preflab_builtin.microworld"
     source, tasks = f"{here}.source", f"{here}.task_demonstrations"
     groups = f"{here}.generalisation:LabelerGroups"
-    asked = ("rankings", "reward_model", "labeler")
+    asked = ("rankings:validation", "reward_model", "labeler")
     return [
         Component(
             "data",

@@ -59,6 +59,17 @@ def counts(run: RunResult) -> Iterator[tuple[Place, float]]:
             yield (stage, what), number
 
 
+def examples(arms: Sequence[Arm]) -> list[tuple[Place, list[str]]]:
+    """What the filters left out: by record type and reason, some rows as a run lists them."""
+    found: dict[Place, list[str]] = {}
+    for run in (run for arm in arms for run in arm.runs):
+        for record_type, table in run.records.items():
+            shown = table.get("examples")
+            for reason, rows in shown.items() if isinstance(shown, Mapping) else ():
+                found.setdefault((record_type, str(reason)), list(map(str, rows)))
+    return list(found.items())
+
+
 def _items(table: Any) -> list[tuple[str, float]]:
     items = table.items() if isinstance(table, Mapping) else ()
     return [(str(key), _number(value)) for key, value in items]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from preflab_builtin.report.accounts import accounts
+from preflab_builtin.report.accounts import accounts, examples
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import StageCost, scaled
@@ -156,6 +156,12 @@ def accounting(arms: Sequence[Arm]) -> Grid:
     """What became of rows and tokens, by record type and stage."""
     rows = [(where, what, *cells) for (where, what), cells in accounts(arms)]
     return Grid(("where", "what", *(arm.label for arm in arms)), tuple(rows))
+
+
+def left_out(arms: Sequence[Arm]) -> Grid:
+    """Examples of what the filters left out, by record type and reason."""
+    rows = [(where, reason, "\n".join(shown)) for (where, reason), shown in examples(arms)]
+    return Grid(("records", "filter: reason", "for example"), tuple(rows))
 
 
 def costs(stage_costs: Sequence[StageCost]) -> Grid:

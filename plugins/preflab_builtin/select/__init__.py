@@ -18,7 +18,7 @@ def preflab_components() -> list[Component]:
             "reward_model",
             RewardSelectionConfig,
             procedure="preflab_builtin.select.selection:RewardSelection",
-            needs=("prompts", "reward_model"),
+            needs=("prompts:validation", "reward_model"),
             preflight="preflab_builtin.select.selection:preflight",
         ),
     ]

@@ -71,6 +71,7 @@ def test_kept_and_dropped_rows_are_counted() -> None:
             "dropped": {"cut: last": 1},
             "left out by the source": {"bad row": 2},
             "kept": {"train": 2, "validation": 0, "test": 1},
+            "examples": {"cut: last": ["3 'question 3'"]},
         }
     }
 
@@ -98,3 +99,43 @@ def test_nothing_left_to_train_on_says_where_it_went() -> None:
 def test_a_type_without_a_source_is_refused() -> None:
     with pytest.raises(UserError, match=r"no rankings\. Name a source: data=\.\.\. or rankings="):
         Records({"prompts": Source()}, {}).split("rankings", "train")
+
+
+def test_a_split_that_something_needs_is_refused_with_the_cure() -> None:
+    needed = {"prompts:test": "evaluation", "prompts": "algorithm", "rankings:test": "evaluation"}
+    full = Records({"prompts": Source()}, {"split": assign}, needed)
+    assert len(full.split("prompts", "train")) == 3
+    needed = {
+        "prompts:validation,test": "evaluation.evaluators.mine",
+        "prompts:validation": "select",
+    }
+    either = Records({"prompts": Source()}, {"split": assign}, needed)
+    expected = r"select needs prompts for validation, and there are none: 4 read, nothing dropped"
+    with pytest.raises(UserError, match=expected) as refusal:
+        either.split("prompts", "train")
+    assert str(refusal.value).endswith("select=last does without them.")
+    assert "filters.split.validation=0.2" in str(refusal.value)
+    nested = Records({"prompts": Source()}, {"mine": drop_all}, needed)
+    with pytest.raises(UserError, match=r"evaluation\.evaluators\.mine=null does without them"):
+        nested.split("prompts", "test")
+
+
+def test_notices_are_of_what_was_read() -> None:
+    records = Records({"prompts": Source()}, {"split": assign, "cut": drop_last})
+    assert records.notices() == []
+    records.split("prompts", "train")
+    (notice,) = records.notices()
+    assert notice.startswith("prompts: the filters leave out 1 of 4 rows (25%).")
+    assert "filters.cut=null keeps the 1" in notice
+    assert "3 'question 3'" in notice
+
+
+def test_a_simulated_world_has_no_owner_to_tell() -> None:
+    class Simulated(Source):
+        """A world."""
+
+        vocabulary = gold = None
+
+    records = Records({"prompts": Simulated()}, {"split": assign, "cut": drop_last})
+    records.split("prompts", "train")
+    assert records.notices() == []

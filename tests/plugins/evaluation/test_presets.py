@@ -46,7 +46,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
         "reward_accuracy",
     ]
     assert choice.config.prompts == 400
-    records = {"prompts", "documents", "rankings"}
+    records = {"prompts:test", "documents:test", "rankings:test,validation"}
     roles = {"policy:result", "policy:sft"}
     assert needs(choice) == {*records, *roles, "reward_model", "labeler", "gold"}
 
@@ -66,13 +66,13 @@ def test_an_evaluator_can_be_left_out_and_changed() -> None:
         "length",
         "kl",
     ]
-    assert needs(choice) == {"prompts", "labeler", "gold", "policy:result", "policy:sft"}
+    assert needs(choice) == {"prompts:test", "labeler", "gold", "policy:result", "policy:sft"}
 
 
 def test_the_reward_model_preset_samples_nothing() -> None:
     choice = _choice("reward_model")
     assert choice.config.prompts == 0
-    assert needs(choice) == {"rankings", "reward_model", "policy:result"}
+    assert needs(choice) == {"rankings:test,validation", "reward_model", "policy:result"}
 
 
 def test_fast_makes_everything_small() -> None:

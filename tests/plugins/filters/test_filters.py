@@ -14,7 +14,7 @@ from preflab.interfaces import Filter
 from preflab.options import problems
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab_builtin.filters import preflab_components
-from preflab_builtin.filters.config import PrivateConfig, Unit
+from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.privacy import DropPrivate
 
 _COMPONENTS = {c.name: c for c in preflab_components()}
@@ -49,7 +49,7 @@ def run(filter_: Filter, records: Sequence[Record]) -> tuple[list[Record], dict[
     """Kept records and reasons without zeros; kept and dropped add up."""
     kept, dropped = filter_(records)
     assert len(kept) + sum(dropped.values()) == len(records)
-    return kept, {reason: n for reason, n in dropped.items() if n}
+    return list(kept), {reason: n for reason, n in dropped.items() if n}
 
 
 # --- splits ---
@@ -123,42 +123,7 @@ def test_a_given_split_is_kept_unless_overwritten() -> None:
     assert [r.split for r in overwritten] == [r.split for r in expected]
 
 
-# --- repetition ---
-
-
-def test_prompts_with_one_beginning_are_kept_once() -> None:
-    records = [
-        prompt("1", "Write a poem about  tea"),
-        prompt("2", "write a Poem about coffee"),
-        prompt("3", "Write a list"),
-        prompt("4", "Write a"),
-    ]
-    kept, dropped = run(build("deduplicate", length=3), records)
-    # the first three words of 1 and 2 are equal but for case and space; 4 is a prompt of two words
-    assert names(kept) == ["1", "3", "4"]
-    assert dropped == {"prompt begins as an earlier one": 1}
-
-
-def test_beginnings_in_characters() -> None:
-    records = [prompt("1", "abcdef"), prompt("2", "abcxyz"), prompt("3", "ABCdef")]
-    kept, _ = run(build("deduplicate", length=3, unit=Unit.characters), records)
-    assert names(kept) == ["1", "3"]
-
-
-def test_a_prompt_may_have_several_demonstrations_and_rankings() -> None:
-    p, other = prompt("1", "the same long question"), prompt("2", "the same long question?")
-    records: list[Record] = [
-        Ranking(p, ("a", "b"), ((0, 1),), labeler) for labeler in ("w1", "w2", "w1")
-    ]
-    kept, dropped = run(
-        build("deduplicate", length=2), [*records, Ranking(other, ("c", "d"), ((0, 1),))]
-    )
-    assert [r.labeler for r in kept if isinstance(r, Ranking)] == ["w1", "w2"]
-    assert dropped == {"prompt begins as an earlier one": 1, "the same record again": 1}
-    demonstrations: list[Record] = [Demonstration(p, response) for response in "xyx"]
-    assert len(run(build("deduplicate"), demonstrations)[0]) == 2
-    twice: list[Record] = [p, prompt("3", p.text)]
-    assert names(run(build("deduplicate"), twice)[0]) == ["1"]
+# --- repetition: see also test_repetition.py ---
 
 
 def test_the_cap_counts_different_prompts_of_a_user() -> None:
@@ -185,12 +150,13 @@ _PRIVATE = DropPrivate(PrivateConfig(words=["phone", "home address"], patterns=[
         ("write to jane.doe+x@mail.example.co.uk.", "e-mail address"),
         ("<a@b.org>", "e-mail address"),
         ("call 555-1234", "phone number"),
-        ("call (555) 123-4567 now", "phone number"),
-        ("555.123.4567", "phone number"),
-        ("555 123 4567", "phone number"),
+        ("try (212) 555-0147 now", "phone number"),
+        ("212.555.0147", "phone number"),
+        ("555 123 4567", ""),
+        ("ring 555 123 4567", "phone number"),
         ("+49 30 1234567", "phone number"),
-        ("+1-555-123-4567.", "phone number"),
-        ("0301234567", "phone number"),
+        ("+1-212-555-0147.", "phone number"),
+        ("0301234567", ""),
         ("my Phone is two three", "word 'phone'"),
         ("the home address, please", "word 'home address'"),
         ("it is ID-1234", r"matches ID-\d{4}"),
@@ -209,20 +175,25 @@ def test_private_details(text: str, reason: str) -> None:
     assert _PRIVATE.private_detail(text) == reason
 
 
-def test_only_the_training_split_is_filtered() -> None:
+def test_every_split_is_filtered_alike_unless_the_config_says_train_only() -> None:
     text = "mail a@b.org"
-    drop = build("drop_private")
-    for split, count in (("train", 0), ("validation", 3), ("test", 3)):
-        assert len(run(drop, of_each_type(prompt("1", text, split=split)))[0]) == count
+    splits = ("train", "validation", "test", "")
+    everywhere = [
+        run(build("drop_private"), of_each_type(prompt("1", text, split=s))) for s in splits
+    ]
+    assert [len(kept) for kept, _ in everywhere] == [0, 0, 0, 0]
+    paper = build("drop_private", train_only=True)
+    kept = [len(run(paper, of_each_type(prompt("1", text, split=s)))[0]) for s in splits[:3]]
+    assert kept == [0, 3, 3]
     documents = [Document("1", text, split="train")]
-    assert run(drop, documents) == (documents, {})
+    assert run(paper, documents) == run(build("drop_private"), documents) == (documents, {})
 
 
 def test_responses_are_searched() -> None:
     p = prompt("1", split="train")
     records: list[Record] = [
         Demonstration(p, "a@b.org"),
-        Ranking(p, ("fine", "call 555-1234"), ((0, 1),)),
+        Ranking(p, ("fine", "phone 555-1234"), ((0, 1),)),
         p,
     ]
     kept, dropped = run(build("drop_private"), records)
@@ -231,9 +202,10 @@ def test_responses_are_searched() -> None:
     assert run(build("drop_private", responses=False), records) == (records, {})
 
 
-def test_privacy_needs_splits_first() -> None:
-    with pytest.raises(UserError, match="drop_private comes before the splits are known"):
-        build("drop_private")([prompt("1")])
+def test_privacy_of_the_training_split_needs_splits_first() -> None:
+    expected = "drop_private with train_only comes before the splits are known"
+    with pytest.raises(UserError, match=expected):
+        build("drop_private", train_only=True)([prompt("1")])
 
 
 def test_switched_off_searches_find_nothing() -> None:
@@ -259,6 +231,27 @@ def test_long_prompts_are_dropped_in_every_record_type() -> None:
     assert run(length, documents) == (documents, {})
 
 
+def test_tokens_are_those_that_the_policy_reads() -> None:
+    class Tokens:
+        """A token for each letter, and one that begins every prompt."""
+
+        def encode_prompt(self, prompt: Prompt) -> list[int]:
+            return [0, *map(ord, prompt.text)]
+
+    class Run:
+        """The context of a filter."""
+
+        tokenizer = Tokens()
+
+    component = _COMPONENTS["length"]
+    assert component.build is not None
+    config = component.config_class(max_tokens=4)
+    assert list(problems(config)) == []
+    length = component.build(config, Run())  # type: ignore[arg-type]
+    kept, dropped = run(length, [prompt("1", "abc"), prompt("2", "abcd")])
+    assert (names(kept), dropped) == (["1"], {"prompt over 4 tokens": 1})
+
+
 @pytest.mark.parametrize(
     "name,values,key",
     [
@@ -270,7 +263,8 @@ def test_long_prompts_are_dropped_in_every_record_type() -> None:
         ("drop_private", {"patterns": ["x*"]}, "patterns"),
         ("drop_private", {"words": [" "]}, "words"),
         ("drop_private", {"emails": False, "phones": False}, "emails"),
-        ("length", {"max_words": None}, "max_words"),
+        ("drop_private", {"regions": ["Germany"]}, "regions"),
+        ("length", {}, "max_tokens"),
     ],
 )
 def test_a_useless_config_is_refused(name: str, values: dict[str, Any], key: str) -> None:

@@ -43,7 +43,7 @@ def _differences(first: Any, second: Any, place: str = "") -> Iterator[str]:
     ],
 )
 def test_a_seed_is_in_the_recipe_once(word: str, place: str) -> None:
-    usual = ("pretrain=none", "filters=standard", "demonstrations=task_demonstrations")
+    usual = ("pretrain=none", "filters=instructgpt", "demonstrations=task_demonstrations")
     assert list(_differences(_recipe(*usual), _recipe(*usual, word))) == [place]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -36,13 +37,19 @@ def demonstrations(world: Microworld) -> list[Demonstration]:
 def _filtered(
     records: Sequence[Record], context: FakeContext
 ) -> tuple[list[Record], dict[str, Counts]]:
-    """The standard filters at their own defaults, in the order of conf/filters/standard.yaml."""
+    """The filters of conf/filters/instructgpt.yaml, in its order."""
     dropped: dict[str, Counts] = {}
     kept = list(records)
+    ignore = [*"hello hi please thanks thank you".split(), *".,!?"]
+    settings: dict[str, dict[str, Any]] = {
+        "split_by_user": {"test": 0.15},
+        "deduplicate": {"ignore": ignore},
+        "drop_private": {"train_only": True},
+    }
     for name in ("split_by_user", "deduplicate", "cap_per_user", "drop_private"):
         component = builtin("filter", name)
         assert component.build is not None
-        config = typed(component.config_class, {"name": name}, name)
+        config = typed(component.config_class, {"name": name, **settings.get(name, {})}, name)
         kept, gone = component.build(config, context)(kept)
         dropped[name] = dict(gone)
     return kept, dropped

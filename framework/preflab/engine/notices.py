@@ -1,0 +1,77 @@
+"""What the owner of the records should know before any work: pure functions of what was counted
+while they were read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from preflab.filtering import prompt_of, text_key
+from preflab.records import Record
+
+MUCH = 0.1
+"""A larger share of the records of a type is not left out without a word."""
+_TRAIN, _HELD_OUT = 1, 2
+
+
+class Tally:
+    """Counts of the records kept, by split, and which prompts are trained on or held out: 64 bits
+    stand for a prompt, so that a million rows take about 150 MB at most."""
+
+    def __init__(self) -> None:
+        self.splits: Counter[str] = Counter()
+        self.prompts: dict[int, int] = {}
+        """By prompt: trained on, held out, or both."""
+
+    def add(self, record: Record) -> None:
+        """One more record."""
+        self.splits[record.split] += 1
+        prompt = prompt_of(record)
+        if prompt is not None:
+            key = text_key(prompt.text)
+            side = _TRAIN if record.split == "train" else _HELD_OUT
+            self.prompts[key] = self.prompts.get(key, 0) | side
+
+    def on_side(self, side: int) -> set[int]:
+        """The prompts that are trained on, or those that are held out."""
+        return {key for key, sides in self.prompts.items() if sides & side}
+
+
+def lost_much(record_type: str, counts: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on the filters, if they leave out more than a tenth of the records of a type."""
+    total, dropped = counts["total"], counts["dropped"]
+    lost = sum(dropped.values())
+    if lost <= MUCH * total:
+        return
+    lines = [f"{record_type}: the filters leave out {lost} of {total} rows ({lost / total:.0%})."]
+    by_filter: Counter[str] = Counter()
+    for place, number in dropped.items():
+        by_filter[place.partition(": ")[0]] += number
+    examples = counts.get("examples", {})
+    for name, number in by_filter.most_common():
+        lines.append(f"  filters.{name}=null keeps the {number} of them that {name} leaves out:")
+        for place in dict.fromkeys([*dropped, *examples]):
+            owner, _, reason = place.partition(": ")
+            if owner == name:
+                lines.append(f"    {reason} {dropped.get(place, '')}".rstrip())
+                lines += [f"      {example}" for example in examples.get(place, ())]
+    yield "\n".join(lines)
+
+
+def shared_prompts(tallies: Mapping[str, Tally], named_split: bool) -> Iterator[str]:
+    """A sentence on prompts that are both trained on and held out: what is measured on them is
+    partly memory. named_split: the filter that assigns splits is called ``split``."""
+    trained = {t: tally.on_side(_TRAIN) for t, tally in tallies.items()}
+    name = "filters.split.name=" if named_split else "+filter@filters.split="
+    for record_type, tally in tallies.items():
+        held_out = tally.on_side(_HELD_OUT)
+        both = {other: len(held_out & prompts) for other, prompts in trained.items()}
+        where = ", ".join(f"{number} in {other}" for other, number in both.items() if number)
+        if where:
+            yield (
+                f"{record_type}: of {len(held_out)} different prompts for validation and test "
+                f"some are also trained on, word for word: {where}. What is measured on them is "
+                f"partly memory. {name}split_by_prompt puts equal prompts into one split "
+                "(with filters.split.overwrite=true also those whose rows name a split)."
+            )
