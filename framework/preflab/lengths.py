@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
@@ -29,14 +30,12 @@ def place(prompt: Prompt) -> str:
     return prompt.place or f"{prompt.id!r}"
 
 
-def check_prompts(context: Context, prompts: Sequence[Prompt]) -> None:
+def check_prompts(context: Context, prompts: Iterable[Prompt]) -> None:
     """`UserError` if a prompt leaves no room in the policy for the longest response of the run's
     rollout engine, or is a conversation that the model's chat template refuses."""
     limit, max_tokens = context.max_positions, context.rollout().sampling.max_tokens
     room = math.inf if limit is None else limit - max_tokens
-    rows = list(prompt_sizes(context.tokenizer, prompts, room))
-    if limit is not None:
-        refuse_prompts(rows, limit, max_tokens)
+    refuse_prompts(prompt_sizes(context.tokenizer, prompts, room), limit, max_tokens)
 
 
 def check_rows(
@@ -50,34 +49,37 @@ def check_rows(
     positions. max_tokens: responses are cut to it; cures: what else can be done."""
     limit = context.max_positions
     room = math.inf if limit is None else limit
-    rows = list(row_sizes(context.tokenizer, records, room, max_tokens))
-    if limit is not None:
-        refuse_rows(kind, rows, limit, cures)
+    refuse_rows(kind, row_sizes(context.tokenizer, records, room, max_tokens), limit, cures)
 
 
-def refuse_prompts(rows: Sequence[Sized], limit: int, max_tokens: int, model: str = POLICY) -> None:
-    """`UserError` for prompts with more tokens than ``limit`` positions less the longest response.
-    model: whose positions they are."""
-    room = limit - max_tokens
-    if room < 1 and rows:
+def refuse_prompts(
+    rows: Iterable[Sized], limit: int | None, max_tokens: int, model: str = POLICY
+) -> None:
+    """`UserError` for prompts with more tokens than ``limit`` positions (None: any number) less
+    the longest response. model: whose positions they are."""
+    room = math.inf if limit is None else limit - max_tokens
+    long = _long(rows, room)
+    if limit is None or not long.number:
+        return
+    if room < 1:
         raise UserError(
             f"rollout.max_tokens={max_tokens} leaves no room for a prompt in the {limit} positions "
             f"of {model}: lower it."
         )
-    longest = max((tokens for _, tokens in rows), default=0)
-    cures = [leave_out("max_tokens", room)]
-    cures += [f"lower rollout.max_tokens to {limit - longest}" if longest < limit else ""]
+    cures = [leave_out("max_tokens", limit - max_tokens)]
+    if long.most < limit:
+        cures.append(f"lower rollout.max_tokens to {limit - long.most}")
     why = f"the {limit} positions of {model} less rollout.max_tokens={max_tokens}"
-    refuse("prompts", rows, room, why, cures)
+    raise UserError(long.told("prompts", limit - max_tokens, why, cures))
 
 
 def refuse_rows(
-    kind: RecordType, rows: Sequence[Sized], limit: int, cures: Sequence[str] = ()
+    kind: RecordType, rows: Iterable[Sized], limit: int | None, cures: Sequence[str] = ()
 ) -> None:
     """`UserError` for demonstrations or rankings of which a prompt with a response has more tokens
-    than ``limit`` positions."""
-    cures = [leave_out("max_row_tokens", limit), *cures]
-    refuse(kind, rows, limit, f"the positions of {POLICY}", cures)
+    than ``limit`` positions (None: any number)."""
+    more = [] if limit is None else [leave_out("max_row_tokens", limit)]
+    refuse(kind, rows, limit, f"the positions of {POLICY}", [*more, *cures])
 
 
 def leave_out(key: str, limit: int) -> str:
@@ -85,20 +87,48 @@ def leave_out(key: str, limit: int) -> str:
     return f"leave them out with +filter@filters.fits=length filters.fits.{key}={limit}"
 
 
-def refuse(kind: str, rows: Sequence[Sized], room: int, why: str, cures: Sequence[str]) -> None:
-    """`UserError` for rows with more tokens than there is room for. kind: what they are, in the
-    plural; why: what the room is; cures: what can be done, "" for nothing."""
-    long = [(prompt, tokens) for prompt, tokens in rows if tokens > room]
-    if not long:
-        return
-    shown = ", ".join(f"{place(prompt)} ({tokens} tokens)" for prompt, tokens in long[:SHOWN])
-    more = f" and {len(long) - SHOWN} more" if len(long) > SHOWN else ""
-    has = "has" if len(long) == 1 else "have"
-    advice = "; or ".join(filter(None, cures))
-    raise UserError(
-        f"{len(long)} of {len(rows)} {kind} {has} more than {room} tokens, {why}: {shown}{more}. "
-        f"{advice[0].upper()}{advice[1:]}."
-    )
+def refuse(
+    kind: str, rows: Iterable[Sized], room: int | None, why: str, cures: Sequence[str]
+) -> None:
+    """`UserError` for rows with more tokens than there is room for (None: any number). kind: what
+    they are, in the plural; why: what the room is; cures: what can be done."""
+    long = _long(rows, math.inf if room is None else room)
+    if room is not None and long.number:
+        raise UserError(long.told(kind, room, why, cures))
+
+
+@dataclass
+class _Long:
+    """What is remembered of rows: how many there are, how many are too long, the first of these,
+    and the most tokens of one."""
+
+    total: int = 0
+    number: int = 0
+    first: list[Sized] = field(default_factory=list)
+    most: int = 0
+
+    def told(self, kind: str, room: int, why: str, cures: Sequence[str]) -> str:
+        """The refusal."""
+        shown = ", ".join(f"{place(prompt)} ({tokens} tokens)" for prompt, tokens in self.first)
+        more = f" and {self.number - SHOWN} more" if self.number > SHOWN else ""
+        has, advice = "has" if self.number == 1 else "have", "; or ".join(cures)
+        return (
+            f"{self.number} of {self.total} {kind} {has} more than {room} tokens, {why}: "
+            f"{shown}{more}. {advice[0].upper()}{advice[1:]}."
+        )
+
+
+def _long(rows: Iterable[Sized], room: float) -> _Long:
+    """All rows are looked at, and few are kept: there may be millions."""
+    long = _Long()
+    for prompt, tokens in rows:
+        long.total += 1
+        if tokens > room:
+            long.number += 1
+            long.most = max(long.most, tokens)
+            if len(long.first) < SHOWN:
+                long.first.append((prompt, tokens))
+    return long
 
 
 def prompt_sizes(tokenizer: Tokenizer, prompts: Iterable[Prompt], room: float) -> Iterator[Sized]:
@@ -106,9 +136,8 @@ def prompt_sizes(tokenizer: Tokenizer, prompts: Iterable[Prompt], room: float) -
     tokenised, if its turns are laid out like those of a conversation before it."""
     seen: set[tuple[str, ...]] = {()}
     for prompt in prompts:
-        roles = tuple(message.role for message in prompt.messages)
-        known = roles in seen and _surely_fits(prompt, 0, room)
-        seen.add(roles)
+        known = _layout(prompt) in seen and _surely_fits(prompt, 0, room)
+        seen.add(_layout(prompt))
         yield prompt, 0 if known else len(tokenizer.encode_prompt(prompt))
 
 
@@ -122,15 +151,28 @@ def row_sizes(
     responses are cut to it."""
     seen: set[tuple[str, ...]] = {()}
     for record in records:
-        prompt = record.prompt
-        responses = (record.response,) if isinstance(record, Demonstration) else record.responses
-        roles = tuple(message.role for message in prompt.messages)
-        if roles in seen and _surely_fits(prompt, max(map(len, responses)), room):
-            yield prompt, 0
-            continue
-        seen.add(roles)
-        ends = (len(tokenizer.encode_response(prompt, text)[:max_tokens]) for text in responses)
-        yield prompt, len(tokenizer.encode_prompt(prompt)) + max(ends)
+        layout = _layout(record.prompt)
+        known = layout in seen and _surely_fits(record.prompt, max(map(len, answers(record))), room)
+        seen.add(layout)
+        yield record.prompt, 0 if known else row_size(tokenizer, record, max_tokens)
+
+
+def row_size(
+    tokenizer: Tokenizer, record: Demonstration | Ranking, max_tokens: int | None = None
+) -> int:
+    """The tokens of a prompt with its longest response, which is cut to ``max_tokens``."""
+    prompt = record.prompt
+    ends = (tokenizer.encode_response(prompt, text)[:max_tokens] for text in answers(record))
+    return len(tokenizer.encode_prompt(prompt)) + max(map(len, ends))
+
+
+def answers(record: Demonstration | Ranking) -> tuple[str, ...]:
+    """The responses of a record."""
+    return (record.response,) if isinstance(record, Demonstration) else record.responses
+
+
+def _layout(prompt: Prompt) -> tuple[str, ...]:
+    return tuple(message.role for message in prompt.messages)
 
 
 def _surely_fits(prompt: Prompt, more: int, room: float) -> bool:

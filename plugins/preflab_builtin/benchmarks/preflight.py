@@ -43,7 +43,7 @@ def generation(config: GenerationConfig, context: Context) -> Iterator[str]:
     longest = f"max_tokens={config.max_tokens} of the evaluator {config.name}"
     why = f"the {limit} positions of {POLICY} less {longest}"
     cures = ["lower max_tokens", "shorten the prefixes or the questions"]
-    refuse("questions", list(prompt_sizes(context.tokenizer, asked, room)), room, why, cures)
+    refuse("questions", prompt_sizes(context.tokenizer, asked, room), room, why, cures)
     yield from ()
 
 
@@ -82,7 +82,7 @@ def _check_texts(
     ]
     why = f"the positions of {POLICY}, with what is in front of them"
     cures = ["shorten the prefixes or the rows"]
-    refuse(kind, list(row_sizes(context.tokenizer, read, limit)), limit, why, cures)
+    refuse(kind, row_sizes(context.tokenizer, read, limit), limit, why, cures)
 
 
 def classifier(config: ClassifierConfig, context: Context) -> Iterator[str]:

@@ -32,7 +32,7 @@ def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
         rows = [Demonstration(*row) for row in zip(prompts, stored, strict=True)]
         limit = context.max_positions
         if limit is not None:
-            sizes = list(row_sizes(context.tokenizer, rows, limit))
+            sizes = row_sizes(context.tokenizer, rows, limit)
             what = f"responses of {config.baseline_path}"
             refuse(
                 what,

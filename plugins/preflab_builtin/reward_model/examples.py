@@ -61,9 +61,8 @@ def examples(
     positions of the model. `UserError` naming the first ranking that does not fit into the model,
     or that prefers one of two responses with the same tokens: its loss would remain at log 2."""
     rows = [_example(ranking, tokenizer, max_tokens) for ranking in rankings]
-    if limit is not None:
-        sizes = [(r.ranking.prompt, len(r.prompt) + max(map(len, r.responses))) for r in rows]
-        refuse_rows("rankings", sizes, limit, [CUT])
+    sizes = ((r.ranking.prompt, len(r.prompt) + max(map(len, r.responses))) for r in rows)
+    refuse_rows("rankings", sizes, limit, [CUT])
     return rows
 
 

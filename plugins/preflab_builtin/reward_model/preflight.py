@@ -21,18 +21,19 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     comparisons will be is not known yet."""
     if not context.has("rankings"):
         return
-    train, validation = (
-        [ranking for ranking in context.rankings(split) if ranking.preferences]
-        for split in ("train", "validation")
-    )
-    if not train:
+    if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
-    rows, cut = [*train, *validation], config.max_tokens
-    check_rows(context, "rankings", rows, cut, [CUT])
+    cut = config.max_tokens
+    check_rows(context, "rankings", _ranked(context), cut, [CUT])
     if cut is not None:
-        alike = [row for row in rows if _begin_alike(row, cut)]
+        alike = [row for row in _ranked(context) if _begin_alike(row, cut)]
         examples(alike, context.tokenizer, cut, context.max_positions)
     yield from ()
+
+
+def _ranked(context: Context) -> Iterator[Ranking]:
+    for split in SPLITS[:2]:  # those for testing are not read
+        yield from (ranking for ranking in context.rankings(split) if ranking.preferences)
 
 
 def _begin_alike(ranking: Ranking, tokens: int) -> bool:
@@ -51,7 +52,7 @@ def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str
     fewer = limit is not None and (own is None or limit < own)
     if limit is not None and fewer and context.has("prompts"):
         longest = context.rollout().sampling.max_tokens
-        sizes = list(prompt_sizes(context.tokenizer, _prompts(context), limit - longest))
+        sizes = prompt_sizes(context.tokenizer, _prompts(context), limit - longest)
         refuse_prompts(sizes, limit, longest, "the reward model")
     yield from ()
 

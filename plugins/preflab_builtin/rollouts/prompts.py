@@ -24,9 +24,7 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
                 f"The prompt of {place(prompt)} has no tokens: there is nothing to answer. "
                 "Remove it with a filter."
             )
-    if limit is not None:
-        sizes = [(prompt, len(ids)) for prompt, ids in zip(prompts, encoded, strict=True)]
-        refuse_prompts(sizes, limit, max_tokens)
+    refuse_prompts(zip(prompts, map(len, encoded), strict=True), limit, max_tokens)
     return encoded
 
 

@@ -36,10 +36,8 @@ def examples(
     """One example per demonstration, in order; `UserError` naming one that is longer than ``limit``
     tokens or empty."""
     rows = [_example(each, tokenizer, loss_on) for each in demonstrations]
-    if limit is not None:
-        each_row = zip(demonstrations, rows, strict=True)
-        sizes = [(demonstration.prompt, len(row.ids)) for demonstration, row in each_row]
-        refuse_rows("demonstrations", sizes, limit)
+    sizes = ((each.prompt, len(row.ids)) for each, row in zip(demonstrations, rows, strict=True))
+    refuse_rows("demonstrations", sizes, limit)
     return rows
 
 
