@@ -75,7 +75,9 @@ def readable_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
     except RecursionError:
-        raise UserError("Circular defaults list: a config includes itself.") from None
+        raise UserError(
+            "The config leads back to itself: look for a file that its own defaults list names."
+        ) from None
 
 
 def explain(error: BaseException) -> str:
