@@ -30,7 +30,7 @@ def rows(*sizes: tuple[int, int]) -> list[Any]:
     ]
 
 
-def kept(context: FakeContext, records: list[Any], **limits: int) -> list[Record]:
+def kept(context: FakeContext, records: list[Any], **limits: Any) -> list[Record]:
     return Length(LengthConfig(**limits), context)(records)[0]
 
 
