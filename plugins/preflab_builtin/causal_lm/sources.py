@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
+from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import (
     Family,
     PretrainedConfig,
@@ -29,7 +30,7 @@ from preflab_builtin.causal_lm.config import (
     TinyConfig,
     TokenizerKind,
 )
-from preflab_builtin.causal_lm.folders import check_model_config, locate
+from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
 from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.smollm2 import converted
