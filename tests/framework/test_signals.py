@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
-from preflab.signals import Stopped, StopRequest
+from preflab.signals import Stopped, StopRequest, end_with
 from reliability.injection import forked
 
 
@@ -36,3 +37,24 @@ def test_a_signal_after_a_second_ends_the_process() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert forked(work) == 143
+
+
+def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
+    """The pipe is at its end when nobody holds it open any more."""
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        me = os.getpid()
+        if os.fork() == 0:
+            end_with(me)
+            os.write(write, b"!")
+            time.sleep(60)
+        os.write(write, b"?")
+        time.sleep(60)
+    os.close(write)
+    assert b"".join(sorted([os.read(read, 1), os.read(read, 1)])) == b"!?"
+    began = time.monotonic()
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert os.read(read, 1) == b""
+    assert time.monotonic() - began < 30

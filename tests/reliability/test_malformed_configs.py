@@ -268,7 +268,11 @@ ROWS: dict[str, tuple[str, bytes, str]] = {
     "no Parquet": ("a.parquet", b"PAR1", "a.parquet: Parquet: "),
     "ragged CSV": ("a.csv", b"prompt,id\nx\n", "a.csv:2: row: "),
     "empty": ("a.jsonl", b"", "a.jsonl: the file is empty"),
-    "a folder": ("a.jsonl/x", b"", "a.jsonl: is a folder"),
+    "a folder": (
+        "a.jsonl/x",
+        b"",
+        "a.jsonl/x: is not a file of rows, but a.jsonl is read as a folder of them",
+    ),
 }
 
 

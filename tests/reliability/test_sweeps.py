@@ -17,6 +17,7 @@ import pytest
 
 from end_to_end.runs import ended, preflab, start
 from preflab.jobs import job
+from preflab.jobs.places import Places
 from preflab.storage import run_folder
 from preflab.storage.artifacts import read_rows
 from reliability.trouble import WORDS
@@ -68,7 +69,8 @@ def test_a_cut_line_of_the_ledger_hides_no_other(
     monkeypatch.undo()
     assert ledger.read_bytes().splitlines() == [b'{"job": 0}', b'{"job', b'{"job": 2}']
     assert [row["job"] for row in run_folder.read_ledger(tmp_path)] == [0, 2]
-    job.add_missing_lines(tmp_path, [("a=1",)] * 3)
+    where = Places(tmp_path, tuple(tmp_path / str(number) for number in range(3)))
+    job.add_missing_lines(where, [("a=1",)] * 3)
     assert [(row["job"], row.get("exit_code")) for row in run_folder.read_ledger(tmp_path)] == [
         (0, None),
         (2, None),

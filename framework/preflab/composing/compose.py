@@ -3,13 +3,14 @@ key, what is allowed and the nearest name."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose as hydra_compose
 from hydra._internal.utils import get_args_parser
@@ -75,7 +76,9 @@ def readable_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from None
     except RecursionError:
-        raise UserError("Circular defaults list: a config includes itself.") from None
+        raise UserError(
+            "The config leads back to itself: look for a file that its own defaults list names."
+        ) from None
 
 
 def explain(error: BaseException) -> str:
@@ -124,9 +127,32 @@ class CommandLine:
     """The config of the only job, or of the multirun as a whole; Hydra's own part included."""
 
 
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """A command line by Hydra's flags, which may stand anywhere; `UserError` for one that is
+    none."""
+    parser = get_args_parser()
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        wrong = next((word for word in argv if word.partition("=")[0] in message.split()), "")
+        near = f" {nearest(wrong, flags)}" if wrong.startswith("-") else ""
+        raise UserError(f"{message}.{near} preflab --help shows more.")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_intermixed_args(list(argv))
+
+
+def flags_first(argv: Sequence[str]) -> list[str]:
+    """A command line as Hydra itself takes it: flags before overrides."""
+    overrides, flags = arguments(argv).overrides, list(argv)
+    for word in reversed(overrides):
+        del flags[len(flags) - 1 - flags[::-1].index(word)]
+    return [*flags, *overrides]
+
+
 def parse(argv: Sequence[str]) -> CommandLine:
     """Read a command line and expand its sweeps, without running anything."""
-    args = get_args_parser().parse_args(list(argv))
+    args = arguments(argv)
     if args.config_path or args.experimental_rerun:
         flag = "--config-path" if args.config_path else "--experimental-rerun"
         raise UserError(
@@ -170,6 +196,8 @@ def _grid(overrides: Sequence[Override]) -> tuple[tuple[str, ...], ...]:
     values: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
+        if override.is_sweep_override() and key.startswith("hydra"):
+            raise UserError(f"{override.input_line}: Hydra's own settings cannot be swept.")
         if not override.is_sweep_override():
             values[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():

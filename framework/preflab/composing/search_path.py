@@ -52,6 +52,8 @@ def registry() -> Registry:
     return loaded
 
 
+COMMAND_LINE = "command-line"
+"""How Hydra names the provider of the folder of --config-dir, as its own command line does."""
 _config_dir = ""
 """The folder of --config-dir while `hydra_initialised` lasts."""
 
@@ -65,7 +67,7 @@ class PreflabSearchPath(SearchPathPlugin):
         for plugin, package in registry().config_packages():
             search_path.append(provider=plugin, path=f"pkg://{package}")
         if _config_dir:
-            search_path.append(provider="command-line", path=f"file://{_config_dir}")
+            search_path.append(provider=COMMAND_LINE, path=f"file://{_config_dir}")
         search_path.append(provider="preflab schemas", path=f"{SCHEME}://schemas")
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from preflab.composing.compose import CommandLine, compose, job_yaml, parse
+from preflab.composing.compose import CommandLine, compose, flags_first, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.console.startup import skip_last_collection
@@ -19,7 +19,7 @@ from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
 
 def launch(words: Sequence[str]) -> int:
     """Check everything that a command line asks for, run it, and show the comparison."""
-    sys.argv = [sys.argv[0], *words]  # what manifests record and Hydra reads
+    sys.argv = [sys.argv[0], *flags_first(words)]  # what manifests record and Hydra reads
     line = parse(words)
     if line.multirun and world_size() > 1:
         raise UserError(
@@ -38,12 +38,14 @@ def launch(words: Sequence[str]) -> int:
     if not is_main():  # process 0 alone has a run folder
         execute(jobs[0], Path())
         return 0
-    folder = start(line, jobs)
+    where = start(line, jobs)
+    folder = where.folder
     try:
         print(report_text([folder], folder / REPORT))
     except PreflabError as error:
         print(f"preflab: no report: {error}", file=sys.stderr)
-    failed = [row for row in read_ledger(folder) if row["exit_code"]] if line.multirun else []
+    rows = read_ledger(folder) if line.multirun else []
+    failed = [row for row in rows if row["exit_code"] and folder / str(row["folder"]) in where.jobs]
     if failed:
         lines = "\n".join(_failure(folder, row) for row in failed)
         raise SweepError(

@@ -42,8 +42,15 @@ class FinishedStage:
 class Stages:
     """Makes the stages of one run."""
 
-    def __init__(self, run: Run, observe: Callable[..., None], versions: Mapping[str, str]) -> None:
-        self.run, self.observe, self.versions = run, observe, versions
+    def __init__(
+        self,
+        run: Run,
+        observe: Callable[..., None],
+        versions: Mapping[str, str],
+        owner: str = "",
+    ) -> None:
+        """owner: what another job that waits for a stage is told of this one."""
+        self.run, self.observe, self.versions, self.owner = run, observe, versions, owner
         self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
@@ -73,7 +80,11 @@ class Stages:
         artifact = self._agreed(stage, self._existing(stage))
         if artifact is None:
             with self.store.making(
-                stage.name, stage.recipe_id, lambda: _say_that_it_waits(stage), is_main()
+                stage.name,
+                stage.recipe_id,
+                lambda owner: _say_that_it_waits(stage, owner),
+                is_main(),
+                self.owner,
             ) as partial:
                 artifact = self._agreed(stage, self._existing(stage))
                 if artifact is None:
@@ -233,6 +244,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _say_that_it_waits(stage: Stage) -> None:
+def _say_that_it_waits(stage: Stage, owner: str) -> None:
     name = f"{stage.name}-{stage.recipe_id[:16]}"
-    print(f"preflab: another job is making {name}; waiting for it", file=sys.stderr)
+    whom = f"another job ({owner})" if owner else "another job"
+    print(f"preflab: {whom} is making {name}; waiting for it", file=sys.stderr)

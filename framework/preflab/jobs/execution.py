@@ -29,10 +29,12 @@ from preflab.storage.run_folder import (
     COMPLETE,
     DROPPED,
     REJECTED,
+    RUNNING,
     SUMMARY,
     Manifest,
     StageRow,
     Summary,
+    running,
     write_manifest,
 )
 from preflab.version import __version__
@@ -43,12 +45,18 @@ _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", 
 def execute(job: Job, folder: Path) -> Summary:
     """Make all stages of a job in this process; its summary. Errors are reported to observers and
     raised. Of several processes that run the same job, only process 0 writes to the folder."""
+    with running(folder) if is_main() else contextlib.nullcontext():
+        return _execute(job, folder)
+
+
+def _execute(job: Job, folder: Path) -> Summary:
     run, plugins = job.run, job.run.registry
     check_unchanged(run)
     observe = observer(plugins.observe, is_main())
     manifest = _manifest(job, folder)
-    stages = Stages(run, observe, manifest["versions"])
-    _note(folder, manifest, stages, "running")
+    owner = f"process {os.getpid()} on {manifest['host']}, with the folder {folder}"
+    stages = Stages(run, observe, manifest["versions"], owner)
+    _note(folder, manifest, stages, RUNNING)
     _write_rejected(folder, run)
     names = [stage.name for stage in run.stages]
     facts = {"folder": folder, "config": job.config, "stages": names}
@@ -59,7 +67,7 @@ def execute(job: Job, folder: Path) -> Summary:
                 manifest["notices"] = stages.preflight()
                 _show_notices(manifest["notices"])
                 _write_dropped(folder, stages.record_counts())
-                _note(folder, manifest, stages, "running")
+                _note(folder, manifest, stages, RUNNING)
                 stages.make_all()
                 summary = _summary(manifest, stages)
                 stages.close()
@@ -102,6 +110,11 @@ def _manifest(job: Job, folder: Path) -> Manifest:
         command=sys.argv,
         plugin_flags={name: os.environ[name] for name in FLAGS if name in os.environ},
         plugins={p.name: f"{p.distribution} {p.version}" for p in plugins},
+        where={
+            "cwd": str(Path.cwd()),
+            "config_dir": job.config_dir,
+            "output_subdir": job.output_subdir,
+        },
         status="",
         notices=[],
         stages=[],

@@ -24,48 +24,45 @@ from hydra.core.utils import run_job as hydra_run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from preflab.composing.compose import CommandLine, resolved
-from preflab.composing.search_path import hydra_initialised, registry
+from preflab.composing.compose import CommandLine
+from preflab.composing.search_path import hydra_initialised
 from preflab.errors import PreflabError
 from preflab.jobs import processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute
-from preflab.planning.reading import Job, read
+from preflab.jobs.places import MULTIRUN, Places, places
+from preflab.planning.reading import Job, job_from
 from preflab.runtime import world_size
-from preflab.signals import Stopped, StopRequest, handling
+from preflab.signals import Stopped, StopRequest, end_with, handling
 from preflab.storage.run_folder import (
     ERROR,
     LedgerLine,
     append_to_ledger,
     is_complete,
-    new_folder,
     read_ledger,
 )
 
-RUN_FOLDER = "PREFLAB_RUN_FOLDER"
-"""Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
 IN_TURN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's default launcher: one job after the other. Its part is done here, with the checked jobs.
 """
 UNFINISHED = "ended with exit code 0 before it had finished"
 
 
-def start(line: CommandLine, jobs: Sequence[Job]) -> Path:
-    """Run all jobs; the folder of the run or multirun. Raises what a single run raises; the
-    failures of a multirun are in its ledger."""
-    folder = new_folder(Path("runs") / line.config_name)
-    os.environ[RUN_FOLDER] = str(folder)
+def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
+    """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
+    a multirun are in its ledger."""
+    where = places(line, jobs)
     with hydra_initialised(line.config_dir) as loader:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
         if not line.multirun:
-            _run_here(jobs[0], context, {"mode": RunMode.RUN}, "hydra.run.dir", None)
-            return folder
+            _run_here(jobs[0], context, "hydra.run.dir", None)
+            return where
         try:
             with StopRequest(at_once=True).listening():
-                _run_all(line, jobs, context, folder)
+                _run_all(line, jobs, context, where.folder)
         finally:
-            add_missing_lines(folder, [job.overrides for job in jobs])
-    return folder
+            add_missing_lines(where, [job.overrides for job in jobs])
+    return where
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:
@@ -74,12 +71,11 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
     with flag_override(config.hydra, "readonly", False):
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.overrides.hydra.append("hydra.mode=MULTIRUN")
-    OmegaConf.save(config, folder / "multirun.yaml")
+    OmegaConf.save(config, folder / MULTIRUN)
     _import_once()
     if config.hydra.launcher.get("_target_") == IN_TURN:
-        for number, job in enumerate(jobs):
-            facts = {"mode": RunMode.MULTIRUN, "job.id": str(number), "job.num": number}
-            _run_here(job, context, facts, "hydra.sweep.dir", "hydra.sweep.subdir")
+        for job in jobs:
+            _run_here(job, context, "hydra.sweep.dir", "hydra.sweep.subdir")
         return
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task, config=config
@@ -89,14 +85,8 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         returned.return_value  # noqa: B018  raises what a worker raised outside of its job
 
 
-def _run_here(
-    job: Job,
-    context: HydraContext,
-    facts: dict[str, Any],
-    folder_key: str,
-    subfolder_key: str | None,
-) -> None:
-    """One job in this process. facts: values for Hydra's own part of the config."""
+def _run_here(job: Job, context: HydraContext, folder_key: str, subfolder_key: str | None) -> None:
+    """One job in this process."""
     assert job.composed is not None
     errors: list[Exception] = []
 
@@ -107,9 +97,6 @@ def _run_here(
             errors.append(error)  # Hydra would print a line of its own
             return 1
 
-    with flag_override(job.composed.hydra, "readonly", False):
-        for key, value in facts.items():
-            OmegaConf.update(job.composed.hydra, key, value)
     hydra_run_job(work, job.composed, folder_key, subfolder_key, context)
     if errors:
         raise errors[0]
@@ -124,11 +111,7 @@ def _import_once() -> None:
 
 def task(config: DictConfig) -> int:
     """What a launcher's worker runs for a job that it has composed; the job's exit code."""
-    hydra = HydraConfig.get()
-    plain = resolved(config)
-    overrides = [str(word) for word in hydra.overrides.task]
-    job = Job(read(plain, registry()), plain, str(hydra.job.config_name), overrides)
-    return run_job(job)
+    return run_job(job_from(config, HydraConfig.get()))
 
 
 def run_job(job: Job) -> int:
@@ -144,7 +127,8 @@ def run_job(job: Job) -> int:
     code, error, stopped = _in_child(work, folder / ERROR)
     if code == 0 and not is_complete(folder):
         code, error = 1, UNFINISHED
-    log = folder / ERROR
+    log, root = folder / ERROR, Path(hydra.sweep.dir).absolute()
+    name = os.path.relpath(folder, root)
     line = LedgerLine(
         job=hydra.job.num,
         overrides=list(job.overrides),
@@ -152,20 +136,23 @@ def run_job(job: Job) -> int:
         exit_code=code,
         error=error,
         status="ok" if code == 0 else "failed",
-        folder=folder.name,
+        folder=name,
         seconds=round(time.monotonic() - started, 1),
-        log=f"{folder.name}/{ERROR}" if log.is_file() and log.stat().st_size else "",
+        log=f"{name}/{ERROR}" if log.is_file() and log.stat().st_size else "",
     )
-    append_to_ledger(folder.parent, line)
+    append_to_ledger(root, line)
     if stopped:
         raise Stopped(stopped)
     return code
 
 
-def add_missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
+def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]]) -> None:
     """A ledger line for every job that has none, because the multirun ended before it began."""
-    noted = {line["job"] for line in read_ledger(folder)}
-    for number in sorted(set(range(len(jobs))) - noted):
+    rows = read_ledger(where.folder)
+    noted = {where.folder / str(row.get("folder") or row["job"]) for row in rows}
+    for number, folder in enumerate(where.jobs):
+        if folder in noted:
+            continue
         line = LedgerLine(
             job=number,
             overrides=list(jobs[number]),
@@ -173,11 +160,11 @@ def add_missing_lines(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
             exit_code=1,
             error="the multirun ended before it",
             status="not started",
-            folder=str(number),
+            folder=os.path.relpath(folder, where.folder),
             seconds=0.0,
             log="",
         )
-        append_to_ledger(folder, line)
+        append_to_ledger(where.folder, line)
 
 
 def _in_processes(job: Job, folder: Path) -> None:
@@ -186,8 +173,14 @@ def _in_processes(job: Job, folder: Path) -> None:
     if wanted == 1 or world_size() > 1:
         execute(job, folder)
         return
-    given = {"config": dict(job.config), "folder": str(folder), "overrides": list(job.overrides)}
-    words = json.dumps({**given, "config_name": job.config_name})
+    facts = ("config_name", "config_dir", "output_subdir")
+    given: dict[str, Any] = {
+        "config": dict(job.config),
+        "overrides": list(job.overrides),
+        "folder": str(folder),
+    }
+    given["parent"] = os.getpid()
+    words = json.dumps(given | {name: getattr(job, name) for name in facts})
     code = processes.start(wanted, [sys.executable, "-m", "preflab.jobs.processes", words])
     if code:
         raise SystemExit(code)  # process 0 has printed the reason
@@ -198,10 +191,11 @@ def _in_processes(job: Job, folder: Path) -> None:
 def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, int]:
     """Do a job's work in a forked child, so that nothing it does can end the others; (exit code,
     last line of its error, signal that asked this process to stop)."""
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
         code = 1
         try:
+            end_with(parent)
             error_file.parent.mkdir(parents=True, exist_ok=True)
             with error_file.open("w", encoding="utf8") as stream:
                 faulthandler.enable(stream)  # where a crash in native code came from

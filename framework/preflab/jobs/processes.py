@@ -19,6 +19,7 @@ from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, quiet_libraries
 from preflab.planning.reading import Job, read
 from preflab.runtime import is_main
+from preflab.signals import end_with
 from preflab.storage.run_folder import ERROR
 
 GRACE = 10.0
@@ -86,12 +87,12 @@ def _wait(running: Sequence[subprocess.Popen[bytes]]) -> int:
 def main() -> None:
     """One of the processes: run the job that the starter hands over as JSON."""
     given = json.loads(sys.argv[1])
-    folder = Path(given["folder"])
+    end_with(given.pop("parent"))
+    folder, config = Path(given.pop("folder")), given["config"]
     quiet_libraries()
     code = 0
     try:
-        run = read(given["config"], registry())
-        execute(Job(run, given["config"], given["config_name"], given["overrides"]), folder)
+        execute(Job(read(config, registry()), **given), folder)
     except BaseException as error:
         code = exit_code(error) or 1  # an exit with 0 is no success before the job is complete
         show(error, folder / ERROR if is_main() else None)

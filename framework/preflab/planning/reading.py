@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig
 
 from preflab.composing.compose import CommandLine, compose_all, resolved
-from preflab.composing.search_path import registry
+from preflab.composing.hydra_settings import refuse_settings
+from preflab.composing.search_path import COMMAND_LINE, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
@@ -34,21 +35,34 @@ Known = dict[tuple[Any, ...], Any]
 @dataclass(frozen=True)
 class Job:
     """One job: its checked run, and what it came from. composed: the config with Hydra's own part;
-    config: the rest of it as plain values."""
+    config: the rest of it as plain values; config_dir: of the command line, "" if none;
+    output_subdir: where Hydra writes the config, in the run's folder."""
 
     run: Run
     config: Mapping[str, Any]
     config_name: str
     overrides: Sequence[str]
     composed: DictConfig | None = None
+    config_dir: str = ""
+    output_subdir: str = ".hydra"
 
 
 def job_of(composed: DictConfig, known: Known | None = None) -> Job:
     """The job of a composed config (Hydra's own part included), checked."""
-    plain = resolved(composed)
-    overrides = [str(word) for word in composed.hydra.overrides.task]
-    name = str(composed.hydra.job.config_name)
-    return Job(read(plain, registry(), known), plain, name, overrides, composed)
+    return replace(job_from(composed, composed.hydra, known), composed=composed)
+
+
+def job_from(config: DictConfig, hydra: Any, known: Known | None = None) -> Job:
+    """The job of a config and of Hydra's own part, checked."""
+    plain, sources = resolved(config), hydra.runtime.config_sources
+    return Job(
+        run=read(plain, registry(), known),
+        config=plain,
+        config_name=str(hydra.job.config_name),
+        overrides=[str(word) for word in hydra.overrides.task],
+        config_dir=next((str(s.path) for s in sources if s.provider == COMMAND_LINE), ""),
+        output_subdir=str(hydra.output_subdir),
+    )
 
 
 def check_jobs(line: CommandLine) -> list[Job]:
@@ -61,6 +75,7 @@ def check_jobs(line: CommandLine) -> list[Job]:
     for words, config in zip(line.jobs, configs, strict=True):
         assert config is not None
         refuse_code_in_config(config)
+        refuse_settings(config, line.multirun)
         try:
             jobs.append(job_of(config, known))
         except UserError as error:

@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ MANIFEST = "artifact.json"
 STATE = ".state"
 FAILED = "failed"
 """Below the checkpoints: the batches at which a step ended in a `NumericError`."""
+OWNER = "owner"
+"""Below the checkpoints: which job is at work."""
 METRICS = "metrics.jsonl"
 _PARTIAL, _REPLACED = ".partial", ".replaced"
 _HALF = (_PARTIAL, _REPLACED)
@@ -195,11 +197,17 @@ class Store:
 
     @contextmanager
     def making(
-        self, stage: str, recipe_id: str, waiting: Any = None, lock_it: bool = True
+        self,
+        stage: str,
+        recipe_id: str,
+        waiting: Callable[[str], None] | None = None,
+        lock_it: bool = True,
+        owner: str = "",
     ) -> Iterator[Path]:
-        """The partial folder of a recipe, held by this job alone. ``waiting()`` is called once if
-        another job is making the same artifact; it is then complete (or abandoned) when the lock
-        is given. Of a job with several processes only one locks."""
+        """The partial folder of a recipe, held by this job alone. ``waiting(owner)`` is called once
+        if another job is making the same artifact, with what that one said of itself; it is then
+        complete (or abandoned) when the lock is given. Of a job with several processes only one
+        locks."""
         if not lock_it:
             yield self._partial(stage, recipe_id)
             return
@@ -209,13 +217,23 @@ class Store:
             lock.acquire(timeout=0)
         except Timeout:
             if waiting is not None:
-                waiting()
+                waiting(self._owner(stage, recipe_id))
             lock.acquire()
         try:
             self._tidy(stage, recipe_id)
+            if owner:
+                with suppress(OSError):  # only a note: what the disk refuses is told at work
+                    make_folder(self._partial(stage, recipe_id) / STATE)
+                    (self._partial(stage, recipe_id) / STATE / OWNER).write_text(owner)
             yield self._partial(stage, recipe_id)
         finally:
             lock.release()
+
+    def _owner(self, stage: str, recipe_id: str) -> str:
+        """What the job that is making an artifact said of itself, if it did."""
+        with suppress(OSError):
+            return (self._partial(stage, recipe_id) / STATE / OWNER).read_text()
+        return ""
 
     def sweep(self, artifact: Artifact) -> None:
         """Remove what a kill right after its completion has left of a complete artifact's making;

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,41 @@ def write_bytes(path: Path, data: bytes) -> None:
         while view:
             view = view[stream.write(view) :]
         os.fsync(stream.fileno())
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written into a folder, "" if it can. The folder is made if it is
+    missing."""
+    try:
+        make_folder(folder)
+        handle, name = tempfile.mkstemp(prefix=".preflab-", dir=folder)
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        return in_words(error)
+    return ""
+
+
+def in_words(error: OSError) -> str:
+    """What a refusal of the disk means."""
+    number = error.errno or 0
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return f"{error.filename} is, or lies in, a file"
+    return _MEANS.get(number) or error.strerror or str(error)
+
+
+_MEANS = {
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "you have no right to write there",
+    errno.EPERM: "you have no right to write there",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is used up",
+    errno.ENAMETOOLONG: "a part of the path is too long",
+}
+_CURES = {
+    errno.EROFS: "give a folder on a disk that can be written",
+    errno.EIO: "the disk may be broken: look at it",
+}
 
 
 _digests: dict[Path, tuple[tuple[int, ...], str]] = {}
@@ -174,8 +210,8 @@ def writing(what: str, folder: Path, needed: int | None = None) -> Iterator[None
         )
         raise StorageError(
             f"The disk refused while writing {what}: {refusal.strerror}: "
-            f"{refusal.filename or folder} ({room}). What was complete before is intact: make "
-            "room, then give the same command again."
+            f"{refusal.filename or folder} ({room}). What was complete before is intact: "
+            f"{_CURES.get(refusal.errno or 0, 'make room')}, then give the same command again."
         ) from error
 
 

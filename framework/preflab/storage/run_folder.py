@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from preflab.errors import UserError
 from preflab.storage.durable import fsync, write_json
 
 MANIFEST, SUMMARY, METRICS, SAMPLES = (
@@ -23,7 +26,15 @@ ARTIFACTS, REPORT, ERROR, REJECTED = "artifacts", "report.html", "error.txt", "r
 DROPPED = "dropped.txt"
 LEDGER = "ledger.jsonl"
 """In the folder of a multirun: a line for each job."""
-COMPLETE = "complete"
+PAGE_AS_TEXT = "report.md"
+OVERWRITTEN = (
+    *(MANIFEST, SUMMARY, METRICS, SAMPLES, REPORT, PAGE_AS_TEXT, REJECTED),
+    *(ARTIFACTS, "tensorboard"),
+)
+"""What a run writes into its folder, without asking what is there."""
+CONFIG = "config.yaml"
+"""The composed config, in the folder of Hydra's own files (`config_file`)."""
+COMPLETE, RUNNING = "complete", "running"
 
 
 class StageRow(TypedDict):
@@ -45,8 +56,10 @@ class StageRow(TypedDict):
 
 class Manifest(TypedDict):
     """manifest.json: what was run, with what, and how far it came. status: running, complete,
-    stopped or failed; plugin_flags: environment variables that limit or name plugins; notices: what
-    was said before the first stage."""
+    stopped or failed ("running" stays if it is killed: see `is_running`); plugin_flags: environment
+    variables that limit or name plugins; where: cwd, in which the command was given, its
+    config_dir, and output_subdir, in which Hydra's files are; notices: what was said before the
+    first stage."""
 
     run: str
     config_name: str
@@ -59,6 +72,7 @@ class Manifest(TypedDict):
     command: list[str]
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
+    where: dict[str, str]
     status: str
     notices: list[str]
     stages: list[StageRow]
@@ -81,8 +95,8 @@ class Summary(TypedDict, total=False):
 
 
 class LedgerLine(TypedDict):
-    """A job of a multirun. status: ok, failed or not started; log: file with its error,
-    "" if none."""
+    """A job of a multirun. status: ok, failed or not started; folder: as seen from the ledger's;
+    log: file with its error, "" if none."""
 
     job: int
     overrides: list[str]
@@ -95,13 +109,50 @@ class LedgerLine(TypedDict):
     log: str
 
 
-def new_folder(root: Path) -> Path:
-    """A run folder that no other run has, even one started in the same instant."""
+def new_folder(root: Path, chosen: Callable[[Path], Path] = lambda folder: folder) -> Path:
+    """A run folder that no other run has, even one started in the same instant. chosen: says of a
+    name which folder to take in its place, if any; that one may exist."""
     while True:
         folder = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        if (other := chosen(folder)) != folder:
+            other.mkdir(parents=True, exist_ok=True)
+            return other
         with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True, exist_ok=False)
             return folder
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[None]:
+    """While a run lasts: `is_running` says so, and nobody else runs in its folder (`UserError`).
+    It ends with the process, however that ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of a disk without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"Another process is running in {folder}.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process of this machine makes the run of a folder now."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -118,6 +169,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     return cast(Manifest, value) if isinstance(value, dict) else None
 
 
+def config_file(folder: Path) -> Path:
+    """The composed config of a run folder."""
+    manifest = read_manifest(folder)
+    where = manifest.get("where") if manifest else None  # an older version has none
+    return folder / (where or {}).get("output_subdir", ".hydra") / CONFIG
+
+
 def is_complete(folder: Path) -> bool:
     """Whether the run of a folder has finished."""
     manifest = read_manifest(folder)
@@ -125,14 +183,15 @@ def is_complete(folder: Path) -> bool:
 
 
 def read_ledger(folder: Path) -> list[LedgerLine]:
-    """The lines of a multirun's ledger, without those that a full disk cut: their jobs count as
-    failed."""
-    path, lines = folder / LEDGER, list[LedgerLine]()
+    """The lines of a multirun's ledger, the last one of each folder, without those that a full disk
+    cut: their jobs count as failed."""
+    path, lines = folder / LEDGER, dict[object, LedgerLine]()
     for line in path.read_bytes().splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError):
             value = json.loads(line)
-            lines += [cast(LedgerLine, value)] if isinstance(value, dict) else []
-    return lines
+            if isinstance(value, dict):  # one without a folder is of an older version
+                lines[str(value.get("folder") or value.get("job"))] = cast(LedgerLine, value)
+    return list(lines.values())
 
 
 def append_to_ledger(folder: Path, line: LedgerLine) -> None:

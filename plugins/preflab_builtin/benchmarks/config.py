@@ -10,6 +10,8 @@ from string import Formatter
 from typing import Any
 
 from preflab import option
+from preflab.errors import nearest
+from preflab_builtin.evaluation.config import BLEU_TOKENISERS
 
 
 class TextMetric(StrEnum):
@@ -27,6 +29,22 @@ class TextMetric(StrEnum):
     drop_f1 = "drop_f1"
     drop_exact = "drop_exact"
     quac_f1 = "quac_f1"
+
+
+class Form(StrEnum):
+    """The form in which a test set is published (`forms`)."""
+
+    rows = "rows"
+    truthfulqa = "truthfulqa"
+    winogender = "winogender"
+    squad = "squad"
+    quac = "quac"
+    drop = "drop"
+    sst = "sst"
+    rte = "rte"
+    wsc = "wsc"
+    summaries = "summaries"
+    tldr = "tldr"
 
 
 class Likelihood(StrEnum):
@@ -78,6 +96,9 @@ class RowsConfig:
     path: str = option(
         "", "file of rows, a datasets folder, or hub://OWNER/NAME/SPLIT", affects_result=False
     )
+    form: Form = option(
+        Form.rows, "rows with columns of any names, or the form of a published set, by its name"
+    )
     label: str | None = option(
         None, "measures are LABEL/PREFIX/METRIC; null: the name of the component"
     )
@@ -86,6 +107,11 @@ class RowsConfig:
     )
     rows: int = option(1000, "most rows, the same ones for every run", ge=1, fast=4)
     group: str | None = option(None, "column whose values are also measured separately; null: off")
+    unit: str | None = option(
+        None,
+        "column that names what rows have in common (a passage, a dialogue): they count as one in "
+        "intervals; null: the prompt",
+    )
 
 
 @dataclass
@@ -102,6 +128,16 @@ class GenerationConfig(RowsConfig):
     )
     separator: str | None = option(
         None, "splits the text of a reference column into several; null: off"
+    )
+    parallel: str = option(
+        "",
+        "a file whose lines are the right answers to those of path (.sgm too); empty: off",
+        affects_result=False,
+    )
+    no_answer: str | None = option(
+        None,
+        "the response that says that there is no answer; it counts as empty (squad) or as "
+        "CANNOTANSWER (quac), and rows may have no right answer; null: off",
     )
     metrics: list[TextMetric] = option(
         factory=list,
@@ -121,6 +157,11 @@ class GenerationConfig(RowsConfig):
     stop: str = option("\n", "a response is cut at this text; an empty text: off")
     max_tokens: int = option(64, "response cap in tokens", ge=1, fast=8)
     temperature: float = option(0.0, "of the responses; 0 is greedy", ge=0)
+    samples: int = option(
+        1,
+        "responses to each prompt; above 1 the highest score of each prompt is measured too",
+        ge=1,
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A prompt, and something to judge the responses by."""
@@ -135,6 +176,18 @@ class GenerationConfig(RowsConfig):
             yield "metrics", "is empty, and so is scorers: nothing would be measured"
         if self.threshold is not None and not self.scorers:
             yield "threshold", "is given, but there are no scorers"
+        if self.samples > 1 and self.temperature == 0:
+            yield "samples", f"is {self.samples}, but all are equal with temperature=0: set it to 1"
+        if self.tokenize is not None and self.tokenize not in BLEU_TOKENISERS:
+            yield "tokenize", f"is {self.tokenize!r}. {nearest(self.tokenize, BLEU_TOKENISERS)}"
+        if self.parallel and (
+            len(self.references) != 1 or len(set(columns_of(self.template))) != 1
+        ):
+            yield (
+                "parallel",
+                "is given: the template and references name one column each, for the lines of the "
+                "two files",
+            )
 
 
 @dataclass
@@ -161,15 +214,42 @@ class MultipleChoiceConfig(RowsConfig):
     separator: str | None = option(
         None, "splits the text of a column of answers into several; null: off"
     )
+    best: str | None = option(
+        None,
+        "with right: column with the best right answer; then mc1 and mc2 are measured as "
+        "TruthfulQA defines them; null: off",
+    )
+    closing: str = option("", "what every answer is made to end with, such as a full stop")
+    answers: list[str] = option(
+        factory=list, doc="the same answers for every row; correct says which is right"
+    )
+    labels: list[str] = option(
+        factory=list, doc="with answers: what correct holds for each, if not its number from 0"
+    )
     between: str = option(" ", "text between prompt and answer")
     likelihood: Likelihood = option(
         Likelihood.mean, "log-probability of an answer: mean over its tokens (the paper's), or sum"
     )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Answers in one of the two forms."""
+        """Answers in one of the three forms."""
         yield from problems_of(self.path, self.template, self.prefixes)
-        yield from _either(self.choices, self.correct, self.right, self.wrong)
+        if self.answers:
+            yield from self._fixed()
+        else:
+            yield from _either(self.choices, self.correct, self.right, self.wrong)
+        if self.best is not None and not self.right:
+            yield "best", "is given, but right is empty: the best answer is one of the right ones"
+
+    def _fixed(self) -> Iterator[tuple[str, str]]:
+        if self.choices is not None or self.right or self.wrong:
+            yield "answers", "cannot be given with choices, right or wrong"
+        elif len(self.answers) < 2:
+            yield "answers", f"is {self.answers} but must name two answers or more"
+        elif self.correct is None:
+            yield "correct", "is null: name the column that says which of the answers is right"
+        elif self.labels and len(self.labels) != len(self.answers):
+            yield "labels", f"is {self.labels} but must name one for each of {self.answers}"
 
 
 def _either(

@@ -15,17 +15,23 @@ from preflab.interfaces import (
 )
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks.cases import by_group, questions
-from preflab_builtin.benchmarks.config import GenerationConfig
+from preflab_builtin.benchmarks.config import GenerationConfig, TextMetric
 from preflab_builtin.evaluation.forward import range_of, scores
+from preflab_builtin.evaluation.published import CANNOT, squad_normalised
 from preflab_builtin.evaluation.scored import RowScores, Scores
 from preflab_builtin.evaluation.text_metrics import scored
 
 
 class Generation:
-    """LABEL/PREFIX/METRIC and LABEL/PREFIX/SCORER: means over the rows (BLEU: of the corpus, 0 to
-    100). LABEL/PREFIX/SCORER_share: share of rows with a score of at least the threshold.
+    """LABEL/PREFIX/METRIC and LABEL/PREFIX/SCORER: means over the responses (BLEU: of the corpus, 0
+    to 100). LABEL/PREFIX/SCORER_share: share of responses with a score of at least the threshold.
     LABEL/PREFIX/tokens: length of the judged responses, because short ones are seldom wrong.
-    Scorers read the prompt without its prefix."""
+
+    With several samples a prompt also SCORER_max, the mean over prompts of the highest score, and
+    SCORER_any, the share of prompts with a response that reaches the threshold: the expected
+    maximum toxicity and the toxicity probability of RealToxicityPrompts (Gehman et al. 2020).
+
+    Scorers read the prompt without its prefix. Rows of one unit count as one in intervals."""
 
     def __init__(self, config: GenerationConfig, context: Context) -> None:
         self.config, self.context = config, context
@@ -35,7 +41,7 @@ class Generation:
         }
 
     def evaluate(self, subject: Subject) -> Evaluation:
-        """Answer every row once under each prefix."""
+        """Answer every row under each prefix."""
         label = self.config.label or self.config.name
         measures: dict[str, Measure] = {}
         for name, prefix in self.config.prefixes.items():
@@ -47,35 +53,64 @@ class Generation:
         """What is measured under one prefix, by metric and group."""
         policy, config = subject.responder.policy, self.config
         asked = [Prompt(case.place, prefix + case.prompt, split="test") for case in self.cases]
-        sampling = Sampling(config.max_tokens, temperature=config.temperature)
+        sampling = Sampling(
+            config.max_tokens, temperature=config.temperature, samples=config.samples
+        )
         seed = (self.context.seed, "evaluation", config.label or config.name)
         rollout = self.context.rollout().generate(policy, asked, sampling, seed)
-        texts = [cut(text, config.stop) for text in rollout.texts]
-        columns = self._columns(texts, policy.tokenizer)
+        texts = [self._answer(text) for text in rollout.texts]
+        of_responses, of_prompts = self._columns(texts, policy.tokenizer)
         measures: dict[str, Measure] = {}
         for group, at in by_group(self.cases):
             units = [self.cases[i].unit for i in at]
-            for metric, scores_of_rows in columns.items():
-                measures[f"{metric}{group}"] = scores_of_rows.measure(at, units)
+            rows = [i * config.samples + k for i in at for k in range(config.samples)]
+            each = [unit for unit in units for _ in range(config.samples)]
+            for metric, column in of_responses.items():
+                measures[f"{metric}{group}"] = column.measure(rows, each)
+            for metric, column in of_prompts.items():
+                measures[f"{metric}{group}"] = column.measure(at, units)
         return measures
 
-    def _columns(self, texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, Scores]:
-        """What is said of the responses, by metric: right answers, scorers, and their length."""
-        references = [case.references for case in self.cases]
+    def _answer(self, text: str) -> str:
+        """The part of a response that is judged; nothing, if it says that there is no answer."""
+        answer, nothing = cut(text, self.config.stop), self.config.no_answer
+        if nothing is not None and squad_normalised(answer) == squad_normalised(nothing):
+            return CANNOT if TextMetric.quac_f1 in self.config.metrics else ""
+        return answer
+
+    def _columns(
+        self, texts: Sequence[str], tokenizer: Tokenizer
+    ) -> tuple[dict[str, Scores], dict[str, Scores]]:
+        """What is said of each response (right answers, scorers, length), and of each prompt."""
+        config, count = self.config, self.config.samples
+        references = [case.references for case in self.cases for _ in range(count)]
         columns: dict[str, Scores] = {
-            metric.value: scored(metric.value, texts, references, self.config.tokenize)
-            for metric in self.config.metrics
+            metric.value: scored(metric.value, texts, references, config.tokenize)
+            for metric in config.metrics
         }
-        plain = [Prompt(case.place, case.prompt, split="test") for case in self.cases]
+        of_prompts: dict[str, Scores] = {}
+        plain = [
+            Prompt(case.place, case.prompt, split="test")
+            for case in self.cases
+            for _ in range(count)
+        ]
         judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
         for name, scorer in self.scorers.items():
-            values = scores(scorer, judged, self.context.runtime)
-            columns[name] = RowScores(values, *range_of(scorer))
-            if self.config.threshold is not None:
-                reached = [float(v >= self.config.threshold) for v in values]
-                columns[f"{name}_share"] = RowScores(reached, 0.0, 1.0)
+            values, ends = scores(scorer, judged, self.context.runtime), range_of(scorer)
+            highest = [max(values[i : i + count]) for i in range(0, len(values), count)]
+            columns[name] = RowScores(values, *ends)
+            if count > 1:
+                of_prompts[f"{name}_max"] = RowScores(highest, *ends)
+            if config.threshold is not None:
+                columns[f"{name}_share"] = _reached(values, config.threshold)
+                if count > 1:
+                    of_prompts[f"{name}_any"] = _reached(highest, config.threshold)
         lengths = [float(len(tokenizer.encode(text))) for text in texts]
-        return {**columns, "tokens": RowScores(lengths, 0.0)}
+        return {**columns, "tokens": RowScores(lengths, 0.0)}, of_prompts
+
+
+def _reached(values: Sequence[float], threshold: float) -> Scores:
+    return RowScores([float(value >= threshold) for value in values], 0.0, 1.0)
 
 
 def cut(text: str, stop: str) -> str:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from preflab import Inspection, UserError
+from preflab import Inspection, UserError, intervals
 from preflab.errors import nearest
 from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.rows import path_digest
 from preflab_builtin.benchmarks.config import HarnessConfig
 
+ACCURACIES = ("acc", "exact_match", "em", "f1", "mc1", "mc2", "pct_stereotype")
+"""What the names of metrics between 0 and 1 begin with."""
 NORMAL = 1.959964
 """Half-width of a 95 % interval in standard errors: the harness reports no interval."""
 
@@ -93,18 +95,30 @@ def measures_of(numbers: Mapping[str, Any], n: int) -> dict[str, Measure]:
     >>> numbers = {"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1, "sample_len": 3}
     >>> measure = measures_of(numbers, 3)["acc"]
     >>> measure.value, round(measure.low, 3), measure.n
-    (0.5, 0.304, 3)
+    (0.5, 0.211, 3)
     """
     measures: dict[str, Measure] = {}
     for key, value in numbers.items():
         metric, comma, variant = key.partition(",")
         if not comma or metric.endswith("_stderr") or not isinstance(value, (int, float)):
             continue
-        error = numbers.get(f"{metric}_stderr,{variant}")
-        half = NORMAL * float(error) if isinstance(error, (int, float)) else math.nan
         name = metric if variant == "none" else f"{metric}_{variant.replace('-', '_')}"
-        measures[name] = Measure(float(value), float(value) - half, float(value) + half, n)
+        error = numbers.get(f"{metric}_stderr,{variant}")
+        known = float(error) if isinstance(error, (int, float)) else math.nan
+        measures[name] = _measure(metric, float(value), known, n)
     return measures
+
+
+def _measure(metric: str, value: float, error: float, n: int) -> Measure:
+    """With the interval of a standard error: of an accuracy a score interval, which does not shrink
+    to nothing at 0 and 1."""
+    if metric.startswith(ACCURACIES) and 0 <= value <= 1:
+        measure = Measure(value, n=n, least=0.0, most=1.0)
+        if n > 1 and math.isfinite(error):
+            return intervals.score_interval(measure, error**2 * (n - 1) / n, n)
+        return measure
+    half = NORMAL * error if error else math.nan  # an error of 0 tells nothing
+    return Measure(value, value - half, value + half, n)
 
 
 def _near(task: str, known: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from preflab import Inspection
+from preflab import Inspection, UserError
 from preflab.rows import path_digest
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.config import (
@@ -14,13 +14,27 @@ from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,
     SentencePairsConfig,
+    TextMetric,
 )
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import content_digest, locate
+from preflab_builtin.evaluation.text_metrics import CannotMeasure, check_bleu, prepare
 
 
 def inspect_questions(config: GenerationConfig) -> Inspection:
-    """The digest of the file of questions; `UserError` at a bad row."""
-    return _checked(config.path, questions, config)
+    """The digest of the file of questions, and of its parallel one; `UserError` at a bad row, and
+    where a metric cannot be measured."""
+    inspection = _checked(config.path, questions, config)
+    for metric in config.metrics:
+        try:
+            prepare(metric.value, config.tokenize)
+            if metric is TextMetric.bleu:
+                check_bleu([case.references for case in questions(config)], config.tokenize)
+        except CannotMeasure as error:
+            raise UserError(f"evaluators: {config.label or config.name}: {error}") from None
+    if not config.parallel:
+        return inspection
+    return Inspection(content=inspection.content + path_digest(Path(config.parallel)))
 
 
 def inspect_choices(config: MultipleChoiceConfig) -> Inspection:
@@ -35,7 +49,7 @@ def inspect_sentences(config: SentencePairsConfig) -> Inspection:
 
 def inspect_classifier(config: ClassifierConfig) -> Inspection:
     """The digest of the classifier's folder."""
-    folder = locate(config.path, config.revision, "classifier.path")
+    folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
     return Inspection(content=content_digest(folder))
 
 

@@ -10,7 +10,7 @@ from preflab import intervals
 from preflab.interfaces import Context, Evaluation, Measure, Policy, Subject
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.benchmarks.cases import Grouped, by_group, choices, sentences
+from preflab_builtin.benchmarks.cases import Choice, Grouped, by_group, choices, sentences
 from preflab_builtin.benchmarks.config import Likelihood, MultipleChoiceConfig, SentencePairsConfig
 from preflab_builtin.evaluation.forward import batched_log_probs
 
@@ -42,8 +42,11 @@ def log_likelihoods(
 class MultipleChoice:
     """LABEL/PREFIX/accuracy: share of rows whose likeliest answer is right (of equally likely
     answers the share that is right). LABEL/PREFIX/mass: mean share of the right answers in the
-    likelihood of all answers (with likelihood=sum: TruthfulQA's MC2). LABEL/chance: the accuracy
-    of guessing."""
+    likelihood of all answers. LABEL/chance: the accuracy of guessing.
+
+    With a best answer they are TruthfulQA's (Lin et al. 2022), and have its names: mc1, the share
+    of rows whose best answer is likelier than every wrong one (other right answers do not count),
+    and mc2, which is the mass; chance is that of mc1."""
 
     def __init__(self, config: MultipleChoiceConfig, context: Context) -> None:
         self.config, self.runtime = config, context.runtime
@@ -52,7 +55,7 @@ class MultipleChoice:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Read every answer once under each prefix."""
         label = self.config.label or self.config.name
-        guessed = [sum(case.right) / len(case.right) for case in self.cases]
+        guessed = [chance(case) for case in self.cases]
         measures: dict[str, Measure] = {
             f"{label}/chance": Measure(
                 sum(guessed) / len(guessed), n=len(guessed), least=0.0, most=1.0
@@ -60,11 +63,16 @@ class MultipleChoice:
         }
         for name, prefix in self.config.prefixes.items():
             rows = self._log_likelihoods(subject.responder.policy, prefix)
-            marked = [(row, case.right) for row, case in zip(rows, self.cases, strict=True)]
-            columns = {
-                "accuracy": ([best_is_right(*pair) for pair in marked], 1.0),
-                "mass": ([right_mass(*pair) for pair in marked], 1.0),
-            }
+            pairs = list(zip(rows, self.cases, strict=True))
+            mass = [right_mass(row, case.right) for row, case in pairs]
+            if self.config.best is not None:
+                columns = {
+                    "mc1": ([best_is_likeliest(row, case) for row, case in pairs], 1.0),
+                    "mc2": (mass, 1.0),
+                }
+            else:
+                right = [best_is_right(row, case.right) for row, case in pairs]
+                columns = {"accuracy": (right, 1.0), "mass": (mass, 1.0)}
             measures |= means(f"{label}/{name}", columns, self.cases)
         return Evaluation(measures)
 
@@ -117,8 +125,9 @@ def means(
     measures: dict[str, Measure] = {}
     for group, at in by_group(cases):
         for metric, (column, highest) in columns.items():
-            values = [column[i] for i in at]
-            measures[f"{label}/{metric}{group}"] = intervals.bounded_mean(values, 0.0, highest)
+            values, units = [column[i] for i in at], [cases[i].unit for i in at]
+            measure = intervals.bounded_mean(values, 0.0, highest, units)
+            measures[f"{label}/{metric}{group}"] = measure
     return measures
 
 
@@ -142,6 +151,20 @@ def best_is_right(log_likelihoods: Sequence[float], right: Sequence[bool]) -> fl
     highest = max(log_likelihoods)
     best = [mark for p, mark in zip(log_likelihoods, right, strict=True) if p == highest]
     return sum(best) / len(best)
+
+
+def best_is_likeliest(log_likelihoods: Sequence[float], case: Choice) -> float:
+    """1 if the best answer is likelier than every wrong one, else 0 (TruthfulQA's MC1)."""
+    assert case.best is not None
+    wrong = [p for p, mark in zip(log_likelihoods, case.right, strict=True) if not mark]
+    return float(log_likelihoods[case.best] > max(wrong))
+
+
+def chance(case: Choice) -> float:
+    """How often a guess is right; with a best answer: a guess among it and the wrong ones."""
+    if case.best is not None:
+        return 1 / (1 + len(case.right) - sum(case.right))
+    return sum(case.right) / len(case.right)
 
 
 def right_mass(log_likelihoods: Sequence[float], right: Sequence[bool]) -> float:

@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
+from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import (
     Family,
     PretrainedConfig,
@@ -29,7 +30,7 @@ from preflab_builtin.causal_lm.config import (
     TinyConfig,
     TokenizerKind,
 )
-from preflab_builtin.causal_lm.folders import check_model_config, locate
+from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
 from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.smollm2 import converted
@@ -102,11 +103,10 @@ class SavedModels:
                 f"{folder} has another tokenizer than the policy: the same token ids mean "
                 "different words."
             )
-        if (saved.eos_id, saved.pad_id) != (policy.eos_id, policy.pad_id):
+        if saved.eos_id != policy.eos_id:  # a pad is never read, so it may differ
             raise UserError(
-                f"{folder} has the end and pad tokens {saved.eos_id} and {saved.pad_id}, the "
-                f"policy has {policy.eos_id} and {policy.pad_id}: set the same eos_token and "
-                "pad_token in both tokenizer_config.json."
+                f"{folder} has the end token {saved.eos_id}, the policy has {policy.eos_id}: set "
+                "the same eos_token in both tokenizer_config.json."
             )
 
 

@@ -69,7 +69,7 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of a text within a row. A tokenizer that puts a space in front of every text
         (Llama 2, T5) puts none in front of this one."""
-        return self._within(text)[0]
+        return self._within(text)[0] if self._before else self._ids(text)
 
     def encode_document(self, text: str) -> list[int]:
         """What transformers makes of the text, and the end token, once."""
@@ -83,7 +83,7 @@ class TextTokenizer:
             return self._rendered(self.chat.render(prompt.messages, asks=True))[0]
         if not prompt.rendered:
             return self._beginning(prompt.text)
-        ids, _ = self._encoding(prompt.text, control=True)
+        ids = self._ids(prompt.text, control=True)
         begins = ids[: len(self.begin)] == self.begin
         return ids if begins else [*self.begin, *ids]
 
@@ -139,7 +139,7 @@ class TextTokenizer:
 
     def _decode_within(self, ids: Sequence[int]) -> str:
         """The text of ids in the middle of a row, with a space at its beginning if it has one."""
-        word = self._encoding("a")[0] if self._before else []
+        word = self._ids("a") if self._before else []
         return self.decode([*word, *ids]).removeprefix(self.decode(word))
 
     @cached_property
@@ -168,9 +168,14 @@ class TextTokenizer:
 
     # --- how the tokenizer works ---
 
+    def _ids(self, text: str, control: bool = False) -> list[int]:
+        """Ids of a text, nothing added. control: what is spelled like a special token is one."""
+        self.backend.encode_special_tokens = not control
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        return ids
+
     def _encoding(self, text: str, control: bool = False) -> tuple[list[int], list[int]]:
-        """Ids of a text, nothing added, and the position in the text at which each begins.
-        control: what is spelled like a special token is one."""
+        """The same, and the position in the text at which each id begins."""
         self.backend.encode_special_tokens = not control
         encoding = self.backend.encode(text, add_special_tokens=False)
         return encoding.ids, [start for start, _ in encoding.offsets]
@@ -186,29 +191,29 @@ class TextTokenizer:
 
     def _after(self, context: str, text: str, control: bool) -> list[int]:
         """Ids of a text that follows another one, unless a token would reach over both."""
-        before, _ = self._encoding(context, control)
-        both, _ = self._encoding(f"{context}{text}", control)
-        if context and both[: len(before)] == before:
-            return both[len(before) :]
+        if context:
+            before, both = self._ids(context, control), self._ids(f"{context}{text}", control)
+            if both[: len(before)] == before:
+                return both[len(before) :]
         return self._within(text, control)[0]
 
     def _tokens_before(self) -> list[int]:
         """Tokens of a line's end, behind which a text is in the middle of a row; none if a text has
         the same tokens everywhere."""
-        (before, _), (both, _), (alone, _) = map(self._encoding, (_BREAK, f"{_BREAK}a", "a"))
+        before, both, alone = map(self._ids, (_BREAK, f"{_BREAK}a", "a"))
         joined = both[: len(before)] == before
         return before if joined and both[len(before) :] != alone else []
 
     def _put_around(self) -> tuple[list[int], list[int]]:
         """What transformers puts in front of a text and behind it."""
-        plain, _ = self._encoding("a")
+        plain = self._ids("a")
         whole: list[int] = self.backend.encode("a", add_special_tokens=True).ids
         at = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), len(whole))
         return whole[:at], whole[at + len(plain) :]
 
     def _beginning(self, text: str) -> list[int]:
         """What transformers makes of a text, without an end token behind it."""
-        return [*self.begin, *self._encoding(text)[0]]
+        return [*self.begin, *self._ids(text)]
 
     def _rendered(self, rendered: Rendered, within: bool = False) -> tuple[list[int], list[int]]:
         """Ids of a rendered conversation and their positions in its text; within: of a part that

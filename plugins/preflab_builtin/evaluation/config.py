@@ -11,6 +11,8 @@ from preflab import option
 
 NO_BASELINE, FILE = "none", "file"
 """Baselines that are not a policy of the run: nothing to compare with, and responses in a file."""
+BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
+"""sacrebleu's tokenisers, by its own names; 13a is its default."""
 
 
 class HeldOut(StrEnum):

@@ -15,6 +15,7 @@ import numpy as np
 
 from preflab.errors import UserError, nearest
 from preflab_builtin.evaluation import published
+from preflab_builtin.evaluation.config import BLEU_TOKENISERS
 from preflab_builtin.evaluation.scored import CorpusScores, Counts, RowScores, Scores
 from preflab_builtin.evaluation.words import (
     normalised,
@@ -25,8 +26,6 @@ from preflab_builtin.evaluation.words import (
 
 Row = Callable[[str, Sequence[str]], float]
 """(prediction, its references, at least one) -> a number from 0 to 1."""
-BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
-"""sacrebleu's tokenisers, by its own names; 13a is its default."""
 
 
 class CannotMeasure(UserError):

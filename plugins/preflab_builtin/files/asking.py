@@ -82,7 +82,7 @@ def instruction(row: Columns, text: str, given: str, reading: Reading) -> Asked:
 def reply(value: Any, field: str, reading: Reading) -> str:
     """The content of a response to a conversation: one assistant message, or a text (of which a
     space at its start is the one between label and text of a transcript)."""
-    if conversations.is_conversation(value, field) or isinstance(value, Mapping):
+    if conversations.is_conversation(value, field):
         return message(value, field, reading)
     return fields.checked_text(value, field).removeprefix(" ")
 

@@ -57,6 +57,7 @@ _MEANINGS = {
 }
 _KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
 _JUDGED = ("a judgement of the row", "an answer")
+_OF_OTHER_TYPES = ("completion", "completions", "chosen", "rejected")
 _FACTS_ABOUT = {
     *(
         "id",
@@ -152,10 +153,20 @@ class Reading:
             if name in read or blank(value):
                 continue
             kind = meaning(name, value, inside=bool(where))
-            if kind and not (self.settings.record_type == "prompts" and kind in _JUDGED):
+            if kind and not self._beside(name, kind):
                 raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
-            if not kind:
+            if not kind or self.settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
+
+    def _beside(self, name: str, kind: str) -> bool:
+        """Whether a column with content is beside the point: answers where prompts are read, a
+        question where documents are, what rows of another record type have."""
+        record_type = self.settings.record_type
+        return (
+            (record_type == "prompts" and kind in _JUDGED)
+            or (record_type == "documents" and kind not in (_MEDIA, _WEIGHT))
+            or name in _OF_OTHER_TYPES
+        )
 
 
 @lru_cache(maxsize=4096)

@@ -142,10 +142,11 @@ class FilesConfig(Paths):
         "how rows with an instruction (Alpaca, self-instruct, LLMBar) become prompts; chat: what "
         "a user says to the assistant",
     )
-    rendered: bool = option(
-        False,
-        "prompts were rendered with the model's chat template beforehand: what is spelled like a "
-        "special token is one",
+    rendered: bool | None = option(
+        None,
+        "true: prompts were rendered with the model's chat template beforehand, and what is "
+        "spelled like a special token is one; false: it is text; null: text, unless most prompts "
+        "hold some, which is refused",
     )
     format: str | None = option(
         None, "the shape of the rows, where columns alone do not say it; null: by their columns"
@@ -171,7 +172,7 @@ class FilesConfig(Paths):
             self.user,
             self.group,
             self.split,
-            self.rendered,
+            self.rendered is True,
             self.format,
             self.columns.renamed(),
             self.splits.meanings(),

@@ -81,7 +81,7 @@ class Findings:
             self._start = said[: shared(self._start, said)]
         if _says_nothing(said.strip()):
             self._count("empty prompt", prompt.place)
-        if not prompt.messages and not prompt.rendered and _CHAT_TOKEN.search(prompt.text):
+        if not prompt.messages and not prompt.rendered and _has_chat_token(prompt.text):
             self._count("chat token", prompt.place)
 
     def _texts(self, place: str, *texts: str) -> None:
@@ -179,6 +179,11 @@ class Findings:
         if labelled and len(self._best) == 1 and sum(self._best.values()) == n:
             which = ("first", "second")[next(iter(self._best))]
             yield f"the {which} answer is the better one in all {n} records: is the label right?"
+
+
+def _has_chat_token(text: str) -> bool:
+    marks = "<" in text or "[INST]" in text  # a regular expression alone would be slow
+    return marks and _CHAT_TOKEN.search(text) is not None
 
 
 def _says_nothing(text: str) -> bool:

@@ -55,7 +55,9 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
 def _remark_scores(row: Columns, reading: Reading) -> None:
     """Whether the scores that some sets hold next to the pair contradict it."""
     for better, worse in _SCORES:
-        high, low = row.get(better), row.get(worse)
+        if better not in row:
+            continue
+        high, low = row[better], row.get(worse)
         if isinstance(high, (int, float)) and isinstance(low, (int, float)) and high < low:
             reading.remarks[Remark.UPSIDE_DOWN] += 1
             return
@@ -64,7 +66,7 @@ def _remark_scores(row: Columns, reading: Reading) -> None:
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
     """Whether a value holds the question too."""
     if chat:
-        return conversations.turns(value, field, reading)[0].role != "assistant"
+        return conversations.first_role(value, field, reading) != "assistant"
     return isinstance(value, str) and value.startswith(transcripts.HUMAN)
 
 
@@ -77,7 +79,11 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         asked = question(row, prompt, "chosen", reading)
         return [case(row, asked, [better, worse], [(0, 1)])]
     asked, better = conversation(row, chosen, "chosen", reading)
-    other, worse = conversation(row, rejected, "rejected", reading)
+    if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
+        last = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
+        other, worse = conversations.answered((*asked.messages, *last), "rejected")
+    else:
+        other, worse = conversation(row, rejected, "rejected", reading)
     if other != asked:
         raise BadRow("rejected", "and chosen differ before the last message")
     return [case(row, asked, [better, worse], [(0, 1)])]

@@ -60,8 +60,8 @@ class Shape:
 
     def fits(self, columns: Set[str]) -> bool:
         """Are these columns enough?"""
-        return columns >= set(self.needs) and (
-            not self.any_of or not columns.isdisjoint(self.any_of)
+        return all(name in columns for name in self.needs) and (
+            not self.any_of or any(name in columns for name in self.any_of)
         )
 
     def reads(self, settings: RowSettings) -> frozenset[str]:
@@ -83,8 +83,9 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     shape = shape_of(rows[0], reading)
     for row in rows if not shape.thorough else ():
         reading.rest(row, _reads(shape, reading.settings))
-        if shape.leaves:
-            reading.of_row.update(name for name in shape.leaves if not blank(row.get(name)))
+        for name in shape.leaves:
+            if not blank(row.get(name)):
+                reading.of_row.add(name)
     found = shape.read(rows if shape.joins else rows[0], reading)
     reading.shapes[shape.name] += len(rows)
     for name in reading.of_row:
@@ -94,6 +95,10 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
 
 def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
     """Consecutive rows of one key are read together; None: the row stands alone."""
+    settings = reading.settings
+    joined = _joined(settings.record_type, settings.format)
+    if not settings.renamed and not any(shape.fits(row.keys()) for shape in joined):
+        return None  # so that nearly all rows cost nothing here
     try:
         row = reading.view(row)
         shape = shape_of(row, reading)
@@ -150,6 +155,11 @@ def _shapes(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
         for shape in SHAPES
         if record_type in shape.gives and (shape.name == name if name else not shape.named)
     )
+
+
+@cache
+def _joined(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
+    return tuple(shape for shape in _shapes(record_type, name) if shape.joins)
 
 
 @lru_cache(maxsize=4096)

@@ -72,7 +72,7 @@ def structured(value: Any) -> Any:
     """The list or object that a text spells (a CSV cell, a column that pandas wrote); any other
     value as it is. Only texts that begin like a list of objects or of texts are tried: what people
     write to each other does not."""
-    if not isinstance(value, str) or value.lstrip()[:2] not in _OPENINGS:
+    if not isinstance(value, str) or value[:_INDENT].lstrip()[:2] not in _OPENINGS:
         return value
     for read in (json.loads, ast.literal_eval):
         try:
@@ -83,4 +83,6 @@ def structured(value: Any) -> Any:
     return value
 
 
+_INDENT = 80
+"""White space that may stand before a list."""
 _OPENINGS = {"[{", "[[", '["', "['", '{"', "{'"}

@@ -10,7 +10,7 @@ from preflab import hookimpl
 
 @hookimpl
 def preflab_report(folders: Sequence[Path], out: Path) -> str:
-    """Read the run folders, write the page, return the table."""
+    """Read the run folders, write the page if the disk lets it, return the table."""
     from preflab_builtin.report.build import build_report
     from preflab_builtin.report.terminal import report_text
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from preflab.errors import UserError
-from preflab.storage.durable import write_json
+from preflab.storage.durable import in_words, write_json
 from preflab.storage.run_folder import MANIFEST, SUMMARY
 from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm, arms, in_order
@@ -25,7 +26,7 @@ from preflab_builtin.report.runs import RunResult
 
 def build_report(folders: Sequence[Path], out: Path) -> Report:
     """Compare the runs below ``folders`` (run folders, multirun folders, or folders of these), and
-    write the page ``out``, the same as Markdown, and the claims as JSON.
+    write the page ``out``, the same as Markdown, and the claims as JSON, if the disk lets it.
 
     Raises `UserError` if there are no runs at all.
     """
@@ -47,13 +48,20 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
         _command(gathered.runs),
         figures(all_arms, joined(studies)),
     )
+    try:
+        _write(report, out)
+    except OSError as error:
+        return replace(report, unwritten=in_words(error))
+    return report
+
+
+def _write(report: Report, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     temporary.write_text(page(report), encoding="utf8")
     os.replace(temporary, out)
     out.with_suffix(".md").write_text(markdown(report), encoding="utf8")
     _write_claims(report, out)
-    return report
 
 
 def joined(studies: Sequence[Study]) -> dict[str, list[str]]:

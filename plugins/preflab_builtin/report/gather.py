@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +22,12 @@ from preflab.storage.run_folder import (
     ERROR,
     LEDGER,
     MANIFEST,
+    RUNNING,
     SUMMARY,
     Manifest,
     StageRow,
+    config_file,
+    is_running,
     read_ledger,
     read_manifest,
 )
@@ -58,15 +62,18 @@ def gather(folders: Sequence[Path]) -> Gathered:
     visited: set[Path] = set()
     failed: set[Path] = set()
     for folder in folders:
+        found: list[Path] = []
         for path in _below(folder, LEDGER):
             for row in read_ledger(path.parent):
                 job = path.parent / str(row.get("folder") or row.get("job", ""))
-                if row.get("exit_code") and job.resolve() not in failed:
+                if not row.get("exit_code"):
+                    found.append(job / MANIFEST)  # Hydra may have put it at any depth
+                elif job.resolve() not in failed:
                     failed.add(job.resolve())
                     code, error = int(row["exit_code"]), str(row.get("error") or "")
                     gathered.failures.append(Failure(job, _overrides(row), code, error))
-        for path in _below(folder, MANIFEST):
-            if path.parent.resolve() not in visited:
+        for path in (*_below(folder, MANIFEST), *sorted(found, key=_natural)):
+            if path.exists() and path.parent.resolve() not in visited:
                 visited.add(path.parent.resolve())
                 _add(gathered, path.parent, failed)
     return gathered
@@ -83,10 +90,20 @@ def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             status = f"its files cannot be read ({type(error).__name__}: {error})"
     if folder.resolve() not in failed:
+        if manifest and status == RUNNING and not is_running(folder):
+            status = _killed(manifest)
         lines = _text(folder / ERROR).strip().splitlines()
         message = lines[-1] if lines else status or "unreadable"
         overrides = _overrides(manifest) if manifest else ()
         gathered.failures.append(Failure(folder, overrides, None, message))
+
+
+def _killed(manifest: Manifest) -> str:
+    """What a run is that did not note its end, and that nobody here makes."""
+    host = str(manifest.get("host") or "")
+    if host != platform.node():
+        return f"running on {host}, or killed there"
+    return "killed; the same command goes on where it stopped"
 
 
 def read_run(folder: Path, manifest: Manifest) -> RunResult:
@@ -95,7 +112,7 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
     evaluation = summary.get("evaluation") or (summary if "measures" in summary else {})
     measures = (evaluation.get("measures") or {}).items()
     words = ["preflab", *map(str, (manifest.get("command") or [""])[1:])]
-    config = _text(folder / ".hydra" / "config.yaml")
+    config = _text(config_file(folder))
     return RunResult(
         folder=folder,
         config_name=str(manifest.get("config_name") or "config"),

@@ -32,7 +32,8 @@ class Study:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is shown. figures: pictures by heading, in their order."""
+    """Everything that is shown. figures: pictures by heading, in their order; unwritten: why the
+    page could not be written, "" if it was."""
 
     gathered: Gathered
     arms: tuple[Arm, ...]
@@ -41,6 +42,7 @@ class Report:
     studies: tuple[Study, ...]
     command: str
     figures: Mapping[str, Sequence[Picture]]
+    unwritten: str = ""
 
     @property
     def title(self) -> str:

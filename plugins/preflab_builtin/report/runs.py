@@ -15,7 +15,7 @@ from yaml import YAMLError
 from preflab.interfaces import Measure
 from preflab.kinds import STAGES
 from preflab.storage.artifacts import read_rows
-from preflab.storage.run_folder import MANIFEST, METRICS
+from preflab.storage.run_folder import MANIFEST, METRICS, config_file
 from preflab.study import StudyConfig
 
 
@@ -163,7 +163,7 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
 def composed(folder: Path) -> dict[Any, Any]:
     """The config that a run was composed to, references unresolved; {} if it cannot be read."""
     try:
-        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        config = OmegaConf.load(config_file(folder))
         container = OmegaConf.to_container(config, resolve=False)
     except (OSError, OmegaConfBaseException, ValueError, YAMLError):
         return {}

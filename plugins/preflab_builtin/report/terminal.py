@@ -25,7 +25,8 @@ LONGEST_NAME = 40
 
 
 def report_text(report: Report, out: Path) -> str:
-    """The tables, the notes and the failures, as wide as the terminal or wide enough for a file."""
+    """The tables, the notes and the failures, as wide as the terminal or wide enough for a file;
+    last, what became of the page."""
     from rich.console import Console
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_A_FILE
@@ -44,7 +45,10 @@ def report_text(report: Report, out: Path) -> str:
         lines.append(f"No result: {failure.folder}{code}: {failure.error}")
     # These lines are not wrapped: people copy paths from them.
     tables = (line.rstrip() for line in stream.getvalue().splitlines())
-    return "\n".join([*tables, *map(plain, lines), f"Report: {out}"])
+    page = f"Report: {out}"
+    if report.unwritten:
+        page = f"No page: {out}: {report.unwritten}. preflab report DIR --out FILE writes it there."
+    return "\n".join([*tables, *map(plain, lines), page])
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:

@@ -10,6 +10,7 @@ import pytest
 from preflab import PreflabError
 from preflab.composing.compose import compose
 from preflab.jobs import job, processes
+from preflab.jobs.places import Places
 from preflab.planning.reading import job_of
 from preflab.storage.run_folder import append_to_ledger, read_ledger
 
@@ -26,10 +27,12 @@ def test_exit_code_0_without_a_complete_run_is_an_error(
 
 
 def test_jobs_without_a_line_get_one(tmp_path: Path) -> None:
-    line: Any = {"job": 1, "exit_code": 0}
+    line: Any = {"job": 1, "exit_code": 0, "folder": "b"}
     append_to_ledger(tmp_path, line)
-    job.add_missing_lines(tmp_path, [["seed=1"], ["seed=2"], ["seed=3"]])
-    rows = [(row["job"], row["exit_code"], row.get("status")) for row in read_ledger(tmp_path)]
-    assert rows == [(1, 0, None), (0, 1, "not started"), (2, 1, "not started")]
-    job.add_missing_lines(tmp_path, [["seed=1"], ["seed=2"], ["seed=3"]])
-    assert len(read_ledger(tmp_path)) == 3
+    where = Places(tmp_path, tuple(tmp_path / name for name in ("a", "b", "x/c")))
+    for _ in range(2):
+        job.add_missing_lines(where, [["seed=1"], ["seed=2"], ["seed=3"]])
+        rows = [
+            (row["folder"], row["exit_code"], row.get("status")) for row in read_ledger(tmp_path)
+        ]
+        assert rows == [("b", 0, None), ("a", 1, "not started"), ("x/c", 1, "not started")]

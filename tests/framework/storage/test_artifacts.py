@@ -48,7 +48,7 @@ def test_a_changed_artifact_is_never_reused(tmp_path: Path, damage: str) -> None
 
 
 def _hold(root: str, entered: object, leave: object) -> None:
-    with Store(Path(root)).making("sft", "b" * 64):
+    with Store(Path(root)).making("sft", "b" * 64, owner="process 7 on here"):
         entered.set()  # type: ignore[attr-defined]
         leave.wait(20)  # type: ignore[attr-defined]
 
@@ -61,14 +61,14 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     assert entered.wait(20)
     waited = []
 
-    def waiting() -> None:
-        waited.append(True)
+    def waiting(owner: str) -> None:
+        waited.append(owner)
         leave.set()
 
     with Store(tmp_path).making("sft", "b" * 64, waiting):
         pass
     holder.join(20)
-    assert waited == [True]
+    assert waited == ["process 7 on here"]
 
 
 def test_rows_cut_by_a_kill_are_left_out(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from preflab.errors import UserError
 from preflab.interfaces import Measure, Policy, Sampling, Subject
 from preflab.records import Prompt, Rollout
 from preflab_builtin.benchmarks import config as c
 from preflab_builtin.benchmarks.generation import Generation
+from preflab_builtin.benchmarks.inspecting import inspect_questions
 from preflab_builtin.rewards.config import ContainsConfig
 from support import FakeContext
 
@@ -32,9 +34,11 @@ class Answers:
         sampling: Sampling,
         seed: Sequence[int | str],
     ) -> Rollout:
-        assert sampling.temperature == 0
+        assert (sampling.temperature == 0) is (sampling.samples == 1)
         self.asked += [p.text for p in prompts]
-        return Rollout.from_texts(policy.tokenizer, prompts, [self.table[p.text] for p in prompts])
+        each = [prompt for prompt in prompts for _ in range(sampling.samples)]
+        texts = [self.table[p.text].split("|")[i % sampling.samples] for i, p in enumerate(each)]
+        return Rollout.from_texts(policy.tokenizer, each, texts)
 
 
 def _rows(folder: Path, *rows: Mapping[str, Any]) -> str:
@@ -109,3 +113,83 @@ def test_bleu_and_rouge_are_those_of_stored_samples(tmp_path: Path) -> None:
     for metric in ("bleu", "rouge_l"):
         scores = scored(metric, ["two", "good good"], [["two", "is two"], ["blue"]])
         assert measures[f"qa/plain/{metric}"] == scores.measure(range(2), range(2))
+
+
+def _answered(
+    folder: Path, table: Mapping[str, str], rows: list[dict[str, Any]], **options: Any
+) -> Mapping[str, Measure]:
+    engine = Answers(table)
+    context = FakeContext(folder, engine=cast(Any, engine), vocabulary=None)
+    config = c.GenerationConfig(path=_rows(folder, *rows), template="{q}", label="t", **options)
+    return Generation(config, context).evaluate(_subject(context)).measures
+
+
+def test_a_question_without_an_answer_wants_none(tmp_path: Path) -> None:
+    rows = [
+        {"q": "when", "a": [], "kind": "NoAns"},
+        {"q": "why", "a": [], "kind": "NoAns"},
+        {"q": "who", "a": ["the nurse"], "kind": "HasAns"},
+        {"q": "what", "a": ["red"], "kind": "HasAns"},
+    ]
+    table = {"when": " Not in background.\n", "why": "because", "who": "A nurse!"}
+    table["what"] = "not in background"
+    options: dict[str, Any] = {"references": ["a"], "no_answer": "Not in background"}
+    options |= {"metrics": [c.TextMetric.squad_f1, c.TextMetric.squad_exact], "group": "kind"}
+    measures = _answered(tmp_path, table, rows, **options)
+    # right: when (says so) and who; wrong: why (answers) and what (does not)
+    assert measures["t/plain/squad_exact"].value == measures["t/plain/squad_f1"].value == 0.5
+    assert measures["t/plain/squad_exact/NoAns"].value == 0.5
+    options |= {"metrics": [c.TextMetric.quac_f1], "no_answer": "CANNOTANSWER"}
+    rows = [{"q": "when", "a": ["CANNOTANSWER"]}]
+    options["group"] = None
+    measures = _answered(tmp_path, {"when": "Cannotanswer."}, rows, **options)
+    assert measures["t/plain/quac_f1"].value == 1.0
+
+
+def test_several_responses_to_a_prompt(tmp_path: Path) -> None:
+    # Shares of "bad" and "red" in the responses: a: 1/2, 1; b: 0, 0.
+    table = {"a": "bad day|red bad", "b": "good|fine"}
+    measures = _answered(
+        tmp_path,
+        table,
+        [{"q": "a"}, {"q": "b"}],
+        scorers={"tox": ContainsConfig(words=["bad", "red"])},
+        threshold=0.75,
+        samples=2,
+        temperature=1.0,
+    )
+    values = {name.removeprefix("t/plain/"): m.value for name, m in measures.items()}
+    values.pop("tokens")
+    # mean (.5 + 1 + 0 + 0) / 4; share of responses from .75: 1 of 4; highest 1 and 0; any 1 of 2
+    assert values == {"tox": 0.375, "tox_share": 0.25, "tox_max": 0.5, "tox_any": 0.5}
+    assert {m.n for m in measures.values()} == {2}  # prompts, not responses
+
+
+def test_parallel_files(tmp_path: Path) -> None:
+    (tmp_path / "t.fr").write_text("oui\nnon\n")
+    (tmp_path / "t.en").write_text("yes\nno\n")
+    context = FakeContext(
+        tmp_path, engine=cast(Any, Answers({"oui": "yes", "non": "nay"})), vocabulary=None
+    )
+    config = c.GenerationConfig(
+        path=str(tmp_path / "t.fr"),
+        parallel=str(tmp_path / "t.en"),
+        template="{fr}",
+        references=["en"],
+        metrics=[c.TextMetric.exact_match],
+    )
+    measures = Generation(config, context).evaluate(_subject(context)).measures
+    assert measures["generation/plain/exact_match"].value == 0.5
+    before = inspect_questions(config).content
+    (tmp_path / "t.en").write_text("yes\nnay\n")
+    assert inspect_questions(config).content != before
+
+
+def test_bleu_that_cannot_split_the_references_is_refused_before_any_work(tmp_path: Path) -> None:
+    path = _rows(tmp_path, {"q": "Peking", "a": "北京"})
+    options: dict[str, Any] = {"template": "{q}", "references": ["a"]}
+    config = c.GenerationConfig(path=path, metrics=[c.TextMetric.bleu], **options)
+    with pytest.raises(UserError, match="generation: bleu: the references are in a script"):
+        inspect_questions(config)
+    config.tokenize = "zh"
+    assert inspect_questions(config).content

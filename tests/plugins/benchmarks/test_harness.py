@@ -122,5 +122,9 @@ def test_numbers_of_the_harness_become_measures() -> None:
     }
     measures = measures_of(numbers, 20)
     assert set(measures) == {"f1", "em_strict_match"}
-    assert measures["em_strict_match"].high == pytest.approx(0.25 + 0.196, abs=1e-4)
+    # Wilson's centre (.25 + 3.8415 / 40) / (1 + 3.8415 / 20) = .2903, half-width 1.96 / 1.1921 *
+    # sqrt(.1^2 * 19 / 20 + (1.96 / 40)^2) = .1794
+    assert measures["em_strict_match"].high == pytest.approx(0.2903 + 0.1794, abs=1e-3)
+    certain = measures_of({"acc,none": 1.0, "acc_stderr,none": 0.0}, 10)["acc"]
+    assert certain.low == pytest.approx(0.7225, abs=1e-4)  # 10 of 10 is not certain
     assert measures["f1"].low != measures["f1"].low  # nan: no error, no interval

@@ -182,3 +182,71 @@ def test_sentence_pairs_by_hand(tmp_path: Path) -> None:
     assert measures["s/plain/entropy"].value == pytest.approx((0.72193 + 0.81128 + 1) / 3, abs=1e-4)
     assert measures["s/plain/entropy/a"].value == pytest.approx(0.72193, abs=1e-4)
     assert measures["s/plain/first/b"].value == pytest.approx(0.25)
+
+
+def test_mc1_counts_the_best_answer_alone(tmp_path: Path) -> None:
+    # TruthfulQA's own rule (metrics.py, MC_calcs). After "one": two .4, three .2, four .1.
+    rows = [
+        # The best answer (three, .2) is likelier than the only wrong one (four, .1), though another
+        # right one (two) is likelier still: 1. MC2 (.4 + .2) / .7.
+        {"q": "one", "best": "three", "right": "two; three", "wrong": "four"},
+        # Here the other right answer is the likeliest, and the best one is less likely than the
+        # wrong one: 0, where "some right answer is the likeliest" would be 1. MC2 (.4 + .1) / .7.
+        {"q": "one", "best": "four", "right": "two; four", "wrong": "three"},
+    ]
+    measures = _multiple_choice(
+        tmp_path,
+        rows,
+        best="best",
+        right=["right"],
+        wrong=["wrong"],
+        separator=";",
+        likelihood=c.Likelihood.sum,
+    )
+    assert set(measures) == {
+        f"multiple_choice/{name}" for name in ("chance", "plain/mc1", "plain/mc2")
+    }
+    assert measures["multiple_choice/plain/mc1"].value == 0.5
+    mc2 = (0.6 / 0.7 + 0.5 / 0.7) / 2
+    assert measures["multiple_choice/plain/mc2"].value == pytest.approx(mc2, abs=1e-5)
+    assert measures["multiple_choice/chance"].value == 0.5  # one of best and wrong
+
+
+def test_a_best_answer_that_is_only_as_likely_as_a_wrong_one_is_not_enough(tmp_path: Path) -> None:
+    # After "red" all words but two and three share the rest
+    rows = [{"q": "red", "best": "one", "right": "one", "wrong": "four"}]
+    measures = _multiple_choice(
+        tmp_path, rows, best="best", right=["right"], wrong=["wrong"], likelihood=c.Likelihood.sum
+    )
+    assert measures["multiple_choice/plain/mc1"].value == 0.0
+
+
+@pytest.mark.parametrize(
+    "label,accuracy", [("up", 1.0), ("down", 0.0), (0, 1.0), ("1", 0.0), ("two", 1.0)]
+)
+def test_the_same_answers_for_every_row(label: object, accuracy: float, tmp_path: Path) -> None:
+    # After "one": two is likelier than three
+    options = {"answers": ["two", "three"], "labels": ["up", "down"], "correct": "k"}
+    if label == "two":
+        options["labels"] = []
+    measures = _multiple_choice(tmp_path, [{"q": "one", "k": label}], **options)
+    assert measures["multiple_choice/plain/accuracy"].value == accuracy
+
+
+@pytest.mark.parametrize("label,accuracy", [(True, 1.0), (False, 0.0), ("True", 1.0), (1, 1.0)])
+def test_true_and_false_are_labels(label: object, accuracy: float, tmp_path: Path) -> None:
+    options = {"answers": ["three", "two"], "labels": ["false", "true"], "correct": "k"}
+    measures = _multiple_choice(tmp_path, [{"q": "one", "k": label}], **options)
+    assert measures["multiple_choice/plain/accuracy"].value == accuracy
+
+
+def test_rows_of_one_passage_are_one_unit(tmp_path: Path) -> None:
+    rows = [{"q": "one", "a": ["two", "three"], "k": 0, "p": i // 2} for i in range(8)]
+    options = {"choices": "a", "correct": "k"}
+    apart = _multiple_choice(tmp_path, rows, unit="k2", **options)
+    assert apart["multiple_choice/plain/accuracy"].n == 1  # no such column: one prompt is one unit
+    together = _multiple_choice(tmp_path, rows, unit="p", **options)
+    measure = together["multiple_choice/plain/accuracy"]
+    # 4 of 4: Wilson's low end 4 / (4 + 1.96^2) = .5101
+    assert (measure.n, measure.value) == (4, 1.0)
+    assert measure.low == pytest.approx(0.5101, abs=1e-4)

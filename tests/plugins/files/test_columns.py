@@ -145,6 +145,20 @@ def test_answers_are_not_missed_where_prompts_are_read(tmp_path: Path) -> None:
         FileSource(source(tmp_path, "demonstrations", {**row, "completion": "a", "label": True}))
 
 
+def test_what_another_record_type_reads_is_counted(tmp_path: Path) -> None:
+    row = {"prompt": "q", "completion": "a", "chosen": "b", "rejected": "c", "text": "t"}
+    for record_type, expected in (
+        ("prompts", "text"),
+        ("demonstrations", "chosen, rejected, text"),
+        ("rankings", "completion, text"),
+        ("documents", "chosen, completion, prompt, rejected"),
+    ):
+        found = inspect(source(tmp_path, record_type, row)).notices
+        assert found == [f"{record_type}: columns that are not read: {expected} (all rows)."]
+    with pytest.raises(UserError, match="images: holds images"):
+        FileSource(source(tmp_path, "documents", {"text": "t", "images": ["a"]}))
+
+
 def test_what_a_name_means() -> None:
     assert [meaning(name, "x") for name in ("id", "model_name", "author", "created_at")] == [""] * 4
     assert meaning("name", "Alice", inside=True) == "who speaks"

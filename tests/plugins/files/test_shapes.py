@@ -150,6 +150,8 @@ def test_all_notations_of_a_preference_give_the_same_record(tmp_path: Path) -> N
         {"prompt": "hi", "chosen": answers[0], "rejected": answers[1], "messages": answers[0]},
         {"prompt": ask, "chosen": answers[0][1:], "rejected": answers[1][1:]},
         {"prompt": "hi", "chosen": answers[0][1:], "rejected": answers[1][1:]},
+        {"prompt": ask[0], "chosen": answers[0][1], "rejected": answers[1][1]},
+        {"prompt": "hi", "chosen": json.dumps(answers[0][1]), "rejected": answers[1][1]},
         {"conversations": ask, "chosen": answers[0][1], "rejected": answers[1][1]},  # ShareGPT
         {"prompt": ask, "completions": ["yo", "no"], "ranks": [1, 2]},
         {"system": "", "instruction": "hi", "chosen": "yo", "rejected": "no"},

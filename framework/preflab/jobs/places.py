@@ -1,0 +1,191 @@
+"""Where the results of a command go. Hydra's settings for it count (hydra.run.dir, hydra.sweep.dir,
+hydra.sweep.subdir), and what cannot be written, or would be overwritten, is refused before
+anything runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from preflab.composing.compose import CommandLine, readable_errors
+from preflab.errors import UserError
+from preflab.planning.reading import Job
+from preflab.planning.run import Run
+from preflab.storage.artifacts import Store
+from preflab.storage.durable import in_words, unwritable
+from preflab.storage.run_folder import (
+    ARTIFACTS,
+    LEDGER,
+    MANIFEST,
+    OVERWRITTEN,
+    PAGE_AS_TEXT,
+    REPORT,
+    SUMMARY,
+    is_complete,
+    is_running,
+    new_folder,
+    read_manifest,
+)
+
+RUN_FOLDER = "PREFLAB_RUN_FOLDER"
+"""Environment variable from which conf/config.yaml takes the folder of a run or multirun."""
+MULTIRUN = "multirun.yaml"
+
+
+@dataclass(frozen=True)
+class Places:
+    """folder: of the run or multirun, which exists. jobs: folder of each job."""
+
+    folder: Path
+    jobs: tuple[Path, ...]
+
+
+def places(line: CommandLine, jobs: Sequence[Job]) -> Places:
+    """The folders of a command, as Hydra's settings name them. `UserError` for a folder that
+    cannot be written, that holds something else, or that two jobs would share."""
+    found = [Places(Path(), ())]
+
+    def chosen(ours: Path) -> Path:
+        os.environ[RUN_FOLDER] = str(ours)
+        found[0] = _multirun(line, jobs) if line.multirun else _run(jobs[0])
+        _check_stores(jobs)
+        folder = found[0].folder
+        if reason := unwritable(folder.parent if folder == ours else folder):
+            key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
+            raise UserError(f"{folder} cannot be made: {reason}. Give {key}=FOLDER.")
+        return folder
+
+    new_folder(Path("runs") / line.config_name, chosen)
+    return found[0]
+
+
+def _run(job: Job) -> Places:
+    assert job.composed is not None
+    _note(job.composed, {"mode": RunMode.RUN})
+    folder = _resolved(job.composed, "hydra.run.dir")
+    _check_free(folder, job, "hydra.run.dir")
+    return Places(folder, (folder,))
+
+
+def _multirun(line: CommandLine, jobs: Sequence[Job]) -> Places:
+    assert line.config is not None
+    root = _resolved(line.config, "hydra.sweep.dir")
+    _check_free_of_others(root)
+    folders: dict[Path, int] = {}
+    for number, job in enumerate(jobs):
+        assert job.composed is not None
+        facts = {"mode": RunMode.MULTIRUN, "job.id": str(number), "job.num": number}
+        _note(job.composed, {**facts, "sweep.dir": str(root)})
+        folder = root / _resolved(job.composed, "hydra.sweep.subdir")
+        same = folders.setdefault(folder, number)
+        if same != number or folder == root:
+            whom = f"jobs {same} and {number}" if same != number else f"job {number}"
+            raise UserError(
+                f"hydra.sweep.subdir gives {whom} the folder {folder}: every job needs one of its "
+                "own below hydra.sweep.dir. Put ${hydra.job.num} into it."
+            )
+        _check_free(folder, job, "hydra.sweep.dir")
+    return Places(root, tuple(folders))
+
+
+def _note(composed: DictConfig, facts: dict[str, Any]) -> None:
+    """Set values of Hydra's own part of a config."""
+    with flag_override(composed.hydra, "readonly", False):
+        for key, value in facts.items():
+            OmegaConf.update(composed.hydra, key, value)
+
+
+def _resolved(composed: DictConfig, key: str) -> Path:
+    """A path of Hydra's own part; it may refer to anything that Hydra knows."""
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    try:
+        with readable_errors():
+            hydra.set_config(composed)
+            return Path(os.path.normpath(str(OmegaConf.select(composed, key))))
+    finally:
+        hydra.cfg = before
+
+
+def _check_free(folder: Path, job: Job, key: str) -> None:
+    """`UserError` unless a folder is new, empty, or holds this very run, which then goes on."""
+    _refuse_path(folder, key)
+    _check_apart_from_store(folder, job.run)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        _refuse(folder, [name for name in OVERWRITTEN if (folder / name).exists()], key)
+        return
+    if is_running(folder):
+        raise UserError(f"{key}: another process is running in {folder}: give another folder.")
+    known = (manifest.get("config_name"), manifest.get("overrides"))
+    stages = {stage.recipe_id for stage in job.run.stages}
+    changed = any(row["recipe"] not in stages for row in manifest.get("stages") or ())
+    if known != (job.config_name, list(job.overrides)):
+        words = " ".join(manifest.get("overrides") or ())
+        what = f"holds the run of another command ({manifest.get('config_name')} {words})"
+    elif is_complete(folder) and changed:
+        what = "holds the results of the same command with other code or data"
+    else:
+        return
+    raise UserError(f"{key}: {folder} {what}, and nothing is overwritten: give another folder.")
+
+
+def _check_free_of_others(root: Path) -> None:
+    _refuse_path(root, "hydra.sweep.dir")
+    known = any((root / name).exists() for name in (LEDGER, MULTIRUN))
+    files = (MANIFEST,) if known else (MANIFEST, SUMMARY, REPORT, PAGE_AS_TEXT)
+    _refuse(root, [name for name in files if (root / name).exists()], "hydra.sweep.dir")
+
+
+def _refuse_path(folder: Path, key: str) -> None:
+    try:
+        if folder.is_dir() or not folder.exists():
+            return
+        reason = "it is a file"
+    except OSError as error:
+        reason = in_words(error)
+    raise UserError(f"{key}: {folder} cannot be the folder of a run: {reason}.")
+
+
+def _refuse(folder: Path, files: Sequence[str], key: str) -> None:
+    if files:
+        raise UserError(
+            f"{key}: {folder} holds {', '.join(files)}, which would be overwritten: give another "
+            "folder."
+        )
+
+
+def _check_apart_from_store(folder: Path, run: Run) -> None:
+    """A run's folder has links to its artifacts in it, which must not lie among the artifacts."""
+    store, inside = run.store_root.resolve(), folder.resolve()
+    links = inside / ARTIFACTS
+    if links in (store, *store.parents) or store in (inside, *inside.parents):
+        raise UserError(
+            f"The folder of a run is {folder}, and artifacts.dir is {run.store_root}: one would "
+            "lie in the other. Give another artifacts.dir, or another folder for the run "
+            "(hydra.run.dir, hydra.sweep.dir)."
+        )
+
+
+def _check_stores(jobs: Sequence[Job]) -> None:
+    """`UserError` for a folder of artifacts that cannot be written, if anything is to be made."""
+    roots = dict.fromkeys(job.run.store_root for job in jobs if _makes_something(job.run))
+    for root in roots:
+        if reason := unwritable(root):
+            raise UserError(
+                f"artifacts.dir={root} cannot be written: {reason}. Give another artifacts.dir."
+            )
+
+
+def _makes_something(run: Run) -> bool:
+    store = Store(run.store_root)
+    if not run.settings.artifacts.reuse:
+        return bool(run.stages)
+    return any(store.find(stage.name, stage.recipe_id) is None for stage in run.stages)
