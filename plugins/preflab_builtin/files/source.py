@@ -62,6 +62,10 @@ class FileSource:
         return {"bad row": bad} if bad else {}
 
 
+load = FileSource
+"""From Python: ``load(FilesConfig(prompts="my.jsonl")).records("prompts")``."""
+
+
 def inspect(config: FilesConfig) -> Inspection:
     """Digests of the files and the number of records, after every row was parsed."""
     parsed = FileSource(config).parsed
