@@ -244,6 +244,7 @@ _PUBLISHED: tuple[Shape, ...] = (
         _RANKS,
         ranked.openai,
     ),
+    Shape("arena", ("conversation_a", "conversation_b", "winner"), _RANKS, ranked.arena),
     Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
     Shape(
         "webgpt",
