@@ -11,7 +11,7 @@ from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown
 from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
-from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.values import truth
 
@@ -91,8 +91,9 @@ class Builder:
             ("user", user, settings.user),
             ("group", group, settings.group),
         ):
-            if value and named is None:
-                self.reading.values.setdefault(column, set()).add(value)
+            seen = self.reading.values.setdefault(column, set()) if value else set()
+            if value and named is None and len(seen) <= FEW_VALUES:
+                seen.add(value)
         root = transcripts.root(asked.text)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))

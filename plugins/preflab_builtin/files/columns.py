@@ -16,6 +16,8 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.values import blank
 
+FEW_VALUES = 10
+"""Values of a column below which a file is told of them; not many more are kept."""
 _OF_OTHER_TYPES = ("completion", "completions", "chosen", "rejected")
 
 
