@@ -11,7 +11,7 @@ from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown
 from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
-from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.values import truth
 
@@ -87,13 +87,10 @@ class Builder:
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
-        for column, value, named in (
-            ("user", user, settings.user),
-            ("group", group, settings.group),
-        ):
-            seen = self.reading.values.setdefault(column, set()) if value else set()
-            if value and named is None and len(seen) <= FEW_VALUES:
-                seen.add(value)
+        if user and settings.user is None:
+            self.reading.saw("user", user)
+        if group and settings.group is None:
+            self.reading.saw("group", group)
         root = transcripts.root(asked.text)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))

@@ -88,6 +88,12 @@ class Reading:
             raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
         return {**others, **named}
 
+    def saw(self, column: str, value: str) -> None:
+        """Remember a value of the column user or group, as long as there are few."""
+        seen = self.values.setdefault(column, set())
+        if len(seen) <= FEW_VALUES:
+            seen.add(value)
+
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
         for something that would change what it says. where: the object's place, with a dot."""

@@ -32,15 +32,19 @@ _PAIR = ("chosen", "rejected")
 
 def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``chosen``, ``rejected``; the last two may be whole conversations."""
-    values = [row[field] for field in _PAIR]
-    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(values[0])
+    chosen, rejected = values = row["chosen"], row["rejected"]
+    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(chosen)
     if same:
         ignore = reading.settings.option("ignore=[messages]")
         cure = f"If 'messages' does not count: {ignore}"
         raise BadRow("messages", f"is another conversation than 'chosen'. {cure}")
-    chats = [conversations.is_conversation(v, f) for v, f in zip(values, _PAIR, strict=True)]
-    whole = [_whole(v, f, c, reading) for v, f, c in zip(values, _PAIR, chats, strict=True)]
-    if all(whole):
+    chats = (
+        conversations.is_conversation(chosen, "chosen"),
+        conversations.is_conversation(rejected, "rejected"),
+    )
+    if _whole(chosen, "chosen", chats[0], reading) and _whole(
+        rejected, "rejected", chats[1], reading
+    ):
         (made,) = implicit(row, reading)
         value = row["prompt"]
         _remark_scores(row, reading)

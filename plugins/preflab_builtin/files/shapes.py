@@ -96,8 +96,7 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
 def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
     """Consecutive rows of one key are read together; None: the row stands alone."""
     settings = reading.settings
-    joined = _joined(settings.record_type, settings.format)
-    if not settings.renamed and not any(shape.fits(row.keys()) for shape in joined):
+    if not settings.renamed and not _may_join(tuple(row), settings.record_type, settings.format):
         return None  # so that nearly all rows cost nothing here
     try:
         row = reading.view(row)
@@ -105,6 +104,11 @@ def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
     except BadRow:
         return None
     return (shape.name, *(repr(row[column]) for column in shape.joins)) if shape.joins else None
+
+
+@lru_cache(maxsize=4096)
+def _may_join(names: tuple[str, ...], record_type: RecordType, format: str | None) -> bool:
+    return any(shape.fits(set(names)) for shape in _joined(record_type, format))
 
 
 def shape_of(row: Columns, reading: Reading) -> Shape:
