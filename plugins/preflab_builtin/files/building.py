@@ -88,9 +88,9 @@ class Builder:
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
         if user and settings.user is None:
-            self.reading.values.setdefault("user", set()).add(user)
+            self.reading.saw("user", user)
         if group and settings.group is None:
-            self.reading.values.setdefault("group", set()).add(group)
+            self.reading.saw("group", group)
         root = transcripts.root(asked.text)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))

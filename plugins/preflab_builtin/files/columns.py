@@ -16,6 +16,8 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.values import blank
 
+FEW_VALUES = 10
+"""Values of a column below which a file is told of them; not many more are kept."""
 _OF_OTHER_TYPES = ("completion", "completions", "chosen", "rejected")
 
 
@@ -85,6 +87,12 @@ class Reading:
             cure = f"If it does not count: {self.settings.option(f'ignore=[{both}]')}"
             raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
         return {**others, **named}
+
+    def saw(self, column: str, value: str) -> None:
+        """Remember a value of the column user or group, as long as there are few."""
+        seen = self.values.setdefault(column, set())
+        if len(seen) <= FEW_VALUES:
+            seen.add(value)
 
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
