@@ -53,6 +53,9 @@ def _form(path: Path) -> _Form:
     if excels[:-1].lower() == "sep=":
         return _Form(excels[-1], before=1)
     header = next((text for text in first if text.strip()), "")
+    if "\r" in header:
+        reason = "the lines end as on old Macs (CR). Save the file with LF or CR LF"
+        raise UserError(f"{path}:1: CSV: {reason}.")
     within = [mark for mark in _SEPARATORS if mark in header]
     fitting = [mark for mark in within if _records(_Form(mark), first)]
     if len(fitting) > 1:

@@ -96,6 +96,10 @@ class Remark(Enum):
         "best. If 1 is the best, they are ranks.",
         True,
     )
+    NO_INPUT = (
+        "in {n} of {of} rows the input is a word for nothing, as 'nan', and the model reads it.",
+        False,
+    )
     LIKED = ("the label is true in all {of} rows: is it the right column?", True)
     BEGINS = (
         "in {n} of {of} rows the answers begin with their prompt, which is then read twice.",
@@ -142,7 +146,7 @@ class Reading:
         both = next((name for name in named if not blank(others.get(name))), None)
         if both is not None:
             source = next(name for name, usual in renamed if usual == both)
-            cure = f"If it does not count: ignore=[{both}]"
+            cure = f"If it does not count: {self.settings.option(f'ignore=[{both}]')}"
             raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
         return {**others, **named}
 
@@ -154,9 +158,18 @@ class Reading:
                 continue
             kind = meaning(name, value, inside=bool(where))
             if kind and not self._beside(name, kind):
-                raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
+                raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {self._cure(name, where)}")
             if not kind or self.settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
+
+    def _cure(self, name: str, where: str) -> str:
+        option = self.settings.option
+        if where:
+            return f"which is not read here. Leave such rows out: {option('on_bad_row=skip')}"
+        return (
+            "which is not read here. Put it into a column that is read (README.md of files), "
+            f"or say that it does not count: {option(f'ignore=[{shown(name)}]')}"
+        )
 
     def _beside(self, name: str, kind: str) -> bool:
         """Whether a column with content is beside the point: answers where prompts are read, a
@@ -173,15 +186,6 @@ class Reading:
 def _label(where: str, name: str) -> str:
     """A column as it is counted: the same for every item of a list."""
     return shown(re.sub(r"\[\d+\]", "[]", where) + name)
-
-
-def _cure(name: str, where: str) -> str:
-    if where:
-        return "which is not read here. Leave such rows out: on_bad_row=skip"
-    return (
-        "which is not read here. Put it into a column that is read (README.md of files), "
-        f"or say that it does not count: ignore=[{shown(name)}]"
-    )
 
 
 def meaning(name: str, value: Any, inside: bool = False) -> str:

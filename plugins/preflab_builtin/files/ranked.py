@@ -35,7 +35,8 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     values = [row[field] for field in _PAIR]
     same = not blank(row.get("messages")) and structured(row["messages"]) != structured(values[0])
     if same:
-        cure = "If 'messages' does not count: ignore=[messages]"
+        ignore = reading.settings.option("ignore=[messages]")
+        cure = f"If 'messages' does not count: {ignore}"
         raise BadRow("messages", f"is another conversation than 'chosen'. {cure}")
     chats = [conversations.is_conversation(v, f) for v, f in zip(values, _PAIR, strict=True)]
     whole = [_whole(v, f, c, reading) for v, f, c in zip(values, _PAIR, chats, strict=True)]
@@ -77,7 +78,10 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         both = [fields.text(row, field) for field in _PAIR]
         prompt, better, worse = transcripts.parted(*both)
         asked = question(row, prompt, "chosen", reading)
-        return [case(row, asked, [better, worse], [(0, 1)])]
+        replies = [
+            answer(t, f, asked, reading) for t, f in zip((better, worse), _PAIR, strict=True)
+        ]
+        return [case(row, asked, replies, [(0, 1)])]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
         last = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
@@ -94,6 +98,18 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     field = next(name for name in CONVERSATIONS if row.get(name) is not None)
     asked = question(row, row[field], field, reading)
     replies = [answer(row[name], name, asked, reading) for name in _PAIR]
+    return [case(row, asked, replies, [(0, 1)])]
+
+
+def openai(row: Columns, reading: Reading) -> Sequence[Case]:
+    """The preferences of OpenAI's fine-tuning: ``input`` {messages, tools}, and two outputs."""
+    given = structured(row["input"])
+    if not isinstance(given, Mapping):
+        raise BadRow("input", f"is {type_name(given)} but must be an object {{messages}}")
+    reading.rest(given, ("messages",), "input.")
+    asked = question(row, given.get("messages"), "input.messages", reading)
+    names = ("preferred_output", "non_preferred_output")
+    replies = [answer(row[name], name, asked, reading) for name in names]
     return [case(row, asked, replies, [(0, 1)])]
 
 

@@ -128,6 +128,20 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     raise BadRow("columns", _unknown(row, shapes, settings))
 
 
+_NOT_READ: dict[RecordType, dict[tuple[str, ...], str]] = {
+    "rankings": {
+        ("prompt", "completion", "label"): (
+            "Labels of single answers (KTO) compare no two answers: give them as demonstrations, "
+            "which leaves out what people disliked."
+        ),
+        ("completions", "labels"): (
+            "Stepwise supervision judges the steps of one answer, which is no ranking."
+        ),
+    }
+}
+"""By record type: columns that look like a shape, and why they are none."""
+
+
 def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> str:
     """Why no shape fits, and what to do."""
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
@@ -141,7 +155,13 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     record_type = settings.record_type
     usual = next((n for n in USUAL[record_type] if n not in row), "prompt")
     theirs = next((shown(n) for n in row if n not in (*ABOUT, *USUAL[record_type])), "NAME")
-    cure = f" Or say what your columns are called: columns.{usual}={theirs}"
+    cure = f" Or say what your columns are called: {settings.option(f'columns.{usual}={theirs}')}"
+    others = [t for t in USUAL if _fitting(frozenset(row), t, None) and t != record_type]
+    if others and not settings.format:
+        cure = f" They hold {' or '.join(others)}: give them there.{cure}"
+    for columns, reason in _NOT_READ.get(record_type, {}).items():
+        if row.keys() >= set(columns):
+            cure = f" {reason}"
     what = f"no shape of {record_type} has these"
     if settings.format:
         what = f"a row of format '{settings.format}' has others"
@@ -213,6 +233,12 @@ _PUBLISHED: tuple[Shape, ...] = (
         _ALL,
         exports.label_studio,
         thorough=True,
+    ),
+    Shape(
+        "openai-preference",
+        ("input", "preferred_output", "non_preferred_output"),
+        _RANKS,
+        ranked.openai,
     ),
     Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
     Shape(

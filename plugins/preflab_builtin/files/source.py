@@ -62,6 +62,10 @@ class FileSource:
         return {"bad row": bad} if bad else {}
 
 
+load = FileSource
+"""From Python: ``load(FilesConfig(prompts="my.jsonl")).records("prompts")``."""
+
+
 def inspect(config: FilesConfig) -> Inspection:
     """Digests of the files and the number of records, after every row was parsed."""
     parsed = FileSource(config).parsed
@@ -101,24 +105,28 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     parsed.records = spool.sequence()
     parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
-        _judge(path, parsed, settings.on_bad_row)
+        _judge(path, parsed, settings)
     return parsed
 
 
 def _check_names(config: FilesConfig, columns: set[str]) -> None:
     """Every column that the config renames or ignores is in one of the files."""
+    section = config.record.value if config.record else "data"
     renamed = [(f"columns.{usual}", name) for name, usual in config.columns.renamed()]
     for option, name in [*renamed, *(("ignore", name) for name in config.ignore)]:
         if name not in columns:
-            raise UserError(f"{option}: no row has a column '{name}'. {nearest(name, columns)}")
+            raise UserError(
+                f"{section}.{option}: no row has a column '{name}'. {nearest(name, columns)}"
+            )
 
 
-def _judge(path: Path, parsed: Parsed, on_bad_row: OnBadRow) -> None:
+def _judge(path: Path, parsed: Parsed, settings: RowSettings) -> None:
     """Stop at bad rows, or warn of them."""
     bad, first = len(parsed.rejected), parsed.rejected[0]
     count = f"{bad} of {parsed.total} rows {'are' if bad > 1 else 'is'} bad"
-    if on_bad_row is OnBadRow.error:
-        raise UserError(f"{first}\n({count}; on_bad_row=skip leaves them out, counted.)")
+    if settings.on_bad_row is OnBadRow.error:
+        skip = settings.option("on_bad_row=skip")
+        raise UserError(f"{first}\n({count}; {skip} leaves them out, counted.)")
     if not parsed.kept:
         raise UserError(f"{first}\n({count}; none is left.)")
     reasons = "".join(f"\n  {reason}" for reason in parsed.rejected[:3])

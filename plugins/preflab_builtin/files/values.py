@@ -27,6 +27,9 @@ _TRUE |= {"good", "\U0001f44d"}
 _FALSE |= {"bad", "\U0001f44e"}
 
 
+_NOTHING = {"nan", "none", "null", "<na>", "n/a", "nat", "undefined"}
+
+
 def truth(value: Any, field: str) -> bool:
     """True or false, however a file spells it; `BadRow` for anything else.
 
@@ -66,6 +69,11 @@ def blank(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(blank, value.values()))
     return isinstance(value, (list, tuple)) and all(map(blank, value))
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text is a word for nothing, as programs write it ("nan", "None")."""
+    return len(text) < 20 and text.strip().lower() in _NOTHING  # most texts are long
 
 
 def structured(value: Any) -> Any:

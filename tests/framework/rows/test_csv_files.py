@@ -105,6 +105,7 @@ def test_long_cells_and_too_long_rows(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "data,expected",
     [
+        (b"a,b\r1,2\r3,4\r", ":1: CSV: the lines end as on old Macs"),
         (b"text,text\na,b\n", ":1: text: two columns have this name"),
         (b"a,b\n\xff,x\n", ""),
         (b"\xff,b\n1,2\n", ":1: UTF-8: byte 0xff"),

@@ -51,14 +51,32 @@ def test_two_columns_for_one_name(tmp_path: Path) -> None:
 
 
 def test_columns_that_no_shape_has_name_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"what your columns are called: columns.prompt=question"):
+    with pytest.raises(
+        UserError, match=r"what your columns are called: demonstrations.columns.prompt=question"
+    ):
         read(tmp_path, "demonstrations", {"question": "q", "reply": "a"})
     with pytest.raises(UserError, match=r"columns.completion=response"):
         read(tmp_path, "demonstrations", {"prompt": "q", "response": "a"})
 
 
+@pytest.mark.parametrize(
+    "record_type,row,expected",
+    [
+        ("rankings", {"messages": []}, "They hold prompts or demonstrations or documents: give"),
+        ("rankings", {"prompt": "q", "completion": "a", "label": True}, r"\(KTO\) compare no two"),
+        ("rankings", {"prompt": "q", "completions": ["a"], "labels": [True]}, "Stepwise superv"),
+        ("documents", {"prompt": "q"}, "They hold prompts: give them there"),
+    ],
+)
+def test_rows_of_another_record_type_say_so(
+    tmp_path: Path, record_type: str, row: Any, expected: str
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, record_type, row)
+
+
 def test_splits_by_other_names(tmp_path: Path) -> None:
-    rows = [{"prompt": name, "split": name} for name in ("fit", "eval", "dev", "holdout", "train")]
+    rows = [{"prompt": name, "split": name} for name in ("fit", "eval", "dev", "holdout", "TRAIN")]
     splits = SplitNames(train=["fit"], validation=["eval"], test=["holdout", "dev"])
     prompts = read(tmp_path, "prompts", *rows, splits=splits)
     assert [p.split for p in prompts] == ["train", "validation", "test", "test", "train"]
