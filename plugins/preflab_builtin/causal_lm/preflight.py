@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto import configuration_auto
 
 from preflab import UserError
 from preflab.interfaces import Context
@@ -55,7 +55,8 @@ def check_architecture(folder: Path) -> None:
     shapes than the config says. The model is made without weights."""
     facts = read_json(folder / CONFIG)
     kind = facts.get("model_type")
-    if kind not in CONFIG_MAPPING_NAMES:
+    known: Mapping[str, str] = vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
+    if kind not in known:
         brings = (
             ", and preflab does not run the code that the folder brings (auto_map)"
             if facts.get("auto_map")
