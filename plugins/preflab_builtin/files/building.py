@@ -87,12 +87,10 @@ class Builder:
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
-        for column, value, named in (
-            ("user", user, settings.user),
-            ("group", group, settings.group),
-        ):
-            if value and named is None:
-                self.reading.values.setdefault(column, set()).add(value)
+        if user and settings.user is None:
+            self.reading.saw("user", user)
+        if group and settings.group is None:
+            self.reading.saw("group", group)
         root = transcripts.root(asked.text)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))

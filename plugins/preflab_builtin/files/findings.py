@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
-from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
 from preflab_builtin.files.transcripts import shared
 from preflab_builtin.files.values import says_nothing
 
@@ -20,7 +20,6 @@ _REMEMBERED = 500_000
 """Records whose hash is kept, to find the same again (about 60 MB)."""
 _SHARED_START = 30
 """Characters with which all prompts may begin before somebody is told."""
-_FEW_VALUES = 10
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-fA-F]{2,4});")
 _CHAT_TOKEN = re.compile(
     r"<\|(im_start|im_end|user|assistant|system|end|eot_id|start_header_id|endoftext|end_of_text)\|>"
@@ -124,6 +123,11 @@ class Findings:
         if len(ranking.responses) == 2:
             self._best[ranking.preferences[0][0]] += 1
 
+    @property
+    def conversations(self) -> int:
+        """Records whose prompt is a conversation."""
+        return self._odd["conversations"]
+
     def notices(self, rows: int) -> list[str]:
         """What people should know of the file before work. rows: of the file."""
         found = [*self._of_columns(rows), *self._of_texts(), *self._of_all()]
@@ -145,7 +149,12 @@ class Findings:
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
                 yield remark.sentence.format(n=seen, of=rows)
         for column, values in sorted(reading.values.items()):
-            if rows >= FEW_ROWS * len(values) and rows > FEW_ROWS and len(values) <= _FEW_VALUES:
+            if (
+                values
+                and rows >= FEW_ROWS * len(values)
+                and rows > FEW_ROWS
+                and len(values) <= FEW_VALUES
+            ):
                 what = f"'{column}' has {len(values)} values in {rows} rows"
                 cure = reading.settings.option(f"ignore=[{column}]")
                 yield (

@@ -20,7 +20,7 @@ from preflab_builtin.files.asking import (
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.single import CONVERSATIONS
 from preflab_builtin.files.transcripts import Asked
-from preflab_builtin.files.values import blank, numeric, structured
+from preflab_builtin.files.values import blank, listed, numeric, structured
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
 _SCORES = tuple(
@@ -32,15 +32,19 @@ _PAIR = ("chosen", "rejected")
 
 def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``chosen``, ``rejected``; the last two may be whole conversations."""
-    values = [row[field] for field in _PAIR]
-    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(values[0])
+    chosen, rejected = values = row["chosen"], row["rejected"]
+    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(chosen)
     if same:
         ignore = reading.settings.option("ignore=[messages]")
         cure = f"If 'messages' does not count: {ignore}"
         raise BadRow("messages", f"is another conversation than 'chosen'. {cure}")
-    chats = [conversations.is_conversation(v, f) for v, f in zip(values, _PAIR, strict=True)]
-    whole = [_whole(v, f, c, reading) for v, f, c in zip(values, _PAIR, chats, strict=True)]
-    if all(whole):
+    chats = (
+        conversations.is_conversation(chosen, "chosen"),
+        conversations.is_conversation(rejected, "rejected"),
+    )
+    if _whole(chosen, "chosen", chats[0], reading) and _whole(
+        rejected, "rejected", chats[1], reading
+    ):
         (made,) = implicit(row, reading)
         value = row["prompt"]
         _remark_scores(row, reading)
@@ -101,6 +105,20 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     return [case(row, asked, replies, [(0, 1)])]
 
 
+def arena(row: Columns, reading: Reading) -> Sequence[Case]:
+    """Chatbot Arena: two conversations, and a ``winner`` (model_a, model_b, or a tie). Zheng et al.
+    2023."""
+    names = ("conversation_a", "conversation_b")
+    (asked, one), (other, two) = (conversation(row, row[n], n, reading) for n in names)
+    if other != asked:
+        raise BadRow("conversation_b", "and conversation_a differ before the last message")
+    winner = fields.text(row, "winner")
+    pairs = {"model_a": [(0, 1)], "model_b": [(1, 0)]}.get(winner, [])
+    if not pairs and not winner.startswith("tie"):
+        raise BadRow("winner", f"is '{shown(winner)}'. Allowed: model_a, model_b, tie")
+    return [case(row, asked, [one, two], pairs)]
+
+
 def openai(row: Columns, reading: Reading) -> Sequence[Case]:
     """The preferences of OpenAI's fine-tuning: ``input`` {messages, tools}, and two outputs."""
     given = structured(row["input"])
@@ -123,7 +141,7 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
 
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``completions`` and what orders them."""
-    values = fields.items({"completions": structured(row["completions"])}, "completions")
+    values = fields.items({"completions": listed(row["completions"])}, "completions")
     chats = [conversations.is_conversation(v, f"completions[{i}]") for i, v in enumerate(values)]
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
     responses = [
@@ -132,7 +150,7 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     given = [field for field in ORDERS if row.get(field) is not None]
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
-    order = _order({given[0]: structured(row[given[0]])}, given[0], len(responses), reading)
+    order = _order({given[0]: listed(row[given[0]])}, given[0], len(responses), reading)
     preferences = preferences_from_ranks(order)
     for i, j in preferences:
         if responses[i] == responses[j]:

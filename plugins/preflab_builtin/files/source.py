@@ -27,12 +27,13 @@ class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
     (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
-    columns, where the config names some."""
+    columns, where the config names some. conversations: records whose prompt is one."""
 
     records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     columns: set[str] = field(default_factory=set)
+    conversations: int = 0
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -74,7 +75,7 @@ def inspect(config: FilesConfig) -> Inspection:
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},
         rejected={t: p.rejected for t, p in parsed.items() if p.rejected},
-        notices=[notice for p in parsed.values() for notice in p.notices],
+        notices=[notice for p in parsed.values() for notice in p.notices] + _forms(config, parsed),
     )
 
 
@@ -103,10 +104,27 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
     parsed.records = spool.sequence()
+    parsed.conversations = findings.conversations
     parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
         _judge(path, parsed, settings)
     return parsed
+
+
+def _forms(config: FilesConfig, parsed: Mapping[RecordType, Parsed]) -> list[str]:
+    """Whether some record types are conversations and others are texts: then what is trained on one
+    is judged or used on the other."""
+    asking = {t: p for t, p in parsed.items() if t != "documents"}
+    chats = [t for t, p in asking.items() if p.conversations]
+    texts = [t for t, p in asking.items() if not p.conversations]
+    if not chats or not texts:
+        return []
+    cure = config.row_settings("prompts").option("template=chat")
+    what = f"{' and '.join(texts)} are texts, but {' and '.join(chats)} are conversations"
+    return [
+        f"{what}, which the model sees through its chat template. To make conversations of texts: "
+        f"{cure}."
+    ]
 
 
 def _check_names(config: FilesConfig, columns: set[str]) -> None:

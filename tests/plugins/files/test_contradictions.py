@@ -132,7 +132,7 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     (
         "demonstrations",
         {"prompt": "q", "response": "a"},
-        "columns: .*Allowed: prompt \\+ completion",
+        "columns: .*Allowed: .*prompt \\+ completion",
     ),
     (
         "demonstrations",

@@ -55,6 +55,9 @@ def test_columns_that_no_shape_has_name_the_cure(tmp_path: Path) -> None:
         UserError, match=r"what your columns are called: demonstrations.columns.prompt=question"
     ):
         read(tmp_path, "demonstrations", {"question": "q", "reply": "a"})
+    both = r"demonstrations.columns.prompt=query demonstrations.columns.completion=reply"
+    with pytest.raises(UserError, match=both):
+        read(tmp_path, "demonstrations", {"reply": "a", "query": "q"})
     with pytest.raises(UserError, match=r"columns.completion=response"):
         read(tmp_path, "demonstrations", {"prompt": "q", "response": "a"})
 

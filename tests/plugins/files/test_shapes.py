@@ -231,6 +231,11 @@ def test_k_wise(tmp_path: Path, field: str, values: list[float]) -> None:
     assert set(record.preferences) == {(1, 0), (1, 2)}
 
 
+def test_lists_in_cells_are_lists(tmp_path: Path) -> None:
+    row = {"prompt": "q", "completions": '["a", "b"]', "ranks": "[2, 1]"}
+    assert read(tmp_path, "rankings", row)[0].preferences == ((1, 0),)
+
+
 def test_ratings_are_averaged(tmp_path: Path) -> None:
     (record,) = read(
         tmp_path,
