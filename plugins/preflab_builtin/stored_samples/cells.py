@@ -20,7 +20,7 @@ from preflab_builtin.files.values import structured
 YES = frozenset("true yes y pass passed correct right success win won ✓ ✔ ✅".split())
 NO = frozenset("false no n fail failed incorrect wrong failure loss lose lost ✗ ✘ ❌".split())
 TIE = frozenset({"tie", "draw"})
-SEPARATORS = ("|||", "||", "|", "\t", "<sep>", "[SEP]", ";", " / ", "\n")
+SEPARATORS = ("|||", "||", "|", "\t", "<sep>", "[SEP]", ";", "；", " / ", "\n")
 """What people put between several right answers in one cell."""
 _PRINTED_ARRAY = re.compile(r"""['"]\s+['"]""")
 
