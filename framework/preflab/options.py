@@ -31,7 +31,7 @@ def option(
     """A config field: its default, what it does (with its unit), and its range.
     ``affects_result=False`` leaves it out of the recipe (log frequency, micro-batch size): two
     runs that differ in it alone share artifacts. ``fast`` is the value that ``debug=fast`` puts
-    in its place, so that any experiment runs end to end in seconds."""
+    in the place of a larger one, so that any experiment runs end to end in seconds."""
     metadata = {
         "doc": doc,
         "ge": ge,
@@ -52,16 +52,6 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "le": ("<=", operator.le),
     "lt": ("<", operator.lt),
 }
-
-
-def shrink(config: Any) -> None:
-    """Put every field's ``fast`` value in place, nested dataclasses included."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.metadata.get("fast") is not None:
-            setattr(config, field.name, field.metadata["fast"])
-        elif dataclasses.is_dataclass(value):
-            shrink(value)
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from preflab import UserError, option
-from preflab.options import problems, schema_of, shrink, typed
+from preflab.options import problems, schema_of, typed
 
 
 @dataclass
@@ -44,12 +44,6 @@ def test_problems_are_named_with_their_key(
     steps: int, lr: float, wrong: list[tuple[str, str]]
 ) -> None:
     assert list(problems(Config(steps, Inner(lr)), "x.")) == wrong
-
-
-def test_fast_values_replace_only_what_has_one() -> None:
-    config = Config(50, Inner(0.5))
-    shrink(config)
-    assert (config.steps, config.inner.lr) == (2, 0.5)
 
 
 def test_plain_values_are_converted() -> None:

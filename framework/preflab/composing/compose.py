@@ -17,9 +17,10 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised, registry
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
 from preflab.errors import UserError, nearest
@@ -36,8 +37,11 @@ def compose(
     with_hydra: keep Hydra's own part. Raises `UserError` naming the key, what is allowed and the
     nearest name.
     """
-    with hydra_initialised(config_dir), readable_errors():
-        return hydra_compose(config_name, list(overrides), return_hydra_config=with_hydra)
+    (config,) = compose_all([overrides], config_name, config_dir)
+    if not with_hydra:
+        with open_dict(config):
+            del config["hydra"]
+    return config
 
 
 def compose_all(
@@ -47,7 +51,9 @@ def compose_all(
     with hydra_initialised(config_dir):
         for overrides in jobs:
             with readable_errors():
-                yield hydra_compose(config_name, list(overrides), return_hydra_config=True)
+                config = hydra_compose(config_name, list(overrides), return_hydra_config=True)
+                shrink(config, config.hydra)
+            yield config
 
 
 def job_yaml(config: DictConfig) -> str:

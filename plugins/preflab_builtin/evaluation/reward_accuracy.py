@@ -73,7 +73,8 @@ class RewardAccuracy:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
         self.label, self.model = reward_source(config, context)
         for split in HeldOut if config.split is None else (config.split,):
-            self.responses, self.pairs = pairs_of(context.rankings(split.value), config.unit)
+            rankings = context.rankings(split.value)[: config.rankings]
+            self.responses, self.pairs = pairs_of(rankings, config.unit)
             if self.pairs:
                 return
         splits = " or ".join(HeldOut) if config.split is None else config.split.value
