@@ -261,8 +261,8 @@ def rerun(arguments: list[str]) -> int:
         facts = next((manifest for manifest in found if manifest), None)
     if facts is None:
         raise UserError(
-            f"{folder} is not a run folder: it has no manifest.json. Give the folder of a run, of a "
-            "job, or of a multirun of which a job was started."
+            f"{folder} is not a run folder: it has no manifest.json. Give the folder of a run, of "
+            "a job, or of a multirun of which a job was started."
         )
     _take_over_flags(facts.get("plugin_flags") or {})
     where = facts.get("where") or {}  # an older version has none
