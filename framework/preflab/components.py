@@ -122,9 +122,15 @@ class Component:
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it has a preflight of its own."""
+        return self.preflight is not _nothing_to_say
+
     def modules(self) -> list[str]:
-        """Modules that hold its functions, as far as they were given by their places."""
-        functions = (self.build, self.procedure, self.inspect, self.preflight)
+        """Modules that hold the functions that decide a result, as far as they were given by their
+        places."""
+        functions = (self.build, self.procedure, self.inspect)
         return [f.place.partition(":")[0] for f in functions if isinstance(f, Place)]
 
 

@@ -12,7 +12,7 @@ from preflab.composing.untrusted import check_name
 from preflab.console import commands
 from preflab.console.cli import main
 from preflab.scaffold import names as plugin_names
-from preflab_builtin.causal_lm.folders import check_index
+from preflab_builtin.causal_lm.checking import check_index
 
 PATHS = (
     *(

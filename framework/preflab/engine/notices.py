@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preflab.filtering import prompt_of, text_key
+from preflab.filtering import prompt_of
 from preflab.records import Record
 
 MUCH = 0.1
@@ -29,7 +29,7 @@ class Tally:
         self.splits[record.split] += 1
         prompt = prompt_of(record)
         if prompt is not None:
-            key = text_key(prompt.text)
+            key = hash(prompt.text)
             side = _TRAIN if record.split == "train" else _HELD_OUT
             self.prompts[key] = self.prompts.get(key, 0) | side
 

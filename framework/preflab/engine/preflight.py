@@ -9,6 +9,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.errors import PluginError, UserError
+from preflab.lengths import check_prompts
 from preflab.planning.asking import inspect, needs
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
@@ -23,11 +24,14 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
         return []
     run = environment.run
     notices = [notice for choice in run.all_choices() for notice in inspect(choice).notices]
+    # The model first: it is quickly looked at, and filters may read its tokens.
+    notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
     with blamed(*run.choices.values(), *run.filters):
         _read_records(environment, pending)
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
+    _check_prompts(environment, pending)
     # Last, when everything that the stages read has been through the filters.
     notices[:0] = environment.records.notices()
     return list(dict.fromkeys(notices))
@@ -44,14 +48,14 @@ def key(stage: Stage) -> str:
 def _asked(
     environment: Environment, pending: Sequence[Stage]
 ) -> Iterable[tuple[Choice, StageContext]]:
-    """The choices that the stages use, nested ones included, in the order of the config groups; not
-    those of stages that are finished already."""
+    """The choices that the stages use besides the policy, nested ones included, in the order of the
+    config groups; not those of stages that are finished already, or that this run does not make."""
     run = environment.run
     stages = {run.graph[stage.name].group: stage for stage in pending}
-    finished = {run.graph[stage.name].group for stage in run.stages} - stages.keys()
+    others = {spec.group for spec in run.graph if run.makes_stage(spec.name)} - stages.keys()
     used = {group for stage in pending for group in run.graph.used(stage.name)}
-    wanted = {"data", *RECORD_TYPES, *used, *stages} - finished
-    for group in (group for group in run.graph.groups if group in wanted & run.choices.keys()):
+    wanted = {"data", *RECORD_TYPES, *used, *stages} - others - {"policy"}
+    for group in (g for g in run.graph.groups if g in wanted & run.choices.keys()):
         stage = stages.get(group)
         context = StageContext(
             environment, stage.name if stage else group, seed=stage.seed if stage else None
@@ -60,6 +64,18 @@ def _asked(
             yield choice, context
     for choice in run.filters:
         yield choice, StageContext(environment, choice.key)
+
+
+def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
+    """The training prompts of stages that sample for a policy of theirs and say nothing
+    themselves."""
+    run = environment.run
+    for stage in pending:
+        samples = "prompts" in needs(stage.choice) and "rollout" in run.graph.used(stage.name)
+        if stage.makes and samples and not stage.choice.component.looks_ahead:
+            context = StageContext(environment, stage.name, seed=stage.seed)
+            with blamed(stage.choice, *run.choices.values(), *run.filters):
+                check_prompts(context, context.records("prompts", "train"))
 
 
 def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:

@@ -30,9 +30,8 @@ def parquet_rows(path: Path, watch: Watch) -> Iterator[Row]:
         with pyarrow.parquet.ParquetFile(path) as file:
             check_column_names(file.schema_arrow.names, str(path))
             for batch in file.iter_batches(batch_size=_BATCH):
-                for i in range(batch.num_rows):
-                    number += 1
-                    yield named(f"{path}:row {number}", _arrow_row, batch, i)
+                yield from _rows(batch, path, number + 1)
+                number += batch.num_rows
                 watch(size * batch.num_rows // max(file.metadata.num_rows, 1))
     except (pyarrow.ArrowException, OSError) as error:
         if path.stat().st_size < 200 and path.read_bytes().startswith(b"version https://git-lfs"):
@@ -43,6 +42,20 @@ def parquet_rows(path: Path, watch: Watch) -> Iterator[Row]:
         raise UserError(f"{path}: Parquet: cannot be read after row {number}: {reason}") from None
 
 
+def _rows(batch: Any, path: Path, first: int) -> Iterator[Row]:
+    """The rows of a batch at once; one by one only if a value in it cannot be read. first: the
+    number of its first row."""
+    try:
+        found = [
+            Row(f"{path}:row {n}", values) for n, values in enumerate(batch.to_pylist(), first)
+        ]
+    except ValueError:
+        found = [
+            named(f"{path}:row {first + i}", _arrow_row, batch, i) for i in range(batch.num_rows)
+        ]
+    yield from found
+
+
 def _arrow_row(batch: Any, index: int) -> dict[str, Any]:
     values = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -50,6 +63,8 @@ def _arrow_row(batch: Any, index: int) -> dict[str, Any]:
             values[name] = column[index].as_py()
         except UnicodeDecodeError as error:
             raise BadRow(name, f"is not valid UTF-8 (byte {error.start})") from None
+        except ValueError as error:
+            raise BadRow(name, f"is no value that can be read: {error}") from None
     return values
 
 

@@ -19,7 +19,7 @@ _WORDS = {
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?")
 _NO_ROWS = re.compile(
     r"(README|LICENSE|LICENCE|NOTICE|CITATION|CHANGELOG)\b.*|dataset_infos\.json|_SUCCESS|_metadata"
-    r"|_common_metadata|.*\.(crc|md5|sha256)",
+    r"|_common_metadata|.*\.(md|crc|md5|sha256)",
     re.IGNORECASE,
 )
 """What lies beside the data in folders of the hub, Spark and others."""

@@ -19,6 +19,7 @@ def preflab_components() -> list[Component]:
             f"{_HERE}.generation:Generation",
             nested={"scorers": "reward_model"},
             inspect=f"{_HERE}.inspecting:inspect_questions",
+            preflight=f"{_HERE}.preflight:generation",
         ),
         Component(
             "evaluator",
@@ -26,6 +27,7 @@ def preflab_components() -> list[Component]:
             c.MultipleChoiceConfig,
             f"{_HERE}.likeliest:MultipleChoice",
             inspect=f"{_HERE}.inspecting:inspect_choices",
+            preflight=f"{_HERE}.preflight:multiple_choice",
         ),
         Component(
             "evaluator",
@@ -33,6 +35,7 @@ def preflab_components() -> list[Component]:
             c.SentencePairsConfig,
             f"{_HERE}.likeliest:SentencePairs",
             inspect=f"{_HERE}.inspecting:inspect_sentences",
+            preflight=f"{_HERE}.preflight:sentence_pairs",
         ),
         Component(
             "evaluator",
@@ -47,5 +50,6 @@ def preflab_components() -> list[Component]:
             c.ClassifierConfig,
             f"{_HERE}.classifier:classifier",
             inspect=f"{_HERE}.inspecting:inspect_classifier",
+            preflight=f"{_HERE}.preflight:classifier",
         ),
     ]

@@ -13,6 +13,7 @@ from preflab.interfaces import Context
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.sources import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
@@ -31,8 +32,8 @@ class Classifier:
     least, most = 0.0, 1.0
 
     def __init__(self, config: ClassifierConfig, runtime: Runtime) -> None:
-        folder = locate(config.path, config.revision, "classifier.path")
-        self.config, self.runtime = config, runtime
+        folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
+        self.config, self.runtime, self.folder = config, runtime, folder
         self.tokenizer: Any = read_wrapper(folder)
         model: Any = read_module(AutoModelForSequenceClassification, folder, attention=None)
         self.model = model.eval().requires_grad_(False).to(runtime.device)

@@ -16,6 +16,7 @@ from preflab_builtin.benchmarks.config import (
     SentencePairsConfig,
     TextMetric,
 )
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import content_digest, locate
 from preflab_builtin.evaluation.text_metrics import CannotMeasure, check_bleu, prepare
 
@@ -48,7 +49,7 @@ def inspect_sentences(config: SentencePairsConfig) -> Inspection:
 
 def inspect_classifier(config: ClassifierConfig) -> Inspection:
     """The digest of the classifier's folder."""
-    folder = locate(config.path, config.revision, "classifier.path")
+    folder = locate(config.path, config.revision, "classifier.path", Use.classifier)
     return Inspection(content=content_digest(folder))
 
 

@@ -13,13 +13,20 @@ def preflab_components() -> list[Component]:
 
     here = "preflab_builtin.causal_lm"
     return [
-        Component("policy", "tiny", TinyConfig, build=f"{here}.sources:tiny"),
+        Component(
+            "policy",
+            "tiny",
+            TinyConfig,
+            build=f"{here}.sources:tiny",
+            preflight=f"{here}.preflight:tiny",
+        ),
         Component(
             "policy",
             "pretrained",
             PretrainedConfig,
             build=f"{here}.sources:pretrained",
             inspect=f"{here}.folders:inspect_pretrained",
+            preflight=f"{here}.preflight:policy",
         ),
         Component(
             "policy",
@@ -27,5 +34,6 @@ def preflab_components() -> list[Component]:
             SmolLM2Config,
             build=f"{here}.sources:smollm2",
             inspect=f"{here}.smollm2:inspect_smollm2",
+            preflight=f"{here}.preflight:smollm2",
         ),
     ]

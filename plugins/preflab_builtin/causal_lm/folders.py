@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from preflab import Inspection, UserError
 from preflab.storage.durable import cached_digest
+from preflab_builtin.causal_lm.checking import (
+    Use,
+    check_folder,
+    gguf_advice,
+    neighbours,
+    read_json,
+)
 from preflab_builtin.causal_lm.config import PretrainedConfig
 
-PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 """Files of a model folder that decide a result: weights, configs, tokenizer, chat template."""
 IGNORED = frozenset({"preflab.json", "generation_config.json"})
 
@@ -28,73 +31,28 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     return Inspection(content=content, tokenizer=tokenizer_digest(folder), pretrained=True)
 
 
-def locate(path: str, revision: str | None, key: str = "policy.path") -> Path:
+def locate(
+    path: str, revision: str | None, key: str = "policy.path", use: Use = Use.policy
+) -> Path:
     """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at its
-    first use). key: the config's key, for messages."""
+    first use). key: the config's key, for messages. `UserError` if it does not hold what it is
+    used for."""
     folder = Path(path).expanduser()
     if folder.is_dir():
-        check_folder(folder)
+        check_folder(folder, use)
         return folder
+    if folder.is_file():
+        advice = f"Name the folder that holds it: {key}={folder.parent}."
+        is_gguf = folder.suffix == ".gguf"
+        raise UserError(f"{key}={path} is a file. {gguf_advice(folder) if is_gguf else advice}")
     parts = path.split("/")
     if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
         raise UserError(
-            f"{key}: there is no folder {folder} (relative to {Path.cwd()}). {_neighbours(folder)}"
+            f"{key}: there is no folder {folder} (relative to {Path.cwd()}). {neighbours(folder)}"
         )
-    return _snapshot(path, revision, key)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder without a model, naming what is missing."""
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} has no config.json: it is not a transformers model folder. "
-            f"{_neighbours(folder / 'x')}"
-        )
-    check_model_config(folder)
-    for index in sorted(folder.glob("*.index.json")):
-        check_index(index)
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{folder} has no *.safetensors. Pickled weights are not read: convert them with "
-            "save_pretrained."
-        )
-
-
-def check_model_config(folder: Path) -> None:
-    """`UserError` for a config.json that names code: transformers would fetch an attention kernel
-    from the hub and run it."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: config.json cannot be read: {error}") from None
-    for key, value in _code_names(config):
-        file = folder / "config.json"
-        raise UserError(f"{file}: {key} is {value!r}, which names code. Remove the key.")
-
-
-def _code_names(node: Any) -> Iterator[tuple[str, Any]]:
-    """Keys that choose an implementation, with a value that is not a plain word."""
-    for key, value in node.items() if isinstance(node, dict) else ():
-        chooses = "implementation" in key or "kernel" in key
-        if chooses and isinstance(value, str) and not re.fullmatch(r"\w*", value):
-            yield key, value
-        else:
-            yield from _code_names(value)
-
-
-def check_index(index: Path) -> None:
-    """`UserError` for an index of shards that names a file outside its folder: no digest would
-    cover that file."""
-    try:
-        shards = json.loads(index.read_text(encoding="utf8"))["weight_map"].values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index} is not an index of weights: {error}") from None
-    for shard in shards:
-        inside = isinstance(shard, str) and shard == Path(shard).name
-        if not inside or not shard.endswith(".safetensors"):
-            raise UserError(
-                f"{index} names {shard!r}, which is not a *.safetensors file in the same folder."
-            )
+    snapshot = _snapshot(path, revision, key)
+    check_folder(snapshot, use)
+    return snapshot
 
 
 def content_digest(folder: Path) -> str:
@@ -112,7 +70,7 @@ def generation_ends(folder: Path) -> list[int]:
     for name in ("generation_config.json", "config.json"):
         file = folder / name
         if file.is_file():
-            given = json.loads(file.read_text(encoding="utf8")).get("eos_token_id")
+            given = read_json(file).get("eos_token_id")
             if given is None and name == "config.json":
                 return []
             return [given] if isinstance(given, int) else list(given or ())
@@ -143,13 +101,4 @@ def _snapshot(repository: str, revision: str | None, key: str) -> Path:
             f"{key}={repository} is neither a folder in {Path.cwd()} nor a model that could be "
             f"downloaded from the hub (revision {revision or 'main'}): {reason}"
         ) from error
-    check_folder(Path(snapshot))
     return Path(snapshot)
-
-
-def _neighbours(folder: Path) -> str:
-    """A sentence that names model folders nearby."""
-    models = sorted(str(config.parent) for config in folder.parent.glob("*/config.json"))
-    if not models:
-        return "Give a folder with config.json, or a hub id such as org/name."
-    return f"Model folders next to it: {', '.join(models[:5])}."

@@ -17,5 +17,6 @@ def preflab_components() -> list[Component]:
             SampledConfig,
             procedure="preflab_builtin.comparisons.sampling:SampledComparisons",
             needs=("prompts", "labeler"),
+            preflight="preflab_builtin.comparisons.sampling:preflight",
         )
     ]

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError
 from preflab.interfaces import Context, Sampling, State
+from preflab.lengths import check_prompts
 from preflab.randomness import permutation
 from preflab.records import RANKINGS_FILE, Prompt, Split, to_json
 from preflab_builtin.comparisons.config import SampledConfig
+
+
+def chosen_prompts(config: SampledConfig, context: Context) -> list[Prompt]:
+    """The prompts that are answered, of training first, in an order that the seed draws."""
+    chosen: list[Prompt] = []
+    numbers: dict[Split, int] = {"train": config.prompts, "validation": config.validation_prompts}
+    for split, number in numbers.items():
+        prompts = context.records("prompts", split) if number else []
+        order = permutation(len(prompts), context.seed, "comparisons", split)[:number]
+        chosen += [prompts[i] for i in order]
+    return chosen
+
+
+def preflight(config: SampledConfig, context: Context) -> Iterator[str]:
+    """`UserError` for prompts that leave no room for a response."""
+    check_prompts(context, chosen_prompts(config, context))
+    yield from ()
 
 
 class SampledComparisons:
@@ -23,16 +41,9 @@ class SampledComparisons:
         self.config, self.context = config, context
         self.policy, self.engine = context.policy("sft"), context.rollout()
         self.labeler = context.labeler()
-        self.prompts = self._chosen("train", config.prompts) + self._chosen(
-            "validation", config.validation_prompts
-        )
+        self.prompts = chosen_prompts(config, context)
         self.total_steps = -(-len(self.prompts) // config.batch)
         self.rankings: list[dict[str, Any]] = []
-
-    def _chosen(self, split: Split, number: int) -> list[Prompt]:
-        prompts = self.context.records("prompts", split) if number else []
-        order = permutation(len(prompts), self.context.seed, "comparisons", split)[:number]
-        return [prompts[i] for i in order]
 
     def step(self, index: int) -> Mapping[str, float]:
         """Sample and rank one batch; report the rankings added, those in which everything is tied,

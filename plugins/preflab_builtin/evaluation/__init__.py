@@ -22,6 +22,7 @@ def preflab_components() -> list[Component]:
         needs=c.SuiteConfig.needs,
         nested={"evaluators": "evaluator"},
         inspect=f"{_HERE}.stored:inspect_stored",
+        preflight=f"{_HERE}.preflight:suite",
     )
     reward = ("reward_model",)
     return [
@@ -32,20 +33,38 @@ def preflab_components() -> list[Component]:
         _evaluator(c.BestOfNCurveConfig, "best_of_n_curve:BestOfNCurve", reward),
         _evaluator(c.LengthConfig, "responses:Length"),
         _evaluator(c.KLConfig, "responses:ReferenceKL"),
-        _evaluator(c.FamiliesConfig, "documents:FamilyAccuracy", c.FamiliesConfig.needs),
-        _evaluator(c.DocumentLossConfig, "documents:DocumentLoss", c.DocumentLossConfig.needs),
+        _evaluator(
+            c.FamiliesConfig,
+            "documents:FamilyAccuracy",
+            c.FamiliesConfig.needs,
+            preflight="families",
+        ),
+        _evaluator(
+            c.DocumentLossConfig,
+            "documents:DocumentLoss",
+            c.DocumentLossConfig.needs,
+            preflight="document_loss",
+        ),
         _evaluator(
             c.RewardAccuracyConfig,
             "reward_accuracy:RewardAccuracy",
             c.RewardAccuracyConfig.needs,
             _SOURCE,
+            preflight="reward_accuracy",
         ),
     ]
 
 
-def _evaluator(config: Any, place: str, needs: Any = (), nested: Any = None) -> Component:
+def _evaluator(
+    config: Any, place: str, needs: Any = (), nested: Any = None, preflight: str = ""
+) -> Component:
     """An evaluator of this folder; its name is that of its config."""
-    name = config().name
     return Component(
-        "evaluator", name, config, f"{_HERE}.{place}", needs=needs, nested=nested or {}
+        "evaluator",
+        config().name,
+        config,
+        f"{_HERE}.{place}",
+        needs=needs,
+        nested=nested or {},
+        preflight=f"{_HERE}.preflight:{preflight}" if preflight else None,
     )

@@ -58,6 +58,7 @@ class BestOfNCurve:
             for name, column in columns.items():
                 pools = [slice(i * pool, (i + 1) * pool) for i in range(len(prompts))]
                 best = [expected_best(reward[rows], column[rows], n) for rows in pools]
-                measures[f"{self.config.label}/{n}/{name}"] = intervals.mean(best)
+                mean = intervals.mean(best, [prompt.id for prompt in prompts])
+                measures[f"{self.config.label}/{n}/{name}"] = mean
             measures[f"{self.config.label}/{n}/kl"] = Measure(best_of_n_kl_bound(n))
         return Evaluation(measures)

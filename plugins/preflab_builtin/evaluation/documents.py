@@ -115,8 +115,7 @@ class FamilyAccuracy:
         if not any(self.probes.values()):
             raise UserError(
                 f"evaluators: families finds no {split} documents with an answer (answer_start). "
-                "Leave it out with evaluation.evaluators.families=null. What was computed before "
-                "is kept."
+                "Leave it out with evaluation.evaluators.families=null."
             )
 
     def evaluate(self, subject: Subject) -> Evaluation:
@@ -160,8 +159,7 @@ class DocumentLoss:
         self.max_tokens = config.max_tokens
         if not self.families:
             raise UserError(
-                f"evaluators: document_loss finds no {split} documents. What was computed before "
-                "is kept."
+                f"evaluators: document_loss finds no {split} documents. Give some, or leave it out."
             )
 
     def evaluate(self, subject: Subject) -> Evaluation:

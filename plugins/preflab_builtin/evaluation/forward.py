@@ -32,6 +32,12 @@ def batched_log_probs(
     return log_probs
 
 
+def questions(rollout: Rollout) -> list[str]:
+    """What each row answers: rows with one prompt depend on each other, and are one unit of an
+    interval."""
+    return [prompt.id for prompt in rollout.prompts]
+
+
 def range_of(model: RewardModel) -> tuple[float, float]:
     """The least and the most that it gives; a model with a range has the attributes ``least`` and
     ``most``."""

@@ -15,7 +15,7 @@ from preflab_builtin.evaluation.config import (
     RewardConfig,
     WinRateConfig,
 )
-from preflab_builtin.evaluation.forward import range_of, scores
+from preflab_builtin.evaluation.forward import questions, range_of, scores
 from preflab_builtin.evaluation.scored import RowScores
 
 PROXY = "proxy"
@@ -53,8 +53,9 @@ class MeanReward:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score them."""
         values = scores(self.model, subject.rollout, self.runtime)
-        name, rows = f"reward/{self.label}", range(len(values))
-        measure = RowScores(values, *range_of(self.model)).measure(rows, rows)
+        name, units = f"reward/{self.label}", questions(subject.rollout)
+        scored = RowScores(values, *range_of(self.model))
+        measure = scored.measure(range(len(values)), units)
         return Evaluation({name: measure}, {name: values})
 
 
@@ -70,12 +71,13 @@ class GoldUtility:
         """Look the utilities up."""
         parts = gold_parts(self.gold, subject.rollout)
         values = {f"gold/{name}": column for name, column in parts.items()}
-        measures = {name: intervals.mean(column) for name, column in values.items()}
+        units = questions(subject.rollout)
+        measures = {name: intervals.mean(column, units) for name, column in values.items()}
         if subject.baseline is not None:
             other = gold_parts(self.gold, subject.baseline)["gold"]
             gain = [a - b for a, b in zip(parts["gold"], other, strict=True)]
-            measures["gold/gain"] = intervals.mean(gain)
-            measures["gold/win"] = intervals.share([g > 0 for g in gain])
+            measures["gold/gain"] = intervals.mean(gain, units)
+            measures["gold/win"] = intervals.bounded_mean([float(g > 0) for g in gain], units=units)
             values["gold/gain"] = gain
         return Evaluation(measures, values)
 
@@ -113,7 +115,8 @@ class WinRate:
         else:
             values = preferred(self._utility(rollout), self._utility(baseline))
         name = f"win_rate/{self.label}"
-        return Evaluation({name: intervals.bounded_mean(values)}, {name: values})
+        measure = intervals.bounded_mean(values, units=questions(rollout))
+        return Evaluation({name: measure}, {name: values})
 
     def _utility(self, rollout: Rollout) -> Sequence[float]:
         if self.judge is Judge.gold:

@@ -9,7 +9,7 @@ from preflab.errors import UserError
 from preflab.functional import best_of_n_kl_bound
 from preflab.interfaces import AtTemperature, BestOf, Context, Evaluation, Measure, Subject
 from preflab_builtin.evaluation.config import KLConfig, LengthConfig
-from preflab_builtin.evaluation.forward import batched_log_probs
+from preflab_builtin.evaluation.forward import batched_log_probs, questions
 
 EQUAL_LOG_PROBS = 1e-4
 """Two policies count as the same one if no log-probability differs by more than this; nats."""
@@ -25,13 +25,14 @@ class Length:
     def evaluate(self, subject: Subject) -> Evaluation:
         """Measure it."""
         tokens = [float(n) for n in subject.rollout.response_lengths.tolist()]
-        ended = [bool(t) for t in subject.rollout.terminated.tolist()]
+        ended = [float(t) for t in subject.rollout.terminated.tolist()]
+        units = questions(subject.rollout)
         return Evaluation(
             {
-                "length/tokens": intervals.within(intervals.mean(tokens), 0.0, math.inf),
-                "length/terminated": intervals.share(ended),
+                "length/tokens": intervals.within(intervals.mean(tokens, units), 0.0, math.inf),
+                "length/terminated": intervals.bounded_mean(ended, units=units),
             },
-            {"length/tokens": tokens, "length/terminated": [float(t) for t in ended]},
+            {"length/tokens": tokens, "length/terminated": ended},
         )
 
 
@@ -70,5 +71,6 @@ class ReferenceKL:
             bound = Measure(best_of_n_kl_bound(responder.n), n=len(subject.rollout))
             return Evaluation({"kl/bound": bound})
         values = [float(v) for v in difference.double().sum(-1).tolist()]
-        measure = intervals.within(intervals.mean(values), 0.0, math.inf)
+        mean = intervals.mean(values, questions(subject.rollout))
+        measure = intervals.within(mean, 0.0, math.inf)
         return Evaluation({"kl/reference": measure}, {"kl/reference": values})

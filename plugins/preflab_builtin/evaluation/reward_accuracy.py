@@ -52,6 +52,22 @@ def pairs_of(
     return responses, pairs
 
 
+def judged_pairs(
+    config: RewardAccuracyConfig, context: Context
+) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
+    """`pairs_of` the first split that has any; `UserError` if none has."""
+    for split in HeldOut if config.split is None else (config.split,):
+        rankings = context.rankings(split.value)[: config.rankings]
+        responses, pairs = pairs_of(rankings, config.unit)
+        if pairs:
+            return responses, pairs
+    splits = " or ".join(HeldOut) if config.split is None else config.split.value
+    raise UserError(
+        f"evaluators: reward_accuracy finds no {splits} rankings with a preference. Give rankings "
+        "of these splits, set the evaluator's split, or leave it out."
+    )
+
+
 class RewardAccuracy:
     """How the reward model, and length, agree with people on held-out pairs.
 
@@ -72,16 +88,7 @@ class RewardAccuracy:
     def __init__(self, config: RewardAccuracyConfig, context: Context) -> None:
         self.config, self.runtime, self.tokenizer = config, context.runtime, context.tokenizer
         self.label, self.model = reward_source(config, context)
-        for split in HeldOut if config.split is None else (config.split,):
-            rankings = context.rankings(split.value)[: config.rankings]
-            self.responses, self.pairs = pairs_of(rankings, config.unit)
-            if self.pairs:
-                return
-        splits = " or ".join(HeldOut) if config.split is None else config.split.value
-        raise UserError(
-            f"evaluators: reward_accuracy finds no {splits} rankings with a preference. Allowed: "
-            "test, validation, as far as the data has them. What was computed before is kept."
-        )
+        self.responses, self.pairs = judged_pairs(config, context)
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score every response once, then count pairs."""

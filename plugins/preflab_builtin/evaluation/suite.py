@@ -50,6 +50,22 @@ class PolicyAtTemperature:
         return self.engine.generate(self.policy, prompts, sampling, seed)
 
 
+def chosen_prompts(config: SuiteConfig, context: Context) -> list[Prompt]:
+    """The prompts that are answered, in the data's order: the same ones for every seed and every
+    arm; `UserError` if there are none."""
+    if not config.prompts:
+        return []
+    split: Split = config.split.value
+    prompts: Sequence[Prompt] = context.records("prompts", split)
+    if not prompts:
+        raise UserError(
+            f"evaluation: there are no {split} prompts. Set evaluation.split or give prompts "
+            "of that split."
+        )
+    chosen = permutation(len(prompts), "evaluation", "prompts")[: config.prompts]
+    return [prompts[i] for i in sorted(chosen)]
+
+
 class EvaluationSuite:
     """`preflab.interfaces.Procedure`: step 0 samples, every further step asks one evaluator."""
 
@@ -59,7 +75,7 @@ class EvaluationSuite:
             key: context.component("evaluator", c) for key, c in config.evaluators.items()
         }
         self.total_steps = 1 + len(self.evaluators)
-        self.prompts = self._choose_prompts()
+        self.prompts = chosen_prompts(config, context)
         self.stored: list[str] = []
         if config.baseline == FILE:
             self.stored = stored_responses(config.baseline_path, self.prompts)
@@ -146,20 +162,6 @@ class EvaluationSuite:
                 values = {case: json_number(value) for case, value in cases.items()}
                 stream.write(json.dumps({"measure": name, "values": values}) + "\n")
 
-    def _choose_prompts(self) -> list[Prompt]:
-        """The prompts, in the data's order: the same ones for every seed and every arm."""
-        if not self.config.prompts:
-            return []
-        split: Split = self.config.split.value
-        prompts: Sequence[Prompt] = self.context.records("prompts", split)
-        if not prompts:
-            raise UserError(
-                f"evaluation: there are no {split} prompts. Set evaluation.split or give prompts "
-                "of that split."
-            )
-        chosen = permutation(len(prompts), "evaluation", "prompts")[: self.config.prompts]
-        return [prompts[i] for i in sorted(chosen)]
-
     def _subject(self) -> Responder:
         if self._responder is None:
             self._responder = self._respond(self.config.subject)
@@ -186,7 +188,7 @@ class EvaluationSuite:
         seed = (self.context.seed, "evaluation", "responses")
         prefix, baseline = self.config.prefix, self.config.baseline
         if prefix:
-            asked = [_with_prefix(prompt, prefix) for prompt in self.prompts]
+            asked = [with_prefix(prompt, prefix) for prompt in self.prompts]
             self.rollout = self._without_prefix(self._subject().respond(asked, seed))
         else:
             self.rollout = self._subject().respond(self.prompts, seed)
@@ -232,7 +234,7 @@ class EvaluationSuite:
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
 
 
-def _with_prefix(prompt: Prompt, prefix: str) -> Prompt:
+def with_prefix(prompt: Prompt, prefix: str) -> Prompt:
     """The prompt with a text in front; in a conversation it comes before the first message's."""
     messages = prompt.messages
     if messages:

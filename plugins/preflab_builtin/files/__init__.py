@@ -10,7 +10,14 @@ def preflab_components() -> list[Component]:
     """The data source."""
     from preflab_builtin.files.config import FilesConfig
 
-    here = "preflab_builtin.files.source"
+    here = "preflab_builtin.files"
     return [
-        Component("data", "files", FilesConfig, f"{here}:FileSource", inspect=f"{here}:inspect")
+        Component(
+            "data",
+            "files",
+            FilesConfig,
+            f"{here}.source:FileSource",
+            inspect=f"{here}.source:inspect",
+            preflight=f"{here}.preflight:rendered_texts",
+        )
     ]

@@ -10,12 +10,14 @@ from typing import Any
 from preflab.records import Message
 from preflab.rows import BadRow, fields, type_name
 from preflab_builtin.files import conversations, transcripts
-from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import Template
 from preflab_builtin.files.transcripts import Asked
-from preflab_builtin.files.values import blank, structured
+from preflab_builtin.files.values import blank, says_nothing, structured
 
 Columns = Mapping[str, Any]
+_NO_INPUT = "<noinput>"
+"""How self-instruct writes that there is no input."""
 BEFORE = ("system", "history")
 """Columns that every shape with a question understands: what stands before the question."""
 
@@ -52,14 +54,18 @@ def case(
 
 def question(row: Columns, value: Any, field: str, reading: Reading, chat: bool = False) -> Asked:
     """What a row asks in a value: a conversation, or a text. A text is taken as it is, unless the
-    row has the columns ``system`` or ``history``: then it is what the user says last. chat: a text
-    is always what a user says."""
+    row has the columns ``system`` or ``history``: then it is what the user says last. chat (or
+    template=chat): a text is always what a user says, and a transcript is a conversation."""
     if conversations.is_conversation(value, field):
         return conversations.asked(_all(row, value, field, reading), field)
     text = fields.checked_text(value, field)
+    template = reading.settings.template
     if text.startswith(transcripts.HUMAN):
-        return _transcript(row, text, field)
-    if chat or any(name in row for name in BEFORE):
+        asked = _transcript(row, text, field)
+        if template is not Template.chat:
+            return asked
+        return conversations.asked(transcripts.parsed(asked.text), field)
+    if chat or template is Template.chat or any(name in row for name in BEFORE):
         return conversations.said(text, *before(row, reading))
     return Asked(text)
 
@@ -72,6 +78,10 @@ def conversation(row: Columns, value: Any, field: str, reading: Reading) -> tupl
 def instruction(row: Columns, text: str, given: str, reading: Reading) -> Asked:
     """An instruction, with its input: through the template; or, where the row has a system message
     or earlier turns (or with template=chat), what a user says to an assistant."""
+    if given.strip() == _NO_INPUT:
+        given = ""
+    if says_nothing(given):
+        reading.remarks[Remark.NO_INPUT] += 1
     template = reading.settings.template
     if template is not Template.chat and not any(name in row for name in BEFORE):
         return Asked(transcripts.instructed(text, given, template))

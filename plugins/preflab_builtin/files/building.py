@@ -81,16 +81,16 @@ class Builder:
     def _prompt(self, case: Case, place: str, new_ids: list[str]) -> Prompt:
         about, settings, asked = case.about, self._settings, case.asked
         if settings.rendered and asked.messages:
-            raise BadRow("messages", "are a conversation: rendered=true is for texts")
+            raise BadRow(
+                "messages", f"are a conversation: {settings.option('rendered=true')} is for texts"
+            )
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
         split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
-        for column, value, named in (
-            ("user", user, settings.user),
-            ("group", group, settings.group),
-        ):
-            if value and named is None:
-                self.reading.values.setdefault(column, set()).add(value)
+        if user and settings.user is None:
+            self.reading.saw("user", user)
+        if group and settings.group is None:
+            self.reading.saw("group", group)
         root = transcripts.root(asked.text)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))
@@ -129,9 +129,12 @@ def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
     if not value:
         return ""
     meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
+    if value not in meanings and value.lower() in meanings:
+        return meanings[value.lower()]
     if value not in meanings:
         hint = nearest(value, fields.SPLIT_ALIASES)
-        cure = f"If it means one of them, say so: splits.train=[{shown(value)}]"
+        means = settings.option(f"splits.train=[{shown(value)}]")
+        cure = f"If it means one of them, say so: {means}"
         raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
     return meanings[value]
 

@@ -13,74 +13,12 @@ from typing import Any
 
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.values import blank
 
-_MEDIA = "images, sound or files"
-_SPEAKER = "who speaks"
-_WEIGHT = "a weight, which would change the loss"
-_MASKS = {"mask", "masks"}
-_MEANINGS = {
-    "what the model is told": (
-        *("system", "persona", "character", "instruction", "instructions", "preamble"),
-        *("guidelines", "constitution", "principle", "demonstrations", "examples", "shots"),
-    ),
-    "a part of the conversation": (
-        *("history", "context", "contexts", "dialogue", "dialog", "conversation"),
-        *("conversations", "messages", "message", "turns", "turn", "previous", "thread", "chat"),
-        *("prompt", "question", "query", "input", "inputs", "prefix", "suffix", "followup"),
-    ),
-    "text that the answer is about": (
-        *("passage", "passages", "article", "document", "documents", "paragraph", "background"),
-        *("knowledge", "evidence", "premise", "story", "post", "snippet", "snippets", "quotes"),
-    ),
-    "tools": (
-        *("tool", "tools", "function", "functions", "api", "apis", "plugins"),
-        "observation",
-    ),
-    _MEDIA: (
-        *("image", "images", "img", "picture", "pictures", "photo", "photos", "video", "videos"),
-        *("audio", "audios", "sound", "speech", "pixel", "attachment", "attachments", "files"),
-    ),
-    _WEIGHT: (*("weight", "weights", "mask", "masks", "margin", "trainable", "train", "loss"),),
-    "the model's reasoning, which is a part of the answer": (
-        *("reasoning", "thinking", "thought", "thoughts", "cot", "scratchpad", "think"),
-    ),
-    "a judgement of the row": (
-        *("label", "labels", "preference", "preferred", "winner", "choice", "better"),
-        *("chosen", "rejected", "rank", "ranks", "ranking", "rankings", "flagged", "deleted"),
-    ),
-    "an answer": (
-        *("completion", "completions", "response", "responses", "answer", "answers", "output"),
-        *("outputs", "reply", "replies", "generation", "generations", "solution"),
-    ),
-    _SPEAKER: ("name", "speaker", "author"),
-}
-_KINDS = {word: kind for kind, words in _MEANINGS.items() for word in words}
-_JUDGED = ("a judgement of the row", "an answer")
+FEW_VALUES = 10
+"""Values of a column below which a file is told of them; not many more are kept."""
 _OF_OTHER_TYPES = ("completion", "completions", "chosen", "rejected")
-_FACTS_ABOUT = {
-    *(
-        "id",
-        "ids",
-        "uuid",
-        "hash",
-        "index",
-        "idx",
-        "key",
-        "sha",
-        "sha256",
-        "md5",
-        "fingerprint",
-        "count",
-        "counts",
-    ),
-    *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating"),
-    *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
-    *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),
-    *("model", "models", "version", "license", "quality", "difficulty", "perplexity", "status"),
-    *("metadata", "meta", "stats", "logprobs", "probability", "toxicity", "title"),
-}
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class Remark(Enum):
@@ -95,6 +33,10 @@ class Remark(Enum):
         "the scores of all {of} rows are 1, 2, 3, ... once each, and the highest is taken for the "
         "best. If 1 is the best, they are ranks.",
         True,
+    )
+    NO_INPUT = (
+        "in {n} of {of} rows the input is a word for nothing, as 'nan', and the model reads it.",
+        False,
     )
     LIKED = ("the label is true in all {of} rows: is it the right column?", True)
     BEGINS = (
@@ -142,9 +84,15 @@ class Reading:
         both = next((name for name in named if not blank(others.get(name))), None)
         if both is not None:
             source = next(name for name, usual in renamed if usual == both)
-            cure = f"If it does not count: ignore=[{both}]"
+            cure = f"If it does not count: {self.settings.option(f'ignore=[{both}]')}"
             raise BadRow(both, f"and {shown(source)}, named by the config, are both there. {cure}")
         return {**others, **named}
+
+    def saw(self, column: str, value: str) -> None:
+        """Remember a value of the column user or group, as long as there are few."""
+        seen = self.values.setdefault(column, set())
+        if len(seen) <= FEW_VALUES:
+            seen.add(value)
 
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
@@ -154,17 +102,41 @@ class Reading:
                 continue
             kind = meaning(name, value, inside=bool(where))
             if kind and not self._beside(name, kind):
-                raise BadRow(f"{where}{shown(name)}", f"holds {kind}, {_cure(name, where)}")
+                raise BadRow(
+                    f"{where}{shown(name)}",
+                    f"holds {kind.value}, {self._cure(name, value, kind, where)}",
+                )
             if not kind or self.settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
+            if kind is None and isinstance(value, Mapping):
+                hidden = (inner for inner, v in value.items() if not blank(v) and meaning(inner, v))
+                self.of_row.update(f"{_label(where, name)}.{shown(str(inner))}" for inner in hidden)
 
-    def _beside(self, name: str, kind: str) -> bool:
+    def _cure(self, name: str, value: Any, kind: Kind, where: str) -> str:
+        """What to do about a column, or about a key inside a row."""
+        option, column = self.settings.option, shown(name)
+        if where:
+            return f"which is not read here. Leave such rows out: {option('on_bad_row=skip')}"
+        use = "Put it into the prompt"
+        if kind is Kind.TOLD:
+            use = f"If it is the system message: {option(f'columns.system={column}')}"
+        elif kind is Kind.SAID and isinstance(value, (list, tuple)):
+            use = f"If it holds the earlier turns: {option(f'columns.history={column}')}"
+        elif kind is Kind.JUDGED and self.settings.record_type == "demonstrations":
+            use = f"If it says whether people liked it: {option(f'columns.label={column}')}"
+        elif kind not in (Kind.SAID, Kind.ABOUT):
+            use = "Leave the row out"
+        return (
+            f"which is not read here. {use}. If it does not count: {option(f'ignore=[{column}]')}"
+        )
+
+    def _beside(self, name: str, kind: Kind) -> bool:
         """Whether a column with content is beside the point: answers where prompts are read, a
         question where documents are, what rows of another record type have."""
         record_type = self.settings.record_type
         return (
-            (record_type == "prompts" and kind in _JUDGED)
-            or (record_type == "documents" and kind not in (_MEDIA, _WEIGHT))
+            (record_type == "prompts" and kind in (Kind.JUDGED, Kind.ANSWER))
+            or (record_type == "documents" and kind not in (Kind.MEDIA, Kind.WEIGHT))
             or name in _OF_OTHER_TYPES
         )
 
@@ -172,67 +144,4 @@ class Reading:
 @lru_cache(maxsize=4096)
 def _label(where: str, name: str) -> str:
     """A column as it is counted: the same for every item of a list."""
-    return shown(re.sub(r"\[\d+\]", "[]", where) + name)
-
-
-def _cure(name: str, where: str) -> str:
-    if where:
-        return "which is not read here. Leave such rows out: on_bad_row=skip"
-    return (
-        "which is not read here. Put it into a column that is read (README.md of files), "
-        f"or say that it does not count: ignore=[{shown(name)}]"
-    )
-
-
-def meaning(name: str, value: Any, inside: bool = False) -> str:
-    """What a column that nobody reads would have said, or "" for a fact about the row (an id, a
-    source, a score). inside: an object of the row, as a message.
-
-    >>> meaning("chat_history", "..."), meaning("source", "web"), meaning("question_id", 5)
-    ('a part of the conversation', '', '')
-    """
-    if isinstance(value, str):
-        return _meaning_of_like(name, "", inside)
-    if isinstance(value, (int, float)):
-        same = value if isinstance(value, bool) else int(value == 1)
-        return _meaning_of_like(name, same, inside)
-    return _meaning(name, value, inside)
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _meaning_of_like(name: str, value: Any, inside: bool) -> str:
-    """The same for any text, and for any number that is not 1."""
-    return _meaning(name, value, inside)
-
-
-def _meaning(name: str, value: Any, inside: bool) -> str:
-    if _is_media(value):
-        return _MEDIA
-    words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
-    kinds = [_KINDS[word] for word in words if word in _KINDS]
-    if _is_messages(value):
-        return "a part of the conversation"
-    if _WEIGHT in kinds and (inside or words[-1] not in ("train", "loss")):
-        return "" if value in (1, True) and not _MASKS.intersection(words) else _WEIGHT
-    if _SPEAKER in kinds and not (inside and words[-1] == "name"):
-        kinds = [kind for kind in kinds if kind != _SPEAKER]
-    if not kinds or kinds == [_WEIGHT] or (isinstance(value, bool) and len(words) > 1):
-        return ""
-    if _MEDIA not in kinds and {words[0], words[-1]} & _FACTS_ABOUT:
-        return ""
-    return kinds[0] if words[0] not in ("num", "n", "is", "has") else ""
-
-
-def _is_messages(value: Any) -> bool:
-    first = value[0] if isinstance(value, (list, tuple)) and value else None
-    return isinstance(first, Mapping) and (
-        {"role", "content"} <= first.keys() or {"from", "value"} <= first.keys()
-    )
-
-
-def _is_media(value: Any) -> bool:
-    """Bytes, or an image as `datasets` holds it: {bytes, path}; or a list of such."""
-    first = value[0] if isinstance(value, (list, tuple)) and value else value
-    return isinstance(first, (bytes, bytearray)) or (
-        isinstance(first, Mapping) and {"bytes", "path"} <= first.keys()
-    )
+    return shown(re.sub(r"\[\d+\]", "[]", where) + name) or "a column without a name"

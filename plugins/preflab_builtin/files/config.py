@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from preflab import option
@@ -38,7 +38,8 @@ class Template(StrEnum):
 @dataclass(frozen=True)
 class RowSettings:
     """What decides how the rows of one file become records of one type. renamed: (name in the file,
-    name in the shapes). splits: (name in the file, split)."""
+    name in the shapes). splits: (name in the file, split). section: of the config, which does not
+    decide anything."""
 
     record_type: RecordType
     on_bad_row: OnBadRow
@@ -51,6 +52,11 @@ class RowSettings:
     renamed: tuple[tuple[str, str], ...] = ()
     splits: tuple[tuple[str, str], ...] = ()
     ignore: tuple[str, ...] = ()
+    section: str = field(default="data", repr=False)
+
+    def option(self, words: str) -> str:
+        """An option as it is written in this command, for messages."""
+        return f"{self.section}.{words}"
 
 
 @dataclass
@@ -75,7 +81,7 @@ class ColumnNames:
 
     def renamed(self) -> tuple[tuple[str, str], ...]:
         """(name in the file, name in the shapes) of all that are given."""
-        given = ((getattr(self, field.name), field.name) for field in fields(self))
+        given = ((getattr(self, f.name), f.name) for f in fields(self))
         return tuple((name, usual) for name, usual in given if name)
 
 
@@ -90,13 +96,13 @@ class SplitNames:
 
     def meanings(self) -> tuple[tuple[str, str], ...]:
         """(name in the file, split)."""
-        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        given = ((f.name, getattr(self, f.name)) for f in fields(self))
         return tuple((name, split) for split, names in given for name in names)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """No name means two splits."""
         names = [name for name, _ in self.meanings()]
-        for split, found in ((field.name, getattr(self, field.name)) for field in fields(self)):
+        for split, found in ((f.name, getattr(self, f.name)) for f in fields(self)):
             twice = next((name for name in found if names.count(name) > 1), None)
             if twice is not None:
                 yield split, f"holds '{twice}', which is given twice"
@@ -139,13 +145,14 @@ class FilesConfig(Paths):
     )
     template: Template = option(
         Template.alpaca,
-        "how rows with an instruction (Alpaca, self-instruct, LLMBar) become prompts; chat: what "
-        "a user says to the assistant",
+        "how rows with an instruction (Alpaca, self-instruct, LLMBar) become prompts; chat: every "
+        "text is what a user says to an assistant, and transcripts are conversations",
     )
-    rendered: bool = option(
-        False,
-        "prompts were rendered with the model's chat template beforehand: what is spelled like a "
-        "special token is one",
+    rendered: bool | None = option(
+        None,
+        "true: prompts were rendered with the model's chat template beforehand, and what is "
+        "spelled like a special token is one; false: it is text; null: text, unless most prompts "
+        "hold some, which is refused",
     )
     format: str | None = option(
         None, "the shape of the rows, where columns alone do not say it; null: by their columns"
@@ -171,15 +178,18 @@ class FilesConfig(Paths):
             self.user,
             self.group,
             self.split,
-            self.rendered,
+            self.rendered is True,
             self.format,
             self.columns.renamed(),
             self.splits.meanings(),
             tuple(self.ignore),
+            self.record.value if self.record else "data",
         )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The two forms are not mixed, something is given, and the format is one."""
+        """The two forms are not mixed, something is given, and the options agree."""
+        if self.rendered and self.template is Template.chat:
+            yield "rendered", "is true, but template=chat makes conversations of all texts"
         if self.format is not None:
             from preflab_builtin.files.shapes import FORMATS
 

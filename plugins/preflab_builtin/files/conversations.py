@@ -89,7 +89,8 @@ def _message(item: Any, number: int, field: str, reading: Reading) -> Message:
         raise BadRow(place, "must be a message {role, content} or {from, value}")
     named = str(item[role_key])
     if named.strip().lower() in _TOOL_ROLES:
-        raise BadRow(f"{place}.{role_key}", f"is '{shown(named)}': {_NO_TOOLS}")
+        skip = reading.settings.option("on_bad_row=skip")
+        raise BadRow(f"{place}.{role_key}", f"is '{shown(named)}': {_NO_TOOLS}: {skip}")
     role = ROLES.get(named.strip().lower())
     if role is None:
         usual = ("system", "user", "assistant", "human", "gpt")
@@ -103,7 +104,7 @@ def _message(item: Any, number: int, field: str, reading: Reading) -> Message:
     return Message(role, _content(item[content_key], f"{place}.{content_key}", role, reading))
 
 
-_NO_TOOLS = "tool calls and their results are not read. Leave such rows out: on_bad_row=skip"
+_NO_TOOLS = "tool calls and their results are not read. Leave such rows out"
 
 
 def _has(item: Any, key: str) -> bool:
@@ -124,8 +125,9 @@ def _part(part: Any, place: str, reading: Reading) -> str:
         raise BadRow(place, f"is {type_name(part)} but must be a text or an object {{type, text}}")
     kind = part.get("type", "text")
     if kind not in _TEXT_PARTS:
+        skip = reading.settings.option("on_bad_row=skip")
         reason = f"is '{shown(str(kind))}', but only texts are read"
-        raise BadRow(f"{place}.type", f"{reason}. Leave such rows out: on_bad_row=skip")
+        raise BadRow(f"{place}.type", f"{reason}. Leave such rows out: {skip}")
     reading.rest(part, ("type", "text"), f"{place}.")
     return fields.checked_text(part.get("text"), f"{place}.text", blank=True)
 

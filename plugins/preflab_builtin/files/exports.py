@@ -124,7 +124,7 @@ def _ordered(
     orders = [(j, order) for j, order in orders if order is not None]
     names = sorted({j.question for j, _ in orders})
     if len(names) > 1:
-        cure = f"ignore=[{names[1]}.responses]"
+        cure = reading.settings.option(f"ignore=[{names[1]}.responses]")
         raise BadRow("responses", f"{' and '.join(names)} both order the answers: {cure}")
     if not orders:
         raise BadRow("responses", "nobody has submitted an order of the answers")

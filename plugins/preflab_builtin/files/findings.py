@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
-from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
 from preflab_builtin.files.transcripts import shared
+from preflab_builtin.files.values import says_nothing
 
 FEW_ROWS = 10
 """Below so many rows nothing is said of all of them."""
@@ -19,8 +20,6 @@ _REMEMBERED = 500_000
 """Records whose hash is kept, to find the same again (about 60 MB)."""
 _SHARED_START = 30
 """Characters with which all prompts may begin before somebody is told."""
-_FEW_VALUES = 10
-_NOTHING = {"nan", "none", "null", "<na>", "n/a", "nat", "undefined"}
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-fA-F]{2,4});")
 _CHAT_TOKEN = re.compile(
     r"<\|(im_start|im_end|user|assistant|system|end|eot_id|start_header_id|endoftext|end_of_text)\|>"
@@ -77,9 +76,11 @@ class Findings:
             said = said.partition(_INSTRUCTION)[2]
         if self._start is None:
             self._start = said
+        elif prompt.rendered:
+            self._start = ""
         elif not said.startswith(self._start):
             self._start = said[: shared(self._start, said)]
-        if _says_nothing(said.strip()):
+        if says_nothing(said):
             self._count("empty prompt", prompt.place)
         if not prompt.messages and not prompt.rendered and _has_chat_token(prompt.text):
             self._count("chat token", prompt.place)
@@ -99,7 +100,7 @@ class Findings:
             firsts = zip(self._same, responses, strict=False)
             self._same = [a if a == b else None for a, b in firsts]
         stripped = [response.strip() for response in responses]
-        if any(_says_nothing(response) for response in stripped):
+        if any(says_nothing(response) for response in stripped):
             self._count("empty response", prompt.place)
         asked = prompt.messages[-1].content if prompt.messages else prompt.text
         if asked.strip() in stripped:
@@ -122,6 +123,11 @@ class Findings:
         if len(ranking.responses) == 2:
             self._best[ranking.preferences[0][0]] += 1
 
+    @property
+    def conversations(self) -> int:
+        """Records whose prompt is a conversation."""
+        return self._odd["conversations"]
+
     def notices(self, rows: int) -> list[str]:
         """What people should know of the file before work. rows: of the file."""
         found = [*self._of_columns(rows), *self._of_texts(), *self._of_all()]
@@ -143,11 +149,17 @@ class Findings:
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
                 yield remark.sentence.format(n=seen, of=rows)
         for column, values in sorted(reading.values.items()):
-            if rows >= FEW_ROWS * len(values) and rows > FEW_ROWS and len(values) <= _FEW_VALUES:
+            if (
+                values
+                and rows >= FEW_ROWS * len(values)
+                and rows > FEW_ROWS
+                and len(values) <= FEW_VALUES
+            ):
                 what = f"'{column}' has {len(values)} values in {rows} rows"
+                cure = reading.settings.option(f"ignore=[{column}]")
                 yield (
-                    f"{what}, and rows of one value stay in one split: whole subjects may miss in "
-                    f"another. If it is no unit that must not be split: ignore=[{column}]."
+                    f"{what}, and all rows of a value go into one split, so that a split may lack "
+                    f"whole subjects. If a value may be in several splits: {cure}."
                 )
 
     def _of_texts(self) -> Iterator[str]:
@@ -155,7 +167,9 @@ class Findings:
             count = self._odd[kind]
             some = self._records >= FEW_ROWS or least < 1 / 2
             if count and some and count >= least * self._records:
-                yield sentence.format(n=count, of=self._records, place=self._example[kind])
+                option, place = self._reading.settings.option, self._example[kind]
+                cures = {"rendered": option("rendered=true"), "chat": option("template=chat")}
+                yield sentence.format(n=count, of=self._records, place=place, **cures)
 
     def _of_all(self) -> Iterator[str]:
         n, chats = self._records, self._odd["conversations"]
@@ -186,10 +200,6 @@ def _has_chat_token(text: str) -> bool:
     return marks and _CHAT_TOKEN.search(text) is not None
 
 
-def _says_nothing(text: str) -> bool:
-    return len(text) < 10 and text.lower() in _NOTHING  # most texts are long
-
-
 def _responses(record: Record) -> tuple[str, ...]:
     if isinstance(record, Demonstration):
         return (record.response,)
@@ -200,7 +210,7 @@ _ODDITIES = {
     "chat token": (
         _SMALL_SHARE,
         "{n} of {of} prompts spell tokens of a chat template (first: {place}); they are read as "
-        "letters. If the template was applied beforehand: rendered=true.",
+        "letters. If the template was applied beforehand: {rendered}.",
     ),
     "again": (_SMALL_SHARE, "{n} of {of} records are there again, word for word (first: {place})."),
     "both ways": (
@@ -223,8 +233,8 @@ _ODDITIES = {
     "joined": (
         0.9,
         "in {n} of {of} records prompt and response follow each other without a space or a line "
-        "break (first: {place}). A text is read as it is: put the space into the file, or give "
-        "messages.",
+        "break (first: {place}). A text is read as it is: put the space into the file, or say that "
+        "it is a chat: {chat}.",
     ),
 }
 """By kind: the least share of the records at which it is said, and the sentence."""

@@ -20,7 +20,7 @@ from preflab_builtin.files.asking import (
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.single import CONVERSATIONS
 from preflab_builtin.files.transcripts import Asked
-from preflab_builtin.files.values import blank, numeric, structured
+from preflab_builtin.files.values import blank, listed, numeric, structured
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
 _SCORES = tuple(
@@ -32,14 +32,19 @@ _PAIR = ("chosen", "rejected")
 
 def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``chosen``, ``rejected``; the last two may be whole conversations."""
-    values = [row[field] for field in _PAIR]
-    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(values[0])
+    chosen, rejected = values = row["chosen"], row["rejected"]
+    same = not blank(row.get("messages")) and structured(row["messages"]) != structured(chosen)
     if same:
-        cure = "If 'messages' does not count: ignore=[messages]"
+        ignore = reading.settings.option("ignore=[messages]")
+        cure = f"If 'messages' does not count: {ignore}"
         raise BadRow("messages", f"is another conversation than 'chosen'. {cure}")
-    chats = [conversations.is_conversation(v, f) for v, f in zip(values, _PAIR, strict=True)]
-    whole = [_whole(v, f, c, reading) for v, f, c in zip(values, _PAIR, chats, strict=True)]
-    if all(whole):
+    chats = (
+        conversations.is_conversation(chosen, "chosen"),
+        conversations.is_conversation(rejected, "rejected"),
+    )
+    if _whole(chosen, "chosen", chats[0], reading) and _whole(
+        rejected, "rejected", chats[1], reading
+    ):
         (made,) = implicit(row, reading)
         value = row["prompt"]
         _remark_scores(row, reading)
@@ -57,10 +62,12 @@ def _remark_scores(row: Columns, reading: Reading) -> None:
     for better, worse in _SCORES:
         if better not in row:
             continue
-        high, low = row[better], row.get(worse)
-        if isinstance(high, (int, float)) and isinstance(low, (int, float)) and high < low:
-            reading.remarks[Remark.UPSIDE_DOWN] += 1
-            return
+        try:  # scores that are no numbers say nothing here
+            below = numeric(row[better], better) < numeric(row.get(worse), worse)
+        except BadRow:
+            continue
+        reading.remarks[Remark.UPSIDE_DOWN] += below
+        return
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
@@ -77,7 +84,10 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         both = [fields.text(row, field) for field in _PAIR]
         prompt, better, worse = transcripts.parted(*both)
         asked = question(row, prompt, "chosen", reading)
-        return [case(row, asked, [better, worse], [(0, 1)])]
+        replies = [
+            answer(t, f, asked, reading) for t, f in zip((better, worse), _PAIR, strict=True)
+        ]
+        return [case(row, asked, replies, [(0, 1)])]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
         last = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
@@ -97,6 +107,32 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     return [case(row, asked, replies, [(0, 1)])]
 
 
+def arena(row: Columns, reading: Reading) -> Sequence[Case]:
+    """Chatbot Arena: two conversations, and a ``winner`` (model_a, model_b, or a tie). Zheng et al.
+    2023."""
+    names = ("conversation_a", "conversation_b")
+    (asked, one), (other, two) = (conversation(row, row[n], n, reading) for n in names)
+    if other != asked:
+        raise BadRow("conversation_b", "and conversation_a differ before the last message")
+    winner = fields.text(row, "winner")
+    pairs = {"model_a": [(0, 1)], "model_b": [(1, 0)]}.get(winner, [])
+    if not pairs and not winner.startswith("tie"):
+        raise BadRow("winner", f"is '{shown(winner)}'. Allowed: model_a, model_b, tie")
+    return [case(row, asked, [one, two], pairs)]
+
+
+def openai(row: Columns, reading: Reading) -> Sequence[Case]:
+    """The preferences of OpenAI's fine-tuning: ``input`` {messages, tools}, and two outputs."""
+    given = structured(row["input"])
+    if not isinstance(given, Mapping):
+        raise BadRow("input", f"is {type_name(given)} but must be an object {{messages}}")
+    reading.rest(given, ("messages",), "input.")
+    asked = question(row, given.get("messages"), "input.messages", reading)
+    names = ("preferred_output", "non_preferred_output")
+    replies = [answer(row[name], name, asked, reading) for name in names]
+    return [case(row, asked, replies, [(0, 1)])]
+
+
 def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
     """``instruction`` (and ``input``), ``chosen``, ``rejected``."""
     given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
@@ -107,7 +143,7 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
 
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``completions`` and what orders them."""
-    values = fields.items({"completions": structured(row["completions"])}, "completions")
+    values = fields.items({"completions": listed(row["completions"])}, "completions")
     chats = [conversations.is_conversation(v, f"completions[{i}]") for i, v in enumerate(values)]
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
     responses = [
@@ -116,7 +152,7 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     given = [field for field in ORDERS if row.get(field) is not None]
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
-    order = _order({given[0]: structured(row[given[0]])}, given[0], len(responses), reading)
+    order = _order({given[0]: listed(row[given[0]])}, given[0], len(responses), reading)
     preferences = preferences_from_ranks(order)
     for i, j in preferences:
         if responses[i] == responses[j]:

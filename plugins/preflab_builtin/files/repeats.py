@@ -41,7 +41,8 @@ def once(case: Case, reading: Reading) -> Case:
         return case
     if not begins:
         reason = "does not begin with its prompt, as it does in nearly all other rows"
-        raise BadRow("response", f"{reason}. Mend it, or leave it out: on_bad_row=skip")
+        skip = reading.settings.option("on_bad_row=skip")
+        raise BadRow("response", f"{reason}. Mend it, or leave it out: {skip}")
     reading.remarks[Remark.TAKEN_OFF] += 1
     start, chat = _start(case), bool(case.asked.messages)
     rest = [response[len(start) :] for response in case.responses]

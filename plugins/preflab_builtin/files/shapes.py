@@ -96,8 +96,7 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
 def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
     """Consecutive rows of one key are read together; None: the row stands alone."""
     settings = reading.settings
-    joined = _joined(settings.record_type, settings.format)
-    if not settings.renamed and not any(shape.fits(row.keys()) for shape in joined):
+    if not settings.renamed and not _may_join(tuple(row), settings.record_type, settings.format):
         return None  # so that nearly all rows cost nothing here
     try:
         row = reading.view(row)
@@ -105,6 +104,11 @@ def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
     except BadRow:
         return None
     return (shape.name, *(repr(row[column]) for column in shape.joins)) if shape.joins else None
+
+
+@lru_cache(maxsize=4096)
+def _may_join(names: tuple[str, ...], record_type: RecordType, format: str | None) -> bool:
+    return any(shape.fits(set(names)) for shape in _joined(record_type, format))
 
 
 def shape_of(row: Columns, reading: Reading) -> Shape:
@@ -128,6 +132,20 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     raise BadRow("columns", _unknown(row, shapes, settings))
 
 
+_NOT_READ: dict[RecordType, dict[tuple[str, ...], str]] = {
+    "rankings": {
+        ("prompt", "completion", "label"): (
+            "Labels of single answers (KTO) compare no two answers: give them as demonstrations, "
+            "which leaves out what people disliked."
+        ),
+        ("completions", "labels"): (
+            "Stepwise supervision judges the steps of one answer, which is no ranking."
+        ),
+    }
+}
+"""By record type: columns that look like a shape, and why they are none."""
+
+
 def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> str:
     """Why no shape fits, and what to do."""
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
@@ -135,17 +153,37 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     hints = (nearest(column, known).partition("Did you mean ")[2] for column in unknown)
     hint = next((f" Did you mean {h}" for h in hints if h), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
-    general = [shape for shape in shapes if shape in _GENERAL] or shapes
-    allowed = "; ".join(dict.fromkeys(shape.label for shape in general))
-    more = "; published sets as in README.md of files" if len(general) < len(shapes) else ""
+    general = [shape for shape in shapes if shape in _GENERAL] or list(shapes)
+    general.sort(key=lambda shape: len(shape.needs) + bool(shape.any_of))
+    allowed = "; ".join(dict.fromkeys(shape.label for shape in general[:_SHOWN]))
+    more = "; others in README.md of files" if len(shapes) > _SHOWN else ""
     record_type = settings.record_type
-    usual = next((n for n in USUAL[record_type] if n not in row), "prompt")
-    theirs = next((shown(n) for n in row if n not in (*ABOUT, *USUAL[record_type])), "NAME")
-    cure = f" Or say what your columns are called: columns.{usual}={theirs}"
+    cure = f" Or say what your columns are called: {_renamed(row, settings)}"
+    others = [t for t in USUAL if _fitting(frozenset(row), t, None) and t != record_type]
+    if others and not settings.format:
+        cure = f" They hold {' or '.join(others)}: give them there.{cure}"
+    for columns, reason in _NOT_READ.get(record_type, {}).items():
+        if row.keys() >= set(columns):
+            cure = f" {reason}"
     what = f"no shape of {record_type} has these"
     if settings.format:
         what = f"a row of format '{settings.format}' has others"
     return f"{have}: {what}. Allowed: {allowed}{more}.{hint}{cure}"
+
+
+_SHOWN = 6
+"""Shapes that a message names."""
+_QUESTIONS = ("question", "query", "instruction", "input", "request", "ask", "text")
+
+
+def _renamed(row: Columns, settings: RowSettings) -> str:
+    """The options that would give the row the columns of its type's simplest shape."""
+    usual = USUAL[settings.record_type]
+    theirs = [name for name in row if name not in (*ABOUT, *usual)]
+    theirs.sort(key=lambda name: name.lower() not in _QUESTIONS)  # what asks, to the prompt
+    missing = [name for name in usual if name not in row]
+    pairs = zip(missing, [*map(shown, theirs), *("NAME",) * len(missing)], strict=False)
+    return " ".join(settings.option(f"columns.{name}={column}") for name, column in pairs)
 
 
 @cache
@@ -214,6 +252,13 @@ _PUBLISHED: tuple[Shape, ...] = (
         exports.label_studio,
         thorough=True,
     ),
+    Shape(
+        "openai-preference",
+        ("input", "preferred_output", "non_preferred_output"),
+        _RANKS,
+        ranked.openai,
+    ),
+    Shape("arena", ("conversation_a", "conversation_b", "winner"), _RANKS, ranked.arena),
     Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
     Shape(
         "webgpt",

@@ -44,7 +44,7 @@ def messages(row: Columns, reading: Reading) -> Sequence[Case]:
     asked = row.get("prompt")
     if isinstance(asked, str) and all(asked.strip() not in turn.content for turn in turns):
         raise BadRow("prompt", f"is not in '{field}': which one counts?")
-    if turns[-1].role == "user" and reading.settings.record_type == "prompts":
+    if turns[-1].role != "assistant" and reading.settings.record_type == "prompts":
         return [case(row, question(row, row[field], field, reading))]
     before, response = conversation(row, row[field], field, reading)
     return [case(row, before, [response])]

@@ -27,12 +27,13 @@ class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
     (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
-    columns, where the config names some."""
+    columns, where the config names some. conversations: records whose prompt is one."""
 
     records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     columns: set[str] = field(default_factory=set)
+    conversations: int = 0
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -62,6 +63,10 @@ class FileSource:
         return {"bad row": bad} if bad else {}
 
 
+load = FileSource
+"""From Python: ``load(FilesConfig(prompts="my.jsonl")).records("prompts")``."""
+
+
 def inspect(config: FilesConfig) -> Inspection:
     """Digests of the files and the number of records, after every row was parsed."""
     parsed = FileSource(config).parsed
@@ -70,7 +75,7 @@ def inspect(config: FilesConfig) -> Inspection:
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},
         rejected={t: p.rejected for t, p in parsed.items() if p.rejected},
-        notices=[notice for p in parsed.values() for notice in p.notices],
+        notices=[notice for p in parsed.values() for notice in p.notices] + _forms(config, parsed),
     )
 
 
@@ -99,26 +104,47 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
     parsed.records = spool.sequence()
+    parsed.conversations = findings.conversations
     parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
-        _judge(path, parsed, settings.on_bad_row)
+        _judge(path, parsed, settings)
     return parsed
+
+
+def _forms(config: FilesConfig, parsed: Mapping[RecordType, Parsed]) -> list[str]:
+    """Whether some record types are conversations and others are texts: then what is trained on one
+    is judged or used on the other."""
+    asking = {t: p for t, p in parsed.items() if t != "documents"}
+    chats = [t for t, p in asking.items() if p.conversations]
+    texts = [t for t, p in asking.items() if not p.conversations]
+    if not chats or not texts:
+        return []
+    cure = config.row_settings("prompts").option("template=chat")
+    what = f"{' and '.join(texts)} are texts, but {' and '.join(chats)} are conversations"
+    return [
+        f"{what}, which the model sees through its chat template. To make conversations of texts: "
+        f"{cure}."
+    ]
 
 
 def _check_names(config: FilesConfig, columns: set[str]) -> None:
     """Every column that the config renames or ignores is in one of the files."""
+    section = config.record.value if config.record else "data"
     renamed = [(f"columns.{usual}", name) for name, usual in config.columns.renamed()]
     for option, name in [*renamed, *(("ignore", name) for name in config.ignore)]:
         if name not in columns:
-            raise UserError(f"{option}: no row has a column '{name}'. {nearest(name, columns)}")
+            raise UserError(
+                f"{section}.{option}: no row has a column '{name}'. {nearest(name, columns)}"
+            )
 
 
-def _judge(path: Path, parsed: Parsed, on_bad_row: OnBadRow) -> None:
+def _judge(path: Path, parsed: Parsed, settings: RowSettings) -> None:
     """Stop at bad rows, or warn of them."""
     bad, first = len(parsed.rejected), parsed.rejected[0]
     count = f"{bad} of {parsed.total} rows {'are' if bad > 1 else 'is'} bad"
-    if on_bad_row is OnBadRow.error:
-        raise UserError(f"{first}\n({count}; on_bad_row=skip leaves them out, counted.)")
+    if settings.on_bad_row is OnBadRow.error:
+        skip = settings.option("on_bad_row=skip")
+        raise UserError(f"{first}\n({count}; {skip} leaves them out, counted.)")
     if not parsed.kept:
         raise UserError(f"{first}\n({count}; none is left.)")
     reasons = "".join(f"\n  {reason}" for reason in parsed.rejected[:3])

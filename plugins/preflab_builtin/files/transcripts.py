@@ -9,6 +9,7 @@ the Alpaca templates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,16 @@ class Asked:
 def rendered(conversation: Sequence[Message]) -> str:
     """The conversation as a transcript."""
     return "".join(f"{_LABELS[message.role]}{message.content}" for message in conversation)
+
+
+def parsed(transcript: str) -> tuple[Message, ...]:
+    """The messages of a transcript in the form of HH-RLHF, without the turn that it opens."""
+    opened = transcript.removesuffix(ASSISTANT)
+    system, *parts = re.split(r"\n\n(Human|Assistant): ?", opened)
+    said = [Message("system", system)] if system.strip() else []
+    roles = {"Human": "user", "Assistant": "assistant"}
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return (*said, *(Message(roles[label], content) for label, content in pairs))
 
 
 def shared(one: str, other: str) -> int:

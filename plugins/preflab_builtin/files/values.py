@@ -23,8 +23,11 @@ _FALSE = {
     "disliked",
     "thumbs_down",
 }
-_TRUE |= {"good", "\U0001f44d"}
-_FALSE |= {"bad", "\U0001f44e"}
+_TRUE |= {"good", "up", "like", "positive", "\U0001f44d"}
+_FALSE |= {"bad", "down", "dislike", "negative", "\U0001f44e"}
+
+
+_NOTHING = {"nan", "none", "null", "<na>", "n/a", "nat", "undefined"}
 
 
 def truth(value: Any, field: str) -> bool:
@@ -68,12 +71,28 @@ def blank(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(map(blank, value))
 
 
+def listed(value: Any) -> Any:
+    """The list that a text spells, where nothing but a list can be meant."""
+    if isinstance(value, str) and value.strip()[:1] == "[":
+        return _read(value)
+    return structured(value)
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text is a word for nothing, as programs write it ("nan", "None")."""
+    return len(text) < 20 and text.strip().lower() in _NOTHING  # most texts are long
+
+
 def structured(value: Any) -> Any:
     """The list or object that a text spells (a CSV cell, a column that pandas wrote); any other
     value as it is. Only texts that begin like a list of objects or of texts are tried: what people
     write to each other does not."""
     if not isinstance(value, str) or value[:_INDENT].lstrip()[:2] not in _OPENINGS:
         return value
+    return _read(value)
+
+
+def _read(value: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(value)

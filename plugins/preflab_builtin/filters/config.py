@@ -142,8 +142,15 @@ class LengthConfig:
     max_tokens: int | None = option(
         None, "most tokens of a prompt as the policy reads it; null: any number", ge=1
     )
+    max_row_tokens: int | None = option(
+        None,
+        "most tokens of a prompt with its longest response, end token included; null: any number",
+        ge=2,
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A limit must be given."""
-        if self.max_words is None and self.max_characters is None and self.max_tokens is None:
-            yield "max_tokens", "max_words and max_characters are all null: give one, such as 1000"
+        limits = (self.max_words, self.max_characters, self.max_tokens, self.max_row_tokens)
+        if all(limit is None for limit in limits):
+            others = "max_row_tokens, max_words and max_characters"
+            yield "max_tokens", f"{others} are all null: give one, such as 1000"

@@ -15,10 +15,8 @@ from preflab_builtin.filters.turns import last_turn
 
 AGAIN = "the same record again"
 NEARLY = "the same but for case, space and end punctuation"
-_END = re.compile(r"(?<=[^\W\d_])[\s.!?…。！？]+$")  # "5!" is another question than "5"
-_SPACE = re.compile(r"(?<=\S)[^\S\n]+")  # not the space that a line begins with
-_LINES = re.compile(r"\s*\n(?:[^\S\n]*\n)*")
-_MIXED = re.compile(r"[^\W\d_A-Z]\w*[A-Z]")
+_END = " \n.!?…。！？"
+_MIXED = re.compile(r"[a-z][0-9_]*[A-Z]")
 
 
 class Deduplicate:
@@ -47,7 +45,8 @@ class Deduplicate:
             prompt = prompt_of(record)
             assert prompt is not None
             answer = _answer(record)
-            own, alike = text_key(prompt.text, *answer), text_key(*self._alike(prompt), *answer)
+            # The first only names the reason; the second decides, and alike in every process.
+            own, alike = hash((prompt.text, *answer)), text_key(*self._alike(prompt), *answer)
             if alike in nearly:
                 return AGAIN if own in exact else NEARLY
             exact.add(own)
@@ -72,11 +71,20 @@ def plain(text: str) -> str:
     >>> plain("What is  TEA?"), plain("what is tea"), plain("What is 5!")
     ('what is tea', 'what is tea', 'what is 5!')
     """
-    text = _LINES.sub("\n", _SPACE.sub(" ", unicodedata.normalize("NFC", text).strip()))
-    text = _END.sub("", text)
+    text = text if text.isascii() else unicodedata.normalize("NFC", text)
+    text = "\n".join(filter(None, map(_line, text.strip().split("\n"))))
+    end = text.rstrip(_END)
+    if end[-1:].isalpha():  # "5!" is another question than "5"
+        text = end
     if not _MIXED.search(text):
         return text.casefold()
     return re.sub(r"\S+", lambda m: m[0] if _MIXED.search(m[0]) else m[0].casefold(), text)
+
+
+def _line(line: str) -> str:
+    """A line without what does not count; the space that it begins with does."""
+    words = line.split()
+    return line[: len(line) - len(line.lstrip())] + " ".join(words) if words else ""
 
 
 def _answer(record: Record) -> Sequence[str]:

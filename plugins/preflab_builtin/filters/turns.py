@@ -23,7 +23,8 @@ def last_turn(prompt: Prompt) -> tuple[str, str]:
         messages = [f"{m.role}: {m.content}" for m in prompt.messages]
         turn = prompt.messages[last].content
         return "\n".join([*messages[:last], *messages[last + 1 :]]), turn
-    turns = list(_USER.finditer(prompt.text))
+    lower = prompt.text.lower()
+    turns = list(_USER.finditer(prompt.text)) if "human" in lower or "user" in lower else []
     if not turns:
         return "", prompt.text
     cut = turns[-1]

@@ -13,4 +13,14 @@ def preflab_components() -> list[Component]:
 
     procedure = "preflab_builtin.pretrain.training:Pretraining"
     needs = ("documents",)
-    return [Component("pretrain", "documents", PretrainConfig, procedure=procedure, needs=needs)]
+    preflight = "preflab_builtin.pretrain.preflight:preflight"
+    return [
+        Component(
+            "pretrain",
+            "documents",
+            PretrainConfig,
+            procedure=procedure,
+            needs=needs,
+            preflight=preflight,
+        )
+    ]

@@ -16,7 +16,10 @@ def preflab_components() -> list[Component]:
     from preflab_builtin.ptx.config import PtxConfig
 
     build = "preflab_builtin.ptx.term:PtxTerm"
-    return [Component("gradient_term", "ptx", PtxConfig, build=build, needs=_needs)]
+    preflight = "preflab_builtin.ptx.preflight:preflight"
+    return [
+        Component("gradient_term", "ptx", PtxConfig, build, needs=_needs, preflight=preflight),
+    ]
 
 
 def _needs(config: PtxConfig) -> tuple[str, ...]:

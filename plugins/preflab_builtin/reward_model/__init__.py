@@ -20,6 +20,7 @@ def preflab_components() -> list[Component]:
             build=f"{_ROOM}.scoring:trained",
             procedure=f"{_ROOM}.training:KwiseTraining",
             needs=("rankings",),
+            preflight=f"{_ROOM}.preflight:kwise",
         ),
         Component(
             "reward_model",
@@ -27,5 +28,6 @@ def preflab_components() -> list[Component]:
             PretrainedRewardConfig,
             build=f"{_ROOM}.scoring:pretrained",
             inspect=f"{_ROOM}.folder:inspect",
+            preflight=f"{_ROOM}.preflight:pretrained",
         ),
     ]

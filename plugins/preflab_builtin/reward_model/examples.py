@@ -10,7 +10,11 @@ import torch
 
 from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
+from preflab.lengths import place, refuse_rows
 from preflab.records import Ranking, Rollout
+
+CUT = "cut responses with reward_model.max_tokens=N"
+NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
 
 
 @dataclass(frozen=True)
@@ -56,30 +60,24 @@ def examples(
     """One example per ranking, in order. max_tokens: the most tokens of a response; limit:
     positions of the model. `UserError` naming the first ranking that does not fit into the model,
     or that prefers one of two responses with the same tokens: its loss would remain at log 2."""
-    return [_example(ranking, tokenizer, max_tokens, limit) for ranking in rankings]
+    rows = [_example(ranking, tokenizer, max_tokens) for ranking in rankings]
+    sizes = ((r.ranking.prompt, len(r.prompt) + max(map(len, r.responses))) for r in rows)
+    refuse_rows("rankings", sizes, limit, [CUT])
+    return rows
 
 
-def _example(
-    ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None, limit: int | None
-) -> Example:
+def _example(ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None) -> Example:
     prompt = tuple(tokenizer.encode_prompt(ranking.prompt))
     whole = [tuple(tokenizer.encode_response(ranking.prompt, r)) for r in ranking.responses]
     responses = tuple(ids[:max_tokens] for ids in whole)
     lost = tuple(len(ids) - len(cut) for ids, cut in zip(whole, responses, strict=True))
-    tokens = len(prompt) + max(map(len, responses))
-    if limit is not None and tokens > limit:
-        raise UserError(
-            f"The ranking of prompt {ranking.prompt.id!r} has a response that makes {tokens} "
-            f"tokens with its prompt, more than the model's {limit} positions. Set "
-            "reward_model.max_tokens, or drop it with a filter."
-        )
     for better, worse in ranking.preferences:
         if responses[better] == responses[worse]:
             advice = "Use a tokenizer that tells them apart, or"
             if lost[better] or lost[worse]:
                 advice = f"Raise reward_model.max_tokens ({max_tokens}), or"
             raise UserError(
-                f"The ranking of prompt {ranking.prompt.id!r} prefers response {better} to "
+                f"The ranking of {place(ranking.prompt)} prefers response {better} to "
                 f"response {worse}, but both are the same {len(responses[better])} tokens to the "
                 f"model. {advice} leave the row out."
             )

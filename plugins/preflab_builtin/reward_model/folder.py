@@ -6,7 +6,8 @@ from pathlib import Path
 
 from preflab import Inspection, UserError
 from preflab.storage.artifacts import file_digest
-from preflab_builtin.causal_lm.folders import check_folder, content_digest, tokenizer_digest
+from preflab_builtin.causal_lm.checking import Use, check_folder, neighbours
+from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.reward_model.config import PretrainedRewardConfig
 
 
@@ -14,12 +15,12 @@ def inspect(config: PretrainedRewardConfig) -> Inspection:
     """Digests of the weights, the stored offset and the tokenizer; `UserError` if it is not a model
     folder."""
     folder = Path(config.path)
-    if not (folder / "config.json").is_file():
+    if not folder.is_dir():
         raise UserError(
-            f"reward_model.path={config.path} is not a model folder: it has no config.json (looked "
-            f"from {Path.cwd()})"
+            f"reward_model.path={config.path} is not a folder (looked from {Path.cwd()}). "
+            f"{neighbours(folder)}"
         )
-    check_folder(folder)
+    check_folder(folder, Use.reward_model)
     facts = folder / "preflab.json"  # holds the offset, which decides scores as weights do
     content = content_digest(folder) + (file_digest(facts) if facts.is_file() else "")
     return Inspection(content=content, tokenizer=tokenizer_digest(folder))

@@ -15,6 +15,7 @@ from preflab.randomness import draw_order
 from preflab.records import Rollout, to_json
 from preflab_builtin.reward_model.config import Element, KwiseConfig
 from preflab_builtin.reward_model.examples import (
+    NO_PREFERENCE,
     Example,
     accounting,
     examples,
@@ -47,7 +48,7 @@ class KwiseTraining:
         ranked = [r for r in given if r.preferences]
         self.tied = len(given) - len(ranked)
         if not ranked:
-            raise UserError("There is no ranking with a preference to train the reward model on.")
+            raise UserError(NO_PREFERENCE)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
         limits = (config.max_tokens, self.model.max_positions)
         self.examples = examples(ranked, context.tokenizer, *limits)

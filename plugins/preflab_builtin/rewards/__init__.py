@@ -19,7 +19,13 @@ def preflab_components() -> list[Component]:
         Component("reward_model", "contains", c.ContainsConfig, build=f"{_FUNCTIONS}:contains"),
         Component("reward_model", "noise", c.NoiseConfig, build=f"{_FUNCTIONS}:noise"),
         Component("reward_model", "gold", c.GoldRewardConfig, build=f"{_FUNCTIONS}:gold"),
-        Component("reward_model", "vader", c.VaderConfig, build=f"{_FUNCTIONS}:vader"),
+        Component(
+            "reward_model",
+            "vader",
+            c.VaderConfig,
+            build=f"{_FUNCTIONS}:vader",
+            preflight=f"{_FUNCTIONS}:look_for_vader",
+        ),
         Component(
             "reward_shaping",
             "length_penalty",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 
 from preflab.errors import UserError
@@ -44,6 +44,12 @@ def gold(config: GoldRewardConfig, context: Context) -> FunctionReward:
 def vader(config: VaderConfig, context: Context) -> FunctionReward:
     """Sentiment."""
     return FunctionReward(vader_reward(config.whole_text, config.scale))
+
+
+def look_for_vader(config: VaderConfig, context: Context) -> Iterator[str]:
+    """`UserError` if its package is missing."""
+    vader(config, context)
+    yield from ()
 
 
 def length_reward(target: int, scale: float) -> RewardFunction:

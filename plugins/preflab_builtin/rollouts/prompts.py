@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from preflab.errors import UserError
 from preflab.interfaces import Policy
+from preflab.lengths import place, refuse_prompts
 from preflab.records import Prompt, Rollout
 
 
@@ -20,15 +21,10 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     for prompt, ids in zip(prompts, encoded, strict=True):
         if not ids:
             raise UserError(
-                f"Prompt {prompt.id!r} has no tokens: there is nothing to answer. "
+                f"The prompt of {place(prompt)} has no tokens: there is nothing to answer. "
                 "Remove it with a filter."
             )
-        if limit is not None and len(ids) + max_tokens > limit:
-            raise UserError(
-                f"Prompt {prompt.id!r} has {len(ids)} tokens; with rollout.max_tokens={max_tokens} "
-                f"that is more than the policy's {limit} positions. "
-                "Remove long prompts with a filter, or lower rollout.max_tokens."
-            )
+    refuse_prompts(zip(prompts, map(len, encoded), strict=True), limit, max_tokens)
     return encoded
 
 

@@ -19,5 +19,6 @@ def preflab_components() -> list[Component]:
             RewardSelectionConfig,
             procedure="preflab_builtin.select.selection:RewardSelection",
             needs=("prompts:validation", "reward_model"),
+            preflight="preflab_builtin.select.selection:preflight",
         ),
     ]

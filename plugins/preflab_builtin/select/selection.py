@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from preflab.errors import UserError
 from preflab.interfaces import Context, State
+from preflab.lengths import check_prompts
 from preflab.optimization import require_finite
+from preflab.records import Prompt
 from preflab.storage.artifacts import write_json
 from preflab_builtin.select.config import RewardSelectionConfig
+
+
+def chosen_prompts(config: RewardSelectionConfig, context: Context) -> Sequence[Prompt]:
+    """The prompts that every checkpoint answers; `UserError` if there are none."""
+    prompts: Sequence[Prompt] = context.records("prompts", "validation")[: config.prompts]
+    if not prompts:
+        raise UserError(_cannot("there are no validation prompts"))
+    return prompts
+
+
+def _cannot(reason: str) -> str:
+    return f"select=reward_model cannot choose: {reason}. Use select=last."
+
+
+def preflight(config: RewardSelectionConfig, context: Context) -> Iterator[str]:
+    """`UserError` if there are no prompts, or for some that leave no room for a response."""
+    check_prompts(context, chosen_prompts(config, context))
+    yield from ()
 
 
 class RewardSelection:
@@ -20,10 +40,9 @@ class RewardSelection:
         self.config, self.context = config, context
         self.names = list(context.checkpoints("sft"))
         self.total_steps = len(self.names)
-        self.prompts = context.records("prompts", "validation")[: config.prompts]
-        if not self.names or not self.prompts:
-            missing = "there are no validation prompts" if self.names else "SFT kept no checkpoints"
-            raise UserError(f"select=reward_model cannot choose: {missing}. Use select=last.")
+        if not self.names:
+            raise UserError(_cannot("SFT kept no checkpoints"))
+        self.prompts = chosen_prompts(config, context)
         self.engine, self.reward_model = context.rollout(), context.reward_model()
         self.scores: dict[str, float] = {}
 

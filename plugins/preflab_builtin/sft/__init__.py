@@ -17,7 +17,17 @@ def preflab_components() -> list[Component]:
     from preflab_builtin.sft.config import SFTConfig
 
     procedure = "preflab_builtin.sft.training:SupervisedFineTuning"
-    return [Component("sft", "demonstrations", SFTConfig, procedure=procedure, needs=_needs)]
+    preflight = "preflab_builtin.sft.preflight:preflight"
+    return [
+        Component(
+            "sft",
+            "demonstrations",
+            SFTConfig,
+            procedure=procedure,
+            needs=_needs,
+            preflight=preflight,
+        )
+    ]
 
 
 def _needs(config: SFTConfig) -> tuple[str, ...]:

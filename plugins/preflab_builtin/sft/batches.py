@@ -9,6 +9,7 @@ import torch
 
 from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
+from preflab.lengths import place, refuse_rows
 from preflab.records import Demonstration
 from preflab_builtin.sft.config import LossOn
 
@@ -34,12 +35,13 @@ def examples(
 ) -> list[Example]:
     """One example per demonstration, in order; `UserError` naming one that is longer than ``limit``
     tokens or empty."""
-    return [_example(each, tokenizer, loss_on, limit) for each in demonstrations]
+    rows = [_example(each, tokenizer, loss_on) for each in demonstrations]
+    sizes = ((each.prompt, len(row.ids)) for each, row in zip(demonstrations, rows, strict=True))
+    refuse_rows("demonstrations", sizes, limit)
+    return rows
 
 
-def _example(
-    demonstration: Demonstration, tokenizer: Tokenizer, loss_on: LossOn, limit: int | None
-) -> Example:
+def _example(demonstration: Demonstration, tokenizer: Tokenizer, loss_on: LossOn) -> Example:
     prompt, response = demonstration.prompt, demonstration.response
     if loss_on is LossOn.all_turns:
         ids, loss = tokenizer.encode_turns(prompt, response)
@@ -50,14 +52,10 @@ def _example(
         )
         ids = [*asked, *answered]
         loss = [loss_on is LossOn.full] * len(asked) + [True] * len(answered)
-    name = prompt.place or f"the demonstration for prompt {prompt.id!r}"
-    if limit is not None and len(ids) > limit:
-        raise UserError(
-            f"{name} has {len(ids)} tokens, more than the policy's {limit} positions. Drop long "
-            "ones with a filter, or raise policy.max_positions (a model made from scratch)."
-        )
     if len(ids) == 1:
-        raise UserError(f"{name} is empty: neither prompt nor response.")
+        raise UserError(
+            f"The demonstration of {place(prompt)} is empty: neither prompt nor response."
+        )
     loss[0] = False  # nothing predicts the first token of a row
     return Example(tuple(ids), tuple(loss))
 

@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preflab.errors import nearest
+from preflab.records import Message, Prompt
 from preflab.rows import BadRow
+from preflab.rows.fields import checked_text
+from preflab_builtin.files.conversations import ROLES, asked, is_conversation
+from preflab_builtin.files.values import structured
 
 YES = frozenset("true yes y pass passed correct right success win won ✓ ✔ ✅".split())
 NO = frozenset("false no n fail failed incorrect wrong failure loss lose lost ✗ ✘ ❌".split())
 TIE = frozenset({"tie", "draw"})
-SEPARATORS = ("|||", "||", "|", "\t", "<sep>", "[SEP]", ";", " / ", "\n")
+SEPARATORS = ("|||", "||", "|", "\t", "<sep>", "[SEP]", ";", "；", " / ", "\n")
 """What people put between several right answers in one cell."""
 _PRINTED_ARRAY = re.compile(r"""['"]\s+['"]""")
 
@@ -34,13 +38,48 @@ def value(row: Mapping[str, Any], column: str) -> Any:
 
 
 def text(row: Mapping[str, Any], column: str) -> str:
-    """A text; a number is its digits."""
+    """A text; a number is its digits, and the assistant's only message is its content."""
     content = value(row, column)
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
+        message = _message(content[0], column)
+        if message.role == "assistant":
+            return message.content
     if not _is_text(content):
         parts = ", ".join(f"{column}.{key}" for key in content) if _named(content) else ""
         hint = f". Name a part of it: {parts:.80}" if parts else ""
         raise BadRow(column, f"must be a text, not {content!r:.60}{hint}")
     return str(content)
+
+
+def prompt(row: Mapping[str, Any], column: str, place: str, rendered: bool) -> Prompt:
+    """What was asked: a text, or a conversation as a list of messages. rendered: the text holds the
+    model's chat template already."""
+    content = value(row, column)
+    if not is_conversation(content, column):
+        words = text(row, column)
+        return Prompt(place, words, split="test", rendered=rendered, place=place)
+    messages = structured(content)
+    listed = messages if isinstance(messages, (list, tuple)) else [messages]
+    turns = [_message(item, f"{column}[{i}]") for i, item in enumerate(listed)]
+    if not turns:
+        raise BadRow(column, "must be a text or a list of messages, not empty")
+    whole = asked(turns, column)
+    return Prompt(place, whole.text, split="test", messages=whole.messages, place=place)
+
+
+def _message(item: Any, place: str) -> Message:
+    """A message {role, content} or {from, value}; what else it holds would be lost."""
+    for role, content in (("role", "content"), ("from", "value")):
+        if isinstance(item, Mapping) and role in item:
+            others = [k for k in item if k not in (role, content) and item[k] not in (None, "", [])]
+            if others:
+                raise BadRow(f"{place}.{others[0]}", "is not read: only texts of messages are")
+            speaker = ROLES.get(str(item[role]).strip().lower())
+            if speaker is None:
+                raise BadRow(f"{place}.{role}", f"is {item[role]!r:.30}. {nearest('', ROLES)}")
+            words = checked_text(item.get(content), f"{place}.{content}", blank=speaker == "system")
+            return Message(speaker, words)
+    raise BadRow(place, "must be a message {role, content} or {from, value}")
 
 
 def answers(row: Mapping[str, Any], column: str, separator: str | None) -> list[str]:

@@ -38,6 +38,7 @@ def evaluate_samples(words: list[str]) -> int:
         options.reference_separator,
         options.question,
         any(name.startswith("squad") for name in options.metric),
+        options.rendered,
     )
     stored = read_samples(options.file, columns, options.skip_bad_rows, options.independent)
     scores, notes = wanted.of(stored.samples)
@@ -61,6 +62,8 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
             "evaluate-samples: say what to measure: --reference COLUMN, --score COLUMN or "
             "--reward NAME."
         )
+    if options.rendered and not options.prompt:
+        raise UserError("evaluate-samples: --rendered is about prompts: add --prompt COLUMN.")
     for option, given in (
         ("--metric", options.metric[:1]),
         ("--tokenize", [options.tokenize] * (options.tokenize is not None)),
@@ -98,7 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     several("--reference", metavar="COLUMN", help="a right answer, or a list of them")
     between = "what stands between several right answers in one cell, such as ';' or '|||'"
     one("--reference-separator", metavar="TEXT", help=between)
-    one("--prompt", metavar="COLUMN", help="what was answered, for rewards that read it")
+    asked = "what was answered, a text or messages, for rewards that read it"
+    one("--prompt", metavar="COLUMN", help=asked)
+    template = "the prompts hold the model's chat template already"
+    one("--rendered", action="store_true", help=template)
     number = "a number, or pass/fail, yes/no, true/false, whose mean is shown"
     several("--score", metavar="COLUMN", help=number)
     metrics = (

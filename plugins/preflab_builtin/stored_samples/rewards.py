@@ -95,7 +95,7 @@ def reward(
         numbers: list[float] = []
         for start in range(0, len(samples), CHUNK):
             part = samples[start : start + CHUNK]
-            prompts = [Prompt(s.place, s.prompt, split="test", place=s.place) for s in part]
+            prompts = [s.prompt or Prompt(s.place, "", split="test", place=s.place) for s in part]
             texts = [sample.prediction for sample in part]
             device = context.runtime.device if tokenizer else "cpu"
             rollout = Rollout.from_texts(reads, prompts, texts, device=device)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError
+from preflab.records import Prompt
 from preflab.rows import BadRow, Row, read_rows
 from preflab_builtin.stored_samples import cells
 
@@ -38,7 +39,8 @@ QUESTIONS = (
 class Columns:
     """Names of the columns that hold a sample. prediction, prompt: None if they are not read.
     separator: between several right answers in one cell. question: what names the question of a
-    row; rows of one question depend on each other. no_answer: a row may have no right answer."""
+    row; rows of one question depend on each other. no_answer: a row may have no right answer.
+    rendered: prompts hold the model's chat template already."""
 
     prediction: str | None
     prompt: str | None
@@ -48,6 +50,7 @@ class Columns:
     separator: str | None = None
     question: Sequence[str] = ()
     no_answer: bool = False
+    rendered: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Sample:
 
     place: str
     prediction: str
-    prompt: str
+    prompt: Prompt | None
     references: tuple[str, ...]
     scores: Mapping[str, float]
     group: tuple[str, ...]
@@ -147,7 +150,9 @@ def _sample(row: Row, columns: Columns, written: dict[str, dict[bool, str]]) -> 
     return Sample(
         row.place,
         cells.text(values, columns.prediction) if columns.prediction else "",
-        cells.text(values, columns.prompt) if columns.prompt else "",
+        cells.prompt(values, columns.prompt, row.place, columns.rendered)
+        if columns.prompt
+        else None,
         tuple(references),
         scores,
         tuple(str(cells.value(values, column)) for column in columns.groups),

@@ -65,7 +65,17 @@ def _table(groups: Sequence[str], count: str, results: Sequence[Result]) -> Tabl
 
 
 def _cell(measure: Measure) -> str:
-    value = f"{measure.value:.3f}"
+    """The value and its interval, with enough digits that rounding hides no interval.
+
+    >>> _cell(Measure(0.0, 0.0, 0.0003, 9))
+    '0.0000\\n[0.0000, 0.0003]'
+    """
     if not math.isfinite(measure.low):
-        return value
-    return f"{value}\n[{measure.low:.3f}, {measure.high:.3f}]"
+        return f"{measure.value:.3f}"
+    for digits in range(3, 7):
+        value, low, high = (
+            f"{number:.{digits}f}" for number in (measure.value, measure.low, measure.high)
+        )
+        if low != high or measure.low == measure.high:
+            break
+    return f"{value}\n[{low}, {high}]"

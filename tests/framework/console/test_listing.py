@@ -209,7 +209,6 @@ HEAVY = (
         ("plugins --json", "filelock preflab.jobs.job preflab.planning.run"),
         ("plugins show algorithm ppo", "filelock preflab.jobs.job preflab.planning.run"),
         ("doctor", "rich filelock preflab.jobs.job preflab.planning.run"),
-        ("plan", "preflab.jobs.job"),
     ],
 )
 def test_the_tools_import_only_what_they_need(words: str, more: str) -> None:

@@ -36,6 +36,24 @@ def test_rows_come_in_order_over_many_batches(tmp_path: Path) -> None:
     assert found[2999].place == f"{tmp_path}/a.parquet:row 3000"
 
 
+def test_a_value_that_cannot_be_read_is_a_bad_row(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 in a column of texts, and an object with a key twice."""
+    import pyarrow
+    import pyarrow.parquet
+
+    texts = pyarrow.array([b"good", b"bad \xff", b"also good"], pyarrow.binary()).view("string")
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet")
+    first, second, third = read_rows(tmp_path / "a.parquet")
+    assert (first.values, third.values) == ({"text": "good"}, {"text": "also good"})
+    assert str(second.problem) == "text: is not valid UTF-8 (byte 4)"
+    assert second.place == f"{tmp_path}/a.parquet:row 2"
+    one = pyarrow.array([1])
+    twice = pyarrow.StructArray.from_arrays([one, one], names=["k", "k"])
+    pyarrow.parquet.write_table(pyarrow.table({"about": twice}), tmp_path / "b.parquet")
+    (row,) = read_rows(tmp_path / "b.parquet")
+    assert str(row.problem).startswith("about: is no value that can be read")
+
+
 def test_parts_of_a_parquet_folder(tmp_path: Path) -> None:
     """As the hub has them: data/train-*.parquet and data/test-*.parquet are splits, and the README
     beside them is none of the data."""

@@ -9,10 +9,10 @@ import torch
 
 from preflab.engine.context import PolicyResponder
 from preflab.interfaces import Measure, Policy, Sampling, Subject
-from preflab.records import Prompt
+from preflab.records import Prompt, Rollout
 from preflab_builtin.evaluation import config as c
 from preflab_builtin.evaluation.forward import batched_log_probs
-from preflab_builtin.evaluation.responses import ReferenceKL
+from preflab_builtin.evaluation.responses import Length, ReferenceKL
 from support import WORDS, FakeContext
 
 
@@ -58,3 +58,18 @@ def test_kl_estimates_the_exact_divergence(tmp_path: Path) -> None:
     estimate = _kl(context, Subject(responder, rollout, None, reference))
     assert estimate.low - 0.02 < exact < estimate.high + 0.02
     assert exact > 0.05  # else the test would say nothing
+
+
+def test_responses_to_one_prompt_are_not_independent(tmp_path: Path) -> None:
+    # Two prompts, each answered ten times; all end: 2 of 2, not 20 of 20. Wilson's low end is
+    # 2 / (2 + 1.96^2) = .3424.
+    context = FakeContext(tmp_path)
+    prompts = [Prompt(str(i % 2), WORDS[i % 2]) for i in range(20)]
+    texts = [WORDS[i % 2] for i in range(20)]
+    rollout = Rollout.from_texts(context.tokenizer, prompts, texts)
+    subject = Subject(context.responder("result"), rollout, None, None)
+    measures = Length(c.LengthConfig(), context).evaluate(subject).measures
+    ended = measures["length/terminated"]
+    assert (ended.value, ended.high, ended.n) == (1.0, 1.0, 2)
+    assert ended.low == pytest.approx(0.3424, abs=1e-4)
+    assert measures["length/tokens"].least == 0.0

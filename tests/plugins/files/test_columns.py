@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from preflab import UserError
-from preflab_builtin.files.columns import meaning
 from preflab_builtin.files.config import FilesConfig, RecordKind
 from preflab_builtin.files.source import FileSource, inspect
 
@@ -159,10 +158,32 @@ def test_what_another_record_type_reads_is_counted(tmp_path: Path) -> None:
         FileSource(source(tmp_path, "documents", {"text": "t", "images": ["a"]}))
 
 
-def test_what_a_name_means() -> None:
-    assert [meaning(name, "x") for name in ("id", "model_name", "author", "created_at")] == [""] * 4
-    assert meaning("name", "Alice", inside=True) == "who speaks"
-    assert meaning("blob", b"x") == meaning("images", ["a"]) == "images, sound or files"
+def test_what_hides_in_an_object_is_named(tmp_path: Path) -> None:
+    meta = {"id": 1, "system": "Be rude.", "images": []}
+    row = {"prompt": "q", "chosen": " a", "rejected": " b", "metadata": meta}
+    (notice,) = inspect(source(tmp_path, "rankings", row)).notices
+    assert "metadata, metadata.system (all rows)" in notice
+
+
+@pytest.mark.parametrize(
+    "record_type,column,value,cure",
+    [
+        ("rankings", "SYSTEM", "x", "columns.system=SYSTEM"),
+        ("rankings", "sysprompt", "x", "columns.system=sysprompt|Put it into the prompt"),
+        ("rankings", "chathistory", ["x"], "columns.history=chathistory"),
+        ("demonstrations", "thumbs", "down", "columns.label=thumbs"),
+        ("demonstrations", "desirable", False, "columns.label=desirable"),
+        ("demonstrations", "is_preferred", False, "columns.label=is_preferred"),
+        ("demonstrations", "feedback", -1, "columns.label=feedback"),
+        ("rankings", "label", 0, "Leave the row out"),
+    ],
+)
+def test_the_cure_fits_what_a_column_holds(
+    tmp_path: Path, record_type: str, column: str, value: Any, cure: str
+) -> None:
+    row = {**_ROWS[record_type], column: value}
+    with pytest.raises(UserError, match=rf":1: {column}: holds .*({cure})"):
+        FileSource(source(tmp_path, record_type, row))
 
 
 def test_a_list_of_messages_that_was_spoilt_is_no_text(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def test_presets_fit_their_schemas() -> None:
     for path in paths:
         node = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(node, dict)
-        assert node.pop("defaults") == [f"/schema/data/{path.stem}@_here_", "_self_"]
+        first, *_, last = node.pop("defaults")
+        assert (first, last) == (f"/schema/data/{path.stem}@_here_", "_self_")
         values = {str(key): value for key, value in node.items()}
         config = typed(components[path.stem].config_class, values, str(path))
         assert config.name == path.stem

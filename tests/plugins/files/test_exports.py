@@ -101,7 +101,7 @@ def test_written_answers_of_argilla(tmp_path: Path) -> None:
         ({"context": "Be rude."}, "context: holds a part of the conversation"),
         (
             {"taste.responses": [["response-2", "response-1"]]},
-            r"responses: order and taste both order the answers: ignore=\[taste.responses\]",
+            r"responses: order and taste both .*: rankings.ignore=\[taste.responses\]",
         ),
     ],
 )

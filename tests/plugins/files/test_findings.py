@@ -97,7 +97,7 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
         ),
         (rankings(rejected=" No."), "the second answer is the same text in all 20 records: ' No.'"),
         (
-            rankings(score_chosen=1, score_rejected=2.5),
+            rankings(score_chosen="1", score_rejected=2.5),
             "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
         ),
         (
@@ -118,7 +118,7 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
         ),
         (
             [ranking(i, group=f"subject{i % 3}") for i in range(60)],
-            "'group' has 3 values in 60 rows, and rows of one value stay in one split",
+            "'group' has 3 values in 60 rows, and all rows of a value go into one split",
         ),
         ([ranking(i, user=f"u{i % 2}") for i in range(60)], "'user' has 2 values in 60 rows"),
     ],

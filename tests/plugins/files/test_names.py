@@ -10,7 +10,7 @@ import pytest
 
 from preflab import UserError
 from preflab.options import problems
-from preflab_builtin.files.config import ColumnNames, FilesConfig, RecordKind, SplitNames
+from preflab_builtin.files.config import ColumnNames, FilesConfig, RecordKind, SplitNames, Template
 from preflab_builtin.files.source import FileSource
 
 
@@ -51,14 +51,35 @@ def test_two_columns_for_one_name(tmp_path: Path) -> None:
 
 
 def test_columns_that_no_shape_has_name_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"what your columns are called: columns.prompt=question"):
+    with pytest.raises(
+        UserError, match=r"what your columns are called: demonstrations.columns.prompt=question"
+    ):
         read(tmp_path, "demonstrations", {"question": "q", "reply": "a"})
+    both = r"demonstrations.columns.prompt=query demonstrations.columns.completion=reply"
+    with pytest.raises(UserError, match=both):
+        read(tmp_path, "demonstrations", {"reply": "a", "query": "q"})
     with pytest.raises(UserError, match=r"columns.completion=response"):
         read(tmp_path, "demonstrations", {"prompt": "q", "response": "a"})
 
 
+@pytest.mark.parametrize(
+    "record_type,row,expected",
+    [
+        ("rankings", {"messages": []}, "They hold prompts or demonstrations or documents: give"),
+        ("rankings", {"prompt": "q", "completion": "a", "label": True}, r"\(KTO\) compare no two"),
+        ("rankings", {"prompt": "q", "completions": ["a"], "labels": [True]}, "Stepwise superv"),
+        ("documents", {"prompt": "q"}, "They hold prompts: give them there"),
+    ],
+)
+def test_rows_of_another_record_type_say_so(
+    tmp_path: Path, record_type: str, row: Any, expected: str
+) -> None:
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, record_type, row)
+
+
 def test_splits_by_other_names(tmp_path: Path) -> None:
-    rows = [{"prompt": name, "split": name} for name in ("fit", "eval", "dev", "holdout", "train")]
+    rows = [{"prompt": name, "split": name} for name in ("fit", "eval", "dev", "holdout", "TRAIN")]
     splits = SplitNames(train=["fit"], validation=["eval"], test=["holdout", "dev"])
     prompts = read(tmp_path, "prompts", *rows, splits=splits)
     assert [p.split for p in prompts] == ["train", "validation", "test", "test", "train"]
@@ -66,6 +87,12 @@ def test_splits_by_other_names(tmp_path: Path) -> None:
         read(tmp_path, "prompts", *rows)
     ((field, message),) = problems(SplitNames(train=["a"], test=["a", "b"]))
     assert (field, message) == ("train", "holds 'a', which is given twice")
+
+
+def test_rendered_texts_are_no_chats() -> None:
+    config = FilesConfig(prompts="x", rendered=True, template=Template.chat)
+    ((field, message),) = problems(config)
+    assert (field, message.split(",")[0]) == ("rendered", "is true")
 
 
 def test_a_format_is_one_and_fits(tmp_path: Path) -> None:

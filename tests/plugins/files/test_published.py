@@ -182,6 +182,21 @@ def test_a_row_of_comparisons(tmp_path: Path, name: str) -> None:
     assert (alone.id, alone.text, alone.messages) == (prompt.id, prompt.text, prompt.messages)
 
 
+def test_the_arena(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Hi"}]
+    a, b = ([*said, {"role": "assistant", "content": c}] for c in ("Hello!", "No."))
+    row = {"conversation_a": a, "conversation_b": b, "model_a": "x", "model_b": "y", "turn": 1}
+    (ranking,) = read(tmp_path, "rankings", {**row, "winner": "model_b"})
+    assert (ranking.prompt.messages, ranking.responses) == (user("Hi"), ("Hello!", "No."))
+    assert ranking.preferences == ((1, 0),)
+    for winner, expected in (
+        ("tie (bothbad)", "all responses are tied"),
+        ("me", "winner: is 'me'"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            read(tmp_path, "rankings", {**row, "winner": winner})
+
+
 def test_scores_of_helpsteer_are_read_by_prompt(tmp_path: Path) -> None:
     scores = {"correctness": 1, "coherence": 4, "complexity": 1, "verbosity": 1}
     rows = [

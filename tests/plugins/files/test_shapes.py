@@ -22,6 +22,7 @@ from preflab.records import (
 )
 from preflab_builtin.files.config import FilesConfig, RecordKind, Template
 from preflab_builtin.files.source import FileSource, inspect
+from preflab_builtin.files.transcripts import parsed, rendered
 
 
 def read(
@@ -155,6 +156,11 @@ def test_all_notations_of_a_preference_give_the_same_record(tmp_path: Path) -> N
         {"conversations": ask, "chosen": answers[0][1], "rejected": answers[1][1]},  # ShareGPT
         {"prompt": ask, "completions": ["yo", "no"], "ranks": [1, 2]},
         {"system": "", "instruction": "hi", "chosen": "yo", "rejected": "no"},
+        {
+            "input": {"messages": ask, "tools": [], "parallel_tool_calls": True},
+            "preferred_output": answers[0][1:],
+            "non_preferred_output": answers[1][1:],
+        },
     ]
     records = read(tmp_path, "rankings", *rows)
     assert [record == records[0] for record in records] == [True] * len(rows)
@@ -173,11 +179,36 @@ def test_texts_stay_texts(tmp_path: Path) -> None:
     assert read(tmp_path, "rankings", row)[0].prompt.text == f"Be brief.{transcript}"
 
 
+def test_texts_become_conversations_on_request(tmp_path: Path) -> None:
+    start = "Be brief.\n\nHuman: q\n\nAssistant: a\n\nHuman: hi\n\nAssistant:"
+    transcript = {"chosen": f"{start} yo", "rejected": f"{start} no"}
+    rows = [transcript, {"prompt": start, "chosen": " yo", "rejected": " no"}]
+    rows = [{k: v.removeprefix("Be brief.") for k, v in row.items()} for row in rows]
+    for record in read(tmp_path, "rankings", *rows, template=Template.chat):
+        said = (("user", "q"), ("assistant", "a"), ("user", "hi"))
+        assert record.prompt.messages == tuple(Message(*turn) for turn in said)
+        assert record.responses == ("yo", "no")
+    rows = [{"prompt": "hi", "completion": " yo"}, {"instruction": "hi", "output": "yo"}]
+    for record in read(tmp_path, "demonstrations", *rows, template=Template.chat):
+        assert (record.prompt.messages, record.response) == ((Message("user", "hi"),), "yo")
+    assert parsed(start)[0] == Message("system", "Be brief.")
+    assert f"{rendered(parsed(start))}\n\nAssistant:" == start
+
+
+def test_an_input_that_says_it_is_none(tmp_path: Path) -> None:
+    task = {"instruction": "Sing.", "output": "la"}
+    plain = read(tmp_path, "demonstrations", {**task, "input": ""})
+    assert read(tmp_path, "demonstrations", {**task, "input": "<noinput>"}) == plain
+    config = FilesConfig(demonstrations=str(tmp_path / "rows.jsonl"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({**task, "input": "nan"}))
+    assert "in 1 of 1 rows the input is a word for nothing" in inspect(config).notices[0]
+
+
 def test_prompts_that_were_rendered_beforehand(tmp_path: Path) -> None:
     row = {"prompt": "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"}
     (prompt,) = read(tmp_path, "prompts", row, rendered=True)
     assert (prompt.text, prompt.rendered) == (row["prompt"], True)
-    with pytest.raises(UserError, match="are a conversation: rendered=true is for texts"):
+    with pytest.raises(UserError, match=r"are a conversation: prompts.rendered=true is for texts"):
         read(tmp_path, "prompts", {"messages": chat("hi")}, rendered=True)
 
 
@@ -198,6 +229,11 @@ def test_k_wise(tmp_path: Path, field: str, values: list[float]) -> None:
     )
     # b is best; a and c are tied and give no pair
     assert set(record.preferences) == {(1, 0), (1, 2)}
+
+
+def test_lists_in_cells_are_lists(tmp_path: Path) -> None:
+    row = {"prompt": "q", "completions": '["a", "b"]', "ranks": "[2, 1]"}
+    assert read(tmp_path, "rankings", row)[0].preferences == ((1, 0),)
 
 
 def test_ratings_are_averaged(tmp_path: Path) -> None:

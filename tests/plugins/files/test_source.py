@@ -13,7 +13,7 @@ import pytest
 from preflab import UserError
 from preflab.interfaces import LeavesOut, World
 from preflab.records import Prompt
-from preflab_builtin.files.config import FilesConfig, OnBadRow, RecordKind
+from preflab_builtin.files.config import FilesConfig, OnBadRow, RecordKind, Template
 from preflab_builtin.files.source import FileSource, inspect
 
 
@@ -61,6 +61,20 @@ def test_what_a_skipped_row_leaves(tmp_path: Path) -> None:
     assert source.records("rankings") == []
     (rejected,) = inspect(config).rejected["prompts"]
     assert rejected.startswith(f"{path}:2: columns: none")
+
+
+def test_record_types_of_two_forms_are_named(tmp_path: Path) -> None:
+    said = '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'
+    (tmp_path / "p.jsonl").write_text('{"prompt": "q"}')
+    (tmp_path / "d.jsonl").write_text(f'{{"messages": {said}}}')
+    (tmp_path / "t.jsonl").write_text('{"text": "t"}')
+    paths = {"prompts": "p", "demonstrations": "d", "documents": "t"}
+    config = FilesConfig(**{k: str(tmp_path / f"{v}.jsonl") for k, v in paths.items()})  # type: ignore[arg-type]
+    (notice,) = inspect(config).notices
+    assert notice.startswith("prompts are texts, but demonstrations are conversations")
+    assert notice.endswith("data.template=chat.")
+    config.template = Template.chat
+    assert inspect(config).notices == []
 
 
 def test_sources_of_one_file_share_its_records(tmp_path: Path) -> None:

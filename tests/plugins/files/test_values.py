@@ -27,6 +27,7 @@ TRUE: list[Any] = [
     "Y",
     "on",
     "desirable",
+    "up",
 ]
 FALSE: list[Any] = [
     False,

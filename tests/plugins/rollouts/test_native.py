@@ -158,7 +158,7 @@ def test_impossible_prompts_are_named() -> None:
     with pytest.raises(UserError, match="'empty' has no tokens"):
         engine().generate(policy(), [Prompt("empty", "  ")], Sampling(max_tokens=4), (1,))
     with pytest.raises(
-        UserError, match=r"'p' has 6 tokens; with rollout\.max_tokens=4 .* 8 positions"
+        UserError, match=r"more than 4 tokens, the 8 positions .* rollout\.max_tokens=4: 'p' \(6"
     ):
         engine().generate(
             policy(Family.gpt2, positions=8),

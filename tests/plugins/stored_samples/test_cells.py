@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from preflab.records import Message
 from preflab.rows import BadRow
-from preflab_builtin.stored_samples.cells import answers, likely_separator, score, text, value
+from preflab_builtin.stored_samples.cells import (
+    answers,
+    likely_separator,
+    prompt,
+    score,
+    text,
+    value,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +101,35 @@ def test_a_part_of_an_object_is_named_with_a_dot() -> None:
 )
 def test_a_likely_separator(cells: list[str], found: tuple[str, int] | None) -> None:
     assert likely_separator(cells) == found
+
+
+CONVERSATION = [
+    {"role": "system", "content": ""},
+    {"role": "user", "content": "Hello?"},
+]
+
+
+@pytest.mark.parametrize("cell", [CONVERSATION, json.dumps(CONVERSATION)])
+def test_a_conversation_stays_one(cell: object) -> None:
+    asked = prompt({"p": cell}, "p", "f:1", rendered=False)
+    assert asked.messages == (Message("system", ""), Message("user", "Hello?"))
+    assert asked.text == "\n\nHuman: Hello?\n\nAssistant:"
+    plain = prompt({"p": "<s>Hello?"}, "p", "f:1", rendered=True)
+    assert (plain.text, plain.messages, plain.rendered) == ("<s>Hello?", (), True)
+    assert text({"p": [{"role": "assistant", "content": "Hi."}]}, "p") == "Hi."
+
+
+@pytest.mark.parametrize(
+    "cell,message",
+    [
+        ([{"role": "assistant", "content": "Hi."}], "p: ends with the assistant"),
+        ([{"role": "user", "content": "x", "tool_calls": [1]}], r"p\[0\]\.tool_calls: is not read"),
+        ([{"role": "usr", "content": "x"}], r"p\[0\]\.role: is 'usr'"),
+        ([{"role": "user", "content": [{"type": "image"}]}], r"p\[0\]\.content: is a list"),
+        ([{"text": "x"}], r"p\[0\]: must be a message"),
+        ([], "p: must be a text or a list of messages"),
+    ],
+)
+def test_what_is_no_prompt_is_refused(cell: object, message: str) -> None:
+    with pytest.raises(BadRow, match=message):
+        prompt({"p": cell}, "p", "f:1", rendered=False)

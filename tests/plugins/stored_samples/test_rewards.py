@@ -87,7 +87,7 @@ def test_a_trained_reward_model_scores_stored_samples(
     assert measure["value"] == pytest.approx(float(expected), abs=1e-5)
     with pytest.raises(UserError, match="reads the prompt and the response together: add --prompt"):
         commands.run("evaluate-samples", [file, *words])
-    with pytest.raises(UserError, match=r"is not a model folder"):
+    with pytest.raises(UserError, match="it is not a transformers model folder"):
         commands.run(
             "evaluate-samples",
             [file, "--reward", "pretrained", f"path={tmp_path}", "--prompt", "q"],

@@ -1,0 +1,68 @@
+"""What an evaluation will need at the end of a run, looked at before its first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflab.interfaces import Context
+from preflab.lengths import POLICY, check_prompts, refuse, row_sizes
+from preflab.records import Demonstration
+from preflab_builtin.evaluation.config import (
+    FILE,
+    DocumentLossConfig,
+    FamiliesConfig,
+    RewardAccuracyConfig,
+    SuiteConfig,
+    WinRateConfig,
+)
+from preflab_builtin.evaluation.documents import DocumentLoss, FamilyAccuracy
+from preflab_builtin.evaluation.reward_accuracy import judged_pairs
+from preflab_builtin.evaluation.stored import stored_responses
+from preflab_builtin.evaluation.suite import chosen_prompts, with_prefix
+
+
+def suite(config: SuiteConfig, context: Context) -> Iterator[str]:
+    """`UserError` if there are no prompts to answer, if one leaves no room for a response, or if a
+    stored response is missing or too long."""
+    prompts = chosen_prompts(config, context)
+    asked = [with_prefix(prompt, config.prefix) for prompt in prompts] if config.prefix else prompts
+    check_prompts(context, asked)
+    if config.baseline == FILE:
+        stored = stored_responses(config.baseline_path, prompts)
+        rows = [Demonstration(*row) for row in zip(prompts, stored, strict=True)]
+        limit = context.max_positions
+        if limit is not None:
+            sizes = row_sizes(context.tokenizer, rows, limit)
+            what = f"responses of {config.baseline_path}"
+            refuse(
+                what,
+                sizes,
+                limit,
+                f"the positions of {POLICY}, with their prompts",
+                ["shorten them"],
+            )
+    for evaluator in config.evaluators.values() if prompts else ():
+        if isinstance(evaluator, WinRateConfig) and evaluator.group is not None:
+            text = prompts[0].text  # refused if there is no such group of people
+            context.labeler().preference(prompts[0], text, text, evaluator.group)
+    yield from ()
+
+
+def families(config: FamiliesConfig, context: Context) -> Iterator[str]:
+    """`UserError` if no held-out document has a question."""
+    FamilyAccuracy(config, context)
+    yield from ()
+
+
+def document_loss(config: DocumentLossConfig, context: Context) -> Iterator[str]:
+    """`UserError` if there is no held-out document."""
+    DocumentLoss(config, context)
+    yield from ()
+
+
+def reward_accuracy(config: RewardAccuracyConfig, context: Context) -> Iterator[str]:
+    """`UserError` if the data has rankings, but no held-out one with a preference. What the
+    comparisons will be is not known yet."""
+    if context.has("rankings"):
+        judged_pairs(config, context)
+    yield from ()
