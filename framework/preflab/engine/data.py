@@ -50,8 +50,11 @@ class Records:
         else:
             records = [record for record in filtered if record.split == split]
         if not records and split == "train":
+            said = [*lost_much(record_type, self.counts[record_type]), *self._remarks[record_type]]
             counts = self._explain(record_type)
-            raise UserError(f"There are no {record_type} left to train on: {counts}")
+            raise UserError(
+                "\n".join([f"There are no {record_type} left to train on: {counts}", *said])
+            )
         return records
 
     def notices(self) -> list[str]:

@@ -24,6 +24,8 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
         return []
     run = environment.run
     notices = [notice for choice in run.all_choices() for notice in inspect(choice).notices]
+    # The model first: it is quickly looked at, and filters may read its tokens.
+    notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
     with blamed(*run.choices.values(), *run.filters):
         _read_records(environment, pending)
         _check_tokenizers(environment)
@@ -46,14 +48,14 @@ def key(stage: Stage) -> str:
 def _asked(
     environment: Environment, pending: Sequence[Stage]
 ) -> Iterable[tuple[Choice, StageContext]]:
-    """The choices that the stages use, nested ones included, in the order of the config groups; not
-    those of stages that are finished already, or that this run does not make."""
+    """The choices that the stages use besides the policy, nested ones included, in the order of the
+    config groups; not those of stages that are finished already, or that this run does not make."""
     run = environment.run
     stages = {run.graph[stage.name].group: stage for stage in pending}
     others = {spec.group for spec in run.graph if run.makes_stage(spec.name)} - stages.keys()
     used = {group for stage in pending for group in run.graph.used(stage.name)}
-    wanted = ({"data", *RECORD_TYPES, *used, *stages} - others) & run.choices.keys()
-    for group in (group for group in run.graph.groups if group in wanted):
+    wanted = {"data", *RECORD_TYPES, *used, *stages} - others - {"policy"}
+    for group in (g for g in run.graph.groups if g in wanted & run.choices.keys()):
         stage = stages.get(group)
         context = StageContext(
             environment, stage.name if stage else group, seed=stage.seed if stage else None

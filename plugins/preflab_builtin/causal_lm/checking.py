@@ -23,7 +23,8 @@ class Use(StrEnum):
 
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
-TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+FAST = "tokenizer.json"
+TOKENIZERS = (FAST, "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
 """Files of which a tokenizer has one at least."""
 _WITHOUT_FILES = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
 """They read bytes or characters, and have no file of words."""
@@ -61,14 +62,21 @@ def check_folder(folder: Path, use: Use = Use.policy) -> None:
         _check_blocks(folder, config)
     if use is Use.reward_model:
         _check_outputs(folder)
-    _check_tokenizer(folder)
+    _check_tokenizer(folder, use)
 
 
-def _check_tokenizer(folder: Path) -> None:
-    if any(file for pattern in TOKENIZERS for file in folder.glob(pattern)):
+def _check_tokenizer(folder: Path, use: Use) -> None:
+    files = sorted(file.name for pattern in TOKENIZERS for file in folder.glob(pattern))
+    if use is not Use.classifier and files and FAST not in files:
+        raise UserError(
+            f"{folder} has the slow form of its tokenizer alone ({files[0]}). Write {FAST} with "
+            f"transformers: AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained("
+            f"{str(folder)!r}); a *.model needs pip install sentencepiece."
+        )
+    if files:
         return
     settings = folder / "tokenizer_config.json"
-    if settings.is_file() and _read(settings).get("tokenizer_class") in _WITHOUT_FILES:
+    if settings.is_file() and read_json(settings).get("tokenizer_class") in _WITHOUT_FILES:
         return
     raise UserError(
         f"{folder} holds no tokenizer (tokenizer.json): copy it from the base model, or save it "
@@ -82,7 +90,7 @@ def _check_adapter(folder: Path) -> None:
     file = folder / ADAPTER
     if not file.is_file():
         return
-    facts = _read(file)
+    facts = read_json(file)
     kind, base = facts.get("peft_type", "LoRA"), facts.get("base_model_name_or_path")
     kind = "LoRA" if kind == "LORA" else kind
     of_base = f" of {base}" if base else ""
@@ -136,14 +144,15 @@ def _check_files(folder: Path) -> None:
 def check_model_config(folder: Path) -> dict[str, Any]:
     """The content of config.json; `UserError` if it names code: transformers would fetch an
     attention kernel from the hub and run it."""
-    config = _read(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     for key, value in _code_names(config):
         file = folder / CONFIG
         raise UserError(f"{file}: {key} is {value!r}, which names code. Remove the key.")
     return config
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model folder; `UserError` if there is none."""
     try:
         content = json.loads(file.read_text(encoding="utf8"))
     except (OSError, ValueError) as error:

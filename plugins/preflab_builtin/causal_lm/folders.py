@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import date
 from pathlib import Path
 
 from preflab import Inspection, UserError
 from preflab.storage.durable import cached_digest
-from preflab_builtin.causal_lm.checking import Use, check_folder, gguf_advice, neighbours
+from preflab_builtin.causal_lm.checking import (
+    Use,
+    check_folder,
+    gguf_advice,
+    neighbours,
+    read_json,
+)
 from preflab_builtin.causal_lm.config import PretrainedConfig
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
@@ -65,7 +70,7 @@ def generation_ends(folder: Path) -> list[int]:
     for name in ("generation_config.json", "config.json"):
         file = folder / name
         if file.is_file():
-            given = json.loads(file.read_text(encoding="utf8")).get("eos_token_id")
+            given = read_json(file).get("eos_token_id")
             if given is None and name == "config.json":
                 return []
             return [given] if isinstance(given, int) else list(given or ())

@@ -6,8 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.auto import configuration_auto
+
 from preflab import UserError
 from preflab.interfaces import Context
+from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.smollm2 import converted
@@ -35,12 +41,48 @@ def smollm2(config: SmolLM2Config, context: Context) -> Iterator[str]:
 
 
 def _of_folder(folder: Path, context: Context) -> Iterator[str]:
+    check_architecture(folder)
     check_finite(folder)
     tokenizer = context.tokenizer
     assert isinstance(tokenizer, TextTokenizer)
     used = {*tokenizer.begin, *tokenizer.end_ids, tokenizer.pad_id}
     yield from check_tokens(folder, tokenizer.wrapper, used)
     yield from _facts(context)
+
+
+def check_architecture(folder: Path) -> None:
+    """`UserError` for an architecture that transformers does not know, or for weights of other
+    shapes than the config says. The model is made without weights."""
+    facts = read_json(folder / CONFIG)
+    kind = facts.get("model_type")
+    known: Mapping[str, str] = vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
+    if kind not in known:
+        brings = (
+            ", and preflab does not run the code that the folder brings (auto_map)"
+            if facts.get("auto_map")
+            else ""
+        )
+        raise UserError(
+            f"{folder}: model_type in {CONFIG} is {kind!r}, which transformers "
+            f"{transformers.__version__} does not know{brings}. Install a transformers that knows "
+            "it, or use a model of another architecture."
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        make: Any = AutoModelForCausalLM.from_config
+        with torch.device("meta"):
+            module = make(config, trust_remote_code=False)
+    except Exception as error:  # transformers raises a dozen unrelated classes
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder}: no causal language model can be made: {reason}") from error
+    shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    for name, weight in weights(folder).items():
+        if shapes.get(name, weight.shape) != weight.shape:
+            raise UserError(
+                f"{folder}: by config.json {name} is {list(shapes[name])}, but the weights have "
+                f"{list(weight.shape)}: config and weights are of different models. Copy the right "
+                "config.json."
+            )
 
 
 def _facts(context: Context) -> Iterator[str]:
@@ -55,7 +97,15 @@ def check_tokens(folder: Path, wrapper: Any, used: Iterable[int] = ()) -> Iterat
     if table is None:
         return
     rows = table[1].shape[0]
-    tokens = {i: name for name, i in wrapper.get_vocab().items() if i >= rows}
+    used = set(used)
+    names = wrapper.get_vocab()
+    foreign = sorted(used - set(names.values()))
+    if foreign:
+        raise UserError(
+            f"{folder}: eos_token_id in generation_config.json is {foreign[0]}, which is no token "
+            "of the tokenizer. Correct it, or remove the key."
+        )
+    tokens = {i: name for name, i in names.items() if i >= rows}
     if not tokens:
         return
     shown = ", ".join(f"{tokens[i]!r} ({i})" for i in sorted(tokens)[:_SHOWN])
@@ -65,9 +115,7 @@ def check_tokens(folder: Path, wrapper: Any, used: Iterable[int] = ()) -> Iterat
         f"{folder}: the tokenizer has ids up to {max(tokens)}, but the embedding has {rows} rows: "
         f"{shown}{more} {are} beyond it."
     )
-    if all(_never_read(wrapper, i, name) for i, name in tokens.items()) and not tokens.keys() & {
-        *used
-    }:
+    if not tokens.keys() & used and all(_never_read(wrapper, i, n) for i, n in tokens.items()):
         yield f"{said} No text leads to a special token that the chat template does not write."
         return
     raise UserError(

@@ -231,10 +231,18 @@ def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **set
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
             **settings,
         )
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise UserError(f"{folder}: the model cannot be read: {error}") from error
+    if other := sorted(report["mismatched_keys"]):
+        name, stored, made = other[0]
+        raise UserError(
+            f"{folder}: by config.json {name} is {list(made)}, but the weights have "
+            f"{list(stored)}: config and weights are of different models. Copy the right "
+            "config.json."
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(

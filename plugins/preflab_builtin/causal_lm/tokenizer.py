@@ -283,8 +283,9 @@ def read_wrapper(folder: Path) -> Any:
     if it cannot be read."""
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: the tokenizer cannot be read: {error}") from error
+    except Exception as error:  # a damaged file may raise anything
+        reason = (str(error).strip() or "it is damaged").splitlines()[0]
+        raise UserError(f"{folder}: the tokenizer cannot be read: {reason}") from error
 
 
 def folder_tokenizer(folder: Path, arguments: Mapping[str, Any] = _NONE) -> TextTokenizer:

@@ -10,7 +10,7 @@ import phonenumbers
 from preflab import Inspection, UserError
 from preflab.filtering import Sieve, prompt_of, sifted
 from preflab.interfaces import Context
-from preflab.records import Demonstration, Ranking, Record
+from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.details import has_email, has_phone
 
@@ -18,6 +18,13 @@ from preflab_builtin.filters.details import has_email, has_phone
 def inspect(config: PrivateConfig) -> Inspection:
     """The numbering plans belong to what decides the result."""
     return Inspection(content=f"phonenumbers {phonenumbers.__version__}" if config.phones else "")
+
+
+def _written(prompt: Prompt) -> Sequence[str]:
+    """What people wrote of a prompt; a system message is its owner's, and shared by many."""
+    if not prompt.messages:
+        return (prompt.text,)
+    return [message.content for message in prompt.messages if message.role != "system"]
 
 
 class DropPrivate:
@@ -54,7 +61,7 @@ class DropPrivate:
                 )
             if record.split != "train":
                 return record
-        texts = [prompt.text, *(self._answers(record) if self._config.responses else ())]
+        texts = [*_written(prompt), *(self._answers(record) if self._config.responses else ())]
         return next((reason for reason in map(self.private_detail, texts) if reason), record)
 
     @staticmethod

@@ -100,7 +100,8 @@ class Assigning:
         largest, name = self._largest
         whole = groups < total and total >= FEW_ROWS
         if whole and groups < FEW_GROUPS:
-            odd.append(f"{groups} groups alone decide the splits")
+            alone = "1 group alone decides" if groups == 1 else f"{groups} groups alone decide"
+            odd.append(f"{alone} the splits")
         elif whole and largest > 2 * max(asked.values()) * total:
             odd.append(f"one group is larger than a split should be ({name}: {largest} rows)")
         odd = list(filter(None, odd))
@@ -122,8 +123,9 @@ class Assigning:
         kind = self._largest[1].partition(" ")[0]
         cure = "filters.split.test=0.3 asks for more, filters.split.seed=1 draws again."
         if whole:
+            also = " (a column, or else how the text begins)" if kind == "group" else ""
             cure = (
-                f"Rows with the same {kind} are never in two splits; "
+                f"Rows with the same {kind}{also} are never in two splits; "
                 "filters.split.name=split_by_prompt splits prompt by prompt instead."
             )
         return f"{'; '.join(odd)}. Now {sizes}; asked for {shares}. {cure}"

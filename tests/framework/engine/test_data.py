@@ -91,8 +91,9 @@ def test_a_record_without_a_split_is_refused() -> None:
 def test_nothing_left_to_train_on_says_where_it_went() -> None:
     records = Records({"prompts": Source()}, {"mine": drop_all})
     expected = "no prompts left to train on: 4 read, mine: all 4, kept"
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match=expected) as refusal:
         records.split("prompts", "train")
+    assert "filters.mine=null keeps the 4 of them" in str(refusal.value)
     assert records.split("prompts", "test") == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from preflab import UserError
 from preflab.interfaces import Filter
 from preflab.options import problems
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.records import Demonstration, Document, Message, Prompt, Ranking, Record
 from preflab_builtin.filters import preflab_components
 from preflab_builtin.filters.config import PrivateConfig
 from preflab_builtin.filters.privacy import DropPrivate
@@ -200,6 +200,14 @@ def test_responses_are_searched() -> None:
     assert kept == [p]
     assert dropped == {"e-mail address": 1, "phone number": 1}
     assert run(build("drop_private", responses=False), records) == (records, {})
+
+
+def test_the_system_message_is_its_owners() -> None:
+    turns = [Message("system", "Hotline: 555-1234"), Message("user", "Hi."), Message("user", "Ho.")]
+    own = replace(prompt("1", "system: Hotline: 555-1234"), messages=tuple(turns))
+    assert run(build("drop_private"), [own]) == ([own], {})
+    users = replace(own, messages=(*turns, Message("user", "my phone: 555-1234")))
+    assert run(build("drop_private"), [users]) == ([], {"phone number": 1})
 
 
 def test_privacy_of_the_training_split_needs_splits_first() -> None:

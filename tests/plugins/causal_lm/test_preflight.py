@@ -1,0 +1,183 @@
+"""Models that are refused when the run knows its records and tokenizer: from the command line, with
+exit code 2, before anything is computed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from preflab import UserError
+from preflab.console import cli
+from preflab_builtin.causal_lm import preflight
+from preflab_builtin.causal_lm.config import PretrainedConfig, TinyConfig, TokenizerKind
+from preflab_builtin.causal_lm.sources import FolderSource, TinySource
+from support import FakeContext, represented_by
+
+EMBEDDING = "model.embed_tokens.weight"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy of 64 positions whose 258 tokens are bytes, a pad and an end."""
+    folder = tmp_path_factory.mktemp("models") / "whole"
+    sizes: dict[str, Any] = {"layers": 1, "width": 16, "heads": 2, "max_positions": 64}
+    config = TinyConfig(tokenizer=TokenizerKind.bytes, **sizes)
+    TinySource(config, None).create(torch.Generator().manual_seed(0)).save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy to be changed."""
+    shutil.copytree(whole, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def edit(file: Path, **values: Any) -> None:
+    content = {**json.loads(file.read_text()), **values} if file.exists() else values
+    file.write_text(json.dumps(content))
+
+
+def nan(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors[EMBEDDING][3, 5] = float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def add(folder: Path, token: str, special: bool) -> None:
+    """One token more in the tokenizer, id 258: the model is not resized."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added = {"id": 258, "content": token, "special": special, **flags}
+    content["added_tokens"].append(added)
+    file.write_text(json.dumps(content))
+
+
+def pad_beyond(folder: Path) -> None:
+    add(folder, "[PAD]", special=True)
+    edit(folder / "tokenizer_config.json", pad_token="[PAD]")
+
+
+def no_end(folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    edit(folder / "config.json", eos_token_id=None)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
+CASES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nan": (nan, rf"{EMBEDDING} of \d+ hold NaN or infinity.*earlier checkpoint"),
+    "pad beyond": (pad_beyond, r"258 rows: '\[PAD\]' \(258\) is beyond it.*\(model\.resize_token"),
+    "word beyond": (
+        lambda f: add(f, "<tool>", special=False),
+        r"ids up to 258, but the embedding has 258 rows: '<tool>' \(258\) is beyond it",
+    ),
+    "unknown end": (
+        lambda f: edit(f / "generation_config.json", eos_token_id=4000),
+        r"eos_token_id in generation_config\.json is 4000, which is no token",
+    ),
+    "no end": (no_end, r"the tokenizer has no end token\. Set eos_token in tokenizer_config\.json"),
+    "unknown architecture": (
+        lambda f: edit(f / "config.json", model_type="gpt9", auto_map={"AutoConfig": "a.B"}),
+        r"'gpt9', which transformers [\d.]+ does not know, .*\(auto_map\)",
+    ),
+    "other shapes": (
+        lambda f: edit(f / "config.json", intermediate_size=32),
+        r"by config\.json model\.layers\.0\.mlp\.down_proj\.weight is \[16, 32\], but the weights",
+    ),
+    "damaged tokenizer": (
+        lambda f: (f / "tokenizer.json").write_text("{}"),
+        r"the tokenizer cannot be read",
+    ),
+}
+
+
+def command(folder: Path, rows: Path) -> list[str]:
+    """A run that would train and answer the prompts of a file."""
+    rows.write_text("".join(json.dumps({"prompt": f"hello {i}"}) + "\n" for i in range(20)))
+    words = ["data=files", f"data.prompts={rows}", "policy=pretrained", f"policy.path={folder}"]
+    words += ["sft=none", "reward_model=length", "algorithm=ppo", "evaluation=samples"]
+    return [*words, "debug=fast", "runtime.threads=1"]
+
+
+def exit_code(words: list[str]) -> object:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    return ended.value.code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", represented_by(("nan", "pad beyond", "no end"), CASES))
+def test_it_is_refused_before_any_work(
+    case: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    break_it, message = CASES[case]
+    break_it(folder)
+    words = command(folder, tmp_path / "prompts.jsonl")
+    for asked in (["plan", *words], words):
+        assert exit_code(asked) == 2
+        shown = capsys.readouterr().err
+        assert "Traceback" not in shown
+        with pytest.raises(UserError, match=message):
+            raise UserError(shown)
+    assert not list(Path("artifacts").glob("debug/*"))
+    assert not list(Path("runs").rglob("summary.json"))
+
+
+@pytest.mark.slow
+def test_an_overlong_prompt_is_told_by_file_and_line_and_left_out_by_the_words(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """64 positions less a response of 8 tokens leave 56; the row has 60 bytes, a token each."""
+    monkeypatch.chdir(tmp_path)
+    words = [*command(folder, tmp_path / "prompts.jsonl"), "filters=none"]
+    split = {"prompt": "x" * 60, "split": "train"}
+    rows = [{"prompt": f"hello {i}", "split": "train" if i < 10 else "test"} for i in range(20)]
+    lines = [json.dumps(row) for row in [*rows[:5], split, *rows[5:]]]
+    Path("prompts.jsonl").write_text("\n".join(lines))
+    assert exit_code(["plan", *words]) == 2
+    shown = capsys.readouterr().err
+    assert "1 of 11 prompts has more than 56 tokens" in shown
+    assert "prompts.jsonl:6 (60 tokens)" in shown
+    cure = [word.rstrip(".;") for word in shown.split() if "filters.fits" in word]
+    assert cure == ["+filter@filters.fits=length", "filters.fits.max_tokens=56"]
+    assert exit_code(["plan", *words, *cure]) == 0
+
+
+def test_a_special_token_that_no_text_leads_to_is_only_mentioned(folder: Path) -> None:
+    """As in gemma-3-1b, whose tokenizer has a token for images that its model does not."""
+    add(folder, "<image>", special=True)
+    context = FakeContext(folder.parent, source=FolderSource(folder))
+    mentioned, facts = preflight.policy(PretrainedConfig(path=str(folder)), context)
+    assert "'<image>' (258) is beyond it. No text leads to" in mentioned
+    assert facts.startswith("Conversations are laid out by")
+
+
+def test_a_model_is_described(folder: Path, tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, source=FolderSource(folder))
+    (facts,) = preflight.policy(PretrainedConfig(path=str(folder)), context)
+    assert "responses end at <eos>" in facts
+    assert list(preflight.tiny(TinyConfig(), FakeContext(tmp_path))) == []
+    (told,) = preflight.tiny(TinyConfig(), FakeContext(tmp_path, vocabulary=None))
+    assert "by the default chat template" in told
+
+
+def test_weights_of_another_shape_are_refused_where_they_are_read(folder: Path) -> None:
+    edit(folder / "config.json", intermediate_size=32)
+    with pytest.raises(UserError, match=r"is \[16, 32\], but the weights have \[16, \d+\]"):
+        FolderSource(folder).create(torch.Generator())
