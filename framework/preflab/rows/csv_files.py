@@ -117,6 +117,9 @@ class _Reading:
         reader = self._form.records(self._texts(watch))
         records = self._records(reader)
         names = self._names(next((cells for _, cells in records if cells or self._problem), []))
+        # Spreadsheets write several columns without names, pandas one with the row's number.
+        nameless = [i for i, name in enumerate(names) if not name]
+        nameless = nameless if len(nameless) > 1 else []
         for begins, cells in records:
             ends, problem = self._last.number, self._problem
             self._problem = None
@@ -126,7 +129,12 @@ class _Reading:
                 number = f"has {len(cells)} values, the header has {len(names)} columns"
                 since = f" (the row begins on line {begins})" if begins < ends else ""
                 problem = BadRow("row", number + since)
+            filled = next((i for i in nameless if problem is None and cells[i].strip()), None)
+            if filled is not None:
+                problem = BadRow("row", f"has a value in column {filled + 1}, which has no name")
             values = {} if problem else dict(zip(names, cells, strict=True))
+            if nameless:
+                values.pop("", None)
             yield Row(f"{self._path}:{ends}", values, problem)
 
     def _texts(self, watch: Watch) -> Iterator[str]:
@@ -167,7 +175,8 @@ class _Reading:
         place = f"{self._path}:{self._last.number}"
         if self._problem is not None:
             raise UserError(f"{place}: {self._problem}")
-        check_column_names(names, place)
+        names = [name if name.strip() else "" for name in names]
+        check_column_names([name for name in names if name], place)
         return names
 
 

@@ -88,7 +88,13 @@ def _lines(path: Path, watch: Watch) -> Iterator[Row]:
         if problem is not None:
             yield Row(f"{path}:{number}", {}, problem)
         elif line.strip(b" \t"):
-            yield named(f"{path}:{number}", parse_json, line, ends_file=last)
+            place = f"{path}:{number}"
+            try:
+                values = parse_json(line, ends_file=last)
+            except BadRow as bad:
+                yield Row(place, {}, bad)
+                continue
+            yield Row(place, values) if type(values) is dict else named(place, lambda v: v, values)
 
 
 class _Text:

@@ -21,6 +21,8 @@ IN_MEMORY = 64 << 20
 """Bytes (pickled) that stay in memory; in memory they take about twice as much."""
 _BLOCK = 32
 """Items that are written and read together."""
+_SAMPLED = 8
+"""Of so many items in memory one is measured, the first among them."""
 
 
 class Spool(Sequence[T], Generic[T]):
@@ -45,8 +47,8 @@ class Spool(Sequence[T], Generic[T]):
         """Add items at the end."""
         for item in items:
             self._held.append(item)
-            if self._file is None:
-                self._size += len(_pickled(item))
+            if self._file is None and len(self._held) % _SAMPLED == 1:
+                self._size += _SAMPLED * len(_pickled(item))
         if self._file is None and self._size > IN_MEMORY:
             self._folder = _folder()
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115

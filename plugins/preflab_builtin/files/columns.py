@@ -144,4 +144,4 @@ class Reading:
 @lru_cache(maxsize=4096)
 def _label(where: str, name: str) -> str:
     """A column as it is counted: the same for every item of a list."""
-    return shown(re.sub(r"\[\d+\]", "[]", where) + name)
+    return shown(re.sub(r"\[\d+\]", "[]", where) + name) or "a column without a name"

@@ -61,7 +61,7 @@ _WORDS = {
     ),
     Kind.ANSWER: (
         *("completion", "completions", "response", "responses", "answer", "answers", "output"),
-        *("outputs", "reply", "replies", "generation", "generations", "solution"),
+        *("outputs", "reply", "replies", "generation", "generations", "solution", "refusal"),
     ),
     Kind.SPEAKER: ("name",),
 }

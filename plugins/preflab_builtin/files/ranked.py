@@ -62,10 +62,12 @@ def _remark_scores(row: Columns, reading: Reading) -> None:
     for better, worse in _SCORES:
         if better not in row:
             continue
-        high, low = row[better], row.get(worse)
-        if isinstance(high, (int, float)) and isinstance(low, (int, float)) and high < low:
-            reading.remarks[Remark.UPSIDE_DOWN] += 1
-            return
+        try:  # scores that are no numbers say nothing here
+            below = numeric(row[better], better) < numeric(row.get(worse), worse)
+        except BadRow:
+            continue
+        reading.remarks[Remark.UPSIDE_DOWN] += below
+        return
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:

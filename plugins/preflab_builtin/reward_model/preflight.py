@@ -24,7 +24,11 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
     cut = config.max_tokens
-    check_rows(context, "rankings", _ranked(context), cut, [CUT])
+    try:
+        check_rows(context, "rankings", _ranked(context), cut)
+    except UserError:
+        check_rows(context, "rankings", _ranked(context), 1)  # prompts that are too long alone
+        check_rows(context, "rankings", _ranked(context), cut, [CUT])
     if cut is not None:
         alike = [row for row in _ranked(context) if _begin_alike(row, cut)]
         examples(alike, context.tokenizer, cut, context.max_positions)

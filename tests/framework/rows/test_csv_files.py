@@ -91,6 +91,19 @@ def test_a_bad_row_is_bad_alone(tmp_path: Path) -> None:
     assert [row.place.rpartition(":")[2] for row in (quote, short, byte, last)] == list("3457")
 
 
+def test_columns_without_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,,\n1,2,,\n3,4, ,x\n5,6,,\n")
+    good, bad, last = read_rows(path)
+    assert (good.values, last.values) == ({"a": "1", "b": "2"}, {"a": "5", "b": "6"})
+    assert str(bad.problem) == "row: has a value in column 4, which has no name"
+    path.write_text(",a\n0,1\n")  # the index that pandas writes
+    assert [row.values for row in read_rows(path)] == [{"": "0", "a": "1"}]
+    path.write_text("a,,b,b\n1,2,3,4\n")
+    with pytest.raises(UserError, match=r"a\.csv:1: b: two columns have this name"):
+        list(read_rows(path))
+
+
 def test_long_cells_and_too_long_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cell may be longer than the 131,072 characters that `csv` allows by default; a line over
     the limit of all rows is left out alone."""

@@ -97,7 +97,7 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
         ),
         (rankings(rejected=" No."), "the second answer is the same text in all 20 records: ' No.'"),
         (
-            rankings(score_chosen=1, score_rejected=2.5),
+            rankings(score_chosen="1", score_rejected=2.5),
             "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
         ),
         (

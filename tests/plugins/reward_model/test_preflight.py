@@ -41,6 +41,15 @@ def test_long_rankings_are_counted_in_both_splits_that_are_read(split: str, tmp_
     list(kwise(KwiseConfig(max_tokens=13), context(tmp_path, *rows)))
 
 
+def test_cutting_responses_is_no_cure_for_a_prompt_that_is_too_long_alone(tmp_path: Path) -> None:
+    prompt = Prompt("p", " ".join(["add"] * 20), split="train", place="r.jsonl:1")
+    long = Ranking(prompt, ("red", "blue"), ((0, 1),))
+    with pytest.raises(UserError) as refused:
+        list(kwise(KwiseConfig(), context(tmp_path, ranking(2, "red", "blue"), long)))
+    assert "filters.fits.max_row_tokens=16" in str(refused.value)
+    assert "reward_model.max_tokens" not in str(refused.value)
+
+
 def test_responses_that_are_cut_to_the_same_tokens_are_refused(tmp_path: Path) -> None:
     rows = [ranking(1, "red", "blue"), ranking(2, "red red blue", "red red red")]
     list(kwise(KwiseConfig(max_tokens=3), context(tmp_path, *rows)))
