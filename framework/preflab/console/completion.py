@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from preflab.composing.search_path import registry, sweeps_root
 from preflab.door.registry import OWN_COMMANDS
 from preflab.options import schema_of
@@ -30,7 +32,7 @@ def without_command(line: str) -> str:
 
 def _enum(key: str) -> list[str]:
     """Names of a setting's values, if it has a list of them."""
-    node = schema_of(RunSettings)
+    node: Any = schema_of(RunSettings)
     *above, name = key.split(".")
     for part in above:
         node = node.get(part) if part in node else None
