@@ -285,5 +285,7 @@ def test_a_demonstration_is_complete_or_refused() -> None:
     assert [
         len(row.ids) for row in examples(shown, vocabularies.byte_tokenizer(), LossOn.full, 6)
     ] == [6]
-    with pytest.raises(UserError, match="'x' has 6 tokens, more than the policy's 5 positions"):
+    with pytest.raises(
+        UserError, match=r"more than 5 tokens, the positions of the policy: 'x' \(6 tokens\)"
+    ):
         examples(shown, vocabularies.byte_tokenizer(), LossOn.full, 5)

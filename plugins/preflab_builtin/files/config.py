@@ -187,7 +187,9 @@ class FilesConfig(Paths):
         )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """The two forms are not mixed, something is given, and the format is one."""
+        """The two forms are not mixed, something is given, and the options agree."""
+        if self.rendered and self.template is Template.chat:
+            yield "rendered", "is true, but template=chat makes conversations of all texts"
         if self.format is not None:
             from preflab_builtin.files.shapes import FORMATS
 

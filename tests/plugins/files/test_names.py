@@ -10,7 +10,7 @@ import pytest
 
 from preflab import UserError
 from preflab.options import problems
-from preflab_builtin.files.config import ColumnNames, FilesConfig, RecordKind, SplitNames
+from preflab_builtin.files.config import ColumnNames, FilesConfig, RecordKind, SplitNames, Template
 from preflab_builtin.files.source import FileSource
 
 
@@ -87,6 +87,12 @@ def test_splits_by_other_names(tmp_path: Path) -> None:
         read(tmp_path, "prompts", *rows)
     ((field, message),) = problems(SplitNames(train=["a"], test=["a", "b"]))
     assert (field, message) == ("train", "holds 'a', which is given twice")
+
+
+def test_rendered_texts_are_no_chats() -> None:
+    config = FilesConfig(prompts="x", rendered=True, template=Template.chat)
+    ((field, message),) = problems(config)
+    assert (field, message.split(",")[0]) == ("rendered", "is true")
 
 
 def test_a_format_is_one_and_fits(tmp_path: Path) -> None:
