@@ -25,6 +25,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from preflab.composing.compose import CommandLine
+from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.errors import PreflabError
 from preflab.jobs import processes
@@ -35,6 +36,7 @@ from preflab.planning.reading import Job, job_from
 from preflab.runtime import world_size
 from preflab.signals import Stopped, StopRequest, end_with, handling
 from preflab.storage.run_folder import (
+    CONFIG,
     ERROR,
     LedgerLine,
     append_to_ledger,
@@ -111,7 +113,12 @@ def _import_once() -> None:
 
 def task(config: DictConfig) -> int:
     """What a launcher's worker runs for a job that it has composed; the job's exit code."""
-    return run_job(job_from(config, HydraConfig.get()))
+    hydra = HydraConfig.get()
+    shrink(config, hydra)
+    if hydra.output_subdir is not None:  # what Hydra has written there is without debug=fast
+        folder = Path(hydra.runtime.output_dir) / hydra.output_subdir
+        OmegaConf.save(config, folder / CONFIG)
+    return run_job(job_from(config, hydra))
 
 
 def run_job(job: Job) -> int:

@@ -14,7 +14,12 @@ from transformers.models.auto import configuration_auto
 from preflab import UserError
 from preflab.interfaces import Context
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
-from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
+from preflab_builtin.causal_lm.config import (
+    PretrainedConfig,
+    SmolLM2Config,
+    TinyConfig,
+    TokenizerKind,
+)
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
@@ -25,7 +30,7 @@ _SHOWN = 3
 
 def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
     """What its tokenizer does, where it reads text of any kind."""
-    if context.vocabulary is None:
+    if config.tokenizer is TokenizerKind.bytes:
         yield from _facts(context)
 
 
