@@ -27,13 +27,13 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
-from preflab.errors import PreflabError
+from preflab.errors import PreflabError, UserError
 from preflab.jobs import processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute
 from preflab.jobs.places import MULTIRUN, Places, places
 from preflab.planning.reading import Job, job_from
-from preflab.runtime import world_size
+from preflab.runtime import NO_GPU, Device, world_size
 from preflab.signals import Stopped, StopRequest, end_with, handling
 from preflab.storage.run_folder import (
     CONFIG,
@@ -53,6 +53,7 @@ UNFINISHED = "ended with exit code 0 before it had finished"
 def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
     a multirun are in its ledger."""
+    _check_devices(jobs)
     where = places(line, jobs)
     with hydra_initialised(line.config_dir) as loader:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
@@ -65,6 +66,15 @@ def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
         finally:
             add_missing_lines(where, [job.overrides for job in jobs])
     return where
+
+
+def _check_devices(jobs: Sequence[Job]) -> None:
+    """`UserError` for a GPU that is not here, before a folder is made."""
+    import torch
+
+    for job in jobs:
+        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.is_available():
+            raise UserError(NO_GPU)
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:

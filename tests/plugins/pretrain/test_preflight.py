@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from preflab.errors import UserError
-from preflab.records import Demonstration, Document, Prompt
+from preflab.records import Demonstration, Document, Prompt, Record
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.preflight import preflight as pretrain
 from preflab_builtin.ptx.config import PtxConfig
@@ -17,7 +17,7 @@ from preflab_builtin.sft.config import SFTConfig
 from preflab_builtin.sft.preflight import preflight as sft
 from support import FakeContext
 
-RECORDS = [
+RECORDS: list[Record] = [
     Demonstration(Prompt("d", "add", split="train"), "red"),
     *(Document(f"d{i}", "red red red", split="train") for i in range(3)),  # 12 tokens with ends
 ]
