@@ -90,7 +90,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         )
     reading = Reading(settings)
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
-    groups, spool = grouped(read_rows(path), reading), Spool[Record]()
+    groups, spool = grouped(read_rows(path), reading), Spool()
     head = list(islice(groups, repeats.HEAD))
     reading.repeats = repeats.repeated(head, settings)
     for rows in chain(head, groups):
