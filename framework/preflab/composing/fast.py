@@ -3,6 +3,7 @@ larger one, unless the command line gives the field a value."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -10,10 +11,8 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.search_path import registry
-from preflab.errors import UserError
 from preflab.options import problems, typed
 
 DOUBLINGS = 16
@@ -34,20 +33,22 @@ def shrink(config: DictConfig, hydra: Any) -> None:
 
 
 def _shrink(config: DictConfig, key: str, kind: str, given: set[str]) -> None:
-    """One component, and those in it."""
-    try:
-        node = OmegaConf.select(config, key)
-        plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_dict(node) else {}
-        assert isinstance(plain, dict)
-        component = registry().component(kind, str(plain.get("name")))
-        for field, nested in component.nested.items():
-            inner = plain.pop(field, None)
-            names = list(inner) if isinstance(inner, Mapping) and "name" not in inner else [""]
-            for name in names:
-                _shrink(config, f"{key}.{field}.{name}".rstrip("."), nested, given)
-        values = typed(component.config_class, {str(k): v for k, v in plain.items()}, key)
-    except (UserError, OmegaConfBaseException):
-        return  # who reads the config says what is wrong
+    """One component, and those in it. One that cannot be read stays as it is."""
+    with contextlib.suppress(Exception):  # who reads the config says what is wrong, and whose it is
+        _shrink_readable(config, key, kind, given)
+
+
+def _shrink_readable(config: DictConfig, key: str, kind: str, given: set[str]) -> None:
+    node = OmegaConf.select(config, key)
+    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_dict(node) else {}
+    assert isinstance(plain, dict)
+    component = registry().component(kind, str(plain.get("name")))
+    for field, nested in component.nested.items():
+        inner = plain.pop(field, None)
+        names = list(inner) if isinstance(inner, Mapping) and "name" not in inner else [""]
+        for name in names:
+            _shrink(config, f"{key}.{field}.{name}".rstrip("."), nested, given)
+    values = typed(component.config_class, {str(k): v for k, v in plain.items()}, key)
     fields = [(p, v, f) for p, v, f in _fields(values) if f"{key}.{p}" not in given]
     before = {name for name, _ in problems(values)}
     for doublings in range(DOUBLINGS + 1):
