@@ -101,13 +101,24 @@ def _columns(folder: Path, files: list[Path]) -> dict[Path, dict[str, str]]:
 def _split(folder: Path, path: Path) -> str:
     """The split that the words of a name say, or else those of the folders above it."""
     for part in (path.name.partition(".")[0], *reversed(path.relative_to(folder).parts[:-1])):
-        words = re.split(r"[^a-z]+", part.lower())
-        found = {_WORDS[word] for word in words if word in _WORDS}
+        found = _splits_in(part)
         if len(found) > 1:
             raise UserError(f"{path}: its name says {' and '.join(sorted(found))}: which is it?")
         if found:
             return found.pop()
     return ""
+
+
+def split_said(name: str) -> str:
+    """The split that the words of a name say, as of a file: train_sft, Eval. "" if they say none,
+    or several."""
+    found = _splits_in(name)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _splits_in(name: str) -> set[str]:
+    words = re.split(r"[^a-z]+", name.lower())
+    return {_WORDS[word] for word in words if word in _WORDS}
 
 
 def _keys(path: Path) -> dict[str, str]:
