@@ -15,7 +15,6 @@ component's `preflab.Inspection` needs.
 """
 
 from preflab.rows import fields as fields
-from preflab.rows.folders import split_said
 from preflab.rows.paths import files_of, path_digest, read_once
 from preflab.rows.reading import READERS, ending_of, read_rows, read_table
 from preflab.rows.row import BadRow, Row, shown, type_name
@@ -36,6 +35,5 @@ __all__ = [
     "read_rows",
     "read_table",
     "shown",
-    "split_said",
     "type_name",
 ]

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from preflab.errors import UserError
-from preflab.rows.fields import SPLIT_ALIASES
+from preflab.rows.fields import splits_in
 
-_WORDS = {
-    **SPLIT_ALIASES,
-    **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
-}
-"""Words in names and the splits that `datasets` takes them for."""
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?")
 _NO_ROWS = re.compile(
     r"(README|LICENSE|LICENCE|NOTICE|CITATION|CHANGELOG)\b.*|dataset_infos\.json|_SUCCESS|_metadata"
@@ -101,24 +96,12 @@ def _columns(folder: Path, files: list[Path]) -> dict[Path, dict[str, str]]:
 def _split(folder: Path, path: Path) -> str:
     """The split that the words of a name say, or else those of the folders above it."""
     for part in (path.name.partition(".")[0], *reversed(path.relative_to(folder).parts[:-1])):
-        found = _splits_in(part)
+        found = splits_in(part)
         if len(found) > 1:
             raise UserError(f"{path}: its name says {' and '.join(sorted(found))}: which is it?")
         if found:
             return found.pop()
     return ""
-
-
-def split_said(name: str) -> str:
-    """The split that the words of a name say, as of a file: train_sft, Eval. "" if they say none,
-    or several."""
-    found = _splits_in(name)
-    return found.pop() if len(found) == 1 else ""
-
-
-def _splits_in(name: str) -> set[str]:
-    words = re.split(r"[^a-z]+", name.lower())
-    return {_WORDS[word] for word in words if word in _WORDS}
 
 
 def _keys(path: Path) -> dict[str, str]:

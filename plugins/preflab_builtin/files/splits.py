@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from preflab.errors import nearest
-from preflab.rows import BadRow, fields, shown, split_said
+from preflab.rows import BadRow, fields, shown
 from preflab_builtin.files.config import RowSettings
 
 _PAPERS = {"valid1": "validation", "valid2": "validation"}
@@ -36,7 +36,8 @@ class Splits:
         if given:
             return given
         usual = _USUAL.get(lower)
-        split = usual or split_said(value)
+        said = {usual} if usual else fields.splits_in(value)
+        split = said.pop() if len(said) == 1 else ""
         if not split:
             hint = nearest(value, fields.SPLIT_ALIASES)
             raise self._bad(value, f"{hint} If it means one of them, say so", "train")
