@@ -150,7 +150,7 @@ def difference(gaps: Sequence[float], least: float, most: float) -> Measure:
     True
     """
     measure = mean(gaps)
-    if measure.low == measure.high and math.isfinite(most - least):
+    if flat(measure) and math.isfinite(most - least):
         return bounded_mean(gaps, least, most)
     return within(measure, least, most)
 
@@ -217,6 +217,15 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     above = float(np.linalg.norm([end.high for end in ends] - shares)) / count
     measure = Measure(value, value - below, value + above, sum(map(len, groups)))
     return within(measure, 0.0, 1.0)
+
+
+def flat(measure: Measure) -> bool:
+    """Whether its interval has no width, up to rounding.
+
+    >>> flat(Measure(0.5, 0.5, 0.5 + 1e-16)), flat(Measure(0.5))
+    (True, False)
+    """
+    return math.isclose(measure.low, measure.high, rel_tol=1e-12, abs_tol=1e-12)
 
 
 def within(measure: Measure, least: float, most: float) -> Measure:

@@ -4,6 +4,7 @@ out."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,9 @@ def prompt_sizes(tokenizer: Tokenizer, prompts: Iterable[Prompt], room: float) -
     for prompt in prompts:
         known = _layout(prompt) in seen and _surely_fits(prompt, 0, room)
         seen.add(_layout(prompt))
-        yield prompt, 0 if known else len(tokenizer.encode_prompt(prompt))
+        with _named(prompt):
+            tokens = 0 if known else len(tokenizer.encode_prompt(prompt))
+        yield prompt, tokens
 
 
 def row_sizes(
@@ -154,7 +157,9 @@ def row_sizes(
         layout = _layout(record.prompt)
         known = layout in seen and _surely_fits(record.prompt, max(map(len, answers(record))), room)
         seen.add(layout)
-        yield record.prompt, 0 if known else row_size(tokenizer, record, max_tokens)
+        with _named(record.prompt):
+            tokens = 0 if known else row_size(tokenizer, record, max_tokens)
+        yield record.prompt, tokens
 
 
 def row_size(
@@ -164,6 +169,15 @@ def row_size(
     prompt = record.prompt
     ends = (tokenizer.encode_response(prompt, text)[:max_tokens] for text in answers(record))
     return len(tokenizer.encode_prompt(prompt)) + max(map(len, ends))
+
+
+@contextlib.contextmanager
+def _named(prompt: Prompt) -> Iterator[None]:
+    """Within it a refusal names the place of the prompt."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place(prompt)}: {error}") from None
 
 
 def answers(record: Demonstration | Ranking) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ def option(
     """A config field: its default, what it does (with its unit), and its range.
     ``affects_result=False`` leaves it out of the recipe (log frequency, micro-batch size): two
     runs that differ in it alone share artifacts. ``fast`` is the value that ``debug=fast`` puts
-    in its place, so that any experiment runs end to end in seconds."""
+    in the place of a larger one, so that any experiment runs end to end in seconds."""
     metadata = {
         "doc": doc,
         "ge": ge,
@@ -52,16 +53,6 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "le": ("<=", operator.le),
     "lt": ("<", operator.lt),
 }
-
-
-def shrink(config: Any) -> None:
-    """Put every field's ``fast`` value in place, nested dataclasses included."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.metadata.get("fast") is not None:
-            setattr(config, field.name, field.metadata["fast"])
-        elif dataclasses.is_dataclass(value):
-            shrink(value)
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -129,7 +120,38 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
         ) from None
     except OmegaConfBaseException as error:
         first = str(error.msg or error).splitlines()[0]
-        raise UserError(f"{prefix}{error.full_key}: {first}") from None
+        raise UserError(plain_words(f"{prefix}{error.full_key}: {first}")) from None
+
+
+_TYPES = {
+    "Float": "a number",
+    "Integer": "a whole number",
+    "Boolean": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "a text",
+}
+
+
+def plain_words(text: str) -> str:
+    """What OmegaConf says of a value of the wrong type, as this project says it.
+
+    >>> plain_words("sft.epochs: Value 'x' of type 'str' could not be converted to Integer")
+    "sft.epochs is 'x' but must be a whole number"
+    """
+    must = " is {!r} but must be {}"
+    for pattern, words in (
+        (r":? Value '(.*)' of type '\w+' could not be converted to (\w+)", must),
+        (r":? Value '(.*)' could not be converted to (\w+)", must),
+        (r":? Value '(.*)' is not a valid (\w+) \(type \w+\)", must),
+        (r":? Incompatible value '(.*)' for field of type '(\w+)'", must),
+        (r":? Invalid value '(.*)', expected one of \[(.*)\]", " is {!r}. Allowed: {}."),
+    ):
+        if found := re.search(pattern, text):
+            kind = _TYPES.get(found[2], found[2])
+            return text[: found.start()] + words.format(found[1], kind) + text[found.end() :]
+    return text
 
 
 @cache

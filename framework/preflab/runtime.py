@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+NO_GPU = "runtime.device=cuda, but torch sees no GPU. Allowed here: auto, cpu."
+
+
 class Device(StrEnum):
     """Where to compute."""
 
@@ -124,7 +127,7 @@ class Runtime:
         self.config = config
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
         if config.device is Device.cuda and cpu:
-            raise UserError("runtime.device=cuda, but torch sees no GPU. Allowed here: auto, cpu.")
+            raise UserError(NO_GPU)
         self.accelerator = Accelerator(cpu=cpu)
         if world_size() != self.accelerator.num_processes:
             raise UserError(

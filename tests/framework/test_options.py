@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from preflab import UserError, option
-from preflab.options import problems, schema_of, shrink, typed
+from preflab.options import problems, schema_of, typed
 
 
 @dataclass
@@ -46,12 +46,6 @@ def test_problems_are_named_with_their_key(
     assert list(problems(Config(steps, Inner(lr)), "x.")) == wrong
 
 
-def test_fast_values_replace_only_what_has_one() -> None:
-    config = Config(50, Inner(0.5))
-    shrink(config)
-    assert (config.steps, config.inner.lr) == (2, 0.5)
-
-
 def test_plain_values_are_converted() -> None:
     config = typed(Config, {"steps": "12", "inner": {"lr": 1}}, "x")
     assert config == Config(12, Inner(1.0))
@@ -62,7 +56,7 @@ def test_plain_values_are_converted() -> None:
     "values,message",
     [
         ({"stepz": 1}, r"x\.stepz is not an option.*Did you mean 'steps'"),
-        ({"steps": "many"}, r"x\.steps: Value 'many'"),
+        ({"steps": "many"}, r"x\.steps is 'many'"),
         ({"inner": 3}, r"x\.inner is 3 but holds options of its own: x\.inner\.lr"),
         ({"inner": {"l": 3}}, r"x\.inner\.l is not an option.*Did you mean 'lr'"),
     ],

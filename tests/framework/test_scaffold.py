@@ -63,7 +63,7 @@ def test_there_is_a_template_of_each_kind() -> None:
 
 def test_nothing_is_left_to_fill_in(written: Path) -> None:
     files = [p for p in written.glob("new-*/**/*") if p.is_file()]
-    assert len(files) == 5 * 7
+    assert len(files) == 5 * 8
     for path in files:
         assert "{{" not in str(path) + path.read_text(encoding="utf8"), path
 

@@ -4,9 +4,7 @@ key, what is allowed and the nearest name."""
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,11 @@ from hydra import compose as hydra_compose
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from preflab.composing.search_path import hydra_initialised, registry
+from preflab.composing.explaining import readable_errors
+from preflab.composing.fast import shrink
+from preflab.composing.search_path import hydra_initialised
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
 from preflab.errors import UserError, nearest
 
@@ -36,8 +34,11 @@ def compose(
     with_hydra: keep Hydra's own part. Raises `UserError` naming the key, what is allowed and the
     nearest name.
     """
-    with hydra_initialised(config_dir), readable_errors():
-        return hydra_compose(config_name, list(overrides), return_hydra_config=with_hydra)
+    (config,) = compose_all([overrides], config_name, config_dir)
+    if not with_hydra:
+        with open_dict(config):
+            del config["hydra"]
+    return config
 
 
 def compose_all(
@@ -46,8 +47,10 @@ def compose_all(
     """The configs of many jobs, Hydra's own part included, in order."""
     with hydra_initialised(config_dir):
         for overrides in jobs:
-            with readable_errors():
-                yield hydra_compose(config_name, list(overrides), return_hydra_config=True)
+            with readable_errors(config_dir):
+                config = hydra_compose(config_name, list(overrides), return_hydra_config=True)
+                shrink(config, config.hydra)
+            yield config
 
 
 def job_yaml(config: DictConfig) -> str:
@@ -66,45 +69,6 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 def _own(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-@contextlib.contextmanager
-def readable_errors() -> Iterator[None]:
-    """Within it Hydra's and OmegaConf's errors become `UserError`."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise UserError(explain(error)) from None
-    except RecursionError:
-        raise UserError(
-            "The config leads back to itself: look for a file that its own defaults list names."
-        ) from None
-
-
-def explain(error: BaseException) -> str:
-    """A Hydra or OmegaConf error as one sentence: key, value, what is allowed, nearest name."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None:
-        chain.append(current)
-        current = current.__cause__ or current.__context__
-    for item in chain:
-        options = getattr(item, "options", None)
-        missing = getattr(item, "missing_cfg_file", None)
-        if missing and options is not None:
-            group, _, name = str(missing).rpartition("/")
-            allowed = nearest(name, [str(option) for option in options])
-            return f"There is no {group or 'config'} '{name}'. {allowed}{registry().not_loaded()}"
-    for item in chain:
-        parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
-        if parent is not None and key is not None and re.search("not in", str(item)):
-            keys = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
-            full_key = getattr(item, "full_key", key) or key
-            return f"{full_key} is not an option. {nearest(str(key), keys)}"
-    text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
-    causes = [str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)]
-    cause = causes[0] if causes else ""
-    return text if cause in text else f"{text}: {cause}"
 
 
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -184,9 +148,8 @@ def parse(argv: Sequence[str]) -> CommandLine:
             "only (KEY=A,B). Leave hydra/sweeper out."
         )
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
-    with readable_errors():
-        parsed = OverridesParser.create().parse_overrides([*parameters, *overrides])
-        jobs = _grid(parsed)
+    with hydra_initialised(folder) as loader, readable_errors():  # for glob(...) over a group
+        jobs = _grid(OverridesParser.create(loader).parse_overrides([*parameters, *overrides]))
     return CommandLine(name, folder, True, jobs, config=config)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from preflab.console.startup import calm_threads, skip_last_collection
 from preflab.door.discovery import take_plugin_flags
+from preflab.version import __version__
 
 SHOWING = ("plan", "plugins", "doctor")
 """Commands that only show something, as ``--help`` and ``--cfg`` do."""
@@ -21,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         words, variables = take_plugin_flags(sys.argv[1:] if argv is None else argv)
         os.environ.update(variables)
         code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read this has seen enough (| head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
@@ -43,6 +48,9 @@ def _dispatch(words: list[str]) -> int:
 
         skip_last_collection()
         print(overview())
+        return 0
+    if "--version" in words:
+        print(f"preflab {__version__}")
         return 0
     from preflab.console.launch import launch
 

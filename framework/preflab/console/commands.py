@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.errors import PluginError, PreflabError, UserError, nearest
+from preflab.errors import PluginError, PreflabError, StorageError, UserError, nearest
 from preflab.storage.durable import disk_error
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Run a command by name, preflab's own or a plugin's; `UserError` with the nearest name if
     there is none."""
     if name in COMMANDS:
+        if name in WITHOUT_PARSER and {"-h", "--help"} & set(arguments):
+            print(f"preflab {' '.join((COMMANDS[name].__doc__ or '').split())}")
+            return 0
         return COMMANDS[name](list(arguments))
     from preflab.composing.search_path import registry
 
@@ -62,8 +65,9 @@ def plan(arguments: list[str]) -> int:
 
     jobs = check_jobs(parse(arguments))
     runs = [job.run for job in jobs]
-    table = Table(title=f"{len(runs)} job(s), each stage once", title_justify="left")
-    for column in ("stage", "component", "seed", "id", "jobs", "status"):
+    jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
+    table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
+    for column in ("stage", "component", "seed", "id", "job numbers", "status"):
         table.add_column(column)
     uses: dict[str, tuple[Run, Stage, list[int]]] = {}
     for number, run in enumerate(runs):
@@ -75,7 +79,7 @@ def plan(arguments: list[str]) -> int:
         store, status = Store(run.store_root), "reused"
         if not store.find(stage.name, stage.recipe_id):
             started = store.progress(stage.name, stage.recipe_id)
-            status = "resumed" if started else "computed"
+            status = "to resume" if started else "to compute"
             to_compute += 1
         numbers, id_ = ", ".join(map(str, users)), stage.recipe_id[:16]
         table.add_row(stage.name, stage.choice.name, str(stage.seed), id_, numbers, status)
@@ -181,6 +185,11 @@ def artifacts(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="prune: remove complete artifacts too")
     options = parser.parse_args(arguments)
     store = Store(options.dir)
+    if not options.dir.is_dir():
+        raise UserError(
+            f"There is no folder {options.dir}. Artifacts are in artifacts/ below the folder where "
+            "a run was started, unless artifacts.dir says otherwise: give it with --dir."
+        )
     if options.action == "list":
         table = Table("artifact", "component", "seed", "seconds", "MB", "made")
         for a in store.complete():
@@ -216,7 +225,8 @@ def artifacts(arguments: list[str]) -> int:
 
 
 def report(arguments: list[str]) -> int:
-    """report DIR... [--out FILE]: the comparison of runs, as a table here and as one HTML page"""
+    """report DIR... [--out FILE]: the comparison of runs, as a table here and as one HTML page: in
+    the folder, or for several comparison.html here"""
     parser = argparse.ArgumentParser(prog="preflab report", description=report.__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
@@ -228,30 +238,56 @@ def report(arguments: list[str]) -> int:
             raise UserError(
                 f"{folder} is not a folder: give run folders, for example runs/config/*"
             )
-    print(report_text(options.folders, options.out or options.folders[0] / "report.html"))
-    return 0
+    folders = options.folders
+    # The page of one run is not replaced by a comparison with others.
+    page = folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")
+    print(report_text(folders, options.out or page))
+    return StorageError.exit_code if options.out and not options.out.is_file() else 0
 
 
 def rerun(arguments: list[str]) -> int:
-    """rerun DIR [OVERRIDES...]: the command of a run folder again, with more overrides if wanted"""
+    """rerun DIR [OVERRIDES...]: the command of a run folder, or of a multirun's, again, with more
+    overrides if wanted"""
     from preflab.console.launch import launch
+    from preflab.storage.run_folder import LEDGER, read_ledger, read_manifest
 
     if not arguments:
         raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
-    manifest = Path(arguments[0]) / "manifest.json"
-    if not manifest.is_file():
-        raise UserError(f"{arguments[0]} is not a run folder: it has no manifest.json")
-    facts = json.loads(manifest.read_text(encoding="utf8"))
+    folder, *more = arguments
+    run, facts = Path(folder), read_manifest(Path(folder))
+    whole = facts is None and (run / LEDGER).is_file()
+    if whole:
+        found = (read_manifest(run / str(row["folder"])) for row in read_ledger(run))
+        facts = next((manifest for manifest in found if manifest), None)
+    if facts is None:
+        raise UserError(
+            f"{folder} is not a run folder: it has no manifest.json. Give the folder of a run, of "
+            "a job, or of a multirun of which a job was started."
+        )
     _take_over_flags(facts.get("plugin_flags") or {})
-    return launch(
-        [
-            "-cn",
-            str(facts["config_name"]),
-            *map(str, facts["overrides"]),
-            "hydra.mode=RUN",
-            *arguments[1:],
-        ]
-    )
+    where = facts.get("where") or {}  # an older version has none
+    if whole:
+        words = [str(word) for word in facts["command"][1:]]
+    else:
+        place = where.get("config_dir")
+        words = ["-cd", place] if place else []
+        words += ["-cn", facts["config_name"], *map(str, facts["overrides"]), "hydra.mode=RUN"]
+    _go_to(where.get("cwd", ""))
+    return launch([*words, *more])
+
+
+def _go_to(folder: str) -> None:
+    """Paths of a command mean the folder in which it was given."""
+    if not folder or Path(folder) == Path.cwd():
+        return
+    if Path(folder).is_dir():
+        print(f"preflab: in {folder}, where the command was given", file=sys.stderr)
+        os.chdir(folder)
+    else:
+        print(
+            f"preflab: {folder}, where the command was given, is not here: paths mean this folder",
+            file=sys.stderr,
+        )
 
 
 def _take_over_flags(flags: dict[str, str]) -> None:
@@ -290,6 +326,8 @@ def new_plugin(arguments: list[str]) -> int:
     return 0
 
 
+WITHOUT_PARSER = ("plan", "rerun")
+"""Commands whose words are those of a run."""
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "plan": plan,
     "plugins": plugins,

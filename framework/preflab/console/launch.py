@@ -3,6 +3,8 @@ started."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -69,6 +71,8 @@ def _show(line: CommandLine) -> int:
     """What ``--cfg``, ``--info``, ``--hydra-help`` and completion ask for: Hydra's own answer,
     but for ``--cfg job``, which costs no second composition."""
     skip_last_collection()
+    if any(word.startswith("query=") for word in sys.argv):
+        return _complete()
     config = compose(line.jobs[0], line.config_name, True, line.config_dir)
     refuse_code_in_config(config)
     if line.shows_job:
@@ -78,6 +82,30 @@ def _show(line: CommandLine) -> int:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach `cli.main`, which words them
     hydra.main(config_path=str(config_root()), config_name="config", version_base="1.3")(_nothing)()
+    return 0
+
+
+def _complete() -> int:
+    """Answer the tab key. Whatever goes wrong, nothing but answers is written into the prompt."""
+    import hydra
+
+    from preflab.console.completion import own_answers, without_command
+
+    written, line = io.StringIO(), os.environ.get("COMP_LINE", "")
+    answers: list[str] = []
+    with (
+        contextlib.redirect_stdout(written),
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.suppress(Exception, SystemExit),
+    ):
+        answers = own_answers(line)
+        if not answers:
+            os.environ["COMP_LINE"] = without_command(line)
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            place = str(config_root())
+            hydra.main(config_path=place, config_name="config", version_base="1.3")(_nothing)()
+            answers = written.getvalue().split()
+    print(" ".join(answers))
     return 0
 
 

@@ -91,7 +91,7 @@ def _space(value: Any) -> Mapping[str, Any]:
 
 def _own(space: Mapping[str, Any]) -> Path | None:
     place = space.get("__file__")
-    if not isinstance(place, str) or not place.endswith(".py"):
-        return None
+    if not isinstance(place, str) or not is_own(Path(place)):
+        return None  # before its links are followed: there are thousands
     path = Path(place).resolve()
     return path if is_own(path) else None

@@ -157,6 +157,19 @@ def component_shape(component: Component) -> None:
             )
 
 
+def component_nested(component: Component, fields: Mapping[str, str]) -> None:
+    """`PluginError` for a mapping with the name of a field that holds components elsewhere, which
+    would be built here only if it is declared. fields: their names, and kinds."""
+    hints = getattr(component.config_class, "__annotations__", {})
+    for name in sorted(set(fields) & set(hints) - set(component.nested)):
+        if str(hints[name]).startswith(("dict", "typing.Dict")):
+            raise PluginError(
+                f"offers {component.kind} '{component.name}' in preflab_components, whose config "
+                f"has the field {name}, which no component would be built from: declare it with "
+                f"nested={{'{name}': '{fields[name]}'}}"
+            )
+
+
 def component_schema(component: Component) -> None:
     """`PluginError` for a config class that Hydra cannot read: it would stop every run, not only
     those that choose it."""

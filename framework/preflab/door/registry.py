@@ -236,8 +236,10 @@ class Registry:
         for kind, name in offered:
             if offered.count((kind, name)) > 1:
                 raise PluginError(f"offers {kind} '{name}' twice from preflab_components")
+        fields = {f: kind for c, _ in self.components() for f, kind in c.nested.items()}
         for component in components:
             checking.component_shape(component)
+            checking.component_nested(component, fields)
             self._check_free(component)
             if not plugin.built_in:  # a test looks at ours; each look costs a millisecond
                 checking.component_schema(component)

@@ -25,16 +25,18 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from preflab.composing.compose import CommandLine
+from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
-from preflab.errors import PreflabError
+from preflab.errors import PreflabError, UserError
 from preflab.jobs import processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute
 from preflab.jobs.places import MULTIRUN, Places, places
 from preflab.planning.reading import Job, job_from
-from preflab.runtime import world_size
+from preflab.runtime import NO_GPU, Device, world_size
 from preflab.signals import Stopped, StopRequest, end_with, handling
 from preflab.storage.run_folder import (
+    CONFIG,
     ERROR,
     LedgerLine,
     append_to_ledger,
@@ -51,6 +53,7 @@ UNFINISHED = "ended with exit code 0 before it had finished"
 def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
     a multirun are in its ledger."""
+    _check_devices(jobs)
     where = places(line, jobs)
     with hydra_initialised(line.config_dir) as loader:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
@@ -63,6 +66,15 @@ def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
         finally:
             add_missing_lines(where, [job.overrides for job in jobs])
     return where
+
+
+def _check_devices(jobs: Sequence[Job]) -> None:
+    """`UserError` for a GPU that is not here, before a folder is made."""
+    import torch
+
+    for job in jobs:
+        if job.run.settings.runtime.device is Device.cuda and not torch.cuda.is_available():
+            raise UserError(NO_GPU)
 
 
 def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, folder: Path) -> None:
@@ -111,7 +123,12 @@ def _import_once() -> None:
 
 def task(config: DictConfig) -> int:
     """What a launcher's worker runs for a job that it has composed; the job's exit code."""
-    return run_job(job_from(config, HydraConfig.get()))
+    hydra = HydraConfig.get()
+    shrink(config, hydra)
+    if hydra.output_subdir is not None:  # what Hydra has written there is without debug=fast
+        folder = Path(hydra.runtime.output_dir) / hydra.output_subdir
+        OmegaConf.save(config, folder / CONFIG)
+    return run_job(job_from(config, hydra))
 
 
 def run_job(job: Job) -> int:

@@ -14,7 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from preflab.composing.compose import CommandLine, readable_errors
+from preflab.composing.compose import CommandLine
+from preflab.composing.explaining import readable_errors
 from preflab.errors import UserError
 from preflab.planning.reading import Job
 from preflab.planning.run import Run

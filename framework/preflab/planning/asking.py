@@ -10,9 +10,13 @@ from preflab.errors import PluginError
 
 def needs(choice: Choice) -> set[str]:
     """What a choice and its nested choices need, in the words of `Component.needs`."""
+    return own_needs(choice).union(*map(needs, choice.nested))
+
+
+def own_needs(choice: Choice) -> set[str]:
+    """What a choice needs, without its nested ones."""
     with blamed(choice):
-        own = set(choice.component.needs(choice.config))
-    return own.union(*map(needs, choice.nested))
+        return set(choice.component.needs(choice.config))
 
 
 def words(choice: Choice) -> set[str]:

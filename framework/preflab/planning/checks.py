@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from preflab.components import NEEDS
 from preflab.errors import PluginError, UserError, nearest
-from preflab.planning.asking import inspect, needs
+from preflab.planning.asking import inspect, needs, own_needs
 from preflab.planning.run import Run
 from preflab.records import RECORD_TYPES, SPLITS
 
@@ -54,16 +54,32 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
         raise PluginError(
             f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
         )
-    special = _LACKS.get(need)
-    if word == "policy":
-        lack = _lacks_role(run, group, role)
-    else:
-        lack = special(run, group) if special else _lacks_records(run, word, counts, group)
+    lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, word, counts)
     if lack:
-        raise UserError(f"{choice} {lack}")
+        raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
     if need == "labeler":
         for more in sorted(needs(run.choices["labeler"])):
             _check_need(run, "labeler", more, counts)
+
+
+def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
+    """How to leave out the parts of a component whose needs the run does not meet, if it is a part
+    that has them."""
+    whole, words = run.choices[group], []
+    for part in whole.all():
+        named = {need.partition(":")[0] for need in own_needs(part)} & {*NEEDS} - {"policy"}
+        lacking = [word for word in named if _lack(run, group, word, counts)]
+        if lacking and part is whole:
+            return ""
+        if lacking:
+            words.append(f"{part.key}=null")
+    return f" Or leave out what needs it: {' '.join(words)}." if words else ""
+
+
+def _lack(run: Run, group: str, word: str, counts: Mapping[str, int]) -> str:
+    """What the run lacks of a need, as a part of a sentence; "" if nothing."""
+    special = _LACKS.get(word)
+    return special(run, group) if special else _lacks_records(run, word, counts, group)
 
 
 def _lacks_reward_model(run: Run, group: str) -> str:
@@ -85,7 +101,7 @@ def _lacks_gold(run: Run, group: str) -> str:
         return ""
     return (
         f"needs the true utility of responses, but data={data.name} is not a simulated world. "
-        "Use data=microworld, give rankings=files, or leave it out."
+        "Use data=microworld, or leave it out."
     )
 
 
@@ -115,10 +131,23 @@ def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group:
     if record_type in counts or made:
         return ""
     source = run.source(record_type)
+    # A source with a field of that name takes a file by it.
+    direct = hasattr(source.config, record_type)
+    place = f"{source.key}.{record_type}" if direct else f"{record_type}=files {record_type}.path"
+    if run.graph[_stage(run, group)].makes == "base":
+        other = "start from a model that has weights: policy=pretrained policy.path=FOLDER"
+    elif any(need.partition(":")[0] == record_type for need in own_needs(run.choices[group])):
+        other = f"choose {group}=none"
+    else:
+        other = ""
     return (
-        f"needs {record_type}, but {source.key}={source.name} has none. "
-        f"Give them with {record_type}=files {record_type}.path=FILE, or choose {group}=none."
+        f"needs {record_type}, but {source.key}={source.name} has none. Give them with "
+        f"{place}=FILE{f', or {other}' if other else ''}."
     )
+
+
+def _stage(run: Run, group: str) -> str:
+    return next(spec.name for spec in run.graph if spec.group == group)
 
 
 _LACKS: Mapping[str, Callable[[Run, str], str]] = {

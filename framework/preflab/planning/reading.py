@@ -19,7 +19,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
-from preflab.options import problems, shrink, typed
+from preflab.options import problems, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.recipes import digest, recipe
@@ -102,14 +102,26 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     choices: dict[str, Choice] = {}
     for group, kind in graph.groups.items():
         if config.get(group) is not None:
-            make = partial(choose, registry, kind, config[group], group, settings.fast)
-            choices[group] = _once(known, (kind, group, settings.fast), config[group], make)
+            make = partial(choose, registry, kind, config[group], group)
+            choices[group] = _once(known, (kind, group), config[group], make)
     nodes = {k: v for k, v in (config.get("filters") or {}).items() if v is not None}
     filters = tuple(choose(registry, "filter", v, f"filters.{k}") for k, v in nodes.items())
-    run = Run(choices, filters, settings, registry, study=study)
+    run = _settled(Run(choices, filters, settings, registry, study=study))
     check(run)
     inputs = {choice.key: inspect(choice).content for choice in run.all_choices()}
     return replace(run, stages=tuple(_plan(run)), inputs=inputs)
+
+
+def _settled(run: Run) -> Run:
+    """With the values of configs that depend on which types of records the run has: a config may
+    have a method ``settled(records)`` that returns it with them."""
+    records = run.counts()
+    choices = dict(run.choices)
+    for group, choice in run.choices.items():
+        if hasattr(choice.config, "settled"):
+            with blamed(choice):
+                choices[group] = replace(choice, config=choice.config.settled(records))
+    return replace(run, choices=choices)
 
 
 def _settings(
@@ -149,12 +161,10 @@ def _plan(run: Run) -> list[Stage]:
     return stages
 
 
-def choose(
-    registry: Registry, kind: str, node: Mapping[str, Any], key: str, fast: bool = False
-) -> Choice:
+def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:
     """Turn plain config values into a typed, checked choice; `UserError` with key, value, what is
     allowed and the nearest name. Whatever file the values came from, they pass through the
-    component's schema here. fast: as `option` says."""
+    component's schema here."""
     if not isinstance(node, Mapping) or not node.get("name"):
         options = ", ".join(registry.names(kind))
         raise UserError(
@@ -173,19 +183,16 @@ def choose(
         if value is None:
             continue
         if isinstance(value, Mapping) and "name" in value:
-            choice = choose(registry, nested_kind, value, f"{key}.{field}", fast)
+            choice = choose(registry, nested_kind, value, f"{key}.{field}")
             choices.append(choice)
             setattr(config, field, choice.config)
         else:
             given = {str(k): v for k, v in _items(value) if v is not None}
             items = {
-                k: choose(registry, nested_kind, v, f"{key}.{field}.{k}", fast)
-                for k, v in given.items()
+                k: choose(registry, nested_kind, v, f"{key}.{field}.{k}") for k, v in given.items()
             }
             choices.extend(items.values())
             setattr(config, field, {k: c.config for k, c in items.items()})
-    if fast:
-        shrink(config)
     choice = Choice(key, component, plugin, config, tuple(choices))
     with blamed(choice):
         wrong = list(problems(config, f"{key}."))

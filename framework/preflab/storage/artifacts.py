@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,8 +28,9 @@ FAILED = "failed"
 OWNER = "owner"
 """Below the checkpoints: which job is at work."""
 METRICS = "metrics.jsonl"
+_NAME = re.compile(r".+-[0-9a-f]{16}")
+"""What the folder of an artifact is called: others, such as artifacts/debug, are none."""
 _PARTIAL, _REPLACED = ".partial", ".replaced"
-_HALF = (_PARTIAL, _REPLACED)
 
 
 def file_digest(path: Path, first: int | None = None) -> str:
@@ -170,7 +172,7 @@ class Store:
         """All complete artifacts without the damaged ones, oldest first."""
         damaged, folders = (
             self.damaged(),
-            [p.parent for p in self.root.glob(f"*/{MANIFEST}") if p.parent.suffix not in _HALF],
+            [p.parent for p in self.root.glob(f"*/{MANIFEST}") if _NAME.fullmatch(p.parent.name)],
         )
         opened = [_opened(folder) for folder in folders if folder not in damaged]
         return sorted(opened, key=lambda a: str(a.manifest["created"]))
@@ -179,7 +181,7 @@ class Store:
         """Folders whose manifest is missing or changed, and what is wrong."""
         wrong = {}
         for folder in sorted(
-            p for p in self.root.glob("*") if p.is_dir() and p.suffix not in _HALF
+            p for p in self.root.glob("*") if p.is_dir() and _NAME.fullmatch(p.name)
         ):
             try:
                 _opened(folder)

@@ -91,7 +91,7 @@ def _choices(group: str, node: Any) -> Iterator[Choice]:
         if group == "filters"
         else [(group, group, node)]
     ):
-        yield from choose(registry(), kind, item, key, fast=True).all()
+        yield from choose(registry(), kind, item, key).all()
 
 
 class Case:

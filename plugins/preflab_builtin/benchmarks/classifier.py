@@ -41,6 +41,7 @@ class Classifier:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.max_tokens = min(config.max_tokens, positions(self.model.config) or config.max_tokens)
         self.label = label_number(config.label, dict(self.model.config.id2label))
 
     def score(self, rollout: Rollout) -> torch.Tensor:
@@ -59,7 +60,7 @@ class Classifier:
             texts,
             padding=True,
             truncation=True,
-            max_length=self.config.max_tokens,
+            max_length=self.max_tokens,
             return_tensors="pt",
         )
         with torch.no_grad():
@@ -68,6 +69,14 @@ class Classifier:
         if logits.shape[1] == 1 or several:
             return logits[:, min(self.label, logits.shape[1] - 1)].sigmoid()
         return logits.softmax(-1)[:, self.label]
+
+
+def positions(config: Any) -> int | None:
+    """Tokens that a classifier reads at most, by its config; None if it names no limit. RoBERTa and
+    its kin number positions from behind the pad id."""
+    limit: int | None = getattr(config, "max_position_embeddings", None)
+    shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
+    return limit - config.pad_token_id - 1 if limit is not None and shifted else limit
 
 
 def label_number(label: str, names: dict[int, str]) -> int:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab.lengths import POLICY, prompt_sizes, refuse, row_sizes
-from preflab.records import Demonstration, Prompt
+from preflab.lengths import POLICY, prompt_sizes, refuse
+from preflab.records import Prompt
 from preflab_builtin.benchmarks.cases import choices, questions, sentences
 from preflab_builtin.benchmarks.classifier import Classifier
 from preflab_builtin.benchmarks.config import (
@@ -75,36 +73,32 @@ def _check_texts(
     limit = context.max_positions
     if limit is None:
         return
-    read = [
-        Demonstration(Prompt(place, f"{prefix}{prompt}", place=place), text)
+    tokenizer = context.tokenizer
+    asked = (
+        (Prompt(place, f"{prefix}{prompt}", place=place), text)
         for place, prompt, text in rows
         for prefix in prefixes.values()
-    ]
+    )
+    # As `log_likelihoods` reads them: an empty prompt is one token, and no end is counted.
+    sizes = (
+        (prompt, max(1, len(tokenizer.encode_prompt(prompt))) + len(tokenizer.encode(text)))
+        for prompt, text in asked
+    )
     why = f"the positions of {POLICY}, with what is in front of them"
     cures = ["shorten the prefixes or the rows"]
-    refuse(kind, row_sizes(context.tokenizer, read, limit), limit, why, cures)
+    refuse(kind, sizes, limit, why, cures)
 
 
 def classifier(config: ClassifierConfig, context: Context) -> Iterator[str]:
     """`UserError` for a classifier that cannot be read or lacks the label, whose weights are not
-    finite, whose tokenizer has more tokens than the embedding has rows, or that is to read more
-    tokens than it has positions."""
+    finite, or whose tokenizer has more tokens than the embedding has rows; a sentence, if it has
+    fewer positions than it is to read."""
     judge = Classifier(config, context.runtime)
     check_finite(judge.folder)
     for _ in check_tokens(judge.folder, judge.tokenizer):
         pass  # no text leads to these tokens
-    limit = positions(judge.model.config)
-    if limit is not None and config.max_tokens > limit:
-        raise UserError(
-            f"The classifier {judge.folder} has {limit} positions: set its max_tokens "
-            f"({config.max_tokens}) to {limit} or less."
+    if judge.max_tokens < config.max_tokens:
+        yield (
+            f"The classifier {judge.folder} has {judge.max_tokens} positions: longer texts are cut "
+            f"to them, not to max_tokens={config.max_tokens}."
         )
-    yield from ()
-
-
-def positions(config: Any) -> int | None:
-    """Tokens that a classifier reads at most, by its config; None if it names no limit. RoBERTa and
-    its kin number positions from behind the pad id."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
-    shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
-    return limit - config.pad_token_id - 1 if limit is not None and shifted else limit

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
 from preflab.errors import UserError
 from preflab.records import Message
@@ -59,7 +59,14 @@ class ChatTemplate:
 
     def __init__(self, wrapper: Any, arguments: Mapping[str, Any], own: bool) -> None:
         self.own, self._wrapper = own, wrapper
-        self.source: str = wrapper.get_chat_template()
+        try:
+            self.source: str = wrapper.get_chat_template()
+        except ValueError:
+            names = ", ".join(map(repr, wrapper.chat_template))
+            raise UserError(
+                f"{wrapper.name_or_path}: the tokenizer has several chat templates ({names}), none "
+                "of them called 'default'. Keep the one that is meant, as chat_template.jinja."
+            ) from None
         self._arguments = dict(arguments)
         if "strftime_now" in self.source:
             self._arguments.setdefault("strftime_now", datetime.now().strftime)
@@ -79,11 +86,19 @@ class ChatTemplate:
             text: str = self._wrapper.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=asks, **self._arguments
             )
+        except TemplateSyntaxError as error:
+            raise UserError(
+                f"{self._wrapper.name_or_path}: the chat template cannot be read: {error}. Correct "
+                "it (chat_template.jinja, or chat_template in tokenizer_config.json)."
+            ) from None
         except (TemplateError, TypeError, ValueError, KeyError) as error:
             roles = ", ".join(m.role for m in messages)
+            cure = "Leave the row out, or give the conversation in a form that it accepts"
+            if messages and messages[0].role == "system":
+                cure += ", for example with the system message at the beginning of the first user's"
             raise UserError(
                 f"The chat template of the model refuses a conversation with the roles {roles}: "
-                f"{error}"
+                f"{error}. {cure}."
             ) from None
         return Rendered(text, mark)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,28 @@ from transformers.models.auto import configuration_auto
 
 from preflab import UserError
 from preflab.interfaces import Context
+from preflab.records import SPLITS, Prompt
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
-from preflab_builtin.causal_lm.config import PretrainedConfig, SmolLM2Config, TinyConfig
+from preflab_builtin.causal_lm.config import (
+    PretrainedConfig,
+    SmolLM2Config,
+    TinyConfig,
+    TokenizerKind,
+)
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 from preflab_builtin.causal_lm.weights import check_finite, embedding, weights
 
 _SHOWN = 3
+_LOOKED_AT = 1000
+"""Rows of a record type and split that are looked at."""
+GENERATION = "generation_config.json"
 
 
 def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
     """What its tokenizer does, where it reads text of any kind."""
-    if context.vocabulary is None:
+    if config.tokenizer is TokenizerKind.bytes:
         yield from _facts(context)
 
 
@@ -48,6 +59,32 @@ def _of_folder(folder: Path, context: Context) -> Iterator[str]:
     used = {*tokenizer.begin, *tokenizer.end_ids, tokenizer.pad_id}
     yield from check_tokens(folder, tokenizer.wrapper, used)
     yield from _facts(context)
+    file = folder / GENERATION
+    stops = read_json(file).get("stop_strings") if file.is_file() else None
+    if stops:
+        yield (
+            f"{folder}: stop_strings in {GENERATION} ({', '.join(map(repr, stops))}) do not end "
+            "responses here; tokens do."
+        )
+    if tokenizer.chat.own:
+        yield from _texts(context)
+
+
+def _texts(context: Context) -> Iterator[str]:
+    """A sentence where rows are texts, though the model has a chat template."""
+    for record_type in ("prompts", "demonstrations", "rankings"):
+        rows: list[Any] = []
+        with contextlib.suppress(UserError):  # a split without rows
+            for split in SPLITS if context.has(record_type) else ():
+                rows += islice(context.records(record_type, split), _LOOKED_AT)
+        prompts = [row if isinstance(row, Prompt) else row.prompt for row in rows]
+        texts = sum(not (prompt.messages or prompt.rendered) for prompt in prompts)
+        if texts:
+            yield (
+                f"{texts} of {len(prompts)} {record_type} are texts: the model reads them without "
+                "its chat template. Rows with messages are conversations, and "
+                "data.template=chat makes texts what a user says."
+            )
 
 
 def check_architecture(folder: Path) -> None:
@@ -76,7 +113,16 @@ def check_architecture(folder: Path) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{folder}: no causal language model can be made: {reason}") from error
     shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    for name, weight in weights(folder).items():
+    stored = weights(folder)
+    head = module.get_output_embeddings()
+    name = next((n for n, part in module.named_modules() if part is head), "")
+    if name and f"{name}.weight" not in stored and not config.tie_word_embeddings:
+        raise UserError(
+            f"{folder} lacks the weights of the head ({name}.weight), and config.json says that "
+            "they are not those of the embedding (tie_word_embeddings is false): set it to true if "
+            "they are, else copy the whole model again."
+        )
+    for name, weight in stored.items():
         if shapes.get(name, weight.shape) != weight.shape:
             raise UserError(
                 f"{folder}: by config.json {name} is {list(shapes[name])}, but the weights have "
@@ -102,7 +148,7 @@ def check_tokens(folder: Path, wrapper: Any, used: Iterable[int] = ()) -> Iterat
     foreign = sorted(used - set(names.values()))
     if foreign:
         raise UserError(
-            f"{folder}: eos_token_id in generation_config.json is {foreign[0]}, which is no token "
+            f"{folder}: eos_token_id in {GENERATION} is {foreign[0]}, which is no token "
             "of the tokenizer. Correct it, or remove the key."
         )
     tokens = {i: name for name, i in names.items() if i >= rows}

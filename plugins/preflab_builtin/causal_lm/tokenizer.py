@@ -56,10 +56,11 @@ class TextTokenizer:
         self.size = len(wrapper)
         self.eos_id: int = wrapper.eos_token_id
         self.begin, self._suffix = self._put_around()
-        own = wrapper.chat_template is not None
+        bos = wrapper.bos_token_id
+        default = chat.default(bos is not None and bos in self.begin)
+        own = wrapper.chat_template not in (None, default)
         if not own:
-            bos = wrapper.bos_token_id
-            wrapper.chat_template = chat.default(bos is not None and bos in self.begin)
+            wrapper.chat_template = default
         self.chat = ChatTemplate(wrapper, arguments, own)
         self._before = self._tokens_before()
         self._ends = (self.eos_id, *ends)

@@ -135,7 +135,7 @@ class DocumentLossConfig:
 
     name: str = option("document_loss", "component")
     per_family: int = option(64, "most documents per family", ge=1, fast=4)
-    max_tokens: int = option(512, "longer documents are cut to this many tokens", ge=2)
+    max_tokens: int = option(512, "longer documents are cut to this many tokens", ge=2, fast=32)
     split: HeldOut = option(HeldOut.test, "which held-out documents")
 
     def needs(self) -> tuple[str, ...]:
@@ -156,6 +156,7 @@ class RewardAccuracyConfig:
     split: HeldOut | None = option(
         None, "which held-out rankings; null: test, or validation if there are no test rankings"
     )
+    rankings: int | None = option(None, "most rankings; null: all", ge=1, fast=4)
     matched: float = option(0.2, "pairs have similar length below this |log(length ratio)|", gt=0)
     unit: Unit = option(
         Unit.prompt, "intervals draw whole prompts, or whole groups of prompts (such as a debate)"

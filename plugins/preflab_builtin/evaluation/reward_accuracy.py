@@ -57,7 +57,8 @@ def judged_pairs(
 ) -> tuple[list[tuple[Prompt, str]], list[Pair]]:
     """`pairs_of` the first split that has any; `UserError` if none has."""
     for split in HeldOut if config.split is None else (config.split,):
-        responses, pairs = pairs_of(context.rankings(split.value), config.unit)
+        rankings = context.rankings(split.value)[: config.rankings]
+        responses, pairs = pairs_of(rankings, config.unit)
         if pairs:
             return responses, pairs
     splits = " or ".join(HeldOut) if config.split is None else config.split.value

@@ -94,7 +94,9 @@ class CorpusScores:
             low, high = _jackknife(table, of, value)
         else:
             low, high = _drawn(table, of)
-        if low == high:  # all rows right, for example, does not make it certain
+        if intervals.flat(
+            replace(measure, low=low, high=high)
+        ):  # all rows right, for example, does not make it certain
             return intervals.score_interval(measure, 0.0, count)
         return intervals.within(replace(measure, low=low, high=high), least, self.most)
 

@@ -18,6 +18,6 @@ def preflab_components() -> list[Component]:
             FilesConfig,
             f"{here}.source:FileSource",
             inspect=f"{here}.source:inspect",
-            preflight=f"{here}.preflight:rendered_texts",
+            preflight=f"{here}.preflight:special_tokens",
         )
     ]

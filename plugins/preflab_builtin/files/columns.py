@@ -43,6 +43,27 @@ class Remark(Enum):
         "in {n} of {of} rows the answers begin with their prompt, which is then read twice.",
         False,
     )
+    HOLDS = (
+        "in {n} of {of} rows the answers hold their whole prompt near their start, which is then "
+        "read twice.",
+        False,
+    )
+    BETTER_ALONE = (
+        "in {n} of {of} rows the better answer alone repeats its prompt near its start: a reward "
+        "model can learn to look for that. Take it off.",
+        False,
+    )
+    WORSE_ALONE = (
+        "in {n} of {of} rows the worse answer alone repeats its prompt near its start: a reward "
+        "model can learn to look for that. Take it off.",
+        False,
+    )
+    RANKS_BY_PLACE = (
+        "in {n} of {of} rows 'ranking' would say something else as an order: its first number is "
+        "read as the rank of the first completion, 1 the best, and not as the number of the best "
+        "completion.",
+        False,
+    )
     TAKEN_OFF = (
         "in {n} of {of} rows the answers began with their prompt: it was taken off, so that it is "
         "not read twice.",
@@ -59,7 +80,7 @@ class Reading:
     unread: rows by the name of a harmless column. of_row: such columns of the row at hand. names:
     all columns of the file, where the config renames or ignores some. shapes: rows by shape.
     remarks: rows by what a reader remarked. values: a few values of the columns user and group.
-    repeats: answers begin with their prompt, which is to be taken off."""
+    repeats: what stands before the prompt in nearly all answers (`repeats.repeated`)."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
@@ -68,7 +89,7 @@ class Reading:
     shapes: Counter[str] = field(default_factory=Counter)
     remarks: Counter[Remark] = field(default_factory=Counter)
     values: dict[str, set[str]] = field(default_factory=dict)
-    repeats: bool = False
+    repeats: str | None = None
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names

@@ -106,7 +106,8 @@ class Findings:
         if asked.strip() in stripped:
             self._count("echo", prompt.place)
         joined = asked[-1:].isalnum() or asked[-1:] in ".?!"
-        if not prompt.messages and joined and all(r[:1].isalnum() for r in responses):
+        joined = joined and not prompt.messages and all(r[:1].isalnum() for r in responses)
+        if joined and not any(asked.strip() in response for response in responses):
             self._count("joined", prompt.place)
 
     def _again(self, place: str, texts: tuple[str, ...]) -> None:

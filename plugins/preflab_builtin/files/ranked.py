@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,10 +24,10 @@ from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, structured
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
-_SCORES = tuple(
-    (form.format("chosen"), form.format("rejected"))
-    for form in ("score_{}", "{}_score", "{}-rating", "{}_rating", "reward_{}", "{}_reward")
-)
+_SCORE = re.compile(r"score|rating|reward|grade")
+"""What the name of a score of a single answer has in it."""
+_BOTH = ("scores", "ratings", "rewards")
+"""Columns with the scores of 'chosen' and 'rejected', in this order."""
 _PAIR = ("chosen", "rejected")
 
 
@@ -47,7 +48,6 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
     ):
         (made,) = implicit(row, reading)
         value = row["prompt"]
-        _remark_scores(row, reading)
         if isinstance(value, str) and value.strip() not in made.asked.text:
             raise BadRow("prompt", "is not in the conversation of 'chosen'")
         return [made]
@@ -59,14 +59,18 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
 
 def _remark_scores(row: Columns, reading: Reading) -> None:
     """Whether the scores that some sets hold next to the pair contradict it."""
-    for better, worse in _SCORES:
-        if better not in row:
+    for name in row:
+        if name in _BOTH:
+            given = listed(row[name])
+        elif "chosen" in name and _SCORE.search(name):
+            given = [row[name], row.get(name.replace("chosen", "rejected"))]
+        else:
             continue
         try:  # scores that are no numbers say nothing here
-            below = numeric(row[better], better) < numeric(row.get(worse), worse)
-        except BadRow:
+            better, worse = [numeric(value, name) for value in given]
+        except (BadRow, TypeError, ValueError):
             continue
-        reading.remarks[Remark.UPSIDE_DOWN] += below
+        reading.remarks[Remark.UPSIDE_DOWN] += better < worse
         return
 
 
@@ -80,6 +84,7 @@ def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
 def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``chosen`` and ``rejected``: whole conversations, or transcripts in the form of HH-RLHF."""
     chosen, rejected = row["chosen"], row["rejected"]
+    _remark_scores(row, reading)
     if not conversations.is_conversation(chosen, "chosen") or isinstance(rejected, str):
         both = [fields.text(row, field) for field in _PAIR]
         prompt, better, worse = transcripts.parted(*both)
@@ -104,6 +109,7 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     field = next(name for name in CONVERSATIONS if row.get(name) is not None)
     asked = question(row, row[field], field, reading)
     replies = [answer(row[name], name, asked, reading) for name in _PAIR]
+    _remark_scores(row, reading)
     return [case(row, asked, replies, [(0, 1)])]
 
 
@@ -138,6 +144,7 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
     given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
     asked = instruction(row, fields.text(row, "instruction"), given, reading)
     replies = [answer(row[name], name, asked, reading) for name in _PAIR]
+    _remark_scores(row, reading)
     return [case(row, asked, replies, [(0, 1)])]
 
 
@@ -176,7 +183,16 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
         return [-number for number in numbers]
     if numbers:
         check_ranks(numbers, field)
+    if field == "ranking" and _order_would_differ(numbers):
+        reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
+
+
+def _order_would_differ(ranks: Sequence[float]) -> bool:
+    """Whether the same numbers, as numbers of the completions from best to worst, would rank
+    otherwise."""
+    places = range(1, len(ranks) + 1)
+    return sorted(ranks) == list(places) and any(ranks[int(ranks[i - 1]) - 1] != i for i in places)
 
 
 def check_ranks(ranks: Sequence[float], field: str) -> None:

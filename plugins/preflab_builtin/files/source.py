@@ -92,7 +92,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
     groups, spool = grouped(read_rows(path), reading), Spool[Record]()
     head = list(islice(groups, repeats.HEAD))
-    reading.repeats = repeats.repeat(head, settings)
+    reading.repeats = repeats.repeated(head, settings)
     for rows in chain(head, groups):
         parsed.total += len(rows)
         try:

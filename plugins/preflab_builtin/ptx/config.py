@@ -16,8 +16,8 @@ class PtxConfig:
     coef: float = option(
         27.8, "gamma, weight of the pretraining gradient; 0: the term is not built", ge=0
     )
-    ratio: float = option(8.0, "pretraining windows per episode (InstructGPT: 8)", gt=0)
-    window: int = option(64, "tokens in a pretraining window", ge=2)
+    ratio: float = option(8.0, "pretraining windows per episode (InstructGPT: 8)", gt=0, fast=1)
+    window: int = option(64, "tokens in a pretraining window", ge=2, fast=16)
     micro_batch: int | None = option(
         None, "windows in one forward pass; null: runtime.micro_batch", ge=1, affects_result=False
     )

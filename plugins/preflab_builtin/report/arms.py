@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
-from preflab.intervals import t_interval, within
+from preflab.intervals import flat, t_interval, within
 from preflab_builtin.report.runs import Draw, RunResult
 
 _Key = tuple[str, str, tuple[str, ...]]
@@ -118,7 +118,7 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
             combined_measures[name] = measures[0]
             continue
         mean = t_interval([m.value for m in measures])
-        if len({m.value for m in measures}) == 1:
+        if flat(mean):
             ends = [sum(e) / len(e) for e in zip(*((m.low, m.high) for m in measures), strict=True)]
             if all(map(math.isfinite, ends)):
                 mean = replace(mean, low=ends[0], high=ends[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from preflab.errors import UserError
 from preflab.storage.durable import in_words, write_json
-from preflab.storage.run_folder import MANIFEST, SUMMARY
+from preflab.storage.run_folder import MANIFEST, REPORT, SUMMARY
 from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm, arms, in_order
 from preflab_builtin.report.claims import as_json, decide, named
@@ -97,12 +97,14 @@ def _command(runs: Sequence[RunResult]) -> str:
 
 
 def _write_claims(report: Report, out: Path) -> None:
-    """summary.json next to the page; of several studies summary-NAME.json each. In the folder of a
+    """summary.json next to report.html, and NAME.json next to a page of another name; of several
+    studies summary-STUDY.json each. In the folder of a
     run, summary.json is the run's, and one job decides nothing."""
     if (out.parent / MANIFEST).exists():
         return
     for study in report.studies:
         if study.decisions:
             only = len(report.studies) == 1
-            name = SUMMARY if only else f"summary-{study.name.replace('/', '-')}.json"
+            stem = Path(SUMMARY).stem if out.name == REPORT else out.stem
+            name = f"{stem}.json" if only else f"{stem}-{study.name.replace('/', '-')}.json"
             write_json(out.with_name(name), as_json(study.name, study.command, study.decisions))

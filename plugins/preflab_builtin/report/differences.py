@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from preflab.interfaces import Measure
-from preflab.intervals import t_interval, t_quantile, within
+from preflab.intervals import flat, t_interval, t_quantile, within
 from preflab_builtin.report.runs import Draw, RunResult
 
 Side = Sequence[RunResult]
@@ -95,7 +95,7 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measure:
 
 def _honest(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
     """The same difference with an interval that is neither nothing nor beyond what can be."""
-    spread = _without_spread(mean, measure, pairs) if mean.low == mean.high else mean
+    spread = _without_spread(mean, measure, pairs) if flat(mean) else mean
     return within(spread, *_range(measure, pairs))
 
 

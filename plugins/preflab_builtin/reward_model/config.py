@@ -34,6 +34,9 @@ class KwiseConfig:
         Start.sft, "whose backbone it starts from: that of the SFT policy or of the base policy"
     )
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
+    steps: int | None = option(
+        None, "stop after this many optimizer steps instead; null: epochs decide", ge=1, fast=3
+    )
     element: Element = option(
         Element.ranking,
         "ranking: a prompt's pairs together; pair: each pair shuffled alone (overfits, C.2)",
@@ -48,6 +51,7 @@ class KwiseConfig:
         None,
         "responses are cut to this many tokens, end token included, and counted; null: never",
         ge=2,
+        fast=16,
     )
     trainable_layers: int | None = option(
         None, "train only the last N transformer blocks and the head; null: everything", ge=0
@@ -56,6 +60,12 @@ class KwiseConfig:
         True,
         "store the offset that gives demonstrations mean score 0; without demonstrations, the "
         "ranked responses",
+    )
+    centre_on: int | None = option(
+        None,
+        "demonstrations, or rankings, whose mean is 0: the first ones; null: all",
+        ge=1,
+        fast=8,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 

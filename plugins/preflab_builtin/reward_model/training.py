@@ -57,6 +57,8 @@ class KwiseTraining:
         if config.element is Element.pair:
             self.examples = [pair for example in self.examples for pair in example.pairs()]
         self.draws = config.epochs * len(self.examples)
+        if config.steps is not None:
+            self.draws = config.steps * config.batch
         self.total_steps = -(-self.draws // config.batch)
         freeze_below(self.model.module, config.trainable_layers)
         parameters = self.model.module.parameters()
@@ -164,14 +166,14 @@ class KwiseTraining:
         self.model.save(folder / "model")
 
     def _mean_score(self) -> float:
-        context = self.context
+        context, most = self.context, self.config.centre_on
         if context.has("demonstrations"):
-            shown = context.records("demonstrations", "train")
+            shown = context.records("demonstrations", "train")[:most]
             prompts, texts = [d.prompt for d in shown], [d.response for d in shown]
             arguments = (context.tokenizer, prompts, texts, self.config.max_tokens)
             rows = Rollout.from_texts(*arguments, self.runtime.device)
         else:
-            rows = self._rollout(self.examples)
+            rows = self._rollout(self.examples[:most])
         return float(raw_scores(self.model, rows, self.runtime).double().mean())
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from preflab import option
@@ -47,14 +47,23 @@ class SFTConfig:
         "completion (the response and its end token), all_turns (of a conversation also the "
         "assistant's earlier turns) or full (the prompt too)",
     )
-    mix_coef: float = option(
-        0.0, "weight of the pretraining loss; that of the demonstrations is 1; 0: no mix", ge=0
+    mix_coef: float | None = option(
+        0.0,
+        "weight of the pretraining loss; that of the demonstrations is 1; 0: no mix; null: 1 if "
+        "the run has documents, else 0",
+        ge=0,
     )
     mix_windows: int = option(
         6, "pretraining windows in an optimizer step, if mix_coef is not 0", ge=1, fast=1
     )
-    mix_window: int = option(64, "tokens in a pretraining window", ge=2)
+    mix_window: int = option(64, "tokens in a pretraining window", ge=2, fast=32)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
+
+    def settled(self, records: Collection[str]) -> SFTConfig:
+        """With the weight of the mix, once it is known which types of records the run has."""
+        if self.mix_coef is not None:
+            return self
+        return replace(self, mix_coef=1.0 if "documents" in records else 0.0)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The warm-up must end within the steps."""

@@ -169,7 +169,7 @@ class SupervisedFineTuning:
                 self.runtime.autocast(),
             ):
                 nll = window_nll(self.policy, windows)
-            torch.autograd.backward(self.config.mix_coef / denominator * nll)
+            torch.autograd.backward((self.config.mix_coef or 0.0) / denominator * nll)
             total += nll.detach()
         return {"loss/sft_mix": float(self.runtime.sum(total)) / denominator}
 

@@ -42,8 +42,8 @@ def evaluate_samples(words: list[str]) -> int:
     )
     stored = read_samples(options.file, columns, options.skip_bad_rows, options.independent)
     scores, notes = wanted.of(stored.samples)
-    found = results(stored, scores, options.group, options.versus)
-    notes = [*stored.notes, *notes]
+    found, unpaired = results(stored, scores, options.group, options.versus)
+    notes = [*stored.notes, *notes, *unpaired]
     if options.json:
         facts = {"file": str(options.file), "kept": len(stored.samples)}
         facts |= {"left_out": stored.left_out, "questions": stored.question, "notes": notes}

@@ -16,23 +16,32 @@ EVERY = ""
 
 def results(
     stored: Stored, scores: Mapping[str, Scores], columns: Sequence[str], versus: str | None
-) -> list[Result]:
-    """One result per group, one for all samples, and one per pair of groups. columns: the group
-    columns; versus: the group that others are compared with, `EVERY`, or None."""
+) -> tuple[list[Result], list[str]]:
+    """One result per group, one for all samples, and one per pair of groups; and notes of questions
+    that only one group of a pair answers. columns: the group columns; versus: the group that others
+    are compared with, `EVERY`, or None."""
     groups = _by_group(stored) if columns else {}
     measured = [
         _result(dict(zip(columns, key, strict=True)), rows, stored, scores)
         for key, rows in groups.items()
     ]
     everything = _result({}, range(len(stored.samples)), stored, scores)
-    compared = []
+    compared: list[Result] = []
+    notes: list[str] = []
     if versus is not None:
         for first, second in _pairs(groups, columns, versus):
             pairs = _paired(stored, groups[first], groups[second])
             names = [dict(zip(columns, key, strict=True)) for key in (first, second)]
             measures = {name: s.difference(pairs) for name, s in scores.items()}
             compared.append(Result(names[0], len(pairs), measures, names[1]))
-    return [*measured, everything, *compared]
+            alone = [len(set(stored.units(groups[key]))) - len(pairs) for key in (first, second)]
+            if any(alone):
+                one, other = (", ".join(key) for key in (first, second))
+                notes.append(
+                    f"{one} - {other}: left out {alone[0]} questions that only {one} answers, and "
+                    f"{alone[1]} that only {other} answers."
+                )
+    return [*measured, everything, *compared], notes
 
 
 def _by_group(stored: Stored) -> dict[tuple[str, ...], list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -26,3 +27,18 @@ class Config:
 def test_a_gradient_terms_config_must_have_a_coefficient() -> None:
     with pytest.raises(PluginError, match="has no field 'coef'"):
         checking.component_schema(Component("gradient_term", "mine", Config))
+
+
+@dataclass
+class _Terms:
+    name: str = option("mine", "component")
+    terms: dict[str, Any] = option(factory=dict, doc="gradient terms")
+
+
+def test_a_field_that_holds_components_elsewhere_must_be_declared() -> None:
+    """Without the declaration its components would arrive as plain values."""
+    fields = {"terms": "gradient_term"}
+    with pytest.raises(PluginError, match=r"declare it with nested=\{'terms': 'gradient_term'\}"):
+        checking.component_nested(Component("algorithm", "mine", _Terms), fields)
+    checking.component_nested(Component("algorithm", "mine", _Terms, nested=fields), fields)
+    checking.component_nested(Component("algorithm", "mine", _Terms), {"shaping": "x"})

@@ -104,3 +104,33 @@ def test_an_empty_set_of_records_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("")
     with pytest.raises(UserError, match=r"rows\.jsonl"):
         _stages(_registry(), "data=files", f"data.documents={tmp_path / 'rows.jsonl'}", "sft=none")
+
+
+CURES = {
+    # What a preset nests can be left out; the parts are named.
+    ("sft=none", "reward_model=length"): r"with data\.documents=FILE\. Or leave out what needs it: "
+    r"algorithm\.terms\.ptx=null\.",
+    ("sft=none", "algorithm=none", "reward_model=length"): r"needs documents, .*"
+    r"evaluation\.evaluators\.gold=null evaluation\.evaluators\.families=null",
+    ("algorithm=none", "evaluation=none"): r"with data\.demonstrations=FILE, or choose sft=none",
+    ("pretrain=documents", "sft=none"): "start from a model that has weights: policy=pretrained",
+}
+
+
+@pytest.mark.parametrize("words", CURES)
+def test_the_cure_fits_the_command(words: tuple[str, ...], tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "a"}\n')
+    base = ["data=files", f"data.prompts={prompts}", "pretrain=none", "comparisons=none"]
+    with pytest.raises(UserError, match=CURES[words]):
+        job_of(compose([*base, *words], with_hydra=True))
+
+
+def test_the_mix_of_sft_follows_the_documents() -> None:
+    """The preset has null; the embedded world has documents."""
+    job = job_of(compose([], with_hydra=True))
+    assert job.run.choices["sft"].config.mix_coef == 1.0
+    assert job.config["sft"]["mix_coef"] is None
+    config = job.run.choices["sft"].config
+    assert type(config)(mix_coef=None).settled({"demonstrations"}).mix_coef == 0.0
+    assert type(config)(mix_coef=0.5).settled({"documents"}).mix_coef == 0.5

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from preflab import UserError
 from preflab.console import cli
+from preflab.records import Message, Prompt
 from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.config import PretrainedConfig, TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
@@ -72,6 +73,12 @@ def no_end(folder: Path) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
+def several_templates(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    named = [{"name": name, "template": "{{ messages }}"} for name in ("rag", "tool_use")]
+    edit(folder / "tokenizer_config.json", chat_template=named)
+
+
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "nan": (nan, rf"{EMBEDDING} of \d+ hold NaN or infinity.*earlier checkpoint"),
     "pad beyond": (pad_beyond, r"258 rows: '\[PAD\]' \(258\) is beyond it.*\(model\.resize_token"),
@@ -91,6 +98,14 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other shapes": (
         lambda f: edit(f / "config.json", intermediate_size=32),
         r"by config\.json model\.layers\.0\.mlp\.down_proj\.weight is \[16, 32\], but the weights",
+    ),
+    "no head": (
+        lambda f: edit(f / "config.json", tie_word_embeddings=False),
+        r"lacks the weights of the head \(lm_head\.weight\).*set it to true",
+    ),
+    "several templates": (
+        several_templates,
+        r"several chat templates \('rag', 'tool_use'\), none of them called 'default'",
     ),
     "damaged tokenizer": (
         lambda f: (f / "tokenizer.json").write_text("{}"),
@@ -173,7 +188,8 @@ def test_a_model_is_described(folder: Path, tmp_path: Path) -> None:
     (facts,) = preflight.policy(PretrainedConfig(path=str(folder)), context)
     assert "responses end at <eos>" in facts
     assert list(preflight.tiny(TinyConfig(), FakeContext(tmp_path))) == []
-    (told,) = preflight.tiny(TinyConfig(), FakeContext(tmp_path, vocabulary=None))
+    config = TinyConfig(tokenizer=TokenizerKind.bytes)
+    (told,) = preflight.tiny(config, FakeContext(tmp_path, vocabulary=None))
     assert "by the default chat template" in told
 
 
@@ -181,3 +197,35 @@ def test_weights_of_another_shape_are_refused_where_they_are_read(folder: Path) 
     edit(folder / "config.json", intermediate_size=32)
     with pytest.raises(UserError, match=r"is \[16, 32\], but the weights have \[16, \d+\]"):
         FolderSource(folder).create(torch.Generator())
+
+
+def notices(folder: Path, tmp_path: Path, *records: Any) -> list[str]:
+    """What is said of a model before the first stage."""
+    context = FakeContext(tmp_path, records, source=FolderSource(folder))
+    return list(preflight.policy(PretrainedConfig(path=str(folder)), context))
+
+
+def test_what_ends_nothing_here_is_stated(folder: Path, tmp_path: Path) -> None:
+    edit(folder / "generation_config.json", stop_strings=["###"])
+    said = notices(folder, tmp_path)
+    assert any("stop_strings in generation_config.json ('###') do not end" in s for s in said)
+
+
+def test_texts_for_a_model_with_a_chat_template_are_counted(folder: Path, tmp_path: Path) -> None:
+    records = [
+        Prompt("a", "hello", split="train"),
+        Prompt("b", "transcript", split="train", messages=(Message("user", "hello"),)),
+    ]
+    assert not any("are texts" in s for s in notices(folder, tmp_path, *records))  # the default
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    said = notices(folder, tmp_path, *records)
+    assert any("1 of 2 prompts are texts" in s and "data.template=chat" in s for s in said)
+
+
+def test_a_template_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for m in messages }")
+    tokenizer = FolderSource(folder).tokenizer
+    with pytest.raises(UserError, match=r"chat template cannot be read.*Correct it"):
+        tokenizer.encode_prompt(Prompt("p", "t", messages=(Message("user", "hello"),)))

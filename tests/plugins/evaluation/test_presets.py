@@ -25,9 +25,9 @@ def _run(*overrides: str) -> Run:
     return read(config, registry())
 
 
-def _choice(name: str, *overrides: str, fast: bool = False) -> Choice:
+def _choice(name: str, *overrides: str) -> Choice:
     config: Any = OmegaConf.to_container(compose(overrides, f"evaluation/{name}"), resolve=True)
-    return choose(registry(), "evaluation", config["evaluation"], "evaluation", fast)
+    return choose(registry(), "evaluation", config["evaluation"], "evaluation")
 
 
 def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
@@ -76,7 +76,7 @@ def test_the_reward_model_preset_samples_nothing() -> None:
 
 
 def test_fast_makes_everything_small() -> None:
-    config = _choice("ladder", fast=True).config
+    config = _run("debug=fast").choices["evaluation"].config
     assert (config.prompts, config.evaluators["families"].per_family) == (8, 4)
 
 

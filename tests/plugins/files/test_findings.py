@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from preflab import UserError
 from preflab_builtin.files.config import ColumnNames, FilesConfig, OnBadRow, RecordKind
 from preflab_builtin.files.source import FileSource, inspect
 from preflab_builtin.files.transcripts import shared
@@ -101,6 +102,18 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
             "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
         ),
         (
+            rankings(scores=[1.0, 4.5]),
+            "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
+        ),
+        (
+            rankings(chosen_avg_rating=2, rejected_avg_rating=3.5),
+            "in 20 of 20 rows the score of 'chosen' is below that of 'rejected'",
+        ),
+        (
+            [{**scored(i), "scores": None, "ranking": [2, 3, 1]} for i in range(20)],
+            "in 20 of 20 rows 'ranking' would say something else as an order",
+        ),
+        (
             [*rankings(), {"chosen": f"{_ASKED} b", "rejected": f"{_ASKED} c"}],
             "the rows have several shapes: preference (20 rows), implicit (1 rows).",
         ),
@@ -185,6 +198,58 @@ def test_a_row_of_another_form_is_refused_there(tmp_path: Path) -> None:
     )
     with pytest.warns(UserWarning, match=":61: response: is empty after its prompt"):
         notices(tmp_path, "rankings", [*repeating(60), empty], on_bad_row=OnBadRow.skip)
+
+
+def _pairs(prompt: str, answer: str) -> Rows:
+    texts = {"chosen": "On floor", "rejected": "Somewhere in"}
+    return [
+        {
+            "prompt": prompt.format(i),
+            **{k: answer.format(prompt.format(i).strip(), f"{t} {i}.") for k, t in texts.items()},
+        }
+        for i in range(60)
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt,answer", [("Where is room {}?", "\n {} {}"), ("Where is room {}?\n ", "{}  {}")]
+)
+def test_space_around_the_repeated_prompt_does_not_count(
+    tmp_path: Path, prompt: str, answer: str
+) -> None:
+    """A space before the prompt, or another one behind it; what the prompt ends with is not there
+    twice."""
+    (found,) = notices(tmp_path, "rankings", _pairs(prompt, answer))
+    assert found.startswith("in 60 of 60 rows the answers began with their prompt")
+    record: Any = FileSource(FilesConfig(rankings=str(tmp_path / "rows.jsonl"))).records("rankings")
+    text = record[5].prompt.text + record[5].responses[0]
+    assert text in ("Where is room 5? On floor 5.", "Where is room 5?\n On floor 5.")
+
+
+@pytest.mark.parametrize(
+    "answer,expected",
+    [
+        ("[INST] {} [/INST] {}", r"after '\[INST\]', as nearly all.*Leave only the answer there\."),
+        ("Human: {}\n\nAssistant: {}", r"after 'Human:'.*rankings.ignore=\[prompt\]\."),
+    ],
+)
+def test_a_prompt_in_a_wrapping_is_refused(tmp_path: Path, answer: str, expected: str) -> None:
+    rows = _pairs("Where is room {}?", answer)
+    with pytest.raises(UserError, match=rf"jsonl:1: response: holds its prompt again, {expected}"):
+        notices(tmp_path, "rankings", rows)
+    if "ignore" in expected:
+        assert notices(tmp_path, "rankings", rows, ignore=["prompt"]) == []
+    other = [{**row, "chosen": f"{i} says: {row['prompt']} A", "rejected": f"{i} {row['prompt']}b"}
+             for i, row in enumerate(rows)]  # fmt: skip
+    (found,) = notices(tmp_path, "rankings", other)
+    assert found.startswith("in 60 of 60 rows the answers hold their whole prompt near their start")
+
+
+@pytest.mark.parametrize("side,name", [("chosen", "better"), ("rejected", "worse")])
+def test_one_answer_that_repeats_its_prompt(tmp_path: Path, side: str, name: str) -> None:
+    rows = [{**row, side: row["prompt"] + row[side]} for row in _pairs("Where is {:03}?", "{1}")]
+    (found,) = notices(tmp_path, "rankings", rows)
+    assert found.startswith(f"in 60 of 60 rows the {name} answer alone repeats its prompt")
 
 
 def test_some_rows_that_repeat_their_prompt_are_counted(tmp_path: Path) -> None:

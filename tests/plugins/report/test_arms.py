@@ -82,3 +82,6 @@ def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
     assert means["families/mean"].low == pytest.approx(0.85)
     assert (means["families/mean"].value, means["families/mean"].high) == (1.0, 1.0)
     assert means["m"] == Measure(1.0, 1.0, 1.0, 2)
+    # equal but for rounding
+    ties = [_run(i, {"w": Measure(v, 0.3, 0.7, 8)}) for i, v in enumerate((0.5, 0.5 - 1e-16))]
+    assert (combined(ties)["w"].low, combined(ties)["w"].high) == (0.3, 0.7)

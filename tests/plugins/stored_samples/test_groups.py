@@ -54,7 +54,11 @@ def test_groups_are_compared_in_pairs_by_question(
     # Marks 0, 1, 2 of A and 1, 2, 3 of B differ by 1 on every question
     file = json_lines(tmp_path, [*PAIRED, {**PAIRED[0], "qid": "only A"}])
     words = (file, "--score", "mark", "--group", "model", "--versus")
-    *_, b, c = results(capsys, *words, "A")["results"]
+    output = results(capsys, *words, "A")
+    *_, b, c = output["results"]
+    assert output["notes"][0] == (
+        "B - A: left out 0 questions that only B answers, and 1 that only A answers."
+    )
     assert (b["group"], b["versus"], b["n"]) == ({"model": "B"}, {"model": "A"}, 3)
     assert b["measures"]["mark"]["value"] == b["measures"]["mark"]["low"] == 1.0
     assert (c["group"], c["measures"]["mark"]["value"]) == ({"model": "C"}, 3.0)

@@ -1,0 +1,154 @@
+"""Errors of Hydra and OmegaConf in words that a user of preflab knows: the key or word that is
+wrong, what is allowed, the nearest, and the cure."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from preflab.composing.search_path import registry, sweeps_root
+from preflab.errors import UserError, nearest
+from preflab.options import plain_words
+
+MOST_KEYS = 4
+"""Keys elsewhere in the config that a message offers."""
+
+
+@contextlib.contextmanager
+def readable_errors(config_dir: str = "") -> Iterator[None]:
+    """Within it Hydra's and OmegaConf's errors become `UserError`. config_dir: where studies are
+    too."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise UserError(explain(error, config_dir)) from None
+    except RecursionError:
+        raise UserError(
+            "The config leads back to itself: look for a file that its own defaults list names."
+        ) from None
+
+
+def explain(error: BaseException, config_dir: str = "") -> str:
+    """A Hydra or OmegaConf error in one sentence or two."""
+    chain = _chain(error)
+    for item in chain:
+        if isinstance(item, MissingConfigException):
+            return _missing(item, config_dir)
+        if isinstance(item, OverrideParseException):
+            return _unreadable(item.override)
+    for item in chain:
+        parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
+        if parent is not None and key is not None and re.search("not in", str(item)):
+            return _unknown(parent, str(getattr(item, "full_key", key) or key), str(key))
+    text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
+    causes = [str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)]
+    cause = causes[0] if causes else ""
+    return _in_words(text if cause in text else f"{text}: {cause}")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def _missing(error: MissingConfigException, config_dir: str) -> str:
+    """A config, or an option of a config group, that is not there."""
+    group, _, name = str(error.missing_cfg_file or "").rpartition("/")
+    if error.options is not None:
+        allowed = nearest(name, [str(option) for option in error.options])
+        return f"There is no {group or 'config'} '{name}'. {allowed}{registry().not_loaded()}"
+    folders = [sweeps_root(), *([Path(config_dir)] if config_dir else [])]
+    studies = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+    return f"There is no study or config '{error.missing_cfg_file}'. {nearest(name, studies)}"
+
+
+def _unreadable(word: str) -> str:
+    """A word of the command line that is no override."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        return f"'{word}' is not an override: KEY=VALUE, +KEY=VALUE or ~KEY."
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        f"'{word}' cannot be read: a value that holds = , ( ) [ ] {{ }} or a quote is put into "
+        f"quotes, for the shell and for Hydra: '{key}=\"{quoted}\"'"
+    )
+
+
+def _unknown(parent: Any, full_key: str, key: str) -> str:
+    """A key that is not there, with where it, or one like it, is."""
+    keys = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
+    if full_key in registry().stage_graph.groups:
+        return (
+            f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
+        )
+    above = full_key.removesuffix(key)
+    elsewhere = _alike(key, keys, list(_keys(parent)))
+    if elsewhere:
+        listed = ", ".join(sorted(keys))
+        meant = " or ".join(above + inner for inner in elsewhere[:MOST_KEYS])
+        return f"{full_key} is not an option. Allowed: {listed}. Did you mean {meant}?"
+    return f"{full_key} is not an option. {nearest(key, keys)}"
+
+
+def _alike(key: str, here: Sequence[str], below: Sequence[str]) -> list[str]:
+    """Keys further below that end as it does (``lr``, ``kl_coef`` for ``kl.coef``), or one that is
+    nearly the same, unless a key here is nearer."""
+    if difflib.get_close_matches(key, here, n=1, cutoff=0.8):
+        return []
+    deeper = [k for k in below if "." in k]
+    ends = [k for k in deeper if f".{k}".replace(".", "_").endswith(f"_{key}")]
+    if ends:
+        return sorted(ends, key=lambda k: (k.count("."), k))
+    by_end = {k.rpartition(".")[2]: k for k in reversed(deeper)}
+    return [by_end[c] for c in difflib.get_close_matches(key, by_end, n=1, cutoff=0.8)]
+
+
+def _keys(node: Any, above: str = "") -> Iterator[str]:
+    """Every dotted key below a node, Hydra's own excepted."""
+    if not OmegaConf.is_dict(node):
+        return
+    for key in node:
+        if above or key != "hydra":
+            yield f"{above}{key}"
+            inner = None if OmegaConf.is_missing(node, key) else node._get_node(key)
+            yield from _keys(inner, f"{above}{key}.")
+
+
+def _in_words(text: str) -> str:
+    """Hydra's sentence with the cure for a command line of preflab."""
+    if several := re.match(r"Ambiguous value for argument '(.*?)' 1\.", text):
+        word = several[1]
+        key, _, value = word.partition("=")
+        return (
+            f"{word}: several values. Add -m to run each of them; a list is {key}=[{value}], and "
+            f"a text with commas is '{key}=\"{value}\"'."
+        )
+    if sweep := re.match(r"Sweep parameters '(.*)' requires --multirun", text):
+        return f"{sweep[1]}: several values. Add -m to run each of them."
+    if text.startswith("Could not override 'arm'"):
+        return (
+            "arm: arms belong to studies (preflab -cn STUDY). To name a run, give it a folder: "
+            "hydra.run.dir=runs/NAME."
+        )
+    if group := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
+        return (
+            f"{group[1]} is not chosen by itself in this config, but inside another component: "
+            f"+{group[1].partition('@')[0]}@FIELD.NAME=OPTION (preflab --help shows where)."
+        )
+    if "Config group override must be a string or a list" in text:
+        return "A config group cannot be null: GROUP=none leaves it out."
+    return plain_words(
+        re.sub(r"^Error merging override (\S+?)=.*?: (Value|Invalid)", r"\1: \2", text)
+    )

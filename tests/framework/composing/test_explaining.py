@@ -1,0 +1,63 @@
+"""What a user reads when a word of the command line is wrong: the cure, and no word of Hydra's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from preflab import UserError
+from preflab.composing.compose import parse
+from preflab.planning.reading import check_jobs
+
+SAID = {
+    ("sft.optimizer.lr=abc",): "sft.optimizer.lr is 'abc' but must be a number",
+    ("sft.epochs=1.5",): "sft.epochs is '1.5' but must be a whole number",
+    ("seed=null",): "seed is 'None' but must be a whole number",
+    ("artifacts.reuse=maybe",): "artifacts.reuse is 'maybe' but must be true or false",
+    ("runtime.precision=int8",): "runtime.precision is 'int8'. Allowed: float32, bfloat16.",
+    ("seed=1,2",): "seed=1,2: several values. Add -m to run each of them",
+    ("seed=range(1,3)",): "seed=range(1,3): several values. Add -m",
+    ("data.rankings=epoch=3.jsonl",): "'data.rankings=\"epoch=3.jsonl\"'",
+    ("seed=[1",): "'seed=[1' cannot be read",
+    ("nothing",): "'nothing' is not an override: KEY=VALUE",
+    ("-cn", "laddr"): "ladder, model_sizes, overoptimisation, ptx_ratio, reward_model_epochs. "
+    "Did you mean 'ladder'?",
+    ("algorithm.lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr?",
+    ("algorithm.kl_coef=1",): "Did you mean algorithm.kl.coef?",
+    ("lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr or pretrain.optimizer.lr",
+    ("sft.epoch=1",): "Did you mean 'epochs'?",
+    ("algoritm=ppo",): "Did you mean 'algorithm'?",
+    ("prompts.path=x",): "prompts is not chosen: give prompts=NAME first",
+    ("arm=mine",): "hydra.run.dir=runs/NAME",
+    ("evaluator=toxicity",): "+evaluator@FIELD.NAME=OPTION",
+    ("sft=null",): "GROUP=none leaves it out",
+    ("seed=1", "--mulitrun"): "Did you mean '--multirun'?",
+}
+
+
+@pytest.mark.parametrize("words", SAID)
+def test_the_cure_is_named(words: tuple[str, ...]) -> None:
+    with pytest.raises(UserError) as caught:
+        check_jobs(parse(words))
+    said = str(caught.value)
+    assert SAID[words] in said
+    assert not re.search(r"[Hh]ydra\.cc|\bstruct\b|converted to|Merging|override_grammar", said)
+
+
+def test_studies_of_ones_own_are_named_too(tmp_path: Path) -> None:
+    (tmp_path / "my_study.yaml").write_text("defaults: [config, _self_]\n")
+    with pytest.raises(UserError, match="Did you mean 'my_study'"):
+        parse(["-cd", str(tmp_path), "-cn", "my_studi"])
+
+
+def test_flags_may_stand_anywhere() -> None:
+    line = parse(["algorithm=ppo", "-m", "seed=1,2", "-cn", "ladder", "arm=base"])
+    assert (line.multirun, line.config_name, len(line.jobs)) == (True, "ladder", 2)
+
+
+def test_glob_sweeps_over_a_config_group() -> None:
+    jobs = parse(["-m", "reward_model=glob(kwise*)"]).jobs
+    assert ("reward_model=kwise",) in jobs
+    assert len(jobs) > 2
