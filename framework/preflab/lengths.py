@@ -22,6 +22,7 @@ BYTES, TURN = 4, 64
 """Most bytes of a character, and more tokens than a chat template puts around a turn: a token has
 a byte at least."""
 POLICY = "the policy"
+_LEAVE_OUT = "leave them out with"
 Sized = tuple[Prompt, int]
 """A row's prompt and the number of tokens that the row has, or 0 if it surely fits."""
 
@@ -85,7 +86,7 @@ def refuse_rows(
 
 def leave_out(key: str, limit: int) -> str:
     """The words that leave out rows that are too long. key: of the filter ``length``."""
-    return f"leave them out with +filter@filters.fits=length filters.fits.{key}={limit}"
+    return f"{_LEAVE_OUT} +filter@filters.fits=length filters.fits.{key}={limit}"
 
 
 def refuse(
@@ -112,7 +113,11 @@ class _Long:
         """The refusal."""
         shown = ", ".join(f"{place(prompt)} ({tokens} tokens)" for prompt, tokens in self.first)
         more = f" and {self.number - SHOWN} more" if self.number > SHOWN else ""
-        has, advice = "has" if self.number == 1 else "have", "; or ".join(cures)
+        has = "has" if self.number == 1 else "have"
+        if self.number == self.total:  # nothing would be left
+            other = f"give shorter {kind} or a model with more positions"
+            cures = [other if cure.startswith(_LEAVE_OUT) else cure for cure in cures]
+        advice = "; or ".join(cures)
         return (
             f"{self.number} of {self.total} {kind} {has} more than {room} tokens, {why}: "
             f"{shown}{more}. {advice[0].upper()}{advice[1:]}."

@@ -38,7 +38,16 @@ def test_prompts_that_leave_no_room_are_counted_and_the_first_named(tmp_path: Pa
 
 def test_a_prompt_longer_than_the_model_is_not_mended_by_shorter_responses() -> None:
     with pytest.raises(UserError, match=r"max_tokens=8\.$"):
-        refuse_prompts([(Prompt("a", "a"), 17)], 16, 8)
+        refuse_prompts([(Prompt("a", "a"), 17), (Prompt("b", "b"), 8)], 16, 8)
+
+
+def test_leaving_out_all_prompts_is_no_cure() -> None:
+    with pytest.raises(UserError) as refusal:
+        refuse_prompts([(Prompt("a", "a"), 9), (Prompt("b", "b"), 10)], 16, 8)
+    assert str(refusal.value).endswith(
+        "'b' (10 tokens). Give shorter prompts or a model with more positions; or lower "
+        "rollout.max_tokens to 6."
+    )
 
 
 def test_a_cap_that_leaves_no_room_for_any_prompt_says_so() -> None:
@@ -57,9 +66,9 @@ def test_demonstrations_and_rankings_count_their_longest_response(tmp_path: Path
     check_rows(context(tmp_path), "demonstrations", [fits])
     long = Ranking(prompt(2, 10), ("red", "red red red red red red"), ((0, 1),))
     with pytest.raises(
-        UserError, match=r"1 of 1 rankings .* f\.jsonl:2 \(17 tokens\).*; or shorten"
+        UserError, match=r"1 of 1 rankings .* f\.jsonl:2 \(17 tokens\).*Give shorter .*; or cut"
     ):
-        check_rows(context(tmp_path), "rankings", [long], cures=["shorten it"])
+        check_rows(context(tmp_path), "rankings", [long], cures=["cut it"])
     check_rows(context(tmp_path), "rankings", [long], max_tokens=6)
 
 

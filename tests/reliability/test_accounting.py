@@ -29,7 +29,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "demonstrations": [
         # 4 * (2 + 3 + 1) = 24 tokens.
         *({"prompt": f"q{i}", "completion": f"aa{i}", "split": "train"} for i in range(4)),
-        {"prompt": "q4", "completion": "write to me@example.org", "split": "train"},  # private
+        {"prompt": "q4", "completion": "write to me@mail.org", "split": "train"},  # private
         {"prompt": "q5", "split": "train"},  # bad: no completion
         {"prompt": "", "completion": "a", "split": "train"},  # bad: empty
     ],

@@ -98,6 +98,7 @@ def _complete() -> int:
         contextlib.redirect_stderr(io.StringIO()),
         contextlib.suppress(Exception, SystemExit),
     ):
+        registry()  # Hydra knows the plugins' options then
         answers = own_answers(line)
         if not answers:
             os.environ["COMP_LINE"] = without_command(line)

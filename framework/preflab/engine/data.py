@@ -3,10 +3,10 @@ dropped, and what is odd about them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from preflab.engine.notices import Tally, lost_much, shared_prompts
+from preflab.engine.notices import Tally, lost, lost_much, shared_prompts
 from preflab.engine.sifting import sift
 from preflab.errors import UserError
 from preflab.filtering import Selection
@@ -50,7 +50,8 @@ class Records:
         else:
             records = [record for record in filtered if record.split == split]
         if not records and split == "train":
-            said = [*lost_much(record_type, self.counts[record_type]), *self._remarks[record_type]]
+            said = [*lost(record_type, self.counts[record_type]), *self._remarks[record_type]]
+            said += self._all_held_out(record_type)
             counts = self._explain(record_type)
             raise UserError(
                 "\n".join([f"There are no {record_type} left to train on: {counts}", *said])
@@ -111,15 +112,26 @@ class Records:
             splits = wanted.split(",")
             if word != record_type or not wanted or any(kept[split] for split in splits):
                 continue
-            remarks = "\n".join(self._remarks[record_type]) or (
+            remarks = self._remarks[record_type] or [
                 f"Give rows of that split, or let the filter assign more: "
                 f"filters.split.{splits[0]}=0.2 (with filters.split.overwrite=true if the rows "
                 "name their splits)."
-            )
+            ]
+            said = "\n".join([*lost(record_type, self.counts[record_type]), *remarks])
             without = f"{key}=null" if "." in key else _WITHOUT.get(key, f"{key}=none")
             raise UserError(
                 f"{key} needs {record_type} for {' or '.join(splits)}, and there are none: "
-                f"{self._explain(record_type)}\n{remarks}\n{without} does without them."
+                f"{self._explain(record_type)}\n{said}\n{without} does without them."
+            )
+
+    def _all_held_out(self, record_type: str) -> Iterator[str]:
+        """What to do if no row that is left may be trained on."""
+        number = sum(self.counts[record_type]["kept"].values())
+        if number:
+            add = "" if "split" in self._filters else "+filter@filters.split=split_by_user "
+            yield (
+                f"All {number} that are left are for validation or test. If the rows name their "
+                f"splits, {add}filters.split.overwrite=true assigns others."
             )
 
     def _explain(self, record_type: str) -> str:

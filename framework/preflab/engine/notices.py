@@ -40,11 +40,19 @@ class Tally:
 
 def lost_much(record_type: str, counts: Mapping[str, Any]) -> Iterator[str]:
     """A sentence on the filters, if they leave out more than a tenth of the records of a type."""
+    if sum(counts["dropped"].values()) > MUCH * counts["total"]:
+        yield from lost(record_type, counts)
+
+
+def lost(record_type: str, counts: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on the filters, if they leave out anything: how much, examples, and the override
+    that keeps it."""
     total, dropped = counts["total"], counts["dropped"]
-    lost = sum(dropped.values())
-    if lost <= MUCH * total:
+    number = sum(dropped.values())
+    if not number:
         return
-    lines = [f"{record_type}: the filters leave out {lost} of {total} rows ({lost / total:.0%})."]
+    share = f"{number} of {total} rows ({number / total:.0%})"
+    lines = [f"{record_type}: the filters leave out {share}."]
     by_filter: Counter[str] = Counter()
     for place, number in dropped.items():
         by_filter[place.partition(": ")[0]] += number

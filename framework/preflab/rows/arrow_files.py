@@ -9,6 +9,7 @@ from typing import Any
 from preflab.errors import UserError
 from preflab.rows.csv_files import check_column_names
 from preflab.rows.json_files import named, with_columns
+from preflab.rows.pointers import POINTER, check_fetched
 from preflab.rows.row import BadRow, Row
 from preflab.rows.streams import Watch
 
@@ -34,10 +35,8 @@ def parquet_rows(path: Path, watch: Watch) -> Iterator[Row]:
                 number += batch.num_rows
                 watch(size * batch.num_rows // max(file.metadata.num_rows, 1))
     except (pyarrow.ArrowException, OSError) as error:
-        if path.stat().st_size < 200 and path.read_bytes().startswith(b"version https://git-lfs"):
-            raise UserError(
-                f"{path}: is a pointer of Git LFS, not the data. Fetch it with: git lfs pull"
-            ) from None
+        with path.open("rb") as stream:
+            check_fetched(str(path), stream.read(len(POINTER)))
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: Parquet: cannot be read after row {number}: {reason}") from None
 

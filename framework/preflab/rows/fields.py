@@ -3,9 +3,15 @@ the column and the reason."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import io
+import json
 import math
+import re
+import tokenize
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from preflab.errors import nearest
@@ -18,6 +24,32 @@ SPLIT_ALIASES: dict[str, str] = {
     "val": "validation",
     "dev": "validation",
 }
+YES = frozenset(
+    "true yes y t on pass passed correct right success win won desirable liked like good up "
+    "positive thumbs_up \U0001f44d ✓ ✔ ✅".split()
+)
+NO = frozenset(
+    "false no n f off fail failed incorrect wrong failure loss lose lost undesirable disliked "
+    "dislike bad down negative thumbs_down \U0001f44e ✗ ✘ ❌".split()
+)
+"""Words of files for true and false, in lower case."""
+_SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
+
+_SPLIT_WORDS = {
+    **SPLIT_ALIASES,
+    **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
+}
+"""Words in names and the splits that `datasets` takes them for."""
+
+
+def splits_in(name: str) -> set[str]:
+    """The splits that the words of a name say, as of a file or a folder.
+
+    >>> splits_in("train_prefs-2"), splits_in("Eval"), splits_in("holdout")
+    ({'train'}, {'test'}, set())
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    return {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
 
 
 def text_digest(text: str) -> str:
@@ -83,6 +115,45 @@ def split(row: Mapping[str, Any], column: str | None = None) -> str:
     if value and value not in SPLIT_ALIASES:
         raise BadRow(column or "split", f"is '{shown(value)}'. {nearest(value, SPLIT_ALIASES)}")
     return SPLIT_ALIASES.get(value, "")
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What a word for true or false says, in any case; None for any other text.
+
+    >>> [yes_or_no(word) for word in ("Pass", "FALSE ", "perhaps")]
+    [True, False, None]
+    """
+    word = text.strip().lower()
+    return word in YES if word in YES | NO else None
+
+
+def written(text: str, field: str) -> list[Any] | dict[Any, Any] | None:
+    """The list or object that a text writes in JSON or Python, as spreadsheets and pandas hold it;
+    None for other texts. `BadRow` for an array as numpy prints it: Python would join its parts.
+
+    >>> [written(text, "x") for text in ('["a", "b"]', "{'a': None}", "[sic] a")]
+    [['a', 'b'], {'a': None}, None]
+    """
+    plain = text.strip()
+    if not plain.startswith(("[", "{")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(plain)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if read is ast.literal_eval and _SIDE_BY_SIDE.search(plain) and _joined(plain):
+            reason = "is a printed array, whose parts cannot be told apart: write a list ['a', 'b']"
+            raise BadRow(field, reason)
+        return found if isinstance(found, (list, dict)) else None
+    return None
+
+
+def _joined(source: str) -> bool:
+    """Whether texts stand side by side in a Python literal."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    types = [token.type for token in tokens if token.type != tokenize.NL]
+    return (tokenize.STRING, tokenize.STRING) in pairwise(types)
 
 
 def one_of(value: Any, field: str, allowed: Sequence[Any]) -> Any:

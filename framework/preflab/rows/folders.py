@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from preflab.errors import UserError
-from preflab.rows.fields import SPLIT_ALIASES
+from preflab.rows.fields import splits_in
 
-_WORDS = {
-    **SPLIT_ALIASES,
-    **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
-}
-"""Words in names and the splits that `datasets` takes them for."""
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?")
 _NO_ROWS = re.compile(
     r"(README|LICENSE|LICENCE|NOTICE|CITATION|CHANGELOG)\b.*|dataset_infos\.json|_SUCCESS|_metadata"
@@ -101,8 +96,7 @@ def _columns(folder: Path, files: list[Path]) -> dict[Path, dict[str, str]]:
 def _split(folder: Path, path: Path) -> str:
     """The split that the words of a name say, or else those of the folders above it."""
     for part in (path.name.partition(".")[0], *reversed(path.relative_to(folder).parts[:-1])):
-        words = re.split(r"[^a-z]+", part.lower())
-        found = {_WORDS[word] for word in words if word in _WORDS}
+        found = splits_in(part)
         if len(found) > 1:
             raise UserError(f"{path}: its name says {' and '.join(sorted(found))}: which is it?")
         if found:

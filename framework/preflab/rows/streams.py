@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from preflab.errors import UserError
+from preflab.rows.pointers import check_fetched
 from preflab.rows.row import BadRow
 from preflab.storage.durable import remember_digest
 
@@ -47,10 +48,6 @@ COMPRESSIONS: dict[str, tuple[bytes, Callable[[Any], Any]]] = {
 
 _WEB_PAGE = rb"\s*<(!doctype html|html)"
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (
-        rb"version https://git-lfs",
-        "is a pointer of Git LFS, not the data. Fetch it with: git lfs pull",
-    ),
     (rb"PK\x03\x04", "is a ZIP archive or an Excel workbook. Unpack it, or save it as CSV"),
     (rb"PAR1[\0-\x1f]", "is Parquet. Name it .parquet"),
     (rb"SQLite format 3", "is an SQLite database. Export the table as CSV"),
@@ -101,13 +98,12 @@ def opened(path: Path, watch: Watch) -> IO[bytes]:
     head = raw.peek(64)[:64]
     if not head:
         raise UserError(f"{path}: the file is empty.")
+    check_fetched(f"{path}:1", head)
     named = next((e for e in COMPRESSIONS if path.name.lower().endswith(e)), "")
     found = next((e for e, (magic, _) in COMPRESSIONS.items() if head.startswith(magic)), "")
     if not named and not found:
         _refuse_foreign(path, head)
         return raw
-    if named and named != found and re.match(rb"version https://git-lfs", head):
-        _refuse_foreign(path, head)
     try:
         return io.BufferedReader(COMPRESSIONS[named or found][1](raw), BLOCK)
     except ImportError:

@@ -81,7 +81,7 @@ def writes_the_date(folder: Path) -> bool:
     """Whether the chat template writes the current date into prompts, as Llama 3's do: runs of
     different days read different tokens."""
     files = [*folder.glob("*.jinja"), folder / "tokenizer_config.json"]
-    return any("strftime_now" in f.read_text(encoding="utf8") for f in files if f.is_file())
+    return any(b"strftime_now" in file.read_bytes() for file in files if file.is_file())
 
 
 def tokenizer_digest(folder: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import UserError
+from preflab.rows.pointers import POINTER, check_fetched
 from preflab.storage.durable import cached_digest
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -26,7 +27,6 @@ _EXPONENTS |= {"F16": ("<u2", 0x1F << 10), "BF16": ("<u2", 0xFF << 7)}
 all."""
 _PIECE = 1 << 24
 """Numbers that are looked at together."""
-_POINTER = b"version https://git-lfs.github.com/spec"
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,10 @@ class Weight:
 def check_whole(file: Path) -> None:
     """`UserError` for a file that is empty, or stands for one that Git LFS has not fetched."""
     with file.open("rb") as stream:
-        start = stream.read(len(_POINTER))
+        start = stream.read(len(POINTER))
     if not start:
         raise UserError(f"{file} is empty. Copy or download it again.")
-    if start == _POINTER:
-        raise UserError(
-            f"{file} is a pointer of Git LFS, not the file itself. Fetch it: git lfs pull (in its "
-            "repository), or download the model again."
-        )
+    check_fetched(str(file), start)
 
 
 def weights(folder: Path) -> Mapping[str, Weight]:

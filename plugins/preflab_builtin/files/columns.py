@@ -14,6 +14,7 @@ from typing import Any
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
+from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
 
 FEW_VALUES = 10
@@ -80,7 +81,8 @@ class Reading:
     unread: rows by the name of a harmless column. of_row: such columns of the row at hand. names:
     all columns of the file, where the config renames or ignores some. shapes: rows by shape.
     remarks: rows by what a reader remarked. values: a few values of the columns user and group.
-    repeats: what stands before the prompt in nearly all answers (`repeats.repeated`)."""
+    repeats: what stands before the prompt in nearly all answers (`repeats.repeated`).
+    others: what columns that nobody reads hold over the file."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
@@ -90,6 +92,7 @@ class Reading:
     remarks: Counter[Remark] = field(default_factory=Counter)
     values: dict[str, set[str]] = field(default_factory=dict)
     repeats: str | None = None
+    others: Unread = field(default_factory=Unread)
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names
@@ -122,16 +125,27 @@ class Reading:
             if name in read or blank(value):
                 continue
             kind = meaning(name, value, inside=bool(where))
+            if not where and kind in (None, Kind.JUDGED):
+                check_kept(name, value, self.settings.option)
             if kind and not self._beside(name, kind):
                 raise BadRow(
                     f"{where}{shown(name)}",
                     f"holds {kind.value}, {self._cure(name, value, kind, where)}",
                 )
+            if kind is None and not where:
+                self._unread(name, value)
             if not kind or self.settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
             if kind is None and isinstance(value, Mapping):
                 hidden = (inner for inner, v in value.items() if not blank(v) and meaning(inner, v))
                 self.of_row.update(f"{_label(where, name)}.{shown(str(inner))}" for inner in hidden)
+
+    def _unread(self, name: str, value: Any) -> None:
+        record_type = self.settings.record_type
+        if record_type != "documents" and name not in _OF_OTHER_TYPES:
+            self.others.text(name, value)
+        if record_type == "demonstrations":
+            self.others.mark(name, value)
 
     def _cure(self, name: str, value: Any, kind: Kind, where: str) -> str:
         """What to do about a column, or about a key inside a row."""

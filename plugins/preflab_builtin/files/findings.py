@@ -149,6 +149,7 @@ class Findings:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
                 yield remark.sentence.format(n=seen, of=rows)
+        yield from reading.others.marks(rows, reading.settings.option)
         for column, values in sorted(reading.values.items()):
             if (
                 values

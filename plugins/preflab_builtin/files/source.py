@@ -13,7 +13,7 @@ from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows
+from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows, shown
 from preflab_builtin.files import repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.columns import Reading
@@ -90,7 +90,7 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         )
     reading = Reading(settings)
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
-    groups, spool = grouped(read_rows(path), reading), Spool[Record]()
+    groups, spool = grouped(read_rows(path), reading), Spool()
     head = list(islice(groups, repeats.HEAD))
     reading.repeats = repeats.repeated(head, settings)
     for rows in chain(head, groups):
@@ -108,6 +108,12 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
     if parsed.rejected:
         _judge(path, parsed, settings)
+    if name := reading.others.refused():
+        raise UserError(
+            f"{path}: {shown(name)}: holds texts that differ from row to row, which are not read. "
+            "If they are a part of what is asked, put them into the prompt. If they do not count: "
+            f"{settings.option(f'ignore=[{shown(name)}]')}"
+        )
     return parsed
 
 

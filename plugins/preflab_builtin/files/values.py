@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 from typing import Any
 
-from preflab.rows import BadRow, shown, type_name
+from preflab.rows import BadRow, fields, shown, type_name
 
-_TRUE = {"true", "yes", "y", "t", "1", "1.0", "+1", "on", "desirable", "liked", "thumbs_up"}
-_FALSE = {
-    "false",
-    "no",
-    "n",
-    "f",
-    "0",
-    "0.0",
-    "-1",
-    "off",
-    "undesirable",
-    "disliked",
-    "thumbs_down",
-}
-_TRUE |= {"good", "up", "like", "positive", "\U0001f44d"}
-_FALSE |= {"bad", "down", "dislike", "negative", "\U0001f44e"}
-
-
+_NUMBERS = {"1": True, "1.0": True, "+1": True, "0": False, "0.0": False, "-1": False}
 _NOTHING = {"nan", "none", "null", "<na>", "n/a", "nat", "undefined"}
 
 
@@ -40,8 +21,10 @@ def truth(value: Any, field: str) -> bool:
         return value
     if isinstance(value, (int, float)) and value in (0, 1, -1):
         return value == 1
-    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
-        return value.strip().lower() in _TRUE
+    if isinstance(value, str):
+        found = _NUMBERS.get(value.strip(), fields.yes_or_no(value))
+        if found is not None:
+            return found
     what = f"'{shown(value)}'" if isinstance(value, str) else shown(repr(value))
     raise BadRow(field, f"is {what} but must be true or false (or 1 or 0, yes or no)")
 
@@ -93,13 +76,11 @@ def structured(value: Any) -> Any:
 
 
 def _read(value: str) -> Any:
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return found if isinstance(found, (list, dict)) else value
-    return value
+    try:
+        found = fields.written(value, "")
+    except BadRow:  # a printed array: whoever needs a list refuses the text
+        return value
+    return value if found is None else found
 
 
 _INDENT = 80

@@ -11,10 +11,15 @@ from collections.abc import Sequence
 import phonenumbers
 
 EMAIL = re.compile(
-    r"(?<![\w.+@/-])[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.([A-Za-z]{2,24})(?![\w@-]|:\w)"
+    r"(?<![\w.+@/-])[\w.+'-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24})(?![\w@-]|:\w)"
 )
+"""An address; its group is the domain."""
 _FILES = frozenset(("png", "jpg", "jpeg", "gif", "webp", "svg", "html", "css", "js", "py"))
 """Endings of file names that look like domains: img@2x.png."""
+_NOBODYS = re.compile(
+    r"(?:.*\.)?(?:example\.(?:com|net|org)|.*\.(?:test|example|invalid|localhost))", re.IGNORECASE
+)
+"""Domains that belong to nobody: they are reserved for examples and tests (RFC 2606)."""
 _NATIONAL = phonenumbers.PhoneNumberFormat.NATIONAL
 _DIGITS = range(7, 16)
 """Digits of a phone number: seven for a local one, at most fifteen (ITU-T E.164)."""
@@ -65,12 +70,16 @@ _COUNTED = re.compile(
 def has_email(text: str) -> bool:
     """Does the text hold an e-mail address?
 
-    >>> has_email("write to a.b@mail.org."), has_email("a @ b, img@2x.png")
+    >>> has_email("write to a.b@mail.org."), has_email("a @ b, img@2x.png, ann@example.com")
     (True, False)
     """
     if "@" not in text:
         return False
-    return any(match[1].lower() not in _FILES for match in EMAIL.finditer(text))
+    domains = (match[1] for match in EMAIL.finditer(text))
+    return any(
+        domain.rpartition(".")[2].lower() not in _FILES and not _NOBODYS.fullmatch(domain)
+        for domain in domains
+    )
 
 
 def has_phone(text: str, regions: Sequence[str] = ()) -> bool:

@@ -51,7 +51,6 @@ class KwiseConfig:
         None,
         "responses are cut to this many tokens, end token included, and counted; null: never",
         ge=2,
-        fast=16,
     )
     trainable_layers: int | None = option(
         None, "train only the last N transformer blocks and the head; null: everything", ge=0

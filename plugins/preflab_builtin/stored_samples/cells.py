@@ -3,8 +3,6 @@ that it is, or refused; never as its opposite."""
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,25 +10,35 @@ from typing import Any
 
 from preflab.errors import nearest
 from preflab.records import Message, Prompt
-from preflab.rows import BadRow
-from preflab.rows.fields import checked_text
+from preflab.rows import BadRow, fields
 from preflab_builtin.files.conversations import ROLES, asked, is_conversation
 from preflab_builtin.files.values import structured
 
-YES = frozenset("true yes y pass passed correct right success win won ✓ ✔ ✅".split())
-NO = frozenset("false no n fail failed incorrect wrong failure loss lose lost ✗ ✘ ❌".split())
 TIE = frozenset({"tie", "draw"})
 SEPARATORS = ("|||", "||", "|", "\t", "<sep>", "[SEP]", ";", "；", " / ", "\n")
 """What people put between several right answers in one cell."""
-_PRINTED_ARRAY = re.compile(r"""['"]\s+['"]""")
+_NEARLY = {
+    re.compile(r"[+-]?\d[\d.]*,[\d,.]*\d"): (
+        "holds numbers with a comma: write 4.5 for 4,5, and 1234 for 1,234"
+    ),
+    re.compile(r"[+-]?\d+([.,]\d+)?\s*%"): "holds percentages: write numbers, 85 for 85%",
+    re.compile(r"\d+([.,]\d+)?\s*(/|out of|of)\s*\d+"): (
+        "holds fractions: write numbers, 3 or 0.6 for 3/5, alike in all rows"
+    ),
+}
+"""Texts that people read as numbers, and what to write instead."""
+_REASONING = re.compile(r"\s*<(?:think|thinking|reasoning)>")
+_REASONED = re.compile(r".*</(?:think|thinking|reasoning)>", re.DOTALL)
 
 
 def value(row: Mapping[str, Any], column: str) -> Any:
-    """The value of a column, not null; ``outer.inner`` is a part of an object in a column."""
+    """The value of a column, not null; ``outer.inner`` is a part of an object in a column, which
+    may be written as text."""
     if column not in row:
         outer, dot, inner = column.partition(".")
-        if dot and isinstance(row.get(outer), Mapping):
-            return value(row[outer], inner)
+        whole = structured(row.get(outer)) if dot else None
+        if isinstance(whole, Mapping):
+            return value(whole, inner)
         raise BadRow(column, f"is not a column. {nearest(column, map(str, row))}")
     if row[column] is None:
         raise BadRow(column, "is null")
@@ -45,10 +53,30 @@ def text(row: Mapping[str, Any], column: str) -> str:
         if message.role == "assistant":
             return message.content
     if not _is_text(content):
-        parts = ", ".join(f"{column}.{key}" for key in content) if _named(content) else ""
-        hint = f". Name a part of it: {parts:.80}" if parts else ""
-        raise BadRow(column, f"must be a text, not {content!r:.60}{hint}")
+        raise BadRow(column, f"must be a text, not {content!r:.60}{_parts(content, column)}")
     return str(content)
+
+
+def _parts(content: Any, column: str) -> str:
+    """Which parts of an object can be named in its place."""
+    if not isinstance(content, Mapping) or not content:
+        return ""
+    parts = ", ".join(f"{column}.{key}" for key in content)
+    return f". Name a part of it: {parts:.80}"
+
+
+def without_reasoning(text: str) -> str:
+    """A text without what a model thought aloud before its answer, between <think> and </think>.
+    Where the block has no end, the answer was never begun; where it has no beginning, the prompt
+    held that.
+
+    >>> without_reasoning("<think>Rome?</think> Paris"), without_reasoning("Rome? </think>Paris")
+    ('Paris', 'Paris')
+    """
+    rest = _REASONED.sub("", text, count=1)
+    if rest != text:
+        return rest.strip()
+    return "" if _REASONING.match(text) else text
 
 
 def prompt(row: Mapping[str, Any], column: str, place: str, rendered: bool) -> Prompt:
@@ -77,7 +105,9 @@ def _message(item: Any, place: str) -> Message:
             speaker = ROLES.get(str(item[role]).strip().lower())
             if speaker is None:
                 raise BadRow(f"{place}.{role}", f"is {item[role]!r:.30}. {nearest('', ROLES)}")
-            words = checked_text(item.get(content), f"{place}.{content}", blank=speaker == "system")
+            words = fields.checked_text(
+                item.get(content), f"{place}.{content}", blank=speaker == "system"
+            )
             return Message(speaker, words)
     raise BadRow(place, "must be a message {role, content} or {from, value}")
 
@@ -90,14 +120,18 @@ def answers(row: Mapping[str, Any], column: str, separator: str | None) -> list[
     content = value(row, column)
     if isinstance(content, str):
         listed = written_list(content, column)
-        if listed is not None:
+        answer = structured(content)
+        if isinstance(answer, Mapping) and {"text", "answer_start"} <= answer.keys():  # SQuAD
+            content = answer
+        elif listed is not None:
             content = listed
         else:
             parts = content.split(separator) if separator else [content]
             content = [part.strip() if separator else part for part in parts]
     several = list(content) if isinstance(content, (list, tuple)) else [content]
     if not all(map(_is_text, several)):
-        raise BadRow(column, f"must be a text or a list of texts, not {content!r:.60}")
+        allowed = "must be a text or a list of texts"
+        raise BadRow(column, f"{allowed}, not {content!r:.60}{_parts(content, column)}")
     return [str(item) for item in several if str(item).strip()]
 
 
@@ -110,16 +144,8 @@ def written_list(content: str, column: str) -> list[Any] | None:
     plain = content.strip()
     if not (plain.startswith("[") and plain.endswith("]")):
         return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(plain)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            continue
-        if read is ast.literal_eval and _PRINTED_ARRAY.search(plain):
-            reason = "is a printed array, whose parts cannot be told apart: write a list ['a', 'b']"
-            raise BadRow(column, reason)
-        return found if isinstance(found, list) and found and all(map(_is_text, found)) else None
-    return None
+    found = fields.written(plain, column)
+    return found if isinstance(found, list) and found and all(map(_is_text, found)) else None
 
 
 def score(row: Mapping[str, Any], column: str) -> tuple[float, bool]:
@@ -129,10 +155,12 @@ def score(row: Mapping[str, Any], column: str) -> tuple[float, bool]:
     if isinstance(content, bool):
         return float(content), False
     if isinstance(content, str):
-        word = content.strip().lower()
-        for number, words in ((1.0, YES), (0.0, NO), (0.5, TIE)):
-            if word in words:
-                return number, False
+        said = 0.5 if content.strip().lower() in TIE else fields.yes_or_no(content)
+        if said is not None:
+            return float(said), False
+        for kind, cure in _NEARLY.items():
+            if kind.fullmatch(content.strip()):
+                raise BadRow(column, cure)
     try:
         number = float(content)
     except (TypeError, ValueError):
@@ -159,7 +187,3 @@ def likely_separator(cells: Sequence[str]) -> tuple[str, int] | None:
 def _is_text(content: Any) -> bool:
     number = isinstance(content, (int, float)) and not isinstance(content, bool)
     return isinstance(content, str) or (number and math.isfinite(content))
-
-
-def _named(content: Any) -> bool:
-    return isinstance(content, Mapping) and bool(content)

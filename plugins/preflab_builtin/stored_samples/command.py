@@ -39,6 +39,7 @@ def evaluate_samples(words: list[str]) -> int:
         options.question,
         any(name.startswith("squad") for name in options.metric),
         options.rendered,
+        not options.drop_reasoning,
     )
     stored = read_samples(options.file, columns, options.skip_bad_rows, options.independent)
     scores, notes = wanted.of(stored.samples)
@@ -64,6 +65,11 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
         )
     if options.rendered and not options.prompt:
         raise UserError("evaluate-samples: --rendered is about prompts: add --prompt COLUMN.")
+    if options.drop_reasoning and not (options.reference or options.reward):
+        raise UserError(
+            "evaluate-samples: --drop-reasoning is about generated texts: add --reference COLUMN "
+            "or --reward NAME."
+        )
     for option, given in (
         ("--metric", options.metric[:1]),
         ("--tokenize", [options.tokenize] * (options.tokenize is not None)),
@@ -99,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     generated = "the generated text (default: response)"
     one("--prediction", default="response", metavar="COLUMN", help=generated)
     several("--reference", metavar="COLUMN", help="a right answer, or a list of them")
+    thoughts = "leave out what stands before the answer between <think> and </think>"
+    one("--drop-reasoning", action="store_true", help=thoughts)
     between = "what stands between several right answers in one cell, such as ';' or '|||'"
     one("--reference-separator", metavar="TEXT", help=between)
     asked = "what was answered, a text or messages, for rewards that read it"

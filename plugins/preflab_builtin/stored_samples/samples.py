@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from preflab.errors import UserError
 from preflab.records import Prompt
 from preflab.rows import BadRow, Row, read_rows
-from preflab_builtin.stored_samples import cells
+from preflab_builtin.stored_samples import cells, hints
 
 SHOWN = 3
 """Reasons that a message names, each with its first row; all bad rows are counted."""
@@ -40,7 +40,8 @@ class Columns:
     """Names of the columns that hold a sample. prediction, prompt: None if they are not read.
     separator: between several right answers in one cell. question: what names the question of a
     row; rows of one question depend on each other. no_answer: a row may have no right answer.
-    rendered: prompts hold the model's chat template already."""
+    rendered: prompts hold the model's chat template already. reasoning: a generated text is read
+    with what the model thought aloud before its answer."""
 
     prediction: str | None
     prompt: str | None
@@ -51,6 +52,7 @@ class Columns:
     question: Sequence[str] = ()
     no_answer: bool = False
     rendered: bool = False
+    reasoning: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,10 @@ def read_samples(path: Path, columns: Columns, skip_bad: bool, alone: bool) -> S
             problems.setdefault(str(bad), []).append(row.place)
     left_out = _refused(problems, path, len(samples), skip_bad)
     _check_scores(samples, written)
-    notes = _hints(values, columns)
+    notes = [*_hints(values, columns), *_remarks(samples, columns)]
+    if not columns.reasoning:
+        cut = [cells.without_reasoning(sample.prediction) for sample in samples]
+        samples = [replace(s, prediction=text) for s, text in zip(samples, cut, strict=True)]
     question = () if alone else tuple(columns.question)
     if not question and not alone:
         question, remarks = _question(values, columns.prompt)
@@ -155,7 +160,7 @@ def _sample(row: Row, columns: Columns, written: dict[str, dict[bool, str]]) -> 
         else None,
         tuple(references),
         scores,
-        tuple(str(cells.value(values, column)) for column in columns.groups),
+        tuple(str(cells.value(values, column)).strip() for column in columns.groups),
     )
 
 
@@ -215,6 +220,13 @@ def _hints(rows: Sequence[Mapping[str, Any]], columns: Columns) -> list[str]:
                 "as it is, each cell is one answer."
             )
     return hints
+
+
+def _remarks(samples: Sequence[Sample], columns: Columns) -> Iterator[str]:
+    for column in columns.scores:
+        yield from hints.about_scores(column, [sample.scores[column] for sample in samples])
+    yield from hints.about_groups(columns.groups, [sample.group for sample in samples])
+    yield from hints.about_reasoning([s.prediction for s in samples], not columns.reasoning)
 
 
 def _shell(separator: str) -> str:

@@ -97,6 +97,33 @@ def test_nothing_left_to_train_on_says_where_it_went() -> None:
     assert records.split("prompts", "test") == []
 
 
+def hold_out(records: Sequence[Record]) -> tuple[list[Record], Mapping[str, int]]:
+    """Filter: every record is for testing."""
+    return [with_split(r, "test") for r in records], {}
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("split", "names? their splits, filters.split.overwrite=true assigns others"),
+        ("mine", r"\+filter@filters\.split=split_by_user filters\.split\.overwrite=true assigns"),
+    ],
+)
+def test_rows_that_are_all_held_out_can_be_assigned_anew(name: str, cure: str) -> None:
+    records = Records({"prompts": Source()}, {name: hold_out})
+    with pytest.raises(UserError, match=f"All 4 that are left are for validation or test.*{cure}"):
+        records.split("prompts", "train")
+
+
+def test_the_filter_that_emptied_a_split_is_named() -> None:
+    """The first of four is for testing and the last is dropped here; that may be the one."""
+    needed = {"prompts:validation": "select"}
+    records = Records({"prompts": Source()}, {"split": assign, "cut": drop_last}, needed)
+    with pytest.raises(UserError, match=r"filters\.cut=null keeps the 1 of them") as refusal:
+        records.split("prompts", "train")
+    assert "filters.split.validation=0.2" in str(refusal.value)
+
+
 def test_a_type_without_a_source_is_refused() -> None:
     with pytest.raises(UserError, match=r"no rankings\. Name a source: data=\.\.\. or rankings="):
         Records({"prompts": Source()}, {}).split("rankings", "train")

@@ -73,3 +73,21 @@ def test_text_from_a_file_is_fit_for_a_message() -> None:
         "an object",
         "of type bytes",
     ]
+
+
+def test_words_for_true_and_false_in_any_case() -> None:
+    assert [fields.yes_or_no(word) for word in (" Pass", "YES", "\U0001f44d", "✓")] == [True] * 4
+    assert [fields.yes_or_no(word) for word in ("fail\n", "No", "\U0001f44e", "✗")] == [False] * 4
+    assert [fields.yes_or_no(word) for word in ("", "1", "perhaps", "no way")] == [None] * 4
+    assert not fields.YES & fields.NO
+
+
+def test_lists_written_as_texts() -> None:
+    assert fields.written(' ["a", 1] ', "x") == fields.written("['a', 1]", "x") == ["a", 1]
+    assert fields.written("{'a': None}", "x") == {"a": None}
+    # Two quotes with a space between them are a text here, and side by side below
+    assert fields.written("""["it's", 'a " " b']""", "x") == ["it's", 'a " " b']
+    assert [fields.written(t, "x") for t in ("", "3", "[1] Paris", "[a", "[f()]")] == [None] * 5
+    for text in ("['a' 'b']", "['a'\n 'b']"):
+        with pytest.raises(BadRow, match="x: is a printed array"):
+            fields.written(text, "x")

@@ -131,11 +131,11 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty weights": (lambda f: (f / WEIGHTS).write_bytes(b""), r"model\.safetensors is empty"),
     "pointer of weights": (
         lambda f: (f / WEIGHTS).write_text(POINTER),
-        r"model\.safetensors is a pointer of Git LFS.* git lfs pull",
+        r"model\.safetensors: is a pointer of Git LFS.* git lfs pull",
     ),
     "pointer of tokenizer": (
         lambda f: (f / TOKENIZER).write_text(POINTER),
-        r"tokenizer\.json is a pointer of Git LFS",
+        r"tokenizer\.json: is a pointer of Git LFS",
     ),
     "config that is no JSON": (
         lambda f: (f / CONFIG).write_text("[1, 2"),

@@ -28,6 +28,8 @@ TRUE: list[Any] = [
     "on",
     "desirable",
     "up",
+    "Pass",
+    "✓",
 ]
 FALSE: list[Any] = [
     False,
@@ -43,6 +45,8 @@ FALSE: list[Any] = [
     "no",
     "N",
     "off",
+    "failed",
+    "✗",
 ]
 NEITHER: list[Any] = [None, "", 2, 0.5, "maybe", "none", [], [True], {}, float("nan")]
 
@@ -86,7 +90,7 @@ def test_numbers() -> None:
 def test_lists_that_were_written_as_texts() -> None:
     rows = [{"a": "it's"}]
     assert structured(json.dumps(rows)) == structured(repr(rows)) == rows
-    for text in ("[1] see below", "[{broken", "{'a': open()}", "plain", "[[", "3"):
+    for text in ("[1] see below", "[{broken", "{'a': open()}", "plain", "[[", "3", "['a' 'b']"):
         assert structured(text) == text
 
 

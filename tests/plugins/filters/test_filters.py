@@ -149,6 +149,9 @@ _PRIVATE = DropPrivate(PrivateConfig(words=["phone", "home address"], patterns=[
     [
         ("write to jane.doe+x@mail.example.co.uk.", "e-mail address"),
         ("<a@b.org>", "e-mail address"),
+        ("ann@example.com, ann@real.com", "e-mail address"),
+        ("ann@notexample.com", "e-mail address"),
+        ("ann@example.com, ann@mail.Example.org, ann@host.test", ""),
         ("call 555-1234", "phone number"),
         ("try (212) 555-0147 now", "phone number"),
         ("212.555.0147", "phone number"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from preflab_builtin.stored_samples.cells import (
     score,
     text,
     value,
+    without_reasoning,
 )
 
 
@@ -46,10 +48,54 @@ def test_a_score_is_the_value_that_it_is(cell: object, number: float) -> None:
     assert score({"s": cell}, "s")[0] == number
 
 
-@pytest.mark.parametrize("cell", ["", "maybe", "n/a", "nan", "inf", "85%", [1], {"a": 1}, None])
+@pytest.mark.parametrize("cell", ["", "maybe", "n/a", "nan", "inf", [1], {"a": 1}, None])
 def test_what_is_no_score_is_refused(cell: object) -> None:
     with pytest.raises(BadRow, match=r"s: (must be a finite number or a word|is null)"):
         score({"s": cell}, "s")
+
+
+@pytest.mark.parametrize(
+    "texts,cure",
+    [
+        (("4,5", "1,234.5", "-3,0"), "write 4.5 for 4,5"),
+        (("85%", "8,5 %"), "write numbers, 85 for 85%"),
+        (("3/5", "4 / 5", "3 out of 5"), "3 or 0.6 for 3/5"),
+    ],
+)
+def test_a_kind_of_number_that_is_not_read_is_named_once(texts: tuple[str, ...], cure: str) -> None:
+    reasons = set()
+    for cell in texts:
+        with pytest.raises(BadRow) as refusal:
+            score({"s": cell}, "s")
+        reasons.add(str(refusal.value))
+    (reason,) = reasons  # the same words for all, so that rows are counted together
+    assert cure in reason
+
+
+@pytest.mark.parametrize(
+    "cell,rest",
+    [
+        ("<think>Rome?</think>\n\nParis", "Paris"),
+        ("Rome? No.</think>Paris", "Paris"),  # the prompt began the block
+        ("<think>a</think> b <think>c</think> d", "d"),
+        ("<thinking>Rome, or", ""),
+        ("Paris <think> ", "Paris <think> "),
+        (" Paris ", " Paris "),
+    ],
+)
+def test_what_stands_after_the_reasoning(cell: str, rest: str) -> None:
+    assert without_reasoning(cell) == rest
+
+
+@pytest.mark.parametrize("as_text", [str, json.dumps, lambda cell: cell])
+def test_the_answers_of_squad_are_named(as_text: Callable[[Any], Any]) -> None:
+    row = {"answers": as_text({"text": ["Paris"], "answer_start": [3]})}
+    with pytest.raises(BadRow, match=r"Name a part of it: answers\.text, answers\.answer_start"):
+        answers(row, "answers", None)
+    assert answers(row, "answers.text", None) == ["Paris"]
+    assert answers({"a": '{"text": "an answer in JSON"}'}, "a", None) == [
+        '{"text": "an answer in JSON"}'
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""What the columns that nobody reads hold over a whole file, judged by their values: texts that a
+prompt may need, marks that may say that an answer is bad, and marks that leave a row out."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from preflab.rows import BadRow, shown
+from preflab_builtin.files.values import listed, truth
+
+_LOOKED_AT = 1000
+"""Rows whose texts are compared."""
+_WORDS = 4
+"""Words of a text that says more than a label."""
+_HARMLESS = {
+    *("id", "ids", "uuid", "hash", "url", "urls", "uri", "link", "links", "path", "source"),
+    *("sources", "dataset", "origin", "title", "titles", "author", "authors", "license", "date"),
+    *("time", "timestamp", "created", "updated", "model", "models", "annotator", "annotators"),
+    *("tag", "tags", "topic", "topics", "category", "categories", "keyword", "keywords", "domain"),
+    *("type", "task", "language", "lang", "subreddit", "note", "notes", "comment", "comments"),
+    *("remark", "remarks", "metadata", "meta", "citation", "reference", "references", "version"),
+    *("logprobs", "probability", "stats", "name", "critique", "summary", "file", "files"),
+}
+"""Words that make a column's texts a fact about the row."""
+_JUDGES = {"score", "rating", "reward", "stars", "quality", "grade", "sentiment", "helpful"}
+_JUDGES |= {"helpfulness", "correctness", "votes", "upvotes", "karma"}
+_COUNTS = {"id", "idx", "index", "num", "n", "turn", "turns", "count", "length", "len", "tokens"}
+_COUNTS |= {"has", "seed", "timestamp", "row", "number", "page", "year", "level", "offset"}
+_LOW = {"rejected", "reject", "bad", "spam", "failed", "fail", "wrong", "incorrect", "deleted"}
+_LOW |= {"flagged", "harmful", "toxic", "invalid", "discarded", "unsafe", "poor", "negative"}
+_LOW |= {"disliked", "dislike", "false", "no", "unacceptable", "removed", "declined", "-1"}
+_OUT = {"exclude", "excluded", "skip", "skipped", "discard", "discarded", "drop", "omit", "test"}
+_IN = {"use", "used", "include", "included", "keep"}
+_SUBSETS = {"subset", "partition", "dataset_split", "data_split", "set"}
+_NOT_TRAIN = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"}
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
+    """`BadRow` if a column says plainly that the row is not to be learned from: exclude, use, a
+    subset for tests. option: as in `RowSettings`."""
+    usual = _CAMEL.sub("_", str(name)).lower().removeprefix("is_")
+    ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
+    if usual in _SUBSETS and isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
+        what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
+        raise BadRow(shown(name), f"{what}. {ignore}")
+    if usual not in _OUT | _IN:
+        return
+    try:
+        said = truth(value, name)
+    except BadRow:
+        return
+    if said == (usual in _OUT):
+        what = f"is {shown(str(value))}, which leaves the row out"
+        skip = option("on_bad_row=skip")
+        raise BadRow(shown(name), f"{what}. To do so, with a count: {skip}. {ignore}")
+
+
+@dataclass
+class _Column:
+    """texts: hashes of texts of several words. compared: rows that have one. low: rows whose mark
+    is low, by the mark. numbers: the least and the highest."""
+
+    texts: set[int] = field(default_factory=set)
+    compared: int = 0
+    low: dict[str, int] = field(default_factory=dict)
+    least: float = math.inf
+    most: float = -math.inf
+
+
+class Unread:
+    """The columns that nobody reads of one file, by name."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+
+    def text(self, name: str, value: Any) -> None:
+        """Look at a column as a text."""
+        if not isinstance(value, (str, list, tuple)) or not _says_much(value):
+            return
+        column = self._columns.setdefault(name, _Column())
+        if column.compared < _LOOKED_AT:
+            column.compared += 1
+            column.texts.add(hash(value if isinstance(value, str) else repr(value)))
+
+    def mark(self, name: str, value: Any) -> None:
+        """Look at a column, or at the values of an object in it, as a mark of the answer."""
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                if not isinstance(inner, Mapping):
+                    self.mark(f"{name}.{key}", inner)
+            return
+        number = _number(value)
+        low = isinstance(value, str) and value.strip().lower() in _LOW
+        if number is None and not low:
+            return
+        column = self._columns.setdefault(name, _Column())
+        if number is not None:
+            column.least, column.most = min(column.least, number), max(column.most, number)
+        kept = len(column.low) < _LOOKED_AT or str(value) in column.low
+        if kept and (low or (number is not None and number <= 0)):
+            column.low[str(value)] = column.low.get(str(value), 0) + 1
+
+    def refused(self) -> str | None:
+        """The first column of texts that differ from row to row and whose name is not that of a
+        fact about the row."""
+        for name, column in self._columns.items():
+            differ = len(column.texts) > max(1, column.compared / 2)
+            if differ and not _HARMLESS.intersection(_words(name)):
+                return name
+        return None
+
+    def marks(self, rows: int, option: Callable[[str], str]) -> Iterator[str]:
+        """Sentences on columns that may judge the answers. rows: of the file."""
+        for name, column in sorted(self._columns.items()):
+            words, ignore = _words(name), option(f"ignore=[{shown(name.partition('.')[0])}]")
+            cure = f"take such rows out of the file. If it does not count: {ignore}."
+            numbers = column.least <= column.most
+            if (
+                numbers
+                and _JUDGES.intersection(words)
+                and not -1 <= column.least <= column.most <= 1
+            ):
+                spread = f"goes from {column.least:g} to {column.most:g}"
+                yield f"'{shown(name)}' {spread} and is not read. If low ones are bad, {cure}"
+            elif column.low and not (numbers and (_COUNTS & words or _measures(column))):
+                value, count = max(column.low.items(), key=lambda item: item[1])
+                what = f"'{shown(name)}' is {shown(value)} in {count} of {rows} rows"
+                yield f"{what}, which are read like all others. If that says they are bad, {cure}"
+
+
+def _measures(column: _Column) -> bool:
+    """Numbers that are no marks: neither below zero nor 0 or 1."""
+    return column.least >= 0 and column.most > 1
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()))
+
+
+def _says_much(value: str | Sequence[Any]) -> bool:
+    """A text of several words, a list of texts, or a list of lists."""
+    found = listed(value) if isinstance(value, str) and value[:1] == "[" else value
+    if isinstance(found, str):
+        return found.count(" ") >= _WORDS - 1 and len(found.split(None, _WORDS)) >= _WORDS
+    return len(found) > 0 and isinstance(found[0], (str, list, tuple))
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str) and len(value) < 20:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    usable = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if usable else None
