@@ -62,6 +62,24 @@ def test_labels_and_facts_are_not(tmp_path: Path, values: dict[str, list[Any]]) 
     assert "columns that are not read" in notice
 
 
+def test_a_text_that_says_all_again(tmp_path: Path) -> None:
+    """As the column ``text`` of Alpaca; a passage that the answer is out of is none."""
+    rows = [
+        {"instruction": f"Say where room {i} is, please.", "output": f"It is in house number {i}."}
+        for i in range(9)
+    ] + [{"instruction": "Add 1.", "output": "2"}]
+    path = tmp_path / "rows.jsonl"
+    for form, refused in (("### {instruction}\n### {output}", False), ("All: {output}", True)):
+        lines = [json.dumps({**row, "text": form.format(**row)}) + "\n" for row in rows]
+        path.write_text("".join(lines), encoding="utf-8")
+        given = FilesConfig(demonstrations=str(path))
+        if refused:
+            with pytest.raises(UserError, match="text: holds texts that differ"):
+                inspect(given)
+        else:
+            assert len(inspect(given).notices) == 1
+
+
 @pytest.mark.parametrize(
     "values,expected",
     [
