@@ -7,6 +7,7 @@ out, so that rewording them recomputes nothing.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from preflab.door import plugin_files
+from preflab.door.brought import Brought, brought_by
+from preflab.storage.durable import cached_digest
 
 _FRAMEWORK = Path(__file__).parents[1]
 WITHOUT_EFFECT = ("composing", "console", "door", "jobs", "planning", "scaffold", "testing")
@@ -30,10 +33,12 @@ _UNREAD = {"ctx", "kind", "type_comment", "type_params", "type_ignores"}
 @dataclass(frozen=True)
 class Source:
     """A file of Python. meaning: digest of all but what only people read; imports: (level, name) of
-    what it imports, modules and names in them alike; reads_docs: whether it reads docstrings."""
+    what it imports, modules and names in them alike; texts: short strings in it, which may name
+    files and modules; reads_docs: whether it reads docstrings."""
 
     meaning: str
     imports: frozenset[tuple[int, str]]
+    texts: frozenset[str]
     reads_docs: bool
 
 
@@ -51,7 +56,8 @@ def _read_source(source: bytes, docstrings: bool) -> Source:
     except (SyntaxError, ValueError):  # of another Python: nothing that runs here imports it
         reader.words = [source.decode("utf8", "surrogateescape")]
     digest = hashlib.sha256("\x1f".join(reader.words).encode("utf8", "surrogatepass"))
-    return Source(digest.hexdigest(), frozenset(reader.imports), reads_docs)
+    texts = frozenset(t for t in reader.texts if 0 < len(t) < 256 and t.isprintable())
+    return Source(digest.hexdigest(), frozenset(reader.imports), texts, reads_docs)
 
 
 class _Reader:
@@ -61,6 +67,7 @@ class _Reader:
         self.docstrings = docstrings
         self.words: list[str] = []
         self.imports: set[tuple[int, str]] = set()
+        self.texts: set[str] = set()
 
     def read(self, node: ast.AST, message: bool = False) -> None:
         """message: the node is an argument that only people read: its text is left out, but not
@@ -70,11 +77,15 @@ class _Reader:
         if isinstance(node, ast.Constant):
             text = message and isinstance(node.value, str)
             self.words.append("text" if text else f"constant {node.value!r}")
+            if isinstance(node.value, str) and not message:
+                self.texts.add(node.value)
             return
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             self._note_imports(node)
         if isinstance(node, ast.Call) and (module := _named_import(node)):
             self.imports.add((0, module))
+        if isinstance(node, (ast.BinOp, ast.Call)):
+            self.texts.add("/".join(_parts(node)))
         self.words.append(type(node).__name__)
         call = _message_call(node)
         for field in node._fields:
@@ -133,6 +144,18 @@ def _named_import(call: ast.Call) -> str:
     return first.value if isinstance(first.value, str) else ""
 
 
+def _parts(node: ast.AST) -> list[str]:
+    """The parts of the path that ``X / "data" / "words.txt"`` or ``join(X, "data", "words.txt")``
+    leads to from X."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return [*_parts(node.left), *_parts(node.right)]
+    if isinstance(node, ast.Attribute):
+        return _parts(node.value)
+    if isinstance(node, ast.Call):
+        return [part for inner in (node.func, *node.args) for part in _parts(inner)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
 def _message_call(node: ast.AST) -> ast.Call | None:
     """The call within a statement whose texts are for people: of a raised error, or of print to the
     terminal, `warnings.warn` and a logger where nothing is done with the result."""
@@ -169,7 +192,9 @@ def source_digest(modules: Iterable[str], packages: Iterable[str], all_own: bool
     modules: the plugin's module (of a package all its files count; or the path of its file), and
     those that hold its functions. packages: top-level packages of plugins, which count wherever
     they are. all_own: everything else that somebody edits counts too: modules beside a plugin
-    file, editable installs, whatever lies outside of site-packages and the standard library.
+    file, editable installs, whatever lies outside of site-packages and the standard library; what
+    the import of a plugin file brought in; and files, by their bytes, that a text in the source
+    names and that are in its folder or below.
     """
     return _source_digest(tuple(modules), tuple(sorted(set(packages))), all_own)
 
@@ -184,18 +209,50 @@ class _File:
 
 @cache
 def _source_digest(modules: tuple[str, ...], packages: tuple[str, ...], all_own: bool) -> str:
+    brought = brought_by(Path(modules[0]))
+    of_packages = {p for name, p in brought.named.items() if name.partition(".")[0] in packages}
+    home = Path(modules[0]).resolve().parent
     pending = _start(modules)
+    for path in brought.files - of_packages:
+        pending.append(_File(path, home if path.is_relative_to(home) else None))
     sources: dict[Path, Source] = {}
+    data: set[Path] = set()
     while pending:
         file = pending.pop()
-        if file.path in sources:
+        path = file.path.resolve()
+        if path in sources:
             continue
-        sources[file.path] = read_source(file.path)
-        for level, name in sources[file.path].imports:
-            pending += _imported(file, level, name, packages, all_own)
+        source = sources[path] = read_source(path)
+        for level, name in source.imports:
+            pending += _imported(file, level, name, packages, all_own, brought)
+        if all_own:
+            named = [f for text in source.texts for f in _named(file, text, brought)]
+            pending += [f for f in named if f.path.suffix == ".py"]
+            data |= {f.path.resolve() for f in named if f.path.suffix != ".py"}
     docs = any(source.reads_docs for source in sources.values())
     meanings = sorted(read_source(path, docs).meaning for path in sources)
+    meanings += sorted(cached_digest(path) for path in data)
     return hashlib.sha256("\n".join(meanings).encode()).hexdigest()
+
+
+def _named(file: _File, text: str, brought: Brought) -> list[_File]:
+    """The files that a text in a file names: one beside it or below, or a module."""
+    with contextlib.suppress(OSError):  # no name of a file
+        path = file.path.parent / text
+        if path.is_file() and not Path(text).is_absolute():
+            return [_File(path, file.home)]
+    if not text.replace(".", "_").isidentifier() or not all(text.split(".")):
+        return []
+    if file.home and (near := _beside(file.home, text)):
+        return near
+    return _loaded(text, brought)
+
+
+def _loaded(name: str, brought: Brought) -> list[_File]:
+    """The files of a module, and of the packages that it is in, that a plugin file imported."""
+    parts = name.split(".")
+    names = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    return [_File(brought.named[n]) for n in names if n in brought.named]
 
 
 def _start(modules: Sequence[str]) -> list[_File]:
@@ -213,7 +270,12 @@ def _start(modules: Sequence[str]) -> list[_File]:
 
 
 def _imported(
-    file: _File, level: int, name: str, packages: Sequence[str], all_own: bool
+    file: _File,
+    level: int,
+    name: str,
+    packages: Sequence[str],
+    all_own: bool,
+    brought: Brought,
 ) -> list[_File]:
     """The files that count of what a file imports: ``from {level dots}{name} import ...``."""
     top = name.partition(".")[0]
@@ -225,9 +287,10 @@ def _imported(
         return near
     if top in packages:
         return [_File(path) for path in _module_file(name)]
-    if all_own and _is_own(top):
-        return [_File(path) for path in _module_file(name, parents=True)]
-    return []
+    if not all_own:
+        return []
+    found = _module_file(name, parents=True) if _is_own(top) else []
+    return [*_loaded(name, brought), *map(_File, found)]
 
 
 def _beside(home: Path, name: str) -> list[_File]:

@@ -35,6 +35,22 @@ NO = frozenset(
 """Words of files for true and false, in lower case."""
 _SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 
+_SPLIT_WORDS = {
+    **SPLIT_ALIASES,
+    **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
+}
+"""Words in names and the splits that `datasets` takes them for."""
+
+
+def splits_in(name: str) -> set[str]:
+    """The splits that the words of a name say, as of a file or a folder.
+
+    >>> splits_in("train_prefs-2"), splits_in("Eval"), splits_in("holdout")
+    ({'train'}, {'test'}, set())
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    return {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+
 
 def text_digest(text: str) -> str:
     """Sixteen hexadecimal digits that name a text: an id where a row has none."""

@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from preflab.errors import UserError
-from preflab.rows.fields import SPLIT_ALIASES
+from preflab.rows.fields import splits_in
+from preflab.rows.streams import COMPRESSIONS
 
-_WORDS = {
-    **SPLIT_ALIASES,
-    **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
-}
-"""Words in names and the splits that `datasets` takes them for."""
-_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?")
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?")
 _NO_ROWS = re.compile(
     r"(README|LICENSE|LICENCE|NOTICE|CITATION|CHANGELOG)\b.*|dataset_infos\.json|_SUCCESS|_metadata"
     r"|_common_metadata|.*\.(md|crc|md5|sha256)",
@@ -53,7 +49,40 @@ def parts_of(folder: Path, kind: Callable[[Path], str], endings: Collection[str]
             f"{odd}: is {kinds[odd]}, but {files[0].relative_to(folder)} is {kinds[files[0]]}: are "
             "they the same rows twice? Leave files of one kind in the folder, or name one file."
         )
+    _refuse_twice(files)
+    refuse_missing_shards(files)
     return [Part(path, columns) for path, columns in _columns(folder, files).items()]
+
+
+def refuse_missing_shards(files: Collection[Path]) -> None:
+    """`UserError` if names as ``train-00000-of-00003`` speak of files that are not among these."""
+    sets: dict[tuple[Path, str, int], set[int]] = {}
+    for path in files:
+        if match := _SHARD.fullmatch(path.name.partition(".")[0]):
+            key = path.parent, match[1], int(match[3])
+            sets.setdefault(key, set()).add(int(match[2]))
+    for (folder, name, count), found in sets.items():
+        missing = [f"{name}-{n:05}-of-{count:05}" for n in range(count) if n not in found]
+        if missing:
+            shown = ", ".join(missing[:3]) + f" and {len(missing) - 3} more" * (len(missing) > 3)
+            raise UserError(
+                f"{folder}: {shown} missing: there are {len(found)} of the {count} parts of {name} "
+                "here. Name a folder that holds all of them; if these rows are all that you "
+                f"mean, rename the files ({name}-a)."
+            )
+
+
+def _refuse_twice(files: Collection[Path]) -> None:
+    """`UserError` if a file is there both packed and unpacked."""
+    by_name: dict[Path, Path] = {}
+    for path in files:
+        plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+        other = by_name.setdefault(plain, path)
+        if other != path:
+            raise UserError(
+                f"{path}: is {other.name} packed in another way: are they the same rows twice? "
+                "Take one of them out of the folder, or name one file."
+            )
 
 
 def _files(folder: Path) -> list[Path]:
@@ -101,8 +130,7 @@ def _columns(folder: Path, files: list[Path]) -> dict[Path, dict[str, str]]:
 def _split(folder: Path, path: Path) -> str:
     """The split that the words of a name say, or else those of the folders above it."""
     for part in (path.name.partition(".")[0], *reversed(path.relative_to(folder).parts[:-1])):
-        words = re.split(r"[^a-z]+", part.lower())
-        found = {_WORDS[word] for word in words if word in _WORDS}
+        found = splits_in(part)
         if len(found) > 1:
             raise UserError(f"{path}: its name says {' and '.join(sorted(found))}: which is it?")
         if found:

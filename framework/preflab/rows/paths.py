@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,8 @@ def files_of(path: Path) -> list[Path]:
         if not files:
             raise UserError(f"{path}: the folder is empty.")
         return files
+    if re.match(r"[a-z][a-z0-9+.]+:/", str(path), re.IGNORECASE):
+        raise UserError(f"{path}: is not fetched: download it, or hub://OWNER/NAME.")
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, siblings).partition("Did you mean")[2]
     raise UserError(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from preflab.errors import UserError, nearest
 from preflab.rows.arrow_files import is_saved_dataset, parquet_rows, saved_dataset
 from preflab.rows.csv_files import csv_rows
-from preflab.rows.folders import Part, parts_of
+from preflab.rows.folders import Part, parts_of, refuse_missing_shards
 from preflab.rows.hub import hub_rows, on_hub
 from preflab.rows.json_files import json_lines, json_rows, with_columns
 from preflab.rows.paths import files_of
@@ -36,6 +36,7 @@ def read_rows(path: Path) -> Iterator[Row]:
             f"{path}: the ending {path.suffix!r} is not known. {nearest(path.suffix, READERS)} "
             f"Compressed: {', '.join(COMPRESSIONS)} after it. Or a folder of such files."
         )
+    refuse_missing_shards([path])
     return _rows(path, [Part(path, {})])
 
 

@@ -35,7 +35,10 @@ def parse_json(data: bytes, *, ends_file: bool = False) -> Any:
     except json.JSONDecodeError as error:
         line = "" if error.lineno == 1 else f"line {error.lineno}, "
         cut = "; the file ends here without a newline: was it cut off?" if ends_file else ""
-        raise BadRow("JSON", f"{error.msg} ({line}column {error.colno}){cut}") from None
+        reason = error.msg
+        if reason == "Extra data" and error.doc[error.pos :].lstrip().startswith("{"):
+            reason, cut = "Extra data: another object begins here, but a row is one object", ""
+        raise BadRow("JSON", f"{reason} ({line}column {error.colno}){cut}") from None
     except RecursionError:
         raise BadRow("JSON", "is nested too deeply") from None
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preflab.errors import nearest
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import BadRow, Row, fields, shown
 from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.splits import Splits
 from preflab_builtin.files.values import truth
 
 
@@ -27,6 +28,7 @@ class Builder:
     def __init__(self, reading: Reading) -> None:
         self.reading, self._settings = reading, reading.settings
         self._type = reading.settings.record_type
+        self._splits = Splits(reading.settings)
         self._taken: dict[str, str] = {}
         """By id: the digest of its prompt's text and, after a space, the place of the row that has
         it: one text, because a file may have millions."""
@@ -53,9 +55,10 @@ class Builder:
 
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
-            split = _split(case.about, self._settings)
+            split = self._splits.of(case.about)
             name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
             return _document(case, split, name, place)
+        _check_media(case, self._settings)
         if self._type == "demonstrations":
             self._check_demonstration(case)
         if self._type == "rankings":
@@ -86,7 +89,7 @@ class Builder:
             )
         user = fields.configured_identifier(about, settings.user, "user")
         group = fields.configured_identifier(about, settings.group, "group")
-        split, tags, notes = _split(about, settings), fields.tags(about), _notes(about)
+        split, tags, notes = self._splits.of(about), fields.tags(about), _notes(about)
         if user and settings.user is None:
             self.reading.saw("user", user)
         if group and settings.group is None:
@@ -120,27 +123,23 @@ class Builder:
         if may_repeat and earlier_text == text:
             return name
         other = " with another prompt" if may_repeat else ""
-        raise BadRow("id", f"'{shown(name)}' is taken by {earlier_place}{other}")
+        cure = f"If they are no ids: {self._settings.option('ignore=[id]')}"
+        raise BadRow("id", f"'{shown(name)}' is taken by {earlier_place}{other}. {cure}")
 
 
-def _split(about: Mapping[str, Any], settings: RowSettings) -> str:
-    """train, validation or test, by the config's names for them; "" if the row has none."""
-    value = fields.configured_identifier(about, settings.split, "split")
-    if not value:
-        return ""
-    meanings = {**fields.SPLIT_ALIASES, **_PAPERS, **dict(settings.splits)}
-    if value not in meanings and value.lower() in meanings:
-        return meanings[value.lower()]
-    if value not in meanings:
-        hint = nearest(value, fields.SPLIT_ALIASES)
-        means = settings.option(f"splits.train=[{shown(value)}]")
-        cure = f"If it means one of them, say so: {means}"
-        raise BadRow(settings.split or "split", f"is '{shown(value)}'. {hint} {cure}")
-    return meanings[value]
+_MEDIA = re.compile(r"<image>|<\|image(_\d+|_pad)?\|>|^\s*<(audio|video)>|<(audio|video)>\s*$")
+"""Where an image, sound or video stood. The last two are HTML too, inside a text."""
 
 
-_PAPERS = {"valid1": "validation", "valid2": "validation"}
-"""Splits of summarize-from-feedback."""
+def _check_media(case: Case, settings: RowSettings) -> None:
+    asked = [message.content for message in case.asked.messages] or [case.asked.text]
+    for field, texts in (("prompt", asked), ("response", case.responses)):
+        found = next((m for t in texts if "<" in t and (m := _MEDIA.search(t))), None)
+        if found is None:
+            continue
+        reason = f"holds '{found[0].strip()}', the place of what is no text: only texts are read"
+        skip = settings.option("on_bad_row=skip")
+        raise BadRow(field, f"{reason}. Leave such rows out: {skip}")
 
 
 def _notes(about: Mapping[str, Any]) -> dict[str, Any]:

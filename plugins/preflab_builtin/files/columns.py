@@ -133,16 +133,17 @@ class Reading:
                     f"holds {kind.value}, {self._cure(name, value, kind, where)}",
                 )
             if kind is None and not where:
-                self._unread(name, value)
+                self._unread(name, value, values, read)
             if not kind or self.settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
             if kind is None and isinstance(value, Mapping):
                 hidden = (inner for inner, v in value.items() if not blank(v) and meaning(inner, v))
                 self.of_row.update(f"{_label(where, name)}.{shown(str(inner))}" for inner in hidden)
 
-    def _unread(self, name: str, value: Any) -> None:
+    def _unread(self, name: str, value: Any, row: Mapping[str, Any], read: Collection[str]) -> None:
         record_type = self.settings.record_type
-        if record_type != "documents" and name not in _OF_OTHER_TYPES:
+        known = record_type == "documents" or name in _OF_OTHER_TYPES
+        if not known and not (isinstance(value, str) and _all_again(value, row, read)):
             self.others.text(name, value)
         if record_type == "demonstrations":
             self.others.mark(name, value)
@@ -174,6 +175,14 @@ class Reading:
             or (record_type == "documents" and kind not in (Kind.MEDIA, Kind.WEIGHT))
             or name in _OF_OTHER_TYPES
         )
+
+
+def _all_again(text: str, row: Mapping[str, Any], read: Collection[str]) -> bool:
+    """Whether a text holds two of the columns that are read, and the longest: Alpaca's ``text``.
+    A passage that the answer is out of does not hold the question."""
+    said = (row[name].strip() for name in read if isinstance(row.get(name), str))
+    given = sorted(filter(None, said), key=len)
+    return len(given) > 1 and given[-1] in text and any(one in text for one in given[:-1])
 
 
 @lru_cache(maxsize=4096)

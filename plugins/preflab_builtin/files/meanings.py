@@ -48,7 +48,17 @@ _WORDS = {
         *("image", "images", "img", "picture", "pictures", "photo", "photos", "video", "videos"),
         *("audio", "audios", "sound", "speech", "pixel", "attachment", "attachments", "files"),
     ),
-    Kind.WEIGHT: ("weight", "weights", "mask", "masks", "margin", "trainable", "train", "loss"),
+    Kind.WEIGHT: (
+        "weight",
+        "weights",
+        "mask",
+        "masks",
+        "masked",
+        "margin",
+        "trainable",
+        "train",
+        "loss",
+    ),
     Kind.REASONING: (
         *("reasoning", "thinking", "thought", "thoughts", "cot", "scratchpad", "think"),
     ),
@@ -90,7 +100,18 @@ _ALONE = {
     *("code", "table", "facts", "role", "roles", "setting", "memory", "rules", "profile", "vote"),
 }
 """Words that tell something only where they are the whole name, or all of it but "is"."""
-_MASKS = {"mask", "masks"}
+_MASKS = {"mask", "masks", "masked"}
+_INSIDE = {
+    "channel": (Kind.REASONING, ("final",)),
+    "recipient": (Kind.TOOLS, ("all",)),
+    "rating": (Kind.JUDGED, ()),
+}
+"""Keys of messages, what they hold, and the values with which they say nothing."""
+_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".wav", ".mp3"),
+    *(".flac", ".ogg", ".m4a", ".mp4", ".webm", ".mov", ".avi"),
+)
+_ORIGINS = {"source", "sources", "origin", "url", "urls", "link", "links", "citation"}
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -101,7 +122,12 @@ def meaning(name: str, value: Any, inside: bool = False) -> Kind | None:
     >>> meaning("chat_history", "...").value, meaning("source", "web"), meaning("question_id", 5)
     ('a part of the conversation', None, None)
     """
+    if inside and name in _INSIDE:
+        kind, harmless = _INSIDE[name]
+        return None if value in harmless else kind
     if isinstance(value, str):
+        if value[-5:].lower().endswith(_ENDINGS) and _is_file(name, value):
+            return Kind.MEDIA
         return _meaning_of_like(name, "", inside)
     if isinstance(value, (int, float)):
         same = value if isinstance(value, bool) else int(value == 1)
@@ -150,6 +176,13 @@ def _is_messages(value: Any) -> bool:
     return isinstance(first, Mapping) and (
         {"role", "content"} <= first.keys() or {"from", "value"} <= first.keys()
     )
+
+
+def _is_file(name: str, value: str) -> bool:
+    """Whether a text that ends like a file of images, sound or pages is the name of one, and not of
+    what the row comes from."""
+    words = re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower())
+    return "\n" not in value and value.count(" ") < 3 and _ORIGINS.isdisjoint(words)
 
 
 def _is_media(value: Any) -> bool:

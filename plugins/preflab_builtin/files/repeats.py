@@ -13,6 +13,7 @@ from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.transcripts import ASSISTANT
+from preflab_builtin.files.values import blank
 
 HEAD = 200
 """Groups of rows at the start of a file that decide its form."""
@@ -86,7 +87,13 @@ def _wrapped(case: Case, form: str, reading: Reading) -> str:
 
 
 def _start(case: Case) -> str:
-    return case.asked.messages[-1].content if case.asked.messages else case.asked.text
+    """What an answer may repeat: the prompt, or the instruction that a template made one of."""
+    if case.asked.messages:
+        return case.asked.messages[-1].content
+    text, given = case.asked.text, case.about.get("instruction")
+    if not isinstance(given, str) or not blank(case.about.get("input")):
+        return text
+    return text if case.responses[0].startswith(text) or given not in text else given
 
 
 def _after(start: str, response: str) -> str:
@@ -100,7 +107,7 @@ def _after(start: str, response: str) -> str:
 def _befores(case: Case) -> list[str | None]:
     """What stands before the prompt in each response, None where it is not in its first part;
     nothing if there is nothing to compare."""
-    start = _start(case).strip()
+    start = _start(case).strip() if case.responses else ""
     if len(start) < _SHORTEST:
         return []
     places = [response.find(start, 0, _FIRST_PART + len(start)) for response in case.responses]

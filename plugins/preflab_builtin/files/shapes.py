@@ -179,7 +179,8 @@ _QUESTIONS = ("question", "query", "instruction", "input", "request", "ask", "te
 def _renamed(row: Columns, settings: RowSettings) -> str:
     """The options that would give the row the columns of its type's simplest shape."""
     usual = USUAL[settings.record_type]
-    theirs = [name for name in row if name not in (*ABOUT, *usual)]
+    spoken = [name for name, value in row.items() if isinstance(value, (str, list, tuple, dict))]
+    theirs = [name for name in spoken if name not in (*ABOUT, *usual)]
     theirs.sort(key=lambda name: name.lower() not in _QUESTIONS)  # what asks, to the prompt
     missing = [name for name in usual if name not in row]
     pairs = zip(missing, [*map(shown, theirs), *("NAME",) * len(missing)], strict=False)

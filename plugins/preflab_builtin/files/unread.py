@@ -14,8 +14,8 @@ from preflab_builtin.files.values import listed, truth
 
 _LOOKED_AT = 1000
 """Rows whose texts are compared."""
-_WORDS = 4
-"""Words of a text that says more than a label."""
+_WORDS, _LETTERS = 3, 10
+"""Words of a text that says more than a label; letters of one in a script without spaces."""
 _HARMLESS = {
     *("id", "ids", "uuid", "hash", "url", "urls", "uri", "link", "links", "path", "source"),
     *("sources", "dataset", "origin", "title", "titles", "author", "authors", "license", "date"),
@@ -119,13 +119,12 @@ class Unread:
         for name, column in sorted(self._columns.items()):
             words, ignore = _words(name), option(f"ignore=[{shown(name.partition('.')[0])}]")
             cure = f"take such rows out of the file. If it does not count: {ignore}."
-            numbers = column.least <= column.most
-            if (
-                numbers
-                and _JUDGES.intersection(words)
-                and not -1 <= column.least <= column.most <= 1
-            ):
+            numbers, judges = column.least <= column.most, _JUDGES & words
+            marks = numbers and -1 <= column.least <= column.most <= 1 and column.low
+            if numbers and judges and not marks:
                 spread = f"goes from {column.least:g} to {column.most:g}"
+                if column.least == column.most:
+                    spread = f"is {column.most:g} wherever it is given"
                 yield f"'{shown(name)}' {spread} and is not read. If low ones are bad, {cure}"
             elif column.low and not (numbers and (_COUNTS & words or _measures(column))):
                 value, count = max(column.low.items(), key=lambda item: item[1])
@@ -143,11 +142,16 @@ def _words(name: str) -> set[str]:
 
 
 def _says_much(value: str | Sequence[Any]) -> bool:
-    """A text of several words, a list of texts, or a list of lists."""
+    """A text of several words, a list of texts, or a list of pairs of texts."""
     found = listed(value) if isinstance(value, str) and value[:1] == "[" else value
     if isinstance(found, str):
-        return found.count(" ") >= _WORDS - 1 and len(found.split(None, _WORDS)) >= _WORDS
-    return len(found) > 0 and isinstance(found[0], (str, list, tuple))
+        words = found.count(" ") >= _WORDS - 1 and len(found.split(None, _WORDS)) >= _WORDS
+        return words or (len(found) >= _LETTERS and not found.isascii() and " " not in found)
+    first = found[0] if isinstance(found, (list, tuple)) and found else None
+    if isinstance(first, (list, tuple, Mapping)):
+        inner = list(first.values()) if isinstance(first, Mapping) else list(first)
+        return 0 < len(inner) <= 2 and all(isinstance(text, str) for text in inner)
+    return isinstance(first, str)
 
 
 def _number(value: Any) -> float | None:

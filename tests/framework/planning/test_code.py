@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,6 +168,111 @@ def test_what_a_plugin_imports_counts_unless_it_is_an_installed_package(
     before = _digest_of_plugin(["lab_plugin"], ("lab_plugin",))
     (folder / "lab_tools" / "inner.py").write_text("rate = 2\n")
     assert (_digest_of_plugin(["lab_plugin"], ("lab_plugin",)) != before) is (place == "work")
+
+
+PATH = "import sys\nfrom importlib import import_module\nsys.path.insert(0, {})\n"
+ABOVE = PATH.format("__file__.rpartition('/')[0] + '/..'")
+BY_PLACE = """import importlib.util
+def load(name):
+    place = __file__.rpartition("/")[0] + "/" + name
+    spec = importlib.util.spec_from_file_location("elsewhere", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.f
+"""
+BROUGHT = {
+    "a module above": (ABOVE + "from lab_shared.rates import v\n", "lab_shared/rates.py"),
+    "one above, from '..'": (
+        PATH.format("'..'") + "from lab_shared.rates import v\nsys.path.pop(0)\n",
+        "lab_shared/rates.py",
+    ),
+    "a module of one above": (ABOVE + "import lab_shared.rates\n", "lab_shared/inner.py"),
+    "a name in a variable": (
+        ABOVE + "NAME = 'lab_shared.rates'\nv = import_module(NAME).v\n",
+        "lab_shared/rates.py",
+    ),
+    "a computed name": (
+        ABOVE + "v = import_module('lab_shared.' + 'rates').v\n",
+        "lab_shared/rates.py",
+    ),
+    "a place": (BY_PLACE + "v = load('hidden.py')(4)\n", "plugins/hidden.py"),
+    "a computed place": (BY_PLACE + "g = load('hid' + 'den.py')\n", "plugins/hidden.py"),
+    "a place, in a table": (BY_PLACE + "G = [load('hid' + 'den.py')]\n", "plugins/hidden.py"),
+}
+
+
+def _write(folder: Path, plugin: str) -> Path:
+    files = {
+        "plugins/mine.py": plugin,
+        "plugins/hidden.py": SOURCE.replace("half(x: float)", "f(x: float)"),
+        "lab_shared/rates.py": "from lab_shared.inner import w\nv = 1\n",
+        "lab_shared/inner.py": "w = 1\n",
+        "lab_shared/apart.py": "x = 1\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder / "plugins" / "mine.py"
+
+
+def _imported_anew(plugin: Path, *first: str) -> str:
+    """The digest of a plugin file in a process that imports it. first: files imported before it."""
+    code = (
+        "import sys; from pathlib import Path; from preflab.door.discovery import import_file; "
+        "from preflab.planning.code import source_digest; "
+        "[import_file(Path(p)) for p in sys.argv[1:]]; print(source_digest(sys.argv[-1:], []))"
+    )
+    words = [sys.executable, "-c", code, *first, str(plugin)]
+    variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        words, cwd=plugin.parent, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("what", BROUGHT)
+def test_what_a_plugin_file_brings_in_otherwise_counts(what: str, tmp_path: Path) -> None:
+    """However another file imports the same before it, and however often."""
+    text, edited = BROUGHT[what]
+    plugin = _write(tmp_path, text)
+    other = tmp_path / "plugins" / "other.py"
+    other.write_text(ABOVE + "import lab_shared.rates, lab_shared.apart\n")
+    before = _imported_anew(plugin)
+    if "computed name" not in what:
+        assert _imported_anew(plugin, str(other)) == before
+    assert _imported_anew(plugin, str(plugin)) == before
+    (tmp_path / "lab_shared" / "apart.py").write_text("x = 2\n")
+    assert _imported_anew(plugin) == before
+    path = tmp_path / edited
+    path.write_text(path.read_text().replace("= 1", "= 2").replace("x / 2", "x / 3"))
+    assert _imported_anew(plugin) != before
+
+
+DATA = {
+    "a name": "words = open('words.txt').read()\n",
+    "beside the file": "w = (Path(__file__).parent / 'words.txt').read_text()\n",
+    "in a folder": "w = (Path(__file__).parent / 'lists' / 'words.txt').read_text()\n",
+    "joined": "w = open(os.path.join(os.path.dirname(__file__), 'lists', 'words.txt'))\n",
+    "in a function": "def f():\n    return HERE.joinpath('lists').joinpath('words.txt')\n",
+    "by a module beside it": "import near\n",
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+def test_a_file_of_data_that_the_source_names_counts(what: str, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "mine.py").write_text(DATA[what])
+    (tmp_path / "near.py").write_text(DATA["a name"])
+    for name in ("words.txt", "lists/words.txt", "other.txt"):
+        (tmp_path / name).write_text("good")
+    modules = [str(tmp_path / "mine.py")]
+    before = _digest_of_plugin(modules)
+    (tmp_path / "other.txt").write_text("bad")
+    assert _digest_of_plugin(modules) == before  # nothing names it
+    folder = "" if what in ("a name", "beside the file", "by a module beside it") else "lists/"
+    (tmp_path / f"{folder}words.txt").write_text("better")
+    assert _digest_of_plugin(modules) != before
 
 
 def test_source_that_this_python_cannot_read_counts_as_it_stands(tmp_path: Path) -> None:

@@ -79,3 +79,22 @@ def test_keys_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
 def test_what_is_refused_by_name(tmp_path: Path, names: str, expected: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))}.*{expected}"):
         _parts(tmp_path, names)
+
+
+@pytest.mark.parametrize(
+    "names,reason",
+    [
+        ("train-00000-of-00003.jsonl train-00002-of-00003.jsonl", "train-00001-of-00003 missing"),
+        ("a-00001-of-00002-0f3c.csv", "a-00000-of-00002 missing: there are 1 of the 2 parts"),
+        ("r.jsonl r.jsonl.gz", "r.jsonl packed in another way"),
+        ("r.jsonl.gz r.jsonl.zst", "r.jsonl.gz packed in another way"),
+    ],
+)
+def test_rows_that_are_missing_or_there_twice(tmp_path: Path, names: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        _parts(tmp_path, names)
+
+
+def test_all_shards_are_there(tmp_path: Path) -> None:
+    names = "a-00000-of-00002.jsonl a-00001-of-00002.jsonl in/a-00000-of-00001.jsonl"
+    assert list(_parts(tmp_path, names)) == names.split()

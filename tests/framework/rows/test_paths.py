@@ -66,3 +66,9 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match="no such file"):
         read(path, ["x"])
+
+
+@pytest.mark.parametrize("place", ["https://a.org/r.jsonl", "file:///tmp/r.jsonl", "s3://a/r"])
+def test_an_address_is_not_fetched(place: str) -> None:
+    with pytest.raises(UserError, match="not fetched: download it, or hub://OWNER/NAME"):
+        files_of(Path(place))

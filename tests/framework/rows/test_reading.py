@@ -134,3 +134,10 @@ def test_the_parts_of_a_folder_are_one_file(tmp_path: Path) -> None:
     *_, same, none, other = read_rows(tmp_path)
     assert (same.values["split"], none.values["split"]) == ("validation", "validation")
     assert str(other.problem) == "split: is train in the row, but its place says validation"
+
+
+def test_one_shard_of_several_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r-00000-of-00003.jsonl"
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(UserError, match="r-00001-of-00003, r-00002-of-00003 missing"):
+        list(read_rows(path))

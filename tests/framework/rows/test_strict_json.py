@@ -16,7 +16,7 @@ from preflab.rows import BadRow, parse_json
 BROKEN = {
     "no JSON": (b"hello", "JSON: Expecting value"),
     "half an object": (b'{"text": "a"', "JSON: Expecting ',' delimiter"),
-    "two objects": (b'{"text": "a"} {"text": "b"}', "JSON: Extra data"),
+    "two objects": (b'{"text": "a"} {"text": "b"}', "JSON: Extra data: another object begins here"),
     "single quotes": (b"{'text': 'a'}", "JSON: Expecting property name"),
     "trailing comma": (b'{"text": "a",}', "JSON: "),
     "NaN": (b'{"text": "a", "x": NaN}', "JSON: NaN is not a JSON number"),

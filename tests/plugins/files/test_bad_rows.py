@@ -164,7 +164,7 @@ def test_an_id_may_repeat_only_with_the_same_prompt(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     rows = (first, {**first, "prompt": "other"}, {**first, "labeler": "w2"})
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    check(path, "rankings", 2, "id: '1' is taken by .*:1 with another prompt")
+    check(path, "rankings", 2, "id: '1' is taken by .*:1 with another prompt. .*ignore=\\[id\\]")
 
 
 def test_a_refused_row_takes_no_id(tmp_path: Path) -> None:

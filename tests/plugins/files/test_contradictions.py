@@ -14,6 +14,19 @@ from preflab_builtin.files.source import FileSource
 
 _START = "\n\nHuman: q\n\nAssistant:"
 _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
+    ("prompts", {"prompt": "<image>\nWhat is it?"}, "prompt: holds '<image>', .*on_bad_row=skip"),
+    (
+        "prompts",
+        {
+            "messages": [
+                {"role": r, "content": c}
+                for r, c in (("user", "<image> a?"), ("assistant", "b"), ("user", "c?"))
+            ]
+        },
+        "prompt: holds '<image>'",
+    ),
+    ("demonstrations", {"prompt": "Draw", "completion": "<image>"}, "response: holds '<image>'"),
+    ("prompts", {"prompt": "What is said? <audio>"}, "prompt: holds '<audio>'"),
     (
         "rankings",
         {"prompt": "q", "chosen": "same", "rejected": "same"},

@@ -268,6 +268,14 @@ def test_demonstrations_and_conversations_repeat_too(tmp_path: Path) -> None:
     assert FileSource(config).records("demonstrations")[5].response == "On floor 5."  # type: ignore[union-attr]
 
 
+def test_instructions_repeat_too(tmp_path: Path) -> None:
+    rows = [{"instruction": a[0], "output": a[1]} for a in map(answers, range(20))]
+    (found,) = notices(tmp_path, "demonstrations", rows)
+    assert "it was taken off" in found
+    config = FilesConfig(demonstrations=str(tmp_path / "rows.jsonl"))
+    assert FileSource(config).records("demonstrations")[5].response == " On floor 5."  # type: ignore[union-attr]
+
+
 def test_a_short_answer_may_begin_like_its_prompt(tmp_path: Path) -> None:
     rows = [{"prompt": f"{i} ", "completion": f"{i} apples"} for i in range(20)]
     assert notices(tmp_path, "demonstrations", rows) == []

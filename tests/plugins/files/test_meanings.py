@@ -20,10 +20,17 @@ _KINDS: dict[Kind | None, list[tuple[str, Any]]] = {
     Kind.MEDIA: [
         ("images", ["a"]),
         ("image_url", "x"),
+        ("where", "pages/7.PDF"),
         ("blob", b"x"),
         ("x", [{"bytes": 1, "path": ""}]),
     ],
-    Kind.WEIGHT: [("weight", 0.5), ("loss_weight", 2), ("mask", 1), ("loss_mask", [1, 0])],
+    Kind.WEIGHT: [
+        ("weight", 0.5),
+        ("loss_weight", 2),
+        ("mask", 1),
+        ("masked", True),
+        ("loss_mask", [1, 0]),
+    ],
     Kind.REASONING: [("reasoning_content", "x"), ("thinking", "x")],
     Kind.JUDGED: [("label", 0), ("is_correct", False), ("thumbs", "up"), ("preferred", True)],
     Kind.ANSWER: [("response", "x"), ("model_output", "x")],
@@ -32,6 +39,7 @@ _KINDS: dict[Kind | None, list[tuple[str, Any]]] = {
         *(("source", "web"), ("prompt_source", "x"), ("model_name", "x"), ("author", "x")),
         *(("weight", 1), ("train", True), ("language", "de"), ("score_chosen", 1.5), ("name", "x")),
         *(("good_natured", True), ("country_code", "de"), ("created_at", "x"), ("title", "x")),
+        *(("source", "pool.pdf"), ("said", "I cannot open the file you sent, a.pdf")),
     ],
 }
 
@@ -48,3 +56,12 @@ def test_keys_inside_a_row() -> None:
     assert meaning("train", False, inside=True) is Kind.WEIGHT
     assert meaning("train", True, inside=True) is None
     assert meaning("id", "x", inside=True) is None
+    for name, value, kind in (
+        ("masked", True, Kind.WEIGHT),
+        ("rating", "bad", Kind.JUDGED),
+        ("channel", "analysis", Kind.REASONING),
+        ("channel", "final", None),
+        ("recipient", "browser", Kind.TOOLS),
+        ("recipient", "all", None),
+    ):
+        assert meaning(name, value, inside=True) is kind

@@ -78,6 +78,13 @@ def test_rows_of_another_record_type_say_so(
         read(tmp_path, record_type, row)
 
 
+def test_a_column_of_numbers_is_not_proposed_as_a_text(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"prompts.columns.prompt=ask$|prompts.columns.prompt=ask\n"
+    ):
+        read(tmp_path, "prompts", {"number": 5, "ask": "Who?"})
+
+
 def test_splits_by_other_names(tmp_path: Path) -> None:
     rows = [{"prompt": name, "split": name} for name in ("fit", "eval", "dev", "holdout", "TRAIN")]
     splits = SplitNames(train=["fit"], validation=["eval"], test=["holdout", "dev"])
@@ -87,6 +94,27 @@ def test_splits_by_other_names(tmp_path: Path) -> None:
         read(tmp_path, "prompts", *rows)
     ((field, message),) = problems(SplitNames(train=["a"], test=["a", "b"]))
     assert (field, message) == ("train", "holds 'a', which is given twice")
+
+
+@pytest.mark.parametrize(
+    "names,expected",
+    [
+        ("train_prefs Eval validation_gen TRAIN_PREFS", "train test validation train"),
+        ("Train test", "train test"),
+        ("train_prefs train_sft", r":2: split: is 'train_sft'. 'train_prefs' is read as train too"),
+        ("eval test", r":2: split: is 'test'. 'eval' is .*prompts.splits.test=\[test\]"),
+        ("test eval", r":2: split: is 'eval'. 'test' is .*prompts.splits.test=\[eval\]"),
+        ("train_test", r":1: split: is 'train_test'"),
+    ],
+)
+def test_words_in_the_names_of_splits(tmp_path: Path, names: str, expected: str) -> None:
+    """As in the names of files; but two names do not become one split in silence."""
+    rows = [{"prompt": f"{i}", "split": name} for i, name in enumerate(names.split())]
+    if not expected.startswith(":"):
+        assert " ".join(p.split for p in read(tmp_path, "prompts", *rows)) == expected
+        return
+    with pytest.raises(UserError, match=expected):
+        read(tmp_path, "prompts", *rows)
 
 
 def test_rendered_texts_are_no_chats() -> None:

@@ -32,6 +32,9 @@ def config(tmp_path: Path, values: dict[str, list[Any]], **settings: Any) -> Fil
         {"hypothesis": ["The pool is not open.", "The sauna is closed today."]},
         {"options": [["Paris", "Rome"], ["Oslo", "Bonn"]]},
         {"choices": ['["Paris", "Rome"]', '["Oslo", "Bonn"]']},
+        {"content": ["今天游泳池不开放请明天再来", "桑拿房今天也关闭了对不起"]},
+        {"hint": ["think of one", "think of two"]},
+        {"rounds": [[{"q": "hi", "a": "hello"}], [{"q": "who?", "a": "me"}]]},
         {"past": [[["hi", "hello"]], [["who?", "me"]]]},
     ],
 )
@@ -48,6 +51,8 @@ def test_texts_that_differ_are_refused(tmp_path: Path, values: dict[str, list[An
     [
         {"source_title": ["A book of many rooms", "The other book of rooms"]},
         {"style": ["kind and short, no jokes", *["long and very formal letters"] * 8] * 3},
+        {"embedding": [[[0.5, 1]], [[2, 3]]]},
+        {"spans": [[{"start": 1, "end": 2}], [{"start": 3, "end": 5}]]},
         {"intent": ["greeting", "farewell"]},
         {"keywords": [["a", "b"], ["c"]]},
     ],
@@ -57,12 +62,32 @@ def test_labels_and_facts_are_not(tmp_path: Path, values: dict[str, list[Any]]) 
     assert "columns that are not read" in notice
 
 
+def test_a_text_that_says_all_again(tmp_path: Path) -> None:
+    """As the column ``text`` of Alpaca; a passage that the answer is out of is none."""
+    rows = [
+        {"instruction": f"Say where room {i} is, please.", "output": f"It is in house number {i}."}
+        for i in range(9)
+    ] + [{"instruction": "Add 1.", "output": "2"}]
+    path = tmp_path / "rows.jsonl"
+    for form, refused in (("### {instruction}\n### {output}", False), ("All: {output}", True)):
+        lines = [json.dumps({**row, "text": form.format(**row)}) + "\n" for row in rows]
+        path.write_text("".join(lines), encoding="utf-8")
+        given = FilesConfig(demonstrations=str(path))
+        if refused:
+            with pytest.raises(UserError, match="text: holds texts that differ"):
+                inspect(given)
+        else:
+            assert len(inspect(given).notices) == 1
+
+
 @pytest.mark.parametrize(
     "values,expected",
     [
         ({"status": ["approved", "rejected"]}, "'status' is rejected in 1 of 2 rows"),
         ({"rating": [1, 5, 3]}, "'rating' goes from 1 to 5 and is not read"),
         ({"rating": ["1", "5"]}, "'rating' goes from 1 to 5 and is not read"),
+        ({"rating": [1, 1]}, "'rating' is 1 wherever it is given and is not read"),
+        ({"score": [0.2, 1]}, "'score' goes from 0.2 to 1 and is not read"),
         ({"score": [0, 1]}, "'score' is 0 in 1 of 2 rows"),
         ({"reward": [-1, 1, -1]}, "'reward' is -1 in 2 of 3 rows"),
         ({"helpful": [False, True]}, "'helpful' is False in 1 of 2 rows"),

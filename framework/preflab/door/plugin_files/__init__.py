@@ -22,6 +22,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from preflab.door.brought import note
+
 VARIABLE = "PREFLAB_PLUGIN_FILES"
 """Environment variable with the files' paths; workers inherit it."""
 
@@ -80,7 +82,10 @@ class _Loader(SourceFileLoader):
         # Python asks the module's own builtins to import, also for an import within a function.
         own = {**vars(builtins), "__import__": partial(_import, family)}
         vars(module)["__builtins__"] = own
+        before = set(sys.modules)
         super().exec_module(module)
+        if module.__name__ == family:
+            note(Path(self.path), module, before)
 
 
 def _import(
