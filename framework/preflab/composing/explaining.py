@@ -149,6 +149,11 @@ def _in_words(text: str) -> str:
         )
     if "Config group override must be a string or a list" in text:
         return "A config group cannot be null: GROUP=none leaves it out."
+    in_file = re.match(
+        r"In '.*?': \w+ raised while composing config: (.*) full_key: (?!object_type)(\S+)", text
+    )
+    if in_file:
+        text = f"{in_file[2]}: {in_file[1]}"
     return plain_words(
         re.sub(r"^Error merging override (\S+?)=.*?: (Value|Invalid)", r"\1: \2", text)
     )

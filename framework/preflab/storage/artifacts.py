@@ -223,7 +223,7 @@ class Store:
             lock.acquire()
         try:
             self._tidy(stage, recipe_id)
-            if owner:
+            if owner and not self.folder(stage, recipe_id).is_dir():
                 with suppress(OSError):  # only a note: what the disk refuses is told at work
                     make_folder(self._partial(stage, recipe_id) / STATE)
                     (self._partial(stage, recipe_id) / STATE / OWNER).write_text(owner)

@@ -4,6 +4,7 @@ conversation is laid out, which tokens are special, how a response ends."""
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -151,7 +152,13 @@ class TextTokenizer:
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files, the chat template among them: AutoTokenizer reads them."""
-        self.wrapper.save_pretrained(folder)
+        try:
+            self.wrapper.save_pretrained(folder)
+        except Exception as error:  # the tokenizer's own code reports a full disk as plain words
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder)) from error
         (folder / FILE).write_bytes(self.content)
 
     def facts(self) -> str:

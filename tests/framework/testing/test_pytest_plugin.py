@@ -97,8 +97,8 @@ def test_a_run_gives_stages_metrics_and_measures(preflab_run: Callable[..., Fast
         2,
     ]
     assert first.measures["reward/proxy"]["n"] == 8  # debug=fast: eight prompts
-    # Debug=fast puts its own 8 in place.
-    assert preflab_run(*words, "evaluation.prompts=4").summary["computed"] == []
+    # What is typed counts more than debug=fast's own 8.
+    assert preflab_run(*words, "evaluation.prompts=4").summary["computed"] == ["evaluation"]
     assert preflab_run(*words, "algorithm=best_of_n").summary["computed"] == ["evaluation"]
     with pytest.raises(UserError, match="Did you mean 'ppo'"):
         preflab_run("algorithm=pp0")

@@ -77,10 +77,10 @@ def test_a_few_rows_of_a_rollout_are_kept(tmp_path: Path) -> None:
 
 def test_a_real_tokenizers_rollout_is_written(tmp_path: Path) -> None:
     class Letters:
-        pad_id, eos_id = 0, 1
+        pad_id, eos_id, end_ids = 0, 1, frozenset({1})
 
-        def decode(self, ids: list[int]) -> str:
-            return "".join(chr(96 + i) for i in ids)
+        def decode_response(self, prompt: Prompt, ids: list[int]) -> str:
+            return "".join(chr(96 + i) for i in ids if i not in self.end_ids)
 
     tokenizer: Tokenizer = Letters()  # type: ignore[assignment]
     log = MetricsLog(tmp_path)
