@@ -114,6 +114,9 @@ class PrivateConfig:
     patterns: list[str] = option(factory=list, doc="regular expressions of Python's re")
     responses: bool = option(True, "look into responses as well as prompts")
     train_only: bool = option(False, "filter the training split alone, as InstructGPT did")
+    reserved: bool = option(
+        False, "count e-mail addresses at domains that are kept for examples (example.com) too"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Patterns compile and words are words."""

@@ -67,8 +67,8 @@ _COUNTED = re.compile(
 """What stands after a number that counts something: 1234567 users."""
 
 
-def has_email(text: str) -> bool:
-    """Does the text hold an e-mail address?
+def has_email(text: str, reserved: bool = False) -> bool:
+    """Does the text hold an e-mail address? reserved: also one at a domain that belongs to nobody.
 
     >>> has_email("write to a.b@mail.org."), has_email("a @ b, img@2x.png, ann@example.com")
     (True, False)
@@ -77,7 +77,8 @@ def has_email(text: str) -> bool:
         return False
     domains = (match[1] for match in EMAIL.finditer(text))
     return any(
-        domain.rpartition(".")[2].lower() not in _FILES and not _NOBODYS.fullmatch(domain)
+        domain.rpartition(".")[2].lower() not in _FILES
+        and (reserved or not _NOBODYS.fullmatch(domain))
         for domain in domains
     )
 

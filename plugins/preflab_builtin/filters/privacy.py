@@ -72,7 +72,7 @@ class DropPrivate:
 
     def private_detail(self, text: str) -> str:
         """The private detail that a text holds, "" if none."""
-        if self._config.emails and has_email(text):
+        if self._config.emails and has_email(text, self._config.reserved):
             return "e-mail address"
         if self._config.phones and has_phone(text, self._config.regions):
             return "phone number"

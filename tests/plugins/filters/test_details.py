@@ -100,3 +100,8 @@ def test_the_example_number_of_every_country_is_found() -> None:
     # in its own country some numbers have fewer than seven digits
     assert (total, international) == (245, 245)
     assert after_a_word >= 0.9 * total
+
+
+def test_addresses_at_domains_of_nobody_count_if_asked() -> None:
+    text = "write to ann@example.com"
+    assert (has_email(text), has_email(text, reserved=True)) == (False, True)

@@ -44,7 +44,7 @@ def _filtered(
     settings: dict[str, dict[str, Any]] = {
         "split_by_user": {"test": 0.15},
         "deduplicate": {"ignore": ignore},
-        "drop_private": {"train_only": True},
+        "drop_private": {"train_only": True, "reserved": True},
     }
     for name in ("split_by_user", "deduplicate", "cap_per_user", "drop_private"):
         component = builtin("filter", name)
