@@ -28,6 +28,11 @@ class Brought:
 _brought: dict[Path, Brought] = {}
 
 
+def installed(path: Path) -> bool:
+    """Whether a file or folder belongs to an installed package, also behind a link."""
+    return bool({"site-packages", "dist-packages"} & {*path.parts, *path.resolve().parts})
+
+
 def brought_by(file: Path) -> Brought:
     """What the imports of a plugin file in this process brought in; nothing if there was none."""
     return _brought.get(file.resolve(), Brought())
@@ -47,7 +52,7 @@ def note(file: Path, module: ModuleType, before: set[str]) -> None:
 def is_own(path: Path) -> bool:
     """Whether a file is source that somebody edits: not of an installed package, the standard
     library, or the framework (whose digest is in every recipe)."""
-    if path.suffix != ".py" or {"site-packages", "dist-packages"} & set(path.parts):
+    if path.suffix != ".py" or installed(path):
         return False
     return not any(path.is_relative_to(folder) for folder in (*_STDLIB, _FRAMEWORK))
 

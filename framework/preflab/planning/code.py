@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.door import plugin_files
-from preflab.door.brought import Brought, brought_by
+from preflab.door.brought import Brought, brought_by, installed
 from preflab.storage.durable import cached_digest
 
 _FRAMEWORK = Path(__file__).parents[1]
@@ -53,7 +53,8 @@ def _read_source(source: bytes, docstrings: bool) -> Source:
     reader = _Reader(docstrings or reads_docs)
     try:
         reader.read(ast.parse(source))
-    except (SyntaxError, ValueError):  # of another Python: nothing that runs here imports it
+    # Of another Python, which nothing that runs here imports, or nested too deeply for the reader.
+    except (SyntaxError, ValueError, RecursionError):
         reader.words = [source.decode("utf8", "surrogateescape")]
     digest = hashlib.sha256("\x1f".join(reader.words).encode("utf8", "surrogatepass"))
     texts = frozenset(t for t in reader.texts if 0 < len(t) < 256 and t.isprintable())
@@ -320,7 +321,7 @@ def _is_own(top: str) -> bool:
     standard library, or the framework (whose digest is in every recipe)."""
     if top in sys.stdlib_module_names or top == _FRAMEWORK.name:
         return False
-    return any(not {"site-packages", "dist-packages"} & set(path.parts) for path in _places(top))
+    return any(not installed(path) for path in _places(top))
 
 
 def _places(top: str) -> list[Path]:
