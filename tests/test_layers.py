@@ -4,6 +4,7 @@ modules import each other in a circle. Imports for type checking and inside func
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,25 +20,25 @@ NAMES_FOR_ALL = ("preflab", "preflab.__main__")
 """The names that the package gives away, and the entry point."""
 
 
-def _modules() -> dict[str, Path]:
-    paths = ROOT.rglob("*.py")
-    names = {p: ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths}
+def _modules(root: Path = ROOT) -> dict[str, Path]:
+    paths = root.rglob("*.py")
+    names = {p: ".".join(p.relative_to(root).with_suffix("").parts) for p in paths}
     return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
 
 MODULES = _modules()
 
 
-def _imports(name: str) -> set[str]:
-    """Modules of the framework that a module imports."""
+def _imports(name: str, within: Mapping[str, Path] = MODULES) -> set[str]:
+    """Modules among some, by default the framework's, that one of them imports."""
     modules: set[str] = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf8"))):
+    for node in ast.walk(ast.parse(within[name].read_text(encoding="utf8"))):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules |= inner & set(MODULES) or {node.module}
-    return modules & set(MODULES) - {name}
+            modules |= inner & set(within) or {node.module}
+    return modules & set(within) - {name}
 
 
 IMPORTS = {name: _imports(name) for name in MODULES}
@@ -63,8 +64,10 @@ def test_a_module_imports_from_rooms_below_it(name: str) -> None:
     assert not upward, f"{name} in {_room(name)} imports {', '.join(sorted(upward))}"
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    remaining = {name: set(imports) for name, imports in IMPORTS.items()}
+@pytest.mark.parametrize("root", ["framework", "plugins"])
+def test_no_modules_import_each_other_in_a_circle(root: str) -> None:
+    modules = _modules(ROOT.with_name(root))
+    remaining = {name: _imports(name, modules) for name in modules}
     while leaves := {name for name, imports in remaining.items() if not imports & set(remaining)}:
         for name in leaves:
             del remaining[name]

@@ -1,5 +1,5 @@
 """What the weight files of a model folder hold, by their headers: without torch, and without
-reading the weights but to look for numbers that are none."""
+reading the weights except to look for values that are not finite."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from preflab import option
-from preflab.errors import nearest
 from preflab.records import RECORD_TYPES, RecordType
 
 
@@ -190,11 +189,6 @@ class FilesConfig(Paths):
         """The two forms are not mixed, something is given, and the options agree."""
         if self.rendered and self.template is Template.chat:
             yield "rendered", "is true, but template=chat makes conversations of all texts"
-        if self.format is not None:
-            from preflab_builtin.files.shapes import FORMATS
-
-            if self.format not in FORMATS:
-                yield "format", f"is {self.format!r}. {nearest(self.format, FORMATS)}"
         direct = [record_type for record_type in RECORD_TYPES if getattr(self, record_type)]
         if self.record is not None and direct:
             only = f"where only {self.record.value} are read"

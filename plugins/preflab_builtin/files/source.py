@@ -20,6 +20,7 @@ from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
+from preflab_builtin.files.shapes import FORMATS
 
 
 @dataclass
@@ -47,6 +48,7 @@ class FileSource:
     counts. `UserError` with ``file:line: field: reason`` for a bad row."""
 
     def __init__(self, config: FilesConfig, context: Context | None = None) -> None:
+        _check_format(config)
         self.parsed = {
             record_type: parse_file(Path(path), config.row_settings(record_type))
             for record_type, path in config.paths().items()
@@ -131,6 +133,13 @@ def _forms(config: FilesConfig, parsed: Mapping[RecordType, Parsed]) -> list[str
         f"{what}, which the model sees through its chat template. To make conversations of texts: "
         f"{cure}."
     ]
+
+
+def _check_format(config: FilesConfig) -> None:
+    """``format`` names one of the shapes."""
+    if config.format is not None and config.format not in FORMATS:
+        section = config.record.value if config.record else "data"
+        raise UserError(f"{section}.format is {config.format!r}. {nearest(config.format, FORMATS)}")
 
 
 def _check_names(config: FilesConfig, columns: set[str]) -> None:

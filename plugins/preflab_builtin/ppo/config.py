@@ -62,7 +62,9 @@ class ClipConfig:
     """What is clipped."""
 
     ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
-    value: float | None = option(0.2, "value prediction, old +- this; null: not clipped", gt=0)
+    value: float | None = option(
+        0.2, "the value prediction stays within this of the old one; null: not clipped", gt=0
+    )
     score: float | None = option(
         None, "reward-model scores beyond +- this are cut, and counted; null: off", gt=0
     )

@@ -124,9 +124,8 @@ def test_rendered_texts_are_no_chats() -> None:
 
 
 def test_a_format_is_one_and_fits(tmp_path: Path) -> None:
-    ((field, message),) = problems(FilesConfig(prompts="x", format="alpacca"))
-    assert field == "format"
-    assert "Did you mean 'alpaca'" in message
+    with pytest.raises(UserError, match=r"data\.format is 'alpacca'\..*Did you mean 'alpaca'"):
+        FileSource(FilesConfig(prompts="x", format="alpacca"))
     row = {"prompt": "q", "chosen": "a", "rejected": "b"}
     assert len(read(tmp_path, "rankings", row, format="preference")) == 1
     with pytest.raises(
