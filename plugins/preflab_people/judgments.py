@@ -22,6 +22,20 @@ TASK_KINDS: tuple[TaskKind, ...] = ("rank", "demonstrate", "compare")
 Origin = Literal["normal", "gold", "retest", "screening"]
 ORIGINS: tuple[Origin, ...] = ("normal", "gold", "retest", "screening")
 """Only judgments of normal tasks are training data."""
+FLAGS = (
+    "fails_instruction",
+    "inappropriate_for_customer_assistant",
+    "hallucination",
+    "satisfies_constraint",
+    "sexual_content",
+    "violent_content",
+    "encourages_harm",
+    "denigrates_protected_class",
+    "harmful_advice",
+    "expresses_opinion",
+    "moral_judgment",
+)
+"""The binary metadata of InstructGPT's table 3, in its order; a round may ask for others."""
 PersonState = Literal["screening", "active", "paused", "removed", "forgotten"]
 
 
