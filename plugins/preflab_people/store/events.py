@@ -1,0 +1,99 @@
+"""The history of a round: events are only ever added, each chained to the one before.
+
+The chain is a sha256 over the lines of events and the digests of their bodies. The bodies lie in a
+table of their own: when a person is forgotten their bodies go, and the chain still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from preflab_people.store import schema
+from preflab_people.store.records import Event
+
+START = "0" * 64
+"""The chain before the first event."""
+CLOCK_SLACK = 60.0
+"""Seconds by which a clock may go back without a word: clocks are corrected all the time."""
+FACTS = (
+    *("n", "kind", "at", "body", "chain", "task", "labeler"),
+    *("key", "seconds", "instructions", "supersedes"),
+)
+log = logging.getLogger(__name__)
+
+
+def body_digest(salt: str, body: str) -> str:
+    """sha256 (hex) of what an event says, salted so that nobody can guess it from the digest."""
+    return hashlib.sha256(f"{salt}\n{body}".encode()).hexdigest()
+
+
+def next_link(before: str, event: Event) -> str:
+    """The chain after an event: sha256 (hex) over the chain before it and its line."""
+    facts = asdict(event)
+    del facts["chain"]
+    text = json.dumps([schema.SCHEMA, before, facts], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def append(
+    connection: Connection,
+    kind: str,
+    now: float,
+    body: Mapping[str, Any] | None = None,
+    live: bool = False,
+    **facts: Any,
+) -> Event:
+    """Add an event to the history. facts: task, labeler, key, seconds, instructions,
+    supersedes. live: it is the valid answer of its labeler to its task."""
+    end = connection.execute(select(schema.head).with_for_update()).mappings().one()
+    if end["at"] - now > CLOCK_SLACK and kind != "clock":
+        log.warning(
+            "The clock was set back by %.0f seconds. Nothing is lost: the history is in the order "
+            "in which answers came, and leases begin anew.",
+            end["at"] - now,
+        )
+        append(connection, "clock", now, {"back": end["at"] - now})
+        end = connection.execute(select(schema.head)).mappings().one()
+    text, salt = json.dumps(body or {}, sort_keys=True), secrets.token_hex(16)
+    made = Event(end["n"] + 1, kind, now, body_digest(salt, text), "", **facts)
+    values = asdict(made) | {"chain": next_link(end["chain"], made)}
+    connection.execute(insert(schema.events).values(**values, live=int(live)))
+    connection.execute(insert(schema.bodies).values(event=made.n, salt=salt, text=text))
+    connection.execute(update(schema.head).values(n=made.n, chain=values["chain"], at=now))
+    return Event(**values)
+
+
+def body(connection: Connection, n: int) -> Any:
+    """What an event says; None if it was forgotten."""
+    text = connection.scalar(select(schema.bodies.c.text).where(schema.bodies.c.event == n))
+    return None if text is None else json.loads(text)
+
+
+def of_row(row: RowMapping) -> Event:
+    """The event that a row of the table holds."""
+    return Event(**{name: row[name] for name in FACTS})
+
+
+def history(connection: Connection) -> Iterator[Event]:
+    """All events in their order."""
+    rows = connection.execute(select(schema.events).order_by(schema.events.c.n))
+    return (of_row(row) for row in rows.mappings())
+
+
+def in_words(at: float) -> str:
+    """A time in UTC as ISO 8601.
+
+    >>> in_words(0.0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return moment.replace("+00:00", "Z")

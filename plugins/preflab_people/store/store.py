@@ -1,0 +1,286 @@
+"""The door of the store: one class, one transaction a call. ``now`` is in seconds since 1970, UTC;
+the caller owns the clock."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import func, insert, select, update
+
+from preflab.errors import UserError
+from preflab_people.judgments import Answer, Person, PersonState, Task
+from preflab_people.store import assignment, drafts, events, people, schema, snapshot, submissions
+from preflab_people.store.database import Database, make_private
+from preflab_people.store.records import (
+    Assignment,
+    Instructions,
+    Invitation,
+    Member,
+    Progress,
+    Receipt,
+    Snapshot,
+    StoreRefusal,
+)
+from preflab_people.store.settings import RoundSettings, settings_from_json, settings_to_json
+from preflab_people.store.tasks import values_of
+
+
+class Store:
+    """A round's store. Threads may share it; a forked process opens its own.
+
+    Every method that changes something is durable when it returns. It raises `StoreRefusal` with a
+    code where a person asked for what cannot be, and `StorageError` where the disk or the database
+    refused; then nothing has changed.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.reading() as connection:
+            rows = connection.execute(select(schema.meta.c.key, schema.meta.c.value))
+            values = {row[0]: row[1] for row in rows}
+        _refuse_newer(database, values.get("schema"))
+        self.settings: RoundSettings = settings_from_json(json.loads(values["settings"]))
+
+    @classmethod
+    def create(
+        cls,
+        url: str | Path,
+        settings: RoundSettings,
+        tasks: Sequence[Task],
+        now: float | None = None,
+    ) -> Self:
+        """Make the store of a new round. url: the path of an SQLite file, or an SQLAlchemy URL
+        (``postgresql+pg8000://``) of an empty database. `UserError` if there is a round already, or
+        for tasks that no round can have."""
+        _check_tasks(settings, tasks)
+        database = Database(url)
+        if database.path is not None:
+            make_private(database.path)
+        if "meta" in database.tables():
+            raise UserError(
+                f"{database.name} holds a round already: choose another name, or go on with that "
+                "round."
+            )
+        at = time.time() if now is None else now
+
+        def make(connection: Any) -> None:
+            schema.metadata.create_all(connection, checkfirst=False)
+            facts = {"schema": schema.SCHEMA, "settings": settings_to_json(settings)}
+            rows = [{"key": key, "value": json.dumps(value)} for key, value in facts.items()]
+            rows.append({"key": schema.CLOSED, "value": ""})
+            connection.execute(insert(schema.meta), rows)
+            start = {"id": 1, "n": 0, "chain": events.START, "at": at}
+            connection.execute(insert(schema.head), [start])
+            values = [values_of(task, n) for n, task in enumerate(tasks)]
+            connection.execute(insert(schema.tasks), values)
+            said = {"settings": facts["settings"], "tasks": [task.id for task in tasks]}
+            events.append(connection, "created", at, said)
+
+        database.write(make)
+        return cls(database)
+
+    @classmethod
+    def open(cls, url: str | Path, serving: bool = False) -> Self:
+        """Open the store of a round. serving: be its one server; `UserError` if there is another,
+        or no round, or one that a newer preflab made."""
+        database = Database(url)
+        if database.path is not None and not database.path.is_file():
+            raise UserError(f"There is no round in {database.name}.")
+        if "meta" not in database.tables():
+            raise UserError(f"{database.name} holds no round.")
+        if serving:
+            database.serve()
+        try:
+            return cls(database)
+        except BaseException:
+            database.dispose()
+            raise
+
+    def dispose(self) -> None:
+        """Close the connections, and let another server have the store."""
+        self._database.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.dispose()
+
+    # --- people ---
+
+    def invite(
+        self, group: str = "", held_out: bool = False, screened: bool = False, *, now: float
+    ) -> Invitation:
+        """Add a person, with a token that is shown this once. screened: tried out elsewhere."""
+        settings = self.settings
+        return self._database.write(
+            lambda c: people.invite(c, settings, group, held_out, screened, now)
+        )
+
+    def new_token(self, labeler: str, now: float) -> Invitation:
+        """Another token for a person; the one before is void."""
+        return self._database.write(lambda c: people.new_token(c, labeler, now))
+
+    def login(self, token: str, now: float) -> Person | None:
+        """Whose token it is; None for nobody's, and for people who were removed or forgotten."""
+        with self._database.reading() as connection:
+            return people.by_token(connection, token)
+
+    def person(self, labeler: str) -> Person:
+        """A person; `StoreRefusal` if there is none of this name."""
+        return self.member(labeler).person
+
+    def people(self) -> tuple[Person, ...]:
+        """Everybody who was invited."""
+        with self._database.reading() as connection:
+            return people.everybody(connection)
+
+    def member(self, labeler: str) -> Member:
+        """A person and what they did."""
+        with self._database.reading() as connection:
+            found = people.members(connection, self.settings, labeler)
+        if not found:
+            raise StoreRefusal("unknown_person")
+        return found[0]
+
+    def set_state(self, labeler: str, state: PersonState, now: float) -> None:
+        """Let a person work ("active", which also decides about a screening), pause or go
+        ("removed": their judgments stay, and are no training data)."""
+        self._database.write(lambda c: people.set_state(c, labeler, state, now))
+
+    def consent(self, labeler: str, version: int, now: float) -> None:
+        """A person agreed to a version of the consent text."""
+        self._database.write(lambda c: people.consent(c, labeler, version, now))
+
+    # --- work ---
+
+    def next_task(self, labeler: str, now: float) -> Assignment | None:
+        """The task that a person works on, with their draft, or a new one. None: there is none for
+        them now."""
+        settings = self.settings
+        return self._database.write(lambda c: assignment.next_task(c, settings, labeler, now))
+
+    def renew(self, labeler: str, task: str, now: float) -> float:
+        """The page is alive: keep the task. Until when."""
+        settings = self.settings
+        return self._database.write(lambda c: assignment.renew(c, settings, labeler, task, now))
+
+    def save_draft(self, labeler: str, task: str, body: Mapping[str, Any], now: float) -> None:
+        """Keep what a person has written so far, in the place of what was kept before."""
+
+        def save(connection: Any) -> None:
+            if assignment.renew(connection, self.settings, labeler, task, now, draft=True):
+                drafts.save(connection, labeler, task, body, now)
+
+        self._database.write(save)
+
+    def submit(
+        self,
+        labeler: str,
+        task: str,
+        answer: Answer,
+        key: str,
+        seconds: float = 0.0,
+        order: Sequence[int] = (),
+        instructions: int = 1,
+        *,
+        now: float,
+    ) -> Receipt:
+        """Take a person's answer; with another key, a correction of an earlier one. The same key
+        gives the first receipt again. A late answer is kept if its task still wants it."""
+        sent = submissions.Submission(task, answer, key, seconds, tuple(order), instructions)
+        settings = self.settings
+        return self._database.write(lambda c: submissions.submit(c, settings, labeler, sent, now))
+
+    def undo(self, labeler: str, now: float) -> Assignment:
+        """Take a person's last answer back and give them its task again."""
+        settings = self.settings
+        return self._database.write(lambda c: submissions.undo(c, settings, labeler, now))
+
+    # --- the round ---
+
+    def instructions(self, version: int | None = None) -> Instructions:
+        """A version of the instructions, by default the newest; version 0, empty, without any."""
+        with self._database.reading() as connection:
+            found = snapshot.all_instructions(connection)
+        if version is None:
+            return found[-1] if found else Instructions(0, "")
+        for one in found:
+            if one.version == version:
+                return one
+        raise UserError(
+            f"There is no version {version} of the instructions; there are {len(found)}."
+        )
+
+    def add_instructions(self, markdown: str, now: float) -> int:
+        """Make a new version of the instructions, from now on the one that people see."""
+
+        def add(connection: Any) -> int:
+            made = events.append(connection, "instructions", now, {"markdown": markdown})
+            newest = connection.scalar(select(func.max(schema.instructions.c.version))) or 0
+            values = {"version": newest + 1, "markdown": markdown, "at": made.at}
+            connection.execute(insert(schema.instructions).values(**values))
+            return int(newest) + 1
+
+        return self._database.write(add)
+
+    def close(self, now: float) -> None:
+        """Take no more answers. Closing twice is closing once."""
+
+        def end(connection: Any) -> None:
+            row = select(schema.meta.c.value).where(schema.meta.c.key == schema.CLOSED)
+            if not connection.scalar(row.with_for_update()):  # waits for answers on their way
+                events.append(connection, "closed", now)
+                closed = update(schema.meta).where(schema.meta.c.key == schema.CLOSED)
+                connection.execute(closed.values(value=json.dumps(now)))
+
+        self._database.write(end)
+
+    def progress(self) -> Progress:
+        """How far the round is."""
+        with self._database.reading() as connection:
+            return snapshot.progress(connection, self.settings)
+
+    def snapshot(self) -> Snapshot:
+        """All of the round at one moment."""
+        with self._database.reading() as connection:
+            return snapshot.snapshot(connection, self.settings)
+
+
+def _refuse_newer(database: Database, number: str | None) -> None:
+    if number is not None and int(number) > schema.SCHEMA:
+        raise UserError(
+            f"{database.name} was made by a newer preflab (form {number} of the tables; this one "
+            f"knows {schema.SCHEMA}): update preflab."
+        )
+
+
+def _check_tasks(settings: RoundSettings, tasks: Sequence[Task]) -> None:
+    """`UserError` for tasks that no round can have."""
+    if not any(task.origin == "normal" for task in tasks):
+        raise UserError("A round needs at least one task that is neither gold nor screening.")
+    names = [task.id for task in tasks]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"Task {twice} is there twice: the same prompt with the same responses.")
+    for task in tasks:
+        if task.want < 1:
+            raise UserError(f"Task {task.id} wants {task.want} judgments: at least 1.")
+        if task.origin in ("gold", "screening") and task.expected is None:
+            raise UserError(f"Task {task.id} is {task.origin}: say what answer is expected.")
+    tried = sum(task.origin == "screening" for task in tasks)
+    if settings.screening is not None and tried < settings.screening.tasks:
+        raise UserError(
+            f"A screening has {settings.screening.tasks} tasks, and there are {tried}: add "
+            "screening tasks, or ask for fewer."
+        )
