@@ -1,0 +1,59 @@
+"""The application: pages, their API and their files behind one gate."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from preflab_people.server import api, pages
+from preflab_people.server.answers import Refused, error_response
+from preflab_people.server.languages import check_languages
+from preflab_people.server.rules import Gate, Rules, allowed_hosts
+from preflab_people.server.sessions import Limits, Sessions
+from preflab_people.server.settings import ServerSettings
+from preflab_people.store import Store
+
+
+def create_app(
+    store: Store, settings: ServerSettings, clock: Callable[[], float] = time.time
+) -> Starlette:
+    """The server of one round as an ASGI application. clock: seconds since 1970. Raises UserError
+    for languages that the pages do not speak."""
+    offered = check_languages(store.settings.languages)
+    service = api.Service(
+        store,
+        settings,
+        Sessions(settings.secret, secure=settings.scheme == "https"),
+        Limits(settings.logins, settings.submissions),
+        clock,
+    )
+    files = StaticFiles(packages=[("preflab_people.server", "static")])
+    rules = Rules(allowed_hosts(settings.names), settings.scheme)
+    return Starlette(
+        routes=[*pages.routes(offered), *api.routes(service), Mount("/static", files)],
+        middleware=[Middleware(Gate, rules=rules)],
+        exception_handlers={HTTPException: _missing, Exception: _failed},
+    )
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """Addresses that there are not, and methods that they do not have."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/api/"):
+        return error_response(Refused(error.status_code, "missing", error.detail))
+    return PlainTextResponse(f"{error.detail}\n", error.status_code)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of ours: the page hears that there is one, the log what it is."""
+    logging.getLogger("preflab.label").error("%s failed", request.url.path, exc_info=error)
+    return error_response(Refused(500, "server", "The server has an error of its own."))

@@ -1,0 +1,110 @@
+"""Serving a round until it is interrupted."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from urllib.parse import quote
+
+import uvicorn
+
+from preflab.errors import UserError
+from preflab_people.server.app import create_app
+from preflab_people.server.rules import is_loopback
+from preflab_people.server.settings import ServerSettings
+from preflab_people.store import Store
+
+PORT = 8787
+TLS = (
+    "This server speaks no TLS. Put a proxy that does in front of it, and let it pass on the header "
+    "Host."
+)
+
+
+def serve(
+    store: Store,
+    settings: ServerSettings,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve a round until SIGINT or SIGTERM. port: 0 takes a free one. Open the store with
+    ``serving=True``, so that no second process serves it.
+
+    Raises UserError for a host that others can reach without a name that they may use, or
+    without anybody invited, and for a port that is taken.
+    """
+    if not is_loopback(host):
+        _check_open_to_others(store, settings, host)
+        announce(TLS)
+    app = create_app(store, settings)
+    listening = listen(host, port)
+    announce(f"Serving {store.settings.name} on {base_url(settings, host, port_of(listening))}")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # of addresses nothing is kept
+        server_header=False,
+        ws="none",
+        proxy_headers=bool(settings.public_url),  # from this machine alone, uvicorn's default
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=1000,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass  # uvicorn ends cleanly and sends the signal once more
+    finally:
+        listening.close()
+
+
+def _check_open_to_others(store: Store, settings: ServerSettings, host: str) -> None:
+    if not settings.names:
+        raise UserError(
+            f"On {host} other machines reach the server: say by which name browsers may call it, "
+            "as the public address (https://NAME of the proxy in front) or as an allowed host."
+        )
+    if not store.people():
+        raise UserError(
+            f"On {host} other machines reach the server, and nobody has been invited, so nobody "
+            "could sign in: invite people first."
+        )
+
+
+def base_url(settings: ServerSettings, host: str = "127.0.0.1", port: int = PORT) -> str:
+    """How people reach the server."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    shown = settings.names[0] if settings.names and not is_loopback(host) else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+
+def link(base: str, token: str) -> str:
+    """The link of one person. Its token stands behind #, which browsers send to nobody.
+
+    >>> link("https://label.example.org", "abc")
+    'https://label.example.org/#abc'
+    """
+    return f"{base}/#{quote(token)}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that waits for calls. Raises UserError if that is impossible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(512)
+    except OSError as error:
+        raise UserError(
+            f"Nothing can be served on {host}:{port}: {error.strerror or error}. Is another server "
+            "there? Choose another port; 0 takes a free one."
+        ) from error
+    return made
+
+
+def port_of(listening: socket.socket) -> int:
+    """The port that a socket has."""
+    return int(listening.getsockname()[1])
