@@ -67,6 +67,7 @@ def me(service: Service, labeler: str, row: Row) -> dict[str, Any]:
             "reasons": round_.skip_reasons,
         },
         "done": member.submitted + member.skipped,
+        "closed": service.store.is_closed,
         "has_instructions": service.store.instructions().version > 0,
         "has_examples": bool(service.settings.examples),
         "has_survey": service.settings.survey is not None,
@@ -77,7 +78,7 @@ def me(service: Service, labeler: str, row: Row) -> dict[str, Any]:
 def next_page(service: Service, member: Member) -> str:
     """The page on which a person should be."""
     round_ = service.store.settings
-    if member.person.state not in ("active", "screening"):
+    if member.person.state not in ("active", "screening") or service.store.is_closed:
         return "/done"
     if round_.consent and member.consent != round_.consent_version:
         return "/consent"
@@ -89,14 +90,13 @@ def _screening(service: Service, member: Member) -> dict[str, Any] | None:
     rules = service.store.settings.screening
     if rules is None or (member.person.state != "screening" and not member.tries):
         return None
-    answered = member.submitted + member.skipped
     return {
         "over": member.person.state != "screening",
         "waits": member.waits,
         "tasks": rules.tasks,
         "cut": round(100 * rules.cut),
         "allowed": rules.tries,
-        "done": min(answered, rules.tasks * (len(member.tries) + 1)) - rules.tasks * len(member.tries),
+        "done": member.submitted + member.skipped - rules.tasks * len(member.tries),
         "tries": [
             {"pairs": one.pairs, "flags": one.flags, "passed": one.passed} for one in member.tries
         ],

@@ -55,7 +55,8 @@ def choose(offered: Sequence[str], chosen: str, accepted: str) -> str:
         if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9-]+)?", tag):
             good = re.fullmatch(r"[01](\.[0-9]{0,3})?", weight)
             wishes.append((-float(weight) if good else -1.0, tag.split("-")[0].lower()))
-    return next((tag for _, tag in sorted(wishes, key=lambda w: w[0]) if tag in offered), offered[0])
+    best_first = [tag for _, tag in sorted(wishes, key=lambda wish: wish[0])]
+    return next((tag for tag in best_first if tag in offered), offered[0])
 
 
 def direction(language: str) -> str:

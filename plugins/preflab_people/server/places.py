@@ -93,5 +93,3 @@ def _is_complete(values: Sequence[int | None], count: int) -> bool:
 
 def _at(values: Sequence[T], places: Sequence[int]) -> tuple[T, ...]:
     return tuple(values[place] for place in places) if values else ()
-
-

@@ -16,8 +16,8 @@ from preflab_people.store import Store
 
 PORT = 8787
 TLS = (
-    "This server speaks no TLS. Put a proxy that does in front of it, and let it pass on the header "
-    "Host."
+    "This server speaks no TLS: that is the task of a proxy in front of it, which must pass on the "
+    "header Host as browsers send it."
 )
 
 

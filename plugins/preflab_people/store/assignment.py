@@ -125,11 +125,34 @@ def hold(
         set_lease(connection, task["id"], labeler, **{**changes, "until": until})
     if lease is None or lease["state"] not in ("held", "done"):
         tasks.count(connection, task["id"], open=-1)
-    shown = tasks.of_row(task)
+    return _shown(connection, settings, labeler, task, lease, until)
+
+
+def assigned(
+    connection: Connection, settings: RoundSettings, labeler: str, task: str
+) -> Assignment:
+    """A task that a person holds or held, as they saw it. Nothing is locked."""
+    query = select(schema.leases).where(LEASES.task == task, LEASES.labeler == labeler)
+    lease = connection.execute(query).mappings().one_or_none()
+    if lease is None:
+        raise StoreRefusal("not_yours")
+    row = connection.execute(select(schema.tasks).where(TASKS.id == task)).mappings().one()
+    return _shown(connection, settings, labeler, row, lease, lease["until"])
+
+
+def _shown(
+    connection: Connection,
+    settings: RoundSettings,
+    labeler: str,
+    row: RowMapping,
+    lease: RowMapping | None,
+    until: float,
+) -> Assignment:
+    task = tasks.of_row(row)
     return Assignment(
-        shown,
-        shown_order(settings.name, shown.id, labeler, shown.responses),
-        drafts.of(connection, labeler, shown.id),
+        task,
+        shown_order(settings.name, task.id, labeler, task.responses),
+        drafts.of(connection, labeler, task.id),
         until,
         _answer(connection, lease),
     )

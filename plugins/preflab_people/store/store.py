@@ -170,6 +170,12 @@ class Store:
         settings = self.settings
         return self._database.write(lambda c: assignment.next_task(c, settings, labeler, now))
 
+    def assigned(self, labeler: str, task: str) -> Assignment:
+        """A task that a person holds or held, in the order in which they saw it; `StoreRefusal`
+        if it was never theirs. Changes nothing."""
+        with self._database.reading() as connection:
+            return assignment.assigned(connection, self.settings, labeler, task)
+
     def renew(self, labeler: str, task: str, now: float) -> float:
         """The page is alive: keep the task. Until when."""
         settings = self.settings
@@ -245,6 +251,12 @@ class Store:
                 connection.execute(closed.values(value=json.dumps(now)))
 
         self._database.write(end)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the round takes no more answers."""
+        with self._database.reading() as connection:
+            return snapshot.is_closed(connection)
 
     def progress(self) -> Progress:
         """How far the round is."""

@@ -123,3 +123,18 @@ def test_progress_counts_what_was_asked(tmp_path: Path) -> None:
     assert (seen.people[0].skipped, seen.active, seen.closed) == (1, 3, False)
     assert not seen.people[0].waits
     store.dispose()
+
+
+def test_a_task_can_be_seen_again_by_those_who_had_it_alone(tmp_path: Path) -> None:
+    store, (first, second) = a_round(tmp_path / "s.sqlite", tasks(single=2), people=2)
+    given = store.next_task(first, now=1.0)
+    assert given is not None
+    store.save_draft(first, given.task.id, {"notes": "x"}, now=2.0)
+    seen = store.assigned(first, given.task.id)
+    assert (seen.task, seen.order, seen.draft) == (given.task, given.order, {"notes": "x"})
+    assert seen.until == 2.0 + LEASE  # the draft renewed it, looking does not
+    with pytest.raises(StoreRefusal, match="not given to you"):
+        store.assigned(second, given.task.id)
+    assert not store.is_closed
+    store.close(now=3.0)
+    assert store.is_closed
