@@ -110,15 +110,17 @@ class Member:
 class Progress:
     """How far a round is. Counts are of normal tasks unless they say otherwise.
 
-    tasks: of all; wanted: judgments wanted of them; done: judgments there are; double_tasks and
-    double_done: tasks that want two or more, and how many of these have all; skipped: skips; open:
-    judgments yet to come, those that people work on included; aside: tasks that too many people
-    skipped, and aside_wanted: judgments that nobody will give for that reason. fewest_partners: of
-    the people who judged, the least number of others with whom one shares tasks. parts: of people
-    who share no task with those of another part; more than one cannot be compared.
+    tasks: of all; begun: tasks with a judgment; wanted: judgments wanted of all tasks; done:
+    judgments there are; double_tasks and double_done: tasks that want two or more, and how many of
+    these have all; skipped: skips; open: judgments yet to come, those that people work on included;
+    aside: tasks that too many people skipped, and aside_wanted: judgments that nobody will give for
+    that reason. fewest_partners: of the people who judged, the least number of others with whom one
+    shares tasks. parts: of people who share no task with those of another part; more than one
+    cannot be compared.
     """
 
     tasks: int
+    begun: int
     wanted: int
     done: int
     double_tasks: int

@@ -74,6 +74,7 @@ def progress(connection: Connection, settings: RoundSettings) -> Progress:
     is_double, is_missing = TASKS.want > 1, missing > 0
     numbers = {
         "tasks": func.count(),
+        "begun": _total(case((TASKS.done > 0, 1), else_=0)),
         "wanted": _total(TASKS.want),
         "done": _total(TASKS.done),
         "double_tasks": _total(case((is_double, 1), else_=0)),
