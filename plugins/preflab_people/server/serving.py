@@ -27,9 +27,11 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     announce: Callable[[str], None] = print,
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a round until SIGINT or SIGTERM. port: 0 takes a free one. Open the store with
-    ``serving=True``, so that no second process serves it.
+    ``serving=True``, so that no second process serves it. ready: called with the address
+    (`base_url`) once calls are taken.
 
     Raises UserError for a host that others can reach without a name that they may use, or
     without anybody invited, and for a port that is taken.
@@ -39,7 +41,10 @@ def serve(
         announce(TLS)
     app = create_app(store, settings)
     listening = listen(host, port)
-    announce(f"Serving {store.settings.name} on {base_url(settings, host, port_of(listening))}")
+    base = base_url(settings, host, port_of(listening))
+    announce(f"Serving {store.settings.name} on {base}")
+    if ready is not None:
+        ready(base)
     config = uvicorn.Config(
         app,
         log_level="warning",
