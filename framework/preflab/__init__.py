@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from preflab.components import Component, Inspection
-from preflab.errors import NumericError, PluginError, PreflabError, StorageError, UserError
+from preflab.errors import (
+    NumericError,
+    PluginError,
+    PreflabError,
+    StorageError,
+    UserError,
+    Waiting,
+)
 from preflab.hookspecs import hookimpl
 from preflab.options import option
 from preflab.rewards import reward
@@ -23,6 +30,7 @@ __all__ = [
     "PreflabError",
     "StorageError",
     "UserError",
+    "Waiting",
     "compose",
     "hookimpl",
     "option",

@@ -28,6 +28,10 @@ class Inspection:
     field: reason`` of every row that was left out, by record type; each run folder holds them.
     notices: sentences that a person should read before the first stage, counted and with an example
     of what they are about.
+    waiting: a sentence on what people have yet to do before the component can be used, "" if it
+    can. A run then makes the stages before the first one that uses it, says the sentence, in which
+    ``{run}`` stands for its folder, and ends with exit code 6; the same command goes on. A data
+    source that waits names the types of records that it will have, with 0 for an unknown number.
     """
 
     content: str = ""
@@ -37,6 +41,7 @@ class Inspection:
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
+    waiting: str = ""
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")

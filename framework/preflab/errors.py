@@ -41,6 +41,14 @@ class NumericError(PreflabError):
     exit_code = 5
 
 
+class Waiting(PreflabError):
+    """An input that people make, such as labels, is not there yet: nothing is wrong, what does not
+    depend on it is made, and the same command goes on (exit code 6). ``{run}`` in the sentence
+    stands for the folder of the run."""
+
+    exit_code = 6
+
+
 class SweepError(PreflabError):
     """Some jobs of a multirun failed; the others finished (exit code 1)."""
 

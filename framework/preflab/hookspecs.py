@@ -144,7 +144,7 @@ def preflab_run_finished(folder: Path, summary: Mapping[str, Any]) -> None:
 
 @hookspec
 def preflab_run_failed(folder: Path, error: BaseException) -> None:
-    """The run ends with an error, or was interrupted."""
+    """The run ends with an error, was interrupted, or waits (the error is a `Waiting`)."""
 
 
 @hookspec

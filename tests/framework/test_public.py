@@ -41,6 +41,7 @@ NAMES_1 = {
     "PreflabError": None,
     "StorageError": None,
     "UserError": None,
+    "Waiting": None,
     "compose": "overrides config_name",
     "hookimpl": None,
     "option": "default doc factory ge gt le lt fast affects_result",

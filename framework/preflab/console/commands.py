@@ -8,14 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from preflab.console.plan import plan
+from preflab.console.tables import show
 from preflab.errors import PluginError, PreflabError, StorageError, UserError, nearest
 from preflab.storage.durable import disk_error
-
-if TYPE_CHECKING:
-    from preflab.planning.reading import Job
-    from preflab.planning.run import Run, Stage
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -54,71 +51,6 @@ def run(name: str, arguments: Sequence[str]) -> int:
     return code
 
 
-def plan(arguments: list[str]) -> int:
-    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would
-    reuse"""
-    from rich.table import Table
-
-    from preflab.composing.compose import parse
-    from preflab.planning.reading import check_jobs
-    from preflab.storage.artifacts import Store
-
-    jobs = check_jobs(parse(arguments))
-    runs = [job.run for job in jobs]
-    jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
-    table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
-    for column in ("stage", "component", "seed", "id", "job numbers", "status"):
-        table.add_column(column)
-    uses: dict[str, tuple[Run, Stage, list[int]]] = {}
-    for number, run in enumerate(runs):
-        for stage in run.stages:
-            uses.setdefault(stage.recipe_id, (run, stage, []))[2].append(number)
-    order = [spec.name for spec in runs[0].graph]
-    to_compute = 0
-    for run, stage, users in sorted(uses.values(), key=lambda use: order.index(use[1].name)):
-        store, status = Store(run.store_root), "reused"
-        if not store.find(stage.name, stage.recipe_id):
-            started = store.progress(stage.name, stage.recipe_id)
-            status = "to resume" if started else "to compute"
-            to_compute += 1
-        numbers, id_ = ", ".join(map(str, users)), stage.recipe_id[:16]
-        table.add_row(stage.name, stage.choice.name, str(stage.seed), id_, numbers, status)
-    _print(table)
-    total = sum(len(run.stages) for run in runs)
-    print(f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute.")
-    for notice in _notices(jobs):
-        print(f"- {notice}")
-    pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
-    if pinned:
-        names = ", ".join(pinned)
-        print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
-    return 0
-
-
-def _notices(jobs: Sequence[Job]) -> list[str]:
-    """What the jobs would say before their first stage, each sentence once. A job is asked only if
-    it makes a stage that no job before it makes with the same config and inputs: seeds change
-    nothing here, and reading the data takes time."""
-    from preflab.engine.preflight import key
-    from preflab.engine.stages import Stages
-    from preflab.jobs.execution import quiet_libraries
-
-    quiet_libraries()
-    asked, notices = set[str](), dict[str, None]()
-    for job in jobs:
-        stages = Stages(job.run, lambda hook, **shown: None, {})
-        keys = {key(stage) for stage in stages.pending()}
-        if keys <= asked:
-            continue
-        asked |= keys
-        try:
-            notices |= dict.fromkeys(stages.preflight())
-        except UserError as error:
-            where = f"\n(in the job {' '.join(job.overrides)})" if len(jobs) > 1 else ""
-            raise UserError(f"{error}{where}") from None
-    return list(notices)
-
-
 def plugins(arguments: list[str]) -> int:
     """plugins [show KIND NAME] [--json]: what is installed, what it provides, what is broken; or
     one component's options"""
@@ -148,7 +80,7 @@ def plugins(arguments: list[str]) -> int:
     for p in loaded:
         cells = (p.name, f"{p.distribution} {p.version}", listing.provided(p), p.problem or "ok")
         table.add_row(*map(escape, cells))  # a message may hold what rich takes for markup
-    _print(table)
+    show(table)
     return 0
 
 
@@ -204,7 +136,7 @@ def artifacts(arguments: list[str]) -> int:
                 m["created"],
             )
             table.add_row(*map(str, cells))
-        _print(table)
+        show(table)
         for problem in store.damaged().values():
             print(f"damaged: {problem}")
     everything = [*(a.folder for a in store.complete()), *store.damaged()] if options.all else []
@@ -337,10 +269,3 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "rerun": rerun,
     "new-plugin": new_plugin,
 }
-
-
-def _print(renderable: Any) -> None:
-    """A rich table on stdout, as wide as the terminal, or wide enough for a file."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160).print(renderable)

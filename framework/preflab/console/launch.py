@@ -14,7 +14,7 @@ from preflab.composing.compose import CommandLine, compose, flags_first, job_yam
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.console.startup import skip_last_collection
-from preflab.errors import PreflabError, SweepError, UserError
+from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.runtime import is_main, world_size
 from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
 
@@ -47,12 +47,7 @@ def launch(words: Sequence[str]) -> int:
     except PreflabError as error:
         print(f"preflab: no report: {error}", file=sys.stderr)
     rows = read_ledger(folder) if line.multirun else []
-    failed = [row for row in rows if row["exit_code"] and folder / str(row["folder"]) in where.jobs]
-    if failed:
-        lines = "\n".join(_failure(folder, row) for row in failed)
-        raise SweepError(
-            f"{len(failed)} job(s) failed; give the same command again to run only them:\n{lines}"
-        )
+    _raise_for([row for row in rows if folder / str(row["folder"]) in where.jobs], folder)
     return 0
 
 
@@ -60,6 +55,24 @@ def report_text(folders: Sequence[Path], out: Path) -> str:
     """The comparison of run folders as text, from the first plugin that makes reports; the page is
     written to ``out``."""
     return registry().report(folders, out) or "No installed plugin makes reports."
+
+
+def _raise_for(rows: Sequence[LedgerLine], folder: Path) -> None:
+    """`SweepError` if a job of a multirun failed, `Waiting` if none did and one waits."""
+    waits = [row for row in rows if row["exit_code"] == Waiting.exit_code]
+    failed = [row for row in rows if row["exit_code"] and row not in waits]
+    lines = "\n".join(
+        f"  job {row['job']} ({' '.join(row['overrides'])}): {row['error']}" for row in waits
+    )
+    waiting = f"{len(waits)} job(s) wait; the same command goes on with them:\n{lines}"
+    if failed:
+        lines = "\n".join(_failure(folder, row) for row in failed)
+        raise SweepError(
+            f"{len(failed)} job(s) failed; give the same command again to run only them:\n{lines}"
+            + (f"\n{waiting}" if waits else "")
+        )
+    if waits:
+        raise Waiting(waiting)
 
 
 def _failure(folder: Path, row: LedgerLine) -> str:

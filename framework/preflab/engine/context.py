@@ -26,6 +26,7 @@ from preflab.interfaces import (
     Tokenizer,
     World,
 )
+from preflab.planning.asking import waiting
 from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
 from preflab.records import (
@@ -116,14 +117,16 @@ class Environment:
 
     @cached_property
     def sources(self) -> dict[str, DataSource]:
-        """The data source of each group that names one."""
+        """The data source of each group that names one, as far as it can be used yet."""
         groups = [g for g in ("data", *RECORD_TYPES) if g in self.run.choices]
-        return {g: self.build(self.run.choices[g], StageContext(self, g)) for g in groups}
+        usable = [g for g in groups if not waiting(self.run.choices[g])]
+        return {g: self.build(self.run.choices[g], StageContext(self, g)) for g in usable}
 
     @cached_property
     def records(self) -> Records:
         """All records, filtered."""
-        by_type = {t: self.sources.get(t, self.sources["data"]) for t in self.run.counts()}
+        groups = {t: t if t in self.run.choices else "data" for t in self.run.counts()}
+        by_type = {t: self.sources[g] for t, g in groups.items() if g in self.sources}
         filters = {
             f.key.removeprefix("filters."): self.build(f, StageContext(self, f.key))
             for f in self.run.filters

@@ -10,7 +10,7 @@ from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.errors import PluginError, UserError
 from preflab.lengths import check_prompts
-from preflab.planning.asking import inspect, needs
+from preflab.planning.asking import inspect, needs, waiting
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
@@ -56,6 +56,8 @@ def _asked(
     used = {group for stage in pending for group in run.graph.used(stage.name)}
     wanted = {"data", *RECORD_TYPES, *used, *stages} - others - {"policy"}
     for group in (g for g in run.graph.groups if g in wanted & run.choices.keys()):
+        if waiting(run.choices[group]):  # a source of records that no stage reads yet
+            continue
         stage = stages.get(group)
         context = StageContext(
             environment, stage.name if stage else group, seed=stage.seed if stage else None

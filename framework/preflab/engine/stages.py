@@ -18,8 +18,9 @@ from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
 from preflab.engine.preflight import preflight
-from preflab.errors import UserError
+from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure
+from preflab.planning.asking import waiting
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
@@ -63,15 +64,20 @@ class Stages:
         return preflight(self.environment, self.pending())
 
     def pending(self) -> list[Stage]:
-        """The stages that are not finished yet."""
-        return [stage for stage in self.run.stages if self._existing(stage) is None]
+        """The stages that are not finished yet and can be made now."""
+        return [stage for stage in self.run.reachable if self._existing(stage) is None]
 
     def make_all(self) -> list[FinishedStage]:
-        """Every stage, upstream first."""
-        for stage in self.run.stages:
+        """Every stage, upstream first. `Waiting` in the place of one that uses a component that
+        cannot be used yet."""
+        for stage in self.run.reachable:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
             self.finished.append(result)
+        if held := self.run.held:
+            assert held.waits_for is not None
+            there = f"{held.waits_for.key}={held.waits_for.name}, which is there by now"
+            raise Waiting(f"{held.name} waits for {waiting(held.waits_for) or there}")
         return self.finished
 
     def make(self, stage: Stage) -> FinishedStage:

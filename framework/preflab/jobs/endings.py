@@ -8,7 +8,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from preflab.errors import PreflabError, StorageError
+from preflab.errors import PreflabError, StorageError, Waiting
+from preflab.runtime import is_main
 from preflab.signals import Stopped
 from preflab.storage.durable import disk_error
 
@@ -31,6 +32,8 @@ def show(error: BaseException, log: Path | None = None) -> None:
     log file."""
     if isinstance(error, SystemExit):
         return  # the reason was printed where it was raised
+    if isinstance(error, Waiting) and not is_main():
+        return  # process 0 says it
     if isinstance(error, (Stopped, KeyboardInterrupt)):
         text = "preflab: stopped; give the same command again to resume"
     elif isinstance(error, PreflabError):

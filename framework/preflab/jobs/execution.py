@@ -10,14 +10,15 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import FinishedStage, Stages
-from preflab.planning.asking import inspect
+from preflab.errors import Waiting
+from preflab.planning.asking import FOLDER_MARK, inspect
 from preflab.planning.checks import check_unchanged
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
@@ -31,6 +32,7 @@ from preflab.storage.run_folder import (
     REJECTED,
     RUNNING,
     SUMMARY,
+    WAITING,
     Manifest,
     StageRow,
     Summary,
@@ -63,7 +65,7 @@ def _execute(job: Job, folder: Path) -> Summary:
     with plugins.run_observers(**facts) if is_main() else contextlib.nullcontext():
         observe("preflab_run_started", **facts)
         try:
-            with StopRequest(at_once=True).listening(), writing("the run", folder):
+            with StopRequest(at_once=True).listening(), writing("the run", folder), _named(folder):
                 manifest["notices"] = stages.preflight()
                 _show_notices(manifest["notices"])
                 _write_dropped(folder, stages.record_counts())
@@ -77,14 +79,38 @@ def _execute(job: Job, folder: Path) -> Summary:
                     _link_artifacts(folder, stages.finished)
                 _note(folder, manifest, stages, COMPLETE)
         except BaseException as error:
-            status = "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"
             # A full disk is the error to report, not that it cannot be noted.
             with contextlib.suppress(OSError):
-                _note(folder, manifest, stages, status)
+                _note_end(folder, manifest, stages, error)
             observe("preflab_run_failed", folder=folder, error=error)
             raise
         observe("preflab_run_finished", folder=folder, summary=summary)
     return summary
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Within it a run that waits says how it goes on, and its sentence names its folder."""
+    try:
+        yield
+    except Waiting as error:
+        here = str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+        raise Waiting(
+            "waiting. What was made is kept, and the same command goes on, as does: preflab rerun "
+            f"{here}\n{str(error).replace(FOLDER_MARK, here)}"
+        ) from error
+
+
+def _note_end(folder: Path, manifest: Manifest, stages: Stages, error: BaseException) -> None:
+    """Note how a run ended that is not complete."""
+    if isinstance(error, Waiting):
+        manifest["waiting"] = str(error).splitlines()[-1]
+        if is_main():
+            _link_artifacts(folder, stages.finished)
+        _note(folder, manifest, stages, WAITING)
+        return
+    stopped = isinstance(error, (Stopped, KeyboardInterrupt))
+    _note(folder, manifest, stages, "stopped" if stopped else "failed")
 
 
 def quiet_libraries() -> None:
@@ -116,6 +142,7 @@ def _manifest(job: Job, folder: Path) -> Manifest:
             "output_subdir": job.output_subdir,
         },
         status="",
+        waiting="",
         notices=[],
         stages=[],
     )

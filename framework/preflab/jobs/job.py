@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
-from preflab.errors import PreflabError, UserError
+from preflab.errors import PreflabError, UserError, Waiting
 from preflab.jobs import processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute
@@ -38,6 +38,7 @@ from preflab.signals import Stopped, StopRequest, end_with, handling
 from preflab.storage.run_folder import (
     CONFIG,
     ERROR,
+    WAITING,
     LedgerLine,
     append_to_ledger,
     is_complete,
@@ -152,7 +153,7 @@ def run_job(job: Job) -> int:
         arm=job.run.settings.arm,
         exit_code=code,
         error=error,
-        status="ok" if code == 0 else "failed",
+        status={0: "ok", Waiting.exit_code: WAITING}.get(code, "failed"),
         folder=name,
         seconds=round(time.monotonic() - started, 1),
         log=f"{name}/{ERROR}" if log.is_file() and log.stat().st_size else "",

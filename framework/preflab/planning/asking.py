@@ -7,6 +7,9 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.errors import PluginError
 
+FOLDER_MARK = "{run}"
+"""Stands for the folder of a run in a sentence of a component that waits."""
+
 
 def needs(choice: Choice) -> set[str]:
     """What a choice and its nested choices need, in the words of `Component.needs`."""
@@ -35,3 +38,9 @@ def inspect(choice: Choice) -> Inspection:
             f"{inspection!r}"
         )
     return inspection
+
+
+def waiting(choice: Choice) -> str:
+    """What a choice and its nested choices wait for, as they say it now; "" if for nothing."""
+    sentences = ((c, inspect(c).waiting) for c in choice.all())
+    return " ".join(f"{c.key}={c.name}: {sentence}" for c, sentence in sentences if sentence)

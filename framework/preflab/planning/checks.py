@@ -22,9 +22,9 @@ def check(run: Run) -> None:
     """`UserError` for components that do not fit each other."""
     counts = run.counts()
     for record_type, number in counts.items():
-        if number == 0:
-            key = run.source(record_type).key
-            raise UserError(f"{key}: there are no {record_type} in it, the set is empty.")
+        source = run.source(record_type)
+        if number == 0 and not inspect(source).waiting:
+            raise UserError(f"{source.key}: there are no {record_type} in it, the set is empty.")
     for name in run.wanted():
         group = run.graph[name].group
         for need in sorted(needs(run.choices[group])):
@@ -37,8 +37,9 @@ def check(run: Run) -> None:
 
 def check_unchanged(run: Run) -> None:
     """`UserError` if a file or model that a component reads was changed since the run was
-    checked: the recipes would name what is no longer there."""
-    for choice in run.all_choices():
+    checked: the recipes would name what is no longer there. What could not be used then is not
+    used now."""
+    for choice in (choice for choice in run.all_choices() if choice.key in run.inputs):
         if inspect(choice).content != run.inputs[choice.key]:
             raise UserError(
                 f"{choice.key}: what it reads was changed after this command was checked. Give the "

@@ -22,7 +22,7 @@ from preflab.errors import UserError, nearest
 from preflab.options import problems, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
-from preflab.planning.recipes import digest, recipe
+from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.run import Run, Stage
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
@@ -108,7 +108,8 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     filters = tuple(choose(registry, "filter", v, f"filters.{k}") for k, v in nodes.items())
     run = _settled(Run(choices, filters, settings, registry, study=study))
     check(run)
-    inputs = {choice.key: inspect(choice).content for choice in run.all_choices()}
+    inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
+    inputs = {key: seen.content for key, seen in inspected.items() if not seen.waiting}
     return replace(run, stages=tuple(_plan(run)), inputs=inputs)
 
 
@@ -157,8 +158,18 @@ def _plan(run: Run) -> list[Stage]:
             seed = run.settings.seed if pinned is None else pinned
             upstream = {run.graph[stage.name].group: stage.recipe_id for stage in stages}
             facts = recipe(run, spec, seed, upstream)
-            stages.append(Stage(spec.name, choice, seed, facts, digest(facts), spec.makes))
+            held = _waits_for(run, facts)
+            stages.append(Stage(spec.name, choice, seed, facts, digest(facts), spec.makes, held))
     return stages
+
+
+def _waits_for(run: Run, facts: Mapping[str, Any]) -> Choice | None:
+    """The component that a stage with this recipe waits for. Every stage may ask the data for its
+    words."""
+    key = waits_for(facts)
+    if not key and inspect(run.choices["data"]).waiting:
+        return run.choices["data"]
+    return next((choice for choice in run.all_choices() if choice.key == key), None)
 
 
 def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> Choice:

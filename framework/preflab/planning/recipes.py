@@ -58,12 +58,23 @@ def identity(choice: Choice, packages: Iterable[str]) -> dict[str, Any]:
     """What a choice contributes to a recipe: its config, its code and what its inputs contain."""
     # A list: nested components have an order, which counts (reward shapings), and mappings
     # are hashed without theirs.
-    content = [[c.key.removeprefix(choice.key), inspect(c).content] for c in choice.all()]
-    return {
+    inspected = [(c, inspect(c)) for c in choice.all()]
+    content = [[c.key.removeprefix(choice.key), seen.content] for c, seen in inspected]
+    facts = {
         "config": canonical(choice.config),
         "code": code_of(choice, packages),
         "content": content,
     }
+    # What is not there yet never has the recipe of what is there, whatever its content says.
+    waiting = [c.key for c, seen in inspected if seen.waiting]
+    return {**facts, "waiting": waiting} if waiting else facts
+
+
+def waits_for(recipe: Mapping[str, Any]) -> str:
+    """Key of the first component in a recipe that cannot be used yet; "" if there is none."""
+    used = (used for used in recipe["uses"].values() if not isinstance(used, str))
+    identities = [recipe["component"], *used, *recipe["data"].values(), *recipe["filters"]]
+    return next((key for identity in identities for key in identity.get("waiting", ())), "")
 
 
 def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Stage:
     recipe_id: str
     makes: str = ""
     """Role of the policy that it makes."""
+    waits_for: Choice | None = None
+    """A component that it uses and that cannot be used yet."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Run:
     stages: tuple[Stage, ...] = ()
     study: StudyConfig | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
-    """Content digests of what the components read from outside, by their key in the config."""
+    """Content digests of what the components read from outside, by their key in the config, without
+    those that cannot be used yet."""
 
     def all_choices(self) -> Iterator[Choice]:
         """Every chosen component, nested ones and filters included."""
@@ -75,6 +78,17 @@ class Run:
     def stage(self, name: str) -> Stage | None:
         """The stage of that name, if this run makes it."""
         return next((stage for stage in self.stages if stage.name == name), None)
+
+    @property
+    def held(self) -> Stage | None:
+        """The first stage that waits, because a component that it uses cannot be used yet."""
+        return next((stage for stage in self.stages if stage.waits_for), None)
+
+    @property
+    def reachable(self) -> tuple[Stage, ...]:
+        """The stages that can be made now: those before the first one that waits."""
+        held = self.held
+        return self.stages if held is None else self.stages[: self.stages.index(held)]
 
     def makes_stage(self, name: str) -> bool:
         """Whether the component chosen for a stage makes one at all."""

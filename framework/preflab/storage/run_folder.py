@@ -34,7 +34,7 @@ OVERWRITTEN = (
 """What a run writes into its folder, without asking what is there."""
 CONFIG = "config.yaml"
 """The composed config, in the folder of Hydra's own files (`config_file`)."""
-COMPLETE, RUNNING = "complete", "running"
+COMPLETE, RUNNING, WAITING = "complete", "running", "waiting"
 
 
 class StageRow(TypedDict):
@@ -54,18 +54,11 @@ class StageRow(TypedDict):
     cost: dict[str, float]
 
 
-class Manifest(TypedDict):
-    """manifest.json: what was run, with what, and how far it came. status: running, complete,
-    stopped or failed ("running" stays if it is killed: see `is_running`); plugin_flags: environment
-    variables that limit or name plugins; where: cwd, in which the command was given, its
-    config_dir, and output_subdir, in which Hydra's files are; notices: what was said before the
-    first stage."""
+class Origin(TypedDict):
+    """With what a run was made. plugin_flags: environment variables that limit or name plugins;
+    where: cwd, in which the command was given, its config_dir, and output_subdir, in which Hydra's
+    files are."""
 
-    run: str
-    config_name: str
-    overrides: list[str]
-    seed: int
-    arm: str
     versions: dict[str, str]
     git: str
     host: str
@@ -73,7 +66,21 @@ class Manifest(TypedDict):
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
     where: dict[str, str]
+
+
+class Manifest(Origin):
+    """manifest.json: what was run, with what, and how far it came. status: running, complete,
+    stopped, failed or waiting ("running" stays if it is killed: see `is_running`); waiting: what
+    people have yet to do, "" if the run does not wait; notices: what was said before the first
+    stage."""
+
+    run: str
+    config_name: str
+    overrides: list[str]
+    seed: int
+    arm: str
     status: str
+    waiting: str
     notices: list[str]
     stages: list[StageRow]
 
@@ -95,8 +102,8 @@ class Summary(TypedDict, total=False):
 
 
 class LedgerLine(TypedDict):
-    """A job of a multirun. status: ok, failed or not started; folder: as seen from the ledger's;
-    log: file with its error, "" if none."""
+    """A job of a multirun. status: ok, failed, waiting or not started; folder: as seen from the
+    ledger's; log: file with its error, "" if none."""
 
     job: int
     overrides: list[str]

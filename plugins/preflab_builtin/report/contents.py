@@ -58,7 +58,7 @@ def failures(failed: Sequence[Failure]) -> Grid:
             str(failure.folder),
             "" if failure.exit_code is None else str(failure.exit_code),
             " ".join(failure.overrides),
-            failure.error,
+            f"waiting: {failure.error}" if failure.waits else failure.error,
         )
         for failure in failed
     )

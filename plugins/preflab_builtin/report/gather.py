@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from preflab.errors import UserError
+from preflab.errors import UserError, Waiting
 from preflab.interfaces import Measure
 from preflab.kinds import STAGES
 from preflab.options import typed
@@ -24,6 +24,7 @@ from preflab.storage.run_folder import (
     MANIFEST,
     RUNNING,
     SUMMARY,
+    WAITING,
     Manifest,
     StageRow,
     config_file,
@@ -40,12 +41,18 @@ DEPTH = 3
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that gave no result. exit_code None: it was killed or is still running."""
+    """A job that gave no result. exit_code None: it was killed or is still running. One that waits
+    for people has the exit code of `preflab.Waiting`."""
 
     folder: Path
     overrides: tuple[str, ...]
     exit_code: int | None
     error: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is no failure: people have something to do first."""
+        return self.exit_code == Waiting.exit_code
 
 
 @dataclass
@@ -90,11 +97,15 @@ def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             status = f"its files cannot be read ({type(error).__name__}: {error})"
     if folder.resolve() not in failed:
+        overrides = _overrides(manifest) if manifest else ()
+        if manifest and status == WAITING:
+            said = str(manifest.get("waiting") or status)
+            gathered.failures.append(Failure(folder, overrides, Waiting.exit_code, said))
+            return
         if manifest and status == RUNNING and not is_running(folder):
             status = _killed(manifest)
         lines = _text(folder / ERROR).strip().splitlines()
         message = lines[-1] if lines else status or "unreadable"
-        overrides = _overrides(manifest) if manifest else ()
         gathered.failures.append(Failure(folder, overrides, None, message))
 
 

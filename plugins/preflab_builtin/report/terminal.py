@@ -42,7 +42,8 @@ def report_text(report: Report, out: Path) -> str:
     lines = [*report.notes, *remarks(report.decisions)]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
-        lines.append(f"No result: {failure.folder}{code}: {failure.error}")
+        what = "Waiting" if failure.waits else "No result"
+        lines.append(f"{what}: {failure.folder}{code}: {failure.error}")
     # These lines are not wrapped: people copy paths from them.
     tables = (line.rstrip() for line in stream.getvalue().splitlines())
     page = f"Report: {out}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preflab import NumericError, PluginError, StorageError, UserError
+from preflab import NumericError, PluginError, StorageError, UserError, Waiting
 from preflab.jobs.endings import exit_code, show
 from preflab.signals import Stopped
 
@@ -19,6 +19,7 @@ from preflab.signals import Stopped
         (PluginError("x"), 3),
         (StorageError("x"), 4),
         (NumericError("x"), 5),
+        (Waiting("x"), 6),
         (OSError(errno.ENOSPC, "full"), 4),
         (FileNotFoundError(errno.ENOENT, "absent"), 1),
         (Stopped(15), 143),

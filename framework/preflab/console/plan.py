@@ -1,0 +1,113 @@
+"""The command ``plan``: what jobs would make, what they would reuse, and what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from preflab.console.tables import show
+from preflab.errors import UserError
+
+if TYPE_CHECKING:
+    from preflab.planning.reading import Job
+    from preflab.planning.run import Run, Stage
+
+REUSED, TO_COMPUTE, TO_RESUME = "reused", "to compute", "to resume"
+
+
+@dataclass
+class _Use:
+    """A stage and the jobs that use it, by number."""
+
+    stage: Stage
+    jobs: dict[int, Run] = field(default_factory=dict)
+
+    def status(self) -> str:
+        """What becomes of it now. One job that can make it is enough."""
+        from preflab.storage.artifacts import Store
+
+        run = next(iter(self.jobs.values()))
+        store = Store(run.store_root)
+        if store.find(self.stage.name, self.stage.recipe_id):
+            return REUSED
+        ids = [{stage.recipe_id for stage in run.reachable} for run in self.jobs.values()]
+        if not any(self.stage.recipe_id in reachable for reachable in ids):
+            held = self.stage.waits_for.key if self.stage.waits_for else run.held and run.held.name
+            return f"waits for {held}"
+        started = store.progress(self.stage.name, self.stage.recipe_id)
+        return TO_RESUME if started else TO_COMPUTE
+
+
+def plan(arguments: list[str]) -> int:
+    """plan OVERRIDES...: what a run, a multirun or a study would compute, and what it would
+    reuse"""
+    from rich.table import Table
+
+    from preflab.composing.compose import parse
+    from preflab.planning.reading import check_jobs
+
+    jobs = check_jobs(parse(arguments))
+    runs = [job.run for job in jobs]
+    jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
+    table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
+    for column in ("stage", "component", "seed", "id", "job numbers", "status"):
+        table.add_column(column)
+    uses: dict[str, _Use] = {}
+    for number, run in enumerate(runs):
+        for stage in run.stages:
+            uses.setdefault(stage.recipe_id, _Use(stage)).jobs[number] = run
+    order, statuses = [spec.name for spec in runs[0].graph], list[str]()
+    for use in sorted(uses.values(), key=lambda use: order.index(use.stage.name)):
+        stage, numbers = use.stage, ", ".join(map(str, use.jobs))
+        statuses.append(use.status())
+        cells = (stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], numbers)
+        table.add_row(*cells, statuses[-1])
+    show(table)
+    to_compute = sum(status in (TO_COMPUTE, TO_RESUME) for status in statuses)
+    total, reused = sum(len(run.stages) for run in runs), statuses.count(REUSED)
+    wait = len(statuses) - to_compute - reused
+    print(
+        f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute"
+        f"{f', {wait} waiting' if wait else ''}."
+    )
+    for notice in [*_waiting(runs), *_notices(jobs)]:
+        print(f"- {notice}")
+    pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
+    if pinned:
+        names = ", ".join(pinned)
+        print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
+    return 0
+
+
+def _waiting(runs: Sequence[Run]) -> list[str]:
+    """What the jobs wait for, each sentence once."""
+    from preflab.planning.asking import FOLDER_MARK, waiting
+
+    held = ((run.held, run.held.waits_for) for run in runs if run.held)
+    waits = (f"{stage.name} waits for {waiting(choice)}" for stage, choice in held if choice)
+    return list(dict.fromkeys(sentence.replace(FOLDER_MARK, "RUN") for sentence in waits))
+
+
+def _notices(jobs: Sequence[Job]) -> list[str]:
+    """What the jobs would say before their first stage, each sentence once. A job is asked only if
+    it makes a stage that no job before it makes with the same config and inputs: seeds change
+    nothing here, and reading the data takes time."""
+    from preflab.engine.preflight import key
+    from preflab.engine.stages import Stages
+    from preflab.jobs.execution import quiet_libraries
+
+    quiet_libraries()
+    asked, notices = set[str](), dict[str, None]()
+    for job in jobs:
+        stages = Stages(job.run, lambda hook, **shown: None, {})
+        keys = {key(stage) for stage in stages.pending()}
+        if keys <= asked:
+            continue
+        asked |= keys
+        try:
+            notices |= dict.fromkeys(stages.preflight())
+        except UserError as error:
+            where = f"\n(in the job {' '.join(job.overrides)})" if len(jobs) > 1 else ""
+            raise UserError(f"{error}{where}") from None
+    return list(notices)

@@ -1,0 +1,60 @@
+"""The plan of several jobs: each stage once, and what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import waiting_people
+from conformance.engine import plugin_file
+from preflab import UserError
+from preflab.console.plan import plan
+
+ALONE = ("debug=fast", "algorithm=none", "evaluation=none")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    with plugin_file(Path(waiting_people.__file__)):
+        yield
+
+
+def _planned(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[list[list[str]], str]:
+    """(stage, job numbers, status) of each row, and the text below the table."""
+    assert plan([*words]) == 0
+    text = capsys.readouterr().out
+    lines = [line.strip("│ ").split("│") for line in text.splitlines() if "│" in line]
+    rows = [[cell.strip() for cell in cells] for cells in lines]
+    return [[row[0], row[4], row[5]] for row in rows], text.rpartition("┘\n")[2]
+
+
+def test_each_stage_once_with_the_jobs_that_use_it(capsys: pytest.CaptureFixture[str]) -> None:
+    rows, text = _planned(capsys, *ALONE, "labeler=none", "reward_model=none", "sft.seed=1,2", "-m")
+    assert rows == [
+        ["pretrain", "0, 1", "to compute"],
+        ["sft", "0", "to compute"],
+        ["sft", "1", "to compute"],
+    ]
+    assert text.startswith("3 distinct stages for 4 stage uses; 3 to compute.\n")
+
+
+def test_what_waits_and_what_another_job_can_make(capsys: pytest.CaptureFixture[str]) -> None:
+    rows, text = _planned(capsys, *ALONE, "labeler=round,simulated", "-m")
+    assert rows[:3] == [
+        ["pretrain", "0, 1", "to compute"],
+        ["sft", "0, 1", "to compute"],
+        ["comparisons", "0", "waits for labeler"],
+    ]
+    assert sorted(row[2] for row in rows[3:]) == [*["to compute"] * 2, "waits for comparisons"]
+    # pretrain, sft, and the comparisons and reward model of the second job.
+    assert "6 distinct stages for 8 stage uses; 4 to compute, 2 waiting.\n" in text
+    sentence = "labeler=round: there is no round round.txt yet: begin-round RUN"
+    assert text.count(f"- comparisons waits for {sentence}\n") == 1
+
+
+def test_the_job_that_is_wrong_is_named() -> None:
+    with pytest.raises(UserError, match=r"seed is -1.*\n\(in the job .*seed=-1\)"):
+        plan([*ALONE, "-m", "seed=1,-1"])
