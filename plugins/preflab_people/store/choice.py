@@ -4,10 +4,13 @@ decides where another program would draw, so that the same history gives the sam
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from preflab.randomness import derive_seed
 
+Shared = Mapping[tuple[str, str], int]
+"""By pair of people, in both directions: how many tasks both judged."""
 WANTED_PARTNERS = 3
 """Others with whom everybody should share tasks, where there are so many."""
 
@@ -50,14 +53,35 @@ def parts(people: Iterable[str], shared: Iterable[tuple[str, str]]) -> list[set[
     return list({id(part): part for part in found.values()}.values())
 
 
-def value_of_sharing(
-    me: str, others: Collection[str], shared: Mapping[tuple[str, str], int], mine: Collection[str]
-) -> tuple[int, int]:
-    """How much a task that others judged is worth to a person who could judge it too: first whether
-    it joins two parts of the people, then whether one of the others is a new partner.
+def by_value(
+    me: str, others: Iterable[str], shared: Shared, found: Iterable[set[str]]
+) -> list[str]:
+    """Other people, those first with whom it is worth most to share a task: who belong to another
+    part of the people, then who are no partners yet, then with whom the fewest tasks are shared.
 
-    shared: by pair, how many tasks both judged. mine: the people of my own part.
+    >>> by_value("a", "bcd", {("a", "b"): 2, ("a", "c"): 1}, [{"a", "b", "c"}])
+    ['d', 'c', 'b']
     """
-    joins = any(other not in mine for other in others)
-    new = any(not shared.get((me, other)) for other in others)
-    return int(joins), int(new)
+    mine = next((part for part in found if me in part), {me})
+    return sorted(others, key=lambda other: (other in mine, shared.get((me, other), 0), other))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one person should judge of the tasks that several people judge. tasks: how many;
+    with_one: how many of them with one and the same partner; partners: how many partners."""
+
+    tasks: int
+    with_one: int
+    partners: int
+
+
+def fair_share(places: int, people: int) -> Share:
+    """What each of some people should judge. places: judgments wanted of all such tasks.
+
+    >>> fair_share(1200, 8)
+    Share(tasks=150, with_one=50, partners=3)
+    """
+    tasks = -(-places // people)
+    partners = min(WANTED_PARTNERS, people - 1)
+    return Share(tasks, -(-tasks // max(1, partners)), partners)

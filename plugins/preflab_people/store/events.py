@@ -11,11 +11,11 @@ import json
 import logging
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from preflab_people.store import schema
 from preflab_people.store.records import Event
@@ -29,6 +29,11 @@ FACTS = (
     *("key", "seconds", "instructions", "supersedes"),
 )
 log = logging.getLogger(__name__)
+_head = select(schema.head).with_for_update()
+_event, _body = insert(schema.events), insert(schema.bodies)
+_moved = update(schema.head).values(
+    n=bindparam("to_n"), chain=bindparam("to_chain"), at=bindparam("to_at")
+)
 
 
 def body_digest(salt: str, body: str) -> str:
@@ -54,7 +59,7 @@ def append(
 ) -> Event:
     """Add an event to the history. facts: task, labeler, key, seconds, instructions,
     supersedes. live: it is the valid answer of its labeler to its task."""
-    end = connection.execute(select(schema.head).with_for_update()).mappings().one()
+    end = connection.execute(_head).mappings().one()
     if end["at"] - now > CLOCK_SLACK and kind != "clock":
         log.warning(
             "The clock was set back by %.0f seconds. Nothing is lost: the history is in the order "
@@ -62,14 +67,14 @@ def append(
             end["at"] - now,
         )
         append(connection, "clock", now, {"back": end["at"] - now})
-        end = connection.execute(select(schema.head)).mappings().one()
+        end = connection.execute(_head).mappings().one()
     text, salt = json.dumps(body or {}, sort_keys=True), secrets.token_hex(16)
     made = Event(end["n"] + 1, kind, now, body_digest(salt, text), "", **facts)
-    values = asdict(made) | {"chain": next_link(end["chain"], made)}
-    connection.execute(insert(schema.events).values(**values, live=int(live)))
-    connection.execute(insert(schema.bodies).values(event=made.n, salt=salt, text=text))
-    connection.execute(update(schema.head).values(n=made.n, chain=values["chain"], at=now))
-    return Event(**values)
+    made = replace(made, chain=next_link(end["chain"], made))
+    connection.execute(_event, {**asdict(made), "live": int(live)})
+    connection.execute(_body, {"event": made.n, "salt": salt, "text": text})
+    connection.execute(_moved, {"to_n": made.n, "to_chain": made.chain, "to_at": now})
+    return made
 
 
 def body(connection: Connection, n: int) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from typing import cast
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Double, RowMapping, bindparam, func, insert, select, update
 
 from preflab.errors import UserError
 from preflab_people.judgments import Person, PersonState
@@ -18,6 +18,16 @@ LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Of pseudonyms: those that nobody takes for another."""
 STATES: tuple[PersonState, ...] = ("screening", "active", "paused", "removed")
 """Those that can be given; forgotten is for good."""
+
+PEOPLE, EVENTS = schema.people.c, schema.events.c
+_found = select(schema.people).where(PEOPLE.id == bindparam("labeler"))
+_locked = _found.with_for_update()
+_whose = update(schema.people).where(PEOPLE.id == bindparam("whose"))
+_counted = _whose.values(
+    submitted=PEOPLE.submitted + bindparam("more_submitted"),
+    skipped=PEOPLE.skipped + bindparam("more_skipped"),
+    last=func.coalesce(bindparam("now", type_=Double), PEOPLE.last),
+)
 
 
 def token_digest(token: str) -> str:
@@ -34,7 +44,7 @@ def invite(
     now: float,
 ) -> Invitation:
     """Add a person. Held-out people and those screened elsewhere are not screened."""
-    taken = set(connection.scalars(select(schema.people.c.id)))
+    taken = set(connection.scalars(select(PEOPLE.id)))
     labeler = next(name for name in iter(_pseudonym, "") if name not in taken)
     token = secrets.token_urlsafe(16)
     is_screened = settings.screening is None or held_out or screened
@@ -47,6 +57,7 @@ def invite(
             held_out=int(held_out),
             state=state,
             token=token_digest(token),
+            since=now,
         )
     )
     said = {"group": group, "held_out": held_out, "state": state}
@@ -69,8 +80,7 @@ def new_token(connection: Connection, labeler: str, now: float) -> Invitation:
 
 def locked(connection: Connection, labeler: str) -> RowMapping:
     """A person's row, kept from others until the end of the transaction."""
-    query = select(schema.people).where(schema.people.c.id == labeler).with_for_update()
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(_locked, {"labeler": labeler}).mappings().one_or_none()
     if row is None:
         raise StoreRefusal("unknown_person")
     if row["state"] == "forgotten":
@@ -86,19 +96,19 @@ def of_row(row: RowMapping) -> Person:
 
 def by_token(connection: Connection, token: str) -> Person | None:
     """Whose token it is; None for nobody's, and for people who were removed."""
-    query = select(schema.people).where(schema.people.c.token == token_digest(token))
+    query = select(schema.people).where(PEOPLE.token == token_digest(token))
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None or row["state"] == "removed" else of_row(row)
 
 
 def everybody(connection: Connection) -> tuple[Person, ...]:
     """All people in the order in which they were invited, forgotten ones by name alone."""
-    rows = connection.execute(select(schema.people).order_by(schema.people.c.n)).mappings()
+    rows = connection.execute(select(schema.people).order_by(PEOPLE.n, PEOPLE.id)).mappings()
     return tuple(of_row(row) for row in rows)
 
 
-def set_state(connection: Connection, labeler: str, state: PersonState, now: float) -> None:
-    """Let a person work, pause or go; or decide about their screening."""
+def set_state(connection: Connection, labeler: str, state: PersonState, now: float) -> str:
+    """Let a person work, pause or go; or decide about their screening. The state before."""
     if state not in STATES:
         raise UserError(f"A person cannot be made {state!r}. Allowed: {', '.join(STATES)}.")
     before = locked(connection, labeler)["state"]
@@ -106,6 +116,13 @@ def set_state(connection: Connection, labeler: str, state: PersonState, now: flo
         _set(connection, labeler, state=state)
         said = {"before": before, "state": state}
         events.append(connection, "state", now, said, labeler=labeler)
+    return str(before)
+
+
+def make_nobody(connection: Connection, labeler: str) -> None:
+    """Leave the name alone of a person who was forgotten."""
+    nothing = {"group": "", "consent": 0, "submitted": 0, "skipped": 0}
+    _set(connection, labeler, state="forgotten", token=None, last=None, **nothing)
 
 
 def consent(connection: Connection, labeler: str, version: int, now: float) -> None:
@@ -116,33 +133,32 @@ def consent(connection: Connection, labeler: str, version: int, now: float) -> N
 
 
 def _set(connection: Connection, labeler: str, **values: object) -> None:
-    connection.execute(update(schema.people).where(schema.people.c.id == labeler).values(**values))
+    connection.execute(_whose.values(**values), {"whose": labeler})
 
 
-def count(connection: Connection, labeler: str, submitted: int, skipped: int) -> None:
-    """Add to a person's numbers of valid answers."""
-    columns = schema.people.c
-    _set(
-        connection,
-        labeler,
-        submitted=columns.submitted + submitted,
-        skipped=columns.skipped + skipped,
-    )
+def count(
+    connection: Connection, labeler: str, submitted: int, skipped: int, now: float | None = None
+) -> None:
+    """Add to a person's numbers of valid answers. now: they answered just now."""
+    more = {"more_submitted": submitted, "more_skipped": skipped, "now": now}
+    connection.execute(_counted, {"whose": labeler, **more})
+
+
+def one(connection: Connection, labeler: str) -> Person:
+    """A person; `StoreRefusal` if there is none of this name."""
+    row = connection.execute(_found, {"labeler": labeler}).mappings().one_or_none()
+    if row is None:
+        raise StoreRefusal("unknown_person")
+    return of_row(row)
 
 
 def members(
     connection: Connection, settings: RoundSettings, labeler: str | None = None
 ) -> tuple[Member, ...]:
     """All people, or one, with what they did."""
-    chosen = select(schema.people).order_by(schema.people.c.n)
-    columns = schema.events.c
-    times = select(columns.labeler, func.min(columns.at), func.max(columns.at)).where(
-        columns.labeler.is_not(None)
-    )
+    chosen = select(schema.people).order_by(PEOPLE.n, PEOPLE.id)
     if labeler is not None:
-        chosen = chosen.where(schema.people.c.id == labeler)
-        times = times.where(columns.labeler == labeler)
-    spans = {row[0]: row[1:] for row in connection.execute(times.group_by(columns.labeler))}
+        chosen = chosen.where(PEOPLE.id == labeler)
     tried = tries(connection, labeler)
     made = []
     for row in connection.execute(chosen).mappings():
@@ -155,7 +171,8 @@ def members(
                 row["skipped"],
                 mine,
                 waits(settings, row["state"], mine),
-                *spans.get(row["id"], (None, None)),
+                row["since"],
+                row["last"],
             )
         )
     return tuple(made)
@@ -163,12 +180,11 @@ def members(
 
 def tries(connection: Connection, labeler: str | None = None) -> dict[str, tuple[Try, ...]]:
     """By person, of all or of one: the tries of their screening that are over."""
-    columns = schema.events.c
-    query = select(columns.n, columns.labeler).where(columns.kind == "screened")
+    query = select(EVENTS.n, EVENTS.labeler).where(EVENTS.kind == "screened")
     if labeler is not None:
-        query = query.where(columns.labeler == labeler)
+        query = query.where(EVENTS.labeler == labeler)
     found: dict[str, tuple[Try, ...]] = {}
-    for n, name in connection.execute(query.order_by(columns.n)).all():
+    for n, name in connection.execute(query.order_by(EVENTS.n)).all():
         said = events.body(connection, n)
         if said is not None:
             one = Try(said["pairs"], said["flags"], said["passed"])

@@ -92,8 +92,8 @@ class Member:
     """A person and what the store knows about their work.
 
     consent: the version they accepted, 0 for none. submitted, skipped: valid answers, gold and
-    retests included. first, last: times of their first and last event. waits: their screening is
-    over and somebody must decide.
+    retests included. waits: their screening is over and somebody must decide. since, last: when
+    they were invited, and when they answered last.
     """
 
     person: Person
@@ -102,7 +102,7 @@ class Member:
     skipped: int = 0
     tries: tuple[Try, ...] = ()
     waits: bool = False
-    first: float | None = None
+    since: float = 0.0
     last: float | None = None
 
 

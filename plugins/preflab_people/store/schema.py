@@ -32,6 +32,8 @@ meta = Table(
 )
 CLOSED = "closed"
 """Key in ``meta``: when the round was closed, "" before."""
+PLACES = "places"
+"""Key in ``meta``: judgments wanted of the tasks that several people judge."""
 head = Table(  # one row: the end of the chain; whoever appends locks it
     "head",
     metadata,
@@ -76,6 +78,8 @@ people = Table(
     Column("consent", Integer, nullable=False, default=0),
     Column("submitted", Integer, nullable=False, default=0),
     Column("skipped", Integer, nullable=False, default=0),
+    Column("since", Double, nullable=False),
+    Column("last", Double),  # their last answer
 )
 leases = Table(
     "leases",
@@ -86,6 +90,15 @@ leases = Table(
     Column("until", Double, nullable=False),
     Column("at", Double, nullable=False),
     Column("event", Integer),  # the person's last answer to it, valid or taken back
+    Column("several", Integer, nullable=False),  # 1: a normal task that several people judge
+)
+OF_SEVERAL = text("several = 1")
+Index(
+    "leases_several",
+    leases.c.labeler,
+    leases.c.state,
+    sqlite_where=OF_SEVERAL,
+    postgresql_where=OF_SEVERAL,
 )
 IS_HELD = text("state = 'held'")
 Index("leases_until", leases.c.until, sqlite_where=IS_HELD, postgresql_where=IS_HELD)

@@ -1,17 +1,20 @@
-"""Which normal task a person gets: those that several people judge come first, and join people."""
+"""Which normal task a person gets: those that several people judge come first, and join people.
+
+Everybody gets a fair share of these tasks, and spreads it over others: first tasks that bring a new
+partner, then new ones for others to share. Once that is done come the tasks that one person judges,
+and in the end whatever is left.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
-from sqlalchemy import Connection, RowMapping, TextClause, exists, func, select
+from sqlalchemy import Connection, RowMapping, Select, TextClause, bindparam, exists, func, select
 
-from preflab_people.store import choice, schema, tasks
+from preflab_people.store import choice, schema
+from preflab_people.store.tasks import IS_FREE
 
-TASKS, LEASES = schema.tasks.c, schema.leases.c
-LOOKED_AT = 64
-"""Tasks among which the one is chosen that joins people best."""
+TASKS, LEASES, PARTNERS = schema.tasks.c, schema.leases.c, schema.partners.c
 WAITING = 8
 """Tasks that a person starts for the sake of new partners; beyond it they finish those of the
 partners they have."""
@@ -19,70 +22,109 @@ ATTEMPTS = 20
 """To find a task that nobody else is just taking, 10 ms apart."""
 
 
+def _first_of(condition: TextClause) -> Select[*tuple[object, ...]]:
+    return select(schema.tasks).where(condition, IS_FREE).order_by(TASKS.n).limit(1)
+
+
+_singles, _fresh = (_first_of(condition) for condition in (schema.IS_SINGLE, schema.IS_FRESH))
+_has = LEASES.state.in_(("held", "done"))
+_started = (  # by other person: the first task that they have and I could share
+    select(LEASES.labeler, func.min(TASKS.n))
+    .select_from(schema.tasks)
+    .join(schema.leases, LEASES.task == TASKS.id)
+    .where(schema.IS_STARTED, IS_FREE, _has, LEASES.labeler != bindparam("labeler"))
+    .group_by(LEASES.labeler)
+)
+_chosen = (
+    select(schema.tasks)
+    .where(TASKS.n == bindparam("place"), schema.IS_STARTED)
+    .with_for_update(skip_locked=True)
+)
+_shared = select(PARTNERS.labeler, PARTNERS.other, PARTNERS.tasks).where(PARTNERS.tasks > 0)
+_active = select(func.count()).select_from(schema.people).where(schema.people.c.state == "active")
+_places = select(schema.meta.c.value).where(schema.meta.c.key == schema.PLACES)
+_mine = (
+    select(func.count())
+    .select_from(schema.leases)
+    .where(schema.OF_SEVERAL, LEASES.labeler == bindparam("labeler"), _has)
+)
+_judged = select(LEASES.task).where(
+    LEASES.task == TASKS.id, LEASES.labeler == bindparam("labeler"), LEASES.state == "done"
+)
+_waiting = select(TASKS.id).where(schema.IS_STARTED, exists(_judged)).limit(WAITING)
+
+
 def normal_task(connection: Connection, labeler: str) -> RowMapping | None:
-    """The normal task that a person should judge next."""
-    return _of_several(connection, labeler) or _first(connection, labeler, schema.IS_SINGLE)
+    """The normal task that a person should judge next; its row is locked."""
+    started = {row[0]: row[1] for row in connection.execute(_started, {"labeler": labeler})}
+    fresh = _first(connection, labeler, _fresh)
+    if started or fresh is not None:
+        shared, parts = sharing(connection)
+        others = choice.by_value(labeler, started, shared, parts)
+        row = _fair(connection, labeler, started, others, shared, len(parts) <= 1, fresh)
+        row = row or _first(connection, labeler, _singles) or fresh
+        return row or _take(connection, [started[other] for other in others])
+    return _first(connection, labeler, _singles)
 
 
-def _first(connection: Connection, labeler: str, condition: TextClause) -> RowMapping | None:
-    """The first open task that nobody else is just taking; it is locked."""
-    query = select(schema.tasks).where(condition, tasks.is_free(labeler)).order_by(TASKS.n).limit(1)
+def _fair(
+    connection: Connection,
+    labeler: str,
+    started: dict[str, int],
+    others: list[str],
+    shared: choice.Shared,
+    is_one: bool,
+    fresh: RowMapping | None,
+) -> RowMapping | None:
+    """A task within the person's fair share of those that several people judge. is_one: all who
+    share tasks are connected."""
+    people = max(1, connection.scalar(_active) or 1)
+    share = choice.fair_share(int(connection.scalar(_places) or 0), people)
+    if (connection.scalar(_mine, {"labeler": labeler}) or 0) >= share.tasks:
+        return None
+    has_all = sum(me == labeler for me, _ in shared) >= share.partners and is_one
+    for other in others:
+        number = shared.get((labeler, other), 0)
+        if number >= share.with_one:
+            continue
+        if number and not has_all and _waits(connection, labeler) < WAITING and fresh is not None:
+            break
+        if row := _take(connection, [started[other]]):
+            return row
+    return fresh
+
+
+def _waits(connection: Connection, labeler: str) -> int:
+    """How many tasks, at most `WAITING`, a person judged that want other people still."""
+    return len(connection.execute(_waiting, {"labeler": labeler}).all())
+
+
+def _take(connection: Connection, places: list[int]) -> RowMapping | None:
+    """The first of some started tasks that nobody else is just taking."""
+    for place in places:
+        row = connection.execute(_chosen, {"place": place}).mappings().one_or_none()
+        if row is not None:
+            return row
+    return None
+
+
+def _first(
+    connection: Connection, labeler: str, query: Select[*tuple[object, ...]]
+) -> RowMapping | None:
+    """The first open task that nobody else is just taking."""
+    mine = {"labeler": labeler}
+    if connection.dialect.name == "sqlite":  # one writer at a time
+        return connection.execute(query, mine).mappings().one_or_none()
+    unlocked = query.with_for_update(skip_locked=True)
     for _ in range(ATTEMPTS):
-        row = connection.execute(query.with_for_update(skip_locked=True)).mappings().one_or_none()
-        if row is not None or connection.execute(query).first() is None:
+        row = connection.execute(unlocked, mine).mappings().one_or_none()
+        if row is not None or connection.execute(query, mine).first() is None:
             return row
         time.sleep(0.01)  # those that are left are being taken, or given back
-    return connection.execute(query.with_for_update()).mappings().one_or_none()
-
-
-def _of_several(connection: Connection, labeler: str) -> RowMapping | None:
-    """A task that several people judge, so that everybody shares tasks with some others and all
-    are connected: first one that brings a new partner, then a new one for others to share."""
-    started = select(TASKS.id).where(schema.IS_STARTED, tasks.is_free(labeler)).order_by(TASKS.n)
-    names = connection.scalars(started.limit(LOOKED_AT)).all()
-    if names:
-        best = _best(connection, labeler, names)
-        if best is not None:
-            query = select(schema.tasks).where(TASKS.id == best, schema.IS_STARTED)
-            locked = query.with_for_update(skip_locked=True)
-            if row := connection.execute(locked).mappings().one_or_none():
-                return row
-    return _first(connection, labeler, schema.IS_FRESH) or _first(
-        connection, labeler, schema.IS_STARTED
-    )
-
-
-def _best(connection: Connection, labeler: str, names: Sequence[str]) -> str | None:
-    """The started task that a person should share; None if they should rather start another."""
-    others: dict[str, list[str]] = {name: [] for name in names}
-    query = select(LEASES.task, LEASES.labeler).where(LEASES.task.in_(names))
-    for task, other in connection.execute(query.where(LEASES.state.in_(("held", "done")))):
-        others[task].append(other)
-    shared, found = sharing(connection)
-    mine = next((part for part in found if labeler in part), {labeler})
-    values = {n: choice.value_of_sharing(labeler, others[n], shared, mine) for n in names}
-    best = max(names, key=lambda name: values[name])  # the first of several
-    if any(values[best]):
-        return best
-    active = select(func.count()).select_from(schema.people)
-    active = active.where(schema.people.c.state == "active")
-    wanted = min(choice.WANTED_PARTNERS, (connection.scalar(active) or 1) - 1)
-    has_all = sum(1 for me, _ in shared if me == labeler) >= wanted and len(found) <= 1
-    return best if has_all or _waiting(connection, labeler) >= WAITING else None
-
-
-def _waiting(connection: Connection, labeler: str) -> int:
-    """How many tasks, at most `WAITING`, a person judged that want other people still."""
-    judged = select(LEASES.task).where(
-        LEASES.task == TASKS.id, LEASES.labeler == labeler, LEASES.state == "done"
-    )
-    query = select(TASKS.id).where(schema.IS_STARTED, exists(judged)).limit(WAITING)
-    return len(connection.execute(query).all())
+    return connection.execute(query.with_for_update(), mine).mappings().one_or_none()
 
 
 def sharing(connection: Connection) -> tuple[dict[tuple[str, str], int], list[set[str]]]:
     """By pair of people how many normal tasks both judged, and the parts that these join."""
-    columns = schema.partners.c
-    query = select(columns.labeler, columns.other, columns.tasks).where(columns.tasks > 0)
-    shared = {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    shared = {(row[0], row[1]): row[2] for row in connection.execute(_shared)}
     return shared, choice.parts({me for me, _ in shared}, shared)

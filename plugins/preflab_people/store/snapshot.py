@@ -103,11 +103,17 @@ def _total(value: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _who_judged(connection: Connection) -> list[str]:
-    """People with a valid judgment of a normal task."""
+    """People with a valid judgment of a normal task, those left out who were removed."""
     query = (
         select(EVENTS.labeler)
         .join(schema.tasks, TASKS.id == EVENTS.task)
-        .where(schema.IS_LIVE, EVENTS.kind == "submitted", TASKS.origin == "normal")
+        .join(schema.people, schema.people.c.id == EVENTS.labeler)
+        .where(
+            schema.people.c.state != "removed",
+            schema.IS_LIVE,
+            EVENTS.kind == "submitted",
+            TASKS.origin == "normal",
+        )
         .distinct()
     )
     return sorted(connection.scalars(query))

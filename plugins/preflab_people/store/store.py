@@ -14,8 +14,21 @@ from sqlalchemy import func, insert, select, update
 
 from preflab.errors import UserError
 from preflab_people.judgments import Answer, Person, PersonState, Task
-from preflab_people.store import assignment, drafts, events, people, schema, snapshot, submissions
+from preflab_people.store import (
+    assignment,
+    erasing,
+    events,
+    leases,
+    making,
+    people,
+    schema,
+    snapshot,
+    submissions,
+    verifying,
+)
+from preflab_people.store.backup import backup
 from preflab_people.store.database import Database, make_private
+from preflab_people.store.names import FILE, Names
 from preflab_people.store.records import (
     Assignment,
     Instructions,
@@ -26,8 +39,7 @@ from preflab_people.store.records import (
     Snapshot,
     StoreRefusal,
 )
-from preflab_people.store.settings import RoundSettings, settings_from_json, settings_to_json
-from preflab_people.store.tasks import values_of
+from preflab_people.store.settings import RoundSettings
 
 
 class Store:
@@ -38,13 +50,12 @@ class Store:
     refused; then nothing has changed.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, names: Path | None = None) -> None:
         self._database = database
-        with database.reading() as connection:
-            rows = connection.execute(select(schema.meta.c.key, schema.meta.c.value))
-            values = {row[0]: row[1] for row in rows}
-        _refuse_newer(database, values.get("schema"))
-        self.settings: RoundSettings = settings_from_json(json.loads(values["settings"]))
+        self.settings: RoundSettings = making.known_settings(database)
+        if names is None and database.path is not None:
+            names = database.path.with_name(FILE)
+        self.names = None if names is None else Names(names)
 
     @classmethod
     def create(
@@ -53,50 +64,43 @@ class Store:
         settings: RoundSettings,
         tasks: Sequence[Task],
         now: float | None = None,
+        names: Path | None = None,
     ) -> Self:
-        """Make the store of a new round. url: the path of an SQLite file, or an SQLAlchemy URL
-        (``postgresql+pg8000://``) of an empty database. `UserError` if there is a round already, or
-        for tasks that no round can have."""
-        _check_tasks(settings, tasks)
+        """Make the store of a new round.
+
+        url: the path of an SQLite file, or an SQLAlchemy URL (``postgresql+pg8000://``) of an empty
+        database. names: the file that says who people are, by default ``people.json`` beside an
+        SQLite file. `UserError` if there is a round already, or for tasks that no round can have.
+        """
+        making.check_tasks(settings, tasks)
         database = Database(url)
         if database.path is not None:
             make_private(database.path)
         if "meta" in database.tables():
+            database.dispose()
             raise UserError(
                 f"{database.name} holds a round already: choose another name, or go on with that "
                 "round."
             )
         at = time.time() if now is None else now
-
-        def make(connection: Any) -> None:
-            schema.metadata.create_all(connection, checkfirst=False)
-            facts = {"schema": schema.SCHEMA, "settings": settings_to_json(settings)}
-            rows = [{"key": key, "value": json.dumps(value)} for key, value in facts.items()]
-            rows.append({"key": schema.CLOSED, "value": ""})
-            connection.execute(insert(schema.meta), rows)
-            start = {"id": 1, "n": 0, "chain": events.START, "at": at}
-            connection.execute(insert(schema.head), [start])
-            values = [values_of(task, n) for n, task in enumerate(tasks)]
-            connection.execute(insert(schema.tasks), values)
-            said = {"settings": facts["settings"], "tasks": [task.id for task in tasks]}
-            events.append(connection, "created", at, said)
-
-        database.write(make)
-        return cls(database)
+        try:
+            database.write(lambda c: making.make(c, settings, tasks, at))
+            return cls(database, names)
+        except BaseException:
+            database.dispose()
+            raise
 
     @classmethod
-    def open(cls, url: str | Path, serving: bool = False) -> Self:
+    def open(cls, url: str | Path, serving: bool = False, names: Path | None = None) -> Self:
         """Open the store of a round. serving: be its one server; `UserError` if there is another,
         or no round, or one that a newer preflab made."""
         database = Database(url)
-        if database.path is not None and not database.path.is_file():
+        if database.path is not None and not database.path.exists():
             raise UserError(f"There is no round in {database.name}.")
-        if "meta" not in database.tables():
-            raise UserError(f"{database.name} holds no round.")
-        if serving:
-            database.serve()
         try:
-            return cls(database)
+            if serving:
+                database.serve()
+            return cls(database, names)
         except BaseException:
             database.dispose()
             raise
@@ -119,13 +123,25 @@ class Store:
     # --- people ---
 
     def invite(
-        self, group: str = "", held_out: bool = False, screened: bool = False, *, now: float
+        self,
+        group: str = "",
+        held_out: bool = False,
+        screened: bool = False,
+        about: Mapping[str, Any] | None = None,
+        *,
+        now: float,
     ) -> Invitation:
-        """Add a person, with a token that is shown this once. screened: tried out elsewhere."""
+        """Add a person, with a token that is shown this once. screened: tried out elsewhere.
+        about: name, address and the like, for ``people.json`` alone."""
+        if about and self.names is None:
+            raise UserError("Say in which file names belong: they are not kept in a database.")
         settings = self.settings
-        return self._database.write(
+        made = self._database.write(
             lambda c: people.invite(c, settings, group, held_out, screened, now)
         )
+        if about and self.names is not None:
+            self.names.add(made.labeler, about)
+        return made
 
     def new_token(self, labeler: str, now: float) -> Invitation:
         """Another token for a person; the one before is void."""
@@ -138,7 +154,8 @@ class Store:
 
     def person(self, labeler: str) -> Person:
         """A person; `StoreRefusal` if there is none of this name."""
-        return self.member(labeler).person
+        with self._database.reading() as connection:
+            return people.one(connection, labeler)
 
     def people(self) -> tuple[Person, ...]:
         """Everybody who was invited."""
@@ -155,8 +172,25 @@ class Store:
 
     def set_state(self, labeler: str, state: PersonState, now: float) -> None:
         """Let a person work ("active", which also decides about a screening), pause or go
-        ("removed": their judgments stay, and are no training data)."""
-        self._database.write(lambda c: people.set_state(c, labeler, state, now))
+        ("removed": their judgments stay in the history and count no more: others are asked)."""
+
+        def change(connection: Any) -> None:
+            before = people.set_state(connection, labeler, state, now)
+            if (before == "removed") != (state == "removed"):
+                leases.release_all(connection, labeler)
+                counts = state != "removed"
+                submissions.count_again(connection, self.settings, labeler, counts)
+
+        self._database.write(change)
+
+    def forget(self, labeler: str, now: float) -> None:
+        """Delete what a person said, wrote and was. Their pseudonym stays in the history, without
+        anything that they said; others are asked in their place. The store's file is written anew.
+        Backups and frozen rounds that were made before are left to whoever keeps them."""
+        self._database.write(lambda c: erasing.forget(c, self.settings, labeler, now))
+        if self.names is not None:
+            self.names.forget(labeler)
+        erasing.overwrite(self._database)
 
     def consent(self, labeler: str, version: int, now: float) -> None:
         """A person agreed to a version of the consent text."""
@@ -183,12 +217,8 @@ class Store:
 
     def save_draft(self, labeler: str, task: str, body: Mapping[str, Any], now: float) -> None:
         """Keep what a person has written so far, in the place of what was kept before."""
-
-        def save(connection: Any) -> None:
-            if assignment.renew(connection, self.settings, labeler, task, now, draft=True):
-                drafts.save(connection, labeler, task, body, now)
-
-        self._database.write(save)
+        settings = self.settings
+        self._database.write(lambda c: assignment.save_draft(c, settings, labeler, task, body, now))
 
     def submit(
         self,
@@ -263,36 +293,18 @@ class Store:
         with self._database.reading() as connection:
             return snapshot.progress(connection, self.settings)
 
+    def backup(self, path: str | Path) -> None:
+        """Copy the store into a new file while people work. Names (``people.json``) are not in
+        it. On PostgreSQL a `UserError` names its own tool."""
+        backup(self._database, Path(path))
+
+    def verify(self) -> tuple[str, ...]:
+        """What is wrong with the store, in words: with its file, with the chain of its history, or
+        with what is kept beside the history. Nothing if it is whole."""
+        with self._database.reading() as connection:
+            return verifying.problems(connection, self.settings)
+
     def snapshot(self) -> Snapshot:
         """All of the round at one moment."""
         with self._database.reading() as connection:
             return snapshot.snapshot(connection, self.settings)
-
-
-def _refuse_newer(database: Database, number: str | None) -> None:
-    if number is not None and int(number) > schema.SCHEMA:
-        raise UserError(
-            f"{database.name} was made by a newer preflab (form {number} of the tables; this one "
-            f"knows {schema.SCHEMA}): update preflab."
-        )
-
-
-def _check_tasks(settings: RoundSettings, tasks: Sequence[Task]) -> None:
-    """`UserError` for tasks that no round can have."""
-    if not any(task.origin == "normal" for task in tasks):
-        raise UserError("A round needs at least one task that is neither gold nor screening.")
-    names = [task.id for task in tasks]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"Task {twice} is there twice: the same prompt with the same responses.")
-    for task in tasks:
-        if task.want < 1:
-            raise UserError(f"Task {task.id} wants {task.want} judgments: at least 1.")
-        if task.origin in ("gold", "screening") and task.expected is None:
-            raise UserError(f"Task {task.id} is {task.origin}: say what answer is expected.")
-    tried = sum(task.origin == "screening" for task in tasks)
-    if settings.screening is not None and tried < settings.screening.tasks:
-        raise UserError(
-            f"A screening has {settings.screening.tasks} tasks, and there are {tried}: add "
-            "screening tasks, or ask for fewer."
-        )

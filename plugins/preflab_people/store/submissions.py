@@ -5,15 +5,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from preflab_people.judgments import Answer, answer_to_json
-from preflab_people.store import assignment, drafts, events, people, schema, screening, tasks
+from preflab_people.store import (
+    assignment,
+    drafts,
+    events,
+    leases,
+    people,
+    schema,
+    screening,
+    tasks,
+)
 from preflab_people.store.checking import check
 from preflab_people.store.records import Assignment, Receipt, StoreRefusal
 from preflab_people.store.settings import RoundSettings
 
-EVENTS, LEASES = schema.events.c, schema.leases.c
+EVENTS, PARTNERS, PEOPLE = schema.events.c, schema.partners.c, schema.people.c
+_known = select(EVENTS.n, EVENTS.labeler, EVENTS.task).where(EVENTS.key == bindparam("sent_key"))
+_live = select(schema.events).where(EVENTS.labeler == bindparam("labeler"), schema.IS_LIVE)
+_live_one = _live.where(EVENTS.task == bindparam("task"))
+_newest = _live.order_by(EVENTS.n.desc()).limit(1)
+_retired = update(schema.events).where(EVENTS.n == bindparam("number")).values(live=0)
+_others = (
+    select(EVENTS.labeler)
+    .join(schema.people, PEOPLE.id == EVENTS.labeler)
+    .where(EVENTS.task == bindparam("task"), schema.IS_LIVE, EVENTS.kind == "submitted")
+    .where(EVENTS.labeler != bindparam("me"), PEOPLE.state != "removed")
+)
+_shared = (
+    update(schema.partners)
+    .where(PARTNERS.labeler == bindparam("me"), PARTNERS.other == bindparam("them"))
+    .values(tasks=PARTNERS.tasks + bindparam("more"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,59 +64,55 @@ def submit(
 ) -> Receipt:
     """Take an answer, once for each key. Another key for the same task is a correction."""
     person = people.locked(connection, labeler)
-    if (first := _known(connection, labeler, sent)) is not None:
+    if (first := _first_with_key(connection, labeler, sent)) is not None:
         return Receipt(first, repeated=True)
     assignment.refuse_if_closed(connection)
     if person["state"] == "removed":
         raise StoreRefusal("not_active")
-    lease = assignment.lease_of(connection, labeler, sent.task)
+    lease = leases.locked(connection, labeler, sent.task)
     task = tasks.locked(connection, sent.task)
     check(sent.answer, tasks.of_row(task), settings)
-    live = _live(connection, labeler, sent.task)
     if screening.is_over(connection, settings.screening, labeler, task):
         raise StoreRefusal("screened")
-    takes_place = not sent.answer.skipped
-    has_no_place = takes_place and lease["state"] in ("lapsed", "skipped")
-    if has_no_place and task["origin"] == "normal" and task["open"] <= 0:
+    had_place, has_place = lease["state"] in ("held", "done"), not sent.answer.skipped
+    if has_place and not had_place and task["origin"] == "normal" and task["open"] <= 0:
         raise StoreRefusal("task_full")
+    mine = {"labeler": labeler, "task": sent.task}
+    live = connection.execute(_live_one, mine).mappings().one_or_none() if lease["event"] else None
+    if live is not None:
+        withdraw(connection, settings, task, live)
     made = _append(connection, labeler, sent, live, now)
-    _take(connection, settings, labeler, task, lease, live, takes_place)
-    state = "done" if takes_place else "skipped"
-    assignment.set_lease(connection, sent.task, labeler, state=state, event=made)
+    done, skips, open_change = int(has_place), int(not has_place), int(had_place) - int(has_place)
+    limit = settings.skip_limit
+    task = tasks.locked(connection, sent.task) if live is not None else task
+    tasks.count(connection, task, open_change, done, skips, skip_limit=limit)
+    people.count(connection, labeler, submitted=done, skipped=skips, now=now)
+    if done:
+        share(connection, labeler, task, 1)
+    state = "done" if has_place else "skipped"
+    leases.change(connection, sent.task, labeler, state=state, event=made)
     drafts.drop(connection, labeler, sent.task)
     if task["origin"] == "screening":
         screening.finish_try(connection, settings, labeler, now)
     return Receipt(made)
 
 
-def _known(connection: Connection, labeler: str, sent: Submission) -> int | None:
+def _first_with_key(connection: Connection, labeler: str, sent: Submission) -> int | None:
     """The event of a submission that is in the history already."""
-    query = select(EVENTS.n, EVENTS.labeler, EVENTS.task).where(EVENTS.key == sent.key)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_known, {"sent_key": sent.key}).one_or_none()
     if row is not None and (row.labeler, row.task) != (labeler, sent.task):
         raise StoreRefusal("key_reused")
     return None if row is None else int(row.n)
 
 
-def _live(connection: Connection, labeler: str, task: str) -> RowMapping | None:
-    """The valid answer of a person to a task."""
-    query = select(schema.events).where(
-        EVENTS.task == task, EVENTS.labeler == labeler, schema.IS_LIVE
-    )
-    return connection.execute(query).mappings().one_or_none()
-
-
 def _append(
     connection: Connection, labeler: str, sent: Submission, live: RowMapping | None, now: float
 ) -> int:
-    if live is not None:
-        _retire(connection, live["n"])
-    body = {"answer": answer_to_json(sent.answer), "order": list(sent.order)}
     made = events.append(
         connection,
         "skipped" if sent.answer.skipped else "submitted",
         now,
-        body,
+        {"answer": answer_to_json(sent.answer), "order": list(sent.order)},
         live=True,
         task=sent.task,
         labeler=labeler,
@@ -103,96 +124,62 @@ def _append(
     return made.n
 
 
-def _retire(connection: Connection, n: int) -> None:
-    """An answer is no longer the valid one; its event stays."""
-    connection.execute(update(schema.events).where(EVENTS.n == n).values(live=0))
-
-
-def _take(
-    connection: Connection,
-    settings: RoundSettings,
-    labeler: str,
-    task: RowMapping,
-    lease: RowMapping,
-    live: RowMapping | None,
-    takes_place: bool,
-) -> None:
-    """Bring the counters of task and person from the live answer before to the new one."""
-    was_answer = live is not None and live["kind"] == "submitted"
-    was_skip = live is not None and live["kind"] == "skipped"
-    had_place = lease["state"] in ("held", "done")
-    done = int(takes_place) - int(was_answer)
-    skips = int(not takes_place) - int(was_skip)
-    open_change = int(had_place) - int(takes_place)
-    tasks.count(connection, task["id"], open=open_change, done=done, skips=skips)
-    set_aside(connection, settings, task["id"])
-    people.count(connection, labeler, submitted=done, skipped=skips)
-    if task["origin"] == "normal" and done:
-        share(connection, labeler, task["id"], done)
-
-
-def set_aside(connection: Connection, settings: RoundSettings, task: str) -> None:
-    """Give a task to nobody else once too many people skipped it, or to others again."""
-    columns = schema.tasks.c
-    for aside, is_so in (
-        (1, columns.skips >= settings.skip_limit),
-        (0, columns.skips < settings.skip_limit),
-    ):
-        changed = update(schema.tasks).where(columns.id == task, is_so, columns.aside != aside)
-        connection.execute(changed.values(aside=aside))
-
-
-def share(connection: Connection, labeler: str, task: str, change: int) -> None:
-    """Count that a person shares a task with the others who judged it, or no longer does."""
-    query = select(EVENTS.labeler).where(
-        EVENTS.task == task,
-        EVENTS.labeler != labeler,
-        schema.IS_LIVE,
-        EVENTS.kind == "submitted",
-    )
-    columns = schema.partners.c
-    for other in sorted(connection.scalars(query).all()):
-        for me, them in sorted(((labeler, other), (other, labeler))):
-            pair = (columns.labeler == me) & (columns.other == them)
-            counted = update(schema.partners).where(pair).values(tasks=columns.tasks + change)
-            if not connection.execute(counted).rowcount:
-                values = {"labeler": me, "other": them, "tasks": change}
-                connection.execute(schema.partners.insert().values(**values))
-
-
 def undo(connection: Connection, settings: RoundSettings, labeler: str, now: float) -> Assignment:
     """Take a person's last valid answer back and give them the task again."""
     person = people.locked(connection, labeler)
     assignment.refuse_if_closed(connection)
     if person["state"] not in ("active", "screening"):
         raise StoreRefusal("not_active")
-    query = select(schema.events).where(EVENTS.labeler == labeler, schema.IS_LIVE)
-    newest = query.order_by(EVENTS.n.desc()).limit(1)
-    live = connection.execute(newest).mappings().one_or_none()
+    live = connection.execute(_newest, {"labeler": labeler}).mappings().one_or_none()
     if live is None:
         raise StoreRefusal("nothing_to_undo")
     name = live["task"]
-    assignment.lease_of(connection, labeler, name)
+    leases.locked(connection, labeler, name)
     task = tasks.locked(connection, name)
     if screening.is_over(connection, settings.screening, labeler, task):
         raise StoreRefusal("screened")
-    if task["origin"] == "normal" and live["kind"] == "skipped" and task["open"] <= 0:
+    if live["kind"] == "skipped" and task["origin"] == "normal" and task["open"] <= 0:
         raise StoreRefusal("task_full")
-    take_back(connection, settings, live)
-    facts = {"task": name, "labeler": labeler, "supersedes": live["n"]}
-    events.append(connection, "undone", now, **facts)
-    return assignment.hold(connection, settings, labeler, task, now)
+    withdraw(connection, settings, task, live)
+    events.append(connection, "undone", now, task=name, labeler=labeler, supersedes=live["n"])
+    return assignment.hold(connection, settings, labeler, tasks.locked(connection, name), now)
 
 
-def take_back(connection: Connection, settings: RoundSettings, live: RowMapping) -> None:
-    """Make a valid answer invalid and correct what was counted, but for the place that it held:
-    that goes to the lease (undo) or becomes open again (forget)."""
-    labeler, task = live["labeler"], live["task"]
+def withdraw(
+    connection: Connection, settings: RoundSettings, task: RowMapping, live: RowMapping
+) -> None:
+    """An answer is no longer valid; its event stays, and the place that it held is its lease's."""
+    connection.execute(_retired, {"number": live["n"]})
     done, skips = -int(live["kind"] == "submitted"), -int(live["kind"] == "skipped")
-    _retire(connection, live["n"])
-    tasks.count(connection, task, done=done, skips=skips)
-    set_aside(connection, settings, task)
-    people.count(connection, labeler, submitted=done, skipped=skips)
-    origin = connection.scalar(select(schema.tasks.c.origin).where(schema.tasks.c.id == task))
-    if done and origin == "normal":
-        share(connection, labeler, task, -1)
+    tasks.count(connection, task, done=done, skips=skips, skip_limit=settings.skip_limit)
+    people.count(connection, live["labeler"], submitted=done, skipped=skips)
+    if done:
+        share(connection, live["labeler"], task, -1)
+
+
+def share(connection: Connection, labeler: str, task: RowMapping, change: int) -> None:
+    """Count that a person shares a task with the others who judged it, or no longer does."""
+    if task["origin"] != "normal" or task["want"] == 1:
+        return
+    others = connection.scalars(_others, {"task": task["id"], "me": labeler}).all()
+    for me, them in sorted(pair for o in others for pair in ((labeler, o), (o, labeler))):
+        whom = {"me": me, "them": them, "more": change}
+        if not connection.execute(_shared, whom).rowcount:
+            values = {"labeler": me, "other": them, "tasks": change}
+            connection.execute(insert(schema.partners), values)
+
+
+def count_again(
+    connection: Connection, settings: RoundSettings, labeler: str, counts: bool
+) -> None:
+    """The valid answers of a person count towards what tasks want, or no longer do: those of a
+    person who was removed are not wanted, and others are asked."""
+    sign = 1 if counts else -1
+    rows = connection.execute(_live.order_by(EVENTS.task), {"labeler": labeler}).mappings().all()
+    for live in rows:
+        task = tasks.locked(connection, live["task"])
+        done, skips = int(live["kind"] == "submitted"), int(live["kind"] == "skipped")
+        limit = settings.skip_limit
+        tasks.count(connection, task, -sign * done, sign * done, sign * skips, skip_limit=limit)
+        if done:
+            share(connection, labeler, task, sign)

@@ -14,8 +14,8 @@ from preflab_people.store import Store, StoreRefusal, schema
 from preflab_people.store.database import Database
 
 
-def test_a_person_logs_in_works_and_their_judgment_is_in_the_snapshot(tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "store.sqlite", settings(), tasks(single=1), now=10.0)
+def test_a_person_logs_in_works_and_their_judgment_is_in_the_snapshot(place: str) -> None:
+    store = Store.create(place, settings(), tasks(single=1), now=10.0)
     invited = store.invite("nurses", now=11.0)
     person = Person(invited.labeler, "nurses")
     assert store.login(invited.token, 12.0) == person
@@ -36,11 +36,11 @@ def test_a_person_logs_in_works_and_their_judgment_is_in_the_snapshot(tmp_path: 
     store.dispose()
 
 
-def test_an_open_store_is_the_one_that_was_made(tmp_path: Path) -> None:
-    store, _people = a_round(tmp_path / "store.sqlite", tasks(single=2), people=2, likert=True)
+def test_an_open_store_is_the_one_that_was_made(place: str) -> None:
+    store, _people = a_round(place, tasks(single=2), people=2, likert=True)
     before = store.snapshot()
     store.dispose()
-    with Store.open(str(tmp_path / "store.sqlite")) as again:
+    with Store.open(place) as again:
         assert again.settings == settings(likert=True)
         assert again.snapshot() == before
 
@@ -66,17 +66,17 @@ def test_what_cannot_be_opened_or_made_is_named(tmp_path: Path) -> None:
             Store.open(address)
 
 
-def test_tasks_that_no_round_can_have_are_named(tmp_path: Path) -> None:
+def test_tasks_that_no_round_can_have_are_named(place: str) -> None:
     for content, said in (
         ([], "at least one task that is neither gold nor screening"),
         (tasks(single=1) * 2, "Task t0 is there twice"),
     ):
         with pytest.raises(UserError, match=said):
-            Store.create(tmp_path / "store.sqlite", settings(), content)
+            Store.create(place, settings(), content)
 
 
-def test_a_closed_round_takes_no_answers(tmp_path: Path) -> None:
-    store, (first,) = a_round(tmp_path / "store.sqlite", tasks(single=2), people=1)
+def test_a_closed_round_takes_no_answers(place: str) -> None:
+    store, (first,) = a_round(place, tasks(single=2), people=1)
     store.next_task(first, 1.0)
     answered = store.submit(first, "t0", Answer((1, 2, 3)), "k", now=2.0)
     store.next_task(first, 3.0)
@@ -97,8 +97,8 @@ def test_a_closed_round_takes_no_answers(tmp_path: Path) -> None:
     store.dispose()
 
 
-def test_instructions_have_versions(tmp_path: Path) -> None:
-    store, _ = a_round(tmp_path / "store.sqlite", tasks(single=1))
+def test_instructions_have_versions(place: str) -> None:
+    store, _ = a_round(place, tasks(single=1))
     assert (store.instructions().version, store.instructions().markdown) == (0, "")
     assert [store.add_instructions(text, 1.0) for text in ("# One", "# Two")] == [1, 2]
     assert (store.instructions().version, store.instructions().markdown) == (2, "# Two")
@@ -108,8 +108,8 @@ def test_instructions_have_versions(tmp_path: Path) -> None:
     store.dispose()
 
 
-def test_progress_counts_what_was_asked(tmp_path: Path) -> None:
-    store, people = a_round(tmp_path / "store.sqlite", tasks(single=4, double=2), people=3)
+def test_progress_counts_what_was_asked(place: str) -> None:
+    store, people = a_round(place, tasks(single=4, double=2), people=3)
     work(store, people, rounds=1)
     given = store.next_task(people[0], 50.0)
     assert given is not None
