@@ -28,9 +28,11 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("framework", "plugins", "conf", "sweeps", "tests", "pyproject.toml", "README.md")
 FUNCTIONAL, OPTIMIZATION = "framework/preflab/functional.py", "framework/preflab/optimization.py"
 PLUGINS, TESTS = "plugins/preflab_builtin", "tests/plugins"
-LOSS, EXPERIENCE, GUARDS, TRAINING = (
-    f"{PLUGINS}/ppo/{module}.py" for module in ("loss", "experience", "guards", "training")
+RULES, KL, GRADIENTS, AVERAGE, EXPERIENCE, GUARDS, TRAINING = (
+    f"{PLUGINS}/on_policy/{module}.py"
+    for module in ("rules", "kl", "gradients", "average", "experience", "guards", "procedure")
 )
+LOSS, PPO_RULES = f"{PLUGINS}/ppo/loss.py", f"{PLUGINS}/ppo/training.py"
 CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
@@ -63,37 +65,37 @@ MUTANTS = (
     Mutant("sample variance", FUNCTIONAL, "variance = reduce(masked_sum((values - mean) ** 2, mask)) / count", "variance = reduce(masked_sum((values - mean) ** 2, mask)) / (count - 1)", ARITHMETIC),
     Mutant("log-probs without temperature", FUNCTIONAL, "logits.float() if temperature == 1.0 else logits.float() / temperature", "logits.float()", ARITHMETIC),
     # PPO
-    Mutant("clip on the wrong side", LOSS, "masked_sum(torch.maximum(plain, clipped), mask), *watched", "masked_sum(torch.minimum(plain, clipped), mask), *watched", f"{TESTS}/ppo"),
-    Mutant("value clip on the wrong side", LOSS, "0.5 * masked_sum(torch.maximum(plain, clipped), mask)", "0.5 * masked_sum(torch.minimum(plain, clipped), mask)", f"{TESTS}/ppo"),
-    Mutant("adaptive KL backwards", LOSS, "kl / target - 1))", "1 - kl / target))", f"{TESTS}/ppo"),
-    Mutant("mean of means", TRAINING, "backward(policy.loss / tokens)", "backward(policy.loss / mask.sum())", f"{TESTS}/ppo"),
+    Mutant("clip on the wrong side", RULES, "TokenLoss(torch.maximum(plain, clipped)", "TokenLoss(torch.minimum(plain, clipped)", f"{TESTS}/on_policy"),
+    Mutant("value clip on the wrong side", LOSS, "0.5 * torch.maximum(plain, clipped)", "0.5 * torch.minimum(plain, clipped)", f"{TESTS}/ppo"),
+    Mutant("adaptive KL backwards", KL, "kl / target - 1))", "1 - kl / target))", f"{TESTS}/on_policy"),
+    Mutant("mean of means", GRADIENTS, "backward(total / divisor)", "backward(total / mask.sum())", f"{TESTS}/ppo"),
     Mutant("hidden states one token late", LIKELIHOOD, "wanted[:, width - 1 : width - 1 + mask.shape[1]] = mask", "wanted[:, width : width + mask.shape[1]] = mask", f"{TESTS}/ppo"),
     Mutant("value offset forgotten", LIKELIHOOD, "model.values(response_states(model, rows)) - model.offset", "model.values(response_states(model, rows))", f"{TESTS}/ppo"),
-    Mutant("whitening keeps the mean", EXPERIENCE, "advantages = whiten(advantages, mask)", "advantages = whiten(advantages, mask, shift_mean=False)", f"{TESTS}/ppo"),
-    Mutant("prompt order starts over", TRAINING, "draw_order(len(self.prompts), index * batch, batch", "draw_order(len(self.prompts), 0, batch", f"{TESTS}/ppo"),
-    Mutant("minibatches alike in all epochs", TRAINING, '"ppo", "minibatches", index, epoch)', '"ppo", "minibatches", index)', f"{TESTS}/ppo"),
-    Mutant("schedule moves an optimizer step", TRAINING, "self.optimization.step(index) |", "self.optimization.step(self.updates) |", f"{TESTS}/ppo"),
-    Mutant("average the wrong way round", TRAINING, "lerp_(weight, 1 - self.config.ema)", "lerp_(weight, self.config.ema)", f"{TESTS}/ppo"),
-    Mutant("first ratio not looked at", GUARDS, "if deviation > REPEATED_PASS_TOLERANCE:", "if False:", f"{TESTS}/ppo/test_guards.py"),
-    Mutant("first ratio looked at once", TRAINING, "        if is_first:\n", "        if is_first and index == 0:\n", f"{TESTS}/ppo/test_guards.py"),
-    Mutant("k3 in the reward", EXPERIENCE, "token_rewards(scores, log_ratio, mask, kl_coef)", "token_rewards(scores, (-log_ratio).exp() - 1 + log_ratio, mask, kl_coef)", f"{TESTS}/ppo/test_experience.py tests/conformance/test_closed_form.py"),
-    Mutant("reference without temperature", EXPERIENCE, "response_log_probs(networks.reference, rows, temperature)", "response_log_probs(networks.reference, rows, 1.0)", f"{TESTS}/ppo/test_experience.py"),
-    Mutant("PPO without temperature", TRAINING, "return self.engine.sampling.temperature", "return 1.0", "tests/conformance/test_wrong_variants.py"),
+    Mutant("whitening keeps the mean", LOSS, "return whiten(advantages, mask) if", "return whiten(advantages, mask, shift_mean=False) if", f"{TESTS}/on_policy"),
+    Mutant("prompt order starts over", TRAINING, "draw_order(len(self.prompts), index * count, count", "draw_order(len(self.prompts), 0, count", f"{TESTS}/ppo"),
+    Mutant("minibatches alike in all epochs", TRAINING, 'self.rules.name, "minibatches", index, epoch', 'self.rules.name, "minibatches", index', f"{TESTS}/ppo"),
+    Mutant("schedule moves an optimizer step", TRAINING, "metrics |= optimization.step(index)", "metrics |= optimization.step(self.updates)", f"{TESTS}/ppo"),
+    Mutant("average the wrong way round", AVERAGE, "lerp_(weight, 1 - self.decay)", "lerp_(weight, self.decay)", f"{TESTS}/ppo"),
+    Mutant("first ratio not looked at", GUARDS, "if deviation > REPEATED_PASS_TOLERANCE:", "if False:", f"{TESTS}/on_policy/test_guards.py"),
+    Mutant("first ratio looked at once", TRAINING, "        if is_first:\n", "        if is_first and index == 0:\n", f"{TESTS}/on_policy/test_guards.py"),
+    Mutant("k3 in the reward", EXPERIENCE, "token_rewards(scores, log_ratio, mask, reward_kl_coef)", "token_rewards(scores, (-log_ratio).exp() - 1 + log_ratio, mask, reward_kl_coef)", f"{TESTS}/on_policy/test_experience.py tests/conformance/test_closed_form.py"),
+    Mutant("reference without temperature", EXPERIENCE, "response_log_probs(networks.reference, rows, temperature)", "response_log_probs(networks.reference, rows, 1.0)", f"{TESTS}/on_policy/test_experience.py"),
+    Mutant("PPO without temperature", TRAINING, "            self.sampling.temperature,\n            self.kl_coef", "            1.0,\n            self.kl_coef", "tests/conformance/test_wrong_variants.py"),
     Mutant("penalty for what ended", TRAINING, "(~rollout.terminated).float()", "rollout.terminated.float()", f"{TESTS}/ppo/test_options.py"),
     Mutant("adaptive KL a token", EXPERIENCE, "return (self.log_ratio * self.mask).sum(-1)", "return (self.log_ratio * self.mask).sum(-1) / self.mask.sum(-1)", f"{CARRIED} {TESTS}/ppo/test_options.py"),
-    Mutant("adapted coefficient not used", TRAINING, "            self.kl_coef,\n            self.config.advantage", "            self.config.kl.coef,\n            self.config.advantage", CARRIED),
-    Mutant("noise alike in all iterations", TRAINING, '(seed, "ppo", "rollout", index)', '(seed, "ppo", "rollout")', f"{TESTS}/ppo"),
-    Mutant("average once a micro-batch", TRAINING, "            sums += torch.stack(watched)\n", "            sums += torch.stack(watched)\n            self._average()\n", CARRIED),
-    Mutant("average lost on resume", TRAINING, "        if self.average is not None:\n            self.average = {", "        if False:\n            self.average = {", f"{TESTS}/ppo/test_training.py"),
-    Mutant("ptx takes a step of its own", TRAINING, "            metrics |= self.optimization.add(name, accumulate)\n", "            self.optimization.step(index)\n            metrics |= self.optimization.add(name, accumulate)\n", f"{TESTS}/ppo/test_training.py"),
+    Mutant("adapted coefficient not used", TRAINING, "self.kl_coef if self.rules.kl_loss is None else 0.0", "self.config.kl.coef if self.rules.kl_loss is None else 0.0", CARRIED),
+    Mutant("noise alike in all iterations", TRAINING, '(seed, name, "rollout", index)', '(seed, name, "rollout")', f"{TESTS}/ppo"),
+    Mutant("average once a micro-batch", TRAINING, "            sums += torch.stack(watched)\n", "            sums += torch.stack(watched)\n            self.average.move()\n", CARRIED),
+    Mutant("average lost on resume", AVERAGE, "            self.weights = {name: value.to(device, copy=True) for name, value in state.items()}\n", "            pass\n", f"{TESTS}/ppo/test_training.py"),
+    Mutant("ptx takes a step of its own", TRAINING, '            metrics |= self.optimizations["policy"].add(name, gradient)\n', '            self.optimizations["policy"].step(index)\n            metrics |= self.optimizations["policy"].add(name, gradient)\n', f"{TESTS}/ppo/test_training.py"),
     Mutant("ptx cursor lost on resume", TRAINING, '            term.load_state_dict(state["terms"][name])\n', "            pass\n", CARRIED),
     Mutant("ptx of coefficient 0 is built", OPTIMIZATION, "        if config.coef != 0\n", "", f"{TESTS}/ppo/test_training.py"),
     Mutant("KL coefficient lost on resume", TRAINING, 'self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])', 'self.updates = int(state["updates"])', f"{TESTS}/ppo"),
-    Mutant("reference re-captured on resume", TRAINING, '        self.policy.module.load_state_dict(state["policy"])\n', '        self.policy.module.load_state_dict(state["policy"])\n        if self.networks.reference is not None:\n            self.networks.reference.module.load_state_dict(state["policy"])\n', f"{TESTS}/ppo"),
+    Mutant("reference re-captured on resume", TRAINING, '            network.load_state_dict(state["networks"][name])\n', '            network.load_state_dict(state["networks"][name])\n        if self.networks.reference is not None:\n            self.networks.reference.module.load_state_dict(state["networks"]["policy"])\n', f"{TESTS}/ppo"),
     Mutant("only the first minibatch is re-forwarded", TRAINING, "for minibatch in minibatches for m in", "for minibatch in minibatches[:1] for m in", "tests/conformance/test_wrong_variants.py"),
-    Mutant("values trained on advantages", TRAINING, "values, batch.values, batch.returns, mask", "values, batch.values, batch.advantages, mask", f"{TESTS}/ppo/test_training.py"),
-    Mutant("whitening the wrong way round", EXPERIENCE, "if settings.whiten:", "if not settings.whiten:", f"{TESTS}/ppo/test_experience.py"),
-    Mutant("moments lost on resume", TRAINING, '        self.optimization.load_state_dict(state["optimizer"])\n', "", f"{TESTS}/ppo/test_training.py"),
+    Mutant("values trained on advantages", PPO_RULES, "batch.values, batch.returns, batch.mask", "batch.values, batch.advantages, batch.mask", f"{TESTS}/ppo/test_training.py"),
+    Mutant("whitening the wrong way round", LOSS, "if settings.whiten else", "if not settings.whiten else", f"{TESTS}/on_policy/test_experience.py"),
+    Mutant("moments lost on resume", TRAINING, '            optimization.load_state_dict(state["optimizers"][name])\n', "            pass\n", f"{TESTS}/ppo/test_training.py"),
     # ptx and the optimizer
     Mutant("ptx counts the batch and not the minibatch", TRAINING, "self.updates, len(minibatch))", "self.updates, self.config.batch)", CARRIED),
     Mutant("ptx coefficient squared", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef**2 / denominator * nll", f"{TESTS}/ptx"),
@@ -112,7 +114,7 @@ MUTANTS = (
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
     Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/sources.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
-    Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/ppo/test_experience.py"),
+    Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
     Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
     Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),

@@ -7,17 +7,16 @@ from typing import Any
 
 import torch
 
-from preflab.interfaces import RewardModel
+from preflab.interfaces import RewardModel, ScalarModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.options import problems
 from preflab.records import Document, Prompt
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import (
-    KLPenaltyConfig,
-    PPOConfig,
-)
-from preflab_builtin.ppo.experience import Experience
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.experience import Experience
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rollouts.config import NativeConfig
 from preflab_builtin.rollouts.native import NativeEngine
@@ -53,32 +52,36 @@ def ppo(
     reward: RewardModel | None = None,
     temperature: float = 1.0,
     **options: Any,
-) -> PPO:
+) -> OnPolicy:
     engine = NativeEngine(NativeConfig(max_tokens=6, temperature=temperature), cpu_runtime())
     rewards = reward or FunctionReward(noise_reward(0))
     context = FakeContext(
         folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=rewards, engine=engine
     )
-    return PPO(config(**options), context)
+    return training.ppo(config(**options), context)
 
 
-def steps(procedure: PPO, first: int, last: int) -> list[dict[str, float]]:
+def steps(procedure: OnPolicy, first: int, last: int) -> list[dict[str, float]]:
     """Metrics of some iterations, but for the clock."""
     rows = [procedure.step(i) for i in range(first, last)]
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
-def weights(procedure: PPO) -> dict[str, torch.Tensor]:
-    policy, value = (
-        procedure.policy.module.state_dict(),
-        procedure.networks.value.module.state_dict(),
-    )
-    return {f"policy.{k}": v.clone() for k, v in policy.items()} | {
-        f"value.{k}": v.clone() for k, v in value.items()
+def weights(procedure: OnPolicy) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{k}": v.clone()
+        for name, module in procedure._trained().items()
+        for k, v in module.state_dict().items()
     }
 
 
-def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
+def value_network(procedure: OnPolicy) -> ScalarModel:
+    """The value network, which PPO has."""
+    assert procedure.networks.value is not None
+    return procedure.networks.value
+
+
+def recorded(procedure: OnPolicy) -> list[dict[str, torch.Tensor]]:
     """From now on: the gradients of both networks at each optimizer step, in place of the steps."""
     found: list[dict[str, torch.Tensor]] = []
 
@@ -91,12 +94,12 @@ def recorded(procedure: PPO) -> list[dict[str, torch.Tensor]]:
 
         return step
 
-    procedure.optimization.step = note("policy", procedure.policy.module)  # type: ignore[method-assign]
-    procedure.value_optimization.step = note("value", procedure.networks.value.module)  # type: ignore[method-assign]
+    for name, module in procedure._trained().items():
+        procedure.optimizations[name].step = note(name, module)  # type: ignore[method-assign]
     return found
 
 
-def capture_experience(procedure: PPO) -> list[Experience]:
+def capture_experience(procedure: OnPolicy) -> list[Experience]:
     """From now on: what each iteration was trained on."""
     kept: list[Experience] = []
     update = procedure._update

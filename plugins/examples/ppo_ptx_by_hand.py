@@ -2,9 +2,9 @@
 
     python plugins/examples/ppo_ptx_by_hand.py
 
-The engine does the same with configs, checkpoints and guards (`preflab_builtin.ppo.training`); a
-test shows that both give the same bits. Log-probs, values and rewards of tokens are [B, R]: B
-responses, R tokens of the longest.
+The engine does the same with configs, checkpoints and guards
+(`preflab_builtin.on_policy.procedure`); a test shows that both give the same bits. Log-probs,
+values and rewards of tokens are [B, R]: B responses, R tokens of the longest.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch.autograd import backward
 
-from preflab.functional import gae, token_rewards, whiten
+from preflab.functional import gae, masked_sum, token_rewards, whiten
 from preflab.interfaces import Context
 from preflab.likelihood import response_log_probs, response_values
 from preflab.models import Policy, ScalarModel
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
 from preflab.testing import FakeContext, component
-from preflab_builtin.ppo.loss import policy_loss, value_loss
+from preflab_builtin.on_policy.rules import clipped_loss
+from preflab_builtin.ppo.loss import value_loss
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 
 ITERATIONS, BATCH, MINIBATCH = 2, 8, 4  # episodes per iteration, and per optimizer step
@@ -71,11 +72,11 @@ def train(context: Context) -> tuple[Policy, ScalarModel]:
             part, tokens = rollout.rows(rows), int(mask[rows].sum())
             at = (rows, slice(part.response_ids.shape[1]))
             new = response_log_probs(policy, part)
-            policy_sum = policy_loss(new, old[at], advantages[at], mask[at], CLIP).loss
-            backward(policy_sum / tokens)
+            policy_losses = clipped_loss(new, old[at], advantages[at], mask[at], CLIP).loss
+            backward(masked_sum(policy_losses, mask[at]) / tokens)
             expected = response_values(value, part)
-            value_sum, _ = value_loss(expected, values[at], returns[at], mask[at], CLIP)
-            backward(value_sum / tokens)
+            value_losses = value_loss(expected, values[at], returns[at], mask[at], CLIP).loss
+            backward(masked_sum(value_losses, mask[at]) / tokens)
 
             # 5. The pretraining gradient is added to PPO's; without this block, it is PPO alone.
             count = round(PTX_RATIO * len(rows))

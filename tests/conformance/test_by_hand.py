@@ -18,8 +18,10 @@ from preflab.engine.stages import Stages
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt
 from preflab.testing import WORDS, FakeContext
-from preflab_builtin.ppo.config import KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.ptx.config import PtxConfig
 
 pytestmark = pytest.mark.slow
@@ -35,7 +37,7 @@ def context(folder: Path) -> FakeContext:
     return FakeContext(folder, [*prompts, *documents], stage="ppo", reward=by_hand.ShortAnswers())
 
 
-def engine(folder: Path) -> PPO:
+def engine(folder: Path) -> OnPolicy:
     """The engine's procedure with the settings of the page, after as many iterations."""
     optimizer = OptimizerConfig(
         lr=by_hand.LEARNING_RATE, eps=1e-5, schedule=Schedule.constant, clip=by_hand.LARGEST_NORM
@@ -50,7 +52,7 @@ def engine(folder: Path) -> PPO:
         value=optimizer,
         terms={"ptx": ptx},
     )
-    procedure = PPO(config, context(folder))
+    procedure = training.ppo(config, context(folder))
     for index in range(procedure.total_steps):
         procedure.step(index)
     return procedure
@@ -60,6 +62,7 @@ def test_two_iterations_give_the_same_bits(tmp_path: Path) -> None:
     policy, value = by_hand.train(context(tmp_path))
     procedure = engine(tmp_path)
     start = context(tmp_path).policy("initial")
+    assert procedure.networks.value is not None
     pairs = ((policy, procedure.policy), (value, procedure.networks.value))
     for ours, theirs in pairs:
         for name, weight in theirs.module.state_dict().items():

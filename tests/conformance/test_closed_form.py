@@ -25,7 +25,7 @@ from preflab import functional
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import FolderSource, TinySource
-from preflab_builtin.ppo import experience
+from preflab_builtin.on_policy import experience
 from support import represented_by
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -129,8 +129,10 @@ def _lookup_reward() -> Iterator[None]:
         yield
 
 
-def trained(task: Task, folder: Path, seed: int) -> tuple[CausalPolicy, Seen]:
-    """What PPO makes of the reference, through the real engine."""
+def trained(
+    task: Task, folder: Path, seed: int, algorithm: str = "ppo", options: Sequence[str] = ()
+) -> tuple[CausalPolicy, Seen]:
+    """What an algorithm makes of the reference, through the real engine."""
     reference(task).save(folder / "reference")
     rows = [json.dumps({"prompt": prompt, "split": "train"}) + "\n" for prompt in task.prompts]
     (folder / "prompts.jsonl").write_text("".join(rows))
@@ -145,14 +147,15 @@ def trained(task: Task, folder: Path, seed: int) -> tuple[CausalPolicy, Seen]:
         "sft=none",
         "comparisons=none",
         "evaluation=none",
-        "algorithm=ppo",
+        f"algorithm={algorithm}",
     )
     table = (
         f"reward_model.texts={list(task.scores)}",
         f"reward_model.rewards={list(task.scores.values())}",
     )
+    own = task.settings if algorithm == "ppo" else [s for s in task.settings if "value" not in s]
     settings = [
-        f"algorithm.{setting}" for setting in (*task.settings, "epochs=2", f"kl.coef={BETA}")
+        f"algorithm.{setting}" for setting in (*own, "epochs=2", f"kl.coef={BETA}", *options)
     ]
     limits = (
         f"rollout.max_tokens={task.cap}",
@@ -242,6 +245,34 @@ def test_ppo_reaches_the_closed_form(name: str, seed: int, tmp_path: Path) -> No
     ]
     value = sum(BETA * float(n.logsumexp(0)) for n in normalisers) / len(task.prompts)
     assert seen.metrics[-1]["objective/rlhf_reward"] == pytest.approx(value, abs=0.01)
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "rloo": (),
+    "dr_grpo": (),
+    "reinforce_pp": (),
+    "rloo, weighted k3 in the loss": ("kl.place=loss",),
+    "rloo, k2 in the loss": ("kl.place=loss", "kl.estimator=k2"),
+}
+"""Algorithms without a value network that arrive at the optimum; the name's first word is the
+preset."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", represented_by(["rloo"], list(GROUPS)))
+def test_group_baselines_reach_the_closed_form(name: str, tmp_path: Path) -> None:
+    preset = name.partition(",")[0]
+    policy, _ = trained(BANDIT, tmp_path, 1, preset, GROUPS[name])
+    assert max(distances(BANDIT, policy)) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", represented_by([""], ["", "scale=none"]))
+def test_grpo_as_published_arrives_elsewhere(options: str, tmp_path: Path) -> None:
+    # k3 in the loss pulls too little where the policy has more than the reference. Measured: 0.08
+    # as published, 0.09 without the group's deviation, where k2 and weighted k3 are within 0.01.
+    policy, _ = trained(BANDIT, tmp_path, 1, "grpo", options.split())
+    assert max(distances(BANDIT, policy)) > 0.05
 
 
 @pytest.mark.slow

@@ -16,12 +16,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preflab.functional import gae, masked_mean, token_rewards, whiten
+from preflab.functional import gae, masked_mean, masked_sum, token_rewards, whiten
 from preflab.randomness import draw_order
 from preflab.records import Demonstration, Prompt, Rollout, preferences_from_ranks
 from preflab_builtin.causal_lm.attention import causal_mask, positions_of
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
-from preflab_builtin.ppo.loss import policy_loss, value_loss
+from preflab_builtin.on_policy.rules import clipped_loss
+from preflab_builtin.ppo.loss import value_loss
 from preflab_builtin.reward_model.loss import kwise_loss
 from preflab_builtin.sft import batches
 from preflab_builtin.sft.config import LossOn
@@ -127,9 +128,9 @@ def test_losses_are_sums_over_rows_whatever_the_pieces(
     def losses(part: list[list[list[float]]], extra: int) -> tuple[torch.Tensor, torch.Tensor]:
         mask, (new, old, other) = padded(part, extra)
         new.requires_grad_()
-        total = (
-            policy_loss(new, old, other, mask, 0.2).loss + value_loss(new, old, other, mask, 0.2)[0]
-        )
+        both = (clipped_loss, value_loss)
+        total = sum(masked_sum(loss(new, old, other, mask, 0.2).loss, mask) for loss in both)
+        assert isinstance(total, torch.Tensor)
         (gradient,) = torch.autograd.grad(total, new)
         assert gradient[~mask].eq(0).all()
         return total.detach(), gradient[mask]

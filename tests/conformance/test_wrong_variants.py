@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,13 @@ from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
 from preflab_builtin.causal_lm.config import TinyConfig, TokenizerKind
 from preflab_builtin.causal_lm.sources import TinySource
-from preflab_builtin.ppo.config import AdvantageConfig, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.experience import Experience, Networks, collect
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.experience import Experience, Networks, collect
+from preflab_builtin.on_policy.gradients import accumulate
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import AdvantageConfig, PPOConfig
+from preflab_builtin.ppo.loss import estimated_advantages
 from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rollouts import native
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
@@ -79,7 +84,14 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
     networks = Networks(policy, policy.copy(), policy.scalar_model(torch.Generator()))
     scores = torch.zeros(len(rollout))
     trained = collect(
-        rollout, scores, networks, pieces, temperature, 0.1, AdvantageConfig(), context.runtime
+        rollout,
+        scores,
+        networks,
+        pieces,
+        temperature,
+        0.1,
+        partial(estimated_advantages, settings=AdvantageConfig()),
+        context.runtime,
     )
     assert len(set(rollout.prompt_lengths.tolist())) > 3
     assert len(set(rollout.response_lengths.tolist())) > 2
@@ -94,7 +106,7 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
     raw logits in all three the ratio would still start at 1, and nothing would show."""
     context = FakeContext(tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)))
     context._engine = NativeEngine(NativeConfig(max_tokens=6, temperature=0.5), cpu_runtime())
-    procedure = PPO(
+    procedure = training.ppo(
         PPOConfig(episodes=16, batch=16, minibatch=8, kl=KLPenaltyConfig(coef=0.1)), context
     )
     sharpened(procedure.policy)
@@ -160,7 +172,7 @@ def test_what_would_be_wrong_is_not_on_offer(key: str) -> None:
 # --- the end token and the pads ---
 
 
-def ppo(folder: Path, pads: int | None = None) -> PPO:
+def ppo(folder: Path, pads: int | None = None) -> OnPolicy:
     """PPO whose rollouts have another id than the pad's on their pads, on both sides."""
     learned = {"family": "gpt2", "max_positions": 64}
     context = FakeContext(
@@ -171,7 +183,7 @@ def ppo(folder: Path, pads: int | None = None) -> PPO:
         policy_config=learned,
     )
     config = PPOConfig(episodes=16, batch=16, minibatch=8, epochs=2, kl=KLPenaltyConfig(coef=0.1))
-    procedure = PPO(config, context)
+    procedure = training.ppo(config, context)
     plain = procedure._rollout
 
     def other_pads(index: int) -> Rollout:
@@ -219,7 +231,14 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     scores = torch.linspace(-1, 1, len(rollout))
     pieces = [[i] for i in range(len(rollout))]
     experience = collect(
-        rollout, scores, procedure.networks, pieces, 1.0, 0.1, AdvantageConfig(), procedure.runtime
+        rollout,
+        scores,
+        procedure.networks,
+        pieces,
+        1.0,
+        0.1,
+        partial(estimated_advantages, settings=AdvantageConfig()),
+        procedure.runtime,
     )
     seen: list[torch.Tensor] = []
     procedure.policy.fast = False  # type: ignore[attr-defined]  # the fast path never holds a gradient of logits
@@ -241,7 +260,16 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     assert ended, "the draw must hold an ended response"
     assert cut, "and a longer one, so that there are pads"
     rows = [ended[0], cut[0]]
-    procedure._backward(experience.rows(rows), tokens=1)
+    accumulate(
+        procedure.rules,
+        procedure.networks,
+        experience.rows(rows),
+        1,
+        1,
+        0.1,
+        1.0,
+        procedure.runtime,
+    )
     (found,) = seen
     assert found.grad is not None
     n = int(rollout.response_lengths[rows[0]])

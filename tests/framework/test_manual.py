@@ -153,15 +153,17 @@ def test_the_three_commands_are_those_of_the_package(written: Path) -> None:
 def test_the_tutorial_shows_the_written_package(written: Path) -> None:
     package = written / "src" / "my_idea"
     assert _body("# src/my_idea/__init__.py") in (package / "__init__.py").read_text()
-    step = textwrap.indent(_block("def step(self"), "    ", lambda line: bool(line.strip()))
-    assert step in (package / "training.py").read_text()
+    written_training = (package / "training.py").read_text()
+    for function in ("def advantages(", "def loss("):
+        block = textwrap.indent(_block(function), "    ", lambda line: bool(line.strip()))
+        assert block in written_training
 
 
 def test_the_edit_and_its_test_work(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the tutorial says: replace a function and its call, then test by contract and by hand."""
     training = written / "src" / "my_idea" / "training.py"
     before, _, rest = training.read_text().partition("def leave_one_out")
-    after = rest[rest.index("\n\n\nclass ") :].replace("leave_one_out(", "group_advantages(")
+    after = rest[rest.index("\n\n\ndef my_idea(") :].replace("leave_one_out(", "group_advantages(")
     training.write_text(before + _block("def group_advantages") + after)
     monkeypatch.syspath_prepend(str(written / "src"))
     names: dict[str, Any] = {"__name__": "test_my_idea"}
@@ -170,7 +172,7 @@ def test_the_edit_and_its_test_work(written: Path, monkeypatch: pytest.MonkeyPat
     assert names["group_advantages"](torch.arange(8.0), 2).shape == (8,)
     contract = names["TestMyIdea"]
     assert issubclass(contract, AlgorithmContract)
-    assert (contract.name, contract.overrides) == ("my_idea", ("algorithm.optimizer.lr=0.01",))
+    assert (contract.name, contract.overrides) == ("my_idea", ("algorithm.policy.lr=0.01",))
 
 
 @pytest.mark.slow

@@ -21,9 +21,11 @@ from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
-from preflab_builtin.ppo import experience as ppo_experience
-from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy import experience as ppo_experience
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOClipConfig, PPOConfig
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.training import Pretraining
 from preflab_builtin.ptx.config import PtxConfig
@@ -76,7 +78,7 @@ def ppo(
     lr: float = 1e-3,
     reward: Callable[[Prompt, str], float] | None = None,
     **options: Any,
-) -> PPO:
+) -> OnPolicy:
     values = {
         "episodes": 24,
         "batch": 8,
@@ -85,7 +87,7 @@ def ppo(
         **options,
     }
     config = PPOConfig(policy=optimizer(lr), value=optimizer(lr), **values)
-    return PPO(
+    return training.ppo(
         config,
         FakeContext(
             folder, RECORDS, micro_batch=3, reward=UncheckedReward(reward or noise_reward(0))
@@ -138,14 +140,15 @@ def poisoned_gradient(procedure: Any) -> None:
     parameter.register_hook(hook)  # type: ignore[no-untyped-call]
 
 
-def poisoned_reference(procedure: PPO) -> None:
+def poisoned_reference(procedure: OnPolicy) -> None:
     """The reference's log-probs, and so the KL."""
     assert procedure.networks.reference is not None
     with torch.no_grad():
         next(iter(procedure.networks.reference.module.parameters())).fill_(NAN)
 
 
-def poisoned_value_gradient(procedure: PPO) -> None:
+def poisoned_value_gradient(procedure: OnPolicy) -> None:
+    assert procedure.networks.value is not None
     parameter: Any = next(iter(procedure.networks.value.module.parameters()))
     parameter.register_hook(lambda gradient: gradient * NAN)
 
@@ -176,7 +179,7 @@ MADE: dict[str, Callable[[Path], Any]] = {
     "ppo-ptx": lambda folder: ppo(folder, terms={"ptx": PtxConfig(coef=1.0, ratio=1.0, window=8)}),
     "ppo with an infinite reward": lambda folder: ppo(folder, reward=lambda prompt, text: INFINITE),
     "ppo with a clipped infinite reward": lambda folder: ppo(
-        folder, reward=lambda prompt, text: -INFINITE, clip=ClipConfig(score=5.0)
+        folder, reward=lambda prompt, text: -INFINITE, clip=PPOClipConfig(score=5.0)
     ),
     "ppo with a reward of nan": lambda folder: ppo(folder, reward=lambda prompt, text: NAN),
 }

@@ -10,9 +10,9 @@ import pytest
 
 from preflab import NumericError
 from preflab.options import problems
-from preflab_builtin.ppo import experience as ppo_experience
-from preflab_builtin.ppo import guards
-from preflab_builtin.ppo import training as ppo_training
+from preflab_builtin.on_policy import experience as ppo_experience
+from preflab_builtin.on_policy import guards
+from preflab_builtin.on_policy import procedure as ppo_training
 from preflab_builtin.ppo.config import PPOConfig
 from reliability.test_bad_numbers import digest, ppo, pretraining, sft
 
@@ -36,9 +36,9 @@ def test_a_learning_rate_of_0_keeps_the_policy(
     procedure, ratios = ppo(tmp_path, lr=0.0), list[float]()
     collected = guards.require_finite_experience
 
-    def noting(experience: ppo_experience.Experience) -> None:
+    def noting(algorithm: str, experience: ppo_experience.Experience) -> None:
         ratios.append(float(experience.log_ratio.abs().max()))
-        collected(experience)
+        collected(algorithm, experience)
 
     monkeypatch.setattr(ppo_training, "require_finite_experience", noting)
     rows = [procedure.step(index) for index in range(3)]

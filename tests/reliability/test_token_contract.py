@@ -16,8 +16,8 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.reading import read
 from preflab.records import Document, Prompt, Ranking, Record, Rollout
 from preflab.rewards import FunctionReward
+from preflab_builtin.ppo import training
 from preflab_builtin.ppo.config import PPOConfig
-from preflab_builtin.ppo.training import PPO
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
@@ -90,7 +90,7 @@ def test_all_networks_and_streams_of_an_algorithm_have_one_tokenizer(tmp_path: P
     config = PPOConfig(
         episodes=4, batch=4, minibatch=4, terms={"ptx": PtxConfig(coef=1.0, window=8)}
     )
-    procedure = PPO(config, context)
+    procedure = training.ppo(config, context)
     assert procedure.networks.reference is not None
     tokenizers: list[Tokenizer] = [
         procedure.policy.tokenizer,

@@ -4,6 +4,7 @@ sentence about the plugin."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import re
 import sys
@@ -160,9 +161,11 @@ def component_shape(component: Component) -> None:
 def component_nested(component: Component, fields: Mapping[str, str]) -> None:
     """`PluginError` for a mapping with the name of a field that holds components elsewhere, which
     would be built here only if it is declared. fields: their names, and kinds."""
-    hints = getattr(component.config_class, "__annotations__", {})
-    for name in sorted(set(fields) & set(hints) - set(component.nested)):
-        if str(hints[name]).startswith(("dict", "typing.Dict")):
+    if not dataclasses.is_dataclass(component.config_class):
+        return  # told by `component_schema`
+    types = {field.name: field.type for field in dataclasses.fields(component.config_class)}
+    for name in sorted(set(fields) & set(types) - set(component.nested)):
+        if str(types[name]).startswith(("dict", "typing.Dict")):
             raise PluginError(
                 f"offers {component.kind} '{component.name}' in preflab_components, whose config "
                 f"has the field {name}, which no component would be built from: declare it with "

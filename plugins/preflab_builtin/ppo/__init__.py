@@ -8,6 +8,7 @@ from preflab import Component, hookimpl
 @hookimpl
 def preflab_components() -> list[Component]:
     """The algorithm."""
+    from preflab_builtin.on_policy.config import NESTED
     from preflab_builtin.ppo.config import PPOConfig
 
     return [
@@ -15,8 +16,8 @@ def preflab_components() -> list[Component]:
             "algorithm",
             "ppo",
             PPOConfig,
-            procedure="preflab_builtin.ppo.training:PPO",
+            procedure="preflab_builtin.ppo.training:ppo",
             needs=("prompts", "reward_model"),
-            nested={"terms": "gradient_term", "shaping": "reward_shaping"},
+            nested=NESTED,
         )
     ]

@@ -1,51 +1,12 @@
-"""Configs of PPO. Values printed by InstructGPT (arXiv 2203.02155, C.4) are named so."""
+"""Config of PPO: what it has beside the options of every on-policy algorithm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
-
-
-class Controller(StrEnum):
-    """How the KL coefficient moves."""
-
-    fixed = "fixed"
-    adaptive = "adaptive"
-
-
-@dataclass
-class KLPenaltyConfig:
-    """The per-token KL penalty in the reward."""
-
-    coef: float = option(0.02, "beta, reward per nat (InstructGPT: 0.02)", ge=0)
-    controller: Controller = option(
-        Controller.fixed, "fixed, or adaptive towards a target (Ziegler et al. 2019)"
-    )
-    target: float = option(6.0, "adaptive: wanted KL in nats per episode", gt=0)
-    horizon: float = option(
-        10_000.0,
-        "adaptive: episodes in which the coefficient may change by a fifth; more than 5 batches",
-        gt=0,
-    )
-    stop_above: float | None = option(
-        None,
-        "skip the rest of an iteration's minibatches when the new policy is further than "
-        "this many nats per token from the old one; null: never",
-        gt=0,
-    )
-    limit: float | None = option(
-        None,
-        "end the run (exit code 5) when the KL to the reference is above this many nats per "
-        "episode, or clearly below 0, `patience` iterations in a row; null: such iterations are "
-        "only counted, as kl/out_of_bounds",
-        gt=0,
-    )
-    patience: int = option(5, "iterations in a row; see limit", ge=1)
+from preflab_builtin.on_policy.config import ClipConfig, OnPolicyConfig
 
 
 @dataclass
@@ -58,71 +19,19 @@ class AdvantageConfig:
 
 
 @dataclass
-class ClipConfig:
-    """What is clipped."""
+class PPOClipConfig(ClipConfig):
+    """What is clipped, the value prediction too."""
 
-    ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
     value: float | None = option(
         0.2, "the value prediction stays within this of the old one; null: not clipped", gt=0
-    )
-    score: float | None = option(
-        None, "reward-model scores beyond +- this are cut, and counted; null: off", gt=0
     )
 
 
 @dataclass
-class PPOConfig:
+class PPOConfig(OnPolicyConfig):
     """PPO with a per-token KL penalty and a separate value network (InstructGPT 3.5, C.4)."""
 
     name: str = option("ppo", "component")
-    episodes: int = option(
-        256_000,
-        "responses sampled in total (InstructGPT: 256k), rounded down to whole batches",
-        ge=1,
-        fast=16,
-    )
-    batch: int = option(512, "episodes per iteration (InstructGPT: 512)", ge=1, fast=8)
-    minibatch: int = option(64, "episodes per optimizer step (InstructGPT: 64)", ge=1, fast=4)
-    epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
-    kl: KLPenaltyConfig = option(factory=KLPenaltyConfig, doc="penalty against the reference")
+    clip: PPOClipConfig = option(factory=PPOClipConfig, doc="clipping")
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
-    clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
-    missing_eos_penalty: float = option(
-        0.0, "subtracted from the score of a response that was cut at the cap", ge=0
-    )
-    shaping: dict[str, Any] = option(
-        factory=dict, doc="reward shapings in order, before the penalty and the clipping of scores"
-    )
-    policy: OptimizerConfig = option(
-        factory=OptimizerConfig,
-        doc="optimizer of the policy; its schedule moves once per iteration",
-    )
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
-    terms: dict[str, Any] = option(
-        factory=dict, doc="gradient terms added to the policy's gradient, for example ptx"
-    )
-    ema: float | None = option(
-        None,
-        "decay per optimizer step of the averaged weights (InstructGPT: 0.992), which are then the "
-        "result; null: the last weights are the result",
-        gt=0,
-        lt=1,
-    )
-    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
-
-    def check(self) -> Iterator[tuple[str, str]]:
-        """Batches divide, and the adaptive controller cannot turn its coefficient negative."""
-        if self.minibatch > self.batch or self.batch % self.minibatch:
-            yield "minibatch", f"is {self.minibatch} but must divide batch ({self.batch})"
-        if self.episodes < self.batch:
-            yield "episodes", f"is {self.episodes} but must be at least batch ({self.batch})"
-        if self.kl.controller is Controller.adaptive and self.kl.coef == 0:
-            yield (
-                "kl.coef",
-                "is 0 but must be > 0 with controller=adaptive: it multiplies the coefficient",
-            )
-        if self.kl.controller is Controller.adaptive and self.batch >= 5 * self.kl.horizon:
-            yield (
-                "kl.horizon",
-                f"is {self.kl.horizon} but must be more than batch / 5 ({self.batch / 5})",
-            )

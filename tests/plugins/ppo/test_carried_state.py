@@ -13,9 +13,11 @@ from preflab.optimization import Optimization, OptimizerConfig, Schedule
 from preflab.randomness import draw_order
 from preflab.records import Document, Prompt
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import AdvantageConfig, Controller, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.experience import Experience
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
+from preflab_builtin.on_policy.experience import Experience
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import AdvantageConfig, PPOConfig
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.scoring import NetworkReward
 from preflab_builtin.rewards.functions import noise_reward
@@ -29,7 +31,7 @@ DOCUMENTS = [
 Weights = dict[str, torch.Tensor]
 
 
-def ppo(folder: Path, micro_batch: int = 64, reward: Any = None, **options: Any) -> PPO:
+def ppo(folder: Path, micro_batch: int = 64, reward: Any = None, **options: Any) -> OnPolicy:
     constant = OptimizerConfig(lr=1e-2, schedule=Schedule.constant, eps=1e-5)
     values: dict[str, Any] = {
         "episodes": 32,
@@ -40,7 +42,7 @@ def ppo(folder: Path, micro_batch: int = 64, reward: Any = None, **options: Any)
         **options,
     }
     given = reward or FunctionReward(noise_reward(0))
-    return PPO(
+    return training.ppo(
         PPOConfig(**values),
         FakeContext(folder, [*PROMPTS, *DOCUMENTS], micro_batch=micro_batch, reward=given),
     )
@@ -71,9 +73,8 @@ def test_the_average_moves_once_an_optimizer_step_and_not_once_a_micro_batch(
     assert len(after) == 4  # two iterations of two minibatches
     for weights in after:
         expected = {name: 0.9 * expected[name] + 0.1 * weights[name] for name in expected}
-    assert procedure.average is not None
-    assert largest_difference(procedure.average, expected) < 1e-6
-    assert largest_difference(procedure.average, after[-1]) > 1e-3
+    assert largest_difference(procedure.average.weights, expected) < 1e-6
+    assert largest_difference(procedure.average.weights, after[-1]) > 1e-3
 
 
 def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio(
@@ -97,6 +98,7 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
         )
         # With gamma = lambda = 1 a response's first return is all of its reward: the coefficient
         # in force is the adapted one.
+        assert experience.returns is not None
         torch.testing.assert_close(
             experience.returns[:, 0],
             experience.scores - procedure.kl_coef * rows,
@@ -157,7 +159,7 @@ def test_prompts_and_windows_go_on_where_the_last_iteration_stopped_after_a_rest
 def test_each_iteration_draws_other_noise(tmp_path: Path) -> None:
     still = OptimizerConfig(lr=0.0)
     context = FakeContext(tmp_path, PROMPTS[:1], reward=FunctionReward(noise_reward(0)))
-    procedure = PPO(
+    procedure = training.ppo(
         PPOConfig(episodes=16, batch=8, minibatch=8, policy=still, value=still), context
     )
     for index in range(2):
@@ -188,12 +190,13 @@ def test_the_reward_model_is_never_trained_although_the_value_network_starts_as_
     context = FakeContext(tmp_path, PROMPTS, network=network)
     context._reward = NetworkReward(network, context.runtime)
     constant = OptimizerConfig(lr=1e-2, schedule=Schedule.constant)
-    procedure = PPO(
+    procedure = training.ppo(
         PPOConfig(episodes=32, batch=8, minibatch=4, policy=constant, value=constant), context
     )
     before = copied(network.module.state_dict())
     for index in range(2):
         procedure.step(index)
     assert largest_difference(network.module.state_dict(), before) == 0
+    assert procedure.networks.value is not None
     assert largest_difference(procedure.networks.value.module.state_dict(), before) > 1e-3
     assert not any(p.requires_grad for p in network.module.parameters())

@@ -8,8 +8,9 @@ from pathlib import Path
 import preflab_builtin.ppo
 from preflab.records import Document, Prompt
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import ClipConfig, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOClipConfig, PPOConfig
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rewards.shapings import LengthPenaltyConfig
@@ -29,11 +30,11 @@ def test_every_metric_is_documented(tmp_path: Path) -> None:
         batch=8,
         minibatch=4,
         terms=terms,
-        clip=ClipConfig(score=0.5),
+        clip=PPOClipConfig(score=0.5),
         kl=kl,
         shaping=shaping,
     )
-    procedure = PPO(
+    procedure = training.ppo(
         config,
         FakeContext(tmp_path, [*prompts, *documents], reward=FunctionReward(noise_reward(0))),
     )

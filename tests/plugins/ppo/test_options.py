@@ -13,15 +13,10 @@ import torch
 from preflab.errors import NumericError
 from preflab.options import problems
 from preflab.records import Rollout
-from preflab_builtin.ppo.config import (
-    AdvantageConfig,
-    ClipConfig,
-    Controller,
-    KLPenaltyConfig,
-    PPOConfig,
-)
+from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
+from preflab_builtin.ppo.config import AdvantageConfig, PPOClipConfig, PPOConfig
 from support import FakeContext, UncheckedReward, largest_difference
-from tiny_ppo import PROMPTS, ppo, steps, weights
+from tiny_ppo import PROMPTS, ppo, steps, value_network, weights
 
 
 def test_adaptive_coefficient_moves_once_an_iteration(tmp_path: Path) -> None:
@@ -45,7 +40,7 @@ def test_early_stopping_skips_the_rest_of_the_iteration(tmp_path: Path) -> None:
 
 
 def test_cut_responses_lose_the_penalty_before_scores_are_clipped(tmp_path: Path) -> None:
-    procedure = ppo(tmp_path, missing_eos_penalty=1.0, clip=ClipConfig(score=2.0))
+    procedure = ppo(tmp_path, missing_eos_penalty=1.0, clip=PPOClipConfig(score=2.0))
     tokenizer = procedure.context.tokenizer
     answers = [[5, tokenizer.eos_id], [5, 6], [5, tokenizer.eos_id], [5, 6]]
     rollout = Rollout.from_tokens(tokenizer, PROMPTS[:4], [[3], [3], [3], [3]], answers)
@@ -56,18 +51,17 @@ def test_cut_responses_lose_the_penalty_before_scores_are_clipped(tmp_path: Path
 
 def test_the_average_follows_its_recurrence_whatever_the_micro_batch(tmp_path: Path) -> None:
     procedure = ppo(tmp_path, ema=0.992)
-    assert procedure.average is not None
     with torch.no_grad():
         for parameter in procedure.policy.module.parameters():
             parameter.fill_(1.0)
-    for tensor in procedure.average.values():
+    for tensor in procedure.average.weights.values():
         tensor.zero_()
     for _ in range(10):
-        procedure._average()
+        procedure.average.move()
     # 1 - .992 ** 10
     assert all(
         torch.allclose(t, torch.tensor(0.07718058804), rtol=1e-5)
-        for t in procedure.average.values()
+        for t in procedure.average.weights.values()
     )
     assert [p.updates for p in (ppo(tmp_path, micro_batch=1), ppo(tmp_path)) if steps(p, 0, 2)] == [
         4,
@@ -78,12 +72,11 @@ def test_the_average_follows_its_recurrence_whatever_the_micro_batch(tmp_path: P
 def test_the_average_is_the_result_and_not_what_samples(tmp_path: Path) -> None:
     plain, averaged = ppo(tmp_path), ppo(tmp_path, ema=0.9)
     assert steps(plain, 0, 3) == steps(averaged, 0, 3)
-    assert averaged.average is not None
     averaged.save(tmp_path / "averaged")
     plain.save(tmp_path / "plain")
     source = FakeContext(tmp_path).source
     saved = source.load(tmp_path / "averaged" / "model").module.state_dict()
-    assert largest_difference(saved, averaged.average) == 0
+    assert largest_difference(saved, averaged.average.weights) == 0
     last = source.load(tmp_path / "plain" / "model").module.state_dict()
     assert largest_difference(last, plain.policy.module.state_dict()) == 0
     assert largest_difference(last, saved) > 1e-4
@@ -99,7 +92,7 @@ def test_a_score_that_is_none_stops_with_untouched_weights(tmp_path: Path) -> No
 
 def test_a_bad_gradient_of_the_value_network_leaves_the_policy_alone(tmp_path: Path) -> None:
     procedure = ppo(tmp_path)
-    weight = next(iter(procedure.networks.value.module.parameters()))
+    weight = next(iter(value_network(procedure).module.parameters()))
     weight.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
     before = weights(procedure)
     with pytest.raises(NumericError, match="gradient of value"):

@@ -12,8 +12,9 @@ import torch
 
 from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import ClipConfig, PPOConfig
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOClipConfig, PPOConfig
 from preflab_builtin.rewards.functions import noise_reward
 from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
 from support import WORDS, FakeContext, largest_difference
@@ -21,9 +22,9 @@ from support import WORDS, FakeContext, largest_difference
 PROMPTS = [Prompt(f"p{i}", WORDS[i], split="train") for i in range(8)]
 
 
-def ppo(folder: Path, **options: Any) -> PPO:
+def ppo(folder: Path, **options: Any) -> OnPolicy:
     context = FakeContext(folder, PROMPTS, reward=FunctionReward(noise_reward(0)))
-    return PPO(PPOConfig(episodes=8, batch=8, minibatch=4, **options), context)
+    return training.ppo(PPOConfig(episodes=8, batch=8, minibatch=4, **options), context)
 
 
 def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(
@@ -39,7 +40,7 @@ def test_they_come_before_the_penalty_and_the_clipping_and_their_order_counts(
     for order, values in expected.items():
         shapings = {name: {"length": length, "bound": bound}[name] for name in order}
         procedure = ppo(
-            tmp_path, shaping=shapings, missing_eos_penalty=0.5, clip=ClipConfig(score=1.5)
+            tmp_path, shaping=shapings, missing_eos_penalty=0.5, clip=PPOClipConfig(score=1.5)
         )
         tokenizer = procedure.context.tokenizer
         rollout = Rollout.from_tokens(

@@ -14,17 +14,23 @@ from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Rollout
 from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
-from preflab_builtin.ppo.config import (
-    AdvantageConfig,
-    Controller,
-    KLPenaltyConfig,
-)
-from preflab_builtin.ppo.experience import Networks
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
+from preflab_builtin.on_policy.experience import Networks
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import AdvantageConfig
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import contains_reward, noise_reward
 from support import FakeContext, largest_difference
-from tiny_ppo import PROMPTS, capture_experience, config, ppo, recorded, steps, weights
+from tiny_ppo import (
+    PROMPTS,
+    capture_experience,
+    config,
+    ppo,
+    recorded,
+    steps,
+    value_network,
+    weights,
+)
 
 # --- gradients ---
 
@@ -129,9 +135,8 @@ def test_resuming_gives_the_same_bits(tmp_path: Path) -> None:
     second.load_state_dict(checkpoints.load(folder)[1]["procedure"])
     assert before + steps(second, 2, 4) == rows
     assert largest_difference(weights(straight), weights(second)) == 0
-    assert straight.average is not None
-    assert second.average is not None
-    assert largest_difference(straight.average, second.average) == 0
+    assert straight.average.weights
+    assert largest_difference(straight.average.weights, second.average.weights) == 0
     assert (second.kl_coef, second.updates) == (straight.kl_coef, straight.updates)
     assert second.kl_coef != 0.1
 
@@ -214,7 +219,7 @@ def test_the_reference_and_the_initial_policy_stay_as_they_were(tmp_path: Path) 
     assert largest_difference(before, reference.module.state_dict()) == 0
     assert not any(p.requires_grad for p in reference.module.parameters())
     assert largest_difference(before, procedure.policy.module.state_dict()) > 0
-    value = procedure.networks.value.module
+    value = value_network(procedure).module
     assert all(p.requires_grad for p in value.parameters())
 
 
@@ -224,20 +229,20 @@ def test_the_value_network_starts_from_the_reward_model_where_there_is_one(tmp_p
     context = FakeContext(
         tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)), network=network
     )
-    procedure = PPO(config(), context)
+    procedure = training.ppo(config(), context)
     assert (
         largest_difference(
-            network.module.state_dict(), procedure.networks.value.module.state_dict()
+            network.module.state_dict(), value_network(procedure).module.state_dict()
         )
         == 0
     )
-    assert procedure.networks.value.offset == 1.5
+    assert value_network(procedure).offset == 1.5
     steps(procedure, 0, 1)
     procedure.save(tmp_path)
     assert context.load_scalar(tmp_path / "value").offset == 1.5
     assert (
         largest_difference(
-            network.module.state_dict(), procedure.networks.value.module.state_dict()
+            network.module.state_dict(), value_network(procedure).module.state_dict()
         )
         > 0
     )
@@ -255,7 +260,9 @@ def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_up
         context = FakeContext(
             tmp_path, PROMPTS, reward=FunctionReward(noise_reward(0)), network=network
         )
-        procedure = PPO(config(minibatch=8, advantage=AdvantageConfig(whiten=False)), context)
+        procedure = training.ppo(
+            config(minibatch=8, advantage=AdvantageConfig(whiten=False)), context
+        )
         kept = capture_experience(procedure)
         found.append((kept, procedure.step(0)))
         (experience,) = kept
@@ -265,6 +272,8 @@ def test_values_are_rewards_so_the_offset_is_subtracted_before_and_during_the_up
         assert found[-1][1]["loss/value_avg"] == pytest.approx(half, rel=1e-5)
         assert found[-1][1]["val/clipfrac_avg"] == 0
     (plain,), (shifted,) = (kept for kept, _ in found)
+    assert plain.values is not None
+    assert shifted.values is not None
     torch.testing.assert_close(shifted.values[shifted.mask], plain.values[plain.mask] - 1.5)
 
 

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from preflab.optimization import OptimizerConfig
 from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import Controller, KLPenaltyConfig, PPOConfig
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
+from preflab_builtin.ppo.config import PPOConfig
+from preflab_builtin.ppo.training import ppo
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
@@ -52,8 +53,8 @@ def training(folder: Path) -> None:
     kwise = KwiseConfig(epochs=2, batch=4, optimizer=optimizer)
     procedures: tuple[Any, ...] = (
         KwiseTraining(kwise, ranked),
-        PPO(PPOConfig(**settings), context),
-        PPO(PPOConfig(**settings, terms=terms), context),
+        ppo(PPOConfig(**settings), context),
+        ppo(PPOConfig(**settings, terms=terms), context),
     )
     rows = {}
     for stage, procedure in zip(STAGES, procedures, strict=True):

@@ -1,5 +1,5 @@
-"""What stops PPO before a wrong number trains: scores, experience, the first ratio, the KL to the
-reference."""
+"""What stops an algorithm before a wrong number trains: scores, experience, the first ratio, the KL
+to the reference."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ from preflab.interfaces import Policy, State
 from preflab.likelihood import response_log_probs
 from preflab.records import Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.ppo.config import KLPenaltyConfig
-from preflab_builtin.ppo.experience import Experience
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.experience import Experience
 
 REPEATED_PASS_TOLERANCE = 1e-5
 """Largest difference, in nats per token, between two forward passes over the same tokens with the
 same weights."""
 
 
-def require_finite_scores(raw: torch.Tensor, rollout: Rollout) -> None:
+def require_finite_scores(algorithm: str, raw: torch.Tensor, rollout: Rollout) -> None:
     """`NumericError` naming the first prompt whose raw score [B] is not finite. Checked before
-    clipping, which would turn an infinite score into a number."""
+    clipping, which would turn an infinite score into a number. algorithm: its name."""
     for row in (~torch.isfinite(raw)).nonzero().flatten().tolist()[:1]:
         raise NumericError(
-            f"PPO: the scores of prompt {rollout.prompts[row].id!r} are not finite "
-            f"({float(raw[row])}). No weight was changed."
+            f"algorithm={algorithm}: the scores of prompt {rollout.prompts[row].id!r} are not "
+            f"finite ({float(raw[row])}). No weight was changed."
         )
 
 
-def require_finite_experience(experience: Experience) -> None:
+def require_finite_experience(algorithm: str, experience: Experience) -> None:
     """`NumericError` naming the first prompt with a value that is not finite, before anything is
     trained on it."""
+    tensors = experience.tensors()
     for name in ("scores", "log_probs", "log_ratio", "values", "advantages"):
-        values: torch.Tensor = getattr(experience, name)
-        if not bool(torch.isfinite(values).all()):
+        values = tensors.get(name)
+        if values is not None and not bool(torch.isfinite(values).all()):
             row = int((~torch.isfinite(values)).reshape(len(values), -1).any(-1).nonzero()[0])
             prompt = experience.rollout.prompts[row]
             raise NumericError(
-                f"PPO: the {name.replace('_', '-')} of prompt {prompt.id!r} are not finite. "
-                "No weight was changed."
+                f"algorithm={algorithm}: the {name.replace('_', '-')} of prompt {prompt.id!r} are "
+                "not finite. No weight was changed."
             )
 
 
 def require_first_ratio_one(
-    index: int,
+    where: str,
     policy: Policy,
     batch: Experience,
     deviation: float,
@@ -54,14 +55,15 @@ def require_first_ratio_one(
 ) -> None:
     """Before an iteration's first step no weight has changed since its rollout, so every ratio of
     new to old probability is 1. `NumericError` that says which forward pass does not repeat, if it
-    is not. deviation: largest distance from 1 in this process; batch: the micro-batch with it."""
+    is not. where: algorithm and iteration; deviation: largest distance from 1 in this process;
+    batch: the micro-batch with it."""
     cause = ""
     if deviation > REPEATED_PASS_TOLERANCE:
         cause = unrepeatable_pass(policy, batch, temperature, runtime)
     deviation, cause = max(runtime.gather([(deviation, cause)]))
     if cause:
         raise NumericError(
-            f"PPO, iteration {index}: before any update the ratio of new to old probability is off "
+            f"{where}: before any update the ratio of new to old probability is off "
             f"1 by {deviation:.1e}; at most {REPEATED_PASS_TOLERANCE} is allowed. {cause} "
             "No weight was changed."
         )
@@ -107,14 +109,14 @@ class KLBounds:
     config: KLPenaltyConfig
     iterations: int = 0
 
-    def check(self, index: int, experience: Experience) -> dict[str, float]:
+    def check(self, where: str, experience: Experience) -> dict[str, float]:
         """Count this iteration; `NumericError` at ``kl.patience`` of them if ``kl.limit`` is
         set."""
         limit, problem = self.config.limit, kl_problem(experience, self.config.limit)
         self.iterations = self.iterations + 1 if problem else 0
         if limit is not None and self.iterations >= self.config.patience:
             raise NumericError(
-                f"PPO, iteration {index}: the KL to the reference has been out of bounds for "
+                f"{where}: the KL to the reference has been out of bounds for "
                 f"{self.iterations} iterations; it is {problem}. No weight was changed. Raise "
                 "kl.coef or lower the learning rate, or raise kl.limit."
             )

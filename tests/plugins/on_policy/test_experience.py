@@ -4,6 +4,7 @@ guards."""
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ import torch
 from preflab.functional import gae, token_rewards, whiten
 from preflab.interfaces import Sampling
 from preflab.records import Prompt, Rollout
-from preflab_builtin.ppo.config import AdvantageConfig
-from preflab_builtin.ppo.experience import (
+from preflab_builtin.on_policy.experience import (
     Experience,
     Networks,
     collect,
     explained_variance,
 )
+from preflab_builtin.ppo.config import AdvantageConfig
+from preflab_builtin.ppo.loss import estimated_advantages
 from support import WORDS, FakeContext
 
 PROMPTS = [
@@ -56,7 +58,7 @@ class World:
         networks = Networks(self.policy, self.reference, self.value)
         given = self.scores if scores is None else scores
         assert isinstance(given, torch.Tensor)
-        settings = AdvantageConfig(whiten=whitened)
+        settings = partial(estimated_advantages, settings=AdvantageConfig(whiten=whitened))
         return collect(
             rollout, given, networks, pieces, self.temperature, 0.3, settings, self.context.runtime
         )
@@ -90,6 +92,7 @@ def test_log_probs_are_those_of_each_row_alone_under_the_sampled_density(
         torch.testing.assert_close(experience.log_ratio[row, :n].double(), ratio, atol=2e-5, rtol=0)
         with torch.no_grad():
             states = world.value.hidden(ids, torch.ones_like(ids, dtype=torch.bool))[0, -n - 1 : -1]
+        assert experience.values is not None
         torch.testing.assert_close(
             experience.values[row, :n], world.value.values(states).detach(), atol=1e-5, rtol=0
         )
@@ -102,6 +105,7 @@ def test_rewards_advantages_and_whitening_follow_from_them(tmp_path: Path) -> No
     mask = world.rollout.response_mask
     assert torch.equal(experience.mask, mask)
     rewards = token_rewards(world.scores, experience.log_ratio, mask, 0.3)
+    assert experience.values is not None
     advantages, returns = gae(rewards, experience.values, mask, 1.0, 0.95)
     torch.testing.assert_close(experience.returns, returns)
     torch.testing.assert_close(experience.advantages, whiten(advantages, mask))

@@ -1,19 +1,25 @@
-"""From a rollout batch to what the update needs: log-probs re-forwarded, rewards per token, values,
-advantages."""
+"""From a rollout batch to what the update needs: log-probs re-forwarded, rewards per token, values
+where there is a value network, advantages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
 
-from preflab.functional import gae, masked_mean, token_rewards, whiten
+from preflab.functional import masked_mean, token_rewards
 from preflab.interfaces import Policy, ScalarModel
 from preflab.likelihood import response_log_probs, response_log_probs_and_entropies, response_values
 from preflab.records import Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.ppo.config import AdvantageConfig
+
+AdvantageFunction = Callable[
+    [torch.Tensor, torch.Tensor | None, torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]
+]
+"""Rewards [B, R], values [B, R] (None without a value network), mask [B, R] -> advantages [B, R],
+and returns [B, R] for the value network's loss (None without one). Rows of one prompt are
+consecutive."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,11 @@ class Experience:
     log_probs: torch.Tensor
     log_ratio: torch.Tensor
     """log pi_old - log ref; zeros without a reference."""
-    values: torch.Tensor
     entropies: torch.Tensor
     advantages: torch.Tensor
-    returns: torch.Tensor
+    values: torch.Tensor | None = None
+    """None without a value network, as the returns."""
+    returns: torch.Tensor | None = None
 
     @property
     def kl(self) -> torch.Tensor:
@@ -40,7 +47,8 @@ class Experience:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All tensors by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rollout"}
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rollout"}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
 
     def rows(self, index: Sequence[int]) -> Experience:
         """The chosen rows, trimmed to their longest response."""
@@ -55,11 +63,11 @@ class Experience:
 @dataclass(frozen=True)
 class Networks:
     """What judges a rollout: the policy as it was when it sampled, the frozen reference (None: no
-    KL), the value network."""
+    KL), the value network (None: the algorithm has none)."""
 
     policy: Policy
     reference: Policy | None
-    value: ScalarModel
+    value: ScalarModel | None
 
 
 def collect(
@@ -68,15 +76,15 @@ def collect(
     networks: Networks,
     micro_batches: Sequence[Sequence[int]],
     temperature: float,
-    kl_coef: float,
-    settings: AdvantageConfig,
+    reward_kl_coef: float,
+    advantages_of: AdvantageFunction,
     runtime: Runtime,
 ) -> Experience:
     """Re-forward a rollout batch through the training path, in the micro-batches of the first
     update, so that its ratio is 1.
 
     scores [B]: after penalty and clipping. micro_batches: this process's rows; the other processes
-    contribute theirs."""
+    contribute theirs. reward_kl_coef: of the KL in the reward, 0 where it stands in the loss."""
     shape = rollout.response_ids.shape
     log_probs, reference, values, entropies = (
         torch.zeros(shape, device=runtime.device) for _ in range(4)
@@ -88,7 +96,8 @@ def collect(
             log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(
                 networks.policy, rows, temperature
             )
-            values[at, :width] = response_values(networks.value, rows)
+            if networks.value is not None:
+                values[at, :width] = response_values(networks.value, rows)
             if networks.reference is not None:
                 reference[at, :width] = response_log_probs(networks.reference, rows, temperature)
     log_probs, reference, values, entropies = (
@@ -98,12 +107,11 @@ def collect(
     log_ratio = torch.zeros_like(log_probs)
     if networks.reference is not None:
         log_ratio = log_probs - reference
-    rewards = token_rewards(scores, log_ratio, mask, kl_coef)
-    advantages, returns = gae(rewards, values, mask, settings.gamma, settings.lam)
-    if settings.whiten:
-        advantages = whiten(advantages, mask)
+    rewards = token_rewards(scores, log_ratio, mask, reward_kl_coef)
+    known = None if networks.value is None else values
+    advantages, returns = advantages_of(rewards, known, mask)
     return Experience(
-        rollout, mask, scores, log_probs, log_ratio, values, entropies, advantages, returns
+        rollout, mask, scores, log_probs, log_ratio, entropies, advantages, known, returns
     )
 
 
@@ -111,16 +119,20 @@ def described(experience: Experience, raw: torch.Tensor, kl_coef: float) -> dict
     """What dashboards show of an iteration's responses: sums per episode, entropies per token. raw
     [B]: unchanged scores."""
     mask, rollout, kl = experience.mask, experience.rollout, float(experience.kl.mean())
-    return {
+    metrics = {
         "objective/scores": float(raw.mean()),
         "objective/rlhf_reward": float(experience.scores.mean()) - kl_coef * kl,
         "objective/non_score_reward": -kl_coef * kl,
         "objective/entropy": float(masked_mean(experience.entropies, mask)),
         "objective/eos_rate": float(rollout.terminated.float().mean()),
         "objective/length": float(rollout.response_lengths.float().mean()),
-        "val/explained_variance": explained_variance(experience.values, experience.returns, mask),
         "kl/coef": kl_coef,
     }
+    if experience.values is not None and experience.returns is not None:
+        metrics["val/explained_variance"] = explained_variance(
+            experience.values, experience.returns, mask
+        )
+    return metrics
 
 
 def explained_variance(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> float:

@@ -16,14 +16,15 @@ from preflab.errors import NumericError
 from preflab.optimization import OptimizerConfig
 from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
-from preflab_builtin.ppo.config import PPOConfig
-from preflab_builtin.ppo.experience import Experience
-from preflab_builtin.ppo.guards import (
+from preflab_builtin.on_policy.experience import Experience
+from preflab_builtin.on_policy.guards import (
     kl_problem,
     require_finite_experience,
     require_finite_scores,
 )
-from preflab_builtin.ppo.training import PPO
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import training
+from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.rewards.functions import noise_reward
 from support import WORDS, FakeContext, largest_difference
 
@@ -41,15 +42,15 @@ def experience(folder: Path, log_ratio: torch.Tensor) -> Experience:
     return Experience(rollout, mask, torch.zeros(b), zeros, log_ratio, zeros, zeros, zeros, zeros)
 
 
-def ppo(folder: Path) -> PPO:
+def ppo(folder: Path) -> OnPolicy:
     fast = OptimizerConfig(lr=3e-3)
     config = PPOConfig(episodes=24, batch=8, minibatch=4, epochs=2, policy=fast, value=fast)
-    return PPO(
+    return training.ppo(
         config, FakeContext(folder, PROMPTS, micro_batch=3, reward=FunctionReward(noise_reward(0)))
     )
 
 
-def with_forward(procedure: PPO, changed: Callable[[Forward], Forward]) -> None:
+def with_forward(procedure: OnPolicy, changed: Callable[[Forward], Forward]) -> None:
     """Replace the policy's forward pass; sampling has its own and is not changed."""
     setattr(procedure.policy, "hidden_at", changed(procedure.policy.hidden_at))  # noqa: B010
 
@@ -154,16 +155,16 @@ def test_a_run_that_is_stopped_ends_with_exit_code_5(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_the_first_prompt_with_a_bad_number_is_named(bad: float, tmp_path: Path) -> None:
     whole = experience(tmp_path, torch.zeros(4, 3))
-    require_finite_experience(whole)
-    require_finite_scores(whole.scores, whole.rollout)
+    require_finite_experience("ppo", whole)
+    require_finite_scores("ppo", whole.scores, whole.rollout)
     for name in ("scores", "log_probs", "log_ratio", "values", "advantages"):
         values = getattr(whole, name).clone()
         values.view(4, -1)[2:, -1] = bad
         message = f"the {name.replace('_', '-')} of prompt 'p2' are not finite"
         with pytest.raises(NumericError, match=message):
-            require_finite_experience(replace(whole, **{name: values}))
+            require_finite_experience("ppo", replace(whole, **{name: values}))
     with pytest.raises(NumericError, match=rf"scores of prompt 'p1' are not finite \({bad}\)"):
-        require_finite_scores(torch.tensor([0.0, bad, 0.0, bad]), whole.rollout)
+        require_finite_scores("ppo", torch.tensor([0.0, bad, 0.0, bad]), whole.rollout)
 
 
 def test_a_kl_is_out_of_bounds_above_the_limit_and_clearly_below_0(tmp_path: Path) -> None:

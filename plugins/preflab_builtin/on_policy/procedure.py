@@ -1,0 +1,306 @@
+"""On-policy training as a procedure: one step is one iteration of sampling, scoring, judging and
+updating. It knows no algorithm: `Rules` says what is special about one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from preflab.cost import Profile
+from preflab.interfaces import Accountable, Context, RewardShaping, State
+from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
+from preflab.randomness import draw_order, permutation
+from preflab.records import Rollout
+from preflab.shaping import shaped
+from preflab_builtin.on_policy.average import Average
+from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
+from preflab_builtin.on_policy.experience import Experience, Networks, collect, described
+from preflab_builtin.on_policy.gradients import WEIGHTED, Watched, accumulate
+from preflab_builtin.on_policy.guards import (
+    KLBounds,
+    failed_batch,
+    require_finite_experience,
+    require_finite_scores,
+    require_first_ratio_one,
+)
+from preflab_builtin.on_policy.kl import adapted_coefficient
+from preflab_builtin.on_policy.rules import Rules, denominator
+from preflab_builtin.rollouts.prompts import prompt_tokens
+
+
+class OnPolicy:
+    """`preflab.interfaces.Procedure`. Prompts, minibatches and the rollout's noise are functions of
+    (seed, step)."""
+
+    def __init__(self, config: OnPolicyConfig, context: Context, rules: Rules) -> None:
+        self.config, self.context, self.rules = config, context, rules
+        self.runtime = context.runtime
+        self.total_steps = config.episodes // config.batch
+        self.prompts = context.records("prompts", "train")
+        policy = context.policy("initial")
+        # With a coefficient of 0 no reference is loaded: nothing is measured against it.
+        reference = context.policy("initial") if config.kl.coef > 0 else None
+        if reference is not None:
+            reference.module.requires_grad_(False)
+        value = None
+        if rules.critic is not None:
+            value = context.reward_network() or context.policy("initial").scalar_model(
+                context.streams["value head"]
+            )
+        self.networks = Networks(policy, reference, value)
+        self.policy = policy
+        self.reward_model = context.reward_model()
+        self.engine = context.rollout()
+        self.sampling = replace(self.engine.sampling, samples=rules.samples)
+        # Refuses the first prompt that is too long before anything is computed.
+        prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
+        self.terms = gradient_terms(context, config.terms)
+        self.shapings: dict[str, RewardShaping] = {
+            name: context.component("reward_shaping", shaping)
+            for name, shaping in config.shaping.items()
+        }
+        trained = [("policy", config.policy, policy.module)]
+        if rules.critic is not None and value is not None:
+            trained.append(("value", rules.critic.optimizer, value.module))
+        self.optimizations = {
+            name: Optimization(optimizer, module.parameters(), self.total_steps, self.runtime, name)
+            for name, optimizer, module in trained
+        }
+        self.average = Average(config.ema, policy)
+        self.kl_coef, self.kl_bounds, self.updates = config.kl.coef, KLBounds(config.kl), 0
+        self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
+
+    def step(self, index: int) -> Mapping[str, float]:
+        """One iteration: rollout, scores, experience, minibatches."""
+        profile = Profile(self.runtime)
+        rollout = self._rollout(index)
+        profile.ended("rollout")
+        raw = self.reward_model.score(rollout).to(self.runtime.device).float()
+        self.current = (rollout, raw, None)
+        require_finite_scores(self.rules.name, raw, rollout)
+        scores, metrics = self._penalised(raw, rollout)
+        profile.ended("scoring")
+        minibatches = self._minibatches(index, 0, rollout)
+        micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
+        experience = collect(
+            rollout,
+            scores,
+            self.networks,
+            micro_batches,
+            self.sampling.temperature,
+            self.kl_coef if self.rules.kl_loss is None else 0.0,
+            self.rules.advantages,
+            self.runtime,
+        )
+        require_finite_experience(self.rules.name, experience)
+        self.current = (rollout, raw, experience)
+        profile.ended("old_log_probs")
+        if self.networks.reference is not None:
+            metrics |= self.kl_bounds.check(self._where(index), experience)
+        metrics |= self._update(index, experience, minibatches)
+        profile.ended("update")
+        metrics |= described(experience, raw, self.kl_coef)
+        if self.rules.described is not None:
+            metrics |= self.rules.described(experience)
+        shown = {"score": raw.tolist()}
+        if self.networks.reference is not None:
+            shown["kl"] = experience.kl.tolist()
+            metrics["objective/kl"] = float(experience.kl.mean())
+            self._adapt_kl_coef(metrics["objective/kl"])
+        self.context.rollout_finished(index, rollout, shown)
+        profile.ended("other")
+        return metrics | {"episode": float((index + 1) * self.config.batch)} | profile.metrics()
+
+    def _where(self, index: int) -> str:
+        """The place of an iteration, for messages."""
+        return f"algorithm={self.rules.name}, iteration {index}"
+
+    def _rollout(self, index: int) -> Rollout:
+        """The iteration's responses, those to one prompt in consecutive rows."""
+        seed, name = self.context.seed, self.rules.name
+        count = self.config.batch // self.rules.samples
+        drawn = draw_order(len(self.prompts), index * count, count, seed, name, "prompts")
+        prompts = [self.prompts[i] for i in drawn]
+        return self.engine.generate(
+            self.policy, prompts, self.sampling, (seed, name, "rollout", index)
+        )
+
+    def _penalised(
+        self, raw: torch.Tensor, rollout: Rollout
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        """Scores [B] after the shapings, the penalty for responses that were cut, and clipping."""
+        scores, metrics = shaped(self.shapings, raw, rollout)
+        scores = scores - self.config.missing_eos_penalty * (~rollout.terminated).float()
+        limit = self.config.clip.score
+        if limit is None:
+            return scores, metrics
+        metrics["objective/scores_clipped"] = float((scores.abs() > limit).float().mean())
+        return scores.clamp(-limit, limit), metrics
+
+    def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
+        """Rows of each optimizer step: shuffled again in each epoch, then ordered by length."""
+        order = permutation(
+            len(rollout), self.context.seed, self.rules.name, "minibatches", index, epoch
+        )
+        size = self.config.minibatch
+        return [rollout.by_length(order[i : i + size]) for i in range(0, len(order), size)]
+
+    def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
+        return list(self.runtime.micro_batches(self.runtime.share(minibatch)))
+
+    def _update(
+        self, index: int, experience: Experience, first: list[list[int]]
+    ) -> dict[str, float]:
+        """All optimizer steps of an iteration; the mean of what each reports."""
+        reports: list[dict[str, float]] = []
+        for epoch in range(self.config.epochs):
+            minibatches = (
+                first if epoch == 0 else self._minibatches(index, epoch, experience.rollout)
+            )
+            for minibatch in minibatches:
+                report = self._optimizer_step(index, experience, minibatch, is_first=not reports)
+                reports.append(report)
+                limit = self.config.kl.stop_above
+                if limit is not None and report["policy/approxkl_avg"] > limit:
+                    return mean_metrics(reports) | {"policy/stopped_early": 1.0}
+        return mean_metrics(reports)
+
+    def _optimizer_step(
+        self, index: int, experience: Experience, minibatch: Sequence[int], is_first: bool
+    ) -> dict[str, float]:
+        """Gradients of one minibatch under one global token count, plus the terms' gradients; then
+        one step of each network."""
+        mask = experience.mask[torch.as_tensor(minibatch, device=experience.mask.device)]
+        tokens = int(mask.sum())
+        divisor = denominator(mask, self.rules.aggregate, self.sampling.max_tokens)
+        sums = torch.zeros(len(Watched._fields), device=self.runtime.device)
+        largest, furthest = 0.0, experience
+        for rows in self._micro_batches(minibatch):
+            batch = experience.rows(rows)
+            watched, deviation = accumulate(
+                self.rules,
+                self.networks,
+                batch,
+                tokens,
+                divisor,
+                self.kl_coef,
+                self.sampling.temperature,
+                self.runtime,
+            )
+            sums += torch.stack(watched)
+            if is_first and float(deviation) > largest:
+                largest, furthest = float(deviation), batch
+        if is_first:
+            require_first_ratio_one(
+                self._where(index),
+                self.policy,
+                furthest,
+                largest,
+                self.sampling.temperature,
+                self.runtime,
+            )
+        metrics: dict[str, float] = {}
+        for name, term in self.terms.items():
+            gradient = partial(term.accumulate, self.policy, self.updates, len(minibatch))
+            metrics |= self.optimizations["policy"].add(name, gradient)
+        divisors = torch.full_like(sums, tokens)
+        divisors[: len(WEIGHTED)] = divisor
+        metrics |= self._described(Watched[float](*(self.runtime.sum(sums) / divisors).tolist()))
+        checked = ("policy/approxkl_avg", "val/ratio")
+        require_finite(
+            self._where(index),
+            {k: v for k, v in metrics.items() if k.startswith("loss/") or k in checked},
+        )
+        for optimization in self.optimizations.values():
+            optimization.norm()  # raises before any weight is changed
+        for optimization in self.optimizations.values():
+            metrics |= optimization.step(index)
+        self.updates += 1
+        self.average.move()
+        return metrics
+
+    def _described(self, mean: Watched[float]) -> dict[str, float]:
+        """What was watched of an optimizer step as metrics."""
+        metrics = {
+            "loss/policy_avg": mean.policy_loss,
+            "policy/approxkl_avg": mean.approx_kl,
+            "policy/clipfrac_avg": mean.clipped,
+            "val/ratio": mean.ratio,
+            "val/ratio_var": mean.squared_ratio - mean.ratio**2,
+        }
+        if self.rules.kl_loss is not None:
+            metrics["loss/kl_avg"] = mean.kl_loss
+        if self.rules.critic is not None:
+            metrics["loss/value_avg"] = mean.value_loss
+            metrics["val/clipfrac_avg"] = mean.value_clipped
+        return metrics
+
+    def _adapt_kl_coef(self, kl: float) -> None:
+        """Move the KL coefficient for the next iteration, if it is adaptive. kl: nats per
+        episode."""
+        config = self.config.kl
+        if config.controller is Controller.adaptive:
+            self.kl_coef = adapted_coefficient(
+                self.kl_coef, kl, config.target, config.horizon, self.config.batch
+            )
+
+    def batch(self, index: int) -> State:
+        """The rollout of the iteration, and what it was worth as far as that was computed."""
+        return {} if self.current is None else failed_batch(*self.current)
+
+    def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+        """Episodes that do not fill a batch are not sampled; responses that were cut at the cap
+        have no end token."""
+        missing = sum(round((1 - row["objective/eos_rate"]) * self.config.batch) for row in history)
+        counts: dict[str, float] = {
+            "prompts": len(self.prompts),
+            "episodes": self.total_steps * self.config.batch,
+            "episodes left out": self.config.episodes % self.config.batch,
+            "missing end tokens": missing,
+        }
+        for name, term in self.terms.items():
+            if isinstance(term, Accountable):
+                counts |= {f"{name}: {k}": n for k, n in term.accounting(history).items()}
+        return counts
+
+    def state_dict(self) -> State:
+        """The networks and their optimizers, the average, the KL coefficient, the terms."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self._trained().items()},
+            "optimizers": {name: o.state_dict() for name, o in self.optimizations.items()},
+            "average": self.average.state_dict(),
+            "kl_coef": self.kl_coef,
+            "updates": self.updates,
+            "kl_out_of_bounds": self.kl_bounds.iterations,
+            "terms": {name: term.state_dict() for name, term in self.terms.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore them. The reference is not in the state: it is the stage's input, pinned by the
+        recipe."""
+        for name, network in self._trained().items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimization in self.optimizations.items():
+            optimization.load_state_dict(state["optimizers"][name])
+        self.average.load_state_dict(state["average"], self.runtime.device)
+        self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
+        self.kl_bounds.iterations = int(state["kl_out_of_bounds"])
+        for name, term in self.terms.items():
+            term.load_state_dict(state["terms"][name])
+
+    def _trained(self) -> dict[str, torch.nn.Module]:
+        modules = {"policy": self.policy.module}
+        if self.networks.value is not None:
+            modules["value"] = self.networks.value.module
+        return modules
+
+    def save(self, folder: Path) -> None:
+        """The policy (its average, if one is kept) and the value network, as model folders."""
+        self.average.result().save(folder / "model")
+        if self.networks.value is not None:
+            self.networks.value.save(folder / "value")
