@@ -51,7 +51,7 @@ function outcome(example, answer) {
       el("ul", {}, lines),
       written ? el("p", {}, say("calibration.written")) : null,
       written ? textBlock(written) : null,
-      tree(reason),
+      el("div", { dir: "auto" }, tree(reason)),
     ),
   ];
 }

@@ -18,7 +18,6 @@ export function showStep() {
   byId("steps").parentElement.hidden = !answer.rates;
   byId("better-part").hidden = byId("rank-help").hidden = byId("board").hidden = !ranking;
   byId("write-part").hidden = !answer.write;
-  byId("back").hidden = !answer.rates || answer.step === 0;
   byId("submit-text").textContent = say(rating ? "task.next" : "task.submit");
   current.view = rating
     ? ratingView({ task, answer, change: changeRating })

@@ -159,7 +159,6 @@ function listenToFields() {
 function listenToButtons() {
   const clicks = { submit, undo, "open-skip": openSkip, "veil-skip": openSkip };
   for (const [id, act] of Object.entries(clicks)) byId(id).addEventListener("click", () => act());
-  byId("back").addEventListener("click", () => goTo(current.answer.step - 1));
   byId("veil-show").addEventListener("click", () => {
     current.shown = true;
     lift();
