@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
@@ -25,7 +23,7 @@ from preflab_people.store import Store
 
 def create_app(
     store: Store, settings: ServerSettings, clock: Callable[[], float] = time.time
-) -> Starlette:
+) -> Gate:
     """The server of one round as an ASGI application. clock: seconds since 1970. Raises UserError
     for languages that the pages do not speak."""
     offered = check_languages(store.settings.languages)
@@ -38,11 +36,11 @@ def create_app(
     )
     files = StaticFiles(packages=[("preflab_people.server", "static")])
     rules = Rules(allowed_hosts(settings.names), settings.scheme)
-    return Starlette(
+    inside = Starlette(
         routes=[*pages.routes(offered), *api.routes(service), Mount("/static", files)],
-        middleware=[Middleware(Gate, rules=rules)],
         exception_handlers={HTTPException: _missing, Exception: _failed},
     )
+    return Gate(inside, rules)  # around all of it: errors have its headers too
 
 
 async def _missing(request: Request, error: Exception) -> Response:
@@ -54,6 +52,6 @@ async def _missing(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """A fault of ours: the page hears that there is one, the log what it is."""
-    logging.getLogger("preflab.label").error("%s failed", request.url.path, exc_info=error)
+    """A fault of ours: the page hears that there is one. The log, which uvicorn writes, says
+    what it is."""
     return error_response(Refused(500, "server", "The server has an error of its own."))

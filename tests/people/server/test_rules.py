@@ -1,0 +1,122 @@
+"""Tests of the gate before everything: hosts, origins, sizes, headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from people.server.sites import HOST, ORIGIN, OWN, Site, a_site, three
+from preflab_people.server.rules import HEADERS, MOST_BYTES, host_name, is_loopback
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(tmp_path_factory.mktemp("site"), three(1)) as made:
+        made.login()
+        yield made
+
+
+FORGED = {
+    "no origin": {"x-preflab": "1"},
+    "a null origin": {**OWN, "origin": "null"},
+    "another origin": {**OWN, "origin": "https://evil.example"},
+    "another port": {**OWN, "origin": "http://127.0.0.1:9999"},
+    "another scheme": {**OWN, "origin": f"https://{HOST}"},
+    "an origin that begins alike": {**OWN, "origin": f"{ORIGIN}.evil.example"},
+    "no header of ours": {"origin": ORIGIN},
+    "another value of it": {**OWN, "x-preflab": "0"},
+    "a host that was bound anew": {**OWN, "host": "evil.example:8787"},
+    "a host with a user": {**OWN, "host": "127.0.0.1@evil.example"},
+    "no host": {**OWN, "host": ""},
+    "said to be cross-site": {**OWN, "sec-fetch-site": "cross-site"},
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_request_is_refused_before_anything_is_done(site: Site, case: str) -> None:
+    before = site.store.progress()
+    given = site.get("task")
+    body = site.submission(given)
+    response = site.post("submit", body, FORGED[case])
+    assert response.status_code in (403, 421)
+    assert response.json()["error"]["code"] in ("origin", "header", "host")
+    assert site.store.progress() == before
+
+
+def test_a_page_of_another_site_cannot_take_a_task(site: Site) -> None:
+    headers = {"sec-fetch-site": "cross-site"}
+    assert site.client.get("/api/task", headers=headers).status_code == 403
+    assert site.client.get("/", headers=headers).status_code == 200  # a link in a mail
+    assert site.client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_only_json_is_read(site: Site, kind: str) -> None:
+    response = site.client.post("/api/undo", content=b"{}", headers={**OWN, "content-type": kind})
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "content_type")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+def test_other_methods_are_refused(site: Site, method: str) -> None:
+    response = site.client.request(method, "/api/submit", headers=OWN)
+    assert response.status_code == 405
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_long_body_is_refused_whether_its_length_is_said_or_not(site: Site) -> None:
+    headers = {**OWN, "content-type": "application/json"}
+    said = site.client.post("/api/draft", content=b"x" * 1_000_000, headers=headers)
+    parts = (b"x" * 10_000 for _ in range(100))
+    streamed = site.client.post("/api/draft", content=parts, headers=headers)
+    for response in (said, streamed):
+        assert (response.status_code, response.json()["error"]["code"]) == (413, "too_large")
+    fits = b'{"task":"t"}'.ljust(MOST_BYTES)
+    assert site.client.post("/api/renew", content=fits, headers=headers).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "path, keeping",
+    [
+        ("/", "no-store"),
+        ("/task", "no-store"),
+        ("/api/me", "no-store"),
+        ("/api/nothing", "no-store"),
+        ("/nothing", "no-store"),
+        ("/static/task.js", "no-cache"),
+    ],
+)
+def test_every_answer_has_the_headers(site: Site, path: str, keeping: str) -> None:
+    response = site.client.get(path)
+    for name, value in HEADERS.items():
+        assert response.headers[name] == value
+    assert response.headers["cache-control"] == keeping
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+    assert "unsafe" not in policy
+    assert "server" not in response.headers
+
+
+def test_names_of_hosts() -> None:
+    assert [
+        host_name(h) for h in ("a.b:80", "[::1]", "A", "a b", "a:b", "a:123456", "[::1", "")
+    ] == [*("a.b", "::1", "a", "", "", "", "", "")]
+    names = ("127.0.0.1", "::1", "localhost", "127.9.9.9", "0.0.0.0", "::", "", "example.org")
+    assert [is_loopback(n) for n in names] == [True] * 4 + [False] * 4
+
+
+def test_behind_a_proxy_the_public_name_and_https_are_needed(tmp_path: Path) -> None:
+    public = "https://label.example.org"
+    with a_site(tmp_path, three(1), {"public_url": public}, base_url=public) as site:
+        token = {"token": site.invite().token}
+        plain = {**OWN, "origin": "http://label.example.org"}
+        assert site.post("login", token, plain).status_code == 403
+        response = site.post("login", token, {**OWN, "origin": public})
+        assert response.status_code == 200
+        cookie = response.headers["set-cookie"]
+        assert cookie.startswith("__Host-preflab-")
+        assert "; Secure" in cookie
+        # A proxy that puts its own name into the header Host is told so.
+        wrong = site.post("login", token, {**OWN, "origin": public, "host": "127.0.0.1:8787"})
+        assert "Host" in wrong.json()["error"]["message"]
