@@ -12,10 +12,10 @@ pytestmark = pytest.mark.packaging
 Call = Callable[..., str]
 
 
-def test_the_wheel_has_two_top_level_names(wheel: Path) -> None:
+def test_the_wheel_has_three_top_level_names(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"preflab", "preflab_builtin"}
+    assert tops == {"preflab", "preflab_builtin", "preflab_people"}
     for inside in (
         "preflab/conf/config.yaml",
         "preflab/sweeps/ladder.yaml",
@@ -23,6 +23,11 @@ def test_the_wheel_has_two_top_level_names(wheel: Path) -> None:
         "preflab_builtin/py.typed",
         "preflab_builtin/report/templates/page.html.jinja",
         "preflab_builtin/report/templates/page.css",
+        "preflab_people/py.typed",
+        "preflab_people/server/templates/task.html.jinja",
+        "preflab_people/server/static/task.js",
+        "preflab_people/server/static/page.css",
+        "preflab_people/server/locales/ar.json",
     ):
         assert inside in names
     assert "preflab/scaffold/templates/shared/pyproject.toml.template" in names
