@@ -19,6 +19,21 @@ class TestPPOPtx(AlgorithmContract):
     overrides = ("algorithm=ppo_ptx",)
 
 
+class TestGroup(AlgorithmContract):
+    name = "group"
+    overrides = ("algorithm=rloo", "algorithm.ema=0.9")
+
+
+class TestGRPOPtx(AlgorithmContract):
+    name = "group"
+    overrides = ("algorithm=grpo_ptx",)
+
+
+class TestPreference(AlgorithmContract):
+    name = "preference"
+    overrides = ("algorithm=dpo_ptx",)
+
+
 class TestBestOfN(ResponderContract):
     name = "best_of_n"
 

@@ -79,12 +79,12 @@ def test_it_is_listed_with_its_distribution_and_version(
     )
     assert (row["distribution"], row["version"], row["status"]) == ("preflab-pairs", "0.2.0", "ok")
     assert [(c["kind"], c["name"]) for c in row["components"]] == [
-        ("algorithm", "dpo"),
+        ("algorithm", "slic"),
         ("reward_model", "bag_of_words"),
         ("average", "weights"),
     ]
     shown = call([preflab, "--help"], tmp_path)
-    assert re.search(r"algorithm: .*\bdpo\b", shown)
+    assert re.search(r"algorithm: .*\bslic\b", shown)
     assert re.search(r"reward_model: .*\bbag_of_words\b", shown)
 
 
@@ -118,11 +118,11 @@ def test_a_component_that_is_not_named_changes_no_recipe(
 
 def test_a_multirun_with_a_built_in_component(preflab: Path, call: Call, tmp_path: Path) -> None:
     text = call(
-        [preflab, "-m", "algorithm=ppo,dpo", "reward_model=kwise,bag_of_words", *FAST],
+        [preflab, "-m", "algorithm=ppo,slic", "reward_model=kwise,bag_of_words", *FAST],
         tmp_path,
         **OFFLINE,
     )
-    assert "dpo" in text
+    assert "slic" in text
     stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
@@ -137,7 +137,7 @@ def test_a_multirun_with_a_built_in_component(preflab: Path, call: Call, tmp_pat
 def test_killed_and_run_again_it_gives_the_same_bits(
     preflab: Path, call: Call, tmp_path: Path, place: str
 ) -> None:
-    command = [preflab, "algorithm=dpo", "reward_model=bag_of_words", *FAST]
+    command = [preflab, "algorithm=slic", "reward_model=bag_of_words", *FAST]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from preflab import option
-from preflab_builtin.on_policy.config import ClipConfig, KLPenaltyConfig, OnPolicyConfig
-from preflab_builtin.on_policy.rules import Aggregate, KLEstimator
+from preflab_builtin.on_policy.config import (
+    Aggregate,
+    ClipConfig,
+    KLEstimator,
+    KLPenaltyConfig,
+    OnPolicyConfig,
+)
 
 
 class Baseline(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from preflab.interfaces import Context
 from preflab_builtin.group.config import GroupConfig, Place, Scale
-from preflab_builtin.on_policy.rules import KLEstimator
+from preflab_builtin.on_policy.config import KLEstimator
 
 
 def preflight(config: GroupConfig, context: Context) -> Iterator[str]:

@@ -19,6 +19,31 @@ class Controller(StrEnum):
     adaptive = "adaptive"
 
 
+class Aggregate(StrEnum):
+    """How losses of tokens become the loss of a minibatch."""
+
+    token = "token"
+    """The mean over all its tokens: long responses weigh more (PPO; DAPO, arXiv 2503.14476)."""
+    sequence = "sequence"
+    """The mean over responses of the mean over their tokens (GRPO, arXiv 2402.03300): a token of a
+    long response weighs less."""
+    constant = "constant"
+    """The sum over tokens by responses times the longest length that is sampled (Dr. GRPO, arXiv
+    2503.20783): every token weighs the same, whatever the lengths in the minibatch."""
+
+
+class KLEstimator(StrEnum):
+    """A KL to the reference as a loss of the new policy, per token."""
+
+    k2 = "k2"
+    """Half the squared log-ratio: its gradient is that of the KL for samples of the policy."""
+    weighted_k3 = "weighted_k3"
+    """The ratio of new to old probability times k3: the gradient of the KL, also off-policy."""
+    k3 = "k3"
+    """Schulman's k3 without a ratio (GRPO as published): a low-variance value whose gradient is not
+    that of KL(policy || reference)."""
+
+
 NESTED = {"terms": "gradient_term", "shaping": "reward_shaping"}
 """Fields of `OnPolicyConfig` that hold components, and their kinds: for `preflab.Component`."""
 

@@ -9,14 +9,8 @@ import pytest
 import torch
 
 from preflab.functional import kl_estimates, masked_sum, whiten
-from preflab_builtin.on_policy.rules import (
-    Aggregate,
-    KLEstimator,
-    clipped_loss,
-    denominator,
-    kl_loss,
-    token_weights,
-)
+from preflab_builtin.on_policy.config import Aggregate, KLEstimator
+from preflab_builtin.on_policy.rules import clipped_loss, denominator, kl_loss, token_weights
 
 
 def row(*values: float) -> torch.Tensor:

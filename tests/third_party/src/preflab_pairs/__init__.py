@@ -5,7 +5,7 @@ from __future__ import annotations
 from preflab import Component, hookimpl
 from preflab.kinds import StageSpec
 
-from preflab_pairs.config import AverageConfig, BagOfWordsConfig, DPOConfig
+from preflab_pairs.config import AverageConfig, BagOfWordsConfig, SLiCConfig
 
 PREFLAB_API = 1
 
@@ -16,9 +16,9 @@ def preflab_components() -> list[Component]:
     return [
         Component(
             "algorithm",
-            "dpo",
-            DPOConfig,
-            procedure="preflab_pairs.dpo:DPO",
+            "slic",
+            SLiCConfig,
+            procedure="preflab_pairs.slic:SLiC",
             needs=("rankings",),
         ),
         Component(

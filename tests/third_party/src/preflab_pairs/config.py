@@ -1,4 +1,4 @@
-"""Configs of DPO and of the bag of words."""
+"""Configs of SLiC and of the bag of words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from preflab.optimization import OptimizerConfig
 
 
 @dataclass
-class DPOConfig:
-    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290).
+class SLiCConfig:
+    """A hinge loss on pairs (SLiC-HF, Zhao et al. 2023, arXiv 2305.10425; as in 2309.06657).
 
     The policy is trained on ranked pairs, without a reward model and without sampling.
     """
 
-    name: str = option("dpo", "component")
+    name: str = option("slic", "component")
     beta: float = option(
         0.1, "reward per nat of log pi / pi_reference; smaller allows a larger KL", gt=0
     )

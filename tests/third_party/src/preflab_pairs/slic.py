@@ -1,4 +1,4 @@
-"""Direct preference optimisation. Shapes: P pairs, B = 2 P responses, R response tokens."""
+"""Sequence likelihood calibration. Shapes: P pairs, B = 2 P responses, R response tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from preflab.optimization import Optimization
 from preflab.randomness import draw_order
 from preflab.records import Prompt, Ranking, Rollout
 
-from preflab_pairs.config import DPOConfig
+from preflab_pairs.config import SLiCConfig
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ def pairs_of(rankings: Sequence[Ranking]) -> list[Pair]:
     ]
 
 
-def dpo_loss(
+def hinge_loss(
     better: torch.Tensor, worse: torch.Tensor, beta: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Equation 7, summed over pairs, and the reward margins beta (better - worse) [P].
+    """The hinge loss summed over pairs, and the reward margins beta (better - worse) [P].
 
-    The loss of a pair is -log sigmoid(margin). better, worse [P]: log pi - log pi_reference of the
+    The loss of a pair is max(0, 1 - margin). better, worse [P]: log pi - log pi_reference of the
     preferred and of the other response, summed over its tokens.
     """
     margins = beta * (better - worse)
-    return -torch.nn.functional.logsigmoid(margins).sum(), margins
+    return torch.relu(1 - margins).sum(), margins
 
 
-class DPO:
+class SLiC:
     """`preflab.interfaces.Procedure`: step i reads the i-th batch of a stream of shuffled pairs."""
 
-    def __init__(self, config: DPOConfig, context: Context) -> None:
+    def __init__(self, config: SLiCConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.pairs = pairs_of(context.rankings("train"))
         if not self.pairs:
             raise UserError(
-                "algorithm=dpo: no ranking for training has a preference, all are ties."
+                "algorithm=slic: no ranking for training has a preference, all are ties."
             )
         self.draws = config.epochs * len(self.pairs)
         self.total_steps = -(-self.draws // config.batch)
@@ -72,7 +72,7 @@ class DPO:
         """One optimizer step. margin: implicit reward of the better response minus the other's."""
         first = index * self.config.batch
         count = min(self.config.batch, self.draws - first)
-        order = draw_order(len(self.pairs), first, count, self.context.seed, "dpo", "order")
+        order = draw_order(len(self.pairs), first, count, self.context.seed, "slic", "order")
         batch = [self.pairs[i] for i in order]
         sums = torch.zeros(4, device=self.runtime.device)
         pairs = max(1, self.runtime.micro_batch // 2)  # a micro-batch counts rows; a pair has two
@@ -80,13 +80,13 @@ class DPO:
             sums += self._backward(part, len(batch))
         loss, right, margin, better = (self.runtime.sum(sums) / len(batch)).tolist()
         if not math.isfinite(loss):
-            raise NumericError(f"DPO, step {index}: the loss is {loss}. No weight was changed.")
+            raise NumericError(f"SLiC, step {index}: the loss is {loss}. No weight was changed.")
         metrics = {
-            "loss/dpo": loss,
-            "dpo/accuracy": right,
-            "dpo/margin": margin,
-            "dpo/reward_better": better,
-            "dpo/reward_worse": better - margin,
+            "loss/slic": loss,
+            "slic/accuracy": right,
+            "slic/margin": margin,
+            "slic/reward_better": better,
+            "slic/reward_worse": better - margin,
         }
         return metrics | self.optimization.step(index)
 
@@ -105,7 +105,7 @@ class DPO:
             with torch.no_grad():
                 reference = response_log_probs(self.reference, rows).sum(-1)
         better, worse = (log_probs - reference).chunk(2)
-        loss, margins = dpo_loss(better, worse, self.config.beta)
+        loss, margins = hinge_loss(better, worse, self.config.beta)
         torch.autograd.backward(loss / count)
         sums = (loss, (margins > 0).sum(), margins.sum(), self.config.beta * better.sum())
         return torch.stack([value.detach().float() for value in sums])

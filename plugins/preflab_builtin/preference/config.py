@@ -1,0 +1,59 @@
+"""Config of learning from pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from preflab import option
+from preflab.optimization import OptimizerConfig
+
+
+class Loss(StrEnum):
+    """The loss of a pair."""
+
+    dpo = "dpo"
+    ipo = "ipo"
+    simpo = "simpo"
+
+
+@dataclass
+class PreferenceConfig:
+    """The policy learns from ranked pairs directly. The reference is the policy that it starts
+    from."""
+
+    name: str = option("preference", "component")
+    loss: Loss = option(
+        Loss.dpo,
+        "dpo (arXiv 2305.18290), ipo (2310.12036), simpo (2405.14734, without a reference)",
+    )
+    beta: float = option(
+        0.1, "reward per nat of log pi / pi_reference; smaller allows a larger KL", gt=0
+    )
+    margin: float = option(
+        0.0, "simpo: the lead in reward that is asked of the better response", ge=0
+    )
+    label_smoothing: float = option(
+        0.0, "dpo: share of pairs that are taken to be the wrong way round", ge=0, lt=0.5
+    )
+    epochs: int = option(1, "passes over the pairs", ge=1, fast=1)
+    batch: int = option(64, "pairs per optimizer step", ge=1, fast=8)
+    max_tokens: int | None = option(
+        None, "responses are cut to this many tokens, end token included; null: not cut", ge=1
+    )
+    optimizer: OptimizerConfig = option(
+        factory=OptimizerConfig, doc="optimizer; its schedule moves once per optimizer step"
+    )
+    terms: dict[str, Any] = option(
+        factory=dict, doc="gradient terms added to the policy's gradient, for example ptx"
+    )
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Options of one loss are not given to another."""
+        if self.margin and self.loss is not Loss.simpo:
+            yield "margin", f"is {self.margin} but only loss=simpo has a margin"
+        if self.label_smoothing and self.loss is not Loss.dpo:
+            yield "label_smoothing", f"is {self.label_smoothing} but only loss=dpo smooths labels"

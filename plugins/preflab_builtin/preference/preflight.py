@@ -1,0 +1,26 @@
+"""Rankings, looked at before the first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflab.errors import UserError
+from preflab.interfaces import Context
+from preflab.lengths import check_rows
+from preflab.records import Ranking
+from preflab_builtin.preference.config import PreferenceConfig
+
+NO_PREFERENCE = "There is no ranking with a preference to learn from."
+CUT = "cut responses with algorithm.max_tokens=N"
+
+
+def preflight(config: PreferenceConfig, context: Context) -> Iterator[str]:
+    """`UserError` for rankings of the data that do not fit into the policy, or among which there is
+    no preference. What the comparisons will be is not known yet."""
+    if not context.has("rankings"):
+        return
+    rankings: list[Ranking] = [r for r in context.rankings("train") if r.preferences]
+    if not rankings:
+        raise UserError(NO_PREFERENCE)
+    check_rows(context, "rankings", rankings, config.max_tokens, [CUT])
+    yield from ()
