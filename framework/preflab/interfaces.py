@@ -6,18 +6,23 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`. A component has it if it has the
-members; it need not inherit anything. The contract suites of `preflab.testing` fail for a public
-method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
+`HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`. A component has it if it
+has the members; it need not inherit anything. The contract suites of `preflab.testing` fail for a
+public method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
 methods with an underscore."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from preflab.evaluating import Evaluation as Evaluation
+from preflab.evaluating import Evaluator as Evaluator
+from preflab.evaluating import Measure as Measure
+from preflab.evaluating import Responder as Responder
+from preflab.evaluating import Subject as Subject
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
 from preflab.models import Policy as Policy
@@ -141,19 +146,6 @@ class RolloutEngine(Protocol):
         step)."""
 
 
-class Responder(Protocol):
-    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among
-    several draws, or samples at a temperature of its own, says so: see `BestOf` and
-    `AtTemperature`."""
-
-    @property
-    def policy(self) -> Policy:
-        """The policy that it samples from."""
-
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        """One response per prompt."""
-
-
 @runtime_checkable
 class BestOf(Protocol):
     """A `Responder` that draws several responses per prompt and keeps one: its responses are not
@@ -250,7 +242,7 @@ class RewardShaping(Protocol):
 class GradientTerm(Protocol):
     """A loss that is added to an algorithm's: its gradient is added to the policy's before the one
     optimizer step. Its config has a number ``coef``; a term whose coefficient is 0 is not built. It
-    may also be `Accountable`."""
+    may also be `Accountable` and `SeesBatch`."""
 
     def accumulate(self, policy: Policy, step: int, episodes: int) -> Mapping[str, float]:
         """Add coefficient times the term's gradient into ``.grad`` of the policy's parameters
@@ -265,45 +257,14 @@ class GradientTerm(Protocol):
         """Restore a state."""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What an evaluator judges: one response per prompt of the subject and of the baseline, paired
-    by row."""
+@runtime_checkable
+class SeesBatch(Protocol):
+    """A `GradientTerm` of the responses that are trained on (an entropy bonus, for example). Only
+    on-policy algorithms have some; others refuse it."""
 
-    responder: Responder
-    rollout: Rollout
-    baseline: Rollout | None
-    reference: Policy | None
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number with its 95 % interval (nan: none was computed), the number of independent cases
-    behind it, and the least and most that it can be (a share: 0 and 1)."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
-    n: int = 0
-    least: float = float("-inf")
-    most: float = float("inf")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
-    by the id of other cases (questions, documents), scaled so that their mean is the measure."""
-
-    measures: Mapping[str, Measure]
-    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-class Evaluator(Protocol):
-    """A judge of a run's result."""
-
-    def evaluate(self, subject: Subject) -> Evaluation:
-        """Judge it."""
+    def see(self, rollout: Rollout, temperature: float) -> None:
+        """The responses of this optimizer step, of all processes, and the temperature that they
+        were sampled with: called before each `accumulate`, which takes its share of them."""
 
 
 # --- the context ---

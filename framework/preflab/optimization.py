@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from preflab.errors import NumericError
+from preflab.errors import NumericError, UserError
 from preflab.options import option
 
 if TYPE_CHECKING:
@@ -85,15 +85,28 @@ def mean_metrics(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(r.get(name, 0.0) for r in reports) / len(reports) for name in names}
 
 
-def gradient_terms(context: Context, configs: Mapping[str, Any]) -> dict[str, GradientTerm]:
+def gradient_terms(
+    context: Context, configs: Mapping[str, Any], shows_batch: bool = False
+) -> dict[str, GradientTerm]:
     """The gradient terms of an algorithm's config by name. A term whose ``coef`` is 0 is not built:
     multiplying its gradient by 0 would not be exact, and it would read data and draw random
-    numbers."""
-    return {
+    numbers. shows_batch: the algorithm calls `SeesBatch.see`; `UserError` for a term that needs it
+    where it does not."""
+    from preflab.interfaces import SeesBatch
+
+    terms: dict[str, GradientTerm] = {
         name: context.component("gradient_term", config)
         for name, config in configs.items()
         if config.coef != 0
     }
+    for name, term in terms.items():
+        if isinstance(term, SeesBatch) and not shows_batch:
+            raise UserError(
+                f"The gradient term '{name}' is about sampled responses, and this algorithm "
+                f"samples none: leave it out with algorithm.terms.{name}=null, or choose an "
+                "on-policy algorithm (ppo, rloo, grpo)."
+            )
+    return terms
 
 
 class Optimization:

@@ -9,6 +9,10 @@ class TestPtx(GradientTermContract):
     name = "ptx"
 
 
+class TestEntropy(GradientTermContract):
+    name = "entropy"
+
+
 class TestPtxInItsPreset(GradientTermContract):
     name = "ptx"
     overrides = ("algorithm=ppo_ptx",)

@@ -13,7 +13,7 @@ import pytest
 
 import preflab
 from framework import test_hookspecs
-from preflab import hookspecs, interfaces, models, rows, testing
+from preflab import evaluating, hookspecs, interfaces, models, rows, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -84,6 +84,7 @@ INTERFACES_1 = {
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
     "RewardShaping": "__call__(scores,rollout)",
+    "SeesBatch": "see(rollout,temperature)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n least most",
@@ -170,7 +171,8 @@ def test_interfaces_of_api_1() -> None:
     classes = [
         c
         for c in vars(interfaces).values()
-        if inspect.isclass(c) and c.__module__ in (interfaces.__name__, models.__name__)
+        if inspect.isclass(c)
+        and c.__module__ in (m.__name__ for m in (interfaces, evaluating, models))
     ] + [interfaces.Tokenizer]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from preflab.records import Prompt
 from preflab.testing.components import ComponentContract
 from preflab.testing.protocols import unknown_methods
 from preflab.testing.runs import global_seed
+from preflab.testing.world import WORDS
 
 if TYPE_CHECKING:
     import torch
 
     from preflab.interfaces import GradientTerm, Policy
+    from preflab.records import Rollout
     from preflab.testing.case import Case
     from preflab.testing.context import FakeContext
 
@@ -47,7 +50,11 @@ def term(case: Case, context: FakeContext, coef: float = 1.0) -> GradientTerm:
 
 def gradient(built: GradientTerm, policy: Policy, step: int = 0) -> dict[str, torch.Tensor]:
     """The gradient that one call adds, by parameter."""
+    from preflab.interfaces import SeesBatch
+
     policy.module.zero_grad(set_to_none=True)
+    if isinstance(built, SeesBatch):
+        built.see(sampled(policy, step), 1.0)
     metrics = built.accumulate(policy, step, EPISODES)
     assert all(isinstance(value, float) for value in metrics.values()), (
         f"metrics must be numbers: {dict(metrics)}"
@@ -55,6 +62,15 @@ def gradient(built: GradientTerm, policy: Policy, step: int = 0) -> dict[str, to
     return {
         name: p.grad.clone() for name, p in policy.module.named_parameters() if p.grad is not None
     }
+
+
+def sampled(policy: Policy, step: int) -> Rollout:
+    """Responses of different lengths for a term that sees what was sampled."""
+    from preflab.records import Rollout
+
+    prompts = [Prompt(f"p{i}", " ".join(WORDS[: 1 + i])) for i in range(EPISODES)]
+    texts = [" ".join(WORDS[step + i : step + 1 + 2 * i]) for i in range(EPISODES)]
+    return Rollout.from_texts(policy.tokenizer, prompts, texts)
 
 
 def _furthest(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from preflab.cost import Profile
-from preflab.interfaces import Accountable, Context, RewardShaping, State
+from preflab.interfaces import Accountable, Context, RewardShaping, SeesBatch, State
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
@@ -59,7 +59,7 @@ class OnPolicy:
         self.sampling = replace(self.engine.sampling, samples=rules.samples)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
-        self.terms = gradient_terms(context, config.terms)
+        self.terms = gradient_terms(context, config.terms, shows_batch=True)
         self.shapings: dict[str, RewardShaping] = {
             name: context.component("reward_shaping", shaping)
             for name, shaping in config.shaping.items()
@@ -206,6 +206,8 @@ class OnPolicy:
             )
         metrics: dict[str, float] = {}
         for name, term in self.terms.items():
+            if isinstance(term, SeesBatch):
+                term.see(experience.rollout.rows(minibatch), self.sampling.temperature)
             gradient = partial(term.accumulate, self.policy, self.updates, len(minibatch))
             metrics |= self.optimizations["policy"].add(name, gradient)
         divisors = torch.full_like(sums, tokens)

@@ -1,0 +1,64 @@
+"""What an evaluator is given, and what it gives: authors import these from `preflab.interfaces`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from preflab.models import Policy
+from preflab.records import Prompt, Rollout
+
+
+class Responder(Protocol):
+    """Prompts to responses: a policy folder is one, best-of-n another. One that chooses among
+    several draws, or samples at a temperature of its own, says so: see
+    `preflab.interfaces.BestOf` and `AtTemperature`."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that it samples from."""
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        """One response per prompt."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an evaluator judges: one response per prompt of the subject and of the baseline, paired
+    by row."""
+
+    responder: Responder
+    rollout: Rollout
+    baseline: Rollout | None
+    reference: Policy | None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number with its 95 % interval (nan: none was computed), the number of independent cases
+    behind it, and the least and most that it can be (a share: 0 and 1)."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    n: int = 0
+    least: float = float("-inf")
+    most: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
+    by the id of other cases (questions, documents), scaled so that their mean is the measure."""
+
+    measures: Mapping[str, Measure]
+    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+class Evaluator(Protocol):
+    """A judge of a run's result."""
+
+    def evaluate(self, subject: Subject) -> Evaluation:
+        """Judge it."""
