@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from preflab.errors import StorageError, UserError
-from preflab.storage.durable import free
+from preflab.storage.durable import free, in_words, unwritable
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 20_000
@@ -69,7 +69,7 @@ class Database:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with self._in_words(), self._turn, self.engine.connect() as connection:
-                    connection = connection.execution_options(preflab_writes=True)
+                    connection = connection.execution_options(preflab_begin="BEGIN IMMEDIATE")
                     with connection.begin():
                         return work(connection)
             except StorageError as error:
@@ -83,11 +83,19 @@ class Database:
         with self._in_words():
             return set(inspect(self.engine).get_table_names())
 
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[Connection]:
-        """A connection outside of any transaction, while no other thread writes."""
+    def outside(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Do statements that no transaction may hold, while no other thread writes; the first row
+        of each, if it gives any."""
+        rows: list[tuple[Any, ...]] = []
         with self._in_words(), self._turn, self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self.is_sqlite:
+                connection = connection.execution_options(preflab_begin=None)
+            else:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            for statement in statements:
+                result = connection.execute(text(statement))
+                rows.append(tuple(result.first() or ()) if result.returns_rows else ())
+        return rows
 
     def serve(self) -> None:
         """Take the lock of the one server; `UserError` if another process has it."""
@@ -131,10 +139,15 @@ class Database:
         except DBAPIError as error:
             raise StorageError(self._words(error)) from error
         except OSError as error:
-            raise StorageError(f"{self.name} cannot be used: {error}") from error
+            if self.path is not None:
+                raise StorageError(f"{self.name} cannot be used: {in_words(error)}.") from error
+            self.engine.dispose()  # the other connections will be lost as well
+            raise StorageError(self._lost(error)) from error
 
     def _words(self, error: DBAPIError) -> str:
         code = _code(error)
+        if self.path is None and (error.connection_invalidated or code == "57P01"):
+            return self._lost(error.orig)
         kept = "Everything that was confirmed before is kept; what was just sent was not saved"
         if code in ("SQLITE_FULL", "53100") or "No space left" in str(error.orig):
             room = f" ({free(self.path.parent):,} bytes free)" if self.path else ""
@@ -148,8 +161,15 @@ class Database:
         if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
             return f"{self.name} is damaged: restore the last backup (preflab label backup)."
         if code == "SQLITE_CANTOPEN":
-            return f"{self.name} cannot be opened: look at its folder and your rights there."
+            why = unwritable(self.path.parent) if self.path else ""
+            return f"{self.name} cannot be opened: {why or 'is it a file?'}"
         return f"{self.name} refused: {error.orig}. {kept}."
+
+    def _lost(self, error: BaseException | None) -> str:
+        return (
+            f"The connection to {self.name} was lost ({error}). It is made anew: send again what "
+            "was not confirmed; what was saved already is not saved twice."
+        )
 
 
 def _code(error: BaseException | None) -> str:
@@ -184,7 +204,7 @@ def _url(url: str | Path) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        engine = create_engine(url, pool_size=8, max_overflow=32, pool_pre_ping=True)
+        engine = create_engine(url, pool_size=8, max_overflow=32)
 
         @event.listens_for(engine, "connect")
         def durable(connection: Any, record: Any) -> None:
@@ -206,8 +226,8 @@ def _engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # A deferred transaction that reads and then writes fails as soon as another one wrote.
-        writes = connection.get_execution_options().get("preflab_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if words := connection.get_execution_options().get("preflab_begin", "BEGIN"):
+            connection.exec_driver_sql(words)
 
     return engine
 

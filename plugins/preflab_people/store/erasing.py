@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, select, update
 
+from preflab.errors import StorageError
 from preflab_people.store import drafts, events, leases, people, schema, submissions
 from preflab_people.store.database import Database
 from preflab_people.store.settings import RoundSettings
@@ -35,10 +36,14 @@ def overwrite(database: Database) -> None:
     SQLite overwrites what it deletes; copies can be left in pages that were split, and in the
     journal. PostgreSQL's own journal and its backups are the administrator's.
     """
-    with database.alone() as connection:
-        if database.is_sqlite:
-            connection.execute(text("VACUUM"))
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-        else:
-            for table in (schema.bodies, schema.drafts, schema.people, schema.events):
-                connection.execute(text(f"VACUUM FULL {table.name}"))
+    if not database.is_sqlite:
+        tables = (schema.bodies, schema.drafts, schema.people, schema.events)
+        database.outside(*(f"VACUUM FULL {table.name}" for table in tables))
+        return
+    _, (is_busy, *_) = database.outside("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+    if is_busy:
+        raise StorageError(
+            f"The person was forgotten, but another program is reading {database.name}: what they "
+            "wrote is still in the journal beside it. End that program, and forget somebody or "
+            "nobody again: preflab label forget."
+        )

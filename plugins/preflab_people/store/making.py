@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select
 
@@ -17,7 +18,12 @@ from preflab_people.store.settings import RoundSettings, settings_from_json, set
 def make(
     connection: Connection, settings: RoundSettings, content: Sequence[Task], now: float
 ) -> None:
-    """Make the tables of a round, with its tasks in them."""
+    """Make the tables of a round, with its tasks in them. Nobody is tried out more often than there
+    are other screening tasks to do it with."""
+    if settings.screening is not None:
+        tries = sum(task.origin == "screening" for task in content) // settings.screening.tasks
+        fewer = replace(settings.screening, tries=min(tries, settings.screening.tries))
+        settings = replace(settings, screening=fewer)
     schema.metadata.create_all(connection, checkfirst=False)
     said = settings_to_json(settings)
     places = sum(task.want for task in content if task.origin == "normal" and task.want > 1)

@@ -14,7 +14,8 @@ class Screening:
     """How a new person is tried out before their judgments count.
 
     tasks: screening tasks a try. cut: least share of the researcher's pairs, and of the flags,
-    that they must share. tries: after the last one a person of the research team decides.
+    that they must share. tries: how many, each with other tasks, so that a store makes do with as
+    many as it has tasks for; after the last one a person of the research team decides.
     """
 
     tasks: int = 10

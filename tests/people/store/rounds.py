@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from preflab_people.judgments import Answer, Origin, Task
 from preflab_people.store import Receipt, RoundSettings, Store
 
 LEASE = 1800.0
-keys = (f"key-{number}" for number in itertools.count())
+_numbers = itertools.count()
 
 
 def tasks(
@@ -47,12 +48,17 @@ def a_round(
     return store, [store.invite(now=0.0).labeler for _ in range(people)]
 
 
+def new_key() -> str:
+    """A key that no submission had, of forked processes neither."""
+    return f"key-{os.getpid()}-{next(_numbers)}"
+
+
 def answer(
     store: Store, labeler: str, task: str, now: float, said: Answer | None = None
 ) -> Receipt:
     """Submit an answer, by default first before second before third."""
     said = said or Answer((1, 2, 3))
-    return store.submit(labeler, task, said, next(keys), 5.0, (0, 1, 2), now=now)
+    return store.submit(labeler, task, said, new_key(), 5.0, (0, 1, 2), now=now)
 
 
 def work(store: Store, people: Iterable[str], start: float = 1.0, rounds: int = 10**9) -> float:
