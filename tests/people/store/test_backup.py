@@ -17,7 +17,7 @@ def test_a_backup_is_of_one_moment_while_people_work(tmp_path: Path) -> None:
     store, people = a_round(tmp_path / "store.sqlite", tasks(single=10, double=5), people=3)
     working = threading.Thread(target=work, args=(store, people))
     working.start()
-    copies = []
+    copies: list[Path] = []
     while working.is_alive() or not copies:
         copies.append(tmp_path / f"backup-{len(copies)}.sqlite")
         store.backup(copies[-1])

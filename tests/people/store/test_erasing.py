@@ -61,9 +61,9 @@ def test_nothing_of_a_forgotten_person_is_left(tmp_path: Path) -> None:
     assert (seen.events[-1].kind, seen.events[-1].labeler) == ("forgotten", labeler)
     assert store.login(token, 101.0) is None
     assert store.verify() == ()
-    for act in (lambda: store.next_task(labeler, 102.0), lambda: store.forget(labeler, 102.0)):
+    for act in (store.next_task, store.forget):
         with pytest.raises(StoreRefusal) as refused:
-            act()
+            act(labeler, 102.0)
         assert refused.value.code == "forgotten"
     work(store, others, 200.0)  # others give what is missing
     assert store.progress().done == asked

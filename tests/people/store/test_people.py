@@ -13,7 +13,6 @@ from people.store.rounds import a_round, answer, tasks
 from preflab.errors import UserError
 from preflab_people.judgments import Answer, Person
 from preflab_people.store import StoreRefusal
-from preflab_people.store import people as people_module
 
 
 def test_people_have_pseudonyms_and_tokens_of_which_only_the_digest_is_kept(
@@ -39,7 +38,7 @@ def test_a_name_that_is_taken_is_not_given_again(
 ) -> None:
     store, _ = a_round(tmp_path / "store.sqlite", tasks(single=1))
     letters = iter("aaaaaaaabbbb")
-    monkeypatch.setattr(people_module.secrets, "choice", lambda _: next(letters))
+    monkeypatch.setattr("secrets.choice", lambda _: next(letters))
     names = [store.invite(now=1.0).labeler for _ in range(2)]
     assert names == ["labeler-aaaa", "labeler-bbbb"]
     store.dispose()
