@@ -59,7 +59,7 @@ def of_people(skills: list[float]) -> Truth:
 
 def skills_of(seed: int, people: int) -> list[float]:
     """The skills of the people of a round."""
-    return np.random.default_rng([seed, 1]).uniform(*SKILL, people).tolist()
+    return [float(s) for s in np.random.default_rng([seed, 1]).uniform(*SKILL, people)]
 
 
 def agreement_round(seed: int, prompts: int, people: int) -> Round:

@@ -64,7 +64,7 @@ def test_strengths_are_the_maximum_of_the_likelihood() -> None:
     ]
 
     def loss(s: np.ndarray) -> float:  # a tie is half a win for each
-        return -sum(value * -np.log1p(np.exp(s[b] - s[a])) for a, b, value in rows)
+        return float(sum(value * np.log1p(np.exp(s[b] - s[a])) for a, b, value in rows))
 
     best = minimize(loss, np.zeros(3), tol=1e-12).x
     expected = dict(zip(names, best - best.mean(), strict=True))

@@ -112,7 +112,7 @@ def test_prompts_of_one_group_are_one_unit() -> None:
     labelers = ["x", "y"] * 10
     alone = mean_about_people(cells(values, range(20), labelers), 0, 1)
     grouped = mean_about_people(cells(values, range(20), labelers, groups), 0, 1)
-    assert (grouped.value, grouped.n) == (pytest.approx(0.5), 20)
+    assert (grouped.value, grouped.n) == pytest.approx((0.5, 20))
     assert alone.high - alone.low < 0.6
     assert (grouped.low, grouped.high) == (0.0, 1.0)
 
