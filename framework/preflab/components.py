@@ -32,6 +32,7 @@ class Inspection:
     can. A run then makes the stages before the first one that uses it, says the sentence, in which
     ``{run}`` stands for its folder, and ends with exit code 6; the same command goes on. A data
     source that waits names the types of records that it will have, with 0 for an unknown number.
+    on_record: labelers who say only what their people have said of responses that they were shown.
     """
 
     content: str = ""
@@ -42,14 +43,15 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
     waiting: str = ""
+    on_record: bool = False
 
 
 NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
 split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy with
-pretrained weights (its own or from the pretraining stage), people who rank, a world whose true
-utility is known, the policy in a role ("policy:ROLE", which is refused before any work if no
-stage makes that role)."""
+pretrained weights (its own or from the pretraining stage), people who rank ("labeler:any": who can
+be asked about responses that nobody has shown them), a world whose true utility is known, the
+policy in a role ("policy:ROLE", which is refused before any work if no stage makes that role)."""
 
 
 @dataclass(frozen=True)

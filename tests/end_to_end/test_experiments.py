@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_every_experiment_has_made_up_data(data: dict[str, str]) -> None:
-    assert set(options("experiment")) == set(data)
+    assert set(options("experiment")) == {*data, "people"}
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])
@@ -71,6 +71,13 @@ def test_every_experiment_fits_every_algorithm(data: dict[str, str], experiment:
         )
         (job,) = check_jobs(parse(words))
         assert job.run.stages, words
+
+
+def test_the_experiment_with_people_fits_every_algorithm() -> None:
+    """tests/people runs it."""
+    for algorithm in set(options("algorithm")) - {"terms_only"}:
+        (job,) = check_jobs(parse(["experiment=people", f"algorithm={algorithm}"]))
+        assert job.run.held is not None
 
 
 @pytest.mark.parametrize("experiment", ["smollm2_ukp", "smollm2_sentiment"])

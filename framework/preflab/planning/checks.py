@@ -55,10 +55,10 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
         raise PluginError(
             f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
         )
-    lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, word, counts)
+    lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
     if lack:
         raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
-    if need == "labeler":
+    if word == "labeler":
         for more in sorted(needs(run.choices["labeler"])):
             _check_need(run, "labeler", more, counts)
 
@@ -68,8 +68,9 @@ def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
     that has them."""
     whole, words = run.choices[group], []
     for part in whole.all():
-        named = {need.partition(":")[0] for need in own_needs(part)} & {*NEEDS} - {"policy"}
-        lacking = [word for word in named if _lack(run, group, word, counts)]
+        known = [need for need in own_needs(part) if need.partition(":")[0] in NEEDS]
+        named = [need for need in known if not need.startswith("policy")]
+        lacking = [need for need in named if _lack(run, group, need, counts)]
         if lacking and part is whole:
             return ""
         if lacking:
@@ -77,9 +78,10 @@ def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
     return f" Or leave out what needs it: {' '.join(words)}." if words else ""
 
 
-def _lack(run: Run, group: str, word: str, counts: Mapping[str, int]) -> str:
+def _lack(run: Run, group: str, need: str, counts: Mapping[str, int]) -> str:
     """What the run lacks of a need, as a part of a sentence; "" if nothing."""
-    special = _LACKS.get(word)
+    word = need.partition(":")[0]
+    special = _LACKS.get(need, _LACKS.get(word))
     return special(run, group) if special else _lacks_records(run, word, counts, group)
 
 
@@ -94,6 +96,17 @@ def _lacks_labelers(run: Run, group: str) -> str:
     if run.choices["labeler"].name != "none":
         return ""
     return f"asks people, but labeler=none: give rankings, or choose {group}=none."
+
+
+def _lacks_opinions(run: Run, group: str) -> str:
+    lack, labeler = _lacks_labelers(run, group), run.choices["labeler"]
+    if lack or not inspect(labeler).on_record:
+        return lack
+    return (
+        f"asks people what they think of responses that nobody has shown them, but labeler="
+        f"{labeler.name} knows only what its people have said of others. Choose a labeler who can "
+        "be asked."
+    )
 
 
 def _lacks_gold(run: Run, group: str) -> str:
@@ -154,6 +167,7 @@ def _stage(run: Run, group: str) -> str:
 _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "reward_model": _lacks_reward_model,
     "labeler": _lacks_labelers,
+    "labeler:any": _lacks_opinions,
     "gold": _lacks_gold,
     "pretrained": _lacks_pretraining,
 }

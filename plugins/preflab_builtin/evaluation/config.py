@@ -82,7 +82,7 @@ class WinRateConfig:
         """What the judge needs."""
         if self.judge is Judge.reward:
             return () if self.source is not None else ("reward_model",)
-        return ("labeler",) if self.judge is Judge.labelers else ("gold",)
+        return ("labeler:any",) if self.judge is Judge.labelers else ("gold",)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A source or a group is given only to the judge that reads it."""

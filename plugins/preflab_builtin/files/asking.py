@@ -28,7 +28,7 @@ class Case:
     worse) pairs among them.
 
     about: the columns that describe the prompt (id, user, group, split, tags). part: which of
-    several cases of a row.
+    several cases of a row. sampled: the responses are samples of a policy, which may be empty.
     """
 
     asked: Asked
@@ -38,6 +38,7 @@ class Case:
     labeler: str = ""
     labeler_group: str = ""
     part: str = ""
+    sampled: bool = False
 
 
 def case(

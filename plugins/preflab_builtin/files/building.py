@@ -154,7 +154,7 @@ def _check_ranking(case: Case) -> None:
         number = len(case.responses)
         raise BadRow("completions", f"has {number} of them, but a ranking needs at least 2")
     for response in case.responses:
-        if not response.strip():
+        if not response.strip() and not case.sampled:
             raise BadRow("response", "one of them is empty")
     if all(response == case.responses[0] for response in case.responses):
         raise BadRow("response", "all of them are the same text")

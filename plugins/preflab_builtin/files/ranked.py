@@ -234,7 +234,8 @@ def llmbar(row: Columns, reading: Reading) -> Sequence[Case]:
 
 
 def own(row: Columns, reading: Reading) -> Sequence[Case]:
-    """What preflab's comparisons stage writes (`preflab.records.to_json`)."""
+    """What preflab's comparisons stage and its labeling rounds write (`preflab.records.to_json`). A
+    policy may answer with an empty text."""
     about = row["prompt"]
     if not isinstance(about, Mapping):
         allowed = "an object {id, text, ...}, as there are 'responses'"
@@ -243,13 +244,16 @@ def own(row: Columns, reading: Reading) -> Sequence[Case]:
     asked = Asked(text, rendered=about.get("rendered") is True)
     if about.get("messages"):
         asked = Asked(text, conversations.turns(about["messages"], "prompt.messages", reading))
-    responses = tuple(fields.texts(row, "responses"))
+    responses = tuple(
+        fields.checked_text(value, f"responses[{i}]", blank=True)
+        for i, value in enumerate(fields.items(row, "responses"))
+    )
     pairs = tuple(
         _pair(pair, f"preferences[{i}]", len(responses))
         for i, pair in enumerate(fields.items(row, "preferences"))
     )
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
-    return [Case(asked, about, responses, pairs, *labels)]
+    return [Case(asked, about, responses, pairs, *labels, sampled=True)]
 
 
 def _pair(value: Any, field: str, count: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ def preflab_components() -> list[Component]:
     here = "preflab_builtin.microworld"
     source, tasks = f"{here}.source", f"{here}.task_demonstrations"
     groups = f"{here}.generalisation:LabelerGroups"
-    asked = ("rankings:validation", "reward_model", "labeler")
+    asked = ("rankings:validation", "reward_model", "labeler:any")
     return [
         Component(
             "data",
@@ -42,7 +42,7 @@ def preflab_components() -> list[Component]:
             "ratings",
             c.RatingsConfig,
             build=f"{here}.ratings:Ratings",
-            needs=("labeler",),
+            needs=("labeler:any",),
         ),
         Component("evaluator", "labeler_groups", c.LabelerGroupsConfig, build=groups, needs=asked),
     ]

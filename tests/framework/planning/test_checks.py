@@ -53,6 +53,13 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
             "needs a policy with pretrained weights, but policy=tiny starts from random ones",
         ),
         ("labeler", ("labeler=none",), "asks people, but labeler=none"),
+        ("labeler:any", ("labeler=none",), "asks people, but labeler=none"),
+        (
+            "labeler:any",
+            ("labeler=people", "evaluation=none"),
+            "asks people what they think of responses that nobody has shown them, but "
+            "labeler=people knows only what its people have said of others",
+        ),
         (
             "gold",
             (

@@ -48,7 +48,7 @@ def test_the_ladder_asks_every_evaluator_of_a_rung() -> None:
     assert choice.config.prompts == 400
     records = {"prompts:test", "documents:test", "rankings:test,validation"}
     roles = {"policy:result", "policy:sft"}
-    assert needs(choice) == {*records, *roles, "reward_model", "labeler", "gold"}
+    assert needs(choice) == {*records, *roles, "reward_model", "labeler:any", "gold"}
 
 
 def test_an_evaluator_can_be_left_out_and_changed() -> None:
@@ -66,7 +66,7 @@ def test_an_evaluator_can_be_left_out_and_changed() -> None:
         "length",
         "kl",
     ]
-    assert needs(choice) == {"prompts:test", "labeler", "gold", "policy:result", "policy:sft"}
+    assert needs(choice) == {"prompts:test", "labeler:any", "gold", "policy:result", "policy:sft"}
 
 
 def test_the_reward_model_preset_samples_nothing() -> None:

@@ -1,0 +1,302 @@
+"""The frozen round: what people said, as files that never change and that name their own digest.
+
+A round is frozen from a snapshot of its store, in one rename. What reads it later verifies every
+file. `preflab_people.labeler` and `preflab_people.evaluator` look answers up in it;
+``rankings=files`` and ``demonstrations=files`` read two of its files as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from preflab.errors import StorageError
+from preflab.records import RANKINGS_FILE, Prompt, Ranking, preferences_from_ranks, to_json
+from preflab.storage.durable import (
+    cached_digest,
+    fsync,
+    make_folder,
+    publish,
+    read_sealed,
+    sync_below,
+    write_sealed,
+)
+from preflab_people.judgments import (
+    Answer,
+    Judgment,
+    Person,
+    PersonState,
+    Task,
+    TaskKind,
+    canonical_digest,
+    judgment_from_json,
+    judgment_to_json,
+    task_from_json,
+    task_to_json,
+)
+from preflab_people.store import Snapshot, event_to_json, settings_to_json
+
+FORMAT = 1
+"""Number of this form of the folder. A folder with a higher one is refused."""
+MANIFEST = "manifest.json"
+TASKS, LABELS, LABELERS = "tasks.jsonl", "labels.jsonl", "labelers.json"
+DEMONSTRATIONS, AGREEMENT = "demonstrations.jsonl", "agreement.json"
+EVENTS, INSTRUCTIONS = "events.jsonl", "instructions.json"
+GONE: tuple[PersonState, ...] = ("removed", "forgotten")
+"""States of people whose judgments are not used any more."""
+Judged = tuple[Task, Judgment, Person]
+
+
+# --- who counts, and in which order ---
+
+
+def canonical(
+    tasks: Sequence[Task], judgments: Iterable[Judgment], people: Iterable[Person]
+) -> list[Judged]:
+    """Judgments with their task and person, in the order of the tasks, then of the labelers' ids:
+    the same set of judgments is in the same order, whenever it was given."""
+    place = {task.id: n for n, task in enumerate(tasks)}
+    known = {person.id: person for person in people}
+    ordered = sorted(judgments, key=lambda j: (place[j.task], j.labeler))
+    return [(tasks[place[j.task]], j, known[j.labeler]) for j in ordered]
+
+
+def counts_for_training(task: Task, person: Person) -> bool:
+    """Whether what a person says of a task may train anything: normal tasks of people who are
+    neither held out nor removed."""
+    return task.origin == "normal" and not person.held_out and person.state not in GONE
+
+
+def preferences(answer: Answer, responses: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """(better, worse) pairs of an answer. Responses that were not judged, and equal texts, are in
+    none.
+
+    >>> preferences(Answer(ranks=(2, None, 1, 3)), ["a", "b", "c", "a"])
+    ((2, 0), (2, 3))
+    """
+    judged = [i for i, rank in enumerate(answer.ranks) if rank is not None]
+    pairs = preferences_from_ranks([float(answer.ranks[i] or 0) for i in judged])
+    named = ((judged[i], judged[j]) for i, j in pairs)
+    return tuple((i, j) for i, j in named if responses[i] != responses[j])
+
+
+def ranking(task: Task, judgment: Judgment, person: Person) -> Ranking:
+    """A judgment as the ranking of one person, in which everything may be tied."""
+    pairs = preferences(judgment.answer, task.responses)
+    return Ranking(task.prompt, task.responses, pairs, person.id, person.group)
+
+
+def demonstration_row(prompt: Prompt, written: str, person: Person) -> dict[str, Any]:
+    """What a person wrote, as a row that ``demonstrations=files`` reads: a text or a conversation,
+    and its completion."""
+    values = to_json(prompt)
+    asked = values.pop("messages", None) or values["text"]
+    del values["text"]
+    about = {key: value for key, value in values.items() if value}
+    about |= {"labeler": person.id, "labeler_group": person.group}
+    return {"prompt": asked, "completion": written, **about}
+
+
+def count(tasks: Sequence[Task], judged: Sequence[Judged]) -> dict[str, int]:
+    """Requests for judgments of normal tasks: asked = submitted + skipped + open, where a request
+    that was skipped is made again. removed, held_out: how many of the submitted ones are of people
+    who are no training data for that reason."""
+    normal = [row for row in judged if row[0].origin == "normal"]
+    given = [(task, person) for task, judgment, person in normal if not judgment.answer.skipped]
+    number = Counter(task.id for task, _ in given)
+    wanted = [task for task in tasks if task.origin == "normal"]
+    left = sum(max(0, task.want - number[task.id]) for task in wanted)
+    skipped = len(normal) - len(given)
+    return {
+        "tasks": len(wanted),
+        "asked": len(given) + skipped + left,
+        "submitted": len(given),
+        "skipped": skipped,
+        "open": left,
+        "removed": sum(person.state in GONE for _, person in given),
+        "held_out": sum(p.held_out and p.state not in GONE for _, p in given),
+    }
+
+
+# --- writing ---
+
+
+def freeze(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any]) -> FrozenRound:
+    """Write ``folder/frozen-DIGEST`` from a snapshot: complete or not at all, and durable. The same
+    snapshot gives the same folder, which is then only verified. agreement: what agreement.json
+    holds."""
+    make_folder(folder)
+    partial = folder / f".frozen-{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        facts = _write_files(partial, snapshot, agreement)
+        final = folder / f"frozen-{facts['digest'][:12]}"
+        if final.exists():
+            return read_frozen(final)
+        write_sealed(partial / MANIFEST, facts)
+        sync_below(partial)
+        publish(partial, final, final.with_suffix(".replaced"))
+        fsync(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return read_frozen(final)
+
+
+def _write_files(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any]) -> dict[str, Any]:
+    """All files but the manifest; its content."""
+    tasks, settings = snapshot.tasks, snapshot.settings
+    judged = canonical(tasks, snapshot.judgments, snapshot.people)
+    training = [row for row in judged if counts_for_training(row[0], row[2])]
+    given = [row for row in training if not row[1].answer.skipped]
+    ranked = [ranking(*row) for row in given if row[1].answer.ranks]
+    rankings = [to_json(r) for r in ranked if r.preferences]
+    written = [
+        demonstration_row(task.prompt, judgment.answer.written, person)
+        for task, judgment, person in given
+        if judgment.answer.written
+    ]
+    people = [
+        {"id": p.id, "group": p.group, "held_out": p.held_out, "state": p.state}
+        for p in sorted(snapshot.people, key=lambda p: p.id)
+    ]
+    rows = {
+        TASKS: map(task_to_json, tasks),
+        LABELS: map(_label, judged),
+        RANKINGS_FILE: rankings,
+        DEMONSTRATIONS: written,
+        EVENTS: map(event_to_json, snapshot.events),
+    }
+    for name, lines in rows.items():
+        _write_lines(folder / name, lines)
+    versions = [
+        {"version": i.version, "markdown": i.markdown, "at": i.at} for i in snapshot.instructions
+    ]
+    about = {"settings": settings_to_json(settings), "versions": versions}
+    for name, value in ((LABELERS, people), (AGREEMENT, agreement), (INSTRUCTIONS, about)):
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+        (folder / name).write_text(f"{text}\n", encoding="utf8", errors="surrogatepass")
+    files = {path.name: cached_digest(path) for path in sorted(folder.iterdir())}
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": settings.kind,
+        "pool": settings.pool,
+        "files": files,
+    }
+    return {
+        **facts,
+        "digest": canonical_digest(facts),
+        "round": settings.name,
+        "counts": count(tasks, judged),
+        "rankings": len(rankings),
+        "rankings without a preference": len(ranked) - len(rankings),
+        "demonstrations": len(written),
+        "removed": [row["id"] for row in people if row["state"] in GONE],
+    }
+
+
+def _label(judged: Judged) -> dict[str, Any]:
+    task, judgment, person = judged
+    about = {"group": person.group, "held_out": person.held_out, "origin": task.origin}
+    return {**judgment_to_json(judgment), **about}
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf8", errors="surrogatepass") as stream:
+        stream.writelines(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+
+
+# --- reading ---
+
+
+@dataclass(frozen=True)
+class FrozenRound:
+    """A verified frozen round. manifest: its manifest.json."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the round."""
+        return str(self.manifest["round"])
+
+    @property
+    def kind(self) -> TaskKind:
+        """What its people were asked."""
+        kind: TaskKind = self.manifest["kind"]
+        return kind
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of everything that it holds."""
+        return str(self.manifest["digest"])
+
+    @property
+    def pool(self) -> str:
+        """sha256 (hex) of the samples that its people were asked about."""
+        return str(self.manifest["pool"])
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, in the order of the pool."""
+        return tuple(map(task_from_json, self._rows(TASKS)))
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """Everybody who was invited, by id."""
+        rows = json.loads((self.folder / LABELERS).read_bytes())
+        return tuple(Person(**row) for row in rows)
+
+    @cached_property
+    def judgments(self) -> tuple[Judgment, ...]:
+        """All valid judgments, skips and gold included, in canonical order."""
+        extra = ("group", "held_out", "origin")
+        rows = ({k: v for k, v in row.items() if k not in extra} for row in self._rows(LABELS))
+        return tuple(map(judgment_from_json, rows))
+
+    @cached_property
+    def judged(self) -> list[Judged]:
+        """Judgments with task and person, in canonical order."""
+        return canonical(self.tasks, self.judgments, self.people)
+
+    def _rows(self, name: str) -> Iterator[dict[str, Any]]:
+        with (self.folder / name).open(encoding="utf8", errors="surrogatepass") as stream:
+            for line in stream:
+                yield json.loads(line)
+
+
+def read_frozen(folder: Path) -> FrozenRound:
+    """The round of a folder that `freeze` wrote, every file verified; `StorageError` naming the
+    first one that is missing or changed."""
+    cure = (
+        "Nothing was computed from it. Restore it from a copy, or move the folder away and give "
+        "'preflab label close' again, which writes it from the store."
+    )
+    try:
+        manifest = read_sealed(folder / MANIFEST)
+    except OSError as error:
+        raise StorageError(
+            f"{folder / MANIFEST} cannot be read: {error.strerror}. {cure}"
+        ) from None
+    except StorageError as error:
+        raise StorageError(f"{error}. {cure}") from None
+    if manifest["format"] > FORMAT:
+        raise StorageError(
+            f"{folder} has the form {manifest['format']}, and this preflab reads up to {FORMAT}: "
+            "install the version that wrote it, or a newer one."
+        )
+    for name, digest in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or cached_digest(path) != digest:
+            what = "was changed after the round was closed" if path.is_file() else "is missing"
+            raise StorageError(f"{path} {what}. {cure}")
+    assert manifest["kind"] in get_args(TaskKind)
+    return FrozenRound(folder, manifest)

@@ -1,0 +1,54 @@
+"""What the people of an open round have yet to do, in one sentence. The store is opened only here,
+so that a closed round needs no extra."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab_people.judgments import TaskKind
+from preflab_people.rounds import folder_of, read_round
+
+if TYPE_CHECKING:
+    from preflab_people.store.records import Progress
+
+DONE = {
+    "rank": "prompts are ranked",
+    "demonstrate": "demonstrations are written",
+    "compare": "prompts are compared",
+}
+_TASK = {"rank": "", "demonstrate": " --task demonstrate", "compare": " --task compare"}
+
+
+def waiting(name: str, kind: TaskKind, base: Path = Path()) -> str:
+    """How far a round is, and the command with which people go on; ``{run}`` stands for the
+    folder of the run."""
+    command = f"preflab label {{run}}{_TASK[kind]}"  # the run's config names the round
+    folder = folder_of(name, base)
+    found = read_round(folder)
+    if found is None:
+        return f"nobody was asked yet: {command}"
+    if importlib.util.find_spec("sqlalchemy") is None:
+        return f"the round {name} is open: {command}"
+    from preflab_people.opening import open_store
+
+    store = open_store(folder, found)
+    try:
+        progress = store.progress()
+    finally:
+        store.dispose()
+    close = f"; when they are done: preflab label close {name}"
+    return f"{how_far(progress, kind)}: {command}{close}"
+
+
+def how_far(progress: Progress, kind: TaskKind) -> str:
+    """For example "212 of 900 prompts are ranked (38 of 180 twice), 3 people active"."""
+    single = progress.tasks - progress.double_tasks
+    twice = (
+        f" ({progress.double_done} of {progress.double_tasks} twice)"
+        if progress.double_tasks and single
+        else ""
+    )
+    people = f"{progress.active} {'person' if progress.active == 1 else 'people'} active"
+    return f"{progress.begun} of {progress.tasks} {DONE[kind]}{twice}, {people}"
