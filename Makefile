@@ -25,11 +25,11 @@ quickstart: install        ## the ladder study on the embedded world: base, SFT,
 	$(BIN)/preflab -cn ladder
 
 test: install              ## all tests but those of the next five targets (5 minutes on two cores)
-	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability"
+	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
 test-fast: install         ## losses, options, planning, composing, files, reports: nothing is trained for long (1 minute)
-	$(PYTEST) $(FAST) -m "not slow and not reliability"
+	$(PYTEST) $(FAST) -m "not slow and not reliability and not label"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest tests/packaging
