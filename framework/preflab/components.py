@@ -24,8 +24,10 @@ class Inspection:
     content: digest of everything outside the config that decides the result (data files, weights,
     a hub commit). records: number of records of each type (data). tokenizer: digest of the
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
-    pretraining stage is skipped. gold: the data knows the true utility. rejected: ``file:line:
-    field: reason`` of every row that was left out, by record type; each run folder holds them.
+    pretraining stage is skipped. parameters: how many numbers these weights are (0: not known),
+    by which learning rates are judged. gold: the data knows the true utility. rejected:
+    ``file:line: field: reason`` of every row that was left out, by record type; each run folder
+    holds them.
     notices: sentences that a person should read before the first stage, counted and with an example
     of what they are about.
     waiting: a sentence on what people have yet to do before the component can be used, "" if it
@@ -39,6 +41,7 @@ class Inspection:
     records: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     pretrained: bool = False
+    parameters: int = 0
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()

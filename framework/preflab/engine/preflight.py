@@ -3,12 +3,13 @@ be used looks at its inputs once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.errors import PluginError, UserError
+from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
 from preflab.planning.asking import inspect, needs, waiting
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
@@ -33,7 +34,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
     # Last, when everything that the stages read has been through the filters.
-    notices[:0] = environment.records.notices()
+    notices[:0] = [*_rates(run), *environment.records.notices()]
     return list(dict.fromkeys(notices))
 
 
@@ -66,6 +67,16 @@ def _asked(
             yield choice, context
     for choice in run.filters:
         yield choice, StageContext(environment, choice.key)
+
+
+def _rates(run: Run) -> Iterator[str]:
+    """A sentence on learning rates that ruin the weights that the policy brings; also those of
+    stages that are finished, since the others go on from them."""
+    policy = inspect(run.choices["policy"])
+    if policy.pretrained and policy.parameters:
+        choices = [choice for stage in run.stages for choice in stage.choice.all()]
+        found = [rate for choice in choices for rate in rates(choice.config, choice.key)]
+        yield from far_above(found, policy.parameters)
 
 
 def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:

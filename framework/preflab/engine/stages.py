@@ -55,13 +55,16 @@ class Stages:
         self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
+        self._notices: list[str] | None = None
         self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
     def preflight(self) -> list[str]:
         """What a person should read before the first stage; `UserError` for what is known to fail.
-        It costs nothing if every stage is finished."""
-        return preflight(self.environment, self.pending())
+        It costs nothing if every stage is finished, or if it was asked before."""
+        if self._notices is None:
+            self._notices = preflight(self.environment, self.pending())
+        return self._notices
 
     def pending(self) -> list[Stage]:
         """The stages that are not finished yet and can be made now."""

@@ -16,6 +16,7 @@ from preflab_builtin.causal_lm.checking import (
     read_json,
 )
 from preflab_builtin.causal_lm.config import PretrainedConfig
+from preflab_builtin.causal_lm.weights import parameters
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 """Files of a model folder that decide a result: weights, configs, tokenizer, chat template."""
@@ -28,7 +29,12 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
         content += f" on {date.today()}"
-    return Inspection(content=content, tokenizer=tokenizer_digest(folder), pretrained=True)
+    return Inspection(
+        content=content,
+        tokenizer=tokenizer_digest(folder),
+        pretrained=True,
+        parameters=parameters(folder),
+    )
 
 
 def locate(

@@ -68,6 +68,10 @@ class KwiseConfig:
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def fine_tunes(self) -> bool:
+        """Without a trainable block, only the head learns, which is new."""
+        return self.trainable_layers != 0
+
 
 @dataclass
 class PretrainedRewardConfig:

@@ -43,6 +43,8 @@ def save_tiny(path: Path, seed: int) -> None:
 def test_inspection_has_digests_of_weights_and_tokenizer(folder: Path, tmp_path: Path) -> None:
     inspection = inspect_pretrained(PretrainedConfig(path=str(folder)))
     assert inspection.pretrained
+    module = FolderSource(folder).load(folder).module
+    assert inspection.parameters == sum(weight.numel() for weight in module.parameters())
     assert inspection.content == content_digest(folder)
     assert inspection.tokenizer == FolderSource(folder).tokenizer.digest
     save_tiny(tmp_path / "other", seed=2)

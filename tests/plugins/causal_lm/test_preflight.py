@@ -174,6 +174,29 @@ def test_an_overlong_prompt_is_told_by_file_and_line_and_left_out_by_the_words(
     assert exit_code(["plan", *words, *cure]) == 0
 
 
+@pytest.mark.slow
+def test_a_learning_rate_that_ruins_the_model_is_told_before_any_work(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The model has some thousand weights: by GPT-3's table such a model is fine-tuned at about
+    1e-3, and 1 is far above that. The words that are told mend it."""
+    monkeypatch.chdir(tmp_path)
+    words = [*command(folder, tmp_path / "prompts.jsonl"), "algorithm.policy.lr=1"]
+    assert exit_code(["plan", *words]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "- algorithm.policy.lr=1: far above what is usual" in shown
+    cure = shown.partition("Unless you want that: ")[2].split()[0]
+    assert exit_code(["plan", *words, cure]) == 0
+    assert "far above" not in capsys.readouterr().out
+    assert exit_code([*words, "algorithm.episodes=8"]) == 0
+    run, first, *_ = capsys.readouterr().err.splitlines()
+    assert run.startswith("preflab: run ")
+    assert first.startswith("preflab: algorithm.policy.lr=1: far above")
+
+
 def test_a_special_token_that_no_text_leads_to_is_only_mentioned(folder: Path) -> None:
     """As in gemma-3-1b, whose tokenizer has a token for images that its model does not."""
     add(folder, "<image>", special=True)
