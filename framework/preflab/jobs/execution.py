@@ -83,6 +83,7 @@ def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
                 _write_dropped(folder, stages.record_counts())
                 _note(folder, manifest, stages, RUNNING)
                 stages.make_all()
+                manifest["notices"] = stages.notices()
                 summary = _summary(manifest, stages)
                 stages.close()
                 _write_dropped(folder, summary["records"])

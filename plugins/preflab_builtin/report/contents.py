@@ -15,6 +15,7 @@ from preflab_builtin.report.costs import StageCost, scaled
 from preflab_builtin.report.gather import Failure
 from preflab_builtin.report.wording import NOTHING, count
 
+SAID = "Said before the first stage"
 SAMPLES = 8
 """Prompts that are shown with all arms' responses."""
 _SHOWN_VALUES = (
@@ -63,6 +64,20 @@ def failures(failed: Sequence[Failure]) -> Grid:
         for failure in failed
     )
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
+
+
+def notices(arms: Sequence[Arm]) -> Grid:
+    """What was said before the first stage of the runs, and of which arms."""
+    said: dict[str, dict[str, None]] = {}
+    for arm in arms:
+        for notice in (notice for run in arm.runs for notice in run.notices):
+            said.setdefault(notice, {})[arm.label] = None
+    everywhere = len(arms) > 1
+    rows = [
+        (text, "all" if everywhere and len(labels) == len(arms) else "\n".join(labels))
+        for text, labels in said.items()
+    ]
+    return Grid((SAID, "arm"), tuple(rows))
 
 
 def claims(decisions: Sequence[Decision]) -> Grid:
