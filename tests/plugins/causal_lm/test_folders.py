@@ -62,6 +62,20 @@ def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
         locate(str(tmp_path / "empty"), None)
 
 
+@pytest.mark.parametrize(
+    "path,cure",
+    [
+        ("https://huggingface.co/org/name", r"policy\.path=org/name$"),
+        ("https://huggingface.co/org/name/tree/main", r"policy\.path=org/name$"),
+        ("https://example.org/name", r"Download it: policy\.path=FOLDER$"),
+        ("s3://bucket/name", r"Download it: policy\.path=FOLDER$"),
+    ],
+)
+def test_an_address_is_not_fetched(path: str, cure: str) -> None:
+    with pytest.raises(UserError, match=rf"^policy\.path={path} is an address, .*{cure}"):
+        locate(path, None)
+
+
 def test_a_hub_id_that_cannot_be_downloaded_is_a_user_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
