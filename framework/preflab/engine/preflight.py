@@ -10,6 +10,7 @@ from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
+from preflab.interfaces import ChecksScalar
 from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
 from preflab.planning.asking import inspect, needs, waiting
@@ -30,6 +31,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     # The model first: it is quickly looked at, and filters may read its tokens.
     notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
     with blamed(*run.choices.values(), *run.filters):
+        _check_scalar(environment, pending)
         _read_records(environment, pending)
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
@@ -118,6 +120,13 @@ def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
             environment.records.split(record_type, "train")
         elif record_type in counts and any(n.startswith(f"{record_type}:") for n in needed):
             environment.records.split(record_type, "test")
+
+
+def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
+    """Whether the policy's architecture has the scalar models that the stages make."""
+    source = environment.policy_source
+    if isinstance(source, ChecksScalar) and any("scalar_model" in needs(s.choice) for s in pending):
+        source.check_scalar()
 
 
 def _check_tokenizers(environment: Environment) -> None:

@@ -9,6 +9,9 @@ from enum import StrEnum
 from preflab import option
 from preflab.optimization import OptimizerConfig
 
+CUT = "cut responses with reward_model.max_tokens=N"
+NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
+
 
 class Start(StrEnum):
     """The policy whose backbone a reward model starts from."""
