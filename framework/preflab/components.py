@@ -24,8 +24,10 @@ class Inspection:
     content: digest of everything outside the config that decides the result (data files, weights,
     a hub commit). records: number of records of each type (data). tokenizer: digest of the
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
-    pretraining stage is skipped. gold: the data knows the true utility. rejected: ``file:line:
-    field: reason`` of every row that was left out, by record type; each run folder holds them.
+    pretraining stage is skipped. parameters: how many numbers these weights are (0: not known),
+    by which learning rates are judged. gold: the data knows the true utility. rejected:
+    ``file:line: field: reason`` of every row that was left out, by record type; each run folder
+    holds them.
     notices: sentences that a person should read before the first stage, counted and with an example
     of what they are about.
     waiting: a sentence on what people have yet to do before the component can be used, "" if it
@@ -39,6 +41,7 @@ class Inspection:
     records: Mapping[str, int] = field(default_factory=dict)
     tokenizer: str = ""
     pretrained: bool = False
+    parameters: int = 0
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
@@ -46,9 +49,10 @@ class Inspection:
     on_record: bool = False
 
 
-NEEDS = (*RECORD_TYPES, "reward_model", "pretrained", "labeler", "gold", "policy")
+NEEDS = (*RECORD_TYPES, "reward_model", "scalar_model", "pretrained", "labeler", "gold", "policy")
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
-split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy with
+split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy of
+which scalar models can be made (reward models and value networks that are trained), a policy with
 pretrained weights (its own or from the pretraining stage), people who rank ("labeler:any": who can
 be asked about responses that nobody has shown them), a world whose true utility is known, the
 policy in a role ("policy:ROLE", which is refused before any work if no stage makes that role)."""

@@ -25,6 +25,7 @@ from preflab.evaluating import Responder as Responder
 from preflab.evaluating import Subject as Subject
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
+from preflab.models import ChecksScalar as ChecksScalar
 from preflab.models import Policy as Policy
 from preflab.models import PolicySource as PolicySource
 from preflab.models import ScalarModel as ScalarModel

@@ -24,7 +24,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from preflab.interfaces import Measure
 
@@ -180,11 +179,15 @@ def t_quantile(freedom: float) -> float:
     >>> round(t_quantile(3), 4)
     3.1824
     """
+    from scipy import stats
+
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def share(outcomes: Sequence[bool]) -> Measure:
     """Share of independent yes-or-no outcomes [N] that are yes."""
+    from scipy import stats
+
     count = len(outcomes)
     if count == 0:
         return Measure(math.nan, least=0.0, most=1.0)
@@ -204,6 +207,8 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     With six groups of 16 or 64 outcomes the interval covers the truth in 92.6 to 99 % of draws for
     shares from 0.5 to 0.995; a bootstrap covered it in as few as 62 %.
     """
+    from scipy import stats
+
     groups = [group for group in groups if group]
     if not groups:
         return Measure(math.nan, least=0.0, most=1.0)
@@ -226,6 +231,19 @@ def flat(measure: Measure) -> bool:
     (True, False)
     """
     return math.isclose(measure.low, measure.high, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def decimals(low: float, high: float, least: int, most: int = 9) -> int:
+    """Decimals with which the ends of an interval are written: ``least``, or so many more that
+    rounding does not make a point of it. nan: there is no interval.
+
+    >>> decimals(0.1, 0.2, 2), decimals(49.96, 50.04, 1), decimals(0.5, 0.5, 3)
+    (2, 2, 3)
+    """
+    digits = least
+    while low < high and digits < most and round(low, digits) == round(high, digits):
+        digits += 1
+    return digits
 
 
 def within(measure: Measure, least: float, most: float) -> Measure:
@@ -256,6 +274,8 @@ def _half_width_of_sum(residuals: _Array) -> float:
 
 
 def _bootstrap(top: _Array, bottom: _Array, method: str) -> tuple[float, float]:
+    from scipy import stats
+
     def statistic(a: _Array, b: _Array, axis: int) -> _Array:
         quotient: _Array = a.sum(axis=axis) / b.sum(axis=axis)
         return quotient

@@ -142,11 +142,25 @@ def prompt_sizes(tokenizer: Tokenizer, prompts: Iterable[Prompt], room: float) -
     tokenised, if its turns are laid out like those of a conversation before it."""
     seen: set[tuple[str, ...]] = {()}
     for prompt in prompts:
-        known = _layout(prompt) in seen and _surely_fits(prompt, 0, room)
+        says_something = prompt.messages or prompt.text.strip()
+        known = says_something and _layout(prompt) in seen and _surely_fits(prompt, 0, room)
         seen.add(_layout(prompt))
+        if known:
+            yield prompt, 0
+            continue
         with _named(prompt):
-            tokens = 0 if known else len(tokenizer.encode_prompt(prompt))
+            tokens = len(tokenizer.encode_prompt(prompt))
+        refuse_nothing(prompt, tokens)
         yield prompt, tokens
+
+
+def refuse_nothing(prompt: Prompt, tokens: int) -> None:
+    """`UserError` for a prompt without a token, which no model can answer."""
+    if not tokens:
+        raise UserError(
+            f"The prompt of {place(prompt)} has no tokens: there is nothing to answer. Remove it "
+            "with a filter."
+        )
 
 
 def row_sizes(

@@ -7,7 +7,7 @@ Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from preflab.records import Tokenizer as Tokenizer
 
@@ -121,3 +121,12 @@ class PolicySource(Protocol):
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         """A scalar model that `Backbone.save` wrote."""
+
+
+@runtime_checkable
+class ChecksScalar(PolicySource, Protocol):
+    """A `PolicySource` that knows, before it loads weights, whether its policies have scalar
+    models. It is asked if a component needs one."""
+
+    def check_scalar(self) -> None:
+        """`UserError` if `Policy.scalar_model` is going to fail."""

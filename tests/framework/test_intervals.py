@@ -191,3 +191,9 @@ def test_mean_of_shares_covers_the_truth_in_95_percent() -> None:
         intervals.mean_of_shares([list(rng.random(32) < p) for p in shares]) for _ in range(1000)
     ]
     assert sum(m.low <= sum(shares) / 4 <= m.high for m in measures) / 1000 > 0.95 - 0.021
+
+
+def test_decimals_of_an_interval_are_enough_to_see_it() -> None:
+    assert intervals.decimals(-0.0004, 0.0004, 3) == 4, "-0.000 and 0.000 are the same number"
+    assert intervals.decimals(0.0, 1e-30, 2) == 9, "not without end"
+    assert intervals.decimals(float("nan"), float("nan"), 2) == 2

@@ -104,3 +104,10 @@ def test_each_layout_of_a_conversation_is_rendered_once(tmp_path: Path) -> None:
     asked.append(Prompt("3", "be kind", messages=(system, user)))
     with pytest.raises(UserError, match="knows no system"):
         list(prompt_sizes(Strict(), asked, room=1000))  # type: ignore[arg-type]
+
+
+def test_a_prompt_without_tokens_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    """Also behind one of the same layout, after which short prompts are not tokenised."""
+    prompts = [Prompt("1", "add one two", place="p:1"), Prompt("2", " ", place="p:2")]
+    with pytest.raises(UserError, match=r"The prompt of p:2 has no tokens: .* Remove it"):
+        check_prompts(FakeContext(tmp_path), prompts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,23 +34,20 @@ def compose(
     with_hydra: keep Hydra's own part. Raises `UserError` naming the key, what is allowed and the
     nearest name.
     """
-    (config,) = compose_all([overrides], config_name, config_dir)
+    with hydra_initialised(config_dir):
+        config = composed(overrides, config_name, config_dir)
     if not with_hydra:
         with open_dict(config):
             del config["hydra"]
     return config
 
 
-def compose_all(
-    jobs: Sequence[Sequence[str]], config_name: str, config_dir: str = ""
-) -> Iterator[DictConfig]:
-    """The configs of many jobs, Hydra's own part included, in order."""
-    with hydra_initialised(config_dir):
-        for overrides in jobs:
-            with readable_errors(config_dir):
-                config = hydra_compose(config_name, list(overrides), return_hydra_config=True)
-                shrink(config, config.hydra)
-            yield config
+def composed(overrides: Sequence[str], config_name: str, config_dir: str = "") -> DictConfig:
+    """The config of one job, Hydra's own part included, within `hydra_initialised`."""
+    with readable_errors(config_dir):
+        config = hydra_compose(config_name, list(overrides), return_hydra_config=True)
+        shrink(config, config.hydra)
+    return config
 
 
 def job_yaml(config: DictConfig) -> str:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from preflab.console.tables import show
-from preflab.errors import UserError
 
 if TYPE_CHECKING:
-    from preflab.planning.reading import Job
     from preflab.planning.run import Run, Stage
 
 REUSED, TO_COMPUTE, TO_RESUME = "reused", "to compute", "to resume"
@@ -45,9 +43,15 @@ def plan(arguments: list[str]) -> int:
     from rich.table import Table
 
     from preflab.composing.compose import parse
+    from preflab.jobs.ahead import notices
+    from preflab.jobs.execution import quiet_libraries
+    from preflab.jobs.places import check_places
     from preflab.planning.reading import check_jobs
 
-    jobs = check_jobs(parse(arguments))
+    line = parse(arguments)
+    jobs = check_jobs(line)
+    check_places(line, jobs)
+    quiet_libraries()
     runs = [job.run for job in jobs]
     jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
     table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
@@ -71,7 +75,7 @@ def plan(arguments: list[str]) -> int:
         f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute"
         f"{f', {wait} waiting' if wait else ''}."
     )
-    for notice in [*_waiting(runs), *_notices(jobs)]:
+    for notice in [*_waiting(runs), *notices(jobs)]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
     if pinned:
@@ -87,27 +91,3 @@ def _waiting(runs: Sequence[Run]) -> list[str]:
     held = ((run.held, run.held.waits_for) for run in runs if run.held)
     waits = (f"{stage.name} waits for {waiting(choice)}" for stage, choice in held if choice)
     return list(dict.fromkeys(sentence.replace(FOLDER_MARK, "RUN") for sentence in waits))
-
-
-def _notices(jobs: Sequence[Job]) -> list[str]:
-    """What the jobs would say before their first stage, each sentence once. A job is asked only if
-    it makes a stage that no job before it makes with the same config and inputs: seeds change
-    nothing here, and reading the data takes time."""
-    from preflab.engine.preflight import key
-    from preflab.engine.stages import Stages
-    from preflab.jobs.execution import quiet_libraries
-
-    quiet_libraries()
-    asked, notices = set[str](), dict[str, None]()
-    for job in jobs:
-        stages = Stages(job.run, lambda hook, **shown: None, {})
-        keys = {key(stage) for stage in stages.pending()}
-        if keys <= asked:
-            continue
-        asked |= keys
-        try:
-            notices |= dict.fromkeys(stages.preflight())
-        except UserError as error:
-            where = f"\n(in the job {' '.join(job.overrides)})" if len(jobs) > 1 else ""
-            raise UserError(f"{error}{where}") from None
-    return list(notices)

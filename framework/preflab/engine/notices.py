@@ -5,10 +5,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from preflab.filtering import prompt_of
 from preflab.records import Record
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence that a person should read before the first stage. group: config group of the
+    component that it is about; "" if it is about the run, and said whatever is finished."""
+
+    group: str
+    text: str
+
 
 MUCH = 0.1
 """A larger share of the records of a type is not left out without a word."""

@@ -3,12 +3,15 @@ be used looks at its inputs once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
+from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
+from preflab.interfaces import ChecksScalar
+from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
 from preflab.planning.asking import inspect, needs, waiting
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
@@ -17,24 +20,26 @@ from preflab.planning.run import Run, Stage
 from preflab.records import RECORD_TYPES
 
 
-def preflight(environment: Environment, pending: Sequence[Stage]) -> list[str]:
+def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice]:
     """Sentences for people, each once. pending: the stages to be made; with none of them nothing is
     read. `UserError` for what is known to fail, with the cure for this command."""
-    if not pending:
-        return []
     run = environment.run
-    notices = [notice for choice in run.all_choices() for notice in inspect(choice).notices]
+    if not pending:
+        return list(_rates(run))
+    choices = run.all_choices()
+    notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
     notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
     with blamed(*run.choices.values(), *run.filters):
+        _check_scalar(environment, pending)
         _read_records(environment, pending)
         _check_tokenizers(environment)
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
     # Last, when everything that the stages read has been through the filters.
-    notices[:0] = environment.records.notices()
-    return list(dict.fromkeys(notices))
+    of_records = [Notice("data", said) for said in environment.records.notices()]
+    return list(dict.fromkeys([*_rates(run), *of_records, *notices]))
 
 
 def key(stage: Stage) -> str:
@@ -68,6 +73,20 @@ def _asked(
         yield choice, StageContext(environment, choice.key)
 
 
+def _notice(choice: Choice, said: str) -> Notice:
+    return Notice(choice.key.partition(".")[0], said)
+
+
+def _rates(run: Run) -> Iterator[Notice]:
+    """A sentence on learning rates that ruin the weights that the policy brings; also those of
+    stages that are finished, since the others go on from them."""
+    policy = inspect(run.choices["policy"])
+    if policy.pretrained and policy.parameters:
+        choices = [choice for stage in run.stages for choice in stage.choice.all()]
+        found = [rate for choice in choices for rate in rates(choice.config, choice.key)]
+        yield from (Notice("", said) for said in far_above(found, policy.parameters))
+
+
 def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
     """The training prompts of stages that sample for a policy of theirs and say nothing
     themselves."""
@@ -80,7 +99,7 @@ def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
                 check_prompts(context, context.records("prompts", "train"))
 
 
-def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:
+def _said_by(choice: Choice, context: StageContext, run: Run) -> list[Notice]:
     with blamed(choice, *run.choices.values(), *run.filters):
         said = choice.component.preflight(choice.config, context)
         notices = [] if isinstance(said, str) else list(said)
@@ -89,7 +108,7 @@ def _said_by(choice: Choice, context: StageContext, run: Run) -> list[str]:
             f"{choice.component.kind} '{choice.name}' of {choice.plugin.label}: preflight returned "
             f"{said!r}, which must be sentences (strings) in a list"
         )
-    return notices
+    return [_notice(choice, notice) for notice in notices]
 
 
 def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
@@ -101,6 +120,13 @@ def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
             environment.records.split(record_type, "train")
         elif record_type in counts and any(n.startswith(f"{record_type}:") for n in needed):
             environment.records.split(record_type, "test")
+
+
+def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
+    """Whether the policy's architecture has the scalar models that the stages make."""
+    source = environment.policy_source
+    if isinstance(source, ChecksScalar) and any("scalar_model" in needs(s.choice) for s in pending):
+        source.check_scalar()
 
 
 def _check_tokenizers(environment: Environment) -> None:

@@ -3,9 +3,10 @@ rest."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from preflab.door.choice import Choice
 from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
+from preflab.engine.notices import Notice
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure
@@ -55,13 +57,22 @@ class Stages:
         self.store = Store(run.store_root)
         self.environment = Environment(run, observe)
         self._fresh: set[str] = set()
+        self._notices: list[Notice] | None = None
         self.finished: list[FinishedStage] = []
         """Stages that are finished, upstream first."""
 
     def preflight(self) -> list[str]:
         """What a person should read before the first stage; `UserError` for what is known to fail.
-        It costs nothing if every stage is finished."""
-        return preflight(self.environment, self.pending())
+        It costs nothing if every stage is finished, or if it was asked before."""
+        if self._notices is None:
+            self._notices = preflight(self.environment, self.pending())
+        return [notice.text for notice in self._notices]
+
+    def notices(self) -> list[str]:
+        """What was said before the first stage, and what of it was said when the stages that are
+        reused were made; each sentence once."""
+        reused = (finished.artifact.manifest.get("notices", ()) for finished in self.finished)
+        return list(dict.fromkeys([*self.preflight(), *itertools.chain(*reused)]))
 
     def pending(self) -> list[Stage]:
         """The stages that are not finished yet and can be made now."""
@@ -163,6 +174,7 @@ class Stages:
             "circumstances": self._circumstances(),
             "records": self.record_counts(),
             "accounting": accounting,
+            "notices": [n.text for n in self._notices or () if n.group in _groups(used)],
         }
         with writing(f"the artifact of {stage.name}", partial):
             artifact = runtime.agreed(
@@ -227,6 +239,10 @@ class Stages:
     def record_counts(self) -> dict[str, Any]:
         """What was read, dropped and kept, by record type."""
         return dict(self.environment.records.counts) if "records" in vars(self.environment) else {}
+
+
+def _groups(choices: Iterable[Choice]) -> set[str]:
+    return {choice.key.partition(".")[0] for choice in choices}
 
 
 def _kept(partial: Path) -> str:

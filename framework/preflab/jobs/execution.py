@@ -44,20 +44,32 @@ from preflab.version import __version__
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
 
 
-def execute(job: Job, folder: Path) -> Summary:
+def prepare(job: Job) -> Stages:
+    """The stages of a job, looked at before anything is written: `UserError` for what is known to
+    fail."""
+    check_unchanged(job.run)
+    stages = _stages(job)
+    stages.preflight()
+    return stages
+
+
+def execute(job: Job, folder: Path, stages: Stages | None = None) -> Summary:
     """Make all stages of a job in this process; its summary. Errors are reported to observers and
-    raised. Of several processes that run the same job, only process 0 writes to the folder."""
+    raised. Of several processes that run the same job, only process 0 writes to the folder. stages:
+    what `prepare` gave in this process, if it was called."""
     with running(folder) if is_main() else contextlib.nullcontext():
-        return _execute(job, folder)
+        return _execute(job, folder, stages or _stages(job))
 
 
-def _execute(job: Job, folder: Path) -> Summary:
-    run, plugins = job.run, job.run.registry
+def _stages(job: Job) -> Stages:
+    return Stages(job.run, observer(job.run.registry.observe, is_main()), _versions())
+
+
+def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
+    run, plugins, observe = job.run, job.run.registry, stages.observe
     check_unchanged(run)
-    observe = observer(plugins.observe, is_main())
     manifest = _manifest(job, folder)
-    owner = f"process {os.getpid()} on {manifest['host']}, with the folder {folder}"
-    stages = Stages(run, observe, manifest["versions"], owner)
+    stages.owner = f"process {os.getpid()} on {manifest['host']}, with the folder {folder}"
     _note(folder, manifest, stages, RUNNING)
     _write_rejected(folder, run)
     names = [stage.name for stage in run.stages]
@@ -71,6 +83,7 @@ def _execute(job: Job, folder: Path) -> Summary:
                 _write_dropped(folder, stages.record_counts())
                 _note(folder, manifest, stages, RUNNING)
                 stages.make_all()
+                manifest["notices"] = stages.notices()
                 summary = _summary(manifest, stages)
                 stages.close()
                 _write_dropped(folder, summary["records"])
@@ -122,7 +135,6 @@ def quiet_libraries() -> None:
 
 
 def _manifest(job: Job, folder: Path) -> Manifest:
-    libraries = {name: _version(name) for name in _LIBRARIES}
     plugins = [p for p in job.run.registry.plugins if not p.problem]
     return Manifest(
         run=folder.name,
@@ -130,7 +142,7 @@ def _manifest(job: Job, folder: Path) -> Manifest:
         overrides=list(job.overrides),
         seed=job.run.settings.seed,
         arm=job.run.settings.arm,
-        versions={"preflab": __version__, "python": platform.python_version(), **libraries},
+        versions=_versions(),
         git=_git(),
         host=platform.node(),
         command=sys.argv,
@@ -233,6 +245,11 @@ def _link_artifacts(folder: Path, finished: Sequence[FinishedStage]) -> None:
         link.unlink(missing_ok=True)
         target = os.path.relpath(item.artifact.folder.resolve(), links.resolve())
         link.symlink_to(target, target_is_directory=True)
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: _version(name) for name in _LIBRARIES}
+    return {"preflab": __version__, "python": platform.python_version(), **libraries}
 
 
 def _version(name: str) -> str:

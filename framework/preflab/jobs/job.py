@@ -27,11 +27,12 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from preflab.composing.compose import CommandLine
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
+from preflab.engine.stages import Stages
 from preflab.errors import PreflabError, UserError, Waiting
-from preflab.jobs import processes
+from preflab.jobs import ahead, processes
 from preflab.jobs.endings import exit_code, show
-from preflab.jobs.execution import execute
-from preflab.jobs.places import MULTIRUN, Places, places
+from preflab.jobs.execution import execute, prepare
+from preflab.jobs.places import MULTIRUN, Places, check_places, places
 from preflab.planning.reading import Job, job_from
 from preflab.runtime import NO_GPU, Device, world_size
 from preflab.signals import Stopped, StopRequest, end_with, handling
@@ -53,13 +54,16 @@ UNFINISHED = "ended with exit code 0 before it had finished"
 
 def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
-    a multirun are in its ledger."""
+    a multirun are in its ledger. What is refused before any work leaves nothing on the disk."""
     _check_devices(jobs)
+    check_places(line, jobs)
+    with StopRequest(at_once=True).listening():
+        stages = _looked_at(line, jobs)
     where = places(line, jobs)
     with hydra_initialised(line.config_dir) as loader:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
         if not line.multirun:
-            _run_here(jobs[0], context, "hydra.run.dir", None)
+            _run_here(jobs[0], context, "hydra.run.dir", None, stages)
             return where
         try:
             with StopRequest(at_once=True).listening():
@@ -67,6 +71,22 @@ def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
         finally:
             add_missing_lines(where, [job.overrides for job in jobs])
     return where
+
+
+def _looked_at(line: CommandLine, jobs: Sequence[Job]) -> Stages | None:
+    """Ask all jobs what is known of them; the stages of the only job, if this process makes
+    them."""
+    if not line.multirun and _alone(jobs[0]):
+        return prepare(jobs[0])
+    if line.multirun:
+        _import_once()
+    ahead.check(jobs)
+    return None
+
+
+def _alone(job: Job) -> bool:
+    """Whether a job asks for no processes besides those that are there."""
+    return job.run.settings.runtime.processes == 1 or world_size() > 1
 
 
 def _check_devices(jobs: Sequence[Job]) -> None:
@@ -85,7 +105,6 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.overrides.hydra.append("hydra.mode=MULTIRUN")
     OmegaConf.save(config, folder / MULTIRUN)
-    _import_once()
     if config.hydra.launcher.get("_target_") == IN_TURN:
         for job in jobs:
             _run_here(job, context, "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -98,14 +117,20 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         returned.return_value  # noqa: B018  raises what a worker raised outside of its job
 
 
-def _run_here(job: Job, context: HydraContext, folder_key: str, subfolder_key: str | None) -> None:
-    """One job in this process."""
+def _run_here(
+    job: Job,
+    context: HydraContext,
+    folder_key: str,
+    subfolder_key: str | None,
+    stages: Stages | None = None,
+) -> None:
+    """One job in this process. stages: as `prepare` gave them."""
     assert job.composed is not None
     errors: list[Exception] = []
 
     def work(config: DictConfig) -> int:
         try:
-            return run_job(job)
+            return run_job(job, stages)
         except Exception as error:
             errors.append(error)  # Hydra would print a line of its own
             return 1
@@ -132,12 +157,12 @@ def task(config: DictConfig) -> int:
     return run_job(job_from(config, hydra))
 
 
-def run_job(job: Job) -> int:
+def run_job(job: Job, stages: Stages | None = None) -> int:
     """Run the job whose config Hydra has set up (`hydra.core.utils.run_job`); its exit code. In a
     multirun it runs in a child process, so that nothing it does can end the others."""
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    work = partial(_in_processes, job, folder)
+    work = partial(_in_processes, job, folder, stages)
     if hydra.mode != RunMode.MULTIRUN:
         work()
         return 0
@@ -185,12 +210,12 @@ def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]]) -> None:
         append_to_ledger(where.folder, line)
 
 
-def _in_processes(job: Job, folder: Path) -> None:
+def _in_processes(job: Job, folder: Path, stages: Stages | None = None) -> None:
     """Run a job here, or in as many processes as it asks for."""
-    wanted = job.run.settings.runtime.processes
-    if wanted == 1 or world_size() > 1:
-        execute(job, folder)
+    if _alone(job):
+        execute(job, folder, stages)
         return
+    wanted = job.run.settings.runtime.processes
     facts = ("config_name", "config_dir", "output_subdir")
     given: dict[str, Any] = {
         "config": dict(job.config),

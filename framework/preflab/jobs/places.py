@@ -54,17 +54,38 @@ def places(line: CommandLine, jobs: Sequence[Job]) -> Places:
     found = [Places(Path(), ())]
 
     def chosen(ours: Path) -> Path:
-        os.environ[RUN_FOLDER] = str(ours)
-        found[0] = _multirun(line, jobs) if line.multirun else _run(jobs[0])
-        _check_stores(jobs)
-        folder = found[0].folder
-        if reason := unwritable(folder.parent if folder == ours else folder):
-            key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
-            raise UserError(f"{folder} cannot be made: {reason}. Give {key}=FOLDER.")
-        return folder
+        found[0] = _checked(line, jobs, ours)
+        return found[0].folder
 
-    new_folder(Path("runs") / line.config_name, chosen)
+    new_folder(_root(line), chosen)
     return found[0]
+
+
+def check_places(line: CommandLine, jobs: Sequence[Job]) -> None:
+    """What `places` refuses. Nothing is made."""
+    before = os.environ.get(RUN_FOLDER)
+    try:
+        _checked(line, jobs, _root(line) / "new")
+    finally:
+        os.environ.pop(RUN_FOLDER, None)
+        if before is not None:
+            os.environ[RUN_FOLDER] = before
+
+
+def _root(line: CommandLine) -> Path:
+    return Path("runs") / line.config_name
+
+
+def _checked(line: CommandLine, jobs: Sequence[Job], ours: Path) -> Places:
+    """The folders, if the run has ``ours`` unless Hydra's settings say otherwise."""
+    os.environ[RUN_FOLDER] = str(ours)
+    found = _multirun(line, jobs) if line.multirun else _run(jobs[0])
+    _check_stores(jobs)
+    folder = found.folder
+    if reason := unwritable(folder.parent if folder == ours else folder):
+        key = "hydra.sweep.dir" if line.multirun else "hydra.run.dir"
+        raise UserError(f"{folder} cannot be made: {reason}. Give {key}=FOLDER.")
+    return found
 
 
 def _run(job: Job) -> Places:

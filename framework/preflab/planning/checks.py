@@ -58,9 +58,9 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
     lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
     if lack:
         raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
-    if word == "labeler":
-        for more in sorted(needs(run.choices["labeler"])):
-            _check_need(run, "labeler", more, counts)
+    if word == "labeler" or (word == "reward_model" and not run.makes_stage(word)):
+        for more in sorted(needs(run.choices[word])):
+            _check_need(run, word, more, counts)
 
 
 def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
@@ -164,7 +164,12 @@ def _stage(run: Run, group: str) -> str:
     return next(spec.name for spec in run.graph if spec.group == group)
 
 
+def _lacks_nothing(run: Run, group: str) -> str:
+    return ""
+
+
 _LACKS: Mapping[str, Callable[[Run, str], str]] = {
+    "scalar_model": _lacks_nothing,  # the preflight asks the policy's source, which reads its files
     "reward_model": _lacks_reward_model,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
-from preflab.composing.compose import CommandLine, compose_all, resolved
+from preflab.composing.compose import CommandLine, composed, resolved
 from preflab.composing.hydra_settings import refuse_settings
-from preflab.composing.search_path import COMMAND_LINE, registry
+from preflab.composing.search_path import COMMAND_LINE, hydra_initialised, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
@@ -23,6 +23,7 @@ from preflab.options import problems, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.recipes import digest, recipe, waits_for
+from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
@@ -66,21 +67,25 @@ def job_from(config: DictConfig, hydra: Any, known: Known | None = None) -> Job:
 
 
 def check_jobs(line: CommandLine) -> list[Job]:
-    """Compose every job, build its typed objects and cross-check them; the first thing that is
-    wrong stops all of them."""
+    """Compose every job, build its typed objects and cross-check them. `UserError` with everything
+    that is wrong, if something is: then none is started."""
     jobs: list[Job] = []
     known: Known = {}
+    refusals = Refusals(len(line.jobs))
     alone = line.config is not None and not line.multirun
-    configs = [line.config] if alone else compose_all(line.jobs, line.config_name, line.config_dir)
-    for words, config in zip(line.jobs, configs, strict=True):
-        assert config is not None
-        refuse_code_in_config(config)
-        refuse_settings(config, line.multirun)
-        try:
-            jobs.append(job_of(config, known))
-        except UserError as error:
-            where = f"\n(in the job {' '.join(words)})" if len(line.jobs) > 1 else ""
-            raise UserError(f"{error}{where}") from None
+    with hydra_initialised(line.config_dir):
+        for words in line.jobs:
+            try:
+                config = (
+                    line.config if alone else composed(words, line.config_name, line.config_dir)
+                )
+                assert config is not None
+                refuse_code_in_config(config)
+                refuse_settings(config, line.multirun)
+                jobs.append(job_of(config, known))
+            except UserError as error:
+                refusals.add(str(error), words)
+    refusals.end()
     return jobs
 
 

@@ -65,8 +65,9 @@ def refuse_missing_shards(files: Collection[Path]) -> None:
         missing = [f"{name}-{n:05}-of-{count:05}" for n in range(count) if n not in found]
         if missing:
             shown = ", ".join(missing[:3]) + f" and {len(missing) - 3} more" * (len(missing) > 3)
+            alone = next(iter(files)) if len(files) == 1 else folder
             raise UserError(
-                f"{folder}: {shown} missing: there are {len(found)} of the {count} parts of {name} "
+                f"{alone}: {shown} missing: there are {len(found)} of the {count} parts of {name} "
                 "here. Name a folder that holds all of them; if these rows are all that you "
                 f"mean, rename the files ({name}-a)."
             )

@@ -26,13 +26,26 @@ def files_of(path: Path) -> list[Path]:
         if not files:
             raise UserError(f"{path}: the folder is empty.")
         return files
-    if re.match(r"[a-z][a-z0-9+.]+:/", str(path), re.IGNORECASE):
-        raise UserError(f"{path}: is not fetched: download it, or hub://OWNER/NAME.")
+    if address := address_of(path):
+        raise UserError(f"{address}: is not fetched: download it, or hub://OWNER/NAME/SPLIT.")
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, siblings).partition("Did you mean")[2]
     raise UserError(
         f"{path}: there is no such file or folder.{' Did you mean' + hint if hint else ''}"
     )
+
+
+def address_of(path: Path | str) -> str:
+    """The address that was given as a path, as it was written; "" if it is none.
+
+    >>> address_of(Path("https://example.org/a.jsonl")), address_of("C:/a"), address_of("a/b")
+    ('https://example.org/a.jsonl', '', '')
+    """
+    found = re.match(r"([a-z][a-z0-9+.]+):/+(.*)", str(path), re.IGNORECASE)
+    if found is None:
+        return ""
+    slashes = "///" if found[1].lower() == "file" else "//"  # a path has lost them
+    return f"{found[1]}:{slashes}{found[2]}"
 
 
 def path_digest(path: Path) -> str:

@@ -51,16 +51,34 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def unwritable(folder: Path) -> str:
-    """Why nothing can be written into a folder, "" if it can. The folder is made if it is
-    missing."""
+    """Why nothing can be written into a folder, "" if it can. One that is missing is not made:
+    then the nearest folder above it is tried, in which it would be."""
     try:
-        make_folder(folder)
-        handle, name = tempfile.mkstemp(prefix=".preflab-", dir=folder)
+        existing = folder.absolute()
+        missing = []
+        while not _is_there(existing):
+            missing.append(existing.name)
+            existing = existing.parent
+        for name in missing:
+            _is_there(existing / name)  # or a name that is too long
+        if not existing.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "", str(existing))
+        handle, name = tempfile.mkstemp(prefix=".preflab-", dir=existing)
         os.close(handle)
         os.unlink(name)
     except OSError as error:
         return in_words(error)
     return ""
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something; `OSError` if the path leads through a file, is too long, or must
+    not be looked at."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def in_words(error: OSError) -> str:

@@ -72,7 +72,7 @@ class Manifest(Origin):
     """manifest.json: what was run, with what, and how far it came. status: running, complete,
     stopped, failed or waiting ("running" stays if it is killed: see `is_running`); waiting: what
     people have yet to do, "" if the run does not wait; notices: what was said before the first
-    stage."""
+    stage, also when stages that are reused were made."""
 
     run: str
     config_name: str

@@ -43,6 +43,7 @@ def preflab_components() -> list[Component]:
             c.HarnessConfig,
             f"{_HERE}.harness:Harness",
             inspect=f"{_HERE}.harness:inspect_tasks",
+            preflight=f"{_HERE}.harness:look_for_tasks",
         ),
         Component(
             "reward_model",

@@ -113,6 +113,10 @@ class RowsConfig:
         "intervals; null: the prompt",
     )
 
+    def measured(self) -> tuple[str, ...]:
+        """What is measured under each prefix."""
+        return tuple(f"{self.label or self.name}/{prefix}" for prefix in self.prefixes)
+
 
 @dataclass
 class GenerationConfig(RowsConfig):
@@ -162,6 +166,11 @@ class GenerationConfig(RowsConfig):
         "responses to each prompt; above 1 the highest score of each prompt is measured too",
         ge=1,
     )
+
+    def measured(self) -> tuple[str, ...]:
+        """Each metric and score under each prefix."""
+        metrics = [*(metric.value for metric in self.metrics), *(self.scorers or ())]
+        return tuple(f"{place}/{metric}" for place in super().measured() for metric in metrics)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A prompt, and something to judge the responses by."""
@@ -301,6 +310,10 @@ class HarnessConfig:
     )
     rows: int | None = option(None, "most rows per task; null: all", ge=1, fast=4)
     batch: int = option(8, "rows read at a time", ge=1, affects_result=False)
+
+    def measured(self) -> tuple[str, ...]:
+        """Each task."""
+        return tuple(f"{self.label}/{task}" for task in self.tasks)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """At least one task."""

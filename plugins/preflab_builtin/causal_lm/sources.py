@@ -173,9 +173,40 @@ class FolderSource(SavedModels):
         limit: int | None = getattr(config, "max_position_embeddings", None)
         return limit
 
+    def check_scalar(self) -> None:
+        """`UserError` if transformers has no classifier of this architecture whose head is one
+        matrix. The model is made without weights."""
+        config = AutoConfig.from_pretrained(
+            self.folder, local_files_only=True, trust_remote_code=False
+        )
+        config.num_labels, config.pad_token_id = 1, self.tokenizer.pad_id
+        make: Any = AutoModelForSequenceClassification.from_config
+        try:
+            with torch.device("meta"):
+                module = make(config, trust_remote_code=False)
+        except Exception as error:  # transformers raises a dozen unrelated classes
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(_NO_SCALAR.format(self.folder, reason[:160])) from error
+        own = [n for n, _ in module.named_parameters() if not n.startswith(_base(module))]
+        if own != ["score.weight"]:
+            named = f"{type(module).__name__} has {', '.join(own[:3])} besides its backbone"
+            raise UserError(_NO_SCALAR.format(self.folder, named))
+
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """The pretrained weights; nothing is drawn."""
         return self.load(self.folder)
+
+
+_NO_SCALAR = (
+    "{0}: no reward model and no value network can be made of this policy: {1}. Choose what needs "
+    "neither: a reward that is given (a function, or reward_model=pretrained reward_model.path="
+    "FOLDER) with an algorithm without a value network (rloo, grpo, best_of_n), or reward_model="
+    "none algorithm=none."
+)
+
+
+def _base(module: Any) -> str:
+    return f"{module.base_model_prefix}."
 
 
 @contextmanager

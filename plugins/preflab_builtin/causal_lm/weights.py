@@ -4,6 +4,7 @@ reading the weights except to look for values that are not finite."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,6 +107,11 @@ def embedding(found: Mapping[str, Weight]) -> tuple[str, Weight] | None:
     table."""
     tables = [(n, w) for n, w in found.items() if _EMBEDDING.search(n) and len(w.shape) == 2]
     return max(tables, key=lambda table: table[1].shape[0], default=None)
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the tensors of a folder are."""
+    return sum(math.prod(weight.shape) for weight in weights(folder).values())
 
 
 def blocks(found: Mapping[str, Weight]) -> int:

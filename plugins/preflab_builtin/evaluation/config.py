@@ -11,6 +11,8 @@ from preflab import option
 
 NO_BASELINE, FILE = "none", "file"
 """Baselines that are not a policy of the run: nothing to compare with, and responses in a file."""
+PROXY = "proxy"
+"""Label of the run's own reward model."""
 BLEU_TOKENISERS = "13a intl zh char ja-mecab ko-mecab spm flores101 flores200 none".split()
 """sacrebleu's tokenisers, by its own names; 13a is its default."""
 
@@ -37,6 +39,11 @@ class Unit(StrEnum):
     group = "group"
 
 
+def source_label(config: RewardConfig | WinRateConfig | RewardAccuracyConfig) -> str:
+    """Under which name an evaluator measures the reward of its source."""
+    return config.label or (PROXY if config.source is None else str(config.source.name))
+
+
 @dataclass
 class RewardConfig:
     """Mean reward of the responses, by the run's reward model (the proxy) or by another one."""
@@ -46,6 +53,10 @@ class RewardConfig:
     label: str | None = option(
         None, "the measure is reward/LABEL; null: proxy, or the name of the source"
     )
+
+    def measured(self) -> tuple[str, ...]:
+        """The mean reward."""
+        return (f"reward/{source_label(self)}",)
 
     def needs(self) -> tuple[str, ...]:
         """The run's reward model, unless another one scores."""
@@ -57,6 +68,10 @@ class GoldConfig:
     """The true utility of the responses and its parts, which only a simulated world knows."""
 
     name: str = option("gold", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """The utility and its parts."""
+        return ("gold",)
 
 
 @dataclass
@@ -77,6 +92,11 @@ class WinRateConfig:
     label: str | None = option(
         None, "the measure is win_rate/LABEL; null: the name of the judge or group"
     )
+
+    def measured(self) -> tuple[str, ...]:
+        """The win rate."""
+        judge = self.group or self.judge.value
+        return (f"win_rate/{self.label or (judge if self.source is None else self.source.name)}",)
 
     def needs(self) -> tuple[str, ...]:
         """What the judge needs."""
@@ -104,6 +124,10 @@ class LengthConfig:
 
     name: str = option("length", "component")
 
+    def measured(self) -> tuple[str, ...]:
+        """The length."""
+        return ("length",)
+
 
 @dataclass
 class KLConfig:
@@ -111,6 +135,10 @@ class KLConfig:
     in nats per response."""
 
     name: str = option("kl", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """The divergence."""
+        return ("kl",)
 
 
 @dataclass
@@ -123,6 +151,10 @@ class FamiliesConfig:
         64, "most documents per family; equal documents count once", ge=1, fast=4
     )
     split: HeldOut = option(HeldOut.test, "which held-out documents")
+
+    def measured(self) -> tuple[str, ...]:
+        """The accuracies."""
+        return ("families",)
 
     def needs(self) -> tuple[str, ...]:
         """Documents of its split."""
@@ -137,6 +169,10 @@ class DocumentLossConfig:
     per_family: int = option(64, "most documents per family", ge=1, fast=4)
     max_tokens: int = option(512, "longer documents are cut to this many tokens", ge=2, fast=32)
     split: HeldOut = option(HeldOut.test, "which held-out documents")
+
+    def measured(self) -> tuple[str, ...]:
+        """The losses."""
+        return ("document_loss",)
 
     def needs(self) -> tuple[str, ...]:
         """Documents of its split."""
@@ -163,6 +199,10 @@ class RewardAccuracyConfig:
     )
     by_group: bool = option(False, "also the accuracy on the judgements of each labeler group")
 
+    def measured(self) -> tuple[str, ...]:
+        """The accuracies; the calibration has the same label."""
+        return (f"reward_accuracy/{source_label(self)}",)
+
     def needs(self) -> tuple[str, ...]:
         """Rankings, and the run's reward model unless another one is judged."""
         rankings = f"rankings:{'test,validation' if self.split is None else self.split.value}"
@@ -180,6 +220,10 @@ class BestOfNCurveConfig:
     label: str = option(
         "best_of", "measures are LABEL/N/reward, LABEL/N/gold, LABEL/N/kl for N = 1, 2, 4 .. pool"
     )
+
+    def measured(self) -> tuple[str, ...]:
+        """The curve."""
+        return (self.label,)
 
 
 @dataclass
@@ -220,7 +264,9 @@ class SuiteConfig:
         return (*prompts, *(f"policy:{role}" for role in roles))
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """Evaluators of responses need some, and a comparison needs two sides."""
+        """Evaluators of responses need some, a comparison needs two sides, and no two evaluators
+        measure the same."""
+        yield from self._doubled()
         for key, evaluator in self.evaluators.items():
             if not self.prompts and isinstance(
                 evaluator, (RewardConfig, GoldConfig, WinRateConfig, LengthConfig, KLConfig)
@@ -243,3 +289,15 @@ class SuiteConfig:
                 f"{given}, but baseline is {self.baseline}: a file of responses goes with "
                 "baseline=file",
             )
+
+    def _doubled(self) -> Iterator[tuple[str, str]]:
+        owners: dict[str, str] = {}
+        for key, evaluator in self.evaluators.items():
+            # Which names the evaluators of other plugins give is known when they have measured.
+            for name in getattr(evaluator, "measured", tuple)():
+                if (other := owners.setdefault(name, key)) != key:
+                    yield (
+                        f"evaluators.{key}",
+                        f"measures {name}, which evaluators.{other} measures too: give it another "
+                        f"label, or leave it out with evaluation.evaluators.{key}=null",
+                    )

@@ -14,12 +14,10 @@ from preflab_builtin.evaluation.config import (
     RewardAccuracyConfig,
     RewardConfig,
     WinRateConfig,
+    source_label,
 )
 from preflab_builtin.evaluation.forward import questions, range_of, scores
 from preflab_builtin.evaluation.scored import RowScores
-
-PROXY = "proxy"
-"""Label of the run's own reward model."""
 
 
 def reward_source(
@@ -27,9 +25,9 @@ def reward_source(
 ) -> tuple[str, RewardModel]:
     """The label and the reward model of an evaluator."""
     if config.source is None:
-        return config.label or PROXY, context.reward_model()
+        return source_label(config), context.reward_model()
     model: RewardModel = context.component("reward_model", config.source)
-    return config.label or str(config.source.name), model
+    return source_label(config), model
 
 
 def true_utility(context: Context, evaluator: str) -> Gold:

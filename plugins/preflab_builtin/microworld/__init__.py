@@ -13,8 +13,6 @@ def preflab_components() -> list[Component]:
 
     here = "preflab_builtin.microworld"
     source, tasks = f"{here}.source", f"{here}.task_demonstrations"
-    groups = f"{here}.generalisation:LabelerGroups"
-    asked = ("rankings:validation", "reward_model", "labeler:any")
     return [
         Component(
             "data",
@@ -43,6 +41,14 @@ def preflab_components() -> list[Component]:
             c.RatingsConfig,
             build=f"{here}.ratings:Ratings",
             needs=("labeler:any",),
+            preflight=f"{here}.ratings:preflight",
         ),
-        Component("evaluator", "labeler_groups", c.LabelerGroupsConfig, build=groups, needs=asked),
+        Component(
+            "evaluator",
+            "labeler_groups",
+            c.LabelerGroupsConfig,
+            build=f"{here}.generalisation:LabelerGroups",
+            needs=("rankings:validation", "reward_model", "labeler:any"),
+            preflight=f"{here}.generalisation:preflight",
+        ),
     ]

@@ -88,6 +88,10 @@ class LabelerGroupsConfig:
 
     name: str = option("labeler_groups", "component")
 
+    def measured(self) -> tuple[str, ...]:
+        """The accuracies."""
+        return ("labeler_groups",)
+
 
 @dataclass
 class RatingsConfig:
@@ -95,6 +99,10 @@ class RatingsConfig:
     world defines them."""
 
     name: str = option("ratings", "component")
+
+    def measured(self) -> tuple[str, ...]:
+        """The ratings and the flags."""
+        return ("likert", "flags")
 
 
 @dataclass

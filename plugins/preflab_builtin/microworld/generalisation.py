@@ -3,7 +3,7 @@ groups, each left out in turn)"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from preflab import intervals
@@ -15,6 +15,27 @@ from preflab_builtin.microworld.config import LabelerGroupsConfig
 from preflab_builtin.microworld.labelers import HELD_OUT_PEOPLE, SimulatedLabelers
 
 
+def preflight(config: LabelerGroupsConfig, context: Context) -> Iterator[str]:
+    """`UserError` if there are no simulated people to ask, or none whose opinions are held out."""
+    _people(context)
+    yield from ()
+
+
+def _people(context: Context) -> SimulatedLabelers:
+    labeler = context.labeler()
+    if not isinstance(labeler, SimulatedLabelers):
+        raise UserError(
+            "evaluators: labeler_groups asks simulated people, whose opinions are known. "
+            "Choose labeler=simulated."
+        )
+    if not labeler.held_out:
+        raise UserError(
+            "evaluators: labeler_groups compares training people with held-out ones, and every "
+            "group labels training data (labeler.held_out_group=null): name a group."
+        )
+    return labeler
+
+
 class LabelerGroups:
     """labeler_groups/training and labeler_groups/held_out: expected accuracy of the reward model on
     a single verdict of a random person, ties left out; .../training_ceiling and
@@ -23,13 +44,7 @@ class LabelerGroups:
     all pairs of the ranked validation responses."""
 
     def __init__(self, config: LabelerGroupsConfig, context: Context) -> None:
-        labeler = context.labeler()
-        if not isinstance(labeler, SimulatedLabelers):
-            raise UserError(
-                "evaluators: labeler_groups asks simulated people, whose opinions are known. "
-                "Choose labeler=simulated."
-            )
-        self.labeler, self.context = labeler, context
+        self.labeler, self.context = _people(context), context
         self.rankings: Sequence[Ranking] = list(
             {r.prompt.id: r for r in context.rankings("validation")}.values()
         )

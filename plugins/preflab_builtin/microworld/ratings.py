@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from preflab import intervals
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluation, Measure, Subject
@@ -18,6 +20,12 @@ def likert(utility: float) -> int:
     (4, 7, 2, 1)
     """
     return max(1, min(7, round(4 + 3 * utility)))
+
+
+def preflight(config: RatingsConfig, context: Context) -> Iterator[str]:
+    """`UserError` if there are no people of the embedded world to ask."""
+    Ratings(config, context)
+    yield from ()
 
 
 class Ratings:

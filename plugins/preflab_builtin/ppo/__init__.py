@@ -17,7 +17,7 @@ def preflab_components() -> list[Component]:
             "ppo",
             PPOConfig,
             procedure="preflab_builtin.ppo.training:ppo",
-            needs=("prompts", "reward_model"),
+            needs=("prompts", "reward_model", "scalar_model"),
             nested=NESTED,
         )
     ]

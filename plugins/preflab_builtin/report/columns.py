@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from preflab.interfaces import Measure
+from preflab.intervals import decimals
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.wording import NOTHING, titled
 
@@ -51,17 +52,25 @@ class Column:
         measure = self.of(arm)
         if measure is None:
             return NOTHING
-        return (
-            f"{100 * measure.value:.1f} %" if self.percent else f"{measure.value:.{self.digits}f}"
-        )
+        number = f"{self._scale * measure.value:.{self._decimals(measure)}f}"
+        return f"{number} %" if self.percent else number
 
     def bounds(self, arm: Arm) -> str:
         """The interval as text, "" if there is none."""
         measure = self.of(arm)
         if measure is None or math.isnan(measure.low):
             return ""
-        scale, digits = (100, 1) if self.percent else (1, self.digits)
+        scale, digits = self._scale, self._decimals(measure)
         return f"[{scale * measure.low:.{digits}f}, {scale * measure.high:.{digits}f}]"
+
+    @property
+    def _scale(self) -> int:
+        return 100 if self.percent else 1
+
+    def _decimals(self, measure: Measure) -> int:
+        """As many that rounding hides no interval."""
+        least = 1 if self.percent else self.digits
+        return decimals(self._scale * measure.low, self._scale * measure.high, least)
 
 
 class KLColumn(Column):

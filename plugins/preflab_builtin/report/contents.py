@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from preflab.intervals import decimals
 from preflab_builtin.report.accounts import accounts, examples
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
@@ -15,6 +16,7 @@ from preflab_builtin.report.costs import StageCost, scaled
 from preflab_builtin.report.gather import Failure
 from preflab_builtin.report.wording import NOTHING, count
 
+SAID = "Said before the first stage"
 SAMPLES = 8
 """Prompts that are shown with all arms' responses."""
 _SHOWN_VALUES = (
@@ -65,6 +67,20 @@ def failures(failed: Sequence[Failure]) -> Grid:
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
 
 
+def notices(arms: Sequence[Arm]) -> Grid:
+    """What was said before the first stage of the runs, and of which arms."""
+    said: dict[str, dict[str, None]] = {}
+    for arm in arms:
+        for notice in (notice for run in arm.runs for notice in run.notices):
+            said.setdefault(notice, {})[arm.label] = None
+    everywhere = len(arms) > 1
+    rows = [
+        (text, "all" if everywhere and len(labels) == len(arms) else "\n".join(labels))
+        for text, labels in said.items()
+    ]
+    return Grid((SAID, "arm"), tuple(rows))
+
+
 def claims(decisions: Sequence[Decision]) -> Grid:
     """The claims of a study, and what their intervals decide."""
     rows = []
@@ -82,13 +98,12 @@ def claimed(decision: Decision) -> tuple[str, str]:
         return NOTHING, decision.why
     percent = decision.claim.measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
     scale, digits, unit = (100.0, 1, " points") if percent else (1.0, 3, "")
+    low, high = scale * estimate.low, scale * estimate.high
+    digits = decimals(low, high, digits)
     difference = f"{scale * estimate.value:+.{digits}f}{unit}"
     if not decision.has_interval:
         return difference, decision.why
-    return (
-        difference,
-        f"[{scale * estimate.low:+.{digits}f}, {scale * estimate.high:+.{digits}f}]",
-    )
+    return difference, f"[{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def remarks(decisions: Sequence[Decision]) -> list[str]:
@@ -146,8 +161,9 @@ def measures(arms: Sequence[Arm]) -> Grid:
             if m is None:
                 cells.append("")
                 continue
-            bounds = "" if math.isnan(m.low) else f"\n[{m.low:.4f}, {m.high:.4f}]"
-            cells.append(f"{m.value:.4f}{bounds}\nn = {m.n}")
+            digits = decimals(m.low, m.high, 4)
+            bounds = "" if math.isnan(m.low) else f"\n[{m.low:.{digits}f}, {m.high:.{digits}f}]"
+            cells.append(f"{m.value:.{digits}f}{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
 

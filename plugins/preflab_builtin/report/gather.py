@@ -138,6 +138,7 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
         command=" ".join(map(shlex.quote, words)),
         records=_tables(summary.get("records")),
         accounting=_tables(summary.get("accounting")),
+        notices=tuple(map(str, manifest.get("notices") or ())),
         fast=re.search(r"^fast: true$", config, re.MULTILINE) is not None,
     )
 

@@ -21,6 +21,7 @@ def markdown(report: Report) -> str:
         f"Made with: {safe(report.command)}",
         *map(safe, report.notes),
         *_section("Jobs without a result", contents.failures(report.gathered.failures)),
+        *_section(contents.SAID, contents.notices(report.arms)),
     ]
     for study in report.studies:
         parts += _section(f"Claims of {study.title}", contents.claims(study.decisions))

@@ -80,6 +80,8 @@ class RunResult:
     command: str = ""
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     accounting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    """What was said before the first stage."""
 
     @property
     def ended(self) -> float:

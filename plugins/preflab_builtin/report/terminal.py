@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import PLACED, Column, columns
-from preflab_builtin.report.contents import claimed, remarks
+from preflab_builtin.report.contents import SAID, claimed, notices, remarks
 from preflab_builtin.report.report import Report
 from preflab_builtin.report.wording import plain, plain_lines, shortened
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_FILE = 160
 LONGEST_NAME = 40
+LONGEST_NOTICE = 200
+SHOWN_NOTICES = 8
 
 
 def report_text(report: Report, out: Path) -> str:
@@ -39,7 +41,7 @@ def report_text(report: Report, out: Path) -> str:
             console.print(table)
     if report.decisions:
         console.print(claims_table(report.decisions))
-    lines = [*report.notes, *remarks(report.decisions)]
+    lines = [*report.notes, *_said(report.arms), *remarks(report.decisions)]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
         what = "Waiting" if failure.waits else "No result"
@@ -50,6 +52,16 @@ def report_text(report: Report, out: Path) -> str:
     if report.unwritten:
         page = f"No page: {out}: {report.unwritten}. preflab report DIR --out FILE writes it there."
     return "\n".join([*tables, *map(plain, lines), page])
+
+
+def _said(arms: Sequence[Arm]) -> Iterator[str]:
+    """What was said before the first stage, the beginning of each; the page has it in full."""
+    rows = notices(arms).rows
+    for text, _ in rows[:SHOWN_NOTICES]:
+        first = text.partition("\n")[0]
+        yield f"{SAID}: {shortened(first, LONGEST_NOTICE)}"
+    if len(rows) > SHOWN_NOTICES:
+        yield f"{SAID}: {len(rows) - SHOWN_NOTICES} more on the page."
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:

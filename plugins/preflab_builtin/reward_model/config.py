@@ -9,6 +9,9 @@ from enum import StrEnum
 from preflab import option
 from preflab.optimization import OptimizerConfig
 
+CUT = "cut responses with reward_model.max_tokens=N"
+NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
+
 
 class Start(StrEnum):
     """The policy whose backbone a reward model starts from."""
@@ -67,6 +70,10 @@ class KwiseConfig:
         fast=8,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def fine_tunes(self) -> bool:
+        """Without a trainable block, only the head learns, which is new."""
+        return self.trainable_layers != 0
 
 
 @dataclass

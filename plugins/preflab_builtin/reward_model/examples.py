@@ -12,9 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
 from preflab.lengths import place, refuse_rows
 from preflab.records import Ranking, Rollout
-
-CUT = "cut responses with reward_model.max_tokens=N"
-NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
+from preflab_builtin.reward_model.config import CUT
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import normalize
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab.lengths import check_rows, prompt_sizes, refuse_prompts
 from preflab.records import SPLITS, Prompt, Ranking
 from preflab_builtin.causal_lm.weights import check_finite
-from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
-from preflab_builtin.reward_model.examples import CUT, NO_PREFERENCE, examples
+from preflab_builtin.reward_model.config import (
+    CUT,
+    NO_PREFERENCE,
+    KwiseConfig,
+    PretrainedRewardConfig,
+)
 
 
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
-    """`UserError` for rankings of the data that do not fit into the policy, whose preferred
-    response is cut to the same tokens as the other, or among which there is no preference. What the
-    comparisons will be is not known yet."""
+    """`UserError` for more trainable blocks than the policy has; for rankings of the data that do
+    not fit into the policy, whose preferred response has the same tokens as the other, or among
+    which there is no preference. What the comparisons will be is not known yet."""
+    if config.trainable_layers:
+        from preflab_builtin.reward_model.training import blocks_of
+
+        blocks_of(context.policy("base").module, config.trainable_layers)
     if not context.has("rankings"):
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
@@ -29,8 +38,10 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     except UserError:
         check_rows(context, "rankings", _ranked(context), 1)  # prompts that are too long alone
         check_rows(context, "rankings", _ranked(context), cut, [CUT])
-    if cut is not None:
-        alike = [row for row in _ranked(context) if _begin_alike(row, cut)]
+    alike = [row for row in _ranked(context) if _may_be_alike(row, cut)]
+    if alike:
+        from preflab_builtin.reward_model.examples import examples
+
         examples(alike, context.tokenizer, cut, context.max_positions)
     yield from ()
 
@@ -40,11 +51,20 @@ def _ranked(context: Context) -> Iterator[Ranking]:
         yield from (ranking for ranking in context.rankings(split) if ranking.preferences)
 
 
-def _begin_alike(ranking: Ranking, tokens: int) -> bool:
-    """Whether two responses may be cut to the same tokens: each token has a byte at least, and a
-    character four at most."""
-    starts = [text[: tokens // 4] for text in ranking.responses]
-    return any(starts[better] == starts[worse] for better, worse in ranking.preferences)
+def _may_be_alike(ranking: Ranking, tokens: int | None) -> bool:
+    """Whether two responses may have the same tokens, whole or cut to a number of them: each token
+    has a byte at least, and a character four at most. A tokenizer may change case, accents and
+    white space."""
+    looks: list[list[str]] = [[_plain(text) for text in ranking.responses]]
+    if tokens is not None:
+        looks.append([_plain(text[: tokens // 4]) for text in ranking.responses])
+    return any(
+        look[better] == look[worse] for look in looks for better, worse in ranking.preferences
+    )
+
+
+def _plain(text: str) -> str:
+    return "".join(normalize("NFKD", text).casefold().split())
 
 
 def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str]:

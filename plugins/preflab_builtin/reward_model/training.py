@@ -13,9 +13,8 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab.records import Rollout, to_json
-from preflab_builtin.reward_model.config import Element, KwiseConfig
+from preflab_builtin.reward_model.config import NO_PREFERENCE, Element, KwiseConfig
 from preflab_builtin.reward_model.examples import (
-    NO_PREFERENCE,
     Example,
     accounting,
     examples,
@@ -182,13 +181,7 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
     head trainable; `UserError` if the model has fewer blocks."""
     if trainable_layers is None:
         return
-    lists = ((n, m) for n, m in module.named_modules() if isinstance(m, torch.nn.ModuleList))
-    path, blocks = next(lists, ("", torch.nn.ModuleList()))
-    if not blocks or trainable_layers > len(blocks):
-        raise UserError(
-            f"reward_model.trainable_layers={trainable_layers}, but the model has {len(blocks)} "
-            "blocks."
-        )
+    path, blocks = blocks_of(module, trainable_layers)
     parent, _, name = path.rpartition(".")
     siblings = dict(module.get_submodule(parent).named_children())
     after = list(siblings)[list(siblings).index(name) + 1 :]
@@ -196,3 +189,18 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
     module.requires_grad_(False)
     for part in (*trained, module.get_submodule("score")):
         part.requires_grad_(True)
+
+
+def blocks_of(
+    module: torch.nn.Module, trainable_layers: int
+) -> tuple[str, Sequence[torch.nn.Module]]:
+    """The blocks of a model and their path; `UserError` if there are fewer than are to be
+    trained."""
+    lists = ((n, m) for n, m in module.named_modules() if isinstance(m, torch.nn.ModuleList))
+    path, blocks = next(lists, ("", torch.nn.ModuleList()))
+    if not blocks or trainable_layers > len(blocks):
+        raise UserError(
+            f"reward_model.trainable_layers={trainable_layers}, but the model has {len(blocks)} "
+            "blocks."
+        )
+    return path, list(blocks)

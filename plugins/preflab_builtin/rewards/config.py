@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preflab import option
@@ -23,6 +24,11 @@ class ContainsConfig:
 
     name: str = option("contains", "component")
     words: list[str] = option(factory=lambda: ["please"], doc="wanted words")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a word."""
+        if not self.words:
+            yield "words", "is empty but must name one word at least"
 
 
 @dataclass

@@ -7,9 +7,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from preflab.errors import UserError
 from preflab.interfaces import Policy
-from preflab.lengths import place, refuse_prompts
+from preflab.lengths import refuse_nothing, refuse_prompts
 from preflab.records import Prompt, Rollout
 
 
@@ -19,11 +18,7 @@ def prompt_tokens(policy: Policy, prompts: Sequence[Prompt], max_tokens: int) ->
     limit = policy.max_positions
     encoded = [policy.tokenizer.encode_prompt(prompt) for prompt in prompts]
     for prompt, ids in zip(prompts, encoded, strict=True):
-        if not ids:
-            raise UserError(
-                f"The prompt of {place(prompt)} has no tokens: there is nothing to answer. "
-                "Remove it with a filter."
-            )
+        refuse_nothing(prompt, len(ids))
     refuse_prompts(zip(prompts, map(len, encoded), strict=True), limit, max_tokens)
     return encoded
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
-from preflab.lengths import place, refuse_rows
+from preflab.lengths import refuse_rows
 from preflab.records import Demonstration
 from preflab_builtin.sft.config import LossOn
+from preflab_builtin.sft.preflight import refuse_empty
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,7 @@ def _example(demonstration: Demonstration, tokenizer: Tokenizer, loss_on: LossOn
         )
         ids = [*asked, *answered]
         loss = [loss_on is LossOn.full] * len(asked) + [True] * len(answered)
-    if len(ids) == 1:
-        raise UserError(
-            f"The demonstration of {place(prompt)} is empty: neither prompt nor response."
-        )
+    refuse_empty(demonstration, len(ids) - 1)
     loss[0] = False  # nothing predicts the first token of a row
     return Example(tuple(ids), tuple(loss))
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preflab.interfaces import Measure
+from preflab.intervals import decimals
 from preflab_builtin.stored_samples.measures import Result
 from preflab_builtin.stored_samples.samples import Stored
 
@@ -65,17 +66,13 @@ def _table(groups: Sequence[str], count: str, results: Sequence[Result]) -> Tabl
 
 
 def _cell(measure: Measure) -> str:
-    """The value and its interval, with enough digits that rounding hides no interval.
+    """The value and its interval.
 
     >>> _cell(Measure(0.0, 0.0, 0.0003, 9))
     '0.0000\\n[0.0000, 0.0003]'
     """
+    digits = decimals(measure.low, measure.high, 3)
+    value = f"{measure.value:.{digits}f}"
     if not math.isfinite(measure.low):
-        return f"{measure.value:.3f}"
-    for digits in range(3, 7):
-        value, low, high = (
-            f"{number:.{digits}f}" for number in (measure.value, measure.low, measure.high)
-        )
-        if low != high or measure.low == measure.high:
-            break
-    return f"{value}\n[{low}, {high}]"
+        return value
+    return f"{value}\n[{measure.low:.{digits}f}, {measure.high:.{digits}f}]"

@@ -7,7 +7,8 @@ import pytest
 
 from preflab import UserError, compose
 from preflab.composing.compose import compose as compose_with
-from preflab.composing.compose import compose_all, parse, resolved
+from preflab.composing.compose import composed, parse, resolved
+from preflab.composing.search_path import hydra_initialised
 
 
 def test_compose_gives_notebooks_the_same_config() -> None:
@@ -39,7 +40,9 @@ def test_jobs_composed_together_equal_those_composed_alone(command: str) -> None
     line = parse(command.split())
     assert len(line.jobs) > 1
     chosen = (line.jobs[0], line.jobs[1], line.jobs[-1])
-    for job, together in zip(chosen, compose_all(chosen, line.config_name), strict=True):
+    with hydra_initialised():
+        all_together = [composed(job, line.config_name) for job in chosen]
+    for job, together in zip(chosen, all_together, strict=True):
         alone = compose_with(job, line.config_name, with_hydra=True)
         assert resolved(together) == resolved(alone)
         assert together.hydra.overrides.task == alone.hydra.overrides.task
@@ -57,8 +60,10 @@ def test_errors_are_those_of_hydra() -> None:
     ):
         with pytest.raises(UserError) as alone:
             compose_with(words, with_hydra=True)
-        with pytest.raises(UserError) as together:
-            list(compose_all([["seed=1"], words], "config"))
+        with hydra_initialised():
+            composed(["seed=1"], "config")
+            with pytest.raises(UserError) as together:
+                composed(words, "config")
         assert str(together.value) == str(alone.value)
 
 

@@ -18,7 +18,7 @@ class OutspokenConfig:
     """What it says."""
 
     name: str = option("outspoken", "component")
-    says: str = option("", "sentence; fail, raise and text are behaviours")
+    says: str = option("", "sentence; fail, refuse, raise and text are behaviours")
     part: Any = option(None, "something nested")
     seed: int | None = option(None, "pins the seed")
 
@@ -54,8 +54,8 @@ def preflight(config: OutspokenConfig, context: Any) -> Iterable[str]:
     """What the config tells it to say, with what the context knows."""
     with CALLS.open("a") as stream:
         stream.write(f"{context.stage} {context.seed}\n")
-    if config.says == "fail":
-        raise UserError("algorithm.says=fail fails: say something else")
+    if config.says in ("fail", "refuse"):
+        raise UserError(f"{context.stage}.says={config.says} fails: say something else")
     if config.says == "raise":
         raise ValueError("raised on purpose")
     if config.says == "text":
@@ -82,6 +82,9 @@ def preflab_components() -> list[Component]:
             procedure=OneStep,
             nested=nested,
             preflight=preflight,
+        ),
+        Component(
+            "evaluation", "outspoken", OutspokenConfig, procedure=OneStep, preflight=preflight
         ),
         Component("part", "part", PartConfig, build=lambda config, context: 1, preflight=part),
     ]

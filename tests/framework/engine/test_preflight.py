@@ -84,6 +84,18 @@ def test_nothing_is_asked_when_every_stage_is_finished(
     assert commands.run("plan", [*WORDS, "algorithm.says=hello"]) == 0
 
 
+def test_what_was_said_of_a_stage_is_kept_with_it(tmp_path: Path) -> None:
+    """A run that reuses the algorithm, but not the evaluation, keeps what was said of the
+    algorithm; not what was said of the other evaluation."""
+    words = ("algorithm.says=hello", "evaluation=outspoken")
+    for name, says in {"first": "one", "second": "two", "third": "two"}.items():
+        (tmp_path / name).mkdir()
+        execute(job(*words, f"evaluation.says={says}"), tmp_path / name)
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        assert set(manifest["notices"]) == {"hello: True", f"{says}: True"}, name
+    assert calls() == ["algorithm 1", "evaluation 1", "evaluation 1"]
+
+
 def test_a_refusal_comes_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="says=fail fails: say something else"):

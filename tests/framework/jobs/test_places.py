@@ -4,6 +4,7 @@ such settings are in tests/end_to_end/test_places.py."""
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from preflab import UserError
 from preflab.composing.compose import parse
-from preflab.jobs.places import Places, places
+from preflab.jobs.places import Places, check_places, places
 from preflab.planning.reading import check_jobs
 from preflab.storage.run_folder import running
 
@@ -27,6 +28,11 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def _places(*words: str) -> Places:
     line = parse([*BASE, *words])
     return places(line, check_jobs(line))
+
+
+def _check(*words: str) -> None:
+    line = parse([*BASE, *words])
+    check_places(line, check_jobs(line))
 
 
 def _manifest(folder: str, words: tuple[str, ...], **facts: Any) -> None:
@@ -79,9 +85,21 @@ def test_what_would_lose_results_is_refused(what: str) -> None:
     Path("file").write_text("")
     Path("full").mkdir()
     Path("full/summary.json").write_text("")
+    before = set(Path().iterdir())
     with pytest.raises(UserError, match=message):
         _places(*words)
-    assert not Path("runs").exists()
+    with pytest.raises(UserError, match=message):
+        _check(*words)
+    assert set(Path().iterdir()) == before
+
+
+def test_a_check_makes_nothing_and_takes_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    _check("hydra.run.dir=mine/x", "artifacts.dir=store/x")
+    _check("-m", "seed=1,2")
+    monkeypatch.delenv("PREFLAB_RUN_FOLDER")
+    _check()
+    assert "PREFLAB_RUN_FOLDER" not in os.environ
+    assert not list(Path().iterdir())
 
 
 def test_the_same_command_goes_on_in_its_folder() -> None:

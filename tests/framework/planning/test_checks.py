@@ -119,6 +119,9 @@ CURES = {
     r"algorithm\.terms\.ptx=null\.",
     ("sft=none", "algorithm=none", "reward_model=length"): r"needs documents, .*"
     r"evaluation\.evaluators\.gold=null evaluation\.evaluators\.families=null",
+    ("sft=none", "reward_model=gold", "algorithm=rloo", "evaluation=samples"): (
+        r"reward_model=gold needs the true utility of responses, but data=files is not a simulated"
+    ),
     ("algorithm=none", "evaluation=none"): r"with data\.demonstrations=FILE, or choose sft=none",
     ("pretrain=documents", "sft=none"): "start from a model that has weights: policy=pretrained",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from preflab import UserError
-from preflab.rows import READERS, ending_of
+from preflab.rows import READERS, ending_of, read_rows
 from preflab.rows.folders import parts_of
 
 
@@ -93,6 +93,15 @@ def test_what_is_refused_by_name(tmp_path: Path, names: str, expected: str) -> N
 def test_rows_that_are_missing_or_there_twice(tmp_path: Path, names: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         _parts(tmp_path, names)
+
+
+def test_a_shard_that_is_named_alone_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r-00001-of-00002.csv").write_text("a\n1\n")
+    with pytest.raises(UserError, match=r"^r-00001-of-00002\.csv: r-00000-of-00002 missing"):
+        next(read_rows(Path("r-00001-of-00002.csv")))
 
 
 def test_all_shards_are_there(tmp_path: Path) -> None:

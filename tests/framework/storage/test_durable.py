@@ -60,3 +60,14 @@ def test_a_refusal_of_the_disk_is_one_error_and_others_pass(tmp_path: Path) -> N
         raise OSError(errno.ENOSPC, "No space left on device", "f")
     with pytest.raises(FileNotFoundError), durable.writing("it", tmp_path):
         raise FileNotFoundError(errno.ENOENT, "No such file", "f")
+
+
+def test_a_folder_that_is_missing_is_not_made_to_see_whether_it_could_be(tmp_path: Path) -> None:
+    """What is said of it is said of the nearest folder above it."""
+    assert durable.unwritable(tmp_path / "a" / "b") == ""
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    assert durable.unwritable(tmp_path / "file") == f"{tmp_path / 'file'} is, or lies in, a file"
+    assert "lies in, a file" in durable.unwritable(tmp_path / "file" / "a" / "b")
+    assert durable.unwritable(tmp_path / "a" / ("x" * 300)) == "a part of the path is too long"
+    assert durable.unwritable(Path("/proc/nothing/here")) != ""

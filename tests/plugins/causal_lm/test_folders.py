@@ -43,6 +43,8 @@ def save_tiny(path: Path, seed: int) -> None:
 def test_inspection_has_digests_of_weights_and_tokenizer(folder: Path, tmp_path: Path) -> None:
     inspection = inspect_pretrained(PretrainedConfig(path=str(folder)))
     assert inspection.pretrained
+    module = FolderSource(folder).load(folder).module
+    assert inspection.parameters == sum(weight.numel() for weight in module.parameters())
     assert inspection.content == content_digest(folder)
     assert inspection.tokenizer == FolderSource(folder).tokenizer.digest
     save_tiny(tmp_path / "other", seed=2)
@@ -58,6 +60,20 @@ def test_missing_and_wrong_folders(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty" / "config.json").write_text("{}")
     with pytest.raises(UserError, match=r"no \*\.safetensors"):
         locate(str(tmp_path / "empty"), None)
+
+
+@pytest.mark.parametrize(
+    "path,cure",
+    [
+        ("https://huggingface.co/org/name", r"policy\.path=org/name$"),
+        ("https://huggingface.co/org/name/tree/main", r"policy\.path=org/name$"),
+        ("https://example.org/name", r"Download it: policy\.path=FOLDER$"),
+        ("s3://bucket/name", r"Download it: policy\.path=FOLDER$"),
+    ],
+)
+def test_an_address_is_not_fetched(path: str, cure: str) -> None:
+    with pytest.raises(UserError, match=rf"^policy\.path={path} is an address, .*{cure}"):
+        locate(path, None)
 
 
 def test_a_hub_id_that_cannot_be_downloaded_is_a_user_error(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, GraniteConfig
 
 from preflab import UserError
 from preflab.console import cli
@@ -172,6 +173,61 @@ def test_an_overlong_prompt_is_told_by_file_and_line_and_left_out_by_the_words(
     cure = [word.rstrip(".;") for word in shown.split() if "filters.fits" in word]
     assert cure == ["+filter@filters.fits=length", "filters.fits.max_tokens=56"]
     assert exit_code(["plan", *words, *cure]) == 0
+
+
+@pytest.fixture
+def granite(folder: Path) -> Path:
+    """A model of an architecture of which transformers has no sequence classifier."""
+    sizes = {"vocab_size": 258, "hidden_size": 16, "intermediate_size": 32, "eos_token_id": 257}
+    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = GraniteConfig(**sizes, **heads, pad_token_id=256, max_position_embeddings=64)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_policy_that_can_be_no_reward_model_is_refused_if_one_is_needed(
+    granite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PPO has a value network; RLOO with a reward that is given has none."""
+    monkeypatch.chdir(tmp_path)
+    words = command(granite, tmp_path / "prompts.jsonl")
+    assert exit_code(["plan", *words]) == 2
+    shown = capsys.readouterr().err
+    assert "no reward model and no value network can be made of this policy" in shown
+    assert "GraniteConfig" in shown
+    assert exit_code(["plan", *words, "algorithm=rloo"]) == 0
+    assert exit_code(["plan", *words, "algorithm=none"]) == 0
+
+
+def test_a_policy_that_can_be_a_reward_model_passes(folder: Path) -> None:
+    FolderSource(folder).check_scalar()
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_ruins_the_model_is_told_before_any_work(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The model has some thousand weights: by GPT-3's table such a model is fine-tuned at about
+    1e-3, and 1 is far above that. The words that are told mend it."""
+    monkeypatch.chdir(tmp_path)
+    words = [*command(folder, tmp_path / "prompts.jsonl"), "algorithm.policy.lr=1"]
+    assert exit_code(["plan", *words]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "- algorithm.policy.lr=1: far above what is usual" in shown
+    cure = shown.partition("Unless you want that: ")[2].split()[0]
+    assert exit_code(["plan", *words, cure]) == 0
+    assert "far above" not in capsys.readouterr().out
+    assert exit_code([*words, "algorithm.episodes=8"]) == 0
+    run, first, *_ = capsys.readouterr().err.splitlines()
+    assert run.startswith("preflab: run ")
+    assert first.startswith("preflab: algorithm.policy.lr=1: far above")
 
 
 def test_a_special_token_that_no_text_leads_to_is_only_mentioned(folder: Path) -> None:

@@ -11,7 +11,13 @@ from safetensors.torch import save_file
 
 from preflab.errors import UserError
 from preflab_builtin.causal_lm import weights as module
-from preflab_builtin.causal_lm.weights import blocks, check_finite, embedding, weights
+from preflab_builtin.causal_lm.weights import (
+    blocks,
+    check_finite,
+    embedding,
+    parameters,
+    weights,
+)
 
 KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -28,6 +34,7 @@ def test_headers_tell_names_types_and_shapes(tmp_path: Path) -> None:
         "a": ("F32", (2, 3)),
         "b.c": ("BF16", (4,)),
     }
+    assert parameters(tmp_path) == 2 * 3 + 4
 
 
 def test_the_embedding_and_the_blocks_are_found_by_their_usual_names(tmp_path: Path) -> None:

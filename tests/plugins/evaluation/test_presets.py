@@ -108,3 +108,25 @@ def test_a_typo_in_an_evaluator_names_its_key() -> None:
         _choice("ladder", "evaluation.evaluators.families.per_familly=3")
     with pytest.raises(UserError, match=r"evaluation\.prompts"):
         _choice("ladder", "evaluation.prompts=0")
+
+
+CHOICE = "name: multiple_choice, template: '{q}', right: [a], wrong: [b]"
+JUDGE = "name: win_rate, judge: gold"
+DOUBLED = {
+    ("more={name: length}",): r"evaluators\.more measures length, which evaluators\.length mea",
+    (f"a={{{JUDGE}}}", f"b={{{JUDGE}}}"): "measures win_rate/gold",
+    (f"a={{{CHOICE}, path: x}}", f"b={{{CHOICE}, path: y}}"): "measures multiple_choice/plain",
+    ("a={name: ratings}", "b={name: ratings}"): "measures likert",
+}
+
+
+@pytest.mark.parametrize("added", DOUBLED)
+def test_two_evaluators_that_measure_the_same_are_refused(added: tuple[str, ...]) -> None:
+    """When the command is read, not at the end of the run."""
+    with pytest.raises(UserError, match=DOUBLED[added]):
+        _choice("samples", *(f"+evaluation.evaluators.{word}" for word in added))
+
+
+def test_labels_tell_two_evaluators_apart() -> None:
+    words = [f"a={{{JUDGE}}}", f"b={{{JUDGE}, label: other}}"]
+    _choice("samples", *(f"+evaluation.evaluators.{word}" for word in words))

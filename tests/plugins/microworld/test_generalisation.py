@@ -10,6 +10,8 @@ import torch
 from preflab.errors import UserError
 from preflab.interfaces import Subject
 from preflab.records import Demonstration, Document, Prompt, Ranking, Rollout
+from preflab.testing import TinyLabeler
+from preflab_builtin.microworld import generalisation, ratings
 from preflab_builtin.microworld.config import (
     LabelerGroupsConfig,
     MicroworldConfig,
@@ -73,9 +75,8 @@ def test_a_model_that_says_nothing_is_right_half_the_time(tmp_path: Path) -> Non
 
 
 def test_without_a_held_out_group_it_says_so(tmp_path: Path) -> None:
-    evaluator, _, subject = groups(tmp_path, 2.0, 0.0, 1.0, held_out=None)
     with pytest.raises(UserError, match="held_out_group=null"):
-        evaluator.evaluate(subject)
+        groups(tmp_path, 2.0, 0.0, 1.0, held_out=None)
 
 
 def test_public_tasks_are_right_and_in_the_instruction_frame() -> None:
@@ -130,3 +131,18 @@ def test_ratings_and_flags_by_hand(tmp_path: Path) -> None:
     assert result.values["likert/training"] == pytest.approx(likes)
     assert result.values["likert/training"][0] > result.values["likert/training"][1]
     assert set(result.values) == {"likert/training", "likert/held_out"}
+
+
+def test_people_who_cannot_be_asked_are_told_before_the_first_stage(tmp_path: Path) -> None:
+    for labeler, says in (
+        (TinyLabeler(), "asks simulated people"),
+        (SimulatedLabelers(SimulatedConfig(held_out_group=None), WORLD.gold), "name a group"),
+    ):
+        with pytest.raises(UserError, match=says):
+            list(
+                generalisation.preflight(
+                    LabelerGroupsConfig(), FakeContext(tmp_path, labelers=labeler)
+                )
+            )
+    with pytest.raises(UserError, match="ratings asks the people of the embedded world"):
+        list(ratings.preflight(RatingsConfig(), FakeContext(tmp_path, labelers=TinyLabeler())))

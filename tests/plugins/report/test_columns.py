@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -10,7 +12,7 @@ from fake_study import LADDER, study
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.build import build_report
-from preflab_builtin.report.columns import columns
+from preflab_builtin.report.columns import Column, columns
 
 
 def test_the_ladder_has_one_row_per_arm_with_means_over_seeds(tmp_path: Path) -> None:
@@ -51,3 +53,16 @@ def test_a_measure_without_a_place_is_a_column_too() -> None:
         ("Labeler groups", "held out"): "50.0 %",
         ("Stereotypes", "plain/entropy"): "0.500",
     }
+
+
+def test_rounding_makes_no_point_of_an_interval() -> None:
+    """49.96 to 50.04 % is [50.0, 50.0] with one decimal; value and ends have the same decimals."""
+    column = Column("m", "m", "m", percent=True)
+    for measure, value, bounds in (
+        (Measure(0.5, 0.4996, 0.5004), "50.00 %", "[49.96, 50.04]"),
+        (Measure(0.5, 0.5, 0.5), "50.0 %", "[50.0, 50.0]"),
+        (Measure(0.5, 0.4, 0.6), "50.0 %", "[40.0, 60.0]"),
+        (Measure(0.5), "50.0 %", ""),
+    ):
+        arm = cast(Arm, SimpleNamespace(measures={"m": measure}))
+        assert (column.value(arm), column.bounds(arm)) == (value, bounds)

@@ -8,8 +8,10 @@ from pathlib import Path
 from fake_study import results, write_run
 from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import build_report
-from preflab_builtin.report.contents import differences, left_out
+from preflab_builtin.report.contents import differences, left_out, notices
 from preflab_builtin.report.gather import gather
+from preflab_builtin.report.markdown import markdown
+from preflab_builtin.report.terminal import LONGEST_NOTICE, SHOWN_NOTICES, report_text
 
 
 def test_config_differences_leave_out_the_seeds_of_stages_only(tmp_path: Path) -> None:
@@ -44,3 +46,38 @@ def test_what_filters_left_out_is_shown_with_examples(tmp_path: Path) -> None:
     page = (tmp_path / "r.html").read_text()
     assert "What the filters left out" in page
     assert "a.jsonl:3 &#39;call &lt;b&gt;me&lt;/b&gt;&#39;" in page
+
+
+def test_what_was_said_before_the_first_stage_is_shown_with_its_arms(tmp_path: Path) -> None:
+    """Each sentence once, whatever the number of runs; the terminal has the beginning of each."""
+    everywhere = "demonstrations: the filters leave out <5>.\n  private 5\n    row 3"
+    long = "lr=1: far above " + "x" * LONGEST_NOTICE
+    said = {"SFT": [everywhere], "PPO": [everywhere, long]}
+    for arm, sentences in said.items():
+        for seed in (1, 2):
+            folder = tmp_path / f"{arm}{seed}"
+            write_run(folder, arm, seed, [f"arm={arm}"], results(arm, 0.0), notices=sentences)
+    assert notices(arms(gather([tmp_path]).runs)).rows == ((everywhere, "all"), (long, "PPO"))
+    report = build_report([tmp_path], tmp_path / "r.html")
+    page, text = (tmp_path / "r.html").read_text(), report_text(report, tmp_path / "r.html")
+    heading = "Said before the first stage"
+    assert page.count(f"<summary>{heading}</summary>") == 1
+    assert "leave out &lt;5&gt;.<small>  private 5</small>" in page
+    assert f"## {heading}" in markdown(report)
+    assert f"{heading}: demonstrations: the filters leave out <5>.\n" in text
+    assert f"{heading}: {long[: LONGEST_NOTICE - 1]}…\n" in text
+
+
+def test_a_terminal_is_not_filled_with_what_was_said(tmp_path: Path) -> None:
+    many = [f"sentence {i}" for i in range(SHOWN_NOTICES + 3)]
+    write_run(tmp_path / "0", "PPO", 1, [], results("PPO", 0.0), notices=many)
+    text = report_text(build_report([tmp_path], tmp_path / "r.html"), tmp_path / "r.html")
+    assert f"sentence {SHOWN_NOTICES - 1}\n" in text
+    assert f"sentence {SHOWN_NOTICES}\n" not in text
+    assert "Said before the first stage: 3 more on the page." in text
+
+
+def test_runs_of_which_nothing_was_said_have_no_such_table(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "PPO", 1, [], results("PPO", 0.0), notices=None)
+    report = build_report([tmp_path], tmp_path / "r.html")
+    assert "Said before" not in (tmp_path / "r.html").read_text() + markdown(report)

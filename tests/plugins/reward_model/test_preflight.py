@@ -87,3 +87,21 @@ def test_a_reward_model_that_is_broken_or_reads_other_tokens(tmp_path: Path) -> 
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(UserError, match=r"score\.weight of \d+ hold NaN or infinity"):
         list(pretrained(config, given))
+
+
+def test_responses_that_are_the_same_tokens_uncut_are_refused(tmp_path: Path) -> None:
+    """To the words of the tiny world white space is no difference."""
+    rows = [ranking(1, "red", "blue"), ranking(2, "red  blue", "red blue")]
+    with pytest.raises(UserError, match=r"ranking of r\.jsonl:2 prefers .*Use a tokenizer that"):
+        list(kwise(KwiseConfig(), context(tmp_path, *rows)))
+
+
+@pytest.mark.parametrize("rows", [(), (ranking(1, "red", "blue"),)])
+def test_more_trainable_blocks_than_the_policy_has_are_refused(
+    rows: tuple[Ranking, ...], tmp_path: Path
+) -> None:
+    """Also where the rankings are still to be made."""
+    given = context(tmp_path, *rows)
+    with pytest.raises(UserError, match=r"trainable_layers=99, but the model has \d+ blocks"):
+        list(kwise(KwiseConfig(trainable_layers=99), given))
+    list(kwise(KwiseConfig(trainable_layers=1), given))

@@ -13,7 +13,9 @@ from scipy.stats import kstest
 
 from preflab.errors import UserError
 from preflab.interfaces import RewardModel
+from preflab.options import problems
 from preflab.records import Prompt, Rollout
+from preflab_builtin.rewards.config import ContainsConfig
 from preflab_builtin.rewards.functions import (
     contains_reward,
     gold_reward,
@@ -54,8 +56,8 @@ def test_contains(tmp_path: Path) -> None:
     model = built("contains", context, words=["please", "thanks"])
     assert score(model, context, "red", "please please", "thanks red please") == [0.0, 0.5, 1.0]
     assert contains_reward(["plea"])(PROMPT, "please") == 0  # whole words only
-    with pytest.raises(UserError, match="words is empty"):
-        contains_reward([])
+    (problem,) = problems(ContainsConfig(words=[]))
+    assert problem == ("words", "is empty but must name one word at least")
 
 
 def test_noise_is_fixed_by_draw_prompt_and_text() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
+from preflab.intervals import decimals
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.wording import plain
 
@@ -83,7 +84,7 @@ def range_text(numbers: Sequence[int]) -> str:
 def measure_text(measure: Measure, percent: bool = False) -> str:
     """A measure with its interval, in words."""
     scale = 100.0 if percent else 1.0
-    text = f"{measure.value * scale:.1f} %" if percent else f"{measure.value:.2f}"
-    if math.isnan(measure.low):
-        return text
-    return f"{text} ({measure.low * scale:.2f} to {measure.high * scale:.2f})"
+    low, high = measure.low * scale, measure.high * scale
+    digits = decimals(low, high, 1 if percent else 2)
+    text = f"{measure.value * scale:.{digits}f}{' %' if percent else ''}"
+    return text if math.isnan(low) else f"{text} ({low:.{digits}f} to {high:.{digits}f})"
