@@ -35,7 +35,7 @@ def pretraining_rate(parameters: float) -> float:
     interpolated between its sizes on logarithmic scales, and beyond them with the slope of the
     whole table.
 
-    >>> pretraining_rate(1.3e9), round(pretraining_rate(1e6), 4)
+    >>> round(pretraining_rate(1.3e9), 5), round(pretraining_rate(1e6), 4)
     (0.0002, 0.0028)
     """
     sizes = [math.log(size) for size, _ in GPT3]

@@ -260,7 +260,14 @@ def test_the_focus_goes_from_the_prompt_over_the_outputs_to_the_buttons(
             person.press("Tab")
             seen.append(person.page.evaluate(name))
         assert seen == [
-            *("Prompt and instructions", "output-0-rank", "output-1-rank", "output-2-rank", "open-better", "notes"),
+            *(
+                "Prompt and instructions",
+                "output-0-rank",
+                "output-1-rank",
+                "output-2-rank",
+                "open-better",
+                "notes",
+            ),
             *("submit", "open-skip", "undo"),
         ]
         person.page.goto(f"{round_.server.base}/instructions")

@@ -178,10 +178,20 @@ def test_an_overlong_prompt_is_told_by_file_and_line_and_left_out_by_the_words(
 @pytest.fixture
 def granite(folder: Path) -> Path:
     """A model of an architecture of which transformers has no sequence classifier."""
-    sizes = {"vocab_size": 258, "hidden_size": 16, "intermediate_size": 32, "eos_token_id": 257}
-    heads = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 258,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "eos_token_id": 257,
+    }
+    heads: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
     config = GraniteConfig(**sizes, **heads, pad_token_id=256, max_position_embeddings=64)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    made: Any = AutoModelForCausalLM
+    made.from_config(config).save_pretrained(folder)
     return folder
 
 
