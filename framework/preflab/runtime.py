@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
@@ -16,6 +17,7 @@ from preflab.options import option
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
 
 T = TypeVar("T")
 
@@ -114,9 +116,21 @@ class Runtime:
     are split."""
 
     def __init__(self, config: RuntimeConfig) -> None:
+        self.config = config
+        if "torch" in sys.modules:  # else nothing is computed yet, and perhaps never: see `plan`
+            self.start()
+
+    def start(self) -> None:
+        """Set up torch and the processes, before anything is computed."""
+        _ = self.accelerator
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """What joins the processes."""
         import torch
         from accelerate import Accelerator
 
+        config = self.config
         if config.threads:
             torch.set_num_threads(config.threads)
         if config.deterministic:
@@ -124,18 +138,18 @@ class Runtime:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(config.deterministic)
         keep_memory()
-        self.config = config
         cpu = config.device is Device.cpu or not torch.cuda.is_available()
         if config.device is Device.cuda and cpu:
             raise UserError(NO_GPU)
-        self.accelerator = Accelerator(cpu=cpu)
-        if world_size() != self.accelerator.num_processes:
+        accelerator = Accelerator(cpu=cpu)
+        if world_size() != accelerator.num_processes:
             raise UserError(
                 f"WORLD_SIZE is {world_size()}, but accelerate started "
-                f"{self.accelerator.num_processes} process(es): each would train alone and "
+                f"{accelerator.num_processes} process(es): each would train alone and "
                 "overwrite the others. Start with runtime.processes=N, or 'torchrun -m preflab "
                 "...'."
             )
+        return accelerator
 
     @property
     def device(self) -> torch.device:
@@ -150,8 +164,8 @@ class Runtime:
 
     @property
     def world(self) -> int:
-        """Number of processes."""
-        return int(self.accelerator.num_processes)
+        """Number of processes, which is accelerate's too."""
+        return world_size()
 
     @property
     def micro_batch(self) -> int:

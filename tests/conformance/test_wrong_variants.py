@@ -28,7 +28,7 @@ from preflab_builtin.ppo import training
 from preflab_builtin.ppo.config import AdvantageConfig, PPOConfig
 from preflab_builtin.ppo.loss import estimated_advantages
 from preflab_builtin.rewards.functions import noise_reward
-from preflab_builtin.rollouts import native
+from preflab_builtin.rollouts import decoding
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
 from preflab_builtin.rollouts.generate import TransformersEngine
 from preflab_builtin.rollouts.native import NativeEngine
@@ -63,16 +63,16 @@ def test_log_probs_at_sampling_time_are_those_that_training_sees(
     )
     policy = sharpened(context.policy("initial"))
     drawn: list[torch.Tensor] = []
-    draw: Callable[..., torch.Tensor] = native.__dict__["draw"]
+    draw: Callable[..., torch.Tensor] = decoding.__dict__["draw"]
 
     def noting(logits: torch.Tensor, noise: torch.Tensor, tau: float) -> torch.Tensor:
         tokens = draw(logits, noise, tau)
         drawn.append((logits.double() / tau).log_softmax(-1).gather(-1, tokens[:, None])[:, 0])
         return tokens
 
-    monkeypatch.setattr(native, "draw", noting)
+    monkeypatch.setattr(decoding, "draw", noting)
     # Rows keep their places, so that draws can be told apart.
-    monkeypatch.setattr(native, "COMPACT_AT", 2.0)
+    monkeypatch.setattr(decoding, "COMPACT_AT", 2.0)
     # The order in which the engine reads them.
     prompts = sorted(PROMPTS, key=lambda p: len(p.text.split()))
     rollout = NativeEngine(NativeConfig(), cpu_runtime()).generate(

@@ -142,6 +142,7 @@ class Stages:
         if is_main():
             partial.mkdir(exist_ok=True)
         runtime = self.environment.runtime
+        runtime.start()
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         started, before = time.monotonic(), WORK.reading()

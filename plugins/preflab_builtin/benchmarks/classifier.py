@@ -15,7 +15,7 @@ from preflab.runtime import Runtime
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
-from preflab_builtin.causal_lm.sources import read_module
+from preflab_builtin.causal_lm.reading import read_module
 from preflab_builtin.causal_lm.tokenizer import read_wrapper
 
 

@@ -8,11 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.models.auto import configuration_auto
-
 from preflab import UserError
 from preflab.interfaces import Context
 from preflab.records import SPLITS, Prompt
@@ -90,6 +85,11 @@ def _texts(context: Context) -> Iterator[str]:
 def check_architecture(folder: Path) -> None:
     """`UserError` for an architecture that transformers does not know, or for weights of other
     shapes than the config says. The model is made without weights."""
+    import torch
+    import transformers
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.models.auto import configuration_auto
+
     facts = read_json(folder / CONFIG)
     kind = facts.get("model_type")
     known: Mapping[str, str] = vars(configuration_auto)["CONFIG_MAPPING_NAMES"]

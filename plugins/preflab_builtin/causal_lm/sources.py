@@ -3,42 +3,30 @@ read again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    GPT2Config,
-    LlamaConfig,
-)
-from transformers.utils.logging import disable_progress_bar
+from typing import TYPE_CHECKING, Any
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab_builtin.causal_lm.checking import check_model_config
 from preflab_builtin.causal_lm.config import (
-    Family,
     PretrainedConfig,
     SmolLM2Config,
     TinyConfig,
     TokenizerKind,
 )
 from preflab_builtin.causal_lm.folders import locate
-from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
-from preflab_builtin.causal_lm.saving import read_facts
 from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, folder_tokenizer
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
 
-# A bar for every model folder that is read would hide the run's own.
-disable_progress_bar()  # type: ignore[no-untyped-call]
+if TYPE_CHECKING:
+    import torch
+
+    from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
+
+    Place = torch.device | str | Callable[[], torch.device]
 
 
 def tiny(config: TinyConfig, context: Context) -> TinySource:
@@ -58,10 +46,10 @@ def smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
     return FolderSource(converted(config), *_settings(context), arguments=arguments)
 
 
-def _settings(context: Context) -> tuple[torch.device, bool, bool]:
+def _settings(context: Context) -> tuple[Place, bool, bool]:
     """Device, fast paths, recorded decoding."""
     config = context.runtime.config
-    return context.runtime.device, config.fast_paths, config.decode_graphs
+    return lambda: context.runtime.device, config.fast_paths, config.decode_graphs
 
 
 class SavedModels:
@@ -70,23 +58,37 @@ class SavedModels:
 
     tokenizer: TextTokenizer
 
-    def __init__(self, device: torch.device | str, fast: bool = True, graphs: bool = False) -> None:
-        self.device, self.fast, self.graphs = device, fast, graphs
+    def __init__(self, device: Place, fast: bool = True, graphs: bool = False) -> None:
+        """device: of the models; a function is asked when the first one is made."""
+        self._place, self.fast, self.graphs = device, fast, graphs
+
+    @property
+    def device(self) -> torch.device | str:
+        """Where the models are."""
+        return self._place() if callable(self._place) else self._place
 
     def _policy(self, module: Any) -> CausalPolicy:
+        from preflab_builtin.causal_lm.models import CausalPolicy
+
         return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
 
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer differs or weights are missing."""
+        from preflab_builtin.causal_lm.reading import check_head, read_policy_module
+
         self._check_tokenizer(folder)
-        policy = self._policy(read_module(AutoModelForCausalLM, folder))
-        _check_head(policy, folder)
+        policy = self._policy(read_policy_module(folder))
+        check_head(policy, folder)
         return policy
 
     def load_scalar(self, folder: Path) -> CausalScalarModel:
         """The scalar model of a folder, with its stored offset (0 if another program wrote it)."""
+        from preflab_builtin.causal_lm.models import CausalScalarModel
+        from preflab_builtin.causal_lm.reading import read_scalar_module
+        from preflab_builtin.causal_lm.saving import read_facts
+
         self._check_tokenizer(folder)
-        module = read_module(AutoModelForSequenceClassification, folder, num_labels=1)
+        module = read_scalar_module(folder)
         offset = float(read_facts(folder).get("offset", 0.0))
         return CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
 
@@ -118,7 +120,7 @@ class TinySource(SavedModels):
         self,
         config: TinyConfig,
         vocabulary: Sequence[str] | None,
-        device: torch.device | str = "cpu",
+        device: Place = "cpu",
         fast: bool = True,
         graphs: bool = False,
     ) -> None:
@@ -141,12 +143,9 @@ class TinySource(SavedModels):
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """A new model, its weights drawn from the generator with the family's own initialiser."""
-        make: Any = AutoModelForCausalLM.from_config
-        with global_stream_from(generator):
-            config = tiny_config(self.config, self.tokenizer)
-            module = make(config, attn_implementation="sdpa")
-        module.generation_config.update(do_sample=True, top_k=0, top_p=1.0)
-        return self._policy(module)
+        from preflab_builtin.causal_lm.reading import new_module
+
+        return self._policy(new_module(self.config, self.tokenizer, generator))
 
 
 class FolderSource(SavedModels):
@@ -155,7 +154,7 @@ class FolderSource(SavedModels):
     def __init__(
         self,
         folder: Path,
-        device: torch.device | str = "cpu",
+        device: Place = "cpu",
         fast: bool = True,
         graphs: bool = False,
         arguments: Mapping[str, Any] = MappingProxyType({}),
@@ -167,151 +166,18 @@ class FolderSource(SavedModels):
     @property
     def max_positions(self) -> int | None:
         """Tokens that a row may have at most, by the folder's config; None: it names no limit."""
-        config = AutoConfig.from_pretrained(
-            self.folder, local_files_only=True, trust_remote_code=False
-        )
-        limit: int | None = getattr(config, "max_position_embeddings", None)
+        from preflab_builtin.causal_lm.reading import model_config
+
+        limit: int | None = getattr(model_config(self.folder), "max_position_embeddings", None)
         return limit
 
     def check_scalar(self) -> None:
         """`UserError` if transformers has no classifier of this architecture whose head is one
         matrix. The model is made without weights."""
-        config = AutoConfig.from_pretrained(
-            self.folder, local_files_only=True, trust_remote_code=False
-        )
-        config.num_labels, config.pad_token_id = 1, self.tokenizer.pad_id
-        make: Any = AutoModelForSequenceClassification.from_config
-        try:
-            with torch.device("meta"):
-                module = make(config, trust_remote_code=False)
-        except Exception as error:  # transformers raises a dozen unrelated classes
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(_NO_SCALAR.format(self.folder, reason[:160])) from error
-        own = [n for n, _ in module.named_parameters() if not n.startswith(_base(module))]
-        if own != ["score.weight"]:
-            named = f"{type(module).__name__} has {', '.join(own[:3])} besides its backbone"
-            raise UserError(_NO_SCALAR.format(self.folder, named))
+        from preflab_builtin.causal_lm.reading import check_scalar
+
+        check_scalar(self.folder, self.tokenizer.pad_id)
 
     def create(self, generator: torch.Generator) -> CausalPolicy:
         """The pretrained weights; nothing is drawn."""
         return self.load(self.folder)
-
-
-_NO_SCALAR = (
-    "{0}: no reward model and no value network can be made of this policy: {1}. Choose what needs "
-    "neither: a reward that is given (a function, or reward_model=pretrained reward_model.path="
-    "FOLDER) with an algorithm without a value network (rloo, grpo, best_of_n), or reward_model="
-    "none algorithm=none."
-)
-
-
-def _base(module: Any) -> str:
-    return f"{module.base_model_prefix}."
-
-
-@contextmanager
-def global_stream_from(generator: torch.Generator) -> Iterator[None]:
-    """Within it, code that draws from torch's global stream draws from a seed of the generator; the
-    global stream itself is unchanged afterwards."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def tiny_config(config: TinyConfig, tokenizer: TextTokenizer) -> LlamaConfig | GPT2Config:
-    """The transformers config of a model from scratch: tied embeddings, no dropout. A llama block
-    has 4 D^2 (attention) plus 3 D * 8D/3 (SwiGLU) weights: 12 D^2 like a gpt2 block."""
-    shared: dict[str, Any] = {
-        "vocab_size": tokenizer.size,
-        "pad_token_id": tokenizer.pad_id,
-        "eos_token_id": tokenizer.eos_id,
-        "bos_token_id": tokenizer.eos_id,
-        "tie_word_embeddings": True,
-    }
-    if config.family is Family.gpt2:
-        sizes: dict[str, Any] = {
-            "n_positions": config.max_positions,
-            "n_embd": config.width,
-            "n_layer": config.layers,
-            "n_head": config.heads,
-        }
-        return GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **sizes, **shared)
-    return LlamaConfig(
-        max_position_embeddings=config.max_positions,
-        hidden_size=config.width,
-        intermediate_size=-(-config.width // 3) * 8,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        num_key_value_heads=config.heads,
-        attention_dropout=0.0,
-        **shared,
-    )
-
-
-def read_module(loader: Any, folder: Path, attention: str | None = "sdpa", **settings: Any) -> Any:
-    """A transformers model from local safetensors, in float32, without dropout; `UserError` if
-    weights are missing. attention: None leaves the choice to the family, as some have no sdpa."""
-    check_model_config(folder)
-    try:
-        module, report = loader.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=attention,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-            **settings,
-        )
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        raise UserError(f"{folder}: the model cannot be read: {error}") from error
-    if other := sorted(report["mismatched_keys"]):
-        name, stored, made = other[0]
-        raise UserError(
-            f"{folder}: by config.json {name} is {list(made)}, but the weights have "
-            f"{list(stored)}: config and weights are of different models. Copy the right "
-            "config.json."
-        )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise UserError(
-            f"{folder} lacks weights of {type(module).__name__}: {', '.join(missing[:3])}. "
-            "Is it another kind of model?"
-        )
-    _without_dropout(module)
-    # Weights read from a file are in its memory map, at addresses for which kernels round
-    # differently: a loaded model would differ in the last bit from the one that was saved. Copies
-    # are aligned, and do not need the file any more.
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.clone()
-    return module
-
-
-def _without_dropout(module: torch.nn.Module) -> None:
-    """Old and new log-probs must come from the same network: every dropout is off, also in a
-    module in training mode."""
-    config: Any = module.config
-    for name, value in vars(config).items():
-        if isinstance(value, float) and ("dropout" in name or name.endswith("pdrop")):
-            setattr(config, name, 0.0)
-    for part in module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
-        elif isinstance(getattr(part, "attention_dropout", None), float):
-            setattr(part, "attention_dropout", 0.0)  # noqa: B010
-
-
-def _check_head(policy: CausalPolicy, folder: Path) -> None:
-    """Some families scale or cap their logits after the unembedding; refuse them rather than train
-    on other numbers."""
-    ids = torch.tensor([[0, 1, 2, 3]], device=policy.module.device)
-    with torch.no_grad():
-        logits = policy.logits(policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool)))
-        own_logits = policy.module(input_ids=ids).logits.float()
-    if not torch.allclose(logits, own_logits, rtol=1e-3, atol=1e-3):
-        raise UserError(
-            f"{folder}: {type(policy.module).__name__} changes its logits after the unembedding, "
-            "which preflab does not do."
-        )

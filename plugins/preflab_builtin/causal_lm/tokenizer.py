@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer as Backend
-from transformers import AutoTokenizer
 
 from preflab.errors import UserError
 from preflab.records import Message, Prompt
@@ -289,6 +288,8 @@ def distinct_pad(wrapper: Any, ends: Collection[int]) -> int:
 def read_wrapper(folder: Path) -> Any:
     """The transformers tokenizer of a folder, read without running the folder's code; `UserError`
     if it cannot be read."""
+    from transformers import AutoTokenizer
+
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # a damaged file may raise anything

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import torch
-from torch.nn.utils.rnn import pad_sequence
+from typing import TYPE_CHECKING
 
 from preflab.interfaces import Policy, RewardModel
 from preflab.likelihood import response_log_probs
 from preflab.records import Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.causal_lm.losses import target_log_probs
+
+if TYPE_CHECKING:
+    import torch
 
 
 def batched_log_probs(
     policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime
 ) -> torch.Tensor:
     """`preflab.likelihood.response_log_probs` of all rows without gradient: [B, R] float32."""
+    import torch
+
     log_probs = torch.zeros(
         rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device
     )
@@ -46,6 +48,8 @@ def range_of(model: RewardModel) -> tuple[float, float]:
 
 def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:
     """The reward of each row."""
+    import torch
+
     rewards = [0.0] * len(rollout)
     with torch.no_grad():
         for group in runtime.micro_batches(rollout.by_length()):
@@ -60,6 +64,11 @@ def document_nll(
     """Of each text: its negative log-likelihood in nats, summed over its tokens and its end token,
     and the number of these tokens. The first token is not predicted and not counted; texts are cut
     to ``max_tokens`` tokens."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    from preflab_builtin.causal_lm.losses import target_log_probs
+
     tokenizer, device = policy.tokenizer, runtime.device
     rows = [tokenizer.encode_document(text)[:max_tokens] for text in texts]
     sums, counts = [0.0] * len(rows), [len(row) - 1 for row in rows]

@@ -8,9 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from preflab.errors import UserError
 from preflab.interfaces import (
@@ -31,6 +29,9 @@ from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
 from preflab_builtin.evaluation.results import CASES, EVALUATION, SAMPLES, measure_as_json
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
+
+if TYPE_CHECKING:
+    import torch
 
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
 

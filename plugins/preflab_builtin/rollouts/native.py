@@ -10,21 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from preflab.interfaces import Cache, Context, Policy, Sampling
+from preflab.interfaces import Context, Policy, Sampling
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.rollouts.config import NativeConfig
-from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens, rollout_of, up_to_end
-from preflab_builtin.rollouts.sampling import draw, row_noise
-
-COMPACT_AT = 0.25
-"""Share of ended rows at which the batch is compacted: below it copying the cache costs more than
-it saves."""
-
-LOOK_EVERY = 16
-"""Steps on a GPU between looks at which rows have ended."""
 
 
 def native(config: NativeConfig, context: Context) -> NativeEngine:
@@ -47,6 +36,10 @@ class NativeEngine:
         seed: Sequence[int | str],
     ) -> Rollout:
         """Responses to the prompts, ``sampling.samples`` consecutive rows for each."""
+        import torch
+
+        from preflab_builtin.rollouts.prompts import prompt_tokens, rollout_of
+
         encoded = prompt_tokens(policy, prompts, sampling.max_tokens)
         responses: list[list[int]] = [[] for _ in range(len(prompts) * sampling.samples)]
         # Prompts of similar length share a batch: fewer pads, the same tokens.
@@ -68,6 +61,12 @@ class NativeEngine:
     ) -> None:
         """Read a group of prompts once and decode all their samples, at most ``batch`` rows at a
         time."""
+        import torch
+
+        from preflab_builtin.rollouts.decoding import decode
+        from preflab_builtin.rollouts.prompts import left_padded
+        from preflab_builtin.rollouts.sampling import row_noise
+
         group_tokens = [encoded[i] for i in group]
         ids, mask = left_padded(group_tokens, policy.tokenizer.pad_id, self.runtime.device)
         logits, cache = policy.prefill(ids, mask)
@@ -88,34 +87,3 @@ class NativeEngine:
             decoded = decode(policy, piece_logits, piece_cache, noise, sampling.temperature)
             for number, response in zip(numbers, decoded, strict=True):
                 responses[number] = response
-
-
-def decode(
-    policy: Policy, logits: torch.Tensor, cache: Cache, noise: torch.Tensor, temperature: float
-) -> list[list[int]]:
-    """Token lists of B responses, each cut after its first end token.
-
-    logits [B, V] and cache: what `Policy.prefill` returned; noise [B, R]: R tokens at most.
-    """
-    steps, end_ids = noise.shape[1], policy.tokenizer.end_ids
-    ends = torch.tensor(sorted(end_ids), device=logits.device)
-    tokens = torch.zeros(noise.shape, dtype=torch.long, device=logits.device)
-    rows = torch.arange(len(noise), device=logits.device)
-    live = torch.ones_like(rows, dtype=torch.bool)
-    look_every = 1 if logits.device.type == "cpu" else LOOK_EVERY
-    for step in range(steps):
-        drawn = draw(logits, noise[rows, step], temperature)
-        tokens[rows, step] = drawn
-        live = live & ~torch.isin(drawn, ends)
-        if step + 1 == steps:
-            break
-        # Asking a GPU how many rows are live means waiting for it. It is cheaper to decode some
-        # steps beyond an end and to cut them off.
-        live_rows = int(live.sum()) if step % look_every == 0 else len(rows)
-        if live_rows == 0:
-            break
-        if live_rows <= (1 - COMPACT_AT) * len(rows):
-            still = live.nonzero().squeeze(-1)
-            rows, drawn, live, cache = rows[still], drawn[still], live[still], cache.select(still)
-        logits, cache = policy.extend(drawn, cache)
-    return [up_to_end(ids, end_ids) for ids in tokens.tolist()]

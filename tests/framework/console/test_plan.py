@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +60,24 @@ def test_what_waits_and_what_another_job_can_make(capsys: pytest.CaptureFixture[
 def test_the_job_that_is_wrong_is_named() -> None:
     with pytest.raises(UserError, match=r"seed is -1.*\n\(in the job .*seed=-1\)"):
         plan([*ALONE, "-m", "seed=1,-1"])
+
+
+LIGHT = """
+import sys
+from preflab.console import cli
+try:
+    cli.main(["plan", "algorithm=ppo"])
+except SystemExit:
+    pass
+heavy = {"accelerate", "scipy.stats", "transformers.modeling_utils", "transformers.generation"}
+print("HEAVY", *sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_a_plan_of_the_embedded_world_imports_nothing_that_only_computes(tmp_path: Path) -> None:
+    """torch is imported: its generator orders the prompts. Models and statistics are not."""
+    command = [sys.executable, "-c", LIGHT]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "6 to compute." in shown.stdout
+    assert shown.stdout.splitlines()[-1] == "HEAVY"

@@ -15,7 +15,7 @@ from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.fast import projections
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource
-from preflab_builtin.rollouts import native
+from preflab_builtin.rollouts import decoding
 from preflab_builtin.rollouts.config import NativeConfig, TransformersConfig
 from preflab_builtin.rollouts.generate import TransformersEngine, as_trained, generation_config
 from preflab_builtin.rollouts.native import NativeEngine
@@ -109,7 +109,7 @@ def test_batch_size_and_compaction_change_nothing(
     for batch in (1, 3, 8):
         assert same(engine(batch).generate(model, PROMPTS, sampling, (2,)), whole)
     for share in (0.0, 2.0):  # compact at every end; never
-        monkeypatch.setattr(native, "COMPACT_AT", share)
+        monkeypatch.setattr(decoding, "COMPACT_AT", share)
         assert same(engine().generate(model, PROMPTS, sampling, (2,)), whole)
 
 
