@@ -42,9 +42,12 @@ def serve(
     app = create_app(store, settings)
     listening = listen(host, port)
     base = base_url(settings, host, port_of(listening))
-    announce(f"Serving {store.settings.name} on {base}")
-    if ready is not None:
-        ready(base)
+
+    def begin() -> None:
+        announce(f"Serving {store.settings.name} on {base}")
+        if ready is not None:
+            ready(base)
+
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -57,11 +60,23 @@ def serve(
         limit_concurrency=1000,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, begin).run(sockets=[listening])
     except KeyboardInterrupt:
         pass  # uvicorn ends cleanly and sends the signal once more
     finally:
         listening.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a word when calls are taken and signals end it cleanly."""
+
+    def __init__(self, config: uvicorn.Config, begin: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begin = begin
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._begin()
 
 
 def _check_open_to_others(store: Store, settings: ServerSettings, host: str) -> None:
@@ -96,6 +111,7 @@ def link(base: str, token: str) -> str:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that waits for calls. Raises UserError if that is impossible."""
+    made = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         made = socket.socket(family, socket.SOCK_STREAM)
@@ -103,6 +119,8 @@ def listen(host: str, port: int) -> socket.socket:
         made.bind((host, port))
         made.listen(512)
     except OSError as error:
+        if made is not None:
+            made.close()
         raise UserError(
             f"Nothing can be served on {host}:{port}: {error.strerror or error}. Is another server "
             "there? Choose another port; 0 takes a free one."
