@@ -3,7 +3,7 @@
 import { byId, el, tree } from "./dom.js";
 import { rankingView } from "./ranking.js";
 import { get } from "./server.js";
-import { signedIn } from "./shell.js";
+import { ready, signedIn } from "./shell.js";
 import { textBlock, turns } from "./text.js";
 import { letter, say } from "./words.js";
 
@@ -11,6 +11,7 @@ const me = await signedIn();
 const { examples } = await get("/api/examples");
 byId("examples").replaceChildren(...(examples.length ? examples.map(show) : [say("calibration.none")]));
 if (me.done === 0 && me.screening && !me.screening.over) byId("go-on").href = "/screening";
+ready();
 
 function show(example, index) {
   const answer = { ranks: example.outputs.map(() => null), active: 0, count: example.outputs.length };

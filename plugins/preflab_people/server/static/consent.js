@@ -2,7 +2,7 @@
 
 import { byId, tree } from "./dom.js";
 import { get, post } from "./server.js";
-import { showProblem, signedIn } from "./shell.js";
+import { ready, showProblem, signedIn } from "./shell.js";
 import { say } from "./words.js";
 
 const me = await signedIn();
@@ -19,3 +19,4 @@ byId("agree").addEventListener("click", async () => {
     showProblem(problem);
   }
 });
+ready();

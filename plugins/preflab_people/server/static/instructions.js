@@ -2,7 +2,7 @@
 
 import { byId, tree } from "./dom.js";
 import { get } from "./server.js";
-import { signedIn } from "./shell.js";
+import { ready, signedIn } from "./shell.js";
 import { say } from "./words.js";
 
 const me = await signedIn();
@@ -13,4 +13,5 @@ byId("text").replaceChildren(...(version ? tree(nodes) : [say("instructions.none
 const first = me.done === 0;
 const screened = me.screening && !me.screening.over;
 const next = first && me.has_examples ? "/calibration" : first && screened ? "/screening" : me.next;
-byId("go-on").addEventListener("click", () => location.assign(next));
+byId("go-on").href = next;
+ready();

@@ -33,6 +33,11 @@ export async function signedIn(here = null) {
   return me;
 }
 
+/** Show what works only now: a click on it would have been lost before. */
+export function ready() {
+  for (const part of document.querySelectorAll("[data-ready]")) part.hidden = false;
+}
+
 /** Say what went wrong, in the notice at the top of the page. */
 export function showProblem(problem, text = problemText(problem), button = null) {
   const notice = byId("problem");

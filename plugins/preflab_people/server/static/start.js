@@ -8,6 +8,7 @@ import { say } from "./words.js";
 
 const state = byId("state");
 const token = decodeURIComponent(location.hash.slice(1));
+const left = location.search === "?left";
 history.replaceState(null, "", "/");
 
 /** Where a person goes: new ones read first. */
@@ -27,7 +28,7 @@ async function begin() {
   }
 }
 
-if (location.search === "?left") state.textContent = say("start.left");
+if (left) state.textContent = say("start.left");
 else {
   if (token) state.textContent = say("start.signing_in");
   await begin();

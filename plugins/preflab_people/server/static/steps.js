@@ -132,8 +132,7 @@ export function move(by) {
     if (step >= 0 && step <= answer.count) goTo(step);
     return;
   }
-  const focused = view.cards.some((card) => card.view.contains(document.activeElement));
-  const place = Math.max(0, Math.min(answer.count - 1, answer.active + (focused ? by : 0)));
+  const place = Math.max(0, Math.min(answer.count - 1, answer.active + by));
   view.cards[place].view.focus({ preventScroll: true });
   view.cards[place].view.scrollIntoView({ block: "nearest" });
 }

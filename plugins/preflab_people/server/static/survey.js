@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { post } from "./server.js";
-import { showProblem, signedIn } from "./shell.js";
+import { ready, showProblem, signedIn } from "./shell.js";
 
 await signedIn();
 const form = byId("survey");
@@ -38,3 +38,4 @@ form.addEventListener("submit", async (event) => {
     showProblem(problem);
   }
 });
+ready();

@@ -7,7 +7,7 @@ import { announce, byId, el, tree } from "./dom.js";
 import { Draft, Pending, Watch } from "./keeping.js";
 import { nameOf } from "./keys.js";
 import { get, newKey, post } from "./server.js";
-import { showProblem, signedIn } from "./shell.js";
+import { ready, showProblem, signedIn } from "./shell.js";
 import { listenToKeys } from "./shortcuts.js";
 import { dropMissing, goTo, showBetter, showMissing, showStep } from "./steps.js";
 import { turns } from "./text.js";
@@ -29,10 +29,16 @@ async function nextTask(message = "") {
   if (screening) {
     const tries = screening.tries.length;
     screening = (await persist(() => get("/api/me"))).screening;
-    if (screening.tries.length > tries) return location.assign("/screening");
+    if (screening.tries.length > tries) {
+      location.assign("/screening");
+      return new Promise(() => {});
+    }
   }
   const given = await persist(() => get("/api/task"));
-  if (given.next !== "/task") return location.replace(given.next);
+  if (given.next !== "/task") {
+    location.replace(given.next);
+    return new Promise(() => {}); // nothing after it should run
+  }
   show(given, message);
 }
 
@@ -52,6 +58,7 @@ function show(given, message, fresh = false) {
   showInstructions(given.instructions);
   history.replaceState({ task: task.id, step: answer.step }, "");
   showStep();
+  ready();
   lift();
   scrollTo(0, 0);
   byId(current.shown ? "number" : "veil-show").focus({ preventScroll: true });
