@@ -126,8 +126,11 @@ def test_a_card_is_dragged_into_a_column(browser: Browser, tmp_path: Path) -> No
                 page.mouse.down()
                 page.mouse.move(column["x"] + 20, column["y"] + 20, steps=4)
                 page.mouse.up()
-                assert page.locator("#outputs .state").nth(place).inner_text().endswith(
-                    str(_rank(text))
+                assert (
+                    page.locator("#outputs .state")
+                    .nth(place)
+                    .inner_text()
+                    .endswith(str(_rank(text)))
                 )
             chip = page.locator("#board .chip").first  # from one column to another
             box, last = chip.bounding_box(), page.locator(".column").last.bounding_box()

@@ -163,7 +163,8 @@ def test_a_link_from_a_mail_signs_in_though_the_cookie_is_strict(
             mail = f"<a href='{link}'>link</a><a href='{round_.server.base}/task'>task</a>"
             for number in (0, 1):
                 person.page.route(
-                    "http://mail.example/", lambda route: route.fulfill(body=mail, content_type="text/html")
+                    "http://mail.example/",
+                    lambda route: route.fulfill(body=mail, content_type="text/html"),
                 )
                 person.page.goto("http://mail.example/")
                 person.page.locator("a").nth(number).click()

@@ -1,8 +1,8 @@
 """A server in a process of its own, which can be killed, and people who are programs.
 
-    with Serving(folder / "store.sqlite") as server:
-        person = Robot(server.port, token)
-        person.work(lambda task: {"ranks": [1, 2, 3]})
+with Serving(folder / "store.sqlite") as server:
+    person = Robot(server.port, token)
+    person.work(lambda task: {"ranks": [1, 2, 3]})
 """
 
 from __future__ import annotations
