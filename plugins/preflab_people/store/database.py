@@ -29,6 +29,8 @@ PRAGMAS = (
 )
 ATTEMPTS = 5
 """Of a transaction that PostgreSQL chose to give way to another one."""
+PATIENCE = 50
+"""Looks, 100 ms apart, at a lock whose holder may just have been killed."""
 SERVER_LOCK = 7_303_014
 """Number of PostgreSQL's advisory lock that a server holds."""
 
@@ -110,7 +112,7 @@ class Database:
         with self._in_words():
             connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             # A killed server's connection lives until PostgreSQL notices.
-            for _ in range(20):
+            for _ in range(PATIENCE):
                 if connection.scalar(text(f"SELECT pg_try_advisory_lock({SERVER_LOCK})")):
                     self._lock = connection
                     return

@@ -21,7 +21,6 @@ _ended = (
     select(schema.leases)
     .where(schema.IS_HELD)
     .where(or_(LEASES.until <= bindparam("now"), LEASES.until > bindparam("latest")))
-    .order_by(LEASES.task, LEASES.labeler)
     .with_for_update(skip_locked=True)
 )
 
@@ -29,7 +28,8 @@ _ended = (
 def release_lapsed(connection: Connection, settings: RoundSettings, now: float) -> None:
     """Give back the tasks of silent pages. After the clock was set back leases begin anew."""
     latest = now + settings.lease_seconds
-    for row in connection.execute(_ended, {"now": now, "latest": latest}).mappings().all():
+    ended = connection.execute(_ended, {"now": now, "latest": latest}).mappings().all()
+    for row in sorted(ended, key=lambda row: (row["task"], row["labeler"])):
         if row["until"] <= now:
             release(connection, row)
         else:

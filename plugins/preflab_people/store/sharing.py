@@ -15,6 +15,8 @@ from preflab_people.store import choice, schema
 from preflab_people.store.tasks import IS_FREE
 
 TASKS, LEASES, PARTNERS = schema.tasks.c, schema.leases.c, schema.partners.c
+LOOKED_AT = 500
+"""Started tasks among which partners are looked for."""
 WAITING = 8
 """Tasks that a person starts for the sake of new partners; beyond it they finish those of the
 partners they have."""
@@ -28,16 +30,13 @@ def _first_of(condition: TextClause) -> Select[*tuple[object, ...]]:
 
 _singles, _fresh = (_first_of(condition) for condition in (schema.IS_SINGLE, schema.IS_FRESH))
 _has = LEASES.state.in_(("held", "done"))
-_started = (  # by other person: the first task that they have and I could share
-    select(LEASES.labeler, func.min(TASKS.n))
-    .select_from(schema.tasks)
-    .join(schema.leases, LEASES.task == TASKS.id)
-    .where(schema.IS_STARTED, IS_FREE, _has, LEASES.labeler != bindparam("labeler"))
-    .group_by(LEASES.labeler)
+_started = select(TASKS.id).where(schema.IS_STARTED, IS_FREE).order_by(TASKS.n).limit(LOOKED_AT)
+_others = select(LEASES.task, LEASES.labeler).where(
+    LEASES.task.in_(bindparam("names", expanding=True)), _has
 )
 _chosen = (
     select(schema.tasks)
-    .where(TASKS.n == bindparam("place"), schema.IS_STARTED)
+    .where(TASKS.id == bindparam("name"), schema.IS_STARTED)
     .with_for_update(skip_locked=True)
 )
 _shared = select(PARTNERS.labeler, PARTNERS.other, PARTNERS.tasks).where(PARTNERS.tasks > 0)
@@ -56,7 +55,7 @@ _waiting = select(TASKS.id).where(schema.IS_STARTED, exists(_judged)).limit(WAIT
 
 def normal_task(connection: Connection, labeler: str) -> RowMapping | None:
     """The normal task that a person should judge next; its row is locked."""
-    started = {row[0]: row[1] for row in connection.execute(_started, {"labeler": labeler})}
+    started = _by_person(connection, labeler)
     fresh = _first(connection, labeler, _fresh)
     if started or fresh is not None:
         shared, parts = sharing(connection)
@@ -67,10 +66,20 @@ def normal_task(connection: Connection, labeler: str) -> RowMapping | None:
     return _first(connection, labeler, _singles)
 
 
+def _by_person(connection: Connection, labeler: str) -> dict[str, str]:
+    """By other person: the first task that they have, and that the person could share."""
+    names = connection.scalars(_started, {"labeler": labeler}).all()
+    if not names:
+        return {}
+    place = {name: number for number, name in enumerate(names)}
+    rows = connection.execute(_others, {"names": names}).all()
+    return {row[1]: row[0] for row in sorted(rows, key=lambda row: -place[row[0]])}
+
+
 def _fair(
     connection: Connection,
     labeler: str,
-    started: dict[str, int],
+    started: dict[str, str],
     others: list[str],
     shared: choice.Shared,
     is_one: bool,
@@ -99,10 +108,10 @@ def _waits(connection: Connection, labeler: str) -> int:
     return len(connection.execute(_waiting, {"labeler": labeler}).all())
 
 
-def _take(connection: Connection, places: list[int]) -> RowMapping | None:
+def _take(connection: Connection, names: list[str]) -> RowMapping | None:
     """The first of some started tasks that nobody else is just taking."""
-    for place in places:
-        row = connection.execute(_chosen, {"place": place}).mappings().one_or_none()
+    for name in names:
+        row = connection.execute(_chosen, {"name": name}).mappings().one_or_none()
         if row is not None:
             return row
     return None
