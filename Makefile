@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance dist mutants reliability reference study quickstart test test-fast test-gpu \
+.PHONY: bench conformance dist label-test mutants reliability reference study quickstart test test-fast test-gpu \
 	test-install test-browser lint types format real install clean
 
 install: $(STAMP)
@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install        ## the ladder study on the embedded world: base, SFT, best-of-n, PPO, PPO-ptx
 	$(BIN)/preflab -cn ladder
 
-test: install              ## all tests but those of the next five targets (5 minutes on two cores)
+test: install              ## all tests but those of the targets below that have tests of their own (5 minutes on two cores)
 	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
@@ -59,6 +59,11 @@ reliability: install       ## kills, full disks, damaged files, signals, and all
 	$(PYTEST) tests/reliability --durations=10
 	$(PYTEST) tests --ignore tests/reliability -m reliability --durations=10
 	$(BIN)/python tests/reliability/unfix.py
+
+label-test: install        ## people in the loop: kills, load, every commit, on SQLite and PostgreSQL; then every safeguard taken away (10 minutes on two cores)
+	command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || .ci/install postgresql label-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/people -m label -s --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python tests/people/unfix.py
 
 PEERS := build/peers
 $(PEERS)/.installed: tests/benchmarks/constraints-peers.txt
