@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import combinations, groupby
 
 from preflab import intervals
 from preflab.interfaces import Measure
@@ -32,7 +32,7 @@ DEFINITIONS: Mapping[str, str] = {
     "retest": "Of pairs of responses that the person judged twice, the share judged alike; a tie "
     "against a side is half.",
     "gold": "Of pairs on which the researcher takes a side, the share of the same side; a tie is "
-    "half.",
+    "half, and a pair that was not judged nothing.",
     "ties": "Share of pairs of responses that the person called equal.",
     "earlier": EARLIER,
     "median_seconds": "Median time in which the page was in use.",
@@ -65,60 +65,6 @@ class PersonRecord:
     same_pattern: float
     longest_run: int
     remarks: Sequence[str] = field(default=())
-
-
-@dataclass(frozen=True)
-class Marks:
-    """How an answer compares with what the researcher holds right. sides: pairs on which the
-    researcher takes a side, and points for them (a tie half). flags: decisions about the flags that
-    the researcher sets somewhere, and those that are the same."""
-
-    side_points: float = 0.0
-    sides: int = 0
-    flag_points: int = 0
-    flags: int = 0
-
-    def __add__(self, other: Marks) -> Marks:
-        return Marks(
-            self.side_points + other.side_points,
-            self.sides + other.sides,
-            self.flag_points + other.flag_points,
-            self.flags + other.flags,
-        )
-
-    @property
-    def ranking(self) -> float:
-        """Share of the pairs; nan if there are none."""
-        return self.side_points / self.sides if self.sides else float("nan")
-
-    @property
-    def flagging(self) -> float:
-        """Share of the decisions about flags; nan if there are none."""
-        return self.flag_points / self.flags if self.flags else float("nan")
-
-
-def marks(task: Task, answer: Answer, flags: Sequence[str] | None = None) -> Marks:
-    """An answer to a gold or screening task, compared with what the researcher expects. flags: the
-    flags that count; None: those that the researcher sets in this task."""
-    expected = task.expected
-    if expected is None or answer.skipped:
-        return Marks()
-    points = [p for p in _points(task, expected, answer) if p is not None]
-    names = {f for some in expected.flags for f in some} if flags is None else set(flags)
-    asked = distinct(task.responses) if expected.flags and answer.flags else []
-    alike = [
-        (name in expected.flags[i]) == (name in answer.flags[i]) for i in asked for name in names
-    ]
-    return Marks(sum(points), len(points), sum(alike), len(alike))
-
-
-def total_marks(tasks: Mapping[str, Task], answers: Mapping[str, Answer]) -> Marks:
-    """The marks of answers by task id; a flag counts in every task if the researcher sets it in
-    one."""
-    asked = [tasks[name] for name in answers]
-    expected = [task.expected for task in asked if task.expected is not None]
-    flags = sorted({name for e in expected for some in e.flags for name in some})
-    return sum((marks(task, answers[task.id], flags) for task in asked), Marks())
 
 
 def records(asked: Round) -> list[PersonRecord]:
@@ -209,18 +155,16 @@ def _gold(labeler: str, asked: Round) -> Iterator[tuple[Vote, float]]:
     for one in asked.answered("gold"):
         if one.labeler == labeler and one.task.expected is not None:
             for point in _points(one.task, one.task.expected, one.answer):
-                if point is not None:
-                    yield Vote((one.task.id,), cluster_of(one.task), labeler, 0), point
+                yield Vote((one.task.id,), cluster_of(one.task), labeler, 0), point
 
 
-def _points(task: Task, expected: Answer, answer: Answer) -> Iterator[float | None]:
-    """For each pair of distinct responses on which the researcher takes a side: 1, 0.5 or 0."""
-    shown = distinct(task.responses)
-    for place, i in enumerate(shown):
-        for j in shown[place + 1 :]:
-            right, given = expected.verdict(i, j), answer.verdict(i, j)
-            if right is not None and right != 0.5:
-                yield None if given is None else 1 - abs(given - right)
+def _points(task: Task, expected: Answer, answer: Answer) -> Iterator[float]:
+    """For each pair of distinct responses on which the researcher takes a side: 1, 0.5 or 0; 0 too
+    for a pair that the person did not judge, as in screening."""
+    for i, j in combinations(distinct(task.responses), 2):
+        right, given = expected.verdict(i, j), answer.verdict(i, j)
+        if right is not None and right != 0.5:
+            yield 0.0 if given is None else 1 - abs(given - right)
 
 
 def _pattern(one: Answered) -> tuple[int | None, ...] | None:

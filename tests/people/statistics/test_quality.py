@@ -8,7 +8,7 @@ import pytest
 
 from preflab.records import Prompt
 from preflab_people.judgments import Answer, Judgment, Person, Task
-from preflab_people.statistics.quality import Marks, PersonRecord, marks, records, total_marks
+from preflab_people.statistics.quality import PersonRecord, records
 from preflab_people.statistics.votes import Round
 
 FIRST, SECOND, TIE = Answer(ranks=(1, 2)), Answer(ranks=(2, 1)), Answer(ranks=(1, 1))
@@ -76,25 +76,13 @@ def test_gold_is_scored_on_pairs_with_a_side() -> None:
     record = _record(asked, "x")
     assert record.gold.value == pytest.approx(0.75)
     assert record.judged == 0  # gold is not work done
-    assert marks(task, given).ranking == pytest.approx(0.75)
 
 
-def test_marks_of_a_screening() -> None:
-    """Flag rude is set by the researcher on the first response of the first task only: four
-    decisions, of which the person gets three right. A flag of the person's own does not count."""
-    first = _task(0, "screening", expected=Answer(ranks=(1, 2), flags=(("rude",), ())))
-    second = _task(1, "screening", expected=Answer(ranks=(1, 2), flags=((), ())))
-    answers = {
-        first.id: Answer(ranks=(1, 2), flags=(("rude", "long"), ())),
-        second.id: Answer(ranks=(2, 1), flags=(("rude",), ("long",))),
-    }
-    found = total_marks({task.id: task for task in (first, second)}, answers)
-    assert found == Marks(side_points=1.0, sides=2, flag_points=3, flags=4)
-    assert (found.ranking, found.flagging) == (0.5, 0.75)
-    assert math.isnan(Marks().ranking)
-    assert math.isnan(Marks().flagging)
-    assert marks(_task(2), FIRST) == Marks()
-    assert marks(first, Answer(skipped="unclear")) == Marks()
+def test_a_gold_pair_that_was_not_judged_is_nothing() -> None:
+    expected, given = Answer(ranks=(1, 2, 3)), Answer(ranks=(1, None, 2))
+    task = Task("g", "rank", Prompt("p", "?"), ("a", "b", "c"), origin="gold", expected=expected)
+    asked = Round([task], [Judgment("g", "x", given)], [Person("x")])
+    assert _record(asked, "x").gold.value == pytest.approx(1 / 3)
 
 
 def test_habits() -> None:

@@ -134,8 +134,9 @@ def result(kind: str, value: Any) -> dict[str, Any]:
         task(_DATA, result("pairwise", {"selected": "right"})),
         task(_DATA, result("rating", {"rating": 4}), result("choices", {"choices": ["Answer 2"]})),
         task(_LIST, result("ranker", {"ranker": {"rank": ["y", "x"]}})),
+        task(_LIST, result("ranker", {"ranker": {"good": ["y"], "bad": ["x"]}})),
     ],
-    ids=["pairwise", "choices", "ranker"],
+    ids=["pairwise", "choices", "ranker", "buckets"],
 )
 def test_label_studio(tmp_path: Path, row: Any) -> None:
     (ranking,) = read(tmp_path, "rankings", row)
@@ -146,7 +147,8 @@ def test_label_studio(tmp_path: Path, row: Any) -> None:
 
 
 def test_written_answers_of_label_studio(tmp_path: Path) -> None:
-    row = task({"prompt": "Say hi."}, result("textarea", {"text": ["Hi!"]}))
+    remark = {**result("textarea", {"text": ["I was tired."]}), "from_name": "notes"}
+    row = task({"prompt": "Say hi."}, result("textarea", {"text": ["Hi!"]}), remark)
     assert [d.response for d in read(tmp_path, "demonstrations", row)] == ["Hi!"]
 
 
@@ -160,8 +162,8 @@ def test_written_answers_of_label_studio(tmp_path: Path) -> None:
         (task({**_DATA, "image": "a.png"}), "image: holds images"),
         (task({"words": "x"}), "fields: words: none is a question"),
         (
-            task(_LIST, result("ranker", {"ranker": {"good": ["y"], "bad": ["x"]}})),
-            "ranker: must be one list with the id of every item",
+            task(_LIST, result("ranker", {"ranker": {"good": ["y"], "bad": ["z"]}})),
+            "ranker: must be lists with the id of every item once: x, y",
         ),
         ({**task(_DATA), "annotations": 3}, "annotations: is a number"),
         ({**task(_DATA), "data": "x"}, "data: is a text"),

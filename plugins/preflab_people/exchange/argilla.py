@@ -1,0 +1,283 @@
+"""Records of Argilla 2, and settings of a dataset that holds them.
+
+    import argilla as rg
+    settings = rg.Settings.from_json("argilla_settings.json")
+    dataset = rg.Dataset("round", settings=settings, client=client).create()
+    dataset.records.from_json("argilla_records.json")
+
+A record has the fields prompt, response_1, response_2, ...; the questions are ranking, likert_1,
+... (1 to 7), flags_1, ..., completion (a better answer, or the demonstration), notes and skipped
+(the reason; the person's response is then discarded). Runs and gold are not in it, so that whoever
+labels there is blind; tasks keep their ids.
+
+Argilla knows people by UUID: ``user_id`` is made of the pseudonym (`user_id`), and the metadata say
+the pseudonyms. Its server takes responses of users that it has: make them with these ids first.
+
+Argilla's server keeps ranks, with ties. Its SDK leaves the ranks out when it reads a ranking back:
+such an export is read as a strict order, and a remark says so. It leaves out as well whether
+somebody handed an answer in; then every answer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from preflab.errors import UserError
+from preflab.rows import BadRow, fields, read_table, shown
+from preflab_builtin.files import annotated
+from preflab_builtin.files.annotated import Given
+from preflab_builtin.files.values import numeric
+from preflab_people.exchange.labels import (
+    LEFT_OUT,
+    MOST_LIKERT,
+    Gathering,
+    Labels,
+    about_prompt,
+    prompt_of,
+    shown_prompt,
+    whole_ranks,
+)
+from preflab_people.exchange.privacy import for_training
+from preflab_people.exchange.writing import write_list, write_text
+from preflab_people.judgments import TASK_KINDS, Answer, Judgment, Task, task_id
+
+RECORDS, SETTINGS = "argilla_records.json", "argilla_settings.json"
+NO_FLAG = "none of these"
+"""The choice that says that flags were asked for and none was set."""
+STRICT = (
+    "{n} rankings have no ranks, as Argilla's SDK writes them: they are read as strict orders, and "
+    "their ties are lost. An export of the server's own interface has ranks."
+)
+NO_STATUS = (
+    "{n} records do not say who handed in and who saved a draft, as Argilla's SDK writes them: all "
+    "answers count."
+)
+_PEOPLE = UUID("5d9c6a54-5a0e-4b38-9c1c-3f1f1d2f9e4b")
+"""Of the ids of labelers."""
+_NUMBERED = re.compile(r"(likert|flags)[-_ ]?(\d+)")
+_OWN = ("completion", "notes", "skipped")
+
+
+# --- out ---
+
+
+def write(labels: Labels, folder: Path) -> list[Path]:
+    """Records and settings. `UserError` for a round of both texts and conversations: a field of
+    Argilla is one or the other."""
+    some = for_training(labels)
+    kinds = {bool(task.prompt.messages) for task in some.tasks}
+    if len(kinds) > 1:
+        raise UserError(
+            "Some prompts are texts and some are conversations, but a field of Argilla is one of "
+            "them. Export the round as preflab, which holds both."
+        )
+    answered: dict[str, list[Judgment]] = {}
+    for judgment in some.judgments:
+        answered.setdefault(judgment.task, []).append(judgment)
+    records = [_record(task, answered.get(task.id, [])) for task in some.tasks]
+    flags = sorted({f for j in some.judgments for names in j.answer.flags for f in names})
+    if NO_FLAG in flags:
+        raise UserError(f"A flag is called '{NO_FLAG}', which here means that none was set.")
+    most = max((len(task.responses) for task in some.tasks), default=0)
+    text = json.dumps(_settings(most, flags, True in kinds), indent=1, ensure_ascii=False)
+    return [write_list(folder / RECORDS, records), write_text(folder / SETTINGS, f"{text}\n")]
+
+
+def _record(task: Task, judgments: Sequence[Judgment]) -> dict[str, Any]:
+    prompt, responses = task.prompt, {f"response_{i}": t for i, t in enumerate(task.responses, 1)}
+    about = {"kind": task.kind, "want": task.want, **about_prompt(prompt)}
+    if judgments:
+        about["labelers"] = [judgment.labeler for judgment in judgments]
+    questions: dict[str, list[dict[str, Any]]] = {}
+    for judgment in judgments:
+        status = "discarded" if judgment.answer.skipped else "submitted"
+        for name, value in _values(judgment.answer):
+            said = {"value": value, "user_id": user_id(judgment.labeler), "status": status}
+            questions.setdefault(name, []).append(said)
+    return {
+        "id": task.id,
+        "fields": {"prompt": shown_prompt(prompt), **responses},
+        "metadata": about,
+        "suggestions": {},
+        "responses": questions,
+        "vectors": {},
+    }
+
+
+def user_id(labeler: str) -> str:
+    """The UUID that stands for a pseudonym: always the same."""
+    return str(uuid5(_PEOPLE, labeler))
+
+
+def _values(answer: Answer) -> Iterator[tuple[str, Any]]:
+    """What an answer says, by question."""
+    if answer.ranks:
+        yield (
+            "ranking",
+            [
+                {"rank": rank, "value": f"response_{i}"}
+                for i, rank in enumerate(answer.ranks, 1)
+                if rank is not None
+            ],
+        )
+    for i, rating in enumerate(answer.likert, 1):
+        if rating is not None:
+            yield f"likert_{i}", rating
+    for i, names in enumerate(answer.flags, 1):
+        yield f"flags_{i}", list(names) or [NO_FLAG]
+    for name, text in zip(_OWN, (answer.written, answer.notes, answer.skipped), strict=True):
+        if text:
+            yield name, text
+
+
+def _settings(responses: int, flags: Sequence[str], conversations: bool) -> dict[str, Any]:
+    """Settings of a dataset as Argilla's ``Settings.to_json`` writes them."""
+    kind = {"type": "chat"} if conversations else {"type": "text"}
+    made = [_field("prompt", True, {**kind, "use_markdown": False})]
+    made += [
+        _field(f"response_{i}", False, {"type": "text", "use_markdown": False})
+        for i in range(1, responses + 1)
+    ]
+    options = [{"value": f"response_{i}", "text": f"Response {i}"} for i in range(1, responses + 1)]
+    questions = [_question("ranking", {"type": "ranking", "options": options})] if options else []
+    rating = [{"value": i} for i in range(1, MOST_LIKERT + 1)]
+    chosen = [{"value": name, "text": name} for name in [*flags, NO_FLAG]]
+    for i in range(1, responses + 1):
+        questions.append(_question(f"likert_{i}", {"type": "rating", "options": rating}))
+        if flags:
+            multiple = {"type": "multi_label_selection", "options": chosen}
+            questions.append(_question(f"flags_{i}", {**multiple, "visible_options": len(chosen)}))
+    text = {"type": "text", "use_markdown": False}
+    questions += [_question(name, text) for name in _OWN]
+    questions[0]["required"] = True  # Argilla wants one
+    return {
+        "guidelines": None,
+        "questions": questions,
+        "fields": made,
+        "vectors": [],
+        "metadata": [],
+        "allow_extra_metadata": True,
+        "distribution": {"strategy": "overlap", "min_submitted": 1},
+        "mapping": None,
+    }
+
+
+def _field(name: str, required: bool, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": name, "title": name, "required": required, "settings": settings}
+
+
+def _question(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": name,
+        "description": None,
+        "required": False,
+        "settings": settings,
+    }
+
+
+# --- in ---
+
+
+def read(path: Path, gathering: Gathering) -> None:
+    """Records of Argilla 2 (``to_json``, flat as ``to_datasets``, or of the server) or of 1."""
+    for _ in read_table(path, lambda row: _read(row, gathering)):
+        pass
+
+
+def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
+    texts, given = annotated.argilla_parts(row)
+    asks = annotated.question_field(texts)
+    names = annotated.answer_fields(texts, blanks=True)
+    responses = tuple(fields.checked_text(text, name, blank=True) for name, text in names.items())
+    about = _metadata(row.get("metadata"))
+    name = fields.identifier(row, "id") or fields.identifier(row, "external_id")
+    prompt = prompt_of(texts[asks], asks, name, about)
+    usual = "rank" if responses else "demonstrate"
+    kind = fields.one_of(about.get("kind", usual), "kind", TASK_KINDS)
+    name = name or task_id(kind, prompt, responses)
+    want = about.get("want", 1)
+    task = gathering.task(Task(name, kind, prompt, responses, want=int(numeric(want, "want"))))
+    people: dict[str, list[Given]] = {}
+    for one in given:
+        people.setdefault(one.person, []).append(one)
+    if given and not any(one.status for one in given):
+        gathering.remark(NO_STATUS)
+    ours = fields.texts(about, "labelers") if about.get("labelers") else ()
+    pseudonym = {user_id(labeler): labeler for labeler in ours}
+    for person, said in people.items():
+        if not any(one.status == "draft" for one in said):
+            answer = _answer(said, list(names), gathering)
+            if answer is not None:
+                judgment = Judgment(
+                    task.id, gathering.person(pseudonym.get(person, person)), answer
+                )
+                gathering.judge(judgment, "responses")
+
+
+def _metadata(value: Any) -> Mapping[str, Any]:
+    """The metadata of a record, which Argilla 1 writes as a text."""
+    if isinstance(value, str):
+        value = fields.written(value, "metadata")
+    return value if isinstance(value, Mapping) else {}
+
+
+def _answer(said: Sequence[Given], names: Sequence[str], gathering: Gathering) -> Answer | None:
+    """What a person said of a record; None if it was about other things."""
+    own = {one.question: one.value for one in said if one.question in _OWN}
+    if any(one.status == "discarded" for one in said) or own.get("skipped"):
+        return Answer(
+            notes=str(own.get("notes") or ""), skipped=str(own.get("skipped") or LEFT_OUT)
+        )
+    orders = [(one, _order(one, names)) for one in said if one.question not in own]
+    orders = [(one, order) for one, order in orders if order is not None]
+    if len(orders) > 1:
+        both = " and ".join(sorted(one.question for one, _ in orders))
+        raise BadRow("responses", f"{both} both order the answers: leave one of them out")
+    for one, _ in orders:
+        if isinstance(one.value, (list, tuple)) and not annotated.has_ranks(one.value):
+            gathering.remark(STRICT)
+    ratings: dict[int, int] = {}
+    flags: dict[int, tuple[str, ...]] = {}
+    for one in said:
+        numbered = _NUMBERED.fullmatch(one.question)
+        if numbered and numbered[1] == "likert" and one.value is not None:
+            ratings[int(numbered[2])] = _rating(one)
+        elif numbered and numbered[1] == "flags" and one.value is not None:
+            chosen = fields.texts({one.question: one.value}, one.question)
+            flags[int(numbered[2])] = tuple(flag for flag in chosen if flag != NO_FLAG)
+    written = next((one.value for one in said if one.question in annotated.ANSWERS), None)
+    answer = Answer(
+        ranks=whole_ranks(orders[0][1] or ()) if orders else (),
+        likert=tuple(ratings.get(i) for i in range(1, len(names) + 1)) if ratings else (),
+        flags=tuple(flags.get(i, ()) for i in range(1, len(names) + 1)) if flags else (),
+        written=written if isinstance(written, str) else "",
+        notes=str(own.get("notes") or ""),
+    )
+    return None if answer == Answer(notes=answer.notes) else answer
+
+
+def _order(one: Given, names: Sequence[str]) -> Sequence[float | None] | None:
+    """The ranks of the answers; None for those that a list of {rank, value} leaves out."""
+    if not annotated.has_ranks(one.value):
+        return annotated.argilla_order(one.value, names, one.question)
+    ranks: dict[str, float] = {}
+    for i, item in enumerate(one.value):
+        place = f"{one.question}[{i}]"
+        name = annotated.plain(str(item.get("value")) if isinstance(item, Mapping) else "")
+        if name not in map(annotated.plain, names):
+            raise BadRow(place, f"'{shown(name)}' is none of the answers: {', '.join(names)}")
+        ranks[name] = numeric(item.get("rank"), f"{place}.rank")
+    return [ranks.get(annotated.plain(name)) for name in names]
+
+
+def _rating(one: Given) -> int:
+    value = numeric(one.value, one.question)
+    if not value.is_integer():
+        raise BadRow(one.question, f"is {value:g}. Allowed: 1 to {MOST_LIKERT}")
+    return int(value)
