@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,7 +126,7 @@ def test_axe_finds_nothing_on_any_page(
 ) -> None:
     found: dict[str, list[str]] = {}
     name = "desktop" if size == DESKTOP else "phone"
-    options = {"color_scheme": scheme, "locale": language, "reduced_motion": "reduce"}
+    options: dict[str, Any] = {"color_scheme": scheme, "locale": language, "reduced_motion": "reduce"}
     with a_person(browser, size, is_mobile=size == PHONE, **options) as person:
 
         def look(page: str) -> None:

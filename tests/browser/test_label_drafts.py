@@ -70,7 +70,7 @@ def test_a_killed_server_costs_nothing(browser: Browser, tmp_path: Path) -> None
         person.page.locator("#problem-act").click()  # try now
         person.task(2)
         assert problem.is_hidden()
-        (judgment,) = round_.judgments
+        (judgment,) = list(round_.judgments)
         assert judgment.answer.notes == "half a!"
         assert [judgment.answer.ranks[i] for i in judgment.order] == [2, 1, 3]
 

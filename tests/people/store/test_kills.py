@@ -80,7 +80,7 @@ def _crash(place: str, act: Callable[[Store], Any], when: str) -> None:
             write = store._database.write
 
             def harmed(work: Any) -> Any:
-                dialect.do_commit = last_commit  # type: ignore[method-assign]
+                dialect.do_commit = last_commit  # type: ignore[assignment, method-assign]
                 return write(work)
 
             store._database.write = harmed  # type: ignore[method-assign]
