@@ -69,7 +69,7 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
                 "policy.tokenizer=bytes",
                 "sft=none",
             ),
-            "true utility",
+            "true utility .* Choose another algorithm, or data=microworld",
         ),
         ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
         (
@@ -120,6 +120,9 @@ CURES = {
     ("sft=none", "algorithm=none", "reward_model=length"): r"needs documents, .*"
     r"evaluation\.evaluators\.gold=null evaluation\.evaluators\.families=null",
     ("algorithm=none", "evaluation=none"): r"with data\.demonstrations=FILE, or choose sft=none",
+    # Simulated people cannot rank answers to real prompts.
+    ("comparisons=sampled", "sft=none", "evaluation=none", "algorithm=ppo"): r"labeler=simulated "
+    r"needs .*Give rankings with data\.rankings=FILE, or choose comparisons=none\.$",
     ("pretrain=documents", "sft=none"): "start from a model that has weights: policy=pretrained",
 }
 
