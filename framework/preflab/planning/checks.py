@@ -58,9 +58,9 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
     lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
     if lack:
         raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
-    if word == "labeler":
-        for more in sorted(needs(run.choices["labeler"])):
-            _check_need(run, "labeler", more, counts)
+    asked = word == "labeler" or (word == "reward_model" and not run.makes_stage(word))
+    for more in sorted(needs(run.choices[word])) if asked else ():
+        _check_need(run, word, more, counts)
 
 
 def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:

@@ -18,7 +18,13 @@ def preflab_components() -> list[Component]:
         Component("reward_model", "length", c.LengthRewardConfig, build=f"{_FUNCTIONS}:length"),
         Component("reward_model", "contains", c.ContainsConfig, build=f"{_FUNCTIONS}:contains"),
         Component("reward_model", "noise", c.NoiseConfig, build=f"{_FUNCTIONS}:noise"),
-        Component("reward_model", "gold", c.GoldRewardConfig, build=f"{_FUNCTIONS}:gold"),
+        Component(
+            "reward_model",
+            "gold",
+            c.GoldRewardConfig,
+            build=f"{_FUNCTIONS}:gold",
+            needs=("gold",),
+        ),
         Component(
             "reward_model",
             "vader",
