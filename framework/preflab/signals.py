@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -33,6 +35,45 @@ def end_with(parent: int) -> None:
 
 
 _PARENT_DEATH_SIGNAL = 1
+
+
+def process_name() -> str:
+    """What this process is called on all machines: host, space of process ids, process id."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()} {os.readlink(_PROCESS_IDS)} {os.getpid()}"
+    return ""
+
+
+_PROCESS_IDS = "/proc/self/ns/pid"
+
+
+def process_here(name: str) -> int:
+    """The id of another process of this machine by its name (`process_name`); 0 for one of another
+    machine or container, and for this one."""
+    space, _, number = name.rpartition(" ")
+    own, _, _ = process_name().rpartition(" ")
+    return int(number) if number.isdecimal() and space == own and name != process_name() else 0
+
+
+def ends_before(first: int, second: int) -> bool:
+    """Wait until one of two processes has ended; whether the first one has. Where the system cannot
+    wait for both (it needs Linux) False, at once."""
+    if sys.platform != "linux":
+        return False
+    poll, opened = select.poll(), dict[int, int]()
+    try:
+        for process in (first, second):
+            opened[process] = os.pidfd_open(process)
+            poll.register(opened[process], select.POLLIN)
+        ended = {descriptor for descriptor, _ in poll.poll()}
+        return opened[first] in ended
+    except ProcessLookupError:
+        return first not in opened
+    except OSError:  # a system that forbids it
+        return False
+    finally:
+        for descriptor in opened.values():
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -126,7 +125,8 @@ def test_axe_finds_nothing_on_any_page(
 ) -> None:
     found: dict[str, list[str]] = {}
     name = "desktop" if size == DESKTOP else "phone"
-    options: dict[str, Any] = {"color_scheme": scheme, "locale": language, "reduced_motion": "reduce"}
+    options: dict[str, Any] = {"color_scheme": scheme, "locale": language}
+    options["reduced_motion"] = "reduce"
     with a_person(browser, size, is_mobile=size == PHONE, **options) as person:
 
         def look(page: str) -> None:

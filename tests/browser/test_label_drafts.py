@@ -12,7 +12,8 @@ from browser.labeling import Person, Round, a_person, a_round, watch
 from people.server.sites import three
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from preflab_people.judgments import Judgment
+from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 PLAIN = {"likert": False, "flags": ()}
@@ -70,7 +71,7 @@ def test_a_killed_server_costs_nothing(browser: Browser, tmp_path: Path) -> None
         person.page.locator("#problem-act").click()  # try now
         person.task(2)
         assert problem.is_hidden()
-        (judgment,) = list(round_.judgments)
+        judgment: Judgment = next(iter(round_.judgments))
         assert judgment.answer.notes == "half a!"
         assert [judgment.answer.ranks[i] for i in judgment.order] == [2, 1, 3]
 

@@ -15,6 +15,7 @@ import pytest
 
 from end_to_end.runs import BROKEN, digests, preflab
 from preflab.storage.artifacts import read_rows
+from preflab.storage.run_folder import is_running
 from support import represented_by
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
@@ -174,3 +175,26 @@ def test_parallel_jobs_finish_next_to_one_that_fails(
         for job in range(3)
     }
     assert computed == {0: ["algorithm"], 1: [], 2: []}
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_no_job_of_a_killed_multirun_goes_on(launcher: str, tmp_path: Path) -> None:
+    """SIGKILL leaves the multirun no time to tell its workers."""
+    words = ("-m", *LAUNCHERS[launcher], "seed=1,2", "algorithm=none", *FAST)
+    child = _start(tmp_path, *words, "pretrain.steps=100000", "checkpoint.every_seconds=1")
+    limit = time.monotonic() + 300
+
+    def running() -> list[Path]:
+        folders = (path.parent for path in tmp_path.glob("runs/config/*/*/manifest.json"))
+        return [folder for folder in folders if is_running(folder)]
+
+    while len(running()) < 2 or not any(tmp_path.glob("artifacts/*.partial/.state/step-*")):
+        assert child.poll() is None, (tmp_path / "log.txt").read_text()[-3000:]
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    child.kill()
+    child.wait()
+    while running():
+        assert time.monotonic() < limit
+        time.sleep(0.1)

@@ -8,7 +8,14 @@ import time
 
 import pytest
 
-from preflab.signals import Stopped, StopRequest, end_with
+from preflab.signals import (
+    Stopped,
+    StopRequest,
+    end_with,
+    ends_before,
+    process_here,
+    process_name,
+)
 from reliability.injection import forked
 
 
@@ -58,3 +65,37 @@ def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     os.waitpid(parent, 0)
     assert os.read(read, 1) == b""
     assert time.monotonic() - began < 30
+
+
+def _sleeper() -> int:
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    return child
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_which_of_two_processes_ends_first(first: bool) -> None:
+    starter, job = _sleeper(), _sleeper()
+    ended, other = (starter, job) if first else (job, starter)
+    try:
+        os.kill(ended, signal.SIGKILL)  # not yet waited for, as a shell leaves it for a moment
+        assert ends_before(starter, job) is first
+        os.waitpid(ended, 0)
+        if first:
+            assert ends_before(starter, job)  # it had ended before anybody asked
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+
+
+def test_a_process_is_known_on_its_own_machine_alone() -> None:
+    name = process_name()
+    space, _, number = name.rpartition(" ")
+    assert int(number) == os.getpid()
+    assert process_here(name) == 0  # this one
+    assert process_here(f"{space} 1") == 1
+    assert process_here(f"elsewhere {space.split()[1]} 1") == 0  # another machine
+    assert process_here(f"{space.split()[0]} pid:[1] 1") == 0  # another container
+    assert process_here("") == 0

@@ -14,12 +14,14 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from preflab.composing.search_path import registry, sweeps_root
+from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
 from preflab.errors import UserError, nearest
 from preflab.options import plain_words
 
 MOST_KEYS = 4
 """Keys elsewhere in the config that a message offers."""
+NOT_OFFERED = {"arm", "fast", "hydra"}
+"""Keys at the top of a config that nobody sets by themselves."""
 
 
 @contextlib.contextmanager
@@ -94,12 +96,29 @@ def _unknown(parent: Any, full_key: str, key: str) -> str:
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
         )
     above = full_key.removesuffix(key)
+    if not above:
+        keys = sorted({*keys, *groups_of_a_run()} - NOT_OFFERED)
     elsewhere = _alike(key, keys, list(_keys(parent)))
     if elsewhere:
         listed = ", ".join(sorted(keys))
         meant = " or ".join(above + inner for inner in elsewhere[:MOST_KEYS])
         return f"{full_key} is not an option. Allowed: {listed}. Did you mean {meant}?"
-    return f"{full_key} is not an option. {nearest(key, keys)}"
+    return f"{full_key} is not an option. {nearest(key, keys)}{_adding(parent, full_key)}"
+
+
+def _adding(parent: Any, full_key: str) -> str:
+    """How to add a component at a place that holds components by any name; "" elsewhere."""
+    root, place = parent._get_root(), full_key.split(".")
+    if place[0] == "filters" and len(place) == 2:
+        kind = "filter"
+    elif len(place) == 3 and place[0] in registry().stage_graph.groups:
+        group, field, _ = place
+        chosen = registry().component(registry().stage_graph.groups[group], root[group].name)
+        kind = chosen.nested.get(field, "")
+    else:
+        kind = ""
+    option = place[-1] if place[-1] in registry().names(kind) else "OPTION"
+    return f" To add one: +{kind}@{full_key}={option}." if kind else ""
 
 
 def _alike(key: str, here: Sequence[str], below: Sequence[str]) -> list[str]:
@@ -142,13 +161,25 @@ def _in_words(text: str) -> str:
             "arm: arms belong to studies (preflab -cn STUDY). To name a run, give it a folder: "
             "hydra.run.dir=runs/NAME."
         )
-    if group := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
+    if missing := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
         return (
-            f"{group[1]} is not chosen by itself in this config, but inside another component: "
-            f"+{group[1].partition('@')[0]}@FIELD.NAME=OPTION (preflab --help shows where)."
+            f"{missing[1]} is not chosen by itself in this config, but inside another component: "
+            f"+{missing[1].partition('@')[0]}@FIELD.NAME=OPTION (preflab --help shows where)."
         )
-    if "Config group override must be a string or a list" in text:
-        return "A config group cannot be null: GROUP=none leaves it out."
+    if taken := re.search(r"Config group override must be a string or a list\. Got (\w+)", text):
+        if taken[1] == "NoneType":
+            return "A config group cannot be null: GROUP=none leaves it out."
+        return "A config group takes the name of an option: GROUP=OPTION (preflab --help)."
+    if forced := re.search(r"force-add of config groups is not supported: '\+\+(.*)'", text):
+        word = forced[1]
+        return f"++{word}: an option of a group is chosen by {word}, and added by +{word}."
+    if unknown := re.match(
+        r"Override (\S+) looks like .* config group '(.*)' does not exist", text
+    ):
+        known = {*groups_of_a_run(), *(c.kind for c, _ in registry().components())}
+        return (
+            f"{unknown[1]}: there is no config group '{unknown[2]}'. {nearest(unknown[2], known)}"
+        )
     in_file = re.match(
         r"In '.*?': \w+ raised while composing config: (.*) full_key: (?!object_type)(\S+)", text
     )

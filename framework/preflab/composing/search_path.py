@@ -137,6 +137,11 @@ def _groups() -> set[str]:
     return {*registry().stage_graph.groups, *kinds, SCHEMAS.rstrip("/"), *below}
 
 
+def groups_of_a_run() -> list[str]:
+    """Config groups that a command line chooses from by GROUP=OPTION, in the order of a run."""
+    return [*registry().stage_graph.groups, "filters", "experiment", "debug"]
+
+
 @contextlib.contextmanager
 def hydra_initialised(config_dir: str = "") -> Iterator[Any]:
     """Hydra's compose API with our search path, whatever was initialised before; gives Hydra's

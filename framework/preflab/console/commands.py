@@ -8,11 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.console.plan import plan
 from preflab.console.tables import show
 from preflab.errors import PluginError, PreflabError, StorageError, UserError, nearest
 from preflab.storage.durable import disk_error
+
+if TYPE_CHECKING:
+    from preflab.storage.artifacts import Store
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -29,8 +33,8 @@ def run(name: str, arguments: Sequence[str]) -> int:
     if name not in theirs:
         nearby = nearest(name, [*COMMANDS, *theirs])
         raise UserError(
-            f"'{name}' is neither a command nor an override (KEY=VALUE). "
-            f"{nearby}{registry().not_loaded()}"
+            f"'{name}' is neither a command nor an override (KEY=VALUE). {nearby} "
+            f"preflab --help shows everything.{registry().not_loaded()}"
         )
     function, plugin = theirs[name]
     try:
@@ -107,9 +111,7 @@ def doctor(arguments: list[str]) -> int:
 def artifacts(arguments: list[str]) -> int:
     """artifacts list|prune [--dir DIR]: what is kept, with sizes; prune removes what killed runs
     left half-made"""
-    from rich.table import Table
-
-    from preflab.storage.artifacts import Store, files_below
+    from preflab.storage.artifacts import Store
 
     parser = argparse.ArgumentParser(prog="preflab artifacts", description=artifacts.__doc__)
     parser.add_argument("action", choices=["list", "prune"])
@@ -123,37 +125,51 @@ def artifacts(arguments: list[str]) -> int:
             "a run was started, unless artifacts.dir says otherwise: give it with --dir."
         )
     if options.action == "list":
-        table = Table("artifact", "component", "seed", "seconds", "MB", "made")
-        for a in store.complete():
-            m = a.manifest
-            size = sum(f.stat().st_size for f in files_below(a.folder)) / 1e6
-            cells = (
-                a.folder.name,
-                m["component"],
-                m["seed"],
-                m["cost"]["seconds"],
-                f"{size:.1f}",
-                m["created"],
-            )
-            table.add_row(*map(str, cells))
+        _list(store)
+    else:
+        _prune(store, options.all)
+    if (small := options.dir / "debug").is_dir():  # conf/debug/fast.yaml
+        words = f"{options.action} --dir {small}"
+        print(f"Those made with debug=fast are in {small}: preflab artifacts {words}")
+    return 0
+
+
+def _list(store: Store) -> None:
+    from rich.table import Table
+
+    from preflab.storage.artifacts import files_below
+
+    table = Table("artifact", "component", "seed", "seconds", "MB", "made")
+    for a in store.complete():
+        m = a.manifest
+        size = sum(f.stat().st_size for f in files_below(a.folder)) / 1e6
+        cost, created = m["cost"]["seconds"], m["created"]
+        cells = (a.folder.name, m["component"], m["seed"], cost, f"{size:.1f}", created)
+        table.add_row(*map(str, cells))
+    if table.row_count:
         show(table)
-        for problem in store.damaged().values():
-            print(f"damaged: {problem}")
-    everything = [*(a.folder for a in store.complete()), *store.damaged()] if options.all else []
-    doomed = [*store.partial(), *everything] if options.action == "prune" else []
+    else:
+        print(f"There are no complete artifacts in {store.root}.")
+    for problem in store.damaged().values():
+        print(f"damaged: {problem}")
+
+
+def _prune(store: Store, everything: bool) -> None:
+    """Remove what is half-made, or everything; `UserError` for what is not preflab's, once the
+    others are removed."""
     refused = []
+    complete = [*(a.folder for a in store.complete()), *store.damaged()] if everything else []
+    doomed = [*store.partial(), *complete]
     for folder in doomed:
         try:
-            print(
-                f"removed {folder}"
-                if store.remove(folder)
-                else f"kept {folder}: a job is making it"
-            )
+            removed = store.remove(folder)
+            print(f"removed {folder}" if removed else f"kept {folder}: a job is making it")
         except UserError as error:
-            refused.append(str(error))  # the others are removed all the same
+            refused.append(str(error))
     if refused:
         raise UserError("\n".join(refused))
-    return 0
+    if not doomed:
+        print(f"There is nothing {'' if everything else 'half-made '}in {store.root}.")
 
 
 def report(arguments: list[str]) -> int:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from preflab.composing.search_path import config_root, options_of, registry, sweeps_root
+from preflab.composing.search_path import (
+    config_root,
+    groups_of_a_run,
+    options_of,
+    registry,
+    sweeps_root,
+)
 from preflab.console.commands import COMMANDS
 from preflab.door.registry import command_name
 
@@ -14,7 +20,7 @@ def overview() -> str:
     plugins, graph = registry(), registry().stage_graph
     theirs = [function for function, _ in plugins.commands().values()]
     usages = [_usage(function) for function in (*COMMANDS.values(), *theirs)]
-    groups = [*graph.groups, "filters", "experiment", "debug"]
+    groups = groups_of_a_run()
     kinds = {component.kind for component, _ in plugins.components()}
     nested = sorted(kinds - set(graph.groups.values()))
     options = options_of([*groups, *nested])

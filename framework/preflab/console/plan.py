@@ -71,8 +71,9 @@ def plan(arguments: list[str]) -> int:
     to_compute = sum(status in (TO_COMPUTE, TO_RESUME) for status in statuses)
     total, reused = sum(len(run.stages) for run in runs), statuses.count(REUSED)
     wait = len(statuses) - to_compute - reused
+    shared = f" in place of {total} without sharing" if total > len(uses) else ""
     print(
-        f"{len(uses)} distinct stages for {total} stage uses; {to_compute} to compute"
+        f"{len(uses)} stage{'s' * (len(uses) != 1)}{shared}; {to_compute} to compute"
         f"{f', {wait} waiting' if wait else ''}."
     )
     for notice in [*_waiting(runs), *notices(jobs)]:

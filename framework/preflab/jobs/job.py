@@ -35,7 +35,15 @@ from preflab.jobs.execution import execute, prepare
 from preflab.jobs.places import MULTIRUN, Places, check_places, places
 from preflab.planning.reading import Job, job_from
 from preflab.runtime import NO_GPU, Device, world_size
-from preflab.signals import Stopped, StopRequest, end_with, handling
+from preflab.signals import (
+    Stopped,
+    StopRequest,
+    end_with,
+    ends_before,
+    handling,
+    process_here,
+    process_name,
+)
 from preflab.storage.run_folder import (
     CONFIG,
     ERROR,
@@ -49,6 +57,9 @@ from preflab.storage.run_folder import (
 IN_TURN = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's default launcher: one job after the other. Its part is done here, with the checked jobs.
 """
+STARTER = "PREFLAB_STARTER"
+"""Environment variable that tells the workers of a launcher which process has started them. Jobs of
+Slurm go on without it: they are in the hands of their queue."""
 UNFINISHED = "ended with exit code 0 before it had finished"
 
 
@@ -109,6 +120,7 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         for job in jobs:
             _run_here(job, context, "hydra.sweep.dir", "hydra.sweep.subdir")
         return
+    os.environ[STARTER] = "" if "Slurm" in config.hydra.launcher._target_ else process_name()
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task, config=config
     )
@@ -154,12 +166,19 @@ def task(config: DictConfig) -> int:
     if hydra.output_subdir is not None:  # what Hydra has written there is without debug=fast
         folder = Path(hydra.runtime.output_dir) / hydra.output_subdir
         OmegaConf.save(config, folder / CONFIG)
-    return run_job(job_from(config, hydra))
+    starter = process_here(os.environ.get(STARTER, ""))
+    try:
+        return run_job(job_from(config, hydra), starter=starter)
+    except Stopped as stopped:
+        if starter and not Path(f"/proc/{starter}").exists():
+            os._exit(stopped.exit_code)  # a worker that nobody needs would wait for more jobs
+        raise
 
 
-def run_job(job: Job, stages: Stages | None = None) -> int:
+def run_job(job: Job, stages: Stages | None = None, starter: int = 0) -> int:
     """Run the job whose config Hydra has set up (`hydra.core.utils.run_job`); its exit code. In a
-    multirun it runs in a child process, so that nothing it does can end the others."""
+    multirun it runs in a child process, so that nothing it does can end the others. starter: the
+    process without which it stops, if that is not this one."""
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     work = partial(_in_processes, job, folder, stages)
@@ -167,7 +186,7 @@ def run_job(job: Job, stages: Stages | None = None) -> int:
         work()
         return 0
     started = time.monotonic()
-    code, error, stopped = _in_child(work, folder / ERROR)
+    code, error, stopped = _in_child(work, folder / ERROR, starter)
     if code == 0 and not is_complete(folder):
         code, error = 1, UNFINISHED
     log, root = folder / ERROR, Path(hydra.sweep.dir).absolute()
@@ -231,9 +250,11 @@ def _in_processes(job: Job, folder: Path, stages: Stages | None = None) -> None:
         raise PreflabError(f"{folder}: its processes {UNFINISHED}")
 
 
-def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, int]:
+def _in_child(
+    work: Callable[[], object], error_file: Path, starter: int = 0
+) -> tuple[int, str, int]:
     """Do a job's work in a forked child, so that nothing it does can end the others; (exit code,
-    last line of its error, signal that asked this process to stop)."""
+    last line of its error, signal that asked this process to stop). starter: see `run_job`."""
     parent, child = os.getpid(), os.fork()
     if child == 0:
         code = 1
@@ -260,6 +281,8 @@ def _in_child(work: Callable[[], object], error_file: Path) -> tuple[int, str, i
         os.kill(child, signum)
 
     with handling(pass_on):
+        if starter and ends_before(starter, child):
+            pass_on(signal.SIGTERM, None)
         _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:

@@ -58,9 +58,9 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
     lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
     if lack:
         raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
-    if word == "labeler" or (word == "reward_model" and not run.makes_stage(word)):
-        for more in sorted(needs(run.choices[word])):
-            _check_need(run, word, more, counts)
+    asked = word == "labeler" or (word == "reward_model" and not run.makes_stage(word))
+    for more in sorted(needs(run.choices[word])) if asked else ():
+        _check_need(run, word, more, counts)
 
 
 def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
@@ -110,12 +110,18 @@ def _lacks_opinions(run: Run, group: str) -> str:
 
 
 def _lacks_gold(run: Run, group: str) -> str:
-    data = run.choices["data"]
+    data, choice = run.choices["data"], run.choices[group]
     if inspect(data).gold:
         return ""
+    if group == "labeler":
+        cure = f"Give rankings with {_place(run, 'rankings')}=FILE, or choose comparisons=none."
+    elif "gold" in own_needs(choice):
+        cure = f"Choose another {group}, or data=microworld."
+    else:
+        cure = "Use data=microworld."
     return (
         f"needs the true utility of responses, but data={data.name} is not a simulated world. "
-        "Use data=microworld, or leave it out."
+        f"{cure}"
     )
 
 
@@ -145,9 +151,6 @@ def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group:
     if record_type in counts or made:
         return ""
     source = run.source(record_type)
-    # A source with a field of that name takes a file by it.
-    direct = hasattr(source.config, record_type)
-    place = f"{source.key}.{record_type}" if direct else f"{record_type}=files {record_type}.path"
     if run.graph[_stage(run, group)].makes == "base":
         other = "start from a model that has weights: policy=pretrained policy.path=FOLDER"
     elif any(need.partition(":")[0] == record_type for need in own_needs(run.choices[group])):
@@ -156,8 +159,15 @@ def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group:
         other = ""
     return (
         f"needs {record_type}, but {source.key}={source.name} has none. Give them with "
-        f"{place}=FILE{f', or {other}' if other else ''}."
+        f"{_place(run, record_type)}=FILE{f', or {other}' if other else ''}."
     )
+
+
+def _place(run: Run, record_type: str) -> str:
+    """The key that takes a file of a type of records."""
+    source = run.source(record_type)
+    direct = hasattr(source.config, record_type)
+    return f"{source.key}.{record_type}" if direct else f"{record_type}=files {record_type}.path"
 
 
 def _stage(run: Run, group: str) -> str:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from preflab.composing.compose import CommandLine, composed, resolved
 from preflab.composing.hydra_settings import refuse_settings
-from preflab.composing.search_path import COMMAND_LINE, hydra_initialised, registry
+from preflab.composing.search_path import COMMAND_LINE, hydra_initialised, options, registry
 from preflab.composing.untrusted import refuse_code_in_config
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
@@ -102,8 +102,8 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     settings, study = _settings(config, keys, known)
     for group in graph.required:
         if config.get(group) is None:
-            options = nearest("", registry.names(graph.groups[group]))
-            raise UserError(f"The config chooses no {group}: give {group}=NAME. {options}")
+            allowed = nearest("", options(group))
+            raise UserError(f"The config chooses no {group}: give {group}=NAME. {allowed}")
     choices: dict[str, Choice] = {}
     for group, kind in graph.groups.items():
         if config.get(group) is not None:

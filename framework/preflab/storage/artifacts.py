@@ -28,6 +28,8 @@ FAILED = "failed"
 OWNER = "owner"
 """Below the checkpoints: which job is at work."""
 METRICS = "metrics.jsonl"
+NAMELESS_SECONDS = 2.0
+"""So long a job that waits looks for the name of the one that it waits for."""
 _NAME = re.compile(r".+-[0-9a-f]{16}")
 """What the folder of an artifact is called: others, such as artifacts/debug, are none."""
 _PARTIAL, _REPLACED = ".partial", ".replaced"
@@ -215,12 +217,7 @@ class Store:
             return
         make_folder(self.root)
         lock = FileLock(str(self.folder(stage, recipe_id)) + ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if waiting is not None:
-                waiting(self._owner(stage, recipe_id))
-            lock.acquire()
+        self._acquire(lock, stage, recipe_id, waiting)
         try:
             self._tidy(stage, recipe_id)
             if owner and not self.folder(stage, recipe_id).is_dir():
@@ -230,6 +227,22 @@ class Store:
             yield self._partial(stage, recipe_id)
         finally:
             lock.release()
+
+    def _acquire(
+        self, lock: FileLock, stage: str, recipe_id: str, waiting: Callable[[str], None] | None
+    ) -> None:
+        """Take the lock, and say once for whom this waits. A job that has only just begun, or is
+        about to end, says nothing of itself for a moment."""
+        for timeout in (0, *[NAMELESS_SECONDS / 10] * 10):
+            try:
+                lock.acquire(timeout=timeout)
+                return
+            except Timeout:
+                if owner := self._owner(stage, recipe_id):
+                    break
+        if waiting is not None:
+            waiting(owner)
+        lock.acquire()
 
     def _owner(self, stage: str, recipe_id: str) -> str:
         """What the job that is making an artifact said of itself, if it did."""

@@ -101,7 +101,7 @@ def _doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def _claims(decisions: Sequence[Decision]) -> Iterator[str]:
-    if decisions:
+    if len(decisions) > 1:
         yield (
             f"{len(decisions)} claims, each decided by its own 95 % interval, not corrected for "
             "their number: of twenty true null hypotheses one would be expected to seem decided."

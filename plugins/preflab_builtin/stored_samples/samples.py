@@ -130,7 +130,8 @@ def _refused(problems: Mapping[str, list[str]], path: Path, kept: int, skip_bad:
     if not kept:
         raise UserError(f"{path}: no row can be scored.{named}")
     if problems:
-        print(f"preflab: {count} rows left out:{named}", file=sys.stderr)
+        rows = f"{count} row{'s' * (count != 1)}"
+        print(f"preflab: {rows} left out:{named}", file=sys.stderr)
     return count
 
 

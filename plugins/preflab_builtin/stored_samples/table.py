@@ -27,7 +27,9 @@ def show(
     if compared:
         console.print(_table(["difference"], "questions", [_named(r, groups) for r in compared]))
     left = f", {stored.left_out} left out" if stored.left_out else ""
-    print(f"{len(stored.samples)} rows scored{left}. Intervals are 95 %, {_over(stored)}.")
+    count = len(stored.samples)
+    rows = f"{count} row{'s' * (count != 1)} scored"
+    print(f"{rows}{left}. Intervals are 95 %, {_over(stored)}.")
     for note in notes:
         print(note)
 

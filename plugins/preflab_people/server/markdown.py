@@ -41,7 +41,7 @@ def _children(node: SyntaxTreeNode) -> list[Node]:
         for made in _nodes(child):
             if isinstance(made, str) and nodes and isinstance(nodes[-1], str):
                 nodes[-1] += made
-            else:
+            elif made != "":  # an empty text stands between two marks
                 nodes.append(made)
     return nodes
 

@@ -33,6 +33,17 @@ SAID = {
     ("arm=mine",): "hydra.run.dir=runs/NAME",
     ("evaluator=toxicity",): "+evaluator@FIELD.NAME=OPTION",
     ("sft=null",): "GROUP=none leaves it out",
+    ("sft=3",): "takes the name of an option: GROUP=OPTION",
+    ("debgu=fast",): "Did you mean 'debug'?",
+    ("experimnt=smollm2_ukp",): "Did you mean 'experiment'?",
+    ("++algorithm=ppo",): "chosen by algorithm=ppo, and added by +algorithm=ppo",
+    ("+gradient_terms@algorithm.terms.mix=ptx",): "Did you mean 'gradient_term'?",
+    ("algorithm=ppo", "algorithm.terms.ptx.coef=1"): "add one: +gradient_term@algorithm.terms.ptx="
+    "ptx.",
+    ("evaluation.evaluators.kll=null",): "Did you mean 'kl'? To add one: "
+    "+evaluator@evaluation.evaluators.kll=OPTION.",
+    ("filters.short.max_tokens=9",): "To add one: +filter@filters.short=OPTION.",
+    ("~algorithm",): "ppo, ppo_instructgpt, ppo_ptx, ",
     ("seed=1", "--mulitrun"): "Did you mean '--multirun'?",
 }
 
@@ -44,6 +55,14 @@ def test_the_cure_is_named(words: tuple[str, ...]) -> None:
     said = str(caught.value)
     assert SAID[words] in said
     assert not re.search(r"[Hh]ydra\.cc|\bstruct\b|converted to|Merging|override_grammar", said)
+
+
+def test_a_key_at_the_top_is_not_one_that_only_preflab_sets() -> None:
+    with pytest.raises(
+        UserError, match=r"Allowed: algorithm, artifacts, checkpoint, .*prompts"
+    ) as e:
+        check_jobs(parse(["nothing=1"]))
+    assert not {"arm,", "fast,", "hydra,"} & set(str(e.value).split())
 
 
 def test_studies_of_ones_own_are_named_too(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def ended(*words: str) -> object:
     "words,message",
     [
         (("nonsense",), "neither a command nor an override"),
+        (("version",), "preflab --help shows everything."),
         (("seed=-1",), "seed is -1 but must be >= 0"),
         (("--plugin",), "--plugin needs a value"),
         (("algorithm=pp",), "Did you mean 'ppo'"),

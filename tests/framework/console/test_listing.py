@@ -82,6 +82,8 @@ def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]
         ("show observer tensorbord", "Did you mean 'tensorboard'"),
         ("show observer ppo", "no observer 'ppo'"),
         ("show algorithm pqo", "Did you mean 'ppo'"),
+        ("show algorithm ppo_ptx", "a preset, .*--cfg job -p algorithm algorithm=ppo_ptx"),
+        ("show sft instructgpt", "a preset, .*--cfg job -p sft sft=instructgpt"),
         ("show algoritm ppo", "Did you mean 'algorithm'"),
         ("shw algorithm ppo", "plugins show KIND NAME"),
         ("show ppo", "plugins show KIND NAME"),

@@ -40,7 +40,7 @@ def test_each_stage_once_with_the_jobs_that_use_it(capsys: pytest.CaptureFixture
         ["sft", "0", "to compute"],
         ["sft", "1", "to compute"],
     ]
-    assert text.startswith("3 distinct stages for 4 stage uses; 3 to compute.\n")
+    assert text.startswith("3 stages in place of 4 without sharing; 3 to compute.\n")
 
 
 def test_what_waits_and_what_another_job_can_make(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +52,7 @@ def test_what_waits_and_what_another_job_can_make(capsys: pytest.CaptureFixture[
     ]
     assert sorted(row[2] for row in rows[3:]) == [*["to compute"] * 2, "waits for comparisons"]
     # pretrain, sft, and the comparisons and reward model of the second job.
-    assert "6 distinct stages for 8 stage uses; 4 to compute, 2 waiting.\n" in text
+    assert "6 stages in place of 8 without sharing; 4 to compute, 2 waiting.\n" in text
     sentence = "labeler=round: there is no round round.txt yet: begin-round RUN"
     assert text.count(f"- comparisons waits for {sentence}\n") == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from framework.faulty_plugins import registered, written_hook
-from preflab.door import discovery
+from preflab.door import discovery, watching
 from preflab.door.registry import Registry
 from preflab.errors import PluginError, UserError
 
@@ -37,6 +37,19 @@ def test_a_report_that_fails_leaves_it_to_the_next(body: str) -> None:
     expected = [] if body == "return None" else [f"{label} {REPORTS[body]}"]
     assert len(messages) == len(expected)
     assert all(map(str.startswith, messages, expected))
+
+
+def test_a_report_that_takes_long_is_no_hook_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watching, "SLOW_SECONDS", 0.01)
+    registry = Registry()
+    body = "import time; time.sleep(0.1); return 'the page'"
+    registered(registry, "slow", written_hook("preflab_report", "", body))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert registry.report([], Path()).startswith("the page")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("order", ["", "(tryfirst=True)", "(trylast=True)"])

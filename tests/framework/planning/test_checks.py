@@ -69,7 +69,7 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
                 "policy.tokenizer=bytes",
                 "sft=none",
             ),
-            "true utility",
+            "true utility .* Choose another algorithm, or data=microworld",
         ),
         ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
         (
@@ -123,6 +123,11 @@ CURES = {
         r"reward_model=gold needs the true utility of responses, but data=files is not a simulated"
     ),
     ("algorithm=none", "evaluation=none"): r"with data\.demonstrations=FILE, or choose sft=none",
+    # Simulated people cannot rank answers to real prompts.
+    ("comparisons=sampled", "sft=none", "evaluation=none", "algorithm=ppo"): r"labeler=simulated "
+    r"needs .*Give rankings with data\.rankings=FILE, or choose comparisons=none\.$",
+    ("reward_model=gold", "sft=none", "algorithm=ppo", "evaluation=none"): r"reward_model=gold "
+    r"needs .*Choose another reward_model, or data=microworld\.$",
     ("pretrain=documents", "sft=none"): "start from a model that has weights: policy=pretrained",
 }
 

@@ -293,7 +293,7 @@ def test_text_that_is_a_value_counts(tmp_path: Path) -> None:
     [
         ("optimization.py", "lower the learning rate", "use a smaller learning rate", False),
         ("functional.py", "Entropy in nats of", "The entropy, in nats, of", False),
-        ("console/plan.py", "distinct stages", "different stages", False),
+        ("console/plan.py", "without sharing", "if nothing were shared", False),
         ("planning/checks.py", "there are no", "there is no", False),
         ("functional.py", "gamma * lam * running", "gamma * running", True),
         ("engine/loop.py", "step += 1", "step += 2", True),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from preflab import StorageError
-from preflab.storage.artifacts import Store, read_rows, write_json
+from preflab.storage import artifacts
+from preflab.storage.artifacts import OWNER, STATE, Store, read_rows, write_json
 
 FACTS = {"component": "x", "created": "2026-01-01", "cost": {"seconds": 1}}
 
@@ -69,6 +71,44 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
         pass
     holder.join(20)
     assert waited == ["process 7 on here"]
+
+
+def _begin(root: str, held: Any, asked: Any, leave: Any) -> None:
+    """Hold the lock, and say who one is only once somebody has asked."""
+    with Store(Path(root)).making("sft", "c" * 64) as partial:
+        held.set()
+        asked.wait(20)
+        (partial / STATE).mkdir(parents=True)
+        (partial / STATE / OWNER).write_text("process 8 on here")
+        leave.wait(20)
+
+
+def test_a_job_that_has_only_just_begun_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = multiprocessing.get_context("fork")
+    held, asked, leave = context.Event(), context.Event(), context.Event()
+    holder = context.Process(target=_begin, args=(str(tmp_path), held, asked, leave))
+    holder.start()
+    assert held.wait(20)
+    owner, answers, waited = Store._owner, [], []
+
+    def ask(store: Store, stage: str, recipe_id: str) -> str:
+        answers.append(owner(store, stage, recipe_id))
+        asked.set()
+        return answers[-1]
+
+    def waiting(owner: str) -> None:
+        waited.append(owner)
+        leave.set()
+
+    monkeypatch.setattr(Store, "_owner", ask)
+    monkeypatch.setattr(artifacts, "NAMELESS_SECONDS", 200)
+    with Store(tmp_path).making("sft", "c" * 64, waiting):
+        pass
+    holder.join(20)
+    assert answers[0] == ""
+    assert waited == ["process 8 on here"]
 
 
 def test_rows_cut_by_a_kill_are_left_out(tmp_path: Path) -> None:
