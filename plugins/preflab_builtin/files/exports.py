@@ -3,6 +3,7 @@ so that the names decide what is a question and what is an answer."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,10 @@ def _annotated(
             order = _ranker(value.get("ranker"), list(answers))
             yield Case(asked, about, tuple(texts), preferences_from_ranks(order), labeler=person)
         elif kind == "choices" and (best := _best(value.get("choices"), list(answers))):
-            yield Case(asked, about, tuple(texts), preferences_from_ranks(best), labeler=person)
+            others = [i for i, rank in enumerate(best) if rank > 1]
+            unjudged = tuple(itertools.combinations(others, 2))  # only the best one was chosen
+            pairs = preferences_from_ranks(best)
+            yield Case(asked, about, tuple(texts), pairs, labeler=person, unjudged=unjudged)
         else:
             reading.of_row.add(f"annotations[].{shown(str(result.get('from_name', kind)))}")
 
