@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
     Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
-    Mutant("comparisons: the same noise in each batch", f"{PLUGINS}/comparisons/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/comparisons"),
+    Mutant("samples: the same noise in each batch", f"{PLUGINS}/samples/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/samples"),
     Mutant("select: other noise for each checkpoint", f"{PLUGINS}/select/selection.py", '(self.context.seed, "select")', '(self.context.seed, "select", name)', f"{TESTS}/select"),
     Mutant("learning rate does not arrive", OPTIMIZATION, "max(1, total - 1 - config.warmup)", "max(1, total - config.warmup)", "tests/framework/test_optimization.py"),
     Mutant("position ids dropped", f"{CAUSAL_LM}/attention.py", '"attention_mask": causal_mask(mask),\n        "position_ids": positions_of(mask),', '"attention_mask": causal_mask(mask),', BLOCKS),

@@ -49,13 +49,17 @@ class Inspection:
     on_record: bool = False
 
 
-NEEDS = (*RECORD_TYPES, "reward_model", "scalar_model", "pretrained", "labeler", "gold", "policy")
+NEEDS = (
+    *RECORD_TYPES,
+    *("samples", "reward_model", "scalar_model", "pretrained", "labeler", "gold", "policy"),
+)
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
-split ("prompts:test"; "rankings:test,validation": of one of the two), a reward model, a policy of
-which scalar models can be made (reward models and value networks that are trained), a policy with
-pretrained weights (its own or from the pretraining stage), people who rank ("labeler:any": who can
-be asked about responses that nobody has shown them), a world whose true utility is known, the
-policy in a role ("policy:ROLE", which is refused before any work if no stage makes that role)."""
+split ("prompts:test"; "rankings:test,validation": of one of the two), the pool of K responses to
+each prompt (`preflab.pool`), a reward model, a policy of which scalar models can be made (reward
+models and value networks that are trained), a policy with pretrained weights (its own or from the
+pretraining stage), people who rank ("labeler:any": who can be asked about responses that nobody has
+shown them), a world whose true utility is known, the policy in a role ("policy:ROLE", which is
+refused before any work if no stage makes that role)."""
 
 
 @dataclass(frozen=True)

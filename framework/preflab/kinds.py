@@ -46,7 +46,8 @@ _RECORDS: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings")
 STAGES = (
     StageSpec("pretrain", reads=("documents",), makes="base"),
     StageSpec("sft", reads=("demonstrations",), makes="sft"),
-    StageSpec("comparisons", reads=("prompts",), uses=("rollout", "labeler")),
+    StageSpec("samples", reads=("prompts",), uses=("rollout",)),
+    StageSpec("comparisons", uses=("samples", "labeler")),
     StageSpec("reward_model", reads=("rankings", "demonstrations"), uses=("comparisons",)),
     StageSpec(
         "select",

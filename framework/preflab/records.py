@@ -7,6 +7,7 @@ Q + R, V vocabulary, D model width. Prompts are left-padded, responses right-pad
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -62,10 +63,13 @@ class Prompt:
 @dataclass(frozen=True, slots=True)
 class Demonstration:
     """A prompt and the response that a person wrote for it (the end token is added by the
-    tokenizer). The response to a conversation is the content of the assistant's message."""
+    tokenizer). The response to a conversation is the content of the assistant's message. labeler,
+    group: who wrote it, under a pseudonym, "" if that is not known."""
 
     prompt: Prompt
     response: str
+    labeler: str = ""
+    group: str = ""
 
     @property
     def split(self) -> str:
@@ -79,6 +83,8 @@ class Ranking:
 
     ``preferences`` holds (better, worse) index pairs; a ranking of K without ties has K(K-1)/2,
     tied answers have none, and a pair that several labelers judged is in it once per vote.
+    ``unjudged`` holds the pairs (i, j), i < j, that nobody compared, or whose judgement is not
+    known; any other pair without a preference was called a tie.
     """
 
     prompt: Prompt
@@ -86,10 +92,17 @@ class Ranking:
     preferences: tuple[tuple[int, int], ...]
     labeler: str = ""
     group: str = ""
+    unjudged: tuple[tuple[int, int], ...] = ()
 
     @property
     def split(self) -> str:
         return self.prompt.split
+
+    @property
+    def ties(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (i, j), i < j, that were compared and of which neither was better."""
+        other = {*self.unjudged, *self.preferences, *((j, i) for i, j in self.preferences)}
+        return tuple(pair for pair in pairs(len(self.responses)) if pair not in other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,15 @@ def preferences_from_ranks(ranks: Sequence[float]) -> tuple[tuple[int, int], ...
     return tuple((i, j) for i, a in enumerate(ranks) for j, b in enumerate(ranks) if a < b)
 
 
+def pairs(k: int) -> tuple[tuple[int, int], ...]:
+    """All pairs (i, j), i < j, of K answers.
+
+    >>> pairs(3)
+    ((0, 1), (0, 2), (1, 2))
+    """
+    return tuple(itertools.combinations(range(k), 2))
+
+
 def with_split(record: Record, split: str) -> Record:
     """The same record, assigned to a split."""
     if isinstance(record, (Prompt, Document)):
@@ -126,8 +148,13 @@ def with_split(record: Record, split: str) -> Record:
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as JSON-ready values, without the place that it was read from."""
+    """A record as JSON-ready values, without the place that it was read from, and without what came
+    to records later where it is empty: a record that has none of it looks as it always did."""
     values = asdict(record)
+    later = {Demonstration: ("labeler", "group"), Ranking: ("unjudged",)}
+    for optional in later.get(type(record), ()):
+        if not values[optional]:
+            del values[optional]
     prompt = values.get("prompt", values)
     prompt.pop("place")
     for optional in ("messages", "rendered"):
@@ -136,14 +163,27 @@ def to_json(record: Record) -> dict[str, Any]:
     return values
 
 
+def prompt_from_json(row: Mapping[str, Any]) -> Prompt:
+    """The prompt that `to_json` wrote."""
+    messages = tuple(Message(**message) for message in row.get("messages", ()))
+    return Prompt(**{**row, "tags": tuple(row["tags"]), "messages": messages})
+
+
+def demonstration_from_json(row: Mapping[str, Any]) -> Demonstration:
+    """The demonstration that `to_json` wrote."""
+    who = (row.get("labeler", ""), row.get("group", ""))
+    return Demonstration(prompt_from_json(row["prompt"]), row["response"], *who)
+
+
 def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
     """The ranking that `to_json` wrote."""
-    prompt = {**row["prompt"], "tags": tuple(row["prompt"]["tags"])}
-    prompt["messages"] = tuple(Message(**message) for message in prompt.get("messages", ()))
-    preferences = tuple((int(i), int(j)) for i, j in row["preferences"])
-    return Ranking(
-        Prompt(**prompt), tuple(row["responses"]), preferences, row["labeler"], row["group"]
+    preferences, unjudged = (
+        tuple((int(i), int(j)) for i, j in row.get(name, ()))
+        for name in ("preferences", "unjudged")
     )
+    who = (row["labeler"], row["group"])
+    prompt = prompt_from_json(row["prompt"])
+    return Ranking(prompt, tuple(row["responses"]), preferences, *who, unjudged)
 
 
 class Tokenizer(Protocol):

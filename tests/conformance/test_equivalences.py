@@ -38,9 +38,9 @@ LADDER = (
         "sft.batch=16",
     ),
     *(
-        "comparisons.prompts=24",
-        "comparisons.k=3",
-        "comparisons.validation_prompts=4",
+        "samples.prompts=24",
+        "samples.k=3",
+        "samples.validation_prompts=4",
         "reward_model.batch=16",
     ),
     *("rollout.max_tokens=8", "evaluation=none", "checkpoint.every_steps=1"),

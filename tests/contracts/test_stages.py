@@ -1,5 +1,5 @@
-"""The other built-in stages keep the contract of every procedure: pretraining, SFT, comparisons,
-selection, evaluation."""
+"""The other built-in stages keep the contract of every procedure: pretraining, SFT, samples,
+comparisons, selection, evaluation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ class TestFineTuning(ProcedureContract, ComponentContract):
     overrides = ("sft.dropout=0.2", "sft.mix_coef=1", "sft.mix_window=8")
 
 
-class TestSampledComparisons(ProcedureContract, ComponentContract):
-    kind = "comparisons"
+class TestSamples(ProcedureContract, ComponentContract):
+    kind = "samples"
     name = "sampled"
+
+
+class TestComparisons(ProcedureContract, ComponentContract):
+    kind = "comparisons"
+    name = "ranked"
+    seeded = False  # the tiny world's one labeler always says the same
 
 
 class TestSelection(ProcedureContract, ComponentContract):

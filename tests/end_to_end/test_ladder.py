@@ -16,6 +16,7 @@ from end_to_end.runs import BROKEN, digests, killed, preflab
 from preflab.storage.artifacts import read_rows
 from support import represented_by
 
+STAGES = "pretrain sft samples comparisons reward_model algorithm evaluation".split()
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 
 
@@ -45,7 +46,7 @@ def test_a_run_leaves_what_is_promised(finished: Path) -> None:
         assert (run / name).is_file(), name
     assert list((run / "tensorboard").glob("events*"))
     stages = [s["stage"] for s in json.loads((run / "manifest.json").read_text())["stages"]]
-    assert stages == ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+    assert stages == STAGES
     assert (run / "artifacts" / "algorithm" / "model" / "model.safetensors").is_file()
 
 
@@ -85,7 +86,7 @@ def test_models_are_ordinary_transformers_folders(finished: Path) -> None:
     "stage",
     represented_by(
         ["algorithm"],
-        ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"],
+        STAGES,
     ),
 )
 def test_a_killed_stage_resumes_with_the_same_bits(
@@ -117,7 +118,7 @@ def test_a_multirun_makes_each_upstream_stage_once_per_seed(tmp_path: Path) -> N
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
     # 2 seeds of each upstream stage; 2 algorithms x 2 seeds
-    upstream = ["pretrain", "sft", "comparisons", "reward_model"]
+    upstream = STAGES[:-2]
     assert stages == sorted([*upstream * 2, *["algorithm"] * 4])
     assert preflab(tmp_path, *command) == 0
     second = sorted(tmp_path.glob("runs/config/*"))[-1]

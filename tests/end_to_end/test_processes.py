@@ -35,11 +35,11 @@ HALVES = (
         "sft.batch=8",
         "sft.steps=3",
         "sft.mix_windows=8",
-        "comparisons.prompts=12",
+        "samples.prompts=12",
     ),
     *(
-        "comparisons.k=2",
-        "comparisons.validation_prompts=4",
+        "samples.k=2",
+        "samples.validation_prompts=4",
         "reward_model.batch=4",
         "algorithm.episodes=16",
         "algorithm.batch=8",
@@ -132,7 +132,14 @@ def test_parallel_jobs_share_what_they_have_in_common(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
     assert stages == sorted(
-        ["pretrain", "sft", "comparisons", "reward_model", *["algorithm", "evaluation"] * 2]
+        [
+            "pretrain",
+            "sft",
+            "samples",
+            "comparisons",
+            "reward_model",
+            *["algorithm", "evaluation"] * 2,
+        ]
     )
     (run,) = tmp_path.glob("runs/config/*")
     assert sorted(row["exit_code"] for row in read_rows(run / "ledger.jsonl")) == [0, 0]

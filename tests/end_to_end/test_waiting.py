@@ -20,7 +20,7 @@ PLAIN = ("--no-plugin", "tensorboard", "--no-plugin", "progress")
 FAST = ("debug=fast", "runtime.threads=1", "algorithm=none", "evaluation=none")
 RUN = (*PEOPLE, *PLAIN, *FAST, "labeler=round")
 STORE = "artifacts/debug"
-BEFORE = ["pretrain", "sft"]
+BEFORE = ["pretrain", "sft", "samples"]
 FROM_THERE = ["comparisons", "reward_model"]
 
 
@@ -106,6 +106,7 @@ def test_other_labels_give_other_comparisons_and_keep_the_first(tmp_path: Path) 
         assert preflab(tmp_path, *RUN) == 0
         recipes.append({row["stage"]: row["recipe"] for row in manifests(tmp_path)[-1]["stages"]})
     first, second = recipes
+    assert planned(tmp_path, *RUN[:-1], "labeler=simulated")["samples"] == "reused"
     assert {name for name in first if first[name] == second[name]} == {*BEFORE}
     assert len(list((tmp_path / STORE).glob("comparisons-*/rankings.jsonl"))) == 2
 

@@ -11,7 +11,7 @@ GRAPH = StageGraph()
 
 
 def test_stages_are_in_the_order_of_making() -> None:
-    names = "pretrain sft comparisons reward_model select algorithm evaluation"
+    names = "pretrain sft samples comparisons reward_model select algorithm evaluation"
     assert [spec.name for spec in GRAPH] == names.split()
     assert GRAPH["select"].makes == "initial"
 
@@ -30,14 +30,14 @@ def test_a_role_falls_back_to_the_stage_before() -> None:
 
 def test_a_stage_uses_the_policies_before_it_and_what_it_names() -> None:
     assert GRAPH.used("pretrain") == ["policy"]
-    assert GRAPH.used("comparisons") == ["policy", "pretrain", "sft", "rollout", "labeler"]
+    assert GRAPH.used("comparisons") == ["policy", "pretrain", "sft", "samples", "labeler"]
 
 
 def test_stages_of_a_plugin_follow_theirs_in_the_order_given() -> None:
     more = [StageSpec("average", after="sft", makes="averaged"), StageSpec("prune", after="sft")]
     graph = GRAPH.extended(more)
     names = [spec.name for spec in graph]
-    assert names[1:5] == ["sft", "average", "prune", "comparisons"]
+    assert names[1:5] == ["sft", "average", "prune", "samples"]
     assert graph.makers("averaged") == ["average", "sft", "pretrain"]
     assert {"average", "prune"} <= set(graph.used("algorithm"))
     assert graph.groups["average"] == "average"

@@ -4,14 +4,18 @@ and never inferred."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import torch
 
 from preflab.records import (
+    Demonstration,
     Message,
     Prompt,
     Ranking,
     Rollout,
+    demonstration_from_json,
+    pairs,
     preferences_from_ranks,
     ranking_from_json,
     to_json,
@@ -62,6 +66,24 @@ def test_ranking_survives_json() -> None:
         Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g"
     )
     assert ranking_from_json(json.loads(json.dumps(to_json(ranking)))) == ranking
+    assert "unjudged" not in to_json(ranking)  # as files had it before
+    partial = replace(ranking, responses=("x", "y", "z"), unjudged=((0, 2), (1, 2)))
+    assert ranking_from_json(json.loads(json.dumps(to_json(partial)))) == partial
+
+
+def test_a_tie_is_not_a_pair_that_nobody_judged() -> None:
+    prompt, texts = Prompt("p", "text"), ("a", "b", "c", "d")
+    # Ranks 1 2 2 3, of which d was not seen with a and b: of six pairs three have a preference.
+    ranking = Ranking(prompt, texts, ((0, 1), (0, 2), (2, 3)), unjudged=((0, 3), (1, 3)))
+    assert ranking.ties == ((1, 2),)
+    assert replace(ranking, preferences=((1, 0),), unjudged=()).ties == pairs(4)[1:]
+
+
+def test_a_demonstration_survives_json_with_and_without_who_wrote_it() -> None:
+    plain = Demonstration(Prompt("p", "text", tags=("a",)), "an answer")
+    assert {"labeler", "group"} & to_json(plain).keys() == set()
+    for record in (plain, replace(plain, labeler="labeler-1", group="north")):
+        assert demonstration_from_json(json.loads(json.dumps(to_json(record)))) == record
 
 
 def test_a_conversation_survives_json_and_its_place_is_not_written() -> None:

@@ -126,7 +126,7 @@ def test_a_multirun_with_a_built_in_component(preflab: Path, call: Call, tmp_pat
     stages = sorted(
         p.name.rsplit("-", 1)[0] for p in (tmp_path / "artifacts").iterdir() if p.is_dir()
     )
-    upstream = ["comparisons", "pretrain", "sft", "reward_model", "reward_model"]
+    upstream = ["samples", "comparisons", "pretrain", "sft", "reward_model", "reward_model"]
     assert stages == sorted([*upstream, *["algorithm", "evaluation"] * 4])
     assert len(_summaries(tmp_path)) == 4
     (folder,) = {p.parent for p in tmp_path.glob("artifacts/reward_model-*/words.json")}

@@ -207,9 +207,13 @@ OVERRIDES: dict[str, str] = {
     "rollout.max_tokens=0": r"rollout\.max_tokens is 0 but must be >= 1",
     "reward_model=none": r"algorithm=ppo needs a reward model, but reward_model=none\.",
     "labeler=none": (
-        r"comparisons=sampled asks people, but labeler=none: give rankings, or choose "
+        r"comparisons=ranked asks people, but labeler=none: give rankings, or choose "
         r"comparisons=none\."
     ),
+    "samples=none": (
+        r"comparisons=ranked needs responses to rank, but samples=none\. Allowed: sampled\."
+    ),
+    "comparisons.k=6": r"comparisons\.k is not an option\..*Did you mean samples\.k=6\?",
     "evaluation=x": r"There is no evaluation 'x'\.",
     "runtime.processes=0": r"runtime\.processes is 0 but must be >= 1",
     "policy=pretrained": r"policy\.path is empty but must name a model folder or a hub id",

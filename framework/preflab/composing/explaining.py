@@ -49,7 +49,9 @@ def explain(error: BaseException, config_dir: str = "") -> str:
     for item in chain:
         parent, key = getattr(item, "parent_node", None), getattr(item, "key", None)
         if parent is not None and key is not None and re.search("not in", str(item)):
-            return _unknown(parent, str(getattr(item, "full_key", key) or key), str(key))
+            full_key = str(getattr(item, "full_key", key) or key)
+            given = re.search(rf"use \+{re.escape(full_key)}(=\S+)", str(chain[0]))
+            return _unknown(parent, full_key, str(key), given[1] if given else "")
     text = " ".join(line.strip() for line in str(chain[0]).splitlines() if line.strip())
     causes = [str(c).splitlines()[0] for c in chain[1:] if isinstance(c, OmegaConfBaseException)]
     cause = causes[0] if causes else ""
@@ -88,8 +90,9 @@ def _unreadable(word: str) -> str:
     )
 
 
-def _unknown(parent: Any, full_key: str, key: str) -> str:
-    """A key that is not there, with where it, or one like it, is."""
+def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
+    """A key that is not there, with where it, or one like it, is. given: "=VALUE", if a word of the
+    command line asked for it."""
     keys = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
     if full_key in registry().stage_graph.groups:
         return (
@@ -99,10 +102,13 @@ def _unknown(parent: Any, full_key: str, key: str) -> str:
     if not above:
         keys = sorted({*keys, *groups_of_a_run()} - NOT_OFFERED)
     elsewhere = _alike(key, keys, list(_keys(parent)))
-    if elsewhere:
+    meant = [above + inner for inner in elsewhere[:MOST_KEYS]]
+    if not meant and not difflib.get_close_matches(key, keys, n=1, cutoff=0.5):
+        meant = [f"{other}{given}" for other in _in_other_groups(parent, full_key)]
+    if meant:
         listed = ", ".join(sorted(keys))
-        meant = " or ".join(above + inner for inner in elsewhere[:MOST_KEYS])
-        return f"{full_key} is not an option. Allowed: {listed}. Did you mean {meant}?"
+        question = f"Did you mean {' or '.join(meant)}?"
+        return f"{full_key} is not an option. Allowed: {listed}. {question}"
     return f"{full_key} is not an option. {nearest(key, keys)}{_adding(parent, full_key)}"
 
 
@@ -119,6 +125,20 @@ def _adding(parent: Any, full_key: str) -> str:
         kind = ""
     option = place[-1] if place[-1] in registry().names(kind) else "OPTION"
     return f" To add one: +{kind}@{full_key}={option}." if kind else ""
+
+
+def _in_other_groups(parent: Any, full_key: str) -> list[str]:
+    """The same key in other config groups (``samples.k`` for ``comparisons.k``), those that the
+    group's stage uses first, unless it is in many of them."""
+    group, _, rest = full_key.partition(".")
+    graph, root = registry().stage_graph, parent._get_root()
+    if group not in graph.groups or not OmegaConf.is_dict(root):
+        return []
+    used = [g for spec in graph if spec.group == group for g in graph.used(spec.name)]
+    others = [other for other in graph.groups if other in root and other != group]
+    others.sort(key=lambda other: other not in used)
+    found = [f"{other}.{rest}" for other in others if rest in _keys(root._get_node(other))]
+    return found if len(found) <= MOST_KEYS else []
 
 
 def _alike(key: str, here: Sequence[str], below: Sequence[str]) -> list[str]:

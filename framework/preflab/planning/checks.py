@@ -92,6 +92,16 @@ def _lacks_reward_model(run: Run, group: str) -> str:
     return f"needs a reward model, but reward_model=none. Allowed: {allowed}."
 
 
+def _lacks_samples(run: Run, group: str) -> str:
+    if run.makes_stage("samples"):
+        return ""
+    allowed = ", ".join(name for name in run.registry.names("samples") if name != "none")
+    return (
+        f"needs responses to rank, but samples=none. Allowed: {allowed}. Or give rankings, or "
+        f"choose {group}=none."
+    )
+
+
 def _lacks_labelers(run: Run, group: str) -> str:
     if run.choices["labeler"].name != "none":
         return ""
@@ -180,6 +190,7 @@ def _lacks_nothing(run: Run, group: str) -> str:
 
 _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "scalar_model": _lacks_nothing,  # the preflight asks the policy's source, which reads its files
+    "samples": _lacks_samples,
     "reward_model": _lacks_reward_model,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,

@@ -85,11 +85,15 @@ def recipe(run: Run, spec: StageSpec, seed: int, upstream: Mapping[str, str]) ->
     needed, counts = words(choice), run.counts()
     reads: list[str] = [t for t in spec.reads if t in counts]
     reads += [t for t in RECORD_TYPES if t in counts and t in needed]
-    if spec.name == "pretrain" or not inspect(run.choices["policy"]).pretrained:
-        reads.append("data")
     groups = [group for group in run.graph.used(spec.name) if group in run.choices]
-    if "rankings" in needed and "comparisons" not in groups:
-        groups.append("comparisons")
+    # The true utility is the world's, wherever the prompts come from.
+    knows_gold = any("gold" in words(c) for c in (choice, *(run.choices[g] for g in groups)))
+    fresh = not inspect(run.choices["policy"]).pretrained
+    if spec.name == "pretrain" or fresh or knows_gold:
+        reads.append("data")
+    for need, group in (("rankings", "comparisons"), ("samples", "samples")):
+        if need in needed and group not in groups:
+            groups.append(group)
     component = identity(choice, packages)
     # Resolved below: pinned or the run's, the result is the same.
     component["config"].pop("seed", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,12 +98,16 @@ class Run:
     def wanted(self) -> list[str]:
         """Names of the stages to make: those whose component makes one; pretraining only if the
         policy brings no weights, comparisons only if somebody needs rankings that the data does not
-        give."""
+        give, samples only if somebody needs them."""
         names = [spec.name for spec in self.graph if self.makes_stage(spec.name)]
         if inspect(self.choices["policy"]).pretrained and "pretrain" in names:
             names.remove("pretrain")
-        groups = [self.graph[name].group for name in names]
-        asked = any("rankings" in words(self.choices[group]) for group in groups)
-        if "comparisons" in names and ("rankings" in self.counts() or not asked):
-            names.remove("comparisons")
+        if "rankings" in self.counts() or not self._asked("rankings", names):
+            names = [name for name in names if name != "comparisons"]
+        if not self._asked("samples", names):
+            names = [name for name in names if name != "samples"]
         return names
+
+    def _asked(self, need: str, names: Sequence[str]) -> bool:
+        """Whether a stage of these names needs something."""
+        return any(need in words(self.choices[self.graph[name].group]) for name in names)

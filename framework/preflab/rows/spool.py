@@ -21,7 +21,8 @@ _BLOCK = 32
 _SAMPLED = 8
 """Of so many items in memory one is measured, the first among them."""
 _OF_PROMPT = ("id", "text", "user", "tags", "group", "split", "rendered", "place")
-_OF_RANKING = ("responses", "preferences", "labeler", "group")
+_OF_DEMONSTRATION = ("response", "labeler", "group")
+_OF_RANKING = ("responses", "preferences", "labeler", "group", "unjudged")
 _OF_DOCUMENT = ("id", "text", "family", "split", "answer_start", "place")
 
 
@@ -118,7 +119,7 @@ def _fields(record: Record) -> list[Any]:
         return ["document", *(getattr(record, name) for name in _OF_DOCUMENT)]
     prompt = _fields(record.prompt)
     if isinstance(record, Demonstration):
-        return ["demonstration", prompt, record.response]
+        return ["demonstration", prompt, *(getattr(record, name) for name in _OF_DEMONSTRATION)]
     return ["ranking", prompt, *(getattr(record, name) for name in _OF_RANKING)]
 
 
@@ -128,11 +129,11 @@ def _read(values: list[Any]) -> Record:
     if kind == "document":
         return Document(**dict(zip(_OF_DOCUMENT, rest, strict=True)))
     if kind == "demonstration":
-        return Demonstration(_prompt(rest[0]), rest[1])
+        return Demonstration(_prompt(rest[0]), *rest[1:])
     if kind == "ranking":
-        prompt, responses, preferences, labeler, group = rest
-        pairs = tuple((better, worse) for better, worse in preferences)
-        return Ranking(_prompt(prompt), tuple(responses), pairs, labeler, group)
+        prompt, responses, preferences, labeler, group, unjudged = rest
+        pairs, others = (tuple((i, j) for i, j in some) for some in (preferences, unjudged))
+        return Ranking(_prompt(prompt), tuple(responses), pairs, labeler, group, others)
     return _prompt(values)
 
 

@@ -28,7 +28,7 @@ from preflab.testing.procedures import ProcedureContract
 from preflab.testing.reward_models import RewardModelContract
 from preflab.testing.reward_shapings import RewardShapingContract
 from preflab.testing.rollout_engines import RolloutEngineContract
-from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_records
+from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
 
 __all__ = [
     "WORDS",
@@ -54,5 +54,6 @@ __all__ = [
     "TinyReward",
     "component",
     "cpu_runtime",
+    "tiny_pool",
     "tiny_records",
 ]

@@ -16,7 +16,7 @@ from preflab.door.choice import Choice
 from preflab.errors import UserError
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
-from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_records
+from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -130,6 +130,7 @@ class Case:
             "reward": TinyReward(),
             "labelers": TinyLabeler(),
             "gold": TinyGold(),
+            "pool": tiny_pool(),
             "stage": self.kind,
         }
         records = changes.pop("records", tiny_records())

@@ -23,6 +23,7 @@ from preflab.interfaces import (
     ScalarModel,
     Tokenizer,
 )
+from preflab.pool import Answered, write_pool
 from preflab.randomness import Streams, derive_seed
 from preflab.records import (
     RECORD_TYPES,
@@ -82,7 +83,7 @@ class FakeContext:
     where policies come from (default: a "tiny" policy of 2 layers, width 32, over ``vocabulary``,
     or over bytes without one). policies: by role; a role that is missing gives the source's fresh
     policy, drawn from the seed ``initialisation`` (default: ``seed``), the same weights every
-    time. Every policy is a copy.
+    time. Every policy is a copy. pool: what the samples stage made.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class FakeContext:
         gold: Gold | None = None,
         policy_config: Mapping[str, Any] | None = None,
         initialisation: int | None = None,
+        pool: Sequence[Answered] = (),
     ) -> None:
         self.folder, self.stage, self.seed = folder, stage, seed
         self.runtime = cpu_runtime(micro_batch)
@@ -111,7 +113,7 @@ class FakeContext:
         self.seen: list[tuple[Rollout, Mapping[str, Sequence[float]]]] = []
         self.asked: set[str] = set()
         """What was used of what a component must declare: record types (but those that `has` was
-        asked about), "reward_model"."""
+        asked about), "reward_model", "samples"."""
         self.policies = dict(policies or {})
         memory = MemorySource(records)
         self._records = Records({t: memory for t in RECORD_TYPES if memory.records(t)}, {})
@@ -120,7 +122,7 @@ class FakeContext:
         self._initialisation = seed if initialisation is None else initialisation
         self._source, self._policy_config = source, dict(policy_config or {})
         self._reward, self._network = reward, network
-        self._engine, self._labelers = engine, labelers
+        self._engine, self._labelers, self._pool = engine, labelers, pool
 
     @property
     def source(self) -> PolicySource:
@@ -155,7 +157,15 @@ class FakeContext:
         return self.records("rankings", split)
 
     def artifact(self, stage: str) -> Path | None:
-        return None
+        if stage != "samples":
+            return None
+        self.asked.add(stage)
+        if not self._pool:
+            return None
+        folder = self.folder.with_name(f"{self.folder.name}-samples")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_pool(folder, self._pool)
+        return folder
 
     @property
     def tokenizer(self) -> Tokenizer:

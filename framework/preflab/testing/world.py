@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from preflab.pool import Answered
 from preflab.records import (
     Demonstration,
     Document,
@@ -78,6 +79,16 @@ def tiny_records() -> list[Record]:
                 Document(f"{split}-{i}", text, "sums" if question else "talk", split, answer)
             )
     return records
+
+
+def tiny_pool() -> list[Answered]:
+    """Three responses to each training and validation prompt of `tiny_records`, two of them equal
+    for every sixth."""
+    prompts = [r for r in tiny_records() if isinstance(r, Prompt) and r.split != "test"]
+    return [
+        Answered(prompt, tuple(_text(i + 4 * k, (i + k * (1 + i % 6)) % 6) for k in range(3)))
+        for i, prompt in enumerate(prompts)
+    ]
 
 
 class TinyGold:

@@ -1,4 +1,4 @@
-"""Comparisons: sample K responses per prompt and have people rank them (InstructGPT 3.2, 3.5)."""
+"""Comparisons: people rank the responses of the pool (InstructGPT 3.2, 3.5)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from preflab import Component, hookimpl
 @hookimpl
 def preflab_components() -> list[Component]:
     """The stage."""
-    from preflab_builtin.comparisons.config import SampledConfig
+    from preflab_builtin.comparisons.config import RankedConfig
 
     return [
         Component(
             "comparisons",
-            "sampled",
-            SampledConfig,
-            procedure="preflab_builtin.comparisons.sampling:SampledComparisons",
-            needs=("prompts", "labeler"),
-            preflight="preflab_builtin.comparisons.sampling:preflight",
+            "ranked",
+            RankedConfig,
+            procedure="preflab_builtin.comparisons.ranking:Ranked",
+            needs=("samples", "labeler"),
         )
     ]

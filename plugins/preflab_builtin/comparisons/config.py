@@ -8,14 +8,11 @@ from preflab import option
 
 
 @dataclass
-class SampledConfig:
-    """Samples of the SFT policy, ranked by the run's labelers (InstructGPT: 33k prompts). The
-    defaults are those of the embedded world."""
+class RankedConfig:
+    """The responses of the samples stage, ranked by the run's labelers."""
 
-    name: str = option("sampled", "component")
-    prompts: int = option(900, "training prompts (at most all of them)", ge=1, fast=12)
-    validation_prompts: int = option(100, "validation prompts", ge=0, fast=4)
-    k: int = option(4, "K, responses per prompt (InstructGPT: 4 to 9)", ge=2, fast=3)
+    name: str = option("ranked", "component")
     batch: int = option(100, "prompts per step", ge=1, fast=8)
-    temperature: float = option(1.0, "temperature of the samples", gt=0)
-    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+    seed: int | None = option(
+        None, "pins the labelers' draw (who is asked, their noise); null follows the run's seed"
+    )

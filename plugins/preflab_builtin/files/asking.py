@@ -24,8 +24,8 @@ BEFORE = ("system", "history")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a row says: a question, the responses to it (none for a prompt alone), and (better,
-    worse) pairs among them.
+    """What a row says: a question, the responses to it (none for a prompt alone), (better, worse)
+    pairs among them, and the pairs that nobody compared.
 
     about: the columns that describe the prompt (id, user, group, split, tags). part: which of
     several cases of a row. sampled: the responses are samples of a policy, which may be empty.
@@ -39,6 +39,7 @@ class Case:
     labeler_group: str = ""
     part: str = ""
     sampled: bool = False
+    unjudged: tuple[tuple[int, int], ...] = ()
 
 
 def case(

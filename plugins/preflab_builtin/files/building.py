@@ -67,8 +67,9 @@ class Builder:
         if self._type == "prompts":
             return prompt
         if self._type == "demonstrations":
-            return Demonstration(prompt, case.responses[0])
-        return Ranking(prompt, case.responses, case.preferences, case.labeler, case.labeler_group)
+            return Demonstration(prompt, case.responses[0], case.labeler, case.labeler_group)
+        who = (case.labeler, case.labeler_group)
+        return Ranking(prompt, case.responses, case.preferences, *who, case.unjudged)
 
     def _check_demonstration(self, case: Case) -> None:
         """A response that people did not dislike."""

@@ -3,6 +3,7 @@ training records."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -123,7 +124,9 @@ def _annotated(
                 if not annotated.is_note(name):
                     yield Case(asked, about, (reply(text, "textarea", reading),), labeler=person)
         elif (ranks := _ranks(kind, value, list(answers), name)) is not None:
-            yield Case(asked, about, tuple(texts), judged_pairs(ranks), labeler=person)
+            unjudged = _unjudged(ranks, only_best=kind == "choices")
+            pairs = judged_pairs(ranks)
+            yield Case(asked, about, tuple(texts), pairs, labeler=person, unjudged=unjudged)
         else:
             reading.of_row.add(f"annotations[].{name}")
 
@@ -137,3 +140,13 @@ def _ranks(
     if kind == "ranker":
         return annotated.ranker_order(value.get("ranker"), names, control)
     return annotated.named_best(value.get("choices"), names) if kind == "choices" else None
+
+
+def _unjudged(ranks: Sequence[float | None], only_best: bool) -> tuple[tuple[int, int], ...]:
+    """Pairs that nobody compared: those of an answer without a rank and, where only the best was
+    chosen, those of two others."""
+    return tuple(
+        (i, j)
+        for i, j in itertools.combinations(range(len(ranks)), 2)
+        if ranks[i] is None or ranks[j] is None or (only_best and 1.0 not in (ranks[i], ranks[j]))
+    )

@@ -248,19 +248,23 @@ def own(row: Columns, reading: Reading) -> Sequence[Case]:
         fields.checked_text(value, f"responses[{i}]", blank=True)
         for i, value in enumerate(fields.items(row, "responses"))
     )
-    pairs = tuple(
-        _pair(pair, f"preferences[{i}]", len(responses))
-        for i, pair in enumerate(fields.items(row, "preferences"))
-    )
+    given = _pairs(row, "preferences", len(responses))
+    unjudged = () if blank(row.get("unjudged")) else _pairs(row, "unjudged", len(responses))
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
-    return [Case(asked, about, responses, pairs, *labels, sampled=True)]
+    return [Case(asked, about, responses, given, *labels, sampled=True, unjudged=unjudged)]
+
+
+def _pairs(row: Columns, field: str, count: int) -> tuple[tuple[int, int], ...]:
+    values = enumerate(fields.items(row, field))
+    return tuple(_pair(value, f"{field}[{i}]", count) for i, value in values)
 
 
 def _pair(value: Any, field: str, count: int) -> tuple[int, int]:
-    """(better, worse): two different numbers of responses, of which there are ``count``."""
+    """Two different numbers of responses, of which there are ``count``."""
     pair = value if isinstance(value, (list, tuple)) else ()
     if len(pair) != 2 or any(type(number) is not int for number in pair):
-        raise BadRow(field, "must be two whole numbers: the better and the worse response, from 0")
+        better = "the better and the worse response" if field.startswith("pref") else "responses"
+        raise BadRow(field, f"must be two whole numbers: {better}, from 0")
     if pair[0] == pair[1] or not all(0 <= number < count for number in pair):
         allowed = f"must be two different numbers from 0 to {count - 1}"
         raise BadRow(field, f"is {list(pair)} but {allowed}")

@@ -228,7 +228,13 @@ _SAFETY = tuple(
     )
 )
 _PUBLISHED: tuple[Shape, ...] = (
-    Shape("preflab", ("prompt", "responses", "preferences"), _RANKS, ranked.own),
+    Shape(
+        "preflab",
+        ("prompt", "responses", "preferences"),
+        _RANKS,
+        ranked.own,
+        also=("unjudged",),
+    ),
     Shape(
         "oasst",
         ("message_tree_id", "prompt"),

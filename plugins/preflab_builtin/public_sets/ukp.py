@@ -18,6 +18,7 @@ from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import Prompt, Ranking, Record, RecordType
+from preflab.records import pairs as pairs_of
 from preflab.rows import BadRow, fields, path_digest, read_once, read_table
 from preflab_builtin.public_sets.config import Preferences, UkpConfig
 
@@ -41,6 +42,11 @@ class Pair:
         winners = self.votes if rule is Preferences.votes else (self.gold,)
         sides = {"a1": (self.a1, self.a2), "a2": (self.a2, self.a1)}
         return [sides[winner] for winner in winners if winner in sides]
+
+    def known(self, rule: Preferences) -> bool:
+        """Whether it is decided. Votes for equal make a tie; the lack of a strict winner does
+        not."""
+        return bool(self.votes) if rule is Preferences.votes else self.gold is not None
 
 
 class UkpSource:
@@ -102,7 +108,10 @@ def read_rankings(folder: Path, config: UkpConfig) -> tuple[list[Ranking], int]:
             name = fields.text_digest(f"{title}\n{stance}")
             prompt = Prompt(name, text, group=title, split=splits[title], tags=("argument",))
             responses = tuple(f" {texts[name]}" for name in names)
-            rankings.append(Ranking(prompt, responses, preferences))
+            known = (pair for pair in judged if pair.known(config.preferences))
+            decided = {tuple(sorted((index[pair.a1], index[pair.a2]))) for pair in known}
+            unjudged = tuple(pair for pair in pairs_of(len(names)) if pair not in decided)
+            rankings.append(Ranking(prompt, responses, preferences, unjudged=unjudged))
     return rankings, undecided
 
 

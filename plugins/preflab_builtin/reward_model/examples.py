@@ -44,7 +44,7 @@ class Example:
     def _pair(self, better: int, worse: int) -> Example:
         responses = (self.ranking.responses[better], self.ranking.responses[worse])
         return Example(
-            replace(self.ranking, responses=responses, preferences=((0, 1),)),
+            replace(self.ranking, responses=responses, preferences=((0, 1),), unjudged=()),
             self.prompt,
             (self.responses[better], self.responses[worse]),
             (self.texts[better], self.texts[worse]),

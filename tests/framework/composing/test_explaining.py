@@ -28,6 +28,10 @@ SAID = {
     ("algorithm.kl_coef=1",): "Did you mean algorithm.kl.coef?",
     ("lr=1",): "Did you mean algorithm.policy.lr or algorithm.value.lr or pretrain.optimizer.lr",
     ("sft.epoch=1",): "Did you mean 'epochs'?",
+    ("comparisons.k=6",): "comparisons.k is not an option. Allowed: batch, name, seed. "
+    "Did you mean samples.k=6?",
+    ("comparisons.prompts=9",): "Did you mean samples.prompts=9 or data.prompts=9",
+    ("comparisons=sampled",): "There is no comparisons 'sampled'. Allowed: none, ranked.",
     ("algoritm=ppo",): "Did you mean 'algorithm'?",
     ("prompts.path=x",): "prompts is not chosen: give prompts=NAME first",
     ("arm=mine",): "hydra.run.dir=runs/NAME",

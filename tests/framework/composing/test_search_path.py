@@ -24,7 +24,7 @@ def test_a_schema_is_made_once_and_only_if_asked_for() -> None:
         config.policy.layers = 99  # a copy: the next one has the preset's value again
     made = schema_of.cache_info()
     asked = ["data", "policy", "pretrain", "sft", "labeler", "select", "rollout"]
-    asked += ["evaluation", "algorithm", "reward_model", "comparisons"]
+    asked += ["evaluation", "algorithm", "reward_model", "comparisons", "samples"]
     classes = {registry().component(kind, config[kind].name).config_class for kind in asked}
     assert made.misses == len(classes) + 3  # and the filters of the standard preparation
     assert config.policy.layers == 99 != compose().policy.layers

@@ -45,14 +45,15 @@ def test_each_stage_once_with_the_jobs_that_use_it(capsys: pytest.CaptureFixture
 
 def test_what_waits_and_what_another_job_can_make(capsys: pytest.CaptureFixture[str]) -> None:
     rows, text = _planned(capsys, *ALONE, "labeler=round,simulated", "-m")
-    assert rows[:3] == [
+    assert rows[:4] == [
         ["pretrain", "0, 1", "to compute"],
         ["sft", "0, 1", "to compute"],
+        ["samples", "0, 1", "to compute"],
         ["comparisons", "0", "waits for labeler"],
     ]
-    assert sorted(row[2] for row in rows[3:]) == [*["to compute"] * 2, "waits for comparisons"]
-    # pretrain, sft, and the comparisons and reward model of the second job.
-    assert "6 stages in place of 8 without sharing; 4 to compute, 2 waiting.\n" in text
+    assert sorted(row[2] for row in rows[4:]) == [*["to compute"] * 2, "waits for comparisons"]
+    # pretrain, sft, samples, and the comparisons and reward model of the second job.
+    assert "7 stages in place of 10 without sharing; 5 to compute, 2 waiting.\n" in text
     sentence = "labeler=round: there is no round round.txt yet: begin-round RUN"
     assert text.count(f"- comparisons waits for {sentence}\n") == 1
 

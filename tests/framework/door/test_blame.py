@@ -52,7 +52,7 @@ PLACES = {
     ),
     "data": ("data", "data=breaking"),
     "filter": ("filters.x", "+schema/filter@filters.x=breaking"),
-    "labeler": ("labeler", "labeler=breaking comparisons=sampled reward_model=kwise"),
+    "labeler": ("labeler", "labeler=breaking comparisons=ranked reward_model=kwise"),
     "evaluator": (
         "evaluation.evaluators.x",
         "evaluation=samples +schema/evaluator@evaluation.evaluators.x=breaking",

@@ -31,7 +31,7 @@ def _run(*overrides: str) -> Run:
 
 def test_the_default_experiment_is_the_whole_ladder() -> None:
     names = [stage.name for stage in _run().stages]
-    assert names == ["pretrain", "sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+    assert names == "pretrain sft samples comparisons reward_model algorithm evaluation".split()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_variants_share_upstream_stages_and_seeds_do_not() -> None:
         _run("algorithm=ppo_ptx"),
         _run("algorithm=ppo", "seed=2"),
     )
-    shared = ("pretrain", "sft", "comparisons", "reward_model")
+    shared = ("pretrain", "sft", "samples", "comparisons", "reward_model")
     ids = [{s.name: s.recipe_id for s in run.stages} for run in (ppo, ptx, other)]
     assert all(ids[0][name] == ids[1][name] != ids[2][name] for name in shared)
     assert ids[0]["algorithm"] != ids[1]["algorithm"]
@@ -52,4 +52,4 @@ def test_a_changed_upstream_value_changes_everything_downstream() -> None:
         for a, b in zip(before.stages, after.stages, strict=True)
         if a.recipe_id != b.recipe_id
     ]
-    assert changed == ["sft", "comparisons", "reward_model", "algorithm", "evaluation"]
+    assert changed == "sft samples comparisons reward_model algorithm evaluation".split()

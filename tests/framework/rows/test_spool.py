@@ -73,8 +73,8 @@ def test_every_kind_of_record_comes_back_whole(monkeypatch: pytest.MonkeyPatch) 
     )
     kinds: list[Record] = [
         prompt,
-        Demonstration(replace(prompt, messages=(Message("user", "q"),)), "a"),
-        Ranking(prompt, ("a", "b", "c"), ((0, 1), (2, 1)), "labeler", "group"),
+        Demonstration(replace(prompt, messages=(Message("user", "q"),)), "a", "labeler", "group"),
+        Ranking(prompt, ("a", "b", "c"), ((0, 1), (2, 1)), "labeler", "group", ((0, 2),)),
         Document("d", "text", "family", "train", 3, place),
     ]
     found = list(_spooled(kinds * 20, 9))

@@ -146,10 +146,19 @@ def test_label_studio(tmp_path: Path, row: Any) -> None:
     assert len(read(tmp_path, "prompts", row)) == 1
 
 
+def test_who_chooses_the_best_does_not_compare_the_others(tmp_path: Path) -> None:
+    data = {**_DATA, "answer3": "Hm."}
+    row = task(data, result("choices", {"choices": ["Answer 2"]}))
+    (ranking,) = read(tmp_path, "rankings", row)
+    assert ranking.preferences == ((1, 0), (1, 2))
+    assert (ranking.unjudged, ranking.ties) == (((0, 2),), ())
+
+
 def test_written_answers_of_label_studio(tmp_path: Path) -> None:
     remark = {**result("textarea", {"text": ["I was tired."]}), "from_name": "notes"}
     row = task({"prompt": "Say hi."}, result("textarea", {"text": ["Hi!"]}), remark)
-    assert [d.response for d in read(tmp_path, "demonstrations", row)] == ["Hi!"]
+    (written,) = read(tmp_path, "demonstrations", row)
+    assert (written.response, written.labeler) == ("Hi!", "3")
 
 
 @pytest.mark.parametrize(

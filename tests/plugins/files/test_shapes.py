@@ -50,9 +50,13 @@ def test_a_prompt_is_taken_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_prompt_and_completion(tmp_path: Path) -> None:
-    (record,) = read(tmp_path, "demonstrations", {"prompt": "2+2=", "completion": " 4"})
+    rows = [{"prompt": "2+2=", "completion": " 4"}]
+    rows.append({**rows[0], "labeler": "w1", "labeler_group": "north"})
+    record, known = read(tmp_path, "demonstrations", *rows)
     assert isinstance(record, Demonstration)
     assert (record.prompt.text, record.response) == ("2+2=", " 4")
+    assert (record.labeler, record.group) == ("", "")
+    assert (known.labeler, known.group) == ("w1", "north")
 
 
 def test_explicit_preference(tmp_path: Path) -> None:
@@ -293,6 +297,7 @@ def test_rankings_of_the_comparisons_stage_come_back_as_they_were(tmp_path: Path
     rankings = [
         Ranking(prompt, ("x", "y", "z"), ((0, 1), (0, 2), (2, 1)), "w3", "north"),
         Ranking(prompt, ("x", "y"), ((1, 0),), "w4", ""),
+        Ranking(prompt, ("x", "y", "z"), ((0, 1),), "w5", unjudged=((0, 2), (1, 2))),
     ]
     asked = (Message("user", "q?"),)
     rankings.append(Ranking(Prompt("m", "t", group="g", messages=asked), ("x", "y"), ((0, 1),)))

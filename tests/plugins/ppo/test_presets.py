@@ -21,7 +21,8 @@ GROUPS = {
         *("kwise", "kwise_instructgpt"),
         *("length", "contains", "noise", "gold", "vader"),
     ],
-    "comparisons": ["sampled"],
+    "samples": ["sampled"],
+    "comparisons": ["ranked"],
     "select": ["reward_model"],
 }
 

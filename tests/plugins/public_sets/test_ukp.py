@@ -60,6 +60,7 @@ def test_a_side_of_a_debate_is_one_ranking(tmp_path: Path) -> None:
     assert tea.responses == (" because x", " because y", " because z")
     # the pair without a strict winner gives no preference; it is not a tie either
     assert tea.preferences == ((0, 1),)
+    assert (tea.unjudged, tea.ties) == (((0, 2), (1, 2)), ())  # nobody compared x and z
     assert cake.preferences == ((1, 0),)
     assert {tea.split, cake.split} == {"test", "validation"}  # two debates dealt to two folds
     assert (tea.prompt.group, cake.prompt.group) == ("Tea?", "Cake?")
@@ -75,6 +76,7 @@ def test_votes_count_once_each(tmp_path: Path) -> None:
     tea, cake = _rankings(config)
     # x over y twice, then z over y (a2 of the pair y, z) and y over z; votes for equal do not count
     assert tea.preferences == ((0, 1), (0, 1), (2, 1), (1, 2))
+    assert tea.unjudged == ((0, 2),)
     assert cake.preferences == ((1, 0),) * 3
 
 

@@ -1,16 +1,16 @@
-"""Comparisons: K samples a prompt, ranked; the same rankings whatever the batches, and none
-without a preference."""
+"""Comparisons: the pool, ranked; the same rankings whatever the batches, and none without a
+preference."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from preflab.errors import UserError
+from preflab.pool import Answered
 from preflab.records import (
     RANKINGS_FILE,
     Prompt,
@@ -19,15 +19,18 @@ from preflab.records import (
     ranking_from_json,
 )
 from preflab.storage.artifacts import read_rows
-from preflab_builtin.comparisons.config import SampledConfig
-from preflab_builtin.comparisons.sampling import SampledComparisons
+from preflab_builtin.comparisons.config import RankedConfig
+from preflab_builtin.comparisons.ranking import Ranked
 from support import WORDS, FakeContext, builtin
 
 PROMPTS = [
-    Prompt(f"p{i}", " ".join(WORDS[i : i + 1 + i % 3]), split="train", tags=("t",), notes={"n": i})
-    for i in range(10)
+    Prompt(f"p{i}", WORDS[i], split="train", tags=("t",), notes={"n": [i]}) for i in range(8)
+] + [Prompt(f"v{i}", WORDS[i], split="validation") for i in range(3)]
+POOL = [
+    Answered(prompt, tuple(" ".join(WORDS[k : k + (i + 2 * k) % 4]) for k in range(3)))
+    for i, prompt in enumerate(PROMPTS)
 ]
-HELD_OUT = [Prompt(f"v{i}", WORDS[i], split="validation") for i in range(4)]
+"""0 to 3 words; the first and the third response of every prompt are equally long."""
 
 
 class ShorterIsBetter:
@@ -56,43 +59,39 @@ class ShorterIsBetter:
 
 
 def made(
-    folder: Path, labelers: ShorterIsBetter | None = None, **options: Any
-) -> SampledComparisons:
-    values: dict[str, Any] = {"prompts": 8, "validation_prompts": 3, "k": 3, "batch": 4, **options}
-    context = FakeContext(folder, [*PROMPTS, *HELD_OUT], labelers=labelers or ShorterIsBetter())
-    return SampledComparisons(SampledConfig(**values), context)
+    folder: Path,
+    labelers: ShorterIsBetter | None = None,
+    seed: int = 1,
+    pool: Sequence[Answered] = POOL,
+    batch: int = 4,
+) -> Ranked:
+    context = FakeContext(folder, labelers=labelers or ShorterIsBetter(), pool=pool, seed=seed)
+    return Ranked(RankedConfig(batch=batch), context)
 
 
-def finished(procedure: SampledComparisons, folder: Path, first: int = 0) -> list[Ranking]:
+def finished(procedure: Ranked, folder: Path, first: int = 0) -> list[Ranking]:
     for index in range(first, procedure.total_steps):
         procedure.step(index)
     procedure.save(folder)
     return [ranking_from_json(row) for row in read_rows(folder / RANKINGS_FILE)]
 
 
-def test_rankings_of_training_and_validation_prompts(tmp_path: Path) -> None:
+def test_every_prompt_of_the_pool_is_ranked_in_its_order(tmp_path: Path) -> None:
     procedure = made(tmp_path)
     rankings = finished(procedure, tmp_path)
     assert procedure.total_steps == 3  # 11 prompts, 4 a step
-    splits = [r.split for r in rankings]
-    assert splits == sorted(splits)  # train before validation, each in the order of its prompts
-    assert set(splits) == {"train", "validation"}
-    assert all(len(r.responses) == 3 and r.preferences for r in rankings)
-    by_id = {p.id: p for p in [*PROMPTS, *HELD_OUT]}
+    # Prompts 0, 2, 4, ... have responses of i % 4, (i + 2) % 4, i % 4 words: never all equal.
+    assert [r.prompt for r in rankings] == PROMPTS
+    assert [r.responses for r in rankings] == [answered.responses for answered in POOL]
     for ranking in rankings:
-        assert ranking.prompt == by_id[ranking.prompt.id]
         lengths = [len(text.split()) for text in ranking.responses]
         assert all(lengths[i] < lengths[j] for i, j in ranking.preferences)
-    order = [p.id for p in procedure.prompts]
-    assert [r.prompt.id for r in rankings] == [
-        name for name in order if name in {r.prompt.id for r in rankings}
-    ]
+        assert ranking.ties == ((0, 2),)
+        assert ranking.labeler == "somebody"
 
 
 def test_batches_change_nothing(tmp_path: Path) -> None:
-    assert finished(made(tmp_path, batch=4), tmp_path) == finished(
-        made(tmp_path, batch=11), tmp_path
-    )
+    assert finished(made(tmp_path), tmp_path) == finished(made(tmp_path, batch=11), tmp_path)
 
 
 def test_resuming_gives_the_same_rankings(tmp_path: Path) -> None:
@@ -103,16 +102,10 @@ def test_resuming_gives_the_same_rankings(tmp_path: Path) -> None:
     assert finished(second, tmp_path, first=1) == whole
 
 
-def test_samples_and_labelers_follow_the_stage_seed_and_the_prompt(tmp_path: Path) -> None:
+def test_labelers_are_given_the_stage_seed_and_the_prompt(tmp_path: Path) -> None:
     labelers = ShorterIsBetter()
-    procedure = made(tmp_path, labelers)
-    finished(procedure, tmp_path)
-    assert labelers.asked == [(p.id, (1, "comparisons", p.id)) for p in procedure.prompts]
-    other = FakeContext(tmp_path, [*PROMPTS, *HELD_OUT], labelers=labelers, seed=2)
-    config = SampledConfig(prompts=8, validation_prompts=3, k=3, batch=4)
-    assert finished(SampledComparisons(config, other), tmp_path) != finished(
-        made(tmp_path), tmp_path
-    )
+    finished(made(tmp_path, labelers, seed=5), tmp_path)
+    assert labelers.asked == [(p.id, (5, "comparisons", p.id)) for p in PROMPTS]
 
 
 def test_all_tied_rankings_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -127,27 +120,36 @@ def test_all_tied_rankings_are_dropped_and_counted(tmp_path: Path) -> None:
         procedure.save(tmp_path)
 
 
+def test_pairs_that_nobody_judged_are_no_ties(tmp_path: Path) -> None:
+    class LooksAtTwo(ShorterIsBetter):
+        def rank(
+            self, prompt: Prompt, responses: Sequence[str], seed: Sequence[int | str]
+        ) -> Sequence[Ranking]:
+            ranked = Ranking(prompt, tuple(responses), ((0, 1),), unjudged=((0, 2), (1, 2)))
+            return [ranked]
+
+    procedure = made(tmp_path, LooksAtTwo())
+    row = procedure.step(0)
+    assert row["comparisons/pairs_tied"] == 0  # 4 pairs were judged, with 4 preferences
+    rankings = finished(procedure, tmp_path, first=1)
+    assert {r.unjudged for r in rankings} == {((0, 2), (1, 2))}
+    assert {r.ties for r in rankings} == {()}
+
+
 def test_equal_texts_give_no_preference_whatever_a_labeler_says(tmp_path: Path) -> None:
-    rankings = finished(made(tmp_path, ShorterIsBetter(careless=True), k=9), tmp_path)
-    equal = [
-        (r, i, j)
-        for r in rankings
-        for i, a in enumerate(r.responses)
-        for j, b in enumerate(r.responses)
-        if i < j and a == b
-    ]
-    assert equal, "nine samples of two or three words must repeat themselves somewhere"
-    assert all((i, j) not in r.preferences and (j, i) not in r.preferences for r, i, j in equal)
-    assert all(len(r.preferences) <= 36 for r in rankings)
+    pool = [Answered(PROMPTS[0], ("a", "b", "a")), Answered(PROMPTS[1], ("a", "b", "c"))]
+    first, second = finished(made(tmp_path, ShorterIsBetter(careless=True), pool=pool), tmp_path)
+    assert first.preferences == ((0, 1), (1, 2))
+    assert second.preferences == ((0, 1), (0, 2), (1, 2))
 
 
-def test_no_more_prompts_than_there_are(tmp_path: Path) -> None:
-    procedure = made(tmp_path, prompts=1000, validation_prompts=0)
-    assert sorted(p.id for p in procedure.prompts) == sorted(p.id for p in PROMPTS)
+def test_without_a_pool_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no responses to rank: samples=none"):
+        made(tmp_path, pool=())
 
 
 def test_none_is_no_stage() -> None:
-    for kind in ("comparisons", "labeler"):
+    for kind in ("samples", "comparisons", "labeler"):
         component = builtin(kind, "none")
         assert component.procedure is None
         assert component.build is None

@@ -1,0 +1,21 @@
+"""Config of the samples stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preflab import option
+
+
+@dataclass
+class SampledConfig:
+    """K responses of the SFT policy to each prompt (InstructGPT: 33k prompts). The defaults are
+    those of the embedded world."""
+
+    name: str = option("sampled", "component")
+    prompts: int = option(900, "training prompts (at most all of them)", ge=1, fast=12)
+    validation_prompts: int = option(100, "validation prompts", ge=0, fast=4)
+    k: int = option(4, "K, responses per prompt (InstructGPT: 4 to 9)", ge=2, fast=3)
+    batch: int = option(100, "prompts per step", ge=1, fast=8)
+    temperature: float = option(1.0, "temperature of the samples", gt=0)
+    seed: int | None = option(None, "pins this stage's seed; null follows the run's")
