@@ -1,8 +1,10 @@
-"""Configs of what is made from a round: people as labelers and as authors."""
+"""Configs of what is made from a round: people as labelers, as authors, and as judges."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from preflab import option
 
@@ -26,3 +28,44 @@ class WrittenConfig:
 
     name: str = option("people", "component")
     round: str = option(FIRST_ROUND, _ROUND, affects_result=False)
+
+
+class Judge(StrEnum):
+    """Whose order of responses is compared with people's."""
+
+    none = "none"
+    reward = "reward"
+    labelers = "labelers"
+    gold = "gold"
+
+
+@dataclass
+class ComparedConfig:
+    """What people said when they compared the responses of finished runs blindly (``preflab label
+    RUN RUN --task compare``)."""
+
+    name: str = option("people", "component")
+    round: str = option(
+        "", f"{_ROUND}; it must have compared this run's responses", affects_result=False
+    )
+    versus: str | None = option(
+        None, "win rates against this run of the round; null: against the evaluation's baseline"
+    )
+    judge: Judge = option(
+        Judge.none,
+        "whose order is compared with people's in agreement/people: reward (the run's reward "
+        "model), labelers (the run's), gold",
+    )
+
+    def needs(self) -> tuple[str, ...]:
+        """What the judge needs."""
+        words = {Judge.reward: "reward_model", Judge.labelers: "labeler", Judge.gold: "gold"}
+        return (words[self.judge],) if self.judge in words else ()
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A round must be named: no run compares itself."""
+        if not self.round:
+            yield (
+                "round",
+                "is empty: name the round of 'preflab label RUN RUN --task compare --name NAME'",
+            )

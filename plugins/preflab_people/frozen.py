@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from preflab.errors import StorageError
@@ -106,38 +107,44 @@ def demonstration_row(prompt: Prompt, written: str, person: Person) -> dict[str,
 
 def count(tasks: Sequence[Task], judged: Sequence[Judged]) -> dict[str, int]:
     """Requests for judgments of normal tasks: asked = submitted + skipped + open, where a request
-    that was skipped is made again. removed, held_out: how many of the submitted ones are of people
-    who are no training data for that reason."""
+    that was skipped is made again, and so is one to a person who was removed. held_out: submitted
+    ones of held-out people. removed: judgments of removed people, which are in no other number."""
     normal = [row for row in judged if row[0].origin == "normal"]
-    given = [(task, person) for task, judgment, person in normal if not judgment.answer.skipped]
+    valid = [row for row in normal if row[2].state not in GONE]
+    given = [(task, person) for task, judgment, person in valid if not judgment.answer.skipped]
     number = Counter(task.id for task, _ in given)
     wanted = [task for task in tasks if task.origin == "normal"]
     left = sum(max(0, task.want - number[task.id]) for task in wanted)
-    skipped = len(normal) - len(given)
+    skipped = len(valid) - len(given)
     return {
         "tasks": len(wanted),
         "asked": len(given) + skipped + left,
         "submitted": len(given),
         "skipped": skipped,
         "open": left,
-        "removed": sum(person.state in GONE for _, person in given),
-        "held_out": sum(p.held_out and p.state not in GONE for _, p in given),
+        "held_out": sum(person.held_out for _, person in given),
+        "removed": len(normal) - len(valid),
     }
 
 
 # --- writing ---
 
 
-def freeze(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any]) -> FrozenRound:
+def freeze(
+    folder: Path,
+    snapshot: Snapshot,
+    agreement: Mapping[str, Any],
+    equal: Mapping[str, str] = MappingProxyType({}),
+) -> FrozenRound:
     """Write ``folder/frozen-DIGEST`` from a snapshot: complete or not at all, and durable. The same
     snapshot gives the same folder, which is then only verified. agreement: what agreement.json
-    holds."""
+    holds. equal: see `FrozenRound.equal`."""
     make_folder(folder)
     partial = folder / f".frozen-{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        facts = _write_files(partial, snapshot, agreement)
+        facts = _write_files(partial, snapshot, agreement, equal)
         final = folder / f"frozen-{facts['digest'][:12]}"
         if final.exists():
             return read_frozen(final)
@@ -150,7 +157,9 @@ def freeze(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any]) -> Fr
     return read_frozen(final)
 
 
-def _write_files(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any]) -> dict[str, Any]:
+def _write_files(
+    folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any], equal: Mapping[str, str]
+) -> dict[str, Any]:
     """All files but the manifest; its content."""
     tasks, settings = snapshot.tasks, snapshot.settings
     judged = canonical(tasks, snapshot.judgments, snapshot.people)
@@ -189,6 +198,7 @@ def _write_files(folder: Path, snapshot: Snapshot, agreement: Mapping[str, Any])
         "kind": settings.kind,
         "pool": settings.pool,
         "files": files,
+        "equal": dict(equal),
     }
     return {
         **facts,
@@ -243,6 +253,13 @@ class FrozenRound:
     def pool(self) -> str:
         """sha256 (hex) of the samples that its people were asked about."""
         return str(self.manifest["pool"])
+
+    @property
+    def equal(self) -> Mapping[str, str]:
+        """Prompts of the pool that nobody was asked about, because all responses to them are the
+        same: by the text of the prompt, `canonical_digest` of that one response."""
+        equal: Mapping[str, str] = self.manifest["equal"]
+        return equal
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
-from preflab_people.rounds import Round
+from preflab_people.rounds import PEOPLE, Round
 
 if TYPE_CHECKING:
     from preflab_people.judgments import Task
@@ -74,7 +74,7 @@ def open_store(folder: Path, found: Round, serving: bool = False) -> Store:
     need_extra()
     from preflab_people.store import Store
 
-    return Store.open(address(folder, found.store), serving)
+    return Store.open(address(folder, found.store), serving, folder / PEOPLE)
 
 
 def create_store(

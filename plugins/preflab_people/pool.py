@@ -11,7 +11,7 @@ from typing import Any
 from preflab.errors import UserError, nearest
 from preflab.randomness import permutation
 from preflab.records import Prompt
-from preflab_people.judgments import Answer, Origin, Task, TaskKind, task_id
+from preflab_people.judgments import Answer, Origin, Task, TaskKind, canonical_digest, task_id
 from preflab_people.sources import Pool, read_lines
 
 FIELDS = ("prompt", "prompt_id", "responses", "ranks", "likert", "flags", "written", "use")
@@ -53,6 +53,14 @@ def rank_tasks(pool: Pool, kind: TaskKind = "rank", most: int | None = None) -> 
         if len(set(responses)) > 1:
             tasks.append(Task(task_id(kind, prompt, responses), kind, prompt, responses, arms))
     return tasks
+
+
+def equal_prompts(pool: Pool, most: int | None = None) -> dict[str, str]:
+    """The prompts for which `rank_tasks` makes no task: their texts, with a digest of the one
+    response."""
+    chosen = some(len(pool.prompts), most, pool.digest, "tasks")
+    alone = [i for i in chosen if len(set(pool.responses[i])) == 1]
+    return {pool.prompts[i].text: canonical_digest(pool.responses[i][0]) for i in alone}
 
 
 def pair_tasks(pool: Pool, baseline: str, most: int | None = None) -> list[Task]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class Round:
 
     runs: folders of the runs that it was made from. store: file in the folder of the round, or the
     address of a database, without a password. frozen: folder of what its people said, "" while it
-    is open. url: under which people reach it, "" for this machine.
+    is open. url: under which people reach it, "" for this machine. equal: prompts that nobody is
+    asked about, see `preflab_people.frozen.FrozenRound.equal`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Round:
     store: str = STORE
     frozen: str = ""
     url: str = ""
+    equal: Mapping[str, str] = field(default_factory=dict)
     format: int = 1
 
 

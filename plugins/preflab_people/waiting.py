@@ -4,11 +4,12 @@ so that a closed round needs no extra."""
 from __future__ import annotations
 
 import importlib.util
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab_people.judgments import TaskKind
-from preflab_people.rounds import folder_of, read_round
+from preflab_people.rounds import Round, folder_of, read_round
 
 if TYPE_CHECKING:
     from preflab_people.store.records import Progress
@@ -52,3 +53,14 @@ def how_far(progress: Progress, kind: TaskKind) -> str:
     )
     people = f"{progress.active} {'person' if progress.active == 1 else 'people'} active"
     return f"{progress.begun} of {progress.tasks} {DONE[kind]}{twice}, {people}"
+
+
+def go_on(name: str, made: Round) -> str:
+    """The command with which a run goes on when its round is closed."""
+    words = {
+        "rank": f"labeler=people labeler.round={name}",
+        "demonstrate": f"demonstrations=people demonstrations.round={name}",
+        "compare": "+evaluator@evaluation.evaluators.people=people "
+        f"evaluation.evaluators.people.round={name}",
+    }[made.kind]
+    return f"preflab rerun {shlex.quote(made.runs[0]) if made.runs else 'RUN'} {words}"

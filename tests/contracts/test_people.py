@@ -7,10 +7,11 @@ from pathlib import Path
 
 from people.rounds_in_files import PEOPLE, closed_round, snapshot, task
 from preflab.records import Prompt
-from preflab.testing import DataSourceContract, LabelerContract
+from preflab.testing import DataSourceContract, EvaluatorContract, FakeContext, LabelerContract
+from preflab.testing.evaluators import subject
 from preflab.testing.labelers import ANSWERS
 from preflab.testing.world import tiny_records
-from preflab_people.judgments import Answer, Task, task_id
+from preflab_people.judgments import Answer, Task, canonical_digest, task_id
 
 
 class TestPeople(LabelerContract):
@@ -40,3 +41,34 @@ class TestWritten(DataSourceContract):
         said = [(t, letter, Answer(written=f"please {letter} .")) for t in tasks for letter in "ac"]
         closed_round(folder, snapshot(tasks, said, kind="demonstrate"))
         return [f"data.round={folder}/labels/round-1"]
+
+
+class TestCompared(EvaluatorContract):
+    """People compared what the contract will sample, and some of them agree."""
+
+    name = "people"
+    required = ("round",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        context = FakeContext(folder, tiny_records(), seed=1, initialisation=1, stage="evaluator")
+        judged = subject(context)
+        assert judged.baseline is not None
+        rows = zip(judged.rollout.prompts, judged.rollout.texts, judged.baseline.texts, strict=True)
+        tasks, equal, said = [], {}, []
+        for number, (prompt, own, other) in enumerate(rows):
+            if own == other:
+                equal[prompt.text] = canonical_digest(own)
+                continue
+            name = task_id("compare", prompt, (own, other))
+            arms = (("mine",), ("other",))
+            asked = Task(name, "compare", prompt, (own, other), arms, want=2)
+            tasks.append(asked)
+            for letter, ranks in (("a", (1, 2)), ("b", (1, 2) if number % 2 else (2, 1))):
+                said.append((asked, letter, Answer(ranks=ranks, likert=(5, 3))))
+        given = snapshot(tasks, said, PEOPLE[:2], "compare")
+        closed_round(folder, given, equal=equal)
+        return [
+            "+evaluator@evaluation.evaluators.x=people",
+            f"evaluation.evaluators.x.round={folder}/labels/round-1",
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from preflab.records import Prompt
 from preflab_people.frozen import FrozenRound, freeze
@@ -66,12 +67,12 @@ def snapshot(
 
 
 def closed_round(
-    base: Path, given: Snapshot, agreement: Mapping[str, object] | None = None
+    base: Path, given: Snapshot, equal: Mapping[str, str] = MappingProxyType({})
 ) -> FrozenRound:
-    """The same as a round in ``base/labels/round-1``, frozen."""
+    """The same as a round in ``base/labels/round-1``, frozen. equal: of the frozen round."""
     folder = base / "labels" / given.settings.name
     made = Round(given.settings.name, given.settings.kind, given.settings.pool)
     write_round(folder, made)
-    frozen = freeze(folder, given, agreement or {})
+    frozen = freeze(folder, given, {}, equal)
     set_frozen(folder, made, frozen)
     return frozen

@@ -67,12 +67,13 @@ def test_only_normal_tasks_of_training_people_become_records(
 
 
 def test_counts_add_up(tmp_path: Path, given: Snapshot) -> None:
-    """Three judgments of the first task by people who stayed or were held out, and one of the
-    removed person; one of the second, which one person skipped. No request is open."""
+    """Three judgments of the first task by people who stayed, one of them held out; one of the
+    second, which one person skipped. No request is open. What labeler-d said before they were
+    removed is counted apart."""
     counts = freeze(tmp_path, given, {}).manifest["counts"]
     assert counts == {
-        **{"tasks": 2, "asked": 6, "submitted": 5, "skipped": 1, "open": 0},
-        **{"removed": 1, "held_out": 1},
+        **{"tasks": 2, "asked": 5, "submitted": 4, "skipped": 1, "open": 0},
+        **{"held_out": 1, "removed": 1},
     }
     nobody = replace(given, judgments=())
     assert freeze(tmp_path, nobody, {}).manifest["counts"]["open"] == 2 + 1

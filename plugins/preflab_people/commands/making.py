@@ -1,0 +1,184 @@
+"""A new round: which tasks, for how many people, under which settings."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+
+from preflab.errors import UserError, nearest
+from preflab_people.commands.parsing import read_text
+from preflab_people.judgments import FLAGS, Task, TaskKind, canonical_digest
+from preflab_people.opening import create_store, without_password
+from preflab_people.pool import (
+    demonstration_tasks,
+    equal_prompts,
+    pair_tasks,
+    rank_tasks,
+    read_prepared,
+    with_overlap,
+)
+from preflab_people.rounds import STORE, Round, write_round
+from preflab_people.sources import BASELINE, Pool, answered, arm_names, joined, sampled_pool
+from preflab_people.store import RoundSettings, Screening
+
+CONSENT_VERSION = 1
+"""Of the consent text that comes with preflab. A test holds that a changed text has a new one."""
+TABLE_3 = "instructgpt"
+"""Word for the flags of InstructGPT's table 3."""
+TRIED, CUT = 10, 0.75
+"""Screening tasks a try, and the share of agreement that is enough (InstructGPT, appendix B.1)."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What people are asked: tasks before gold and overlap. arms: names of what is compared.
+    equal: prompts that are left out because all of their responses are equal, see
+    `preflab_people.pool.equal_prompts`."""
+
+    kind: TaskKind
+    pool: str
+    tasks: tuple[Task, ...]
+    arms: tuple[str, ...] = ()
+    equal: Mapping[str, str] = field(default_factory=dict)
+
+
+def shipped(name: str) -> str:
+    """A text that comes with preflab."""
+    return files("preflab_people").joinpath("texts", f"{name}.md").read_text(encoding="utf8")
+
+
+def what(kind: TaskKind, runs: Sequence[Path], options: argparse.Namespace) -> Asked:
+    """What the runs have for people to do; `UserError` if that is nothing."""
+    if kind == "compare":
+        return _compared(runs, options)
+    if len(runs) > 1:
+        raise UserError(
+            f"{len(runs)} runs are given, and people {kind} what one has: give one, or compare "
+            "them with --task compare."
+        )
+    for flag in ("pairs", "baseline"):
+        if getattr(options, flag):
+            raise UserError(f"--{flag} is about comparisons: add --task compare.")
+    if kind == "demonstrate":
+        from preflab_people.prompts import training_prompts
+
+        prompts = training_prompts(runs[0])
+        tasks = demonstration_tasks(prompts, options.tasks)
+        pool = canonical_digest([task.prompt.text for task in demonstration_tasks(prompts)])
+        return Asked(kind, pool, tuple(tasks))
+    pool_ = sampled_pool(runs[0])
+    return _of_pool(kind, pool_, rank_tasks(pool_, most=options.tasks), options)
+
+
+def _compared(runs: Sequence[Path], options: argparse.Namespace) -> Asked:
+    baseline = options.baseline or len(runs) == 1
+    given = [answered(run) for run in runs]
+    names = arm_names(given)
+    pool = joined(given, names, baseline)
+    arms = sorted({name for row in pool.arms for group in row for name in group})
+    if options.pairs:
+        if options.pairs not in arms:
+            raise UserError(f"--pairs {options.pairs}: {nearest(options.pairs, arms)}")
+        tasks = pair_tasks(pool, options.pairs, options.tasks)
+    else:
+        tasks = rank_tasks(pool, "compare", options.tasks)
+    return replace(_of_pool("compare", pool, tasks, options), arms=tuple(arms))
+
+
+def _of_pool(
+    kind: TaskKind, pool: Pool, tasks: Sequence[Task], options: argparse.Namespace
+) -> Asked:
+    equal = equal_prompts(pool, options.tasks)
+    if not tasks:
+        what = "the runs gave" if kind == "compare" else "were sampled"
+        raise UserError(
+            f"There is nothing to {kind}: to each of {len(pool.prompts)} prompts equal texts "
+            f"{what}."
+        )
+    return Asked(kind, pool.digest, tuple(tasks), equal=equal)
+
+
+def make(
+    name: str, folder: Path, asked: Asked, runs: Sequence[Path], options: argparse.Namespace
+) -> Round:
+    """Make the round in its folder: store, instructions, settings. Whatever is wrong is said before
+    anything is written."""
+    tasks, settings = prepared(name, asked, options)
+    text = read_text(options.instructions) if options.instructions else shipped(asked.kind)
+    store_at = without_password(options.database) if options.database else STORE
+    shown = tuple(str(run) for run in runs)
+    made = Round(name, asked.kind, asked.pool, shown, store_at, equal=asked.equal)
+    now = time.time()
+    folder.mkdir(parents=True, exist_ok=True)
+    store = create_store(folder, made, settings, tasks, now)
+    try:
+        store.add_instructions(text, now)
+    finally:
+        store.dispose()
+    write_round(folder, made)
+    return made
+
+
+def prepared(
+    name: str, asked: Asked, options: argparse.Namespace
+) -> tuple[list[Task], RoundSettings]:
+    """The tasks and settings of a round."""
+    flags = _flags(options.flags)
+    overlap = 0.0 if asked.kind == "demonstrate" else options.overlap
+    tasks = with_overlap(asked.tasks, overlap, options.labels)
+    gold: list[Task] = []
+    tried: list[Task] = []
+    if options.gold:
+        answers = read_prepared(options.gold, asked.kind, tasks)
+        gold, tried = list(answers.gold), list(answers.screening)
+        _check_flags([*gold, *tried], flags, options.gold)
+    screening = Screening(min(TRIED, len(tried)), options.cut) if tried else None
+    consent = read_text(options.consent) if options.consent else shipped("consent")
+    settings = RoundSettings(
+        name=name,
+        kind=asked.kind,
+        pool=asked.pool,
+        flags=flags,
+        likert=options.likert,
+        gold_share=options.gold_share if gold else 0.0,
+        retest_share=0.0 if asked.kind == "demonstrate" else options.retest_share,
+        screening=screening,
+        consent=consent,
+        consent_version=CONSENT_VERSION,
+        languages=tuple(options.language or ["en"]),
+    )
+    return [*tasks, *gold, *tried], settings
+
+
+def _flags(given: str | None) -> tuple[str, ...]:
+    """Names of flags: those of table 3, or the lines of a file."""
+    if given is None:
+        return ()
+    if given == TABLE_3:
+        return FLAGS
+    lines = read_text(Path(given)).splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise UserError(f"{given}: the flag {doubled!r} is there twice.")
+    return tuple(names)
+
+
+def _check_flags(tasks: Sequence[Task], flags: Sequence[str], path: Path) -> None:
+    for task in tasks:
+        used = {name for names in task.expected.flags for name in names} if task.expected else set()
+        unknown = sorted(used - set(flags))
+        if unknown:
+            raise UserError(
+                f"{path}: the flag {unknown[0]!r} is none of this round. "
+                f"{nearest(unknown[0], flags)} --flags FILE names others."
+            )
+
+
+def baseline_name(asked: Asked) -> str:
+    """The arm that is no run, "" if there is none."""
+    return next((name for name in asked.arms if name.startswith(BASELINE)), "")

@@ -1,0 +1,270 @@
+"""`preflab label` from the making of a round to its frozen folder, without a server."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from people.runs_in_files import evaluated, sampled
+from preflab import UserError
+from preflab_people.commands import label
+from preflab_people.commands.making import CONSENT_VERSION, shipped
+from preflab_people.judgments import Answer, canonical_digest
+from preflab_people.rounds import frozen_of, open_round
+from preflab_people.store import Store
+
+Say = Callable[..., str]
+POOL = [["a", f"b{i}", "c"] for i in range(10)]
+LINK = re.compile(r"^  (labeler-\w+)  http://127\.0\.0\.1:8787/#([\w-]{16,})$", re.MULTILINE)
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """What ``preflab label WORDS`` prints in the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*words: str) -> str:
+        assert label(list(words)) == 0
+        return capsys.readouterr().out
+
+    return said
+
+
+def answer_everything(name: str, answer: Callable[[Sequence[str]], Answer], note: str = "") -> None:
+    """Everybody who was invited answers what they are given. note: put before their pseudonym in a
+    note."""
+    folder, _ = open_round(name)
+    with Store.open(folder / "store.sqlite") as store:
+        now, number = time.time(), 0
+        for person in [p for p in store.people() if p.state == "active"]:
+            store.consent(person.id, CONSENT_VERSION, now)
+            while (given := store.next_task(person.id, now)) is not None:
+                number, now = number + 1, now + 40
+                said = answer(given.task.responses)
+                said = replace(said, notes=f"{note} {person.id}" if note else "")
+                key = f"key-{number:08}"
+                store.submit(person.id, given.task.id, said, key, 30.0, given.order, 1, now=now)
+
+
+def in_order(responses: Sequence[str]) -> Answer:
+    """Ranks by the alphabet."""
+    return Answer(ranks=tuple(sorted(set(responses)).index(r) + 1 for r in responses))
+
+
+def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", [*POOL, ["same", "same"]])
+    text = say("runs/x", "--no-serve", "--people", "3")
+    assert "Round round-1: 10 tasks to rank." in text
+    assert "1 prompts are left out" in text
+    links = LINK.findall(text)
+    assert len(links) == 3
+    assert len({token for _, token in links}) == 3
+    # Again: the round goes on, and nobody is invited twice.
+    text = say("runs/x", "--no-serve")
+    assert LINK.findall(text) == []
+    assert "3 invited before" in text
+    with pytest.raises(UserError, match=r"0 of 10 prompts are ranked \(0 of 2 twice\), 3 people"):
+        label(["close", "round-1"])
+    answer_everything("round-1", in_order)
+    status = say("status", "round-1")
+    assert "10 of 10 prompts are ranked (2 of 2 twice), 3 people active" in status
+    assert "both take a side" in status
+    assert "10 tasks x 1.2 labels, 30 s each: 0.1 h of people; will tell" in status
+    text = say("close", "round-1")
+    assert "12 asked = 12 judgments + 0 skips + 0 open." in text
+    assert "12 rankings for training" in text
+    assert "preflab rerun runs/x labeler=people labeler.round=round-1" in text
+    frozen = frozen_of("round-1")
+    assert frozen is not None
+    rankings = (frozen.folder / "rankings.jsonl").read_text().splitlines()
+    assert [json.loads(row)["prompt"]["id"] for row in rankings[:1]] == ["p0"]
+    agreement = json.loads((frozen.folder / "agreement.json").read_text())
+    assert agreement["ranking"]["both_sides"]["value"] == 1.0
+    # A closed round takes no more people, and closing again changes nothing.
+    with pytest.raises(UserError, match="is closed: nobody can be invited"):
+        label(["invite", "round-1"])
+    with pytest.raises(UserError, match=r"is closed\. Go on with the run"):
+        label(["runs/x"])
+    assert frozen.folder.name in say("close", "round-1")
+
+
+def test_closing_early_leaves_what_is_open(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve", "--people", "1", "--overlap", "1")
+    with pytest.raises(UserError, match="Nobody has judged anything"):
+        label(["close", "round-1", "--early"])
+    answer_everything("round-1", in_order)  # one person: ten of twenty judgments
+    with pytest.raises(UserError, match=r"10 judgments are missing.*--early"):
+        label(["close", "round-1"])
+    assert "20 asked = 10 judgments + 0 skips + 10 open." in say("close", "round-1", "--early")
+
+
+def test_runs_are_compared_blindly_with_equal_texts_merged(say: Say, tmp_path: Path) -> None:
+    evaluated(tmp_path, "one", ["x", "x", "base"], arm="plain")
+    evaluated(tmp_path, "two", ["y", "x", "base"], arm="tuned")
+    text = say("runs/one", "runs/two", "--task", "compare", "--baseline", "--no-serve")
+    assert "Round comparison-1: 2 tasks to compare." in text
+    assert "Compared blindly: baseline; plain; tuned." in text
+    folder, made = open_round("comparison-1")
+    with Store.open(folder / "store.sqlite") as store:
+        first, second = store.snapshot().tasks
+    assert (first.responses, first.arms) == (
+        ("x", "y", "base"),
+        (("plain",), ("tuned",), ("baseline",)),
+    )
+    assert (second.responses, second.arms) == (("x", "base"), (("plain", "tuned"), ("baseline",)))
+    assert made.equal == {"say 2 .": canonical_digest("base")}
+    answer_everything("comparison-1", in_order)
+    status = say("status", "comparison-1")
+    assert re.search(r"tuned +plain +25\.0 %", status)  # y after x, and a tie: (0 + 0.5) / 2
+    assert "evaluation.evaluators.people.round=comparison-1" in say("close", "comparison-1")
+
+
+def test_side_by_side_against_one_run(say: Say, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        evaluated(tmp_path, name, [name, name])
+    runs = ("runs/one", "runs/two", "runs/three")
+    text = say(*runs, "--task", "compare", "--pairs", "name=one", "--no-serve")
+    assert "4 tasks to compare" in text  # two prompts, two other runs
+    with pytest.raises(UserError, match=r"--pairs name=on: .*Did you mean 'name=one'"):
+        label([*runs, "--task", "compare", "--pairs", "name=on", "--name", "other"])
+
+
+def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None:
+    evaluated(tmp_path, "one", ["x", "base"])
+    text = say("runs/one", "--task", "compare", "--no-serve", "--name", "mine")
+    assert "Round mine: 1 tasks to compare" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "name the folder of a run"),
+        (("statsu", "round-1"), "'statsu' is not the folder of a run.*Did you mean 'status'"),
+        (("status", "round-2"), "no round 'round-2'.*Did you mean 'round-1'"),
+        (("runs/x", "--taks", "3"), "'--taks' is not known.*Did you mean '--tasks'"),
+        (("runs/x", "--people", "0"), "must be a whole number of at least 1"),
+        (("runs/x", "--overlap", "2"), "must be between 0 and 1"),
+        (("runs/x", "--likert"), "--likert was fixed when it was made"),
+        (("runs/x", "--name", "a b"), "'a b' cannot be the name of a round"),
+        (("runs/x", "--instructions", "no.md"), "there is no file no.md"),
+        (("runs/x", "--task", "compare", "--name", "round-1"), "asked to rank: give --task rank"),
+        (("runs/x", "--pairs", "a", "--name", "b"), "--pairs is about comparisons"),
+        (("runs/y",), "was asked about another pool.*--name OTHER"),
+        (("runs/x", "runs/y", "--name", "b"), "2 runs are given.*--task compare"),
+        (("state", "round-1", "labeler-a", "activ"), "Did you mean 'active'"),
+        (("state", "round-1", "labeler-a", "active"), "no 'labeler-a' in this round"),
+        (("backup", "round-1", "--out", "labels/round-1/store.sqlite"), "exists"),
+        (("invite", "round-1", "--people", "2", "--to", "Ada"), "--people 2, but 1 names"),
+        (
+            ("runs/x", "--name", "b", "--database", "postgresql+pg8000://me:secret@h/d"),
+            "--database holds a password.*PGPASSWORD",
+        ),
+    ],
+)
+def test_wrong_words_are_named_with_the_cure(
+    say: Say, tmp_path: Path, words: Sequence[str], message: str
+) -> None:
+    sampled(tmp_path, "x", POOL)
+    sampled(tmp_path, "y", POOL[:5])
+    say("runs/x", "--no-serve")
+    with pytest.raises(UserError, match=message):
+        label(list(words))
+
+
+def test_the_run_names_the_round(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL, labeler={"name": "people", "round": "spring"})
+    assert "Round spring: 10 tasks to rank." in say("runs/x", "--no-serve")
+
+
+def test_changed_instructions_are_a_new_version(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve")
+    (tmp_path / "new.md").write_text("# Other\n")
+    assert "version 2" in say("runs/x", "--no-serve", "--instructions", "new.md")
+    assert "version" not in say("runs/x", "--no-serve", "--instructions", "new.md")
+
+
+def test_names_are_kept_apart_and_forgotten(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve", "--people", "1")
+    said = say("invite", "round-1", "--to", "Ada Lovelace <ada@example.org>", "--group", "north")
+    ((who, _),) = LINK.findall(said)
+    private = tmp_path / "labels" / "round-1" / "people.json"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert json.loads(private.read_text()) == {who: {"to": "Ada Lovelace <ada@example.org>"}}
+    answer_everything("round-1", in_order, note="canary")
+    say("close", "round-1", "--early")
+    first = frozen_of("round-1")
+    assert first is not None
+    for path in first.folder.iterdir():  # no name, address or token
+        assert "Lovelace" not in path.read_text()
+        assert "ada@" not in path.read_text()
+    text = say("forget", "round-1", who)
+    assert str(first.folder.name) in text  # for a person to decide
+    assert json.loads(private.read_text()) == {}
+    say("close", "round-1", "--early")
+    second = frozen_of("round-1")
+    assert second is not None
+    assert second.digest != first.digest
+    assert second.manifest["removed"] == [who]
+    say("backup", "round-1", "--out", "copy.sqlite")
+    said_by_them = f"canary {who}".encode()
+    for path in (*second.folder.iterdir(), tmp_path / "copy.sqlite"):
+        assert said_by_them not in path.read_bytes(), path
+    store = tmp_path / "labels" / "round-1"
+    assert all(said_by_them not in path.read_bytes() for path in store.glob("store.sqlite*"))
+
+
+def test_a_removed_person_trains_nothing(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve", "--people", "2", "--overlap", "1")
+    answer_everything("round-1", in_order)
+    folder, _ = open_round("round-1")
+    with Store.open(folder / "store.sqlite") as store:
+        who = store.people()[0].id
+    say("state", "round-1", who, "removed")
+    with pytest.raises(UserError, match="10 judgments are missing"):  # others would be asked
+        label(["close", "round-1"])
+    text = say("close", "round-1", "--early")
+    assert "20 asked = 10 judgments + 0 skips + 10 open." in text
+    assert "10 rankings for training" in text
+    assert "10 judgments of removed people are kept and not used." in text
+
+
+def test_gold_and_screening_are_asked_and_train_nothing(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    rows = [
+        {"prompt": f"g{i}", "responses": ["a", "b"], "ranks": [1, 2], "use": use}
+        for i, use in enumerate(["gold", "gold", "screening", "screening"])
+    ]
+    (tmp_path / "gold.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("--gold", "gold.jsonl", "--gold-share", "0.5", "--people", "1", "--retest-share", "0")
+    say("runs/x", "--no-serve", *words)
+    folder, _ = open_round("round-1")
+    with Store.open(folder / "store.sqlite") as store:
+        (person,) = store.people()
+        assert person.state == "screening"
+        assert store.settings.screening is not None
+        assert store.settings.screening.tasks == 2
+    say("state", "round-1", person.id, "active")
+    answer_everything("round-1", in_order)
+    say("close", "round-1", "--early")
+    frozen = frozen_of("round-1")
+    assert frozen is not None
+    origins = {task.origin for task, _, _ in frozen.judged}
+    assert origins == {"normal", "gold"}
+    assert frozen.manifest["counts"]["submitted"] == frozen.manifest["rankings"] == 10
+
+
+def test_a_changed_consent_text_has_another_version() -> None:
+    """Whoever changes the text changes the version, and writes the new digest here."""
+    versions = {1: "81068f73b1af491afd96ac1a3c6558c728af5700fc11e77d51e8264539120aa8"}
+    assert canonical_digest(shipped("consent")) == versions[CONSENT_VERSION]
