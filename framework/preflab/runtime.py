@@ -117,7 +117,8 @@ class Runtime:
 
     def __init__(self, config: RuntimeConfig) -> None:
         self.config = config
-        if "torch" in sys.modules:  # else nothing is computed yet, and perhaps never: see `plan`
+        # Several processes meet at once. One alone computes nothing yet, and in `plan` never.
+        if world_size() > 1 or "torch" in sys.modules:
             self.start()
 
     def start(self) -> None:
@@ -164,8 +165,9 @@ class Runtime:
 
     @property
     def world(self) -> int:
-        """Number of processes, which is accelerate's too."""
-        return world_size()
+        """Number of processes, which is accelerate's too where it has begun."""
+        begun = self.__dict__.get("accelerator")
+        return world_size() if begun is None else int(begun.num_processes)
 
     @property
     def micro_batch(self) -> int:

@@ -21,9 +21,9 @@ from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import STATE, Store
 from preflab_builtin.baselines.best_of_n import BestOfN
-from preflab_builtin.on_policy import experience as ppo_experience
 from preflab_builtin.on_policy.config import KLPenaltyConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo import loss as ppo_loss
 from preflab_builtin.ppo import training
 from preflab_builtin.ppo.config import PPOClipConfig, PPOConfig
 from preflab_builtin.pretrain.config import PretrainConfig
@@ -333,7 +333,7 @@ def test_a_kl_out_of_bounds_is_counted_and_may_end_the_run(
 def test_advantages_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     procedure, plain = ppo(tmp_path), gae
     before = digest(procedure)
-    monkeypatch.setattr(ppo_experience, "gae", lambda *a: (plain(*a)[0] * NAN, plain(*a)[1]))
+    monkeypatch.setattr(ppo_loss, "gae", lambda *a: (plain(*a)[0] * NAN, plain(*a)[1]))
     with pytest.raises(NumericError, match="advantages of prompt"):
         looped(procedure, tmp_path).run()
     assert digest(procedure) == before

@@ -57,7 +57,7 @@ SAFEGUARDS = (
     # guards
     Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
     Mutant("NaN guard of the loop", LOOP, "        if bad:\n", "        if False:\n", LOOPS),
-    Mutant("lock", ARTIFACTS, "            lock.acquire(timeout=0)\n        except Timeout:\n", "            pass\n        except Timeout:\n", "tests/framework/storage/test_artifacts.py"),
+    Mutant("lock", ARTIFACTS, "                lock.acquire(timeout=timeout)\n                return\n", "                return\n", "tests/framework/storage/test_artifacts.py"),
     # disks, signals, sweeps
     Mutant("refusals of the disk are not understood", DURABLE, "        return error if error.errno in DISK_ERRORS else None\n", "        return None\n", DISKS),
     Mutant("no look at the free room", LOOP, "        if needed > free(self.folder) + held:\n", "        if False:\n", DISKS),

@@ -47,7 +47,7 @@ SAID = {
     ("evaluation.evaluators.kll=null",): "Did you mean 'kl'? To add one: "
     "+evaluator@evaluation.evaluators.kll=OPTION.",
     ("filters.short.max_tokens=9",): "To add one: +filter@filters.short=OPTION.",
-    ("~algorithm",): "ppo, ppo_instructgpt, ppo_ptx, ",
+    ("~algorithm",): "Allowed: best_of_n, dpo, dpo_ptx, ",
     ("seed=1", "--mulitrun"): "Did you mean '--multirun'?",
 }
 

@@ -106,7 +106,7 @@ def _too_large(config: Any, above: str) -> list[str]:
     for name, value in names:
         if hasattr(value, "__dataclass_fields__") or isinstance(value, dict):
             found += _too_large(value, f"{above}.{name}")
-        elif f"{above}.{name}" == "reward_model.max_tokens":
+        elif f"{above}.{name}" in ("reward_model.max_tokens", "algorithm.max_tokens"):
             continue  # shorter responses may be equal, which is refused
         elif name in MOST and (value is None or value > MOST[name]):
             found.append(f"{above}.{name}={value}")

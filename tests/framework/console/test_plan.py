@@ -80,5 +80,5 @@ def test_a_plan_of_the_embedded_world_imports_nothing_that_only_computes(tmp_pat
     """torch is imported: its generator orders the prompts. Models and statistics are not."""
     command = [sys.executable, "-c", LIGHT]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "6 to compute." in shown.stdout
+    assert "7 to compute." in shown.stdout
     assert shown.stdout.splitlines()[-1] == "HEAVY"

@@ -124,7 +124,7 @@ CURES = {
     ),
     ("algorithm=none", "evaluation=none"): r"with data\.demonstrations=FILE, or choose sft=none",
     # Simulated people cannot rank answers to real prompts.
-    ("comparisons=sampled", "sft=none", "evaluation=none", "algorithm=ppo"): r"labeler=simulated "
+    ("comparisons=ranked", "sft=none", "evaluation=none", "algorithm=ppo"): r"labeler=simulated "
     r"needs .*Give rankings with data\.rankings=FILE, or choose comparisons=none\.$",
     ("reward_model=gold", "sft=none", "algorithm=ppo", "evaluation=none"): r"reward_model=gold "
     r"needs .*Choose another reward_model, or data=microworld\.$",

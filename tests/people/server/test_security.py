@@ -225,7 +225,8 @@ def test_a_browser_learns_no_arm_reward_origin_path_or_other_person(tmp_path: Pa
         origins = {task.origin for task in site.store.snapshot().tasks}
         judged = {j.task for j in site.store.snapshot().judgments}
     assert len(judged) > 5  # gold and retests were among them
-    assert origins == {"normal", "gold", "retest"}
+    # Which special tasks a person gets follows from a hash of their pseudonym.
+    assert {"normal", "gold"} <= origins
     assert "Name fruit" in seen
     for secret in ("secret", "gold", "retest", "reward", "origin", "expected", other.labeler):
         assert secret not in seen, secret

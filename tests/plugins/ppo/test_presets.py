@@ -92,12 +92,10 @@ def test_ptx_is_ppo_plus_one_term_and_nothing_else(pair: tuple[str, str]) -> Non
 
 
 def test_needs_follow_from_the_terms() -> None:
-    assert needs(preset("algorithm", "ppo")) == {"prompts", "reward_model"}
-    assert needs(preset("algorithm", "ppo_ptx")) == {"prompts", "reward_model", "documents"}
-    assert needs(preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0")) == {
-        "prompts",
-        "reward_model",
-    }
+    own = {"prompts", "reward_model", "scalar_model"}
+    assert needs(preset("algorithm", "ppo")) == own
+    assert needs(preset("algorithm", "ppo_ptx")) == own | {"documents"}
+    assert needs(preset("algorithm", "ppo_ptx", "algorithm.terms.ptx.coef=0")) == own
     assert needs(preset("algorithm", "none")) == set()
 
 
