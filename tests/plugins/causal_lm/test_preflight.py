@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GraniteConfig
 
+from end_to_end.runs import preflab
 from preflab import UserError
 from preflab.console import cli
 from preflab.records import Message, Prompt
@@ -234,10 +235,10 @@ def test_a_learning_rate_that_ruins_the_model_is_told_before_any_work(
     cure = shown.partition("Unless you want that: ")[2].split()[0]
     assert exit_code(["plan", *words, cure]) == 0
     assert "far above" not in capsys.readouterr().out
-    assert exit_code([*words, "algorithm.episodes=8"]) == 0
-    run, first, *_ = capsys.readouterr().err.splitlines()
-    assert run.startswith("preflab: run ")
-    assert first.startswith("preflab: algorithm.policy.lr=1: far above")
+    assert preflab(tmp_path, *words, "algorithm.episodes=8") == 0
+    lines = (tmp_path / "log.txt").read_text(encoding="utf8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("preflab: run "))
+    assert lines[first + 1].startswith("preflab: algorithm.policy.lr=1: far above")
 
 
 def test_a_special_token_that_no_text_leads_to_is_only_mentioned(folder: Path) -> None:
