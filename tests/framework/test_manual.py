@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
@@ -166,7 +167,11 @@ def test_the_edit_and_its_test_work(written: Path, monkeypatch: pytest.MonkeyPat
     training.write_text(before + _block("def group_advantages") + after)
     monkeypatch.syspath_prepend(str(written / "src"))
     names: dict[str, Any] = {"__name__": "test_my_idea"}
-    exec(_body("# tests/test_my_idea.py"), names)
+    try:
+        exec(_body("# tests/test_my_idea.py"), names)
+    finally:  # another test writes a package of this name
+        for name in [name for name in sys.modules if name.partition(".")[0] == "my_idea"]:
+            del sys.modules[name]
     names["test_advantages_by_hand"]()
     assert names["group_advantages"](torch.arange(8.0), 2).shape == (8,)
     contract = names["TestMyIdea"]

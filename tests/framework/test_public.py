@@ -84,6 +84,7 @@ INTERFACES_1 = {
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
     "RewardShaping": "__call__(scores,rollout)",
+    "ChecksScalar": "check_scalar()",
     "SeesBatch": "see(rollout,temperature)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
