@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench conformance dist label-test mutants reliability reference study quickstart test test-fast test-gpu \
-	test-install test-browser lint types format real install clean
+	test-install test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -36,7 +36,11 @@ test-install: install      ## build the wheel and try it in a clean environment
 
 test-browser: install      ## the report in headless Chromium (apt-get install chromium); screenshots in build/screenshots
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
-	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser --ignore-glob "*/test_label_*"
+
+test-label-browser: install  ## the labeling pages in headless Chromium: keys, touch, drafts, axe, security (minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
+	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser/test_label_*.py
 
 test-gpu: install          ## on a machine with a GPU: its numbers, recorded decoding, bfloat16, exact resume
 	$(BIN)/python -m pytest tests/gpu
