@@ -89,7 +89,7 @@ class Gathering:
 
 
 def check_answer(task: Task, answer: Answer, field: str) -> None:
-    """`BadRow` for an answer that is none to this task."""
+    """`BadRow` for an answer that does not fit its task."""
     count = len(task.responses)
     for name, values in (
         ("ranks", answer.ranks),
