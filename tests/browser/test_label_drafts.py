@@ -12,8 +12,9 @@ from browser.labeling import Person, Round, a_person, a_round, watch
 from people.server.sites import three
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from preflab_people.judgments import Judgment
-from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 PLAIN = {"likert": False, "flags": ()}
