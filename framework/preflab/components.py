@@ -97,7 +97,8 @@ class Component:
     procedure: (config, context) -> the `Procedure` that makes the stage's artifact. None: it
     makes no stage.
     needs: words of `NEEDS`, or a function of the config that returns some.
-    nested: config fields that hold components (a mapping by any key, or a list), and their kind.
+    nested: config fields that hold components (a mapping by any key, or a list), and their kind; a
+    field of a nested dataclass as ``watch.evaluators``.
     inspect: config -> `Inspection` of its outside inputs; raises `UserError` naming file and line
     for bad ones.
     preflight: (config, context) -> sentences that a person should read before the first stage of a

@@ -6,10 +6,10 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`. A component has it if it
-has the members; it need not inherit anything. The contract suites of `preflab.testing` fail for a
-public method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
-methods with an underscore."""
+`TrainsOn`, `HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`. A component
+has it if it has the members; it need not inherit anything. The contract suites of `preflab.testing`
+fail for a public method that no protocol knows, so that a misspelt one is noticed: begin the names
+of your own methods with an underscore."""
 
 from __future__ import annotations
 
@@ -86,6 +86,17 @@ class ShowsBatch(Protocol):
 
     def batch(self, index: int) -> State:
         """The texts, tokens and numbers of a step."""
+
+
+@runtime_checkable
+class TrainsOn(Protocol):
+    """A `Procedure` that can begin where an earlier one of its kind ended. The loop keeps its last
+    state in its artifact, and takes over the state and the log of ``begins_from``, so that the
+    first step is the one after them."""
+
+    @property
+    def begins_from(self) -> Path | None:
+        """The artifact of the earlier stage; None: it begins at step 0."""
 
 
 # --- rewards ---
@@ -341,6 +352,9 @@ class Context(Protocol):
     def reward_network(self) -> ScalarModel | None:
         """A trainable copy of the reward model's network (to start a value function from); None if
         it shows none."""
+
+    def load_policy(self, folder: Path) -> Policy:
+        """A policy that was saved by the policy's family."""
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         """A scalar model that was saved by the policy's family."""

@@ -8,6 +8,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,18 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "le": ("<=", operator.le),
     "lt": ("<", operator.lt),
 }
+
+
+def taken(plain: dict[str, Any], place: str) -> Any:
+    """Take the components at a place (``terms``, ``watch.evaluators``) out of plain values, which
+    change at the top level alone. None: there are none."""
+    first, _, rest = place.partition(".")
+    if not rest:
+        return plain.pop(first, None)
+    if not isinstance(plain.get(first), Mapping):
+        return None
+    plain[first] = inner = {str(k): v for k, v in plain[first].items()}
+    return taken(inner, rest)
 
 
 def problems(config: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -162,3 +175,17 @@ def schema_of(config_class: type[Any]) -> DictConfig:
 
     made: DictConfig = OmegaConf.structured(config_class)
     return made
+
+
+def canonical(value: Any) -> Any:
+    """A typed config as JSON values, without the fields that do not affect a result."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = [f for f in dataclasses.fields(value) if f.metadata.get("affects_result", True)]
+        return {f.name: canonical(getattr(value, f.name)) for f in kept}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(k): canonical(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [canonical(v) for v in value]
+    return value

@@ -24,6 +24,14 @@ class CheckpointConfig:
     limit_seconds: float = option(
         600.0, "a save that takes longer ends the job: its disk hangs", gt=0, affects_result=False
     )
+    state_mb: float | None = option(
+        256.0,
+        "an algorithm's last state (weights, moments, counters) is kept in its artifact, so that a "
+        "later run can train on (algorithm.continues), if it has at most this many MB; null: "
+        "always; 0: never",
+        ge=0,
+        affects_result=False,
+    )
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from preflab import UserError, option
-from preflab.options import problems, schema_of, typed
+from preflab.options import problems, schema_of, taken, typed
 
 
 @dataclass
@@ -44,6 +44,23 @@ def test_problems_are_named_with_their_key(
     steps: int, lr: float, wrong: list[tuple[str, str]]
 ) -> None:
     assert list(problems(Config(steps, Inner(lr)), "x.")) == wrong
+
+
+@pytest.mark.parametrize(
+    ("place", "found", "left"),
+    [
+        ("terms", 1, {"watch": {"every": 5, "judges": 2}}),
+        ("watch.judges", 2, {"terms": 1, "watch": {"every": 5}}),
+        ("watch.other", None, {"terms": 1, "watch": {"every": 5, "judges": 2}}),
+        ("terms.other", None, {"terms": 1, "watch": {"every": 5, "judges": 2}}),
+    ],
+)
+def test_what_is_at_a_place_is_taken_out(place: str, found: int | None, left: object) -> None:
+    inner = {"every": 5, "judges": 2}
+    plain: dict[str, object] = {"terms": 1, "watch": inner}
+    assert taken(plain, place) == found
+    assert plain == left
+    assert inner == {"every": 5, "judges": 2}  # somebody else's mapping stays as it is
 
 
 def test_plain_values_are_converted() -> None:

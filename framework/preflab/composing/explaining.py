@@ -117,10 +117,10 @@ def _adding(parent: Any, full_key: str) -> str:
     root, place = parent._get_root(), full_key.split(".")
     if place[0] == "filters" and len(place) == 2:
         kind = "filter"
-    elif len(place) == 3 and place[0] in registry().stage_graph.groups:
-        group, field, _ = place
+    elif len(place) > 2 and place[0] in registry().stage_graph.groups:
+        group, *field, _ = place
         chosen = registry().component(registry().stage_graph.groups[group], root[group].name)
-        kind = chosen.nested.get(field, "")
+        kind = chosen.nested.get(".".join(field), "")
     else:
         kind = ""
     option = place[-1] if place[-1] in registry().names(kind) else "OPTION"

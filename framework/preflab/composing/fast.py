@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from preflab.composing.search_path import registry
-from preflab.options import problems, typed
+from preflab.options import problems, taken, typed
 
 DOUBLINGS = 16
 """After so many the limits are gone, and the config is as it was without ``debug=fast``."""
@@ -40,15 +40,16 @@ def _shrink(config: DictConfig, key: str, kind: str, given: set[str]) -> None:
 
 def _shrink_readable(config: DictConfig, key: str, kind: str, given: set[str]) -> None:
     node = OmegaConf.select(config, key)
-    plain = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_dict(node) else {}
-    assert isinstance(plain, dict)
+    found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_dict(node) else {}
+    assert isinstance(found, dict)
+    plain = {str(k): v for k, v in found.items()}
     component = registry().component(kind, str(plain.get("name")))
     for field, nested in component.nested.items():
-        inner = plain.pop(field, None)
+        inner = taken(plain, field)
         names = list(inner) if isinstance(inner, Mapping) and "name" not in inner else [""]
         for name in names:
             _shrink(config, f"{key}.{field}.{name}".rstrip("."), nested, given)
-    values = typed(component.config_class, {str(k): v for k, v in plain.items()}, key)
+    values = typed(component.config_class, plain, key)
     fields = [(p, v, f) for p, v, f in _fields(values) if f"{key}.{p}" not in given]
     before = {name for name, _ in problems(values)}
     for doublings in range(DOUBLINGS + 1):

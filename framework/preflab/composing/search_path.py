@@ -139,7 +139,7 @@ def _groups() -> set[str]:
 
 def groups_of_a_run() -> list[str]:
     """Config groups that a command line chooses from by GROUP=OPTION, in the order of a run."""
-    return [*registry().stage_graph.groups, "filters", "experiment", "debug"]
+    return [*registry().stage_graph.groups, "filters", "experiment", "watch", "debug"]
 
 
 @contextlib.contextmanager

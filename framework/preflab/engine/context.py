@@ -150,12 +150,22 @@ class Environment:
         name, _, checkpoint = role.partition("/")
         makers = self._makers(name)
         if checkpoint:
-            return self.artifacts[makers[0]] / "checkpoints" / checkpoint
+            return self._checkpoint(role, self.artifacts.get(makers[0]), checkpoint)
         for stage in makers:
             folder = self.artifacts.get(stage)
             if folder is not None and (folder / "model").is_dir():
                 return folder / "model"
         return None
+
+    def _checkpoint(self, role: str, artifact: Path | None, name: str) -> Path:
+        folder = (artifact or Path()) / "checkpoints"
+        if artifact is None or not (folder / name).is_dir():
+            kept = sorted(p.name for p in folder.glob("*")) if artifact else []
+            raise UserError(
+                f"There is no policy in the role '{role}': {role.partition('/')[0]} keeps "
+                f"{', '.join(kept) or 'no checkpoints'}."
+            )
+        return folder / name
 
     def checkpoints(self, role: str) -> Path:
         """The folder of the checkpoints that the stage of a role kept."""
@@ -227,7 +237,9 @@ class StageContext:
 
     def policy(self, role: str) -> Policy:
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
-        policy = source.load(folder) if folder else source.create(self._initialisation())
+        if folder:
+            return self.load_policy(folder)
+        policy = source.create(self._initialisation())
         policy.module.to(self.runtime.device)
         return policy
 
@@ -278,6 +290,11 @@ class StageContext:
         copy = reward_model.network.copy()
         copy.module.requires_grad_(True)
         return copy
+
+    def load_policy(self, folder: Path) -> Policy:
+        policy = self._environment.policy_source.load(folder)
+        policy.module.to(self.runtime.device)
+        return policy
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         model = self._environment.policy_source.load_scalar(folder)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from preflab.engine.circumstances import differences
-from preflab.errors import NumericError, StorageError
-from preflab.interfaces import Procedure, ShowsBatch
+from preflab.errors import NumericError, StorageError, UserError
+from preflab.interfaces import Procedure, ShowsBatch, TrainsOn
 from preflab.randomness import Streams
 from preflab.settings import CheckpointConfig as CheckpointConfig
 from preflab.signals import Stopped as Stopped
 from preflab.signals import StopRequest
 from preflab.storage import checkpoints
 from preflab.storage.artifacts import FAILED as FAILED
-from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.storage.artifacts import LAST, METRICS, STATE, file_digest, files_below, read_rows
 from preflab.storage.durable import cached_digest, free, limited, sync_below, writing
 
 
@@ -56,6 +56,7 @@ class Loop:
         saved = time.monotonic()
         step = self._restore()
         self._check_room(step)
+        self._tell_of_state(step)
         if self.agreed(step) != step:
             raise StorageError(
                 f"{self.folder / STATE}: not every process of the job sees the checkpoint that "
@@ -82,6 +83,23 @@ class Loop:
             self._check_complete()
             with writing(f"the result of {self.stage}", self.folder, self._size):
                 self.procedure.save(self.folder)
+                if self._keeps_last(self._size):
+                    checkpoints.save(self.folder / LAST, step, self._state(), self._facts({}))
+
+    def _keeps_last(self, size: int) -> bool:
+        """Whether the state after the last step, of so many bytes, stays in the artifact."""
+        limit = self.settings.state_mb
+        return isinstance(self.procedure, TrainsOn) and (limit is None or size <= limit * 1e6)
+
+    def _tell_of_state(self, step: int) -> None:
+        """Say before the work if nobody will be able to train on."""
+        size = self._size * (1 if step else 3)  # with the moments, as in `_check_room`
+        if isinstance(self.procedure, TrainsOn) and not self._keeps_last(size):
+            self._tell(
+                [f"the last state of {self.stage} will have about {size / 1e6:,.0f} MB"],
+                f"it is not kept (checkpoint.state_mb={self.settings.state_mb:g}), so that no run "
+                "can train on from this one",
+            )
 
     def _check_complete(self) -> None:
         """A resumed stage that lacks steps must not pass for a finished one."""
@@ -156,20 +174,24 @@ class Loop:
     def _save(self, step: int) -> None:
         if not self.main_process:
             return
-        state = {"procedure": self.procedure.state_dict(), "streams": self.streams.state_dict()}
+        state = self._state()
         what = f"the checkpoint of {self.stage} after step {step}"
         with (
             limited(self.settings.limit_seconds, what),
             writing(what, self.folder, checkpoints.size(state)),
         ):
             sync_below(self.folder, without=STATE)
-            facts = {
-                "pins": dict(self.pins),
-                "circumstances": dict(self.circumstances),
-                "files": self._files(),
-            }
+            facts = self._facts(self._files())
             folder = checkpoints.save(self.folder / STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
+
+    def _state(self) -> dict[str, Any]:
+        return {"procedure": self.procedure.state_dict(), "streams": self.streams.state_dict()}
+
+    def _facts(self, files: Mapping[str, Any]) -> dict[str, Any]:
+        """What a checkpoint notes of its making. files: what the stage had written before it."""
+        made = {"pins": dict(self.pins), "circumstances": dict(self.circumstances)}
+        return {**made, "files": dict(files)}
 
     def _files(self) -> dict[str, list[Any]]:
         """[bytes, digest] of every file that the stage has written so far, its log included."""
@@ -203,7 +225,31 @@ class Loop:
             return step
         self._roll_back({})
         self._tell(problems, f"no checkpoint is whole: {self.stage} starts over")
-        return 0
+        earlier = self.procedure.begins_from if isinstance(self.procedure, TrainsOn) else None
+        return 0 if earlier is None else self._train_on(earlier)
+
+    def _train_on(self, earlier: Path) -> int:
+        """Take over the last state of an earlier artifact, and its log: the number of its steps."""
+        folder = next(checkpoints.candidates(earlier / LAST), None)
+        if folder is None:
+            raise StorageError(f"{earlier} holds no state to train on from: it was removed")
+        facts = checkpoints.facts(folder)
+        for name in sorted(facts["pins"].keys() | self.pins.keys() - {"recipe"}):
+            if name != "recipe" and facts["pins"].get(name) != self.pins.get(name):
+                raise UserError(
+                    f"{self.stage} cannot train on from {earlier}: that was made with another "
+                    f"{name} than this run has, and the KL reference, the value network and the "
+                    "scores must be of one kind. Train on with what it had: preflab rerun RUN "
+                    f"{self.stage}.continues=RUN {self.stage}.episodes=N, with the folder of its "
+                    "run. To begin anew from its policy, give policy=pretrained policy.path=RUN."
+                )
+        step, state = checkpoints.load(folder)
+        self.procedure.load_state_dict(state["procedure"])
+        self.streams.load_state_dict(state["streams"])
+        if self.main_process:
+            (self.folder / METRICS).write_bytes((earlier / METRICS).read_bytes())
+        self._tell_differences(folder, facts["circumstances"])
+        return step
 
     def _check_pins(self, folder: Path, pins: Mapping[str, str]) -> None:
         """Refuse to resume with another reference, reward model or other input than the steps so

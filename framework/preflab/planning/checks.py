@@ -147,7 +147,7 @@ def _lacks_pretraining(run: Run, group: str) -> str:
 
 def _lacks_role(run: Run, group: str, role: str) -> str:
     roles = run.graph.roles
-    if role in roles:
+    if role.partition("/")[0] in roles:  # a checkpoint of it, as sft/epoch-1, is looked up later
         return ""
     fields = vars(run.choices[group].config).items()
     key = next((f" ({group}.{name})" for name, value in fields if value == role), "")

@@ -19,7 +19,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
-from preflab.options import problems, typed
+from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.recipes import digest, recipe, waits_for
@@ -190,31 +190,40 @@ def choose(registry: Registry, kind: str, node: Mapping[str, Any], key: str) -> 
         registry.component(kind, str(node["name"])),
         registry.provider(kind, str(node["name"])),
     )
-    plain = {k: v for k, v in node.items() if k not in component.nested}
+    plain = {str(k): v for k, v in node.items()}
+    held = {place: taken(plain, place) for place in component.nested}
     with blamed(Choice(key, component, plugin, None)):
         config = typed(component.config_class, plain, key)
     choices: list[Choice] = []
     for field, nested_kind in component.nested.items():
-        value = node.get(field)
+        value, (owner, last) = held[field], _owner(config, field)
         if value is None:
             continue
         if isinstance(value, Mapping) and "name" in value:
             choice = choose(registry, nested_kind, value, f"{key}.{field}")
             choices.append(choice)
-            setattr(config, field, choice.config)
+            setattr(owner, last, choice.config)
         else:
             given = {str(k): v for k, v in _items(value) if v is not None}
             items = {
                 k: choose(registry, nested_kind, v, f"{key}.{field}.{k}") for k, v in given.items()
             }
             choices.extend(items.values())
-            setattr(config, field, {k: c.config for k, c in items.items()})
+            setattr(owner, last, {k: c.config for k, c in items.items()})
     choice = Choice(key, component, plugin, config, tuple(choices))
     with blamed(choice):
         wrong = list(problems(config, f"{key}."))
     if wrong:
         raise UserError("\n".join(f"{name} {message}" for name, message in wrong))
     return choice
+
+
+def _owner(config: Any, place: str) -> tuple[Any, str]:
+    """The typed config that has the field at a place, and the field's name."""
+    *above, last = place.split(".")
+    for name in above:
+        config = getattr(config, name)
+    return config, last
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:

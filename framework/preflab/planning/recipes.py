@@ -3,15 +3,14 @@ that computes it."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from typing import Any
 
 from preflab.door.choice import Choice
 from preflab.kinds import StageSpec
+from preflab.options import canonical as canonical
 from preflab.planning.asking import inspect, words
 from preflab.planning.code import framework_digest, source_digest
 from preflab.planning.run import Run
@@ -28,20 +27,6 @@ def digest(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def canonical(value: Any) -> Any:
-    """A typed config as JSON values, without the fields that do not affect a result."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [f for f in dataclasses.fields(value) if f.metadata.get("affects_result", True)]
-        return {f.name: canonical(getattr(value, f.name)) for f in kept}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(k): canonical(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [canonical(v) for v in value]
-    return value
 
 
 def code_of(choice: Choice, packages: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,9 @@ from preflab.storage.durable import write_json as write_json
 
 MANIFEST = "artifact.json"
 STATE = ".state"
+LAST = "state"
+"""In the artifact of a stage that can be trained on: the state after its last step. It is no part
+of the content: an artifact with it equals one without."""
 FAILED = "failed"
 """Below the checkpoints: the batches at which a step ended in a `NumericError`."""
 OWNER = "owner"
@@ -108,7 +111,8 @@ _MEND = (
 )
 
 
-def _opened(folder: Path) -> Artifact:
+def opened(folder: Path) -> Artifact:
+    """The complete artifact in a folder, of which only the manifest is verified. `StorageError`."""
     try:
         return Artifact(folder, read_sealed(folder / MANIFEST))
     except (
@@ -137,7 +141,7 @@ class Store:
         folder = self.folder(stage, recipe_id)
         if not folder.is_dir():
             return None
-        artifact = _opened(folder)
+        artifact = opened(folder)
         if (artifact.stage, artifact.recipe_id) != (stage, recipe_id):
             raise StorageError(
                 f"{folder} holds the {artifact.stage} of the recipe {artifact.recipe_id}. "
@@ -176,7 +180,7 @@ class Store:
             self.damaged(),
             [p.parent for p in self.root.glob(f"*/{MANIFEST}") if _NAME.fullmatch(p.parent.name)],
         )
-        opened = [_opened(folder) for folder in folders if folder not in damaged]
+        opened = [opened(folder) for folder in folders if folder not in damaged]
         return sorted(opened, key=lambda a: str(a.manifest["created"]))
 
     def damaged(self) -> dict[Path, str]:
@@ -186,7 +190,7 @@ class Store:
             p for p in self.root.glob("*") if p.is_dir() and _NAME.fullmatch(p.name)
         ):
             try:
-                _opened(folder)
+                opened(folder)
             except StorageError as error:
                 wrong[folder] = str(error)
         return wrong
@@ -281,7 +285,7 @@ class Store:
         made = [
             p
             for p in files_below(partial)
-            if p.relative_to(partial).parts[0] not in (STATE, MANIFEST)
+            if p.relative_to(partial).parts[0] not in (STATE, LAST, MANIFEST)
         ]
         files = {str(path.relative_to(partial)): file_digest(path) for path in made}
         sync_below(partial, without=STATE)

@@ -176,6 +176,34 @@ def read_manifest(folder: Path) -> Manifest | None:
     return cast(Manifest, value) if isinstance(value, dict) else None
 
 
+def stage_folder(folder: Path, group: str) -> Path | None:
+    """The artifact of the stage that a config group makes, in a run folder; None if the run has
+    none, or it is not there any more."""
+    rows = _stage_rows(folder)
+    return next((_artifact(folder, row) for row in rows if row["group"] == group), None)
+
+
+def newest_model(folder: Path) -> Path | None:
+    """The model folder of the newest policy that a run has made; None if it has made none."""
+    found = (_artifact(folder, row) for row in reversed(_stage_rows(folder)) if row["makes"])
+    return next((f / "model" for f in found if f is not None and (f / "model").is_dir()), None)
+
+
+def _stage_rows(folder: Path) -> list[StageRow]:
+    """The finished stages of a run; [] for a folder of anything else."""
+    manifest = read_manifest(folder)
+    rows = manifest.get("stages") if manifest else None
+    known = StageRow.__required_keys__
+    given = rows if isinstance(rows, list) else []
+    return [row for row in given if isinstance(row, dict) and known.issubset(row)]
+
+
+def _artifact(folder: Path, row: StageRow) -> Path | None:
+    """Where a stage's artifact is: a run folder that was moved still links to it."""
+    places = (folder / ARTIFACTS / row["stage"], Path(row["artifact"]))
+    return next((place.resolve() for place in places if place.is_dir()), None)
+
+
 def config_file(folder: Path) -> Path:
     """The composed config of a run folder."""
     manifest = read_manifest(folder)

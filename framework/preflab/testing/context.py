@@ -214,6 +214,9 @@ class FakeContext:
         copy.module.requires_grad_(True)
         return copy
 
+    def load_policy(self, folder: Path) -> Policy:
+        return self.source.load(folder)
+
     def load_scalar(self, folder: Path) -> ScalarModel:
         return self.source.load_scalar(folder)
 

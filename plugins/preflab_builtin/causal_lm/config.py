@@ -60,8 +60,8 @@ class PretrainedConfig:
     name: str = option("pretrained", "component")
     path: str = option(
         "",
-        "folder with config.json, *.safetensors and a tokenizer, or a hub id such as org/name; the "
-        "recipe holds a digest of the files",
+        "folder with config.json, *.safetensors and a tokenizer, a run folder (its newest policy), "
+        "or a hub id such as org/name; the recipe holds a digest of the files",
         affects_result=False,
     )
     revision: str | None = option(

@@ -9,6 +9,7 @@ from pathlib import Path
 from preflab import Inspection, UserError
 from preflab.rows.paths import address_of
 from preflab.storage.durable import cached_digest
+from preflab.storage.run_folder import newest_model
 from preflab_builtin.causal_lm.checking import (
     Use,
     check_folder,
@@ -27,6 +28,7 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
     folder = locate(config.path, config.revision)
+    of_run = newest_model(Path(config.path).expanduser())
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
         content += f" on {date.today()}"
@@ -35,16 +37,20 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         tokenizer=tokenizer_digest(folder),
         pretrained=True,
         parameters=parameters(folder),
+        notices=()
+        if of_run is None
+        else [f"policy.path={config.path} is a run: {of_run} is read."],
     )
 
 
 def locate(
     path: str, revision: str | None, key: str = "policy.path", use: Use = Use.policy
 ) -> Path:
-    """The local folder of a model: the path itself, or the snapshot of a hub id (downloaded at its
-    first use). key: the config's key, for messages. `UserError` if it does not hold what it is
-    used for."""
+    """The local folder of a model: the path itself, the newest policy of a run folder, or the
+    snapshot of a hub id (downloaded at its first use). key: the config's key, for messages.
+    `UserError` if it does not hold what it is used for."""
     folder = Path(path).expanduser()
+    folder = newest_model(folder) or folder
     if folder.is_dir():
         check_folder(folder, use)
         return folder

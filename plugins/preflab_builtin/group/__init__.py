@@ -18,8 +18,9 @@ def preflab_components() -> list[Component]:
             "group",
             GroupConfig,
             procedure="preflab_builtin.group.training:group",
-            needs=("prompts", "reward_model"),
+            needs=GroupConfig.needs,
             nested=NESTED,
+            inspect="preflab_builtin.on_policy.inputs:inspect",
             preflight="preflab_builtin.group.preflight:preflight",
         )
     ]

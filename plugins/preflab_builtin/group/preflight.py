@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from preflab.interfaces import Context
 from preflab_builtin.group.config import GroupConfig, Place, Scale
+from preflab_builtin.on_policy import inputs
 from preflab_builtin.on_policy.config import KLEstimator
 
 
@@ -13,6 +14,7 @@ def preflight(config: GroupConfig, context: Context) -> Iterator[str]:
     """Which choices do not lead to the policy that maximises reward less coefficient times KL. The
     numbers are those of tests/conformance/test_closed_form.py: total variation from that policy
     on a bandit of three arms."""
+    yield from inputs.preflight(config, context)
     if not config.kl.coef:
         return
     if config.kl.place is Place.loss and config.kl.estimator is KLEstimator.k3:

@@ -38,6 +38,7 @@ class Average:
         return dict(self.weights)
 
     def load_state_dict(self, state: State, device: torch.device) -> None:
-        """Continue from them."""
+        """Continue from them; from the policy as it is now if none were kept until now."""
         if self.decay is not None:
-            self.weights = {name: value.to(device, copy=True) for name, value in state.items()}
+            weights = state or self.policy.module.state_dict()
+            self.weights = {name: value.to(device, copy=True) for name, value in weights.items()}

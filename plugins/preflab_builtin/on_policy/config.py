@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
+from preflab_builtin.training.config import EVALUATORS, TrainedConfig
 
 
 class Controller(StrEnum):
@@ -44,7 +46,7 @@ class KLEstimator(StrEnum):
     that of KL(policy || reference)."""
 
 
-NESTED = {"terms": "gradient_term", "shaping": "reward_shaping"}
+NESTED = {"terms": "gradient_term", "shaping": "reward_shaping", **EVALUATORS}
 """Fields of `OnPolicyConfig` that hold components, and their kinds: for `preflab.Component`."""
 
 
@@ -76,6 +78,12 @@ class KLPenaltyConfig:
         gt=0,
     )
     patience: int = option(5, "iterations in a row; see limit", ge=1)
+    reference: str = option(
+        "",
+        "what the KL is measured against: empty (the policy that training begins from), a role of "
+        "an earlier policy (base, sft), a model folder, or the folder of a run (its last policy)",
+        affects_result=False,
+    )
 
 
 @dataclass
@@ -89,7 +97,7 @@ class ClipConfig:
 
 
 @dataclass
-class OnPolicyConfig:
+class OnPolicyConfig(TrainedConfig):
     """What every on-policy algorithm does alike: sample, score, judge, update."""
 
     name: str = option("", "component")
@@ -126,8 +134,17 @@ class OnPolicyConfig:
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def needs(self) -> tuple[str, ...]:
+        """Prompts to train on and to judge, what scores, and the policy of the KL reference."""
+        role = self.kl.reference
+        of_run = bool(role) and not Path(role).expanduser().is_dir()
+        reference = (f"policy:{role.partition('/')[0]}",) if of_run else ()
+        return ("prompts", "reward_model", *reference, *super().needs())
+
     def check(self) -> Iterator[tuple[str, str]]:
         """Batches divide, and the adaptive controller cannot turn its coefficient negative."""
+        yield from super().check()
+        yield from self._reference()
         if self.minibatch > self.batch or self.batch % self.minibatch:
             yield "minibatch", f"is {self.minibatch} but must divide batch ({self.batch})"
         if self.episodes < self.batch:
@@ -142,3 +159,13 @@ class OnPolicyConfig:
                 "kl.horizon",
                 f"is {self.kl.horizon} but must be more than batch / 5 ({self.batch / 5})",
             )
+
+    def _reference(self) -> Iterator[tuple[str, str]]:
+        """The reference is not the policy in training, and a path leads somewhere."""
+        given = self.kl.reference
+        if given.partition("/")[0] == "result":
+            yield "kl.reference", f"is {given}, the policy that is being trained: name another"
+        elif (
+            "/" in given and not given.startswith("sft/") and not Path(given).expanduser().is_dir()
+        ):
+            yield "kl.reference", f"is {given}, and there is no such folder (from {Path.cwd()})"

@@ -28,9 +28,12 @@ from preflab_builtin.on_policy.guards import (
     require_finite_scores,
     require_first_ratio_one,
 )
+from preflab_builtin.on_policy.inputs import kl_reference
 from preflab_builtin.on_policy.kl import adapted_coefficient
 from preflab_builtin.on_policy.rules import Rules, denominator
 from preflab_builtin.rollouts.prompts import prompt_tokens
+from preflab_builtin.training.continuing import begins_from
+from preflab_builtin.training.keeping import Keeping
 
 
 class OnPolicy:
@@ -41,10 +44,11 @@ class OnPolicy:
         self.config, self.context, self.rules = config, context, rules
         self.runtime = context.runtime
         self.total_steps = config.episodes // config.batch
+        self.begins_from = begins_from(config, context, self.total_steps)
         self.prompts = context.records("prompts", "train")
         policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
-        reference = context.policy("initial") if config.kl.coef > 0 else None
+        reference = kl_reference(config, context) if config.kl.coef > 0 else None
         if reference is not None:
             reference.module.requires_grad_(False)
         value = None
@@ -72,6 +76,7 @@ class OnPolicy:
             for name, optimizer, module in trained
         }
         self.average = Average(config.ema, policy)
+        self.keeping = Keeping(config, context, self.total_steps)
         self.kl_coef, self.kl_bounds, self.updates = config.kl.coef, KLBounds(config.kl), 0
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
 
@@ -114,6 +119,11 @@ class OnPolicy:
             self._adapt_kl_coef(metrics["objective/kl"])
         self.context.rollout_finished(index, rollout, shown)
         profile.ended("other")
+        if self.keeping.watch.is_due(index + 1):
+            metrics |= self.keeping.after(index + 1, self.average.result())
+            profile.ended("watch")
+        if self.keeping.ended:
+            self.total_steps = index + 1
         return metrics | {"episode": float((index + 1) * self.config.batch)} | profile.metrics()
 
     def _where(self, index: int) -> str:
@@ -264,6 +274,7 @@ class OnPolicy:
             "episodes": self.total_steps * self.config.batch,
             "episodes left out": self.config.episodes % self.config.batch,
             "missing end tokens": missing,
+            **self.keeping.accounting(),
         }
         for name, term in self.terms.items():
             if isinstance(term, Accountable):
@@ -280,6 +291,7 @@ class OnPolicy:
             "updates": self.updates,
             "kl_out_of_bounds": self.kl_bounds.iterations,
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
+            "keeping": self.keeping.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -290,10 +302,13 @@ class OnPolicy:
         for name, optimization in self.optimizations.items():
             optimization.load_state_dict(state["optimizers"][name])
         self.average.load_state_dict(state["average"], self.runtime.device)
-        self.kl_coef, self.updates = float(state["kl_coef"]), int(state["updates"])
+        if self.config.kl.controller is Controller.adaptive:  # else it is the config's
+            self.kl_coef = float(state["kl_coef"])
+        self.updates = int(state["updates"])
         self.kl_bounds.iterations = int(state["kl_out_of_bounds"])
-        for name, term in self.terms.items():
-            term.load_state_dict(state["terms"][name])
+        for name in self.terms.keys() & state["terms"].keys():  # training that goes on may add some
+            self.terms[name].load_state_dict(state["terms"][name])
+        self.keeping.load_state_dict(state["keeping"])
 
     def _trained(self) -> dict[str, torch.nn.Module]:
         modules = {"policy": self.policy.module}
@@ -302,7 +317,8 @@ class OnPolicy:
         return modules
 
     def save(self, folder: Path) -> None:
-        """The policy (its average, if one is kept) and the value network, as model folders."""
-        self.average.result().save(folder / "model")
+        """The policy (its average or the best that was judged, if one is kept) and the value
+        network, as model folders."""
+        self.keeping.result(self.average.result()).save(folder / "model")
         if self.networks.value is not None:
             self.networks.value.save(folder / "value")

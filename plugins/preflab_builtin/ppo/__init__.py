@@ -17,7 +17,9 @@ def preflab_components() -> list[Component]:
             "ppo",
             PPOConfig,
             procedure="preflab_builtin.ppo.training:ppo",
-            needs=("prompts", "reward_model", "scalar_model"),
+            needs=PPOConfig.needs,
             nested=NESTED,
+            inspect="preflab_builtin.on_policy.inputs:inspect",
+            preflight="preflab_builtin.on_policy.inputs:preflight",
         )
     ]

@@ -35,3 +35,7 @@ class PPOConfig(OnPolicyConfig):
     clip: PPOClipConfig = option(factory=PPOClipConfig, doc="clipping")
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
+
+    def needs(self) -> tuple[str, ...]:
+        """A scalar model too: the value network."""
+        return (*super().needs(), "scalar_model")

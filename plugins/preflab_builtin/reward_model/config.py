@@ -82,7 +82,10 @@ class PretrainedRewardConfig:
 
     name: str = option("pretrained", "component")
     path: str = option(
-        "", "folder of the reward model; its tokenizer must be the policy's", affects_result=False
+        "",
+        "folder of the reward model, or of a run that trained one; its tokenizer must be the "
+        "policy's",
+        affects_result=False,
     )
 
     def check(self) -> Iterator[tuple[str, str]]:

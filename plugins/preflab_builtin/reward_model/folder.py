@@ -6,15 +6,22 @@ from pathlib import Path
 
 from preflab import Inspection, UserError
 from preflab.storage.artifacts import file_digest
+from preflab.storage.run_folder import stage_folder
 from preflab_builtin.causal_lm.checking import Use, check_folder, neighbours
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.reward_model.config import PretrainedRewardConfig
 
 
+def located(config: PretrainedRewardConfig) -> Path:
+    """The model folder: the path itself, or the reward model that a run has trained."""
+    made = stage_folder(Path(config.path), "reward_model")
+    return Path(config.path) if made is None else made / "model"
+
+
 def inspect(config: PretrainedRewardConfig) -> Inspection:
     """Digests of the weights, the stored offset and the tokenizer; `UserError` if it is not a model
     folder."""
-    folder = Path(config.path)
+    folder = located(config)
     if not folder.is_dir():
         raise UserError(
             f"reward_model.path={config.path} is not a folder (looked from {Path.cwd()}). "

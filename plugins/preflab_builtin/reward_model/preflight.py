@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from unicodedata import normalize
 
 from preflab.errors import UserError
@@ -18,6 +17,7 @@ from preflab_builtin.reward_model.config import (
     KwiseConfig,
     PretrainedRewardConfig,
 )
+from preflab_builtin.reward_model.folder import located
 
 
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _plain(text: str) -> str:
 def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str]:
     """`UserError` for a model that is broken, has another tokenizer, or has fewer positions than a
     prompt and its response need."""
-    folder = Path(config.path)
+    folder = located(config)
     check_finite(folder)
     limit, own = context.load_scalar(folder).max_positions, context.max_positions
     fewer = limit is not None and (own is None or limit < own)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from preflab.interfaces import Context, ScalarModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
+from preflab_builtin.reward_model.folder import located
 
 
 def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
@@ -61,4 +60,4 @@ def trained(config: KwiseConfig, context: Context) -> NetworkReward:
 
 def pretrained(config: PretrainedRewardConfig, context: Context) -> NetworkReward:
     """The reward model in a folder."""
-    return NetworkReward(context.load_scalar(Path(config.path)), context.runtime)
+    return NetworkReward(context.load_scalar(located(config)), context.runtime)

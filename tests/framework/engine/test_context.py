@@ -48,6 +48,16 @@ def test_an_unknown_role_is_refused(environment: Environment) -> None:
         environment.model_folder("stf")
 
 
+def test_a_checkpoint_is_a_role_below_its_stages(environment: Environment, tmp_path: Path) -> None:
+    kept = tmp_path / "algorithm" / "checkpoints" / "step-5"
+    kept.mkdir(parents=True)
+    assert environment.model_folder("result/step-5") == kept
+    with pytest.raises(UserError, match=r"'result/step-6': result keeps step-5\."):
+        environment.model_folder("result/step-6")
+    with pytest.raises(UserError, match=r"'sft/epoch-1': sft keeps no checkpoints\."):
+        environment.model_folder("sft/epoch-1")
+
+
 @pytest.mark.parametrize(
     "stage,use,words",
     [

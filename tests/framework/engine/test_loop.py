@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from preflab import NumericError
+from preflab import NumericError, UserError
 from preflab.engine.loop import CheckpointConfig, Loop, Stopped
 from preflab.randomness import Streams
-from preflab.storage.artifacts import METRICS, STATE, read_rows
+from preflab.storage.artifacts import LAST, METRICS, STATE, read_rows
 
 
 class Walk:
@@ -110,3 +110,54 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(NumericError, match="step 2"):
         loop.run()
     assert len(read_rows(tmp_path / METRICS)) == 2
+
+
+class Further(Walk):
+    """A walk that can begin where another one ended."""
+
+    def __init__(self, streams: Streams, steps: int, begins_from: Path | None) -> None:
+        super().__init__(streams)
+        self.total_steps, self.begins_from = steps, begins_from
+
+
+def _walk(
+    folder: Path,
+    steps: int,
+    begins_from: Path | None = None,
+    pins: Mapping[str, str] | None = None,
+    state_mb: float | None = None,
+) -> str:
+    folder.mkdir()
+    torch.manual_seed(5)
+    streams = Streams(1, "walk")
+    settings = CheckpointConfig(every_seconds=1e9, state_mb=state_mb)
+    walk, made = Further(streams, steps, begins_from), {"recipe": folder.name, **(pins or {})}
+    Loop("walk", walk, streams, folder, settings, lambda hook, **a: None, pins=made).run()
+    return (folder / "result.txt").read_text()
+
+
+def test_two_halves_are_one_whole(tmp_path: Path) -> None:
+    whole = _walk(tmp_path / "whole", 10)
+    assert _walk(tmp_path / "half", 4) != whole
+    assert _walk(tmp_path / "rest", 10, tmp_path / "half") == whole
+    assert read_rows(tmp_path / "rest" / METRICS) == read_rows(tmp_path / "whole" / METRICS)
+
+
+def test_what_was_made_from_other_inputs_is_not_trained_on(tmp_path: Path) -> None:
+    _walk(tmp_path / "half", 4, pins={"reward_model": "a"})
+    with pytest.raises(UserError, match=r"another reward_model than this run has.*preflab rerun"):
+        _walk(tmp_path / "rest", 10, tmp_path / "half", pins={"reward_model": "b"})
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0.0, False), (1.0, True), (None, True)])
+def test_the_last_state_is_kept_up_to_a_size(
+    tmp_path: Path, limit: float | None, kept: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _walk(tmp_path / "half", 4, state_mb=limit)
+    assert (tmp_path / "half" / LAST).exists() == kept
+    assert ("checkpoint.state_mb" in capfd.readouterr().err) == (not kept)
+
+
+def test_a_procedure_that_cannot_be_trained_on_keeps_no_state(tmp_path: Path) -> None:
+    _run(tmp_path / "whole")
+    assert not (tmp_path / "whole" / LAST).exists()

@@ -15,8 +15,10 @@ from preflab.storage.run_folder import (
     append_to_ledger,
     is_complete,
     new_folder,
+    newest_model,
     read_ledger,
     read_manifest,
+    stage_folder,
 )
 
 
@@ -67,3 +69,38 @@ def test_a_disk_that_refuses_a_line_stops_nothing(
     message = capsys.readouterr().err
     assert "No space left on device: it lacks the line" in message
     assert '"job": 7' in message
+
+
+def _run(folder: Path, *stages: tuple[str, str], links: bool = True) -> None:
+    """A run folder with finished stages (name, role of the policy made), each with an artifact."""
+    rows = []
+    for name, makes in stages:
+        artifact = folder.parent / "artifacts" / name
+        (artifact / "model").mkdir(parents=True)
+        row = {"stage": name, "group": name, "name": "x", "makes": makes, "recipe": "r", "seed": 1}
+        row |= {"artifact": str(artifact), "reused": False, "seconds": 0.0, "cost": {}}
+        rows.append(row)
+        if links:
+            (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+            (folder / "artifacts" / name).symlink_to(artifact)
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).write_text(json.dumps({"stages": rows}))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_a_run_made(tmp_path: Path, links: bool) -> None:
+    run, kept = tmp_path / "run", tmp_path / "artifacts"
+    _run(run, ("sft", "sft"), ("reward_model", ""), ("algorithm", "result"), links=links)
+    assert stage_folder(run, "reward_model") == kept / "reward_model"
+    assert stage_folder(run, "evaluation") is None
+    assert newest_model(run) == kept / "algorithm" / "model"
+    # Best-of-n makes no policy of its own: the newest is the one that it samples from.
+    (kept / "algorithm" / "model").rmdir()
+    assert newest_model(run) == kept / "sft" / "model"
+
+
+@pytest.mark.parametrize("manifest", ["{}", '{"stages": 3}', '{"stages": [{"stage": "sft"}, 1]}'])
+def test_what_another_tool_wrote_is_no_run(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / MANIFEST).write_text(manifest)
+    assert stage_folder(tmp_path, "sft") is None
+    assert newest_model(tmp_path) is None

@@ -62,6 +62,23 @@ def test_curves_of_a_log_without_the_metric_are_left_out(tmp_path: Path) -> None
     assert learning_curves(arms(gather([tmp_path]).runs)) == []
 
 
+def test_judgements_while_it_trains_are_curves_of_each_evaluator(tmp_path: Path) -> None:
+    write_run(tmp_path / "0", "PPO", 1, [], results("PPO", 0.0))
+    rows = [
+        {"stage": "algorithm", "step": 0, "objective/kl": 0.0},
+        {"stage": "algorithm", "step": 1, "watch/gold/gold": 0.5, "watch/gold/helpful": 0.1},
+        {"stage": "algorithm", "step": 3, "watch/gold/gold": 0.7, "watch/length/tokens": 3.0},
+        {"stage": "algorithm", "step": 5, "watch/gold/gold": 0.6, "watch/length/tokens": 4.0},
+    ]
+    (tmp_path / "0" / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    pictures = learning_curves(arms(gather([tmp_path]).runs))
+    # The first measure of an evaluator; its parts would fill the page.
+    titles = ["gold/gold on held-out prompts", "length/tokens on held-out prompts"]
+    assert [picture.title for picture in pictures] == titles
+    assert "PPO from 0.50 to 0.60" in pictures[0].alt
+    assert "n per run: 3 steps" in pictures[0].behind
+
+
 def test_best_of_n_is_a_curve_over_n_in_its_order() -> None:
     # n = 1, 4, 16 with KL log n - (n - 1) / n = 0, 0.636, 1.835. Measures are in the order of their
     # names: 16 before 4.

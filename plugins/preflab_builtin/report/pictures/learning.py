@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ CURVES = {
     "objective/length": "Length of the training samples, tokens",
     "loss/ptx": "Pretraining loss of the ptx term, nats per token",
 }
+WATCHED = "watch/"
+"""Metrics of judgements while an algorithm trains."""
 _Series = dict[int, float]
 """Values of a metric by step."""
 
@@ -27,12 +29,24 @@ _Series = dict[int, float]
 def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
     """One picture per metric: each run thin, the mean of an arm's runs thick."""
     logs = [[run.metrics("algorithm") for run in arm.runs] for arm in arms]
-    pictures = (_learning_curve(arms, logs, metric) for metric in CURVES)
+    curves = CURVES | _watched(row for logged in logs for rows in logged for row in rows)
+    pictures = (_learning_curve(arms, logs, metric, curves[metric]) for metric in curves)
     return [picture for picture in pictures if picture]
 
 
+def _watched(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The first measure that each evaluator gives, and its title: the others are its parts."""
+    first: dict[str, str] = {}
+    for name in (name for row in rows for name in row if name.startswith(WATCHED)):
+        first.setdefault(name.split("/")[1], name)
+    return {name: f"{name.removeprefix(WATCHED)} on held-out prompts" for name in first.values()}
+
+
 def _learning_curve(
-    arms: Sequence[Arm], logs: Sequence[Sequence[list[dict[str, Any]]]], metric: str
+    arms: Sequence[Arm],
+    logs: Sequence[Sequence[list[dict[str, Any]]]],
+    metric: str,
+    title: str,
 ) -> Picture | None:
     curves: list[tuple[int, Arm, list[_Series]]] = []
     for number, (arm, logged) in enumerate(zip(arms, logs, strict=True)):
@@ -45,7 +59,7 @@ def _learning_curve(
             curves.append((number, replace(arm, runs=runs), [one for one in series if one]))
     if not curves:
         return None
-    title, labels = CURVES[metric], [arm.label for _, arm, _ in curves]
+    labels = [arm.label for _, arm, _ in curves]
 
     def draw(axes: Axes) -> None:
         for number, arm, series in curves:

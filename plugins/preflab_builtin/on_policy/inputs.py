@@ -1,0 +1,77 @@
+"""What an on-policy algorithm takes from other runs: training that goes on, and a KL reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from preflab.components import Inspection
+from preflab.errors import UserError
+from preflab.interfaces import Context, Policy
+from preflab.optimization import Schedule
+from preflab.storage.run_folder import newest_model
+from preflab_builtin.causal_lm.checking import check_folder
+from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
+from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
+from preflab_builtin.training import continuing
+
+
+def inspect(config: OnPolicyConfig) -> Inspection:
+    """Digests of both. `UserError` for a folder that is neither a run's nor a model's."""
+    seen, folder = continuing.inspect(config), reference_folder(config)
+    if not config.kl.reference:
+        return seen
+    digest = config.kl.reference if folder is None else content_digest(folder)
+    return replace(seen, content=f"{seen.content} reference {digest}")
+
+
+def reference_folder(config: OnPolicyConfig) -> Path | None:
+    """The model folder of the KL reference; None if it is a role of this run."""
+    name = config.kl.reference
+    given = Path(name).expanduser()
+    if not name or not given.is_dir():
+        return None
+    folder = newest_model(given) or given
+    check_folder(folder)
+    return folder
+
+
+def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
+    """The frozen policy that the KL is measured against."""
+    folder = reference_folder(config)
+    if folder is None:
+        return context.policy(config.kl.reference or "initial")
+    return context.load_policy(folder)
+
+
+def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
+    """Refuses what does not fit this run; what a schedule means for training that goes on."""
+    folder = reference_folder(config)
+    if folder is not None and tokenizer_digest(folder) != context.tokenizer.digest:
+        raise UserError(
+            f"algorithm.kl.reference={config.kl.reference}: {folder} has another tokenizer than "
+            "the policy, so that its log-probabilities are of other tokens. Give a model with the "
+            "policy's tokenizer."
+        )
+    continuing.begins_from(config, context, config.episodes // config.batch)
+    _check_coefficient(config)
+    if config.continues and config.policy.schedule is not Schedule.constant:
+        yield (
+            f"algorithm.policy.schedule={config.policy.schedule.value} is a function of the whole "
+            "length, of which the steps before are a part: the learning rate may rise again. With "
+            "constant in both runs, two halves equal one whole."
+        )
+
+
+def _check_coefficient(config: OnPolicyConfig) -> None:
+    """An adaptive coefficient goes on from where it was: another first value would do nothing."""
+    found = continuing.earlier(config)
+    if found is None or config.kl.controller is not Controller.adaptive:
+        return
+    if (then := found.config["kl"]["coef"]) != config.kl.coef:
+        raise UserError(
+            f"algorithm.kl.coef is {config.kl.coef}, and training that goes on with "
+            "controller=adaptive takes the coefficient over from where it ended: give "
+            f"algorithm.kl.coef={then}, or algorithm.kl.controller=fixed."
+        )

@@ -1,0 +1,116 @@
+"""Options that every algorithm has which trains a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from preflab import option
+
+LAST = "last"
+EVALUATORS = {"watch.evaluators": "evaluator"}
+"""The field of `TrainedConfig` that holds components, and their kind: for `preflab.Component`."""
+
+
+class Split(StrEnum):
+    """Prompts that no stage trains on."""
+
+    validation = "validation"
+    test = "test"
+
+
+class Better(StrEnum):
+    """Which value of a measure is the best."""
+
+    best = "best"
+    """The highest."""
+    least = "least"
+    """The lowest."""
+
+
+@dataclass
+class WatchConfig:
+    """The policy is judged while it trains, on the same prompts and with the same noise each time.
+    This changes no weight: it draws from no random stream of the training."""
+
+    every: int | None = option(None, "steps (iterations) between judgements; null: never", ge=1)
+    prompts: int = option(64, "prompts of the split to answer each time", ge=1, fast=4)
+    split: Split = option(Split.validation, "which prompts")
+    temperature: float | None = option(
+        None, "of the judged responses, 0 is greedy; null: the rollout's", ge=0
+    )
+    evaluators: dict[str, Any] = option(
+        factory=dict,
+        doc="evaluator components by any name; their measures are the curves watch/MEASURE",
+    )
+    patience: int | None = option(
+        None,
+        "end the training, as a result, when the measure of `keep` has not improved in so many "
+        "judgements in a row; null: never",
+        ge=1,
+    )
+    checkpoints: int = option(
+        0,
+        "keep the policies of this run's last so many judgements as model folders, which are the "
+        "roles result/step-N; with patience those of all its judgements",
+        ge=0,
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Somebody judges, and what needs judgements has some."""
+        if self.every is not None and not self.evaluators:
+            yield (
+                "evaluators",
+                "is empty, so that nothing would be measured: add +watch=proxy (reward, KL, "
+                "length) or +watch=gold (the true utility too)",
+            )
+        for name in ("patience", "checkpoints"):
+            if getattr(self, name) and self.every is None:
+                yield name, "needs judgements: set every"
+
+
+@dataclass
+class TrainedConfig:
+    """What training begins from, who watches it, and which policy is its result."""
+
+    watch: WatchConfig = option(factory=WatchConfig, doc="judgements while it trains")
+    keep: str = option(
+        LAST,
+        "which policy is the result: last, or the one of all judgements with the highest or the "
+        "lowest value of a measure, as best:MEASURE or least:MEASURE (best:gold/gold)",
+    )
+    continues: str = option(
+        "",
+        "run folder whose training goes on, with its networks, moments, KL coefficient and "
+        "reference; its steps count, so that the length is that of both together",
+        affects_result=False,
+    )
+
+    def needs(self) -> tuple[str, ...]:
+        """Prompts to judge."""
+        return () if self.watch.every is None else (f"prompts:{self.watch.split.value}",)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The measure that decides is measured."""
+        if self.keep == LAST:
+            if self.watch.patience is not None:
+                yield "watch.patience", "needs a measure: set keep=best:MEASURE"
+            return
+        better, _, measure = self.keep.partition(":")
+        if better not in list(Better) or not measure:
+            yield "keep", f"is '{self.keep}' but must be last, best:MEASURE or least:MEASURE"
+            return
+        if self.watch.every is None:
+            yield "keep", f"is {self.keep}, and nothing is measured: set watch.every"
+            return
+        evaluators = self.watch.evaluators.values()
+        known = [tuple(getattr(e, "measured", tuple)()) for e in evaluators]
+        names = [name for those in known for name in those]
+        if all(known) and not any(measure == n or measure.startswith(f"{n}/") for n in names):
+            yield (
+                "keep",
+                f"is {self.keep}, but watch.evaluators measure {', '.join(names)}: add the "
+                "evaluator that measures it",
+            )

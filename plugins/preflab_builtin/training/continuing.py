@@ -1,0 +1,110 @@
+"""Training that goes on where another run's ended: found and compared before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preflab.components import Inspection
+from preflab.errors import UserError
+from preflab.interfaces import Context
+from preflab.options import canonical
+from preflab.storage.artifacts import LAST, MANIFEST, Artifact, opened
+from preflab.storage.run_folder import stage_folder
+from preflab_builtin.training.config import TrainedConfig
+
+FIXED = ("name", "loss", "batch", "samples")
+"""Options that say what a step is: steps that are counted on must be of the same kind."""
+FREE = ("episodes", "watch", "keep", "seed")
+"""Options that may differ without a word: how long it goes on, and who watches."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The artifact whose training goes on. steps: how many it has done; seed: of its draws;
+    config: what it was made with, as plain values."""
+
+    artifact: Artifact
+    steps: int
+    seed: int
+    config: Mapping[str, Any]
+
+
+def earlier(config: TrainedConfig) -> Earlier | None:
+    """The training that is to go on; None if the config names none. `UserError` with the cure if
+    there is none in the folder, or no state."""
+    if not config.continues:
+        return None
+    key, given = f"algorithm.continues={config.continues}", Path(config.continues).expanduser()
+    folder = stage_folder(given, "algorithm") or given
+    if not (folder / MANIFEST).is_file():
+        raise UserError(
+            f"{key}: that is neither the folder of a run that has finished its algorithm nor such "
+            f"an artifact (looked from {Path.cwd()}). A run that was killed goes on by the same "
+            "command, without this option."
+        )
+    artifact = opened(folder)
+    states = sorted((folder / LAST).glob("step-*"))
+    if artifact.stage != "algorithm" or not states:
+        raise UserError(
+            f"{key}: {folder} keeps no state to train on from. A run keeps it if it has at most "
+            "checkpoint.state_mb MB (256 unless it is set). Make the run again with it: "
+            "preflab rerun RUN checkpoint.state_mb=null artifacts.reuse=false"
+        )
+    steps = int(states[-1].name.removeprefix("step-"))
+    made = artifact.manifest["recipe"]["component"]["config"]
+    return Earlier(artifact, steps, int(artifact.manifest["seed"]), made)
+
+
+def inspect(config: TrainedConfig) -> Inspection:
+    """The digest of what is trained on from. Notices: other values than it was made with."""
+    found = earlier(config)
+    if found is None:
+        return Inspection()
+    other = dict(_differences(found.config, canonical(config)))
+    for name in (n for n in FIXED if n in other):
+        then, now = other[name]
+        raise UserError(
+            f"algorithm.{name} is {now}, and algorithm.continues={config.continues} was made with "
+            f"{then}: its steps cannot be counted on. Give algorithm.{name}={then}."
+        )
+    content = f"{found.artifact.recipe_id} {found.artifact.content} after {found.steps} steps"
+    changed = [f"{name} ({then} until now, then {now})" for name, (then, now) in other.items()]
+    said = (
+        f"algorithm.continues: {found.steps} steps of {config.continues} count. Other than there: "
+        f"{', '.join(changed)}."
+    )
+    return Inspection(content=content, notices=[said] if changed else [])
+
+
+def begins_from(config: TrainedConfig, context: Context, total_steps: int) -> Path | None:
+    """The artifact that a procedure begins from (`preflab.interfaces.TrainsOn`). `UserError` for
+    another seed, whose draws would not go on with those before, and if there is nothing to do."""
+    found = earlier(config)
+    if found is None:
+        return None
+    if found.seed != context.seed:
+        raise UserError(
+            f"algorithm.continues={config.continues} was made with seed {found.seed}, and this run "
+            f"has {context.seed}: give seed={found.seed}."
+        )
+    if found.steps >= total_steps:
+        raise UserError(
+            f"algorithm.continues={config.continues} has done {found.steps} steps, and this run "
+            f"would end after {total_steps}: the length counts both together, so give more."
+        )
+    return found.artifact.folder
+
+
+def _differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
+) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """(name, both values) of options that differ and are not free to."""
+    for name in sorted({*then, *now}):
+        a, b, path = then.get(name), now.get(name), f"{above}{name}"
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differences(a, b, f"{path}.")
+        elif a != b and path not in FREE and path.partition(".")[0] not in FREE:
+            yield path, (a, b)

@@ -1,0 +1,93 @@
+"""Which of the policies of a training is its result: the last one, or the best that was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from preflab.errors import UserError, nearest
+from preflab.interfaces import Context, Policy, State
+from preflab.runtime import is_main
+from preflab_builtin.training.config import LAST, Better, TrainedConfig
+from preflab_builtin.training.watch import Watch
+
+
+class Keeping:
+    """A part of a procedure: call `after` at the end of each step, end the training when `ended`
+    says so, and save `result`. A longer training takes the same decisions as a shorter one up to
+    its end."""
+
+    def __init__(self, config: TrainedConfig, context: Context, total_steps: int) -> None:
+        self.config, self.context, self.total_steps = config, context, total_steps
+        self.watch = Watch(config.watch, context)
+        self.best: State | None = None
+        """step, value and weights of the best policy so far (on the CPU)."""
+        self.without_progress = 0
+        """Judgements since the best one."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training ends before its last step."""
+        patience = self.config.watch.patience
+        return patience is not None and self.without_progress >= patience
+
+    def after(self, done: int, policy: Policy) -> dict[str, float]:
+        """What is to be done after so many steps. Metrics: watch/MEASURE, if it was judged."""
+        if not self.watch.is_due(done):
+            return {}
+        measures = self.watch.judge(policy)
+        if self.config.keep != LAST:
+            self._compare(done, policy, measures)
+        if self._keeps_folder(done) and is_main():
+            policy.save(self.context.folder / "checkpoints" / f"step-{done}")
+        return {f"watch/{name}": value for name, value in measures.items()}
+
+    def result(self, policy: Policy) -> Policy:
+        """The result of the training, if ``policy`` is its last one."""
+        if self.best is None:
+            return policy
+        best = policy.copy()
+        best.module.load_state_dict(self.best["weights"])
+        return best
+
+    def accounting(self) -> Mapping[str, float]:
+        """Of which step the result is, if that was to be chosen."""
+        return {} if self.best is None else {"result of step": float(self.best["step"])}
+
+    def state_dict(self) -> State:
+        """The best policy and how long ago it was found."""
+        best = {} if self.best is None else self.best
+        progress = {"by": self.config.keep, "without_progress": self.without_progress}
+        return {"best": best, **progress}
+
+    def load_state_dict(self, state: State) -> None:
+        """Restore them. Training that goes on by another measure looks for its best anew."""
+        if state["by"] != self.config.keep:
+            return
+        self.best = dict(state["best"]) or None
+        self.without_progress = int(state["without_progress"])
+
+    def _compare(self, done: int, policy: Policy, measures: Mapping[str, float]) -> None:
+        """Keep the policy if it is better than every one before."""
+        better, _, measure = self.config.keep.partition(":")
+        if measure not in measures:
+            raise UserError(
+                f"algorithm.keep={self.config.keep}: algorithm.watch does not measure {measure}. "
+                f"{nearest(measure, measures)}"
+            )
+        sign, value = 1 if better == Better.best else -1, measures[measure]
+        if self.best is not None and sign * value <= sign * self.best["value"]:
+            self.without_progress += 1
+            return
+        weights = policy.module.state_dict()
+        kept = {n: w.detach().to("cpu", copy=True) for n, w in weights.items()}
+        self.best = {"step": done, "value": value, "weights": kept}
+        self.without_progress = 0
+
+    def _keeps_folder(self, done: int) -> bool:
+        """Whether the policy stays as a model folder. Which ones do is known ahead: files that a
+        checkpoint has come after must not be removed."""
+        watch = self.config.watch
+        if not watch.checkpoints or watch.every is None:
+            return False
+        last = [n for n in range(1, self.total_steps + 1) if self.watch.is_due(n)]
+        return watch.patience is not None or done in last[-watch.checkpoints :]

@@ -1,0 +1,82 @@
+"""The policy judged while it trains: the same prompts, the same noise, the same evaluators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from preflab.errors import UserError
+from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEngine, Subject
+from preflab.randomness import permutation
+from preflab.records import Prompt, Rollout, Split
+from preflab_builtin.training.config import WatchConfig
+
+
+class InTraining:
+    """`preflab.interfaces.Responder`: the policy as it is now."""
+
+    def __init__(self, policy: Policy, engine: RolloutEngine, temperature: float | None) -> None:
+        self.policy, self.engine = policy, engine
+        self.temperature = engine.sampling.temperature if temperature is None else temperature
+
+    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
+        """One response per prompt."""
+        sampling = replace(self.engine.sampling, temperature=self.temperature, samples=1)
+        return self.engine.generate(self.policy, prompts, sampling, seed)
+
+
+class Watch:
+    """Judges a policy. All that it does is a function of the weights and of the run's seed, so that
+    it has no state, and training goes on as if nobody had watched."""
+
+    def __init__(self, config: WatchConfig, context: Context) -> None:
+        self.config, self.context = config, context
+        self.evaluators: dict[str, Evaluator] = {}
+        self.prompts: list[Prompt] = []
+        self._start: tuple[Policy, Rollout] | None = None
+        if config.every is not None:
+            self.evaluators = {
+                key: context.component("evaluator", c) for key, c in config.evaluators.items()
+            }
+            self.prompts = self._chosen()
+
+    def is_due(self, done: int) -> bool:
+        """Whether the policy is judged after so many steps; that does not depend on how many are
+        to come."""
+        return self.config.every is not None and done % self.config.every == 0
+
+    def judge(self, policy: Policy) -> Mapping[str, float]:
+        """Every finite measure of the policy by its name, such as gold/gold. The baseline of
+        comparisons is the policy that training began from."""
+        engine = self.context.rollout()
+        reference, baseline = self._at_the_start(engine)
+        responder: Responder = InTraining(policy, engine, self.config.temperature)
+        subject = Subject(responder, self._respond(responder), baseline, reference)
+        results = [evaluator.evaluate(subject) for evaluator in self.evaluators.values()]
+        measures = {name: m.value for result in results for name, m in result.measures.items()}
+        return {name: value for name, value in measures.items() if math.isfinite(value)}
+
+    def _chosen(self) -> list[Prompt]:
+        """The prompts, the same ones for every seed and every arm."""
+        split: Split = self.config.split.value
+        prompts: Sequence[Prompt] = self.context.records("prompts", split)
+        if not prompts:
+            raise UserError(
+                f"algorithm.watch: there are no {split} prompts. Set algorithm.watch.split, or "
+                "give prompts of that split."
+            )
+        chosen = permutation(len(prompts), "watch", "prompts")[: self.config.prompts]
+        return [prompts[i] for i in sorted(chosen)]
+
+    def _at_the_start(self, engine: RolloutEngine) -> tuple[Policy, Rollout]:
+        """The policy that training began from, and its responses: read once, also after a kill."""
+        if self._start is None:
+            policy = self.context.policy("initial")
+            policy.module.requires_grad_(False)
+            responder = InTraining(policy, engine, self.config.temperature)
+            self._start = policy, self._respond(responder)
+        return self._start
+
+    def _respond(self, responder: Responder) -> Rollout:
+        return responder.respond(self.prompts, (self.context.seed, "watch", "responses"))

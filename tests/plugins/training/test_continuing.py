@@ -1,0 +1,127 @@
+"""Training that goes on where another run's ended, through the command line: two halves are one
+whole, also when each is killed; and what does not fit is refused before any work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import killed, preflab
+from preflab.storage.artifacts import file_digest, read_rows
+
+WORDS = (
+    "debug=fast",
+    "evaluation=none",
+    "algorithm=ppo",
+    "algorithm.policy.schedule=constant",
+    "algorithm.value.schedule=constant",
+    "algorithm.ema=0.9",
+    "algorithm.kl.controller=adaptive",
+    "+watch=proxy",
+    "algorithm.watch.every=1",
+    "algorithm.keep=best:length/tokens",
+)
+"""Everything that is carried from iteration to iteration: moments, average, coefficient, best."""
+WHOLE = (*WORDS, "algorithm.episodes=32", "hydra.run.dir=runs/whole")
+HALF = (*WORDS, "algorithm.episodes=16", "hydra.run.dir=runs/half")
+REST = (*WORDS, "algorithm.episodes=32", "algorithm.continues=runs/half")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the whole and with the first half."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert preflab(folder, *WHOLE) == 0, (folder / "log.txt").read_text()[-3000:]
+    assert preflab(folder, *HALF) == 0, (folder / "log.txt").read_text()[-3000:]
+    return folder
+
+
+def result(folder: Path, run: str) -> tuple[dict[str, str], list[dict[str, float]]]:
+    """Digests of the models that a run made, and its log without times."""
+    artifact = (folder / "runs" / run / "artifacts" / "algorithm").resolve()
+    models = {n: file_digest(artifact / n / "model.safetensors") for n in ("model", "value")}
+    rows = read_rows(artifact / "metrics.jsonl")
+    return models, [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def test_two_halves_are_one_whole(runs: Path) -> None:
+    assert preflab(runs, *REST, "hydra.run.dir=runs/rest") == 0
+    assert result(runs, "rest") == result(runs, "whole")
+    assert result(runs, "half") != result(runs, "whole")
+
+
+def test_killed_inside_each_half_they_still_are(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "artifacts", tmp_path / "artifacts")
+    for artifact in tmp_path.glob("artifacts/debug/algorithm-*[0-9a-f]/"):
+        shutil.rmtree(artifact)
+    every = ("checkpoint.every_steps=1", "checkpoint.every_seconds=1e9")
+    killed(tmp_path, "algorithm", 1, *HALF, *every)
+    assert preflab(tmp_path, *HALF, *every) == 0
+    rest = (*REST, *every, "hydra.run.dir=runs/rest")
+    killed(tmp_path, "algorithm", 2, *rest)  # before its first own checkpoint
+    killed(tmp_path, "algorithm", 3, *rest)
+    assert preflab(tmp_path, *rest) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    assert result(tmp_path, "rest") == result(runs, "whole")
+
+
+@pytest.fixture
+def said(runs: Path) -> Iterator[list[str]]:
+    """What a test is going to find in the log, which begins empty."""
+    (runs / "log.txt").unlink(missing_ok=True)
+    expected: list[str] = []
+    yield expected
+    text = " ".join((runs / "log.txt").read_text().split())
+    assert all(words in text for words in expected), text[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["algorithm.episodes=16"], "has done 2 steps, and this run would end after 2"),
+        (["seed=2"], "was made with seed 1, and this run has 2: give seed=1"),
+        (["algorithm.batch=16"], "algorithm.batch is 16, and algorithm.continues=runs/half was"),
+        (["algorithm.kl.coef=0.5"], "takes the coefficient over from where it ended"),
+        (["algorithm.continues=runs/other"], "neither the folder of a run that has finished"),
+        (["algorithm.continues=runs"], "neither the folder of a run that has finished"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_work(
+    runs: Path, said: list[str], words: list[str], sentence: str
+) -> None:
+    before = sorted(runs.glob("**/*"))
+    assert preflab(runs, *REST, *words) == 2
+    assert [p for p in sorted(runs.glob("**/*")) if p.name != "log.txt"] == before
+    said.append(sentence)
+
+
+def test_without_a_state_the_cure_is_named(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True, symlinks=True)
+    for artifact in tmp_path.glob("artifacts/debug/algorithm-*[0-9a-f]/state"):
+        shutil.rmtree(artifact)
+    assert preflab(tmp_path, *REST) == 2
+    text = " ".join((tmp_path / "log.txt").read_text().split())
+    assert "keeps no state to train on from" in text
+    assert "checkpoint.state_mb=null artifacts.reuse=false" in text
+
+
+def test_other_values_are_told_and_count(runs: Path, said: list[str]) -> None:
+    other = ("algorithm.kl.controller=fixed", "algorithm.kl.coef=0.5")
+    words = (*REST, *other, "hydra.run.dir=runs/other_values")
+    assert preflab(runs, *words) == 0
+    said.append("kl.coef (0.1 until now, then 0.5), kl.controller (adaptive until now, then fixed)")
+    assert result(runs, "other_values")[1][2]["kl/coef"] == 0.5
+    assert result(runs, "other_values") != result(runs, "whole")
+    ids = [
+        json.loads((runs / "runs" / run / "manifest.json").read_text())["stages"][-1]["recipe"]
+        for run in ("whole", "half", "other_values")
+    ]
+    assert len(set(ids)) == 3
+
+
+def test_a_schedule_of_the_whole_length_is_told(runs: Path, said: list[str]) -> None:
+    assert preflab(runs, "plan", *REST, "algorithm.policy.schedule=linear") == 0
+    said.append("algorithm.policy.schedule=linear is a function of the whole length")
