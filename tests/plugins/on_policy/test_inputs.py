@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,14 @@ from preflab_builtin.on_policy.procedure import OnPolicy
 from preflab_builtin.ppo import training
 from preflab_builtin.ppo.config import PPOConfig
 from preflab_builtin.rewards.functions import noise_reward
-from support import FakeContext, largest_difference
+from support import WORDS, FakeContext, largest_difference
 from tiny_ppo import PROMPTS, config, steps, weights
 
 
-def saved(folder: Path, seed: int, vocabulary: tuple[str, ...] | None = None) -> Path:
+def saved(folder: Path, seed: int, vocabulary: Sequence[str] = WORDS) -> Path:
     """The model folder of a policy that was drawn from a seed."""
-    words = {} if vocabulary is None else {"vocabulary": vocabulary}
-    FakeContext(folder, initialisation=seed, **words).policy("initial").save(folder / "model")
+    context = FakeContext(folder, initialisation=seed, vocabulary=vocabulary)
+    context.policy("initial").save(folder / "model")
     return folder / "model"
 
 
