@@ -192,7 +192,7 @@ class RewardAccuracyConfig:
     split: HeldOut | None = option(
         None, "which held-out rankings; null: test, or validation if there are no test rankings"
     )
-    rankings: int | None = option(None, "most rankings; null: all", ge=1, fast=4)
+    rankings: int | None = option(None, "most rankings; null: all", ge=1, fast=2)
     matched: float = option(0.2, "pairs have similar length below this |log(length ratio)|", gt=0)
     unit: Unit = option(
         Unit.prompt, "intervals draw whole prompts, or whole groups of prompts (such as a debate)"

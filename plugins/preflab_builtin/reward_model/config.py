@@ -67,7 +67,7 @@ class KwiseConfig:
         None,
         "demonstrations, or rankings, whose mean is 0: the first ones; null: all",
         ge=1,
-        fast=8,
+        fast=2,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 

@@ -90,7 +90,7 @@ MOST = {
     "pool": 4,
     "per_family": 4,
     "rankings": 4,
-    "centre_on": 8,
+    "centre_on": 2,
     "max_tokens": 32,
     "window": 64,
     "ratio": 1,
