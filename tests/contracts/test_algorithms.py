@@ -34,6 +34,11 @@ class TestPreference(AlgorithmContract):
     overrides = ("algorithm=dpo_ptx",)
 
 
+class TestKTO(AlgorithmContract):
+    name = "preference"
+    overrides = ("algorithm=kto", "algorithm.liked_weight=1.3")
+
+
 class TestBestOfN(ResponderContract):
     name = "best_of_n"
 

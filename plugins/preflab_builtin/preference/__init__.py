@@ -1,4 +1,5 @@
-"""Learning from ranked pairs without a reward model and without sampling: DPO, IPO, SimPO."""
+"""Learning from ranked pairs without a reward model and without sampling: DPO, IPO, KTO,
+SimPO."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ class Loss(StrEnum):
 
     dpo = "dpo"
     ipo = "ipo"
+    kto = "kto"
     simpo = "simpo"
 
 
@@ -27,7 +28,8 @@ class PreferenceConfig:
     name: str = option("preference", "component")
     loss: Loss = option(
         Loss.dpo,
-        "dpo (arXiv 2305.18290), ipo (2310.12036), simpo (2405.14734, without a reference)",
+        "dpo (arXiv 2305.18290), ipo (2310.12036), kto (2402.01306: each response is liked or "
+        "disliked by itself), simpo (2405.14734, without a reference)",
     )
     beta: float = option(
         0.1, "reward per nat of log pi / pi_reference; smaller allows a larger KL", gt=0
@@ -37,6 +39,12 @@ class PreferenceConfig:
     )
     label_smoothing: float = option(
         0.0, "dpo: share of pairs that are taken to be the wrong way round", ge=0, lt=0.5
+    )
+    liked_weight: float = option(
+        1.0, "kto: weight of the preferred responses (the paper's lambda_D)", gt=0
+    )
+    disliked_weight: float = option(
+        1.0, "kto: weight of the other responses (the paper's lambda_U)", gt=0
     )
     epochs: int = option(1, "passes over the pairs", ge=1, fast=1)
     batch: int = option(64, "pairs per optimizer step", ge=1, fast=8)
@@ -57,3 +65,6 @@ class PreferenceConfig:
             yield "margin", f"is {self.margin} but only loss=simpo has a margin"
         if self.label_smoothing and self.loss is not Loss.dpo:
             yield "label_smoothing", f"is {self.label_smoothing} but only loss=dpo smooths labels"
+        for name in ("liked_weight", "disliked_weight"):
+            if getattr(self, name) != 1 and self.loss is not Loss.kto:
+                yield name, f"is {getattr(self, name)} but only loss=kto has weights"
