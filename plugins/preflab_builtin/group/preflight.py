@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflab.interfaces import Context
+from preflab.lengths import check_prompts
 from preflab_builtin.group.config import GroupConfig, Place, Scale
 from preflab_builtin.on_policy.config import KLEstimator
 
@@ -12,7 +13,8 @@ from preflab_builtin.on_policy.config import KLEstimator
 def preflight(config: GroupConfig, context: Context) -> Iterator[str]:
     """Which choices do not lead to the policy that maximises reward less coefficient times KL. The
     numbers are those of tests/conformance/test_closed_form.py: total variation from that policy
-    on a bandit of three arms."""
+    on a bandit of three arms. `UserError` for a prompt that is too long."""
+    check_prompts(context, context.records("prompts", "train"))
     if not config.kl.coef:
         return
     if config.kl.place is Place.loss and config.kl.estimator is KLEstimator.k3:

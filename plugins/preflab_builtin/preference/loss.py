@@ -14,7 +14,7 @@ def pair_losses(
     loss: Loss,
     beta: float,
     margin: float = 0.0,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | torch.Tensor = 0.0,
 ) -> torch.Tensor:
     """The loss of each pair [P], of any loss but kto (see `kto_losses`).
 
@@ -22,9 +22,9 @@ def pair_losses(
     response, summed over its tokens and its end token; for simpo log pi, averaged over them.
 
     dpo: -log sigmoid(beta (better - worse)) (Rafailov et al. 2023, equation 7); label_smoothing: of
-    Mitchell's conservative form. ipo: (better - worse - 1 / (2 beta))^2 (Azar et al. 2023,
-    equation 17; sums and not means over tokens, as it is derived). simpo: -log sigmoid(beta (better
-    - worse) - margin) (Meng et al. 2024, equation 6)."""
+    Mitchell's conservative form, one number or one per pair [P]. ipo: (better - worse - 1 / (2
+    beta))^2 (Azar et al. 2023, equation 17; sums and not means over tokens, as it is derived).
+    simpo: -log sigmoid(beta (better - worse) - margin) (Meng et al. 2024, equation 6)."""
     difference = better - worse
     if loss is Loss.ipo:
         return (difference - 1 / (2 * beta)) ** 2

@@ -1,0 +1,23 @@
+"""Expert iteration: the policy imitates the best of several responses of its own, repeatedly."""
+
+from __future__ import annotations
+
+from preflab import Component, hookimpl
+
+
+@hookimpl
+def preflab_components() -> list[Component]:
+    """The algorithm."""
+    from preflab_builtin.expert_iteration.config import ExpertIterationConfig
+    from preflab_builtin.on_policy.config import NESTED
+
+    return [
+        Component(
+            "algorithm",
+            "expert_iteration",
+            ExpertIterationConfig,
+            procedure="preflab_builtin.expert_iteration.training:expert_iteration",
+            needs=("prompts", "reward_model"),
+            nested=NESTED,
+        )
+    ]
