@@ -104,9 +104,10 @@ def capture_experience(procedure: OnPolicy) -> list[Experience]:
     kept: list[Experience] = []
     update = procedure._update
 
-    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+    def noting(index: int, experience: Experience | None) -> dict[str, float]:
+        assert experience is not None
         kept.append(experience)
-        return update(index, experience, first)
+        return update(index, experience)
 
     procedure._update = noting  # type: ignore[method-assign]
     return kept

@@ -34,6 +34,8 @@ class Inspection:
     can. A run then makes the stages before the first one that uses it, says the sentence, in which
     ``{run}`` stands for its folder, and ends with exit code 6; the same command goes on. A data
     source that waits names the types of records that it will have, with 0 for an unknown number.
+    goes_on: folder of an artifact whose training the component goes on with: refused unless it was
+    made from the same stages and records, with the same seed.
     on_record: labelers who say only what their people have said of responses that they were shown.
     """
 
@@ -47,6 +49,7 @@ class Inspection:
     notices: Sequence[str] = ()
     waiting: str = ""
     on_record: bool = False
+    goes_on: str = ""
 
 
 NEEDS = (

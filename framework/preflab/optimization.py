@@ -101,12 +101,18 @@ def gradient_terms(
     }
     for name, term in terms.items():
         if isinstance(term, SeesBatch) and not shows_batch:
-            raise UserError(
-                f"The gradient term '{name}' is about sampled responses, and this algorithm "
-                f"samples none: leave it out with algorithm.terms.{name}=null, or choose an "
-                "on-policy algorithm (ppo, rloo, grpo)."
-            )
+            raise UserError(sees_no_batch(name))
     return terms
+
+
+def sees_no_batch(name: str) -> str:
+    """What is said of a gradient term that needs sampled responses where an algorithm samples
+    none."""
+    return (
+        f"The gradient term '{name}' is about sampled responses, and this algorithm samples none: "
+        f"leave it out with algorithm.terms.{name}=null, or choose an on-policy algorithm (ppo, "
+        "rloo, grpo)."
+    )
 
 
 class Optimization:

@@ -253,17 +253,43 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "reinforce_pp": (),
     "rloo, weighted k3 in the loss": ("kl.place=loss",),
     "rloo, k2 in the loss": ("kl.place=loss", "kl.estimator=k2"),
+    "rloo, mean over responses": ("aggregate=response",),
+    "rloo, silent prompts replaced": ("resample=2",),
+    "online_dpo": (),
+    "expert_iteration": ("samples=4",),
 }
 """Algorithms without a value network that arrive at the optimum; the name's first word is the
 preset."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", represented_by(["rloo"], list(GROUPS)))
+@pytest.mark.parametrize("name", represented_by(["rloo", "online_dpo"], list(GROUPS)))
 def test_group_baselines_reach_the_closed_form(name: str, tmp_path: Path) -> None:
     preset = name.partition(",")[0]
     policy, _ = trained(BANDIT, tmp_path, 1, preset, GROUPS[name])
     assert max(distances(BANDIT, policy)) < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "off"),
+    represented_by(
+        [("labels=higher", 0.199)], [("labels=higher", 0.199), ("labels=higher loss=ipo", 0.387)]
+    ),
+)
+def test_online_dpo_as_published_arrives_elsewhere(
+    options: str, off: float, tmp_path: Path
+) -> None:
+    # Arm a always has the higher score, so that DPO never ends: 1 - .800774. IPO ends where its
+    # margin is 1 / (2 beta), whatever the scores. Both measured.
+    policy, _ = trained(BANDIT, tmp_path, 1, "online_dpo", options.split())
+    assert max(distances(BANDIT, policy)) == pytest.approx(off, abs=0.02)
+
+
+@pytest.mark.slow
+def test_expert_iteration_without_kl_ends_with_the_best_arm_alone(tmp_path: Path) -> None:
+    policy, _ = trained(BANDIT, tmp_path, 1, "expert_iteration", ("samples=4", "kl.coef=0"))
+    assert max(distances(BANDIT, policy)) == pytest.approx(1 - 0.800774, abs=0.01)
 
 
 @pytest.mark.slow

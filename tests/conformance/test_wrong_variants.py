@@ -112,7 +112,8 @@ def test_ppo_takes_the_log_probs_of_what_was_sampled(tmp_path: Path) -> None:
     sharpened(procedure.policy)
     seen: list[Experience] = []
 
-    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+    def noting(index: int, experience: Experience | None) -> dict[str, float]:
+        assert experience is not None
         seen.append(experience)
         return {}
 

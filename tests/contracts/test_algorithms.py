@@ -29,9 +29,32 @@ class TestGRPOPtx(AlgorithmContract):
     overrides = ("algorithm=grpo_ptx",)
 
 
+class TestResampling(AlgorithmContract):
+    name = "group"
+    overrides = ("algorithm=rloo", "algorithm.resample=2")
+
+
+PTX = "+schema/gradient_term@algorithm.terms.ptx=ptx"
+
+
+class TestExpertIteration(AlgorithmContract):
+    name = "expert_iteration"
+    overrides = ("algorithm.kl.controller=adaptive", "algorithm.ema=0.9", PTX)
+
+
+class TestOnlineDPO(AlgorithmContract):
+    name = "online_dpo"
+    overrides = ("algorithm.resample=1", PTX)
+
+
 class TestPreference(AlgorithmContract):
     name = "preference"
     overrides = ("algorithm=dpo_ptx",)
+
+
+class TestKTO(AlgorithmContract):
+    name = "preference"
+    overrides = ("algorithm=kto", "algorithm.liked_weight=1.3")
 
 
 class TestBestOfN(ResponderContract):

@@ -238,8 +238,9 @@ class Loop:
             if name != "recipe" and facts["pins"].get(name) != self.pins.get(name):
                 raise UserError(
                     f"{self.stage} cannot train on from {earlier}: that was made with another "
-                    f"{name} than this run has, and the KL reference, the value network and the "
-                    "scores must be of one kind. Train on with what it had: preflab rerun RUN "
+                    f"'{name}' than this run has, and the KL reference, the value network, the "
+                    "scores and the order of the rows would be of two kinds. Train on with what it "
+                    "had: preflab rerun RUN "
                     f"{self.stage}.continues=RUN {self.stage}.episodes=N, with the folder of its "
                     "run. To begin anew from its policy, give policy=pretrained policy.path=RUN."
                 )

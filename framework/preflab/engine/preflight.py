@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from preflab.components import Place
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.notices import Notice
 from preflab.errors import PluginError, UserError
-from preflab.interfaces import ChecksScalar
+from preflab.interfaces import ChecksScalar, SeesBatch
 from preflab.learning_rates import far_above, rates
 from preflab.lengths import check_prompts
+from preflab.optimization import sees_no_batch
 from preflab.planning.asking import inspect, needs, waiting
 from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
@@ -31,6 +33,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     # The model first: it is quickly looked at, and filters may read its tokens.
     notices += _said_by(run.choices["policy"], StageContext(environment, "policy"), run)
     with blamed(*run.choices.values(), *run.filters):
+        _check_terms(pending)
         _check_scalar(environment, pending)
         _read_records(environment, pending)
         _check_tokenizers(environment)
@@ -120,6 +123,20 @@ def _read_records(environment: Environment, pending: Sequence[Stage]) -> None:
             environment.records.split(record_type, "train")
         elif record_type in counts and any(n.startswith(f"{record_type}:") for n in needed):
             environment.records.split(record_type, "test")
+
+
+def _check_terms(pending: Sequence[Stage]) -> None:
+    """A gradient term of sampled responses needs an algorithm that reads prompts: others sample
+    none. What is built by a function and not by a class is refused when the stage begins."""
+    for stage in pending:
+        if "prompts" in needs(stage.choice):
+            continue
+        for term in stage.choice.nested:
+            build = term.component.build
+            builder = build.target() if isinstance(build, Place) else build
+            used = term.component.kind == "gradient_term" and term.config.coef != 0
+            if used and isinstance(builder, type) and issubclass(builder, SeesBatch):
+                raise UserError(sees_no_batch(term.key.rpartition(".")[2]))
 
 
 def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:

@@ -22,6 +22,7 @@ from preflab.errors import UserError, nearest
 from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
+from preflab.planning.going_on import check_going_on
 from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
@@ -164,7 +165,9 @@ def _plan(run: Run) -> list[Stage]:
             upstream = {run.graph[stage.name].group: stage.recipe_id for stage in stages}
             facts = recipe(run, spec, seed, upstream)
             held = _waits_for(run, facts)
-            stages.append(Stage(spec.name, choice, seed, facts, digest(facts), spec.makes, held))
+            stage = Stage(spec.name, choice, seed, facts, digest(facts), spec.makes, held)
+            check_going_on(stage)
+            stages.append(stage)
     return stages
 
 

@@ -10,17 +10,11 @@ from preflab import Component, hookimpl
 def preflab_components() -> list[Component]:
     """The algorithm; its presets are the published ones."""
     from preflab_builtin.group.config import GroupConfig
-    from preflab_builtin.on_policy.config import NESTED
+    from preflab_builtin.on_policy.component import on_policy_component
 
+    place = "preflab_builtin.group.training:group"
     return [
-        Component(
-            "algorithm",
-            "group",
-            GroupConfig,
-            procedure="preflab_builtin.group.training:group",
-            needs=GroupConfig.needs,
-            nested=NESTED,
-            inspect="preflab_builtin.on_policy.inputs:inspect",
-            preflight="preflab_builtin.group.preflight:preflight",
+        on_policy_component(
+            "group", GroupConfig, place, preflight="preflab_builtin.group.preflight:preflight"
         )
     ]

@@ -52,9 +52,3 @@ def baselines(totals: torch.Tensor, samples: int, baseline: Baseline) -> torch.T
     if baseline is Baseline.leave_one_out:
         means = (groups.sum(-1, keepdim=True) - groups) / (samples - 1)
     return means.reshape(-1)
-
-
-def without_signal(scores: torch.Tensor, samples: int) -> float:
-    """Share of the groups of scores [B] in which all are equal: they train nothing."""
-    groups = scores.view(-1, samples)
-    return float((groups == groups[:, :1]).all(-1).float().mean())

@@ -9,10 +9,10 @@ from enum import StrEnum
 from preflab import option
 from preflab_builtin.on_policy.config import (
     Aggregate,
-    ClipConfig,
     KLEstimator,
     KLPenaltyConfig,
     OnPolicyConfig,
+    RatioClipConfig,
 )
 
 
@@ -59,7 +59,7 @@ class GroupKLConfig(KLPenaltyConfig):
 
 
 @dataclass
-class GroupClipConfig(ClipConfig):
+class GroupClipConfig(RatioClipConfig):
     """What is clipped, above and below apart."""
 
     ratio_high: float | None = option(
@@ -92,7 +92,14 @@ class GroupConfig(OnPolicyConfig):
     aggregate: Aggregate = option(
         Aggregate.constant,
         "normalisation of the loss: token (mean over tokens), sequence (mean over responses of "
-        "their mean over tokens), constant (sum by responses times rollout.max_tokens)",
+        "their mean over tokens), constant (sum by responses times rollout.max_tokens), response "
+        "(mean over responses of their sum over tokens)",
+    )
+    resample: int = option(
+        0,
+        "how often, in an iteration, prompts whose responses all have the same score are replaced "
+        "by other prompts (DAPO's dynamic sampling, arXiv 2503.14476); 0: never",
+        ge=0,
     )
     kl: GroupKLConfig = option(factory=GroupKLConfig, doc="penalty against the reference")
     clip: GroupClipConfig = option(factory=GroupClipConfig, doc="clipping")
@@ -109,5 +116,7 @@ class GroupConfig(OnPolicyConfig):
                 "is 1, but responses to one prompt are compared: take at least 2, or "
                 "baseline=none with scale=none or batch",
             )
+        if self.resample and self.samples < 2:
+            yield "resample", f"is {self.resample} but one response has no other to differ from"
         if self.credit is Credit.token and self.scale is Scale.group:
             yield "scale", "is group, which is of whole responses: choose credit=response"

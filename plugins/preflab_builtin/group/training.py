@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from preflab.interfaces import Context
-from preflab_builtin.group.advantages import group_advantages, without_signal
+from preflab_builtin.group.advantages import group_advantages
 from preflab_builtin.group.config import GroupConfig, Place
 from preflab_builtin.on_policy.experience import Experience
 from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.on_policy.resampling import without_signal
 from preflab_builtin.on_policy.rules import Rules, TokenLoss, clipped_loss
 
 
@@ -29,7 +30,8 @@ def rules(config: GroupConfig) -> Rules:
         )
 
     def described(batch: Experience) -> dict[str, float]:
-        return {"objective/groups_without_signal": without_signal(batch.scores, config.samples)}
+        silent = len(without_signal(batch.scores, config.samples))
+        return {"objective/groups_without_signal": silent * config.samples / len(batch.scores)}
 
     return Rules(
         "group",
@@ -39,6 +41,7 @@ def rules(config: GroupConfig) -> Rules:
         aggregate=config.aggregate,
         kl_loss=config.kl.estimator if config.kl.place is Place.loss else None,
         described=described if config.samples > 1 else None,
+        resample=config.resample,
     )
 
 

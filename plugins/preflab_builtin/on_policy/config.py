@@ -32,6 +32,9 @@ class Aggregate(StrEnum):
     constant = "constant"
     """The sum over tokens by responses times the longest length that is sampled (Dr. GRPO, arXiv
     2503.20783): every token weighs the same, whatever the lengths in the minibatch."""
+    response = "response"
+    """The mean over responses of the sum over their tokens: the loss of whole responses (RLOO,
+    arXiv 2402.14740)."""
 
 
 class KLEstimator(StrEnum):
@@ -90,10 +93,16 @@ class KLPenaltyConfig:
 class ClipConfig:
     """What is clipped."""
 
-    ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
     score: float | None = option(
         None, "reward-model scores beyond +- this are cut, and counted; null: off", gt=0
     )
+
+
+@dataclass
+class RatioClipConfig(ClipConfig):
+    """What is clipped, the ratio of new to old probability too."""
+
+    ratio: float = option(0.2, "policy ratio, 1 +- this (InstructGPT: 0.2)", gt=0)
 
 
 @dataclass
@@ -169,3 +178,11 @@ class OnPolicyConfig(TrainedConfig):
             "/" in given and not given.startswith("sft/") and not Path(given).expanduser().is_dir()
         ):
             yield "kl.reference", f"is {given}, and there is no such folder (from {Path.cwd()})"
+
+
+def whole_groups(config: OnPolicyConfig, samples: int) -> Iterator[tuple[str, str]]:
+    """That the responses to one prompt are in one batch, and those of whole prompts in one
+    minibatch: what algorithms check that train on some of them."""
+    for name in ("batch", "minibatch"):
+        if getattr(config, name) % samples:
+            yield name, f"is {getattr(config, name)} but must be a multiple of samples ({samples})"

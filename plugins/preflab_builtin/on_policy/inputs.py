@@ -9,6 +9,7 @@ from pathlib import Path
 from preflab.components import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
+from preflab.lengths import check_prompts
 from preflab.optimization import Schedule
 from preflab.storage.run_folder import newest_model
 from preflab_builtin.causal_lm.checking import check_folder
@@ -46,7 +47,9 @@ def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
 
 
 def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
-    """Refuses what does not fit this run; what a schedule means for training that goes on."""
+    """Refuses prompts that are too long and what does not fit this run; what a schedule means for
+    training that goes on."""
+    check_prompts(context, context.records("prompts", "train"))
     folder = reference_folder(config)
     if folder is not None and tokenizer_digest(folder) != context.tokenizer.digest:
         raise UserError(
@@ -54,7 +57,7 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
             "the policy, so that its log-probabilities are of other tokens. Give a model with the "
             "policy's tokenizer."
         )
-    continuing.begins_from(config, context, config.episodes // config.batch)
+    continuing.begins_from(config, config.episodes // config.batch)
     _check_coefficient(config)
     if config.continues and config.policy.schedule is not Schedule.constant:
         yield (

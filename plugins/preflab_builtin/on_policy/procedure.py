@@ -30,6 +30,7 @@ from preflab_builtin.on_policy.guards import (
 )
 from preflab_builtin.on_policy.inputs import kl_reference
 from preflab_builtin.on_policy.kl import adapted_coefficient
+from preflab_builtin.on_policy.resampling import replaced, without_signal
 from preflab_builtin.on_policy.rules import Rules, denominator
 from preflab_builtin.rollouts.prompts import prompt_tokens
 from preflab_builtin.training.continuing import begins_from
@@ -44,7 +45,7 @@ class OnPolicy:
         self.config, self.context, self.rules = config, context, rules
         self.runtime = context.runtime
         self.total_steps = config.episodes // config.batch
-        self.begins_from = begins_from(config, context, self.total_steps)
+        self.begins_from = begins_from(config, self.total_steps)
         self.prompts = context.records("prompts", "train")
         policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
@@ -85,29 +86,22 @@ class OnPolicy:
         profile = Profile(self.runtime)
         rollout = self._rollout(index)
         profile.ended("rollout")
-        raw = self.reward_model.score(rollout).to(self.runtime.device).float()
-        self.current = (rollout, raw, None)
-        require_finite_scores(self.rules.name, raw, rollout)
+        raw = self._scored(rollout)
         scores, metrics = self._penalised(raw, rollout)
         profile.ended("scoring")
-        minibatches = self._minibatches(index, 0, rollout)
-        micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
-        experience = collect(
-            rollout,
-            scores,
-            self.networks,
-            micro_batches,
-            self.sampling.temperature,
-            self.kl_coef if self.rules.kl_loss is None else 0.0,
-            self.rules.advantages,
-            self.runtime,
+        if self.rules.resample:
+            rollout, raw, scores, metrics = self._resampled(index, rollout, raw, scores, metrics)
+            profile.ended("resampling")
+        # Of everything first, if only some of it is trained on: its KL is that of the policy.
+        dealt = self._minibatches(index, 0, rollout)
+        experience = self._judged(
+            rollout, scores, dealt if self.rules.chosen is None else [rollout.by_length()]
         )
-        require_finite_experience(self.rules.name, experience)
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
         if self.networks.reference is not None:
             metrics |= self.kl_bounds.check(self._where(index), experience)
-        metrics |= self._update(index, experience, minibatches)
+        metrics |= self._update(index, self._chosen(index, experience))
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
         if self.rules.described is not None:
@@ -126,6 +120,36 @@ class OnPolicy:
             self.total_steps = index + 1
         return metrics | {"episode": float((index + 1) * self.config.batch)} | profile.metrics()
 
+    def _judged(
+        self, rollout: Rollout, scores: torch.Tensor, minibatches: Sequence[Sequence[int]]
+    ) -> Experience:
+        """What rows are worth, scores [B], in the micro-batches of some minibatches."""
+        micro_batches = [m for minibatch in minibatches for m in self._micro_batches(minibatch)]
+        experience = collect(
+            rollout,
+            scores,
+            self.networks,
+            micro_batches,
+            self.sampling.temperature,
+            self.kl_coef if self.rules.kl_loss is None else 0.0,
+            self.rules.advantages,
+            self.runtime,
+        )
+        require_finite_experience(self.rules.name, experience)
+        return experience
+
+    def _chosen(self, index: int, experience: Experience) -> Experience | None:
+        """What to train on: everything, or the rows that the algorithm chooses, read once more in
+        the micro-batches of their own first update. None: it chooses no row."""
+        if self.rules.chosen is None:
+            return experience
+        rows = self.rules.chosen(experience)
+        if not rows:
+            return None
+        rollout, at = experience.rollout.rows(rows), torch.as_tensor(rows)
+        scores = experience.scores[at.to(experience.scores.device)]
+        return self._judged(rollout, scores, self._minibatches(index, 0, rollout))
+
     def _where(self, index: int) -> str:
         """The place of an iteration, for messages."""
         return f"algorithm={self.rules.name}, iteration {index}"
@@ -140,6 +164,45 @@ class OnPolicy:
             self.policy, prompts, self.sampling, (seed, name, "rollout", index)
         )
 
+    def _scored(self, rollout: Rollout) -> torch.Tensor:
+        """The reward model's scores [B]; `NumericError` for one that is not finite."""
+        raw = self.reward_model.score(rollout).to(self.runtime.device).float()
+        self.current = (rollout, raw, None)
+        require_finite_scores(self.rules.name, raw, rollout)
+        return raw
+
+    def _resampled(
+        self,
+        index: int,
+        rollout: Rollout,
+        raw: torch.Tensor,
+        scores: torch.Tensor,
+        metrics: dict[str, float],
+    ) -> tuple[Rollout, torch.Tensor, torch.Tensor, dict[str, float]]:
+        """A rollout, its raw scores, its scores and their metrics, with other prompts in the place
+        of those whose responses all have the same score, as long as there are some and
+        `Rules.resample` allows it. Prompts and noise are functions of (seed, step, attempt)."""
+        n, rules, seed, more = self.rules.samples, self.rules, self.context.seed, 0
+        count = self.config.batch // n
+        for attempt in range(rules.resample):
+            silent = without_signal(scores, n)
+            if not silent:
+                break
+            first = (index * rules.resample + attempt) * count
+            drawn = draw_order(
+                len(self.prompts), first, len(silent), seed, rules.name, "other prompts"
+            )
+            noise = (seed, rules.name, "rollout", index, attempt)
+            prompts = [self.prompts[i] for i in drawn]
+            other = self.engine.generate(self.policy, prompts, self.sampling, noise)
+            at = [group * n + i for group in silent for i in range(n)]
+            raw = raw.clone()
+            raw[torch.as_tensor(at, device=raw.device)] = self._scored(other)
+            rollout = replaced(rollout, at, other, self.policy.tokenizer)
+            scores, metrics = self._penalised(raw, rollout)
+            more += len(at)
+        return rollout, raw, scores, metrics | {"objective/resampled": float(more)}
+
     def _penalised(
         self, raw: torch.Tensor, rollout: Rollout
     ) -> tuple[torch.Tensor, dict[str, float]]:
@@ -153,26 +216,36 @@ class OnPolicy:
         return scores.clamp(-limit, limit), metrics
 
     def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
-        """Rows of each optimizer step: shuffled again in each epoch, then ordered by length."""
+        """Rows of each optimizer step: shuffled again in each epoch, then ordered by length. Rows
+        that belong together stay one behind another, in the place of the longest."""
+        width = self.rules.together
         order = permutation(
-            len(rollout), self.context.seed, self.rules.name, "minibatches", index, epoch
+            len(rollout) // width, self.context.seed, self.rules.name, "minibatches", index, epoch
         )
         size = self.config.minibatch
-        return [rollout.by_length(order[i : i + size]) for i in range(0, len(order), size)]
+        if self.rules.chosen is not None:  # one unit a prompt
+            size //= self.rules.samples
+        place = {row: at for at, row in enumerate(rollout.by_length())}
+        units = [range(number * width, (number + 1) * width) for number in order]
+        dealt = (units[i : i + size] for i in range(0, len(units), size))
+        ordered = (sorted(part, key=lambda unit: max(place[i] for i in unit)) for part in dealt)
+        return [[row for unit in part for row in unit] for part in ordered]
 
     def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
-        return list(self.runtime.micro_batches(self.runtime.share(minibatch)))
+        """This process's rows of a minibatch in pieces."""
+        width = self.rules.together
+        units = [minibatch[i : i + width] for i in range(0, len(minibatch), width)]
+        size = max(1, self.runtime.micro_batch // width)
+        pieces = self.runtime.micro_batches(self.runtime.share(units), size)
+        return [[row for unit in piece for row in unit] for piece in pieces]
 
-    def _update(
-        self, index: int, experience: Experience, first: list[list[int]]
-    ) -> dict[str, float]:
+    def _update(self, index: int, experience: Experience | None) -> dict[str, float]:
         """All optimizer steps of an iteration; the mean of what each reports."""
         reports: list[dict[str, float]] = []
+        if experience is None:
+            return {}
         for epoch in range(self.config.epochs):
-            minibatches = (
-                first if epoch == 0 else self._minibatches(index, epoch, experience.rollout)
-            )
-            for minibatch in minibatches:
+            for minibatch in self._minibatches(index, epoch, experience.rollout):
                 report = self._optimizer_step(index, experience, minibatch, is_first=not reports)
                 reports.append(report)
                 limit = self.config.kl.stop_above
@@ -276,6 +349,9 @@ class OnPolicy:
             "missing end tokens": missing,
             **self.keeping.accounting(),
         }
+        if self.rules.resample:
+            more = sum(row["objective/resampled"] for row in history)
+            counts["responses sampled in the place of others"] = more
         for name, term in self.terms.items():
             if isinstance(term, Accountable):
                 counts |= {f"{name}: {k}": n for k, n in term.accounting(history).items()}

@@ -50,7 +50,10 @@ class Rules:
     per prompt, in consecutive rows. aggregate: the normalisation of the loss. kl_loss: None puts
     the KL into the reward, token by token and as the plain log-ratio (k1), which is the only
     estimator that is right there; otherwise it stands in the loss. critic: None needs no value
-    network. described: numbers of its own about an iteration, for dashboards.
+    network. described: numbers of its own about an iteration, for dashboards. chosen: None trains
+    on all rows; otherwise the rows of a rollout batch to train on, ``together`` of each prompt at
+    most, one behind another: these are always in one micro-batch. resample: how often prompts whose
+    responses all have the same score are replaced by other prompts in an iteration.
     """
 
     name: str
@@ -61,6 +64,9 @@ class Rules:
     kl_loss: KLEstimator | None = None
     critic: Critic | None = None
     described: Callable[[Experience], dict[str, float]] | None = None
+    chosen: Callable[[Experience], list[int]] | None = None
+    together: int = 1
+    resample: int = 0
 
 
 def clipped_loss(

@@ -8,18 +8,8 @@ from preflab import Component, hookimpl
 @hookimpl
 def preflab_components() -> list[Component]:
     """The algorithm."""
-    from preflab_builtin.on_policy.config import NESTED
+    from preflab_builtin.on_policy.component import on_policy_component
     from preflab_builtin.ppo.config import PPOConfig
 
-    return [
-        Component(
-            "algorithm",
-            "ppo",
-            PPOConfig,
-            procedure="preflab_builtin.ppo.training:ppo",
-            needs=PPOConfig.needs,
-            nested=NESTED,
-            inspect="preflab_builtin.on_policy.inputs:inspect",
-            preflight="preflab_builtin.on_policy.inputs:preflight",
-        )
-    ]
+    place = "preflab_builtin.ppo.training:ppo"
+    return [on_policy_component("ppo", PPOConfig, place)]

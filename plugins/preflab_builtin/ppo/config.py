@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
-from preflab_builtin.on_policy.config import ClipConfig, OnPolicyConfig
+from preflab_builtin.on_policy.config import OnPolicyConfig, RatioClipConfig
 
 
 @dataclass
@@ -19,7 +19,7 @@ class AdvantageConfig:
 
 
 @dataclass
-class PPOClipConfig(ClipConfig):
+class PPOClipConfig(RatioClipConfig):
     """What is clipped, the value prediction too."""
 
     value: float | None = option(

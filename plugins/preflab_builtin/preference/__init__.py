@@ -1,4 +1,5 @@
-"""Learning from ranked pairs without a reward model and without sampling: DPO, IPO, SimPO."""
+"""Learning from ranked pairs without a reward model and without sampling: DPO, IPO, KTO,
+SimPO."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from preflab import Component, hookimpl
 def preflab_components() -> list[Component]:
     """The algorithm; its presets are the published ones."""
     from preflab_builtin.preference.config import PreferenceConfig
+    from preflab_builtin.training.config import EVALUATORS
 
     return [
         Component(
@@ -16,8 +18,9 @@ def preflab_components() -> list[Component]:
             "preference",
             PreferenceConfig,
             procedure="preflab_builtin.preference.training:Preference",
-            needs=("rankings",),
-            nested={"terms": "gradient_term"},
+            needs=PreferenceConfig.needs,
+            nested={"terms": "gradient_term", **EVALUATORS},
+            inspect="preflab_builtin.training.continuing:inspect",
             preflight="preflab_builtin.preference.preflight:preflight",
         )
     ]

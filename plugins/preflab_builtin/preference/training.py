@@ -1,16 +1,18 @@
 """Learning from pairs as a procedure: a step is one optimizer step on a batch of pairs.
 
-The reference's log-probs are computed once, before the first step, and kept beside the checkpoints:
-by the policy as it was, without dropout, and without a draw from any random stream."""
+The reference's log-probs are computed once, before the first step, and kept in the checkpoints and
+in the artifact: by the policy as it was, without dropout, and without a draw from any random
+stream."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from preflab.errors import UserError
 from preflab.interfaces import Accountable, Context, State
@@ -19,13 +21,16 @@ from preflab.optimization import Optimization, gradient_terms, require_finite
 from preflab.randomness import draw_order
 from preflab.records import to_json
 from preflab_builtin.preference.config import Loss, PreferenceConfig
-from preflab_builtin.preference.loss import pair_losses
+from preflab_builtin.preference.loss import kto_losses, pair_losses, reference_point
+from preflab_builtin.preference.mismatched import mismatched
 from preflab_builtin.preference.preflight import NO_PREFERENCE
 from preflab_builtin.reward_model.examples import Example, accounting, examples, rollout
+from preflab_builtin.training.continuing import begins_from
+from preflab_builtin.training.keeping import Keeping
 
 
 class Preference:
-    """`preflab.interfaces.Procedure`: step i reads the i-th batch of a stream of shuffled pairs."""
+    """`preflab.interfaces.Procedure`: a step reads a batch of shuffled pairs."""
 
     def __init__(self, config: PreferenceConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
@@ -38,13 +43,18 @@ class Preference:
         limits = (config.max_tokens, self.policy.max_positions)
         rows = examples(ranked, context.tokenizer, *limits)
         self.rankings, self.pairs = rows, [pair for row in rows for pair in row.pairs()]
-        self.draws = config.epochs * len(self.pairs)
-        self.total_steps = -(-self.draws // config.batch)
+        self.others = (
+            mismatched(self.pairs, self.policy.max_positions) if config.loss is Loss.kto else []
+        )
+        self.epoch_steps = -(-len(self.pairs) // config.batch)
+        self.total_steps = config.epochs * self.epoch_steps
+        self.begins_from = begins_from(config, self.total_steps)
         self.terms = gradient_terms(context, config.terms)
         parameters = self.policy.module.parameters()
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "policy"
         )
+        self.keeping = Keeping(config, context, self.total_steps)
         self.reference: torch.Tensor | None = None
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -54,10 +64,9 @@ class Preference:
             self.reference = self._reference_log_probs()
         batch, where = self._drawn(index), f"algorithm=preference, step {index}"
         sums = torch.zeros(4, device=self.runtime.device)
-        for part in self.runtime.micro_batches(
-            self.runtime.share(batch), max(1, self.runtime.micro_batch // 2)
-        ):
-            sums += self._backward(part, len(batch))
+        kl = self._reference_point(batch)
+        for part in self._micro_batches(batch):
+            sums += self._backward(part, len(batch), kl)
         loss, right, margin, better = (self.runtime.sum(sums) / len(batch)).tolist()
         metrics = {
             f"loss/{self.config.loss.value}": loss,
@@ -66,18 +75,32 @@ class Preference:
             "preference/reward_better": better,
             "preference/reward_worse": better - margin,
         }
+        if kl is not None:
+            metrics["preference/kl"] = float(kl)
         require_finite(where, metrics)
         for name, term in self.terms.items():
             gradient = partial(term.accumulate, self.policy, index, len(batch))
             metrics |= self.optimization.add(name, gradient)
-        return metrics | self.optimization.step(index)
+        metrics |= self.optimization.step(index)
+        metrics |= self.keeping.after(index + 1, self.policy)
+        if self.keeping.ended:
+            self.total_steps = index + 1
+        return metrics
 
     def _drawn(self, index: int) -> list[int]:
-        """The pairs of a step."""
-        first = index * self.config.batch
-        count = min(self.config.batch, self.draws - first)
+        """The pairs of a step. The last one of each epoch reads the rest, so that a longer training
+        begins as a shorter one."""
+        epoch, step = divmod(index, self.epoch_steps)
+        done = step * self.config.batch
+        first = epoch * len(self.pairs) + done
+        count = min(self.config.batch, len(self.pairs) - done)
         seed = self.context.seed
         return draw_order(len(self.pairs), first, count, seed, "preference", "order")
+
+    def _micro_batches(self, index: Sequence[int]) -> Iterator[Sequence[int]]:
+        """This process's share of some pairs, two rows each."""
+        size = max(1, self.runtime.micro_batch // 2)
+        return self.runtime.micro_batches(self.runtime.share(index), size)
 
     def _log_probs(self, pairs: Sequence[Example]) -> torch.Tensor:
         """log pi of the responses of some pairs, [len(pairs), 2]: summed over tokens, or their mean
@@ -88,31 +111,54 @@ class Preference:
             totals = totals / rows.response_lengths
         return totals.view(-1, 2)
 
-    def _reference_log_probs(self) -> torch.Tensor:
-        """`_log_probs` of all pairs [P, 2] by the policy that training starts from; zeros where the
-        loss has no reference. Every process computes its share."""
-        found = torch.zeros(len(self.pairs), 2, device=self.runtime.device)
-        if self.config.loss is Loss.simpo:
-            return found
-        share = self.runtime.share(range(len(self.pairs)))
+    def _known_log_probs(self, pairs: Sequence[Example], index: Sequence[int]) -> torch.Tensor:
+        """`_log_probs` of the chosen pairs of all [len(index), 2], without a gradient. Every
+        process computes its share."""
+        places = {number: place for place, number in enumerate(index)}
+        found = torch.zeros(len(index), 2, device=self.runtime.device)
         with torch.no_grad(), self.runtime.autocast():
-            size = max(1, self.runtime.micro_batch // 2)
-            for index in self.runtime.micro_batches(share, size):
-                at = torch.as_tensor(list(index), device=found.device)
-                found[at] = self._log_probs([self.pairs[i] for i in index])
+            for part in self._micro_batches(index):
+                at = torch.as_tensor([places[i] for i in part], device=found.device)
+                found[at] = self._log_probs([pairs[i] for i in part])
         return self.runtime.sum(found)
 
-    def _backward(self, index: Sequence[int], count: int) -> torch.Tensor:
+    def _reference_log_probs(self) -> torch.Tensor:
+        """log pi of all pairs [P, 2], and (kto) of responses after other prompts [P, 4], by the
+        policy that training starts from; zeros where the loss has no reference."""
+        if self.config.loss is Loss.simpo:
+            return torch.zeros(len(self.pairs), 2, device=self.runtime.device)
+        everything = range(len(self.pairs))
+        sides = [pairs for pairs in (self.pairs, self.others) if pairs]
+        return torch.cat([self._known_log_probs(pairs, everything) for pairs in sides], dim=1)
+
+    def _reference_point(self, batch: Sequence[int]) -> torch.Tensor | None:
+        """KTO's KL of a whole step, a scalar; None for another loss. Of a pair that a step reads
+        twice, one counts."""
+        if self.config.loss is not Loss.kto:
+            return None
+        assert self.reference is not None
+        once = list(dict.fromkeys(batch))
+        at = torch.as_tensor(once, device=self.reference.device)
+        return reference_point(self._known_log_probs(self.others, once) - self.reference[at, 2:])
+
+    def _backward(
+        self, index: Sequence[int], count: int, kl: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Add the gradient of some pairs' loss, divided by ``count``, the pairs of the whole step.
-        Sums over these pairs: loss, pairs in the right order, margins, better rewards [4]."""
+        Sums over these pairs: loss, pairs in the right order, margins, better rewards [4]. kl: of
+        `_reference_point`."""
         assert self.reference is not None
         config, at = self.config, torch.as_tensor(list(index), device=self.reference.device)
         with self.runtime.autocast():
             log_probs = self._log_probs([self.pairs[i] for i in index])
-        better, worse = (log_probs - self.reference[at]).unbind(1)
-        losses = pair_losses(
-            better, worse, config.loss, config.beta, config.margin, config.label_smoothing
-        )
+        better, worse = (log_probs - self.reference[at, :2]).unbind(1)
+        if kl is None:
+            losses = pair_losses(
+                better, worse, config.loss, config.beta, config.margin, config.label_smoothing
+            )
+        else:
+            weights = config.liked_weight, config.disliked_weight
+            losses = kto_losses(better, worse, kl, config.beta, *weights)
         torch.autograd.backward(losses.sum() / count)
         margins = config.beta * (better - worse).detach()
         sums = (losses.sum(), (margins > 0).sum(), margins.sum(), config.beta * better.sum())
@@ -132,7 +178,7 @@ class Preference:
         for name, term in self.terms.items():
             if isinstance(term, Accountable):
                 counts |= {f"{name}: {k}": n for k, n in term.accounting(history).items()}
-        return counts
+        return {**counts, **self.keeping.accounting()}
 
     def state_dict(self) -> State:
         """Weights, moments, the terms, the reference's log-probs. The order follows from the
@@ -142,17 +188,23 @@ class Preference:
             "optimizer": self.optimization.state_dict(),
             "terms": {name: term.state_dict() for name, term in self.terms.items()},
             "reference": {} if self.reference is None else {"log_probs": self.reference},
+            "keeping": self.keeping.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Restore them."""
         self.policy.module.load_state_dict(state["policy"])
         self.optimization.load_state_dict(state["optimizer"])
-        for name, term in self.terms.items():
-            term.load_state_dict(state["terms"][name])
+        for name in self.terms.keys() & state["terms"].keys():  # training that goes on may add some
+            self.terms[name].load_state_dict(state["terms"][name])
+        self.keeping.load_state_dict(state["keeping"])
         kept = state["reference"].get("log_probs")
         self.reference = None if kept is None else kept.to(self.runtime.device, copy=True)
 
     def save(self, folder: Path) -> None:
-        """The policy, as a transformers folder."""
-        self.policy.save(folder / "model")
+        """The policy (or the best that was judged), as a transformers folder, and the reference's
+        log-probs of all pairs."""
+        self.keeping.result(self.policy).save(folder / "model")
+        if self.reference is not None and self.config.loss is not Loss.simpo:
+            kept = {"log_probs": self.reference.contiguous().cpu()}
+            save_file(kept, folder / "reference.safetensors")

@@ -9,13 +9,12 @@ from typing import Any
 
 from preflab.components import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Context
 from preflab.options import canonical
 from preflab.storage.artifacts import LAST, MANIFEST, Artifact, opened
 from preflab.storage.run_folder import stage_folder
 from preflab_builtin.training.config import TrainedConfig
 
-FIXED = ("name", "loss", "batch", "samples")
+FIXED = ("name", "loss", "batch", "samples", "max_tokens")
 """Options that say what a step is: steps that are counted on must be of the same kind."""
 FREE = ("episodes", "watch", "keep", "seed")
 """Options that may differ without a word: how long it goes on, and who watches."""
@@ -23,12 +22,11 @@ FREE = ("episodes", "watch", "keep", "seed")
 
 @dataclass(frozen=True)
 class Earlier:
-    """The artifact whose training goes on. steps: how many it has done; seed: of its draws;
-    config: what it was made with, as plain values."""
+    """The artifact whose training goes on. steps: how many it has done; config: what it was made
+    with, as plain values."""
 
     artifact: Artifact
     steps: int
-    seed: int
     config: Mapping[str, Any]
 
 
@@ -55,7 +53,7 @@ def earlier(config: TrainedConfig) -> Earlier | None:
         )
     steps = int(states[-1].name.removeprefix("step-"))
     made = artifact.manifest["recipe"]["component"]["config"]
-    return Earlier(artifact, steps, int(artifact.manifest["seed"]), made)
+    return Earlier(artifact, steps, made)
 
 
 def inspect(config: TrainedConfig) -> Inspection:
@@ -76,20 +74,16 @@ def inspect(config: TrainedConfig) -> Inspection:
         f"algorithm.continues: {found.steps} steps of {config.continues} count. Other than there: "
         f"{', '.join(changed)}."
     )
-    return Inspection(content=content, notices=[said] if changed else [])
+    notices = [said] if changed else []
+    return Inspection(content=content, notices=notices, goes_on=str(found.artifact.folder))
 
 
-def begins_from(config: TrainedConfig, context: Context, total_steps: int) -> Path | None:
-    """The artifact that a procedure begins from (`preflab.interfaces.TrainsOn`). `UserError` for
-    another seed, whose draws would not go on with those before, and if there is nothing to do."""
+def begins_from(config: TrainedConfig, total_steps: int) -> Path | None:
+    """The artifact that a procedure begins from (`preflab.interfaces.TrainsOn`). `UserError` if
+    there is nothing to do."""
     found = earlier(config)
     if found is None:
         return None
-    if found.seed != context.seed:
-        raise UserError(
-            f"algorithm.continues={config.continues} was made with seed {found.seed}, and this run "
-            f"has {context.seed}: give seed={found.seed}."
-        )
     if found.steps >= total_steps:
         raise UserError(
             f"algorithm.continues={config.continues} has done {found.steps} steps, and this run "

@@ -128,3 +128,17 @@ def test_a_plan_asks_once_whatever_the_number_of_seeds(capsys: pytest.CaptureFix
 def test_a_plan_names_the_job_that_is_refused() -> None:
     with pytest.raises(UserError, match=r"fails: say .*\n\(in the job .*algorithm.says=fail"):
         commands.run("plan", ["-m", *WORDS, "algorithm.says=one,fail"])
+
+
+@pytest.mark.parametrize("algorithm", ["dpo_ptx", "ptx_only"])
+def test_a_term_of_sampled_responses_is_refused_before_any_work(algorithm: str) -> None:
+    # DPO learns from what the comparisons stage makes, which WORDS leave out.
+    words = (
+        f"algorithm={algorithm}",
+        "comparisons=ranked",
+        "+schema/gradient_term@algorithm.terms.bonus=entropy",
+    )
+    with pytest.raises(UserError, match=r"algorithm\.terms\.bonus=null"):
+        said(*words)
+    said(*words, "algorithm.terms.bonus.coef=0")
+    said("algorithm=rloo", "reward_model=length", words[2])

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 
-from preflab_builtin.group.advantages import EPSILON, baselines, group_advantages, without_signal
+from preflab_builtin.group.advantages import EPSILON, baselines, group_advantages
 from preflab_builtin.group.config import Baseline, Credit, Scale
 
 MASK = torch.tensor([[True, True, True], [True, False, False]] * 2)
@@ -57,10 +57,6 @@ def test_rewards_to_go_credit_a_token_with_what_follows_it() -> None:
     white = torch.tensor(advantages(Baseline.none, Scale.batch, Credit.token))[MASK]
     assert float(white.mean()) == pytest.approx(0, abs=1e-6)
     assert float(white.var(correction=0)) == pytest.approx(1, rel=1e-5)
-
-
-def test_groups_without_signal() -> None:
-    assert without_signal(torch.tensor([1.0, 3.0, 2.0, 2.0]), 2) == 0.5
 
 
 def expected_gradient(worth: torch.Tensor, baseline: Baseline, scale: Scale) -> torch.Tensor:

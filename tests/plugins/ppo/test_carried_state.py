@@ -89,7 +89,8 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
     seen: list[float] = []
     update = procedure._update
 
-    def noting(index: int, experience: Experience, first: list[list[int]]) -> dict[str, float]:
+    def noting(index: int, experience: Experience | None) -> dict[str, float]:
+        assert experience is not None
         rows = torch.stack(
             [
                 ratio[mask].sum()
@@ -106,7 +107,7 @@ def test_the_coefficient_follows_the_mean_over_responses_of_the_summed_log_ratio
             rtol=0,
         )
         seen.append(float(rows.mean()))
-        return update(index, experience, first)
+        return update(index, experience)
 
     procedure._update = noting  # type: ignore[method-assign]
     rows = [procedure.step(index) for index in range(4)]

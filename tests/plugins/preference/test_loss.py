@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from preflab_builtin.preference.config import Loss
-from preflab_builtin.preference.loss import pair_losses
+from preflab_builtin.preference.loss import kto_losses, pair_losses, reference_point
 
 BETTER, WORSE = torch.tensor([2.0, -1.0]), torch.tensor([-1.0, 0.0])
 
@@ -75,3 +75,36 @@ def test_ipo_stops_where_dpo_goes_on() -> None:
     assert float(torch.autograd.grad(losses.sum(), gap)[0]) == 0
     losses = pair_losses(gap, torch.zeros(1), Loss.dpo, beta=0.5)
     assert float(torch.autograd.grad(losses.sum(), gap)[0]) < -0.1
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_kto_by_hand() -> None:
+    # Equations 7 and 8 with beta .5, lambda_D 1.5, lambda_U 1, kl .4, the mean of both sides:
+    # liked 2: 1.5 (1 - sigmoid(.5 (2 - .4))); disliked -1: 1 - sigmoid(.5 (.4 + 1)).
+    # liked -1: 1.5 (1 - sigmoid(.5 (-1 - .4))); disliked 0: 1 - sigmoid(.5 (.4 - 0)).
+    found = kto_losses(BETTER, WORSE, torch.tensor(0.4), 0.5, 1.5, 1.0)
+    expected = [
+        (1.5 * (1 - sigmoid(0.8)) + 1 - sigmoid(0.7)) / 2,
+        (1.5 * (1 - sigmoid(-0.7)) + 1 - sigmoid(0.2)) / 2,
+    ]
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_kto_judges_each_response_by_itself() -> None:
+    # The gradient on a liked response does not depend on the disliked one of its pair, as DPO's
+    # does: -beta s (1 - s) / 2, s = sigmoid(beta (liked - kl)).
+    found = []
+    for other in (-5.0, 5.0):
+        liked = torch.tensor([1.0], requires_grad=True)
+        losses = kto_losses(liked, torch.tensor([other]), torch.tensor(0.0), 0.5)
+        found.append(float(torch.autograd.grad(losses.sum(), liked)[0]))
+    s = sigmoid(0.5)
+    assert found == pytest.approx([-0.5 * s * (1 - s) / 2] * 2, rel=1e-6)
+
+
+def test_the_reference_point_is_a_mean_that_is_not_negative() -> None:
+    assert float(reference_point(torch.tensor([[1.0, 0.0], [-3.0, 4.0]]))) == 0.5
+    assert float(reference_point(torch.tensor([[1.0, 0.0], [-3.0, 0.0]]))) == 0.0

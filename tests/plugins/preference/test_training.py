@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from preflab.errors import UserError
 from preflab.likelihood import response_log_probs
@@ -17,6 +18,8 @@ from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab.storage import checkpoints
 from preflab_builtin.preference.config import Loss, PreferenceConfig
+from preflab_builtin.preference.loss import kto_losses
+from preflab_builtin.preference.mismatched import mismatched
 from preflab_builtin.preference.training import Preference
 from preflab_builtin.ptx.config import PtxConfig
 from support import WORDS, FakeContext, gradients, largest_difference
@@ -118,3 +121,94 @@ def test_rankings_in_which_all_are_tied_are_refused(tmp_path: Path) -> None:
     tied = [replace(r, preferences=()) for r in RANKINGS]
     with pytest.raises(UserError, match="no ranking with a preference"):
         Preference(PreferenceConfig(), FakeContext(tmp_path, tied))
+
+
+def test_the_reference_is_read_once_and_kept_in_checkpoints_and_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = training(tmp_path, loss=Loss.kto)
+    asked: list[int] = []
+    known = Preference._reference_log_probs
+
+    def noting(self: Preference) -> torch.Tensor:
+        asked.append(1)
+        return known(self)
+
+    monkeypatch.setattr(Preference, "_reference_log_probs", noting)
+    for i in range(2):
+        first.step(i)
+    folder = checkpoints.save(tmp_path / "state", 2, {"procedure": first.state_dict()})
+    second = training(tmp_path, loss=Loss.kto)
+    second.load_state_dict(checkpoints.load(folder)[1]["procedure"])
+    for i in range(2, 4):
+        second.step(i)
+    assert len(asked) == 1
+    second.save(tmp_path)
+    kept = load_file(tmp_path / "reference.safetensors")["log_probs"]
+    # It is that of the policy that training starts from, not of the trained one.
+    policy = first.context.policy("initial")
+    for number, pair in enumerate(first.pairs):
+        prompt = pair.ranking.prompt
+        rows = Rollout.from_texts(first.context.tokenizer, [prompt] * 2, pair.ranking.responses)
+        wanted = response_log_probs(policy, rows).sum(-1).detach()
+        torch.testing.assert_close(kept[number, :2], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_reading_the_reference_draws_no_random_number(tmp_path: Path) -> None:
+    procedure = training(tmp_path)
+    before = torch.get_rng_state()
+    procedure._reference_log_probs()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+# --- kto ---
+
+
+def test_mismatched_responses_answer_another_prompt_and_are_cut_to_the_positions(
+    tmp_path: Path,
+) -> None:
+    pairs = training(tmp_path).pairs
+    found = mismatched(pairs, None)
+    answers = {pair.prompt: set[tuple[int, ...]]() for pair in pairs}
+    for pair in pairs:
+        answers[pair.prompt] |= set(pair.responses)
+    assert [other.prompt for other in found] == [pair.prompt for pair in pairs]
+    for pair, other in zip(pairs, found, strict=True):
+        others = [given for prompt, given in answers.items() if prompt != pair.prompt]
+        assert any(set(other.responses) <= given for given in others)
+    cut = mismatched(pairs, limit=max(len(pair.prompt) for pair in pairs) + 1)
+    assert all(len(o.prompt) + len(r) <= 6 for o in cut for r in o.responses)  # prompts: 1 to 5
+    one = [pair for pair in pairs if pair.prompt == pairs[0].prompt]
+    with pytest.raises(UserError, match="rankings of a second prompt"):
+        mismatched(one, None)
+
+
+def test_kto_s_kl_is_that_of_the_whole_step_whatever_the_micro_batches(tmp_path: Path) -> None:
+    """The second step's loss, from log-probs of rows read one by one."""
+    procedure = training(tmp_path, 2, loss=Loss.kto, beta=0.3, liked_weight=1.2)
+    procedure.step(0)
+    trained, start = procedure.policy, procedure.context.policy("initial")
+    batch = procedure._drawn(1)
+
+    def ratio(pair: Any, side: int) -> float:
+        prompt, tokens = pair.ranking.prompt, procedure.context.tokenizer
+        row = Rollout.from_tokens(tokens, [prompt], [pair.prompt], [pair.responses[side]])
+        with torch.no_grad():
+            ours, theirs = (response_log_probs(p, row).sum() for p in (trained, start))
+        return float(ours - theirs)
+
+    others = mismatched(procedure.pairs, None)
+    kl = max(0.0, sum(ratio(others[i], side) for i in batch for side in (0, 1)) / 8)
+    better, worse = (torch.tensor([ratio(procedure.pairs[i], s) for i in batch]) for s in (0, 1))
+    wanted = float(kto_losses(better, worse, torch.tensor(kl), 0.3, 1.2).mean())
+    row = procedure.step(1)
+    assert row["loss/kto"] == pytest.approx(wanted, abs=1e-5)
+    assert row["preference/kl"] == pytest.approx(kl, abs=1e-5)
+
+
+def test_kto_starts_at_one_half_and_falls(tmp_path: Path) -> None:
+    procedure = training(tmp_path, batch=12, epochs=6, loss=Loss.kto)
+    rows = [procedure.step(i) for i in range(6)]
+    assert rows[0]["loss/kto"] == pytest.approx(0.5, abs=1e-6)  # 1 - sigmoid(0)
+    assert rows[0]["preference/kl"] == pytest.approx(0, abs=1e-6)
+    assert rows[5]["loss/kto"] < rows[1]["loss/kto"] < 0.5

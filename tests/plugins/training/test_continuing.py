@@ -43,7 +43,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(folder: Path, run: str) -> tuple[dict[str, str], list[dict[str, float]]]:
     """Digests of the models that a run made, and its log without times."""
     artifact = (folder / "runs" / run / "artifacts" / "algorithm").resolve()
-    models = {n: file_digest(artifact / n / "model.safetensors") for n in ("model", "value")}
+    models = {
+        n: file_digest(artifact / n / "model.safetensors")
+        for n in ("model", "value")
+        if (artifact / n).is_dir()
+    }
     rows = read_rows(artifact / "metrics.jsonl")
     return models, [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
@@ -52,6 +56,32 @@ def test_two_halves_are_one_whole(runs: Path) -> None:
     assert preflab(runs, *REST, "hydra.run.dir=runs/rest") == 0
     assert result(runs, "rest") == result(runs, "whole")
     assert result(runs, "half") != result(runs, "whole")
+
+
+@pytest.mark.parametrize(
+    ("words", "length"),
+    [
+        (["algorithm=dpo", "algorithm.optimizer.schedule=constant"], "epochs={}"),
+        (["algorithm=rloo", "algorithm.policy.schedule=constant"], "episodes={}6"),
+        (["algorithm=online_dpo", "algorithm.policy.schedule=constant"], "episodes={}6"),
+    ],
+    ids=["dpo", "rloo", "online_dpo"],
+)
+def test_so_are_those_of_other_algorithms(runs: Path, words: list[str], length: str) -> None:
+    name = words[0].partition("=")[2]
+    made = {
+        f"{name}_whole": [length.format(3)],
+        f"{name}_half": [length.format(1)],
+        f"{name}_rest": [length.format(3), f"continues=runs/{name}_half"],
+    }
+    for run, options in made.items():
+        folder = f"hydra.run.dir=runs/{run}"
+        more = [f"algorithm.{option}" for option in options]
+        command = ("debug=fast", "evaluation=none", *words, *more, folder)
+        assert preflab(runs, *command) == 0, (runs / "log.txt").read_text()[-3000:]
+    whole, half, rest = (result(runs, run) for run in made)
+    assert rest == whole
+    assert half[0] != whole[0]
 
 
 def test_killed_inside_each_half_they_still_are(runs: Path, tmp_path: Path) -> None:
@@ -82,8 +112,9 @@ def said(runs: Path) -> Iterator[list[str]]:
     ("words", "sentence"),
     [
         (["algorithm.episodes=16"], "has done 2 steps, and this run would end after 2"),
-        (["seed=2"], "was made with seed 1, and this run has 2: give seed=1"),
+        (["seed=2"], "names training with seed 1, and this run has 2: give seed=1"),
         (["algorithm.batch=16"], "algorithm.batch is 16, and algorithm.continues=runs/half was"),
+        (["policy.width=96"], "made with another comparisons than this run has"),
         (["algorithm.kl.coef=0.5"], "takes the coefficient over from where it ended"),
         (["algorithm.continues=runs/other"], "neither the folder of a run that has finished"),
         (["algorithm.continues=runs"], "neither the folder of a run that has finished"),
