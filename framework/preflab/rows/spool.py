@@ -46,16 +46,23 @@ class Spool(Sequence[Record]):
 
     def extend(self, items: Iterable[Record]) -> None:
         """Add items at the end."""
+        if self._file is None:
+            self._hold(items)
+        else:
+            self._held.extend(items)
+        while self._file is not None and len(self._held) >= _BLOCK:
+            self._write(self._file)
+
+    def _hold(self, items: Iterable[Record]) -> None:
+        """Add items to those in memory; a file is made when they are too many."""
         for item in items:
             self._held.append(item)
-            if self._file is None and len(self._held) % _SAMPLED == 1:
+            if len(self._held) % _SAMPLED == 1:
                 self._size += _SAMPLED * len(_written([item]))
-        if self._file is None and self._size > IN_MEMORY:
+        if self._size > IN_MEMORY:
             self._folder = _folder()
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
-        while self._file is not None and len(self._held) >= _BLOCK:
-            self._write(self._file)
 
     def sequence(self) -> Sequence[Record]:
         """The items: a list if they are all in memory, else this sequence."""
@@ -148,8 +155,8 @@ def _read(data: bytes) -> list[Record]:
     end, number = _SIZES + sizes[0], sizes[1]
     begin = end + number * sizes.itemsize
     ends = list(accumulate(array("Q", data[end:begin]), initial=begin))
-    pieces = zip(ends, ends[1:], strict=False)
-    texts = iter([data[start:stop].decode("utf-8", "surrogatepass") for start, stop in pieces])
+    pieces = [data[start:stop] for start, stop in pairwise(ends)]
+    texts = iter([piece.decode("utf-8", "surrogatepass") for piece in pieces])
     records, facts = list[Record](), list[Any]()
     for own in json.loads(data[_SIZES:end]):
         facts = own or facts

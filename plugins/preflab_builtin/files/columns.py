@@ -143,7 +143,8 @@ class Reading:
     def _unread(self, name: str, value: Any, row: Mapping[str, Any], read: Collection[str]) -> None:
         record_type = self.settings.record_type
         known = record_type == "documents" or name in _OF_OTHER_TYPES
-        if not known and not (isinstance(value, str) and _all_again(value, row, read)):
+        wanted = not known and self.others.wants(name, value)
+        if wanted and not (isinstance(value, str) and _all_again(value, row, read)):
             self.others.text(name, value)
         if record_type == "demonstrations":
             self.others.mark(name, value)

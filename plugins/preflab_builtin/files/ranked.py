@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from preflab.records import preferences_from_ranks
@@ -59,19 +60,23 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
 
 def _remark_scores(row: Columns, reading: Reading) -> None:
     """Whether the scores that some sets hold next to the pair contradict it."""
-    for name in row:
+    for name in _scores(tuple(row)):
         if name in _BOTH:
             given = listed(row[name])
-        elif "chosen" in name and _SCORE.search(name):
-            given = [row[name], row.get(name.replace("chosen", "rejected"))]
         else:
-            continue
+            given = [row[name], row.get(name.replace("chosen", "rejected"))]
         try:  # scores that are no numbers say nothing here
             better, worse = [numeric(value, name) for value in given]
         except (BadRow, TypeError, ValueError):
             continue
         reading.remarks[Remark.UPSIDE_DOWN] += better < worse
         return
+
+
+@lru_cache(maxsize=4096)
+def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns with scores of the pair, or of 'chosen'."""
+    return tuple(n for n in names if n in _BOTH or ("chosen" in n and _SCORE.search(n)))
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
@@ -160,12 +165,16 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
     order = _order({given[0]: listed(row[given[0]])}, given[0], len(responses), reading)
-    preferences = preferences_from_ranks(order)
+    preferences = _preferences(tuple(order))
     for i, j in preferences:
         if responses[i] == responses[j]:
             reason = f"numbers {i} and {j} are the same text but ranked differently"
             raise BadRow("completions", reason)
     return [case(row, asked, responses, preferences)]
+
+
+_preferences = lru_cache(maxsize=4096)(preferences_from_ranks)
+"""The same few orders stand in most rows."""
 
 
 def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float]:
@@ -182,7 +191,7 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
             reading.remarks[Remark.SCORES_AS_RANKS] += 1
         return [-number for number in numbers]
     if numbers:
-        check_ranks(numbers, field)
+        check_ranks(tuple(numbers), field)
     if field == "ranking" and _order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
@@ -195,7 +204,8 @@ def _order_would_differ(ranks: Sequence[float]) -> bool:
     return sorted(ranks) == list(places) and any(ranks[int(ranks[i - 1]) - 1] != i for i in places)
 
 
-def check_ranks(ranks: Sequence[float], field: str) -> None:
+@lru_cache(maxsize=4096)
+def check_ranks(ranks: tuple[float, ...], field: str) -> None:
     """1 is the best, and what comes after follows without a gap: equal ranks may be counted in any
     of the four usual ways (1 2 2 3, 1 2 2 4, 1 3 3 4, 1 2.5 2.5 4). `BadRow` for other numbers,
     which are scores or have an entry too few."""
