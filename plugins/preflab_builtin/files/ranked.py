@@ -100,12 +100,12 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         return [case(row, asked, replies, [(0, 1)])]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
-        last = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
-        other, worse = conversations.answered((*asked.messages, *last), "rejected")
+        (last,) = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
+        worse = conversations.response(last, "rejected")
     else:
         other, worse = conversation(row, rejected, "rejected", reading)
-    if other != asked:
-        raise BadRow("rejected", "and chosen differ before the last message")
+        if other != asked:
+            raise BadRow("rejected", "and chosen differ before the last message")
     return [case(row, asked, [better, worse], [(0, 1)])]
 
 

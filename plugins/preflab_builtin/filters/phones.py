@@ -108,7 +108,8 @@ def _announced(number: re.Match[str], text: str, regions: Sequence[str]) -> bool
     if set(digits) <= _BINARY or _DATE.match(written) or _MONEY_BEFORE.search(before):
         return False
     plain = digits == number[0]
-    counts = (plain and len(digits) < 10) or _THOUSANDS.fullmatch(number[0])
+    parted = _THOUSANDS.fullmatch(number[0]) or re.fullmatch(r"\d{3} \d{4}", number[0])
+    counts = parted or (plain and len(digits) < 10)
     if (counts and _COUNTED.match(text, end)) or _MONEY_AFTER.match(text, end):
         return False
     clause = _CLAUSE.split(before)[-1]
