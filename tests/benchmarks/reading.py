@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.shapes import READING_TARGET, SEED
+from preflab.interfaces import Filter
 
 ROWS = 50_000
 """Of 2.1 kB: 105 MB, of which the last third is read when the first lies in a file."""
@@ -97,7 +98,7 @@ def measured(path: Path) -> dict[str, float]:
         began = time.process_time()
         records = read(path, settings).records
         seconds["read"].append(time.process_time() - began)
-        standard = {
+        standard: dict[str, Filter] = {
             "split": splits.by_user(config.SplitByUserConfig(test=0.15)),
             "deduplicate": repetition.Deduplicate(config.DeduplicateConfig()),
             "private": privacy.DropPrivate(config.PrivateConfig()),

@@ -117,7 +117,7 @@ def _written(records: Sequence[Record]) -> bytes:
     executed. Notes that JSON cannot hold (dates of a Parquet file) become texts."""
     texts: list[str] = []
     facts = [_facts(record, texts) for record in records]
-    pairs = pairwise([None, *facts])
+    pairs = pairwise([(), *facts])
     changes = [None if own == before and not own[-1] else own for before, own in pairs]
     head = json.dumps(changes, default=str).encode("ascii")
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]  # each, as most are ASCII
