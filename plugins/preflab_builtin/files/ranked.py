@@ -156,11 +156,10 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``completions`` and what orders them."""
     values = fields.items({"completions": listed(row["completions"])}, "completions")
-    chats = [conversations.is_conversation(v, f"completions[{i}]") for i, v in enumerate(values)]
+    names = _numbered("completions", len(values))
+    chats = list(map(conversations.is_conversation, values, names))
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
-    responses = [
-        answer(value, f"completions[{i}]", asked, reading) for i, value in enumerate(values)
-    ]
+    responses = [answer(v, name, asked, reading) for v, name in zip(values, names, strict=True)]
     given = [field for field in ORDERS if row.get(field) is not None]
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
@@ -171,6 +170,12 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
             reason = f"numbers {i} and {j} are the same text but ranked differently"
             raise BadRow("completions", reason)
     return [case(row, asked, responses, preferences)]
+
+
+@lru_cache(maxsize=4096)
+def _numbered(field: str, count: int) -> tuple[str, ...]:
+    """The places of so many items, for messages."""
+    return tuple(f"{field}[{i}]" for i in range(count))
 
 
 _preferences = lru_cache(maxsize=4096)(preferences_from_ranks)
@@ -185,7 +190,7 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
         raise BadRow(field, f"has {len(values)} {what} for {count} completions")
     if field == "ratings":
         return [-_mean(value, f"ratings[{i}]") for i, value in enumerate(values)]
-    numbers = [numeric(value, f"{field}[{i}]") for i, value in enumerate(values)]
+    numbers = list(map(numeric, values, _numbered(field, count)))
     if field == "scores":
         if sorted(numbers) == list(range(1, count + 1)):
             reading.remarks[Remark.SCORES_AS_RANKS] += 1
