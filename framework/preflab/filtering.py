@@ -110,12 +110,9 @@ def prompt_of(record: Record) -> Prompt | None:
 def text_key(*texts: str) -> int:
     """64 bits that stand for some texts: of a million different ones, two have the same with a
     chance of 3 in 100 million."""
-    digest = hashlib.blake2b(digest_size=8)
-    for text in texts:
-        encoded = text.encode("utf8", "surrogatepass")
-        digest.update(b"%d:" % len(encoded))
-        digest.update(encoded)
-    return int.from_bytes(digest.digest())
+    encoded = [text.encode("utf8", "surrogatepass") for text in texts]
+    whole = b"".join([b"%d:%b" % (len(text), text) for text in encoded])
+    return int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest())
 
 
 def excerpt(record: Record, width: int = 60) -> str:

@@ -129,3 +129,5 @@ REPEATS: Mapping[str, int] = {"tiny": 9, "small": 5, "smol": 3, "smol_full": 5}
 """Measured units of each side, after one for warm-up."""
 STARTUP_TARGET = 1.0
 """CPU seconds that a command without work may take."""
+READING_TARGET = 60.0
+"""CPU seconds that reading a million rankings may take, before filters."""

@@ -22,6 +22,7 @@ from benchmarks.growth import AXES
 from benchmarks.judging import judged, together
 from benchmarks.ours import Job
 from benchmarks.prepare import configuration, hazard, move_end_token, pieces
+from benchmarks.reading import FORMS, write
 from benchmarks.results import Different, Measured, Unit
 from benchmarks.shapes import (
     NAMES,
@@ -39,6 +40,8 @@ from benchmarks.shapes import (
 )
 from preflab.records import Prompt
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
+from preflab_builtin.files.config import FilesConfig
+from preflab_builtin.files.source import parse_file
 
 WORDS = SimpleNamespace(pad_token_id=0, eos_token_id=1, bos_token_id=1)
 ONE = Size("one", "gpt2", 1, 2, 1, 1, 8, 5, 16)
@@ -342,6 +345,29 @@ def test_a_slow_start_fails_the_command(
     said = capsys.readouterr()
     assert json.loads(said.out) == line
     assert ("FAILED: preflab plugins takes 1.10 s of CPU time; 1 at most" in said.err) == bool(code)
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(59.0, 0), (61.0, 1)])
+def test_slow_reading_fails_the_command(
+    seconds: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "machine", lambda *given: SimpleNamespace())
+    line = {"name": "reading", "form": "pair", "read": seconds, "target": 60.0}
+    monkeypatch.setattr(bench, "reading", lambda folder: iter([line]))
+    assert bench.main(["--names", "reading", "--peers", sys.executable]) == code
+    said = capsys.readouterr()
+    assert json.loads(said.out) == line
+    assert ("rows of the form pair take 61 s of CPU time; 60 at most" in said.err) == bool(code)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_to_read_are_rankings_of_two_kilobytes(form: str, tmp_path: Path) -> None:
+    """Each is a record; 200 + 2 x 875 characters on average, and what JSON adds: 2.1 kB."""
+    path = tmp_path / "rows.jsonl"
+    write(path, form, 200)
+    settings = FilesConfig(rankings=str(path)).row_settings("rankings")
+    assert len(parse_file(path, settings).records) == 200
+    assert 2000 < path.stat().st_size / 200 < 2600
 
 
 def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:

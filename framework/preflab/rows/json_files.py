@@ -84,11 +84,12 @@ def named(place: str, read: Callable[..., Any], *arguments: Any, **options: Any)
 
 
 def _lines(path: Path, watch: Watch) -> Iterator[Row]:
+    file = str(path)
     for number, line, last, problem in lines(path, watch):
+        place = f"{file}:{number}"
         if problem is not None:
-            yield Row(f"{path}:{number}", {}, problem)
+            yield Row(place, {}, problem)
         elif line.strip(b" \t"):
-            place = f"{path}:{number}"
             try:
                 values = parse_json(line, ends_file=last)
             except BadRow as bad:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class BadRow(Exception):
@@ -15,8 +14,7 @@ class BadRow(Exception):
         super().__init__(f"{field}: {reason}")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row. place: ``file:line``, or ``file:row N`` in formats without lines. values: by column.
     problem: why it could not be read; then it has no values."""
 

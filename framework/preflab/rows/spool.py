@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import IO, Any, overload
 
@@ -15,15 +16,14 @@ from preflab.records import Demonstration, Document, Message, Prompt, Ranking, R
 from preflab.storage.durable import writing
 
 IN_MEMORY = 64 << 20
-"""Bytes (as JSON) that stay in memory; in memory they take about twice as much."""
+"""Bytes of texts that stay in memory; as records they take about twice as much."""
 _BLOCK = 32
 """Items that are written and read together."""
 _SAMPLED = 8
 """Of so many items in memory one is measured, the first among them."""
-_OF_PROMPT = ("id", "text", "user", "tags", "group", "split", "rendered", "place")
-_OF_DEMONSTRATION = ("response", "labeler", "group")
-_OF_RANKING = ("responses", "preferences", "labeler", "group", "unjudged")
-_OF_DOCUMENT = ("id", "text", "family", "split", "answer_start", "place")
+_SIZES = 16
+"""Bytes at the start of a block: the length of its JSON, and the number of its texts."""
+_Facts = tuple[Any, ...]
 
 
 class Spool(Sequence[Record]):
@@ -46,16 +46,23 @@ class Spool(Sequence[Record]):
 
     def extend(self, items: Iterable[Record]) -> None:
         """Add items at the end."""
+        if self._file is None:
+            self._hold(items)
+        else:
+            self._held.extend(items)
+        while self._file is not None and len(self._held) >= _BLOCK:
+            self._write(self._file)
+
+    def _hold(self, items: Iterable[Record]) -> None:
+        """Add items to those in memory; a file is made when they are too many."""
         for item in items:
             self._held.append(item)
-            if self._file is None and len(self._held) % _SAMPLED == 1:
+            if len(self._held) % _SAMPLED == 1:
                 self._size += _SAMPLED * len(_written([item]))
-        if self._file is None and self._size > IN_MEMORY:
+        if self._size > IN_MEMORY:
             self._folder = _folder()
             self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
             weakref.finalize(self, self._file.close)
-        while self._file is not None and len(self._held) >= _BLOCK:
-            self._write(self._file)
 
     def sequence(self) -> Sequence[Record]:
         """The items: a list if they are all in memory, else this sequence."""
@@ -100,49 +107,87 @@ class Spool(Sequence[Record]):
             assert self._file is not None
             start, end = self._starts[number], self._starts[number + 1]
             data = os.pread(self._file.fileno(), end - start, start)
-            self._block = number, list(map(_read, json.loads(data)))
+            self._block = number, _read(data)
         return self._block[1]
 
 
 def _written(records: Sequence[Record]) -> bytes:
-    """Records as JSON, each a list of its fields: nothing in a file is ever executed. Notes that
-    JSON cannot hold (dates of a Parquet file) become texts."""
-    return json.dumps(list(map(_fields, records)), default=str).encode("ascii")
+    """A block: what is not text, as JSON (`_facts`; null where it is as in the record before); how
+    many bytes each text has; and the texts as they are, in UTF-8. Nothing in a file is ever
+    executed. Notes that JSON cannot hold (dates of a Parquet file) become texts."""
+    texts: list[str] = []
+    facts = [_facts(record, texts) for record in records]
+    pairs = pairwise([(), *facts])
+    changes = [None if own == before and not own[-1] else own for before, own in pairs]
+    head = json.dumps(changes, default=str).encode("ascii")
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]  # each, as most are ASCII
+    sizes = array("Q", (len(head), len(parts)))
+    lengths = array("Q", map(len, parts))
+    return b"".join((sizes.tobytes(), head, lengths.tobytes(), *parts))
 
 
-def _fields(record: Record) -> list[Any]:
-    if isinstance(record, Prompt):
-        messages = [(m.role, m.content) for m in record.messages]
-        plain = [getattr(record, name) for name in _OF_PROMPT]
-        return ["prompt", *plain, record.notes, messages]
+def _facts(record: Record, texts: list[str]) -> _Facts:
+    """What a record holds next to its texts, which are added to ``texts``."""
     if isinstance(record, Document):
-        return ["document", *(getattr(record, name) for name in _OF_DOCUMENT)]
-    prompt = _fields(record.prompt)
+        texts += (record.id, record.text, record.family, record.split, record.place)
+        return ("document", record.answer_start)
+    if isinstance(record, Prompt):
+        return ("prompt", *_of_prompt(record, texts))
     if isinstance(record, Demonstration):
-        return ["demonstration", prompt, *(getattr(record, name) for name in _OF_DEMONSTRATION)]
-    return ["ranking", prompt, *(getattr(record, name) for name in _OF_RANKING)]
+        texts += (record.response, record.labeler, record.group)
+        return ("demonstration", *_of_prompt(record.prompt, texts))
+    texts += (*record.responses, record.labeler, record.group)
+    about = (len(record.responses), record.preferences, record.unjudged)
+    return ("ranking", *about, *_of_prompt(record.prompt, texts))
 
 
-def _read(values: list[Any]) -> Record:
-    """The record of some fields."""
-    kind, *rest = values
+def _of_prompt(prompt: Prompt, texts: list[str]) -> _Facts:
+    own = (prompt.id, prompt.text, prompt.user, prompt.group, prompt.split, prompt.place)
+    texts += (*own, *prompt.tags)
+    for message in prompt.messages:
+        texts += (message.role, message.content)
+    return len(prompt.tags), len(prompt.messages), prompt.rendered, prompt.notes
+
+
+def _read(data: bytes) -> list[Record]:
+    """The records of a block."""
+    sizes = array("Q", data[:_SIZES])
+    end, number = _SIZES + sizes[0], sizes[1]
+    begin = end + number * sizes.itemsize
+    ends = list(accumulate(array("Q", data[end:begin]), initial=begin))
+    pieces = [data[start:stop] for start, stop in pairwise(ends)]
+    texts = iter([piece.decode("utf-8", "surrogatepass") for piece in pieces])
+    records, facts = list[Record](), list[Any]()
+    for own in json.loads(data[_SIZES:end]):
+        facts = own or facts
+        records.append(_record(facts, texts))
+    return records
+
+
+def _record(facts: Sequence[Any], texts: Iterator[str]) -> Record:
+    """The record of some facts, which takes its texts."""
+    kind, *rest = facts
     if kind == "document":
-        return Document(**dict(zip(_OF_DOCUMENT, rest, strict=True)))
+        name, text, family, split, place = islice(texts, 5)
+        return Document(name, text, family, split, rest[0], place)
+    if kind == "prompt":
+        return _prompt(rest, texts)
     if kind == "demonstration":
-        return Demonstration(_prompt(rest[0]), *rest[1:])
-    if kind == "ranking":
-        prompt, responses, preferences, labeler, group, unjudged = rest
-        pairs, others = (tuple((i, j) for i, j in some) for some in (preferences, unjudged))
-        return Ranking(_prompt(prompt), tuple(responses), pairs, labeler, group, others)
-    return _prompt(values)
+        response, labeler, group = islice(texts, 3)
+        return Demonstration(_prompt(rest, texts), response, labeler, group)
+    count, preferences, unjudged, *about = rest
+    responses = tuple(islice(texts, count))
+    labeler, group = islice(texts, 2)
+    pairs, others = (tuple((i, j) for i, j in some) for some in (preferences, unjudged))
+    return Ranking(_prompt(about, texts), responses, pairs, labeler, group, others)
 
 
-def _prompt(values: list[Any]) -> Prompt:
-    _, *plain, notes, messages = values
-    given = dict(zip(_OF_PROMPT, plain, strict=True))
-    given["tags"] = tuple(given["tags"])
-    said = tuple(Message(role, content) for role, content in messages)
-    return Prompt(**given, notes=notes, messages=said)
+def _prompt(facts: Sequence[Any], texts: Iterator[str]) -> Prompt:
+    tags, messages, rendered, notes = facts
+    name, text, user, group, split, place = islice(texts, 6)
+    given = tuple(islice(texts, tags)) if tags else ()
+    said = tuple(Message(next(texts), next(texts)) for _ in range(messages)) if messages else ()
+    return Prompt(name, text, user, given, group, split, dict(notes), said, rendered, place)
 
 
 def _folder() -> Path:

@@ -142,9 +142,10 @@ def lines(path: Path, watch: Watch) -> Iterator[Line]:
                     _refuse_foreign(path, raw[:64])
                 if len(raw) > LONGEST_LINE:
                     yield Line(number, b"", False, _skipped(path, number, stream))
+                elif raw.endswith(b"\n"):
+                    yield Line(number, raw[:-2] if raw.endswith(b"\r\n") else raw[:-1], False)
                 else:
-                    data = raw.removesuffix(b"\n").removesuffix(b"\r")
-                    yield Line(number, data, not raw.endswith(b"\n"))
+                    yield Line(number, raw.removesuffix(b"\r"), True)
     except UNPACKING_ERRORS as error:
         raise damaged(path, number + 1, error) from None
 

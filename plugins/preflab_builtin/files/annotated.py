@@ -181,7 +181,7 @@ def argilla_order(value: Any, names: Sequence[str], field: str) -> list[float] |
     if sorted(ranks) != sorted(names):
         return None
     order = [ranks[name] for name in names]
-    check_ranks(order, field)
+    check_ranks(tuple(order), field)
     return order
 
 

@@ -4,8 +4,7 @@ the case that a shape makes of a row."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from preflab.records import Message
 from preflab.rows import BadRow, fields, type_name
@@ -22,8 +21,7 @@ BEFORE = ("system", "history")
 """Columns that every shape with a question understands: what stands before the question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """What a row says: a question, the responses to it (none for a prompt alone), (better, worse)
     pairs among them, and the pairs that nobody compared.
 

@@ -16,6 +16,9 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.splits import Splits
 from preflab_builtin.files.values import truth
 
+_DESCRIBING = frozenset(("user", "group", "split", "tags", "notes"))
+"""Columns that describe a prompt, where the config names no others."""
+
 
 class Builder:
     """Turns the rows of one file into records of one type.
@@ -29,6 +32,8 @@ class Builder:
         self.reading, self._settings = reading, reading.settings
         self._type = reading.settings.record_type
         self._splits = Splits(reading.settings)
+        named = (self._settings.user, self._settings.group, self._settings.split)
+        self._named = any(name is not None for name in named)
         self._taken: dict[str, str] = {}
         """By id: the digest of its prompt's text and, after a space, the place of the row that has
         it: one text, because a file may have millions."""
@@ -88,9 +93,12 @@ class Builder:
             raise BadRow(
                 "messages", f"are a conversation: {settings.option('rendered=true')} is for texts"
             )
-        user = fields.configured_identifier(about, settings.user, "user")
-        group = fields.configured_identifier(about, settings.group, "group")
-        split, tags, notes = self._splits.of(about), fields.tags(about), _notes(about)
+        user = group = split = ""
+        tags, notes = tuple[str, ...](), dict[str, Any]()
+        if self._named or not _DESCRIBING.isdisjoint(about):
+            user = fields.configured_identifier(about, settings.user, "user")
+            group = fields.configured_identifier(about, settings.group, "group")
+            split, tags, notes = self._splits.of(about), fields.tags(about), _notes(about)
         if user and settings.user is None:
             self.reading.saw("user", user)
         if group and settings.group is None:
@@ -134,12 +142,12 @@ _MEDIA = re.compile(r"<image>|<\|image(_\d+|_pad)?\|>|^\s*<(audio|video)>|<(audi
 
 def _check_media(case: Case, settings: RowSettings) -> None:
     asked = [message.content for message in case.asked.messages] or [case.asked.text]
-    for field, texts in (("prompt", asked), ("response", case.responses)):
-        found = next((m for t in texts if "<" in t and (m := _MEDIA.search(t))), None)
-        if found is None:
+    for number, text in enumerate((*asked, *case.responses)):
+        if "<" not in text or (found := _MEDIA.search(text)) is None:
             continue
         reason = f"holds '{found[0].strip()}', the place of what is no text: only texts are read"
         skip = settings.option("on_bad_row=skip")
+        field = "prompt" if number < len(asked) else "response"
         raise BadRow(field, f"{reason}. Leave such rows out: {skip}")
 
 
@@ -151,13 +159,13 @@ def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_ranking(case: Case) -> None:
     """At least two responses, and a preference: a reward model learns nothing from a tie of all."""
-    if len(case.responses) < 2:
-        number = len(case.responses)
+    responses = case.responses
+    if len(responses) < 2:
+        number = len(responses)
         raise BadRow("completions", f"has {number} of them, but a ranking needs at least 2")
-    for response in case.responses:
-        if not response.strip() and not case.sampled:
-            raise BadRow("response", "one of them is empty")
-    if all(response == case.responses[0] for response in case.responses):
+    if not case.sampled and not all(map(str.strip, responses)):
+        raise BadRow("response", "one of them is empty")
+    if responses.count(responses[0]) == len(responses):
         raise BadRow("response", "all of them are the same text")
     if not case.preferences:
         raise BadRow("preferences", "all responses are tied: the row holds no preference")

@@ -121,12 +121,13 @@ class Reading:
     def rest(self, values: Mapping[str, Any], read: Collection[str], where: str = "") -> None:
         """Look at what is left of a row, or of an object in it, when ``read`` was read; `BadRow`
         for something that would change what it says. where: the object's place, with a dot."""
+        settings = self.settings
         for name, value in values.items():
             if name in read or blank(value):
                 continue
             kind = meaning(name, value, inside=bool(where))
-            if not where and kind in (None, Kind.JUDGED):
-                check_kept(name, value, self.settings.option)
+            if not where and (kind is None or kind is Kind.JUDGED):
+                check_kept(name, value, settings.option)
             if kind and not self._beside(name, kind):
                 raise BadRow(
                     f"{where}{shown(name)}",
@@ -134,8 +135,10 @@ class Reading:
                 )
             if kind is None and not where:
                 self._unread(name, value, values, read)
-            if not kind or self.settings.record_type != "prompts":
+            if not kind or settings.record_type != "prompts":
                 self.of_row.add(_label(where, name))
+            if isinstance(value, (str, int, float)):
+                continue
             if kind is None and isinstance(value, Mapping):
                 hidden = (inner for inner, v in value.items() if not blank(v) and meaning(inner, v))
                 self.of_row.update(f"{_label(where, name)}.{shown(str(inner))}" for inner in hidden)
@@ -143,7 +146,8 @@ class Reading:
     def _unread(self, name: str, value: Any, row: Mapping[str, Any], read: Collection[str]) -> None:
         record_type = self.settings.record_type
         known = record_type == "documents" or name in _OF_OTHER_TYPES
-        if not known and not (isinstance(value, str) and _all_again(value, row, read)):
+        wanted = not known and self.others.wants(name, value)
+        if wanted and not (isinstance(value, str) and _all_again(value, row, read)):
             self.others.text(name, value)
         if record_type == "demonstrations":
             self.others.mark(name, value)

@@ -142,12 +142,18 @@ def asked(conversation: Sequence[Message], field: str) -> Asked:
 
 def answered(conversation: Sequence[Message], field: str) -> tuple[Asked, str]:
     """Prompt and response of a conversation whose last message is the assistant's."""
-    if conversation[-1].role != "assistant":
-        last = conversation[-1].role
-        raise BadRow(field, f"ends with the {last}, but must end with the assistant's response")
+    said = response(conversation[-1], field)
     if len(conversation) == 1:
         raise BadRow(field, "holds the response alone, without a question")
-    return asked(conversation[:-1], field), conversation[-1].content
+    return asked(conversation[:-1], field), said
+
+
+def response(last: Message, field: str) -> str:
+    """What the assistant says in the last message of a conversation."""
+    if last.role != "assistant":
+        reason = f"ends with the {last.role}, but must end with the assistant's response"
+        raise BadRow(field, reason)
+    return last.content
 
 
 def said(text: str, *before: Message) -> Asked:

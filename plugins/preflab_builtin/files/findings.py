@@ -99,15 +99,16 @@ class Findings:
         if any(self._same):
             firsts = zip(self._same, responses, strict=False)
             self._same = [a if a == b else None for a, b in firsts]
-        stripped = [response.strip() for response in responses]
-        if any(says_nothing(response) for response in stripped):
+        stripped = list(map(str.strip, responses))
+        if any(map(says_nothing, stripped)):
             self._count("empty response", prompt.place)
         asked = prompt.messages[-1].content if prompt.messages else prompt.text
-        if asked.strip() in stripped:
+        said = asked.strip()
+        if said in stripped:
             self._count("echo", prompt.place)
-        joined = asked[-1:].isalnum() or asked[-1:] in ".?!"
-        joined = joined and not prompt.messages and all(r[:1].isalnum() for r in responses)
-        if joined and not any(asked.strip() in response for response in responses):
+        if prompt.messages or not (asked[-1:].isalnum() or asked[-1:] in ".?!"):
+            return
+        if not any(not r[:1].isalnum() or said in r for r in responses):
             self._count("joined", prompt.place)
 
     def _again(self, place: str, texts: tuple[str, ...]) -> None:

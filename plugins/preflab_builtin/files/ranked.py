@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from preflab.records import preferences_from_ranks
@@ -59,19 +60,23 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
 
 def _remark_scores(row: Columns, reading: Reading) -> None:
     """Whether the scores that some sets hold next to the pair contradict it."""
-    for name in row:
+    for name in _scores(tuple(row)):
         if name in _BOTH:
             given = listed(row[name])
-        elif "chosen" in name and _SCORE.search(name):
-            given = [row[name], row.get(name.replace("chosen", "rejected"))]
         else:
-            continue
+            given = [row[name], row.get(name.replace("chosen", "rejected"))]
         try:  # scores that are no numbers say nothing here
             better, worse = [numeric(value, name) for value in given]
         except (BadRow, TypeError, ValueError):
             continue
         reading.remarks[Remark.UPSIDE_DOWN] += better < worse
         return
+
+
+@lru_cache(maxsize=4096)
+def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns with scores of the pair, or of 'chosen'."""
+    return tuple(n for n in names if n in _BOTH or ("chosen" in n and _SCORE.search(n)))
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
@@ -95,12 +100,12 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         return [case(row, asked, replies, [(0, 1)])]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
-        last = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
-        other, worse = conversations.answered((*asked.messages, *last), "rejected")
+        (last,) = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
+        worse = conversations.response(last, "rejected")
     else:
         other, worse = conversation(row, rejected, "rejected", reading)
-    if other != asked:
-        raise BadRow("rejected", "and chosen differ before the last message")
+        if other != asked:
+            raise BadRow("rejected", "and chosen differ before the last message")
     return [case(row, asked, [better, worse], [(0, 1)])]
 
 
@@ -151,21 +156,30 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     """``prompt``, ``completions`` and what orders them."""
     values = fields.items({"completions": listed(row["completions"])}, "completions")
-    chats = [conversations.is_conversation(v, f"completions[{i}]") for i, v in enumerate(values)]
+    names = _numbered("completions", len(values))
+    chats = list(map(conversations.is_conversation, values, names))
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
-    responses = [
-        answer(value, f"completions[{i}]", asked, reading) for i, value in enumerate(values)
-    ]
+    responses = [answer(v, name, asked, reading) for v, name in zip(values, names, strict=True)]
     given = [field for field in ORDERS if row.get(field) is not None]
     if len(given) > 1:
         raise BadRow(given[1], f"and {given[0]} are both given: which one counts?")
     order = _order({given[0]: listed(row[given[0]])}, given[0], len(responses), reading)
-    preferences = preferences_from_ranks(order)
+    preferences = _preferences(tuple(order))
     for i, j in preferences:
         if responses[i] == responses[j]:
             reason = f"numbers {i} and {j} are the same text but ranked differently"
             raise BadRow("completions", reason)
     return [case(row, asked, responses, preferences)]
+
+
+@lru_cache(maxsize=4096)
+def _numbered(field: str, count: int) -> tuple[str, ...]:
+    """The places of so many items, for messages."""
+    return tuple(f"{field}[{i}]" for i in range(count))
+
+
+_preferences = lru_cache(maxsize=4096)(preferences_from_ranks)
+"""The same few orders stand in most rows."""
 
 
 def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float]:
@@ -176,13 +190,13 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
         raise BadRow(field, f"has {len(values)} {what} for {count} completions")
     if field == "ratings":
         return [-_mean(value, f"ratings[{i}]") for i, value in enumerate(values)]
-    numbers = [numeric(value, f"{field}[{i}]") for i, value in enumerate(values)]
+    numbers = list(map(numeric, values, _numbered(field, count)))
     if field == "scores":
         if sorted(numbers) == list(range(1, count + 1)):
             reading.remarks[Remark.SCORES_AS_RANKS] += 1
         return [-number for number in numbers]
     if numbers:
-        check_ranks(numbers, field)
+        check_ranks(tuple(numbers), field)
     if field == "ranking" and _order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
@@ -195,7 +209,8 @@ def _order_would_differ(ranks: Sequence[float]) -> bool:
     return sorted(ranks) == list(places) and any(ranks[int(ranks[i - 1]) - 1] != i for i in places)
 
 
-def check_ranks(ranks: Sequence[float], field: str) -> None:
+@lru_cache(maxsize=4096)
+def check_ranks(ranks: tuple[float, ...], field: str) -> None:
     """1 is the best, and what comes after follows without a gap: equal ranks may be counted in any
     of the four usual ways (1 2 2 3, 1 2 2 4, 1 3 3 4, 1 2.5 2.5 4). `BadRow` for other numbers,
     which are scores or have an entry too few."""

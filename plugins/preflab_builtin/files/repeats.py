@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from preflab.rows import BadRow, Row, shown
 from preflab_builtin.files import shapes
@@ -63,7 +62,7 @@ def once(case: Case, reading: Reading) -> Case:
     rest = [_after(start, response) for response in case.responses]
     if not all(text.strip() for text in rest):
         raise BadRow("response", "is empty after its prompt, which it repeats")
-    return replace(case, responses=tuple(text.lstrip() if chat else text for text in rest))
+    return case._replace(responses=tuple(text.lstrip() if chat else text for text in rest))
 
 
 def _count(case: Case, befores: Sequence[str | None], reading: Reading) -> None:

@@ -64,10 +64,10 @@ class Shape:
             not self.any_of or any(name in columns for name in self.any_of)
         )
 
-    def reads(self, settings: RowSettings) -> frozenset[str]:
-        """All columns that need no further look."""
+    def reads(self, *named: str | None) -> frozenset[str]:
+        """All columns that need no further look. named: those that the config names."""
         read = {*self.needs, *self.any_of, *self.also, *self.leaves, *ABOUT}
-        read.update(name for name in (settings.user, settings.group, settings.split) if name)
+        read.update(filter(None, named))
         if "documents" not in self.gives:
             read.update(BEFORE)
         if "demonstrations" in self.gives:
@@ -79,10 +79,11 @@ def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     """What rows that belong together say as records of a type; `BadRow` if their columns fit no
     shape, their values do not fit their shape, or something that would change what they say is not
     read."""
+    settings = reading.settings
     reading.of_row.clear()
     shape = shape_of(rows[0], reading)
     for row in rows if not shape.thorough else ():
-        reading.rest(row, _reads(shape, reading.settings))
+        reading.rest(row, _reads(shape, settings.user, settings.group, settings.split))
         for name in shape.leaves:
             if not blank(row.get(name)):
                 reading.of_row.add(name)
@@ -114,7 +115,7 @@ def _may_join(names: tuple[str, ...], record_type: RecordType, format: str | Non
 def shape_of(row: Columns, reading: Reading) -> Shape:
     """The first shape of which the row has all columns, none of them null."""
     settings = reading.settings
-    filled = frozenset(column for column, value in row.items() if value is not None)
+    filled = tuple([column for column, value in row.items() if value is not None])
     shape = _fitting(filled, settings.record_type, settings.format)
     if shape is not None:
         return shape
@@ -159,7 +160,7 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     more = "; others in README.md of files" if len(shapes) > _SHOWN else ""
     record_type = settings.record_type
     cure = f" Or say what your columns are called: {_renamed(row, settings)}"
-    others = [t for t in USUAL if _fitting(frozenset(row), t, None) and t != record_type]
+    others = [t for t in USUAL if _fitting(tuple(row), t, None) and t != record_type]
     if others and not settings.format:
         cure = f" They hold {' or '.join(others)}: give them there.{cure}"
     for columns, reason in _NOT_READ.get(record_type, {}).items():
@@ -202,13 +203,14 @@ def _joined(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _fitting(filled: frozenset[str], record_type: RecordType, name: str | None) -> Shape | None:
-    return next((shape for shape in _shapes(record_type, name) if shape.fits(filled)), None)
+def _fitting(filled: tuple[str, ...], record_type: RecordType, name: str | None) -> Shape | None:
+    columns = set(filled)
+    return next((shape for shape in _shapes(record_type, name) if shape.fits(columns)), None)
 
 
 @lru_cache(maxsize=4096)
-def _reads(shape: Shape, settings: RowSettings) -> frozenset[str]:
-    return shape.reads(settings)
+def _reads(shape: Shape, *named: str | None) -> frozenset[str]:
+    return shape.reads(*named)
 
 
 _ASKS: tuple[RecordType, ...] = ("prompts",)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from preflab.records import Message
 from preflab.rows import BadRow
@@ -31,8 +31,7 @@ _WITHOUT_INPUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What is asked: a text, or a conversation (then ``text`` is its plain transcript). rendered:
     the text was made with a model's chat template (`preflab.records.Prompt`)."""
 

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow, shown
@@ -43,12 +44,14 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
     """`BadRow` if a column says plainly that the row is not to be learned from: exclude, use, a
     subset for tests. option: as in `RowSettings`."""
-    usual = _CAMEL.sub("_", str(name)).lower().removeprefix("is_")
+    usual = _usual(name)
+    if not usual:
+        return
     ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
-    if usual in _SUBSETS and isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
-        what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
-        raise BadRow(shown(name), f"{what}. {ignore}")
-    if usual not in _OUT | _IN:
+    if usual in _SUBSETS:
+        if isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
+            what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
+            raise BadRow(shown(name), f"{what}. {ignore}")
         return
     try:
         said = truth(value, name)
@@ -58,6 +61,13 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
         what = f"is {shown(str(value))}, which leaves the row out"
         skip = option("on_bad_row=skip")
         raise BadRow(shown(name), f"{what}. To do so, with a count: {skip}. {ignore}")
+
+
+@lru_cache(maxsize=4096)
+def _usual(name: str) -> str:
+    """The name in the form of `_OUT`, `_IN` and `_SUBSETS`; "" if it is in none of them."""
+    usual = _CAMEL.sub("_", str(name)).lower().removeprefix("is_")
+    return usual if usual in _OUT | _IN | _SUBSETS else ""
 
 
 @dataclass
@@ -78,14 +88,18 @@ class Unread:
     def __init__(self) -> None:
         self._columns: dict[str, _Column] = {}
 
+    def wants(self, name: str, value: Any) -> bool:
+        """Whether a value is a text that is to be looked at: enough rows decide."""
+        column = self._columns.get(name)
+        if column is not None and column.compared >= _LOOKED_AT:
+            return False
+        return isinstance(value, (str, list, tuple)) and _says_much(value)
+
     def text(self, name: str, value: Any) -> None:
         """Look at a column as a text."""
-        if not isinstance(value, (str, list, tuple)) or not _says_much(value):
-            return
         column = self._columns.setdefault(name, _Column())
-        if column.compared < _LOOKED_AT:
-            column.compared += 1
-            column.texts.add(hash(value if isinstance(value, str) else repr(value)))
+        column.compared += 1
+        column.texts.add(hash(value if isinstance(value, str) else repr(value)))
 
     def mark(self, name: str, value: Any) -> None:
         """Look at a column, or at the values of an object in it, as a mark of the answer."""

@@ -31,6 +31,8 @@ def truth(value: Any, field: str) -> bool:
 
 def numeric(value: Any, field: str) -> float:
     """A finite number, also where a file spells it as a text ("3.5"); true and false are none."""
+    if type(value) is int:
+        return float(value)
     if isinstance(value, str):
         try:
             value = float(value)

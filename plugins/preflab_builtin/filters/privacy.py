@@ -12,7 +12,8 @@ from preflab.filtering import Sieve, prompt_of, sifted
 from preflab.interfaces import Context
 from preflab.records import Demonstration, Prompt, Ranking, Record
 from preflab_builtin.filters.config import PrivateConfig
-from preflab_builtin.filters.details import has_email, has_phone
+from preflab_builtin.filters.emails import has_email
+from preflab_builtin.filters.phones import has_phone
 
 
 def inspect(config: PrivateConfig) -> Inspection:

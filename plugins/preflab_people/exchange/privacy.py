@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from preflab.errors import UserError
 from preflab.rows import shown
-from preflab_builtin.filters.details import has_email, has_phone
+from preflab_builtin.filters.emails import has_email
+from preflab_builtin.filters.phones import has_phone
 from preflab_people.exchange.labels import Labels
 from preflab_people.judgments import Judgment, Person, Task
 

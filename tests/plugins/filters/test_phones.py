@@ -1,38 +1,18 @@
-"""E-mail addresses and phone numbers: precision and recall on labelled samples, on made-up sums,
-dates and ids, and on the example number of every country."""
+"""Phone numbers: precision and recall on labelled texts, on made-up sums, dates and ids, and on the
+example number of every country."""
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import phonenumbers
 import pytest
 
-from preflab_builtin.filters.details import has_email, has_phone
+from labelled_texts import HELD_OUT, SAMPLE, SECOND, precision_and_recall
+from preflab_builtin.filters.phones import has_phone
 
-
-def _sample(name: str) -> list[dict[str, str]]:
-    lines = Path(__file__).with_name(name).read_text("utf8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-SAMPLE, HELD_OUT = _sample("private_sample.jsonl"), _sample("private_held_out.jsonl")
-"""Texts written for this test: private is "phone", "email" or "". The numbers are examples of the
-numbering plans, reserved numbers or those of public places. The second was not looked at while the
-patterns were written."""
 COUNTRIES = ["US", "GB", "DE", "FR", "JP", "AU", "BR", "ZA", "CH", "IN", "IT", "ES", "NL"]
-
-
-def precision_and_recall(
-    kind: str, found: Callable[[str], bool], sample: Sequence[Mapping[str, str]]
-) -> tuple[float, float]:
-    """Of a detector on a sample."""
-    hits = [row["private"] == kind for row in sample if found(row["text"])]
-    positives = [found(row["text"]) for row in sample if row["private"] == kind]
-    return sum(hits) / len(hits), sum(positives) / len(positives)
 
 
 def test_the_samples_are_large_and_mixed() -> None:
@@ -44,31 +24,60 @@ def test_the_samples_are_large_and_mixed() -> None:
     assert len(texts) == len(HELD_OUT) == 302
     assert (kinds.count("phone"), kinds.count("email")) == (98, 30)
     assert texts.isdisjoint(row["text"] for row in SAMPLE)
+    kinds = [row["private"] for row in SECOND]
+    others = {row["text"] for row in SECOND}
+    assert (len(others), kinds.count("phone"), kinds.count("")) == (331, 168, 163)
+    assert others.isdisjoint(texts | {row["text"] for row in SAMPLE})
 
 
 @pytest.mark.parametrize(
-    ("regions", "floors", "held_out"),
-    [
-        ((), (0.97, 0.85), (0.97, 0.37)),
-        (("US",), (0.97, 0.9), (0.97, 0.43)),
-        (COUNTRIES, (0.95, 0.95), (0.97, 0.64)),
-    ],
+    ("regions", "recalls"),
+    [((), (0.92, 0.88, 0.92)), (("US",), (0.95, 0.88, 0.93)), (COUNTRIES, (0.98, 0.94, 0.95))],
 )
 def test_phones_are_found_and_little_else(
-    regions: Sequence[str], floors: tuple[float, float], held_out: tuple[float, float]
+    regions: Sequence[str], recalls: tuple[float, float, float]
 ) -> None:
-    # measured: 1.00 and 0.87; 1.00 and 0.93 (the default); 0.97 and 0.99
-    # held out: 1.00 and 0.378 (37 of 98); 1.00 and 0.439 (43); 1.00 and 0.643 (63)
-    for sample, least in ((SAMPLE, floors), (HELD_OUT, held_out)):
+    # found of 70, 98 and 168: 65, 87, 156; 67, 87, 158 (the default); 69, 93, 160
+    # others taken for phones: 0, 1, 0; 0, 1, 0; 0, 1, 2
+    for sample, least in zip((SAMPLE, HELD_OUT, SECOND), recalls, strict=True):
         precision, recall = precision_and_recall("phone", lambda t: has_phone(t, regions), sample)
-        assert (precision >= least[0], recall >= least[1]) == (True, True), (precision, recall)
+        assert (precision >= 0.98, recall >= least) == (True, True), (precision, recall)
 
 
-def test_emails_are_found_and_little_else() -> None:
-    # measured: 1.00 and 1.00; held out: 1.00 and 0.90 (27 of 30)
-    for sample, least in ((SAMPLE, 0.97), (HELD_OUT, 0.9)):
-        precision, recall = precision_and_recall("email", has_email, sample)
-        assert (precision >= 0.97, recall >= least) == (True, True), (precision, recall)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Night desk (24 h): +1 888 555 0131",
+        "If you need anything, phone Mrs. Adeyemi at home, 0117 496 0611",
+        "Unter 0211 5550 431 bin ich abends immer zu erreichen.",
+        "0532 555 04 31 numaramdan arayabilirsin",
+        "请在上班时间拨打010-5550 4310咨询",
+        "call 555-0143",
+    ],
+)
+def test_a_word_beside_a_number_announces_it(text: str) -> None:
+    """Before or after it, in the same clause, with other words in between."""
+    assert has_phone(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He phoned me. The invoice is the one with 211 5550 431 on it.",
+        "the call number of CVE-2021-41270",
+        "text=-13.171875, text_0=0.14285714",
+        'check_call(["head", "-c", "5368709120"])',
+        "Call the hotel between 2023-12-24 and 2024-01-02.",
+        "phone bills of 2019-2022",
+        "texted on (12/26/2005), arn:sms::123456789012:role",
+        "the mobile site had 1 234 567 visitors",
+        "ring of 0.2.262.1.10.7.20",
+        "telephone sets at $2025550143 in total",
+    ],
+)
+def test_a_word_beside_something_else_announces_nothing(text: str) -> None:
+    """Another clause, names, code, days, years, money, counts."""
+    assert not has_phone(text, ["US"])
 
 
 _DRAW = random.Random(0)
@@ -120,8 +129,3 @@ def test_the_example_number_of_every_country_is_found() -> None:
     # in its own country some numbers have fewer than seven digits
     assert (total, international) == (245, 245)
     assert after_a_word >= 0.9 * total
-
-
-def test_addresses_at_domains_of_nobody_count_if_asked() -> None:
-    text = "write to ann@example.com"
-    assert (has_email(text), has_email(text, reserved=True)) == (False, True)
