@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench conformance dist label-test mutants reliability reference study quickstart test test-fast test-gpu \
-	test-install test-browser test-label-browser lint types format real install clean
+	test-install test-trl test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -80,6 +80,10 @@ THREADS ?= 2
 bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (37 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
 	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION))
+
+test-trl: install          ## our losses against TRL's on the same rows: reward, SFT, DPO, KTO, GRPO, RLOO (installs the extra trl)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trl]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance/test_trl.py
 
 lint: install
 	$(BIN)/ruff check .
