@@ -50,7 +50,8 @@ study: install             ## KL penalty against pretraining mix, three seeds, w
 	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
-	pretrain baselines causal_lm evaluation)
+	pretrain baselines causal_lm evaluation \
+	entropy expert_iteration group on_policy online_dpo preference)
 
 conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
 	$(PYTEST) $(NUMERIC)

@@ -18,6 +18,11 @@ class TestKwise(ProcedureContract, RewardModelContract):
     overrides = ("reward_model.max_tokens=4",)
 
 
+class TestPlackettLuce(ProcedureContract, RewardModelContract):
+    name = "kwise"
+    overrides = ("reward_model.loss=plackett_luce",)
+
+
 class TestPretrained(RewardModelContract):
     name = "pretrained"
     required = ("path",)
