@@ -36,6 +36,7 @@ LOSS, PPO_RULES = f"{PLUGINS}/ppo/loss.py", f"{PLUGINS}/ppo/training.py"
 GROUP, ENTROPY = f"{PLUGINS}/group/advantages.py", f"{PLUGINS}/entropy/term.py"
 PAIRS, PREFERENCE = f"{PLUGINS}/preference/loss.py", f"{PLUGINS}/preference/training.py"
 EXPERTS, ONLINE = (f"{PLUGINS}/{name}/training.py" for name in ("expert_iteration", "online_dpo"))
+COMBINED = f"{PLUGINS}/combined/scoring.py"
 MISTAKES = "tests/conformance/test_public_mistakes.py"
 CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
@@ -166,6 +167,10 @@ MUTANTS = (
     Mutant("offset added", f"{PLUGINS}/reward_model/scoring.py", "- self.network.offset", "+ self.network.offset", f"{TESTS}/reward_model"),
     Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "(width + rows.response_lengths - 1)[:, None]", "(width + 0 * rows.response_lengths - 1)[:, None]", f"{TESTS}/reward_model/test_scoring.py"),
     Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("weights of a sum forgotten", COMBINED, "config.weights.get(name, 1.0)", "1.0", f"{TESTS}/combined"),
+    Mutant("the spread is paid for", COMBINED, "mean - config.spread", "mean + config.spread", f"{TESTS}/combined"),
+    Mutant("the most optimistic member", COMBINED, "scores.amin(0)", "scores.amax(0)", f"{TESTS}/combined"),
+    Mutant("shaping of a member forgotten", COMBINED, "if name in self.shapings else {}", "if False else {}", f"{TESTS}/combined"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
     Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),

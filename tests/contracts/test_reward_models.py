@@ -23,6 +23,23 @@ class TestPlackettLuce(ProcedureContract, RewardModelContract):
     overrides = ("reward_model.loss=plackett_luce",)
 
 
+class TestSum(ProcedureContract, RewardModelContract):
+    name = "combined"
+    required = ("members",)
+    overrides = (
+        "reward_model=sum",
+        "+reward_model@reward_model.members.short=length",
+        "+reward_model.weights.short=0.2",
+        "+reward_shaping@reward_model.shaping.learned=soft_clip",
+    )
+
+
+class TestEnsemble(ProcedureContract, RewardModelContract):
+    name = "combined"
+    required = ("members",)
+    overrides = ("reward_model=ensemble",)
+
+
 class TestPretrained(RewardModelContract):
     name = "pretrained"
     required = ("path",)
