@@ -5,7 +5,7 @@ gradients of all to 1e-6."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -55,7 +55,7 @@ def trainer(
     kind: str,
     module: Any,
     folder: Path,
-    rows: list[dict[str, str]],
+    rows: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any] = MappingProxyType({}),
     **more: Any,
 ) -> Any:
@@ -77,7 +77,7 @@ def trainer(
         **options,
     }
     arguments = getattr(trl, f"{kind}Config")(output_dir=str(folder / "trl"), **settings)
-    dataset = datasets.Dataset.from_list(rows)
+    dataset = datasets.Dataset.from_list([dict(row) for row in rows])
     return getattr(trl, f"{kind}Trainer")(
         model=module, args=arguments, processing_class=tokenizer, train_dataset=dataset, **more
     )

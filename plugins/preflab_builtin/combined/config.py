@@ -16,7 +16,7 @@ class Combine(StrEnum):
     sum = "sum"
     mean = "mean"
     minimum = "minimum"
-    lower = "lower"
+    lower_bound = "lower_bound"
 
 
 @dataclass
@@ -30,13 +30,13 @@ class CombinedConfig:
     )
     combine: Combine = option(
         Combine.sum,
-        "sum (weighted), or of an ensemble: mean, minimum, lower (mean less `spread` standard "
-        "deviations: Coste et al. 2023, arXiv 2310.02743)",
+        "sum (weighted), or of an ensemble: mean, minimum, lower_bound (mean less `spread` "
+        "standard deviations: Coste et al. 2023, arXiv 2310.02743)",
     )
     weights: dict[str, float] = option(
         factory=dict, doc="sum: weight of a member by its name; a member that is missing has 1"
     )
-    spread: float = option(1.0, "lower: standard deviations below the mean", ge=0)
+    spread: float = option(1.0, "lower_bound: standard deviations below the mean", ge=0)
     shaping: dict[str, Any] = option(
         factory=dict, doc="reward shaping of a member by its name, before it is weighted"
     )

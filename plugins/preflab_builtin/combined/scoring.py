@@ -22,7 +22,7 @@ def combined_scores(members: Mapping[str, torch.Tensor], config: CombinedConfig)
     if config.combine is Combine.minimum:
         return scores.amin(0)
     mean = scores.mean(0)
-    if config.combine is Combine.lower:
+    if config.combine is Combine.lower_bound:
         return mean - config.spread * ((scores - mean) ** 2).mean(0).sqrt()
     return mean
 

@@ -40,7 +40,7 @@ RANKINGS = [
         (Combine.mean, {}, [2.0, 0.0]),
         (Combine.minimum, {}, [1.0, -2.0]),
         # Standard deviations 1 and 2 about the means 2 and 0.
-        (Combine.lower, {"spread": 1.5}, [2 - 1.5, 0 - 3.0]),
+        (Combine.lower_bound, {"spread": 1.5}, [2 - 1.5, 0 - 3.0]),
     ],
 )
 def test_what_scores_become(
