@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench conformance dist label-test mutants reliability reference study quickstart test test-fast test-gpu \
-	test-install test-browser test-label-browser lint types format real install clean
+	test-install test-trl test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -50,7 +50,8 @@ study: install             ## KL penalty against pretraining mix, three seeds, w
 	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
-	pretrain baselines causal_lm evaluation)
+	pretrain baselines causal_lm evaluation \
+	entropy expert_iteration group on_policy online_dpo preference)
 
 conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
 	$(PYTEST) $(NUMERIC)
@@ -80,6 +81,10 @@ THREADS ?= 2
 bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, in turn (37 minutes; SIZES="tiny small" NAMES="sft startup" REPEATS=3 DEVICE=cuda PRECISION=bfloat16)
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --threads $(THREADS) $(if $(SIZES),--sizes $(SIZES)) \
 	    $(if $(NAMES),--names $(NAMES)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(DEVICE),--device $(DEVICE)) $(if $(PRECISION),--precision $(PRECISION))
+
+test-trl: install          ## our losses against TRL's on the same rows: reward, SFT, DPO, KTO, GRPO, RLOO (installs the extra trl)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trl]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance/test_trl.py
 
 lint: install
 	$(BIN)/ruff check .

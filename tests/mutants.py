@@ -33,6 +33,11 @@ RULES, KL, GRADIENTS, AVERAGE, EXPERIENCE, GUARDS, TRAINING = (
     for module in ("rules", "kl", "gradients", "average", "experience", "guards", "procedure")
 )
 LOSS, PPO_RULES = f"{PLUGINS}/ppo/loss.py", f"{PLUGINS}/ppo/training.py"
+GROUP, ENTROPY = f"{PLUGINS}/group/advantages.py", f"{PLUGINS}/entropy/term.py"
+PAIRS, PREFERENCE = f"{PLUGINS}/preference/loss.py", f"{PLUGINS}/preference/training.py"
+EXPERTS, ONLINE = (f"{PLUGINS}/{name}/training.py" for name in ("expert_iteration", "online_dpo"))
+COMBINED = f"{PLUGINS}/combined/scoring.py"
+MISTAKES = "tests/conformance/test_public_mistakes.py"
 CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
@@ -96,6 +101,52 @@ MUTANTS = (
     Mutant("values trained on advantages", PPO_RULES, "batch.values, batch.returns, batch.mask", "batch.values, batch.advantages, batch.mask", f"{TESTS}/ppo/test_training.py"),
     Mutant("whitening the wrong way round", LOSS, "if settings.whiten else", "if not settings.whiten else", f"{TESTS}/on_policy/test_experience.py"),
     Mutant("moments lost on resume", TRAINING, '            optimization.load_state_dict(state["optimizers"][name])\n', "            pass\n", f"{TESTS}/ppo/test_training.py"),
+    # groups
+    Mutant("a response is its own baseline", GROUP, "(groups.sum(-1, keepdim=True) - groups) / (samples - 1)", "groups.sum(-1, keepdim=True) / samples", f"{TESTS}/group"),
+    Mutant("baseline of another prompt", GROUP, "groups = totals.view(-1, samples)\n", "groups = totals.view(samples, -1).t()\n", f"{TESTS}/group"),
+    Mutant("deviation of a population", GROUP, ".std(-1, keepdim=True)", ".std(-1, keepdim=True, correction=0)", f"{TESTS}/group"),
+    Mutant("rewards up to a token", GROUP, "rewards.flip(-1).cumsum(-1).flip(-1)", "rewards.cumsum(-1)", f"{TESTS}/group"),
+    Mutant("REINFORCE++ without whitening", GROUP, "return whiten(advantages, mask)", "return advantages * mask", MISTAKES),
+    Mutant("clip-higher forgotten", RULES, "(low if high is None else high)", "low", f"{TESTS}/group"),
+    Mutant("the mean over responses is one over tokens", RULES, "return weights / weights.sum(-1, keepdim=True).clamp(min=1)", "return weights", f"{TESTS}/on_policy/test_rules.py"),
+    Mutant("k3 without its ratio", RULES, "return torch.where(mask, log_probs - old, nothing).exp() * k3", "return k3", MISTAKES),
+    Mutant("k2 without its half", RULES, "        return k2\n", "        return 2 * k2\n", f"{TESTS}/on_policy/test_rules.py"),
+    Mutant("KL in the loss to the old policy", GRADIENTS, "reference = old - batch.log_ratio", "reference = old", MISTAKES),
+    Mutant("KL outside the mean of the loss", GRADIENTS, "masked_sum(weights * kl_loss(", "masked_sum(kl_loss(", MISTAKES),
+    Mutant("KL in the loss without its coefficient", GRADIENTS, "total = loss + kl_coef * kl", "total = loss + kl", MISTAKES),
+    Mutant("KL in the loss and in the reward", TRAINING, "self.kl_coef if self.rules.kl_loss is None else 0.0", "self.kl_coef", MISTAKES),
+    Mutant("silent prompts replaced by the same ones", TRAINING, "first = (index * rules.resample + attempt) * count", "first = attempt * count", f"{TESTS}/on_policy/test_resampling.py"),
+    Mutant("prompts with a signal are replaced", f"{PLUGINS}/on_policy/resampling.py", "return (groups == groups[:, :1]).all(-1)", "return (groups != groups[:, :1]).any(-1)", f"{TESTS}/on_policy/test_resampling.py"),
+    # rows that an algorithm chooses
+    Mutant("expert iteration keeps the worst", EXPERTS, "rewards.view(-1, samples).argmax(1)", "rewards.view(-1, samples).argmin(1)", f"{TESTS}/expert_iteration"),
+    Mutant("expert iteration chooses by score alone", EXPERTS, "best_rows(batch.advantages[:, 0], config.samples)", "best_rows(batch.scores, config.samples)", f"{TESTS}/expert_iteration"),
+    Mutant("online DPO prefers the lower score", ONLINE, "groups.argmax(1).tolist(), groups.argmin(1).tolist()", "groups.argmin(1).tolist(), groups.argmax(1).tolist()", f"{TESTS}/online_dpo"),
+    Mutant("online DPO makes pairs of ties", ONLINE, "if best != worst for row", "if True for row", f"{TESTS}/online_dpo"),
+    Mutant("online DPO against the old policy", ONLINE, "reference = batch.log_probs - batch.log_ratio", "reference = batch.log_probs", f"{TESTS}/online_dpo"),
+    Mutant("online DPO takes Bradley-Terry backwards", ONLINE, "torch.sigmoid(second - first)", "torch.sigmoid(first - second)", f"{TESTS}/online_dpo"),
+    Mutant("online DPO averages over tokens", ONLINE, "aggregate=Aggregate.response", "aggregate=Aggregate.token", f"{TESTS}/online_dpo"),
+    Mutant("pairs come apart in micro-batches", TRAINING, "size = max(1, self.runtime.micro_batch // width)", "size = self.runtime.micro_batch", f"{TESTS}/on_policy/test_chosen.py"),
+    # pairs
+    Mutant("DPO prefers the worse", PAIRS, "right, wrong = logsigmoid(beta * difference), logsigmoid(-beta * difference)", "right, wrong = logsigmoid(-beta * difference), logsigmoid(beta * difference)", f"{TESTS}/preference"),
+    Mutant("DPO without beta", PAIRS, "right, wrong = logsigmoid(beta * difference), logsigmoid(-beta * difference)", "right, wrong = logsigmoid(difference), logsigmoid(-difference)", f"{TESTS}/preference"),
+    Mutant("label smoothing forgotten", PAIRS, "-(1 - label_smoothing) * right - label_smoothing * wrong", "-right", f"{TESTS}/preference"),
+    Mutant("IPO with another target", PAIRS, "difference - 1 / (2 * beta)", "difference - 1 / beta", f"{TESTS}/preference"),
+    Mutant("SimPO adds its margin", PAIRS, "logsigmoid(beta * difference - margin)", "logsigmoid(beta * difference + margin)", f"{TESTS}/preference"),
+    Mutant("SimPO sums over tokens", PREFERENCE, "            totals = totals / rows.response_lengths\n", "            totals = totals / 1\n", f"{TESTS}/preference"),
+    Mutant("DPO averages over tokens", PREFERENCE, "response_log_probs(self.policy, rows).sum(-1)", "response_log_probs(self.policy, rows).mean(-1)", f"{TESTS}/preference"),
+    Mutant("DPO without its reference", PREFERENCE, "(log_probs - self.reference[at, :2]).unbind(1)", "log_probs.unbind(1)", f"{TESTS}/preference"),
+    Mutant("pairs: mean of means", PREFERENCE, "losses.sum() / count", "losses.mean()", f"{TESTS}/preference"),
+    Mutant("the reference is the trained policy", PREFERENCE, "        if self.reference is None:\n            self.reference = self._reference_log_probs()\n", "        self.reference = self._reference_log_probs()\n", f"{TESTS}/preference"),
+    Mutant("the reference is lost on resume", PREFERENCE, "self.reference = None if kept is None else kept.to", "self.reference = None if True else kept.to", f"{TESTS}/preference"),
+    Mutant("KTO without its KL", PAIRS, "torch.sigmoid(beta * (liked - kl))", "torch.sigmoid(beta * liked)", f"{TESTS}/preference"),
+    Mutant("KTO likes the disliked", PAIRS, "torch.sigmoid(beta * (kl - disliked))", "torch.sigmoid(beta * (disliked - kl))", f"{TESTS}/preference"),
+    Mutant("KTO's weights the wrong way round", PAIRS, "liked_weight * (1 - worth[0]) + disliked_weight * (1 - worth[1])", "disliked_weight * (1 - worth[0]) + liked_weight * (1 - worth[1])", f"{TESTS}/preference"),
+    Mutant("KTO's KL below 0", PAIRS, "log_ratios.mean().clamp(min=0)", "log_ratios.mean()", f"{TESTS}/preference"),
+    Mutant("KTO's KL of the answers themselves", PREFERENCE, "self._known_log_probs(self.others, once)", "self._known_log_probs(self.pairs, once)", f"{TESTS}/preference"),
+    # the entropy bonus
+    Mutant("entropy is punished", ENTROPY, "loss = -entropy(logits, temperature).sum()", "loss = entropy(logits, temperature).sum()", f"{TESTS}/entropy"),
+    Mutant("entropy without temperature", ENTROPY, "loss = -entropy(logits, temperature).sum()", "loss = -entropy(logits, 1.0).sum()", f"{TESTS}/entropy"),
+    Mutant("entropy: mean of micro-batches", ENTROPY, "self.config.coef / tokens * loss", "self.config.coef / int(rollout.rows(index).response_lengths.sum()) * loss", f"{TESTS}/entropy"),
     # ptx and the optimizer
     Mutant("ptx counts the batch and not the minibatch", TRAINING, "self.updates, len(minibatch))", "self.updates, self.config.batch)", CARRIED),
     Mutant("ptx coefficient squared", f"{PLUGINS}/ptx/term.py", "self.config.coef / denominator * nll", "self.config.coef**2 / denominator * nll", f"{TESTS}/ptx"),
@@ -104,13 +155,22 @@ MUTANTS = (
     Mutant("a term replaces the gradient", OPTIMIZATION, "parameter.grad = b if a is None else a if b is None else a.add_(b)", "parameter.grad = b", f"{TESTS}/ptx"),
     Mutant("gradient of one process only", OPTIMIZATION, "        if not self._is_summed:\n            self.runtime.sum_gradients(self.parameters)\n", "", f"{TESTS}/ppo/test_two_processes.py"),
     # reward model
-    Mutant("K-wise: sum over pairs", f"{PLUGINS}/reward_model/loss.py", "-logsigmoid(rewards[better] - rewards[worse]).mean()", "-logsigmoid(rewards[better] - rewards[worse]).sum()", f"{TESTS}/reward_model"),
-    Mutant("K-wise: worse beats better", f"{PLUGINS}/reward_model/loss.py", "-logsigmoid(rewards[better] - rewards[worse]).mean()", "-logsigmoid(rewards[worse] - rewards[better]).mean()", f"{TESTS}/reward_model"),
+    Mutant("K-wise: sum over pairs", f"{PLUGINS}/reward_model/loss.py", "return losses.mean()", "return losses.sum()", f"{TESTS}/reward_model"),
+    Mutant("K-wise: worse beats better", f"{PLUGINS}/reward_model/loss.py", "losses = -logsigmoid(rewards[better] - rewards[worse] - margin)", "losses = -logsigmoid(rewards[worse] - rewards[better] - margin)", f"{TESTS}/reward_model"),
+    Mutant("K-wise: the margin is given away", f"{PLUGINS}/reward_model/loss.py", "losses = -logsigmoid(rewards[better] - rewards[worse] - margin)", "losses = -logsigmoid(rewards[better] - rewards[worse] + margin)", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("K-wise: smoothing the wrong way round", f"{PLUGINS}/reward_model/loss.py", "(1 - label_smoothing) * losses + label_smoothing * wrong", "label_smoothing * losses + (1 - label_smoothing) * wrong", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("Plackett-Luce without the chosen one", f"{PLUGINS}/reward_model/loss.py", "rewards[[better, *sorted(worse)]]", "rewards[sorted(worse)]", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("Plackett-Luce sums over stages", f"{PLUGINS}/reward_model/loss.py", "torch.stack(losses).mean() if losses", "torch.stack(losses).sum() if losses", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("the loss that was chosen is not taken", f"{PLUGINS}/reward_model/loss.py", "if config.loss is RankingLoss.plackett_luce:", "if False:", f"{TESTS}/reward_model"),
     Mutant("K-wise: sum over prompts", f"{PLUGINS}/reward_model/training.py", "torch.stack(losses).sum() / len(batch)", "torch.stack(losses).sum()", f"{TESTS}/reward_model"),
     Mutant("score read at the last slot", f"{PLUGINS}/reward_model/scoring.py", "(width + rows.response_lengths - 1)[:, None]", "torch.full_like(rows.response_lengths, rows.input_ids.shape[1] - 1)[:, None]", f"{TESTS}/reward_model"),
     Mutant("offset added", f"{PLUGINS}/reward_model/scoring.py", "- self.network.offset", "+ self.network.offset", f"{TESTS}/reward_model"),
     Mutant("score read at the prompt's end", f"{PLUGINS}/reward_model/scoring.py", "(width + rows.response_lengths - 1)[:, None]", "(width + 0 * rows.response_lengths - 1)[:, None]", f"{TESTS}/reward_model/test_scoring.py"),
     Mutant("ties are pairs", "framework/preflab/records.py", "if a < b)", "if a <= b and i != j)", f"{TESTS}/reward_model/test_loss.py"),
+    Mutant("weights of a sum forgotten", COMBINED, "config.weights.get(name, 1.0)", "1.0", f"{TESTS}/combined"),
+    Mutant("the spread is paid for", COMBINED, "mean - config.spread", "mean + config.spread", f"{TESTS}/combined"),
+    Mutant("the most optimistic member", COMBINED, "scores.amin(0)", "scores.amax(0)", f"{TESTS}/combined"),
+    Mutant("shaping of a member forgotten", COMBINED, "if name in self.shapings else {}", "if False else {}", f"{TESTS}/combined"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
     Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),

@@ -6,10 +6,10 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`TrainsOn`, `HasNetwork`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`. A component
-has it if it has the members; it need not inherit anything. The contract suites of `preflab.testing`
-fail for a public method that no protocol knows, so that a misspelt one is noticed: begin the names
-of your own methods with an underscore."""
+`TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`.
+A component has it if it has the members; it need not inherit anything. The contract suites of
+`preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
+noticed: begin the names of your own methods with an underscore."""
 
 from __future__ import annotations
 
@@ -118,6 +118,17 @@ class HasNetwork(Protocol):
     @property
     def network(self) -> ScalarModel:
         """The network."""
+
+
+@runtime_checkable
+class OfMembers(Protocol):
+    """A `RewardModel` that is made of several: runs report what each of them says."""
+
+    def members(self, rollout: Rollout) -> Mapping[str, torch.Tensor]:
+        """The scores of each, [B] float32."""
+
+    def together(self, members: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The rewards [B] float32 that follow from them: what ``score`` gives."""
 
 
 # --- sampling ---
@@ -367,6 +378,14 @@ class Context(Protocol):
 
     def component(self, kind: str, config: Any) -> Any:
         """Build a nested component from its typed config."""
+
+    def within(self, name: str, seed: int | None = None) -> Context:
+        """The context of a component that is made as a part of this stage: the folder ``name`` in
+        this one, streams under that name, and a seed of its own (None: from this one and the
+        name); the same records and models."""
+
+    def procedure(self, kind: str, config: Any) -> Procedure | None:
+        """What makes the artifact of a nested component; None if it makes none."""
 
     def rollout_finished(
         self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]

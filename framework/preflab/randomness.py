@@ -59,6 +59,11 @@ class Streams:
             self._generators[name] = torch.Generator().manual_seed(derive_seed(*self.seed, name))
         return self._generators[name]
 
+    def within(self, name: str) -> Streams:
+        """The same streams under names that begin with another one: for a part of a stage. The
+        whole stage's state holds them."""
+        return _Part(self, name)
+
     def state_dict(self) -> dict[str, Any]:
         """The streams used so far, and torch's global one (dropout draws from it)."""
         import torch
@@ -73,3 +78,20 @@ class Streams:
         for name, value in state["named"].items():
             self[name].set_state(value)
         torch.set_rng_state(state["global"])
+
+
+class _Part(Streams):
+    """Streams of another one, under a name of their own."""
+
+    def __init__(self, whole: Streams, name: str) -> None:
+        super().__init__(*whole.seed, name)
+        self._whole, self._name = whole, name
+
+    def __getitem__(self, name: str) -> torch.Generator:
+        return self._whole[f"{self._name}/{name}"]
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._whole.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._whole.load_state_dict(state)

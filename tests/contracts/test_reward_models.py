@@ -18,6 +18,28 @@ class TestKwise(ProcedureContract, RewardModelContract):
     overrides = ("reward_model.max_tokens=4",)
 
 
+class TestPlackettLuce(ProcedureContract, RewardModelContract):
+    name = "kwise"
+    overrides = ("reward_model.loss=plackett_luce",)
+
+
+class TestSum(ProcedureContract, RewardModelContract):
+    name = "combined"
+    required = ("members",)
+    overrides = (
+        "reward_model=sum",
+        "+reward_model@reward_model.members.short=length",
+        "+reward_model.weights.short=0.2",
+        "+reward_shaping@reward_model.shaping.learned=soft_clip",
+    )
+
+
+class TestEnsemble(ProcedureContract, RewardModelContract):
+    name = "combined"
+    required = ("members",)
+    overrides = ("reward_model=ensemble",)
+
+
 class TestPretrained(RewardModelContract):
     name = "pretrained"
     required = ("path",)

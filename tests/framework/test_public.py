@@ -86,6 +86,7 @@ INTERFACES_1 = {
     "RewardShaping": "__call__(scores,rollout)",
     "ChecksScalar": "check_scalar()",
     "SeesBatch": "see(rollout,temperature)",
+    "OfMembers": "members(rollout) together(members)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n least most",
@@ -95,7 +96,7 @@ INTERFACES_1 = {
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
     "load_scalar(folder) rollout() labeler() component(kind,config) "
-    "rollout_finished(step,rollout,values)",
+    "within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
 }
 
 

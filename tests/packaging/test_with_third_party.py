@@ -80,6 +80,7 @@ def test_it_is_listed_with_its_distribution_and_version(
     assert (row["distribution"], row["version"], row["status"]) == ("preflab-pairs", "0.2.0", "ok")
     assert [(c["kind"], c["name"]) for c in row["components"]] == [
         ("algorithm", "slic"),
+        ("algorithm", "online_slic"),
         ("reward_model", "bag_of_words"),
         ("average", "weights"),
     ]

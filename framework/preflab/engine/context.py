@@ -19,6 +19,7 @@ from preflab.interfaces import (
     Labeler,
     Policy,
     PolicySource,
+    Procedure,
     RewardModel,
     RolloutEngine,
     Sampling,
@@ -313,12 +314,28 @@ class StageContext:
         return built
 
     def component(self, kind: str, config: Any) -> Any:
+        return self._environment.build(self._choice(kind, config), self)
+
+    def procedure(self, kind: str, config: Any) -> Procedure | None:
+        choice = self._choice(kind, config)
+        if choice.component.procedure is None:
+            return None
+        with blamed(choice):
+            return choice.component.procedure(config, self)
+
+    def _choice(self, kind: str, config: Any) -> Choice:
         registry = self._environment.run.registry
         component, plugin = (
             registry.component(kind, config.name),
             registry.provider(kind, config.name),
         )
-        return self._environment.build(Choice(kind, component, plugin, config), self)
+        return Choice(kind, component, plugin, config)
+
+    def within(self, name: str, seed: int | None = None) -> StageContext:
+        own = derive_seed(self.seed, name) if seed is None else seed
+        part = StageContext(self._environment, self.stage, self.folder / name, own)
+        part.streams = self.streams.within(name)
+        return part
 
     def rollout_finished(
         self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]

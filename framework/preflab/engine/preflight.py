@@ -149,6 +149,7 @@ def _check_scalar(environment: Environment, pending: Sequence[Stage]) -> None:
 def _check_tokenizers(environment: Environment) -> None:
     """A reward model that was given must read the policy's tokens; a tokenizer made from data is
     known only now."""
-    theirs = inspect(environment.run.choices["reward_model"]).tokenizer
-    if theirs and environment.policy_source.tokenizer.digest != theirs:
-        raise UserError(DIFFERENT_TOKENIZERS)
+    for choice in environment.run.choices["reward_model"].all():
+        theirs = inspect(choice).tokenizer
+        if theirs and environment.policy_source.tokenizer.digest != theirs:
+            raise UserError(DIFFERENT_TOKENIZERS)

@@ -30,8 +30,8 @@ def check(run: Run) -> None:
         for need in sorted(needs(run.choices[group])):
             _check_need(run, group, need, counts)
     policy = inspect(run.choices["policy"]).tokenizer
-    reward = inspect(run.choices["reward_model"]).tokenizer
-    if policy and reward and policy != reward:
+    rewards = (inspect(choice).tokenizer for choice in run.choices["reward_model"].all())
+    if policy and any(reward and policy != reward for reward in rewards):
         raise UserError(DIFFERENT_TOKENIZERS)
 
 

@@ -7,6 +7,7 @@ algorithm = MyAlgorithm(MyConfig(), context)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from preflab.interfaces import (
     Labeler,
     Policy,
     PolicySource,
+    Procedure,
     Responder,
     RewardModel,
     RolloutEngine,
@@ -238,6 +240,17 @@ class FakeContext:
         chosen = component(kind, config.name)
         assert chosen.build is not None
         return chosen.build(config, self)
+
+    def procedure(self, kind: str, config: Any) -> Procedure | None:
+        chosen = component(kind, config.name)
+        return None if chosen.procedure is None else chosen.procedure(config, self)
+
+    def within(self, name: str, seed: int | None = None) -> FakeContext:
+        part = copy(self)
+        part.folder = self.folder / name
+        part.seed = derive_seed(self.seed, name) if seed is None else seed
+        part.streams = self.streams.within(name)
+        return part
 
     def rollout_finished(
         self, step: int, rollout: Rollout, values: Mapping[str, Sequence[float]]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from preflab.cost import Profile
-from preflab.interfaces import Accountable, Context, RewardShaping, SeesBatch, State
+from preflab.interfaces import Accountable, Context, OfMembers, RewardShaping, SeesBatch, State
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
@@ -80,6 +80,7 @@ class OnPolicy:
         self.keeping = Keeping(config, context, self.total_steps)
         self.kl_coef, self.kl_bounds, self.updates = config.kl.coef, KLBounds(config.kl), 0
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
+        self.members: dict[str, torch.Tensor] = {}
 
     def step(self, index: int) -> Mapping[str, float]:
         """One iteration: rollout, scores, experience, minibatches."""
@@ -104,6 +105,7 @@ class OnPolicy:
         metrics |= self._update(index, self._chosen(index, experience))
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
+        metrics |= {f"objective/scores/{k}": float(v.mean()) for k, v in self.members.items()}
         if self.rules.described is not None:
             metrics |= self.rules.described(experience)
         shown = {"score": raw.tolist()}
@@ -166,7 +168,12 @@ class OnPolicy:
 
     def _scored(self, rollout: Rollout) -> torch.Tensor:
         """The reward model's scores [B]; `NumericError` for one that is not finite."""
-        raw = self.reward_model.score(rollout).to(self.runtime.device).float()
+        if isinstance(self.reward_model, OfMembers):
+            self.members = dict(self.reward_model.members(rollout))
+            raw = self.reward_model.together(self.members)
+        else:
+            raw = self.reward_model.score(rollout)
+        raw = raw.to(self.runtime.device).float()
         self.current = (rollout, raw, None)
         require_finite_scores(self.rules.name, raw, rollout)
         return raw
@@ -196,8 +203,12 @@ class OnPolicy:
             prompts = [self.prompts[i] for i in drawn]
             other = self.engine.generate(self.policy, prompts, self.sampling, noise)
             at = [group * n + i for group in silent for i in range(n)]
-            raw = raw.clone()
-            raw[torch.as_tensor(at, device=raw.device)] = self._scored(other)
+            before, rows = self.members, torch.as_tensor(at, device=raw.device)
+            raw = raw.index_copy(0, rows, self._scored(other))
+            self.members = {
+                name: scores.index_copy(0, rows, self.members[name])
+                for name, scores in before.items()
+            }
             rollout = replaced(rollout, at, other, self.policy.tokenizer)
             scores, metrics = self._penalised(raw, rollout)
             more += len(at)

@@ -22,8 +22,10 @@ def replaced(
 ) -> Rollout:
     """A rollout with the rows of another one in the place of some, in order."""
     tokens, texts, prompts = rollout.tokens(), list(rollout.texts), list(rollout.prompts)
-    for row, *new in zip(rows, other.tokens(), other.texts, other.prompts, strict=True):
-        tokens[row], texts[row], prompts[row] = new
+    for row, ids, text, prompt in zip(
+        rows, other.tokens(), other.texts, other.prompts, strict=True
+    ):
+        tokens[row], texts[row], prompts[row] = ids, text, prompt
     device = rollout.prompt_ids.device
     asked, answered = [q for q, _ in tokens], [r for _, r in tokens]
     return Rollout.from_tokens(tokenizer, prompts, asked, answered, device, texts)

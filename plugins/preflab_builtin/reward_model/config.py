@@ -27,6 +27,13 @@ class Element(StrEnum):
     pair = "pair"
 
 
+class RankingLoss(StrEnum):
+    """The loss of a ranking."""
+
+    pairs = "pairs"
+    plackett_luce = "plackett_luce"
+
+
 @dataclass
 class KwiseConfig:
     """A reward model trained on K-wise rankings, one forward pass per completion (InstructGPT 3.5,
@@ -35,6 +42,17 @@ class KwiseConfig:
     name: str = option("kwise", "component")
     start: Start = option(
         Start.sft, "whose backbone it starts from: that of the SFT policy or of the base policy"
+    )
+    loss: RankingLoss = option(
+        RankingLoss.pairs,
+        "pairs (logistic, the mean over a ranking's pairs: InstructGPT), or plackett_luce (each "
+        "response against all that it is better than)",
+    )
+    margin: float = option(
+        0.0, "pairs: the lead in reward that is asked of the better response", ge=0
+    )
+    label_smoothing: float = option(
+        0.0, "pairs: share of pairs that are taken to be the wrong way round", ge=0, lt=0.5
     )
     epochs: int = option(1, "passes over the rankings (InstructGPT: 1; more overfit)", ge=1, fast=1)
     steps: int | None = option(
@@ -70,6 +88,12 @@ class KwiseConfig:
         fast=2,
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Options of pairs are not given to another loss."""
+        for name in ("margin", "label_smoothing"):
+            if getattr(self, name) and self.loss is not RankingLoss.pairs:
+                yield name, f"is {getattr(self, name)} but only loss=pairs has it"
 
     def fine_tunes(self) -> bool:
         """Without a trainable block, only the head learns, which is new."""

@@ -83,6 +83,20 @@ def _example(ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None) -> 
     return Example(ranking, prompt, responses, texts, lost)
 
 
+def refuse_contradictions(rankings: Sequence[Ranking]) -> None:
+    """`UserError` naming the first ranking with a pair that is preferred both ways: it has no
+    order, which Plackett-Luce is about."""
+    for ranking in rankings:
+        known = set(ranking.preferences)
+        for better, worse in ranking.preferences:
+            if (worse, better) in known:
+                raise UserError(
+                    f"The ranking of {place(ranking.prompt)} prefers response {better} to response "
+                    f"{worse} and the other way round, so that it has no order. Choose "
+                    "reward_model.loss=pairs, or leave the row out."
+                )
+
+
 def rollout(rows: Sequence[Example], tokenizer: Tokenizer, device: torch.device) -> Rollout:
     """All responses of some examples, one row each."""
     return Rollout.from_tokens(

@@ -16,6 +16,7 @@ from preflab_builtin.reward_model.config import (
     NO_PREFERENCE,
     KwiseConfig,
     PretrainedRewardConfig,
+    RankingLoss,
 )
 from preflab_builtin.reward_model.folder import located
 
@@ -23,7 +24,8 @@ from preflab_builtin.reward_model.folder import located
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     """`UserError` for more trainable blocks than the policy has; for rankings of the data that do
     not fit into the policy, whose preferred response has the same tokens as the other, or among
-    which there is no preference. What the comparisons will be is not known yet."""
+    which there is no preference, or (plackett_luce) which have no order. What the comparisons will
+    be is not known yet."""
     if config.trainable_layers:
         from preflab_builtin.reward_model.training import blocks_of
 
@@ -32,6 +34,10 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
+    if config.loss is RankingLoss.plackett_luce:
+        from preflab_builtin.reward_model.examples import refuse_contradictions
+
+        refuse_contradictions(list(_ranked(context)))
     cut = config.max_tokens
     try:
         check_rows(context, "rankings", _ranked(context), cut)

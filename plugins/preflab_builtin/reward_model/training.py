@@ -13,15 +13,21 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab.records import Rollout, to_json
-from preflab_builtin.reward_model.config import NO_PREFERENCE, Element, KwiseConfig
+from preflab_builtin.reward_model.config import (
+    NO_PREFERENCE,
+    Element,
+    KwiseConfig,
+    RankingLoss,
+)
 from preflab_builtin.reward_model.examples import (
     Example,
     accounting,
     examples,
+    refuse_contradictions,
     rollout,
     whole_prompts,
 )
-from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
+from preflab_builtin.reward_model.loss import correct_pairs, ranking_loss
 from preflab_builtin.reward_model.scoring import last_values, raw_scores
 
 T = TypeVar("T")
@@ -48,6 +54,8 @@ class KwiseTraining:
         self.tied = len(given) - len(ranked)
         if not ranked:
             raise UserError(NO_PREFERENCE)
+        if config.loss is RankingLoss.plackett_luce:
+            refuse_contradictions(ranked)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
         limits = (config.max_tokens, self.model.max_positions)
         self.examples = examples(ranked, context.tokenizer, *limits)
@@ -122,7 +130,7 @@ class KwiseTraining:
             for example in group:
                 scores = rewards[start : start + len(example.responses)]
                 start += len(example.responses)
-                losses.append(kwise_loss(scores, example.preferences))
+                losses.append(ranking_loss(scores, example.preferences, self.config))
                 right, margin = correct_pairs(scores.detach(), example.preferences)
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
             loss = torch.stack(losses).sum() / len(batch)

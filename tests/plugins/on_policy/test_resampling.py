@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from preflab.records import Rollout
+from preflab.interfaces import Policy
+from preflab.records import Prompt, Rollout
 from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
 from preflab_builtin.on_policy.resampling import replaced, without_signal
@@ -84,3 +87,24 @@ def test_resuming_gives_the_same_bits(name: str, tmp_path: Path) -> None:
     assert largest_difference(weights(straight), weights(second)) == 0
     counted = straight.accounting(rows)["responses sampled in the place of others"]
     assert counted == sum(row["objective/resampled"] for row in rows)
+
+
+def test_every_iteration_and_attempt_asks_other_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    procedure = tiny("group", tmp_path, reward=FunctionReward(lambda p, t: 1.0), resample=2)
+    asked: list[list[str]] = []
+    generate = procedure.engine.generate
+
+    def noting(policy: Policy, prompts: Sequence[Prompt], *rest: Any) -> Rollout:
+        asked.append([prompt.id for prompt in prompts])
+        return generate(policy, prompts, *rest)
+
+    monkeypatch.setattr(procedure.engine, "generate", noting)
+    steps(procedure, 0, 3)
+    # Four prompts each time: an iteration's own, and two attempts. Three draws are all 12 prompts.
+    assert [len(prompts) for prompts in asked] == [4] * 9
+    known = sorted(p.id for p in PROMPTS)
+    assert sorted(name for i in (0, 3, 6) for name in asked[i]) == known
+    assert sorted(name for i in (1, 2, 4) for name in asked[i]) == known
+    assert len({tuple(asked[i]) for i in (1, 2, 4, 5, 7, 8)}) == 6

@@ -64,8 +64,7 @@ def test_loss_and_gradient_are_those_of_dpo_on_the_pairs(labels: Labels, tmp_pat
 
 def test_the_first_step_s_loss_is_log_2_or_that_of_ipo(tmp_path: Path) -> None:
     for loss, value in ((PairLoss.dpo, math.log(2)), (PairLoss.ipo, (1 / (2 * 0.1)) ** 2)):
-        options = {"loss": loss, "labels": Labels.higher}
-        procedure = tiny("online_dpo", tmp_path, minibatch=16, **options)
+        procedure = tiny("online_dpo", tmp_path, minibatch=16, loss=loss, labels=Labels.higher)
         row = steps(procedure, 0, 1)[0]
         assert row["loss/policy_avg"] == pytest.approx(value, rel=1e-5)
         assert row["objective/kl"] == 0

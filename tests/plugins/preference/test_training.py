@@ -72,6 +72,22 @@ def test_the_gradient_is_the_paper_s(tmp_path: Path) -> None:
     assert largest_difference(found, gradients(policy.module)) < 1e-6
 
 
+def test_simpo_compares_means_over_tokens(tmp_path: Path) -> None:
+    """beta 2, margin 1: -log sigmoid(2 (mean log pi(better) - mean log pi(worse)) - 1)."""
+    procedure = training(tmp_path, loss=Loss.simpo, beta=2.0, margin=1.0)
+    wanted = []
+    for i in procedure._drawn(0):
+        ranking = procedure.pairs[i].ranking
+        rows = Rollout.from_texts(
+            procedure.context.tokenizer, [ranking.prompt] * 2, ranking.responses
+        )
+        with torch.no_grad():
+            totals = response_log_probs(procedure.policy, rows).sum(-1)
+        better, worse = (totals / rows.response_lengths).tolist()
+        wanted.append(math.log1p(math.exp(1 - 2 * (better - worse))))
+    assert procedure.step(0)["loss/simpo"] == pytest.approx(sum(wanted) / 4, rel=1e-5)
+
+
 def test_it_starts_at_log_2_and_falls(tmp_path: Path) -> None:
     procedure = training(tmp_path, batch=12, epochs=6)
     rows = [procedure.step(i) for i in range(6)]

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from preflab.records import preferences_from_ranks
-from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss
+from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss, plackett_luce_loss
 
 BEST_FIRST = preferences_from_ranks([1, 2, 3, 4])
 
@@ -107,3 +107,59 @@ def test_correct_pairs_counts_equal_scores_as_wrong() -> None:
     right, margin = correct_pairs(torch.tensor([2.0, 1.0, 1.0]), ((0, 1), (2, 0), (1, 2)))
     assert right == 1  # 2 > 1; 1 > 2 is wrong; 1 > 1 is no order
     assert margin == pytest.approx(1 - 1 + 0)
+
+
+# --- the other losses ---
+
+
+def value(loss: torch.Tensor) -> float:
+    return float(loss.detach())
+
+
+def test_a_margin_is_asked_of_the_better_response() -> None:
+    # Difference 2, margin .5: log(1 + exp(-1.5)); its gradient is that of a difference of 1.5.
+    loss = kwise_loss(leaf([2.0, 0.0]), [(0, 1)], margin=0.5)
+    assert value(loss) == pytest.approx(math.log1p(math.exp(-1.5)), rel=1e-12)
+
+
+def test_smoothing_takes_a_share_of_the_pairs_the_wrong_way_round() -> None:
+    # .9 log(1 + exp(-1.5)) + .1 log(1 + exp(2.5)), with the margin of .5 on both sides.
+    loss = kwise_loss(leaf([2.0, 0.0]), [(0, 1)], margin=0.5, label_smoothing=0.1)
+    by_hand = 0.9 * math.log1p(math.exp(-1.5)) + 0.1 * math.log1p(math.exp(2.5))
+    assert value(loss) == pytest.approx(by_hand, rel=1e-12)
+    # Its least loss is at sigmoid(difference) = .9 and not at infinity: log 9.
+    gap = torch.tensor([math.log(9), 0.0], dtype=torch.float64, requires_grad=True)
+    torch.autograd.backward(kwise_loss(gap, [(0, 1)], label_smoothing=0.1))
+    assert gap.grad is not None
+    assert float(gap.grad.abs().max()) == pytest.approx(0, abs=1e-12)
+
+
+def test_without_margin_and_smoothing_it_is_the_same_number() -> None:
+    rewards = leaf([0.3, -1.2, 2.5, 0.0])
+    assert value(kwise_loss(rewards, BEST_FIRST, 0.0, 0.0)) == value(
+        -logsigmoid(rewards[[0, 0, 0, 1, 1, 2]] - rewards[[1, 2, 3, 2, 3, 3]]).mean()
+    )
+
+
+def test_plackett_luce_is_the_chance_of_the_order() -> None:
+    # Drawn without replacement by exp r = 4, 2, 1: 4/7 2/3 1; minus its log by K - 1 = 2 stages.
+    values = [math.log(4), math.log(2), 0.0]
+    found = plackett_luce_loss(leaf(values), preferences_from_ranks([1, 2, 3]))
+    assert value(found) == pytest.approx(-math.log(4 / 7 * 2 / 3) / 2, rel=1e-12)
+    # In another presentation the same.
+    found = plackett_luce_loss(leaf([0.0, math.log(4), math.log(2)]), [(1, 2), (2, 0), (1, 0)])
+    assert value(found) == pytest.approx(-math.log(4 / 7 * 2 / 3) / 2, rel=1e-12)
+
+
+def test_plackett_luce_of_two_is_the_pair_and_ties_are_not_compared() -> None:
+    rewards = leaf([0.7, -0.4])
+    assert value(plackett_luce_loss(rewards, [(0, 1)])) == pytest.approx(
+        value(kwise_loss(rewards, [(0, 1)])), rel=1e-12
+    )
+    # The second and third are tied: the first against both, e^1 / (e^1 + 1 + 1).
+    tied = plackett_luce_loss(leaf([1.0, 0.0, 0.0]), preferences_from_ranks([1, 2, 2]))
+    assert value(tied) == pytest.approx(-math.log(math.e / (math.e + 2)), rel=1e-12)
+    nothing = leaf([1.0, 0.0])
+    torch.autograd.backward(plackett_luce_loss(nothing, []))
+    assert nothing.grad is not None
+    assert nothing.grad.tolist() == [0.0, 0.0]

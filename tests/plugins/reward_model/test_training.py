@@ -5,16 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from preflab.errors import UserError
 from preflab.optimization import OptimizerConfig, Schedule
+from preflab.options import problems
 from preflab.records import Demonstration, Prompt, Ranking, Record, Rollout, preferences_from_ranks
-from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
+from preflab_builtin.reward_model import preflight
+from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig, RankingLoss
 from preflab_builtin.reward_model.examples import Example
-from preflab_builtin.reward_model.loss import kwise_loss
+from preflab_builtin.reward_model.loss import kwise_loss, plackett_luce_loss
 from preflab_builtin.reward_model.scoring import NetworkReward, raw_scores
 from preflab_builtin.reward_model.training import KwiseTraining, Watched, freeze_below
 from support import WORDS, FakeContext, builtin, cpu_runtime, gradients, largest_difference
@@ -233,3 +236,45 @@ def test_rankings_without_a_preference_cannot_train(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no ranking with a preference"):
         training(tmp_path, [tied])
     assert training(tmp_path, [tied, *MIXED]).draws == len(MIXED)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"margin": 0.7}, {"label_smoothing": 0.2}, {"loss": RankingLoss.plackett_luce}],
+)
+def test_the_chosen_loss_is_trained_on(options: dict[str, Any], tmp_path: Path) -> None:
+    records = [ranking(f"p{i}", 2 + i % 3) for i in range(4)]
+    config = KwiseConfig(batch=4, **options)
+    procedure = KwiseTraining(config, FakeContext(tmp_path, records))
+    rows = procedure._rollout(procedure.examples)
+    scores = raw_scores(procedure.model, rows, procedure.runtime)
+    wanted, start = [], 0
+    for example in procedure.examples:
+        own = scores[start : start + len(example.responses)]
+        start += len(example.responses)
+        if config.loss is RankingLoss.plackett_luce:
+            wanted.append(plackett_luce_loss(own, example.preferences))
+        else:
+            wanted.append(
+                kwise_loss(own, example.preferences, config.margin, config.label_smoothing)
+            )
+    found = procedure.step(0)["loss/reward_model"]
+    assert found == pytest.approx(float(torch.stack(wanted).mean()), rel=1e-5)
+    plain = torch.stack([kwise_loss(scores[:2], [(0, 1)])])
+    assert found != pytest.approx(float(plain.mean()), rel=1e-5)
+
+
+def test_an_order_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    both = Ranking(Prompt("p", "one", split="train"), ("red", "bad"), ((0, 1), (1, 0)))
+    config = KwiseConfig(loss=RankingLoss.plackett_luce)
+    context = FakeContext(tmp_path, [both])
+    with pytest.raises(UserError, match="loss=pairs"):
+        KwiseTraining(config, context)
+    with pytest.raises(UserError, match="loss=pairs"):
+        list(preflight.kwise(config, context))
+    KwiseTraining(KwiseConfig(), context)  # two opinions of a pair are no fault there
+
+
+def test_options_of_pairs_belong_to_pairs() -> None:
+    config = KwiseConfig(loss=RankingLoss.plackett_luce, margin=1.0, label_smoothing=0.1)
+    assert set(dict(problems(config))) == {"margin", "label_smoothing"}

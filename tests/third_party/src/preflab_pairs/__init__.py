@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from preflab import Component, hookimpl
 from preflab.kinds import StageSpec
+from preflab_builtin.on_policy.config import NESTED
 
-from preflab_pairs.config import AverageConfig, BagOfWordsConfig, SLiCConfig
+from preflab_pairs.config import AverageConfig, BagOfWordsConfig, OnlineSLiCConfig, SLiCConfig
 
 PREFLAB_API = 1
 
 
 @hookimpl
 def preflab_components() -> list[Component]:
-    """An algorithm, a reward model, and what makes the stage below."""
+    """Two algorithms, a reward model, and what makes the stage below."""
     return [
         Component(
             "algorithm",
@@ -20,6 +21,14 @@ def preflab_components() -> list[Component]:
             SLiCConfig,
             procedure="preflab_pairs.slic:SLiC",
             needs=("rankings",),
+        ),
+        Component(
+            "algorithm",
+            "online_slic",
+            OnlineSLiCConfig,
+            procedure="preflab_pairs.online_slic:online_slic",
+            needs=("prompts", "reward_model"),
+            nested=NESTED,
         ),
         Component(
             "reward_model",

@@ -1,11 +1,13 @@
-"""Configs of SLiC and of the bag of words."""
+"""Configs of SLiC, on given pairs and on the policy's own, and of the bag of words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
+from preflab_builtin.on_policy.config import OnPolicyConfig, whole_groups
 
 
 @dataclass
@@ -26,6 +28,21 @@ class SLiCConfig:
     )
     optimizer: OptimizerConfig = option(factory=OptimizerConfig, doc="AdamW and its schedule")
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
+
+
+@dataclass
+class OnlineSLiCConfig(OnPolicyConfig):
+    """SLiC on the best and the worst of the policy's own responses; its beta is ``kl.coef``."""
+
+    name: str = option("online_slic", "component")
+    samples: int = option(2, "responses per prompt, of which two are a pair", ge=2, fast=2)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Prompts are not divided, and there is a beta."""
+        yield from OnPolicyConfig.check(self)
+        yield from whole_groups(self, self.samples)
+        if self.kl.coef == 0:
+            yield "kl.coef", "is 0 but must be > 0: it is the beta of the loss"
 
 
 @dataclass

@@ -1,0 +1,152 @@
+"""A reward model of several: what their scores become by hand, how each is trained, what is said of
+each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from end_to_end.runs import preflab
+from preflab.options import problems
+from preflab.records import Prompt, Ranking, Rollout
+from preflab.rewards import FunctionReward
+from preflab.storage.artifacts import read_rows
+from preflab_builtin.combined.config import Combine, CombinedConfig
+from preflab_builtin.combined.scoring import CombinedReward, combined, combined_scores
+from preflab_builtin.combined.training import CombinedTraining
+from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.training import KwiseTraining
+from preflab_builtin.rewards.config import LengthRewardConfig
+from preflab_builtin.rewards.functions import length_reward
+from preflab_builtin.rewards.shapings import SoftClipConfig
+from support import WORDS, FakeContext, largest_difference
+from tiny_on_policy import tiny
+
+MEMBERS = {"a": torch.tensor([1.0, -2.0]), "b": torch.tensor([3.0, 2.0])}
+PROMPTS = [Prompt(f"p{i}", WORDS[i], split="train") for i in range(6)]
+RANKINGS = [
+    Ranking(prompt, (" ".join(WORDS[i : i + 3]), "bad"), ((0, 1),))
+    for i, prompt in enumerate(PROMPTS)
+]
+
+
+@pytest.mark.parametrize(
+    "combine, options, expected",
+    [
+        (Combine.sum, {"weights": {"b": 0.5}}, [1 + 1.5, -2 + 1]),  # a missing weight is 1
+        (Combine.mean, {}, [2.0, 0.0]),
+        (Combine.minimum, {}, [1.0, -2.0]),
+        # Standard deviations 1 and 2 about the means 2 and 0.
+        (Combine.lower_bound, {"spread": 1.5}, [2 - 1.5, 0 - 3.0]),
+    ],
+)
+def test_what_scores_become(
+    combine: Combine, options: dict[str, Any], expected: list[float]
+) -> None:
+    found = combined_scores(MEMBERS, CombinedConfig(combine=combine, **options))
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_wrong_names_and_lonely_ensembles_are_refused() -> None:
+    member = {"a": LengthRewardConfig()}
+    found = dict(problems(CombinedConfig(members=member, weights={"b": 1.0})))
+    assert "Allowed: a" in found["weights.b"]
+    assert "shaping.b" in dict(problems(CombinedConfig(members=member, shaping={"b": 1})))
+    assert (
+        "needs 2" in dict(problems(CombinedConfig(members=member, combine=Combine.mean)))["members"]
+    )
+    assert "members" in dict(problems(CombinedConfig()))
+    both = {"a": LengthRewardConfig(), "b": LengthRewardConfig()}
+    given = CombinedConfig(members=both, combine=Combine.mean, weights={"a": 2.0})
+    assert "combine=sum" in dict(problems(given))["weights"]
+
+
+def trained(folder: Path, **members: Any) -> tuple[CombinedTraining, FakeContext]:
+    context = FakeContext(folder, RANKINGS)
+    return CombinedTraining(CombinedConfig(members=members), context), context
+
+
+def test_each_member_is_trained_as_if_it_were_alone_from_its_own_seed(tmp_path: Path) -> None:
+    kwise = KwiseConfig(batch=4, epochs=2)
+    procedure, _ = trained(tmp_path, a=kwise, short=LengthRewardConfig(), b=kwise)
+    assert procedure.total_steps == 6  # 3 steps each of two; the other is not trained
+    rows = [dict(procedure.step(i)) for i in range(6)]
+    assert all("loss/reward_model/a" in row for row in rows[:3])
+    assert all("loss/reward_model/b" in row for row in rows[3:])
+    alone = KwiseTraining(kwise, FakeContext(tmp_path, RANKINGS).within("b"))
+    for i in range(3):
+        own = {f"{key}/b": value for key, value in alone.step(i).items()}
+        assert own == rows[3 + i]
+    parts = procedure.procedures
+    weights = [parts[name].model.module.state_dict() for name in "ab"]  # type: ignore[attr-defined]
+    assert largest_difference(weights[1], alone.model.module.state_dict()) == 0
+    assert largest_difference(*weights) > 0  # another head, another order
+    counts = procedure.accounting(rows)
+    assert (counts["a: rankings"], counts["b: rankings"]) == (6, 6)
+
+
+def test_a_member_s_seed_can_be_pinned(tmp_path: Path) -> None:
+    procedure, context = trained(tmp_path, a=KwiseConfig(seed=5), b=KwiseConfig(seed=5))
+    seeds = [p.context.seed for p in procedure.procedures.values()]  # type: ignore[attr-defined]
+    assert seeds == [5, 5]
+    assert context.seed != 5
+
+
+def test_shaped_scores_are_weighed_and_the_first_network_is_shown(tmp_path: Path) -> None:
+    config = CombinedConfig(
+        members={"short": LengthRewardConfig(target=0, scale=1.0), "learned": KwiseConfig()},
+        shaping={"short": SoftClipConfig(limit=1.0)},
+        weights={"learned": 2.0, "short": 0.5},
+    )
+    context = FakeContext(tmp_path, RANKINGS)
+    training = CombinedTraining(config, context)
+    training.save(tmp_path)
+    model = combined(config, context)
+    rows = Rollout.from_texts(
+        context.tokenizer, [r.prompt for r in RANKINGS[:2]], ["red", "red blue one"]
+    )
+    members = model.members(rows)
+    # Minus 1 and 3 words, bounded by 1.
+    wanted = torch.tensor([-1.0, -3.0]).tanh()
+    torch.testing.assert_close(members["short"], wanted)
+    found = model.score(rows)
+    torch.testing.assert_close(found, 0.5 * wanted + 2 * members["learned"])
+    assert model.network is model.models["learned"].network  # type: ignore[attr-defined]
+    assert CombinedReward(config, {}, {}).network is None
+
+
+def test_on_policy_algorithms_report_each_member(tmp_path: Path) -> None:
+    models = {name: FunctionReward(length_reward(n, 1.0)) for name, n in (("a", 2), ("b", 5))}
+    config = CombinedConfig(weights={"b": 0.5})
+    for resample in (0, 2):
+        reward = CombinedReward(config, models, {})
+        procedure = tiny("group", tmp_path, reward=reward, resample=resample)
+        row = procedure.step(0)
+        rollout = procedure.context.seen[0][0]  # type: ignore[attr-defined]
+        for name, model in models.items():
+            mean = float(model.score(rollout).mean())
+            assert row[f"objective/scores/{name}"] == pytest.approx(mean, abs=1e-5)
+        total = row["objective/scores/a"] + 0.5 * row["objective/scores/b"]
+        assert row["objective/scores"] == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_verifier_beside_a_trained_model_is_one_line(tmp_path: Path) -> None:
+    words = (
+        "debug=fast",
+        "evaluation=none",
+        "algorithm=rloo",
+        "reward_model=sum",
+        "+reward_model@reward_model.members.short=length",
+        "+reward_model@reward_model.members.other=kwise",
+    )
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-2000:]
+    (made,) = tmp_path.glob("artifacts/**/reward_model-*/learned")
+    learned, other = (made.with_name(n) / "model/model.safetensors" for n in ("learned", "other"))
+    assert learned.read_bytes() != other.read_bytes()  # another head, another order
+    (metrics,) = tmp_path.glob("artifacts/**/algorithm-*/metrics.jsonl")
+    rows = list(read_rows(metrics))
+    assert {"objective/scores/learned", "objective/scores/short"} <= rows[-1].keys()
