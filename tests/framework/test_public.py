@@ -61,6 +61,7 @@ INTERFACES_1 = {
     "Accountable": "accounting(history)",
     "ShowsBatch": "batch(index)",
     "HasNetwork": "network",
+    "TrainsOn": "begins_from",
     "Tokenizer": "pad_id eos_id end_ids size digest encode(text) encode_document(text) "
     "encode_prompt(prompt) encode_response(prompt,response) encode_turns(prompt,response) "
     "decode(ids) decode_response(prompt,ids) save(folder)",
@@ -95,7 +96,7 @@ INTERFACES_1 = {
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
-    "load_scalar(folder) rollout() labeler() component(kind,config) "
+    "load_policy(folder) load_scalar(folder) rollout() labeler() component(kind,config) "
     "within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
 }
 

@@ -19,6 +19,7 @@ from preflab.records import Rollout
 from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
+from preflab_builtin.on_policy.dealing import micro_batches, minibatches
 from preflab_builtin.on_policy.experience import Experience, Networks, collect, described
 from preflab_builtin.on_policy.gradients import WEIGHTED, Watched, accumulate
 from preflab_builtin.on_policy.guards import (
@@ -227,28 +228,16 @@ class OnPolicy:
         return scores.clamp(-limit, limit), metrics
 
     def _minibatches(self, index: int, epoch: int, rollout: Rollout) -> list[list[int]]:
-        """Rows of each optimizer step: shuffled again in each epoch, then ordered by length. Rows
-        that belong together stay one behind another, in the place of the longest."""
-        width = self.rules.together
-        order = permutation(
-            len(rollout) // width, self.context.seed, self.rules.name, "minibatches", index, epoch
-        )
-        size = self.config.minibatch
-        if self.rules.chosen is not None:  # one unit a prompt
-            size //= self.rules.samples
-        place = {row: at for at, row in enumerate(rollout.by_length())}
-        units = [range(number * width, (number + 1) * width) for number in order]
-        dealt = (units[i : i + size] for i in range(0, len(units), size))
-        ordered = (sorted(part, key=lambda unit: max(place[i] for i in unit)) for part in dealt)
-        return [[row for unit in part for row in unit] for part in ordered]
+        """Rows of each optimizer step, shuffled again in each epoch."""
+        rules, seed = self.rules, self.context.seed
+        units = len(rollout) // rules.together
+        order = permutation(units, seed, rules.name, "minibatches", index, epoch)
+        # Of rows that an algorithm chooses there is one unit a prompt.
+        size = self.config.minibatch // (1 if rules.chosen is None else rules.samples)
+        return minibatches(rollout, order, rules.together, size)
 
     def _micro_batches(self, minibatch: Sequence[int]) -> list[Sequence[int]]:
-        """This process's rows of a minibatch in pieces."""
-        width = self.rules.together
-        units = [minibatch[i : i + width] for i in range(0, len(minibatch), width)]
-        size = max(1, self.runtime.micro_batch // width)
-        pieces = self.runtime.micro_batches(self.runtime.share(units), size)
-        return [[row for unit in piece for row in unit] for piece in pieces]
+        return micro_batches(minibatch, self.rules.together, self.runtime)
 
     def _update(self, index: int, experience: Experience | None) -> dict[str, float]:
         """All optimizer steps of an iteration; the mean of what each reports."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from preflab import Component, hookimpl
 from preflab.kinds import StageSpec
-from preflab_builtin.on_policy.config import NESTED
+from preflab_builtin.on_policy.component import on_policy_component
 
 from preflab_pairs.config import AverageConfig, BagOfWordsConfig, OnlineSLiCConfig, SLiCConfig
 
@@ -22,13 +22,8 @@ def preflab_components() -> list[Component]:
             procedure="preflab_pairs.slic:SLiC",
             needs=("rankings",),
         ),
-        Component(
-            "algorithm",
-            "online_slic",
-            OnlineSLiCConfig,
-            procedure="preflab_pairs.online_slic:online_slic",
-            needs=("prompts", "reward_model"),
-            nested=NESTED,
+        on_policy_component(
+            "online_slic", OnlineSLiCConfig, "preflab_pairs.online_slic:online_slic"
         ),
         Component(
             "reward_model",
