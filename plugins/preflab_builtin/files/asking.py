@@ -12,14 +12,13 @@ from preflab.rows import BadRow, fields, type_name
 from preflab_builtin.files import conversations, transcripts
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import Template
+from preflab_builtin.files.names import BEFORE
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, says_nothing, structured
 
 Columns = Mapping[str, Any]
 _NO_INPUT = "<noinput>"
 """How self-instruct writes that there is no input."""
-BEFORE = ("system", "history")
-"""Columns that every shape with a question understands: what stands before the question."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record, pairs
 from preflab.rows import BadRow, Row, fields, shown
-from preflab_builtin.files import repeats, shapes, transcripts
+from preflab_builtin.files import catalogue, repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
@@ -75,7 +75,7 @@ class Builder:
         """A response that people did not dislike."""
         if not case.responses:
             raise BadRow("completion", "is missing")
-        for field in shapes.LIKED:
+        for field in catalogue.LIKED:
             if field in case.about:
                 if not truth(case.about[field], field):
                     reason = "a completion that people disliked is not a demonstration"
@@ -150,7 +150,7 @@ def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_ranking(case: Case) -> None:
-    """At least two responses, and a preference: a reward model learns nothing from a tie of all."""
+    """At least two different responses, and a judgement: a preference or a tie."""
     if len(case.responses) < 2:
         number = len(case.responses)
         raise BadRow("completions", f"has {number} of them, but a ranking needs at least 2")
@@ -159,8 +159,8 @@ def _check_ranking(case: Case) -> None:
             raise BadRow("response", "one of them is empty")
     if all(response == case.responses[0] for response in case.responses):
         raise BadRow("response", "all of them are the same text")
-    if not case.preferences:
-        raise BadRow("preferences", "all responses are tied: the row holds no preference")
+    if not case.preferences and len(case.unjudged) == len(pairs(len(case.responses))):
+        raise BadRow("preferences", "no two of the responses were compared")
 
 
 def _document(case: Case, split: str, name: str, place: str) -> Document:

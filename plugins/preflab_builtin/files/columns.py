@@ -9,13 +9,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
+
+if TYPE_CHECKING:
+    from preflab_builtin.files.verdicts.layouts import Layout
 
 FEW_VALUES = 10
 """Values of a column below which a file is told of them; not many more are kept."""
@@ -82,7 +85,8 @@ class Reading:
     all columns of the file, where the config renames or ignores some. shapes: rows by shape.
     remarks: rows by what a reader remarked. values: a few values of the columns user and group.
     repeats: what stands before the prompt in nearly all answers (`repeats.repeated`).
-    others: what columns that nobody reads hold over the file."""
+    others: what columns that nobody reads hold over the file. layout: of rows with several answers
+    and a verdict. judged: rows by the number of their best answer, -1 for a tie."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
@@ -93,6 +97,8 @@ class Reading:
     values: dict[str, set[str]] = field(default_factory=dict)
     repeats: str | None = None
     others: Unread = field(default_factory=Unread)
+    layout: Layout | None = None
+    judged: Counter[int] = field(default_factory=Counter)
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names
@@ -158,12 +164,26 @@ class Reading:
             use = f"If it is the system message: {option(f'columns.system={column}')}"
         elif kind is Kind.SAID and isinstance(value, (list, tuple)):
             use = f"If it holds the earlier turns: {option(f'columns.history={column}')}"
+        elif kind is Kind.JUDGED and self.settings.record_type == "rankings":
+            return self._verdict(column)
         elif kind is Kind.JUDGED and self.settings.record_type == "demonstrations":
             use = f"If it says whether people liked it: {option(f'columns.label={column}')}"
         elif kind not in (Kind.SAID, Kind.ABOUT):
             use = "Leave the row out"
         return (
             f"which is not read here. {use}. If it does not count: {option(f'ignore=[{column}]')}"
+        )
+
+    def _verdict(self, column: str) -> str:
+        """What to do about a column that may say which answer is better. Leaving it out is no cure:
+        then another answer may be taken for the better one."""
+        option, names = self.settings.option, {u: name for name, u in self.settings.renamed}
+        pair = [shown(names.get(usual, usual)) for usual in ("chosen", "rejected")]
+        answers = "" if self.layout is not None else option(f"verdict.answers=[{','.join(pair)}]")
+        cure = f"{answers} {option(f'verdict.winner={column}')}".strip()
+        return (
+            f"which is not read here. If it says which answer is better: {cure}. If it is about "
+            "something else, take the column out of the file"
         )
 
     def _beside(self, name: str, kind: Kind) -> bool:

@@ -121,7 +121,9 @@ class Findings:
         self._hashes.add(name)
 
     def _ranking(self, ranking: Ranking) -> None:
-        if len(ranking.responses) == 2:
+        if not ranking.preferences:
+            self._odd["tie"] += 1
+        elif len(ranking.responses) == 2:
             self._best[ranking.preferences[0][0]] += 1
 
     @property
@@ -145,6 +147,8 @@ class Findings:
         if len(reading.shapes) > 1:
             parts = (f"{name} ({count} rows)" for name, count in reading.shapes.most_common())
             yield f"the rows have several shapes: {', '.join(parts)}."
+        if reading.layout is not None and reading.judged:
+            yield reading.layout.summary(reading.judged)
         for remark in Remark:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
@@ -169,7 +173,7 @@ class Findings:
             count = self._odd[kind]
             some = self._records >= FEW_ROWS or least < 1 / 2
             if count and some and count >= least * self._records:
-                option, place = self._reading.settings.option, self._example[kind]
+                option, place = self._reading.settings.option, self._example.get(kind, "")
                 cures = {"rendered": option("rendered=true"), "chat": option("template=chat")}
                 yield sentence.format(n=count, of=self._records, place=place, **cures)
 
@@ -213,6 +217,10 @@ _ODDITIES = {
         _SMALL_SHARE,
         "{n} of {of} prompts spell tokens of a chat template (first: {place}); they are read as "
         "letters. If the template was applied beforehand: {rendered}.",
+    ),
+    "tie": (
+        0.0,
+        "{n} of {of} rankings are ties of all their answers, of which no preference is learnt.",
     ),
     "again": (_SMALL_SHARE, "{n} of {of} records are there again, word for word (first: {place})."),
     "both ways": (

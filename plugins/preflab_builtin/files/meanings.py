@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any
+
+from preflab_builtin.files.names import words_of
 
 
 class Kind(Enum):
@@ -112,7 +113,6 @@ _ENDINGS = (
     *(".flac", ".ogg", ".m4a", ".mp4", ".webm", ".mov", ".avi"),
 )
 _ORIGINS = {"source", "sources", "origin", "url", "urls", "link", "links", "citation"}
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def meaning(name: str, value: Any, inside: bool = False) -> Kind | None:
@@ -134,7 +134,7 @@ def meaning(name: str, value: Any, inside: bool = False) -> Kind | None:
         return _meaning_of_like(name, same, inside)
     if _is_media(value):
         return Kind.MEDIA
-    return Kind.SAID if _is_messages(value) else _meaning(name, value, inside)
+    return Kind.SAID if is_messages(value) else _meaning(name, value, inside)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -144,7 +144,7 @@ def _meaning_of_like(name: str, value: Any, inside: bool) -> Kind | None:
 
 
 def _meaning(name: str, value: Any, inside: bool) -> Kind | None:
-    words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
+    words = words_of(str(name))
     alone = len([word for word in words if word not in ("is", "was")]) == 1
     telling = (word for word in words if alone or word not in _ALONE)
     kinds = [kind for word in telling if (kind := _kind(word)) is not None]
@@ -171,7 +171,8 @@ def _kind(word: str) -> Kind | None:
     return None if found is None else _KINDS[found]
 
 
-def _is_messages(value: Any) -> bool:
+def is_messages(value: Any) -> bool:
+    """Whether a value is a list of messages."""
     first = value[0] if isinstance(value, (list, tuple)) and value else None
     return isinstance(first, Mapping) and (
         {"role", "content"} <= first.keys() or {"from", "value"} <= first.keys()
@@ -181,7 +182,7 @@ def _is_messages(value: Any) -> bool:
 def _is_file(name: str, value: str) -> bool:
     """Whether a text that ends like a file of images, sound or pages is the name of one, and not of
     what the row comes from."""
-    words = re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower())
+    words = words_of(str(name))
     return "\n" not in value and value.count(" ") < 3 and _ORIGINS.isdisjoint(words)
 
 

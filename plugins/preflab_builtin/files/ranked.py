@@ -19,7 +19,7 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
-from preflab_builtin.files.single import CONVERSATIONS
+from preflab_builtin.files.names import CONVERSATIONS
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, structured
 

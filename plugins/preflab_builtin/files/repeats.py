@@ -11,7 +11,6 @@ from preflab.rows import BadRow, Row, shown
 from preflab_builtin.files import shapes
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
-from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.transcripts import ASSISTANT
 from preflab_builtin.files.values import blank
 
@@ -24,11 +23,12 @@ _FIRST_PART = 1000
 """Characters that a template may write before a prompt."""
 
 
-def repeated(head: Iterable[Sequence[Row]], settings: RowSettings) -> str | None:
+def repeated(head: Iterable[Sequence[Row]], reading: Reading) -> str | None:
     """What stands before the prompt in nearly all answers of a file's start: "" if they begin with
     it, else the start of a wrapping, as "[INST]". None: they do not repeat it, or have no such
     form in common."""
-    reading, found = Reading(settings), Counter[str | None]()
+    reading = Reading(reading.settings, layout=reading.layout)  # so that nothing is counted twice
+    found = Counter[str | None]()
     for rows in head:
         try:
             cases = shapes.cases([reading.view(row.values) for row in rows], reading)

@@ -4,12 +4,12 @@ prompt may need, marks that may say that an answer is bad, and marks that leave 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from preflab.rows import BadRow, shown
+from preflab_builtin.files.names import words_of
 from preflab_builtin.files.values import listed, truth
 
 _LOOKED_AT = 1000
@@ -37,13 +37,12 @@ _OUT = {"exclude", "excluded", "skip", "skipped", "discard", "discarded", "drop"
 _IN = {"use", "used", "include", "included", "keep"}
 _SUBSETS = {"subset", "partition", "dataset_split", "data_split", "set"}
 _NOT_TRAIN = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"}
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
     """`BadRow` if a column says plainly that the row is not to be learned from: exclude, use, a
     subset for tests. option: as in `RowSettings`."""
-    usual = _CAMEL.sub("_", str(name)).lower().removeprefix("is_")
+    usual = "_".join(words_of(str(name))).removeprefix("is_")
     ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
     if usual in _SUBSETS and isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
         what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
@@ -110,14 +109,14 @@ class Unread:
         fact about the row."""
         for name, column in self._columns.items():
             differ = len(column.texts) > max(1, column.compared / 2)
-            if differ and not _HARMLESS.intersection(_words(name)):
+            if differ and not _HARMLESS.intersection(words_of(name)):
                 return name
         return None
 
     def marks(self, rows: int, option: Callable[[str], str]) -> Iterator[str]:
         """Sentences on columns that may judge the answers. rows: of the file."""
         for name, column in sorted(self._columns.items()):
-            words, ignore = _words(name), option(f"ignore=[{shown(name.partition('.')[0])}]")
+            words, ignore = set(words_of(name)), option(f"ignore=[{shown(name.partition('.')[0])}]")
             cure = f"take such rows out of the file. If it does not count: {ignore}."
             numbers, judges = column.least <= column.most, _JUDGES & words
             marks = numbers and -1 <= column.least <= column.most <= 1 and column.low
@@ -135,10 +134,6 @@ class Unread:
 def _measures(column: _Column) -> bool:
     """Numbers that are no marks: neither below zero nor 0 or 1."""
     return column.least >= 0 and column.most > 1
-
-
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()))
 
 
 def _says_much(value: str | Sequence[Any]) -> bool:
