@@ -201,7 +201,7 @@ def _all_again(text: str, row: Mapping[str, Any], read: Collection[str]) -> bool
     """Whether a text holds two of the columns that are read, and the longest: Alpaca's ``text``.
     A passage that the answer is out of does not hold the question."""
     said = (row[name].strip() for name in read if isinstance(row.get(name), str))
-    given = sorted(filter(None, said), key=len)
+    given = sorted(filter(None, said), key=lambda text: (len(text), text))
     return len(given) > 1 and given[-1] in text and any(one in text for one in given[:-1])
 
 

@@ -4,6 +4,7 @@ not show it, from all of them."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ def verdicts_beside(head: Sequence[Sequence[Row]], reading: Reading) -> list[str
     """Sentences on columns that may say that 'chosen' is not the better answer; `UserError` if one
     says so."""
     settings = reading.settings
-    if settings.record_type != "rankings" or settings.verdict.columns:
-        return []
     rows = [row.values for group in head for row in group if row.problem is None]
     try:
+        if settings.record_type == "demonstrations":
+            overlooked.check_demonstrations(rows, settings)
+        if settings.record_type != "rankings" or settings.verdict.columns:
+            return []
         return list(overlooked.check(rows, settings))
     except Refused as refused:
         raise _error(head, refused) from None
@@ -36,15 +39,18 @@ def layout(path: Path, head: Sequence[Sequence[Row]], reading: Reading) -> Layou
     if settings.record_type not in ("prompts", "rankings"):
         return None
     rows = list(_views((row for group in head for row in group), reading))
+    pointing = False
     if not settings.verdict.columns and settings.format != "compared":
-        others = [row for row in rows if not shapes.fits(row, settings)]
+        pointing = settings.format is None and finding.pair_points(rows)
+        others = rows if pointing else [row for row in rows if not shapes.fits(row, settings)]
         if settings.format is not None or len(others) <= len(rows) / 2:
             return None
         rows = others
     try:
-        return finding.layout(rows, settings, lambda made: _numbers(path, made, reading))
+        made = finding.layout(rows, settings, lambda made: _numbers(path, made, reading))
     except Refused as refused:
         raise _error(head, refused) from None
+    return replace(made, first=True) if made is not None and pointing else made
 
 
 def _error(head: Sequence[Sequence[Row]], refused: Refused) -> UserError:

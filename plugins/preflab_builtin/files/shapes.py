@@ -24,7 +24,12 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.names import ABOUT, ASKS
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import sides
-from preflab_builtin.files.verdicts.candidates import names_verdict
+from preflab_builtin.files.verdicts.candidates import (
+    is_answer,
+    names_better,
+    names_verdict,
+    names_worse,
+)
 
 USUAL = {
     "prompts": ("prompt",),
@@ -76,7 +81,7 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     settings = reading.settings
     filled = frozenset(column for column, value in row.items() if value is not None)
     shape = fitting(filled, settings.record_type, settings.format)
-    if reading.layout is not None and (shape is None or settings.verdict.columns):
+    if reading.layout is not None and (shape is None or reading.layout.first):
         return COMPARED
     if shape is not None:
         return shape
@@ -154,30 +159,29 @@ def _renamed(row: Columns, settings: RowSettings) -> str:
     theirs = [name for name in spoken if name not in (*ABOUT, *usual)]
     theirs.sort(key=lambda name: name.lower() not in _QUESTIONS)  # what asks, to the prompt
     if settings.record_type == "rankings":
-        judging = [name for name in row if names_verdict(name) and name not in usual]
-        return _of_rankings(row, theirs, judging, settings)
+        return _of_rankings(row, theirs, settings)
     missing = [name for name in usual if name not in row]
     pairs = zip(missing, [*map(shown, theirs), *("NAME",) * len(missing)], strict=False)
     return " ".join(settings.option(f"columns.{name}={column}") for name, column in pairs)
 
 
-def _of_rankings(
-    row: Columns, theirs: Sequence[str], judging: Sequence[str], settings: RowSettings
-) -> str:
-    """The same for rankings, where a guess of the better answer would be a wrong label."""
-    options, others = [], [name for name in theirs if name not in judging]
+def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> str:
+    """The same for rankings, where a guess of the better answer would be a wrong label: only names
+    say which it is."""
+    option = settings.option
+    judging = [name for name in row if names_verdict(name) and not is_answer(name)]
+    others, options = [name for name in theirs if name not in judging], []
     if "prompt" not in row:
         asks = others.pop(0) if others else "NAME"
-        options.append(settings.option(f"columns.prompt={shown(asks)}"))
-    answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
+        options.append(option(f"columns.prompt={shown(asks)}"))
     if judging:
-        options.append(settings.option(f"verdict.answers=[{','.join(answers)}]"))
-        options.append(settings.option(f"verdict.winner={shown(judging[0])}"))
-    else:
-        better = [settings.option(f"columns.{name}=NAME") for name in ("chosen", "rejected")]
-        options += [
-            o for o, name in zip(better, ("chosen", "rejected"), strict=True) if name not in row
-        ]
+        answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
+        options.append(option(f"verdict.answers=[{','.join(answers)}]"))
+        return " ".join((*options, option(f"verdict.winner={shown(judging[0])}")))
+    for usual, says in (("chosen", names_better), ("rejected", names_worse)):
+        if usual not in row:
+            name = next((shown(name) for name in others if says(name)), "NAME")
+            options.append(option(f"columns.{usual}={name}"))
     return " ".join(options)
 
 

@@ -10,50 +10,16 @@ from typing import Any
 
 import pytest
 
-from preflab import UserError
+from judged_rows import best, files, judged, refused
 from preflab.options import problems
 from preflab.records import Message, Ranking
 from preflab_builtin.files.config import (
     ColumnNames,
     FilesConfig,
     OnBadRow,
-    RecordKind,
     VerdictColumns,
 )
 from preflab_builtin.files.source import FileSource, inspect
-
-Rows = list[dict[str, Any]]
-
-
-def files(tmp_path: Path, rows: Rows, record: str = "rankings", **settings: Any) -> FilesConfig:
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return FilesConfig(record=RecordKind(record), path=str(path), **settings)
-
-
-def best(config: FilesConfig) -> list[int | None]:
-    """The number of the best answer of each ranking, None for a tie."""
-    found: list[int | None] = []
-    for ranking in FileSource(config).records("rankings"):
-        assert isinstance(ranking, Ranking)
-        better, worse = ({pair[k] for pair in ranking.preferences} for k in (0, 1))
-        found.append(next(iter(better - worse), None))
-    return found
-
-
-def refused(config: FilesConfig) -> str:
-    with pytest.raises(UserError) as caught:
-        FileSource(config)
-    return str(caught.value)
-
-
-def judged(*values: Any, column: str = "winner", **more: Any) -> Rows:
-    """Rows with the answers "first 0", "second 0" and so on, and a value each."""
-    answers = [{"answer_a": f"first {i}", "answer_b": f"second {i}"} for i in range(len(values))]
-    return [
-        {"question": f"What is {i}?", **both, column: value, **more}
-        for i, (both, value) in enumerate(zip(answers, values, strict=True))
-    ]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +258,46 @@ def test_the_questions_alone_are_prompts(tmp_path: Path) -> None:
     assert texts == ["What is 0?", "What is 1?", "What is 2?"]
 
 
+def test_names_of_the_better_answer_beside_the_answers(tmp_path: Path) -> None:
+    """'chosen' is no answer where it holds a letter or the name of a model."""
+    rows = [{"prompt": f"{i}?", "response_a": "one", "response_b": "two"} for i in range(2)]
+    letters = [
+        {**row, "chosen": c, "rejected": r} for row, c, r in zip(rows, "ab", "ba", strict=True)
+    ]
+    assert best(files(tmp_path, letters)) == [0, 1]
+    models = [{**row, "model_a": "x", "model_b": "y"} for row in rows]
+    models = [{**r, "chosen": c, "rejected": "?"} for r, c in zip(models, "yx", strict=True)]
+    assert best(files(tmp_path, models)) == [1, 0]
+    texts = [{**row, "chosen": "two", "rejected": "one"} for row in rows]
+    assert best(files(tmp_path, texts)) == [1, 1]
+
+
+def test_a_question_by_another_name(tmp_path: Path) -> None:
+    rows = [{"asked_of_us": row.pop("question"), **row} for row in judged("a", "b")]
+    message = refused(files(tmp_path, rows))
+    assert "which column of asked_of_us holds the question" in message
+    assert "ignore" not in message
+    assert best(files(tmp_path, rows, columns=ColumnNames(prompt="asked_of_us"))) == [0, 1]
+
+
+def test_remarks_about_a_verdict_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {**row, "explanation": f"It is better by {i} words.", "winner_confidence": 0.5 + i}
+        for i, row in enumerate(judged("a", "b"))
+    ]
+    config = files(tmp_path, rows)
+    assert best(config) == [0, 1]
+    assert "explanation, winner_confidence (all rows)" in inspect(config).notices[0]
+
+
+def test_names_of_columns_say_which_is_better(tmp_path: Path) -> None:
+    row = {"asked": "q", "better_answer": "a", "worse_answer": "b"}
+    options = "columns.chosen=better_answer rankings.columns.rejected=worse_answer"
+    assert options in refused(files(tmp_path, [row]))
+    row = {"asked": "q", "by_people": "a", "by_machine": "b"}
+    assert "columns.chosen=NAME rankings.columns.rejected=NAME" in refused(files(tmp_path, [row]))
+
+
 def test_answers_that_are_compared_are_no_demonstrations(tmp_path: Path) -> None:
     message = refused(files(tmp_path, judged("a", "b"), "demonstrations"))
     assert "They hold several answers to a question: give them as rankings" in message
@@ -317,47 +323,6 @@ def test_two_verdicts_must_agree(tmp_path: Path) -> None:
     assert "verdict.winner=winner or rankings.verdict.winner=human_preference" in message
     told = VerdictColumns(winner="human_preference")
     assert best(files(tmp_path, differing, verdict=told)) == [0, 0]
-
-
-_MAPPED = ColumnNames(prompt="question", chosen="answer_a", rejected="answer_b")
-
-
-@pytest.mark.parametrize("ignore", [[], ["winner"]])
-@pytest.mark.parametrize("values", [("a", "b"), ("answer_b", "tie"), ("second 0", "second 1")])
-def test_a_verdict_is_not_overruled_by_names_of_columns(
-    tmp_path: Path, values: Any, ignore: list[str]
-) -> None:
-    message = refused(files(tmp_path, judged(*values), columns=_MAPPED, ignore=ignore))
-    assert "verdict.answers=[answer_a,answer_b] rankings.verdict.winner=winner" in message
-    assert "ignore=" not in message
-    message = refused(
-        files(tmp_path, judged("", "", score_a=1, score_b=2), columns=_MAPPED, ignore=["winner"])
-    )
-    assert "say in 2 of 2 rows that 'answer_a' is not the better answer" in message
-
-
-def test_a_verdict_that_agrees_may_be_ignored(tmp_path: Path) -> None:
-    rows = judged("a", "a", "a")
-    assert best(files(tmp_path, rows, columns=_MAPPED, ignore=["winner"])) == [0, 0, 0]
-
-
-@pytest.mark.parametrize("column", ["label", "preference", "better_id"])
-def test_an_ignored_column_that_may_judge_is_told(tmp_path: Path, column: str) -> None:
-    rows = [{"prompt": f"{i}?", "chosen": "a", "rejected": "b", column: i % 2} for i in range(4)]
-    message = refused(files(tmp_path, rows))
-    assert f"verdict.answers=[chosen,rejected] rankings.verdict.winner={column}" in message
-    assert "ignore=" not in message
-    told = inspect(files(tmp_path, rows, ignore=[column])).notices
-    assert any(f"'{column}' is ignored, though its name says" in notice for notice in told)
-
-
-def test_a_verdict_beside_the_pair_is_read_on_request(tmp_path: Path) -> None:
-    rows = [
-        {"prompt": f"{i}?", "chosen": "a", "rejected": "b", "preference": value}
-        for i, value in enumerate(("chosen", "rejected"))
-    ]
-    told = VerdictColumns(answers=["chosen", "rejected"], winner="preference")
-    assert best(files(tmp_path, rows, verdict=told)) == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,13 @@ _WHOLE |= {"annotation", "answer_idx", "answer_index", "correct_answer", "gold_l
 """Names of such a column, where its values fit."""
 _WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
 """Words of a column that names the worse answer."""
-_REMARKS = {"statement", "reason", "reasons", "elaboration", "explanation", "rationale", "comment"}
-_REMARKS |= {"confidence", "time", "source", "critique", "feedback", "agreement", "margin", "model"}
+_EXPLAINS = {"statement", "reason", "reasons", "elaboration", "explanation", "rationale"}
+_EXPLAINS |= {"justification"}
+_REMARKS = (
+    _EXPLAINS
+    | {"comment"}
+    | {"confidence", "time", "source", "critique", "feedback", "agreement", "margin", "model"}
+)
 """Words that make it a remark about the verdict."""
 TIES = {"tie", "ties", "tied", "draw"}
 """Words of a column that says whether it is a tie."""
@@ -67,7 +72,7 @@ class Candidate:
     @property
     def worse(self) -> bool:
         """It names the worse answer."""
-        return not _WORSE.isdisjoint(words_of(self.name))
+        return names_worse(self.name)
 
     @property
     def named(self) -> bool:
@@ -85,6 +90,21 @@ def names_verdict(name: str) -> bool:
     """
     words = set(words_of(name))
     return bool(words & (_STRONG | _WORSE)) and not words & (_REMARKS | TIES)
+
+
+def names_worse(name: str) -> bool:
+    """Whether a name says that a column is of the worse answer."""
+    return not _WORSE.isdisjoint(words_of(name))
+
+
+def names_better(name: str) -> bool:
+    """Whether a name says that a column is of the better answer."""
+    return not _STRONG.isdisjoint(words_of(name)) and not names_worse(name)
+
+
+def is_answer(name: str) -> bool:
+    """Whether a name says that a column holds an answer: better_answer."""
+    return not sides.ANSWERS.isdisjoint(parts_of(name))
 
 
 def may_judge(name: str) -> bool:
@@ -125,7 +145,14 @@ def judges(rows: Rows, base: Layout, family: Family | None) -> tuple[str, ...]:
     """All columns that read as a verdict, by their names or as numbers of the answers."""
     apart = [name for some in per_answer(rows, base, family) for name in some.columns]
     found = candidates(rows, base, {*apart, *ABOUT, *BEFORE})
-    return (*(one.name for one in found if one.named), *apart)
+    remarks = [n for n in dict.fromkeys(n for row in rows for n in row) if _remarks(n)]
+    return (*(one.name for one in found if one.named), *apart, *remarks)
+
+
+def _remarks(name: str) -> bool:
+    """Whether a name is that of a remark about a verdict: winner_confidence, explanation."""
+    words = set(words_of(name))
+    return bool(words & _EXPLAINS or (words & _STRONG and words & (_REMARKS | TIES)))
 
 
 def per_answer(rows: Rows, base: Layout, family: Family | None) -> list[Numbers]:

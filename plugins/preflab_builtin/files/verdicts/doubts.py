@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
-from preflab_builtin.files.verdicts.candidates import Candidate, Numbers
+from preflab_builtin.files.names import ASKS, parts_of
+from preflab_builtin.files.verdicts.candidates import Candidate, Numbers, may_judge
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, spelled
 
@@ -58,6 +59,18 @@ def nothing(names: Iterable[str], layout: Layout, settings: RowSettings) -> str:
         f"columns: {answers} hold answers, and no column is known to say which is the better one."
         f"{have} Name the one that does: {one}, or those with a score for each: {many} (or "
         f"verdict.ranks, verdict.wins).{same}"
+    )
+
+
+def no_question(names: Iterable[str], layout: Layout, settings: RowSettings) -> str:
+    """Answers, and no column that is known to hold the question."""
+    answers = " and ".join(map(shown, layout.answers))
+    others = sorted(n for n in names if n not in layout.needs() and not may_judge(n))
+    likely = [n for n in others if set(parts_of(n)) & {*ASKS, "request", "ask", "user", "post"}]
+    cure = settings.option(f"columns.prompt={shown((likely or ['NAME'])[0])}")
+    have = f" of {', '.join(map(shown, others))}" if others else ""
+    return (
+        f"columns: {answers} hold answers; which column{have} holds the question? Name it: {cure}"
     )
 
 

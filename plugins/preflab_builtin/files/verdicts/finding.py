@@ -10,10 +10,11 @@ from dataclasses import replace
 from preflab.errors import nearest
 from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
+from preflab_builtin.files.meanings import is_messages
 from preflab_builtin.files.names import ASKS, CONVERSATIONS
 from preflab_builtin.files.values import blank
-from preflab_builtin.files.verdicts import deciding, sides
-from preflab_builtin.files.verdicts.candidates import Rows, companions, judges
+from preflab_builtin.files.verdicts import deciding, doubts, sides
+from preflab_builtin.files.verdicts.candidates import Rows, candidates, companions, judges
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
 from preflab_builtin.files.verdicts.pointing import Pointer, spelled
 from preflab_builtin.files.verdicts.sides import Family
@@ -34,6 +35,10 @@ def layout(rows: Rows, settings: RowSettings, numbers: deciding.Numbers) -> Layo
     if found is None:
         return None
     base, family = found
+    if base.asks is None and not all(is_messages(v) for row in rows for v in base.texts(row) if v):
+        if base.listed:
+            return None
+        raise Refused(doubts.no_question(_names(rows), base, settings))
     if settings.record_type != "rankings":
         return base
     base = replace(base, pointer=_pointer(base, family, settings))
@@ -42,8 +47,21 @@ def layout(rows: Rows, settings: RowSettings, numbers: deciding.Numbers) -> Layo
     if base.listed and not judging and not settings.verdict.columns:
         return None  # completions that nothing ranks are another shape with a column too few
     made = _given(base, settings) or deciding.decided(rows, base, family, settings)
-    made = replace(made, beside=tuple(name for name in judging if name not in made.columns))
+    beside = tuple(name for name in judging if name not in (*made.columns, made.tie))
+    made = replace(made, beside=beside, first=bool(settings.verdict.columns))
     return deciding.numbered(made, settings, numbers) if made.how is How.WINNER else made
+
+
+def pair_points(rows: Rows) -> bool:
+    """Whether 'chosen' is no answer but points to one of others: "a" next to answer_a."""
+    found = sides.answer_families(rows, _names(rows))
+    if len(found) != 1 or not any(not blank(row.get("chosen")) for row in rows):
+        return False
+    base = Layout(None, found[0].columns)
+    base = replace(base, companions=companions(rows, base, found[0]))
+    pointer = Pointer(base.answers, True)
+    said = candidates(rows, replace(base, pointer=pointer), ())
+    return any(one.name == "chosen" and one.sure for one in said)
 
 
 def _names(rows: Rows) -> frozenset[str]:

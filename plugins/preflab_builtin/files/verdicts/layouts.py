@@ -28,7 +28,7 @@ class Layout:
     (``listed``). columns: what decides: one, or one for each answer. companions: other columns with
     something for each answer, such as names of models. start: the number of the first answer.
     high: the number of the answer that high numbers prefer. beside: columns that read as a
-    verdict too and do not count."""
+    verdict too and do not count. first: it counts before any shape that the rows have too."""
 
     asks: str | None
     answers: tuple[str, ...]
@@ -42,6 +42,7 @@ class Layout:
     high: int = 0
     even: float = 0.0
     beside: tuple[str, ...] = ()
+    first: bool = False
 
     def needs(self) -> tuple[str, ...]:
         """Columns that a row must have."""

@@ -66,6 +66,25 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
             )
 
 
+def check_demonstrations(rows: Rows, settings: RowSettings) -> None:
+    """`Refused` if the config takes one of several answers for the demonstration, and a column says
+    that it is not the better one in some row. rows: as in the file."""
+    completion = next((name for name, usual in settings.renamed if usual == "completion"), None)
+    families = sides.families(frozenset(name for row in rows for name in row))
+    family = next((f for f in families if completion in f.columns), None)
+    if completion is None or family is None:
+        return
+    base = Layout(None, family.columns, pointer=Pointer(family.columns, True))
+    best = family.columns.index(completion)
+    for one in candidates(rows, base, {*ABOUT, *BEFORE}):
+        if one.named and len(one.values) > 1 and any(point != best for point in one.points):
+            raise Refused(
+                f"{shown(one.name)}: holds {doubts.counted(one)}, and seems to say which answer is "
+                f"better, but '{completion}' would be learnt in every row. Give the file as "
+                "rankings, or put the better answers into a column"
+            )
+
+
 def _contradicts(
     one: Candidate, answers: Sequence[str], chosen: str, mapped: bool, settings: RowSettings
 ) -> str:
