@@ -9,10 +9,11 @@ from typing import Any
 
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record, pairs
 from preflab.rows import BadRow, Row, fields, shown
-from preflab_builtin.files import catalogue, repeats, shapes, transcripts
+from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.names import LIKED
 from preflab_builtin.files.splits import Splits
 from preflab_builtin.files.values import truth
 
@@ -75,7 +76,7 @@ class Builder:
         """A response that people did not dislike."""
         if not case.responses:
             raise BadRow("completion", "is missing")
-        for field in catalogue.LIKED:
+        for field in LIKED:
             if field in case.about:
                 if not truth(case.about[field], field):
                     reason = "a completion that people disliked is not a demonstration"

@@ -10,11 +10,8 @@ from preflab.records import RecordType
 from preflab_builtin.files import exports, published, ranked, single, trees
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, BEFORE, CONVERSATIONS
+from preflab_builtin.files.names import ABOUT, BEFORE, CONVERSATIONS, LIKED
 from preflab_builtin.files.verdicts.reading import compared
-
-LIKED = ("label", "kto_tag")
-"""Columns that say whether people liked a completion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,10 +176,21 @@ _PUBLISHED: tuple[Shape, ...] = (
     ),
     Shape("tldr", ("subreddit", "title", "post", "summary"), _SHOWS, published.post),
 )
+KTO = Shape(
+    "kto",
+    ("prompt", "completion"),
+    ("rankings",),
+    ranked.liked,
+    any_of=LIKED,
+    joins=("prompt", *BEFORE),
+    named=True,
+)
+"""Single answers that people liked or not, those to one question together."""
 COMPARED = Shape("compared", (), _RANKS, compared, named=True, thorough=True)
 """Several answers and a verdict, where the file's `Layout` says."""
 GENERAL: tuple[Shape, ...] = (
     COMPARED,
+    KTO,
     Shape("llmbar", ("input", "output_1", "output_2", "label"), _RANKS, ranked.llmbar),
     Shape("k-wise", ("prompt", "completions"), _RANKS, ranked.kwise, ranked.ORDERS),
     Shape(

@@ -86,7 +86,8 @@ class Reading:
     remarks: rows by what a reader remarked. values: a few values of the columns user and group.
     repeats: what stands before the prompt in nearly all answers (`repeats.repeated`).
     others: what columns that nobody reads hold over the file. layout: of rows with several answers
-    and a verdict. judged: rows by the number of their best answer, -1 for a tie."""
+    and a verdict. judged: rows by the number of their best answer, -1 for a tie.
+    likes: the rows are single answers that people liked or not (KTO), and rankings together."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
@@ -99,6 +100,7 @@ class Reading:
     others: Unread = field(default_factory=Unread)
     layout: Layout | None = None
     judged: Counter[int] = field(default_factory=Counter)
+    likes: bool = False
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names

@@ -27,7 +27,7 @@ _CHAT_TOKEN = re.compile(
 )
 _INSTRUCTION = "### Instruction:\n"
 _BY_ANSWERS = {"preference", "implicit", "sharegpt-preference", "alpaca-preference", "k-wise"}
-_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer"}
+_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer", "kto"}
 """Shapes in which the first answer may be the best in every row, by their form."""
 
 

@@ -13,6 +13,8 @@ ASKS = ("prompt", "instruction", "question", "input", "query", "chat", "messages
 """Names of what is asked, the most usual first."""
 CONVERSATIONS = ("messages", "conversations", "conversation")
 """What people call the column with a conversation."""
+LIKED = ("label", "kto_tag")
+"""Columns that say whether people liked a completion."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from preflab.records import preferences_from_ranks
@@ -19,9 +21,9 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
-from preflab_builtin.files.names import CONVERSATIONS
+from preflab_builtin.files.names import CONVERSATIONS, LIKED
 from preflab_builtin.files.transcripts import Asked
-from preflab_builtin.files.values import blank, listed, numeric, structured
+from preflab_builtin.files.values import blank, listed, numeric, structured, truth
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
 _SCORE = re.compile(r"score|rating|reward|grade")
@@ -166,6 +168,31 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
             reason = f"numbers {i} and {j} are the same text but ranked differently"
             raise BadRow("completions", reason)
     return [case(row, asked, responses, preferences)]
+
+
+def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
+    """All answers to one question with whether people liked them: the liked ones are better than
+    the others. Nobody compared two that were both liked, or both not."""
+    texts = [row["completion"] for row in rows]
+    chat = any([conversations.is_conversation(text, "completion") for text in texts])
+    asked = question(rows[0], rows[0]["prompt"], "prompt", reading, chat)
+    responses = [answer(text, "completion", asked, reading) for text in texts]
+    marks = [is_liked(row) for row in rows]
+    pairs = list(itertools.permutations(range(len(rows)), 2))
+    preferences = [(i, j) for i, j in pairs if marks[i] and not marks[j]]
+    unjudged = [(i, j) for i, j in pairs if i < j and marks[i] == marks[j]]
+    if any(responses[i] == responses[j] for i, j in preferences):
+        raise BadRow("completion", "is the same in two rows of its prompt, and liked in one alone")
+    if not preferences:
+        says = "liked" if marks[0] else "disliked"
+        raise BadRow("label", f"all answers to the prompt were {says}: there is nothing to compare")
+    return [replace(case(rows[0], asked, responses, preferences), unjudged=tuple(unjudged))]
+
+
+def is_liked(row: Columns) -> bool:
+    """Whether people liked the completion of a row; `BadRow` if it does not say so."""
+    field = next((name for name in LIKED if not blank(row.get(name))), LIKED[0])
+    return truth(row.get(field), field)
 
 
 def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float]:

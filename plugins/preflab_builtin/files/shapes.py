@@ -13,6 +13,7 @@ from preflab_builtin.files.asking import Case, Columns
 from preflab_builtin.files.catalogue import (
     COMPARED,
     GENERAL,
+    KTO,
     SHAPES,
     Shape,
     fitting,
@@ -68,7 +69,7 @@ def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
         shape = shape_of(row, reading)
     except BadRow:
         return None
-    return (shape.name, *(repr(row[column]) for column in shape.joins)) if shape.joins else None
+    return (shape.name, *(repr(row.get(column)) for column in shape.joins)) if shape.joins else None
 
 
 @lru_cache(maxsize=4096)
@@ -83,6 +84,8 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     shape = fitting(filled, settings.record_type, settings.format)
     if reading.layout is not None and (shape is None or reading.layout.first):
         return COMPARED
+    if reading.likes and shape is None and KTO.fits(filled):
+        return KTO
     if shape is not None:
         return shape
     shapes = shapes_of(settings.record_type, settings.format)

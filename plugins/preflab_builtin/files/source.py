@@ -14,7 +14,7 @@ from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
 from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows, shown
-from preflab_builtin.files import looking, repeats
+from preflab_builtin.files import likes, looking, repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.catalogue import FORMATS
 from preflab_builtin.files.columns import Reading
@@ -94,6 +94,8 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
     groups, spool = grouped(read_rows(path), reading), Spool()
     head = list(islice(groups, repeats.HEAD))
+    if (by_question := likes.groups(path, head, reading)) is not None:
+        groups, head = by_question, list(islice(by_question, repeats.HEAD))
     told = looking.verdicts_beside(head, reading)
     reading.layout = looking.layout(path, head, reading)
     reading.repeats = repeats.repeated(head, reading)

@@ -1,5 +1,5 @@
-"""A column that judges the answers is never passed over: not by names that the config gives, and not
-by leaving it out."""
+"""A column that judges the answers is never passed over: not by names that the config gives, and
+not by leaving it out."""
 
 from __future__ import annotations
 
