@@ -96,7 +96,7 @@ class Builder:
             self.reading.saw("user", user)
         if group and settings.group is None:
             self.reading.saw("group", group)
-        root = transcripts.root(asked.text)
+        root = transcripts.root(asked.text, self.reading.opening)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))
         name = self._id(case, digest, place, new_ids)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
 from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
-from preflab_builtin.files.transcripts import shared
+from preflab_builtin.files.transcripts import ASSISTANT, HUMAN, shared
 from preflab_builtin.files.values import says_nothing
 
 FEW_ROWS = 10
@@ -186,6 +186,12 @@ class Findings:
             )
         if n < FEW_ROWS:
             return
+        if opening := self._reading.opening:
+            turns = opening.count(HUMAN) + opening.count(ASSISTANT)
+            yield (
+                f"most conversations begin with the same {turns} turns: those that also go on with "
+                "the same turn are in one split, and others need not be."
+            )
         start = self._start or ""
         if len(start) >= _SHARED_START:
             yield f"all {n} prompts begin with the same {len(start)} characters: '{shown(start)}'."

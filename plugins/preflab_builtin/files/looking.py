@@ -11,10 +11,23 @@ from typing import Any
 from preflab import UserError
 from preflab.rows import BadRow, Row, read_rows
 from preflab_builtin.files import shapes
+from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.verdicts import finding, overlooked
 from preflab_builtin.files.verdicts.layouts import Layout, Refused
 from preflab_builtin.files.verdicts.pointing import NOTHING, number
+
+
+def cases(head: Sequence[Sequence[Row]], reading: Reading) -> list[Case]:
+    """What the rows at a file's start say, as far as they can be read."""
+    reading = Reading(reading.settings, layout=reading.layout, likes=reading.likes)
+    found: list[Case] = []  # the reading is new, so that nothing is counted twice
+    for rows in head:
+        try:
+            found += shapes.cases([reading.view(row.values) for row in rows], reading)
+        except BadRow:
+            continue
+    return found
 
 
 def verdicts_beside(head: Sequence[Sequence[Row]], reading: Reading) -> list[str]:

@@ -21,6 +21,7 @@ from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
+from preflab_builtin.files.transcripts import shared_opening
 
 
 @dataclass
@@ -98,7 +99,9 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         groups, head = by_question, list(islice(by_question, repeats.HEAD))
     told = looking.verdicts_beside(head, reading)
     reading.layout = looking.layout(path, head, reading)
-    reading.repeats = repeats.repeated(head, reading)
+    first = looking.cases(head, reading)
+    reading.repeats = repeats.repeated(first)
+    reading.opening = shared_opening(case.asked.text for case in first)
     for rows in chain(head, groups):
         parsed.total += len(rows)
         try:

@@ -136,7 +136,7 @@ def test_few_groups_are_told_with_the_override_that_splits_by_prompt(tmp_path: P
     counts, (notice,) = told(word, *NOTHING)
     assert all(n % 100 == 0 for n in counts["kept"].values())
     assert notice.startswith("prompts: filters.split: ")
-    assert "3 groups alone decide the splits" in notice
+    assert "3 groups alone decide the splits; all 100 rows of test are of one group: " in notice
     cure = "filters.split.name=split_by_prompt"
     assert cure in notice
     counts, notices = told(word, *NOTHING, cure)
