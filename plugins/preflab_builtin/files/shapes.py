@@ -137,7 +137,8 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     cure = f" Or say what your columns are called: {_renamed(row, settings)}"
     others = [t for t in USUAL if fitting(frozenset(row), t, None) and t != record_type]
     if others and not settings.format:
-        cure = f" They hold {' or '.join(others)}: give them there.{cure}"
+        there = f" They hold {' or '.join(others)}: give them there."
+        cure = there if "NAME" in cure else f"{there}{cure}"
     if record_type == "demonstrations" and sides.answer_families([row], frozenset(row)):
         cure = " They hold several answers to a question: give them as rankings."
     for columns, reason in _NOT_READ.get(record_type, {}).items():

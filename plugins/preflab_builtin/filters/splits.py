@@ -116,6 +116,8 @@ class Assigning:
     def _missed(self, split: str, rows: float) -> str:
         """What is wrong with the size of a split, which should have so many rows."""
         own = self._rows[split]
+        if not own and rows < 1 / 2:
+            return ""  # so few rows that none is expected
         if own and (rows < _ENOUGH or rows / 2 <= own <= 2 * rows):
             return ""
         return f"{split} has {own} rows and should have about {rows:.0f}"

@@ -146,6 +146,13 @@ def test_few_groups_are_told_with_the_override_that_splits_by_prompt(tmp_path: P
     assert abs(counts["kept"]["validation"] - 30) < 21
 
 
+def test_a_split_in_which_no_row_is_expected_is_not_missed(tmp_path: Path) -> None:
+    for number in range(4):  # of 1 to 4 rows, less than half a row is asked for validation
+        word = write(tmp_path / f"{number}.jsonl", [f"Question {i}" for i in range(number + 1)])
+        _, notices = told(word, *NOTHING)
+        assert not any("validation has 0 rows" in notice for notice in notices)
+
+
 def test_one_large_group_is_told(tmp_path: Path) -> None:
     prompts = [f"Question {i}" for i in range(400)]
     users = ["busy" if i < 200 else f"user {i}" for i in range(400)]
