@@ -4,6 +4,7 @@ wrong, what is allowed, the nearest, and the cure."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
 from preflab.errors import UserError, nearest
-from preflab.options import plain_words, schema_of
+from preflab.options import plain_words
 
 MOST_KEYS = 4
 """Keys elsewhere in the config that a message offers."""
@@ -125,7 +126,8 @@ def refuse_added(words: Sequence[str], config: Any) -> None:
             component = registry().component(groups[group], str(config[group].get("name")))
         except UserError:  # who reads the config says what is wrong
             continue
-        if key not in {*component.nested, *schema_of(component.config_class)}:
+        options = {field.name for field in dataclasses.fields(component.config_class)}
+        if key not in options | {*component.nested}:
             raise UserError(_unknown(config[group], f"{group}.{key}", key, given))
 
 

@@ -69,7 +69,7 @@ def _lacks_of(run: Run, group: str, counts: Mapping[str, int]) -> list[Lack]:
     """What the component of a group needs and does not find. Parts of it that can be left out are
     one lack."""
     without = _without(run, group, counts)
-    lacks = []
+    lacks: list[Lack] = []
     for need in sorted(needs(run.choices[group])):
         lacks += _lacks(run, group, need, counts, without)
         if lacks and without:
