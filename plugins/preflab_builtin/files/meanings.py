@@ -7,7 +7,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from preflab_builtin.files.names import words_of
+from preflab_builtin.files.names import BETTER, WORSE, words_of
 
 
 class Kind(Enum):
@@ -64,11 +64,10 @@ _WORDS = {
         *("reasoning", "thinking", "thought", "thoughts", "cot", "scratchpad", "think"),
     ),
     Kind.JUDGED: (
-        *("label", "labels", "preference", "preferred", "winner", "choice", "better", "verdict"),
-        *("chosen", "rejected", "rank", "ranks", "ranking", "rankings", "flagged", "deleted"),
-        *("thumbs", "thumb", "feedback", "desirable", "undesirable", "liked", "disliked"),
-        *("like", "dislike", "upvoted", "downvoted", "vote", "approved", "accepted", "correct"),
-        *("wrong", "good", "bad", "acceptable", "harmful", "toxic", "unsafe", "safe"),
+        *(*BETTER, *WORSE, "label", "labels", "vote", "undesirable", "desirable", "liked", "like"),
+        *("rank", "ranks", "ranking", "rankings", "flagged", "deleted", "dislike", "upvoted"),
+        *("thumbs", "thumb", "feedback", "downvoted", "approved", "accepted", "correct", "wrong"),
+        *("good", "bad", "acceptable", "harmful", "toxic", "unsafe", "safe"),
     ),
     Kind.ANSWER: (
         *("completion", "completions", "response", "responses", "answer", "answers", "output"),
@@ -98,7 +97,21 @@ _DISTINCTIVE = (
 """Words that are found without a space or line between them and the next: chathistory."""
 _ALONE = {
     *("good", "bad", "like", "correct", "wrong", "safe", "unsafe", "harmful", "toxic", "accepted"),
-    *("code", "table", "facts", "role", "roles", "setting", "memory", "rules", "profile", "vote"),
+    *("best", "win", "winning", "pick", "picked", "selected", "selection", "decision", "lost"),
+    *(
+        "worse",
+        "worst",
+        "code",
+        "table",
+        "facts",
+        "role",
+        "roles",
+        "setting",
+        "memory",
+        "rules",
+        "profile",
+        "vote",
+    ),
 }
 """Words that tell something only where they are the whole name, or all of it but "is"."""
 _MASKS = {"mask", "masks", "masked"}

@@ -15,6 +15,12 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 """What people call the column with a conversation."""
 LIKED = ("label", "kto_tag")
 """Columns that say whether people liked a completion."""
+BETTER = {"winner", "winners", "winning", "win", "preference", "preferences", "preferred"}
+BETTER |= {"better", "best", "choice", "chosen", "selected", "selection", "verdict", "pick"}
+BETTER |= {"judgement", "judgment", "decision", "favorite", "favourite", "picked", "prefer"}
+"""Words of a column that says which answer is the better one."""
+WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
+"""Words of a column that names the worse answer."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
 

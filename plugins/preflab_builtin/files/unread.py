@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from preflab.rows import BadRow, shown
+from preflab.rows import BadRow, fields, shown
 from preflab_builtin.files.names import words_of
 from preflab_builtin.files.values import listed, truth
 
@@ -36,7 +36,6 @@ _LOW |= {"disliked", "dislike", "false", "no", "unacceptable", "removed", "decli
 _OUT = {"exclude", "excluded", "skip", "skipped", "discard", "discarded", "drop", "omit", "test"}
 _IN = {"use", "used", "include", "included", "keep"}
 _SUBSETS = {"subset", "partition", "dataset_split", "data_split", "set"}
-_NOT_TRAIN = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"}
 
 
 def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
@@ -44,7 +43,8 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
     subset for tests. option: as in `RowSettings`."""
     usual = "_".join(words_of(str(name))).removeprefix("is_")
     ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
-    if usual in _SUBSETS and isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
+    subset = value.strip().lower() if usual in _SUBSETS and isinstance(value, str) else ""
+    if fields.SPLIT_WORDS.get(subset, "train") != "train":
         what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
         raise BadRow(shown(name), f"{what}. {ignore}")
     if usual not in _OUT | _IN:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preflab.rows import BadRow
-from preflab_builtin.files.names import ABOUT, BEFORE, parts_of, words_of
+from preflab_builtin.files.names import ABOUT, BEFORE, BETTER, WORSE, parts_of, words_of
 from preflab_builtin.files.values import blank, listed, truth
 from preflab_builtin.files.verdicts import sides
 from preflab_builtin.files.verdicts.layouts import How, Layout
@@ -18,15 +18,9 @@ from preflab_builtin.files.verdicts.sides import Family
 
 Rows = Sequence[Mapping[str, Any]]
 
-_STRONG = {"winner", "winners", "winning", "win", "preference", "preferences", "preferred"}
-_STRONG |= {"better", "best", "choice", "chosen", "selected", "selection", "verdict", "pick"}
-_STRONG |= {"judgement", "judgment", "decision", "favorite", "favourite", "picked", "prefer"}
-"""Words of a column that says which answer is the better one."""
 _WHOLE = {"label", "labels", "result", "outcome", "answer", "gold", "target", "correct", "vote"}
 _WHOLE |= {"annotation", "answer_idx", "answer_index", "correct_answer", "gold_label"}
 """Names of such a column, where its values fit."""
-_WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
-"""Words of a column that names the worse answer."""
 _EXPLAINS = {"statement", "reason", "reasons", "elaboration", "explanation", "rationale"}
 _EXPLAINS |= {"justification"}
 _REMARKS = (
@@ -89,17 +83,17 @@ def names_verdict(name: str) -> bool:
     (True, False, False)
     """
     words = set(words_of(name))
-    return bool(words & (_STRONG | _WORSE)) and not words & (_REMARKS | TIES)
+    return bool(words & (BETTER | WORSE)) and not words & (_REMARKS | TIES)
 
 
 def names_worse(name: str) -> bool:
     """Whether a name says that a column is of the worse answer."""
-    return not _WORSE.isdisjoint(words_of(name))
+    return not WORSE.isdisjoint(words_of(name))
 
 
 def names_better(name: str) -> bool:
     """Whether a name says that a column is of the better answer."""
-    return not _STRONG.isdisjoint(words_of(name)) and not names_worse(name)
+    return not BETTER.isdisjoint(words_of(name)) and not names_worse(name)
 
 
 def is_answer(name: str) -> bool:
@@ -152,7 +146,7 @@ def judges(rows: Rows, base: Layout, family: Family | None) -> tuple[str, ...]:
 def _remarks(name: str) -> bool:
     """Whether a name is that of a remark about a verdict: winner_confidence, explanation."""
     words = set(words_of(name))
-    return bool(words & _EXPLAINS or (words & _STRONG and words & (_REMARKS | TIES)))
+    return bool(words & _EXPLAINS or (words & BETTER and words & (_REMARKS | TIES)))
 
 
 def per_answer(rows: Rows, base: Layout, family: Family | None) -> list[Numbers]:
