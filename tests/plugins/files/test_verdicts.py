@@ -253,7 +253,9 @@ def test_conversations_and_instructions(tmp_path: Path) -> None:
 
 
 def test_the_questions_alone_are_prompts(tmp_path: Path) -> None:
-    config = files(tmp_path, judged("a", "x", None), "prompts")
+    rows = judged("a", "x", None)
+    rows[1]["answer_b"] = None
+    config = files(tmp_path, rows, "prompts")
     texts = [prompt.text for prompt in FileSource(config).records("prompts")]  # type: ignore[union-attr]
     assert texts == ["What is 0?", "What is 1?", "What is 2?"]
 
@@ -352,3 +354,39 @@ def test_options_that_do_not_fit_the_file(tmp_path: Path, verdict: Any, expected
 def test_options_that_do_not_fit_each_other(verdict: Any, key: str, expected: str) -> None:
     config = FilesConfig(rankings="x", verdict=VerdictColumns(**verdict))
     assert any(k == key and expected in message for k, message in problems(config))
+
+
+def test_values_of_other_types_are_refused_by_row(tmp_path: Path) -> None:
+    broken: list[Any] = [None, "", [], {}, [None], {"text": "x"}]
+    good = judged("a", "b") * 12
+    columns = ("question", "answer_a", "winner")
+    rows = [{**good[0], column: value} for column in columns for value in broken]
+    rows += [{**good[0], column: value} for column in columns[:2] for value in (3, True)]
+    config = files(tmp_path, [*good, *rows], on_bad_row=OnBadRow.skip)
+    with pytest.warns(UserWarning, match="rows kept"):
+        (parsed,) = FileSource(config).parsed.values()
+    assert (parsed.total, parsed.kept) == (len(good) + len(rows), len(good))
+
+
+def test_a_file_that_begins_with_ties(tmp_path: Path) -> None:
+    found = best(files(tmp_path, judged(*("tie",) * 250, "b", "a")))
+    assert found == [None] * 250 + [1, 0]
+
+
+def test_a_bad_row_does_not_change_what_the_others_say(tmp_path: Path) -> None:
+    rows = judged(None, None, None, score_a=2, score_b=1)
+    rows[1]["score_b"] = "n/a"
+    with pytest.warns(UserWarning, match="rows.jsonl:2: score_b: is 'n/a' but must be a number"):
+        assert best(files(tmp_path, rows, on_bad_row=OnBadRow.skip)) == [0, 0]
+
+
+def test_values_that_are_understood_are_not_explained_again(tmp_path: Path) -> None:
+    """'b' comes first and still means the second answer; what is asked for is 'unsure' alone."""
+    rows = judged("b", "a", "unsure")
+    message = refused(files(tmp_path, rows))
+    assert "What 'unsure' means is not known" in message
+    assert "verdict.first=[unsure] (first: answer_a)" in message
+    cure = "To leave such rows out, counted: rankings.verdict.winner=winner rankings.on_bad_row"
+    assert cure in message
+    told = VerdictColumns(winner="winner", tie=["unsure"])
+    assert best(files(tmp_path, rows, verdict=told)) == [1, 0, None]

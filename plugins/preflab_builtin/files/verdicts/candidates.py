@@ -61,7 +61,8 @@ class Candidate:
     @property
     def sure(self) -> bool:
         """All its values point to an answer or say that it is a tie."""
-        return NOTHING not in self.points and any(point >= 0 for point in self.points)
+        points = any(point >= 0 for point in self.points) or names_verdict(self.name)
+        return NOTHING not in self.points and points
 
     @property
     def worse(self) -> bool:
@@ -112,16 +113,16 @@ def candidates(rows: Rows, base: Layout, but: Iterable[str]) -> list[Candidate]:
     left_out = {*but, *base.needs(), *(n for some in base.companions for n in some)}
     found = []
     for name in dict.fromkeys(name for row in rows for name in row):
-        given = [row for row in rows if not blank(row.get(name))]
-        if name in left_out or not given:
+        filled = [row for row in rows if not blank(row.get(name))]
+        given = [row for row in filled if isinstance(row[name], (str, int, float))]
+        if name in left_out or len(given) <= len(filled) / 2:
             continue
         values = Counter(spelled(row[name]) for row in given)
-        simple = all(isinstance(row[name], (str, int, float)) for row in given)
         points = tuple(base.points(row[name], row) for row in given)
         numeric = all(number(row[name]) is not None for row in given)
         meant = {spelled(row[name]): point for row, point in zip(given, points, strict=True)}
         one = Candidate(name, values, points, meant, numeric)
-        if simple and (one.sure or (one.named and (numeric or len(values) <= FEW))):
+        if one.sure or (one.named and (numeric or len(values) <= FEW)):
             found.append(one)
     return found
 
@@ -172,7 +173,8 @@ def _how(words: set[str], rows: Rows, columns: tuple[str, ...]) -> How | None:
 
 def _all_numbers(rows: Rows, names: Sequence[str]) -> bool:
     values = [row[name] for row in rows for name in names if not blank(row.get(name))]
-    return bool(values) and all(number(v) is not None or _mark(v) is not None for v in values)
+    fit = sum(number(v) is not None or _mark(v) is not None for v in values)
+    return fit > len(values) / 2  # rows that are bad are not the rule
 
 
 def _counts(rows: Rows, name: str, base: Layout) -> bool:
@@ -204,9 +206,8 @@ def companions(rows: Rows, base: Layout, family: Family | None) -> tuple[tuple[s
         lists = (name for name in sorted(names) if name not in base.needs())
         return tuple((n,) for n in lists if all(_is_texts(listed(row.get(n))) for row in rows))
     others = sides.same_places(family, sides.families(names)) if family else ()
-    return tuple(
-        f.columns for f in others if all(_is_texts([r.get(n) for n in f.columns]) for r in rows)
-    )
+    texts = {f: sum(_is_texts([row.get(n) for n in f.columns]) for row in rows) for f in others}
+    return tuple(family.columns for family, count in texts.items() if count > len(rows) / 2)
 
 
 def _is_texts(values: Any) -> bool:

@@ -82,6 +82,14 @@ def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
     if one.sure and not one.worse:
         return f"{said}, which are answers. If it says which is the better one: {winner}"
     cure = f"{winner} {explained(one, layout, settings)}"
+    known = [value for value, at in one.meant.items() if at != NOTHING]
+    if known and not one.worse:
+        unknown = ", ".join(f"'{shown(v)}'" for v, at in one.meant.items() if at == NOTHING)
+        skip = settings.option("on_bad_row=skip")
+        return (
+            f"{said}. What {unknown} means is not known. If it is an answer or a tie, say which, "
+            f"for example: {cure}. To leave such rows out, counted: {winner} {skip}"
+        )
     if one.worse and one.sure:
         return f"{said}, and seems to name the worse answer. Then give: {cure}"
     return f"{said}. If it says which answer is better, say what they mean, for example: {cure}"
@@ -90,7 +98,7 @@ def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
 def explained(one: Candidate, layout: Layout, settings: RowSettings) -> str:
     """The option that says what the values of a column mean: of two answers that it calls the
     worse, the other; of values that are not known, an example."""
-    meant = dict.fromkeys(one.values, NOTHING)
+    meant = {value: at for value, at in one.meant.items() if at == NOTHING}
     if one.worse and one.sure and len(layout.answers) == 2:
         meant = {value: 1 - at if at >= 0 else at for value, at in one.meant.items()}
     return _meanings(meant, layout, settings)

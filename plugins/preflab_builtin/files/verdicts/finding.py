@@ -11,7 +11,7 @@ from preflab.errors import nearest
 from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
 from preflab_builtin.files.meanings import is_messages
-from preflab_builtin.files.names import ASKS, CONVERSATIONS
+from preflab_builtin.files.names import ABOUT, ASKS, BEFORE, CONVERSATIONS
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import deciding, doubts, sides
 from preflab_builtin.files.verdicts.candidates import Rows, candidates, companions, judges
@@ -35,6 +35,8 @@ def layout(rows: Rows, settings: RowSettings, numbers: deciding.Numbers) -> Layo
     if found is None:
         return None
     base, family = found
+    named = (settings.user, settings.group, settings.split)
+    base = replace(base, about=(*ABOUT, *BEFORE, *filter(None, named)))
     if base.asks is None and not all(is_messages(v) for row in rows for v in base.texts(row) if v):
         if base.listed:
             return None

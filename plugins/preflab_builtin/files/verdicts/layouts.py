@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from preflab.rows import shown
@@ -28,7 +29,8 @@ class Layout:
     (``listed``). columns: what decides: one, or one for each answer. companions: other columns with
     something for each answer, such as names of models. start: the number of the first answer.
     high: the number of the answer that high numbers prefer. beside: columns that read as a
-    verdict too and do not count. first: it counts before any shape that the rows have too."""
+    verdict too and do not count. about: columns that describe the prompt. first: it counts
+    before any shape that the rows have too."""
 
     asks: str | None
     answers: tuple[str, ...]
@@ -42,17 +44,20 @@ class Layout:
     high: int = 0
     even: float = 0.0
     beside: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
     first: bool = False
 
     def needs(self) -> tuple[str, ...]:
         """Columns that a row must have."""
         return (*((self.asks,) if self.asks else ()), *self.answers)
 
+    @cached_property
     def reads(self) -> frozenset[str]:
         """Columns that need no further look."""
         tie = (self.tie,) if self.tie else ()
         given = ("input",) if self.asks == "instruction" else ()
-        return frozenset((*self.needs(), *self.columns, *tie, *self.beside, *given))
+        known = (*self.columns, *tie, *self.beside, *self.about, *given)
+        return frozenset((*self.needs(), *known))
 
     def texts(self, row: Mapping[str, Any]) -> list[Any]:
         """The answers of a row, as they stand there."""
@@ -63,6 +68,8 @@ class Layout:
 
     def points(self, value: Any, row: Mapping[str, Any]) -> int:
         """The answer that a value means (`Pointer.of`)."""
+        if not isinstance(value, str):  # such a value can be explained, and equals no text
+            return self.pointer.of(value, self.texts(row) if self.pointer.meanings else (), ())
         texts = [_bare(text) for text in self.texts(row)]
         others = []
         for columns in self.companions:
@@ -86,6 +93,8 @@ class Layout:
 
 def _bare(text: Any) -> Any:
     """The only text of a list, as the arena writes an answer."""
+    if isinstance(text, str) and text[:1] != "[":
+        return text
     found = listed(text)
     return found[0] if isinstance(found, list) and len(found) == 1 else text
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from preflab.records import Message, pairs, preferences_from_ranks
+from preflab.records import Message, preferences_from_ranks
 from preflab.rows import BadRow, fields, shown
 from preflab_builtin.files import conversations
 from preflab_builtin.files.asking import (
@@ -18,7 +19,6 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading
-from preflab_builtin.files.names import ABOUT, BEFORE
 from preflab_builtin.files.ranked import check_ranks
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
@@ -33,11 +33,11 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
     if layout is None:
         cure = settings.option("verdict.answers=[NAME,NAME]")
         raise BadRow("columns", f"nothing shows which of them hold the answers. Say which: {cure}")
-    chosen = (settings.user, settings.group, settings.split)
-    read = {*layout.reads(), *ABOUT, *BEFORE, *(name for name in chosen if name)}
-    reading.rest(row, read)
+    reading.rest(row, layout.reads)
     reading.of_row.update(name for name in layout.beside if not blank(row.get(name)))
-    missing = next((name for name in layout.needs() if blank(row.get(name))), None)
+    asks_alone = settings.record_type == "prompts" and layout.asks
+    needed = (layout.asks,) if asks_alone else layout.needs()
+    missing = next((name for name in needed if row.get(str(name)) in (None, "")), None)
     if missing is not None:
         raise BadRow(missing, "is missing or empty")
     asked, responses = _asked(row, layout, reading)
@@ -53,13 +53,13 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
                 "same text, but one is said to be better",
             )
     best = min(ranks)
-    only_best = layout.how in (How.WINNER, How.WINS) and bool(preferences)
-    unjudged = [
-        p for p in pairs(len(ranks)) if only_best and best not in (ranks[p[0]], ranks[p[1]])
-    ]
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
         reading.judged[place] += 1
-    return [replace(case(row, asked, responses, preferences), unjudged=tuple(unjudged))]
+    made = case(row, asked, responses, preferences)
+    if len(ranks) == 2 or layout.how not in (How.WINNER, How.WINS) or not preferences:
+        return [made]
+    others = [i for i, rank in enumerate(ranks) if rank != best]  # nobody compared these
+    return [replace(made, unjudged=tuple(itertools.combinations(others, 2)))]
 
 
 def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[str]]:
@@ -67,12 +67,15 @@ def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[
     values = layout.texts(row)
     names = layout.answers if not layout.listed else ()
     names = names or tuple(f"{layout.answers[0]}[{i}]" for i in range(len(values)))
-    if len(values) < 2:
+    alone = reading.settings.record_type == "prompts" and layout.asks
+    if len(values) < 2 and not alone:
         raise BadRow(layout.answers[0], "holds no list of two or more answers")
     if layout.asks is None:
         return _conversations(row, values, names, reading)
-    turns = [listed(value) for value in (row[layout.asks], *values)]
-    if all(isinstance(texts, list) and _are_texts(texts) for texts in turns):
+    value = row[layout.asks]
+    said = listed(value) if not isinstance(value, str) or value[:1] == "[" else None
+    turns = [said, *map(listed, values)] if isinstance(said, list) else []
+    if turns and all(isinstance(texts, list) and _are_texts(texts) for texts in turns):
         return _turn_by_turn(row, turns, (layout.asks, *names), reading)
     chats = [conversations.is_conversation(v, n) for v, n in zip(values, names, strict=True)]
     if layout.asks == "instruction":

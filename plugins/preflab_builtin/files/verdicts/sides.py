@@ -81,7 +81,7 @@ def answer_families(rows: Sequence[Mapping[str, Any]], names: frozenset[str]) ->
     found = []
     for family in families(names):
         named = family.about <= ANSWERS  # no word at all: columns a and b
-        if named and _all(rows, family.columns, _says_something):
+        if named and _mostly(rows, family.columns, _says_something):
             found.append(family)
     return found
 
@@ -89,14 +89,14 @@ def answer_families(rows: Sequence[Mapping[str, Any]], names: frozenset[str]) ->
 def answer_lists(rows: Sequence[Mapping[str, Any]], names: frozenset[str]) -> list[str]:
     """Columns that hold all answers of a row as a list."""
     named = [n for n in sorted(names) if parts_of(n) and set(parts_of(n)) <= ANSWERS]
-    return [name for name in named if _all(rows, (name,), _is_list_of_answers)]
+    return [name for name in named if _mostly(rows, (name,), _is_list_of_answers)]
 
 
-def _all(
+def _mostly(
     rows: Sequence[Mapping[str, Any]], names: Sequence[str], check: Callable[[Any], bool]
 ) -> bool:
     values = [row[name] for row in rows for name in names if row.get(name) is not None]
-    return bool(values) and all(map(check, values))
+    return sum(map(check, values)) > len(values) / 2  # rows that are bad are not the rule
 
 
 def _says_something(value: Any) -> bool:
