@@ -54,7 +54,8 @@ def layout(path: Path, head: Sequence[Sequence[Row]], reading: Reading) -> Layou
     rows = list(_views((row for group in head for row in group), reading))
     pointing = False
     if not settings.verdict.columns and settings.format != "compared":
-        pointing = settings.format is None and finding.pair_points(rows)
+        found = finding.pair_points(rows) or finding.lists_of_turns(rows)
+        pointing = settings.format is None and found
         others = rows if pointing else [row for row in rows if not shapes.fits(row, settings)]
         if settings.format is not None or len(others) <= len(rows) / 2:
             return None

@@ -255,7 +255,9 @@ def llmbar(row: Columns, reading: Reading) -> Sequence[Case]:
     label = row["label"]
     number = None if isinstance(label, bool) else numeric(label, "label")
     if number not in (1, 2):
-        allowed = "must be 1 or 2, the number of the better output"
+        option = reading.settings.option
+        cure = f"{option('verdict.winner=label')} {option('verdict.start=0')}"
+        allowed = f"must be 1 or 2, the number of the better output. If it counts from 0: {cure}"
         raise BadRow("label", f"is {shown(str(label))} but {allowed}")
     return [case(row, asked, replies, [(0, 1) if number == 1 else (1, 0)])]
 

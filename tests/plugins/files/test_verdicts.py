@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from judged_rows import best, files, judged, refused
-from preflab.options import problems
 from preflab.records import Message, Ranking
 from preflab_builtin.files.config import (
     ColumnNames,
-    FilesConfig,
     OnBadRow,
     VerdictColumns,
 )
@@ -151,6 +149,9 @@ def test_one_hot_columns_of_the_arena(tmp_path: Path) -> None:
     assert isinstance(ranking, Ranking)
     assert ranking.prompt.messages == (Message("user", "q0"),)
     assert ranking.responses == ("a0", "b0")
+    prompts = FileSource(files(tmp_path, rows, "prompts")).records("prompts")
+    assert prompts[0].messages == (Message("user", "q0"),)  # type: ignore[union-attr]
+    config = files(tmp_path, rows)
     both = {**rows[0], "winner_model_b": 1}
     assert best(files(tmp_path, [both, *rows[1:]])) == [None, 1, None]
     none = {**rows[0], "winner_model_a": 0}
@@ -250,6 +251,12 @@ def test_conversations_and_instructions(tmp_path: Path) -> None:
     row = {"instruction": "Say hi.", "input": "x", "output_1": "a", "output_2": "b"}
     rows = [{**row, "preference": 2}, {**row, "preference": 1}]
     assert best(files(tmp_path, rows)) == [1, 0]
+    # LLMBar's columns with labels that count from 0 have the prompts of LLMBar.
+    rows = [{"input": "Do.", "output_1": "a", "output_2": "b", "label": i} for i in (1, 0)]
+    assert "verdict.winner=label rankings.verdict.start=0" in refused(files(tmp_path, rows))
+    told = FileSource(files(tmp_path, rows, verdict=VerdictColumns(winner="label", start=0)))
+    usual = FileSource(files(tmp_path, [{**r, "label": r["label"] + 1} for r in rows]))
+    assert told.records("rankings") == usual.records("rankings")
 
 
 def test_the_questions_alone_are_prompts(tmp_path: Path) -> None:
@@ -325,35 +332,6 @@ def test_two_verdicts_must_agree(tmp_path: Path) -> None:
     assert "verdict.winner=winner or rankings.verdict.winner=human_preference" in message
     told = VerdictColumns(winner="human_preference")
     assert best(files(tmp_path, differing, verdict=told)) == [0, 0]
-
-
-@pytest.mark.parametrize(
-    "verdict,expected",
-    [
-        ({"winner": "winer"}, "verdict.winner: no row has a column 'winer'.*'winner'"),
-        ({"winner": "winner", "high": "c", "even": 0}, "verdict.high: 'c' is no answer"),
-        ({"wins": ["question"]}, "verdict.wins: 1 columns for 2 answers"),
-        ({"scores": ["question"]}, "question: has 0 numbers for 2 answers"),
-    ],
-)
-def test_options_that_do_not_fit_the_file(tmp_path: Path, verdict: Any, expected: str) -> None:
-    config = files(tmp_path, judged("a", "b"), verdict=VerdictColumns(**verdict))
-    assert re.search(expected, refused(config)), refused(config)
-
-
-@pytest.mark.parametrize(
-    "verdict,key,expected",
-    [
-        ({"winner": "w", "scores": ["s"]}, "verdict.scores", "one of them decides"),
-        ({"first": ["x"]}, "verdict.first", "explains 'winner', which is not given"),
-        ({"winner": "w", "high": "a"}, "verdict.high", "needs 'even'"),
-        ({"winner": "w", "even": 0.0}, "verdict.even", "needs 'high'"),
-        ({"winner": "w", "first": ["x"], "tie": ["X"]}, "verdict.first", "given twice"),
-    ],
-)
-def test_options_that_do_not_fit_each_other(verdict: Any, key: str, expected: str) -> None:
-    config = FilesConfig(rankings="x", verdict=VerdictColumns(**verdict))
-    assert any(k == key and expected in message for k, message in problems(config))
 
 
 def test_values_of_other_types_are_refused_by_row(tmp_path: Path) -> None:

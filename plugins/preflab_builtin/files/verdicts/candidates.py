@@ -204,13 +204,14 @@ def companions(rows: Rows, base: Layout, family: Family | None) -> tuple[tuple[s
     names = frozenset(name for row in rows for name in row)
     if base.listed:
         lists = (name for name in sorted(names) if name not in base.needs())
-        return tuple((n,) for n in lists if all(_is_texts(listed(row.get(n))) for row in rows))
+        return tuple((n,) for n in lists if all(is_texts(listed(row.get(n))) for row in rows))
     others = sides.same_places(family, sides.families(names)) if family else ()
-    texts = {f: sum(_is_texts([row.get(n) for n in f.columns]) for row in rows) for f in others}
+    texts = {f: sum(is_texts([row.get(n) for n in f.columns]) for row in rows) for f in others}
     return tuple(family.columns for family, count in texts.items() if count > len(rows) / 2)
 
 
-def _is_texts(values: Any) -> bool:
+def is_texts(values: Any) -> bool:
+    """Whether a value is a list of texts, none of them a number."""
     return isinstance(values, (list, tuple)) and all(
         isinstance(value, str) and number(value) is None for value in values
     )

@@ -12,7 +12,7 @@ from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
 from preflab_builtin.files.meanings import is_messages
 from preflab_builtin.files.names import ABOUT, ASKS, BEFORE, CONVERSATIONS
-from preflab_builtin.files.values import blank
+from preflab_builtin.files.values import blank, listed
 from preflab_builtin.files.verdicts import deciding, doubts, sides
 from preflab_builtin.files.verdicts.candidates import Rows, candidates, companions, judges
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
@@ -64,6 +64,22 @@ def pair_points(rows: Rows) -> bool:
     pointer = Pointer(base.answers, True)
     said = candidates(rows, replace(base, pointer=pointer), ())
     return any(one.name == "chosen" and one.sure for one in said)
+
+
+def lists_of_turns(rows: Rows) -> bool:
+    """Whether question and answers are lists of texts, one a turn, as the arena writes them."""
+    names = _names(rows)
+    found = sides.answer_families(rows, names)
+    if len(found) != 1:
+        return False
+    columns = _with_question(names, found[0].columns, False).needs()
+    said = [[listed(row.get(name)) for name in columns] for row in rows]
+    alike = sum(all(map(_are_texts, values)) for values in said)
+    return len(columns) > len(found[0].columns) and alike > len(rows) / 2
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _names(rows: Rows) -> frozenset[str]:

@@ -78,9 +78,10 @@ def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[
     if turns and all(isinstance(texts, list) and _are_texts(texts) for texts in turns):
         return _turn_by_turn(row, turns, (layout.asks, *names), reading)
     chats = [conversations.is_conversation(v, n) for v, n in zip(values, names, strict=True)]
-    if layout.asks == "instruction":
-        given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
-        asked = instruction(row, fields.text(row, "instruction"), given, reading)
+    if layout.asks in ("instruction", "input"):  # as in the other shapes with these columns
+        beside = layout.asks == "instruction" and row.get("input") is not None
+        given = fields.text(row, "input", blank=True) if beside else ""
+        asked = instruction(row, fields.text(row, layout.asks), given, reading)
     else:
         asked = question(row, row[layout.asks], layout.asks, reading, chat=any(chats))
     if reading.settings.record_type == "prompts":
