@@ -63,8 +63,8 @@ class Remark(Enum):
         False,
     )
     RANKS_BY_PLACE = (
-        "in {n} of {of} rows 'ranking' would say something else as an order: its first number is "
-        "read as the rank of the first completion, 1 the best, and not as the number of the best "
+        "in {n} of {of} rows the ranks would say something else as an order: the first number is "
+        "read as the rank of the first answer, 1 the best, and not as the number of the best "
         "completion.",
         False,
     )

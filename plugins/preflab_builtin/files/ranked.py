@@ -210,12 +210,12 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
         return [-number for number in numbers]
     if numbers:
         check_ranks(numbers, field)
-    if field == "ranking" and _order_would_differ(numbers):
+    if field == "ranking" and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
 
 
-def _order_would_differ(ranks: Sequence[float]) -> bool:
+def order_would_differ(ranks: Sequence[float]) -> bool:
     """Whether the same numbers, as numbers of the completions from best to worst, would rank
     otherwise."""
     places = range(1, len(ranks) + 1)

@@ -234,6 +234,16 @@ def test_answers_in_a_list(tmp_path: Path, column: str, values: Any, expected: A
     assert best(files(tmp_path, rows)) == expected
 
 
+def test_a_list_of_numbers_beside_columns_of_answers(tmp_path: Path) -> None:
+    answers = {f"answer_{k}": f"text {k}" for k in "abc"}
+    rows = [{"question": f"{i}?", **answers, "ranks": [2, 3, 1]} for i in range(2)]
+    config = files(tmp_path, rows)
+    assert best(config) == [2, 2]  # as an order, the second would be the best
+    assert any("would say something else as an order" in n for n in inspect(config).notices)
+    rows = [{"question": f"{i}?", **answers, "ratings": [1, 5, "2.5"]} for i in range(2)]
+    assert best(files(tmp_path, rows)) == [1, 1]
+
+
 def test_choices_of_a_question(tmp_path: Path) -> None:
     options = {f"option_{letter}": f"text {letter}" for letter in "abcd"}
     rows = [{"question": f"{i}?", **options, "answer": letter} for i, letter in enumerate("CA")]

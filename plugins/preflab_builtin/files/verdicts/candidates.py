@@ -153,12 +153,10 @@ def _remarks(name: str) -> bool:
 def per_answer(rows: Rows, base: Layout, family: Family | None) -> list[Numbers]:
     """All columns with a number for each answer, but those that count or measure it."""
     names = frozenset(name for row in rows for name in row)
-    if base.listed:
-        lists = (n for n in sorted(names) if n not in base.needs() and _counts(rows, n, base))
-        found: list[tuple[set[str], tuple[str, ...]]] = [(set(parts_of(n)), (n,)) for n in lists]
-    else:
-        others = sides.same_places(family, sides.families(names)) if family else ()
-        found = [(set(f.about), f.columns) for f in others if _all_numbers(rows, f.columns)]
+    lists = (n for n in sorted(names) if n not in base.needs() and _counts(rows, n, base))
+    found: list[tuple[set[str], tuple[str, ...]]] = [(set(parts_of(n)), (n,)) for n in lists]
+    others = sides.same_places(family, sides.families(names)) if family else ()
+    found += [(set(f.about), f.columns) for f in others if _all_numbers(rows, f.columns)]
     return [Numbers(c, _how(w, rows, c)) for w, c in found if not w & _MEASURES]
 
 

@@ -55,7 +55,7 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
             continue  # it agrees, says the same in every row, or points to a pair by chance
         if one.name not in settings.ignore or (one.sure and one.named):
             raise Refused(_contradicts(one, answers, chosen, mapped, settings))
-    for some in each if mapped else ():
+    for some in (some for some in each if mapped and len(some.columns) == len(answers)):
         worse = sum(not _is_best(row, some.columns, some.how, best) for row in rows)
         if some.how is not None and worse:
             what = f"{', '.join(map(shown, some.columns))}: say in {worse} of {len(rows)} rows"

@@ -18,8 +18,8 @@ from preflab_builtin.files.asking import (
     instruction,
     question,
 )
-from preflab_builtin.files.columns import Reading
-from preflab_builtin.files.ranked import check_ranks
+from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
 from preflab_builtin.files.verdicts.doubts import listing
@@ -161,6 +161,8 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
     if layout.how is How.SCORES:
         return [-value for value in numbers]
     check_ranks(numbers, name)
+    if len(layout.columns) == 1 and order_would_differ(numbers):
+        reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
 
 
