@@ -33,6 +33,11 @@ class Remark(Enum):
         "in {n} of {of} rows the score of 'chosen' is below that of 'rejected': are they swapped?",
         False,
     )
+    OTHERWISE = (
+        "in {n} of {of} rows the scores or ranks of the answers prefer another one than the "
+        "verdict, which counts.",
+        False,
+    )
     SCORES_AS_RANKS = (
         "the scores of all {of} rows are 1, 2, 3, ... once each, and the highest is taken for the "
         "best. If 1 is the best, they are ranks.",

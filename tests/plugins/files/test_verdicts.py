@@ -195,8 +195,10 @@ def test_numbers_that_may_not_judge(tmp_path: Path) -> None:
     assert best(files(tmp_path, rows, verdict=told)) == [0, 0]
     rows = judged(None, None, toxicity_a=1, toxicity_b=2)
     assert "where lower is, turn the signs" in refused(files(tmp_path, rows))
-    rows = judged("a", "b", tokens_a=1, tokens_b=2, score_a=0, score_b=0)
-    assert best(files(tmp_path, rows)) == [0, 1]  # a winner counts, scores beside it do not
+    rows = judged("a", "b", tokens_a=1, tokens_b=2, score_a=1, score_b=0)
+    config = files(tmp_path, rows)
+    assert best(config) == [0, 1]  # a winner counts, scores beside it do not, and are compared
+    assert any("in 1 of 2 rows the scores or ranks" in notice for notice in inspect(config).notices)
 
 
 def test_more_than_two_answers(tmp_path: Path) -> None:
@@ -265,7 +267,8 @@ def test_conversations_and_instructions(tmp_path: Path) -> None:
     rows = [{"input": "Do.", "output_1": "a", "output_2": "b", "label": i} for i in (1, 0)]
     assert "verdict.winner=label rankings.verdict.start=0" in refused(files(tmp_path, rows))
     told = FileSource(files(tmp_path, rows, verdict=VerdictColumns(winner="label", start=0)))
-    usual = FileSource(files(tmp_path, [{**r, "label": r["label"] + 1} for r in rows]))
+    ones = [{**row, "label": i} for row, i in zip(rows, (2, 1), strict=True)]
+    usual = FileSource(files(tmp_path, ones))
     assert told.records("rankings") == usual.records("rankings")
 
 

@@ -14,7 +14,13 @@ from preflab_builtin.files.meanings import is_messages
 from preflab_builtin.files.names import ABOUT, ASKS, BEFORE, CONVERSATIONS
 from preflab_builtin.files.values import blank, listed
 from preflab_builtin.files.verdicts import deciding, doubts, sides
-from preflab_builtin.files.verdicts.candidates import Rows, candidates, companions, judges
+from preflab_builtin.files.verdicts.candidates import (
+    Rows,
+    candidates,
+    companions,
+    judges,
+    per_answer,
+)
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
 from preflab_builtin.files.verdicts.pointing import Pointer, spelled
 from preflab_builtin.files.verdicts.sides import Family
@@ -49,6 +55,9 @@ def layout(rows: Rows, settings: RowSettings, numbers: deciding.Numbers) -> Layo
     if base.listed and not judging and not settings.verdict.columns:
         return None  # completions that nothing ranks are another shape with a column too few
     made = _given(base, settings) or deciding.decided(rows, base, family, settings)
+    known = [some for some in per_answer(rows, base, family) if some.how in (How.SCORES, How.RANKS)]
+    if made.how is How.WINNER and len(known) == 1 and len(known[0].columns) == len(base.answers):
+        made = replace(made, numbers=(known[0].how or How.SCORES, known[0].columns))
     beside = tuple(name for name in judging if name not in (*made.columns, made.tie))
     made = replace(made, beside=beside, first=bool(settings.verdict.columns))
     return deciding.numbered(made, settings, numbers) if made.how is How.WINNER else made

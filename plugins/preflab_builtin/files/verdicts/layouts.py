@@ -29,8 +29,9 @@ class Layout:
     (``listed``). columns: what decides: one, or one for each answer. companions: other columns with
     something for each answer, such as names of models. start: the number of the first answer.
     high: the number of the answer that high numbers prefer. beside: columns that read as a
-    verdict too and do not count. about: columns that describe the prompt. first: it counts
-    before any shape that the rows have too."""
+    verdict too and do not count. about: columns that describe the prompt. numbers: a score
+    for each answer next to a winner, or a rank. first: it counts before any
+    shape that the rows have too."""
 
     asks: str | None
     answers: tuple[str, ...]
@@ -45,6 +46,7 @@ class Layout:
     even: float = 0.0
     beside: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    numbers: tuple[How, tuple[str, ...]] | None = None
     first: bool = False
 
     def needs(self) -> tuple[str, ...]:

@@ -52,6 +52,8 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
                 f"numbers {i + 1} and {j + 1} of the answers are the "
                 "same text, but one is said to be better",
             )
+    if layout.numbers and _say_otherwise(row, layout.numbers, preferences):
+        reading.remarks[Remark.OTHERWISE] += 1
     best = min(ranks)
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
         reading.judged[place] += 1
@@ -164,6 +166,17 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
     if len(layout.columns) == 1 and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
+
+
+def _say_otherwise(
+    row: Columns, numbers: tuple[How, tuple[str, ...]], preferences: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether the scores or ranks next to a verdict prefer an answer that it calls worse."""
+    how, columns = numbers
+    found = [number(row.get(name)) for name in columns]
+    given = [(found[i], found[j]) for i, j in preferences]
+    pairs = [(one, other) for one, other in given if one is not None and other is not None]
+    return any(a > b if how is How.RANKS else a < b for a, b in pairs)
 
 
 def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
