@@ -47,10 +47,12 @@ def case(
     responses: Sequence[str] = (),
     preferences: Sequence[tuple[int, int]] = (),
     part: str = "",
+    unjudged: Sequence[tuple[int, int]] = (),
 ) -> Case:
     """A case with the labels of its row."""
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
-    return Case(asked, row, tuple(responses), tuple(preferences), *labels, part)
+    given = (tuple(responses), tuple(preferences))
+    return Case(asked, row, *given, *labels, part, unjudged=tuple(unjudged))
 
 
 def question(row: Columns, value: Any, field: str, reading: Reading, chat: bool = False) -> Asked:

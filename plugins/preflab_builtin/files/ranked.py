@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from preflab.records import preferences_from_ranks
@@ -186,7 +185,7 @@ def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     if not preferences:
         says = "liked" if marks[0] else "disliked"
         raise BadRow("label", f"all answers to the prompt were {says}: there is nothing to compare")
-    return [replace(case(rows[0], asked, responses, preferences), unjudged=tuple(unjudged))]
+    return [case(rows[0], asked, responses, preferences, unjudged=unjudged)]
 
 
 def is_liked(row: Columns) -> bool:

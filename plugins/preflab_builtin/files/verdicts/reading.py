@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 
 from preflab.records import Message, preferences_from_ranks
 from preflab.rows import BadRow, fields, shown
@@ -57,11 +56,10 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
     best = min(ranks)
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
         reading.judged[place] += 1
-    made = case(row, asked, responses, preferences)
-    if len(ranks) == 2 or layout.how not in (How.WINNER, How.WINS) or not preferences:
-        return [made]
-    others = [i for i, rank in enumerate(ranks) if rank != best]  # nobody compared these
-    return [replace(made, unjudged=tuple(itertools.combinations(others, 2)))]
+    only_best = len(ranks) > 2 and layout.how in (How.WINNER, How.WINS) and preferences
+    others = [i for i, rank in enumerate(ranks) if rank != best] if only_best else []
+    unjudged = tuple(itertools.combinations(others, 2))  # which nobody compared
+    return [case(row, asked, responses, preferences, unjudged=unjudged)]
 
 
 def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[str]]:
@@ -162,7 +160,7 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
     numbers = [numeric(v, n) for v, n in zip(values, places, strict=True)]
     if layout.how is How.SCORES:
         return [-value for value in numbers]
-    check_ranks(numbers, name)
+    check_ranks(tuple(numbers), name)
     if len(layout.columns) == 1 and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
