@@ -53,6 +53,10 @@ class SweepError(PreflabError):
     """Some jobs of a multirun failed; the others finished (exit code 1)."""
 
 
+EXAMPLES = 3
+"""Of many rows, reasons or tokens, so many a message names."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """A sentence that names the allowed words and the nearest one, to be appended to a message.
 

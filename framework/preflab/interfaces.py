@@ -6,10 +6,10 @@ hookspecs.py for how to register one. Shapes: B batch, K ranked answers, Q promp
 tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
-`TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`, `SeesBatch`.
-A component has it if it has the members; it need not inherit anything. The contract suites of
-`preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
-noticed: begin the names of your own methods with an underscore."""
+`TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
+`AnyTemperature`, `SeesBatch`. A component has it if it has the members; it need not inherit
+anything. The contract suites of `preflab.testing` fail for a public method that no protocol knows,
+so that a misspelt one is noticed: begin the names of your own methods with an underscore."""
 
 from __future__ import annotations
 
@@ -186,6 +186,14 @@ class AtTemperature(Protocol):
     @property
     def temperature(self) -> float:
         """Sampling temperature; 0 is greedy."""
+
+
+@runtime_checkable
+class AnyTemperature(Protocol):
+    """A `Responder` of an algorithm that can answer at another temperature than the run's."""
+
+    def at_temperature(self, temperature: float) -> Responder:
+        """The same at this sampling temperature (0 is greedy), as an `AtTemperature` too."""
 
 
 # --- data, people, gradients, judges ---

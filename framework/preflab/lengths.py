@@ -10,14 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from preflab.errors import UserError
+from preflab.errors import EXAMPLES, UserError
 from preflab.records import Demonstration, Prompt, Ranking, RecordType, Tokenizer
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
 
-SHOWN = 3
-"""Rows that a message names."""
 BYTES, TURN = 4, 64
 """Most bytes of a character, and more tokens than a chat template puts around a turn: a token has
 a byte at least."""
@@ -112,7 +110,7 @@ class _Long:
     def told(self, kind: str, room: int, why: str, cures: Sequence[str]) -> str:
         """The refusal."""
         shown = ", ".join(f"{place(prompt)} ({tokens} tokens)" for prompt, tokens in self.first)
-        more = f" and {self.number - SHOWN} more" if self.number > SHOWN else ""
+        more = f" and {self.number - EXAMPLES} more" if self.number > EXAMPLES else ""
         has = "has" if self.number == 1 else "have"
         if self.number == self.total:  # nothing would be left
             other = f"give shorter {kind} or a model with more positions"
@@ -132,7 +130,7 @@ def _long(rows: Iterable[Sized], room: float) -> _Long:
         if tokens > room:
             long.number += 1
             long.most = max(long.most, tokens)
-            if len(long.first) < SHOWN:
+            if len(long.first) < EXAMPLES:
                 long.first.append((prompt, tokens))
     return long
 

@@ -78,6 +78,7 @@ INTERFACES_1 = {
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
     "AtTemperature": "temperature",
+    "AnyTemperature": "at_temperature(temperature)",
     "DataSource": "records(record_type)",
     "LeavesOut": "left_out(record_type)",
     "World": "vocabulary gold",

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from preflab.composing.explaining import readable_errors
+from preflab.composing.explaining import readable_errors, refuse_added
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
@@ -46,6 +46,7 @@ def composed(overrides: Sequence[str], config_name: str, config_dir: str = "") -
     """The config of one job, Hydra's own part included, within `hydra_initialised`."""
     with readable_errors(config_dir):
         config = hydra_compose(config_name, list(overrides), return_hydra_config=True)
+        refuse_added(overrides, config)
         shrink(config, config.hydra)
     return config
 

@@ -4,6 +4,7 @@ wrong, what is allowed, the nearest, and the cure."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,7 @@ def _unreadable(word: str) -> str:
 def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
     """A key that is not there, with where it, or one like it, is. given: "=VALUE", if a word of the
     command line asked for it."""
-    keys = [str(k) for k in parent] if OmegaConf.is_dict(parent) else []
+    keys = [str(k) for k in parent if k != key] if OmegaConf.is_dict(parent) else []
     if full_key in registry().stage_graph.groups:
         return (
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
@@ -101,7 +102,7 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
     above = full_key.removesuffix(key)
     if not above:
         keys = sorted({*keys, *groups_of_a_run()} - NOT_OFFERED)
-    elsewhere = _alike(key, keys, list(_keys(parent)))
+    elsewhere = _alike(key, keys, [k for k in _keys(parent) if k != key])
     meant = [above + inner for inner in elsewhere[:MOST_KEYS]]
     if not meant and not difflib.get_close_matches(key, keys, n=1, cutoff=0.5):
         meant = [f"{other}{given}" for other in _in_other_groups(parent, full_key)]
@@ -110,6 +111,24 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         question = f"Did you mean {' or '.join(meant)}?"
         return f"{full_key} is not an option. Allowed: {listed}. {question}"
     return f"{full_key} is not an option. {nearest(key, keys)}{_adding(parent, full_key)}"
+
+
+def refuse_added(words: Sequence[str], config: Any) -> None:
+    """`UserError` for an option that a word adds (``+comparisons.k=6``) and that the component does
+    not have: OmegaConf would take it, and nobody would know where it belongs."""
+    groups = registry().stage_graph.groups
+    for word in words:
+        added = re.fullmatch(r"\+([a-z_]+)\.([a-z_]+)(=.*)", word)
+        if added is None or added[1] not in groups or not OmegaConf.is_dict(config[added[1]]):
+            continue
+        group, key, given = added.groups()
+        try:
+            component = registry().component(groups[group], str(config[group].get("name")))
+        except UserError:  # who reads the config says what is wrong
+            continue
+        options = {field.name for field in dataclasses.fields(component.config_class)}
+        if key not in options | {*component.nested}:
+            raise UserError(_unknown(config[group], f"{group}.{key}", key, given))
 
 
 def _adding(parent: Any, full_key: str) -> str:

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, cast
 
-from preflab.errors import PluginError
+from preflab.errors import EXAMPLES, PluginError
 from preflab.filtering import Remarking, RowByRow, Selection, Sieve, excerpt, in_split
 from preflab.interfaces import Filter
 from preflab.records import Record
-
-EXAMPLES = 3
-"""Examples of each reason."""
 
 
 @dataclass

@@ -3,7 +3,8 @@ change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from preflab.components import NEEDS
 from preflab.errors import PluginError, UserError, nearest
@@ -25,10 +26,10 @@ def check(run: Run) -> None:
         source = run.source(record_type)
         if number == 0 and not inspect(source).waiting:
             raise UserError(f"{source.key}: there are no {record_type} in it, the set is empty.")
-    for name in run.wanted():
-        group = run.graph[name].group
-        for need in sorted(needs(run.choices[group])):
-            _check_need(run, group, need, counts)
+    groups = dict.fromkeys(run.graph[name].group for name in run.wanted())
+    lacks = [lack for group in groups for lack in _lacks_of(run, group, counts)]
+    if lacks:
+        raise UserError(_said(lacks))
     policy = inspect(run.choices["policy"]).tokenizer
     rewards = (inspect(choice).tokenizer for choice in run.choices["reward_model"].all())
     if policy and any(reward and policy != reward for reward in rewards):
@@ -47,7 +48,40 @@ def check_unchanged(run: Run) -> None:
             )
 
 
-def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> None:
+@dataclass(frozen=True)
+class Lack:
+    """What a run does not have. cure: the overrides that do without it; "" if there are none."""
+
+    sentence: str
+    cure: str
+
+
+def _said(lacks: Sequence[Lack]) -> str:
+    """All of it in one message, so that the next command is the last one."""
+    sentences = list(dict.fromkeys(lack.sentence for lack in lacks))
+    if len(sentences) > 1 and all(lack.cure for lack in lacks):
+        cures = dict.fromkeys(word for lack in lacks for word in lack.cure.split())
+        sentences.append(f"To do without all of it, add: {' '.join(cures)}")
+    return "\n".join(sentences)
+
+
+def _lacks_of(run: Run, group: str, counts: Mapping[str, int]) -> list[Lack]:
+    """What the component of a group needs and does not find. Parts of it that can be left out are
+    one lack."""
+    without = _without(run, group, counts)
+    lacks: list[Lack] = []
+    for need in sorted(needs(run.choices[group])):
+        lacks += _lacks(run, group, need, counts, without)
+        if lacks and without:
+            return lacks[:1]
+    none = f"{group}=none"  # does without all that it lacks
+    whole = any(lack.cure == none for lack in lacks)
+    return [replace(lack, cure=none) for lack in lacks] if whole else lacks
+
+
+def _lacks(
+    run: Run, group: str, need: str, counts: Mapping[str, int], without: str
+) -> Iterator[Lack]:
     choice = f"{group}={run.choices[group].name}"
     word, _, role = str(need).partition(":")
     splits = role.split(",") if role and word in RECORD_TYPES else []
@@ -57,25 +91,29 @@ def _check_need(run: Run, group: str, need: str, counts: Mapping[str, int]) -> N
         )
     lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
     if lack:
-        raise UserError(f"{choice} {lack}{_without(run, group, counts)}")
+        none = f"{group}=none"
+        cure = without or (none if f"choose {none}" in lack else "")
+        also = f" Or leave out what needs it: {without}." if without else ""
+        yield Lack(f"{choice} {lack}{also}", cure)
+        return
     asked = word == "labeler" or (word == "reward_model" and not run.makes_stage(word))
     for more in sorted(needs(run.choices[word])) if asked else ():
-        _check_need(run, word, more, counts)
+        yield from _lacks(run, word, more, counts, _without(run, word, counts))
 
 
 def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
-    """How to leave out the parts of a component whose needs the run does not meet, if it is a part
-    that has them."""
+    """The overrides that leave out the parts of a component whose needs the run does not meet; ""
+    if the component itself has such needs."""
     whole, words = run.choices[group], []
     for part in whole.all():
         known = [need for need in own_needs(part) if need.partition(":")[0] in NEEDS]
         named = [need for need in known if not need.startswith("policy")]
-        lacking = [need for need in named if _lack(run, group, need, counts)]
+        lacking = [need for need in named if any(_lacks(run, group, need, counts, ""))]
         if lacking and part is whole:
             return ""
         if lacking:
             words.append(f"{part.key}=null")
-    return f" Or leave out what needs it: {' '.join(words)}." if words else ""
+    return " ".join(words)
 
 
 def _lack(run: Run, group: str, need: str, counts: Mapping[str, int]) -> str:

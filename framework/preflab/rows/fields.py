@@ -35,7 +35,7 @@ NO = frozenset(
 """Words of files for true and false, in lower case."""
 _SIDE_BY_SIDE = re.compile(r"""['"]\s+['"]""")
 
-_SPLIT_WORDS = {
+SPLIT_WORDS = {
     **SPLIT_ALIASES,
     **{"training": "train", "testing": "test", "eval": "test", "evaluation": "test"},
 }
@@ -49,7 +49,7 @@ def splits_in(name: str) -> set[str]:
     ({'train'}, {'test'}, set())
     """
     words = re.split(r"[^a-z]+", name.lower())
-    return {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    return {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
 
 
 def text_digest(text: str) -> str:

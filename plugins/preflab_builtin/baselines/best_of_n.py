@@ -13,18 +13,28 @@ from preflab_builtin.baselines.config import BestOfNConfig
 
 class BestOfN:
     """`preflab.interfaces.Responder`: the sample with the highest reward of n of the policy's; of
-    equal ones the first."""
+    equal ones the first. temperature: at which they are drawn; None: the engine's."""
 
     def __init__(
-        self, n: int, policy: Policy, engine: RolloutEngine, reward_model: RewardModel
+        self,
+        n: int,
+        policy: Policy,
+        engine: RolloutEngine,
+        reward_model: RewardModel,
+        temperature: float | None = None,
     ) -> None:
         self.n, self.policy, self.engine, self.reward_model = n, policy, engine, reward_model
+        usual = engine.sampling.temperature
+        self.temperature = usual if temperature is None else temperature
+
+    def at_temperature(self, temperature: float) -> BestOfN:
+        """The best of n samples that are drawn at another temperature."""
+        return BestOfN(self.n, self.policy, self.engine, self.reward_model, temperature)
 
     def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
         """One response per prompt."""
-        rollout = self.engine.generate(
-            self.policy, prompts, replace(self.engine.sampling, samples=self.n), seed
-        )
+        sampling = replace(self.engine.sampling, samples=self.n, temperature=self.temperature)
+        rollout = self.engine.generate(self.policy, prompts, sampling, seed)
         scores = self.reward_model.score(rollout)
         if not bool(scores.isfinite().all()):
             raise NumericError(

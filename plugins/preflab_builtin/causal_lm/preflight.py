@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import UserError
+from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
 from preflab.records import SPLITS, Prompt
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
@@ -23,7 +24,6 @@ from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 from preflab_builtin.causal_lm.weights import check_finite, embedding, weights
 
-_SHOWN = 3
 _LOOKED_AT = 1000
 """Rows of a record type and split that are looked at."""
 GENERATION = "generation_config.json"
@@ -154,8 +154,8 @@ def check_tokens(folder: Path, wrapper: Any, used: Iterable[int] = ()) -> Iterat
     tokens = {i: name for name, i in names.items() if i >= rows}
     if not tokens:
         return
-    shown = ", ".join(f"{tokens[i]!r} ({i})" for i in sorted(tokens)[:_SHOWN])
-    more = f" and {len(tokens) - _SHOWN} more" if len(tokens) > _SHOWN else ""
+    shown = ", ".join(f"{tokens[i]!r} ({i})" for i in sorted(tokens)[:EXAMPLES])
+    more = f" and {len(tokens) - EXAMPLES} more" if len(tokens) > EXAMPLES else ""
     are = "is" if len(tokens) == 1 else "are"
     said = (
         f"{folder}: the tokenizer has ids up to {max(tokens)}, but the embedding has {rows} rows: "

@@ -249,7 +249,10 @@ class SuiteConfig:
         affects_result=False,
     )
     temperature: float | None = option(
-        None, "of the judged responses, 0 is greedy; null: the rollout's", ge=0
+        None,
+        "of the judged responses (of all n that best_of_n chooses from), 0 is greedy; null: the "
+        "rollout's",
+        ge=0,
     )
     split: HeldOut = option(HeldOut.test, "which held-out prompts")
     prefix: str = option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from preflab.errors import UserError
 from preflab.interfaces import (
+    AnyTemperature,
     BestOf,
     Context,
     Evaluation,
@@ -174,6 +175,8 @@ class EvaluationSuite:
         engine = self.context.rollout()
         if temperature is None or temperature == engine.sampling.temperature:
             return responder
+        if isinstance(responder, AnyTemperature):
+            return responder.at_temperature(temperature)
         if isinstance(responder, BestOf) and responder.n != 1:
             raise UserError(
                 f"evaluation.temperature is {temperature}, but the {role} chooses among several "

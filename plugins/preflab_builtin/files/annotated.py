@@ -13,10 +13,10 @@ from typing import Any
 
 from preflab.records import preferences_from_ranks
 from preflab.rows import BadRow, shown
+from preflab_builtin.files.names import ASKS
 from preflab_builtin.files.ranked import check_ranks
 from preflab_builtin.files.values import blank, numeric
 
-_ASKS = ("prompt", "instruction", "question", "input", "query", "chat", "messages", "text")
 ANSWERS = ("response", "completion", "answer", "output", "generation", "reply", "summary")
 """Names of answers, and of questions that ask for a written one."""
 _NUMBERED = re.compile(rf"({'|'.join(ANSWERS)})s?[-_ ]?([0-9]{{1,2}}|[a-zA-Z])")
@@ -53,10 +53,10 @@ class Given:
 
 def question_field(texts: Mapping[str, Any]) -> str:
     """The name of the field that holds the question."""
-    found = next((name for name in _ASKS if not blank(texts.get(name))), None)
+    found = next((name for name in ASKS if not blank(texts.get(name))), None)
     if found is None:
         have = ", ".join(map(shown, texts)) or "none"
-        raise BadRow("fields", f"{have}: none is a question. Allowed names: {', '.join(_ASKS)}")
+        raise BadRow("fields", f"{have}: none is a question. Allowed names: {', '.join(ASKS)}")
     return found
 
 

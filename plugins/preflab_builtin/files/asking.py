@@ -11,14 +11,13 @@ from preflab.rows import BadRow, fields, type_name
 from preflab_builtin.files import conversations, transcripts
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import Template
+from preflab_builtin.files.names import BEFORE
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, says_nothing, structured
 
 Columns = Mapping[str, Any]
 _NO_INPUT = "<noinput>"
 """How self-instruct writes that there is no input."""
-BEFORE = ("system", "history")
-"""Columns that every shape with a question understands: what stands before the question."""
 
 
 class Case(NamedTuple):
@@ -46,10 +45,12 @@ def case(
     responses: Sequence[str] = (),
     preferences: Sequence[tuple[int, int]] = (),
     part: str = "",
+    unjudged: Sequence[tuple[int, int]] = (),
 ) -> Case:
     """A case with the labels of its row."""
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
-    return Case(asked, row, tuple(responses), tuple(preferences), *labels, part)
+    given = (tuple(responses), tuple(preferences))
+    return Case(asked, row, *given, *labels, part, unjudged=tuple(unjudged))
 
 
 def question(row: Columns, value: Any, field: str, reading: Reading, chat: bool = False) -> Asked:

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preflab.records import Demonstration, Document, Prompt, Ranking, Record
+from preflab.records import Demonstration, Document, Prompt, Ranking, Record, pairs
 from preflab.rows import BadRow, Row, fields, shown
 from preflab_builtin.files import repeats, shapes, transcripts
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.names import LIKED
 from preflab_builtin.files.splits import Splits
 from preflab_builtin.files.values import truth
 
@@ -80,7 +81,7 @@ class Builder:
         """A response that people did not dislike."""
         if not case.responses:
             raise BadRow("completion", "is missing")
-        for field in shapes.LIKED:
+        for field in LIKED:
             if field in case.about:
                 if not truth(case.about[field], field):
                     reason = "a completion that people disliked is not a demonstration"
@@ -103,7 +104,7 @@ class Builder:
             self.reading.saw("user", user)
         if group and settings.group is None:
             self.reading.saw("group", group)
-        root = transcripts.root(asked.text)
+        root = transcripts.root(asked.text, self.reading.opening)
         digest = fields.text_digest(asked.text)
         group = group or (digest if root == asked.text else fields.text_digest(root))
         name = self._id(case, digest, place, new_ids)
@@ -158,7 +159,7 @@ def _notes(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_ranking(case: Case) -> None:
-    """At least two responses, and a preference: a reward model learns nothing from a tie of all."""
+    """At least two different responses, and a judgement: a preference or a tie."""
     responses = case.responses
     if len(responses) < 2:
         number = len(responses)
@@ -167,8 +168,8 @@ def _check_ranking(case: Case) -> None:
         raise BadRow("response", "one of them is empty")
     if responses.count(responses[0]) == len(responses):
         raise BadRow("response", "all of them are the same text")
-    if not case.preferences:
-        raise BadRow("preferences", "all responses are tied: the row holds no preference")
+    if not case.preferences and len(case.unjudged) == len(pairs(len(responses))):
+        raise BadRow("preferences", "no two of the responses were compared")
 
 
 def _document(case: Case, split: str, name: str, place: str) -> Document:

@@ -9,13 +9,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
+
+if TYPE_CHECKING:
+    from preflab_builtin.files.verdicts.layouts import Layout
 
 FEW_VALUES = 10
 """Values of a column below which a file is told of them; not many more are kept."""
@@ -28,6 +31,11 @@ class Remark(Enum):
 
     UPSIDE_DOWN = (
         "in {n} of {of} rows the score of 'chosen' is below that of 'rejected': are they swapped?",
+        False,
+    )
+    OTHERWISE = (
+        "in {n} of {of} rows the scores or ranks of the answers prefer another one than the "
+        "verdict, which counts.",
         False,
     )
     SCORES_AS_RANKS = (
@@ -60,8 +68,8 @@ class Remark(Enum):
         False,
     )
     RANKS_BY_PLACE = (
-        "in {n} of {of} rows 'ranking' would say something else as an order: its first number is "
-        "read as the rank of the first completion, 1 the best, and not as the number of the best "
+        "in {n} of {of} rows the ranks would say something else as an order: the first number is "
+        "read as the rank of the first answer, 1 the best, and not as the number of the best "
         "completion.",
         False,
     )
@@ -82,7 +90,10 @@ class Reading:
     all columns of the file, where the config renames or ignores some. shapes: rows by shape.
     remarks: rows by what a reader remarked. values: a few values of the columns user and group.
     repeats: what stands before the prompt in nearly all answers (`repeats.repeated`).
-    others: what columns that nobody reads hold over the file."""
+    others: what columns that nobody reads hold over the file. layout: of rows with several answers
+    and a verdict. judged: rows by the number of their best answer, -1 for a tie.
+    likes: the rows are single answers that people liked or not (KTO), and rankings together.
+    opening: the turns with which most conversations begin (`transcripts.shared_opening`)."""
 
     settings: RowSettings
     unread: Counter[str] = field(default_factory=Counter)
@@ -93,6 +104,10 @@ class Reading:
     values: dict[str, set[str]] = field(default_factory=dict)
     repeats: str | None = None
     others: Unread = field(default_factory=Unread)
+    layout: Layout | None = None
+    judged: Counter[int] = field(default_factory=Counter)
+    likes: bool = False
+    opening: str = ""
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """The row as the config wants it read: without what it ignores, its columns under the names
@@ -162,12 +177,26 @@ class Reading:
             use = f"If it is the system message: {option(f'columns.system={column}')}"
         elif kind is Kind.SAID and isinstance(value, (list, tuple)):
             use = f"If it holds the earlier turns: {option(f'columns.history={column}')}"
+        elif kind is Kind.JUDGED and self.settings.record_type == "rankings":
+            return self._verdict(column)
         elif kind is Kind.JUDGED and self.settings.record_type == "demonstrations":
             use = f"If it says whether people liked it: {option(f'columns.label={column}')}"
         elif kind not in (Kind.SAID, Kind.ABOUT):
             use = "Leave the row out"
         return (
             f"which is not read here. {use}. If it does not count: {option(f'ignore=[{column}]')}"
+        )
+
+    def _verdict(self, column: str) -> str:
+        """What to do about a column that may say which answer is better. Leaving it out is no cure:
+        then another answer may be taken for the better one."""
+        option, names = self.settings.option, {u: name for name, u in self.settings.renamed}
+        pair = [shown(names.get(usual, usual)) for usual in ("chosen", "rejected")]
+        answers = "" if self.layout is not None else option(f"verdict.answers=[{','.join(pair)}]")
+        cure = f"{answers} {option(f'verdict.winner={column}')}".strip()
+        return (
+            f"which is not read here. If it says which answer is better: {cure}. If it is about "
+            "something else, take the column out of the file"
         )
 
     def _beside(self, name: str, kind: Kind) -> bool:
@@ -185,7 +214,7 @@ def _all_again(text: str, row: Mapping[str, Any], read: Collection[str]) -> bool
     """Whether a text holds two of the columns that are read, and the longest: Alpaca's ``text``.
     A passage that the answer is out of does not hold the question."""
     said = (row[name].strip() for name in read if isinstance(row.get(name), str))
-    given = sorted(filter(None, said), key=len)
+    given = sorted(filter(None, said), key=lambda text: (len(text), text))
     return len(given) > 1 and given[-1] in text and any(one in text for one in given[:-1])
 
 

@@ -34,6 +34,32 @@ class Template(StrEnum):
     chat = "chat"
 
 
+PLACES = ("first", "second", "third", "fourth")
+"""Answers by their place, as options."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`VerdictColumns` as plain values. values: (value, what it means: one of `PLACES`, or tie)."""
+
+    answers: tuple[str, ...] = ()
+    winner: str | None = None
+    values: tuple[tuple[str, str], ...] = ()
+    start: int | None = None
+    high: str | None = None
+    even: float | None = None
+    scores: tuple[str, ...] = ()
+    ranks: tuple[str, ...] = ()
+    wins: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """(option, column) of all columns that are named."""
+        lists = ("answers", "scores", "ranks", "wins")
+        winner = (("winner", self.winner),) if self.winner else ()
+        return (*((o, name) for o in lists for name in getattr(self, o)), *winner)
+
+
 @dataclass(frozen=True)
 class RowSettings:
     """What decides how the rows of one file become records of one type. renamed: (name in the file,
@@ -51,6 +77,7 @@ class RowSettings:
     renamed: tuple[tuple[str, str], ...] = ()
     splits: tuple[tuple[str, str], ...] = ()
     ignore: tuple[str, ...] = ()
+    verdict: Verdict = Verdict()
     section: str = field(default="data", repr=False)
 
     def option(self, words: str) -> str:
@@ -82,6 +109,71 @@ class ColumnNames:
         """(name in the file, name in the shapes) of all that are given."""
         given = ((getattr(self, f.name), f.name) for f in fields(self))
         return tuple((name, usual) for name, usual in given if name)
+
+
+@dataclass
+class VerdictColumns:
+    """Where the rows of a ranking hold their answers, and which column says the better one."""
+
+    answers: list[str] = option(
+        factory=list, doc="the columns with the answers in their order, or one with a list of them"
+    )
+    winner: str | None = option(None, "the column that says which answer is the best")
+    first: list[str] = option(factory=list, doc="values of it that mean the first answer")
+    second: list[str] = option(factory=list, doc="values that mean the second answer")
+    third: list[str] = option(factory=list, doc="values that mean the third answer")
+    fourth: list[str] = option(factory=list, doc="values that mean the fourth answer")
+    tie: list[str] = option(factory=list, doc="values that mean that no answer is better")
+    start: int | None = option(
+        None,
+        "the number that 'winner' gives the first answer: 0 or 1; null: as the file shows",
+        ge=0,
+        le=1,
+    )
+    high: str | None = option(
+        None, "where 'winner' is a scale: the answer that high numbers prefer, of two"
+    )
+    even: float | None = option(None, "the number of that scale at which no answer is better")
+    scores: list[str] = option(
+        factory=list, doc="a column for each answer, or one with a list: higher is better"
+    )
+    ranks: list[str] = option(factory=list, doc="the same: 1 is the best")
+    wins: list[str] = option(
+        factory=list, doc="a column for each answer: whether it is the best; then one for a tie"
+    )
+
+    def values(self) -> tuple[tuple[str, str], ...]:
+        """(value, what it means)."""
+        return tuple((v, place) for place in (*PLACES, "tie") for v in getattr(self, place))
+
+    def settings(self) -> Verdict:
+        """The same as plain values."""
+        return Verdict(
+            *(tuple(self.answers), self.winner, self.values(), self.start, self.high, self.even),
+            *(tuple(self.scores), tuple(self.ranks), tuple(self.wins)),
+        )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """One thing decides, and what explains it is next to it."""
+        deciding = ("winner", "scores", "ranks", "wins")
+        given = [name for name in deciding if getattr(self, name)]
+        if len(given) > 1:
+            yield given[1], f"and '{given[0]}' are both given: one of them decides"
+        explaining = [name for name in (*PLACES, "tie") if getattr(self, name)]
+        explaining += [n for n in ("start", "high", "even") if getattr(self, n) is not None]
+        if explaining and not self.winner:
+            yield explaining[0], "explains 'winner', which is not given: name the column"
+        said = [value.strip().lower() for value, _ in self.values()]
+        twice = next((place for v, place in self.values() if said.count(v.strip().lower()) > 1), "")
+        if twice:
+            yield twice, "holds a value that is given twice"
+        if (self.high is None) != (self.even is None):
+            missing, other = ("even", "high") if self.even is None else ("high", "even")
+            what = "the number at which no answer is better (0, 0.5, ...)"
+            what = what if missing == "even" else "the answer that high numbers prefer"
+            yield other, f"needs '{missing}', {what}"
+        if self.high is not None and (self.values() or self.start is not None):
+            yield "high", "is for a scale, but there are options for single values"
 
 
 @dataclass
@@ -157,6 +249,9 @@ class FilesConfig(Paths):
         None, "the shape of the rows, where columns alone do not say it; null: by their columns"
     )
     columns: ColumnNames = option(factory=ColumnNames, doc="what your columns are called")
+    verdict: VerdictColumns = option(
+        factory=VerdictColumns, doc="rows with several answers and a column that says the better"
+    )
     splits: SplitNames = option(factory=SplitNames, doc="what your splits are called")
     ignore: list[str] = option(factory=list, doc="columns that are not to be read")
     user: str | None = option(None, "column with the user id; null: 'user' where there is one")
@@ -182,6 +277,7 @@ class FilesConfig(Paths):
             self.columns.renamed(),
             self.splits.meanings(),
             tuple(self.ignore),
+            self.verdict.settings(),
             self.record.value if self.record else "data",
         )
 

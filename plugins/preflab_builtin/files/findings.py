@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
 from preflab_builtin.files.columns import FEW_VALUES, Reading, Remark
-from preflab_builtin.files.transcripts import shared
+from preflab_builtin.files.transcripts import ASSISTANT, HUMAN, shared
 from preflab_builtin.files.values import says_nothing
 
 FEW_ROWS = 10
@@ -27,7 +27,7 @@ _CHAT_TOKEN = re.compile(
 )
 _INSTRUCTION = "### Instruction:\n"
 _BY_ANSWERS = {"preference", "implicit", "sharegpt-preference", "alpaca-preference", "k-wise"}
-_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer"}
+_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer", "kto"}
 """Shapes in which the first answer may be the best in every row, by their form."""
 
 
@@ -122,7 +122,9 @@ class Findings:
         self._hashes.add(name)
 
     def _ranking(self, ranking: Ranking) -> None:
-        if len(ranking.responses) == 2:
+        if not ranking.preferences:
+            self._odd["tie"] += 1
+        elif len(ranking.responses) == 2:
             self._best[ranking.preferences[0][0]] += 1
 
     @property
@@ -146,6 +148,8 @@ class Findings:
         if len(reading.shapes) > 1:
             parts = (f"{name} ({count} rows)" for name, count in reading.shapes.most_common())
             yield f"the rows have several shapes: {', '.join(parts)}."
+        if reading.layout is not None and reading.judged:
+            yield reading.layout.summary(reading.judged)
         for remark in Remark:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
@@ -170,7 +174,7 @@ class Findings:
             count = self._odd[kind]
             some = self._records >= FEW_ROWS or least < 1 / 2
             if count and some and count >= least * self._records:
-                option, place = self._reading.settings.option, self._example[kind]
+                option, place = self._reading.settings.option, self._example.get(kind, "")
                 cures = {"rendered": option("rendered=true"), "chat": option("template=chat")}
                 yield sentence.format(n=count, of=self._records, place=place, **cures)
 
@@ -183,6 +187,12 @@ class Findings:
             )
         if n < FEW_ROWS:
             return
+        if opening := self._reading.opening:
+            turns = opening.count(HUMAN) + opening.count(ASSISTANT)
+            yield (
+                f"most conversations begin with the same {turns} turns: those that also go on with "
+                "the same turn are in one split, and others need not be."
+            )
         start = self._start or ""
         if len(start) >= _SHARED_START:
             yield f"all {n} prompts begin with the same {len(start)} characters: '{shown(start)}'."
@@ -214,6 +224,10 @@ _ODDITIES = {
         _SMALL_SHARE,
         "{n} of {of} prompts spell tokens of a chat template (first: {place}); they are read as "
         "letters. If the template was applied beforehand: {rendered}.",
+    ),
+    "tie": (
+        0.0,
+        "{n} of {of} rankings are ties of all their answers, of which no preference is learnt.",
     ),
     "again": (_SMALL_SHARE, "{n} of {of} records are there again, word for word (first: {place})."),
     "both ways": (

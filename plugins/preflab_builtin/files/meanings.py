@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any
+
+from preflab_builtin.files.names import BETTER, WORSE, words_of
 
 
 class Kind(Enum):
@@ -63,11 +64,10 @@ _WORDS = {
         *("reasoning", "thinking", "thought", "thoughts", "cot", "scratchpad", "think"),
     ),
     Kind.JUDGED: (
-        *("label", "labels", "preference", "preferred", "winner", "choice", "better", "verdict"),
-        *("chosen", "rejected", "rank", "ranks", "ranking", "rankings", "flagged", "deleted"),
-        *("thumbs", "thumb", "feedback", "desirable", "undesirable", "liked", "disliked"),
-        *("like", "dislike", "upvoted", "downvoted", "vote", "approved", "accepted", "correct"),
-        *("wrong", "good", "bad", "acceptable", "harmful", "toxic", "unsafe", "safe"),
+        *(*BETTER, *WORSE, "label", "labels", "vote", "undesirable", "desirable", "liked", "like"),
+        *("rank", "ranks", "ranking", "rankings", "flagged", "deleted", "dislike", "upvoted"),
+        *("thumbs", "thumb", "feedback", "downvoted", "approved", "accepted", "correct", "wrong"),
+        *("good", "bad", "acceptable", "harmful", "toxic", "unsafe", "safe"),
     ),
     Kind.ANSWER: (
         *("completion", "completions", "response", "responses", "answer", "answers", "output"),
@@ -97,7 +97,21 @@ _DISTINCTIVE = (
 """Words that are found without a space or line between them and the next: chathistory."""
 _ALONE = {
     *("good", "bad", "like", "correct", "wrong", "safe", "unsafe", "harmful", "toxic", "accepted"),
-    *("code", "table", "facts", "role", "roles", "setting", "memory", "rules", "profile", "vote"),
+    *("best", "win", "winning", "pick", "picked", "selected", "selection", "decision", "lost"),
+    *(
+        "worse",
+        "worst",
+        "code",
+        "table",
+        "facts",
+        "role",
+        "roles",
+        "setting",
+        "memory",
+        "rules",
+        "profile",
+        "vote",
+    ),
 }
 """Words that tell something only where they are the whole name, or all of it but "is"."""
 _MASKS = {"mask", "masks", "masked"}
@@ -112,7 +126,6 @@ _ENDINGS = (
     *(".flac", ".ogg", ".m4a", ".mp4", ".webm", ".mov", ".avi"),
 )
 _ORIGINS = {"source", "sources", "origin", "url", "urls", "link", "links", "citation"}
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def meaning(name: str, value: Any, inside: bool = False) -> Kind | None:
@@ -134,7 +147,7 @@ def meaning(name: str, value: Any, inside: bool = False) -> Kind | None:
         return _meaning_of_like(name, same, inside)
     if _is_media(value):
         return Kind.MEDIA
-    return Kind.SAID if _is_messages(value) else _meaning(name, value, inside)
+    return Kind.SAID if is_messages(value) else _meaning(name, value, inside)
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -144,7 +157,7 @@ def _meaning_of_like(name: str, value: Any, inside: bool) -> Kind | None:
 
 
 def _meaning(name: str, value: Any, inside: bool) -> Kind | None:
-    words = [w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()) if w]
+    words = words_of(str(name))
     alone = len([word for word in words if word not in ("is", "was")]) == 1
     telling = (word for word in words if alone or word not in _ALONE)
     kinds = [kind for word in telling if (kind := _kind(word)) is not None]
@@ -171,7 +184,8 @@ def _kind(word: str) -> Kind | None:
     return None if found is None else _KINDS[found]
 
 
-def _is_messages(value: Any) -> bool:
+def is_messages(value: Any) -> bool:
+    """Whether a value is a list of messages."""
     first = value[0] if isinstance(value, (list, tuple)) and value else None
     return isinstance(first, Mapping) and (
         {"role", "content"} <= first.keys() or {"from", "value"} <= first.keys()
@@ -181,7 +195,7 @@ def _is_messages(value: Any) -> bool:
 def _is_file(name: str, value: str) -> bool:
     """Whether a text that ends like a file of images, sound or pages is the name of one, and not of
     what the row comes from."""
-    words = re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower())
+    words = words_of(str(name))
     return "\n" not in value and value.count(" ") < 3 and _ORIGINS.isdisjoint(words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -20,9 +21,9 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
-from preflab_builtin.files.single import CONVERSATIONS
+from preflab_builtin.files.names import CONVERSATIONS, LIKED
 from preflab_builtin.files.transcripts import Asked
-from preflab_builtin.files.values import blank, listed, numeric, structured
+from preflab_builtin.files.values import blank, listed, numeric, structured, truth
 
 ORDERS = ("ranks", "ranking", "scores", "ratings")
 _SCORE = re.compile(r"score|rating|reward|grade")
@@ -172,6 +173,31 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
     return [case(row, asked, responses, preferences)]
 
 
+def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
+    """All answers to one question with whether people liked them: the liked ones are better than
+    the others. Nobody compared two that were both liked, or both not."""
+    texts = [row["completion"] for row in rows]
+    chat = any([conversations.is_conversation(text, "completion") for text in texts])
+    asked = question(rows[0], rows[0]["prompt"], "prompt", reading, chat)
+    responses = [answer(text, "completion", asked, reading) for text in texts]
+    marks = [is_liked(row) for row in rows]
+    pairs = list(itertools.permutations(range(len(rows)), 2))
+    preferences = [(i, j) for i, j in pairs if marks[i] and not marks[j]]
+    unjudged = [(i, j) for i, j in pairs if i < j and marks[i] == marks[j]]
+    if any(responses[i] == responses[j] for i, j in preferences):
+        raise BadRow("completion", "is the same in two rows of its prompt, and liked in one alone")
+    if not preferences:
+        says = "liked" if marks[0] else "disliked"
+        raise BadRow("label", f"all answers to the prompt were {says}: there is nothing to compare")
+    return [case(rows[0], asked, responses, preferences, unjudged=unjudged)]
+
+
+def is_liked(row: Columns) -> bool:
+    """Whether people liked the completion of a row; `BadRow` if it does not say so."""
+    field = next((name for name in LIKED if not blank(row.get(name))), LIKED[0])
+    return truth(row.get(field), field)
+
+
 @lru_cache(maxsize=4096)
 def _numbered(field: str, count: int) -> tuple[str, ...]:
     """The places of so many items, for messages."""
@@ -197,12 +223,12 @@ def _order(row: Columns, field: str, count: int, reading: Reading) -> list[float
         return [-number for number in numbers]
     if numbers:
         check_ranks(tuple(numbers), field)
-    if field == "ranking" and _order_would_differ(numbers):
+    if field == "ranking" and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
 
 
-def _order_would_differ(ranks: Sequence[float]) -> bool:
+def order_would_differ(ranks: Sequence[float]) -> bool:
     """Whether the same numbers, as numbers of the completions from best to worst, would rank
     otherwise."""
     places = range(1, len(ranks) + 1)
@@ -243,7 +269,9 @@ def llmbar(row: Columns, reading: Reading) -> Sequence[Case]:
     label = row["label"]
     number = None if isinstance(label, bool) else numeric(label, "label")
     if number not in (1, 2):
-        allowed = "must be 1 or 2, the number of the better output"
+        option = reading.settings.option
+        cure = f"{option('verdict.winner=label')} {option('verdict.start=0')}"
+        allowed = f"must be 1 or 2, the number of the better output. If it counts from 0: {cure}"
         raise BadRow("label", f"is {shown(str(label))} but {allowed}")
     return [case(row, asked, replies, [(0, 1) if number == 1 else (1, 0)])]
 

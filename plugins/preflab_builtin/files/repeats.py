@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from preflab.rows import BadRow, Row, shown
-from preflab_builtin.files import shapes
+from preflab.rows import BadRow, shown
 from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading, Remark
-from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.transcripts import ASSISTANT
 from preflab_builtin.files.values import blank
 
@@ -23,18 +21,13 @@ _FIRST_PART = 1000
 """Characters that a template may write before a prompt."""
 
 
-def repeated(head: Iterable[Sequence[Row]], settings: RowSettings) -> str | None:
+def repeated(cases: Iterable[Case]) -> str | None:
     """What stands before the prompt in nearly all answers of a file's start: "" if they begin with
     it, else the start of a wrapping, as "[INST]". None: they do not repeat it, or have no such
     form in common."""
-    reading, found = Reading(settings), Counter[str | None]()
-    for rows in head:
-        try:
-            cases = shapes.cases([reading.view(row.values) for row in rows], reading)
-        except BadRow:
-            continue
-        for befores in filter(None, map(_befores, cases)):
-            found[None if None in befores else max(map(str, befores), key=len)] += 1
+    found = Counter[str | None]()
+    for befores in filter(None, map(_befores, cases)):
+        found[None if None in befores else max(map(str, befores), key=len)] += 1
     form, count = next(iter(found.most_common(1)), (None, 0))
     return form if count >= _NEARLY_ALL * found.total() else None
 

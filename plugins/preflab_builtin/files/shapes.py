@@ -1,24 +1,37 @@
-"""The shapes of rows that are understood, and which of them a row has. This folder's README.md has
-them as a table."""
+"""Which shape a row has, and what is said of a row that has none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 
 from preflab.errors import nearest
 from preflab.records import RecordType
 from preflab.rows import BadRow, shown
-from preflab_builtin.files import exports, published, ranked, single, trees
-from preflab_builtin.files.asking import BEFORE, Case, Columns
+from preflab_builtin.files.asking import Case, Columns
+from preflab_builtin.files.catalogue import (
+    COMPARED,
+    GENERAL,
+    KTO,
+    SHAPES,
+    Shape,
+    fitting,
+    joined,
+    shapes_of,
+)
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.names import ABOUT, ASKS
 from preflab_builtin.files.values import blank
+from preflab_builtin.files.verdicts import sides
+from preflab_builtin.files.verdicts.candidates import (
+    is_answer,
+    names_better,
+    names_verdict,
+    names_worse,
+)
 
-ABOUT = ("id", "user", "group", "split", "tags", "labeler", "labeler_group", "notes")
-"""Columns that say something about a row, in every shape."""
 USUAL = {
     "prompts": ("prompt",),
     "demonstrations": ("prompt", "completion"),
@@ -26,53 +39,6 @@ USUAL = {
     "documents": ("text",),
 }
 """By record type: the columns of its simplest shape."""
-LIKED = ("label", "kto_tag")
-"""Columns that say whether people liked a completion."""
-
-
-@dataclass(frozen=True, eq=False)
-class Shape:
-    """Columns that a row must have (and one of ``any_of``), the record types that it gives, and how
-    it is read.
-
-    also: columns that are read where there are some, next to `ABOUT` and `BEFORE`. leaves: columns
-    of a published set that are not read on purpose, and counted. joins: consecutive rows that are
-    equal in these columns are read together, as a list. named: only the config chooses it.
-    thorough: its reader looks at all columns itself.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    gives: tuple[RecordType, ...]
-    read: Callable[..., Sequence[Case]]
-    any_of: tuple[str, ...] = ()
-    also: tuple[str, ...] = ()
-    leaves: tuple[str, ...] = ()
-    joins: tuple[str, ...] = ()
-    named: bool = False
-    thorough: bool = False
-
-    @property
-    def label(self) -> str:
-        """The columns, for messages."""
-        choice = ("|".join(self.any_of),) if self.any_of else ()
-        return " + ".join((*self.needs, *choice))
-
-    def fits(self, columns: Set[str]) -> bool:
-        """Are these columns enough?"""
-        return all(name in columns for name in self.needs) and (
-            not self.any_of or any(name in columns for name in self.any_of)
-        )
-
-    def reads(self, *named: str | None) -> frozenset[str]:
-        """All columns that need no further look. named: those that the config names."""
-        read = {*self.needs, *self.any_of, *self.also, *self.leaves, *ABOUT}
-        read.update(filter(None, named))
-        if "documents" not in self.gives:
-            read.update(BEFORE)
-        if "demonstrations" in self.gives:
-            read.update(LIKED)
-        return frozenset(read)
 
 
 def cases(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
@@ -104,22 +70,26 @@ def key(row: Columns, reading: Reading) -> tuple[str, ...] | None:
         shape = shape_of(row, reading)
     except BadRow:
         return None
-    return (shape.name, *(repr(row[column]) for column in shape.joins)) if shape.joins else None
+    return (shape.name, *(repr(row.get(column)) for column in shape.joins)) if shape.joins else None
 
 
 @lru_cache(maxsize=4096)
 def _may_join(names: tuple[str, ...], record_type: RecordType, format: str | None) -> bool:
-    return any(shape.fits(set(names)) for shape in _joined(record_type, format))
+    return any(shape.fits(set(names)) for shape in joined(record_type, format))
 
 
 def shape_of(row: Columns, reading: Reading) -> Shape:
     """The first shape of which the row has all columns, none of them null."""
     settings = reading.settings
     filled = tuple([column for column, value in row.items() if value is not None])
-    shape = _fitting(filled, settings.record_type, settings.format)
+    shape = fitting(filled, settings.record_type, settings.format)
+    if reading.layout is not None and (shape is None or reading.layout.first):
+        return COMPARED
+    if reading.likes and shape is None and KTO.fits(set(filled)):
+        return KTO
     if shape is not None:
         return shape
-    shapes = _shapes(settings.record_type, settings.format)
+    shapes = shapes_of(settings.record_type, settings.format)
     if not shapes:
         gives = ", ".join(
             dict.fromkeys(t for s in SHAPES if s.name == settings.format for t in s.gives)
@@ -147,6 +117,12 @@ _NOT_READ: dict[RecordType, dict[tuple[str, ...], str]] = {
 """By record type: columns that look like a shape, and why they are none."""
 
 
+def fits(row: Columns, settings: RowSettings) -> bool:
+    """Whether a row has a shape whatever the other rows of the file are."""
+    filled = tuple(column for column, value in row.items() if not blank(value))
+    return fitting(filled, settings.record_type, settings.format) is not None
+
+
 def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> str:
     """Why no shape fits, and what to do."""
     known = set(chain.from_iterable((*s.needs, *s.any_of) for s in shapes))
@@ -154,15 +130,18 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
     hints = (nearest(column, known).partition("Did you mean ")[2] for column in unknown)
     hint = next((f" Did you mean {h}" for h in hints if h), "")
     have = ", ".join(sorted(map(shown, row))) or "none"
-    general = [shape for shape in shapes if shape in _GENERAL] or list(shapes)
+    general = [shape for shape in shapes if shape in GENERAL] or list(shapes)
     general.sort(key=lambda shape: len(shape.needs) + bool(shape.any_of))
     allowed = "; ".join(dict.fromkeys(shape.label for shape in general[:_SHOWN]))
     more = "; others in README.md of files" if len(shapes) > _SHOWN else ""
     record_type = settings.record_type
     cure = f" Or say what your columns are called: {_renamed(row, settings)}"
-    others = [t for t in USUAL if _fitting(tuple(row), t, None) and t != record_type]
+    others = [t for t in USUAL if fitting(tuple(row), t, None) and t != record_type]
     if others and not settings.format:
-        cure = f" They hold {' or '.join(others)}: give them there.{cure}"
+        there = f" They hold {' or '.join(others)}: give them there."
+        cure = there if "NAME" in cure else f"{there}{cure}"
+    if record_type == "demonstrations" and sides.answer_families([row], frozenset(row)):
+        cure = " They hold several answers to a question: give them as rankings."
     for columns, reason in _NOT_READ.get(record_type, {}).items():
         if row.keys() >= set(columns):
             cure = f" {reason}"
@@ -174,202 +153,43 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
 
 _SHOWN = 6
 """Shapes that a message names."""
-_QUESTIONS = ("question", "query", "instruction", "input", "request", "ask", "text")
+_QUESTIONS = (*ASKS, "request", "ask")
 
 
 def _renamed(row: Columns, settings: RowSettings) -> str:
-    """The options that would give the row the columns of its type's simplest shape."""
+    """The options that would give the row the columns of its type's simplest shape; of a row with a
+    column that judges answers, those that read it."""
     usual = USUAL[settings.record_type]
     spoken = [name for name, value in row.items() if isinstance(value, (str, list, tuple, dict))]
     theirs = [name for name in spoken if name not in (*ABOUT, *usual)]
     theirs.sort(key=lambda name: name.lower() not in _QUESTIONS)  # what asks, to the prompt
+    if settings.record_type == "rankings":
+        return _of_rankings(row, theirs, settings)
     missing = [name for name in usual if name not in row]
     pairs = zip(missing, [*map(shown, theirs), *("NAME",) * len(missing)], strict=False)
     return " ".join(settings.option(f"columns.{name}={column}") for name, column in pairs)
 
 
-@cache
-def _shapes(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
-    return tuple(
-        shape
-        for shape in SHAPES
-        if record_type in shape.gives and (shape.name == name if name else not shape.named)
-    )
-
-
-@cache
-def _joined(record_type: RecordType, name: str | None) -> tuple[Shape, ...]:
-    return tuple(shape for shape in _shapes(record_type, name) if shape.joins)
-
-
-@lru_cache(maxsize=4096)
-def _fitting(filled: tuple[str, ...], record_type: RecordType, name: str | None) -> Shape | None:
-    columns = set(filled)
-    return next((shape for shape in _shapes(record_type, name) if shape.fits(columns)), None)
+def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> str:
+    """The same for rankings, where a guess of the better answer would be a wrong label: only names
+    say which it is."""
+    option = settings.option
+    judging = [name for name in row if names_verdict(name) and not is_answer(name)]
+    others, options = [name for name in theirs if name not in judging], []
+    if "prompt" not in row:
+        asks = others.pop(0) if others else "NAME"
+        options.append(option(f"columns.prompt={shown(asks)}"))
+    if judging:
+        answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
+        options.append(option(f"verdict.answers=[{','.join(answers)}]"))
+        return " ".join((*options, option(f"verdict.winner={shown(judging[0])}")))
+    for usual, says in (("chosen", names_better), ("rejected", names_worse)):
+        if usual not in row:
+            name = next((shown(name) for name in others if says(name)), "NAME")
+            options.append(option(f"columns.{usual}={name}"))
+    return " ".join(options)
 
 
 @lru_cache(maxsize=4096)
 def _reads(shape: Shape, *named: str | None) -> frozenset[str]:
     return shape.reads(*named)
-
-
-_ASKS: tuple[RecordType, ...] = ("prompts",)
-_SHOWS: tuple[RecordType, ...] = ("prompts", "demonstrations")
-_RANKS: tuple[RecordType, ...] = ("prompts", "rankings")
-_READS: tuple[RecordType, ...] = ("documents",)
-_ALL: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings")
-_HELPSTEER2 = ("three_most_similar_preferences", "all_preferences_unprocessed")
-_SAFETY = tuple(
-    name.format(i)
-    for i in (0, 1)
-    for name in (
-        "is_response_{}_safe",
-        "response_{}_source",
-        "response_{}_severity_level",
-        "response_{}_harm_category",
-    )
-)
-_PUBLISHED: tuple[Shape, ...] = (
-    Shape(
-        "preflab",
-        ("prompt", "responses", "preferences"),
-        _RANKS,
-        ranked.own,
-        also=("unjudged",),
-    ),
-    Shape(
-        "oasst",
-        ("message_tree_id", "prompt"),
-        _ALL,
-        trees.nested,
-        also=("tree_state",),
-    ),
-    Shape(
-        "oasst-flat",
-        ("message_tree_id", "message_id", "role", "text"),
-        _ALL,
-        trees.flat,
-        also=trees.FACTS,
-        joins=("message_tree_id",),
-    ),
-    Shape("argilla", ("_server_id",), _ALL, exports.argilla, thorough=True),
-    Shape("argilla", (), _ALL, exports.argilla, named=True, thorough=True),
-    Shape(
-        "label-studio",
-        ("data", "annotations"),
-        _ALL,
-        exports.label_studio,
-        thorough=True,
-    ),
-    Shape(
-        "openai-preference",
-        ("input", "preferred_output", "non_preferred_output"),
-        _RANKS,
-        ranked.openai,
-    ),
-    Shape("arena", ("conversation_a", "conversation_b", "winner"), _RANKS, ranked.arena),
-    Shape("shp", ("history", "human_ref_A", "human_ref_B", "labels"), _RANKS, published.shp),
-    Shape(
-        "webgpt",
-        ("question", "answer_0", "answer_1", "score_0", "score_1"),
-        _RANKS,
-        published.webgpt,
-        leaves=("quotes_0", "quotes_1", "tokens_0", "tokens_1"),
-    ),
-    Shape(
-        "helpsteer2",
-        ("prompt", "response_1", "response_2", "preference_strength"),
-        _RANKS,
-        published.strength,
-        leaves=("preference_statement", "preference_elaboration", *_HELPSTEER2),
-    ),
-    Shape(
-        "helpsteer3",
-        ("context", "response1", "response2", "overall_preference"),
-        _RANKS,
-        published.strength,
-        leaves=("individual_preference",),
-    ),
-    Shape(
-        "helpsteer",
-        ("prompt", "response", "helpfulness"),
-        _RANKS,
-        published.helpsteer,
-        leaves=("correctness", "coherence", "complexity", "verbosity"),
-        joins=("prompt",),
-    ),
-    Shape(
-        "safe-rlhf",
-        ("prompt", "response_0", "response_1", "better_response_id"),
-        _RANKS,
-        published.safe_rlhf,
-        leaves=("safer_response_id", *_SAFETY),
-    ),
-    Shape(
-        "safe-rlhf-safer",
-        ("prompt", "response_0", "response_1", "safer_response_id"),
-        _RANKS,
-        published.safe_rlhf_safer,
-        leaves=("better_response_id", *_SAFETY),
-        named=True,
-    ),
-    Shape("nectar", ("prompt", "answers"), _RANKS, published.nectar, leaves=("turns",)),
-    Shape(
-        "ultrafeedback",
-        ("instruction", "completions"),
-        _RANKS,
-        published.ultrafeedback,
-        leaves=("correct_answers", "incorrect_answers"),
-    ),
-    Shape(
-        "summarize-from-feedback",
-        ("info", "summaries", "choice"),
-        _RANKS,
-        published.summaries,
-        also=("worker",),
-    ),
-    Shape("tldr", ("subreddit", "title", "post", "summary"), _SHOWS, published.post),
-)
-_GENERAL: tuple[Shape, ...] = (
-    Shape("llmbar", ("input", "output_1", "output_2", "label"), _RANKS, ranked.llmbar),
-    Shape("k-wise", ("prompt", "completions"), _RANKS, ranked.kwise, ranked.ORDERS),
-    Shape(
-        "preference", ("prompt", "chosen", "rejected"), _RANKS, ranked.explicit, also=("messages",)
-    ),
-    Shape(
-        "sharegpt-preference",
-        ("chosen", "rejected"),
-        _RANKS,
-        ranked.continued,
-        any_of=single.CONVERSATIONS,
-    ),
-    Shape(
-        "alpaca-preference",
-        ("instruction", "chosen", "rejected"),
-        _RANKS,
-        ranked.instructed,
-        also=("input",),
-    ),
-    Shape("implicit", ("chosen", "rejected"), _RANKS, ranked.implicit),
-    Shape("completion", ("prompt", "completion"), _SHOWS, single.completion),
-    Shape(
-        "messages",
-        (),
-        _SHOWS,
-        single.messages,
-        any_of=single.CONVERSATIONS,
-        also=("prompt", "chosen", "rejected"),
-    ),
-    Shape("self-instruct", ("instruction", "instances"), _SHOWS, single.self_instruct),
-    Shape("alpaca", ("instruction", "output"), _SHOWS, single.alpaca, also=("input",)),
-    Shape("dolly", ("instruction", "response"), _SHOWS, single.alpaca, also=("context",)),
-    Shape("roles", ("user", "assistant"), _SHOWS, single.two_roles),
-    Shape("prompt", ("prompt",), _ASKS, single.bare_prompt),
-    Shape("instruction", ("instruction",), _ASKS, single.alpaca, also=("input",)),
-    Shape("text", ("text",), _READS, single.text, also=("family", "answer_start")),
-    Shape("transcript", (), _READS, single.transcript, any_of=single.CONVERSATIONS),
-)
-SHAPES = _PUBLISHED + _GENERAL
-"""All shapes, the more specific first."""
-FORMATS = tuple(dict.fromkeys(shape.name for shape in SHAPES))
-"""The values of ``format``."""

@@ -17,11 +17,9 @@ from preflab_builtin.files.asking import (
     reply,
 )
 from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.names import CONVERSATIONS
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import structured
-
-CONVERSATIONS = ("messages", "conversations", "conversation")
-"""What people call the column with a conversation."""
 
 
 def bare_prompt(row: Columns, reading: Reading) -> Sequence[Case]:

@@ -14,13 +14,14 @@ from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
 from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows, shown
-from preflab_builtin.files import repeats
+from preflab_builtin.files import likes, looking, repeats
 from preflab_builtin.files.building import Builder
+from preflab_builtin.files.catalogue import FORMATS
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
-from preflab_builtin.files.shapes import FORMATS
+from preflab_builtin.files.transcripts import shared_opening
 
 
 @dataclass
@@ -94,7 +95,13 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     parsed, builder, findings = Parsed(), Builder(reading), Findings(reading)
     groups, spool = grouped(read_rows(path), reading), Spool()
     head = list(islice(groups, repeats.HEAD))
-    reading.repeats = repeats.repeated(head, settings)
+    if (by_question := likes.groups(path, head, reading)) is not None:
+        groups, head = by_question, list(islice(by_question, repeats.HEAD))
+    told = looking.verdicts_beside(head, reading)
+    reading.layout = looking.layout(path, head, reading)
+    first = looking.cases(head, reading)
+    reading.repeats = repeats.repeated(first)
+    reading.opening = shared_opening(case.asked.text for case in first)
     for rows in chain(head, groups):
         parsed.total += len(rows)
         try:
@@ -107,7 +114,9 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         raise UserError(f"{path}: there are no rows in it.")
     parsed.records = spool.sequence()
     parsed.conversations = findings.conversations
-    parsed.notices, parsed.columns = findings.notices(parsed.total), reading.names
+    parsed.notices = [*(f"{settings.record_type}: {one}" for one in told)]
+    parsed.notices += findings.notices(parsed.total)
+    parsed.columns = reading.names
     if parsed.rejected:
         _judge(path, parsed, settings)
     if name := reading.others.refused():

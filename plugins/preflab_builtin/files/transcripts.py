@@ -10,7 +10,7 @@ the Alpaca templates.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from preflab.records import Message
@@ -90,7 +90,43 @@ def instructed(instruction: str, given: str, template: Template) -> str:
     return _WITHOUT_INPUT.format(instruction=instruction)
 
 
-def root(prompt: str) -> str:
+def root(prompt: str, opening: str = "") -> str:
     """What a prompt begins with: the first turn of a transcript, else all of it. Prompts with the
-    same root come from one dialogue and must not be in different splits."""
-    return prompt.partition(ASSISTANT)[0] if HUMAN in prompt else prompt
+    same root come from one dialogue and must not be in different splits. opening: turns with which
+    most prompts of the file begin (few-shot examples): the turn after them counts.
+
+    >>> root("\\n\\nHuman: a\\n\\nAssistant: b\\n\\nHuman: c\\n\\nAssistant:")
+    '\\n\\nHuman: a'
+    """
+    if HUMAN not in prompt:
+        return prompt
+    if not opening or not prompt.startswith(opening + HUMAN):
+        return prompt.partition(ASSISTANT)[0]
+    return opening + prompt[len(opening) :].partition(ASSISTANT)[0]
+
+
+def openings(prompt: str) -> list[tuple[str, str]]:
+    """All beginnings of a transcript that end with an answer, each with the turn after it."""
+    found, at = [], prompt.find(ASSISTANT)
+    while at >= 0 and (at := prompt.find(HUMAN, at)) >= 0:
+        found.append((prompt[:at], prompt[at:].partition(ASSISTANT)[0]))
+        at = prompt.find(ASSISTANT, at)
+    return found
+
+
+def shared_opening(prompts: Iterable[str]) -> str:
+    """The longest beginning that most transcripts have in common and go on from with different
+    turns, as after few-shot examples; "" if there is none. The turns of one dialogue go on with
+    the same turn, and have none."""
+    after: dict[str, list[str]] = {}
+    count = 0
+    for prompt in prompts:
+        count += HUMAN in prompt
+        for beginning, turn in openings(prompt):
+            after.setdefault(beginning, []).append(turn)
+    shared = [
+        beginning
+        for beginning, turns in after.items()
+        if len(turns) > max(1, count / 2) and len(set(turns)) > len(turns) / 2
+    ]
+    return max(shared, key=len, default="")

@@ -4,13 +4,13 @@ prompt may need, marks that may say that an answer is bad, and marks that leave 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from preflab.rows import BadRow, shown
+from preflab.rows import BadRow, fields, shown
+from preflab_builtin.files.names import words_of
 from preflab_builtin.files.values import listed, truth
 
 _LOOKED_AT = 1000
@@ -37,8 +37,6 @@ _LOW |= {"disliked", "dislike", "false", "no", "unacceptable", "removed", "decli
 _OUT = {"exclude", "excluded", "skip", "skipped", "discard", "discarded", "drop", "omit", "test"}
 _IN = {"use", "used", "include", "included", "keep"}
 _SUBSETS = {"subset", "partition", "dataset_split", "data_split", "set"}
-_NOT_TRAIN = {"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"}
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
@@ -49,7 +47,8 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
         return
     ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
     if usual in _SUBSETS:
-        if isinstance(value, str) and value.strip().lower() in _NOT_TRAIN:
+        subset = value.strip().lower() if isinstance(value, str) else ""
+        if fields.SPLIT_WORDS.get(subset, "train") != "train":
             what = f"is '{shown(value)}'. If it is the split: {option(f'split={shown(name)}')}"
             raise BadRow(shown(name), f"{what}. {ignore}")
         return
@@ -66,7 +65,7 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
 @lru_cache(maxsize=4096)
 def _usual(name: str) -> str:
     """The name in the form of `_OUT`, `_IN` and `_SUBSETS`; "" if it is in none of them."""
-    usual = _CAMEL.sub("_", str(name)).lower().removeprefix("is_")
+    usual = "_".join(words_of(str(name))).removeprefix("is_")
     return usual if usual in _OUT | _IN | _SUBSETS else ""
 
 
@@ -124,14 +123,14 @@ class Unread:
         fact about the row."""
         for name, column in self._columns.items():
             differ = len(column.texts) > max(1, column.compared / 2)
-            if differ and not _HARMLESS.intersection(_words(name)):
+            if differ and not _HARMLESS.intersection(words_of(name)):
                 return name
         return None
 
     def marks(self, rows: int, option: Callable[[str], str]) -> Iterator[str]:
         """Sentences on columns that may judge the answers. rows: of the file."""
         for name, column in sorted(self._columns.items()):
-            words, ignore = _words(name), option(f"ignore=[{shown(name.partition('.')[0])}]")
+            words, ignore = set(words_of(name)), option(f"ignore=[{shown(name.partition('.')[0])}]")
             cure = f"take such rows out of the file. If it does not count: {ignore}."
             numbers, judges = column.least <= column.most, _JUDGES & words
             marks = numbers and -1 <= column.least <= column.most <= 1 and column.low
@@ -149,10 +148,6 @@ class Unread:
 def _measures(column: _Column) -> bool:
     """Numbers that are no marks: neither below zero nor 0 or 1."""
     return column.least >= 0 and column.most > 1
-
-
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", str(name)).lower()))
 
 
 def _says_much(value: str | Sequence[Any]) -> bool:

@@ -10,6 +10,7 @@ from preflab.filtering import in_split, prompt_of, sifted, text_key
 from preflab.interfaces import Context
 from preflab.randomness import derive_seed
 from preflab.records import SPLITS, Document, Record
+from preflab.rows import shown
 from preflab_builtin.filters.config import Shares, SplitConfig
 
 FEW_GROUPS, FEW_ROWS = 10, 20
@@ -75,6 +76,8 @@ class Assigning:
         self._groups: Counter[str] = Counter()
         self._sizes: dict[int, int] = {}
         self._largest = (0, "")
+        self._first: dict[str, str] = {}
+        """By split: the first of its groups."""
 
     def __call__(self, record: Record) -> Record:
         """The record in its split."""
@@ -86,6 +89,7 @@ class Assigning:
         size = self._sizes[key] = self._sizes.get(key, 0) + 1
         self._rows[split] += 1
         self._groups[split] += size == 1
+        self._first.setdefault(split, unit)
         self._largest = max(self._largest, (size, unit))
         return in_split(record, split)
 
@@ -102,6 +106,7 @@ class Assigning:
         if whole and groups < FEW_GROUPS:
             alone = "1 group alone decides" if groups == 1 else f"{groups} groups alone decide"
             odd.append(f"{alone} the splits")
+            odd += [self._alone(split) for split in SPLITS]
         elif whole and largest > 2 * max(asked.values()) * total:
             odd.append(f"one group is larger than a split should be ({name}: {largest} rows)")
         odd = list(filter(None, odd))
@@ -111,9 +116,18 @@ class Assigning:
     def _missed(self, split: str, rows: float) -> str:
         """What is wrong with the size of a split, which should have so many rows."""
         own = self._rows[split]
+        if not own and rows < 1 / 2:
+            return ""  # so few rows that none is expected
         if own and (rows < _ENOUGH or rows / 2 <= own <= 2 * rows):
             return ""
         return f"{split} has {own} rows and should have about {rows:.0f}"
+
+    def _alone(self, split: str) -> str:
+        """Whether a split holds one group alone, and none of it is elsewhere."""
+        if self._groups[split] != 1 or self._rows[split] == self._rows.total():
+            return ""
+        kind, _, name = self._first[split].partition(" ")
+        return f"all {self._rows[split]} rows of {split} are of one {kind}: {shown(name)}"
 
     def _sentence(self, asked: Mapping[str, float], odd: Sequence[str], whole: bool) -> str:
         groups = self._groups

@@ -23,6 +23,7 @@ def notes(
         *_intervals(arms),
         *filter(None, [losses(arms)]),
         *_baselines(counted),
+        *_reward_models(counted),
         *_evaluations(counted),
         *_doubles(runs, arms),
         *_claims(decisions),
@@ -78,6 +79,24 @@ def _baselines(runs: Sequence[RunResult]) -> Iterator[str]:
             f"Arms of one seed do not share one {name}: each win rate is against the arm's own "
             f"{name}. Compare them within an arm, and arms with one another by their true utility "
             "or reward."
+        )
+
+
+def _reward_models(runs: Sequence[RunResult]) -> Iterator[str]:
+    """Whether the rewards of runs of one seed are those of different reward models."""
+    by_seed: dict[int, dict[str, str]] = {}
+    for run in runs:
+        if any(name.startswith(("reward/", "win_rate/reward")) for name in run.measures):
+            name, identity = run.reward_model()
+            by_seed.setdefault(run.seed, {})[identity] = name
+    several = [found for found in by_seed.values() if len(found) > 1]
+    if several:
+        names = dict.fromkeys(name for found in several for name in found.values() if name)
+        which = f" ({', '.join(names)})" if names else ""
+        yield (
+            f"Arms of one seed do not share one reward model{which}: each proxy reward, and each "
+            "win rate by reward, is by the arm's own. Such numbers of two arms are on two scales: "
+            "compare arms by what is the same for all."
         )
 
 

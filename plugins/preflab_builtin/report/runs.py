@@ -125,6 +125,15 @@ class RunResult:
             maker = next((row for row in reversed(earlier) if row.makes), None)
         return maker.recipe if maker else ""
 
+    def reward_model(self) -> tuple[str, str]:
+        """Name of the reward model, and what tells it from others: the recipe of its stage, or the
+        options of one that is not trained; "" for what the files do not say."""
+        made = self.stage("reward_model")
+        if made is not None:
+            return made.component, made.recipe
+        options = {k: v for k, v in self.config().items() if k.startswith("reward_model.")}
+        return str(options.get("reward_model.name", "")), repr(options) if options else ""
+
     def metrics(self, stage: str) -> list[dict[str, Any]]:
         """Metric rows of a stage in order: from the run's own log, else from the artifact's."""
         rows = [row for row in json_rows(self.folder / METRICS) if row.get("stage") == stage]

@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from preflab.errors import UserError
+from preflab.errors import EXAMPLES, UserError
 from preflab.records import Prompt
 from preflab.rows import BadRow, Row, read_rows
 from preflab_builtin.stored_samples import cells, hints
 
-SHOWN = 3
-"""Reasons that a message names, each with its first row; all bad rows are counted."""
 QUESTIONS = (
     ("question_id",),
     ("prompt_id",),
@@ -120,7 +118,7 @@ def _refused(problems: Mapping[str, list[str]], path: Path, kept: int, skip_bad:
     count = sum(map(len, problems.values()))
     named = "".join(
         f"\n  {places[0]}: {reason}{f' (and {len(places) - 1} more rows)' * (len(places) > 1)}"
-        for reason, places in [*problems.items()][:SHOWN]
+        for reason, places in [*problems.items()][:EXAMPLES]
     )
     if problems and not skip_bad:
         raise UserError(

@@ -30,6 +30,9 @@ SAID = {
     ("sft.epoch=1",): "Did you mean 'epochs'?",
     ("comparisons.k=6",): "comparisons.k is not an option. Allowed: batch, name, seed. "
     "Did you mean samples.k=6?",
+    ("+comparisons.k=6",): "comparisons.k is not an option. Allowed: batch, name, seed. "
+    "Did you mean samples.k=6?",
+    ("+sft.epoch=1",): "Did you mean 'epochs'?",
     ("comparisons.prompts=9",): "Did you mean samples.prompts=9 or data.prompts=9",
     ("comparisons=sampled",): "There is no comparisons 'sampled'. Allowed: none, ranked.",
     ("algoritm=ppo",): "Did you mean 'algorithm'?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ CURES = {
     ("sft=none", "reward_model=length"): r"with data\.documents=FILE\. Or leave out what needs it: "
     r"algorithm\.terms\.ptx=null\.",
     ("sft=none", "algorithm=none", "reward_model=length"): r"needs documents, .*"
-    r"evaluation\.evaluators\.gold=null evaluation\.evaluators\.families=null",
+    r"evaluation\.evaluators\.gold=null .*evaluation\.evaluators\.families=null",
     ("sft=none", "reward_model=gold", "algorithm=rloo", "evaluation=samples"): (
         r"reward_model=gold needs the true utility of responses, but data=files is not a simulated"
     ),
@@ -139,6 +140,32 @@ def test_the_cure_fits_the_command(words: tuple[str, ...], tmp_path: Path) -> No
     base = ["data=files", f"data.prompts={prompts}", "pretrain=none", "comparisons=none"]
     with pytest.raises(UserError, match=CURES[words]):
         job_of(compose([*base, *words], with_hydra=True))
+
+
+def test_all_that_is_missing_is_one_message_with_a_command_that_works(tmp_path: Path) -> None:
+    for name, row in (
+        ("prompts", {"prompt": "a b"}),
+        ("rankings", {"prompt": "a", "chosen": " b", "rejected": " c"}),
+    ):
+        splits = ("train", "validation", "test")
+        rows = [{**row, "prompt": f"a {i}", "split": s} for i, s in enumerate(splits * 3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = [f"data.{n}={tmp_path / n}.jsonl" for n in ("prompts", "rankings")]
+    base = ["data=files", *given, "comparisons=none", "policy.tokenizer=bytes"]
+    with pytest.raises(UserError) as caught:
+        job_of(compose(base, with_hydra=True))
+    lacks = str(caught.value).splitlines()
+    assert [lack.split()[0] for lack in lacks] == [
+        *("pretrain=documents", "sft=demonstrations", "algorithm=ppo", "evaluation=suite")
+    ]  # and no command: a policy without weights needs documents
+    with pytest.raises(UserError) as caught:
+        job_of(compose([*base, "pretrain=none"], with_hydra=True))
+    *lacks, cure = str(caught.value).splitlines()
+    assert len(lacks) == 3
+    said, words = cure.split("add: ")
+    assert said == "To do without all of it, "
+    assert words.startswith("sft=none algorithm.terms.ptx=null evaluation.evaluators.gold=null ")
+    job_of(compose([*base, "pretrain=none", *words.split()], with_hydra=True))
 
 
 def test_the_mix_of_sft_follows_the_documents() -> None:

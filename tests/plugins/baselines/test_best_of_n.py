@@ -52,6 +52,18 @@ def test_the_first_of_equals_is_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_another_temperature_is_that_of_the_samples(tmp_path: Path) -> None:
+    """At temperature 0 all n samples are the greedy one."""
+    context = FakeContext(tmp_path, reward=FunctionReward(noise_reward(0)))
+    policy, engine = context.policy("initial"), context.rollout()
+    responder = BestOfN(4, policy, engine, context.reward_model())
+    assert responder.temperature == engine.sampling.temperature
+    greedy = responder.at_temperature(0.0)
+    assert (greedy.n, greedy.temperature) == (4, 0.0)
+    alone = engine.generate(policy, PROMPTS, Sampling(8, temperature=0.0), (1, "test"))
+    assert greedy.respond(PROMPTS, (1, "test")).texts == alone.texts
+
+
 def test_more_samples_reach_more(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
     reward = FunctionReward(length_reward(2, 1.0))

@@ -175,7 +175,7 @@ def test_what_hides_in_an_object_is_named(tmp_path: Path) -> None:
         ("demonstrations", "desirable", False, "columns.label=desirable"),
         ("demonstrations", "is_preferred", False, "columns.label=is_preferred"),
         ("demonstrations", "feedback", -1, "columns.label=feedback"),
-        ("rankings", "label", 0, "Leave the row out"),
+        ("rankings", "label", 0, "verdict.answers=.chosen,rejected. .*verdict.winner=label"),
     ],
 )
 def test_the_cure_fits_what_a_column_holds(

@@ -46,16 +46,6 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("rankings", {"prompt": "q", "completions": ["a"], "ranks": [1]}, "completions: has 1 of them"),
     (
         "rankings",
-        {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 1]},
-        "preferences: all responses are tied",
-    ),
-    (
-        "rankings",
-        {"prompt": "q", "completions": ["a", "b"], "scores": [2, 2]},
-        "preferences: all responses are tied",
-    ),
-    (
-        "rankings",
         {"prompt": "q", "completions": ["a", "b"], "ranks": [1, 2, 3]},
         "ranks: has 3 numbers for 2 completions",
     ),
@@ -133,8 +123,13 @@ _CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     (
         "rankings",
-        {"prompt": {"text": "q"}, "responses": ["a", "b"], "preferences": []},
-        "preferences: all responses are tied",
+        {
+            "prompt": {"text": "q"},
+            "responses": ["a", "b"],
+            "preferences": [],
+            "unjudged": [[0, 1]],
+        },
+        "preferences: no two of the responses were compared",
     ),
     (
         "rankings",

@@ -146,6 +146,11 @@ def test_label_studio(tmp_path: Path, row: Any) -> None:
     assert len(read(tmp_path, "prompts", row)) == 1
 
 
+def test_a_pair_without_a_selected_side_is_a_tie(tmp_path: Path) -> None:
+    (ranking,) = read(tmp_path, "rankings", task(_DATA, result("pairwise", {})))
+    assert (ranking.preferences, ranking.ties) == ((), ((0, 1),))
+
+
 def test_who_chooses_the_best_does_not_compare_the_others(tmp_path: Path) -> None:
     data = {**_DATA, "answer3": "Hm."}
     row = task(data, result("choices", {"choices": ["Answer 2"]}))
@@ -167,7 +172,6 @@ def test_written_answers_of_label_studio(tmp_path: Path) -> None:
         (task(_DATA, was_cancelled=True), "annotations: none of them holds a comparison"),
         (task(_DATA, result("rating", {"rating": 4})), "annotations: none of them holds a comp"),
         (task(_DATA, result("pairwise", {"selected": "both"})), "selected: is 'both'"),
-        (task(_DATA, result("pairwise", {})), "preferences: all responses are tied"),
         (task({**_DATA, "image": "a.png"}), "image: holds images"),
         (task({"words": "x"}), "fields: words: none is a question"),
         (

@@ -111,7 +111,7 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
         ),
         (
             [{**scored(i), "scores": None, "ranking": [2, 3, 1]} for i in range(20)],
-            "in 20 of 20 rows 'ranking' would say something else as an order",
+            "in 20 of 20 rows the ranks would say something else as an order",
         ),
         (
             [*rankings(), {"chosen": f"{_ASKED} b", "rejected": f"{_ASKED} c"}],

@@ -66,7 +66,11 @@ def test_columns_that_no_shape_has_name_the_cure(tmp_path: Path) -> None:
     "record_type,row,expected",
     [
         ("rankings", {"messages": []}, "They hold prompts or demonstrations or documents: give"),
-        ("rankings", {"prompt": "q", "completion": "a", "label": True}, r"\(KTO\) compare no two"),
+        (
+            "rankings",
+            {"prompt": "q", "completion": "a", "label": True},
+            "of 1 prompts have only liked",
+        ),
         ("rankings", {"prompt": "q", "completions": ["a"], "labels": [True]}, "Stepwise superv"),
         ("documents", {"prompt": "q"}, "They hold prompts: give them there"),
     ],

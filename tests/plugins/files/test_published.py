@@ -13,8 +13,8 @@ import pytest
 
 from preflab import UserError
 from preflab.records import Message, RecordType
+from preflab_builtin.files.catalogue import SHAPES
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RecordKind
-from preflab_builtin.files.shapes import SHAPES
 from preflab_builtin.files.source import FileSource, inspect
 
 
@@ -189,12 +189,10 @@ def test_the_arena(tmp_path: Path) -> None:
     (ranking,) = read(tmp_path, "rankings", {**row, "winner": "model_b"})
     assert (ranking.prompt.messages, ranking.responses) == (user("Hi"), ("Hello!", "No."))
     assert ranking.preferences == ((1, 0),)
-    for winner, expected in (
-        ("tie (bothbad)", "all responses are tied"),
-        ("me", "winner: is 'me'"),
-    ):
-        with pytest.raises(UserError, match=expected):
-            read(tmp_path, "rankings", {**row, "winner": winner})
+    (tied,) = read(tmp_path, "rankings", {**row, "winner": "tie (bothbad)"})
+    assert (tied.preferences, tied.ties) == ((), ((0, 1),))
+    with pytest.raises(UserError, match="winner: is 'me'"):
+        read(tmp_path, "rankings", {**row, "winner": "me"})
 
 
 def test_scores_of_helpsteer_are_read_by_prompt(tmp_path: Path) -> None:
@@ -210,11 +208,15 @@ def test_scores_of_helpsteer_are_read_by_prompt(tmp_path: Path) -> None:
     assert (first.prompt.messages, first.responses) == (user("q"), ("a", "b"))
     assert (first.preferences, second.preferences) == (((1, 0),), ((0, 1),))
     assert first.prompt.place.endswith("rows.jsonl:1")
-    with pytest.warns(UserWarning, match="4 of 7 rows kept, 3 rejected") as warned:
-        assert len(read(tmp_path, "rankings", *rows, on_bad_row=OnBadRow.skip)) == 2
-    message = str(warned[0].message)
-    assert "rows.jsonl:5: completions: has 1 of them" in message
-    assert "rows.jsonl:7: preferences: all responses are tied" in message
+    with pytest.warns(UserWarning, match="6 of 7 rows kept, 1 rejected") as warned:
+        *_, tied = read(tmp_path, "rankings", *rows, on_bad_row=OnBadRow.skip)
+    assert (tied.responses, tied.preferences, tied.ties) == (("f", "g"), (), ((0, 1),))
+    assert "rows.jsonl:5: completions: has 1 of them" in str(warned[0].message)
+
+
+def test_no_preference_of_helpsteer_is_a_tie(tmp_path: Path) -> None:
+    (ranking,) = read(tmp_path, "rankings", {**_HELPSTEER3, "overall_preference": 0})
+    assert (ranking.preferences, ranking.ties) == ((), ((0, 1),))
 
 
 def test_the_safer_of_two_on_request(tmp_path: Path) -> None:
@@ -255,7 +257,6 @@ def test_what_is_left_of_a_set_is_named(tmp_path: Path) -> None:
         ({**_SHP, "labels": 2}, "labels: is 2 but must be true or false"),
         ({**_SAFE, "better_response_id": True}, "better_response_id: is True but must be 0 or 1"),
         ({**_SAFE, "better_response_id": -1}, "better_response_id: is -1 but must be 0 or 1"),
-        ({**_HELPSTEER3, "overall_preference": 0}, "preferences: all responses are tied"),
         ({**_WEBGPT, "score_0": "n/a"}, "score_0: is 'n/a' but must be a number"),
         ({**_NECTAR, "answers": [{"answer": "a"}]}, r"answers\[0\].rank: is missing"),
         ({**_NECTAR, "answers": ["a"]}, r"answers\[0\]: is a text but must be an object"),

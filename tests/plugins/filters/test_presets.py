@@ -136,7 +136,7 @@ def test_few_groups_are_told_with_the_override_that_splits_by_prompt(tmp_path: P
     counts, (notice,) = told(word, *NOTHING)
     assert all(n % 100 == 0 for n in counts["kept"].values())
     assert notice.startswith("prompts: filters.split: ")
-    assert "3 groups alone decide the splits" in notice
+    assert "3 groups alone decide the splits; all 100 rows of test are of one group: " in notice
     cure = "filters.split.name=split_by_prompt"
     assert cure in notice
     counts, notices = told(word, *NOTHING, cure)
@@ -144,6 +144,13 @@ def test_few_groups_are_told_with_the_override_that_splits_by_prompt(tmp_path: P
     # binomial: 45 with standard deviation 6.2, 30 with 5.2; four of them on both sides
     assert abs(counts["kept"]["test"] - 45) < 25
     assert abs(counts["kept"]["validation"] - 30) < 21
+
+
+def test_a_split_in_which_no_row_is_expected_is_not_missed(tmp_path: Path) -> None:
+    for number in range(4):  # of 1 to 4 rows, less than half a row is asked for validation
+        word = write(tmp_path / f"{number}.jsonl", [f"Question {i}" for i in range(number + 1)])
+        _, notices = told(word, *NOTHING)
+        assert not any("validation has 0 rows" in notice for notice in notices)
 
 
 def test_one_large_group_is_told(tmp_path: Path) -> None:

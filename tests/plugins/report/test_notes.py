@@ -50,3 +50,24 @@ def test_arms_with_an_sft_of_their_own_do_not_share_a_win_rate(tmp_path: Path) -
     assert not _has_note(folder, "share one SFT")
     _give_recipe(folder / "8" / "manifest.json", "sft", "from another width")
     assert _has_note(folder, "Arms of one seed do not share one SFT")
+
+
+def test_arms_with_reward_models_of_their_own_do_not_share_a_scale(tmp_path: Path) -> None:
+    for number, arm in enumerate(("SFT", "PPO")):
+        write_run(tmp_path / str(number), arm, 1, [], results(arm, 0.0))
+        (tmp_path / str(number) / ".hydra").mkdir()
+    _is_judged_by(tmp_path, "length", "length")
+    assert not _has_note(tmp_path, "share one reward model")
+    _is_judged_by(tmp_path, "length", "noise")
+    assert _has_note(tmp_path, "do not share one reward model (length, noise): each proxy reward")
+
+
+def _is_judged_by(folder: Path, *names: str) -> None:
+    """Give the runs reward models that are not trained."""
+    for number, name in enumerate(names):
+        manifest = folder / str(number) / "manifest.json"
+        values = json.loads(manifest.read_text())
+        values["stages"] = [row for row in values["stages"] if row["stage"] != "reward_model"]
+        manifest.write_text(json.dumps(values))
+        config = folder / str(number) / ".hydra" / "config.yaml"
+        config.write_text(f"seed: 1\nreward_model:\n  name: {name}\n")

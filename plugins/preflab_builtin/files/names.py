@@ -1,0 +1,45 @@
+"""The names that people give columns, and the words in them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+ABOUT = ("id", "user", "group", "split", "tags", "labeler", "labeler_group", "notes")
+"""Columns that say something about a row, in every shape."""
+BEFORE = ("system", "history")
+"""Columns that every shape with a question understands: what stands before the question."""
+ASKS = ("prompt", "instruction", "question", "input", "query", "chat", "messages", "text")
+"""Names of what is asked, the most usual first."""
+CONVERSATIONS = ("messages", "conversations", "conversation")
+"""What people call the column with a conversation."""
+LIKED = ("label", "kto_tag")
+"""Columns that say whether people liked a completion."""
+BETTER = {"winner", "winners", "winning", "win", "preference", "preferences", "preferred"}
+BETTER |= {"better", "best", "choice", "chosen", "selected", "selection", "verdict", "pick"}
+BETTER |= {"judgement", "judgment", "decision", "favorite", "favourite", "picked", "prefer"}
+"""Words of a column that says which answer is the better one."""
+WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
+"""Words of a column that names the worse answer."""
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
+
+
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case.
+
+    >>> words_of("chatHistory_2"), words_of("response1")
+    (('chat', 'history', '2'), ('response1',))
+    """
+    return tuple(w for w in re.split(r"[^a-z0-9]+", _CAMEL.sub(" ", name).lower()) if w)
+
+
+@lru_cache(maxsize=4096)
+def parts_of(name: str) -> tuple[str, ...]:
+    """The same with a number at the end of a word apart.
+
+    >>> parts_of("response1"), parts_of("model_a")
+    (('response', '1'), ('model', 'a'))
+    """
+    return tuple(part for word in words_of(name) for part in _NUMBER.sub(" ", word).split())

@@ -1,0 +1,84 @@
+"""What decides between the answers of a row. Where it is not certain, it is refused with what to
+say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from preflab_builtin.files.config import RowSettings
+from preflab_builtin.files.names import ABOUT, BEFORE, parts_of, words_of
+from preflab_builtin.files.verdicts import doubts
+from preflab_builtin.files.verdicts.candidates import (
+    INDEX,
+    TIES,
+    Rows,
+    candidates,
+    per_answer,
+)
+from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
+from preflab_builtin.files.verdicts.sides import Family
+
+Numbers = Callable[[Layout], set[tuple[float, int]]]
+"""The numbers of the deciding column in the whole file, each with the number of answers in its
+row."""
+
+
+def decided(rows: Rows, base: Layout, family: Family | None, settings: RowSettings) -> Layout:
+    """The layout with what decides; `Refused` where nothing does for certain."""
+    each = per_answer(rows, base, family)
+    apart = {name for some in each for name in some.columns}
+    found = candidates(rows, base, {*apart, *ABOUT, *BEFORE})
+    named = [one for one in found if one.named]
+    counting = [one for one in named if not one.worse]
+    marks = [some for some in each if some.how is How.WINS]
+    sure = [one for one in counting if one.sure]
+    if not sure and not marks:
+        sure = [one for one in counting if one.numeric]
+    if any(one.points != sure[0].points or not one.sure for one in sure[1:]):
+        raise Refused(doubts.which([one.name for one in sure], settings))
+    if sure:
+        return replace(base, how=How.WINNER, columns=(sure[0].name,))
+    if len(marks) == 1:
+        names = sorted({name for row in rows for name in row})
+        tie = next((n for n in names if TIES & set(parts_of(n))), None)
+        return replace(base, how=How.WINS, columns=marks[0].columns, tie=tie)
+    if named:
+        raise Refused(doubts.unclear(named[0], base, settings))
+    known = [some for some in each if some.how is not None]
+    if len(known) == 1 and not found:
+        return replace(base, how=known[0].how, columns=known[0].columns)
+    if each or found:
+        raise Refused(doubts.several(each, found, base, settings))
+    raise Refused(doubts.nothing({name for row in rows for name in row}, base, settings))
+
+
+def numbered(layout: Layout, settings: RowSettings, numbers: Numbers) -> Layout:
+    """The layout with the number of the first answer, where the column's values are numbers and the
+    file shows it. A file in which neither the first nor the last number is used does not."""
+    (name,) = layout.columns
+    seen = numbers(layout) if layout.start is None else set()
+    if not seen:
+        return layout
+    if any(value < 0 or not value.is_integer() for value, _ in seen):
+        raise Refused(doubts.scale(name, seen, layout, settings))
+    zero, top = (any(value == end(k) for value, k in seen) for end in (_nought, _last))
+    own, k = layout.pointer.numbers, len(layout.answers)
+    counts = layout.listed or k > 2 or top or bool(INDEX & set(words_of(name)))
+    start = 0 if zero else 1
+    fits = all(value < k + start for value, k in seen)
+    meant = {str(int(v)): int(v) - start for v, _ in seen}
+    agrees = not own or all(own.get(value) == place for value, place in meant.items())
+    if zero != top and fits and counts and agrees:
+        return replace(layout, start=start)
+    if not zero and not top and own and all(value in own for value in meant):
+        return replace(layout, start=min(map(int, own)))
+    raise Refused(doubts.numbers(name, seen, layout, settings))
+
+
+def _nought(count: int) -> int:
+    return 0
+
+
+def _last(count: int) -> int:
+    return count

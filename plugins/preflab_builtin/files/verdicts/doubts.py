@@ -1,0 +1,171 @@
+"""Why the verdicts of a file are not certain, and what the user has to say: sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from preflab.rows import shown
+from preflab_builtin.files.config import PLACES, RowSettings
+from preflab_builtin.files.names import ASKS, parts_of
+from preflab_builtin.files.verdicts.candidates import Candidate, Numbers, may_judge
+from preflab_builtin.files.verdicts.layouts import How, Layout
+from preflab_builtin.files.verdicts.pointing import NOTHING, spelled
+
+_SHOWN = 6
+"""Values that a message names."""
+
+
+def which(names: Sequence[str], settings: RowSettings) -> str:
+    """Several columns that may name the best answer and do not agree."""
+    options = " or ".join(settings.option(f"verdict.winner={shown(name)}") for name in names)
+    has = " and ".join(f"'{shown(name)}'" for name in names)
+    return f"columns: {has} may all say which answer is better. Say which does: {options}"
+
+
+def several(
+    each: Sequence[Numbers], found: Sequence[Candidate], layout: Layout, settings: RowSettings
+) -> str:
+    """Columns that may decide, none of them for certain."""
+    if len(found) == 1 and not each:
+        return unclear(found[0], layout, settings)
+    options = [
+        settings.option(
+            f"verdict.{(some.how or How.SCORES).name.lower()}=[{','.join(some.columns)}]"
+        )
+        for some in each
+    ]
+    options += [settings.option(f"verdict.winner={shown(one.name)}") for one in found]
+    low = any(some.how is None for some in each)
+    lowest = " (higher is better; where lower is, turn the signs round in the file)" if low else ""
+    names = [name for some in each for name in some.columns] + [one.name for one in found]
+    what = f"columns: {', '.join(map(shown, names))} may say which answer is better"
+    return f"{what}. Say which do: {' or '.join(options)}{lowest}"
+
+
+def nothing(names: Iterable[str], layout: Layout, settings: RowSettings) -> str:
+    """Answers, and no column that is known to judge them."""
+    answers = " and ".join(map(shown, layout.answers))
+    others = sorted(name for name in names if name not in layout.needs())
+    have = f" The other columns: {', '.join(map(shown, others))}." if others else ""
+    if settings.ignore:
+        have += f" {settings.option('ignore')} leaves out {', '.join(map(shown, settings.ignore))}."
+    one = settings.option("verdict.winner=NAME")
+    each = "NAME" if layout.listed else ",".join(["NAME"] * len(layout.answers))
+    many = settings.option(f"verdict.scores=[{each}]")
+    fixed = f"{settings.option('columns.chosen=NAME')} {settings.option('columns.rejected=NAME')}"
+    same = "" if layout.listed else f" If one column holds the better answer in every row: {fixed}"
+    return (
+        f"columns: {answers} hold answers, and no column is known to say which is the better one."
+        f"{have} Name the one that does: {one}, or those with a score for each: {many} (or "
+        f"verdict.ranks, verdict.wins).{same}"
+    )
+
+
+def no_question(names: Iterable[str], layout: Layout, settings: RowSettings) -> str:
+    """Answers, and no column that is known to hold the question."""
+    answers = " and ".join(map(shown, layout.answers))
+    others = sorted(n for n in names if n not in layout.needs() and not may_judge(n))
+    likely = [n for n in others if set(parts_of(n)) & {*ASKS, "request", "ask", "user", "post"}]
+    cure = settings.option(f"columns.prompt={shown((likely or ['NAME'])[0])}")
+    have = f" of {', '.join(map(shown, others))}" if others else ""
+    return (
+        f"columns: {answers} hold answers; which column{have} holds the question? Name it: {cure}"
+    )
+
+
+def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
+    """A column that may say which answer is better, and that is not understood for certain."""
+    name = shown(one.name)
+    said = f"{name}: holds {counted(one)}"
+    winner = settings.option(f"verdict.winner={name}")
+    if one.sure and not one.worse:
+        return f"{said}, which are answers. If it says which is the better one: {winner}"
+    cure = f"{winner} {explained(one, layout, settings)}"
+    known = [value for value, at in one.meant.items() if at != NOTHING]
+    if known and not one.worse:
+        unknown = ", ".join(f"'{shown(v)}'" for v, at in one.meant.items() if at == NOTHING)
+        skip = settings.option("on_bad_row=skip")
+        return (
+            f"{said}. What {unknown} means is not known. If it is an answer or a tie, say which, "
+            f"for example: {cure}. To leave such rows out, counted: {winner} {skip}"
+        )
+    if one.worse and one.sure:
+        return f"{said}, and seems to name the worse answer. Then give: {cure}"
+    return f"{said}. If it says which answer is better, say what they mean, for example: {cure}"
+
+
+def explained(one: Candidate, layout: Layout, settings: RowSettings) -> str:
+    """The option that says what the values of a column mean: of two answers that it calls the
+    worse, the other; of values that are not known, an example."""
+    meant = {value: at for value, at in one.meant.items() if at == NOTHING}
+    if one.worse and one.sure and len(layout.answers) == 2:
+        meant = {value: 1 - at if at >= 0 else at for value, at in one.meant.items()}
+    return _meanings(meant, layout, settings)
+
+
+def counted(one: Candidate) -> str:
+    """The values of a column."""
+    values = [f"'{shown(value)}' ({rows} rows)" for value, rows in one.values.most_common(_SHOWN)]
+    more = f" and {len(one.values) - _SHOWN} other values" if len(one.values) > _SHOWN else ""
+    return f"{', '.join(values)}{more} at the file's start"
+
+
+def _meanings(meant: Mapping[str, int], layout: Layout, settings: RowSettings) -> str:
+    """The options that explain values. A value without a meaning gets one as an example."""
+    count = 2 if layout.listed else min(len(layout.answers), len(PLACES))
+    examples = [*range(count), -1]
+    found: dict[int, list[str]] = {}
+    for i, (value, at) in enumerate(list(meant.items())[:_SHOWN]):
+        place = examples[i % len(examples)] if at == NOTHING else at
+        found.setdefault(place, []).append(value)
+    places = {at: PLACES[at] if at >= 0 else "tie" for at in found}
+    options = [listing(f"verdict.{places[at]}", some, settings) for at, some in found.items()]
+    names = "" if layout.listed else f" (first: {shown(layout.answers[0])})"
+    return " ".join(options) + names
+
+
+def listing(name: str, values: Sequence[str], settings: RowSettings) -> str:
+    """An option with a list of texts, as a shell takes it."""
+    simple = all(re.fullmatch(r"[\w.-]+", value, re.ASCII) for value in values)
+    if simple:
+        return settings.option(f"{name}=[{','.join(values)}]")
+    texts = ",".join('"' + value.replace('"', '\\"') + '"' for value in values)
+    return f"'{settings.option(f'{name}=[{texts}]')}'"
+
+
+def scale(name: str, seen: set[tuple[float, int]], layout: Layout, settings: RowSettings) -> str:
+    """Numbers below zero or between the whole ones."""
+    numbers = sorted(value for value, _ in seen)
+    even = 0.5 if numbers[0] >= 0 and numbers[-1] <= 1 else 0
+    said = (
+        f"{shown(name)}: goes from {numbers[0]:g} to {numbers[-1]:g}, and is no number of an answer"
+    )
+    if layout.listed or len(layout.answers) != 2:
+        return f"{said}. Name another column: {settings.option('verdict.winner=NAME')}"
+    winner, first, second = settings.option(f"verdict.winner={shown(name)}"), *layout.answers
+    highs = [settings.option(f"verdict.high={shown(answer)}") for answer in (second, first)]
+    middle = settings.option(f"verdict.even={even:g}")
+    return (
+        f"{said}. If high numbers say that {shown(second)} is better: {winner} {highs[0]} {middle} "
+        f"(the number of a tie). If they say that {shown(first)} is: {highs[1]} instead"
+    )
+
+
+def numbers(name: str, seen: set[tuple[float, int]], layout: Layout, settings: RowSettings) -> str:
+    """Whole numbers that may count from 0 or from 1, or say something else."""
+    values = [spelled(value) for value in sorted({value for value, _ in seen})]
+    said = f"{shown(name)}: holds {', '.join(values[:_SHOWN])} in the whole file"
+    winner = settings.option(f"verdict.winner={shown(name)}")
+    if layout.listed or len(values) > len(layout.answers) + 1:
+        starts = " or ".join(settings.option(f"verdict.start={start}") for start in (0, 1))
+        return f"{said}, which does not show the number of the first answer: {winner} {starts}"
+    orders = [list(range(len(values))), list(range(len(values)))[::-1]]
+    places = [[at if at < len(layout.answers) else -1 for at in order] for order in orders]
+    if len(values) == 1:
+        places = [[0], [1]]
+    cures = [_meanings(dict(zip(values, some, strict=True)), layout, settings) for some in places]
+    return (
+        f"{said}, which may mean more than one thing. Say what they mean: {winner} {cures[0]}, or "
+        f"{cures[1]}, and 'tie' for values that prefer none"
+    )

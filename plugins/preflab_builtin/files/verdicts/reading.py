@@ -1,0 +1,210 @@
+"""Rows with several answers and a verdict, as a ranking."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from preflab.records import Message, preferences_from_ranks
+from preflab.rows import BadRow, fields, shown
+from preflab_builtin.files import conversations
+from preflab_builtin.files.asking import (
+    Case,
+    Columns,
+    answer,
+    case,
+    conversation,
+    instruction,
+    question,
+)
+from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.ranked import check_ranks, order_would_differ
+from preflab_builtin.files.transcripts import Asked
+from preflab_builtin.files.values import blank, listed, numeric, truth
+from preflab_builtin.files.verdicts.doubts import listing
+from preflab_builtin.files.verdicts.layouts import How, Layout
+from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
+
+
+def compared(row: Columns, reading: Reading) -> Sequence[Case]:
+    """A question, several answers, and what the file's `Layout` says of them."""
+    layout, settings = reading.layout, reading.settings
+    if layout is None:
+        cure = settings.option("verdict.answers=[NAME,NAME]")
+        raise BadRow("columns", f"nothing shows which of them hold the answers. Say which: {cure}")
+    reading.rest(row, layout.reads)
+    reading.of_row.update(name for name in layout.beside if not blank(row.get(name)))
+    asks_alone = settings.record_type == "prompts" and layout.asks
+    needed = (layout.asks,) if asks_alone else layout.needs()
+    missing = next((name for name in needed if row.get(str(name)) in (None, "")), None)
+    if missing is not None:
+        raise BadRow(missing, "is missing or empty")
+    asked, responses = _asked(row, layout, reading)
+    if settings.record_type == "prompts":
+        return [case(row, asked)]
+    ranks = _ranks(row, layout, len(responses), reading)
+    preferences = preferences_from_ranks(ranks)
+    for i, j in preferences:
+        if responses[i] == responses[j]:
+            raise BadRow(
+                layout.answers[0],
+                f"numbers {i + 1} and {j + 1} of the answers are the "
+                "same text, but one is said to be better",
+            )
+    if layout.numbers and _say_otherwise(row, layout.numbers, preferences):
+        reading.remarks[Remark.OTHERWISE] += 1
+    best = min(ranks)
+    for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
+        reading.judged[place] += 1
+    only_best = len(ranks) > 2 and layout.how in (How.WINNER, How.WINS) and preferences
+    others = [i for i, rank in enumerate(ranks) if rank != best] if only_best else []
+    unjudged = tuple(itertools.combinations(others, 2))  # which nobody compared
+    return [case(row, asked, responses, preferences, unjudged=unjudged)]
+
+
+def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[str]]:
+    """The question and the answers to it."""
+    values = layout.texts(row)
+    names = layout.answers if not layout.listed else ()
+    names = names or tuple(f"{layout.answers[0]}[{i}]" for i in range(len(values)))
+    alone = reading.settings.record_type == "prompts" and layout.asks
+    if len(values) < 2 and not alone:
+        raise BadRow(layout.answers[0], "holds no list of two or more answers")
+    if layout.asks is None:
+        return _conversations(row, values, names, reading)
+    value = row[layout.asks]
+    said = listed(value) if not isinstance(value, str) or value[:1] == "[" else None
+    turns = [said, *map(listed, values)] if isinstance(said, list) else []
+    if turns and all(isinstance(texts, list) and _are_texts(texts) for texts in turns):
+        return _turn_by_turn(row, turns, (layout.asks, *names), reading)
+    chats = [conversations.is_conversation(v, n) for v, n in zip(values, names, strict=True)]
+    if layout.asks in ("instruction", "input"):  # as in the other shapes with these columns
+        beside = layout.asks == "instruction" and row.get("input") is not None
+        given = fields.text(row, "input", blank=True) if beside else ""
+        asked = instruction(row, fields.text(row, layout.asks), given, reading)
+    else:
+        asked = question(row, row[layout.asks], layout.asks, reading, chat=any(chats))
+    if reading.settings.record_type == "prompts":
+        return asked, []
+    return asked, [answer(v, n, asked, reading) for v, n in zip(values, names, strict=True)]
+
+
+def _are_texts(values: Sequence[object]) -> bool:
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _conversations(
+    row: Columns, values: Sequence[object], names: Sequence[str], reading: Reading
+) -> tuple[Asked, list[str]]:
+    """Answers that are whole conversations, alike up to the last message."""
+    if not all(conversations.is_conversation(v, n) for v, n in zip(values, names, strict=True)):
+        cure = reading.settings.option("columns.prompt=NAME")
+        raise BadRow("columns", f"no column is known to hold the question. Name it: {cure}")
+    found = [conversation(row, v, n, reading) for v, n in zip(values, names, strict=True)]
+    other = next((n for (a, _), n in zip(found, names, strict=True) if a != found[0][0]), None)
+    if other is not None:
+        raise BadRow(other, f"and {names[0]} differ before the last message")
+    return found[0][0], [said for _, said in found]
+
+
+def _turn_by_turn(
+    row: Columns, turns: Sequence[Sequence[str]], names: Sequence[str], reading: Reading
+) -> tuple[Asked, list[str]]:
+    """Lists of texts, one a turn, as the arena writes them: what the user said, and what each
+    model answered."""
+    said, *answers = turns
+    odd = next(
+        (n for texts, n in zip(answers, names[1:], strict=True) if len(texts) != len(said)), ""
+    )
+    if odd:
+        raise BadRow(odd, f"has other numbers of turns than {names[0]}")
+    if any(texts[:-1] != answers[0][:-1] for texts in answers):
+        skip = reading.settings.option("on_bad_row=skip")
+        reason = "the answers differ before the last turn, and are to different questions"
+        raise BadRow(names[0], f"{reason}. Leave such rows out: {skip}")
+    messages = []
+    for i, text in enumerate(said):
+        messages.append(Message("user", fields.checked_text(text, f"{names[0]}[{i}]")))
+        if i + 1 < len(said):
+            earlier = fields.checked_text(answers[0][i], f"{names[1]}[{i}]")
+            messages.append(Message("assistant", earlier))
+    last = [fields.checked_text(t[-1], n) for t, n in zip(answers, names[1:], strict=True)]
+    return conversations.asked(messages, names[0]), last
+
+
+# --- the verdict ---
+
+
+def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[float]:
+    """A number for each answer, the lowest for the best."""
+    name = layout.columns[0]
+    if layout.how is How.WINNER:
+        best = _winner(row, layout, count, reading)
+        return [1.0 if best in (i, -1) else 2.0 for i in range(count)]
+    if layout.how is How.SCALE:
+        if count != 2:
+            raise BadRow(name, f"is a scale between two answers, but there are {count}")
+        value = numeric(row.get(name), name)
+        high = 1.0 if value >= layout.even else 2.0
+        low = 1.0 if value <= layout.even else 2.0
+        return [high, low] if layout.high == 0 else [low, high]
+    if layout.how is How.WINS:
+        return _marked(row, layout)
+    values = [row.get(column) for column in layout.columns]
+    if len(layout.columns) == 1:
+        found = listed(row.get(name))
+        values = list(found) if isinstance(found, (list, tuple)) else []
+    if len(values) != count:
+        raise BadRow(name, f"has {len(values)} numbers for {count} answers")
+    places = layout.columns if len(layout.columns) > 1 else (name,) * count
+    numbers = [numeric(v, n) for v, n in zip(values, places, strict=True)]
+    if layout.how is How.SCORES:
+        return [-value for value in numbers]
+    check_ranks(tuple(numbers), name)
+    if len(layout.columns) == 1 and order_would_differ(numbers):
+        reading.remarks[Remark.RANKS_BY_PLACE] += 1
+    return numbers
+
+
+def _say_otherwise(
+    row: Columns, numbers: tuple[How, tuple[str, ...]], preferences: Sequence[tuple[int, int]]
+) -> bool:
+    """Whether the scores or ranks next to a verdict prefer an answer that it calls worse."""
+    how, columns = numbers
+    found = [number(row.get(name)) for name in columns]
+    given = [(found[i], found[j]) for i, j in preferences]
+    pairs = [(one, other) for one, other in given if one is not None and other is not None]
+    return any(a > b if how is How.RANKS else a < b for a, b in pairs)
+
+
+def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
+    """The number of the best answer, -1 for a tie."""
+    (name,) = layout.columns
+    value = row.get(name)
+    if blank(value):
+        raise BadRow(name, "is empty: nothing says which answer is better")
+    best = layout.points(value, row)
+    place = number(value)
+    if best == NOTHING and place is not None and layout.start is not None:
+        best = int(place) - layout.start if place.is_integer() else NOTHING
+        if not 0 <= best < count:
+            last = layout.start + count - 1
+            reason = f"is {shown(str(value))} but must be a number from {layout.start} to {last}"
+            raise BadRow(name, reason)
+    if best == NOTHING:
+        cure = listing("verdict.first", [spelled(value)], reading.settings)
+        winner = reading.settings.option(f"verdict.winner={name}")
+        what = f"is '{shown(str(value))}', which points to no answer"
+        raise BadRow(name, f"{what}. If it means one, say so (first, second, tie): {winner} {cure}")
+    return best
+
+
+def _marked(row: Columns, layout: Layout) -> list[float]:
+    """Ranks by a mark for each answer, and one for a tie."""
+    marks = [truth(row.get(name), name) for name in layout.columns]
+    tied = layout.tie is not None and truth(row.get(layout.tie), layout.tie)
+    if any(marks) == tied:
+        marked = ", ".join((*layout.columns, *((layout.tie,) if layout.tie else ())))
+        both = "a tie and a winner" if tied else "neither a winner nor a tie"
+        raise BadRow(layout.columns[0], f"the row says {both} in {marked}")
+    return [1.0 if mark or tied else 2.0 for mark in marks]

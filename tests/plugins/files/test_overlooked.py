@@ -1,0 +1,59 @@
+"""A column that judges the answers is never passed over: not by names that the config gives, and
+not by leaving it out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from judged_rows import best, files, judged, refused
+from preflab_builtin.files.config import ColumnNames, VerdictColumns
+from preflab_builtin.files.source import inspect
+
+_MAPPED = ColumnNames(prompt="question", chosen="answer_a", rejected="answer_b")
+
+
+@pytest.mark.parametrize("ignore", [[], ["winner"]])
+@pytest.mark.parametrize("values", [("a", "b"), ("answer_b", "tie"), ("second 0", "second 1")])
+def test_a_verdict_is_not_overruled_by_names_of_columns(
+    tmp_path: Path, values: Any, ignore: list[str]
+) -> None:
+    message = refused(files(tmp_path, judged(*values), columns=_MAPPED, ignore=ignore))
+    assert "verdict.answers=[answer_a,answer_b] rankings.verdict.winner=winner" in message
+    assert "ignore=" not in message
+    message = refused(
+        files(tmp_path, judged("", "", score_a=1, score_b=2), columns=_MAPPED, ignore=["winner"])
+    )
+    assert "say in 2 of 2 rows that 'answer_a' is not the better answer" in message
+
+
+def test_a_verdict_that_agrees_may_be_ignored(tmp_path: Path) -> None:
+    rows = judged("a", "a", "a")
+    assert best(files(tmp_path, rows, columns=_MAPPED, ignore=["winner"])) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("column", ["label", "preference", "better_id"])
+def test_an_ignored_column_that_may_judge_is_told(tmp_path: Path, column: str) -> None:
+    rows = [{"prompt": f"{i}?", "chosen": "a", "rejected": "b", column: i % 2} for i in range(4)]
+    message = refused(files(tmp_path, rows))
+    assert f"verdict.answers=[chosen,rejected] rankings.verdict.winner={column}" in message
+    assert "ignore=" not in message
+    told = inspect(files(tmp_path, rows, ignore=[column])).notices
+    assert any(f"'{column}' is ignored, though its name says" in notice for notice in told)
+
+
+def test_a_verdict_beside_the_pair_is_read_on_request(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{i}?", "chosen": "a", "rejected": "b", "preference": value}
+        for i, value in enumerate(("chosen", "rejected"))
+    ]
+    told = VerdictColumns(answers=["chosen", "rejected"], winner="preference")
+    assert best(files(tmp_path, rows, verdict=told)) == [0, 1]
+
+
+def test_a_demonstration_is_not_the_worse_answer(tmp_path: Path) -> None:
+    columns = ColumnNames(prompt="question", completion="answer_a")
+    message = refused(files(tmp_path, judged("a", "b"), "demonstrations", columns=columns))
+    assert "'answer_a' would be learnt in every row. Give the file as rankings" in message
