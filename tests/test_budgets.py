@@ -63,7 +63,16 @@ def test_built_in_plugins_are_the_declared_entry_points() -> None:
 
 
 DECLARATIONS = {
-    *("__main__", "components", "evaluating", "interfaces", "models", "settings", "version"),
+    *(
+        "__main__",
+        "components",
+        "evaluating",
+        "interfaces",
+        "models",
+        "sampling",
+        "settings",
+        "version",
+    ),
     *("door/choice", "door/plugin", "planning/asking", "rows/row"),
 }
 """Modules of the framework that declare things; the tests of what uses them test them."""

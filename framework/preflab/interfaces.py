@@ -14,7 +14,6 @@ so that a misspelt one is noticed: begin the names of your own methods with an u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -31,6 +30,11 @@ from preflab.models import PolicySource as PolicySource
 from preflab.models import ScalarModel as ScalarModel
 from preflab.models import Tokenizer as Tokenizer
 from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
+from preflab.sampling import AnyTemperature as AnyTemperature
+from preflab.sampling import AtTemperature as AtTemperature
+from preflab.sampling import BestOf as BestOf
+from preflab.sampling import RolloutEngine as RolloutEngine
+from preflab.sampling import Sampling as Sampling
 
 if TYPE_CHECKING:
     import torch
@@ -129,71 +133,6 @@ class OfMembers(Protocol):
 
     def together(self, members: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The rewards [B] float32 that follow from them: what ``score`` gives."""
-
-
-# --- sampling ---
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample: no top-k or top-p, because PPO needs the density of what was sampled.
-
-    max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself,
-    0 is greedy.
-    samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
-    that are sampled in several calls, or by several processes, are the same rows if they keep their
-    numbers."""
-
-    max_tokens: int
-    temperature: float = 1.0
-    samples: int = 1
-    first_row: int = 0
-
-
-class RolloutEngine(Protocol):
-    """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row
-    number alone, not on which rows share its batch."""
-
-    @property
-    def sampling(self) -> Sampling:
-        """The run's own setting, from the config: the response cap and temperature of training."""
-
-    def generate(
-        self,
-        policy: Policy,
-        prompts: Sequence[Prompt],
-        sampling: Sampling,
-        seed: Sequence[int | str],
-    ) -> Rollout:
-        """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
-        step)."""
-
-
-@runtime_checkable
-class BestOf(Protocol):
-    """A `Responder` that draws several responses per prompt and keeps one: its responses are not
-    draws from its policy, so that their log-probabilities give no estimate of the KL."""
-
-    @property
-    def n(self) -> int:
-        """Responses drawn per prompt."""
-
-
-@runtime_checkable
-class AtTemperature(Protocol):
-    """A `Responder` that samples at another temperature than the run's rollout engine."""
-
-    @property
-    def temperature(self) -> float:
-        """Sampling temperature; 0 is greedy."""
-
-
-@runtime_checkable
-class AnyTemperature(Protocol):
-    """A `Responder` of an algorithm that can answer at another temperature than the run's."""
-
-    def at_temperature(self, temperature: float) -> Responder:
-        """The same at this sampling temperature (0 is greedy), as an `AtTemperature` too."""
 
 
 # --- data, people, gradients, judges ---

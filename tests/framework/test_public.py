@@ -13,7 +13,7 @@ import pytest
 
 import preflab
 from framework import test_hookspecs
-from preflab import evaluating, hookspecs, interfaces, models, rows, testing
+from preflab import evaluating, hookspecs, interfaces, models, rows, sampling, testing
 
 HOOKS = {n: inspect.signature(f) for n, f in vars(hookspecs).items() if n.startswith("preflab_")}
 API_1 = {
@@ -176,7 +176,7 @@ def test_interfaces_of_api_1() -> None:
         c
         for c in vars(interfaces).values()
         if inspect.isclass(c)
-        and c.__module__ in (m.__name__ for m in (interfaces, evaluating, models))
+        and c.__module__ in (m.__name__ for m in (interfaces, evaluating, models, sampling))
     ] + [interfaces.Tokenizer]
     found = {interface.__name__: sorted(_members(interface).split()) for interface in classes}
     assert found == {name: sorted(members.split()) for name, members in INTERFACES_1.items()}

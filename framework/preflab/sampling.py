@@ -1,0 +1,74 @@
+"""How responses are sampled, and what answers say of how they do it: authors import these from
+`preflab.interfaces`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from preflab.evaluating import Responder
+from preflab.models import Policy
+from preflab.records import Prompt, Rollout
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample: no top-k or top-p, because PPO needs the density of what was sampled.
+
+    max_tokens: response cap in tokens, end token included. temperature: 1 samples the model itself,
+    0 is greedy.
+    samples: responses per prompt, in consecutive rows. first_row: number of the first row; rows
+    that are sampled in several calls, or by several processes, are the same rows if they keep their
+    numbers."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    samples: int = 1
+    first_row: int = 0
+
+
+class RolloutEngine(Protocol):
+    """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row
+    number alone, not on which rows share its batch."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """The run's own setting, from the config: the response cap and temperature of training."""
+
+    def generate(
+        self,
+        policy: Policy,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        seed: Sequence[int | str],
+    ) -> Rollout:
+        """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
+        step)."""
+
+
+@runtime_checkable
+class BestOf(Protocol):
+    """A `Responder` that draws several responses per prompt and keeps one: its responses are not
+    draws from its policy, so that their log-probabilities give no estimate of the KL."""
+
+    @property
+    def n(self) -> int:
+        """Responses drawn per prompt."""
+
+
+@runtime_checkable
+class AtTemperature(Protocol):
+    """A `Responder` that samples at another temperature than the run's rollout engine."""
+
+    @property
+    def temperature(self) -> float:
+        """Sampling temperature; 0 is greedy."""
+
+
+@runtime_checkable
+class AnyTemperature(Protocol):
+    """A `Responder` of an algorithm that can answer at another temperature than the run's."""
+
+    def at_temperature(self, temperature: float) -> Responder:
+        """The same at this sampling temperature (0 is greedy), as an `AtTemperature` too."""
