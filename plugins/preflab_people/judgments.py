@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from preflab.randomness import derive_seed
-from preflab.records import Message, Prompt, to_json
+from preflab.records import Prompt, prompt_from_json, to_json
 
 TaskKind = Literal["rank", "demonstrate", "compare"]
 TASK_KINDS: tuple[TaskKind, ...] = ("rank", "demonstrate", "compare")
@@ -187,13 +187,6 @@ def judgment_from_json(row: Mapping[str, Any]) -> Judgment:
     """The judgment that `judgment_to_json` wrote."""
     values = {**row, "answer": answer_from_json(row["answer"]), "order": tuple(row["order"])}
     return Judgment(**values)
-
-
-def prompt_from_json(row: Mapping[str, Any]) -> Prompt:
-    """The prompt that `preflab.records.to_json` wrote."""
-    values = {**row, "tags": tuple(row.get("tags", ()))}
-    values["messages"] = tuple(Message(**message) for message in row.get("messages", ()))
-    return Prompt(**values)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:
