@@ -37,6 +37,8 @@ FLAGS = (
 )
 """The binary metadata of InstructGPT's table 3, in its order; a round may ask for others."""
 PersonState = Literal["screening", "active", "paused", "removed", "forgotten"]
+GONE: tuple[PersonState, ...] = ("removed", "forgotten")
+"""States of people whose judgments are not used any more."""
 
 
 @dataclass(frozen=True, slots=True)

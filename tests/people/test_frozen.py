@@ -15,7 +15,7 @@ from preflab.records import Message, Prompt, RecordType, ranking_from_json
 from preflab_builtin.files.config import FilesConfig, RecordKind
 from preflab_builtin.files.source import FileSource
 from preflab_people import frozen
-from preflab_people.frozen import freeze, preferences, read_frozen
+from preflab_people.frozen import freeze, read_frozen
 from preflab_people.judgments import Answer
 from preflab_people.store import Snapshot
 
@@ -140,13 +140,6 @@ def test_a_kill_leaves_no_half_round(
                 freeze(tmp_path, given, {})
         assert list(tmp_path.glob("frozen-*")) == []
     assert freeze(tmp_path, given, {}).folder.is_dir()
-
-
-def test_what_was_not_judged_is_in_no_preference() -> None:
-    # Ranks 2, none, 1, 3: the third response beats the others; the last text equals the first.
-    answer = Answer(ranks=(2, None, 1, 3))
-    assert preferences(answer, ["a", "b", "c", "d"]) == ((0, 3), (2, 0), (2, 3))
-    assert preferences(answer, ["a", "b", "c", "a"]) == ((2, 0), (2, 3))
 
 
 def test_both_kinds_of_records_are_read_as_files(tmp_path: Path) -> None:

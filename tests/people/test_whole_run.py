@@ -3,8 +3,6 @@ world say, and the run makes what it makes with those."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,46 +10,18 @@ from typing import Any
 
 import pytest
 
-from end_to_end.runs import preflab
+from people import whole_runs
 from people.robots import Server, label_all
-from preflab_people.commands import label
+from people.whole_runs import artifact, last_run, recipes, rows, said, weights
 
 pytestmark = pytest.mark.slow
 
 PEOPLE, PROMPTS = 16, 60
 TINY = (
-    *("--no-plugin", "tensorboard", "--no-plugin", "progress", "debug=fast", "runtime.threads=1"),
-    *("algorithm=none", "evaluation=none", "seed=3"),
+    *(*whole_runs.TINY, "seed=3"),
     *(f"samples.prompts={PROMPTS}", "samples.validation_prompts=12", "samples.k=4"),
 )
 WAITING = (*TINY, "labeler=people", "labeler.round=spring")
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """That of the last run in a folder."""
-    paths = sorted(folder.glob("runs/**/manifest.json"), key=lambda path: path.stat().st_mtime)
-    made: dict[str, Any] = json.loads(paths[-1].read_text())
-    return made
-
-
-def artifact(folder: Path, stage: str) -> Path:
-    """The artifact of a stage of the last run."""
-    (row,) = [row for row in manifest(folder)["stages"] if row["stage"] == stage]
-    return folder / str(row["artifact"])
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def weights(folder: Path) -> dict[str, str]:
-    """sha256 of each file of a model's weights."""
-    found = sorted(folder.rglob("*.safetensors"))
-    assert found
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in found
-    }
 
 
 class Simulated:
@@ -75,28 +45,22 @@ class Simulated:
         return [better[text] for text in outputs]
 
 
-def test_robots_over_http_give_the_reward_model_of_the_simulated_labelers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert preflab(tmp_path, *TINY, "labeler=simulated", "labeler.labelers_per_prompt=1") == 0
+def test_robots_over_http_give_the_reward_model_of_the_simulated_labelers(tmp_path: Path) -> None:
+    said(tmp_path, *TINY, "labeler=simulated", "labeler.labelers_per_prompt=1")
     simulated = rows(artifact(tmp_path, "comparisons") / "rankings.jsonl")
-    wanted = weights(artifact(tmp_path, "reward_model"))
-    first = {row["stage"]: row["recipe"] for row in manifest(tmp_path)["stages"]}
+    wanted, first = weights(artifact(tmp_path, "reward_model")), recipes(tmp_path)
 
-    assert preflab(tmp_path, *WAITING) == 6
-    run = f"runs/config/{manifest(tmp_path)['run']}"
-    server = Server(tmp_path, run, "--people", str(PEOPLE), "--overlap", "0")
+    said(tmp_path, *WAITING, code=6)
+    server = Server(tmp_path, last_run(tmp_path), "--people", str(PEOPLE), "--overlap", "0")
     judge = Simulated(simulated)
     label_all(server, judge)
     assert server.stop() == 0
-    assert label(["close", "spring"]) == 0
-    said = capsys.readouterr().out
-    assert f"{len(simulated)} rankings for training" in said
-    assert "0 skips + 0 open" in said
+    closed = said(tmp_path, "label", "close", "spring")
+    assert f"{len(simulated)} rankings for training" in closed
+    assert "0 skips + 0 open" in closed
     assert judge.asked >= len(simulated)
 
-    assert preflab(tmp_path, *WAITING) == 0, (tmp_path / "log.txt").read_text()
+    said(tmp_path, *WAITING)
     people = rows(artifact(tmp_path, "comparisons") / "rankings.jsonl")
     # The same to the bit but for who said it: 16 people, not those of the world.
     names = {(row.pop("labeler"), row.pop("group")) for row in people}
@@ -104,9 +68,7 @@ def test_robots_over_http_give_the_reward_model_of_the_simulated_labelers(
     for row in simulated:
         del row["labeler"], row["group"]
     assert people == simulated
-    second = {row["stage"]: row["recipe"] for row in manifest(tmp_path)["stages"]}
-    assert {name for name in first if first[name] != second[name]} == {
-        "comparisons",
-        "reward_model",
-    }
+    second = recipes(tmp_path)
+    other = {name for name in first if first[name] != second[name]}
+    assert other == {"comparisons", "reward_model"}
     assert weights(artifact(tmp_path, "reward_model")) == wanted
