@@ -12,7 +12,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -116,13 +116,10 @@ def _write_files(
     ranked = rankings(judged)
     preferring = [to_json(one) for one in ranked if one.preferences]
     written = list(map(demonstration_row, demonstrations(judged)))
-    people = [
-        {"id": p.id, "group": p.group, "held_out": p.held_out, "state": p.state}
-        for p in sorted(snapshot.people, key=lambda p: p.id)
-    ]
+    people = [person_row(p) for p in sorted(snapshot.people, key=lambda p: p.id)]
     rows = {
         TASKS: map(task_to_json, tasks),
-        LABELS: map(_label, judged),
+        LABELS: map(label_row, judged),
         RANKINGS_FILE: preferring,
         DEMONSTRATIONS: written,
         EVENTS: map(event_to_json, snapshot.events),
@@ -156,7 +153,13 @@ def _write_files(
     }
 
 
-def _label(judged: Judged) -> dict[str, Any]:
+def person_row(person: Person) -> dict[str, Any]:
+    """A person as an entry of labelers.json."""
+    return asdict(person)
+
+
+def label_row(judged: Judged) -> dict[str, Any]:
+    """A judgment as a line of labels.jsonl."""
     task, judgment, person = judged
     about = {"group": person.group, "held_out": person.held_out, "origin": task.origin}
     return {**judgment_to_json(judgment), **about}

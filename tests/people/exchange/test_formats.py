@@ -14,7 +14,7 @@ from preflab.records import Demonstration, Message, Prompt, Ranking, to_json
 from preflab_builtin.files.config import FilesConfig, RecordKind
 from preflab_builtin.files.source import FileSource
 from preflab_people.exchange import labels as labels_module
-from preflab_people.exchange import preflab_files, training, trl
+from preflab_people.exchange import preflab_files, trl
 from preflab_people.exchange.formats import FORMATS, export, read
 from preflab_people.exchange.labels import Labels
 from preflab_people.judgments import Answer, Judgment, Person, Task
@@ -72,9 +72,7 @@ def test_a_file_of_rankings_comes_back_with_ranks(tmp_path: Path) -> None:
     found = read("preflab", tmp_path / "rankings.jsonl")
     said = {j.labeler: j.answer for j in found.labels.judgments}
     assert said == {PEOPLE[0]: Answer(ranks=(1, 1, 2)), PEOPLE[1]: Answer(ranks=(2, None, 1))}
-    assert found.remarks == (
-        "2 rankings hold no tie that says so: equal ranks are taken for ties.",
-    )
+    assert found.remarks == ()
 
 
 def test_votes_of_several_people_in_one_ranking_are_no_order(tmp_path: Path) -> None:
@@ -158,5 +156,5 @@ def test_a_format_is_named_with_what_it_can() -> None:
 
 
 def test_examples() -> None:
-    for module in (labels_module, training, preflab_files):
+    for module in (labels_module, preflab_files):
         assert doctest.testmod(module).failed == 0
