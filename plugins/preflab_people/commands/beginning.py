@@ -82,13 +82,10 @@ def begin(words: list[str]) -> int:
     else:
         _check_same(target, made, options)
     made = _with_address(target.folder, made, options)
-    store = open_store(target.folder, made, serving=not options.no_serve)
-    try:
+    with open_store(target.folder, made, serving=not options.no_serve) as store:
         _update(store, target, options)
         links = _invited(store, options)
         _serve(store, target, made, options, links)
-    finally:
-        store.dispose()
     return 0
 
 

@@ -115,11 +115,8 @@ def make(
     made = Round(name, asked.kind, asked.pool, shown, store_at, equal=asked.equal)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
-    store = create_store(folder, made, settings, tasks, now)
-    try:
+    with create_store(folder, made, settings, tasks, now) as store:
         store.add_instructions(text, now)
-    finally:
-        store.dispose()
     write_round(folder, made)
     return made
 

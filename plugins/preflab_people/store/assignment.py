@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, RowMapping, bindparam, exists, func, or_, select
 
-from preflab_people.judgments import Answer, Task, answer_from_json, shown_order, task_id
+from preflab_people.judgments import Answer, Task, shown_order, task_id
 from preflab_people.store import choice, drafts, events, leases, people, schema, sharing, tasks
 from preflab_people.store.records import Assignment, StoreRefusal
 from preflab_people.store.settings import RoundSettings
@@ -159,8 +159,7 @@ def _answer(connection: Connection, lease: RowMapping | None) -> Answer | None:
     """What a person answered before they took it back."""
     if lease is None or lease["event"] is None:
         return None
-    said: Mapping[str, Any] | None = events.body(connection, lease["event"])
-    return None if said is None else answer_from_json(said["answer"])
+    return events.answer(connection, lease["event"])
 
 
 def _new(connection: Connection, settings: RoundSettings, person: RowMapping) -> RowMapping | None:

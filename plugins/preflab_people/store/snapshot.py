@@ -48,7 +48,7 @@ def judgments(connection: Connection) -> tuple[Judgment, ...]:
                 seconds=row["seconds"],
                 order=tuple(said["order"]),
                 instructions=row["instructions"],
-                at=events.in_words(row["at"]),
+                at=said.get("at") or events.in_words(row["at"]),
                 event=row["n"],
             )
         )

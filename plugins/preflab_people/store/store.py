@@ -13,8 +13,9 @@ from typing import Any, Self
 from sqlalchemy import func, insert, select, update
 
 from preflab.errors import UserError
-from preflab_people.judgments import Answer, Person, PersonState, Task
+from preflab_people.judgments import Answer, Judgment, Person, PersonState, Task
 from preflab_people.store import (
+    adding,
     assignment,
     erasing,
     events,
@@ -30,6 +31,7 @@ from preflab_people.store.backup import backup
 from preflab_people.store.database import Database, make_private
 from preflab_people.store.names import FILE, Names
 from preflab_people.store.records import (
+    Added,
     Assignment,
     Instructions,
     Invitation,
@@ -140,7 +142,7 @@ class Store:
             lambda c: people.invite(c, settings, group, held_out, screened, now)
         )
         if about and self.names is not None:
-            self.names.add(made.labeler, about)
+            self.names.add({made.labeler: about})
         return made
 
     def new_token(self, labeler: str, now: float) -> Invitation:
@@ -237,6 +239,12 @@ class Store:
         sent = submissions.Submission(task, answer, key, seconds, tuple(order), instructions)
         settings = self.settings
         return self._database.write(lambda c: submissions.submit(c, settings, labeler, sent, now))
+
+    def add(self, people: Mapping[str, Person], judgments: Sequence[Judgment], now: float) -> Added:
+        """Put judgments from elsewhere into the round, all or none. people: who gave them, by
+        pseudonym; those that the round has not are added, without a way in."""
+        settings = self.settings
+        return self._database.write(lambda c: adding.add(c, settings, people, judgments, now))
 
     def undo(self, labeler: str, now: float) -> Assignment:
         """Take a person's last answer back and give them its task again."""

@@ -45,7 +45,8 @@ _shared = (
 class Submission:
     """What a page sends. key: chosen by the page once an answer, and sent again with each
     repetition of it. seconds: time of active work. order: index of the response that was shown at
-    each place. instructions: version that was shown."""
+    each place. instructions: version that was shown. at: when it was given, UTC, ISO 8601, if that
+    was elsewhere and not now."""
 
     task: str
     answer: Answer
@@ -53,6 +54,7 @@ class Submission:
     seconds: float = 0.0
     order: tuple[int, ...] = ()
     instructions: int = 1
+    at: str = ""
 
 
 def submit(
@@ -77,8 +79,31 @@ def submit(
     had_place, has_place = lease["state"] in ("held", "done"), not sent.answer.skipped
     if has_place and not had_place and task["origin"] == "normal" and task["open"] <= 0:
         raise StoreRefusal("task_full")
-    mine = {"labeler": labeler, "task": sent.task}
-    live = connection.execute(_live_one, mine).mappings().one_or_none() if lease["event"] else None
+    made = record(connection, settings, labeler, lease, task, sent, now)
+    if task["origin"] == "screening":
+        screening.finish_try(connection, settings, labeler, now)
+    return Receipt(made)
+
+
+def live_answer(connection: Connection, labeler: str, task: str) -> RowMapping | None:
+    """The event of a person's valid answer to a task."""
+    mine = {"labeler": labeler, "task": task}
+    return connection.execute(_live_one, mine).mappings().one_or_none()
+
+
+def record(
+    connection: Connection,
+    settings: RoundSettings,
+    labeler: str,
+    lease: RowMapping,
+    task: RowMapping,
+    sent: Submission,
+    now: float,
+) -> int:
+    """Put an answer that was checked into the history, in the place of the one before; its event.
+    lease, task: their rows, locked."""
+    had_place, has_place = lease["state"] in ("held", "done"), not sent.answer.skipped
+    live = live_answer(connection, labeler, sent.task) if lease["event"] else None
     if live is not None:
         withdraw(connection, settings, task, live)
     made = _append(connection, labeler, sent, live, now)
@@ -92,9 +117,7 @@ def submit(
     state = "done" if has_place else "skipped"
     leases.change(connection, sent.task, labeler, state=state, event=made)
     drafts.drop(connection, labeler, sent.task)
-    if task["origin"] == "screening":
-        screening.finish_try(connection, settings, labeler, now)
-    return Receipt(made)
+    return made
 
 
 def _first_with_key(connection: Connection, labeler: str, sent: Submission) -> int | None:
@@ -108,11 +131,12 @@ def _first_with_key(connection: Connection, labeler: str, sent: Submission) -> i
 def _append(
     connection: Connection, labeler: str, sent: Submission, live: RowMapping | None, now: float
 ) -> int:
+    body = {"answer": answer_to_json(sent.answer), "order": list(sent.order)}
     made = events.append(
         connection,
         "skipped" if sent.answer.skipped else "submitted",
         now,
-        {"answer": answer_to_json(sent.answer), "order": list(sent.order)},
+        {**body, "at": sent.at} if sent.at else body,
         live=True,
         task=sent.task,
         labeler=labeler,
