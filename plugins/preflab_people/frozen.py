@@ -38,6 +38,7 @@ from preflab_people.judgments import (
     canonical_digest,
     judgment_from_json,
     judgment_to_json,
+    takes_place,
     task_from_json,
     task_to_json,
 )
@@ -58,11 +59,14 @@ EVENTS, INSTRUCTIONS = "events.jsonl", "instructions.json"
 def count(tasks: Sequence[Task], judged: Sequence[Judged]) -> dict[str, int]:
     """Requests for judgments of normal tasks: asked = submitted + skipped + open, where a request
     that was skipped is made again, and so is one to a person who was removed. held_out: submitted
-    ones of held-out people. removed: judgments of removed people, which are in no other number."""
+    ones of held-out people, which come on top where something is trained. removed: judgments of
+    removed people, which are in no other number."""
     normal = [row for row in judged if row[0].origin == "normal"]
     valid = [row for row in normal if row[2].state not in GONE]
     given = [(task, person) for task, judgment, person in valid if not judgment.answer.skipped]
-    number = Counter(task.id for task, _ in given)
+    number = Counter(
+        task.id for task, p in given if takes_place(task.origin, task.kind, p.held_out)
+    )
     wanted = [task for task in tasks if task.origin == "normal"]
     left = sum(max(0, task.want - number[task.id]) for task in wanted)
     skipped = len(valid) - len(given)

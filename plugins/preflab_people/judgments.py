@@ -41,6 +41,16 @@ GONE: tuple[PersonState, ...] = ("removed", "forgotten")
 """States of people whose judgments are not used any more."""
 
 
+def takes_place(origin: Origin, kind: TaskKind, held_out: bool) -> bool:
+    """Whether a judgment is one of those that a task wants. What held-out people say of tasks that
+    train something comes on top: it trains nothing. A comparison trains nothing anyway.
+
+    >>> takes_place("normal", "rank", True), takes_place("normal", "compare", True)
+    (False, True)
+    """
+    return origin == "normal" and (kind == "compare" or not held_out)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a person says about a task, by response in the order of the pool.

@@ -17,7 +17,7 @@ from preflab_people.commands import label
 from preflab_people.commands.making import CONSENT_VERSION, shipped
 from preflab_people.judgments import Answer, canonical_digest
 from preflab_people.rounds import frozen_of, open_round
-from preflab_people.store import Store
+from preflab_people.store import Store, survey
 
 Say = Callable[..., str]
 POOL = [["a", f"b{i}", "c"] for i in range(10)]
@@ -191,7 +191,10 @@ def test_names_are_kept_apart_and_forgotten(say: Say, tmp_path: Path) -> None:
     for path in first.folder.iterdir():  # no name, address or token
         assert "Lovelace" not in path.read_text()
         assert "ada@" not in path.read_text()
+    answers = tmp_path / "labels" / "round-1" / survey.FILE
+    survey.keep(answers, who, {"answers": {"age": ["99"]}, "link": True})
     text = say("forget", "round-1", who)
+    assert answers.read_text() == ""
     assert str(first.folder.name) in text  # for a person to decide
     assert json.loads(private.read_text()) == {}
     say("close", "round-1", "--early")

@@ -69,9 +69,9 @@ def test_only_normal_tasks_of_training_people_become_records(
 
 
 def test_counts_add_up(tmp_path: Path, given: Snapshot) -> None:
-    """Three judgments of the first task by people who stayed, one of them held out; one of the
-    second, which one person skipped. No request is open. What labeler-d said before they were
-    removed is counted apart."""
+    """Two judgments of the first task by people who stayed, and one of a held-out person, which
+    comes on top; one of the second, which one person skipped. No request is open. What labeler-d
+    said before they were removed is counted apart."""
     counts = freeze(tmp_path, given, {}).manifest["counts"]
     assert counts == {
         **{"tasks": 2, "asked": 5, "submitted": 4, "skipped": 1, "open": 0},

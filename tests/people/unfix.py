@@ -34,8 +34,9 @@ SAFEGUARDS = (
     Mutant("unique index: two valid answers to a task", SCHEMA, "events.c.task, events.c.labeler, unique=True)", "events.c.task, events.c.labeler, unique=False)", REFUSED),
     Mutant("lease count: a lease is no judgment to come", LEASES, "        tasks.count(connection, task, open=-1)\n", "        pass\n", f"{ASSIGNED}::test_a_lease_counts_as_a_judgment_to_come[sqlite]"),
     Mutant("synchronous=FULL: a commit does not wait for the disk", DATABASE, '"synchronous = FULL"', '"synchronous = NORMAL"', DURABLE),
-    Mutant("a late answer is taken beyond what is wanted", SUBMISSIONS, 'if has_place and not had_place and task["origin"] == "normal" and task["open"] <= 0:', "if False:", f"{ASSIGNED}::test_a_late_answer_is_kept_if_its_task_still_wants_it[sqlite]"),
+    Mutant("a late answer is taken beyond what is wanted", SUBMISSIONS, 'if has_place and not had_place and lease["counts"] and task["open"] <= 0:', "if False:", f"{ASSIGNED}::test_a_late_answer_is_kept_if_its_task_still_wants_it[sqlite]"),
     Mutant("a second tab gets another task", ASSIGNMENT, "for mine in (_own, _begun):", "for mine in (_begun,):", f"{ASSIGNED}::test_a_second_tab_and_a_restart_show_the_same_task_and_draft[sqlite]"),
+    Mutant("held-out people take the places of others", LEASES, 'bool(person["held_out"])', "False", f"{HERE}/test_held_out.py::test_they_judge_every_task_and_take_nobodys_place[sqlite]"),
     Mutant("what lapsed is given to nobody", LEASES, 'tasks.locked(connection, lease["task"]), open=1)', 'tasks.locked(connection, lease["task"]), open=0)', f"{ASSIGNED}::test_a_silent_page_loses_its_task_and_a_renewed_one_does_not[sqlite]"),
     Mutant("a clock set back keeps tasks for a day", LEASES, 'or_(LEASES.until <= bindparam("now"), LEASES.until > bindparam("latest"))', 'or_(LEASES.until <= bindparam("now"), LEASES.until > 1e12 + bindparam("latest"))', f"{ASSIGNED}::test_after_the_clock_was_set_back_leases_begin_anew"),
     Mutant("an answer comes after the end of its round", SUBMISSIONS, "        return Receipt(first, repeated=True)\n    assignment.refuse_if_closed(connection)\n", "        return Receipt(first, repeated=True)\n", f"{HERE}/test_store.py::test_a_closed_round_takes_no_answers[sqlite]"),
@@ -46,6 +47,7 @@ SAFEGUARDS = (
     # what people may rely on
     Mutant("forget: what was said stays", ERASING, "    connection.execute(delete(schema.bodies).where(BODIES.event.in_(said)))\n", "", FORGOTTEN),
     Mutant("forget: drafts stay", ERASING, "    drafts.drop(connection, labeler)\n", "", FORGOTTEN),
+    Mutant("forget: the answers of the survey stay", f"{STORE}/store.py", "            survey.forget(self.names.path.with_name(survey.FILE), labeler)\n", "", FORGOTTEN),
     Mutant("forget: the journal is not written over", ERASING, '"PRAGMA wal_checkpoint(TRUNCATE)"', '"SELECT 0, 0, 0"', FORGOTTEN),
     Mutant("deleted words are not overwritten", DATABASE, '"secure_delete = ON"', '"secure_delete = OFF"', DURABLE),
     Mutant("everybody on the machine reads the labels", DATABASE, "os.O_CREAT | os.O_RDWR, 0o600", "os.O_CREAT | os.O_RDWR, 0o644", f"{HERE}/test_names.py::test_names_are_for_their_owner_alone_and_nowhere_else"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from preflab.errors import UserError, nearest
-from preflab_people.commands.beginning import SURVEY, say_links
+from preflab_people.commands.beginning import say_links
 from preflab_people.commands.parsing import Parser, count
 from preflab_people.judgments import PersonState
 from preflab_people.opening import open_store
@@ -83,10 +83,6 @@ def forget(words: list[str]) -> int:
     with open_store(folder, made) as store:
         _known(options.labeler, [p.id for p in store.people()])
         store.forget(options.labeler, time.time())
-    if (folder / SURVEY).exists():
-        from preflab_people.server.survey import forget as forget_answers
-
-        forget_answers(folder / SURVEY, options.labeler)
     print(f"{options.labeler} is forgotten in {folder}.")
     kept = sorted(path for path in folder.glob("frozen-*") if _names(path, options.labeler))
     if kept:

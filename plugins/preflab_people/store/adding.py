@@ -60,14 +60,14 @@ def add(
 def _add(connection: Connection, settings: RoundSettings, judgment: Judgment, now: float) -> str:
     """What was done: new, changed, or known."""
     who, answer = judgment.labeler, judgment.answer
-    people.locked(connection, who)
+    person = people.locked(connection, who)
     row = tasks.locked(connection, judgment.task)
     if not answer.skipped:  # other tools have other reasons for a skip
         checking.check(answer, tasks.of_row(row), settings)
     live = submissions.live_answer(connection, who, judgment.task)
     if live is not None and events.answer(connection, live["n"]) == answer:
         return "known"
-    leases.give(connection, who, row, now, now)
+    leases.give(connection, person, row, now, now)
     lease = leases.locked(connection, who, judgment.task)
     number = 0 if live is None else live["n"]
     key = canonical_digest(["import", judgment.task, who, number])

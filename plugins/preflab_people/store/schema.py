@@ -68,7 +68,7 @@ tasks = Table(
     Column("id", String, primary_key=True),
     _has("n", Integer),  # place in the pool
     _has("kind", String),
-    _has("origin", String, index=True),
+    _has("origin", String),
     _has("repeats", String),
     _has("payload", Text),
     _has("want", Integer),
@@ -83,6 +83,7 @@ tasks = Table(
 IS_SINGLE = text("open > 0 AND aside = 0 AND want = 1")
 IS_FRESH = text("open > 0 AND aside = 0 AND want > 1 AND open = want")
 IS_STARTED = text("open > 0 AND aside = 0 AND want > 1 AND open < want")
+Index("tasks_origin", tasks.c.origin, tasks.c.n)
 for name, condition in (("single", IS_SINGLE), ("fresh", IS_FRESH), ("started", IS_STARTED)):
     _some(f"tasks_{name}", condition, tasks.c.n)
 
@@ -110,6 +111,7 @@ leases = Table(
     _has("at", Double),
     Column("event", Integer),  # the person's last answer to it, valid or taken back
     _has("several", Integer),  # 1: a normal task that several people judge
+    _has("counts", Integer),  # 1: it is one of the judgments that the task wants
 )
 OF_SEVERAL = text("several = 1")
 _some("leases_several", OF_SEVERAL, leases.c.labeler, leases.c.state)

@@ -25,6 +25,7 @@ from preflab_people.store import (
     schema,
     snapshot,
     submissions,
+    survey,
     verifying,
 )
 from preflab_people.store.backup import backup
@@ -186,12 +187,14 @@ class Store:
         self._database.write(change)
 
     def forget(self, labeler: str, now: float) -> None:
-        """Delete what a person said, wrote and was. Their pseudonym stays in the history, without
+        """Delete what a person said, wrote and was, here and in the files with names and with the
+        survey. Their pseudonym stays in the history, without
         anything that they said; others are asked in their place. The store's file is written anew.
         Backups and frozen rounds that were made before are left to whoever keeps them."""
         self._database.write(lambda c: erasing.forget(c, self.settings, labeler, now))
         if self.names is not None:
             self.names.forget(labeler)
+            survey.forget(self.names.path.with_name(survey.FILE), labeler)
         erasing.overwrite(self._database)
 
     def consent(self, labeler: str, version: int, now: float) -> None:
