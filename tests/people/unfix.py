@@ -41,6 +41,8 @@ SAFEGUARDS = (
     Mutant("a clock set back keeps tasks for a day", LEASES, 'or_(LEASES.until <= bindparam("now"), LEASES.until > bindparam("latest"))', 'or_(LEASES.until <= bindparam("now"), LEASES.until > 1e12 + bindparam("latest"))', f"{ASSIGNED}::test_after_the_clock_was_set_back_leases_begin_anew"),
     Mutant("an answer comes after the end of its round", SUBMISSIONS, "        return Receipt(first, repeated=True)\n    assignment.refuse_if_closed(connection)\n", "        return Receipt(first, repeated=True)\n", f"{HERE}/test_store.py::test_a_closed_round_takes_no_answers[sqlite]"),
     Mutant("two servers on one store", DATABASE, "                lock.acquire(timeout=0)\n            except Timeout:\n", "                pass\n            except Timeout:\n", f"{ON_DISK}::test_there_is_one_server[sqlite]"),
+    Mutant("a refused answer leaves half of itself among those written with it", f"{STORE}/together.py", "with connection.begin_nested():", "if True:", f"{HERE}/test_together.py::test_a_refusal_takes_nothing_with_it"),
+    Mutant("an answer is confirmed that is not on disk", f"{STORE}/together.py", "piece.error, piece.done = error, True", "piece.done = True", f"{HERE}/test_together.py::test_what_could_not_be_put_on_disk_is_confirmed_to_nobody"),
     # the history
     Mutant("chain: a line does not depend on the one before", EVENTS, "json.dumps([schema.SCHEMA, before, facts]", 'json.dumps([schema.SCHEMA, "", facts]', f"{HERE}/test_events.py"),
     Mutant("chain: what was said can be guessed by its digest", EVENTS, "json.dumps(body or {}, sort_keys=True), secrets.token_hex(16)", 'json.dumps(body or {}, sort_keys=True), ""', f"{ERASED}::test_a_digest_in_the_history_does_not_give_a_short_answer_away"),
