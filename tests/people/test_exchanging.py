@@ -257,9 +257,10 @@ def test_wrong_words_and_files_are_refused_and_nothing_is_changed(
     before = judgments("round-1")
     say("export", "round-1", "--format", "argilla", "--out", "out")
     (own, *_) = json.loads((tmp_path / "out" / argilla.RECORDS).read_text())
-    other = {"id": "o", "fields": {"prompt": "Other?", "response_1": "a", "response_2": "b"}}
-    other["responses"] = {"ranking": [_ranking("u")]}
-    other["responses"]["ranking"][0]["value"].pop()
+    ranking = _ranking("u")
+    ranking["value"].pop()
+    asked = {"prompt": "Other?", "response_1": "a", "response_2": "b"}
+    other = {"id": "o", "fields": asked, "responses": {"ranking": [ranking]}}
     write = {"prompt": "Write?"}
     said = {"completion": [{"value": "so", "user_id": "u", "status": "submitted"}]}
     own["responses"]["flags_1"] = [

@@ -120,8 +120,8 @@ def test_a_run_waits_for_its_round_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_people_wrote_trains_the_policy(tmp_path: Path) -> None:
-    words = (*TINY, "labeler=none", "reward_model=none", "demonstrations=people")
-    words = (*words, "demonstrations.round=texts")
+    named = ("demonstrations=people", "demonstrations.round=texts")
+    words = (*TINY, "labeler=none", "reward_model=none", *named)
     text = said(tmp_path, *words, code=6)
     run = last_run(tmp_path)
     assert f"preflab label {run} --task demonstrate" in text

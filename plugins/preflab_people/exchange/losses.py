@@ -35,6 +35,10 @@ def _aspects(task: Task, answer: Answer) -> Iterator[str]:
     texts = task.responses
     if any(texts[i] != texts[j] and answer.verdict(i, j) == 0.5 for i, j in pairs):
         yield TIES
-    said = ((RATINGS, any(answer.likert)), (FLAGS, any(answer.flags)))
-    said = (*said, (NOTES, bool(answer.notes)), (SKIPS, bool(answer.skipped)))
-    yield from (aspect for aspect, is_there in said if is_there)
+    said = {
+        RATINGS: any(answer.likert),
+        FLAGS: any(answer.flags),
+        NOTES: bool(answer.notes),
+        SKIPS: bool(answer.skipped),
+    }
+    yield from (aspect for aspect, is_there in said.items() if is_there)

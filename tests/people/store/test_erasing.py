@@ -49,8 +49,8 @@ def _busy(place: Path | str) -> tuple[Store, str, list[str], str]:
     store.consent(labeler, 1, now)
     token = store.new_token(labeler, now).token
     if store.names is not None:
-        said = {"answers": {"nationality": [SECRET]}, "link": True}
-        survey.keep(store.names.path.with_name(survey.FILE), labeler, said)
+        answers = {"answers": {"nationality": [SECRET]}, "link": True}
+        survey.keep(store.names.path.with_name(survey.FILE), labeler, answers)
     return store, labeler, others, token
 
 
