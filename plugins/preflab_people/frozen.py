@@ -12,14 +12,14 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args
 
 from preflab.errors import StorageError
-from preflab.records import RANKINGS_FILE, Prompt, Ranking, preferences_from_ranks, to_json
+from preflab.records import RANKINGS_FILE, to_json
 from preflab.storage.durable import (
     cached_digest,
     fsync,
@@ -30,19 +30,20 @@ from preflab.storage.durable import (
     write_sealed,
 )
 from preflab_people.judgments import (
-    Answer,
+    GONE,
     Judgment,
     Person,
-    PersonState,
     Task,
     TaskKind,
     canonical_digest,
     judgment_from_json,
     judgment_to_json,
+    takes_place,
     task_from_json,
     task_to_json,
 )
 from preflab_people.store import Snapshot, event_to_json, settings_to_json
+from preflab_people.training import Judged, canonical, demonstration_row, demonstrations, rankings
 
 FORMAT = 1
 """Number of this form of the folder. A folder with a higher one is refused."""
@@ -50,69 +51,22 @@ MANIFEST = "manifest.json"
 TASKS, LABELS, LABELERS = "tasks.jsonl", "labels.jsonl", "labelers.json"
 DEMONSTRATIONS, AGREEMENT = "demonstrations.jsonl", "agreement.json"
 EVENTS, INSTRUCTIONS = "events.jsonl", "instructions.json"
-GONE: tuple[PersonState, ...] = ("removed", "forgotten")
-"""States of people whose judgments are not used any more."""
-Judged = tuple[Task, Judgment, Person]
 
 
-# --- who counts, and in which order ---
-
-
-def canonical(
-    tasks: Sequence[Task], judgments: Iterable[Judgment], people: Iterable[Person]
-) -> list[Judged]:
-    """Judgments with their task and person, in the order of the tasks, then of the labelers' ids:
-    the same set of judgments is in the same order, whenever it was given."""
-    place = {task.id: n for n, task in enumerate(tasks)}
-    known = {person.id: person for person in people}
-    ordered = sorted(judgments, key=lambda j: (place[j.task], j.labeler))
-    return [(tasks[place[j.task]], j, known[j.labeler]) for j in ordered]
-
-
-def counts_for_training(task: Task, person: Person) -> bool:
-    """Whether what a person says of a task may train anything: normal tasks of people who are
-    neither held out nor removed."""
-    return task.origin == "normal" and not person.held_out and person.state not in GONE
-
-
-def preferences(answer: Answer, responses: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """(better, worse) pairs of an answer. Responses that were not judged, and equal texts, are in
-    none.
-
-    >>> preferences(Answer(ranks=(2, None, 1, 3)), ["a", "b", "c", "a"])
-    ((2, 0), (2, 3))
-    """
-    judged = [i for i, rank in enumerate(answer.ranks) if rank is not None]
-    pairs = preferences_from_ranks([float(answer.ranks[i] or 0) for i in judged])
-    named = ((judged[i], judged[j]) for i, j in pairs)
-    return tuple((i, j) for i, j in named if responses[i] != responses[j])
-
-
-def ranking(task: Task, judgment: Judgment, person: Person) -> Ranking:
-    """A judgment as the ranking of one person, in which everything may be tied."""
-    pairs = preferences(judgment.answer, task.responses)
-    return Ranking(task.prompt, task.responses, pairs, person.id, person.group)
-
-
-def demonstration_row(prompt: Prompt, written: str, person: Person) -> dict[str, Any]:
-    """What a person wrote, as a row that ``demonstrations=files`` reads: a text or a conversation,
-    and its completion."""
-    values = to_json(prompt)
-    asked = values.pop("messages", None) or values["text"]
-    del values["text"]
-    about = {key: value for key, value in values.items() if value}
-    about |= {"labeler": person.id, "labeler_group": person.group}
-    return {"prompt": asked, "completion": written, **about}
+# --- counts ---
 
 
 def count(tasks: Sequence[Task], judged: Sequence[Judged]) -> dict[str, int]:
     """Requests for judgments of normal tasks: asked = submitted + skipped + open, where a request
     that was skipped is made again, and so is one to a person who was removed. held_out: submitted
-    ones of held-out people. removed: judgments of removed people, which are in no other number."""
+    ones of held-out people, which come on top where something is trained. removed: judgments of
+    removed people, which are in no other number."""
     normal = [row for row in judged if row[0].origin == "normal"]
     valid = [row for row in normal if row[2].state not in GONE]
     given = [(task, person) for task, judgment, person in valid if not judgment.answer.skipped]
-    number = Counter(task.id for task, _ in given)
+    number = Counter(
+        task.id for task, p in given if takes_place(task.origin, task.kind, p.held_out)
+    )
     wanted = [task for task in tasks if task.origin == "normal"]
     left = sum(max(0, task.want - number[task.id]) for task in wanted)
     skipped = len(valid) - len(given)
@@ -163,23 +117,14 @@ def _write_files(
     """All files but the manifest; its content."""
     tasks, settings = snapshot.tasks, snapshot.settings
     judged = canonical(tasks, snapshot.judgments, snapshot.people)
-    training = [row for row in judged if counts_for_training(row[0], row[2])]
-    given = [row for row in training if not row[1].answer.skipped]
-    ranked = [ranking(*row) for row in given if row[1].answer.ranks]
-    rankings = [to_json(r) for r in ranked if r.preferences]
-    written = [
-        demonstration_row(task.prompt, judgment.answer.written, person)
-        for task, judgment, person in given
-        if judgment.answer.written
-    ]
-    people = [
-        {"id": p.id, "group": p.group, "held_out": p.held_out, "state": p.state}
-        for p in sorted(snapshot.people, key=lambda p: p.id)
-    ]
+    ranked = rankings(judged)
+    preferring = [to_json(one) for one in ranked if one.preferences]
+    written = list(map(demonstration_row, demonstrations(judged)))
+    people = [person_row(p) for p in sorted(snapshot.people, key=lambda p: p.id)]
     rows = {
         TASKS: map(task_to_json, tasks),
-        LABELS: map(_label, judged),
-        RANKINGS_FILE: rankings,
+        LABELS: map(label_row, judged),
+        RANKINGS_FILE: preferring,
         DEMONSTRATIONS: written,
         EVENTS: map(event_to_json, snapshot.events),
     }
@@ -205,14 +150,20 @@ def _write_files(
         "digest": canonical_digest(facts),
         "round": settings.name,
         "counts": count(tasks, judged),
-        "rankings": len(rankings),
-        "rankings without a preference": len(ranked) - len(rankings),
+        "rankings": len(preferring),
+        "rankings without a preference": len(ranked) - len(preferring),
         "demonstrations": len(written),
         "removed": [row["id"] for row in people if row["state"] in GONE],
     }
 
 
-def _label(judged: Judged) -> dict[str, Any]:
+def person_row(person: Person) -> dict[str, Any]:
+    """A person as an entry of labelers.json."""
+    return asdict(person)
+
+
+def label_row(judged: Judged) -> dict[str, Any]:
+    """A judgment as a line of labels.jsonl."""
     task, judgment, person = judged
     about = {"group": person.group, "held_out": person.held_out, "origin": task.origin}
     return {**judgment_to_json(judgment), **about}

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from preflab.randomness import derive_seed
-from preflab.records import Message, Prompt, to_json
+from preflab.records import Prompt, prompt_from_json, to_json
 
 TaskKind = Literal["rank", "demonstrate", "compare"]
 TASK_KINDS: tuple[TaskKind, ...] = ("rank", "demonstrate", "compare")
@@ -37,6 +37,18 @@ FLAGS = (
 )
 """The binary metadata of InstructGPT's table 3, in its order; a round may ask for others."""
 PersonState = Literal["screening", "active", "paused", "removed", "forgotten"]
+GONE: tuple[PersonState, ...] = ("removed", "forgotten")
+"""States of people whose judgments are not used any more."""
+
+
+def takes_place(origin: Origin, kind: TaskKind, held_out: bool) -> bool:
+    """Whether a judgment is one of those that a task wants. What held-out people say of tasks that
+    train something comes on top: it trains nothing. A comparison trains nothing anyway.
+
+    >>> takes_place("normal", "rank", True), takes_place("normal", "compare", True)
+    (False, True)
+    """
+    return origin == "normal" and (kind == "compare" or not held_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +199,6 @@ def judgment_from_json(row: Mapping[str, Any]) -> Judgment:
     """The judgment that `judgment_to_json` wrote."""
     values = {**row, "answer": answer_from_json(row["answer"]), "order": tuple(row["order"])}
     return Judgment(**values)
-
-
-def prompt_from_json(row: Mapping[str, Any]) -> Prompt:
-    """The prompt that `preflab.records.to_json` wrote."""
-    values = {**row, "tags": tuple(row.get("tags", ()))}
-    values["messages"] = tuple(Message(**message) for message in row.get("messages", ()))
-    return Prompt(**values)
 
 
 def task_to_json(task: Task) -> dict[str, Any]:

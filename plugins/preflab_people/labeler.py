@@ -11,9 +11,10 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.records import Prompt, Ranking
 from preflab_people.config import PeopleConfig
-from preflab_people.frozen import GONE, FrozenRound, Judged, counts_for_training, ranking
-from preflab_people.judgments import Person, texts_digest
+from preflab_people.frozen import FrozenRound
+from preflab_people.judgments import GONE, Person, texts_digest
 from preflab_people.rounds import frozen_of, required_kind
+from preflab_people.training import Judged, counts_for_training, ranking
 from preflab_people.waiting import waiting
 
 HELD_OUT = "held_out"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from preflab.errors import UserError, nearest
 from preflab.records import Prompt
-from preflab_people.frozen import GONE, FrozenRound
-from preflab_people.judgments import Answer, Judgment, Person, Task, canonical_digest, task_id
+from preflab_people.frozen import FrozenRound
+from preflab_people.judgments import GONE, Answer, Judgment, Person, Task, canonical_digest, task_id
 
 SUBJECT, BASELINE = "this run", "its baseline"
 Marked = tuple[tuple[Task, ...], tuple[Judgment, ...]]

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import UserError, nearest
+from preflab.pool import Answered, Pool
 from preflab.randomness import permutation
 from preflab.records import Prompt
 from preflab_people.judgments import Answer, Origin, Task, TaskKind, canonical_digest, task_id
-from preflab_people.sources import Pool, read_lines
+from preflab_people.sources import Joined, read_lines
 
 FIELDS = ("prompt", "prompt_id", "responses", "ranks", "likert", "flags", "written", "use")
 """Columns of a researcher's file."""
@@ -41,32 +42,46 @@ def some(count: int, wanted: int | None, *name: str) -> list[int]:
     return sorted(permutation(count, "people", *name)[:wanted])
 
 
-def rank_tasks(pool: Pool, kind: TaskKind = "rank", most: int | None = None) -> list[Task]:
+def rank_tasks(pool: Pool, most: int | None = None) -> list[Task]:
     """A task for each prompt whose responses differ; most: of so many prompts. Where all texts are
-    equal there is nothing to judge.
+    equal there is nothing to judge."""
+    return [_task("rank", pool.answered[i]) for i in _judged(pool, most)]
 
-    For a comparison the arms stand beside the responses that they gave."""
-    tasks = []
-    for i in some(len(pool.prompts), most, pool.digest, "tasks"):
-        prompt, responses = pool.prompts[i], pool.responses[i]
-        arms = pool.arms[i] if pool.arms else ()
-        if len(set(responses)) > 1:
-            tasks.append(Task(task_id(kind, prompt, responses), kind, prompt, responses, arms))
-    return tasks
+
+def compare_tasks(runs: Joined, most: int | None = None) -> list[Task]:
+    """The same for the responses of several runs: the arms stand beside what they gave."""
+    pool = runs.pool
+    chosen = _judged(pool, most)
+    return [_task("compare", pool.answered[i], runs.arms[i]) for i in chosen]
 
 
 def equal_prompts(pool: Pool, most: int | None = None) -> dict[str, str]:
-    """The prompts for which `rank_tasks` makes no task: their texts, with a digest of the one
-    response."""
-    chosen = some(len(pool.prompts), most, pool.digest, "tasks")
-    alone = [i for i in chosen if len(set(pool.responses[i])) == 1]
-    return {pool.prompts[i].text: canonical_digest(pool.responses[i][0]) for i in alone}
+    """The prompts for which there is no task: their texts, with a digest of the one response."""
+    rows = (pool.answered[i] for i in _chosen(pool, most))
+    return {
+        row.prompt.text: canonical_digest(row.responses[0])
+        for row in rows
+        if len(set(row.responses)) == 1
+    }
 
 
-def pair_tasks(pool: Pool, baseline: str, most: int | None = None) -> list[Task]:
+def _chosen(pool: Pool, most: int | None) -> list[int]:
+    return some(len(pool.answered), most, pool.digest, "tasks")
+
+
+def _judged(pool: Pool, most: int | None) -> list[int]:
+    return [i for i in _chosen(pool, most) if len(set(pool.answered[i].responses)) > 1]
+
+
+def _task(kind: TaskKind, row: Answered, arms: tuple[tuple[str, ...], ...] = ()) -> Task:
+    name = task_id(kind, row.prompt, row.responses)
+    return Task(name, kind, row.prompt, row.responses, arms)
+
+
+def pair_tasks(runs: Joined, baseline: str, most: int | None = None) -> list[Task]:
     """For each prompt and each other response: that and the one of the arm ``baseline``."""
     tasks = []
-    for task in rank_tasks(pool, "compare", most):
+    for task in compare_tasks(runs, most):
         at = next(i for i, names in enumerate(task.arms) if baseline in names)
         for other in (i for i in range(len(task.arms)) if i != at):
             responses = (task.responses[other], task.responses[at])

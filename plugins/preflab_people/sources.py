@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import StorageError, UserError
+from preflab.pool import POOL_FILE, Answered, Pool, read_pool
 from preflab.records import Prompt
 from preflab.storage.artifacts import MANIFEST as ARTIFACT
 from preflab.storage.artifacts import file_digest, read_rows
@@ -24,25 +25,20 @@ from preflab.storage.run_folder import (
     read_manifest,
 )
 from preflab_builtin.evaluation.results import SAMPLES
-from preflab_people.judgments import canonical_digest, prompt_from_json
-
-POOL = "pool.jsonl"
-"""In the artifact of the stage that samples: a prompt and its K responses per line."""
+from preflab_people.judgments import canonical_digest
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Responses to prompts. digest: sha256 (hex) of all of it. arms: by prompt and response, names
-    of the runs that gave it; () for the samples of one policy."""
+class Joined:
+    """The responses of several runs to the same prompts, equal ones once. arms: by prompt and
+    response, names of the runs that gave it."""
 
-    prompts: tuple[Prompt, ...]
-    responses: tuple[tuple[str, ...], ...]
-    digest: str
-    arms: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    pool: Pool
+    arms: tuple[tuple[tuple[str, ...], ...], ...]
 
 
 @dataclass(frozen=True)
-class Answered:
+class Evaluated:
     """The responses of a finished run. answers, baseline: by the text of the prompt."""
 
     folder: Path
@@ -79,13 +75,11 @@ def sampled_pool(folder: Path) -> Pool:
                 else "it has not come that far. Give its command again first."
             )
         )
-    path = artifact / POOL
-    rows = read_rows(path)
-    prompts = tuple(prompt_from_json(row["prompt"]) for row in rows)
-    return Pool(prompts, tuple(tuple(row["responses"]) for row in rows), _verified(path))
+    _verified(artifact / POOL_FILE)
+    return read_pool(artifact)
 
 
-def answered(folder: Path) -> Answered:
+def evaluated(folder: Path) -> Evaluated:
     """The responses that a finished run was evaluated with."""
     manifest = manifest_of(folder)
     artifact = _artifact(folder, manifest, "evaluation")
@@ -104,7 +98,7 @@ def answered(folder: Path) -> Answered:
             f"{folder}: {len(doubled)} prompts were answered more than once, for example "
             f"{doubled[0]!r:.80}: evaluate it on prompts that differ."
         )
-    return Answered(
+    return Evaluated(
         folder,
         manifest,
         tuple(_prompt(row) for row in rows),
@@ -113,8 +107,8 @@ def answered(folder: Path) -> Answered:
     )
 
 
-def joined(runs: Sequence[Answered], names: Sequence[str], baseline: bool) -> Pool:
-    """One pool of several runs' responses, joined by the text of the prompt. baseline: what each
+def joined(runs: Sequence[Evaluated], names: Sequence[str], baseline: bool) -> Joined:
+    """Several runs' responses, joined by the text of the prompt. baseline: what each
     run was compared with in its evaluation takes part, as the arm "baseline". `UserError` if runs
     answered other prompts."""
     first = runs[0]
@@ -130,19 +124,19 @@ def joined(runs: Sequence[Answered], names: Sequence[str], baseline: bool) -> Po
     columns = [(name, run.answers) for name, run in zip(names, runs, strict=True)]
     if baseline:
         columns += _baselines(runs)
-    responses, arms = [], []
+    rows, arms = [], []
     for prompt in first.prompts:
         by_text: dict[str, list[str]] = {}
         for name, answers in columns:
             by_text.setdefault(answers[prompt.text], []).append(name)
-        responses.append(tuple(by_text))
+        rows.append(Answered(prompt, tuple(by_text)))
         arms.append(tuple(tuple(given) for given in by_text.values()))
-    texts = [prompt.text for prompt in first.prompts]
+    texts, responses = [row.prompt.text for row in rows], [row.responses for row in rows]
     digest = canonical_digest([texts, responses, arms])
-    return Pool(first.prompts, tuple(responses), digest, tuple(arms))
+    return Joined(Pool(tuple(rows), digest), tuple(arms))
 
 
-def _baselines(runs: Sequence[Answered]) -> list[tuple[str, dict[str, str]]]:
+def _baselines(runs: Sequence[Evaluated]) -> list[tuple[str, dict[str, str]]]:
     """The different baselines of the runs, under one name each."""
     found: list[dict[str, str]] = []
     for run in runs:
@@ -161,7 +155,7 @@ BASELINE = "baseline"
 """Name of the arm that is no run."""
 
 
-def arm_names(runs: Sequence[Answered]) -> list[str]:
+def arm_names(runs: Sequence[Evaluated]) -> list[str]:
     """A name for each run that tells them apart: those of a study's arms, else the words in which
     their commands differ, else their ids."""
     arms = [run.manifest["arm"] for run in runs]
@@ -186,15 +180,13 @@ def _artifact(folder: Path, manifest: Manifest, stage: str) -> Path | None:
     return next((path for path in (link, *noted) if (path / ARTIFACT).is_file()), None)
 
 
-def _verified(path: Path) -> str:
-    """sha256 of a file of an artifact; `StorageError` if it is not the one that was made."""
-    digest = file_digest(path)
-    if read_sealed(path.parent / ARTIFACT)["files"].get(path.name) != digest:
+def _verified(path: Path) -> None:
+    """`StorageError` if a file of an artifact is not the one that was made."""
+    if read_sealed(path.parent / ARTIFACT)["files"].get(path.name) != file_digest(path):
         raise StorageError(
             f"{path} was changed since the artifact was made: nobody is asked about it. Restore "
             "the file, or remove the folder and give the run's command again."
         )
-    return digest
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -34,11 +34,8 @@ def waiting(name: str, kind: TaskKind, base: Path = Path()) -> str:
         return f"the round {name} is open: {command}"
     from preflab_people.opening import open_store
 
-    store = open_store(folder, found)
-    try:
+    with open_store(folder, found) as store:
         progress = store.progress()
-    finally:
-        store.dispose()
     close = f"; when they are done: preflab label close {name}"
     return f"{how_far(progress, kind)}: {command}{close}"
 
@@ -56,11 +53,24 @@ def how_far(progress: Progress, kind: TaskKind) -> str:
 
 
 def go_on(name: str, made: Round) -> str:
-    """The command with which a run goes on when its round is closed."""
+    """What comes after a round is closed: the command with which its run goes on."""
+    if not made.runs:
+        return _without_run(name, made.kind)
     words = {
         "rank": f"labeler=people labeler.round={name}",
         "demonstrate": f"demonstrations=people demonstrations.round={name}",
         "compare": "+evaluator@evaluation.evaluators.people=people "
         f"evaluation.evaluators.people.round={name}",
     }[made.kind]
-    return f"preflab rerun {shlex.quote(made.runs[0]) if made.runs else 'RUN'} {words}"
+    return f"preflab rerun {shlex.quote(made.runs[0])} {words}"
+
+
+def _without_run(name: str, kind: TaskKind) -> str:
+    """The same for a round that was imported."""
+    if kind == "compare":
+        return f"preflab label status {name}"
+    made = "rankings" if kind == "rank" else "demonstrations"
+    return (
+        f"preflab label export {name} --format preflab --out FOLDER; then any run with "
+        f"{made}=files {made}.path=FOLDER/{made}.jsonl"
+    )

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from preflab.components import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab.records import Demonstration, Record, RecordType
+from preflab.records import Record, RecordType
 from preflab_people.config import WrittenConfig
-from preflab_people.frozen import counts_for_training
 from preflab_people.rounds import frozen_of, required_kind
+from preflab_people.training import demonstrations
 from preflab_people.waiting import waiting
 
 
@@ -23,6 +23,13 @@ def inspect(config: WrittenConfig) -> Inspection:
         return Inspection(records={"demonstrations": 0}, waiting=sentence)
     required_kind(frozen, config.round, ("demonstrate", "rank"), "demonstrations=people")
     number = int(frozen.manifest["demonstrations"])
+    if not number:
+        raise UserError(
+            f"demonstrations=people: nobody wrote anything in the round {config.round!r}, whose "
+            f"people were asked to {frozen.kind}. Choose another round "
+            "(demonstrations.round=NAME), or let people write: preflab label RUN --task "
+            "demonstrate --name NAME."
+        )
     return Inspection(frozen.digest, {"demonstrations": number})
 
 
@@ -37,8 +44,5 @@ class Written:
         self.round = frozen
 
     def records(self, record_type: RecordType) -> Iterable[Record]:
-        """What people wrote who are neither held out nor removed."""
-        for task, judgment, person in self.round.judged if record_type == "demonstrations" else ():
-            answer = judgment.answer
-            if answer.written and not answer.skipped and counts_for_training(task, person):
-                yield Demonstration(task.prompt, answer.written)
+        """What people wrote who are neither held out nor removed, under their pseudonyms."""
+        return demonstrations(self.round.judged) if record_type == "demonstrations" else ()

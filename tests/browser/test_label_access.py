@@ -170,6 +170,7 @@ def test_every_kind_of_task_fits_a_phone(browser: Browser, tmp_path: Path) -> No
                 assert _violations(person) == []
                 person.press("s", "2", "Enter")
             person.page.wait_for_url("**/done")
+            person.page.locator("#count", has_text="6").wait_for()
             person.shot("done-phone")
             assert _violations(person) == []
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import re
 import stat
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from people.runs_in_files import evaluated, sampled
+from people.whole_runs import answer_everything, by_alphabet
 from preflab import UserError
 from preflab_people.commands import label
 from preflab_people.commands.making import CONSENT_VERSION, shipped
 from preflab_people.judgments import Answer, canonical_digest
 from preflab_people.rounds import frozen_of, open_round
-from preflab_people.store import Store
+from preflab_people.store import Store, survey
 
 Say = Callable[..., str]
 POOL = [["a", f"b{i}", "c"] for i in range(10)]
@@ -37,25 +36,10 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return said
 
 
-def answer_everything(name: str, answer: Callable[[Sequence[str]], Answer], note: str = "") -> None:
-    """Everybody who was invited answers what they are given. note: put before their pseudonym in a
-    note."""
+def answer_all(name: str, note: str = "") -> None:
+    """Everybody who was invited ranks by the alphabet."""
     folder, _ = open_round(name)
-    with Store.open(folder / "store.sqlite") as store:
-        now, number = time.time(), 0
-        for person in [p for p in store.people() if p.state == "active"]:
-            store.consent(person.id, CONSENT_VERSION, now)
-            while (given := store.next_task(person.id, now)) is not None:
-                number, now = number + 1, now + 40
-                said = answer(given.task.responses)
-                said = replace(said, notes=f"{note} {person.id}" if note else "")
-                key = f"key-{number:08}"
-                store.submit(person.id, given.task.id, said, key, 30.0, given.order, 1, now=now)
-
-
-def in_order(responses: Sequence[str]) -> Answer:
-    """Ranks by the alphabet."""
-    return Answer(ranks=tuple(sorted(set(responses)).index(r) + 1 for r in responses))
+    answer_everything(folder, lambda task: Answer(by_alphabet(task.responses)), note=note)
 
 
 def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> None:
@@ -72,7 +56,7 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
     assert "3 invited before" in text
     with pytest.raises(UserError, match=r"0 of 10 prompts are ranked \(0 of 2 twice\), 3 people"):
         label(["close", "round-1"])
-    answer_everything("round-1", in_order)
+    answer_all("round-1")
     status = say("status", "round-1")
     assert "10 of 10 prompts are ranked (2 of 2 twice), 3 people active" in status
     assert "both take a side" in status
@@ -100,7 +84,7 @@ def test_closing_early_leaves_what_is_open(say: Say, tmp_path: Path) -> None:
     say("runs/x", "--no-serve", "--people", "1", "--overlap", "1")
     with pytest.raises(UserError, match="Nobody has judged anything"):
         label(["close", "round-1", "--early"])
-    answer_everything("round-1", in_order)  # one person: ten of twenty judgments
+    answer_all("round-1")  # one person: ten of twenty judgments
     with pytest.raises(UserError, match=r"10 judgments are missing.*--early"):
         label(["close", "round-1"])
     assert "20 asked = 10 judgments + 0 skips + 10 open." in say("close", "round-1", "--early")
@@ -121,7 +105,7 @@ def test_runs_are_compared_blindly_with_equal_texts_merged(say: Say, tmp_path: P
     )
     assert (second.responses, second.arms) == (("x", "base"), (("plain", "tuned"), ("baseline",)))
     assert made.equal == {"say 2 .": canonical_digest("base")}
-    answer_everything("comparison-1", in_order)
+    answer_all("comparison-1")
     status = say("status", "comparison-1")
     assert re.search(r"tuned +plain +25\.0 %", status)  # y after x, and a tie: (0 + 0.5) / 2
     assert "evaluation.evaluators.people.round=comparison-1" in say("close", "comparison-1")
@@ -200,14 +184,17 @@ def test_names_are_kept_apart_and_forgotten(say: Say, tmp_path: Path) -> None:
     private = tmp_path / "labels" / "round-1" / "people.json"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert json.loads(private.read_text()) == {who: {"to": "Ada Lovelace <ada@example.org>"}}
-    answer_everything("round-1", in_order, note="canary")
+    answer_all("round-1", note="canary")
     say("close", "round-1", "--early")
     first = frozen_of("round-1")
     assert first is not None
     for path in first.folder.iterdir():  # no name, address or token
         assert "Lovelace" not in path.read_text()
         assert "ada@" not in path.read_text()
+    answers = tmp_path / "labels" / "round-1" / survey.FILE
+    survey.keep(answers, who, {"answers": {"age": ["99"]}, "link": True})
     text = say("forget", "round-1", who)
+    assert answers.read_text() == ""
     assert str(first.folder.name) in text  # for a person to decide
     assert json.loads(private.read_text()) == {}
     say("close", "round-1", "--early")
@@ -226,7 +213,7 @@ def test_names_are_kept_apart_and_forgotten(say: Say, tmp_path: Path) -> None:
 def test_a_removed_person_trains_nothing(say: Say, tmp_path: Path) -> None:
     sampled(tmp_path, "x", POOL)
     say("runs/x", "--no-serve", "--people", "2", "--overlap", "1")
-    answer_everything("round-1", in_order)
+    answer_all("round-1")
     folder, _ = open_round("round-1")
     with Store.open(folder / "store.sqlite") as store:
         who = store.people()[0].id
@@ -255,7 +242,7 @@ def test_gold_and_screening_are_asked_and_train_nothing(say: Say, tmp_path: Path
         assert store.settings.screening is not None
         assert store.settings.screening.tasks == 2
     say("state", "round-1", person.id, "active")
-    answer_everything("round-1", in_order)
+    answer_all("round-1")
     say("close", "round-1", "--early")
     frozen = frozen_of("round-1")
     assert frozen is not None

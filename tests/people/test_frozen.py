@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from preflab.records import Message, Prompt, RecordType, ranking_from_json
 from preflab_builtin.files.config import FilesConfig, RecordKind
 from preflab_builtin.files.source import FileSource
 from preflab_people import frozen
-from preflab_people.frozen import freeze, preferences, read_frozen
+from preflab_people.agreeing import agreement_of
+from preflab_people.frozen import freeze, read_frozen
 from preflab_people.judgments import Answer
 from preflab_people.store import Snapshot
 
@@ -67,9 +69,9 @@ def test_only_normal_tasks_of_training_people_become_records(
 
 
 def test_counts_add_up(tmp_path: Path, given: Snapshot) -> None:
-    """Three judgments of the first task by people who stayed, one of them held out; one of the
-    second, which one person skipped. No request is open. What labeler-d said before they were
-    removed is counted apart."""
+    """Two judgments of the first task by people who stayed, and one of a held-out person, which
+    comes on top; one of the second, which one person skipped. No request is open. What labeler-d
+    said before they were removed is counted apart."""
     counts = freeze(tmp_path, given, {}).manifest["counts"]
     assert counts == {
         **{"tasks": 2, "asked": 5, "submitted": 4, "skipped": 1, "open": 0},
@@ -100,6 +102,24 @@ def test_the_order_of_judgments_changes_nothing(tmp_path: Path, given: Snapshot)
     turned = replace(given, judgments=given.judgments[::-1], people=given.people[::-1])
     assert freeze(tmp_path, turned, {}).digest == freeze(tmp_path, given, {}).digest
     assert [path.name[:7] for path in tmp_path.iterdir()] == ["frozen-"]  # one, nothing else
+
+
+def test_the_order_of_judgments_changes_no_number() -> None:
+    """Numbers are part of the digest, and sums depend on the order in their last digits: here the
+    interval of the position's share does, if the judgments are not put in order first."""
+    chance = random.Random(1)
+    tasks = [task(str(n), "a", "b", "c", "d", want=2) for n in range(12)]
+    said = [
+        (one, who, Answer(ranks=tuple(chance.randint(1, 3) for _ in range(4))))
+        for one in tasks
+        for who in "ab"[: chance.randint(1, 2)]
+    ]
+    given = snapshot(tasks, said)
+    judgments = [replace(j, order=tuple(chance.sample(range(4), 4))) for j in given.judgments]
+    many = replace(given, judgments=tuple(judgments))
+    for _ in range(5):
+        mixed = tuple(chance.sample(judgments, len(judgments)))
+        assert agreement_of(replace(many, judgments=mixed)) == agreement_of(many)
 
 
 def test_another_judgment_is_another_round(tmp_path: Path, given: Snapshot) -> None:
@@ -140,13 +160,6 @@ def test_a_kill_leaves_no_half_round(
                 freeze(tmp_path, given, {})
         assert list(tmp_path.glob("frozen-*")) == []
     assert freeze(tmp_path, given, {}).folder.is_dir()
-
-
-def test_what_was_not_judged_is_in_no_preference() -> None:
-    # Ranks 2, none, 1, 3: the third response beats the others; the last text equals the first.
-    answer = Answer(ranks=(2, None, 1, 3))
-    assert preferences(answer, ["a", "b", "c", "d"]) == ((0, 3), (2, 0), (2, 3))
-    assert preferences(answer, ["a", "b", "c", "a"]) == ((2, 0), (2, 3))
 
 
 def test_both_kinds_of_records_are_read_as_files(tmp_path: Path) -> None:

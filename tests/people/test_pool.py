@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preflab import UserError
+from preflab.pool import Answered, Pool
 from preflab.records import Prompt
 from preflab_people.judgments import Answer
 from preflab_people.pool import (
@@ -18,14 +20,21 @@ from preflab_people.pool import (
     read_prepared,
     with_overlap,
 )
-from preflab_people.sources import Pool
+from preflab_people.sources import Joined
 
 PROMPTS = tuple(Prompt(str(i), f"say {i} .", split="train") for i in range(40))
-POOL = Pool(PROMPTS, tuple((f"a{i}", "b", "b") for i in range(40)), "ab" * 32)
+
+
+def pool(*responses: tuple[str, ...], digest: str = "ab" * 32) -> Pool:
+    """Responses to the first prompts."""
+    return Pool(tuple(map(Answered, PROMPTS, responses)), digest)
+
+
+POOL = pool(*((f"a{i}", "b", "b") for i in range(40)))
 
 
 def test_a_task_for_each_prompt_whose_responses_differ() -> None:
-    same = Pool(PROMPTS[:2], (("a", "a"), ("a", "b")), "cd")
+    same = pool(("a", "a"), ("a", "b"))
     (task,) = rank_tasks(same)
     assert (task.kind, task.prompt, task.responses) == ("rank", PROMPTS[1], ("a", "b"))
     assert len(rank_tasks(POOL)) == 40
@@ -36,7 +45,7 @@ def test_some_of_the_prompts_are_the_same_ones_always() -> None:
     assert chosen == rank_tasks(POOL, most=10)
     assert len(chosen) == 10
     assert [t.prompt.id for t in chosen] != [p.id for p in PROMPTS[:10]]  # not the first ones
-    other = rank_tasks(Pool(POOL.prompts, POOL.responses, "cd" * 32), most=10)
+    other = rank_tasks(replace(POOL, digest="cd" * 32), most=10)
     assert [t.prompt.id for t in other] != [t.prompt.id for t in chosen]
 
 
@@ -53,7 +62,7 @@ def test_pairs_against_one_baseline() -> None:
     """Of three arms one gave the baseline's text to the first prompt: one pair is left of it."""
     responses = (("x", "y"), ("x", "y", "z"))
     arms = ((("one",), ("two", "base")), (("one",), ("two",), ("base",)))
-    tasks = pair_tasks(Pool(PROMPTS[:2], responses, "ab", arms), "base")
+    tasks = pair_tasks(Joined(pool(*responses), arms), "base")
     assert [(t.prompt.id, t.responses, t.arms) for t in tasks] == [
         ("0", ("x", "y"), (("one",), ("two", "base"))),
         ("1", ("x", "z"), (("one",), ("base",))),

@@ -6,6 +6,7 @@
     members     invite, state, forget
     showing     status
     closing     close, backup
+    exchanging  export, import
 
 Nothing here imports SQLAlchemy or starlette before a command runs.
 """
@@ -18,8 +19,8 @@ from importlib import import_module
 
 def label(words: list[str]) -> int:
     """label RUN [RUN ...] [--task rank|demonstrate|compare] [--people N] [--name NAME] ...: people
-    label in a browser; label invite|status|close|backup|state|forget NAME: the rest of a round's
-    life; each has --help
+    label in a browser; label invite|status|close|backup|export|import|state|forget NAME: the rest
+    of a round's life; each has --help
 
     The first form makes a round of what the run has, or goes on with it, serves its pages, and
     prints a link for each person.

@@ -43,7 +43,7 @@ NAMES: dict[TaskKind, str] = {
     "demonstrate": "demonstrations-1",
     "compare": "comparison-1",
 }
-EXAMPLES, SURVEY, SECRET = "examples.jsonl", "survey.jsonl", "secret"
+EXAMPLES, SECRET = "examples.jsonl", "secret"
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,10 @@ def begin(words: list[str]) -> int:
     else:
         _check_same(target, made, options)
     made = _with_address(target.folder, made, options)
-    store = open_store(target.folder, made, serving=not options.no_serve)
-    try:
+    with open_store(target.folder, made, serving=not options.no_serve) as store:
         _update(store, target, options)
         links = _invited(store, options)
         _serve(store, target, made, options, links)
-    finally:
-        store.dispose()
     return 0
 
 
@@ -215,15 +212,16 @@ def _serve(
     from preflab_people.server.serving import PORT, base_url, serve
     from preflab_people.server.sessions import stored_secret
     from preflab_people.server.settings import ServerSettings, read_examples
+    from preflab_people.store.survey import FILE as SURVEY
 
     folder = target.folder
-    examples = folder / EXAMPLES
+    examples, survey = folder / EXAMPLES, folder / SURVEY
     settings = ServerSettings(
         secret=stored_secret(folder / SECRET),
         public_url=made.url,
         hosts=tuple(options.allow_host),
         examples=read_examples(examples) if examples.is_file() else (),
-        survey=folder / SURVEY if options.survey or (folder / SURVEY).exists() else None,
+        survey=survey if options.survey or survey.exists() else None,
     )
     port = PORT if options.port is None else options.port
 

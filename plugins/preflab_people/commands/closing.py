@@ -24,8 +24,7 @@ def close(words: list[str]) -> int:
     parser.add_argument("--early", action="store_true", help="although judgments are missing")
     options = parser.parse(words)
     folder, made = open_round(options.name)
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         progress = store.progress()
         if progress.open and not options.early and not progress.closed:
             raise UserError(
@@ -39,8 +38,6 @@ def close(words: list[str]) -> int:
             )
         store.close(time.time())
         snapshot = store.snapshot()
-    finally:
-        store.dispose()
     frozen = freeze(folder, snapshot, agreement_of(snapshot), made.equal)
     set_frozen(folder, made, frozen)
     _say(options.name, made, frozen, progress)
@@ -83,10 +80,7 @@ def backup(words: list[str]) -> int:
     if options.out.exists():
         raise UserError(f"{options.out} exists: a backup is never written over.")
     folder, made = open_round(options.name)
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         store.backup(options.out)
-    finally:
-        store.dispose()
     print(f"Copied to {options.out}. It holds what people said, and no names or addresses.")
     return 0

@@ -10,10 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from preflab.errors import UserError, nearest
+from preflab.pool import Pool
 from preflab_people.commands.parsing import read_text
 from preflab_people.judgments import FLAGS, Task, TaskKind, canonical_digest
 from preflab_people.opening import create_store, without_password
 from preflab_people.pool import (
+    compare_tasks,
     demonstration_tasks,
     equal_prompts,
     pair_tasks,
@@ -22,7 +24,7 @@ from preflab_people.pool import (
     with_overlap,
 )
 from preflab_people.rounds import STORE, Round, write_round
-from preflab_people.sources import BASELINE, Pool, answered, arm_names, joined, sampled_pool
+from preflab_people.sources import arm_names, evaluated, joined, sampled_pool
 from preflab_people.store import RoundSettings, Screening
 
 CONSENT_VERSION = 1
@@ -70,23 +72,22 @@ def what(kind: TaskKind, runs: Sequence[Path], options: argparse.Namespace) -> A
         tasks = demonstration_tasks(prompts, options.tasks)
         pool = canonical_digest([task.prompt.text for task in demonstration_tasks(prompts)])
         return Asked(kind, pool, tuple(tasks))
-    pool_ = sampled_pool(runs[0])
-    return _of_pool(kind, pool_, rank_tasks(pool_, most=options.tasks), options)
+    sampled = sampled_pool(runs[0])
+    return _of_pool(kind, sampled, rank_tasks(sampled, options.tasks), options)
 
 
 def _compared(runs: Sequence[Path], options: argparse.Namespace) -> Asked:
     baseline = options.baseline or len(runs) == 1
-    given = [answered(run) for run in runs]
-    names = arm_names(given)
-    pool = joined(given, names, baseline)
-    arms = sorted({name for row in pool.arms for group in row for name in group})
+    given = [evaluated(run) for run in runs]
+    together = joined(given, arm_names(given), baseline)
+    arms = sorted({name for row in together.arms for group in row for name in group})
     if options.pairs:
         if options.pairs not in arms:
             raise UserError(f"--pairs {options.pairs}: {nearest(options.pairs, arms)}")
-        tasks = pair_tasks(pool, options.pairs, options.tasks)
+        tasks = pair_tasks(together, options.pairs, options.tasks)
     else:
-        tasks = rank_tasks(pool, "compare", options.tasks)
-    return replace(_of_pool("compare", pool, tasks, options), arms=tuple(arms))
+        tasks = compare_tasks(together, options.tasks)
+    return replace(_of_pool("compare", together.pool, tasks, options), arms=tuple(arms))
 
 
 def _of_pool(
@@ -96,7 +97,7 @@ def _of_pool(
     if not tasks:
         what = "the runs gave" if kind == "compare" else "were sampled"
         raise UserError(
-            f"There is nothing to {kind}: to each of {len(pool.prompts)} prompts equal texts "
+            f"There is nothing to {kind}: to each of {len(pool.answered)} prompts equal texts "
             f"{what}."
         )
     return Asked(kind, pool.digest, tuple(tasks), equal=equal)
@@ -114,11 +115,8 @@ def make(
     made = Round(name, asked.kind, asked.pool, shown, store_at, equal=asked.equal)
     now = time.time()
     folder.mkdir(parents=True, exist_ok=True)
-    store = create_store(folder, made, settings, tasks, now)
-    try:
+    with create_store(folder, made, settings, tasks, now) as store:
         store.add_instructions(text, now)
-    finally:
-        store.dispose()
     write_round(folder, made)
     return made
 
@@ -177,8 +175,3 @@ def _check_flags(tasks: Sequence[Task], flags: Sequence[str], path: Path) -> Non
                 f"{path}: the flag {unknown[0]!r} is none of this round. "
                 f"{nearest(unknown[0], flags)} --flags FILE names others."
             )
-
-
-def baseline_name(asked: Asked) -> str:
-    """The arm that is no run, "" if there is none."""
-    return next((name for name in asked.arms if name.startswith(BASELINE)), "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from preflab.errors import UserError, nearest
-from preflab_people.commands.beginning import SURVEY, say_links
+from preflab_people.commands.beginning import say_links
 from preflab_people.commands.parsing import Parser, count
 from preflab_people.judgments import PersonState
 from preflab_people.opening import open_store
@@ -34,8 +34,7 @@ def invite(words: list[str]) -> int:
     folder, made = open_round(options.name)
     if made.frozen:
         raise UserError(f"The round {options.name!r} is closed: nobody can be invited any more.")
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         if options.again:
             _known(options.again, [p.id for p in store.people()])
             invitations = [store.new_token(options.again, time.time())]
@@ -45,8 +44,6 @@ def invite(words: list[str]) -> int:
             known: list[dict[str, str] | None] = [{"to": name} for name in options.to]
             known = known or [None] * number
             invitations = [store.invite(*sort, about, now=time.time()) for about in known]
-    finally:
-        store.dispose()
     base = (options.url or made.url or "http://127.0.0.1:8787").rstrip("/")
     say_links(base, [(one.labeler, one.token) for one in invitations])
     return 0
@@ -63,12 +60,9 @@ def state(words: list[str]) -> int:
     if options.state not in STATES:
         raise UserError(f"{options.state!r} is no state. {nearest(options.state, STATES)}")
     folder, made = open_round(options.name)
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         _known(options.labeler, [p.id for p in store.people()])
         store.set_state(options.labeler, options.state, time.time())
-    finally:
-        store.dispose()
     print(f"{options.labeler} is {options.state} now.")
     if made.frozen:
         print(
@@ -86,16 +80,9 @@ def forget(words: list[str]) -> int:
     parser.add_argument("labeler", metavar="LABELER", help="pseudonym, as in status")
     options = parser.parse(words)
     folder, made = open_round(options.name)
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         _known(options.labeler, [p.id for p in store.people()])
         store.forget(options.labeler, time.time())
-    finally:
-        store.dispose()
-    if (folder / SURVEY).exists():
-        from preflab_people.server.survey import forget as forget_answers
-
-        forget_answers(folder / SURVEY, options.labeler)
     print(f"{options.labeler} is forgotten in {folder}.")
     kept = sorted(path for path in folder.glob("frozen-*") if _names(path, options.labeler))
     if kept:

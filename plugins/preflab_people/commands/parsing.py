@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "showing:status",
     "close": "closing:close",
     "backup": "closing:backup",
+    "export": "exchanging:export",
+    "import": "exchanging:take_in",
 }
 """By word: where it is."""
 

@@ -30,11 +30,8 @@ def status(words: list[str]) -> int:
     parser.add_argument("--definitions", action="store_true", help="what each number means")
     options = parser.parse(words)
     folder, made = open_round(options.name)
-    store = open_store(folder, made)
-    try:
+    with open_store(folder, made) as store:
         progress, snapshot = store.progress(), store.snapshot()
-    finally:
-        store.dispose()
     for line in _head(options.name, folder, made, progress):
         print(line)
     _tables(made, snapshot)

@@ -4,7 +4,8 @@
     labels         tasks, judgments and people; answers that are checked as they are read
     privacy        what never leaves: names, addresses, small groups
     writing        files of JSON
-    training       rankings and demonstrations, as training data
+    losses         what a format cannot hold
+    blind          what tools are given in which others label
     preflab_files  preflab's own files: everything, and back
     trl            TRL: preference and prompt-completion; out only (``rankings=files`` reads it)
     argilla        records of Argilla 2, and settings of their dataset

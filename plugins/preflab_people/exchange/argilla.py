@@ -27,28 +27,31 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from preflab.errors import UserError
 from preflab.rows import BadRow, fields, read_table, shown
 from preflab_builtin.files import annotated
 from preflab_builtin.files.annotated import Given
 from preflab_builtin.files.values import numeric
+from preflab_people.exchange.blind import (
+    NO_FLAG,
+    Sheets,
+    about_task,
+    answer_of,
+    says_something,
+    sheets,
+    task_of,
+)
 from preflab_people.exchange.labels import (
     LEFT_OUT,
     MOST_LIKERT,
     Gathering,
     Labels,
-    about_prompt,
     prompt_of,
     shown_prompt,
-    whole_ranks,
 )
-from preflab_people.exchange.privacy import for_training
 from preflab_people.exchange.writing import write_list, write_text
-from preflab_people.judgments import TASK_KINDS, Answer, Judgment, Task, task_id
+from preflab_people.judgments import Answer, Judgment, Task
 
 RECORDS, SETTINGS = "argilla_records.json", "argilla_settings.json"
-NO_FLAG = "none of these"
-"""The choice that says that flags were asked for and none was set."""
 STRICT = (
     "{n} rankings have no ranks, as Argilla's SDK writes them: they are read as strict orders, and "
     "their ties are lost. An export of the server's own interface has ranks."
@@ -69,28 +72,15 @@ _OWN = ("completion", "notes", "skipped")
 def write(labels: Labels, folder: Path) -> list[Path]:
     """Records and settings. `UserError` for a round of both texts and conversations: a field of
     Argilla is one or the other."""
-    some = for_training(labels)
-    kinds = {bool(task.prompt.messages) for task in some.tasks}
-    if len(kinds) > 1:
-        raise UserError(
-            "Some prompts are texts and some are conversations, but a field of Argilla is one of "
-            "them. Export the round as preflab, which holds both."
-        )
-    answered: dict[str, list[Judgment]] = {}
-    for judgment in some.judgments:
-        answered.setdefault(judgment.task, []).append(judgment)
-    records = [_record(task, answered.get(task.id, [])) for task in some.tasks]
-    flags = sorted({f for j in some.judgments for names in j.answer.flags for f in names})
-    if NO_FLAG in flags:
-        raise UserError(f"A flag is called '{NO_FLAG}', which here means that none was set.")
-    most = max((len(task.responses) for task in some.tasks), default=0)
-    text = json.dumps(_settings(most, flags, True in kinds), indent=1, ensure_ascii=False)
+    some = sheets(labels, "a field of Argilla")
+    records = [_record(task, judgments) for task, judgments in some.rows]
+    text = json.dumps(_settings(some), indent=1, ensure_ascii=False)
     return [write_list(folder / RECORDS, records), write_text(folder / SETTINGS, f"{text}\n")]
 
 
 def _record(task: Task, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    prompt, responses = task.prompt, {f"response_{i}": t for i, t in enumerate(task.responses, 1)}
-    about = {"kind": task.kind, "want": task.want, **about_prompt(prompt)}
+    responses = {f"response_{i}": t for i, t in enumerate(task.responses, 1)}
+    about = about_task(task)
     if judgments:
         about["labelers"] = [judgment.labeler for judgment in judgments]
     questions: dict[str, list[dict[str, Any]]] = {}
@@ -101,7 +91,7 @@ def _record(task: Task, judgments: Sequence[Judgment]) -> dict[str, Any]:
             questions.setdefault(name, []).append(said)
     return {
         "id": task.id,
-        "fields": {"prompt": shown_prompt(prompt), **responses},
+        "fields": {"prompt": shown_prompt(task.prompt), **responses},
         "metadata": about,
         "suggestions": {},
         "responses": questions,
@@ -135,9 +125,10 @@ def _values(answer: Answer) -> Iterator[tuple[str, Any]]:
             yield name, text
 
 
-def _settings(responses: int, flags: Sequence[str], conversations: bool) -> dict[str, Any]:
+def _settings(some: Sheets) -> dict[str, Any]:
     """Settings of a dataset as Argilla's ``Settings.to_json`` writes them."""
-    kind = {"type": "chat"} if conversations else {"type": "text"}
+    responses, flags = some.most, some.flags
+    kind = {"type": "chat"} if some.conversations else {"type": "text"}
     made = [_field("prompt", True, {**kind, "use_markdown": False})]
     made += [
         _field(f"response_{i}", False, {"type": "text", "use_markdown": False})
@@ -198,11 +189,7 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
     about = _metadata(row.get("metadata"))
     name = fields.identifier(row, "id") or fields.identifier(row, "external_id")
     prompt = prompt_of(texts[asks], asks, name, about)
-    usual = "rank" if responses else "demonstrate"
-    kind = fields.one_of(about.get("kind", usual), "kind", TASK_KINDS)
-    name = name or task_id(kind, prompt, responses)
-    want = about.get("want", 1)
-    task = gathering.task(Task(name, kind, prompt, responses, want=int(numeric(want, "want"))))
+    task = gathering.task(task_of(name, prompt, responses, about))
     people: dict[str, list[Given]] = {}
     for one in given:
         people.setdefault(one.person, []).append(one)
@@ -243,23 +230,19 @@ def _answer(said: Sequence[Given], names: Sequence[str], gathering: Gathering) -
         if isinstance(one.value, (list, tuple)) and not annotated.has_ranks(one.value):
             gathering.remark(STRICT)
     ratings: dict[int, int] = {}
-    flags: dict[int, tuple[str, ...]] = {}
+    flags: dict[int, Sequence[str]] = {}
     for one in said:
         numbered = _NUMBERED.fullmatch(one.question)
         if numbered and numbered[1] == "likert" and one.value is not None:
             ratings[int(numbered[2])] = _rating(one)
         elif numbered and numbered[1] == "flags" and one.value is not None:
-            chosen = fields.texts({one.question: one.value}, one.question)
-            flags[int(numbered[2])] = tuple(flag for flag in chosen if flag != NO_FLAG)
+            flags[int(numbered[2])] = fields.texts({one.question: one.value}, one.question)
     written = next((one.value for one in said if one.question in annotated.ANSWERS), None)
-    answer = Answer(
-        ranks=whole_ranks(orders[0][1] or ()) if orders else (),
-        likert=tuple(ratings.get(i) for i in range(1, len(names) + 1)) if ratings else (),
-        flags=tuple(flags.get(i, ()) for i in range(1, len(names) + 1)) if flags else (),
-        written=written if isinstance(written, str) else "",
-        notes=str(own.get("notes") or ""),
-    )
-    return None if answer == Answer(notes=answer.notes) else answer
+    text = written if isinstance(written, str) else ""
+    ranks = (orders[0][1] or ()) if orders else ()
+    notes = str(own.get("notes") or "")
+    answer = answer_of(len(names), ranks, ratings, flags, text, notes)
+    return answer if says_something(answer) else None
 
 
 def _order(one: Given, names: Sequence[str]) -> Sequence[float | None] | None:

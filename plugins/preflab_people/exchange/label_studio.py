@@ -15,24 +15,28 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from preflab.errors import UserError
 from preflab.rows import BadRow, fields, read_table, type_name
 from preflab_builtin.files import annotated
 from preflab_builtin.files.values import numeric, truth
-from preflab_people.exchange.argilla import NO_FLAG
+from preflab_people.exchange.blind import (
+    NO_FLAG,
+    Sheets,
+    about_task,
+    answer_of,
+    says_something,
+    sheets,
+    task_of,
+)
 from preflab_people.exchange.labels import (
     LEFT_OUT,
     MOST_LIKERT,
     Gathering,
     Labels,
-    about_prompt,
     prompt_of,
     shown_prompt,
-    whole_ranks,
 )
-from preflab_people.exchange.privacy import for_training
 from preflab_people.exchange.writing import write_list, write_text
-from preflab_people.judgments import TASK_KINDS, Answer, Judgment, Task, task_id
+from preflab_people.judgments import Answer, Judgment, Task
 
 TASKS, LAYOUT = "label_studio_tasks.json", "label_studio.xml"
 BUCKETS = (
@@ -47,25 +51,14 @@ BUCKETS = (
 def write(labels: Labels, folder: Path) -> list[Path]:
     """Tasks and layout. `UserError` for a round of both texts and conversations: the layout shows
     one or the other."""
-    some = for_training(labels)
-    kinds = {bool(task.prompt.messages) for task in some.tasks}
-    if len(kinds) > 1:
-        raise UserError(
-            "Some prompts are texts and some are conversations, but a page of Label Studio shows "
-            "one of them. Export the round as preflab, which holds both."
-        )
-    answered: dict[str, list[Judgment]] = {}
-    for judgment in some.judgments:
-        answered.setdefault(judgment.task, []).append(judgment)
-    rows = [_row(task, answered.get(task.id, [])) for task in some.tasks]
-    layout = _layout(some, conversations=True in kinds)
-    return [write_list(folder / TASKS, rows), write_text(folder / LAYOUT, layout)]
+    some = sheets(labels, "what a page of Label Studio shows")
+    rows = [_row(task, judgments) for task, judgments in some.rows]
+    return [write_list(folder / TASKS, rows), write_text(folder / LAYOUT, _layout(some))]
 
 
 def _row(task: Task, judgments: Sequence[Judgment]) -> dict[str, Any]:
-    prompt = task.prompt
-    about = {"kind": task.kind, "want": task.want, **about_prompt(prompt)}
-    data: dict[str, Any] = {"id": task.id, "prompt": shown_prompt(prompt)}
+    about = about_task(task)
+    data: dict[str, Any] = {"id": task.id, "prompt": shown_prompt(task.prompt)}
     data |= {name: about.pop(name) for name in ("group", "split") if name in about}
     data["items"] = [  # also where there are none: the layout asks for them
         {"id": f"response_{i}", "title": f"Response {i}", "body": text}
@@ -115,16 +108,12 @@ def _results(judgment: Judgment) -> Iterator[tuple[str, str, str, dict[str, Any]
         yield "skipped", "prompt", "choices", {"choices": [answer.skipped]}
 
 
-def _layout(labels: Labels, conversations: bool) -> str:
+def _layout(some: Sheets) -> str:
     """The page of the tasks, with every choice that their annotations make."""
-    answers = [one.answer for one in labels.judgments]
-    flags = sorted({flag for a in answers for names in a.flags for flag in names})
-    if NO_FLAG in flags:
-        raise UserError(f"A flag is called '{NO_FLAG}', which here means that none was set.")
-    reasons = sorted({a.skipped for a in answers if a.skipped} | {LEFT_OUT})
-    most = max((len(task.responses) for task in labels.tasks), default=0)
+    flags, most = some.flags, some.most
+    reasons = sorted({*some.reasons, LEFT_OUT})
     lines = ["<View>"]
-    if conversations:
+    if some.conversations:
         shows = 'value="$prompt" nameKey="role" textKey="content" layout="dialogue"'
         lines.append(f'  <Paragraphs name="prompt" {shows}/>')
     else:
@@ -140,7 +129,7 @@ def _layout(labels: Labels, conversations: bool) -> str:
             lines += _choices(f"flags_{i}", [*flags, NO_FLAG], "multiple")
     lines += ['  <TextArea name="completion" toName="prompt" rows="6"/>']
     lines += ['  <TextArea name="notes" toName="prompt"/>']
-    lines += _choices("labeler", [person.id for person in labels.people] or ["nobody"], "single")
+    lines += _choices("labeler", [person.id for person in some.people] or ["nobody"], "single")
     return "\n".join([*lines, *_choices("skipped", reasons, "single"), "</View>", ""])
 
 
@@ -175,19 +164,8 @@ def _read(row: Mapping[str, Any], gathering: Gathering) -> None:
     given = data.get("metadata")
     about = {**data, **(given if isinstance(given, Mapping) else {})}
     prompt = prompt_of(data[asks], f"data.{asks}", name, about)
-    usual = "rank" if responses else "demonstrate"
-    kind = fields.one_of(about.get("kind", usual), "kind", TASK_KINDS)
     expected = _expected(row, list(found), gathering)
-    task = Task(
-        name or task_id(kind, prompt, responses),
-        kind,
-        prompt,
-        responses,
-        origin="normal" if expected is None else "gold",
-        want=int(numeric(about.get("want", 1), "want")),
-        expected=expected,
-    )
-    task = gathering.task(task)
+    task = gathering.task(task_of(name, prompt, responses, about, expected))
     for i, annotation in enumerate(_annotations(row)):
         if not annotation.get("ground_truth"):
             _judge(task, annotation, list(found), f"annotations[{i}]", gathering)
@@ -224,7 +202,7 @@ def _judge(
     if truth(annotation.get("was_cancelled") or False, f"{field}.was_cancelled"):
         reason = _first(chosen.get("skipped", {}).get("choices")) or LEFT_OUT
         answer = Answer(notes=answer.notes, skipped=reason)
-    if answer == Answer(notes=answer.notes):
+    if not says_something(answer):
         return
     person = _first(chosen.get("labeler", {}).get("choices"))
     labeler = gathering.person(person or annotated.person_of(annotation.get("completed_by")))
@@ -251,7 +229,7 @@ def _answer(
 ) -> Answer:
     ranks: Sequence[float | None] = ()
     ratings: dict[int, int] = {}
-    flags: dict[int, tuple[str, ...]] = {}
+    flags: dict[int, Sequence[str]] = {}
     texts: dict[bool, str] = {}
     for control, kind, value in _parts(annotation, field):
         stem, _, number = control.rpartition("_")
@@ -262,20 +240,14 @@ def _answer(
         elif kind == "rating" and stem == "likert" and number.isdecimal():
             ratings[int(number)] = int(numeric(value.get("rating"), f"{field}.{control}"))
         elif kind == "choices" and stem == "flags" and number.isdecimal():
-            chosen = fields.texts(value, "choices")
-            flags[int(number)] = tuple(flag for flag in chosen if flag != NO_FLAG)
+            flags[int(number)] = fields.texts(value, "choices")
         elif kind == "textarea":
             given = value.get("text")
             text = given if isinstance(given, str) else "\n".join(fields.texts(value, "text"))
             name = f"{field}.{control}"
             texts[annotated.is_note(control)] = fields.checked_text(text, name, blank=True)
-    return Answer(
-        ranks=whole_ranks(ranks),
-        likert=tuple(ratings.get(i) for i in range(1, len(names) + 1)) if ratings else (),
-        flags=tuple(flags.get(i, ()) for i in range(1, len(names) + 1)) if flags else (),
-        written=texts.get(False, ""),
-        notes=texts.get(True, ""),
-    )
+    written, notes = texts.get(False, ""), texts.get(True, "")
+    return answer_of(len(names), ranks, ratings, flags, written, notes)
 
 
 def _order(

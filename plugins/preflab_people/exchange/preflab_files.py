@@ -8,16 +8,23 @@ long as they are those of one order."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from preflab.errors import UserError
-from preflab.records import RANKINGS_FILE, preferences_from_ranks, ranking_from_json, to_json
+from preflab.records import RANKINGS_FILE, Ranking, ranking_from_json, to_json
 from preflab.rows import BadRow, fields, read_table, shown, type_name
-from preflab_people.exchange import training
-from preflab_people.exchange.labels import Gathering, Labels, shown_prompt
+from preflab_people.exchange.labels import Gathering, Labels
 from preflab_people.exchange.writing import write_lines, write_text
+from preflab_people.frozen import (
+    DEMONSTRATIONS,
+    LABELERS,
+    LABELS,
+    TASKS,
+    label_row,
+    person_row,
+)
 from preflab_people.judgments import (
     ORIGINS,
     TASK_KINDS,
@@ -27,39 +34,32 @@ from preflab_people.judgments import (
     PersonState,
     Task,
     judgment_from_json,
-    judgment_to_json,
     task_from_json,
     task_id,
     task_to_json,
 )
-
-TASKS, LABELS, LABELERS = "tasks.jsonl", "labels.jsonl", "labelers.json"
-DEMONSTRATIONS = "demonstrations.jsonl"
-_NAMES = ("id", "group", "held_out", "state")
+from preflab_people.training import (
+    canonical,
+    demonstration_row,
+    demonstrations,
+    preferences,
+    rankings,
+    unjudged,
+)
 
 
 def write(labels: Labels, folder: Path) -> list[Path]:
     """All five files; the last two only if there is something for them."""
-    origin = {task.id: task.origin for task in labels.tasks}
-    person = {one.id: one for one in labels.people}
-    rows = [
-        {
-            **judgment_to_json(one),
-            "group": person[one.labeler].group,
-            "held_out": person[one.labeler].held_out,
-            "origin": origin[one.task],
-        }
-        for one in labels.judgments
-    ]
-    people = [{name: getattr(one, name) for name in _NAMES} for one in labels.people]
+    judged = canonical(labels.tasks, labels.judgments, labels.people)
+    people = json.dumps(list(map(person_row, labels.people)), indent=1, ensure_ascii=False)
     made = [
         write_lines(folder / TASKS, map(task_to_json, labels.tasks)),
-        write_lines(folder / LABELS, rows),
-        write_text(folder / LABELERS, json.dumps(people, indent=1, ensure_ascii=False) + "\n"),
+        write_lines(folder / LABELS, map(label_row, judged)),
+        write_text(folder / LABELERS, f"{people}\n"),
     ]
-    rankings = [to_json(one) for one in training.rankings(labels)]
-    written = [_demonstration(one) for one in training.demonstrations(labels)]
-    for name, some in ((RANKINGS_FILE, rankings), (DEMONSTRATIONS, written)):
+    ranked = [to_json(one) for one in rankings(judged) if one.preferences]
+    written = list(map(demonstration_row, demonstrations(judged)))
+    for name, some in ((RANKINGS_FILE, ranked), (DEMONSTRATIONS, written)):
         if some:
             made.append(write_lines(folder / name, some))
     return made
@@ -88,31 +88,28 @@ def read(path: Path, gathering: Gathering) -> None:
         pass
 
 
-def ranks_of(count: int, preferences: Sequence[tuple[int, int]]) -> tuple[int | None, ...] | None:
-    """The ranks of which these are the (better, worse) pairs; None if they are those of no order,
-    such as the pairs of several people. A response in no pair was not judged, unless nothing else
-    fits.
+def ranks_of(found: Ranking) -> tuple[int | None, ...] | None:
+    """The ranks of which these are the preferences and ties; None if they are those of no order,
+    such as the pairs of several people. A response that was compared with no other has none.
 
-    >>> ranks_of(3, [(0, 1), (0, 2)]), ranks_of(3, [(0, 1)]), ranks_of(3, [(0, 1), (1, 0)])
-    ((1, 2, 2), (1, 2, None), None)
+    >>> from preflab.records import Prompt
+    >>> asked = (Prompt("p", "?"), ("a", "b", "c"), ((0, 1),), "", "")
+    >>> ranks_of(Ranking(*asked, unjudged=((0, 2), (1, 2)))), ranks_of(Ranking(*asked))
+    ((1, 2, None), None)
     """
-    judged = sorted({i for pair in preferences for i in pair})
-    if any(not 0 <= i < count for i in judged):
-        return None
-    beaten = {i: sum(worse == i for _, worse in preferences) for i in judged}
+    count, texts = len(found.responses), found.responses
+    other = {i: {j for j in range(count) if texts[j] != texts[i]} for i in range(count)}
+    missing: dict[int, set[int]] = {i: set() for i in range(count)}
+    for i, j in found.unjudged:
+        missing[i].add(j)
+        missing[j].add(i)
+    judged = [i for i in range(count) if not other[i] or missing[i] < other[i]]
+    beaten = {i: sum(worse == i for _, worse in found.preferences) for i in judged}
     place = {n: rank for rank, n in enumerate(sorted(set(beaten.values())), 1)}
-    ranks = {i: place[beaten[i]] for i in judged}
-    pairs = preferences_from_ranks([ranks[i] for i in judged])
-    if sorted((judged[i], judged[j]) for i, j in pairs) != sorted(preferences):
-        return None
-    return tuple(ranks.get(i) for i in range(count))
-
-
-def _demonstration(one: training.Written) -> dict[str, Any]:
-    """A row that ``demonstrations=files`` reads."""
-    about = {k: v for k, v in to_json(one.prompt).items() if v and k not in ("text", "messages")}
-    about |= {"labeler": one.labeler, "labeler_group": one.group}
-    return {"prompt": shown_prompt(one.prompt), "completion": one.response, **about}
+    ranks = tuple(place[beaten[i]] if i in beaten else None for i in range(count))
+    answer = Answer(ranks=ranks)
+    said = (sorted(preferences(answer, texts)), sorted(unjudged(answer, texts)))
+    return ranks if said == (sorted(found.preferences), sorted(found.unjudged)) else None
 
 
 def _person(row: Mapping[str, Any]) -> Person:
@@ -157,7 +154,7 @@ def _ranking(row: Mapping[str, Any], gathering: Gathering) -> None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"the row is no ranking of preflab's: {error}"
         raise BadRow("preferences", f"{problem}. Files of other shapes: rankings=files") from None
-    ranks = ranks_of(len(found.responses), found.preferences)
+    ranks = ranks_of(found)
     if ranks is None:
         problem = "are those of no order of the responses: they hold several people's votes"
         raise BadRow("preferences", f"{problem}. Use rankings=files for training")
@@ -165,5 +162,4 @@ def _ranking(row: Mapping[str, Any], gathering: Gathering) -> None:
     task = gathering.task(Task(name, "rank", found.prompt, found.responses))
     labeler = gathering.person(found.labeler or "unknown")
     gathering.people[labeler] = Person(labeler, found.group)
-    gathering.remark("{n} rankings hold no tie that says so: equal ranks are taken for ties.")
     gathering.judge(Judgment(task.id, labeler, Answer(ranks=ranks)), "preferences")

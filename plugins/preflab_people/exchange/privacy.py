@@ -19,6 +19,7 @@ from preflab_builtin.filters.emails import has_email
 from preflab_builtin.filters.phones import has_phone
 from preflab_people.exchange.labels import Labels
 from preflab_people.judgments import Judgment, Person, Task
+from preflab_people.training import trains
 
 SMALLEST_GROUP = 3
 """A group of fewer people is merged with others."""
@@ -73,7 +74,7 @@ def for_training(labels: Labels) -> Labels:
     """Normal tasks, and judgments of them by people who are neither held out nor removed: what
     other tools are given, because what they hold is trained on sooner or later."""
     tasks = {task.id: task for task in labels.tasks if task.origin == "normal"}
-    people = {p.id: p for p in labels.people if p.state != "removed" and not p.held_out}
+    people = {person.id: person for person in labels.people if trains(person)}
     return Labels(
         tuple(tasks.values()),
         tuple(j for j in labels.judgments if j.task in tasks and j.labeler in people),

@@ -6,27 +6,28 @@ labeler_group are extra; TRL's trainers drop them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from preflab.records import Prompt
-from preflab_people.exchange import training
 from preflab_people.exchange.labels import Labels, shown_prompt
 from preflab_people.exchange.writing import write_lines
+from preflab_people.training import Judged, canonical, demonstrations, rankings
 
 PREFERENCE, COMPLETION = "trl_preference.jsonl", "trl_prompt_completion.jsonl"
 
 
 def write(labels: Labels, folder: Path) -> list[Path]:
     """The files that there is something for."""
-    rows = {PREFERENCE: list(_preferences(labels)), COMPLETION: list(_completions(labels))}
+    judged = canonical(labels.tasks, labels.judgments, labels.people)
+    rows = {PREFERENCE: list(_preferences(judged)), COMPLETION: list(_completions(judged))}
     return [write_lines(folder / name, some) for name, some in rows.items() if some]
 
 
-def _preferences(labels: Labels) -> Iterator[dict[str, Any]]:
+def _preferences(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
     """A row for each (better, worse) pair of each person."""
-    for ranking in training.rankings(labels):
+    for ranking in rankings(judged):
         about = _about(ranking.prompt, ranking.labeler, ranking.group)
         for better, worse in ranking.preferences:
             yield {
@@ -37,8 +38,8 @@ def _preferences(labels: Labels) -> Iterator[dict[str, Any]]:
             }
 
 
-def _completions(labels: Labels) -> Iterator[dict[str, Any]]:
-    for written in training.demonstrations(labels):
+def _completions(judged: Sequence[Judged]) -> Iterator[dict[str, Any]]:
+    for written in demonstrations(judged):
         yield {
             "prompt": shown_prompt(written.prompt),
             "completion": _reply(written.prompt, written.response),

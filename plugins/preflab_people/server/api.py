@@ -18,13 +18,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from preflab.errors import StorageError
-from preflab_people.server import requests, survey
+from preflab_people.server import requests
 from preflab_people.server.answers import JSON, Refused, error_response
 from preflab_people.server.markdown import markdown_tree
 from preflab_people.server.places import shown_prompt, shown_task, to_places, to_pool
 from preflab_people.server.sessions import Limits, Sessions
 from preflab_people.server.settings import Example, ServerSettings
-from preflab_people.store import Assignment, Member, Store, StoreRefusal
+from preflab_people.store import Assignment, Member, Store, StoreRefusal, survey
 
 log = logging.getLogger("preflab.label")
 Row = Mapping[str, Any]

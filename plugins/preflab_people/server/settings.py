@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from preflab.errors import UserError
-from preflab.records import Prompt
-from preflab_people.judgments import Answer, answer_from_json, prompt_from_json
+from preflab.records import Prompt, prompt_from_json
+from preflab_people.judgments import Answer, answer_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def _example(row: dict[str, Any]) -> Example:
     if unknown := sorted(set(row) - known):
         raise ValueError(f"unknown field {unknown[0]!r}")
     prompt = row["prompt"]
-    made = Prompt(id="", text=prompt) if isinstance(prompt, str) else prompt_from_json(prompt)
+    whole = {"text": prompt} if isinstance(prompt, str) else prompt
+    made = prompt_from_json({"id": "", "tags": (), **whole})
     answer, responses = answer_from_json(row), tuple(row["responses"])
     if len(answer.ranks) != len(responses) or not all(type(r) is int for r in answer.ranks):
         raise ValueError(f"{len(responses)} responses need as many ranks")

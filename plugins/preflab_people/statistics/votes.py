@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from preflab_people.judgments import Answer, Judgment, Person, Task
+from preflab_people.judgments import GONE, Answer, Judgment, Person, Task
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,8 +27,6 @@ SIDES = ("second", "tie", "first")
 LIKERT = tuple(str(i) for i in range(1, 8))
 """Categories of a rating, 1 the worst."""
 FLAG = ("not set", "set")
-GONE = ("removed", "forgotten")
-"""States of people whose judgments do not count."""
 
 
 @dataclass(frozen=True)

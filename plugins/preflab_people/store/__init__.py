@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from preflab_people.store.records import (
     REFUSALS,
+    Added,
     Assignment,
     Event,
     Instructions,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "REFUSALS",
+    "Added",
     "Assignment",
     "Event",
     "Instructions",

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, RowMapping, bindparam, exists, func, or_, select
 
-from preflab_people.judgments import Answer, Task, answer_from_json, shown_order, task_id
+from preflab_people.judgments import Answer, Task, shown_order, task_id
 from preflab_people.store import choice, drafts, events, leases, people, schema, sharing, tasks
 from preflab_people.store.records import Assignment, StoreRefusal
 from preflab_people.store.settings import RoundSettings
@@ -28,7 +28,7 @@ _mine = (
 _own = _mine.where(LEASES.state == "held").order_by(LEASES.at.desc(), TASKS.n).limit(1)
 _begun = (
     _mine.join(schema.drafts, (DRAFTS.task == TASKS.id) & (DRAFTS.labeler == _me))
-    .where(LEASES.state == "lapsed", or_(TASKS.open > 0, TASKS.origin != "normal"))
+    .where(LEASES.state == "lapsed", or_(TASKS.open > 0, LEASES.counts == 0))
     .order_by(DRAFTS.at.desc())
     .limit(1)
     .with_for_update(of=schema.tasks, skip_locked=True)
@@ -65,9 +65,9 @@ def next_task(
     for mine in (_own, _begun):
         task = connection.execute(mine, {"labeler": labeler}).mappings().one_or_none()
         if task is not None:
-            return hold(connection, settings, labeler, task, now)
+            return hold(connection, settings, person, task, now)
     new = _new(connection, settings, person)
-    return None if new is None else hold(connection, settings, labeler, new, now)
+    return None if new is None else hold(connection, settings, person, new, now)
 
 
 def refuse_if_closed(connection: Connection) -> None:
@@ -82,7 +82,7 @@ def renew(
 ) -> float:
     """Keep a task for a person whose page is alive; until when. A lapsed lease begins anew if the
     task still wants a judgment."""
-    people.locked(connection, labeler)
+    person = people.locked(connection, labeler)
     refuse_if_closed(connection)
     lease = leases.locked(connection, labeler, task)
     until = now + settings.lease_seconds
@@ -92,9 +92,9 @@ def renew(
     if lease["state"] != "lapsed":
         raise StoreRefusal("not_yours")
     row = tasks.locked(connection, task)
-    if row["origin"] == "normal" and row["open"] <= 0:
+    if lease["counts"] and row["open"] <= 0:
         raise StoreRefusal("task_full")
-    return hold(connection, settings, labeler, row, now).until
+    return hold(connection, settings, person, row, now).until
 
 
 def save_draft(
@@ -119,12 +119,16 @@ def save_draft(
 
 
 def hold(
-    connection: Connection, settings: RoundSettings, labeler: str, task: RowMapping, now: float
+    connection: Connection,
+    settings: RoundSettings,
+    person: RowMapping,
+    task: RowMapping,
+    now: float,
 ) -> Assignment:
     """Give a task to a person, or let them keep it."""
     until = now + settings.lease_seconds
-    before = leases.give(connection, labeler, task, until, now)
-    return _shown(connection, settings, labeler, task, before, until)
+    before = leases.give(connection, person, task, until, now)
+    return _shown(connection, settings, person["id"], task, before, until)
 
 
 def assigned(
@@ -159,15 +163,14 @@ def _answer(connection: Connection, lease: RowMapping | None) -> Answer | None:
     """What a person answered before they took it back."""
     if lease is None or lease["event"] is None:
         return None
-    said: Mapping[str, Any] | None = events.body(connection, lease["event"])
-    return None if said is None else answer_from_json(said["answer"])
+    return events.answer(connection, lease["event"])
 
 
 def _new(connection: Connection, settings: RoundSettings, person: RowMapping) -> RowMapping | None:
     labeler = person["id"]
     if person["state"] == "screening":
         return _screening(connection, settings, labeler)
-    normal = sharing.normal_task(connection, labeler)
+    normal = sharing.normal_task(connection, settings.kind, person)
     if normal is None:
         return None
     answers = person["submitted"] + person["skipped"]

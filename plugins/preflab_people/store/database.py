@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from preflab.errors import StorageError, UserError
 from preflab.storage.durable import free, in_words, unwritable
+from preflab_people.store.together import Together
 
 T = TypeVar("T")
 BUSY_MILLISECONDS = 20_000
@@ -42,9 +43,8 @@ class Database:
         self.url = _url(url)
         self.path = Path(self.url.database or "") if self.is_sqlite else None
         self.engine = _engine(self.url)
-        self._turn: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if self.is_sqlite:  # waiting in a queue is fairer and faster than SQLite's polling
-            self._turn = threading.Lock()
+        self._turn = threading.Lock()
+        self._together = Together(self._turn, self._writing)
         self._lock: Any = None
 
     @property
@@ -67,18 +67,27 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do work in one transaction, which is durable when this returns. The work may be done
-        again from the start, when PostgreSQL had to choose between two transactions."""
+        again from the start, when PostgreSQL had to choose between two transactions, or SQLite
+        refused another thread's work in the same one."""
+        if self.is_sqlite:
+            return self._together.do(work)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._in_words(), self._turn, self.engine.connect() as connection:
-                    connection = connection.execution_options(preflab_begin="BEGIN IMMEDIATE")
-                    with connection.begin():
-                        return work(connection)
+                with self._writing() as connection:
+                    return work(connection)
             except StorageError as error:
                 if attempt == ATTEMPTS or _code(error.__cause__) not in ("40001", "40P01"):
                     raise
                 time.sleep(0.01 * attempt)
         raise AssertionError("not reached")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that will write, with its turn from the start."""
+        with self._in_words(), self.engine.connect() as connection:
+            connection = connection.execution_options(preflab_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
 
     def tables(self) -> set[str]:
         """Names of the tables that there are."""
@@ -89,7 +98,8 @@ class Database:
         """Do statements that no transaction may hold, while no other thread writes; the first row
         of each, if it gives any."""
         rows: list[tuple[Any, ...]] = []
-        with self._in_words(), self._turn, self.engine.connect() as connection:
+        turn = self._turn if self.is_sqlite else contextlib.nullcontext()
+        with self._in_words(), turn, self.engine.connect() as connection:
             if self.is_sqlite:
                 connection = connection.execution_options(preflab_begin=None)
             else:

@@ -15,6 +15,8 @@ EVENTS, BODIES, PARTNERS = schema.events.c, schema.bodies.c, schema.partners.c
 def forget(connection: Connection, settings: RoundSettings, labeler: str, now: float) -> None:
     """Delete what a person said, wrote and was: bodies of their events, drafts, token and group.
     Their answers are no longer valid; others are asked. A tombstone event stays."""
+    if people.one(connection, labeler).state == "forgotten":
+        return  # the files are still to be written anew
     before = people.locked(connection, labeler)
     leases.release_all(connection, labeler)
     if before["state"] != "removed":
@@ -44,6 +46,6 @@ def overwrite(database: Database) -> None:
     if is_busy:
         raise StorageError(
             f"The person was forgotten, but another program is reading {database.name}: what they "
-            "wrote is still in the journal beside it. End that program, and forget somebody or "
-            "nobody again: preflab label forget."
+            "wrote is still in the journal beside it. End that program, and give the same command "
+            "again."
         )

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
+from preflab_people.judgments import Answer, answer_from_json
 from preflab_people.store import schema
 from preflab_people.store.records import Event
 
@@ -81,6 +82,12 @@ def body(connection: Connection, n: int) -> Any:
     """What an event says; None if it was forgotten."""
     text = connection.scalar(select(schema.bodies.c.text).where(schema.bodies.c.event == n))
     return None if text is None else json.loads(text)
+
+
+def answer(connection: Connection, n: int) -> Answer | None:
+    """What a person answered in an event; None if it was forgotten."""
+    said = body(connection, n)
+    return None if said is None else answer_from_json(said["answer"])
 
 
 def of_row(row: RowMapping) -> Event:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
 
+from preflab_people.judgments import takes_place
 from preflab_people.store import schema, tasks
 from preflab_people.store.records import StoreRefusal
 from preflab_people.store.settings import RoundSettings
@@ -39,7 +40,8 @@ def release_lapsed(connection: Connection, settings: RoundSettings, now: float) 
 def release(connection: Connection, lease: RowMapping) -> None:
     """Let others have a task."""
     change(connection, lease["task"], lease["labeler"], state="lapsed")
-    tasks.count(connection, tasks.locked(connection, lease["task"]), open=1)
+    if lease["counts"]:
+        tasks.count(connection, tasks.locked(connection, lease["task"]), open=1)
 
 
 def release_all(connection: Connection, labeler: str) -> None:
@@ -71,19 +73,21 @@ def locked(connection: Connection, labeler: str, task: str) -> RowMapping:
 
 
 def give(
-    connection: Connection, labeler: str, task: RowMapping, until: float, now: float
+    connection: Connection, person: RowMapping, task: RowMapping, until: float, now: float
 ) -> RowMapping | None:
     """Let a person have a task whose row is locked, or keep it; the lease before, if any."""
+    labeler = person["id"]
     before = find(connection, labeler, task["id"])
+    counts = takes_place(task["origin"], task["kind"], bool(person["held_out"]))
     if before is None:
-        several = int(task["origin"] == "normal" and task["want"] > 1)
+        several = int(counts and task["want"] > 1)
         values = {"state": "held", "until": until, "at": now, "several": several}
-        row = {"task": task["id"], "labeler": labeler, **values}
+        row = {"task": task["id"], "labeler": labeler, "counts": int(counts), **values}
         connection.execute(insert(schema.leases), row)
     elif before["state"] == "held":
         change(connection, task["id"], labeler, until=until)
     else:
         change(connection, task["id"], labeler, state="held", until=until, at=now)
-    if before is None or before["state"] in ("lapsed", "skipped"):
+    if counts and (before is None or before["state"] in ("lapsed", "skipped")):
         tasks.count(connection, task, open=-1)
     return before

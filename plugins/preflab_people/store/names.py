@@ -33,10 +33,12 @@ class Names:
         except ValueError as error:
             raise StorageError(f"{self.path} is no JSON: {error}") from error
 
-    def add(self, labeler: str, about: Mapping[str, Any]) -> None:
-        """Know more about a person."""
-        known = self.read()
-        self._write({**known, labeler: {**known.get(labeler, {}), **about}})
+    def add(self, people: Mapping[str, Mapping[str, Any]]) -> None:
+        """Know more about some people."""
+        if people:
+            known = self.read()
+            more = {who: {**known.get(who, {}), **about} for who, about in people.items()}
+            self._write({**known, **more})
 
     def forget(self, labeler: str) -> None:
         """Know nothing about a person."""

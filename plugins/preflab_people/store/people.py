@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from dataclasses import asdict
 from typing import cast
 
 from sqlalchemy import Connection, Double, RowMapping, bindparam, func, insert, select, update
@@ -49,20 +50,18 @@ def invite(
     token = secrets.token_urlsafe(16)
     is_screened = settings.screening is None or held_out or screened
     state: PersonState = "active" if is_screened else "screening"
-    connection.execute(
-        insert(schema.people).values(
-            id=labeler,
-            n=len(taken),
-            group=group,
-            held_out=int(held_out),
-            state=state,
-            token=token_digest(token),
-            since=now,
-        )
-    )
-    said = {"group": group, "held_out": held_out, "state": state}
-    events.append(connection, "invited", now, said, labeler=labeler)
+    add(connection, Person(labeler, group, held_out, state), token, now)
     return Invitation(labeler, token)
+
+
+def add(connection: Connection, person: Person, token: str | None, now: float) -> None:
+    """Put a person into the round. token: None for one who cannot come in."""
+    number = connection.scalar(select(func.count()).select_from(schema.people))
+    values = {**asdict(person), "held_out": int(person.held_out), "n": number, "since": now}
+    digest = None if token is None else token_digest(token)
+    connection.execute(insert(schema.people).values(**values, token=digest))
+    said = {"group": person.group, "held_out": person.held_out, "state": person.state}
+    events.append(connection, "invited", now, said, labeler=person.id)
 
 
 def _pseudonym() -> str:

@@ -68,6 +68,17 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """Judgments from elsewhere. new, changed: added, the latter in the place of another one of the
+    same person; known: there already; left_out: of people who were forgotten in this round."""
+
+    new: int
+    changed: int
+    known: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Instructions:
     """A version of the researcher's instructions, in Markdown. version: from 1; 0 if there are
     none."""

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from sqlalchemy import Connection, RowMapping, select
 
-from preflab_people.judgments import Answer, Task, answer_from_json, task_from_json
+from preflab_people.judgments import Answer, Task, task_from_json
 from preflab_people.store import events, people, schema
 from preflab_people.store.records import Try
 from preflab_people.store.settings import RoundSettings, Screening
@@ -79,9 +79,6 @@ def _answers(connection: Connection, labeler: str) -> list[tuple[Task, Answer]]:
         .order_by(TASKS.n)
     )
     return [
-        (
-            task_from_json(json.loads(payload)),
-            answer_from_json(events.body(connection, n)["answer"]),
-        )
+        (task_from_json(json.loads(payload)), events.answer(connection, n) or Answer())
         for payload, n in connection.execute(query).all()
     ]

@@ -11,6 +11,7 @@ import time
 
 from sqlalchemy import Connection, RowMapping, Select, TextClause, bindparam, exists, func, select
 
+from preflab_people.judgments import TaskKind, takes_place
 from preflab_people.store import choice, schema
 from preflab_people.store.tasks import IS_FREE
 
@@ -29,6 +30,12 @@ def _first_of(condition: TextClause) -> Select[*tuple[object, ...]]:
 
 
 _singles, _fresh = (_first_of(condition) for condition in (schema.IS_SINGLE, schema.IS_FRESH))
+_any = (
+    select(schema.tasks)
+    .where(TASKS.origin == "normal", TASKS.aside == 0, IS_FREE)
+    .order_by(TASKS.n)
+    .limit(1)
+)
 _has = LEASES.state.in_(("held", "done"))
 _started = select(TASKS.id).where(schema.IS_STARTED, IS_FREE).order_by(TASKS.n).limit(LOOKED_AT)
 _others = select(LEASES.task, LEASES.labeler).where(
@@ -40,7 +47,12 @@ _chosen = (
     .with_for_update(skip_locked=True)
 )
 _shared = select(PARTNERS.labeler, PARTNERS.other, PARTNERS.tasks).where(PARTNERS.tasks > 0)
-_active = select(func.count()).select_from(schema.people).where(schema.people.c.state == "active")
+_active = (
+    select(func.count())
+    .select_from(schema.people)
+    .where(schema.people.c.state == "active")
+    .where(schema.people.c.held_out <= bindparam("held_out"))
+)
 _places = select(schema.meta.c.value).where(schema.meta.c.key == schema.PLACES)
 _mine = (
     select(func.count())
@@ -53,14 +65,20 @@ _judged = select(LEASES.task).where(
 _waiting = select(TASKS.id).where(schema.IS_STARTED, exists(_judged)).limit(WAITING)
 
 
-def normal_task(connection: Connection, labeler: str) -> RowMapping | None:
-    """The normal task that a person should judge next; its row is locked."""
+def normal_task(connection: Connection, kind: TaskKind, person: RowMapping) -> RowMapping | None:
+    """The normal task that a person should judge next in a round of a kind; its row is locked if
+    their judgment is one of those that it wants."""
+    labeler, kinds = person["id"], {"held_out": int(takes_place("normal", kind, True))}
+    if not takes_place("normal", kind, bool(person["held_out"])):
+        return connection.execute(_any, {"labeler": labeler}).mappings().one_or_none()
     started = _by_person(connection, labeler)
     fresh = _first(connection, labeler, _fresh)
     if started or fresh is not None:
         shared, parts = sharing(connection)
         others = choice.by_value(labeler, started, shared, parts)
-        row = _fair(connection, labeler, started, others, shared, len(parts) <= 1, fresh)
+        people = max(1, connection.scalar(_active, kinds) or 1)
+        share = choice.fair_share(int(connection.scalar(_places) or 0), people)
+        row = _fair(connection, labeler, started, others, shared, len(parts) <= 1, fresh, share)
         row = row or _first(connection, labeler, _singles) or fresh
         return row or _take(connection, [started[other] for other in others])
     return _first(connection, labeler, _singles)
@@ -84,11 +102,10 @@ def _fair(
     shared: choice.Shared,
     is_one: bool,
     fresh: RowMapping | None,
+    share: choice.Share,
 ) -> RowMapping | None:
     """A task within the person's fair share of those that several people judge. is_one: all who
     share tasks are connected."""
-    people = max(1, connection.scalar(_active) or 1)
-    share = choice.fair_share(int(connection.scalar(_places) or 0), people)
     if (connection.scalar(_mine, {"labeler": labeler}) or 0) >= share.tasks:
         return None
     has_all = sum(me == labeler for me, _ in shared) >= share.partners and is_one

@@ -7,12 +7,13 @@ from collections import Counter
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
-from preflab_people.judgments import Judgment, answer_from_json
+from preflab_people.judgments import GONE, Judgment, answer_from_json
 from preflab_people.store import choice, events, people, schema, sharing, tasks
 from preflab_people.store.records import Instructions, Progress, Snapshot
 from preflab_people.store.settings import RoundSettings
 
 TASKS, EVENTS, BODIES = schema.tasks.c, schema.events.c, schema.bodies.c
+LEASES = schema.leases.c
 
 
 def snapshot(connection: Connection, settings: RoundSettings) -> Snapshot:
@@ -48,7 +49,7 @@ def judgments(connection: Connection) -> tuple[Judgment, ...]:
                 seconds=row["seconds"],
                 order=tuple(said["order"]),
                 instructions=row["instructions"],
-                at=events.in_words(row["at"]),
+                at=said.get("at") or events.in_words(row["at"]),
                 event=row["n"],
             )
         )
@@ -103,17 +104,11 @@ def _total(value: ColumnElement[int]) -> ColumnElement[int]:
 
 
 def _who_judged(connection: Connection) -> list[str]:
-    """People with a valid judgment of a normal task, those left out who were removed."""
+    """People with a valid judgment that a task wanted, those left out who were removed."""
     query = (
-        select(EVENTS.labeler)
-        .join(schema.tasks, TASKS.id == EVENTS.task)
-        .join(schema.people, schema.people.c.id == EVENTS.labeler)
-        .where(
-            schema.people.c.state != "removed",
-            schema.IS_LIVE,
-            EVENTS.kind == "submitted",
-            TASKS.origin == "normal",
-        )
+        select(LEASES.labeler)
+        .join(schema.people, schema.people.c.id == LEASES.labeler)
+        .where(schema.people.c.state.not_in(GONE), LEASES.state == "done", LEASES.counts == 1)
         .distinct()
     )
     return sorted(connection.scalars(query))

@@ -13,8 +13,9 @@ from typing import Any, Self
 from sqlalchemy import func, insert, select, update
 
 from preflab.errors import UserError
-from preflab_people.judgments import Answer, Person, PersonState, Task
+from preflab_people.judgments import Answer, Judgment, Person, PersonState, Task
 from preflab_people.store import (
+    adding,
     assignment,
     erasing,
     events,
@@ -24,12 +25,14 @@ from preflab_people.store import (
     schema,
     snapshot,
     submissions,
+    survey,
     verifying,
 )
 from preflab_people.store.backup import backup
 from preflab_people.store.database import Database, make_private
 from preflab_people.store.names import FILE, Names
 from preflab_people.store.records import (
+    Added,
     Assignment,
     Instructions,
     Invitation,
@@ -140,7 +143,7 @@ class Store:
             lambda c: people.invite(c, settings, group, held_out, screened, now)
         )
         if about and self.names is not None:
-            self.names.add(made.labeler, about)
+            self.names.add({made.labeler: about})
         return made
 
     def new_token(self, labeler: str, now: float) -> Invitation:
@@ -184,12 +187,14 @@ class Store:
         self._database.write(change)
 
     def forget(self, labeler: str, now: float) -> None:
-        """Delete what a person said, wrote and was. Their pseudonym stays in the history, without
+        """Delete what a person said, wrote and was, here and in the files with names and with the
+        survey. Their pseudonym stays in the history, without
         anything that they said; others are asked in their place. The store's file is written anew.
         Backups and frozen rounds that were made before are left to whoever keeps them."""
         self._database.write(lambda c: erasing.forget(c, self.settings, labeler, now))
         if self.names is not None:
             self.names.forget(labeler)
+            survey.forget(self.names.path.with_name(survey.FILE), labeler)
         erasing.overwrite(self._database)
 
     def consent(self, labeler: str, version: int, now: float) -> None:
@@ -237,6 +242,12 @@ class Store:
         sent = submissions.Submission(task, answer, key, seconds, tuple(order), instructions)
         settings = self.settings
         return self._database.write(lambda c: submissions.submit(c, settings, labeler, sent, now))
+
+    def add(self, people: Mapping[str, Person], judgments: Sequence[Judgment], now: float) -> Added:
+        """Put judgments from elsewhere into the round, all or none. people: who gave them, by
+        pseudonym; those that the round has not are added, without a way in."""
+        settings = self.settings
+        return self._database.write(lambda c: adding.add(c, settings, people, judgments, now))
 
     def undo(self, labeler: str, now: float) -> Assignment:
         """Take a person's last answer back and give them its task again."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
-from preflab_people.judgments import Answer, answer_to_json
+from preflab_people.judgments import GONE, Answer, answer_to_json
 from preflab_people.store import (
     assignment,
     drafts,
@@ -23,16 +23,22 @@ from preflab_people.store.records import Assignment, Receipt, StoreRefusal
 from preflab_people.store.settings import RoundSettings
 
 EVENTS, PARTNERS, PEOPLE = schema.events.c, schema.partners.c, schema.people.c
+LEASES = schema.leases.c
 _known = select(EVENTS.n, EVENTS.labeler, EVENTS.task).where(EVENTS.key == bindparam("sent_key"))
 _live = select(schema.events).where(EVENTS.labeler == bindparam("labeler"), schema.IS_LIVE)
 _live_one = _live.where(EVENTS.task == bindparam("task"))
 _newest = _live.order_by(EVENTS.n.desc()).limit(1)
+_counted = (
+    _live.join(schema.leases, (LEASES.task == EVENTS.task) & (LEASES.labeler == EVENTS.labeler))
+    .where(LEASES.counts == 1)
+    .order_by(EVENTS.task)
+)
 _retired = update(schema.events).where(EVENTS.n == bindparam("number")).values(live=0)
 _others = (
-    select(EVENTS.labeler)
-    .join(schema.people, PEOPLE.id == EVENTS.labeler)
-    .where(EVENTS.task == bindparam("task"), schema.IS_LIVE, EVENTS.kind == "submitted")
-    .where(EVENTS.labeler != bindparam("me"), PEOPLE.state != "removed")
+    select(LEASES.labeler)
+    .join(schema.people, PEOPLE.id == LEASES.labeler)
+    .where(LEASES.task == bindparam("task"), LEASES.state == "done", LEASES.counts == 1)
+    .where(LEASES.labeler != bindparam("me"), PEOPLE.state.not_in(GONE))
 )
 _shared = (
     update(schema.partners)
@@ -45,7 +51,8 @@ _shared = (
 class Submission:
     """What a page sends. key: chosen by the page once an answer, and sent again with each
     repetition of it. seconds: time of active work. order: index of the response that was shown at
-    each place. instructions: version that was shown."""
+    each place. instructions: version that was shown. at: when it was given, UTC, ISO 8601, if that
+    was elsewhere and not now."""
 
     task: str
     answer: Answer
@@ -53,6 +60,7 @@ class Submission:
     seconds: float = 0.0
     order: tuple[int, ...] = ()
     instructions: int = 1
+    at: str = ""
 
 
 def submit(
@@ -75,26 +83,48 @@ def submit(
     if screening.is_over(connection, settings.screening, labeler, task):
         raise StoreRefusal("screened")
     had_place, has_place = lease["state"] in ("held", "done"), not sent.answer.skipped
-    if has_place and not had_place and task["origin"] == "normal" and task["open"] <= 0:
+    if has_place and not had_place and lease["counts"] and task["open"] <= 0:
         raise StoreRefusal("task_full")
-    mine = {"labeler": labeler, "task": sent.task}
-    live = connection.execute(_live_one, mine).mappings().one_or_none() if lease["event"] else None
+    made = record(connection, settings, labeler, lease, task, sent, now)
+    if task["origin"] == "screening":
+        screening.finish_try(connection, settings, labeler, now)
+    return Receipt(made)
+
+
+def live_answer(connection: Connection, labeler: str, task: str) -> RowMapping | None:
+    """The event of a person's valid answer to a task."""
+    mine = {"labeler": labeler, "task": task}
+    return connection.execute(_live_one, mine).mappings().one_or_none()
+
+
+def record(
+    connection: Connection,
+    settings: RoundSettings,
+    labeler: str,
+    lease: RowMapping,
+    task: RowMapping,
+    sent: Submission,
+    now: float,
+) -> int:
+    """Put an answer that was checked into the history, in the place of the one before; its event.
+    lease, task: their rows, locked."""
+    had_place, has_place = lease["state"] in ("held", "done"), not sent.answer.skipped
+    live = live_answer(connection, labeler, sent.task) if lease["event"] else None
     if live is not None:
-        withdraw(connection, settings, task, live)
+        withdraw(connection, settings, lease, task, live)
     made = _append(connection, labeler, sent, live, now)
     done, skips, open_change = int(has_place), int(not has_place), int(had_place) - int(has_place)
     limit = settings.skip_limit
     task = tasks.locked(connection, sent.task) if live is not None else task
-    tasks.count(connection, task, open_change, done, skips, skip_limit=limit)
+    if lease["counts"]:
+        tasks.count(connection, task, open_change, done, skips, skip_limit=limit)
     people.count(connection, labeler, submitted=done, skipped=skips, now=now)
-    if done:
+    if done and lease["counts"]:
         share(connection, labeler, task, 1)
     state = "done" if has_place else "skipped"
     leases.change(connection, sent.task, labeler, state=state, event=made)
     drafts.drop(connection, labeler, sent.task)
-    if task["origin"] == "screening":
-        screening.finish_try(connection, settings, labeler, now)
-    return Receipt(made)
+    return made
 
 
 def _first_with_key(connection: Connection, labeler: str, sent: Submission) -> int | None:
@@ -108,11 +138,12 @@ def _first_with_key(connection: Connection, labeler: str, sent: Submission) -> i
 def _append(
     connection: Connection, labeler: str, sent: Submission, live: RowMapping | None, now: float
 ) -> int:
+    body = {"answer": answer_to_json(sent.answer), "order": list(sent.order)}
     made = events.append(
         connection,
         "skipped" if sent.answer.skipped else "submitted",
         now,
-        {"answer": answer_to_json(sent.answer), "order": list(sent.order)},
+        {**body, "at": sent.at} if sent.at else body,
         live=True,
         task=sent.task,
         labeler=labeler,
@@ -134,32 +165,36 @@ def undo(connection: Connection, settings: RoundSettings, labeler: str, now: flo
     if live is None:
         raise StoreRefusal("nothing_to_undo")
     name = live["task"]
-    leases.locked(connection, labeler, name)
-    task = tasks.locked(connection, name)
+    lease, task = leases.locked(connection, labeler, name), tasks.locked(connection, name)
     if screening.is_over(connection, settings.screening, labeler, task):
         raise StoreRefusal("screened")
-    if live["kind"] == "skipped" and task["origin"] == "normal" and task["open"] <= 0:
+    if live["kind"] == "skipped" and lease["counts"] and task["open"] <= 0:
         raise StoreRefusal("task_full")
-    withdraw(connection, settings, task, live)
+    withdraw(connection, settings, lease, task, live)
     events.append(connection, "undone", now, task=name, labeler=labeler, supersedes=live["n"])
-    return assignment.hold(connection, settings, labeler, tasks.locked(connection, name), now)
+    return assignment.hold(connection, settings, person, tasks.locked(connection, name), now)
 
 
 def withdraw(
-    connection: Connection, settings: RoundSettings, task: RowMapping, live: RowMapping
+    connection: Connection,
+    settings: RoundSettings,
+    lease: RowMapping,
+    task: RowMapping,
+    live: RowMapping,
 ) -> None:
     """An answer is no longer valid; its event stays, and the place that it held is its lease's."""
     connection.execute(_retired, {"number": live["n"]})
     done, skips = -int(live["kind"] == "submitted"), -int(live["kind"] == "skipped")
-    tasks.count(connection, task, done=done, skips=skips, skip_limit=settings.skip_limit)
+    if lease["counts"]:
+        tasks.count(connection, task, done=done, skips=skips, skip_limit=settings.skip_limit)
     people.count(connection, live["labeler"], submitted=done, skipped=skips)
-    if done:
+    if done and lease["counts"]:
         share(connection, live["labeler"], task, -1)
 
 
 def share(connection: Connection, labeler: str, task: RowMapping, change: int) -> None:
     """Count that a person shares a task with the others who judged it, or no longer does."""
-    if task["origin"] != "normal" or task["want"] == 1:
+    if task["want"] == 1:
         return
     others = connection.scalars(_others, {"task": task["id"], "me": labeler}).all()
     for me, them in sorted(pair for o in others for pair in ((labeler, o), (o, labeler))):
@@ -175,7 +210,7 @@ def count_again(
     """The valid answers of a person count towards what tasks want, or no longer do: those of a
     person who was removed are not wanted, and others are asked."""
     sign = 1 if counts else -1
-    rows = connection.execute(_live.order_by(EVENTS.task), {"labeler": labeler}).mappings().all()
+    rows = connection.execute(_counted, {"labeler": labeler}).mappings().all()
     for live in rows:
         task = tasks.locked(connection, live["task"])
         done, skips = int(live["kind"] == "submitted"), int(live["kind"] == "skipped")

@@ -52,10 +52,8 @@ def count(
     skips: int = 0,
     skip_limit: int | None = None,
 ) -> None:
-    """Add to the counters of a task whose row is locked, if it is a normal one: the others are not
-    counted. skip_limit: a task that so many people skipped is given to nobody else."""
-    if task["origin"] != "normal":
-        return
+    """Add to the counters of a task whose row is locked. Only judgments that it wants are counted.
+    skip_limit: a task that so many people skipped is given to nobody else."""
     aside = task["aside"]
     if skip_limit is not None:
         aside = int(task["skips"] + skips >= skip_limit)

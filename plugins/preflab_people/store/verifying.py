@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import permutations
 
 from sqlalchemy import Connection, select, text
 
+from preflab_people.judgments import takes_place
 from preflab_people.store import events, schema
 from preflab_people.store.records import Event
 from preflab_people.store.settings import RoundSettings
@@ -99,17 +100,41 @@ def _derived(
         yield f"event {number} is {'' if number in live else 'not '}marked as a valid answer"
     rows = connection.execute(select(schema.people.c.id, schema.people.c.state))
     states = {row[0]: row[1] for row in rows}
-    counted = {pair: e for pair, e in valid.items() if states.get(pair[1]) != "removed"}
+    wanted = yield from _wanted(connection)
+    counted = {
+        pair: event
+        for pair, event in valid.items()
+        if states.get(pair[1]) != "removed" and pair in wanted
+    }
     yield from _tasks(connection, settings, counted)
     yield from _people(connection, valid)
     yield from _leases(connection, valid, states)
+
+
+def _wanted(connection: Connection) -> Generator[str, None, set[Pair]]:
+    """Which leases are of judgments that their tasks want, by the rule."""
+    leases, tasks, people = schema.leases, schema.tasks.c, schema.people.c
+    query = (
+        select(leases.c.task, leases.c.labeler, leases.c.counts)
+        .add_columns(tasks.origin, tasks.kind, people.held_out)
+        .join(schema.tasks, tasks.id == leases.c.task)
+        .join(schema.people, people.id == leases.c.labeler)
+    )
+    found: set[Pair] = set()
+    for task, labeler, counts, origin, kind, held_out in connection.execute(query):
+        if takes_place(origin, kind, bool(held_out)):
+            found.add((task, labeler))
+        if counts != int((task, labeler) in found):
+            yield f"task {task}: the lease of {labeler} is {'not ' * (1 - counts)}counted"
+    return found
 
 
 def _tasks(
     connection: Connection, settings: RoundSettings, counted: dict[Pair, Event]
 ) -> Iterator[str]:
     columns = schema.leases.c
-    held = Counter(connection.scalars(select(columns.task).where(columns.state == "held")))
+    is_held = (columns.state == "held", columns.counts == 1)
+    held = Counter(connection.scalars(select(columns.task).where(*is_held)))
     done, skips = Counter[str](), Counter[str]()
     who = defaultdict[str, list[str]](list)
     for (task, labeler), event in counted.items():

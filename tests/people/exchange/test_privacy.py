@@ -43,7 +43,7 @@ def _secret_round() -> Labels:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_no_canary_is_in_an_export(name: str, tmp_path: Path) -> None:
-    export(name, _secret_round(), tmp_path)
+    export(name, _secret_round(), tmp_path, lossy=True)
     text = "".join(path.read_text() for path in tmp_path.iterdir())
     found = [line for line in text.splitlines() if "canary" in line and "canary-gold" not in line]
     assert found == []

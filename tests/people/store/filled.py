@@ -59,6 +59,7 @@ def fill(store: Store, content: Sequence[Task], people: Sequence[str]) -> None:
                 "at": e.at,
                 "event": e.n,
                 "several": int(task.want > 1),
+                "counts": 1,
             }
             for task, e in made
         ]

@@ -36,9 +36,9 @@ def test_what_is_known_grows_and_goes(tmp_path: Path) -> None:
     names = Names(tmp_path / "people.json")
     names.forget("labeler-a")
     assert names.read() == {}
-    names.add("labeler-a", {"name": "Ada"})
-    names.add("labeler-b", {"name": "Bob"})
-    names.add("labeler-a", {"address": "ada@example.com"})
+    names.add({"labeler-a": {"name": "Ada"}})
+    names.add({"labeler-b": {"name": "Bob"}})
+    names.add({"labeler-a": {"address": "ada@example.com"}})
     assert names.read()["labeler-a"] == {"name": "Ada", "address": "ada@example.com"}
     names.forget("labeler-a")
     assert names.read() == {"labeler-b": {"name": "Bob"}}

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from people.server.sites import Site, a_site, three
-from preflab_people.server import survey
+from preflab_people.store import survey
 
 
 def test_answers_stand_without_a_name_unless_the_person_agrees(tmp_path: Path) -> None:

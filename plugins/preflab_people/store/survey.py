@@ -10,6 +10,8 @@ from typing import Any
 
 from filelock import FileLock
 
+FILE = "survey.jsonl"
+
 
 def keep(path: Path, labeler: str, row: Mapping[str, Any]) -> None:
     """Add a person's answers. Their pseudonym stands with them only if they agreed; without it no
@@ -26,6 +28,8 @@ def keep(path: Path, labeler: str, row: Mapping[str, Any]) -> None:
 
 def forget(path: Path, labeler: str) -> None:
     """Take out what stands with a person's pseudonym."""
+    if not path.exists():
+        return
     with FileLock(f"{path}.lock"):
         lines = _lines(path)
         _write(path, [line for line in lines if not _is_of(line, labeler)])

@@ -1,0 +1,107 @@
+"""People compare the runs of a study blindly; the study goes on with what they said, in its report
+and in its claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from people.robots import Server, label_all
+from people.whole_runs import PLAIN, rows, said
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+defaults:
+  - config
+  - arm: null
+  - _self_
+  - override /evaluation: samples
+study:
+  title: What people prefer
+  claims:
+    people_prefer_it:
+      statement: People prefer the responses of SFT to those of the pretrained model
+      measure: win_rate/people
+      arm: SFT
+      versus: base
+    it_is_rated_higher:
+      statement: People rate SFT higher
+      measure: likert/people
+      arm: SFT
+      versus: base
+evaluation:
+  baseline: base
+  prompts: 30
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    params:
+      arm: base,sft
+"""
+FAST = (*PLAIN, "debug=fast", "runtime.threads=1", "rollout.max_tokens=8")
+STUDIED = ("-cd", "mine", "-cn", "taste", *FAST, "evaluation.prompts=30")
+ASKED = (
+    *("+evaluator@evaluation.evaluators.people=people",),
+    *("evaluation.evaluators.people.round=comparison-1",),
+)
+
+
+def summary(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Path]:
+    """Claims of the last run of the study, measures by arm, and its folder."""
+    last = max(folder.glob("runs/taste/*"), key=lambda path: path.stat().st_mtime)
+    claims = json.loads((last / "summary.json").read_text())["claims"]
+    jobs = [json.loads((last / str(n) / "summary.json").read_text()) for n in (0, 1)]
+    arms = {job["arm"]: job["evaluation"]["measures"] for job in jobs}
+    return claims, arms, last
+
+
+def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "taste.yaml").write_text(STUDY)
+    said(tmp_path, *STUDIED)
+    claims, _, study = summary(tmp_path)
+    assert {claim["holds"] for claim in claims} == {"undecided"}
+    paths = [study / str(n) / "artifacts" / "evaluation" / "samples.jsonl" for n in (0, 1)]
+    base, sft = ({row["prompt"]: row["response"] for row in rows(path)} for path in paths)
+    differ = [prompt for prompt in base if base[prompt] != sft[prompt]]
+    assert len(differ) >= 10
+    assert "no round 'comparison-1'" in said(tmp_path, *STUDIED, *ASKED, code=2)
+
+    def judge(prompt: str, outputs: Sequence[str]) -> list[int]:
+        """People prefer SFT, but on every fifth prompt they see no difference."""
+        if differ.index(prompt) % 5 == 0:
+            return [1] * len(outputs)
+        return [1 if text == sft[prompt] else 2 for text in outputs]
+
+    runs = [f"{study.relative_to(tmp_path)}/{n}" for n in (0, 1)]
+    server = Server(tmp_path, *runs, "--task", "compare", "--people", "4", "--overlap", "1")
+    assert "Compared blindly: SFT; base." in "".join(server.said)
+    text = said(tmp_path, *STUDIED, *ASKED, code=6)
+    assert f"0 of {len(differ)} prompts are compared" in text
+    robots = label_all(server, judge)
+    assert server.stop() == 0
+    sent = "\n".join(text for robot in robots for text in robot.seen)
+    assert "SFT" not in sent
+    said(tmp_path, "label", "close", "comparison-1")
+
+    said(tmp_path, *STUDIED, *ASKED)
+    claims, arms, study = summary(tmp_path)
+    # Half a point for each tie, those where both gave the same text included; none is lost.
+    ties = len(base) - len(differ) + len(range(0, len(differ), 5))
+    wanted = (len(base) - ties / 2) / len(base)
+    measured = arms["SFT"]["win_rate/people"]
+    assert measured["value"] == pytest.approx(wanted)
+    assert measured["low"] < wanted < measured["high"]
+    assert arms["base"]["win_rate/people"]["value"] == 0.5  # against itself
+    assert arms["SFT"]["agreement/labelers"]["value"] == 1.0
+    decided = {claim["statement"][:12]: claim["holds"] for claim in claims}
+    assert decided["People prefe"] == "holds"
+    assert decided["People rate "] == "undecided"  # nobody was asked for ratings
+    page = (study / "report.html").read_text()
+    assert "judge: people" in page
+    assert f"{100 * wanted:.1f}" in page
