@@ -22,6 +22,7 @@ from preflab.kinds import STAGES
 from preflab.planning.reading import read
 from preflab.planning.run import Run
 from preflab.storage import checkpoints
+from preflab.storage.artifacts import LAST
 
 torch.set_num_threads(1)
 
@@ -91,7 +92,9 @@ def engine(folder: Path, *overrides: str, until: str = "evaluation") -> Seen:
     if "algorithm" in seen.artifacts:
         folder = seen.artifacts["algorithm"]
         seen.models = {
-            str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.safetensors")
+            str(p.relative_to(folder)): p.read_bytes()
+            for p in folder.rglob("*.safetensors")
+            if LAST not in p.parts
         }
     return seen
 

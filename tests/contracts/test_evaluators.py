@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from plugins.causal_lm.test_exports import folder_of
 from preflab.testing import ComponentContract, EvaluatorContract
 
 
@@ -52,6 +53,16 @@ class TestRewardAccuracy(EvaluatorContract):
 
 class TestBestOfNCurve(EvaluatorContract):
     name = "best_of_n_curve"
+
+
+class TestJudge(EvaluatorContract):
+    name = "judge"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path, key = folder_of("gpt2", folder / "model"), "evaluation.evaluators.x"
+        return [_held("judge"), f"{key}.path={path}", f"{key}.max_tokens=20"]
 
 
 class TestRatings(ComponentContract):

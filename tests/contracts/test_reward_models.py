@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from plugins.causal_lm.test_exports import folder_of
 from preflab.testing import FakeContext, ProcedureContract, RewardModelContract
 from tiny_classifier import write_classifier
 
@@ -74,6 +75,16 @@ class TestClassifier(RewardModelContract):
     @classmethod
     def files(cls, folder: Path) -> Sequence[str]:
         return [f"reward_model.path={write_classifier(folder / 'model')}"]
+
+
+class TestJudge(RewardModelContract):
+    name = "judge"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        path = folder_of("gpt2", folder / "model")
+        return [f"reward_model.path={path}", "reward_model.max_tokens=20"]
 
 
 @pytest.mark.skipif(

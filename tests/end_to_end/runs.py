@@ -17,7 +17,7 @@ import torch
 
 from preflab.composing import search_path
 from preflab.console import cli
-from preflab.storage.artifacts import read_rows
+from preflab.storage.artifacts import LAST, read_rows
 
 KILLER = """
 import os
@@ -112,6 +112,7 @@ def digests(folder: Path) -> dict[str, str]:
         if (
             path.is_file()
             and path.name not in ("artifact.json", "metrics.jsonl")
+            and LAST not in path.parts  # it holds with what it was made
             and path.suffix != ".lock"
         ):
             contents[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()

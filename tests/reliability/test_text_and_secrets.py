@@ -174,14 +174,14 @@ def test_what_only_sounds_like_one_is_allowed() -> None:
     refuse_environment({"OMP_NUM_THREADS": 1, "NCCL_DEBUG": "INFO"})
 
 
-JUDGE = """
+ASKING = """
 from dataclasses import dataclass
 from preflab import Component, hookimpl, option
 
 
 @dataclass
 class Config:
-    name: str = option("judge", "component")
+    name: str = option("asking", "component")
     api_key: str | None = option(None, "of the service", affects_result=False)
     api_key_env: str = option("PREFLAB_CANARY", "variable that holds it")
 
@@ -201,7 +201,8 @@ class Judge:
 
 @hookimpl
 def preflab_components():
-    return [Component("reward_model", "judge", Config, build=lambda config, context: Judge(config))]
+    build = lambda config, context: Judge(config)
+    return [Component("reward_model", "asking", Config, build=build)]
 """
 
 
@@ -209,11 +210,11 @@ def test_a_run_leaves_no_secret_of_the_environment(tmp_path: Path) -> None:
     """A canary in the environment, used by a component, through all stages; then every byte of
     every file is looked at."""
     canary = "canary-51c9e2-71d0"
-    (tmp_path / "judge.py").write_text(JUDGE)
+    (tmp_path / "asking.py").write_text(ASKING)
     words = (
         "--plugin",
-        "judge.py",
-        "reward_model=judge",
+        "asking.py",
+        "reward_model=asking",
         "debug=fast",
         "checkpoint.every_steps=1",
         "runtime.threads=1",

@@ -45,7 +45,7 @@ SAFEGUARDS = (
     Mutant("what a kill left stays", CHECKPOINTS, "        shutil.rmtree(leftover, ignore_errors=True)\n", "        pass\n", SAVES),
     Mutant("half-written files of a killed run stay in the artifact", ARTIFACTS, 'for leftover in partial.rglob(".*.tmp"):', "for leftover in ():", STAGES),
     # restoring
-    Mutant("random state is not restored", LOOP, '            self.streams.load_state_dict(state["streams"])\n', "", LOOPS),
+    Mutant("random state is not restored", LOOP, '        self.streams.load_state_dict(state["streams"])\n', "", LOOPS),
     Mutant("rows of steps done again stay", LOOP, "                os.truncate(path, files[name][0])\n", "                pass\n", LOOPS),
     Mutant("digests of checkpoints are not looked at", CHECKPOINTS, "if hashlib.sha256(data).hexdigest() != digest:", "if False:", DAMAGED),
     Mutant("the manifest's own digest is not looked at", DURABLE, "    if not whole:\n", "    if False:\n", DAMAGED),
@@ -53,7 +53,7 @@ SAFEGUARDS = (
     Mutant("files next to a checkpoint are not looked at", LOOP, '                self._check_files(facts["files"])\n', "", DAMAGED),
     Mutant("no falling back to the checkpoint before", LOOP, "                problems.append(str(error))\n                continue\n", "                raise\n", f"{LOOPS} {DAMAGED}"),
     Mutant("reference pin", LOOP, "for name in (n for n in names if pins.get(n) != self.pins.get(n)):", "for name in ():", PINNED),
-    Mutant("other threads are not reported", LOOP, '            self._tell_differences(folder, facts["circumstances"])\n', "", PINNED),
+    Mutant("other threads are not reported", LOOP, '        if different := differences(then, self.circumstances):\n', "        if different := None:\n", PINNED),
     # guards
     Mutant("NaN guard of the gradient", f"{FRAMEWORK}/optimization.py", "        if not math.isfinite(norm):\n", "        if False:\n", f"{HERE}/test_numeric_guard.py"),
     Mutant("NaN guard of the loop", LOOP, "        if bad:\n", "        if False:\n", LOOPS),

@@ -14,6 +14,7 @@ from typing import Any
 from preflab.engine.circumstances import differences
 from preflab.errors import NumericError, StorageError, UserError
 from preflab.interfaces import Procedure, ShowsBatch, TrainsOn
+from preflab.planning.going_on import INPUT, different, why_not
 from preflab.randomness import Streams
 from preflab.settings import CheckpointConfig as CheckpointConfig
 from preflab.signals import Stopped as Stopped
@@ -211,14 +212,12 @@ class Loop:
                 facts = checkpoints.facts(folder)
                 self._check_pins(folder, facts["pins"])
                 self._check_files(facts["files"])
-                step, state = checkpoints.load(folder)
+                step = self._load(folder)
             except _Unusable as error:
                 raise StorageError(str(error)) from None
             except StorageError as error:
                 problems.append(str(error))
                 continue
-            self.procedure.load_state_dict(state["procedure"])
-            self.streams.load_state_dict(state["streams"])
             self._roll_back(facts["files"])
             self._tell(problems, f"resuming from {folder.name}")
             self._tell_differences(folder, facts["circumstances"])
@@ -228,25 +227,31 @@ class Loop:
         earlier = self.procedure.begins_from if isinstance(self.procedure, TrainsOn) else None
         return 0 if earlier is None else self._train_on(earlier)
 
+    def _load(self, folder: Path) -> int:
+        """Take over the state of a checkpoint: the number of its steps."""
+        step, state = checkpoints.load(folder)
+        self.procedure.load_state_dict(state["procedure"])
+        self.streams.load_state_dict(state["streams"])
+        return step
+
     def _train_on(self, earlier: Path) -> int:
         """Take over the last state of an earlier artifact, and its log: the number of its steps."""
         folder = next(checkpoints.candidates(earlier / LAST), None)
         if folder is None:
             raise StorageError(f"{earlier} holds no state to train on from: it was removed")
         facts = checkpoints.facts(folder)
-        for name in sorted(facts["pins"].keys() | self.pins.keys() - {"recipe"}):
-            if name != "recipe" and facts["pins"].get(name) != self.pins.get(name):
-                raise UserError(
-                    f"{self.stage} cannot train on from {earlier}: that was made with another "
-                    f"'{name}' than this run has, and the KL reference, the value network, the "
-                    "scores and the order of the rows would be of two kinds. Train on with what it "
-                    "had: preflab rerun RUN "
-                    f"{self.stage}.continues=RUN {self.stage}.episodes=N, with the folder of its "
-                    "run. To begin anew from its policy, give policy=pretrained policy.path=RUN."
-                )
-        step, state = checkpoints.load(folder)
-        self.procedure.load_state_dict(state["procedure"])
-        self.streams.load_state_dict(state["streams"])
+        pins = ({k: v for k, v in p.items() if k != "recipe"} for p in (facts["pins"], self.pins))
+        for name in different(*pins):
+            raise UserError(
+                f"{self.stage} cannot train on from {earlier}, made with another "
+                f"{name.removeprefix(INPUT)} than this run has: {why_not(self.stage)}"
+            )
+        step = self._load(folder)
+        if step >= self.procedure.total_steps:
+            raise UserError(
+                f"{self.stage} cannot train on from {earlier}: it has ended by itself after {step} "
+                "steps (early stopping). Raise the patience that ended it."
+            )
         if self.main_process:
             (self.folder / METRICS).write_bytes((earlier / METRICS).read_bytes())
         self._tell_differences(folder, facts["circumstances"])

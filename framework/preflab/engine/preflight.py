@@ -131,11 +131,11 @@ def _check_terms(pending: Sequence[Stage]) -> None:
     for stage in pending:
         if "prompts" in needs(stage.choice):
             continue
-        for term in stage.choice.nested:
+        terms = (c for c in stage.choice.nested if c.component.kind == "gradient_term")
+        for term in (t for t in terms if t.config.coef != 0):
             build = term.component.build
             builder = build.target() if isinstance(build, Place) else build
-            used = term.component.kind == "gradient_term" and term.config.coef != 0
-            if used and isinstance(builder, type) and issubclass(builder, SeesBatch):
+            if isinstance(builder, type) and issubclass(builder, SeesBatch):
                 raise UserError(sees_no_batch(term.key.rpartition(".")[2]))
 
 

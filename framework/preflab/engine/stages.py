@@ -23,7 +23,7 @@ from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
 from preflab.interfaces import Accountable, Procedure
 from preflab.planning.asking import waiting
-from preflab.planning.recipes import digest
+from preflab.planning.going_on import made_from
 from preflab.planning.run import Run, Stage
 from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
@@ -217,16 +217,10 @@ class Stages:
 
     def _pins(self, stage: Stage) -> dict[str, str]:
         """Digests of what a stage is made from: its recipe, the content of each artifact that it
-        uses, and the records that it reads, whatever code reads them."""
+        uses, and what else it is made from."""
         uses = self.run.graph.used(stage.name)
         contents = {f.stage.name: f.artifact.content for f in self.finished if f.stage.name in uses}
-        read = {f"input: {name}": [seen] for name, seen in stage.recipe["data"].items()}
-        read["input: filters"] = stage.recipe["filters"]
-        records = {
-            name: digest([[seen["config"], seen["content"]] for seen in those])
-            for name, those in read.items()
-        }
-        return {"recipe": stage.recipe_id, **contents, **records}
+        return {"recipe": stage.recipe_id, **contents, **made_from(stage.recipe)}
 
     def _circumstances(self) -> dict[str, Any]:
         return circumstances(self.run.settings.runtime, self.versions)

@@ -189,6 +189,17 @@ def newest_model(folder: Path) -> Path | None:
     return next((f / "model" for f in found if f is not None and (f / "model").is_dir()), None)
 
 
+def read_from(folder: Path) -> str:
+    """A sentence on what is read where the folder of a run stands for a model; "" for another
+    folder."""
+    model = newest_model(folder)
+    if model is None:
+        return ""
+    stage = model.parent.name.rpartition("-")[0]
+    unfinished = "" if is_complete(folder) else " that has not finished"
+    return f"{folder} is a run{unfinished}: the policy that its stage '{stage}' made is read"
+
+
 def _stage_rows(folder: Path) -> list[StageRow]:
     """The finished stages of a run; [] for a folder of anything else."""
     manifest = read_manifest(folder)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.storage.artifacts import METRICS, STATE, file_digest, files_below, read_rows
+from preflab.storage.artifacts import (
+    LAST,
+    METRICS,
+    STATE,
+    file_digest,
+    files_below,
+    read_rows,
+)
 
 if TYPE_CHECKING:
     from preflab.interfaces import Procedure
@@ -103,7 +110,7 @@ def prints(folder: Path) -> Prints:
     files = [
         p
         for p in files_below(folder)
-        if p.name != METRICS and STATE not in p.relative_to(folder).parts
+        if p.name != METRICS and not {STATE, LAST} & {*p.relative_to(folder).parts}
     ]
     rows = [
         {k: v for k, v in row.items() if not k.startswith("time/")}

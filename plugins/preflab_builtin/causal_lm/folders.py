@@ -9,7 +9,7 @@ from pathlib import Path
 from preflab import Inspection, UserError
 from preflab.rows.paths import address_of
 from preflab.storage.durable import cached_digest
-from preflab.storage.run_folder import newest_model
+from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import (
     Use,
     check_folder,
@@ -28,7 +28,7 @@ IGNORED = frozenset({"preflab.json", "generation_config.json"})
 def inspect_pretrained(config: PretrainedConfig) -> Inspection:
     """Digests of the weights and the tokenizer; `UserError` if there is no such model folder."""
     folder = locate(config.path, config.revision)
-    of_run = newest_model(Path(config.path).expanduser())
+    said = read_from(Path(config.path).expanduser())
     content = content_digest(folder)
     if "date_string" not in config.template_arguments and writes_the_date(folder):
         content += f" on {date.today()}"
@@ -37,9 +37,7 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         tokenizer=tokenizer_digest(folder),
         pretrained=True,
         parameters=parameters(folder),
-        notices=()
-        if of_run is None
-        else [f"policy.path={config.path} is a run: {of_run} is read."],
+        notices=[f"policy.path: {said}."] if said else [],
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from preflab import UserError
 from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
-from preflab.records import SPLITS, Prompt
+from preflab.records import SPLITS, Prompt, RecordType
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import (
     PretrainedConfig,
@@ -24,15 +24,19 @@ from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 from preflab_builtin.causal_lm.weights import check_finite, embedding, weights
 
+_ASKING: tuple[RecordType, ...] = ("prompts", "demonstrations", "rankings")
 _LOOKED_AT = 1000
 """Rows of a record type and split that are looked at."""
 GENERATION = "generation_config.json"
 
 
 def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
-    """What its tokenizer does, where it reads text of any kind."""
+    """What its tokenizer does, where it reads text of any kind; else which words it does not know.
+    `UserError` if it does not know most words of some records."""
     if config.tokenizer is TokenizerKind.bytes:
         yield from _facts(context)
+    elif isinstance(context.tokenizer, TextTokenizer):
+        yield from _unknown_words(context.tokenizer, context)
 
 
 def policy(config: PretrainedConfig, context: Context) -> Iterator[str]:
@@ -65,14 +69,38 @@ def _of_folder(folder: Path, context: Context) -> Iterator[str]:
         yield from _texts(context)
 
 
+def _unknown_words(tokenizer: TextTokenizer, context: Context) -> Iterator[str]:
+    """Words of texts that are not of the closed vocabulary: to the policy they are all the same."""
+    unknown = tokenizer.wrapper.unk_token_id
+    for record_type in _ASKING:
+        asked = [prompt.text for prompt in _prompts(record_type, context)]
+        ids = [i for text in dict.fromkeys(asked) for i in tokenizer.encode(text)]
+        count = ids.count(unknown)
+        what = (
+            f"{count} of {len(ids)} words of the {record_type} that were looked at are not in the "
+            "vocabulary of policy=tiny, which is that of the data's closed world: it reads them "
+            "all as one unknown word. policy.tokenizer=bytes reads any text (with pretrain=none, "
+            "or documents of your own)."
+        )
+        if count > len(ids) / 2:
+            raise UserError(what)
+        if count:
+            yield what
+
+
+def _prompts(record_type: RecordType, context: Context) -> list[Prompt]:
+    """The prompts of the first rows of each split."""
+    rows: list[Any] = []
+    with contextlib.suppress(UserError):  # a split without rows
+        for split in SPLITS if context.has(record_type) else ():
+            rows += islice(context.records(record_type, split), _LOOKED_AT)
+    return [row if isinstance(row, Prompt) else row.prompt for row in rows]
+
+
 def _texts(context: Context) -> Iterator[str]:
     """A sentence where rows are texts, though the model has a chat template."""
-    for record_type in ("prompts", "demonstrations", "rankings"):
-        rows: list[Any] = []
-        with contextlib.suppress(UserError):  # a split without rows
-            for split in SPLITS if context.has(record_type) else ():
-                rows += islice(context.records(record_type, split), _LOOKED_AT)
-        prompts = [row if isinstance(row, Prompt) else row.prompt for row in rows]
+    for record_type in _ASKING:
+        prompts = _prompts(record_type, context)
         texts = sum(not (prompt.messages or prompt.rendered) for prompt in prompts)
         if texts:
             yield (

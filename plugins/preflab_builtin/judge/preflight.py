@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preflab.errors import PluginError
 from preflab.interfaces import Context
 from preflab.lengths import refuse
 from preflab.records import SPLITS, Prompt
@@ -35,8 +36,11 @@ def _questions(judge: Asked, context: Context) -> Iterator[tuple[Prompt, int]]:
     """Every prompt of the run, and the tokens of the question about an empty response."""
     if not context.has("prompts"):
         return
+    try:
+        records = [prompt for split in SPLITS for prompt in context.records("prompts", split)]
+    except PluginError:  # it is a part of a reward that is made by a stage which reads none
+        return
     empty = dict.fromkeys(judge.config.fields, "")
-    for split in SPLITS:
-        for prompt in context.records("prompts", split):
-            asked = judge.prompt({**empty, "prompt": prompt.text})
-            yield prompt, len(judge.tokenizer.encode_prompt(asked))
+    for prompt in records:
+        asked = judge.prompt({**empty, "prompt": prompt.text})
+        yield prompt, len(judge.tokenizer.encode_prompt(asked))

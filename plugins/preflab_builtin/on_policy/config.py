@@ -49,6 +49,8 @@ class KLEstimator(StrEnum):
     that of KL(policy || reference)."""
 
 
+ROLES = ("base", "sft", "initial", "result")
+"""Policies of a run that a KL reference can name; stages of plugins may make others."""
 NESTED = {"terms": "gradient_term", "shaping": "reward_shaping", **EVALUATORS}
 """Fields of `OnPolicyConfig` that hold components, and their kinds: for `preflab.Component`."""
 
@@ -146,8 +148,7 @@ class OnPolicyConfig(TrainedConfig):
     def needs(self) -> tuple[str, ...]:
         """Prompts to train on and to judge, what scores, and the policy of the KL reference."""
         role = self.kl.reference
-        of_run = bool(role) and not Path(role).expanduser().is_dir()
-        reference = (f"policy:{role.partition('/')[0]}",) if of_run else ()
+        reference = (f"policy:{role.partition('/')[0]}",) if role and not names_folder(role) else ()
         return ("prompts", "reward_model", *reference, *super().needs())
 
     def check(self) -> Iterator[tuple[str, str]]:
@@ -174,10 +175,14 @@ class OnPolicyConfig(TrainedConfig):
         given = self.kl.reference
         if given.partition("/")[0] == "result":
             yield "kl.reference", f"is {given}, the policy that is being trained: name another"
-        elif (
-            "/" in given and not given.startswith("sft/") and not Path(given).expanduser().is_dir()
-        ):
+        elif "/" in given and not given.startswith("sft/") and not names_folder(given):
             yield "kl.reference", f"is {given}, and there is no such folder (from {Path.cwd()})"
+
+
+def names_folder(reference: str) -> bool:
+    """Whether a KL reference is a folder. The name of a role is never one: ``./sft`` is."""
+    role = reference.partition("/")[0]
+    return bool(reference) and role not in ROLES and Path(reference).expanduser().is_dir()
 
 
 def whole_groups(config: OnPolicyConfig, samples: int) -> Iterator[tuple[str, str]]:

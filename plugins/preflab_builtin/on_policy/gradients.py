@@ -90,3 +90,20 @@ def _accumulate_values(
     loss = masked_sum(given.loss, batch.mask)
     torch.autograd.backward(loss / tokens)
     return loss.detach(), masked_sum(given.clipped.float(), batch.mask)
+
+
+def as_metrics(mean: Watched[float], rules: Rules) -> dict[str, float]:
+    """What was watched of an optimizer step as metrics."""
+    metrics = {
+        "loss/policy_avg": mean.policy_loss,
+        "policy/approxkl_avg": mean.approx_kl,
+        "policy/clipfrac_avg": mean.clipped,
+        "val/ratio": mean.ratio,
+        "val/ratio_var": mean.squared_ratio - mean.ratio**2,
+    }
+    if rules.kl_loss is not None:
+        metrics["loss/kl_avg"] = mean.kl_loss
+    if rules.critic is not None:
+        metrics["loss/value_avg"] = mean.value_loss
+        metrics["val/clipfrac_avg"] = mean.value_clipped
+    return metrics

@@ -9,13 +9,15 @@ from pathlib import Path
 from preflab.components import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
+from preflab.kinds import STAGES
 from preflab.lengths import check_prompts
-from preflab.optimization import Schedule
-from preflab.storage.run_folder import newest_model
+from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
-from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
+from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
 from preflab_builtin.training import continuing
+
+_REFERENCE = " reference "
 
 
 def inspect(config: OnPolicyConfig) -> Inspection:
@@ -24,15 +26,14 @@ def inspect(config: OnPolicyConfig) -> Inspection:
     if not config.kl.reference:
         return seen
     digest = config.kl.reference if folder is None else content_digest(folder)
-    return replace(seen, content=f"{seen.content} reference {digest}")
+    return replace(seen, content=f"{seen.content}{_REFERENCE}{digest}")
 
 
 def reference_folder(config: OnPolicyConfig) -> Path | None:
     """The model folder of the KL reference; None if it is a role of this run."""
-    name = config.kl.reference
-    given = Path(name).expanduser()
-    if not name or not given.is_dir():
+    if not names_folder(config.kl.reference):
         return None
+    given = Path(config.kl.reference).expanduser()
     folder = newest_model(given) or given
     check_folder(folder)
     return folder
@@ -42,7 +43,15 @@ def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
     """The frozen policy that the KL is measured against."""
     folder = reference_folder(config)
     if folder is None:
-        return context.policy(config.kl.reference or "initial")
+        role = config.kl.reference or "initial"
+        maker = next((spec.name for spec in STAGES if spec.makes == role), "")
+        if maker and role != "initial" and context.artifact(maker) is None:
+            raise UserError(
+                f"algorithm.kl.reference={role}: this run has no stage '{maker}', so that it would "
+                "be the policy that training begins from. Leave it out, or name a model folder, "
+                f"such as RUN/artifacts/{maker}/model."
+            )
+        return context.policy(role)
     return context.load_policy(folder)
 
 
@@ -58,19 +67,26 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
             "policy's tokenizer."
         )
     continuing.begins_from(config, config.episodes // config.batch)
-    _check_coefficient(config)
-    if config.continues and config.policy.schedule is not Schedule.constant:
-        yield (
-            f"algorithm.policy.schedule={config.policy.schedule.value} is a function of the whole "
-            "length, of which the steps before are a part: the learning rate may rise again. With "
-            "constant in both runs, two halves equal one whole."
-        )
+    yield from continuing.preflight(config, config.policy)
+    _check_carried(config)
+    if folder is not None:
+        said = read_from(Path(config.kl.reference).expanduser()) or f"{folder} is read"
+        yield f"algorithm.kl.reference: {said}."
 
 
-def _check_coefficient(config: OnPolicyConfig) -> None:
-    """An adaptive coefficient goes on from where it was: another first value would do nothing."""
+def _check_carried(config: OnPolicyConfig) -> None:
+    """An adaptive coefficient goes on from where it was: another first value would do nothing; and
+    the reference stays."""
     found = continuing.earlier(config)
-    if found is None or config.kl.controller is not Controller.adaptive:
+    if found is None:
+        return
+    made = found.artifact.manifest["recipe"]["component"]["content"][0][1]
+    if made.partition(_REFERENCE)[2] != inspect(config).content.partition(_REFERENCE)[2]:
+        raise UserError(
+            "algorithm.kl.reference is another one than that of algorithm.continues="
+            f"{config.continues}: training that goes on keeps its reference. Give it as it was."
+        )
+    if config.kl.controller is not Controller.adaptive:
         return
     if (then := found.config["kl"]["coef"]) != config.kl.coef:
         raise UserError(

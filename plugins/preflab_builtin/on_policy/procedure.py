@@ -21,7 +21,7 @@ from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
 from preflab_builtin.on_policy.dealing import micro_batches, minibatches
 from preflab_builtin.on_policy.experience import Experience, Networks, collect, described
-from preflab_builtin.on_policy.gradients import WEIGHTED, Watched, accumulate
+from preflab_builtin.on_policy.gradients import WEIGHTED, Watched, accumulate, as_metrics
 from preflab_builtin.on_policy.guards import (
     KLBounds,
     failed_batch,
@@ -78,7 +78,7 @@ class OnPolicy:
             for name, optimizer, module in trained
         }
         self.average = Average(config.ema, policy)
-        self.keeping = Keeping(config, context, self.total_steps)
+        self.keeping = Keeping(config, context, self.total_steps, self.policy)
         self.kl_coef, self.kl_bounds, self.updates = config.kl.coef, KLBounds(config.kl), 0
         self.current: tuple[Rollout, torch.Tensor, Experience | None] | None = None
         self.members: dict[str, torch.Tensor] = {}
@@ -295,7 +295,8 @@ class OnPolicy:
             metrics |= self.optimizations["policy"].add(name, gradient)
         divisors = torch.full_like(sums, tokens)
         divisors[: len(WEIGHTED)] = divisor
-        metrics |= self._described(Watched[float](*(self.runtime.sum(sums) / divisors).tolist()))
+        watched_mean = Watched[float](*(self.runtime.sum(sums) / divisors).tolist())
+        metrics |= as_metrics(watched_mean, self.rules)
         checked = ("policy/approxkl_avg", "val/ratio")
         require_finite(
             self._where(index),
@@ -307,22 +308,6 @@ class OnPolicy:
             metrics |= optimization.step(index)
         self.updates += 1
         self.average.move()
-        return metrics
-
-    def _described(self, mean: Watched[float]) -> dict[str, float]:
-        """What was watched of an optimizer step as metrics."""
-        metrics = {
-            "loss/policy_avg": mean.policy_loss,
-            "policy/approxkl_avg": mean.approx_kl,
-            "policy/clipfrac_avg": mean.clipped,
-            "val/ratio": mean.ratio,
-            "val/ratio_var": mean.squared_ratio - mean.ratio**2,
-        }
-        if self.rules.kl_loss is not None:
-            metrics["loss/kl_avg"] = mean.kl_loss
-        if self.rules.critic is not None:
-            metrics["loss/value_avg"] = mean.value_loss
-            metrics["val/clipfrac_avg"] = mean.value_clipped
         return metrics
 
     def _adapt_kl_coef(self, kl: float) -> None:
@@ -385,6 +370,8 @@ class OnPolicy:
         for name in self.terms.keys() & state["terms"].keys():  # training that goes on may add some
             self.terms[name].load_state_dict(state["terms"][name])
         self.keeping.load_state_dict(state["keeping"])
+        if self.keeping.ended:
+            self.total_steps = self.keeping.judged
 
     def _trained(self) -> dict[str, torch.nn.Module]:
         modules = {"policy": self.policy.module}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from preflab import option
 from preflab.optimization import OptimizerConfig
@@ -59,6 +59,8 @@ class PreferenceConfig(TrainedConfig):
         factory=dict, doc="gradient terms added to the policy's gradient, for example ptx"
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
+
+    length: ClassVar[str] = "epochs"
 
     def needs(self) -> tuple[str, ...]:
         """Rankings to learn from, and prompts to judge."""

@@ -9,6 +9,7 @@ from preflab.interfaces import Context
 from preflab.lengths import check_rows
 from preflab.records import Ranking
 from preflab_builtin.preference.config import Loss, PreferenceConfig
+from preflab_builtin.training import continuing
 
 NO_PREFERENCE = "There is no ranking with a preference to learn from."
 ONE_PROMPT = (
@@ -22,6 +23,7 @@ def preflight(config: PreferenceConfig, context: Context) -> Iterator[str]:
     """`UserError` for rankings of the data that do not fit into the policy, among which there is no
     preference, or (kto) which are all of one prompt. What the comparisons will be is not known
     yet."""
+    yield from continuing.preflight(config, config.optimizer)
     if not context.has("rankings"):
         return
     rankings: list[Ranking] = [r for r in context.rankings("train") if r.preferences]
@@ -30,4 +32,3 @@ def preflight(config: PreferenceConfig, context: Context) -> Iterator[str]:
     if config.loss is Loss.kto and len({ranking.prompt.text for ranking in rankings}) == 1:
         raise UserError(ONE_PROMPT)
     check_rows(context, "rankings", rankings, config.max_tokens, [CUT])
-    yield from ()

@@ -54,7 +54,7 @@ class Preference:
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "policy"
         )
-        self.keeping = Keeping(config, context, self.total_steps)
+        self.keeping = Keeping(config, context, self.total_steps, self.policy)
         self.reference: torch.Tensor | None = None
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -198,6 +198,8 @@ class Preference:
         for name in self.terms.keys() & state["terms"].keys():  # training that goes on may add some
             self.terms[name].load_state_dict(state["terms"][name])
         self.keeping.load_state_dict(state["keeping"])
+        if self.keeping.ended:
+            self.total_steps = self.keeping.judged
         kept = state["reference"].get("log_probs")
         self.reference = None if kept is None else kept.to(self.runtime.device, copy=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from preflab import option
 
@@ -87,6 +87,9 @@ class TrainedConfig:
         "reference; its steps count, so that the length is that of both together",
         affects_result=False,
     )
+
+    length: ClassVar[str] = "episodes"
+    """The option that says how long the training is."""
 
     def needs(self) -> tuple[str, ...]:
         """Prompts to judge."""

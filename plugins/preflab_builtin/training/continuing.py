@@ -9,6 +9,7 @@ from typing import Any
 
 from preflab.components import Inspection
 from preflab.errors import UserError
+from preflab.optimization import OptimizerConfig, Schedule
 from preflab.options import canonical
 from preflab.storage.artifacts import LAST, MANIFEST, Artifact, opened
 from preflab.storage.run_folder import stage_folder
@@ -16,8 +17,8 @@ from preflab_builtin.training.config import TrainedConfig
 
 FIXED = ("name", "loss", "batch", "samples", "max_tokens")
 """Options that say what a step is: steps that are counted on must be of the same kind."""
-FREE = ("episodes", "watch", "keep", "seed")
-"""Options that may differ without a word: how long it goes on, and who watches."""
+FREE = ("watch", "keep", "seed")
+"""Options that may differ without a word, as the length may."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def earlier(config: TrainedConfig) -> Earlier | None:
     if artifact.stage != "algorithm" or not states:
         raise UserError(
             f"{key}: {folder} keeps no state to train on from. A run keeps it if it has at most "
-            "checkpoint.state_mb MB (256 unless it is set). Make the run again with it: "
-            "preflab rerun RUN checkpoint.state_mb=null artifacts.reuse=false"
+            "checkpoint.state_mb MB (256 unless it is set). To make this stage again with it, "
+            f"remove {folder}, then: preflab rerun RUN checkpoint.state_mb=null"
         )
     steps = int(states[-1].name.removeprefix("step-"))
     made = artifact.manifest["recipe"]["component"]["config"]
@@ -61,7 +62,12 @@ def inspect(config: TrainedConfig) -> Inspection:
     found = earlier(config)
     if found is None:
         return Inspection()
-    other = dict(_differences(found.config, canonical(config)))
+    free = (*FREE, config.length)
+    other = {
+        name: values
+        for name, values in _differences(found.config, canonical(config))
+        if name.partition(".")[0] not in free
+    }
     for name in (n for n in FIXED if n in other):
         then, now = other[name]
         raise UserError(
@@ -87,18 +93,38 @@ def begins_from(config: TrainedConfig, total_steps: int) -> Path | None:
     if found.steps >= total_steps:
         raise UserError(
             f"algorithm.continues={config.continues} has done {found.steps} steps, and this run "
-            f"would end after {total_steps}: the length counts both together, so give more."
+            f"would end after {total_steps}: algorithm.{config.length} counts both together, so "
+            "give more."
         )
     return found.artifact.folder
+
+
+def preflight(config: TrainedConfig, optimizer: OptimizerConfig) -> Iterator[str]:
+    """What a schedule means for training that goes on; `UserError` if it is not longer."""
+    found = earlier(config)
+    if found is None:
+        return
+    then, now = found.config[config.length], getattr(config, config.length)
+    if now <= then:
+        raise UserError(
+            f"algorithm.{config.length} is {now}, and algorithm.continues={config.continues} had "
+            f"{then}: it counts both together, so give more."
+        )
+    if optimizer.schedule is not Schedule.constant:
+        yield (
+            f"The learning rate's schedule ({optimizer.schedule.value}) is a function of the whole "
+            "length, of which the steps before are a part: the learning rate may rise again. With "
+            "constant in both runs, two halves equal one whole."
+        )
 
 
 def _differences(
     then: Mapping[str, Any], now: Mapping[str, Any], above: str = ""
 ) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """(name, both values) of options that differ and are not free to."""
+    """(name, both values) of options that differ."""
     for name in sorted({*then, *now}):
         a, b, path = then.get(name), now.get(name), f"{above}{name}"
         if isinstance(a, dict) and isinstance(b, dict):
             yield from _differences(a, b, f"{path}.")
-        elif a != b and path not in FREE and path.partition(".")[0] not in FREE:
+        elif a != b:
             yield path, (a, b)

@@ -145,7 +145,7 @@ def test_two_halves_are_one_whole(tmp_path: Path) -> None:
 
 def test_what_was_made_from_other_inputs_is_not_trained_on(tmp_path: Path) -> None:
     _walk(tmp_path / "half", 4, pins={"reward_model": "a"})
-    with pytest.raises(UserError, match=r"another 'reward_model' than this run has.*preflab rerun"):
+    with pytest.raises(UserError, match=r"another reward_model than this run has.*preflab rerun"):
         _walk(tmp_path / "rest", 10, tmp_path / "half", pins={"reward_model": "b"})
 
 

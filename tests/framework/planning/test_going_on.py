@@ -23,10 +23,14 @@ class Config:
     folder: str = option("", "artifact")
 
 
+MADE = {"sft": "a", "reward_model": "b"}
+ENGINE = {"config": {"temperature": 1.0}, "content": [], "code": "x"}
+
+
 def recipe(**changes: Any) -> dict[str, Any]:
     world = {"config": {"seed": 0}, "content": [], "code": "x"}
     facts = {"seed": 1, "framework": "f", "filters": [], "data": {"prompts": world}}
-    return {**facts, "uses": {"sft": "a", "reward_model": "b", "rollout": {"config": 1}}, **changes}
+    return {**facts, "uses": {**MADE, "rollout": ENGINE}, **changes}
 
 
 def stage(folder: Path, then: dict[str, Any], now: dict[str, Any], going: bool = True) -> Stage:
@@ -44,7 +48,8 @@ def stage(folder: Path, then: dict[str, Any], now: dict[str, Any], going: bool =
     "changes",
     [
         {},
-        {"uses": {"sft": "a", "reward_model": "b", "rollout": {"config": 2}}},  # makes no stage
+        {"uses": {**MADE, "rollout": {**ENGINE, "code": "y"}}},
+        {"data": {}},  # a term that reads documents was left out or added
         {"data": {"prompts": {"config": {"seed": 0}, "content": [], "code": "y"}}},
         {"framework": "g", "uses": {"sft": "z"}},  # contents are compared later
     ],
@@ -57,8 +62,12 @@ def test_what_goes_on(tmp_path: Path, changes: dict[str, Any]) -> None:
     ("changes", "said"),
     [
         ({"seed": 2}, "training with seed 1, and this run has 2: give seed=1"),
-        ({"uses": {"sft": "a", "reward_model": "c"}}, "made with another reward_model than"),
+        ({"uses": {**MADE, "reward_model": "c"}}, "made with another reward_model than"),
         ({"uses": {"sft": "a"}}, "made with another reward_model than"),
+        (
+            {"uses": {**MADE, "rollout": {**ENGINE, "config": {"temperature": 0.5}}}},
+            "made with another rollout than",
+        ),
         (
             {"data": {"prompts": {"config": {"seed": 1}, "content": [], "code": "x"}}},
             "made with another prompts than",

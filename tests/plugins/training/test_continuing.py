@@ -114,7 +114,7 @@ def said(runs: Path) -> Iterator[list[str]]:
         (["algorithm.episodes=16"], "has done 2 steps, and this run would end after 2"),
         (["seed=2"], "names training with seed 1, and this run has 2: give seed=1"),
         (["algorithm.batch=16"], "algorithm.batch is 16, and algorithm.continues=runs/half was"),
-        (["policy.width=96"], "made with another comparisons than this run has"),
+        (["policy.width=96"], "made with another policy than this run has"),
         (["algorithm.kl.coef=0.5"], "takes the coefficient over from where it ended"),
         (["algorithm.continues=runs/other"], "neither the folder of a run that has finished"),
         (["algorithm.continues=runs"], "neither the folder of a run that has finished"),
@@ -136,7 +136,7 @@ def test_without_a_state_the_cure_is_named(runs: Path, tmp_path: Path) -> None:
     assert preflab(tmp_path, *REST) == 2
     text = " ".join((tmp_path / "log.txt").read_text().split())
     assert "keeps no state to train on from" in text
-    assert "checkpoint.state_mb=null artifacts.reuse=false" in text
+    assert "then: preflab rerun RUN checkpoint.state_mb=null" in text
 
 
 def test_other_values_are_told_and_count(runs: Path, said: list[str]) -> None:
@@ -155,4 +155,4 @@ def test_other_values_are_told_and_count(runs: Path, said: list[str]) -> None:
 
 def test_a_schedule_of_the_whole_length_is_told(runs: Path, said: list[str]) -> None:
     assert preflab(runs, "plan", *REST, "algorithm.policy.schedule=linear") == 0
-    said.append("algorithm.policy.schedule=linear is a function of the whole length")
+    said.append("The learning rate's schedule (linear) is a function of the whole length")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from preflab import UserError
 from preflab.interfaces import Evaluation, Measure, Policy, Subject
 from preflab.records import Prompt
+from preflab_builtin.evaluation.config import LengthConfig
 from preflab_builtin.training.config import TrainedConfig, WatchConfig
 from preflab_builtin.training.keeping import Keeping
 from support import FakeContext
@@ -34,9 +36,11 @@ def run(kept: Keeping, policy: Policy, first: int = 1, last: int = 10) -> int:
 def keeping(folder: Path, keep: str, **watch: Any) -> tuple[Keeping, Policy]:
     """Judged by `VALUES`: a policy whose weight is n is after step n."""
     context = FakeContext(folder, [Prompt("v", "one", split="validation")])
-    kept = Keeping(TrainedConfig(WatchConfig(**{"every": 2, **watch}), keep), context, 10)
+    policy = context.policy("initial")
+    kept = Keeping(TrainedConfig(WatchConfig(**{"every": 2, **watch})), context, 10, policy)
+    kept.config = replace(kept.config, keep=keep)
     kept.watch.evaluators = {"values": ByWeight()}
-    return kept, context.policy("initial")
+    return kept, policy
 
 
 class ByWeight:
@@ -81,10 +85,35 @@ def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path, cut: int) 
     assert after.without_progress == 3
 
 
-def test_a_measure_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    kept, policy = keeping(tmp_path, "best:n")
-    with pytest.raises(UserError, match=r"does not measure n. Allowed: m"):
-        run(kept, policy)
+def test_a_measure_that_is_not_there_is_refused_before_any_step(tmp_path: Path) -> None:
+    context = FakeContext(tmp_path, [Prompt("v", "one", split="validation")])
+    watch = WatchConfig(every=5, evaluators={"length": LengthConfig()})
+    with pytest.raises(UserError, match=r"does not measure length/x, or.*Allowed: length/"):
+        Keeping(TrainedConfig(watch, "best:length/x"), context, 10, context.policy("initial"))
+    Keeping(TrainedConfig(watch, "best:length/tokens"), context, 10, context.policy("initial"))
+
+
+def test_a_value_that_is_no_number_is_no_progress(tmp_path: Path) -> None:
+    kept, policy = keeping(tmp_path, "best:m", patience=2)
+    run(kept, policy, 1, 4)
+    kept.watch.evaluators = {}  # from now on nothing is measured
+    assert run(kept, policy, 5, 10) == 8
+    assert first_weight(kept.result(policy)) == 4
+
+
+def test_a_best_that_was_measured_otherwise_is_not_taken_over(tmp_path: Path) -> None:
+    before, policy = keeping(tmp_path, "best:m")
+    run(before, policy, 1, 4)
+    for watch, taken in (
+        ({"every": 4, "patience": 3, "checkpoints": 1}, True),
+        ({"prompts": 3}, False),
+    ):
+        after, _ = keeping(tmp_path, "best:m", **watch)
+        after.load_state_dict(before.state_dict())
+        assert (after.best is not None) == taken
+    other, _ = keeping(tmp_path, "least:m")
+    other.load_state_dict(before.state_dict())
+    assert other.best is None
 
 
 @pytest.mark.parametrize(
