@@ -60,6 +60,7 @@ def summary(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Path]:
     return claims, arms, last
 
 
+@pytest.mark.reliability
 def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "taste.yaml").write_text(STUDY)

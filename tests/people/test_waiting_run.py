@@ -119,6 +119,7 @@ def test_a_run_waits_for_its_round_and_goes_on(tmp_path: Path) -> None:
     assert "demonstrations=people: nobody wrote anything in the round 'spring'" in text
 
 
+@pytest.mark.reliability
 def test_what_people_wrote_trains_the_policy(tmp_path: Path) -> None:
     named = ("demonstrations=people", "demonstrations.round=texts")
     words = (*TINY, "labeler=none", "reward_model=none", *named)
