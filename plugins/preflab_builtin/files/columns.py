@@ -16,6 +16,7 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
+from preflab_builtin.files.verdicts import doubts
 
 if TYPE_CHECKING:
     from preflab_builtin.files.verdicts.layouts import Layout
@@ -34,7 +35,7 @@ class Remark(Enum):
         False,
     )
     OTHERWISE = (
-        "in {n} of {of} rows the scores or ranks of the answers prefer another one than the "
+        "in {n} of {of} rows the scores, ranks or marks of the answers prefer another one than the "
         "verdict, which counts.",
         False,
     )
@@ -193,7 +194,7 @@ class Reading:
         option, names = self.settings.option, {u: name for name, u in self.settings.renamed}
         pair = [shown(names.get(usual, usual)) for usual in ("chosen", "rejected")]
         answers = "" if self.layout is not None else option(f"verdict.answers=[{','.join(pair)}]")
-        cure = f"{answers} {option(f'verdict.winner={column}')}".strip()
+        cure = f"{answers} {doubts.winner(column, self.settings)}".strip()
         return (
             f"which is not read here. If it says which answer is better: {cure}. If it is about "
             "something else, take the column out of the file"

@@ -86,6 +86,8 @@ class Pointer:
         lower = value.strip().lower()
         if len(lower) > _LONGEST:
             return NOTHING
+        if (compared := _COMPARISON.fullmatch(lower)) is not None:
+            return self._by_comparison(*compared.groups(), count)
         found = self._words.get(lower)
         if found is None:
             words = parts_of(lower)
@@ -100,11 +102,21 @@ class Pointer:
                 found = self._words.get(telling[0])
         return NOTHING if found is None or found >= count else found
 
+    def _by_comparison(self, left: str, sign: str, right: str, count: int) -> int:
+        """What "A>B", "[[A>>B]]", "A<B" and "A=B" say of two answers."""
+        sides = [self.numbers.get(one.strip(), self._by_word(one, count)) for one in (left, right)]
+        if count != 2 or set(sides) != {0, 1}:
+            return NOTHING
+        if "=" in sign:
+            return -1
+        return sides[0] if ">" in sign else sides[1]
+
 
 NOTHING = -2
 """A value that points to no answer."""
 _LONGEST = 60
 """Characters of a value that is a name."""
+_COMPARISON = re.compile(r"(?:\[\[)?([^<>=\[\]]+)(>{1,3}|<{1,3}|={1,2})([^<>=\[\]]+)(?:\]\])?")
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 
 
