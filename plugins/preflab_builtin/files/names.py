@@ -21,6 +21,7 @@ BETTER |= {"judgement", "judgment", "decision", "favorite", "favourite", "picked
 """Words of a column that says which answer is the better one."""
 WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
 WORSE |= {"dispreferred", "unpreferred", "nonpreferred", "unchosen", "unselected", "inferior"}
+WORSE |= {"loses", "nonchosen", "disfavored", "lesspreferred", "leastpreferred", "secondbest"}
 """Words of a column that names the worse answer."""
 TURNS_ROUND = {"not", "non", "no", "un", "less", "least", "second", "third", "last", "lower"}
 TURNS_ROUND |= {"lowest", "never", "anti", "dis"}

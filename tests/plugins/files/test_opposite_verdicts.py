@@ -150,7 +150,7 @@ def test_a_name_of_ranks_and_of_scores(tmp_path: Path, names: tuple[str, str]) -
 
 @pytest.mark.parametrize("about", ["position", "search_rank", "rejected_rank"])
 def test_numbers_that_are_no_ranks_for_certain(tmp_path: Path, about: str) -> None:
-    rows = judged(None, **{f"{about}_a": 1, f"{about}_b": 2})
+    rows = [row | {f"{about}_a": 1, f"{about}_b": 2} for row in judged(None)]
     assert "Say which do" in refused(files(tmp_path, rows))
 
 
@@ -167,11 +167,12 @@ def test_numbers_that_are_no_ranks_for_certain(tmp_path: Path, about: str) -> No
 def test_marks_of_the_worse_answer(tmp_path: Path, about: str, values: Any, how: str) -> None:
     """The mark is on a, so that b, number 1, is the better one."""
     names = [f"{about}_a", f"{about}_b"]
-    rows = judged(None, **dict(zip(names, values, strict=True)))
+    rows = [row | dict(zip(names, values, strict=True)) for row in judged(None)]
     message = refused(files(tmp_path, rows))
     assert f"verdict.{how}=[{','.join(names[::-1])}]" in message
     assert ",".join(names) not in message.partition("Say which do")[2]
-    told = VerdictColumns(**{how: names[::-1]})
+    told = VerdictColumns()
+    setattr(told, how, names[::-1])
     assert best(files(tmp_path, rows, verdict=told)) == [1]
 
 
@@ -200,6 +201,11 @@ def test_comparisons_that_are_not_clear(tmp_path: Path, values: Any) -> None:
         ("winner", ("A loses", "B loses")),
         ("preference", ("A is worse", "B is worse")),
         ("winner", ("not A", "not B")),
+        ("winner", ("!A", "!B")),
+        ("winner", ("A -", "B -")),
+        ("winner", ("A?", "B?")),
+        ("winner", ("neither A", "neither B")),
+        ("winner", ("second best", "first best")),
         ("loser", ("A is better", "B is better")),
         ("least_preferred", ("A>B", "B>A")),
     ],

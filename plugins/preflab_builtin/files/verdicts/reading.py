@@ -165,26 +165,18 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
 def _check_rivals(row: Columns, layout: Layout, ranks: Sequence[float], reading: Reading) -> None:
     """`BadRow` if another column that names the best or the worst answer contradicts the row's
     ranks."""
-    for name in layout.rivals:
-        if blank(row.get(name)):
-            continue
-        best = {i for i, rank in enumerate(ranks) if rank == min(ranks)}
-        said, tied = layout.points(row[name], row), len(best) > 1
-        if names_worse(name):
-            contradicts = said in best and not tied
-        else:
-            contradicts = said not in best if not tied else said != -1
-        if contradicts:
-            options = [
-                reading.settings.option(f"verdict.winner={shown(one)}")
-                for one in (*layout.columns, *((name,) if not names_worse(name) else ()))
-            ]
-            own = ", ".join(map(shown, layout.columns))
+    tied = ranks.count(min(ranks)) > 1
+    best = -1 if tied else ranks.index(min(ranks))
+    for name in (name for name in layout.rivals if not blank(row.get(name))):
+        said, worse = layout.points(row[name], row), names_worse(name)
+        if (said == best >= 0) if worse else (said != best):
+            (own,) = layout.columns
+            counting = (own,) if worse else (own, name)
+            options = [reading.settings.option(f"verdict.winner={shown(n)}") for n in counting]
             raise BadRow(
                 name,
-                f"is '{shown(str(row[name]))}' and does not agree with '{own}', which is "
-                f"'{shown(str(row.get(layout.columns[0])))}'. Say which column counts: "
-                f"{' or '.join(options)}",
+                f"is '{shown(str(row[name]))}' and does not agree with '{shown(own)}', which is "
+                f"'{shown(str(row[own]))}'. Say which column counts: {' or '.join(options)}",
             )
 
 
