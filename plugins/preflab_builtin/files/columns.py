@@ -17,6 +17,7 @@ from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import doubts
+from preflab_builtin.files.verdicts.candidates import mark, names_tie
 
 if TYPE_CHECKING:
     from preflab_builtin.files.verdicts.layouts import Layout
@@ -142,6 +143,10 @@ class Reading:
             if name in read or blank(value):
                 continue
             kind = meaning(name, value, inside=bool(where))
+            if not where and settings.record_type == "rankings" and _ties(name, value):
+                skip, ignore = (settings.option(o) for o in ("on_bad_row=skip", f"ignore=[{name}]"))
+                what = "says that the row is a tie, which is not read here. Leave such rows out"
+                raise BadRow(shown(name), f"{what}: {skip}. If it does not count: {ignore}")
             if not where and (kind is None or kind is Kind.JUDGED):
                 check_kept(name, value, settings.option)
             if kind and not self._beside(name, kind):
@@ -209,6 +214,11 @@ class Reading:
             or (record_type == "documents" and kind not in (Kind.MEDIA, Kind.WEIGHT))
             or name in _OF_OTHER_TYPES
         )
+
+
+def _ties(name: str, value: Any) -> bool:
+    """Whether a column says that no answer of the row is better."""
+    return names_tie(name) and mark(value) is True
 
 
 def _all_again(text: str, row: Mapping[str, Any], read: Collection[str]) -> bool:

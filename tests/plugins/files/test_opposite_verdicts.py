@@ -101,6 +101,27 @@ def test_a_tie_beside_scores(tmp_path: Path) -> None:
     assert best(files(tmp_path, rows)) == [0, None]
 
 
+def test_a_tie_beside_a_pair(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{i}?", "chosen": "x", "rejected": "y", "is_tie": i == 1} for i in range(3)]
+    message = refused(files(tmp_path, rows))
+    assert "rows.jsonl:2: is_tie: says that the row is a tie, which is not read here" in message
+    assert "rankings.on_bad_row=skip. If it does not count: rankings.ignore=[is_tie]" in message
+    config = files(tmp_path, rows, ignore=["is_tie"])
+    assert best(config) == [0, 0, 0]
+    assert any("'is_tie' is ignored, though" in notice for notice in inspect(config).notices)
+
+
+def test_a_tie_column_that_is_no_mark(tmp_path: Path) -> None:
+    message = refused(files(tmp_path, judged("A", "B", tie="both bad")))
+    assert "tie: is 'both bad' but must say whether the row is a tie" in message
+    assert "rankings.ignore=[tie]" in message
+
+
+def test_three_numbers_of_two_answers_are_not_guessed(tmp_path: Path) -> None:
+    message = refused(files(tmp_path, judged(0, 1, 2)))
+    assert "winner=winner rankings.verdict.first=[...] rankings.verdict.second=[...]" in message
+
+
 def test_two_columns_of_ties(tmp_path: Path) -> None:
     rows = judged("A", "B", tie=0, is_equal=0)
     assert "'tie' and 'is_equal' may all mark ties" in refused(files(tmp_path, rows))

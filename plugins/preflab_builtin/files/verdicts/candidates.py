@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow
@@ -110,6 +111,7 @@ def names_verdict(name: str) -> bool:
     return bool(words & (BETTER | WORSE)) and not words & (_REMARKS | TIES)
 
 
+@lru_cache(maxsize=4096)
 def names_tie(name: str) -> bool:
     """Whether a name says that a column marks ties: is_tie, winner_tie, no_preference."""
     words = set(parts_of(name))

@@ -211,11 +211,13 @@ def numbers(name: str, seen: set[tuple[float, int]], layout: Layout, settings: R
     if layout.listed or len(values) > len(layout.answers) + 1:
         starts = " or ".join(settings.option(f"verdict.start={start}") for start in (0, 1))
         return f"{said}, which does not show the number of the first answer: {winner} {starts}"
+    if len(values) > len(layout.answers):
+        places = (dots(f"verdict.{place}", True, settings) for place in ("first", "second", "tie"))
+        return f"{said}. Say what they mean: {winner} {' '.join(places)}{_first(layout)}"
     orders = [list(range(len(values))), list(range(len(values)))[::-1]]
-    places = [[at if at < len(layout.answers) else -1 for at in order] for order in orders]
     if len(values) == 1:
-        places = [[0], [1]]
-    cures = [_meanings(dict(zip(values, some, strict=True)), layout, settings) for some in places]
+        orders = [[0], [1]]
+    cures = [_meanings(dict(zip(values, some, strict=True)), layout, settings) for some in orders]
     return (
         f"{said}, which may mean more than one thing. Say what they mean: {winner} {cures[0]}, or "
         f"{cures[1]}, and 'tie' for values that prefer none"

@@ -22,7 +22,7 @@ from preflab_builtin.files.names import names_worse
 from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
-from preflab_builtin.files.verdicts.candidates import amount
+from preflab_builtin.files.verdicts.candidates import amount, mark
 from preflab_builtin.files.verdicts.doubts import listing
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
@@ -143,12 +143,18 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
     something else."""
     if layout.tie is None or layout.how is How.WINS or blank(row.get(layout.tie)):
         return _decided(row, layout, count, reading)
-    tied = truth(row[layout.tie], layout.tie)
+    option, tie = reading.settings.option, shown(layout.tie)
+    ignore = f"If '{tie}' does not count: {option(f'ignore=[{tie}]')}"
+    tied = mark(row[layout.tie])
+    if tied is None:
+        what = (
+            f"is '{shown(str(row[layout.tie]))}' but must say whether the row is a tie: true, false"
+        )
+        raise BadRow(tie, f"{what}. {ignore}")
     if tied and all(blank(row.get(name)) for name in layout.columns):
         return [1.0] * count
     ranks = _decided(row, layout, count, reading)
     if tied != (ranks.count(min(ranks)) > 1):
-        option, tie = reading.settings.option, shown(layout.tie)
         says = "is a tie" if tied else "is no tie"
         other = "a tie" if not tied else "that one answer is better"
         deciding = ", ".join(map(shown, layout.columns))
@@ -156,8 +162,7 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
         raise BadRow(
             tie,
             f"says that the row {says}, but {deciding} {verb} {other}. Correct the row, or leave "
-            f"such rows out: {option('on_bad_row=skip')}. If '{tie}' does not count: "
-            f"{option(f'ignore=[{tie}]')}",
+            f"such rows out: {option('on_bad_row=skip')}. {ignore}",
         )
     return ranks
 
