@@ -16,6 +16,8 @@ from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
+from preflab_builtin.files.verdicts import doubts
+from preflab_builtin.files.verdicts.candidates import mark, names_tie
 
 if TYPE_CHECKING:
     from preflab_builtin.files.verdicts.layouts import Layout
@@ -34,7 +36,7 @@ class Remark(Enum):
         False,
     )
     OTHERWISE = (
-        "in {n} of {of} rows the scores or ranks of the answers prefer another one than the "
+        "in {n} of {of} rows the scores, ranks or marks of the answers prefer another one than the "
         "verdict, which counts.",
         False,
     )
@@ -141,6 +143,10 @@ class Reading:
             if name in read or blank(value):
                 continue
             kind = meaning(name, value, inside=bool(where))
+            if not where and settings.record_type == "rankings" and _ties(name, value):
+                skip, ignore = (settings.option(o) for o in ("on_bad_row=skip", f"ignore=[{name}]"))
+                what = "says that the row is a tie, which is not read here. Leave such rows out"
+                raise BadRow(shown(name), f"{what}: {skip}. If it does not count: {ignore}")
             if not where and (kind is None or kind is Kind.JUDGED):
                 check_kept(name, value, settings.option)
             if kind and not self._beside(name, kind):
@@ -193,7 +199,7 @@ class Reading:
         option, names = self.settings.option, {u: name for name, u in self.settings.renamed}
         pair = [shown(names.get(usual, usual)) for usual in ("chosen", "rejected")]
         answers = "" if self.layout is not None else option(f"verdict.answers=[{','.join(pair)}]")
-        cure = f"{answers} {option(f'verdict.winner={column}')}".strip()
+        cure = f"{answers} {doubts.winner(column, self.settings)}".strip()
         return (
             f"which is not read here. If it says which answer is better: {cure}. If it is about "
             "something else, take the column out of the file"
@@ -208,6 +214,11 @@ class Reading:
             or (record_type == "documents" and kind not in (Kind.MEDIA, Kind.WEIGHT))
             or name in _OF_OTHER_TYPES
         )
+
+
+def _ties(name: str, value: Any) -> bool:
+    """Whether a column says that no answer of the row is better."""
+    return names_tie(name) and mark(value) is True
 
 
 def _all_again(text: str, row: Mapping[str, Any], read: Collection[str]) -> bool:

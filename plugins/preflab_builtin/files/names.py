@@ -20,7 +20,12 @@ BETTER |= {"better", "best", "choice", "chosen", "selected", "selection", "verdi
 BETTER |= {"judgement", "judgment", "decision", "favorite", "favourite", "picked", "prefer"}
 """Words of a column that says which answer is the better one."""
 WORSE = {"loser", "losing", "worse", "worst", "rejected", "reject", "lost", "disliked"}
+WORSE |= {"dispreferred", "unpreferred", "nonpreferred", "unchosen", "unselected", "inferior"}
+WORSE |= {"loses", "nonchosen", "disfavored", "lesspreferred", "leastpreferred", "secondbest"}
 """Words of a column that names the worse answer."""
+TURNS_ROUND = {"not", "non", "no", "un", "less", "least", "second", "third", "last", "lower"}
+TURNS_ROUND |= {"lowest", "never", "anti", "dis"}
+"""Words that turn a word for the better answer into one for another: not_chosen, second_best."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
 
@@ -43,3 +48,22 @@ def parts_of(name: str) -> tuple[str, ...]:
     (('response', '1'), ('model', 'a'))
     """
     return tuple(part for word in words_of(name) for part in _NUMBER.sub(" ", word).split())
+
+
+def names_worse(name: str) -> bool:
+    """Whether a name says that a column is of the worse answer.
+
+    >>> names_worse("loser"), names_worse("least_preferred"), names_worse("last_turn")
+    (True, True, False)
+    """
+    return words_say_worse(frozenset(words_of(name)))
+
+
+def words_say_worse(words: frozenset[str]) -> bool:
+    """The same for the words of a name."""
+    return bool(words & WORSE or (words & BETTER and words & TURNS_ROUND))
+
+
+def names_better(name: str) -> bool:
+    """Whether a name says that a column is of the better answer."""
+    return not BETTER.isdisjoint(words_of(name)) and not names_worse(name)

@@ -22,14 +22,12 @@ from preflab_builtin.files.catalogue import (
 )
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, ASKS
+from preflab_builtin.files.names import ABOUT, ASKS, names_better, names_worse
 from preflab_builtin.files.values import blank
-from preflab_builtin.files.verdicts import sides
+from preflab_builtin.files.verdicts import doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
     is_answer,
-    names_better,
     names_verdict,
-    names_worse,
 )
 
 USUAL = {
@@ -182,7 +180,7 @@ def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> 
     if judging:
         answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
         options.append(option(f"verdict.answers=[{','.join(answers)}]"))
-        return " ".join((*options, option(f"verdict.winner={shown(judging[0])}")))
+        return " ".join((*options, doubts.winner(min(judging, key=names_worse), settings)))
     for usual, says in (("chosen", names_better), ("rejected", names_worse)):
         if usual not in row:
             name = next((shown(name) for name in others if says(name)), "NAME")

@@ -76,7 +76,7 @@ def test_the_whole_file_shows_it(tmp_path: Path) -> None:
         ("label", (0, 1), "holds 0, 1 in the whole file"),
         ("preference", (True, False), "'true' .1 rows., 'false'"),
         ("winner", ("gpt", "claude"), "holds 'gpt' .1 rows., 'claude'"),
-        ("winner", ("A>B", "B>A"), "holds 'a>b'"),
+        ("winner", ("A>=B", "B>=A"), "holds 'a>=b'"),
         ("loser", ("a", "b"), "seems to name the worse answer"),
         ("first_shown", ("a", "b"), "which are answers. If it says"),
         ("overall_preference", (-3, 2), "goes from -3 to 2"),
@@ -189,16 +189,22 @@ def test_a_number_for_each_answer(tmp_path: Path, names: Any, better: Any) -> No
 
 def test_numbers_that_may_not_judge(tmp_path: Path) -> None:
     rows = judged(None, None, score_a=1, score_b=2, rating_a=2, rating_b=1)
-    options = r"scores=.rating_a,rating_b. or rankings.verdict.scores=.score_a,score_b."
+    options = r"scores=.rating_a,rating_b. .*, or rankings.verdict.scores=.score_a,score_b."
     assert re.search(options, refused(files(tmp_path, rows)))
     told = VerdictColumns(scores=["rating_a", "rating_b"])
     assert best(files(tmp_path, rows, verdict=told)) == [0, 0]
     rows = judged(None, None, toxicity_a=1, toxicity_b=2)
-    assert "where lower is, turn the signs" in refused(files(tmp_path, rows))
+    message = refused(files(tmp_path, rows))
+    assert "verdict.scores=[toxicity_a,toxicity_b] (higher is better), or" in message
+    assert "verdict.scores=[toxicity_b,toxicity_a] (lower is better" in message
+    told = VerdictColumns(scores=["toxicity_b", "toxicity_a"])  # 1 and 2: the first is less toxic
+    assert best(files(tmp_path, rows, verdict=told)) == [0, 0]
     rows = judged("a", "b", tokens_a=1, tokens_b=2, score_a=1, score_b=0)
     config = files(tmp_path, rows)
     assert best(config) == [0, 1]  # a winner counts, scores beside it do not, and are compared
-    assert any("in 1 of 2 rows the scores or ranks" in notice for notice in inspect(config).notices)
+    assert any(
+        "in 1 of 2 rows the scores, ranks or marks" in notice for notice in inspect(config).notices
+    )
 
 
 def test_more_than_two_answers(tmp_path: Path) -> None:
@@ -376,7 +382,8 @@ def test_values_that_are_understood_are_not_explained_again(tmp_path: Path) -> N
     rows = judged("b", "a", "unsure")
     message = refused(files(tmp_path, rows))
     assert "What 'unsure' means is not known" in message
-    assert "verdict.first=[unsure] (first: answer_a)" in message
+    assert "verdict.first=[...] rankings.verdict.second=[...] rankings.verdict.tie=[...]" in message
+    assert "[unsure]" not in message
     cure = "To leave such rows out, counted: rankings.verdict.winner=winner rankings.on_bad_row"
     assert cure in message
     told = VerdictColumns(winner="winner", tie=["unsure"])

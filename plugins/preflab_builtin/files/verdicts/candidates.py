@@ -6,10 +6,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow
-from preflab_builtin.files.names import ABOUT, BEFORE, BETTER, WORSE, parts_of, words_of
+from preflab_builtin.files.names import (
+    ABOUT,
+    BEFORE,
+    BETTER,
+    WORSE,
+    names_worse,
+    parts_of,
+    words_of,
+    words_say_worse,
+)
 from preflab_builtin.files.values import blank, listed, truth
 from preflab_builtin.files.verdicts import sides
 from preflab_builtin.files.verdicts.layouts import How, Layout
@@ -29,16 +39,24 @@ _REMARKS = (
     | {"confidence", "time", "source", "critique", "feedback", "agreement", "margin", "model"}
 )
 """Words that make it a remark about the verdict."""
-TIES = {"tie", "ties", "tied", "draw"}
+_BESIDE = {"human", "humans", "people", "person", "user", "annotator", "annotators", "labeler"}
+_BESIDE |= {"labeller", "rater", "judge", "expert", "crowd", "majority", "consensus", "gold"}
+_BESIDE |= {"final", "overall", "total", "label", "labels", "pairwise", "most", "more"}
+_BESIDE |= {"the", "is", "was", "which", "who", "of", "by", "index", "idx", "id", "number"}
+_BESIDE |= {"name", "letter", "key", "column", "side", "value"} | sides.ANSWERS
+"""Words that a verdict's name may have beside those of the better answer. With any other it may be
+of something else: previous_winner, random_choice."""
+TIES = {"tie", "ties", "tied", "draw", "equal"}
 """Words of a column that says whether it is a tie."""
 INDEX = {"winner", "winning", "best", "choice", "chosen", "selected", "selection", "picked"}
 INDEX |= {"pick", "index", "idx", "id", "preferred", "favorite", "favourite"}
 """Words of a column whose number is that of an answer."""
-_RANKS = {"rank", "ranks", "ranking", "rankings", "place", "position"}
+RANKS = {"rank", "ranks", "ranking", "rankings"}
+"""Words of a number of which 1 is the best."""
 _SCORES = {"score", "scores", "rating", "ratings", "reward", "rewards", "votes", "vote", "grade"}
 _SCORES |= {"stars", "points", "upvotes", "likes"}
-_PLAIN = _SCORES | sides.ANSWERS | {"overall", "total", "mean", "avg", "average", "final", "model"}
-_PLAIN |= {"human", "annotator", "of", "n", "count"}
+_PLAIN = sides.ANSWERS | {"overall", "total", "mean", "avg", "average", "final", "model", "human"}
+_PLAIN |= {"annotator", "of", "n", "count", "by", "is", "was", "the"}
 _WINS = {"winner", "win", "won", "wins", "preferred", "best", "better", "chosen", "selected"}
 _MEASURES = {"id", "ids", "index", "idx", "len", "length", "lengths", "tokens", "token", "words"}
 _MEASURES |= {"num", "turns", "time", "seed", "cost", "latency", "chars", "characters"}
@@ -65,6 +83,12 @@ class Candidate:
         return NOTHING not in self.points and points
 
     @property
+    def plain(self) -> bool:
+        """Its name can only be that of the verdict."""
+        beside = set(words_of(self.name)) - BETTER
+        return beside <= _BESIDE or not names_verdict(self.name)
+
+    @property
     def worse(self) -> bool:
         """It names the worse answer."""
         return names_worse(self.name)
@@ -87,14 +111,12 @@ def names_verdict(name: str) -> bool:
     return bool(words & (BETTER | WORSE)) and not words & (_REMARKS | TIES)
 
 
-def names_worse(name: str) -> bool:
-    """Whether a name says that a column is of the worse answer."""
-    return not WORSE.isdisjoint(words_of(name))
-
-
-def names_better(name: str) -> bool:
-    """Whether a name says that a column is of the better answer."""
-    return not BETTER.isdisjoint(words_of(name)) and not names_worse(name)
+@lru_cache(maxsize=4096)
+def names_tie(name: str) -> bool:
+    """Whether a name says that a column marks ties: is_tie, winner_tie, no_preference."""
+    words = set(parts_of(name))
+    ties = bool(words & TIES) or {"no", "preference"} <= words
+    return ties and words <= TIES | BETTER | _BESIDE | {"model", "no"}
 
 
 def is_answer(name: str) -> bool:
@@ -129,11 +151,18 @@ def candidates(rows: Rows, base: Layout, but: Iterable[str]) -> list[Candidate]:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Columns with a number for each answer, or one with a list of them. how: None if it is not
-    known what they say."""
+    """Columns with a number or a mark for each answer, or one with a list of numbers. how: None if
+    it is not known what they say. words: of their names. marks: some are true or false."""
 
     columns: tuple[str, ...]
     how: How | None
+    words: frozenset[str] = frozenset()
+    marks: bool = False
+
+    @property
+    def worse(self) -> bool:
+        """They count against an answer, as far as their names say."""
+        return words_say_worse(self.words)
 
 
 def judges(rows: Rows, base: Layout, family: Family | None) -> tuple[str, ...]:
@@ -157,21 +186,31 @@ def per_answer(rows: Rows, base: Layout, family: Family | None) -> list[Numbers]
     found: list[tuple[set[str], tuple[str, ...]]] = [(set(parts_of(n)), (n,)) for n in lists]
     others = sides.same_places(family, sides.families(names)) if family else ()
     found += [(set(f.about), f.columns) for f in others if _all_numbers(rows, f.columns)]
-    return [Numbers(c, _how(w, rows, c)) for w, c in found if not w & _MEASURES]
+    return [
+        Numbers(c, _how(w, rows, c), frozenset(w), _spoken(rows, c))
+        for w, c in found
+        if not w & _MEASURES
+    ]
 
 
 def _how(words: set[str], rows: Rows, columns: tuple[str, ...]) -> How | None:
-    """What the words of columns with numbers say."""
-    if words & _WINS and len(columns) > 1 and _marks(rows, columns):
+    """What the words of columns with numbers say, where they can say one thing alone."""
+    if words & _WINS and words <= _WINS | _PLAIN and len(columns) > 1 and _marks(rows, columns):
         return How.WINS
-    if words & _RANKS:
+    if words & RANKS and words <= RANKS | _PLAIN:
         return How.RANKS
-    return How.SCORES if words & _SCORES and words <= _PLAIN else None
+    return How.SCORES if words & _SCORES and words <= _SCORES | _PLAIN else None
+
+
+def _spoken(rows: Rows, names: Sequence[str]) -> bool:
+    """Whether some values are marks that are no numbers: true, "yes"."""
+    values = [row.get(name) for row in rows for name in names]
+    return any(number(v) is None and mark(v) is not None for v in values)
 
 
 def _all_numbers(rows: Rows, names: Sequence[str]) -> bool:
     values = [row[name] for row in rows for name in names if not blank(row.get(name))]
-    fit = sum(number(v) is not None or _mark(v) is not None for v in values)
+    fit = sum(number(v) is not None or mark(v) is not None for v in values)
     return fit > len(values) / 2  # rows that are bad are not the rule
 
 
@@ -187,14 +226,21 @@ def _counts(rows: Rows, name: str, base: Layout) -> bool:
 
 
 def _marks(rows: Rows, names: Sequence[str]) -> bool:
-    return all(_mark(row.get(name)) is not None for row in rows for name in names)
+    return all(mark(row.get(name)) is not None for row in rows for name in names)
 
 
-def _mark(value: Any) -> bool | None:
+def mark(value: Any) -> bool | None:
+    """True or false, however it is spelled; None for any other value."""
     try:
         return truth(value, "")
     except BadRow:
         return None
+
+
+def amount(value: Any) -> float | None:
+    """A number, or 1 and 0 for a mark; None for any other value."""
+    found, marked = number(value), mark(value)
+    return float(marked) if found is None and marked is not None else found
 
 
 def companions(rows: Rows, base: Layout, family: Family | None) -> tuple[tuple[str, ...], ...]:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, BEFORE, parts_of, words_of
+from preflab_builtin.files.names import ABOUT, BEFORE, words_of
 from preflab_builtin.files.verdicts import doubts
 from preflab_builtin.files.verdicts.candidates import (
     INDEX,
-    TIES,
     Rows,
     candidates,
     per_answer,
@@ -32,19 +31,22 @@ def decided(rows: Rows, base: Layout, family: Family | None, settings: RowSettin
     named = [one for one in found if one.named]
     counting = [one for one in named if not one.worse]
     marks = [some for some in each if some.how is How.WINS]
-    sure = [one for one in counting if one.sure]
+    sure = [one for one in counting if one.sure and one.plain]
+    doubtful = [one for one in counting if one.sure and not one.plain]
     if not sure and not marks:
-        sure = [one for one in counting if one.numeric]
-    if any(one.points != sure[0].points or not one.sure for one in sure[1:]):
-        raise Refused(doubts.which([one.name for one in sure], settings))
+        sure = [one for one in counting if one.numeric and one.plain]
+    if any(one.points != sure[0].points or not one.sure for one in [*sure, *doubtful][1:] if sure):
+        raise Refused(doubts.which([one.name for one in (*sure, *doubtful)], settings))
     if sure:
-        return replace(base, how=How.WINNER, columns=(sure[0].name,))
+        worse = [one for one in named if one.sure and one.worse]
+        rivals = tuple(one.name for one in (*sure[1:], *doubtful, *worse))
+        return replace(base, how=How.WINNER, columns=(sure[0].name,), rivals=rivals)
     if len(marks) == 1:
-        names = sorted({name for row in rows for name in row})
-        tie = next((n for n in names if TIES & set(parts_of(n))), None)
-        return replace(base, how=How.WINS, columns=marks[0].columns, tie=tie)
+        return replace(base, how=How.WINS, columns=marks[0].columns)
+    if len(doubtful) > 1:
+        raise Refused(doubts.which([one.name for one in doubtful], settings))
     if named:
-        raise Refused(doubts.unclear(named[0], base, settings))
+        raise Refused(doubts.unclear((*doubtful, *named)[0], base, settings))
     known = [some for some in each if some.how is not None]
     if len(known) == 1 and not found:
         return replace(base, how=known[0].how, columns=known[0].columns)

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
-from preflab_builtin.files.names import ASKS, parts_of
-from preflab_builtin.files.verdicts.candidates import Candidate, Numbers, may_judge
+from preflab_builtin.files.names import ASKS, names_worse, parts_of
+from preflab_builtin.files.verdicts.candidates import RANKS, Candidate, Numbers, may_judge
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, spelled
 
 _SHOWN = 6
 """Values that a message names."""
+_SIMPLE = re.compile(r"[\w.-]+", re.ASCII)
+"""A value that a shell and a config take without quotes."""
+_JUDGES = re.compile(r"[<>]|better|best|wins|won\b|winner|preferred|chosen")
+"""What a value says for itself, whatever its column is called."""
 
 
 def which(names: Sequence[str], settings: RowSettings) -> str:
@@ -23,24 +27,51 @@ def which(names: Sequence[str], settings: RowSettings) -> str:
     return f"columns: {has} may all say which answer is better. Say which does: {options}"
 
 
+def winner(name: str, settings: RowSettings) -> str:
+    """The option that names a column; of one that is of the worse answer, with its values."""
+    option = settings.option(f"verdict.winner={shown(name)}")
+    if not names_worse(name):
+        return option
+    places = (dots(f"verdict.{place}", True, settings) for place in PLACES[:2])
+    return f"{option} {' '.join(places)} (it seems to name the worse answer)"
+
+
 def several(
     each: Sequence[Numbers], found: Sequence[Candidate], layout: Layout, settings: RowSettings
 ) -> str:
     """Columns that may decide, none of them for certain."""
     if len(found) == 1 and not each:
         return unclear(found[0], layout, settings)
-    options = [
-        settings.option(
-            f"verdict.{(some.how or How.SCORES).name.lower()}=[{','.join(some.columns)}]"
-        )
-        for some in each
-    ]
-    options += [settings.option(f"verdict.winner={shown(one.name)}") for one in found]
-    low = any(some.how is None for some in each)
-    lowest = " (higher is better; where lower is, turn the signs round in the file)" if low else ""
+    options = [option for some in each for option in _of_numbers(some, layout, settings)]
+    for one in found:
+        meant = f" {_dots(one, layout, settings)}" if one.worse or not one.sure else ""
+        options.append(f"{settings.option(f'verdict.winner={shown(one.name)}')}{meant}")
     names = [name for some in each for name in some.columns] + [one.name for one in found]
     what = f"columns: {', '.join(map(shown, names))} may say which answer is better"
-    return f"{what}. Say which do: {' or '.join(options)}{lowest}"
+    return f"{what}. Say which do: {', or '.join(options)}"
+
+
+def _of_numbers(some: Numbers, layout: Layout, settings: RowSettings) -> list[str]:
+    """The options that read columns with a number for each answer, with what each says. Of two
+    answers, the number of the one read as that of the other turns the order round."""
+
+    def said(how: How, columns: Sequence[str], means: str) -> str:
+        what = settings.option(f"verdict.{how.name.lower()}=[{','.join(columns)}]")
+        return f"{what} ({means})"
+
+    means = {How.SCORES: "higher is better", How.RANKS: "1 is the best", How.WINS: "a mark is good"}
+    if some.how is not None:
+        return [said(some.how, some.columns, means[some.how])]
+    if some.words & RANKS:
+        return [said(how, some.columns, means[how]) for how in (How.RANKS, How.SCORES)]
+    how = How.WINS if some.marks else How.SCORES
+    good, bad = means[how], "a mark is bad" if some.marks else "lower is better"
+    if len(some.columns) == 2:
+        turned = said(how, some.columns[::-1], f"{bad}: each is read for the other answer")
+        return [turned] if some.worse else [said(how, some.columns, good), turned]
+    signs = "turn the signs round in the file"
+    signs = f"first {signs}" if some.worse else f"{good}; where lower is, {signs}"
+    return [said(how, some.columns, signs)]
 
 
 def nothing(names: Iterable[str], layout: Layout, settings: RowSettings) -> str:
@@ -79,6 +110,10 @@ def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
     name = shown(one.name)
     said = f"{name}: holds {counted(one)}"
     winner = settings.option(f"verdict.winner={name}")
+    if one.worse and not layout.listed and len(layout.answers) > 2:
+        other, ranks = settings.option("verdict.winner=NAME"), settings.option("verdict.ranks")
+        why = "and seems to name another answer than the best, which does not say which is"
+        return f"{said}, {why}. Name another column: {other} (or {ranks}, verdict.scores)"
     if one.sure and not one.worse:
         return f"{said}, which are answers. If it says which is the better one: {winner}"
     cure = f"{winner} {explained(one, layout, settings)}"
@@ -87,21 +122,37 @@ def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
         unknown = ", ".join(f"'{shown(v)}'" for v, at in one.meant.items() if at == NOTHING)
         skip = settings.option("on_bad_row=skip")
         return (
-            f"{said}. What {unknown} means is not known. If it is an answer or a tie, say which, "
-            f"for example: {cure}. To leave such rows out, counted: {winner} {skip}"
+            f"{said}. What {unknown} means is not known. If it is an answer or a tie, say which: "
+            f"{cure}. To leave such rows out, counted: {winner} {skip}"
         )
-    if one.worse and one.sure:
-        return f"{said}, and seems to name the worse answer. Then give: {cure}"
-    return f"{said}. If it says which answer is better, say what they mean, for example: {cure}"
+    if one.worse:
+        return f"{said}, and seems to name the worse answer. Then give the better one: {cure}"
+    return f"{said}. If it says which answer is better, say what they mean: {cure}"
 
 
 def explained(one: Candidate, layout: Layout, settings: RowSettings) -> str:
-    """The option that says what the values of a column mean: of two answers that it calls the
-    worse, the other; of values that are not known, an example."""
-    meant = {value: at for value, at in one.meant.items() if at == NOTHING}
-    if one.worse and one.sure and len(layout.answers) == 2:
-        meant = {value: 1 - at if at >= 0 else at for value, at in one.meant.items()}
+    """The options that say what the values of a column mean: of two answers that it calls the
+    worse, the other. Of values that are not known, the user has to say it."""
+    turned = one.worse and one.sure and len(layout.answers) == 2
+    if not turned or any(map(_JUDGES.search, one.meant)):  # loser: "A is better"
+        return _dots(one, layout, settings)
+    meant = {value: 1 - at if at >= 0 else at for value, at in one.meant.items()}
     return _meanings(meant, layout, settings)
+
+
+def _dots(one: Candidate, layout: Layout, settings: RowSettings) -> str:
+    """The options that explain values, without the values: an example could be pasted as it is."""
+    count = 2 if layout.listed else min(len(layout.answers), len(PLACES))
+    simple = all(map(_SIMPLE.fullmatch, one.meant))
+    options = [dots(f"verdict.{place}", simple, settings) for place in (*PLACES[:count], "tie")]
+    return " ".join(options) + _first(layout)
+
+
+def dots(name: str, simple: bool, settings: RowSettings) -> str:
+    """An option with a list that the user fills in. simple: its texts need no quotes."""
+    if simple:
+        return settings.option(f"{name}=[...]")
+    return f"'{settings.option(name)}=[\"...\"]'"
 
 
 def counted(one: Candidate) -> str:
@@ -112,22 +163,22 @@ def counted(one: Candidate) -> str:
 
 
 def _meanings(meant: Mapping[str, int], layout: Layout, settings: RowSettings) -> str:
-    """The options that explain values. A value without a meaning gets one as an example."""
-    count = 2 if layout.listed else min(len(layout.answers), len(PLACES))
-    examples = [*range(count), -1]
+    """The options that explain values."""
     found: dict[int, list[str]] = {}
-    for i, (value, at) in enumerate(list(meant.items())[:_SHOWN]):
-        place = examples[i % len(examples)] if at == NOTHING else at
-        found.setdefault(place, []).append(value)
+    for value, at in meant.items():
+        found.setdefault(at, []).append(value)
     places = {at: PLACES[at] if at >= 0 else "tie" for at in found}
     options = [listing(f"verdict.{places[at]}", some, settings) for at, some in found.items()]
-    names = "" if layout.listed else f" (first: {shown(layout.answers[0])})"
-    return " ".join(options) + names
+    return " ".join(options) + _first(layout)
+
+
+def _first(layout: Layout) -> str:
+    return "" if layout.listed else f" (first: {shown(layout.answers[0])})"
 
 
 def listing(name: str, values: Sequence[str], settings: RowSettings) -> str:
     """An option with a list of texts, as a shell takes it."""
-    simple = all(re.fullmatch(r"[\w.-]+", value, re.ASCII) for value in values)
+    simple = all(map(_SIMPLE.fullmatch, values))
     if simple:
         return settings.option(f"{name}=[{','.join(values)}]")
     texts = ",".join('"' + value.replace('"', '\\"') + '"' for value in values)
@@ -160,11 +211,13 @@ def numbers(name: str, seen: set[tuple[float, int]], layout: Layout, settings: R
     if layout.listed or len(values) > len(layout.answers) + 1:
         starts = " or ".join(settings.option(f"verdict.start={start}") for start in (0, 1))
         return f"{said}, which does not show the number of the first answer: {winner} {starts}"
+    if len(values) > len(layout.answers):
+        places = (dots(f"verdict.{place}", True, settings) for place in ("first", "second", "tie"))
+        return f"{said}. Say what they mean: {winner} {' '.join(places)}{_first(layout)}"
     orders = [list(range(len(values))), list(range(len(values)))[::-1]]
-    places = [[at if at < len(layout.answers) else -1 for at in order] for order in orders]
     if len(values) == 1:
-        places = [[0], [1]]
-    cures = [_meanings(dict(zip(values, some, strict=True)), layout, settings) for some in places]
+        orders = [[0], [1]]
+    cures = [_meanings(dict(zip(values, some, strict=True)), layout, settings) for some in orders]
     return (
         f"{said}, which may mean more than one thing. Say what they mean: {winner} {cures[0]}, or "
         f"{cures[1]}, and 'tie' for values that prefer none"

@@ -11,7 +11,7 @@ from preflab.errors import nearest
 from preflab.rows import shown
 from preflab_builtin.files.config import PLACES, RowSettings
 from preflab_builtin.files.meanings import is_messages
-from preflab_builtin.files.names import ABOUT, ASKS, BEFORE, CONVERSATIONS
+from preflab_builtin.files.names import ABOUT, ASKS, BEFORE, CONVERSATIONS, names_worse
 from preflab_builtin.files.values import blank, listed
 from preflab_builtin.files.verdicts import deciding, doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
@@ -19,6 +19,7 @@ from preflab_builtin.files.verdicts.candidates import (
     candidates,
     companions,
     judges,
+    names_tie,
     per_answer,
 )
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
@@ -49,18 +50,30 @@ def layout(rows: Rows, settings: RowSettings, numbers: deciding.Numbers) -> Layo
         raise Refused(doubts.no_question(_names(rows), base, settings))
     if settings.record_type != "rankings":
         return base
+    made = _judged(rows, base, family, settings)
+    if made is None or made.how is not How.WINNER:
+        return made
+    return deciding.numbered(made, settings, numbers)
+
+
+def _judged(
+    rows: Rows, base: Layout, family: Family | None, settings: RowSettings
+) -> Layout | None:
+    """The same with what decides between the answers, and what else judges them."""
     base = replace(base, pointer=_pointer(base, family, settings))
     base = replace(base, companions=companions(rows, base, family))
     judging = judges(rows, base, family)
     if base.listed and not judging and not settings.verdict.columns:
         return None  # completions that nothing ranks are another shape with a column too few
+    _check_winner(rows, base, settings)
     made = _given(base, settings) or deciding.decided(rows, base, family, settings)
-    known = [some for some in per_answer(rows, base, family) if some.how in (How.SCORES, How.RANKS)]
-    if made.how is How.WINNER and len(known) == 1 and len(known[0].columns) == len(base.answers):
-        made = replace(made, numbers=(known[0].how or How.SCORES, known[0].columns))
+    made = replace(made, tie=made.tie or _tie(rows, made, settings))
+    if made.how in (How.WINNER, How.WINS):
+        each = [(some.how, some.columns) for some in per_answer(rows, base, family) if some.how]
+        others = [(h, c) for h, c in each if len(c) == len(base.answers) and c != made.columns]
+        made = replace(made, numbers=tuple(others))
     beside = tuple(name for name in judging if name not in (*made.columns, made.tie))
-    made = replace(made, beside=beside, first=bool(settings.verdict.columns))
-    return deciding.numbered(made, settings, numbers) if made.how is How.WINNER else made
+    return replace(made, beside=beside, first=bool(settings.verdict.columns))
 
 
 def pair_points(rows: Rows) -> bool:
@@ -95,6 +108,17 @@ def _names(rows: Rows) -> frozenset[str]:
     """Columns with something in them in most rows."""
     filled = Counter(name for row in rows for name, value in row.items() if not blank(value))
     return frozenset(name for name, count in filled.items() if count > len(rows) / 2)
+
+
+def _tie(rows: Rows, made: Layout, settings: RowSettings) -> str | None:
+    """The column that marks ties next to what decides. `Refused` if there are several."""
+    names = dict.fromkeys(n for row in rows for n in row if names_tie(n) and not blank(row[n]))
+    found = [name for name in names if name not in (*made.columns, *made.needs(), *made.rivals)]
+    if len(found) > 1:
+        options = " or ".join(settings.option(f"ignore=[{shown(name)}]") for name in found)
+        has = " and ".join(f"'{shown(name)}'" for name in found)
+        raise Refused(f"columns: {has} may all mark ties. Leave all but one out: {options}")
+    return next(iter(found), None)
 
 
 # --- the answers ---
@@ -136,6 +160,17 @@ def _pointer(base: Layout, family: Family | None, settings: RowSettings) -> Poin
 
 
 # --- what decides, by the config ---
+
+
+def _check_winner(rows: Rows, base: Layout, settings: RowSettings) -> None:
+    """`Refused` if the config takes a column for that of the better answer whose name says that it
+    is of the worse one, and does not say what its values mean."""
+    told = settings.verdict
+    if not told.winner or told.values or told.start is not None or told.high is not None:
+        return
+    found = candidates(rows, base, ()) if names_worse(told.winner) else ()
+    for one in (one for one in found if one.name == told.winner):
+        raise Refused(doubts.unclear(one, base, settings))
 
 
 def _given(base: Layout, settings: RowSettings) -> Layout | None:

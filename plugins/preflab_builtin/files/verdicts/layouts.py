@@ -29,9 +29,9 @@ class Layout:
     (``listed``). columns: what decides: one, or one for each answer. companions: other columns with
     something for each answer, such as names of models. start: the number of the first answer.
     high: the number of the answer that high numbers prefer. beside: columns that read as a
-    verdict too and do not count. about: columns that describe the prompt. numbers: a score
-    for each answer next to a winner, or a rank. first: it counts before any
-    shape that the rows have too."""
+    verdict too and do not count. about: columns that describe the prompt. numbers: scores,
+    ranks or marks of the answers next to what decides. rivals: other columns that name the best or
+    the worst answer, and must agree. first: it counts before any shape that the rows have too."""
 
     asks: str | None
     answers: tuple[str, ...]
@@ -46,7 +46,8 @@ class Layout:
     even: float = 0.0
     beside: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
-    numbers: tuple[How, tuple[str, ...]] | None = None
+    numbers: tuple[tuple[How, tuple[str, ...]], ...] = ()
+    rivals: tuple[str, ...] = ()
     first: bool = False
 
     def needs(self) -> tuple[str, ...]:

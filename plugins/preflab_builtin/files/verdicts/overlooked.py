@@ -15,12 +15,14 @@ from preflab_builtin.files.verdicts import doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
     Candidate,
     Rows,
+    amount,
     candidates,
     may_judge,
+    names_tie,
     per_answer,
 )
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
-from preflab_builtin.files.verdicts.pointing import Pointer, number
+from preflab_builtin.files.verdicts.pointing import Pointer
 
 _PAIR = ("chosen", "rejected")
 
@@ -30,7 +32,7 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
     the file's start; a sentence on one that is ignored and may say so. rows: as in the file."""
     for ignored in settings.ignore:
         values = Counter(str(row[ignored]) for row in rows if not blank(row.get(ignored)))
-        if may_judge(ignored) and values:
+        if (may_judge(ignored) or names_tie(ignored)) and values:
             shares = ", ".join(f"'{shown(v)}' ({n} rows)" for v, n in values.most_common(3))
             what = "is ignored, though its name says that it judges the answers"
             yield f"'{shown(ignored)}' {what}: {shares}."
@@ -50,8 +52,9 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
     apart = {name for some in each for name in some.columns}
     asks = {name for name, usual in settings.renamed if usual not in _PAIR}
     for one in candidates(rows, base, {*apart, *asks, *ABOUT, *BEFORE, *_PAIR}):
-        other = all(point == best for point in one.points) and not one.worse
-        if other or len(one.values) < 2 or not (one.named or mapped):
+        agrees = all((0 <= point != best if one.worse else point == best) for point in one.points)
+        same = len(one.values) < 2 and not (mapped and one.sure and one.named)
+        if (agrees and one.sure) or same or not (one.named or mapped):
             continue  # it agrees, says the same in every row, or points to a pair by chance
         if one.name not in settings.ignore or (one.sure and one.named):
             raise Refused(_contradicts(one, answers, chosen, mapped, settings))
@@ -92,7 +95,7 @@ def _contradicts(
     winner = settings.option(f"verdict.winner={shown(one.name)}")
     cure = f"{_answers(answers, settings)} {winner}"
     if not one.sure or one.worse:
-        cure += f" {doubts.explained(one, layout, settings)}, for example"
+        cure += f" {doubts.explained(one, layout, settings)}"
     return (
         f"{shown(one.name)}: holds {doubts.counted(one)}, and seems to say which answer is better, "
         f"but '{shown(chosen)}' would be taken for the better one in every row. To read it: {cure}"
@@ -110,7 +113,7 @@ def _instead(mapped: bool, settings: RowSettings) -> str:
 
 
 def _is_best(row: Mapping[str, Any], columns: Sequence[str], how: How | None, best: int) -> bool:
-    numbers = [number(row.get(name)) for name in columns]
+    numbers = [amount(row.get(name)) for name in columns]
     own = numbers[best]
     others = [value for i, value in enumerate(numbers) if i != best and value is not None]
     if own is None:

@@ -86,7 +86,11 @@ class Pointer:
         lower = value.strip().lower()
         if len(lower) > _LONGEST:
             return NOTHING
+        if (compared := _COMPARISON.fullmatch(lower)) is not None:
+            return self._by_comparison(compared[1], compared[2], compared[3], count)
         found = self._words.get(lower)
+        if found is None and _DOUBTFUL.fullmatch(lower):
+            return NOTHING
         if found is None:
             words = parts_of(lower)
             found = self._words.get("".join(words))
@@ -94,17 +98,30 @@ class Pointer:
                 return -1
             telling = [word for word in words if word not in _FILLERS]
             ties = _TIES.intersection(telling)
-            if found is None and ties and not set(telling) - _TIES - _BESIDE_TIES:
+            tied = ties and telling[-1] != "a" and not set(telling) - _TIES - _BESIDE_TIES
+            if found is None and tied:
                 return -1
             if found is None and len(set(telling)) == 1:
                 found = self._words.get(telling[0])
         return NOTHING if found is None or found >= count else found
+
+    def _by_comparison(self, left: str, sign: str, right: str, count: int) -> int:
+        """What "A>B", "[[A>>B]]", "A<B" and "A=B" say of two answers."""
+        sides = [self.numbers.get(one.strip(), self._by_word(one, count)) for one in (left, right)]
+        if count != 2 or set(sides) != {0, 1}:
+            return NOTHING
+        if "=" in sign:
+            return -1
+        return sides[0] if ">" in sign else sides[1]
 
 
 NOTHING = -2
 """A value that points to no answer."""
 _LONGEST = 60
 """Characters of a value that is a name."""
+_COMPARISON = re.compile(r"(?:\[\[)?([^<>=\[\]]+)(>{1,3}|<{1,3}|={1,2})([^<>=\[\]]+)(?:\]\])?")
+_DOUBTFUL = re.compile(r"[!~¬≠-]\s*\w.*|.*\w\s*[?+-]|.*\b(second|third)[ _-]?best\b.*")
+"""What looks like the name of an answer and may be its opposite: "!A", "A-", "second best"."""
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 
 

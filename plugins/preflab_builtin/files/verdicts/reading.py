@@ -18,9 +18,11 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.names import names_worse
 from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
+from preflab_builtin.files.verdicts.candidates import amount, mark
 from preflab_builtin.files.verdicts.doubts import listing
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
@@ -51,7 +53,8 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
                 f"numbers {i + 1} and {j + 1} of the answers are the "
                 "same text, but one is said to be better",
             )
-    if layout.numbers and _say_otherwise(row, layout.numbers, preferences):
+    _check_rivals(row, layout, ranks, reading)
+    if any(_say_otherwise(row, how, names, preferences) for how, names in layout.numbers):
         reading.remarks[Remark.OTHERWISE] += 1
     best = min(ranks)
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
@@ -136,7 +139,54 @@ def _turn_by_turn(
 
 
 def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[float]:
-    """A number for each answer, the lowest for the best."""
+    """A number for each answer, the lowest for the best. `BadRow` if a column that marks ties says
+    something else."""
+    if layout.tie is None or layout.how is How.WINS or blank(row.get(layout.tie)):
+        return _decided(row, layout, count, reading)
+    option, tie = reading.settings.option, shown(layout.tie)
+    ignore = f"If '{tie}' does not count: {option(f'ignore=[{tie}]')}"
+    tied = mark(row[layout.tie])
+    if tied is None:
+        what = (
+            f"is '{shown(str(row[layout.tie]))}' but must say whether the row is a tie: true, false"
+        )
+        raise BadRow(tie, f"{what}. {ignore}")
+    if tied and all(blank(row.get(name)) for name in layout.columns):
+        return [1.0] * count
+    ranks = _decided(row, layout, count, reading)
+    if tied != (ranks.count(min(ranks)) > 1):
+        says = "is a tie" if tied else "is no tie"
+        other = "a tie" if not tied else "that one answer is better"
+        deciding = ", ".join(map(shown, layout.columns))
+        verb = "says" if len(layout.columns) == 1 else "say"
+        raise BadRow(
+            tie,
+            f"says that the row {says}, but {deciding} {verb} {other}. Correct the row, or leave "
+            f"such rows out: {option('on_bad_row=skip')}. {ignore}",
+        )
+    return ranks
+
+
+def _check_rivals(row: Columns, layout: Layout, ranks: Sequence[float], reading: Reading) -> None:
+    """`BadRow` if another column that names the best or the worst answer contradicts the row's
+    ranks."""
+    tied = ranks.count(min(ranks)) > 1
+    best = -1 if tied else ranks.index(min(ranks))
+    for name in (name for name in layout.rivals if not blank(row.get(name))):
+        said, worse = layout.points(row[name], row), names_worse(name)
+        if (said == best >= 0) if worse else (said != best):
+            (own,) = layout.columns
+            counting = (own,) if worse else (own, name)
+            options = [reading.settings.option(f"verdict.winner={shown(n)}") for n in counting]
+            raise BadRow(
+                name,
+                f"is '{shown(str(row[name]))}' and does not agree with '{shown(own)}', which is "
+                f"'{shown(str(row[own]))}'. Say which column counts: {' or '.join(options)}",
+            )
+
+
+def _decided(row: Columns, layout: Layout, count: int, reading: Reading) -> list[float]:
+    """The same by the columns that decide."""
     name = layout.columns[0]
     if layout.how is How.WINNER:
         best = _winner(row, layout, count, reading)
@@ -167,11 +217,16 @@ def _ranks(row: Columns, layout: Layout, count: int, reading: Reading) -> list[f
 
 
 def _say_otherwise(
-    row: Columns, numbers: tuple[How, tuple[str, ...]], preferences: Sequence[tuple[int, int]]
+    row: Columns, how: How, columns: tuple[str, ...], preferences: Sequence[tuple[int, int]]
 ) -> bool:
-    """Whether the scores or ranks next to a verdict prefer an answer that it calls worse."""
-    how, columns = numbers
-    found = [number(row.get(name)) for name in columns]
+    """Whether the scores, ranks or marks next to a verdict prefer an answer that it calls worse."""
+    values = [row.get(name) for name in columns]
+    if len(values) == 1:
+        said = listed(values[0])
+        values = list(said) if isinstance(said, (list, tuple)) else []
+    found = [amount(value) for value in values]
+    if preferences and len(found) <= max(map(max, preferences)):
+        return False
     given = [(found[i], found[j]) for i, j in preferences]
     pairs = [(one, other) for one, other in given if one is not None and other is not None]
     return any(a > b if how is How.RANKS else a < b for a, b in pairs)
@@ -192,10 +247,13 @@ def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
             reason = f"is {shown(str(value))} but must be a number from {layout.start} to {last}"
             raise BadRow(name, reason)
     if best == NOTHING:
-        cure = listing("verdict.first", [spelled(value)], reading.settings)
+        some = [spelled(value)]
+        meant = [listing(f"verdict.{p}", some, reading.settings) for p in ("first", "second")]
+        tie = listing("verdict.tie", some, reading.settings)
         winner = reading.settings.option(f"verdict.winner={name}")
         what = f"is '{shown(str(value))}', which points to no answer"
-        raise BadRow(name, f"{what}. If it means one, say so (first, second, tie): {winner} {cure}")
+        cure = f"{winner} with {', '.join(meant)} or {tie}"
+        raise BadRow(name, f"{what}. If it means one, say which: {cure}")
     return best
 
 
