@@ -265,3 +265,24 @@ def test_a_verdict_that_is_the_same_in_all_rows_overrules_names(tmp_path: Path) 
     marks = judged(None, winner_a=False, winner_b=True)
     message = refused(files(tmp_path, marks, columns=_MAPPED, ignore=["winner"]))
     assert "say in 1 of 1 rows that 'answer_a' is not the better answer" in message
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "values"),
+    [
+        ("score_chosen", "score_rejected", (6.5, 2.0)),  # UltraFeedback, binarised
+        ("chosen_score", "rejected_score", (6, 2)),
+        ("chosen_model", "rejected_model", ("m1", "m2")),
+        ("logps_chosen", "logps_rejected", (-3.25, -9.5)),
+        ("chosenRating", "rejectedRating", (5, 1)),
+    ],
+)
+def test_facts_about_each_of_a_pair_are_no_verdict(
+    better: str, worse: str, values: tuple[object, object], tmp_path: Path
+) -> None:
+    given = [
+        {"prompt": f"p{i}", "chosen": f"good {i}", "rejected": f"bad {i}"}
+        | dict(zip((better, worse), values, strict=True))
+        for i in range(6)
+    ]
+    assert best(files(tmp_path, given)) == [0] * 6
