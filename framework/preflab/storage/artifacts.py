@@ -180,8 +180,8 @@ class Store:
             self.damaged(),
             [p.parent for p in self.root.glob(f"*/{MANIFEST}") if _NAME.fullmatch(p.parent.name)],
         )
-        opened = [opened(folder) for folder in folders if folder not in damaged]
-        return sorted(opened, key=lambda a: str(a.manifest["created"]))
+        made = [opened(folder) for folder in folders if folder not in damaged]
+        return sorted(made, key=lambda a: str(a.manifest["created"]))
 
     def damaged(self) -> dict[Path, str]:
         """Folders whose manifest is missing or changed, and what is wrong."""
