@@ -326,6 +326,11 @@ class Context(Protocol):
     def component(self, kind: str, config: Any) -> Any:
         """Build a nested component from its typed config."""
 
+    def key_of(self, config: Any) -> str:
+        """The key of the options of a component of this run, by its very config, for messages:
+        reward_model, or reward_model.members.NAME. One that the run did not choose has the name of
+        the stage."""
+
     def within(self, name: str, seed: int | None = None) -> Context:
         """The context of a component that is made as a part of this stage: the folder ``name`` in
         this one, streams under that name, and a seed of its own (None: from this one and the

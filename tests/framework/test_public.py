@@ -98,7 +98,7 @@ INTERFACES_1 = {
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
     "load_policy(folder) load_scalar(folder) rollout() labeler() component(kind,config) "
-    "within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
+    "key_of(config) within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
 }
 
 

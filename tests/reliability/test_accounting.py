@@ -251,7 +251,7 @@ def test_a_filter_cannot_lose_a_row_silently(returned: tuple[list[int], dict[str
 def test_responses_that_a_cut_makes_equal_are_refused() -> None:
     bytes_of = vocabularies.byte_tokenizer()
     same = Ranking(Prompt("x", "q"), ("abcde", "abcdf"), ((1, 0),))
-    whole, cut = (accounting(examples([same], bytes_of, n, None)) for n in (None, 5))
+    whole, cut = (accounting(examples([same], bytes_of, n, None, "algorithm")) for n in (None, 5))
     counts = ("responses", "responses cut", "tokens", "tokens lost", "missing end tokens")
     assert [whole[name] for name in counts] == [2, 0, 12, 0, 0]
     # 6 tokens each, one lost: the ends still differ
@@ -259,12 +259,13 @@ def test_responses_that_a_cut_makes_equal_are_refused() -> None:
     with pytest.raises(
         UserError,
         match=r"'x' prefers response 1 to response 0, but both are the same 4 tokens"
-        r".*max_tokens \(4\)",
+        r".*Raise algorithm\.max_tokens \(4\)",
     ):
-        examples([same], bytes_of, 4, None)
+        examples([same], bytes_of, 4, None, "algorithm")
     words_of = vocabularies.word_tokenizer(["a"])  # "b" and "c" are unknown words: one token
+    unknown = Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))
     with pytest.raises(UserError, match="Use a tokenizer that tells them apart"):
-        examples([Ranking(Prompt("x", "a"), ("b", "c"), ((0, 1),))], words_of, None, None)
+        examples([unknown], words_of, None, None, "algorithm")
 
 
 def test_padding_with_the_end_token_is_stated(

@@ -331,6 +331,10 @@ class StageContext:
         )
         return Choice(kind, component, plugin, config)
 
+    def key_of(self, config: Any) -> str:
+        choices = self._environment.run.all_choices()
+        return next((choice.key for choice in choices if choice.config is config), self.stage)
+
     def within(self, name: str, seed: int | None = None) -> StageContext:
         own = derive_seed(self.seed, name) if seed is None else seed
         part = StageContext(self._environment, self.stage, self.folder / name, own)

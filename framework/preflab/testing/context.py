@@ -245,6 +245,9 @@ class FakeContext:
         chosen = component(kind, config.name)
         return None if chosen.procedure is None else chosen.procedure(config, self)
 
+    def key_of(self, config: Any) -> str:
+        return self.stage
+
     def within(self, name: str, seed: int | None = None) -> FakeContext:
         part = copy(self)
         part.folder = self.folder / name

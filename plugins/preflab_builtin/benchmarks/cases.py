@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Formatter
 from typing import Any, Protocol, TypeVar
 
 from preflab import UserError
@@ -13,6 +12,7 @@ from preflab.errors import nearest
 from preflab.randomness import permutation
 from preflab.rows import BadRow, Row, shown, type_name
 from preflab.rows.fields import checked_text
+from preflab.templates import pieces
 from preflab_builtin.benchmarks.config import (
     GenerationConfig,
     MultipleChoiceConfig,
@@ -168,9 +168,9 @@ def filled(template: str, row: Values) -> str:
     'Q: why? (1)'
     """
     parts = []
-    for before, column, _, _ in Formatter().parse(template):
+    for before, column in pieces(template):
         parts.append(before)
-        if column is not None:
+        if column:
             content = value(row, column)
             number = isinstance(content, (int, float))
             parts.append(str(content) if number else checked_text(content, column, blank=True))

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from string import Formatter
 from typing import Any
 
 from preflab import option
 from preflab.errors import nearest
+from preflab.templates import pieces
 from preflab_builtin.evaluation.config import BLEU_TOKENISERS
 
 
@@ -60,7 +60,7 @@ def columns_of(template: str) -> list[str]:
     >>> columns_of("Q: {question}{{no column}} A:")
     ['question']
     """
-    return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    return [name for _, name in pieces(template) if name]
 
 
 def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -81,7 +81,7 @@ def problems_of(path: str, template: str, prefixes: Mapping[str, str]) -> Iterat
             f"is not a valid template ({error}): write columns in braces, and a brace itself twice",
         )
         return
-    if not all(named) or not named:
+    if not named:
         yield (
             "template",
             f"is {template!r} but must name a column in braces, as in 'Question: {{question}}'",

@@ -15,13 +15,12 @@ class CombinedTraining:
     the next. With members that are not trained there is no step."""
 
     def __init__(self, config: CombinedConfig, context: Context) -> None:
-        made = {
-            name: context.within(name, getattr(member, "seed", None)).procedure(
-                "reward_model", member
-            )
-            for name, member in config.members.items()
-        }
-        self.procedures = {name: made for name, made in made.items() if made is not None}
+        self.procedures: dict[str, Procedure] = {}
+        for name, member in config.members.items():
+            part = context.within(name, getattr(member, "seed", None))
+            procedure = part.procedure("reward_model", member)
+            if procedure is not None:
+                self.procedures[name] = procedure
         self.total_steps = sum(procedure.total_steps for procedure in self.procedures.values())
 
     def step(self, index: int) -> Mapping[str, float]:

@@ -13,6 +13,7 @@ from preflab_builtin.on_policy.config import (
     KLPenaltyConfig,
     OnPolicyConfig,
     RatioClipConfig,
+    whole_groups,
 )
 
 
@@ -50,11 +51,15 @@ class Place(StrEnum):
 class GroupKLConfig(KLPenaltyConfig):
     """The KL penalty, in the reward or in the loss."""
 
-    place: Place = option(Place.reward, "reward: per token, as the log-ratio (k1); or loss")
+    place: Place = option(
+        Place.reward,
+        "reward (per token, as the log-ratio k1: ends at the optimum of reward and KL) or loss "
+        "(ends there for responses of one token only)",
+    )
     estimator: KLEstimator = option(
         KLEstimator.weighted_k3,
-        "in the loss: weighted_k3 or k2, whose gradients are that of the KL; k3 is GRPO as "
-        "published, and is not",
+        "in the loss, token by token: weighted_k3 and k2 have the gradient of each token's KL, "
+        "without the token's effect on the KL of later ones; k3 (GRPO as published) has another",
     )
 
 
@@ -107,8 +112,8 @@ class GroupConfig(OnPolicyConfig):
     def check(self) -> Iterator[tuple[str, str]]:
         """What every on-policy algorithm checks, and that groups are whole and have a baseline."""
         yield from OnPolicyConfig.check(self)
-        if self.batch % self.samples:
-            yield "samples", f"is {self.samples} but must divide batch ({self.batch})"
+        # A minibatch may divide a prompt's responses: their advantages are known by then.
+        yield from (row for row in whole_groups(self, self.samples) if row[0] == "batch")
         compares = self.baseline is not Baseline.none or self.scale is Scale.group
         if self.samples < 2 and compares:
             yield (

@@ -13,9 +13,10 @@ from preflab.errors import UserError
 from preflab.likelihood import response_log_probs
 from preflab.records import Message, Prompt, Rollout
 from preflab.runtime import Runtime
+from preflab.templates import pieces
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.sources import FolderSource
-from preflab_builtin.judge.config import AskedModel, pieces
+from preflab_builtin.judge.config import AskedModel
 
 ANSWER = "\n\nAnswer:"
 """Behind the question to a model that has no chat template."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from string import Formatter
 from typing import ClassVar
 
 from preflab import option
+from preflab.templates import pieces
 
 QUESTION = """Here is a request, and a response to it.
 
@@ -33,15 +33,6 @@ class Scale(StrEnum):
 
     probability = "probability"
     log_odds = "log_odds"
-
-
-def pieces(question: str) -> list[tuple[str, str]]:
-    """A question as (text, field that follows it); ``ValueError`` if its braces do not match.
-
-    >>> pieces("Is {response} good?")
-    [('Is ', 'response'), (' good?', '')]
-    """
-    return [(text, name or "") for text, name, _, _ in Formatter().parse(question)]
 
 
 @dataclass

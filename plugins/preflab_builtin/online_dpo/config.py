@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from preflab import option
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, whole_groups
+from preflab_builtin.preference.config import Loss
 
 
 class Labels(StrEnum):
@@ -17,11 +18,8 @@ class Labels(StrEnum):
     higher = "higher"
 
 
-class PairLoss(StrEnum):
-    """The loss of a pair, see ``preflab_builtin.preference``."""
-
-    dpo = "dpo"
-    ipo = "ipo"
+PAIR_LOSSES = (Loss.dpo, Loss.ipo)
+"""Those whose only option is beta."""
 
 
 @dataclass
@@ -32,7 +30,7 @@ class OnlineDPOConfig(OnPolicyConfig):
 
     name: str = option("online_dpo", "component")
     samples: int = option(2, "responses per prompt, of which two are a pair", ge=2, fast=2)
-    loss: PairLoss = option(PairLoss.dpo, "dpo, or ipo (arXiv 2310.12036)")
+    loss: Loss = option(Loss.dpo, "dpo, or ipo (arXiv 2310.12036)")
     labels: Labels = option(
         Labels.bradley_terry,
         "bradley_terry (both orders, weighed by sigmoid of the difference of scores: the optimum "
@@ -47,12 +45,15 @@ class OnlineDPOConfig(OnPolicyConfig):
     )
 
     def check(self) -> Iterator[tuple[str, str]]:
-        """What every on-policy algorithm checks, and that there is a beta that stays."""
+        """What every on-policy algorithm checks, that there is a beta that stays, and the loss of a
+        pair that has no other options."""
         yield from OnPolicyConfig.check(self)
         yield from whole_groups(self, self.samples)
         if self.kl.coef == 0:
             yield "kl.coef", "is 0 but must be > 0: it is the beta of the loss"
         if self.kl.controller is Controller.adaptive:
             yield "kl.controller", "is adaptive but must be fixed: kl.coef is the beta of the loss"
-        if self.labels is Labels.bradley_terry and self.loss is not PairLoss.dpo:
+        if self.loss not in PAIR_LOSSES:
+            yield "loss", f"is {self.loss} but must be {' or '.join(PAIR_LOSSES)}"
+        elif self.labels is Labels.bradley_terry and self.loss is not Loss.dpo:
             yield "labels", "is bradley_terry, which only loss=dpo has: choose labels=higher"

@@ -12,7 +12,6 @@ from preflab_builtin.on_policy.experience import Experience
 from preflab_builtin.on_policy.procedure import OnPolicy
 from preflab_builtin.on_policy.rules import Rules, TokenLoss
 from preflab_builtin.online_dpo.config import Labels, OnlineDPOConfig
-from preflab_builtin.preference.config import Loss
 from preflab_builtin.preference.loss import pair_losses
 
 
@@ -34,8 +33,7 @@ def pair_loss(log_probs: torch.Tensor, batch: Experience, config: OnlineDPOConfi
     other = torch.zeros_like(first)
     if config.labels is Labels.bradley_terry:
         other = torch.sigmoid(second - first)  # the chance that the lower score is preferred
-    loss = Loss(config.loss.value)
-    return pair_losses(better, worse, loss, config.kl.coef, label_smoothing=other)
+    return pair_losses(better, worse, config.loss, config.kl.coef, label_smoothing=other)
 
 
 def rules(config: OnlineDPOConfig) -> Rules:

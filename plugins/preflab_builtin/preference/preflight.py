@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab.lengths import check_rows
 from preflab.records import Ranking
 from preflab_builtin.preference.config import Loss, PreferenceConfig
+from preflab_builtin.reward_model.refusing import check_rankings
 from preflab_builtin.training import continuing
 
 NO_PREFERENCE = "There is no ranking with a preference to learn from."
@@ -16,13 +16,12 @@ ONE_PROMPT = (
     "All rankings are of one prompt, and algorithm.loss=kto estimates its KL with responses to "
     "other prompts. Choose algorithm.loss=dpo, or give rankings of a second prompt."
 )
-CUT = "cut responses with algorithm.max_tokens=N"
 
 
 def preflight(config: PreferenceConfig, context: Context) -> Iterator[str]:
-    """`UserError` for rankings of the data that do not fit into the policy, among which there is no
-    preference, or (kto) which are all of one prompt. What the comparisons will be is not known
-    yet."""
+    """`UserError` for rankings of the data that do not fit into the policy, whose preferred
+    response has the same tokens as the other, among which there is no preference, or (kto) which
+    are all of one prompt. What the comparisons will be is not known yet."""
     yield from continuing.preflight(config, config.optimizer)
     if not context.has("rankings"):
         return
@@ -31,4 +30,4 @@ def preflight(config: PreferenceConfig, context: Context) -> Iterator[str]:
         raise UserError(NO_PREFERENCE)
     if config.loss is Loss.kto and len({ranking.prompt.text for ranking in rankings}) == 1:
         raise UserError(ONE_PROMPT)
-    check_rows(context, "rankings", rankings, config.max_tokens, [CUT])
+    check_rankings(context, rankings, config.max_tokens, context.key_of(config))

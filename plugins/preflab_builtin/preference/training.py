@@ -40,7 +40,7 @@ class Preference:
         self.tied = len(given) - len(ranked)
         if not ranked:
             raise UserError(NO_PREFERENCE)
-        limits = (config.max_tokens, self.policy.max_positions)
+        limits = (config.max_tokens, self.policy.max_positions, context.key_of(config))
         rows = examples(ranked, context.tokenizer, *limits)
         self.rankings, self.pairs = rows, [pair for row in rows for pair in row.pairs()]
         self.others = (

@@ -9,7 +9,6 @@ from enum import StrEnum
 from preflab import option
 from preflab.optimization import OptimizerConfig
 
-CUT = "cut responses with reward_model.max_tokens=N"
 NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from preflab.errors import UserError
 from preflab.interfaces import Tokenizer
-from preflab.lengths import place, refuse_rows
+from preflab.lengths import refuse_rows
 from preflab.records import Ranking, Rollout
-from preflab_builtin.reward_model.config import CUT
+from preflab_builtin.reward_model.refusing import cut_responses, cut_with
 
 
 @dataclass(frozen=True)
@@ -53,48 +52,27 @@ class Example:
 
 
 def examples(
-    rankings: Sequence[Ranking], tokenizer: Tokenizer, max_tokens: int | None, limit: int | None
+    rankings: Sequence[Ranking],
+    tokenizer: Tokenizer,
+    max_tokens: int | None,
+    limit: int | None,
+    key: str,
 ) -> list[Example]:
     """One example per ranking, in order. max_tokens: the most tokens of a response; limit:
-    positions of the model. `UserError` naming the first ranking that does not fit into the model,
-    or that prefers one of two responses with the same tokens: its loss would remain at log 2."""
-    rows = [_example(ranking, tokenizer, max_tokens) for ranking in rankings]
+    positions of the model; key: of the component that cuts responses, for messages. `UserError`
+    naming the first ranking that does not fit into the model, or that prefers one of two responses
+    with the same tokens: its loss would remain at log 2."""
+    rows = [_example(ranking, tokenizer, max_tokens, key) for ranking in rankings]
     sizes = ((r.ranking.prompt, len(r.prompt) + max(map(len, r.responses))) for r in rows)
-    refuse_rows("rankings", sizes, limit, [CUT])
+    refuse_rows("rankings", sizes, limit, [cut_with(key)])
     return rows
 
 
-def _example(ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None) -> Example:
+def _example(ranking: Ranking, tokenizer: Tokenizer, max_tokens: int | None, key: str) -> Example:
     prompt = tuple(tokenizer.encode_prompt(ranking.prompt))
-    whole = [tuple(tokenizer.encode_response(ranking.prompt, r)) for r in ranking.responses]
-    responses = tuple(ids[:max_tokens] for ids in whole)
-    lost = tuple(len(ids) - len(cut) for ids, cut in zip(whole, responses, strict=True))
-    for better, worse in ranking.preferences:
-        if responses[better] == responses[worse]:
-            advice = "Use a tokenizer that tells them apart, or"
-            if lost[better] or lost[worse]:
-                advice = f"Raise reward_model.max_tokens ({max_tokens}), or"
-            raise UserError(
-                f"The ranking of {place(ranking.prompt)} prefers response {better} to "
-                f"response {worse}, but both are the same {len(responses[better])} tokens to the "
-                f"model. {advice} leave the row out."
-            )
+    responses, lost = cut_responses(ranking, tokenizer, max_tokens, key)
     texts = tuple(tokenizer.decode_response(ranking.prompt, ids) for ids in responses)
     return Example(ranking, prompt, responses, texts, lost)
-
-
-def refuse_contradictions(rankings: Sequence[Ranking]) -> None:
-    """`UserError` naming the first ranking with a pair that is preferred both ways: it has no
-    order, which Plackett-Luce is about."""
-    for ranking in rankings:
-        known = set(ranking.preferences)
-        for better, worse in ranking.preferences:
-            if (worse, better) in known:
-                raise UserError(
-                    f"The ranking of {place(ranking.prompt)} prefers response {better} to response "
-                    f"{worse} and the other way round, so that it has no order. Choose "
-                    "reward_model.loss=pairs, or leave the row out."
-                )
 
 
 def rollout(rows: Sequence[Example], tokenizer: Tokenizer, device: torch.device) -> Rollout:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from unicodedata import normalize
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab.lengths import check_rows, prompt_sizes, refuse_prompts
+from preflab.lengths import prompt_sizes, refuse_prompts
 from preflab.records import SPLITS, Prompt, Ranking
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.reward_model.config import (
-    CUT,
     NO_PREFERENCE,
     KwiseConfig,
     PretrainedRewardConfig,
     RankingLoss,
 )
 from preflab_builtin.reward_model.folder import located
+from preflab_builtin.reward_model.refusing import check_rankings, refuse_contradictions
 
 
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
@@ -29,48 +28,22 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     if config.trainable_layers:
         from preflab_builtin.reward_model.training import blocks_of
 
-        blocks_of(context.policy("base").module, config.trainable_layers)
+        network = context.policy("base").module
+        blocks_of(network, config.trainable_layers, context.key_of(config))
     if not context.has("rankings"):
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
+    ranked, key = list(_ranked(context)), context.key_of(config)
     if config.loss is RankingLoss.plackett_luce:
-        from preflab_builtin.reward_model.examples import refuse_contradictions
-
-        refuse_contradictions(list(_ranked(context)))
-    cut = config.max_tokens
-    try:
-        check_rows(context, "rankings", _ranked(context), cut)
-    except UserError:
-        check_rows(context, "rankings", _ranked(context), 1)  # prompts that are too long alone
-        check_rows(context, "rankings", _ranked(context), cut, [CUT])
-    alike = [row for row in _ranked(context) if _may_be_alike(row, cut)]
-    if alike:
-        from preflab_builtin.reward_model.examples import examples
-
-        examples(alike, context.tokenizer, cut, context.max_positions)
+        refuse_contradictions(ranked, key)
+    check_rankings(context, ranked, config.max_tokens, key)
     yield from ()
 
 
 def _ranked(context: Context) -> Iterator[Ranking]:
     for split in SPLITS[:2]:  # those for testing are not read
         yield from (ranking for ranking in context.rankings(split) if ranking.preferences)
-
-
-def _may_be_alike(ranking: Ranking, tokens: int | None) -> bool:
-    """Whether two responses may have the same tokens, whole or cut to a number of them: each token
-    has a byte at least, and a character four at most. A tokenizer may change case, accents and
-    white space."""
-    looks: list[list[str]] = [[_plain(text) for text in ranking.responses]]
-    if tokens is not None:
-        looks.append([_plain(text[: tokens // 4]) for text in ranking.responses])
-    return any(
-        look[better] == look[worse] for look in looks for better, worse in ranking.preferences
-    )
-
-
-def _plain(text: str) -> str:
-    return "".join(normalize("NFKD", text).casefold().split())
 
 
 def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str]:

@@ -23,11 +23,11 @@ from preflab_builtin.reward_model.examples import (
     Example,
     accounting,
     examples,
-    refuse_contradictions,
     rollout,
     whole_prompts,
 )
 from preflab_builtin.reward_model.loss import correct_pairs, ranking_loss
+from preflab_builtin.reward_model.refusing import refuse_contradictions
 from preflab_builtin.reward_model.scoring import last_values, raw_scores
 
 T = TypeVar("T")
@@ -49,15 +49,15 @@ class KwiseTraining:
 
     def __init__(self, config: KwiseConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
-        given = context.rankings("train")
+        given, key = context.rankings("train"), context.key_of(config)
         ranked = [r for r in given if r.preferences]
         self.tied = len(given) - len(ranked)
         if not ranked:
             raise UserError(NO_PREFERENCE)
         if config.loss is RankingLoss.plackett_luce:
-            refuse_contradictions(ranked)
+            refuse_contradictions(ranked, key)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
-        limits = (config.max_tokens, self.model.max_positions)
+        limits = (config.max_tokens, self.model.max_positions, key)
         self.examples = examples(ranked, context.tokenizer, *limits)
         validation = [r for r in context.rankings("validation") if r.preferences]
         self.validation = examples(validation, context.tokenizer, *limits)
@@ -67,7 +67,7 @@ class KwiseTraining:
         if config.steps is not None:
             self.draws = config.steps * config.batch
         self.total_steps = -(-self.draws // config.batch)
-        freeze_below(self.model.module, config.trainable_layers)
+        freeze_below(self.model.module, config.trainable_layers, key)
         parameters = self.model.module.parameters()
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
@@ -184,12 +184,12 @@ class KwiseTraining:
         return float(raw_scores(self.model, rows, self.runtime).double().mean())
 
 
-def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
+def freeze_below(module: torch.nn.Module, trainable_layers: int | None, key: str) -> None:
     """Leave only the last blocks, what follows the blocks in their parent (the final norm) and the
-    head trainable; `UserError` if the model has fewer blocks."""
+    head trainable; `UserError` if the model has fewer blocks. key: of the component."""
     if trainable_layers is None:
         return
-    path, blocks = blocks_of(module, trainable_layers)
+    path, blocks = blocks_of(module, trainable_layers, key)
     parent, _, name = path.rpartition(".")
     siblings = dict(module.get_submodule(parent).named_children())
     after = list(siblings)[list(siblings).index(name) + 1 :]
@@ -200,7 +200,7 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None) -> None:
 
 
 def blocks_of(
-    module: torch.nn.Module, trainable_layers: int
+    module: torch.nn.Module, trainable_layers: int, key: str
 ) -> tuple[str, Sequence[torch.nn.Module]]:
     """The blocks of a model and their path; `UserError` if there are fewer than are to be
     trained."""
@@ -208,7 +208,6 @@ def blocks_of(
     path, blocks = next(lists, ("", torch.nn.ModuleList()))
     if not blocks or trainable_layers > len(blocks):
         raise UserError(
-            f"reward_model.trainable_layers={trainable_layers}, but the model has {len(blocks)} "
-            "blocks."
+            f"{key}.trainable_layers={trainable_layers}, but the model has {len(blocks)} blocks."
         )
     return path, list(blocks)

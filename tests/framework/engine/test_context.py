@@ -86,6 +86,19 @@ def test_checkpoints_are_in_the_order_of_training(environment: Environment, tmp_
     assert environment.model_folder("sft/10") == chosen
 
 
+def test_a_component_knows_the_key_of_its_options_wherever_it_stands() -> None:
+    """Three members of an ensemble have equal options, and each a key of its own."""
+    run = job_of(compose(["debug=fast", "reward_model=ensemble"], with_hydra=True)).run
+    context = StageContext(Environment(run, lambda hook, **shown: None), "reward_model")
+    whole = run.choices["reward_model"].config
+    assert context.key_of(whole) == "reward_model"
+    keys = {name: context.within(name).key_of(member) for name, member in whole.members.items()}
+    assert keys == {name: f"reward_model.members.{name}" for name in ("first", "second", "third")}
+    assert whole.members["first"] == whole.members["second"]
+    unknown = dataclasses.replace(whole.members["first"])
+    assert context.key_of(unknown) == "reward_model"  # the stage
+
+
 @pytest.mark.parametrize(
     "build,message", [(None, "builds nothing that others can use"), (lambda c, x: None, "None")]
 )

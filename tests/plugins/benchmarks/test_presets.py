@@ -62,6 +62,8 @@ def test_a_preset_lacks_nothing_but_its_file(preset: str) -> None:
     [
         (["x.template='no column'"], "template is 'no column' but must name a column"),
         (["x.template='{question'"], "template is not a valid template"),
+        (["x.template='{question!r}'"], "template is not a valid template"),
+        (["x.template='{} {question}'"], "{} names no field"),
         (["x.references=[]"], "references is empty, but metrics=squad_f1"),
         (["x.references=[]", "x.metrics=[]"], "metrics is empty, and so is scorers"),
         (["x.threshold=0.5"], "threshold is given, but there are no scorers"),

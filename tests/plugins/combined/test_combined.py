@@ -3,6 +3,7 @@ each."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,28 @@ def test_a_verifier_beside_a_trained_model_is_one_line(tmp_path: Path) -> None:
     (metrics,) = tmp_path.glob("artifacts/**/algorithm-*/metrics.jsonl")
     rows = list(read_rows(metrics))
     assert {"objective/scores/learned", "objective/scores/short"} <= rows[-1].keys()
+    # It is no model; its members are.
+    (run,) = {path.parent for path in tmp_path.glob("runs/**/manifest.json")}
+    given = ("debug=fast", "evaluation=none", "algorithm=rloo", "reward_model=pretrained")
+    assert preflab(tmp_path, *given, f"reward_model.path={run}") == 2
+    said = (tmp_path / "log.txt").read_text()
+    members = [run / "artifacts/reward_model" / n / "model" for n in ("learned", "other")]
+    assert f"Choose one of them: path={members[0]}, path={members[1]}." in said
+    assert preflab(tmp_path, *given, f"reward_model.path={members[1]}") == 0
+
+
+def test_a_member_s_options_are_named_with_its_own_key(tmp_path: Path) -> None:
+    rows = [{"prompt": "ask", "chosen": "red red blue", "rejected": "red red red"}] * 4
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = (
+        "debug=fast",
+        "evaluation=none",
+        "rankings=files",
+        f"rankings.path={tmp_path / 'rows.jsonl'}",
+        "reward_model=sum",
+        "reward_model.members.learned.max_tokens=2",
+    )
+    assert preflab(tmp_path, *words) == 2
+    said = (tmp_path / "log.txt").read_text()
+    assert "Raise reward_model.members.learned.max_tokens (2)" in said
+    assert not list(tmp_path.glob("artifacts/**/model"))  # before the first stage

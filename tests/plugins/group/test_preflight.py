@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preflab.errors import UserError
+from preflab.options import problems
 from preflab.records import Prompt
 from preflab_builtin.group import preflight as of_group
 from preflab_builtin.group.config import GroupConfig, GroupKLConfig, Place, Scale
@@ -19,14 +20,34 @@ from support import WORDS, FakeContext
 
 def test_choices_that_move_the_optimum_are_said(tmp_path: Path) -> None:
     context = FakeContext(tmp_path, [Prompt("p", "one", split="train")])
-    loss = GroupKLConfig(place=Place.loss, estimator=KLEstimator.k3)
+    k3, k2, weighted_k3 = (
+        GroupKLConfig(place=Place.loss, estimator=estimator)
+        for estimator in (KLEstimator.k3, KLEstimator.k2, KLEstimator.weighted_k3)
+    )
+    none = GroupKLConfig(place=Place.loss, coef=0.0)
     said = [
         list(of_group.preflight(GroupConfig(**options), context))
-        for options in ({}, {"kl": loss}, {"scale": Scale.group}, {"kl": GroupKLConfig(coef=0.0)})
+        for options in (
+            {},
+            {"kl": k3},
+            {"kl": k2},
+            {"kl": weighted_k3},
+            {"scale": Scale.group},
+            {"kl": none},
+        )
     ]
-    assert [len(sentences) for sentences in said] == [0, 1, 1, 0]
+    assert [len(sentences) for sentences in said] == [0, 2, 1, 1, 1, 0]
     assert "k3" in said[1][0]
-    assert "standard deviation" in said[2][0]
+    # Per token, whatever the estimator; what ends at the optimum is the KL in the reward alone.
+    assert said[1][1] == said[2][0] == said[3][0]
+    assert said[2][0].endswith("algorithm.kl.place=reward ends there.")
+    assert "standard deviation" in said[4][0]
+
+
+def test_groups_are_whole_and_a_minibatch_may_divide_them() -> None:
+    wrong = dict(problems(GroupConfig(batch=64, minibatch=64, samples=6)))
+    assert wrong == {"batch": "is 64 but must be a multiple of samples (6)"}
+    assert not dict(problems(GroupConfig(batch=64, minibatch=4, samples=8)))
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,17 @@ def test_a_favourite_place_is_measured_and_balanced(
         (JudgeConfig(path="x", question="Good?"), "question", "{prompt}, {response}"),
         (JudgeConfig(path="x", question="{prompt} {response} {x}"), "question", "no other field"),
         (JudgeConfig(path="x", question="{prompt} {response} {"), "question", "not a template"),
+        (
+            JudgeConfig(path="x", question="Return {} {prompt} {response}"),
+            "question",
+            "{} names no",
+        ),
+        (
+            JudgeConfig(path="x", question="{prompt!r} {response}"),
+            "question",
+            "{prompt} is filled in",
+        ),
+        (JudgeConfig(path="x", question="{prompt:>5} {response}"), "question", "without ! or :"),
         (JudgeConfig(path="x", yes="No"), "question", "they must differ"),
         (PairJudgeConfig(path="x", second=""), "question", "none is empty"),
     ],

@@ -12,9 +12,10 @@ from preflab.likelihood import response_log_probs
 from preflab.options import problems
 from preflab.rewards import FunctionReward
 from preflab_builtin.on_policy.config import Controller, KLPenaltyConfig
-from preflab_builtin.online_dpo.config import Labels, OnlineDPOConfig, PairLoss
+from preflab_builtin.online_dpo.config import Labels, OnlineDPOConfig
 from preflab_builtin.online_dpo.preflight import preflight
 from preflab_builtin.online_dpo.training import pair_rows
+from preflab_builtin.preference.config import Loss
 from preflab_builtin.ptx.config import PtxConfig
 from preflab_builtin.rewards.functions import contains_reward, length_reward
 from support import FakeContext, gradients, largest_difference
@@ -63,7 +64,7 @@ def test_loss_and_gradient_are_those_of_dpo_on_the_pairs(labels: Labels, tmp_pat
 
 
 def test_the_first_step_s_loss_is_log_2_or_that_of_ipo(tmp_path: Path) -> None:
-    for loss, value in ((PairLoss.dpo, math.log(2)), (PairLoss.ipo, (1 / (2 * 0.1)) ** 2)):
+    for loss, value in ((Loss.dpo, math.log(2)), (Loss.ipo, (1 / (2 * 0.1)) ** 2)):
         procedure = tiny("online_dpo", tmp_path, minibatch=16, loss=loss, labels=Labels.higher)
         row = steps(procedure, 0, 1)[0]
         assert row["loss/policy_avg"] == pytest.approx(value, rel=1e-5)
@@ -111,7 +112,10 @@ def test_beta_must_be_there_and_stay() -> None:
     adaptive = KLPenaltyConfig(controller=Controller.adaptive)
     assert "fixed" in refused(kl=adaptive)["kl.controller"]
     assert "minibatch" in refused(samples=64, minibatch=32)
-    assert "labels=higher" in refused(loss=PairLoss.ipo)["labels"]
+    assert "labels=higher" in refused(loss=Loss.ipo)["labels"]
+    # Those with options of their own, which online DPO has not.
+    for loss in (Loss.kto, Loss.simpo):
+        assert refused(loss=loss) == {"loss": f"is {loss} but must be dpo or ipo"}
 
 
 def test_a_run_says_what_moves_the_optimum(tmp_path: Path) -> None:

@@ -218,10 +218,10 @@ def test_only_the_last_blocks_the_final_norm_and_the_head_are_trained(
 
 def test_more_trainable_layers_than_blocks_are_refused(tmp_path: Path) -> None:
     model = FakeContext(tmp_path).policy("base").scalar_model(torch.Generator().manual_seed(0))
-    freeze_below(model.module, None)
+    freeze_below(model.module, None, "reward_model")
     assert all(p.requires_grad for p in model.module.parameters())
-    with pytest.raises(UserError, match=r"trainable_layers=3.*2 blocks"):
-        freeze_below(model.module, 3)
+    with pytest.raises(UserError, match=r"reward_model\.trainable_layers=3.*2 blocks"):
+        freeze_below(model.module, 3, "reward_model")
 
 
 def test_long_responses_are_cut_and_counted(tmp_path: Path) -> None:
