@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.rows import BadRow, shown
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.meanings import Kind, meaning
+from preflab_builtin.files.names import twins
 from preflab_builtin.files.unread import Unread, check_kept
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import doubts
@@ -142,7 +143,7 @@ class Reading:
         for name, value in values.items():
             if name in read or blank(value):
                 continue
-            kind = meaning(name, value, inside=bool(where))
+            kind = _kind(name, value, values, bool(where))
             if not where and settings.record_type == "rankings" and _ties(name, value):
                 skip, ignore = (settings.option(o) for o in ("on_bad_row=skip", f"ignore=[{name}]"))
                 what = "says that the row is a tie, which is not read here. Leave such rows out"
@@ -214,6 +215,12 @@ class Reading:
             or (record_type == "documents" and kind not in (Kind.MEDIA, Kind.WEIGHT))
             or name in _OF_OTHER_TYPES
         )
+
+
+def _kind(name: str, value: Any, row: Mapping[str, Any], inside: bool) -> Kind | None:
+    """What a column may mean; a fact about each of both answers of a pair judges neither."""
+    kind = meaning(name, value, inside=inside)
+    return None if kind is Kind.JUDGED and name in twins(frozenset(row)) else kind
 
 
 def _ties(name: str, value: Any) -> bool:

@@ -67,3 +67,24 @@ def words_say_worse(words: frozenset[str]) -> bool:
 def names_better(name: str) -> bool:
     """Whether a name says that a column is of the better answer."""
     return not BETTER.isdisjoint(words_of(name)) and not names_worse(name)
+
+
+@lru_cache(maxsize=4096)
+def twins(names: frozenset[str]) -> frozenset[str]:
+    """Facts about each of both answers of a pair, as score_chosen beside score_rejected: what they
+    say is of one answer, and names none as the better one.
+
+    >>> sorted(twins(frozenset({"chosen", "rejected", "score_chosen", "rejectedModel", "x"})))
+    []
+    >>> sorted(twins(frozenset({"score_chosen", "score_rejected", "chosen_model"})))
+    ['score_chosen', 'score_rejected']
+    """
+    turned = {"chosen": "rejected", "rejected": "chosen"}
+    worded = {words_of(name): name for name in names}
+    return frozenset(
+        name
+        for words, name in worded.items()
+        if len(words) > 1
+        and turned.keys() & set(words)
+        and tuple(turned.get(word, word) for word in words) in worded
+    )

@@ -162,7 +162,7 @@ def test_a_verifier_beside_a_trained_model_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_member_s_options_are_named_with_its_own_key(tmp_path: Path) -> None:
-    rows = [{"prompt": "ask", "chosen": "red red blue", "rejected": "red red red"}] * 4
+    rows = [{"prompt": "red", "chosen": "red red blue", "rejected": "red red red"}] * 4
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     words = (
         "debug=fast",

@@ -9,7 +9,7 @@ from typing import Any
 
 from preflab.rows import shown
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, BEFORE, words_of
+from preflab_builtin.files.names import ABOUT, BEFORE, twins
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
@@ -51,7 +51,7 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
     each = per_answer(rows, base, family)
     apart = {name for some in each for name in some.columns}
     asks = {name for name, usual in settings.renamed if usual not in _PAIR}
-    for one in candidates(rows, base, {*apart, *asks, *_twins(columns), *ABOUT, *BEFORE, *_PAIR}):
+    for one in candidates(rows, base, {*apart, *asks, *twins(columns), *ABOUT, *BEFORE, *_PAIR}):
         agrees = all((0 <= point != best if one.worse else point == best) for point in one.points)
         same = len(one.values) < 2 and not (mapped and one.sure and one.named)
         if (agrees and one.sure) or same or not (one.named or mapped):
@@ -67,20 +67,6 @@ def check(rows: Rows, settings: RowSettings) -> Iterator[str]:
                 f"{what} that '{shown(chosen)}' is not the better answer. To read them: "
                 f"{_answers(answers, settings)} {cure}{_instead(mapped, settings)}"
             )
-
-
-def _twins(columns: frozenset[str]) -> set[str]:
-    """Facts about each of both answers, as score_chosen beside score_rejected: what they say is of
-    one answer, and whether they agree is counted row by row."""
-    worded = {tuple(words_of(name)): name for name in columns}
-    turned = dict(zip(_PAIR, reversed(_PAIR), strict=True))
-    return {
-        name
-        for words, name in worded.items()
-        if len(words) > 1
-        and any(word in turned for word in words)
-        and tuple(turned.get(word, word) for word in words) in worded
-    }
 
 
 def check_demonstrations(rows: Rows, settings: RowSettings) -> None:
