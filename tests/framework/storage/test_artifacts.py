@@ -103,7 +103,7 @@ def test_a_job_that_has_only_just_begun_is_named(
         leave.set()
 
     monkeypatch.setattr(Store, "_owner", ask)
-    monkeypatch.setattr(artifacts, "NAMELESS_SECONDS", 200)
+    monkeypatch.setattr(artifacts, "NAMELESS_SECONDS", 20)
     with Store(tmp_path).making("sft", "c" * 64, waiting):
         pass
     holder.join(20)

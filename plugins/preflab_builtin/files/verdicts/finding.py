@@ -196,7 +196,8 @@ def _given(base: Layout, settings: RowSettings) -> Layout | None:
     if told.high not in (*pair, *PLACES[:2]):
         raise Refused(f"{key}: '{shown(told.high)}' is no answer. {nearest(told.high, pair)}")
     high = (pair if told.high in pair else PLACES).index(told.high)
-    return replace(base, how=How.SCALE, columns=(told.winner,), high=high, even=told.even or 0.0)
+    leans = (high, told.even or 0.0)
+    return replace(base, how=How.SCALE, columns=(told.winner,), leans=leans)
 
 
 def _check_count(columns: Sequence[str], how: How, base: Layout, settings: RowSettings) -> None:

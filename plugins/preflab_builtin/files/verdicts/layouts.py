@@ -28,10 +28,11 @@ class Layout:
     """What is read of a file's rows. answers: a column for each, or one with a list of them
     (``listed``). columns: what decides: one, or one for each answer. companions: other columns with
     something for each answer, such as names of models. start: the number of the first answer.
-    high: the number of the answer that high numbers prefer. beside: columns that read as a
-    verdict too and do not count. about: columns that describe the prompt. numbers: scores,
-    ranks or marks of the answers next to what decides. rivals: other columns that name the best or
-    the worst answer, and must agree. first: it counts before any shape that the rows have too."""
+    leans: the number of the answer that high numbers prefer, and the number that prefers none.
+    beside: columns that read as a verdict too and do not count. about: columns that describe the
+    prompt. numbers: scores, ranks or marks of the answers next to what decides. rivals: other
+    columns that name the best or the worst answer, and must agree. first: it counts before any
+    shape that the rows have too."""
 
     asks: str | None
     answers: tuple[str, ...]
@@ -42,8 +43,7 @@ class Layout:
     pointer: Pointer = field(default_factory=Pointer)
     companions: tuple[tuple[str, ...], ...] = ()
     start: int | None = None
-    high: int = 0
-    even: float = 0.0
+    leans: tuple[int, float] = (0, 0.0)
     beside: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
     numbers: tuple[tuple[How, tuple[str, ...]], ...] = ()

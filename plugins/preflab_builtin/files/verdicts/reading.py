@@ -195,9 +195,10 @@ def _decided(row: Columns, layout: Layout, count: int, reading: Reading) -> list
         if count != 2:
             raise BadRow(name, f"is a scale between two answers, but there are {count}")
         value = numeric(row.get(name), name)
-        high = 1.0 if value >= layout.even else 2.0
-        low = 1.0 if value <= layout.even else 2.0
-        return [high, low] if layout.high == 0 else [low, high]
+        preferred, even = layout.leans
+        high = 1.0 if value >= even else 2.0
+        low = 1.0 if value <= even else 2.0
+        return [high, low] if preferred == 0 else [low, high]
     if layout.how is How.WINS:
         return _marked(row, layout)
     values = [row.get(column) for column in layout.columns]
