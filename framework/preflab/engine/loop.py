@@ -63,7 +63,7 @@ class Loop:
                 f"{self.folder / STATE}: not every process of the job sees the checkpoint that "
                 "process 0 sees."
             )
-        request = StopRequest()
+        request, planned = StopRequest(), self.procedure.total_steps
         self.observe(
             "preflab_stage_started",
             stage=self.stage,
@@ -80,6 +80,9 @@ class Loop:
                 if step < self.procedure.total_steps and self._due(step, saved):
                     self._save(step)
                     saved = time.monotonic()
+        if step < planned:
+            ended = f"{self.stage} ended by itself after step {step} of {planned}"
+            self._tell([ended], "early stopping is a result, not an error")
         if self.main_process:
             self._check_complete()
             with writing(f"the result of {self.stage}", self.folder, self._size):

@@ -25,7 +25,7 @@ def preflight(config: AskedModel, context: Context) -> Iterator[str]:
         _questions(judge, context),
         None if limit is None else limit - longest,
         f"the {limit} positions of the judge {judge.folder} less {longest} for what follows",
-        ["lower the judge's max_tokens"],
+        [f"lower {context.key_of(config)}.max_tokens ({config.max_tokens})"],
     )
     how = "by its chat template" if judge.chats else "by a text, since it has no chat template"
     answers = " and ".join(config.answers)

@@ -72,7 +72,7 @@ def inspect(config: TrainedConfig) -> Inspection:
         then, now = other[name]
         raise UserError(
             f"algorithm.{name} is {now}, and algorithm.continues={config.continues} was made with "
-            f"{then}: its steps cannot be counted on. Give algorithm.{name}={then}."
+            f"{then}: its steps cannot be counted on. {_cure(name, then)}"
         )
     content = f"{found.artifact.recipe_id} {found.artifact.content} after {found.steps} steps"
     changed = [f"{name} ({then} until now, then {now})" for name, (then, now) in other.items()]
@@ -82,6 +82,13 @@ def inspect(config: TrainedConfig) -> Inspection:
     )
     notices = [said] if changed else []
     return Inspection(content=content, notices=notices, goes_on=str(found.artifact.folder))
+
+
+def _cure(name: str, then: Any) -> str:
+    """How to have an option as it was. A preset may have given the algorithm another name."""
+    if name == "name":
+        return f"Choose the algorithm that it was made with (of the kind '{then}')."
+    return f"Give algorithm.{name}={then}."
 
 
 def begins_from(config: TrainedConfig, total_steps: int) -> Path | None:

@@ -161,3 +161,21 @@ def test_the_last_state_is_kept_up_to_a_size(
 def test_a_procedure_that_cannot_be_trained_on_keeps_no_state(tmp_path: Path) -> None:
     _run(tmp_path / "whole")
     assert not (tmp_path / "whole" / LAST).exists()
+
+
+class Short(Walk):
+    """A walk that ends by itself after four steps."""
+
+    def step(self, index: int) -> Mapping[str, float]:
+        if index == 3:
+            self.total_steps = 4
+        return super().step(index)
+
+
+def test_a_procedure_may_end_by_itself(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    streams = Streams(1, "walk")
+    settings = CheckpointConfig(every_seconds=1e9)
+    Loop("walk", Short(streams), streams, tmp_path, settings, lambda hook, **a: None).run()
+    assert (tmp_path / "result.txt").is_file()
+    assert len(read_rows(tmp_path / METRICS)) == 4
+    assert "walk ended by itself after step 4 of 10" in capfd.readouterr().err

@@ -161,5 +161,5 @@ def test_what_is_known_before_work(folders: dict[str, Path], tmp_path: Path) -> 
     assert "is asked by its chat template; its answers are Yes and No" in said
     assert inspect(config).content
     # The model has 256 positions.
-    with pytest.raises(UserError, match=r"positions of the judge.*Lower the judge's max_tokens"):
+    with pytest.raises(UserError, match=r"positions of the judge.*ower .*max_tokens \(250\)"):
         list(preflight(JudgeConfig(path=str(folders["chat"]), max_tokens=250), context))
