@@ -50,8 +50,7 @@ study: install             ## KL penalty against pretraining mix, three seeds, w
 	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
-	pretrain baselines causal_lm evaluation \
-	entropy expert_iteration group on_policy online_dpo preference)
+	pretrain baselines causal_lm evaluation on_policy group preference online_dpo expert_iteration combined entropy judge)
 
 conformance: install       ## the numeric tests alone, with the fast paths and without: every formula, and PPO against closed forms
 	$(PYTEST) $(NUMERIC)
