@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: install        ## the ladder study on the embedded world: base, SFT, best-of-n, PPO, PPO-ptx
 	$(BIN)/preflab -cn ladder
 
-test: install              ## all tests but those of the targets below that have tests of their own (5 minutes on two cores)
+test: install              ## all tests but those of the targets below that have tests of their own (8 minutes on two cores)
 	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
