@@ -23,7 +23,7 @@ class PPOClipConfig(RatioClipConfig):
     """What is clipped, the value prediction too."""
 
     value: float | None = option(
-        0.2, "the value prediction stays within this of the old one; null: not clipped", gt=0
+        0.2, "how far a value prediction may move from the old one; null: any distance", gt=0
     )
 
 

@@ -50,7 +50,9 @@ class PreferenceConfig(TrainedConfig):
     epochs: int = option(1, "passes over the pairs", ge=1, fast=1)
     batch: int = option(64, "pairs per optimizer step", ge=1, fast=8)
     max_tokens: int | None = option(
-        None, "responses are cut to this many tokens, end token included; null: not cut", ge=1
+        None,
+        "longest response in tokens, end token included: longer ones are cut; null: any length",
+        ge=1,
     )
     optimizer: OptimizerConfig = option(
         factory=OptimizerConfig, doc="optimizer; its schedule moves once per optimizer step"

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from preflab.errors import UserError
 from preflab.interfaces import Context, Evaluator, Policy, Responder, RolloutEngine, Subject
 from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
+from preflab_builtin.evaluation.suite import PolicyAtTemperature
 from preflab_builtin.training.config import WatchConfig
-
-
-class InTraining:
-    """`preflab.interfaces.Responder`: the policy as it is now."""
-
-    def __init__(self, policy: Policy, engine: RolloutEngine, temperature: float | None) -> None:
-        self.policy, self.engine = policy, engine
-        self.temperature = engine.sampling.temperature if temperature is None else temperature
-
-    def respond(self, prompts: Sequence[Prompt], seed: Sequence[int | str]) -> Rollout:
-        """One response per prompt."""
-        sampling = replace(self.engine.sampling, temperature=self.temperature, samples=1)
-        return self.engine.generate(self.policy, prompts, sampling, seed)
 
 
 class Watch:
@@ -51,7 +38,7 @@ class Watch:
         comparisons is the policy that training began from."""
         engine = self.context.rollout()
         reference, baseline = self._at_the_start(engine)
-        responder: Responder = InTraining(policy, engine, self.config.temperature)
+        responder = self._responder(policy, engine)
         subject = Subject(responder, self._respond(responder), baseline, reference)
         results = [evaluator.evaluate(subject) for evaluator in self.evaluators.values()]
         measures = {name: m.value for result in results for name, m in result.measures.items()}
@@ -74,9 +61,14 @@ class Watch:
         if self._start is None:
             policy = self.context.policy("initial")
             policy.module.requires_grad_(False)
-            responder = InTraining(policy, engine, self.config.temperature)
+            responder = self._responder(policy, engine)
             self._start = policy, self._respond(responder)
         return self._start
+
+    def _responder(self, policy: Policy, engine: RolloutEngine) -> Responder:
+        given = self.config.temperature
+        temperature = engine.sampling.temperature if given is None else given
+        return PolicyAtTemperature(policy, engine, temperature)
 
     def _respond(self, responder: Responder) -> Rollout:
         return responder.respond(self.prompts, (self.context.seed, "watch", "responses"))
