@@ -55,12 +55,13 @@ class IterationTime:
 
 def training_costs(stages: Sequence[StageResult]) -> dict[str, Measure]:
     """cost/flops and cost/tokens: what making the artifact of the run's algorithm took, whichever
-    run made it; 0 for a run without a stage of an algorithm. No measure where nothing was counted.
+    run made it, with earlier training that it went on from; 0 for a run without a stage of an
+    algorithm. No measure where nothing was counted.
     """
     own = [row for row in stages if row.group == "algorithm"]
     counts = {
-        f"{TRAINING}flops": [row.flops for row in own],
-        f"{TRAINING}tokens": [row.tokens for row in own],
+        f"{TRAINING}flops": [row.flops + row.flops_before for row in own],
+        f"{TRAINING}tokens": [row.tokens + row.tokens_before for row in own],
     }
     return {name: Measure(sum(values), least=0.0) for name, values in counts.items() if all(values)}
 

@@ -175,6 +175,8 @@ def _stage(folder: Path, row: StageRow) -> StageResult:
         peak_mb=float(cost.get("peak_mb") or 0.0),
         tokens=float(cost.get("tokens") or 0.0),
         flops=float(cost.get("flops") or 0.0),
+        tokens_before=float(cost.get("tokens_before") or 0.0),
+        flops_before=float(cost.get("flops_before") or 0.0),
         makes=str(row.get("makes", known_role)),
         group=str(row.get("group", name)),
     )
