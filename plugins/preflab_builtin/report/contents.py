@@ -162,8 +162,9 @@ def measures(arms: Sequence[Arm]) -> Grid:
                 cells.append("")
                 continue
             digits = decimals(m.low, m.high, 4)
-            bounds = "" if math.isnan(m.low) else f"\n[{m.low:.{digits}f}, {m.high:.{digits}f}]"
-            cells.append(f"{m.value:.{digits}f}{bounds}\nn = {m.n}")
+            known = math.isfinite(m.low)
+            bounds = f"[{m.low:.{digits}f}, {m.high:.{digits}f}]" if known else "no interval"
+            cells.append(f"{m.value:.{digits}f}\n{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
 
