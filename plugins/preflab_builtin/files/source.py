@@ -97,13 +97,15 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     head = list(islice(groups, repeats.HEAD))
     if (by_question := likes.groups(path, head, reading)) is not None:
         groups, head = by_question, list(islice(by_question, repeats.HEAD))
-    told = looking.verdicts_beside(head, reading)
+    told, watch = looking.verdicts_beside(head, reading)
     reading.layout = looking.layout(path, head, reading)
     first = looking.cases(head, reading)
     reading.repeats = repeats.repeated(first)
     reading.opening = shared_opening(case.asked.text for case in first)
     for rows in chain(head, groups):
         parsed.total += len(rows)
+        for row in rows if watch else ():
+            watch.see(row)
         try:
             records = builder.records(rows)
             findings.see(records)
@@ -112,6 +114,8 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
+    if watch:
+        watch.check()
     parsed.records = spool.sequence()
     parsed.conversations = findings.conversations
     parsed.notices = [*(f"{settings.record_type}: {one}" for one in told)]

@@ -54,8 +54,7 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
                 "same text, but one is said to be better",
             )
     _check_rivals(row, layout, ranks, reading)
-    if any(_say_otherwise(row, how, names, preferences) for how, names in layout.numbers):
-        reading.remarks[Remark.OTHERWISE] += 1
+    _check_numbers(row, layout, preferences, reading)
     best = min(ranks)
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
         reading.judged[place] += 1
@@ -215,6 +214,26 @@ def _decided(row: Columns, layout: Layout, count: int, reading: Reading) -> list
     if len(layout.columns) == 1 and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
+
+
+def _check_numbers(
+    row: Columns, layout: Layout, preferences: Sequence[tuple[int, int]], reading: Reading
+) -> None:
+    """`BadRow` if scores, ranks or marks next to the verdict prefer another answer; where the
+    config names the verdict, such rows are counted."""
+    option = reading.settings.option
+    for how, names in layout.numbers:
+        if not _say_otherwise(row, how, names, preferences):
+            continue
+        if reading.settings.verdict.columns:
+            reading.remarks[Remark.OTHERWISE] += 1
+            return
+        own = [shown(name) for name in layout.columns]
+        one = option(f"verdict.winner={own[0]}")
+        one = one if len(own) == 1 else option(f"verdict.wins=[{','.join(own)}]")
+        other = option(f"verdict.{how.name.lower()}=[{','.join(map(shown, names))}]")
+        what = f"prefer another answer than {', '.join(own)}"
+        raise BadRow(", ".join(map(shown, names)), f"{what}. Say which counts: {one} or {other}")
 
 
 def _say_otherwise(
