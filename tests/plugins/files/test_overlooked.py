@@ -78,7 +78,8 @@ def test_a_verdict_that_turns_round_below_the_head_is_refused(
     message = refused(files(tmp_path, rows, columns=_MAPPED, ignore=ignore))
     assert ":251: " in message
     assert "1 row says that 'answer_a' is not the better answer" in message
-    assert "rankings.verdict.answers=[answer_a,answer_b] rankings.verdict." in message
+    option = "winner=winner" if ignore else "scores=[score_a,score_b]"
+    assert f"rankings.verdict.answers=[answer_a,answer_b] rankings.verdict.{option}, w" in message
 
 
 def test_a_demonstration_that_is_the_worse_answer_below_the_head(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ column beside them that says something else."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,15 +34,14 @@ _PAIR = ("chosen", "rejected")
 class Watch:
     """Columns that agree at a file's start with the answer that is taken for the better one, and
     have to do so in every row. base: the answers. best: the number of that answer. columns: those
-    that name an answer; numbers: those with one for each answer. cure: what the message ends
-    with, by column. found: by column, the place and the value of the first row that says something
+    that name an answer, each with what to do about it; numbers: the same of those with a number
+    for each answer. found: by column, the place and the value of the first row that says something
     else, and the count of such rows."""
 
     base: Layout
     best: int
-    columns: list[str] = field(default_factory=list)
-    numbers: list[tuple[How, tuple[str, ...]]] = field(default_factory=list)
-    cure: Callable[[str], str] = str
+    columns: dict[str, str] = field(default_factory=dict)
+    numbers: dict[tuple[How, tuple[str, ...]], str] = field(default_factory=dict)
     found: dict[str, tuple[str, str, int]] = field(default_factory=dict)
 
     def see(self, row: Row) -> None:
@@ -66,12 +65,13 @@ class Watch:
 
     def check(self) -> None:
         """`UserError` if some row says something else."""
+        cures = {", ".join(names): cure for (_, names), cure in self.numbers.items()}
         for name, (place, value, count) in self.found.items():
             rows = "1 row says" if count == 1 else f"{count} rows say"
             answer = shown(self.base.answers[self.best])
             raise UserError(
                 f"{place}: {shown(name)}: is '{shown(value)}'. {rows} that '{answer}' is not the "
-                f"better answer, though it would be taken for it. {self.cure(name)}."
+                f"better answer, though it would be taken for it. {(self.columns | cures)[name]}."
             )
 
 
@@ -94,31 +94,36 @@ def check(rows: Rows, settings: RowSettings) -> tuple[list[str], Watch | None]:
     best = answers.index(chosen)
     each = per_answer(rows, base, family)
     apart = {name for some in each for name in some.columns}
-    watch = Watch(base, best, cure=lambda name: _to_read(name, answers, mapped, settings))
-    silent = [n for n in settings.ignore if all(blank(row.get(n)) for row in rows)]
-    watch.columns += filter(names_verdict, silent)
+    watch = Watch(base, best)
+    for name in filter(names_verdict, settings.ignore):
+        if all(blank(row.get(name)) for row in rows):
+            watch.columns[name] = _to_read(name, answers, mapped, settings)
     asks = {name for name, usual in settings.renamed if usual not in _PAIR}
     for one in candidates(rows, base, {*apart, *asks, *twins(columns), *ABOUT, *BEFORE, *_PAIR}):
         agrees = all((0 <= point != best if one.worse else point == best) for point in one.points)
         same = len(one.values) < 2 and not (mapped and one.sure and one.named)
+        if not (one.named or mapped):
+            continue  # it points to a pair by chance
         if agrees and one.sure:
-            watch.columns.append(one.name)
+            watch.columns[one.name] = _to_read(one.name, answers, mapped, settings)
+        elif same:
             continue
-        if same or not (one.named or mapped):
-            continue  # it says the same in every row, or points to a pair by chance
-        if one.name not in settings.ignore or (one.sure and one.named):
+        elif one.name not in settings.ignore or (one.sure and one.named):
             raise Refused(_contradicts(one, answers, chosen, mapped, settings))
-    for some in (some for some in each if mapped and len(some.columns) == len(answers)):
-        worse = sum(not _is_best(row, some.columns, some.how, best) for row in rows)
-        if some.how is not None and worse:
-            what = f"{', '.join(map(shown, some.columns))}: say in {worse} of {len(rows)} rows"
-            raise Refused(
-                f"{what} that '{shown(chosen)}' is not the better answer. To read them: "
-                f"{_numbers(some.how, some.columns, answers, mapped, settings)}"
-            )
-        if some.how is not None:
-            watch.numbers.append((some.how, some.columns))
+    for some in each if mapped else ():
+        if some.how is not None and len(some.columns) == len(answers):
+            cure = f"To read them: {_numbers(some.how, some.columns, answers, mapped, settings)}"
+            watch.numbers[some.how, some.columns] = cure
+            _check_numbers(rows, some.how, some.columns, watch)
     return told, watch
+
+
+def _check_numbers(rows: Rows, how: How, columns: tuple[str, ...], watch: Watch) -> None:
+    worse = sum(not _is_best(row, columns, how, watch.best) for row in rows)
+    if worse:
+        what = f"{', '.join(map(shown, columns))}: say in {worse} of {len(rows)} rows"
+        answer, cure = shown(watch.base.answers[watch.best]), watch.numbers[how, columns]
+        raise Refused(f"{what} that '{answer}' is not the better answer. {cure}")
 
 
 def _ignored(rows: Rows, settings: RowSettings) -> Iterator[str]:
@@ -159,10 +164,10 @@ def check_demonstrations(rows: Rows, settings: RowSettings) -> Watch | None:
     base = Layout(None, family.columns, pointer=Pointer(family.columns, True))
     best = family.columns.index(completion)
     cure = "Give the file as rankings, or put the better answers into a column"
-    watch = Watch(base, best, cure=lambda name: cure)
+    watch = Watch(base, best)
     for one in candidates(rows, base, {*ABOUT, *BEFORE}):
         if one.named and one.sure:
-            watch.columns.append(one.name)
+            watch.columns[one.name] = cure
         if one.named and len(one.values) > 1 and any(point != best for point in one.points):
             raise Refused(
                 f"{shown(one.name)}: holds {doubts.counted(one)}, and seems to say which answer is "
