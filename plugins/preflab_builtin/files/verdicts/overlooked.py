@@ -94,10 +94,8 @@ def check(rows: Rows, settings: RowSettings) -> tuple[list[str], Watch | None]:
     best = answers.index(chosen)
     each = per_answer(rows, base, family)
     apart = {name for some in each for name in some.columns}
-    watch = Watch(base, best)
-    for name in filter(names_verdict, settings.ignore):
-        if all(blank(row.get(name)) for row in rows):
-            watch.columns[name] = _to_read(name, answers, mapped, settings)
+    silent = (n for n in settings.ignore if names_verdict(n) and _is_silent(rows, n))
+    watch = Watch(base, best, {n: _to_read(n, answers, mapped, settings) for n in silent})
     asks = {name for name, usual in settings.renamed if usual not in _PAIR}
     for one in candidates(rows, base, {*apart, *asks, *twins(columns), *ABOUT, *BEFORE, *_PAIR}):
         agrees = all((0 <= point != best if one.worse else point == best) for point in one.points)
@@ -116,6 +114,10 @@ def check(rows: Rows, settings: RowSettings) -> tuple[list[str], Watch | None]:
             watch.numbers[some.how, some.columns] = cure
             _check_numbers(rows, some.how, some.columns, watch)
     return told, watch
+
+
+def _is_silent(rows: Rows, name: str) -> bool:
+    return all(blank(row.get(name)) for row in rows)
 
 
 def _check_numbers(rows: Rows, how: How, columns: tuple[str, ...], watch: Watch) -> None:
