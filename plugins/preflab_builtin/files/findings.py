@@ -27,7 +27,16 @@ _CHAT_TOKEN = re.compile(
 )
 _INSTRUCTION = "### Instruction:\n"
 _BY_ANSWERS = {"preference", "implicit", "sharegpt-preference", "alpaca-preference", "k-wise"}
-_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer", "kto"}
+_BY_ANSWERS |= {
+    "preflab",
+    "ultrafeedback",
+    "nectar",
+    "oasst",
+    "oasst-flat",
+    "helpsteer",
+    "kto",
+    "scored",
+}
 """Shapes in which the first answer may be the best in every row, by their form."""
 
 
@@ -165,6 +174,7 @@ class Findings:
             yield f"the rows have several shapes: {', '.join(parts)}."
         if reading.layout is not None and reading.judged:
             yield reading.layout.summary(reading.judged)
+        yield from _alone(reading.alone)
         for remark in Remark:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
@@ -221,6 +231,26 @@ class Findings:
         if labelled and len(self._best) == 1 and sum(self._best.values()) == n:
             which = ("first", "second")[next(iter(self._best))]
             yield f"the {which} answer is the better one in all {n} records: is the label right?"
+
+
+def _alone(alone: Counter[str]) -> Iterator[str]:
+    """How single answers were compared."""
+    fields = {name.split()[0] for name in alone}
+    for field in sorted(fields):
+        found = {n: count for n, count in alone.items() if n.split()[0] == field}
+        marks = [(*name.split()[1:], count) for name, count in found.items()]
+        if len(marks[0]) == 2:
+            values = sorted(float(value) for value, _ in marks)
+            best = "1 is the best" if field == "rank" else "the highest is the best"
+            said = f"goes from {values[0]:g} to {values[-1]:g}, and {best}"
+            yield f"'{field}' {said} of the answers to one prompt."
+            continue
+        parts = (
+            f"{value} ({'liked' if mark == 'True' else 'disliked'}) in {count}"
+            for value, mark, count in sorted(marks, key=lambda one: str(one[1]), reverse=True)
+        )
+        what = f"'{field}' says whether people liked an answer: {', '.join(parts)} rows"
+        yield f"{what}. Of one prompt, those they liked are better than those they did not."
 
 
 def _has_chat_token(text: str) -> bool:

@@ -13,7 +13,7 @@ from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows, shown
+from preflab.rows import BadRow, Row, Spool, ending_of, path_digest, read_once, read_rows, shown
 from preflab_builtin.files import applying, likes, looking, repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.catalogue import FORMATS
@@ -21,6 +21,7 @@ from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
+from preflab_builtin.files.ranked import BadOne
 from preflab_builtin.files.transcripts import shared_opening
 
 
@@ -113,12 +114,9 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
         parsed.total += len(rows)
         for row in rows if watch else ():
             watch.see(row)
-        try:
-            records = builder.records(rows)
-            findings.see(records)
-            spool.extend(records)
-        except BadRow as bad:
-            parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
+        records = _records(rows, builder, parsed.rejected)
+        findings.see(records)
+        spool.extend(records)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
     if watch:
@@ -137,6 +135,21 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             f"{settings.option(f'ignore=[{shown(name)}]')}"
         )
     return parsed
+
+
+def _records(rows: Sequence[Row], builder: Builder, rejected: list[str]) -> list[Record]:
+    """The records of rows that belong together. A bad one is left out by itself where it says so,
+    else with the others; rejected gets the place and the reason of each."""
+    while rows:
+        try:
+            return builder.records(rows)
+        except BadOne as bad:
+            rejected.append(f"{rows[bad.number].place}: {bad}")
+            rows = [row for number, row in enumerate(rows) if number != bad.number]
+        except BadRow as bad:
+            rejected.extend(f"{row.place}: {bad}" for row in rows)
+            break
+    return []
 
 
 def _forms(config: FilesConfig, parsed: Mapping[RecordType, Parsed]) -> list[str]:

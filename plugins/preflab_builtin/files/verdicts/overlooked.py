@@ -17,7 +17,6 @@ from preflab_builtin.files.verdicts import doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
     Candidate,
     Rows,
-    amount,
     candidates,
     may_judge,
     names_tie,
@@ -26,6 +25,7 @@ from preflab_builtin.files.verdicts.candidates import (
 )
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
 from preflab_builtin.files.verdicts.pointing import NOTHING, Pointer
+from preflab_builtin.files.verdicts.spread import amount
 
 _PAIR = ("chosen", "rejected")
 
