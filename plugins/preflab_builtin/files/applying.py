@@ -67,11 +67,13 @@ def _meant(settings: RowSettings, columns: Columns) -> RowSettings:
     shape = settings.format
     if shape and not _has(own, shape, columns) and any(_has(t, shape, columns) for t in others):
         settings = replace(settings, format=None)
-    for option in _ABOUT:
-        name = getattr(settings, option)
-        if name not in columns[own] and any(name in columns[t] for t in others):
-            settings = replace(settings, **{option: None})
-    return settings
+
+    def meant(name: str | None) -> str | None:
+        elsewhere = name not in columns[own] and any(name in columns[t] for t in others)
+        return None if elsewhere else name
+
+    user, group, split = map(meant, (settings.user, settings.group, settings.split))
+    return replace(settings, user=user, group=group, split=split)
 
 
 def _has(record_type: RecordType, shape: str, columns: Columns) -> bool:

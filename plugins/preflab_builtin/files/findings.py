@@ -238,16 +238,16 @@ def _alone(alone: Counter[str]) -> Iterator[str]:
     fields = {name.split()[0] for name in alone}
     for field in sorted(fields):
         found = {n: count for n, count in alone.items() if n.split()[0] == field}
-        marks = [(*name.split()[1:], count) for name, count in found.items()]
-        if len(marks[0]) == 2:
-            values = sorted(float(value) for value, _ in marks)
+        marks = [(name.split()[1:], count) for name, count in found.items()]
+        if len(marks[0][0]) == 1:
+            values = sorted(float(value) for (value,), _ in marks)
             best = "1 is the best" if field == "rank" else "the highest is the best"
             said = f"goes from {values[0]:g} to {values[-1]:g}, and {best}"
             yield f"'{field}' {said} of the answers to one prompt."
             continue
         parts = (
             f"{value} ({'liked' if mark == 'True' else 'disliked'}) in {count}"
-            for value, mark, count in sorted(marks, key=lambda one: str(one[1]), reverse=True)
+            for (value, mark), count in sorted(marks, key=lambda one: one[0][1], reverse=True)
         )
         what = f"'{field}' says whether people liked an answer: {', '.join(parts)} rows"
         yield f"{what}. Of one prompt, those they liked are better than those they did not."

@@ -112,8 +112,8 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     reading.opening = shared_opening(case.asked.text for case in first)
     for rows in chain(head, groups):
         parsed.total += len(rows)
-        for row in rows if watch else ():
-            watch.see(row)
+        if watch:
+            watch.see(rows)
         records = _records(rows, builder, parsed.rejected)
         findings.see(records)
         spool.extend(records)

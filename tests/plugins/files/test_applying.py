@@ -27,7 +27,7 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def given(folder: Path, more: Any = (), **names: str) -> dict[str, str]:
+def given(folder: Path, more: Any = (), **names: str) -> dict[str, Any]:
     """Paths of files, by record type. more: columns of the rows of `judged`."""
     for name, rows in _ROWS.items():
         extra = dict(more) if name == "judged" else {}
@@ -68,7 +68,8 @@ def test_an_option_is_for_the_file_in_which_it_means_something(
 @pytest.mark.parametrize("option", ["user", "group", "split"])
 def test_a_column_that_one_file_lacks_is_told(tmp_path: Path, option: str) -> None:
     paths = given(tmp_path, {"mine": "test"}, prompts="prompts", rankings="judged")
-    config = FilesConfig(**paths, verdict=_TOLD, **{option: "mine"})
+    named: dict[str, Any] = {option: "mine"}
+    config = FilesConfig(**paths, verdict=_TOLD, **named)
     (record, *_) = FileSource(config).records("rankings")
     assert isinstance(record, Ranking)
     assert getattr(record.prompt, option) == "test"

@@ -45,7 +45,7 @@ def preferences(config: Any) -> list[Any]:
 def test_votes(tmp_path: Path, values: list[Any], more: Any) -> None:
     """More for a in the first row, for b in the second, and in the third for none: a vote for a tie
     counts as one for an answer that nobody gave."""
-    names = {"model_a": "gpt", "model_b": "llama"} if more else {}
+    names: dict[str, Any] = {"model_a": "gpt", "model_b": "llama"} if more else {}
     assert best(files(tmp_path, rows("votes", *values, **names))) == [0, 1, None]
 
 
@@ -90,8 +90,9 @@ def test_what_a_name_does_not_say_is_refused_with_the_option(
     message = refused(files(tmp_path, some))
     assert all(f"rankings.{option}" in message for option in options[1:])
     assert options[0] in message
-    how = "ranks" if "ranks" in options[0] else "scores"
-    assert best(files(tmp_path, some, verdict=VerdictColumns(**{how: [column]}))) == [1, 1]
+    ranks = "ranks" in options[0]
+    told = VerdictColumns(ranks=[column]) if ranks else VerdictColumns(scores=[column])
+    assert best(files(tmp_path, some, verdict=told)) == [1, 1]
 
 
 def test_a_row_that_says_nothing_of_one_answer_is_bad(tmp_path: Path) -> None:

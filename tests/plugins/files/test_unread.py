@@ -140,7 +140,8 @@ def test_invalid_rows_are_learnt_by_no_record_type(tmp_path: Path, record: str) 
     rows = [row | {"prompt": f"{i}?", "text": f"{i}.", "valid": i < 2} for i in range(3)]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    given = FilesConfig(**{record: str(path)})
+    named: dict[str, Any] = {record: str(path)}
+    given = FilesConfig(**named)
     with pytest.raises(UserError, match=":3: valid: is False, which leaves the row out"):
         inspect(given)
     with pytest.warns(UserWarning, match="2 of 3 rows kept"):

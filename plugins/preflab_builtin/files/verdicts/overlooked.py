@@ -44,8 +44,12 @@ class Watch:
     numbers: dict[tuple[How, tuple[str, ...]], str] = field(default_factory=dict)
     found: dict[str, tuple[str, str, int]] = field(default_factory=dict)
 
-    def see(self, row: Row) -> None:
-        """Look at a row as it stands in the file."""
+    def see(self, rows: Sequence[Row]) -> None:
+        """Look at rows as they stand in the file."""
+        for row in rows:
+            self._see(row)
+
+    def _see(self, row: Row) -> None:
         values = row.values
         for name in self.columns:
             if blank(value := values.get(name)):
