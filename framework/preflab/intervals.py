@@ -4,7 +4,8 @@ Every function takes one number (or one group of outcomes) per independent unit,
 a document or a seed, and returns a `preflab.interfaces.Measure`: the value, its interval and the
 number of units. Values that depend on each other, such as several answers to one question, are one
 unit: ``units`` names the unit of each value. No units: the value is nan. One unit: a value without
-an interval (nan).
+an interval (nan). Nor have equal values one where no range is known: that nothing varied among them
+does not make the value certain, and does not show how far it may vary.
 
 - `mean`, `ratio`: BCa bootstrap (Efron 1987); below `FEW` units Student's t of the linearised ratio
 - `bounded_mean`, `bounded_ratio`: of values in a known range, such as win rates: a score interval
@@ -41,7 +42,7 @@ def mean(values: Sequence[float], units: Sequence[Hashable] | None = None) -> Me
     """Mean of values [N], with the interval of `ratio`. units: see `by_unit`.
 
     >>> mean([0.5, 0.5, 0.5])
-    Measure(value=0.5, low=0.5, high=0.5, n=3, least=-inf, most=inf)
+    Measure(value=0.5, low=nan, high=nan, n=3, least=-inf, most=inf)
     """
     return ratio(*by_unit(values, units))
 
@@ -73,10 +74,8 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Measure
     if len(top) == 0:
         return Measure(math.nan)
     value = float(top.sum() / bottom.sum())
-    if len(top) == 1:
-        return Measure(value, n=1)
-    if np.ptp(top / bottom) == 0:  # every resample gives this value
-        return Measure(value, value, value, len(top))
+    if np.ptp(top / bottom) == 0:  # as of one unit; every resample gives this value
+        return Measure(value, n=len(top))
     if len(top) < FEW:
         half = _half_width_of_sum(top - value * bottom) / float(bottom.sum())
         return Measure(value, value - half, value + half, len(top))
@@ -149,7 +148,7 @@ def difference(gaps: Sequence[float], least: float, most: float) -> Measure:
     True
     """
     measure = mean(gaps)
-    if flat(measure) and math.isfinite(most - least):
+    if without_spread(measure) and math.isfinite(most - least):
         return bounded_mean(gaps, least, most)
     return within(measure, least, most)
 
@@ -157,7 +156,7 @@ def difference(gaps: Sequence[float], least: float, most: float) -> Measure:
 def t_interval(values: Sequence[float]) -> Measure:
     """Mean of independent values [N], with Student's t interval: mean +- t s / sqrt(N).
 
-    Equal values give an interval of width 0.
+    Equal values give no interval.
 
     >>> measure = t_interval([1.0, 2.0, 3.0, 6.0])  # s = 2.1602, t = 3.1824
     >>> round(measure.low, 4), measure.value, round(measure.high, 4), measure.n
@@ -167,8 +166,8 @@ def t_interval(values: Sequence[float]) -> Measure:
     if count == 0:
         return Measure(math.nan)
     value = sum(values) / count
-    if count == 1:
-        return Measure(value, n=1)
+    if np.ptp(values) == 0:
+        return Measure(value, n=count)
     half = float(t_quantile(count - 1) * np.std(values, ddof=1) / math.sqrt(count))
     return Measure(value, value - half, value + half, count)
 
@@ -224,13 +223,16 @@ def mean_of_shares(groups: Sequence[Sequence[bool]]) -> Measure:
     return within(measure, 0.0, 1.0)
 
 
-def flat(measure: Measure) -> bool:
-    """Whether its interval has no width, up to rounding.
+def without_spread(measure: Measure) -> bool:
+    """Whether several values were equal, up to rounding, and so do not show how far it may vary: it
+    has no interval, or one without a width.
 
-    >>> flat(Measure(0.5, 0.5, 0.5 + 1e-16)), flat(Measure(0.5))
+    >>> without_spread(Measure(0.5, n=2)), without_spread(Measure(0.5, n=1))
     (True, False)
     """
-    return math.isclose(measure.low, measure.high, rel_tol=1e-12, abs_tol=1e-12)
+    low, high = measure.low, measure.high
+    flat = math.isnan(low) or math.isclose(low, high, rel_tol=1e-12, abs_tol=1e-12)
+    return flat and measure.n > 1
 
 
 def decimals(low: float, high: float, least: int, most: int = 9) -> int:

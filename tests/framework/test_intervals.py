@@ -70,10 +70,10 @@ def test_t_interval_by_hand() -> None:
     assert (measure.value, measure.n) == (3.0, 4)
     assert measure.low == pytest.approx(3.0 - 3.4374, abs=1e-4)
     assert measure.high == pytest.approx(3.0 + 3.4374, abs=1e-4)
-    assert intervals.t_interval([2.0, 2.0]) == Measure(2.0, 2.0, 2.0, 2)
-    alone = intervals.t_interval([2.0])
-    assert (alone.value, alone.n) == (2.0, 1)
-    assert math.isnan(alone.low)
+    for values in ([2.0], [2.0, 2.0]):  # which do not show how far they vary
+        bare = intervals.t_interval(values)
+        assert (bare.value, bare.n) == (2.0, len(values))
+        assert math.isnan(bare.low)
     assert math.isnan(intervals.t_interval([]).value)
 
 
@@ -92,10 +92,15 @@ def test_t_quantile_is_that_of_the_table() -> None:
 
 def test_degenerate_intervals() -> None:
     assert math.isnan(intervals.mean([]).value)
-    alone = intervals.mean([2.0])
-    assert (alone.value, alone.n) == (2.0, 1)
-    assert math.isnan(alone.low)
-    assert intervals.mean([0.5, 0.5]) == replace(alone, value=0.5, low=0.5, high=0.5, n=2)
+    # Equal values of no known range have no interval, be they 1, 2 or many; in a range they have.
+    for count in (1, 2, 20):
+        alike = intervals.mean([0.5] * count)
+        assert (alike.value, alike.n) == (0.5, count)
+        assert math.isnan(alike.low)
+        assert math.isnan(alike.high)
+        assert intervals.without_spread(alike) == (count > 1)
+    bounded = intervals.bounded_mean([0.5] * 20)
+    assert bounded.low < 0.5 < bounded.high
 
 
 def test_share_stays_honest_at_the_edge() -> None:

@@ -94,7 +94,7 @@ class CorpusScores:
             low, high = _jackknife(table, of, value)
         else:
             low, high = _drawn(table, of)
-        if intervals.flat(
+        if intervals.without_spread(
             replace(measure, low=low, high=high)
         ):  # all rows right, for example, does not make it certain
             return intervals.score_interval(measure, 0.0, count)

@@ -32,7 +32,7 @@ class Builder:
     def __init__(self, reading: Reading) -> None:
         self.reading, self._settings = reading, reading.settings
         self._type = reading.settings.record_type
-        self._splits = Splits(reading.settings)
+        self.splits = Splits(reading.settings)
         named = (self._settings.user, self._settings.group, self._settings.split)
         self._named = any(name is not None for name in named)
         self._taken: dict[str, str] = {}
@@ -61,7 +61,7 @@ class Builder:
 
     def _record(self, case: Case, place: str, new_ids: list[str]) -> Record:
         if self._type == "documents":
-            split = self._splits.of(case.about)
+            split = self.splits.of(case.about)
             name = self._id(case, fields.text_digest(case.asked.text), place, new_ids)
             return _document(case, split, name, place)
         _check_media(case, self._settings)
@@ -99,7 +99,7 @@ class Builder:
         if self._named or not _DESCRIBING.isdisjoint(about):
             user = fields.configured_identifier(about, settings.user, "user")
             group = fields.configured_identifier(about, settings.group, "group")
-            split, tags, notes = self._splits.of(about), fields.tags(about), _notes(about)
+            split, tags, notes = self.splits.of(about), fields.tags(about), _notes(about)
         if user and settings.user is None:
             self.reading.saw("user", user)
         if group and settings.group is None:

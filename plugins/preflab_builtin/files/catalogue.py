@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 
 from preflab.records import RecordType
 from preflab_builtin.files import exports, published, ranked, single, trees
-from preflab_builtin.files.asking import Case
+from preflab_builtin.files.asking import Case, Columns
 from preflab_builtin.files.names import ABOUT, BEFORE, CONVERSATIONS, LIKED
 from preflab_builtin.files.verdicts.reading import compared
 
@@ -185,11 +185,26 @@ KTO = Shape(
     named=True,
 )
 """Single answers that people liked or not, those to one question together."""
+SCORED = tuple(
+    Shape(
+        "scored",
+        ("prompt", answer),
+        ("rankings",),
+        ranked.scored,
+        any_of=ranked.SCORES,
+        joins=("prompt", *BEFORE),
+        named=True,
+    )
+    for answer in ranked.SINGLE
+)
+"""Single answers with a score or a rank, those to one question together."""
+ONE_ANSWER = (KTO, *SCORED)
+"""Shapes of which rows are rankings only together, wherever they stand in the file."""
 COMPARED = Shape("compared", (), _RANKS, compared, named=True, thorough=True)
 """Several answers and a verdict, where the file's `Layout` says."""
 GENERAL: tuple[Shape, ...] = (
     COMPARED,
-    KTO,
+    *ONE_ANSWER,
     Shape("llmbar", ("input", "output_1", "output_2", "label"), _RANKS, ranked.llmbar),
     Shape("k-wise", ("prompt", "completions"), _RANKS, ranked.kwise, ranked.ORDERS),
     Shape(
@@ -232,6 +247,13 @@ SHAPES = _PUBLISHED + GENERAL
 """All shapes, the more specific first."""
 FORMATS = tuple(dict.fromkeys(shape.name for shape in SHAPES))
 """The values of ``format``."""
+
+
+def alone(row: Columns) -> Shape | None:
+    """The shape of a row with a single answer that is judged by itself; its label or its score may
+    be null, which its reader refuses."""
+    told = {name for name, value in row.items() if value is not None}
+    return next((s for s in ONE_ANSWER if s.fits(told | (set(s.any_of) & row.keys()))), None)
 
 
 @cache

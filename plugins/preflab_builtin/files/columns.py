@@ -95,7 +95,8 @@ class Reading:
     repeats: what stands before the prompt in nearly all answers (`repeats.repeated`).
     others: what columns that nobody reads hold over the file. layout: of rows with several answers
     and a verdict. judged: rows by the number of their best answer, -1 for a tie.
-    likes: the rows are single answers that people liked or not (KTO), and rankings together.
+    likes: the rows are single answers that people liked or not (KTO) or scored, and rankings
+    together. alone: such rows, by what was read of them.
     opening: the turns with which most conversations begin (`transcripts.shared_opening`)."""
 
     settings: RowSettings
@@ -110,6 +111,7 @@ class Reading:
     layout: Layout | None = None
     judged: Counter[int] = field(default_factory=Counter)
     likes: bool = False
+    alone: Counter[str] = field(default_factory=Counter)
     opening: str = ""
 
     def view(self, row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 from preflab.records import Demonstration, Document, Prompt, Ranking, Record
 from preflab.rows import shown
@@ -17,7 +17,7 @@ FEW_ROWS = 10
 _SMALL_SHARE = 0.01
 """Below this share of the rows, texts that look odd may be meant so."""
 _REMEMBERED = 500_000
-"""Records whose hash is kept, to find the same again (about 60 MB)."""
+"""Records whose hash is kept, to find the same again (about 80 MB)."""
 _SHARED_START = 30
 """Characters with which all prompts may begin before somebody is told."""
 _ENTITY = re.compile(r"&(amp|lt|gt|quot|apos|nbsp|#\d{2,4}|#x[0-9a-fA-F]{2,4});")
@@ -27,7 +27,16 @@ _CHAT_TOKEN = re.compile(
 )
 _INSTRUCTION = "### Instruction:\n"
 _BY_ANSWERS = {"preference", "implicit", "sharegpt-preference", "alpaca-preference", "k-wise"}
-_BY_ANSWERS |= {"preflab", "ultrafeedback", "nectar", "oasst", "oasst-flat", "helpsteer", "kto"}
+_BY_ANSWERS |= {
+    "preflab",
+    "ultrafeedback",
+    "nectar",
+    "oasst",
+    "oasst-flat",
+    "helpsteer",
+    "kto",
+    "scored",
+}
 """Shapes in which the first answer may be the best in every row, by their form."""
 
 
@@ -44,7 +53,8 @@ class Findings:
         self._start: str | None = None
         self._same: list[str | None] = []
         """The first two responses of all records, where they are the same text everywhere."""
-        self._hashes: set[int] = set()
+        self._hashes: dict[int, int] = {}
+        """By the hash of a record without its judgement: the hash of the first judgement."""
         self._best: Counter[int] = Counter()
 
     def see(self, records: Sequence[Record]) -> None:
@@ -60,10 +70,10 @@ class Findings:
             self._prompt(prompt)
             self._texts(prompt.place, prompt.text, *responses)
             self._answers(prompt, responses)
-            if not isinstance(record, Prompt):
-                self._again(prompt.place, (prompt.text, *responses))
             if isinstance(record, Ranking):
                 self._ranking(record)
+            elif not isinstance(record, Prompt):
+                self._again(prompt.place, (prompt.text, *responses))
 
     def _count(self, kind: str, place: str) -> None:
         self._odd[kind] += 1
@@ -111,17 +121,31 @@ class Findings:
         if not any(not r[:1].isalnum() or said in r for r in responses):
             self._count("joined", prompt.place)
 
-    def _again(self, place: str, texts: tuple[str, ...]) -> None:
-        if len(self._hashes) >= _REMEMBERED:
+    def _again(
+        self, place: str, said: Hashable, judged: Hashable = None, labeler: str = ""
+    ) -> None:
+        """Whether a record is there again. said: all of it but the judgement and who judged: that
+        two people say the same is no repetition."""
+        first = self._remembered(hash(said), judged)
+        if first is not None and first != hash(judged):
+            self._count("judged otherwise", place)
+        elif labeler and self._remembered(hash((said, labeler)), judged) is None:
             return
-        name = hash(texts)
-        if name in self._hashes:
+        elif first is not None:
             self._count("again", place)
-        elif len(texts) == 3 and hash((texts[0], texts[2], texts[1])) in self._hashes:
-            self._count("both ways", place)
-        self._hashes.add(name)
+
+    def _remembered(self, name: int, judged: Hashable) -> int | None:
+        """The first judgement of what has the name, None if this is the first."""
+        if name not in self._hashes and len(self._hashes) < _REMEMBERED:
+            self._hashes[name] = hash(judged)
+            return None
+        return self._hashes.get(name)
 
     def _ranking(self, ranking: Ranking) -> None:
+        answers, prompt = ranking.responses, ranking.prompt
+        better = frozenset((answers[i], answers[j]) for i, j in ranking.preferences)
+        texts = tuple(sorted(answers))
+        self._again(prompt.place, (prompt.text, texts), better, ranking.labeler)
         if not ranking.preferences:
             self._odd["tie"] += 1
         elif len(ranking.responses) == 2:
@@ -150,6 +174,7 @@ class Findings:
             yield f"the rows have several shapes: {', '.join(parts)}."
         if reading.layout is not None and reading.judged:
             yield reading.layout.summary(reading.judged)
+        yield from _alone(reading.alone)
         for remark in Remark:
             seen = reading.remarks[remark]
             if seen and (not remark.of_all or (seen == rows and rows >= FEW_ROWS)):
@@ -208,6 +233,26 @@ class Findings:
             yield f"the {which} answer is the better one in all {n} records: is the label right?"
 
 
+def _alone(alone: Counter[str]) -> Iterator[str]:
+    """How single answers were compared."""
+    fields = {name.split()[0] for name in alone}
+    for field in sorted(fields):
+        found = {n: count for n, count in alone.items() if n.split()[0] == field}
+        marks = [(name.split()[1:], count) for name, count in found.items()]
+        if len(marks[0][0]) == 1:
+            values = sorted(float(value) for (value,), _ in marks)
+            best = "1 is the best" if field == "rank" else "the highest is the best"
+            said = f"goes from {values[0]:g} to {values[-1]:g}, and {best}"
+            yield f"'{field}' {said} of the answers to one prompt."
+            continue
+        parts = (
+            f"{value} ({'liked' if mark == 'True' else 'disliked'}) in {count}"
+            for (value, mark), count in sorted(marks, key=lambda one: one[0][1], reverse=True)
+        )
+        what = f"'{field}' says whether people liked an answer: {', '.join(parts)} rows"
+        yield f"{what}. Of one prompt, those they liked are better than those they did not."
+
+
 def _has_chat_token(text: str) -> bool:
     marks = "<" in text or "[INST]" in text  # a regular expression alone would be slow
     return marks and _CHAT_TOKEN.search(text) is not None
@@ -230,9 +275,10 @@ _ODDITIES = {
         "{n} of {of} rankings are ties of all their answers, of which no preference is learnt.",
     ),
     "again": (_SMALL_SHARE, "{n} of {of} records are there again, word for word (first: {place})."),
-    "both ways": (
+    "judged otherwise": (
         _SMALL_SHARE,
-        "{n} of {of} records prefer what another record rejects (first: {place}).",
+        "{n} of {of} records judge the same answers otherwise than an earlier record (first: "
+        "{place}): people disagree, or some labels are wrong. All of them are learnt.",
     ),
     "empty prompt": (0.0, "{n} of {of} prompts are words for nothing, as 'nan' (first: {place})."),
     "empty response": (

@@ -1,5 +1,5 @@
-"""Single answers that people liked or not (KTO), as rankings: those to one question are compared,
-where the whole file has liked and disliked ones."""
+"""Single answers that people liked or not (KTO), or scored, as rankings: those to one question are
+compared, where the whole file has answers that differ."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from preflab import UserError
 from preflab.rows import BadRow, Row, read_rows
-from preflab_builtin.files.catalogue import KTO, fitting
+from preflab_builtin.files.catalogue import KTO, ONE_ANSWER, Shape, alone, fitting
 from preflab_builtin.files.columns import Reading
+from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.grouping import gathered
-from preflab_builtin.files.ranked import is_liked
-
-LIKED, DISLIKED = 1, 2
+from preflab_builtin.files.names import LIKED
+from preflab_builtin.files.ranked import is_liked, score, score_field
 
 
 def groups(
@@ -24,59 +24,99 @@ def groups(
     `UserError` if some question has no two answers to compare and nobody asked to leave these
     out."""
     settings = reading.settings
-    asked = settings.format == KTO.name
+    asked = settings.format in {shape.name for shape in ONE_ANSWER}
     if settings.record_type != "rankings" or (settings.format and not asked):
         return None
-    key = _key(reading)
-    ours = sum(key(row) is not None for group in head for row in group)
-    if ours <= sum(map(len, head)) / 2:
+    rows = [row for group in head for row in group]
+    shapes = [shape for row in rows if (shape := _shape(row, reading)) is not None]
+    if len(shapes) <= len(rows) / 2:
         return None
-    sizes, seen = _survey(path, key, reading)
-    one_sided = sum(said != LIKED | DISLIKED for said in seen.values())
-    if one_sided and not asked:
-        option = settings.option
-        cure = f"{option('format=kto')} {option('on_bad_row=skip')}"
-        others = "" if one_sided == len(seen) else f" To leave those out, counted: {cure}."
-        raise UserError(
-            f"{head[0][0].place}: label: says whether people liked a single answer (KTO), and "
-            f"{one_sided} of {len(seen)} prompts have only liked or only disliked answers, which "
-            "compare no two answers. Give them as demonstrations, which leaves out what people "
-            f"disliked.{others}"
-        )
+    key = _key(reading)
+    sizes, differing = _survey(path, key, reading)
+    alike = len(sizes) - len(differing)
+    if alike and not asked:
+        first = next(row for row in rows if _shape(row, reading) is not None)
+        raise UserError(_alike(path, first, shapes[0], (alike, len(sizes)), reading))
     reading.likes = True
     return gathered(read_rows(path), sizes, key)
+
+
+def _alike(path: Path, first: Row, shape: Shape, counts: tuple[int, int], reading: Reading) -> str:
+    """counts: questions whose answers are all alike, and all questions."""
+    (alike, all_of), settings = counts, reading.settings
+    cure = f"{settings.option(f'format={shape.name}')} {settings.option('on_bad_row=skip')}"
+    others = "" if alike == all_of else f" To leave those out, counted: {cure}."
+    if shape is not KTO:
+        try:
+            field = score_field(reading.view(first.values))
+        except BadRow as bad:
+            return f"{first.place}: {bad}"
+        return (
+            f"{first.place}: {field}: is of a single answer, and {alike} of {all_of} prompts have "
+            "one answer only, or answers that are all equal: there is nothing to compare. Rows "
+            f"with the same text in 'prompt' are compared.{others}"
+        )
+    return (
+        f"{first.place}: label: says whether people liked a single answer (KTO), and {alike} of "
+        f"{all_of} prompts have only liked or only disliked answers, which compare no two answers."
+        f"{others} To learn what people liked as demonstrations, and leave out the rest, counted: "
+        f"{_as_demonstrations(path, settings)}."
+    )
+
+
+def _as_demonstrations(path: Path, settings: RowSettings) -> str:
+    """The options that give the file as demonstrations."""
+    if settings.section == "data":
+        words = f"data.demonstrations={path} data.on_bad_row=skip"
+        return f"{words}, in the place of data.rankings"
+    key = "demonstrations"
+    words = f"{key}=files {key}.path={path} {key}.on_bad_row=skip"
+    return f"{words}, in the place of {settings.section}.path"
+
+
+def _shape(row: Row, reading: Reading) -> Shape | None:
+    """The shape of such an answer; None for another row."""
+    try:
+        view = reading.view(row.values) if row.problem is None else {}
+    except BadRow:
+        return None
+    filled = tuple(name for name, value in view.items() if value is not None)
+    if fitting(filled, reading.settings.record_type, None):
+        return None
+    return alone(view)
 
 
 def _key(reading: Reading) -> Callable[[Row], int | None]:
     """What rows with one question have in common; None for a row that is no such answer."""
 
     def key(row: Row) -> int | None:
-        try:
-            view = reading.view(row.values) if row.problem is None else {}
-        except BadRow:
+        shape = _shape(row, reading)
+        if shape is None:
             return None
-        filled = frozenset(name for name, value in view.items() if value is not None)
-        if not KTO.fits(filled) or fitting(filled, reading.settings.record_type, None):
-            return None
-        return hash(tuple(repr(view.get(name)) for name in KTO.joins))
+        view = reading.view(row.values)
+        return hash(tuple(repr(view.get(name)) for name in shape.joins))
 
     return key
 
 
 def _survey(
     path: Path, key: Callable[[Row], int | None], reading: Reading
-) -> tuple[Counter[int], dict[int, int]]:
-    """By question: its rows in the whole file, and what people said of its answers."""
+) -> tuple[Counter[int], set[int]]:
+    """By question: its rows in the whole file; and the questions whose answers differ."""
     sizes: Counter[int] = Counter()
-    seen: dict[int, int] = {}
+    first: dict[int, float] = {}
+    differing: set[int] = set()
     for row in read_rows(path):
         name = key(row)
         if name is None:
             continue
         sizes[name] += 1
+        view = reading.view(row.values)
         try:
-            liked = is_liked(reading.view(row.values))
+            said = score(view) if not set(LIKED) & view.keys() else float(is_liked(view))
         except BadRow:  # refused when it is read
+            differing.add(name)
             continue
-        seen[name] = seen.get(name, 0) | (LIKED if liked else DISLIKED)
-    return sizes, seen
+        if first.setdefault(name, said) != said:
+            differing.add(name)
+    return sizes, differing

@@ -15,6 +15,7 @@ from preflab_builtin.files.asking import Case
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.verdicts import finding, overlooked
 from preflab_builtin.files.verdicts.layouts import Layout, Refused
+from preflab_builtin.files.verdicts.overlooked import Watch
 from preflab_builtin.files.verdicts.pointing import NOTHING, number
 
 
@@ -30,17 +31,19 @@ def cases(head: Sequence[Sequence[Row]], reading: Reading) -> list[Case]:
     return found
 
 
-def verdicts_beside(head: Sequence[Sequence[Row]], reading: Reading) -> list[str]:
-    """Sentences on columns that may say that 'chosen' is not the better answer; `UserError` if one
-    says so."""
+def verdicts_beside(
+    head: Sequence[Sequence[Row]], reading: Reading
+) -> tuple[list[str], Watch | None]:
+    """Sentences on columns that may say that 'chosen' is not the better answer, and what all other
+    rows have to agree with; `UserError` if one says so."""
     settings = reading.settings
     rows = [row.values for group in head for row in group if row.problem is None]
     try:
         if settings.record_type == "demonstrations":
-            overlooked.check_demonstrations(rows, settings)
+            return [], overlooked.check_demonstrations(rows, settings)
         if settings.record_type != "rankings" or settings.verdict.columns:
-            return []
-        return list(overlooked.check(rows, settings))
+            return [], None
+        return overlooked.check(rows, settings)
     except Refused as refused:
         raise _error(head, refused) from None
 

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-from preflab_builtin.files.names import BETTER, WORSE, words_of
+from preflab_builtin.files.names import BETTER, FACTS, WORSE, words_of
 
 
 class Kind(Enum):
@@ -76,13 +76,10 @@ _WORDS = {
     Kind.SPEAKER: ("name",),
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
-_FACTS_ABOUT = {
-    *("id", "ids", "uuid", "hash", "index", "idx", "key", "sha", "sha256", "md5", "fingerprint"),
-    *("num", "number", "len", "length", "lengths", "tokens", "score", "scores", "rating", "count"),
-    *("ratings", "source", "sources", "dataset", "origin", "url", "link", "lang", "language"),
-    *("type", "category", "domain", "topic", "task", "date", "time", "timestamp", "created"),
-    *("model", "models", "version", "license", "quality", "difficulty", "perplexity", "status"),
-    *("metadata", "meta", "stats", "logprobs", "probability", "toxicity", "title", "counts"),
+_FACTS_ABOUT = FACTS | {
+    *("index", "idx", "key", "sha", "sha256", "md5", "fingerprint", "num", "number", "len"),
+    *("length", "lengths", "tokens", "score", "scores", "rating", "ratings", "count", "counts"),
+    *("quality", "difficulty", "perplexity", "status", "toxicity"),
 }
 """Words that make a column a fact about what the rest of its name says: question_id."""
 _FACTS_FIRST = {

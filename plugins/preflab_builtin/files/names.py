@@ -26,6 +26,13 @@ WORSE |= {"loses", "nonchosen", "disfavored", "lesspreferred", "leastpreferred",
 TURNS_ROUND = {"not", "non", "no", "un", "less", "least", "second", "third", "last", "lower"}
 TURNS_ROUND |= {"lowest", "never", "anti", "dis"}
 """Words that turn a word for the better answer into one for another: not_chosen, second_best."""
+FACTS = {
+    *("id", "ids", "uuid", "hash", "url", "urls", "link", "source", "sources", "dataset"),
+    *("origin", "title", "license", "date", "time", "timestamp", "created", "model", "models"),
+    *("topic", "category", "domain", "type", "task", "language", "lang", "metadata", "meta"),
+    *("logprobs", "probability", "stats", "version"),
+}
+"""Words that make a column a fact about the row: where it comes from, what it is about."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from preflab.records import preferences_from_ranks
 from preflab.rows import BadRow, fields, shown, type_name
@@ -32,6 +32,11 @@ _SCORE = re.compile(r"score|rating|reward|grade")
 _BOTH = ("scores", "ratings", "rewards")
 """Columns with the scores of 'chosen' and 'rejected', in this order."""
 _PAIR = ("chosen", "rejected")
+SINGLE = ("completion", "response")
+"""Columns with the only answer of a row."""
+SCORES = ("score", "rating", "reward", "rank")
+"""Columns with its score, or its rank."""
+Number = TypeVar("Number", bool, float)
 
 
 def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -180,7 +185,7 @@ def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     chat = any([conversations.is_conversation(text, "completion") for text in texts])
     asked = question(rows[0], rows[0]["prompt"], "prompt", reading, chat)
     responses = [answer(text, "completion", asked, reading) for text in texts]
-    marks = [is_liked(row) for row in rows]
+    marks = [_of_row(i, row, is_liked) for i, row in enumerate(rows)]
     pairs = list(itertools.permutations(range(len(rows)), 2))
     preferences = [(i, j) for i, j in pairs if marks[i] and not marks[j]]
     unjudged = [(i, j) for i, j in pairs if i < j and marks[i] == marks[j]]
@@ -189,13 +194,76 @@ def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     if not preferences:
         says = "liked" if marks[0] else "disliked"
         raise BadRow("label", f"all answers to the prompt were {says}: there is nothing to compare")
+    for row, mark in zip(rows, marks, strict=True):
+        reading.alone[f"{_liked_field(row)} {_spelled(row)} {mark}"] += 1
     return [case(rows[0], asked, responses, preferences, unjudged=unjudged)]
+
+
+def scored(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
+    """All answers to one question, each with its score (higher is better) or its rank (1 is the
+    best). Equal numbers are ties."""
+    name = next(name for name in SINGLE if name in rows[0])
+    chat = any([conversations.is_conversation(row[name], name) for row in rows])
+    asked = question(rows[0], rows[0]["prompt"], "prompt", reading, chat)
+    responses = [answer(row[name], name, asked, reading) for row in rows]
+    numbers = [_of_row(i, row, score) for i, row in enumerate(rows)]
+    preferences = preferences_from_ranks([-number for number in numbers])
+    if any(responses[i] == responses[j] for i, j in preferences):
+        raise BadRow(name, "is the same in two rows of its prompt, with another score")
+    field = score_field(rows[0])
+    if not preferences:
+        have = "the prompt has one answer" if len(rows) == 1 else "all answers to it are equal"
+        raise BadRow(field, f"{have}: there is nothing to compare")
+    if field == "rank":
+        check_ranks(tuple(-number for number in numbers), field)
+    for number in numbers:
+        reading.alone[f"{field} {abs(number):g}"] += 1
+    return [case(rows[0], asked, responses, preferences)]
+
+
+def score_field(row: Columns) -> str:
+    """The column with the score of a single answer; `BadRow` if there are several."""
+    given = [name for name in SCORES if not blank(row.get(name))]
+    if len(given) > 1:
+        raise BadRow(given[1], f"and '{given[0]}' are both given: which one counts?")
+    return given[0] if given else SCORES[0]
+
+
+def score(row: Columns) -> float:
+    """The score of a single answer, a rank with its sign turned round."""
+    field = score_field(row)
+    found = numeric(row.get(field), field)
+    return -found if field == "rank" else found
+
+
+def _of_row(number: int, row: Columns, what: Callable[[Columns], Number]) -> Number:
+    """What a row says; `BadOne` if the row with this number is bad."""
+    try:
+        return what(row)
+    except BadRow as bad:
+        raise BadOne(number, bad) from None
+
+
+class BadOne(BadRow):
+    """One bad row of several that belong together. number: which."""
+
+    def __init__(self, number: int, bad: BadRow) -> None:
+        Exception.__init__(self, str(bad))
+        self.number = number
 
 
 def is_liked(row: Columns) -> bool:
     """Whether people liked the completion of a row; `BadRow` if it does not say so."""
-    field = next((name for name in LIKED if not blank(row.get(name))), LIKED[0])
+    field = _liked_field(row)
     return truth(row.get(field), field)
+
+
+def _liked_field(row: Columns) -> str:
+    return next((name for name in LIKED if not blank(row.get(name))), LIKED[0])
+
+
+def _spelled(row: Columns) -> str:
+    return shown(str(row[_liked_field(row)])).strip().replace(" ", "_")
 
 
 @lru_cache(maxsize=4096)

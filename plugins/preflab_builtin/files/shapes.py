@@ -13,9 +13,9 @@ from preflab_builtin.files.asking import Case, Columns
 from preflab_builtin.files.catalogue import (
     COMPARED,
     GENERAL,
-    KTO,
     SHAPES,
     Shape,
+    alone,
     fitting,
     joined,
     shapes_of,
@@ -23,6 +23,7 @@ from preflab_builtin.files.catalogue import (
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.names import ABOUT, ASKS, names_better, names_worse
+from preflab_builtin.files.ranked import SCORES
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import doubts, sides
 from preflab_builtin.files.verdicts.candidates import (
@@ -83,10 +84,11 @@ def shape_of(row: Columns, reading: Reading) -> Shape:
     shape = fitting(filled, settings.record_type, settings.format)
     if reading.layout is not None and (shape is None or reading.layout.first):
         return COMPARED
-    if reading.likes and shape is None and KTO.fits(set(filled)):
-        return KTO
     if shape is not None:
         return shape
+    one = alone(row) if reading.likes else None
+    if one is not None:
+        return one
     shapes = shapes_of(settings.record_type, settings.format)
     if not shapes:
         gives = ", ".join(
@@ -161,6 +163,10 @@ def _renamed(row: Columns, settings: RowSettings) -> str:
     spoken = [name for name, value in row.items() if isinstance(value, (str, list, tuple, dict))]
     theirs = [name for name in spoken if name not in (*ABOUT, *usual)]
     theirs.sort(key=lambda name: name.lower() not in _QUESTIONS)  # what asks, to the prompt
+    if settings.record_type == "rankings" and len(theirs) == 2 and set(SCORES) & row.keys():
+        asks, said = map(shown, theirs)  # single answers with a score
+        given = (f"columns.prompt={asks}", f"columns.completion={said}")
+        return " ".join(map(settings.option, given))
     if settings.record_type == "rankings":
         return _of_rankings(row, theirs, settings)
     missing = [name for name in usual if name not in row]

@@ -13,14 +13,15 @@ from preflab import Inspection, UserError
 from preflab.errors import nearest
 from preflab.interfaces import Context
 from preflab.records import Record, RecordType
-from preflab.rows import BadRow, Spool, ending_of, path_digest, read_once, read_rows, shown
-from preflab_builtin.files import likes, looking, repeats
+from preflab.rows import BadRow, Row, Spool, ending_of, path_digest, read_once, read_rows, shown
+from preflab_builtin.files import applying, likes, looking, repeats
 from preflab_builtin.files.building import Builder
 from preflab_builtin.files.catalogue import FORMATS
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import FilesConfig, OnBadRow, RowSettings
 from preflab_builtin.files.findings import Findings
 from preflab_builtin.files.grouping import grouped
+from preflab_builtin.files.ranked import BadOne
 from preflab_builtin.files.transcripts import shared_opening
 
 
@@ -29,12 +30,14 @@ class Parsed:
     """The records of one file. total: rows read; kept + len(rejected) = total, always. rejected:
     ``file:line: field: reason`` of every row that was left out. A row can hold several records
     (self-instruct tasks). notices: what there is to say of the file as a whole. columns: its
-    columns, where the config names some. conversations: records whose prompt is one."""
+    columns, where the config names some. splits: names of splits that the config explains and rows
+    have. conversations: records whose prompt is one."""
 
     records: Sequence[Record] = ()
     rejected: list[str] = field(default_factory=list)
     total: int = 0
     columns: set[str] = field(default_factory=set)
+    splits: set[str] = field(default_factory=set)
     conversations: int = 0
     notices: list[str] = field(default_factory=list)
 
@@ -50,10 +53,14 @@ class FileSource:
 
     def __init__(self, config: FilesConfig, context: Context | None = None) -> None:
         _check_format(config)
+        self.settings, paths = applying.settings_of(config), config.paths()
         self.parsed = {
-            record_type: parse_file(Path(path), config.row_settings(record_type))
-            for record_type, path in config.paths().items()
+            record_type: parse_file(Path(paths[record_type]), settings)
+            for record_type, settings in self.settings.items()
         }
+        applying.check_splits(
+            config, {name for parsed in self.parsed.values() for name in parsed.splits}
+        )
         _check_names(config, {name for parsed in self.parsed.values() for name in parsed.columns})
 
     def records(self, record_type: RecordType) -> Sequence[Record]:
@@ -72,13 +79,14 @@ load = FileSource
 
 def inspect(config: FilesConfig) -> Inspection:
     """Digests of the files and the number of records, after every row was parsed."""
-    parsed = FileSource(config).parsed
+    source = FileSource(config)
+    parsed, apart = source.parsed, list(applying.notices(config, source.settings))
     digests = [f"{t} {path_digest(Path(path))}" for t, path in sorted(config.paths().items())]
     return Inspection(
         content="\n".join(digests),
         records={t: len(p.records) for t, p in parsed.items()},
         rejected={t: p.rejected for t, p in parsed.items() if p.rejected},
-        notices=[notice for p in parsed.values() for notice in p.notices] + _forms(config, parsed),
+        notices=[n for p in parsed.values() for n in p.notices] + _forms(config, parsed) + apart,
     )
 
 
@@ -97,26 +105,27 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
     head = list(islice(groups, repeats.HEAD))
     if (by_question := likes.groups(path, head, reading)) is not None:
         groups, head = by_question, list(islice(by_question, repeats.HEAD))
-    told = looking.verdicts_beside(head, reading)
+    told, watch = looking.verdicts_beside(head, reading)
     reading.layout = looking.layout(path, head, reading)
     first = looking.cases(head, reading)
     reading.repeats = repeats.repeated(first)
     reading.opening = shared_opening(case.asked.text for case in first)
     for rows in chain(head, groups):
         parsed.total += len(rows)
-        try:
-            records = builder.records(rows)
-            findings.see(records)
-            spool.extend(records)
-        except BadRow as bad:
-            parsed.rejected.extend(f"{row.place}: {bad}" for row in rows)
+        if watch:
+            watch.see(rows)
+        records = _records(rows, builder, parsed.rejected)
+        findings.see(records)
+        spool.extend(records)
     if not parsed.total:
         raise UserError(f"{path}: there are no rows in it.")
+    if watch:
+        watch.check()
     parsed.records = spool.sequence()
     parsed.conversations = findings.conversations
     parsed.notices = [*(f"{settings.record_type}: {one}" for one in told)]
     parsed.notices += findings.notices(parsed.total)
-    parsed.columns = reading.names
+    parsed.columns, parsed.splits = reading.names, builder.splits.explained
     if parsed.rejected:
         _judge(path, parsed, settings)
     if name := reading.others.refused():
@@ -126,6 +135,21 @@ def parse_file(path: Path, settings: RowSettings) -> Parsed:
             f"{settings.option(f'ignore=[{shown(name)}]')}"
         )
     return parsed
+
+
+def _records(rows: Sequence[Row], builder: Builder, rejected: list[str]) -> list[Record]:
+    """The records of rows that belong together. A bad one is left out by itself where it says so,
+    else with the others; rejected gets the place and the reason of each."""
+    while rows:
+        try:
+            return builder.records(rows)
+        except BadOne as bad:
+            rejected.append(f"{rows[bad.number].place}: {bad}")
+            rows = [row for number, row in enumerate(rows) if number != bad.number]
+        except BadRow as bad:
+            rejected.extend(f"{row.place}: {bad}" for row in rows)
+            break
+    return []
 
 
 def _forms(config: FilesConfig, parsed: Mapping[RecordType, Parsed]) -> list[str]:

@@ -25,6 +25,8 @@ class Splits:
         """By split: the name that was read by a word in it."""
         self._usual: dict[str, str] = {}
         """By split: a usual name of it."""
+        self.explained: set[str] = set()
+        """Names that the config explains and rows have."""
 
     def of(self, about: Mapping[str, Any]) -> str:
         """train, validation or test; "" if the row names none. `BadRow` for other names."""
@@ -32,9 +34,10 @@ class Splits:
         if not value:
             return ""
         lower = value.lower()
-        given = self._given.get(value) or self._given.get(lower)
+        given = next((name for name in (value, lower) if name in self._given), None)
         if given:
-            return given
+            self.explained.add(given)
+            return self._given[given]
         usual = _USUAL.get(lower)
         said = {usual} if usual else fields.splits_in(value)
         split = said.pop() if len(said) == 1 else ""

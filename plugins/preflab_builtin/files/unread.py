@@ -10,21 +10,18 @@ from functools import lru_cache
 from typing import Any
 
 from preflab.rows import BadRow, fields, shown
-from preflab_builtin.files.names import words_of
+from preflab_builtin.files.names import FACTS, words_of
 from preflab_builtin.files.values import listed, truth
 
 _LOOKED_AT = 1000
 """Rows whose texts are compared."""
 _WORDS, _LETTERS = 3, 10
 """Words of a text that says more than a label; letters of one in a script without spaces."""
-_HARMLESS = {
-    *("id", "ids", "uuid", "hash", "url", "urls", "uri", "link", "links", "path", "source"),
-    *("sources", "dataset", "origin", "title", "titles", "author", "authors", "license", "date"),
-    *("time", "timestamp", "created", "updated", "model", "models", "annotator", "annotators"),
-    *("tag", "tags", "topic", "topics", "category", "categories", "keyword", "keywords", "domain"),
-    *("type", "task", "language", "lang", "subreddit", "note", "notes", "comment", "comments"),
-    *("remark", "remarks", "metadata", "meta", "citation", "reference", "references", "version"),
-    *("logprobs", "probability", "stats", "name", "critique", "summary", "file", "files"),
+_HARMLESS = FACTS | {
+    *("uri", "links", "path", "titles", "author", "authors", "updated", "annotator"),
+    *("annotators", "tag", "tags", "topics", "categories", "keyword", "keywords", "subreddit"),
+    *("note", "notes", "comment", "comments", "remark", "remarks", "citation", "reference"),
+    *("references", "name", "critique", "summary", "file", "files"),
 }
 """Words that make a column's texts a fact about the row."""
 _JUDGES = {"score", "rating", "reward", "stars", "quality", "grade", "sentiment", "helpful"}
@@ -35,7 +32,11 @@ _LOW = {"rejected", "reject", "bad", "spam", "failed", "fail", "wrong", "incorre
 _LOW |= {"flagged", "harmful", "toxic", "invalid", "discarded", "unsafe", "poor", "negative"}
 _LOW |= {"disliked", "dislike", "false", "no", "unacceptable", "removed", "declined", "-1"}
 _OUT = {"exclude", "excluded", "skip", "skipped", "discard", "discarded", "drop", "omit", "test"}
-_IN = {"use", "used", "include", "included", "keep"}
+_OUT |= {"invalid", "unusable", "ignore", "ignored", "dropped", "omitted", "withdrawn", "spam"}
+_IN = {"use", "used", "include", "included", "keep", "valid", "validated", "usable", "ok"}
+_STATES = {"status", "state", "validity", "review", "review_status", "annotation_status"}
+_UNSAID = {"is", "was", "row", "record", "sample", "example", "item", "flag"}
+"""Words that change nothing in the names of these."""
 _SUBSETS = {"subset", "partition", "dataset_split", "data_split", "set"}
 
 
@@ -46,6 +47,10 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
     if not usual:
         return
     ignore = f"If it does not count: {option(f'ignore=[{shown(name)}]')}"
+    if usual in _STATES:
+        if isinstance(value, str) and value.strip().lower() in _LOW | _OUT:
+            raise BadRow(shown(name), _leaves_out(value, option, ignore))
+        return
     if usual in _SUBSETS:
         subset = value.strip().lower() if isinstance(value, str) else ""
         if fields.SPLIT_WORDS.get(subset, "train") != "train":
@@ -57,16 +62,19 @@ def check_kept(name: str, value: Any, option: Callable[[str], str]) -> None:
     except BadRow:
         return
     if said == (usual in _OUT):
-        what = f"is {shown(str(value))}, which leaves the row out"
-        skip = option("on_bad_row=skip")
-        raise BadRow(shown(name), f"{what}. To do so, with a count: {skip}. {ignore}")
+        raise BadRow(shown(name), _leaves_out(value, option, ignore))
+
+
+def _leaves_out(value: Any, option: Callable[[str], str], ignore: str) -> str:
+    what = f"is {shown(str(value))}, which leaves the row out"
+    return f"{what}. To do so, with a count: {option('on_bad_row=skip')}. {ignore}"
 
 
 @lru_cache(maxsize=4096)
 def _usual(name: str) -> str:
-    """The name in the form of `_OUT`, `_IN` and `_SUBSETS`; "" if it is in none of them."""
-    usual = "_".join(words_of(str(name))).removeprefix("is_")
-    return usual if usual in _OUT | _IN | _SUBSETS else ""
+    """The name in the form of `_OUT`, `_IN`, `_STATES` and `_SUBSETS`; "" if it is in none."""
+    usual = "_".join(word for word in words_of(str(name)) if word not in _UNSAID)
+    return usual if usual in _OUT | _IN | _STATES | _SUBSETS else ""
 
 
 @dataclass

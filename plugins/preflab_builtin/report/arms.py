@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
-from preflab.intervals import flat, t_interval, within
+from preflab.intervals import t_interval, within, without_spread
 from preflab_builtin.report.runs import Draw, RunResult
 
 _Key = tuple[str, str, tuple[str, ...]]
@@ -109,7 +108,7 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
     With one run, a measure keeps its own interval (over prompts, documents or pairs). With several,
     the interval is Student's t over the runs' values, and n is their number. Runs that all have the
     same value, such as 0 or 1, do not show how much it varies: the interval is then the mean of
-    their own intervals. No interval leaves the measure's range.
+    their own intervals, or none where a run has none. No interval leaves the measure's range.
     """
     combined_measures: dict[str, Measure] = {}
     for name in dict.fromkeys(name for run in runs for name in run.measures):
@@ -118,10 +117,9 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
             combined_measures[name] = measures[0]
             continue
         mean = t_interval([m.value for m in measures])
-        if flat(mean):
+        if without_spread(mean):
             ends = [sum(e) / len(e) for e in zip(*((m.low, m.high) for m in measures), strict=True)]
-            if all(map(math.isfinite, ends)):
-                mean = replace(mean, low=ends[0], high=ends[1])
+            mean = replace(mean, low=ends[0], high=ends[1])
         combined_measures[name] = within(mean, measures[0].least, measures[0].most)
     return combined_measures
 

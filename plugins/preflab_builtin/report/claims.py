@@ -96,7 +96,8 @@ def _decide(
     if estimate is None:
         return undecided(why or f"the runs do not measure {claim.measure}")
     if not math.isfinite(estimate.low):
-        why = "; ".join(["one seed gives this measure no interval", *([why] if why else [])])
+        lacks = "one seed gives" if len(seeds) == 1 else "equal values give"
+        why = "; ".join([f"{lacks} this measure no interval", *([why] if why else [])])
         return Decision(name, claim, estimate, seeds, Verdict.undecided, why)
     decided = verdict(estimate.low, estimate.high, claim.margin, claim.more)
     return Decision(name, claim, estimate, seeds, decided, why)

@@ -166,8 +166,8 @@ def measures(arms: Sequence[Arm]) -> Grid:
                 cells.append("")
                 continue
             value, low, high = _written(name, m)
-            bounds = "" if math.isnan(m.low) else f"\n[{low}, {high}]"
-            cells.append(f"{value}{bounds}\nn = {m.n}")
+            bounds = f"[{low}, {high}]" if math.isfinite(m.low) else "no interval"
+            cells.append(f"{value}\n{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
 

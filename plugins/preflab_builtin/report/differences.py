@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from preflab.interfaces import Measure
-from preflab.intervals import flat, t_interval, t_quantile, within
+from preflab.intervals import t_interval, t_quantile, within, without_spread
 from preflab_builtin.report.runs import Draw, RunResult
 from preflab_builtin.report.wording import short
 
@@ -26,14 +26,14 @@ def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure | No
     runs = [run for a, b in pairs for run in (*a, *b)]
     if by_case and all(gaps and gaps.keys() == by_case[0].keys() for gaps in by_case):
         mean = crossed([list(gaps.values()) for gaps in by_case])
-    elif pairs and all(measure in run.measures for run in runs):
+        return _honest(mean, measure, pairs)
+    if pairs and all(measure in run.measures for run in runs):
         values = [
             [[run.measures[measure].value for run in side] for side in pair] for pair in pairs
         ]
-        mean = _with_fewest(t_interval([_gap(a, b) for a, b in values]), measure, runs)
-    else:
-        return None
-    return _honest(mean, measure, pairs)
+        mean = _honest(t_interval([_gap(a, b) for a, b in values]), measure, pairs)
+        return _with_fewest(mean, measure, runs)
+    return None
 
 
 def difference_from_curve(
@@ -58,7 +58,7 @@ def difference_from_curve(
     if not pairs:
         return None, remarks
     runs = [run for own, curve in pairs for run in (*own, *curve)]
-    return _honest(_with_fewest(t_interval(gaps), measure, runs), measure, pairs), remarks
+    return _with_fewest(_honest(t_interval(gaps), measure, pairs), measure, runs), remarks
 
 
 def crossed(differences: Sequence[Sequence[float]]) -> Measure:
@@ -88,7 +88,7 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measure:
     # The estimated variance of seeds or prompts can be negative: then it is taken as zero.
     total = max(total, *square.values())
     if total == 0:
-        return Measure(mean, mean, mean, p)
+        return Measure(mean, n=p)
     satterthwaite = total**2 / sum(square[k] ** 2 / freedom[k] for k in square)
     half = t_quantile(satterthwaite) * math.sqrt(total / (s * p))
     return Measure(mean, mean - half, mean + half, p)
@@ -96,14 +96,14 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measure:
 
 def _honest(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
     """The same difference with an interval that is neither nothing nor beyond what can be."""
-    spread = _without_spread(mean, measure, pairs) if flat(mean) else mean
+    spread = _by_runs(mean, measure, pairs) if without_spread(mean) else mean
     return within(spread, *_range(measure, pairs))
 
 
-def _without_spread(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
-    """The same difference with an interval from those of the runs, if they have one: that nothing
-    varies (all answers right on both sides, for example) does not make it certain. Distances to the
-    ends add up in squares (MOVER: Zou and Donner 2008); seeds are averaged."""
+def _by_runs(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
+    """The same difference with an interval from those of the runs, or none if they have none: that
+    nothing varies (all answers right on both sides, for example) does not make it certain.
+    Distances to the ends add up in squares (MOVER: Zou and Donner 2008); seeds are averaged."""
     ends = []
     for own, other in pairs:
         below, above = _distances(measure, own)
@@ -114,9 +114,12 @@ def _without_spread(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Sid
 
 
 def _distances(measure: str, side: Side) -> tuple[float, float]:
-    """From a measure's value to the ends of its interval, mean over runs; 0 without an interval."""
+    """From a measure's value to the ends of its interval, mean over the runs that have one; nan if
+    none has one, 0 if there are no runs: the difference is from zero."""
     known = [run.measures[measure] for run in side if measure in run.measures]
     known = [m for m in known if math.isfinite(m.low)]
+    if side and not known:
+        return math.nan, math.nan
     below, above = [m.value - m.low for m in known], [m.high - m.value for m in known]
     return _gap(below or [0.0], ()), _gap(above or [0.0], ())
 

@@ -14,7 +14,7 @@ from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import PLACED, Column, columns
 from preflab_builtin.report.contents import SAID, claimed, notices, remarks
 from preflab_builtin.report.report import Report
-from preflab_builtin.report.wording import plain, plain_lines, shortened
+from preflab_builtin.report.wording import count, plain, plain_lines, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 WIDTH_OF_A_FILE = 160
 LONGEST_NAME = 40
-LONGEST_NOTICE = 200
 SHOWN_NOTICES = 8
 
 
@@ -41,7 +40,8 @@ def report_text(report: Report, out: Path) -> str:
             console.print(table)
     if report.decisions:
         console.print(claims_table(report.decisions))
-    lines = [*report.notes, *_said(report.arms), *remarks(report.decisions)]
+    rest = "in the run folder's manifest.json" if report.unwritten else "on the page"
+    lines = [*report.notes, *_said(report.arms, rest), *remarks(report.decisions)]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
         what = "Waiting" if failure.waits else "No result"
@@ -54,14 +54,16 @@ def report_text(report: Report, out: Path) -> str:
     return "\n".join([*tables, *map(plain, lines), page])
 
 
-def _said(arms: Sequence[Arm]) -> Iterator[str]:
-    """What was said before the first stage, the beginning of each; the page has it in full."""
+def _said(arms: Sequence[Arm], rest: str) -> Iterator[str]:
+    """What was said before the first stage: the first line of each, whole. rest: where the other
+    lines stand."""
     rows = notices(arms).rows
     for text, _ in rows[:SHOWN_NOTICES]:
-        first = text.partition("\n")[0]
-        yield f"{SAID}: {shortened(first, LONGEST_NOTICE)}"
+        first, *others = text.splitlines()
+        more = f" ({count(len(others), 'more line')} {rest})" if others else ""
+        yield f"{SAID}: {first}{more}"
     if len(rows) > SHOWN_NOTICES:
-        yield f"{SAID}: {len(rows) - SHOWN_NOTICES} more on the page."
+        yield f"{SAID}: {len(rows) - SHOWN_NOTICES} more {rest}."
 
 
 def ladder_tables(arms: Sequence[Arm], width: int) -> list[Table]:

@@ -216,7 +216,7 @@ def _made(
 def _honest(measure: Measure, sums: Sums, finish: Finish) -> Measure:
     """That nothing varies, because all agree, does not make it certain: a share then has the
     interval of `intervals.bounded_ratio`, and any other statistic none."""
-    if not intervals.flat(measure):
+    if math.isnan(measure.low) or not intervals.without_spread(measure):
         return measure
     if finish is not resampling.ratio:
         return replace(measure, low=math.nan, high=math.nan)

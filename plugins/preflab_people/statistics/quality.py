@@ -121,7 +121,7 @@ def _with_others(labeler: str, votes: Votes) -> Measure:
 
 def _bounded(tops: Sequence[float], bottoms: Sequence[float]) -> Measure:
     measure = intervals.ratio(tops, bottoms)
-    if intervals.flat(measure):
+    if intervals.without_spread(measure):
         return intervals.bounded_ratio(tops, bottoms)
     return intervals.within(measure, 0.0, 1.0)
 

@@ -102,8 +102,10 @@ def mean_about_prompts(table: Cells, least: float, most: float) -> Measure:
 
 def _honest(measure: Measure, table: Cells, least: float, most: float) -> Measure:
     """The measure with another interval where nothing varies."""
-    if not intervals.flat(measure) or not math.isfinite(most - least):
+    if not intervals.without_spread(measure):
         return measure
+    if not math.isfinite(most - least):
+        return replace(measure, low=math.nan, high=math.nan)
     bounded = intervals.bounded_ratio(*table.by_cluster(), least, most)
     return replace(measure, low=bounded.low, high=bounded.high)
 

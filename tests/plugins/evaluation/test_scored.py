@@ -31,11 +31,13 @@ def test_a_paired_difference_is_the_mean_over_questions() -> None:
 
 
 def test_pairing_takes_out_what_questions_have_in_common() -> None:
-    # Question i scores i on one side and i + 1 on the other: the difference is 1 without spread
-    values = [float(i) for i in range(20)] + [float(i + 1) for i in range(20)]
+    # Question i scores i on one side, and i + 1 or i + 1.1 on the other: differences of 1 and 1.1,
+    # sd .0513, half-width 1.96 * .0513 / sqrt(20) = .0225, where one side alone goes from 0 to 19.
+    values = [float(i) for i in range(20)] + [i + 1 + 0.1 * (i % 2) for i in range(20)]
     pairs = {i: ([20 + i], [i]) for i in range(20)}
     difference = RowScores(values).difference(pairs)
-    assert difference.value == difference.low == difference.high == 1.0
+    assert difference.value == pytest.approx(1.05)
+    assert (difference.high - difference.low) / 2 == pytest.approx(0.0225, rel=0.1)
 
 
 def test_equal_sides_are_not_certain_to_be_equal() -> None:

@@ -75,7 +75,7 @@ def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
         (rankings() + rankings(2), "2 of 22 records are there again, word for word (first: "),
         (
             [*rankings(), ranking(3, chosen=" No 3.", rejected=" Hello 3!")],
-            "1 of 21 records prefer what another record rejects (first: ",
+            "1 of 21 records judge the same answers otherwise than an earlier record (first: ",
         ),
         ([*rankings(), ranking(7, rejected="nan")], "1 of 21 records have a word for nothing"),
         ([*rankings(), ranking(7, prompt="None")], "1 of 21 prompts are words for nothing"),
@@ -286,3 +286,29 @@ def test_shared() -> None:
         assert shared(one, other) == shared(other, one) == count
     text = "x" * 999
     assert [shared(text, text[:n] + "y" * 5) for n in (0, 1, 500, 999)] == [0, 1, 500, 999]
+
+
+@pytest.mark.parametrize(
+    "people,value,expected",
+    [
+        (("ann", "bob"), "b", "judge the same answers otherwise than an earlier record"),
+        (("ann", "ann"), "tie", "judge the same answers otherwise than an earlier record"),
+        (("", ""), "b", "judge the same answers otherwise than an earlier record"),
+        (("ann", "bob"), "a", None),  # two people agree
+        (("ann", "ann"), "a", "are there again, word for word"),
+        (("", ""), "a", "are there again, word for word"),
+    ],
+)
+def test_two_verdicts_on_one_pair(
+    tmp_path: Path, people: tuple[str, str], value: str, expected: str | None
+) -> None:
+    rows = [
+        {"prompt": f"{i}?", "answer_a": f"a{i}", "answer_b": f"b{i}", "winner": "ab"[i % 2]}
+        for i in range(20)
+    ]
+    rows = [{**row, "labeler": people[0]} for row in rows]
+    rows.append({**rows[4], "winner": value, "labeler": people[1]})
+    said = [n for n in notices(tmp_path, "rankings", rows) if "again" in n or "otherwise" in n]
+    assert len(said) == bool(expected)
+    assert not expected or f"1 of 21 records {expected}" in said[0]
+    assert not expected or ":21)" in said[0]  # the place of the second

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from judged_rows import files, refused
-from preflab.records import Ranking
+from preflab.records import Demonstration, Ranking
 from preflab_builtin.files.config import OnBadRow
 from preflab_builtin.files.source import FileSource, inspect
 
@@ -84,8 +84,100 @@ def test_answers_that_contradict(tmp_path: Path, rows: Any, expected: str) -> No
     assert re.search(expected, refused(files(tmp_path, rows)))
 
 
-def test_nothing_is_said_of_a_good_file(tmp_path: Path) -> None:
-    rows = [row(f"q{i}", f" {i}{t}", t == "a") for t in "ab" for i in range(20)]
+@pytest.mark.parametrize("like,dislike", [(True, False), (1, 0), ("yes", "no")])
+def test_how_the_labels_were_read_is_said(tmp_path: Path, like: Any, dislike: Any) -> None:
+    rows = [row(f"q{i}", f" {i}{t}", like if t == "a" else dislike) for t in "ab" for i in range(9)]
     config = files(tmp_path, rows)
-    assert [r.preferences for r in rankings(config)] == [((0, 1),)] * 20
-    assert inspect(config).notices == []
+    assert [r.preferences for r in rankings(config)] == [((0, 1),)] * 9
+    (said,) = inspect(config).notices
+    what = f"{like} (liked) in 9, {dislike} (disliked) in 9 rows. Of one prompt, those they liked"
+    assert said.startswith(f"rankings: 'label' says whether people liked an answer: {what}")
+
+
+@pytest.mark.parametrize("value,says", [(None, "null"), ("maybe", "'maybe'")])
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_a_bad_label_is_named_by_its_own_row_and_left_out_alone(
+    tmp_path: Path, bad: int, value: Any, says: str
+) -> None:
+    rows = [row("q", "a", _UP), row("q", "b", _DOWN), row("q", "c", _UP), row("q", "d", _DOWN)]
+    rows[bad - 1]["label"] = value
+    given = {"format": "kto"}
+    assert f"rows.jsonl:{bad}: label: is" in refused(files(tmp_path, rows))
+    with pytest.warns(UserWarning, match="3 of 4 rows kept, 1 rejected"):
+        (ranking,) = rankings(files(tmp_path, rows, on_bad_row=OnBadRow.skip, **given))
+    assert len(ranking.responses) == 3
+
+
+def test_the_way_to_demonstrations_works_as_it_is_printed(tmp_path: Path) -> None:
+    rows = [row("q", "a", _UP), row("r", "b", _DOWN)]
+    message = refused(files(tmp_path, rows))
+    path = tmp_path / "rows.jsonl"
+    words = f"demonstrations=files demonstrations.path={path} demonstrations.on_bad_row=skip"
+    assert f"{words}, in the place of rankings.path" in message
+    config = files(tmp_path, rows, "demonstrations", on_bad_row=OnBadRow.skip)
+    with pytest.warns(UserWarning, match="1 of 2 rows kept"):
+        (kept,) = FileSource(config).records("demonstrations")
+    assert isinstance(kept, Demonstration)
+    assert kept.response == "a"
+
+
+def scored(prompt: str, answer: str, **more: Any) -> dict[str, Any]:
+    return {"prompt": prompt, "completion": answer, **more}
+
+
+@pytest.mark.parametrize("name", ["score", "rating", "reward", "rank"])
+@pytest.mark.parametrize("answer", ["completion", "response"])
+def test_single_answers_with_a_score_are_rankings(tmp_path: Path, name: str, answer: str) -> None:
+    """Numbers 3, 1 and 1 for q: as scores the first is best, as ranks it is the worst."""
+    rows = [
+        {"prompt": p, answer: text, name: number}
+        for p, text, number in (("q", "a", 3), ("r", "x", 2), ("q", "b", "1"), ("q", "c", 1.0))
+    ]
+    rows.append({"prompt": "r", answer: "y", name: 1})
+    config = files(tmp_path, rows)
+    second, first = sorted(rankings(config), key=lambda r: len(r.responses))
+    assert first.responses == ("a", "b", "c")
+    higher, lower = {(0, 1), (0, 2)}, {(1, 0), (2, 0)}
+    assert (set(first.preferences), first.ties) == (lower if name == "rank" else higher, ((1, 2),))
+    assert second.preferences == (((1, 0),) if name == "rank" else ((0, 1),))
+    best = "1 is the best" if name == "rank" else "the highest is the best"
+    told = f"rankings: '{name}' goes from 1 to 3, and {best} of the answers to one prompt."
+    assert told in inspect(config).notices
+
+
+def test_scores_that_compare_nothing_are_refused_with_the_option(tmp_path: Path) -> None:
+    rows = [
+        scored("q", "a", score=1),
+        scored("q", "b", score=2),
+        scored("r", "c", score=1),
+        scored("s", "d", score=3),
+        scored("s", "e", score=3),
+    ]
+    message = refused(files(tmp_path, rows))
+    assert "score: is of a single answer, and 2 of 3 prompts have one answer only" in message
+    assert "To leave those out, counted: rankings.format=scored rankings.on_bad_row=skip" in message
+    with pytest.warns(UserWarning, match="2 of 5 rows kept, 3 rejected"):
+        (only,) = rankings(files(tmp_path, rows, format="scored", on_bad_row=OnBadRow.skip))
+    assert only.preferences == ((1, 0),)
+
+
+@pytest.mark.parametrize(
+    "rows,expected",
+    [
+        ([scored("q", "a", score=1), scored("q", "b", score=None)], ":2: score: is null but must"),
+        (
+            [scored("q", "a", score=1, rating=2), scored("q", "b", score=2, rating=1)],
+            "rating: and 'score' are both given: which one counts",
+        ),
+        (
+            [scored("q", "a", score=1), scored("q", "a", score=2)],
+            "completion: is the same in two rows of its prompt, with another score",
+        ),
+        (
+            [{"question": "q", "answer": t, "score": i} for i, t in enumerate("ab")],
+            "rankings.columns.prompt=question rankings.columns.completion=answer",
+        ),
+    ],
+)
+def test_scores_that_are_not_certain(tmp_path: Path, rows: Any, expected: str) -> None:
+    assert expected in refused(files(tmp_path, rows))

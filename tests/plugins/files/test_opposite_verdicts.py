@@ -144,8 +144,36 @@ def test_two_verdicts_are_compared_in_the_whole_file(tmp_path: Path) -> None:
 def test_marks_beside_a_verdict_are_compared(tmp_path: Path) -> None:
     """In the second row the marks are for a, and the winner is b."""
     rows = judged("A", "B", chosen_a=True, chosen_b=False)
-    told = inspect(files(tmp_path, rows)).notices
+    message = refused(files(tmp_path, rows))
+    assert ":2: chosen_a, chosen_b: prefer another answer than winner. Say which" in message
+    cures = [VerdictColumns(winner="winner"), VerdictColumns(wins=["chosen_a", "chosen_b"])]
+    assert "rankings.verdict.winner=winner or rankings.verdict.wins=[chosen_a,chosen_b]" in message
+    assert [best(files(tmp_path, rows, verdict=told)) for told in cures] == [[0, 1], [0, 0]]
+    told = inspect(files(tmp_path, rows, verdict=cures[0])).notices
     assert any("in 1 of 2 rows the scores, ranks or marks" in notice for notice in told)
+
+
+@pytest.mark.parametrize("column", ["gpt4_says", "llm", "second_reading"])
+def test_a_second_opinion_that_differs_is_never_passed_over(tmp_path: Path, column: str) -> None:
+    """Its name does not say that it judges, but its values do; in the last row it says b."""
+    rows = judged("a", "b", "a")
+    for row, says in zip(rows, ("a", "b", "b"), strict=True):
+        row[column] = says
+    message = refused(files(tmp_path, rows))
+    assert f":3: {column}: is 'b' and does not agree with 'winner', which is 'a'" in message
+    assert f"verdict.winner=winner or rankings.verdict.winner={column}" in message
+    for name, expected in (("winner", [0, 1, 0]), (column, [0, 1, 1])):
+        told = VerdictColumns(winner=name)
+        assert best(files(tmp_path, rows, verdict=told)) == expected
+    assert best(files(tmp_path, rows[:2])) == [0, 1]  # where both agree nothing is asked
+
+
+@pytest.mark.parametrize("column", ["shown_first", "model", "language", "longer"])
+def test_a_fact_about_the_row_is_no_opinion(tmp_path: Path, column: str) -> None:
+    rows = judged("a", "b", "a")
+    for row, says in zip(rows, "abb", strict=True):
+        row[column] = says
+    assert best(files(tmp_path, rows)) == [0, 1, 0]
 
 
 def test_scores_of_a_list_beside_a_verdict(tmp_path: Path) -> None:
@@ -154,9 +182,11 @@ def test_scores_of_a_list_beside_a_verdict(tmp_path: Path) -> None:
         {"prompt": f"{i}?", "responses": [f"x{i}", f"y{i}"], "scores": [2, 1], "winner": who}
         for i, who in enumerate(("first", "second"))
     ]
-    config = files(tmp_path, rows)
+    assert ":2: scores: prefer another answer than winner" in refused(files(tmp_path, rows))
+    config = files(tmp_path, rows, verdict=VerdictColumns(winner="winner"))
     assert best(config) == [0, 1]
     assert any("in 1 of 2 rows the scores, ranks" in n for n in inspect(config).notices)
+    assert best(files(tmp_path, rows, verdict=VerdictColumns(scores=["scores"]))) == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,35 @@ def test_a_demonstration_is_not_the_worse_answer(tmp_path: Path) -> None:
     columns = ColumnNames(prompt="question", completion="answer_a")
     message = refused(files(tmp_path, judged("a", "b"), "demonstrations", columns=columns))
     assert "'answer_a' would be learnt in every row. Give the file as rankings" in message
+
+
+@pytest.mark.parametrize(
+    "ignore,more",
+    [
+        (["winner"], {"winner": ("a", "b")}),
+        (["winner"], {"winner": (None, "b")}),  # nothing at the file's start
+        (["winner"], {"winner": ("a", "tie")}),
+        ([], {"score_a": (2, 1), "score_b": (1, 2)}),
+    ],
+)
+def test_a_verdict_that_turns_round_below_the_head_is_refused(
+    tmp_path: Path, ignore: list[str], more: Any
+) -> None:
+    """Row 251 of 251 says something else than those at the file's start, of which 200 decide."""
+    rows = judged(*[None] * 251)
+    for i, one in enumerate(rows):
+        one.update({name: values[i == 250] for name, values in more.items()})
+    message = refused(files(tmp_path, rows, columns=_MAPPED, ignore=ignore))
+    assert ":251: " in message
+    assert "1 row says that 'answer_a' is not the better answer" in message
+    option = "winner=winner" if ignore else "scores=[score_a,score_b]"
+    assert f"rankings.verdict.answers=[answer_a,answer_b] rankings.verdict.{option}, w" in message
+
+
+def test_a_demonstration_that_is_the_worse_answer_below_the_head(tmp_path: Path) -> None:
+    columns = ColumnNames(prompt="question", completion="answer_a")
+    rows = judged(*["a"] * 250, "b")
+    given = files(tmp_path, rows, "demonstrations", columns=columns, ignore=["answer_b", "winner"])
+    message = refused(given)
+    assert ":251: winner: is 'b'. 1 row says" in message
+    assert "Give the file as rankings" in message

@@ -4,6 +4,7 @@ are marked to be left out are refused."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_a_text_that_says_all_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values,expected",
     [
-        ({"status": ["approved", "rejected"]}, "'status' is rejected in 1 of 2 rows"),
+        ({"verified": ["approved", "rejected"]}, "'verified' is rejected in 1 of 2 rows"),
         ({"rating": [1, 5, 3]}, "'rating' goes from 1 to 5 and is not read"),
         ({"rating": ["1", "5"]}, "'rating' goes from 1 to 5 and is not read"),
         ({"rating": [1, 1]}, "'rating' is 1 wherever it is given and is not read"),
@@ -116,6 +117,11 @@ def test_counts_are_no_marks(tmp_path: Path) -> None:
         ({"skip": ["no", "yes"]}, "skip: is yes"),
         ({"use": [1, 0]}, "use: is 0"),
         ({"isTest": [False, True]}, "isTest: is True"),
+        ({"valid": [True, False]}, "valid: is False"),
+        ({"is_valid_row": [1, 0]}, "is_valid_row: is 0"),
+        ({"invalid": ["no", "yes"]}, "invalid: is yes"),
+        ({"status": ["approved", "rejected"]}, "status: is rejected"),
+        ({"review_status": ["ok", "Invalid"]}, "review_status: is Invalid"),
         ({"subset": ["train", "test"]}, r"subset: is 'test'.*demonstrations.split=subset"),
     ],
 )
@@ -126,3 +132,18 @@ def test_rows_to_be_left_out(tmp_path: Path, values: dict[str, list[Any]], expec
     kept = FileSource(config(tmp_path, values, on_bad_row=OnBadRow.skip))
     assert [r.prompt.text for r in kept.records("demonstrations")] == ["Guest 0:"]  # type: ignore[union-attr]
     assert len(FileSource(config(tmp_path, values, ignore=[name])).records("demonstrations")) == 2
+
+
+@pytest.mark.parametrize("record", ["prompts", "rankings", "documents"])
+def test_invalid_rows_are_learnt_by_no_record_type(tmp_path: Path, record: str) -> None:
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "text": "c"}
+    rows = [row | {"prompt": f"{i}?", "text": f"{i}.", "valid": i < 2} for i in range(3)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    named: dict[str, Any] = {record: str(path)}
+    given = FilesConfig(**named)
+    with pytest.raises(UserError, match=":3: valid: is False, which leaves the row out"):
+        inspect(given)
+    with pytest.warns(UserWarning, match="2 of 3 rows kept"):
+        kept = FileSource(replace(given, on_bad_row=OnBadRow.skip))
+    assert len(kept.records(record)) == 2  # type: ignore[arg-type]

@@ -19,7 +19,10 @@ from preflab_builtin.files.config import FilesConfig, VerdictColumns
         ({"winner": "winer"}, "verdict.winner: no row has a column 'winer'.*'winner'"),
         ({"winner": "winner", "high": "c", "even": 0}, "verdict.high: 'c' is no answer"),
         ({"wins": ["question"]}, "verdict.wins: 1 columns for 2 answers"),
-        ({"scores": ["question"]}, "question: has 0 numbers for 2 answers"),
+        (
+            {"scores": ["question"]},
+            "question: is .What is 0.*. but must say something of each of the 2 answers",
+        ),
     ],
 )
 def test_options_that_do_not_fit_the_file(tmp_path: Path, verdict: Any, expected: str) -> None:

@@ -200,8 +200,11 @@ def test_numbers_that_may_not_judge(tmp_path: Path) -> None:
     told = VerdictColumns(scores=["toxicity_b", "toxicity_a"])  # 1 and 2: the first is less toxic
     assert best(files(tmp_path, rows, verdict=told)) == [0, 0]
     rows = judged("a", "b", tokens_a=1, tokens_b=2, score_a=1, score_b=0)
-    config = files(tmp_path, rows)
-    assert best(config) == [0, 1]  # a winner counts, scores beside it do not, and are compared
+    assert "verdict.winner=winner or rankings.verdict.scores=[score_a,score_b]" in refused(
+        files(tmp_path, rows)
+    )
+    config = files(tmp_path, rows, verdict=VerdictColumns(winner="winner"))
+    assert best(config) == [0, 1]  # then a winner counts, scores beside it do not
     assert any(
         "in 1 of 2 rows the scores, ranks or marks" in notice for notice in inspect(config).notices
     )

@@ -8,21 +8,24 @@ from pathlib import Path
 import pytest
 
 from fake_study import write_declaring_run
-from preflab.interfaces import Measure
 from preflab_builtin.report.build import build_report, joined
 from preflab_builtin.report.claims import Verdict
 
 
 def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
-    # Both arms vary widely over prompts, but the first is always better by 1: intervals that are
-    # not paired would hide it.
+    # Both arms vary widely over prompts, but the first is always better by 1 or 1.01: intervals
+    # that are not paired would hide it. Mean 1.005, both seeds alike; sd over the ten prompts
+    # .00527, t(9, .975) = 2.262: half-width .00377.
     for label, shift in (("A", 1.0), ("B", 0.0)):
         for seed in (1, 2):
             folder = tmp_path / "s" / f"{label}{seed}"
             claims = [("c", "A", "B")]
             write_declaring_run(folder, "x", label, seed, {"g": 45.0 + shift}, claims)
             rows = [
-                {"prompt_id": f"p{i}", "values": {"g": 10.0 * i + shift + 0.1 * seed * (i % 2)}}
+                {
+                    "prompt_id": f"p{i}",
+                    "values": {"g": 10.0 * i + shift * (1 + 0.01 * (i % 2)) + 0.1 * seed * (i % 2)},
+                }
                 for i in range(10)
             ]
             lines = [json.dumps(row) + "\n" for row in rows]
@@ -33,8 +36,8 @@ def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:
     assert (written["study"], written["command"]) == ("x", "preflab -cn x")
     (claim,) = written["claims"]
     assert claim["holds"] == "holds"
-    assert claim["estimate"] == pytest.approx(1.0)
-    assert claim["interval"] == pytest.approx([1.0, 1.0])
+    assert claim["estimate"] == pytest.approx(1.005)
+    assert claim["interval"] == pytest.approx([1.005 - 0.00377, 1.005 + 0.00377], abs=1e-5)
     assert (claim["n"], claim["seeds"]) == (10, [1, 2])
     assert "A beats B" in (tmp_path / "report.html").read_text()
 
@@ -51,11 +54,10 @@ def test_a_report_on_one_run_does_not_change_its_summary(tmp_path: Path) -> None
 
 
 def test_several_studies_are_decided_each_by_its_own_arms(tmp_path: Path) -> None:
-    # Both studies call their arms A and B. In x A has .5 more, in y .5 less: exactly, in every
-    # seed.
+    # Both studies call their arms A and B. In x A has .5 more, in y .5 less, give or take .001.
     for name, a in (("x", 0.9), ("y", -0.1)):
         for seed in (1, 2):
-            for label, value in (("A", a), ("B", 0.4)):
+            for label, value in (("A", a + 0.001 * (2 * seed - 3)), ("B", 0.4)):
                 folder = tmp_path / name / f"{label}{seed}"
                 claims = [(f"of {name}", "A", "B")]
                 write_declaring_run(folder, name, label, seed, {"g": value}, claims)
@@ -82,13 +84,17 @@ def test_a_name_that_two_arms_share_decides_nothing(tmp_path: Path) -> None:
     for seed in (1, 2):
         for i, (label, words) in enumerate([("A", ()), ("A", ("k=2",)), ("B", ())]):
             folder = tmp_path / f"{i}{seed}"
-            write_declaring_run(folder, "x", label, seed, {"g": float(i)}, claims, words)
+            value = float(i) + 0.01 * seed * (label == "B")
+            write_declaring_run(folder, "x", label, seed, {"g": value}, claims, words)
     (study,) = build_report([tmp_path], tmp_path / "r.html").studies
     shared, alone = study.decisions
     assert shared.verdict is Verdict.undecided
     assert shared.why == "2 arms are called A: A (as it is); A (k=2)"
     assert alone.verdict is Verdict.fails  # its full name is enough
-    assert alone.estimate == Measure(-1.0, -1.0, -1.0, 7)
+    assert alone.estimate is not None
+    # 1 - 2.01 and 1 - 2.02, of 7 prompts each
+    assert alone.estimate.value == pytest.approx(-1.015)
+    assert alone.estimate.n == 7
 
 
 def test_pinned_stage_seeds_are_draws_of_their_own(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def _interval(decision: Decision) -> tuple[float, float, float]:
 @pytest.mark.parametrize(
     "b,expected",
     [
-        ((0.60, 0.61, 0.59), Verdict.holds),  # a - b: .20 .20 .20 and little noise
+        ((0.61, 0.61, 0.58), Verdict.holds),  # a - b: .19 .20 .21: little noise
+        ((0.60, 0.61, 0.59), Verdict.undecided),  # .2 each time: how far it varies is not known
         ((0.98, 1.02, 1.01), Verdict.fails),  # about -.2
         ((0.90, 0.60, 0.90), Verdict.undecided),  # -.1, .2, -.1
     ],
@@ -51,8 +52,17 @@ def test_a_claim_is_decided_by_its_interval_alone(b: tuple[float, ...], expected
     assert (absent.verdict, absent.why) == (Verdict.undecided, "no finished run of the arm C")
 
 
+def test_equal_differences_do_not_make_a_claim_certain() -> None:
+    # .4 in both seeds, and no seed has an interval of its own.
+    a = _arm("A", {1: {"m": 0.5}, 2: {"m": 0.5}})
+    b = _arm("B", {1: {"m": 0.1}, 2: {"m": 0.1}})
+    decision = _decision(ClaimConfig("A has more", "m", "A", versus="B"), [a, b])
+    assert (decision.verdict, decision.has_interval) == (Verdict.undecided, False)
+    assert decision.why == "equal values give this measure no interval"
+
+
 def test_the_overrides_that_name_an_arm_may_have_any_order() -> None:
-    a = _arm("width=64 algorithm=ppo", {1: {"m": 0.5}, 2: {"m": 0.5}})
+    a = _arm("width=64 algorithm=ppo", {1: {"m": 0.5}, 2: {"m": 0.51}})
     b = _arm("width=64 algorithm=none", {1: {"m": 0.1}, 2: {"m": 0.1}})
     claim = ClaimConfig(
         "PPO has more", "m", "algorithm=ppo width=64", versus="algorithm=none width=64"
@@ -63,16 +73,16 @@ def test_the_overrides_that_name_an_arm_may_have_any_order() -> None:
 
 def test_a_curve_is_read_where_it_has_the_arms_reward() -> None:
     # The curve runs through (reward, tax) = (0, .9) and (1, .5). At reward .5 it has .7: the
-    # arm's .8 is .1 above. At reward 2 its nearest end counts, .5: .6 is .1 above. Both seeds say
-    # .1 exactly.
+    # arm's .8 is .1 above. At reward 2 its nearest end counts, .5: .602 is .102 above. The mean is
+    # .101, the half-width 12.7 * .001 = .0127.
     curve = [
         _arm(n, {s: {"r": r, "t": t} for s in (1, 2)})
         for n, r, t in (("lo", 0.0, 0.9), ("hi", 1.0, 0.5))
     ]
-    own = _arm("own", {1: {"r": 0.5, "t": 0.8}, 2: {"r": 2.0, "t": 0.6}})
+    own = _arm("own", {1: {"r": 0.5, "t": 0.8}, 2: {"r": 2.0, "t": 0.602}})
     claim = ClaimConfig("own is above the curve", "t", "own", frontier=["hi", "lo"], at="r")
     decision = _decision(claim, [own, *curve])
-    assert _interval(decision)[0] == pytest.approx(0.1)
+    assert _interval(decision)[0] == pytest.approx(0.101)
     assert decision.verdict is Verdict.holds
     assert decision.why == (
         "seed 2: r 2.000 is outside the curve (0.000 to 1.000), whose nearest end counts"
@@ -125,24 +135,25 @@ def test_sides_that_do_not_vary_are_not_certain(tmp_path: Path) -> None:
 
 
 def test_a_series_is_the_mean_of_its_arms_within_a_seed() -> None:
-    # Means over the two arms, seeds 1, 2, 3: (.1 + .3) / 2 = .2, (.2 + .2) / 2 = .2, (.3 + .1) /
-    # 2 = .2. They do not vary over seeds, though each arm by itself goes from .1 to .3.
+    # Means over the two arms, seeds 1, 2, 3: (.1 + .3) / 2 = .2, (.2 + .22) / 2 = .21, (.3 + .14)
+    # / 2 = .22: sd .01, half-width 4.303 * .01 / sqrt(3) = .0248. Each arm by itself goes from .1
+    # or so to .3.
     first = _arm("k=0", {1: {"gap": 0.1}, 2: {"gap": 0.2}, 3: {"gap": 0.3}})
-    second = _arm("k=1", {1: {"gap": 0.3}, 2: {"gap": 0.2}, 3: {"gap": 0.1}, 4: {"gap": 9.0}})
+    second = _arm("k=1", {1: {"gap": 0.3}, 2: {"gap": 0.22}, 3: {"gap": 0.14}, 4: {"gap": 9.0}})
     claims = {
         "all": ClaimConfig("there is a gap", "gap", "folds"),  # compared with zero
         "one": ClaimConfig("there is one at 0", "gap", "k=0"),
     }
     study = StudyConfig(claims=claims, series={"folds": ["k=0", "k=1"]})
     pooled, alone = decide(study, [first, second])
-    assert _interval(pooled) == pytest.approx((0.2, 0.2, 0.2))
+    assert _interval(pooled) == pytest.approx((0.21, 0.1852, 0.2348), abs=1e-4)
     assert (pooled.verdict, pooled.seeds) == (Verdict.holds, (1, 2, 3))  # seed 4 has one arm only
     # alone: mean .2, sd .1, half-width 4.303 * .1 / sqrt(3) = .248: zero is inside
     assert alone.verdict is Verdict.undecided
 
 
 def test_seeds_that_lack_the_measure_are_named_and_not_listed() -> None:
-    a = _arm("A", {1: {"m": 0.5}, 2: {"m": 0.5}, 3: {}, 4: {"m": 0.5}})
+    a = _arm("A", {1: {"m": 0.5}, 2: {"m": 0.51}, 3: {}, 4: {"m": 0.5}})
     b = _arm("B", {1: {"m": 0.1}, 2: {"m": 0.1}, 3: {"m": 0.1}})
     decision = _decision(ClaimConfig("A has more", "m", "A", versus="B"), [a, b])
     assert (decision.seeds, decision.verdict) == ((1, 2), Verdict.holds)

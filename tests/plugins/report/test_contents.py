@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from fake_study import results, write_run
@@ -11,7 +12,7 @@ from preflab_builtin.report.build import build_report
 from preflab_builtin.report.contents import differences, left_out, notices
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.markdown import markdown
-from preflab_builtin.report.terminal import LONGEST_NOTICE, SHOWN_NOTICES, report_text
+from preflab_builtin.report.terminal import SHOWN_NOTICES, report_text
 
 
 def test_config_differences_leave_out_the_seeds_of_stages_only(tmp_path: Path) -> None:
@@ -49,9 +50,10 @@ def test_what_filters_left_out_is_shown_with_examples(tmp_path: Path) -> None:
 
 
 def test_what_was_said_before_the_first_stage_is_shown_with_its_arms(tmp_path: Path) -> None:
-    """Each sentence once, whatever the number of runs; the terminal has the beginning of each."""
+    """Each sentence once, whatever the number of runs; the terminal has the first line of each,
+    whole, and says where the others stand."""
     everywhere = "demonstrations: the filters leave out <5>.\n  private 5\n    row 3"
-    long = "lr=1: far above " + "x" * LONGEST_NOTICE
+    long = "lr=1: far above " + "x" * 400
     said = {"SFT": [everywhere], "PPO": [everywhere, long]}
     for arm, sentences in said.items():
         for seed in (1, 2):
@@ -64,8 +66,11 @@ def test_what_was_said_before_the_first_stage_is_shown_with_its_arms(tmp_path: P
     assert page.count(f"<summary>{heading}</summary>") == 1
     assert "leave out &lt;5&gt;.<small>  private 5</small>" in page
     assert f"## {heading}" in markdown(report)
-    assert f"{heading}: demonstrations: the filters leave out <5>.\n" in text
-    assert f"{heading}: {long[: LONGEST_NOTICE - 1]}…\n" in text
+    first = f"{heading}: demonstrations: the filters leave out <5>. (2 more lines on the page)"
+    assert f"{first}\n" in text
+    assert f"{heading}: {long}\n" in text
+    unwritten = report_text(replace(report, unwritten="read-only"), tmp_path / "r.html")
+    assert "(2 more lines in the run folder's manifest.json)\n" in unwritten
 
 
 def test_a_terminal_is_not_filled_with_what_was_said(tmp_path: Path) -> None:

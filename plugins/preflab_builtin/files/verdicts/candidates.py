@@ -25,6 +25,7 @@ from preflab_builtin.files.verdicts import sides
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
 from preflab_builtin.files.verdicts.sides import Family
+from preflab_builtin.files.verdicts.spread import is_named, spread
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -52,7 +53,11 @@ INDEX = {"winner", "winning", "best", "choice", "chosen", "selected", "selection
 INDEX |= {"pick", "index", "idx", "id", "preferred", "favorite", "favourite"}
 """Words of a column whose number is that of an answer."""
 RANKS = {"rank", "ranks", "ranking", "rankings"}
-"""Words of a number of which 1 is the best."""
+"""Words of a number of which 1 is the best, and of names from best to worst."""
+_ORDERS = {"order", "ordering", "ordered", "ranked", "sorted"}
+_VOTES = {"votes", "vote", "voted", "choices", "preferences", "judgements", "judgments", "labels"}
+_VOTES |= {"winners", "verdicts", "annotations", "opinions"}
+"""Words of names that people gave one by one."""
 _SCORES = {"score", "scores", "rating", "ratings", "reward", "rewards", "votes", "vote", "grade"}
 _SCORES |= {"stars", "points", "upvotes", "likes"}
 _PLAIN = sides.ANSWERS | {"overall", "total", "mean", "avg", "average", "final", "model", "human"}
@@ -152,12 +157,14 @@ def candidates(rows: Rows, base: Layout, but: Iterable[str]) -> list[Candidate]:
 @dataclass(frozen=True)
 class Numbers:
     """Columns with a number or a mark for each answer, or one with a list of numbers. how: None if
-    it is not known what they say. words: of their names. marks: some are true or false."""
+    it is not known what they say. words: of their names. marks: some are true or false. named:
+    it is a list of answers' names, or an order of them."""
 
     columns: tuple[str, ...]
     how: How | None
     words: frozenset[str] = frozenset()
     marks: bool = False
+    named: bool = False
 
     @property
     def worse(self) -> bool:
@@ -187,7 +194,7 @@ def per_answer(rows: Rows, base: Layout, family: Family | None) -> list[Numbers]
     others = sides.same_places(family, sides.families(names)) if family else ()
     found += [(set(f.about), f.columns) for f in others if _all_numbers(rows, f.columns)]
     return [
-        Numbers(c, _how(w, rows, c), frozenset(w), _spoken(rows, c))
+        Numbers(c, _how(w, rows, c), frozenset(w), _spoken(rows, c), _named(rows, c))
         for w, c in found
         if not w & _MEASURES
     ]
@@ -199,6 +206,8 @@ def _how(words: set[str], rows: Rows, columns: tuple[str, ...]) -> How | None:
         return How.WINS
     if words & RANKS and words <= RANKS | _PLAIN:
         return How.RANKS
+    if _named(rows, columns):
+        return How.SCORES if words & _VOTES and words <= _VOTES | _PLAIN else None
     return How.SCORES if words & _SCORES and words <= _SCORES | _PLAIN else None
 
 
@@ -215,14 +224,23 @@ def _all_numbers(rows: Rows, names: Sequence[str]) -> bool:
 
 
 def _counts(rows: Rows, name: str, base: Layout) -> bool:
-    """Whether a column holds a list of numbers, one for each answer, wherever it is given."""
-    given = [(listed(row[name]), row) for row in rows if not blank(row.get(name))]
-    return bool(given) and all(
-        isinstance(value, (list, tuple))
-        and len(value) == len(base.texts(row))
-        and all(number(item) is not None for item in value)
-        for value, row in given
-    )
+    """Whether a column holds a list or an object of numbers, one for each answer, wherever it is
+    given; or, where its name says so, names of answers in their order or as votes."""
+    given = [row for row in rows if not blank(row.get(name))]
+    if not given or isinstance(given[0][name], (int, float)) or (name,) in base.companions:
+        return False
+    words = set(parts_of(name))
+    if is_named(given[0][name]) and not words & (RANKS | _ORDERS | _VOTES):
+        return False
+    if isinstance(given[0][name], str) and len(base.texts(given[0])) == 2 and ">" in given[0][name]:
+        return False  # a verdict
+    how = How.SCORES if words & _VOTES and not words & RANKS else How.RANKS
+    told = sum(spread(row[name], how, base, row) is not None for row in given)
+    return told > len(given) / 2  # rows that are bad are not the rule
+
+
+def _named(rows: Rows, columns: Sequence[str]) -> bool:
+    return len(columns) == 1 and any(is_named(row.get(columns[0])) for row in rows)
 
 
 def _marks(rows: Rows, names: Sequence[str]) -> bool:
@@ -237,17 +255,14 @@ def mark(value: Any) -> bool | None:
         return None
 
 
-def amount(value: Any) -> float | None:
-    """A number, or 1 and 0 for a mark; None for any other value."""
-    found, marked = number(value), mark(value)
-    return float(marked) if found is None and marked is not None else found
-
-
 def companions(rows: Rows, base: Layout, family: Family | None) -> tuple[tuple[str, ...], ...]:
     """Columns of texts with one for each answer, such as names of models; of a list, lists."""
     names = frozenset(name for row in rows for name in row)
     if base.listed:
-        lists = (name for name in sorted(names) if name not in base.needs())
+        orders = RANKS | _ORDERS | _VOTES
+        lists = (
+            n for n in sorted(names) if n not in base.needs() and not orders & set(parts_of(n))
+        )
         return tuple((n,) for n in lists if all(is_texts(listed(row.get(n))) for row in rows))
     others = sides.same_places(family, sides.families(names)) if family else ()
     texts = {f: sum(is_texts([row.get(n) for n in f.columns]) for row in rows) for f in others}

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, BEFORE, words_of
+from preflab_builtin.files.names import ABOUT, BEFORE, FACTS, words_of
 from preflab_builtin.files.verdicts import doubts
 from preflab_builtin.files.verdicts.candidates import (
     INDEX,
+    Candidate,
     Rows,
     candidates,
     per_answer,
 )
 from preflab_builtin.files.verdicts.layouts import How, Layout, Refused
 from preflab_builtin.files.verdicts.sides import Family
+
+_NO_OPINION = {*FACTS, "shown", "order", "position", "length", "longer", "shorter"}
 
 Numbers = Callable[[Layout], set[tuple[float, int]]]
 """The numbers of the deciding column in the whole file, each with the number of answers in its
@@ -39,7 +42,8 @@ def decided(rows: Rows, base: Layout, family: Family | None, settings: RowSettin
         raise Refused(doubts.which([one.name for one in (*sure, *doubtful)], settings))
     if sure:
         worse = [one for one in named if one.sure and one.worse]
-        rivals = tuple(one.name for one in (*sure[1:], *doubtful, *worse))
+        others = [one for one in found if not one.named and _opinion(one)]
+        rivals = tuple(one.name for one in (*sure[1:], *doubtful, *worse, *others))
         return replace(base, how=How.WINNER, columns=(sure[0].name,), rivals=rivals)
     if len(marks) == 1:
         return replace(base, how=How.WINS, columns=marks[0].columns)
@@ -53,6 +57,13 @@ def decided(rows: Rows, base: Layout, family: Family | None, settings: RowSettin
     if each or found:
         raise Refused(doubts.several(each, found, base, settings))
     raise Refused(doubts.nothing({name for row in rows for name in row}, base, settings))
+
+
+def _opinion(one: Candidate) -> bool:
+    """Whether a column says of the answers which is better though its name does not (gpt4_says):
+    its values point to more than one, and it is no fact about the row (model, first_shown)."""
+    pointed = {point for point in one.points if point >= 0}
+    return one.sure and len(pointed) > 1 and not _NO_OPINION.intersection(words_of(one.name))
 
 
 def numbered(layout: Layout, settings: RowSettings, numbers: Numbers) -> Layout:

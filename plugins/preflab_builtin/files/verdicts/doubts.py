@@ -62,7 +62,9 @@ def _of_numbers(some: Numbers, layout: Layout, settings: RowSettings) -> list[st
     means = {How.SCORES: "higher is better", How.RANKS: "1 is the best", How.WINS: "a mark is good"}
     if some.how is not None:
         return [said(some.how, some.columns, means[some.how])]
-    if some.words & RANKS:
+    if some.named:
+        means = {How.RANKS: "the best first; else turn the lists round", How.SCORES: "votes"}
+    if some.named or some.words & RANKS:
         return [said(how, some.columns, means[how]) for how in (How.RANKS, How.SCORES)]
     how = How.WINS if some.marks else How.SCORES
     good, bad = means[how], "a mark is bad" if some.marks else "lower is better"

@@ -70,7 +70,7 @@ def _judged(
     made = replace(made, tie=made.tie or _tie(rows, made, settings))
     if made.how in (How.WINNER, How.WINS):
         each = [(some.how, some.columns) for some in per_answer(rows, base, family) if some.how]
-        others = [(h, c) for h, c in each if len(c) == len(base.answers) and c != made.columns]
+        others = [(h, c) for h, c in each if len(c) in (1, len(base.answers)) and c != made.columns]
         made = replace(made, numbers=tuple(others))
     beside = tuple(name for name in judging if name not in (*made.columns, made.tie))
     return replace(made, beside=beside, first=bool(settings.verdict.columns))

@@ -22,10 +22,11 @@ from preflab_builtin.files.names import names_worse
 from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
-from preflab_builtin.files.verdicts.candidates import amount, mark
+from preflab_builtin.files.verdicts.candidates import mark
 from preflab_builtin.files.verdicts.doubts import listing
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
+from preflab_builtin.files.verdicts.spread import amount, is_named, spread
 
 
 def compared(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -54,8 +55,7 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
                 "same text, but one is said to be better",
             )
     _check_rivals(row, layout, ranks, reading)
-    if any(_say_otherwise(row, how, names, preferences) for how, names in layout.numbers):
-        reading.remarks[Remark.OTHERWISE] += 1
+    _check_numbers(row, layout, preferences, reading)
     best = min(ranks)
     for place in [-1] if not preferences else [i for i, rank in enumerate(ranks) if rank == best]:
         reading.judged[place] += 1
@@ -201,31 +201,65 @@ def _decided(row: Columns, layout: Layout, count: int, reading: Reading) -> list
         return [high, low] if preferred == 0 else [low, high]
     if layout.how is How.WINS:
         return _marked(row, layout)
-    values = [row.get(column) for column in layout.columns]
     if len(layout.columns) == 1:
-        found = listed(row.get(name))
-        values = list(found) if isinstance(found, (list, tuple)) else []
-    if len(values) != count:
-        raise BadRow(name, f"has {len(values)} numbers for {count} answers")
-    places = layout.columns if len(layout.columns) > 1 else (name,) * count
-    numbers = [numeric(v, n) for v, n in zip(values, places, strict=True)]
+        numbers = _spread(row, layout, count)
+    else:
+        numbers = [numeric(row.get(column), column) for column in layout.columns]
     if layout.how is How.SCORES:
         return [-value for value in numbers]
     check_ranks(tuple(numbers), name)
-    if len(layout.columns) == 1 and order_would_differ(numbers):
+    named = len(layout.columns) == 1 and is_named(row.get(name))
+    if len(layout.columns) == 1 and not named and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
 
 
+def _spread(row: Columns, layout: Layout, count: int) -> list[float]:
+    """The numbers of the only column that decides."""
+    (name,) = layout.columns
+    if blank(row.get(name)):
+        raise BadRow(name, "is empty: nothing says which answer is better")
+    numbers = spread(row[name], layout.how, layout, row)
+    if numbers is None:
+        allowed = "a list of numbers, an object {answer: number}, or names of answers"
+        reason = (
+            f"is '{shown(str(row[name]))}' but must say something of each of the {count} answers"
+        )
+        raise BadRow(name, f"{reason}: {allowed}")
+    return numbers
+
+
+def _check_numbers(
+    row: Columns, layout: Layout, preferences: Sequence[tuple[int, int]], reading: Reading
+) -> None:
+    """`BadRow` if scores, ranks or marks next to the verdict prefer another answer; where the
+    config names the verdict, such rows are counted."""
+    option = reading.settings.option
+    for how, names in layout.numbers:
+        if not _say_otherwise(row, layout, how, names, preferences):
+            continue
+        if reading.settings.verdict.columns:
+            reading.remarks[Remark.OTHERWISE] += 1
+            return
+        own = [shown(name) for name in layout.columns]
+        one = option(f"verdict.winner={own[0]}")
+        one = one if len(own) == 1 else option(f"verdict.wins=[{','.join(own)}]")
+        other = option(f"verdict.{how.name.lower()}=[{','.join(map(shown, names))}]")
+        what = f"prefer another answer than {', '.join(own)}"
+        raise BadRow(", ".join(map(shown, names)), f"{what}. Say which counts: {one} or {other}")
+
+
 def _say_otherwise(
-    row: Columns, how: How, columns: tuple[str, ...], preferences: Sequence[tuple[int, int]]
+    row: Columns,
+    layout: Layout,
+    how: How,
+    columns: tuple[str, ...],
+    preferences: Sequence[tuple[int, int]],
 ) -> bool:
     """Whether the scores, ranks or marks next to a verdict prefer an answer that it calls worse."""
-    values = [row.get(name) for name in columns]
-    if len(values) == 1:
-        said = listed(values[0])
-        values = list(said) if isinstance(said, (list, tuple)) else []
-    found = [amount(value) for value in values]
+    found = [amount(row.get(name)) for name in columns]
+    if len(columns) == 1:
+        found = list(spread(row.get(columns[0]), how, layout, row) or ())
     if preferences and len(found) <= max(map(max, preferences)):
         return False
     given = [(found[i], found[j]) for i, j in preferences]
