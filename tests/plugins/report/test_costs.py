@@ -103,26 +103,29 @@ def test_a_run_has_its_training_among_its_measures(tmp_path: Path) -> None:
     known = Arm("A", (), (), {"cost/flops": Measure(2e9, 1e9, 3e9)})
     assert column.bounds(known) == "[1 G, 3 G]"
     (row,) = (row for row in measures([ppo, known]).rows if row[0] == "cost/flops")
-    assert row[1:] == ("6 T\nn = 0", "2 G\n[1 G, 3 G]\nn = 0")
+    assert row[1:] == ("6 T\nno interval\nn = 0", "2 G\n[1 G, 3 G]\nn = 0")
 
 
 def test_equal_compute_is_a_claim(tmp_path: Path) -> None:
     """PPO's curve of true utility over operations goes through (0, 0), (4e9, .4) and (8e9, .5). At
-    2e9 it has .2, so that an arm with .3 is .1 above it. An arm of 16e9 operations is beyond the
-    end, where .5 counts: .7 is .2 above it, and the report says so."""
+    2e9 it has .2, so that an arm with .3 and .32 on two seeds is .11 above it. An arm of 16e9
+    operations is beyond the end, where .5 counts: .7 and .72 are .21 above it, and the report says
+    so. With one degree of freedom t is 12.71: .11 +- 12.71 * .01 / 1 is no difference from zero,
+    and .21 is one."""
     points = {"SFT": (0, 0.0), "PPO": (4e9, 0.4), "PPO double": (8e9, 0.5)}
     points |= {"cheap": (2e9, 0.3), "dear": (16e9, 0.7)}
     for number, (label, (flops, gold)) in enumerate(points.items()):
         for seed in (1, 2):
             folder = tmp_path / f"{number}-{seed}"
-            gain = {"gold/gold": {"value": gold}}
+            own = gold + 0.02 * (seed - 1) * (label in ("cheap", "dear"))
+            gain = {"gold/gold": {"value": own}}
             arm = "SFT" if label == "SFT" else "PPO"
             evaluation = {"baseline": "sft", "n": 1, "measures": gain}
             write_run(folder, arm, seed, [f"arm={label}"], evaluation)
             path = folder / "manifest.json"
             manifest = json.loads(path.read_text()) | {"arm": label}
             for row in manifest["stages"]:
-                row["cost"]["flops"] = flops
+                row["cost"]["flops"] = flops + 1e6 * (seed - 1) * (label == "dear")
             path.write_text(json.dumps(manifest))
     curve = ["SFT", "PPO", "PPO double"]
     study = StudyConfig(
@@ -135,12 +138,14 @@ def test_equal_compute_is_a_claim(tmp_path: Path) -> None:
     cheap, dear = decide(study, members)
     assert cheap.estimate is not None
     assert dear.estimate is not None
-    assert cheap.estimate.value == pytest.approx(0.1)
-    assert (cheap.verdict, cheap.why) == (Verdict.holds, "")
-    assert dear.estimate.value == pytest.approx(0.2)
+    assert cheap.estimate.value == pytest.approx(0.11)
+    assert cheap.estimate.low == pytest.approx(0.11 - 12.706 * 0.01, abs=1e-4)
+    assert (cheap.verdict, cheap.why) == (Verdict.undecided, "")
+    assert dear.estimate.value == pytest.approx(0.21)
+    assert dear.verdict is Verdict.holds
     beyond = "cost/flops 16 G is outside the curve (0.000 to 8 G), whose nearest end counts"
     assert dear.why == f"seed 1: {beyond}; seed 2: {beyond}"
-    # A cost can be what a claim is about: 16e9 - 2e9 operations.
+    # A cost can be what a claim is about: 16e9 - 2e9 operations, a million more on one seed.
     about = StudyConfig(claims={"c": ClaimConfig("dearer", "cost/flops", "dear", versus="cheap")})
     (decision,) = decide(about, members)
     assert decision.verdict is Verdict.holds
