@@ -108,7 +108,9 @@ def _assert_readable(opened: Opened, path: Path) -> None:
         ".map(t => t.scrollWidth - t.parentElement.clientWidth)"
     )
     assert hidden
-    if (page.viewport_size or {})["width"] == WIDTHS["desktop"][0]:
+    size = page.viewport_size
+    assert size is not None
+    if size["width"] == WIDTHS["desktop"][0]:
         assert max(hidden) <= 0
 
 

@@ -48,9 +48,10 @@ def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
         if not several:
             one = "There is one seed an arm." if len(arms) > 1 else "There is one seed."
             yield (
-                f"{one} Intervals are 95 %, over prompts, documents or pairs, and say nothing about "
-                "other seeds. On another machine, or with another number of threads, the same seed "
-                "gives other numbers too, as another seed would. Three seeds: seed=1,2,3."
+                f"{one} Intervals are 95 %, over prompts, documents or pairs, and say nothing "
+                "about other seeds. On another machine, or with another number of threads, the "
+                "same seed gives other numbers too, as another seed would. Three seeds: "
+                "seed=1,2,3."
             )
         elif len(several) < len(arms):
             yield (

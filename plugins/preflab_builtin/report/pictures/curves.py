@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 200
 """Points of a curve. Of a longer log every second, third, ... step is drawn, and the last."""
+MARKS_OF_A_CURVE = 6
+"""Marks on a curve that is one of several: colours alone do not tell them apart for everybody."""
 Series = dict[int, float]
 """Values of a metric by step."""
 
@@ -73,8 +75,9 @@ def curves_picture(curves: Sequence[Curve], title: str, steps: str) -> Picture:
     several = any(len(curve.runs) > 1 for curve in curves)
 
     def draw(axes: Axes) -> None:
-        for curve, label in zip(curves, labels, strict=True):
-            _draw(axes, curve, None if label is None else drawing.label_text(label))
+        for place, (curve, label) in enumerate(zip(curves, labels, strict=True)):
+            text = None if label is None else drawing.label_text(label)
+            _draw(axes, curve, text, place if len(curves) > 1 else None)
         drawing.name_axes(axes, steps, title)
         axes.locator_params(axis="x", integer=True, nbins=6)
         axes.margins(x=0.02)
@@ -97,19 +100,24 @@ def curves_picture(curves: Sequence[Curve], title: str, steps: str) -> Picture:
     )
 
 
-def _draw(axes: Axes, curve: Curve, label: str | None) -> None:
+def _draw(axes: Axes, curve: Curve, label: str | None, place: int | None) -> None:
+    """One curve. place: its number among several, whose marks are not at the same steps."""
     color, mark = style_of(curve.arm.number)
+    own = curve.arm.number is not None
     mean = curve.mean
-    order = 1 if curve.arm.number is None else 2
+    style: dict[str, Any] = {"color": color, "marker": mark, "ms": 5, "zorder": 2 + own}
     if checked := curve.mean_checked:
-        axes.plot(list(mean), list(mean.values()), color=color, lw=1, alpha=0.45, zorder=order)
-        style: dict[str, Any] = {"color": color, "marker": mark, "ms": 5, "lw": 1.6}
-        axes.plot(list(checked), list(checked.values()), label=label, zorder=order + 1, **style)
+        axes.plot(list(mean), list(mean.values()), color=color, lw=1, alpha=0.45, zorder=1)
+        axes.plot(list(checked), list(checked.values()), label=label, lw=1.6, **style)
         return
-    for one in curve.runs if len(curve.runs) > 1 and curve.arm.number is not None else ():
-        axes.plot(list(one), list(one.values()), color=color, lw=0.8, alpha=0.35, zorder=order)
-    width = 0.8 if curve.arm.number is None else 2
-    axes.plot(list(mean), list(mean.values()), color=color, lw=width, label=label, zorder=order)
+    for one in curve.runs if len(curve.runs) > 1 and own else ():
+        axes.plot(list(one), list(one.values()), color=color, lw=0.8, alpha=0.35, zorder=1)
+    if place is None or not own:
+        style |= {"marker": ""}
+    else:
+        distance = max(1, len(mean) // MARKS_OF_A_CURVE)
+        style |= {"markevery": (place * distance // 8 % distance, distance)}
+    axes.plot(list(mean), list(mean.values()), label=label, lw=2 if own else 0.8, **style)
 
 
 def _in_words(curve: Curve) -> str:

@@ -27,14 +27,6 @@ MANY_ROWS = 12
 """More rows of labels than this are lower, with smaller letters."""
 _UP = 33
 """Letters of an axis that fit along its height."""
-_STYLE: dict[str, Any] = {
-    "font.size": 10,
-    "axes.labelsize": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "text.parse_math": False,
-    "svg.hashsalt": "preflab",  # the same picture is the same file
-}
 
 
 def svg(draw: Callable[[Axes], None], height: float = 3.5) -> bytes:
@@ -43,7 +35,16 @@ def svg(draw: Callable[[Axes], None], height: float = 3.5) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(
+        {
+            "font.size": 10,
+            "axes.labelsize": 10,
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "text.parse_math": False,
+            "svg.hashsalt": "preflab",  # the same picture is the same file
+        }
+    ):
         figure = Figure((WIDTH, height), dpi=72, layout="constrained", facecolor=PAPER)
         figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)  # type: ignore[union-attr, call-arg]
         axes = figure.add_subplot(facecolor=PAPER)

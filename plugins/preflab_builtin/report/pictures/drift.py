@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.pictures import drawing
-from preflab_builtin.report.pictures.colors import PAPER, style_of
+from preflab_builtin.report.pictures.colors import MUTED, PAPER, style_of
 from preflab_builtin.report.pictures.picture import (
     Cell,
     Picture,
@@ -104,7 +104,7 @@ def _draw(
         drawing.draw_mark(axes, number, x, true.value, label=label, yerr=true_error)
         drawing.draw_mark(axes, number, x, proxy.value, mfc=PAPER, yerr=error)
     if curve:
-        style: dict[str, Any] = {"ls": "--", "marker": ".", "color": drawing.MUTED, "lw": 1.3}
+        style: dict[str, Any] = {"ls": "--", "marker": ".", "color": MUTED, "lw": 1.3}
         _, xs, proxies, trues = zip(*curve, strict=True)
         axes.plot(xs, trues, label=labels[-1], **style)
         axes.plot(xs, proxies, mfc=PAPER, **style)

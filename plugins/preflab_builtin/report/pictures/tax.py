@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm, in_order
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.colors import MUTED
 from preflab_builtin.report.pictures.picture import (
     Picture,
     csv_text,
@@ -67,9 +68,10 @@ def _scatter(
             line = [places[member] for member in map(in_order, members) if member in places]
             name = drawing.label_text(name)
             xs, ys = [x for x, _ in line], [y for _, y in line]
-            axes.plot(xs, ys, ls=style, color=drawing.MUTED, lw=1.3, zorder=1, label=name)
+            axes.plot(xs, ys, ls=style, color=MUTED, lw=1.3, zorder=1, label=name)
         for (arm, x, y), label in zip(points, labels, strict=True):
-            errors = {"xerr": drawing.error_bar(x, scale), "yerr": drawing.error_bar(y)}
+            errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
+            errors["yerr"] = drawing.error_bar(y)
             place = (x.value * scale, y.value)
             drawing.draw_mark(axes, arm.number, *place, label=label, **errors)
         drawing.name_axes(axes, x_title, title)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.colors import MUTED
 from preflab_builtin.report.pictures.picture import (
     Picture,
     csv_text,
@@ -33,10 +34,14 @@ def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
     against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
 
     def draw(axes: Axes) -> None:
-        axes.axvline(50, color=drawing.MUTED, lw=1, ls="--")
+        axes.axvline(50, color=MUTED, lw=1, ls="--")
         size = 7 if len(rows) <= drawing.MANY_ROWS else 4
         for row, (arm, rate) in enumerate(rows):
-            style = {"xerr": drawing.error_bar(rate, 100.0), "elinewidth": size / 4, "ms": size}
+            style: dict[str, Any] = {
+                "xerr": drawing.error_bar(rate, 100.0),
+                "elinewidth": size / 4,
+                "ms": size,
+            }
             drawing.draw_mark(axes, arm.number, rate.value * 100, row, capsize=size / 3, **style)
         labels = [arm.brief for arm, _ in rows]
         x_title = f"Preferred to {against}, % of prompts (ties half)"
