@@ -136,7 +136,7 @@ def legend_height(labels: Sequence[str | None]) -> float:
 def _columns(labels: Sequence[str | None]) -> int:
     """Columns of a legend as wide as the picture, where each mark takes the place of six letters.
 
-    >>> _columns(["PPO", "PPO-ptx"]), _columns(["algorithm.episodes=10240"])
+    >>> _columns(["PPO", "PPO-ptx"]), _columns(["an arm of twenty"])
     (3, 2)
     >>> _columns(["a label of thirty-one letters, no"])
     1
