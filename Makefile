@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance dist label-test mutants reliability reference study quickstart test test-fast test-gpu \
+.PHONY: bench conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu \
 	test-install test-trl test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
@@ -23,6 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 quickstart: install        ## the ladder study on the embedded world: base, SFT, best-of-n, PPO, PPO-ptx
 	$(BIN)/preflab -cn ladder
+
+picture: quickstart        ## README's picture sweeps/report.png anew, from the newest ladder (apt-get install chromium)
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,1960 --screenshot=sweeps/report.png \
+		file://$(CURDIR)/$$(ls -td runs/ladder/*/ | head -1)report.html
 
 test: install              ## all tests but those of the targets below that have tests of their own (8 minutes on two cores)
 	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,16 +12,31 @@ from preflab_builtin.report.runs import Draw, RunResult
 
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""
+MOST_NUMBERED = 12
+"""Of more arms than this, only `HIGHLIGHTED` have a colour and a mark of their own."""
+HIGHLIGHTED = 8
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One variant. overrides: what its runs were started with, without their seeds."""
+    """One variant.
+
+    overrides: what its runs were started with, without their seeds. number: of its colour and mark
+    in pictures and tables; None: it is one of many that have none of their own. short: its label
+    where there is little room, "" if that is the label itself.
+    """
 
     label: str
     overrides: tuple[str, ...]
     runs: tuple[RunResult, ...]
     measures: Mapping[str, Measure]
+    number: int | None = None
+    short: str = ""
+
+    @property
+    def brief(self) -> str:
+        """Its label where there is little room."""
+        return self.short or self.label
 
     @property
     def seeds(self) -> list[int | str]:
@@ -77,6 +93,40 @@ def doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> list[tuple[RunRes
         for run, other in pairs
         if other is not None and run is not other and _result(run) != _result(other)
     ]
+
+
+def presented(arms: Sequence[Arm], named: Sequence[str] = ()) -> list[Arm]:
+    """The arms as pictures and tables show them: with short labels, and with numbers for their
+    colours and marks. If they are too many to be told apart, those with the labels ``named`` have
+    numbers, and evenly distant ones of the others."""
+    labels = [arm.label for arm in arms]
+    first, others = labels, list[str]()
+    if len(arms) > MOST_NUMBERED:
+        first = [label for label in dict.fromkeys(named) if label in labels][:HIGHLIGHTED]
+        others = [label for label in labels if label not in first]
+    free = HIGHLIGHTED - len(first) if others else 0
+    spread = [others[i * (len(others) - 1) // max(1, free - 1)] for i in range(free)]
+    numbers = {label: i for i, label in enumerate([*first, *spread])}
+    shorts = [" ".join(map(_last_key, label.split(" "))) for label in labels]
+    if len(set(shorts)) < len(set(labels)):
+        shorts = labels
+    return [
+        replace(arm, number=numbers.get(arm.label), short=short)
+        for arm, short in zip(arms, shorts, strict=True)
+    ]
+
+
+def _last_key(word: str) -> str:
+    """An override with the last part of its key; the choice of a component without its key.
+
+    >>> _last_key("algorithm.kl.coef=0.1"), _last_key("algorithm=ppo"), _last_key("seed=1")
+    ('coef=0.1', 'ppo', 'seed=1')
+    """
+    key, equals, value = word.partition("=")
+    if not equals or not value:
+        return word
+    is_choice = "." not in key and not re.match(r"[-+.\d]", value)
+    return value if is_choice else f"{key.rpartition('.')[2]}={value}"
 
 
 def _label(key: _Key, keys: Sequence[_Key]) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from preflab.errors import UserError
 from preflab.storage.durable import in_words, write_json
 from preflab.storage.run_folder import MANIFEST, REPORT, SUMMARY
-from preflab.study import StudyConfig
-from preflab_builtin.report.arms import Arm, arms, in_order
+from preflab.study import ClaimConfig, StudyConfig
+from preflab_builtin.report.arms import Arm, arms, in_order, presented
 from preflab_builtin.report.claims import as_json, decide, named
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.gather import gather
@@ -39,13 +39,14 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     all_arms = arms(gathered.runs)
     studies = tuple(_studies(gathered.runs, all_arms))
     decisions = [decision for study in studies for decision in study.decisions]
+    all_arms = presented(all_arms, [label for study in studies for label in study.featured])
     report = Report(
         gathered,
         tuple(all_arms),
         tuple(notes(gathered.runs, all_arms, decisions)),
         tuple(costs(gathered.runs)),
         studies,
-        _command(gathered.runs),
+        _commands(gathered.runs),
         figures(all_arms, joined(studies)),
     )
     try:
@@ -89,11 +90,23 @@ def _studies(runs: Sequence[RunResult], all_arms: Sequence[Arm]) -> Iterator[Stu
             key: [label_of[arm.label] for word in words for arm in by_name.get(in_order(word), [])]
             for key, words in declared.series.items()
         }
-        yield Study(name, declared, _command(own), tuple(decide(declared, members)), series)
+        decisions = tuple(decide(declared, members))
+        words = [word for d in decisions for word in _words(d.claim, declared)]
+        featured = [
+            label_of[arm.label] for word in words for arm in by_name.get(in_order(word), [])
+        ]
+        command = "; ".join(_commands(own))
+        yield Study(name, declared, command, decisions, series, tuple(featured))
 
 
-def _command(runs: Sequence[RunResult]) -> str:
-    return "; ".join(dict.fromkeys(run.command for run in runs))
+def _words(claim: ClaimConfig, declared: StudyConfig) -> Iterator[str]:
+    """The arms that a claim is about, also those of series."""
+    for word in (claim.arm, claim.versus or "", *claim.frontier):
+        yield from declared.series.get(word, [word])
+
+
+def _commands(runs: Sequence[RunResult]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(run.command for run in runs))
 
 
 def _write_claims(report: Report, out: Path) -> None:

@@ -37,7 +37,8 @@ class Grid:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an arm, or the baseline (number None), answered to a prompt, and how it was judged."""
+    """What an arm, or the baseline, answered to a prompt, and how it was judged. number: of the
+    arm's colour and mark; None: it has none."""
 
     number: int | None
     who: str
@@ -116,10 +117,12 @@ def remarks(decisions: Sequence[Decision]) -> list[str]:
 
 
 def side_by_side(arms: Sequence[Arm]) -> list[Card]:
-    """Responses of all arms (their first runs) to the same prompts; prompts at even distances."""
+    """Responses of the arms (their first runs) to the same prompts, prompts at even distances. Of
+    many arms only those that have a colour of their own."""
+    shown_arms = [arm for arm in arms if arm.number is not None] or arms
     samples = [
-        (number, arm, {str(row.get("prompt_id")): row for row in arm.runs[0].samples()})
-        for number, arm in enumerate(arms)
+        (arm.number, arm, {str(row.get("prompt_id")): row for row in arm.runs[0].samples()})
+        for arm in shown_arms
     ]
     samples = [entry for entry in samples if entry[2]]
     if not samples:
@@ -131,7 +134,7 @@ def side_by_side(arms: Sequence[Arm]) -> list[Card]:
     for key in (shared[i * len(shared) // shown] for i in range(shown)):
         rows = [(number, arm, rows[key]) for number, arm, rows in samples if key in rows]
         answers = [
-            Answer(number, arm.label, str(row.get("response") or ""), _facts(row))
+            Answer(number, arm.brief, str(row.get("response") or ""), _facts(row))
             for number, arm, row in rows
         ]
         for _, arm, row in rows:

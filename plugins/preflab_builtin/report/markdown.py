@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from preflab_builtin.report import contents
+from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.columns import columns
 from preflab_builtin.report.contents import Card, Grid
@@ -18,7 +19,8 @@ def markdown(report: Report) -> str:
     """The whole file."""
     parts = [
         f"# {safe(report.title)}",
-        f"Made with: {safe(report.command)}",
+        f"Made with: {safe('; '.join(report.commands))}",
+        *map(safe, report.findings),
         *map(safe, report.notes),
         *_section("Jobs without a result", contents.failures(report.gathered.failures)),
         *_section(contents.SAID, contents.notices(report.arms)),
@@ -28,6 +30,7 @@ def markdown(report: Report) -> str:
         parts += map(safe, contents.remarks(study.decisions))
     if columns(report.arms):
         parts += ["## Results", ladder_markdown(report.arms)]
+    parts += filter(None, [safe(losses(report.arms))])
     for heading, pictures in report.figures.items():
         parts += [f"## {safe(heading)}", *map(_picture, pictures)]
     cards = contents.side_by_side(report.arms)
@@ -85,8 +88,7 @@ def _section(heading: str, grid: Grid) -> list[str]:
 
 
 def _picture(picture: Picture) -> str:
-    made = f"Made with: {picture.command}"
-    text = " ".join(filter(None, [picture.alt, picture.caption, picture.behind, made]))
+    text = " ".join(filter(None, [picture.alt, picture.caption, picture.behind]))
     return f"**{safe(picture.title)}.** {safe(text)}"
 
 

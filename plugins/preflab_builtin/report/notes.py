@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm, doubles
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.runs import RunResult
@@ -21,7 +20,6 @@ def notes(
         *_world(arms),
         *_debug(counted),
         *_intervals(arms),
-        *filter(None, [losses(arms)]),
         *_baselines(counted),
         *_reward_models(counted),
         *_evaluations(counted),
@@ -48,9 +46,12 @@ def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
     several = [arm for arm in arms if len(arm.runs) > 1]
     if any(arm.measures for arm in arms):
         if not several:
+            one = "There is one seed an arm." if len(arms) > 1 else "There is one seed."
             yield (
-                "Intervals are 95 %, over prompts, documents or pairs. With one seed they say "
-                "nothing about other seeds."
+                f"{one} Intervals are 95 %, over prompts, documents or pairs, and say nothing "
+                "about other seeds. On another machine, or with another number of threads, the "
+                "same seed gives other numbers too, as another seed would. Three seeds: "
+                "seed=1,2,3."
             )
         elif len(several) < len(arms):
             yield (

@@ -6,6 +6,7 @@ Jinja escapes every value that the templates show, so that no text from a file b
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -15,17 +16,19 @@ from markupsafe import Markup
 
 from preflab import __version__
 from preflab_builtin.report import contents
-from preflab_builtin.report.columns import columns
+from preflab_builtin.report.accounts import losses
+from preflab_builtin.report.choosing import chosen, others
+from preflab_builtin.report.columns import Column
 from preflab_builtin.report.pictures import TIME
-from preflab_builtin.report.pictures.picture import style_of
+from preflab_builtin.report.pictures.colors import dark_key_css, sign_of, style_of
 from preflab_builtin.report.report import Report
 from preflab_builtin.report.wording import count, plain_lines
 
 
 def page(report: Report) -> str:
     """The whole page."""
-    shown = columns(report.arms)
-    groups = [(name, len(list(some))) for name, some in groupby(shown, lambda c: c.group)]
+    shown = chosen(report.arms, report.claimed)
+    tables = [_with_groups(some) for some in (shown, *others(report.arms, shown)) if some]
     return (
         environment()
         .get_template("page.html.jinja")
@@ -33,13 +36,20 @@ def page(report: Report) -> str:
             report=report,
             contents=contents,
             count=count,
-            columns=shown,
-            groups=groups,
+            tables=tables,
+            losses=losses(report.arms),
             time=TIME,
+            dark_keys=Markup(dark_key_css()),
             version=__version__,
             now=f"{datetime.now():%Y-%m-%d %H:%M}",
         )
     )
+
+
+def _with_groups(shown: Sequence[Column]) -> tuple[Sequence[Column], list[tuple[str, int]]]:
+    """Columns, and the headings above them with the number of columns of each."""
+    groups = groupby(shown, lambda column: column.group)
+    return shown, [(name, len(list(members))) for name, members in groups]
 
 
 def environment() -> Environment:
@@ -53,10 +63,17 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "base64": lambda data: base64.b64encode(data).decode("ascii"),
+        "base64": _base64,
         "color": lambda number: style_of(number)[0],
+        "sign": sign_of,
     }
     return environment
+
+
+def _base64(data: bytes | str) -> str:
+    """For a data: address."""
+    data = data.encode() if isinstance(data, str) else data
+    return base64.b64encode(data).decode("ascii")
 
 
 def _visible(value: Any) -> Any:

@@ -9,20 +9,25 @@ from preflab.study import StudyConfig
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import StageCost
+from preflab_builtin.report.findings import findings
 from preflab_builtin.report.gather import Gathered
 from preflab_builtin.report.pictures.picture import Picture
 
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one config: what it declares, and what its own arms decide. series: labels of its
-    arms as they are in the report, by the name of the series."""
+    """The runs of one config: what it declares, and what its own arms decide.
+
+    series: labels of its arms as they are in the report, by the name of the series. featured:
+    labels of the arms that its claims are about.
+    """
 
     name: str
     declared: StudyConfig
     command: str
     decisions: tuple[Decision, ...]
     series: Mapping[str, list[str]]
+    featured: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -32,23 +37,37 @@ class Study:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is shown. figures: pictures by heading, in their order; unwritten: why the
-    page could not be written, "" if it was."""
+    """Everything that is shown.
+
+    commands: what its runs were started with. figures: pictures by heading, in their order.
+    unwritten: why the page could not be written, "" if it was.
+    """
 
     gathered: Gathered
     arms: tuple[Arm, ...]
     notes: tuple[str, ...]
     costs: tuple[StageCost, ...]
     studies: tuple[Study, ...]
-    command: str
+    commands: tuple[str, ...]
     figures: Mapping[str, Sequence[Picture]]
     unwritten: str = ""
 
     @property
     def title(self) -> str:
-        """The studies' titles."""
+        """The studies' titles; else what a single arm is called."""
         titles = (study.declared.title for study in self.studies if study.declared.title)
-        return "; ".join(dict.fromkeys(titles)) or "Comparison of runs"
+        only = self.arms[0].label if len(self.arms) == 1 else "Comparison of runs"
+        return "; ".join(dict.fromkeys(titles)) or only
+
+    @property
+    def claimed(self) -> tuple[str, ...]:
+        """The measures of the claims, in their order."""
+        return tuple(dict.fromkeys(decision.claim.measure for decision in self.decisions))
+
+    @property
+    def findings(self) -> list[str]:
+        """What came out, in sentences."""
+        return findings(self.arms, self.decisions, self.claimed)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

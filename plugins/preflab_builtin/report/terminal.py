@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import PLACED, Column, columns
@@ -41,7 +42,13 @@ def report_text(report: Report, out: Path) -> str:
     if report.decisions:
         console.print(claims_table(report.decisions))
     rest = "in the run folder's manifest.json" if report.unwritten else "on the page"
-    lines = [*report.notes, *_said(report.arms, rest), *remarks(report.decisions)]
+    lines = [
+        *_came_out(report),
+        *report.notes,
+        *_said(report.arms, rest),
+        *remarks(report.decisions),
+        *filter(None, [losses(report.arms)]),
+    ]
     for failure in report.gathered.failures:
         code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
         what = "Waiting" if failure.waits else "No result"
@@ -52,6 +59,11 @@ def report_text(report: Report, out: Path) -> str:
     if report.unwritten:
         page = f"No page: {out}: {report.unwritten}. preflab report DIR --out FILE writes it there."
     return "\n".join([*tables, *map(plain, lines), page])
+
+
+def _came_out(report: Report) -> list[str]:
+    """What came out, where no table of claims says it; of claims how many have which verdict."""
+    return report.findings[:1] if report.decisions else report.findings
 
 
 def _said(arms: Sequence[Arm], rest: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from fake_study import results, write_declaring_run, write_run
 from preflab.interfaces import Measure
-from preflab_builtin.report.arms import arms, combined
+from preflab_builtin.report.arms import Arm, arms, combined, presented
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.gather import gather
 from preflab_builtin.report.runs import RunResult
@@ -87,3 +87,24 @@ def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
     # equal but for rounding
     ties = [_run(i, {"w": Measure(v, 0.3, 0.7, 8)}) for i, v in enumerate((0.5, 0.5 - 1e-16))]
     assert (combined(ties)["w"].low, combined(ties)["w"].high) == (0.3, 0.7)
+
+
+def test_short_labels_are_those_that_tell_arms_apart() -> None:
+    def shorts(*labels: str) -> list[str]:
+        return [arm.brief for arm in presented([Arm(label, (), (), {}) for label in labels])]
+
+    assert shorts("algorithm=ppo algorithm.kl.coef=0.1", "PPO") == ["ppo coef=0.1", "PPO"]
+    # The last parts of these keys are the same: both labels stay.
+    same = ("algorithm.policy.lr=0.1", "algorithm.value.lr=0.1")
+    assert shorts(*same) == list(same)
+
+
+def test_of_many_arms_those_that_are_named_have_the_first_numbers() -> None:
+    many = presented(
+        [Arm(f"a{i}", (), (), {}) for i in range(20)], named=["a7", "a3", "a7", "none"]
+    )
+    numbers = {arm.label: arm.number for arm in many if arm.number is not None}
+    assert (numbers["a7"], numbers["a3"]) == (0, 1)
+    # The ends of the others too.
+    assert {"a0", "a19"} <= numbers.keys()
+    assert sorted(numbers.values()) == list(range(8))

@@ -11,6 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from fake_study import EVIL, results, study, write_run
+from fake_sweep import two_by_two
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.markdown import ladder_markdown
 from preflab_builtin.report.page import environment
@@ -57,7 +58,7 @@ def test_nothing_from_a_file_becomes_markup(tmp_path: Path) -> None:
     assert all(not name.startswith("on") for _, attributes in page.tags for name in attributes)
     sources = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     assert len(sources) >= 4
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     # Visible as text: samples, arm, ledger, overrides.
     assert page.text.count('<script>alert("x")</script>') > 10
     assert "\x1b" not in out.read_text(encoding="utf8")
@@ -86,6 +87,9 @@ def test_the_page_needs_nothing_from_outside_and_reads_on_a_phone(tmp_path: Path
     text = out.read_text(encoding="utf8")
     page = _Page(text)
     assert not re.search(r"(src|href)=[\"']?(https?:|//)|url\(|@import", text)
+    links = [attributes for tag, attributes in page.tags if tag == "a"]
+    assert links
+    assert all((link["href"] or "").startswith("data:text/csv;") for link in links)
     metas = [attributes for tag, attributes in page.tags if tag == "meta"]
     assert any(meta.get("name") == "viewport" for meta in metas)
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in metas)
@@ -96,7 +100,9 @@ def test_the_page_needs_nothing_from_outside_and_reads_on_a_phone(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
+def test_every_figure_names_seeds_and_n_and_the_page_names_its_command_once(
+    tmp_path: Path,
+) -> None:
     folder = study(tmp_path / "s", seeds=(1, 2))
     for path in folder.glob("*/manifest.json"):
         manifest = json.loads(path.read_text()) | {"command": ["/any/preflab", "-cn", "ladder"]}
@@ -107,13 +113,22 @@ def test_every_figure_names_command_seeds_and_n(tmp_path: Path) -> None:
     assert len(captions) == page.count("<img ") >= 6
     everybody = "Arms base, SFT, best-of-n, PPO, PPO-ptx; seeds 1, 2; n per run: "
     trained = "Arms PPO, PPO-ptx; seeds 1, 2; n per run: "
-    texts = [caption.partition(" <code>")[0] for caption in captions]
+    texts = [caption.partition(" <a ")[0] for caption in captions]
     assert texts[0].endswith(f"{everybody}400 (gold/gold), 400 (families/mean).")
     assert texts[1].endswith(f"{everybody}400 (reward/proxy), 400 (families/mean).")
     assert texts[3].endswith(f"{everybody}400 (win_rate/labelers).")
     assert texts[4].endswith(f"{trained}25 steps.")  # learning curves: the others have no algorithm
     assert texts[-1].endswith(f"{trained}25 iterations.")
-    assert all("<code>preflab -cn ladder</code>" in caption for caption in captions)
+    assert page.count("preflab -cn ladder") == 1
+
+
+def test_what_was_left_out_stands_after_the_results(tmp_path: Path) -> None:
+    build_report([two_by_two(tmp_path / "s")], tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    places = [page.index(text) for text in ("<h2>Claims", "<h2>Results", "dropped, private 4")]
+    assert places == sorted(places)
+    # What came out is the first paragraph, before everything else.
+    assert "Both claims hold." in page[: page.index("<h2>")]
 
 
 def test_a_study_in_which_everything_failed_has_a_page(tmp_path: Path) -> None:

@@ -9,42 +9,57 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
-from preflab_builtin.report.pictures.picture import style_of
+from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.pictures.colors import GRID, INK, MUTED, PAPER, dark_css, style_of
 from preflab_builtin.report.wording import plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MUTED, _GRID = "#5b6470", "#e3e6ea"
+WIDTH = 4.8
+"""Of a picture, inches."""
 LONGEST_LABEL = 32
-_ACROSS = 60
+_ACROSS = 54
 """Letters of an axis or of a legend that fit across a picture."""
-_UP = 37
+_LEAST_ACROSS = 28
+"""Letters of an axis that fit below rows with the longest labels."""
+MANY_ROWS = 12
+"""More rows of labels than this are lower, with smaller letters."""
+_UP = 33
 """Letters of an axis that fit along its height."""
 
 
-def png(draw: Callable[[Axes], None], height: float = 3.5) -> bytes:
+def svg(draw: Callable[[Axes], None], height: float = 3.5) -> bytes:
     """One panel of ``height`` inches, drawn without a window system and without changing
-    matplotlib's global state."""
+    matplotlib's global state. It has other colours on a dark page."""
     from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context({"font.size": 10.5, "axes.labelsize": 10, "text.parse_math": False}):
-        figure = Figure(figsize=(5.2, height), dpi=150, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
+    with rc_context(
+        {
+            "font.size": 10,
+            "axes.labelsize": 10,
+            "text.color": INK,
+            "axes.labelcolor": INK,
+            "text.parse_math": False,
+            "svg.hashsalt": "preflab",  # the same picture is the same file
+        }
+    ):
+        figure = Figure((WIDTH, height), dpi=72, layout="constrained", facecolor=PAPER)
+        figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)  # type: ignore[union-attr, call-arg]
+        axes = figure.add_subplot(facecolor=PAPER)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set_color(MUTED)
-        axes.tick_params(colors=MUTED, labelcolor="#20262e")
-        axes.grid(visible=True, color=_GRID, lw=0.8)
+        axes.tick_params(colors=MUTED, labelcolor=INK)
+        axes.locator_params(nbins=6)
+        axes.grid(visible=True, color=GRID, lw=0.8)
         axes.set_axisbelow(True)
         draw(axes)
         stream = io.BytesIO()
-        figure.savefig(stream, format="png")
-    return stream.getvalue()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue().replace(b"</style>", f"{dark_css()}</style>".encode(), 1)
 
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
@@ -59,56 +74,74 @@ def name_rows(axes: Axes, labels: Sequence[str], x: str, margin: float) -> None:
     margin: from the first and the last row to the ends of the picture, in rows.
     """
     texts = [label_text(label) for label in labels]
-    axes.set_yticks(range(len(texts)), texts)
+    axes.set_yticks(range(len(texts)), texts, fontsize=10 if len(texts) <= MANY_ROWS else 7.5)
     axes.set_ylim(len(texts) - 1 + margin, -margin)
-    axes.set_xlabel(_lines(x, _ACROSS - max(map(len, texts))))
+    axes.set_xlabel(_lines(x, max(_LEAST_ACROSS, _ACROSS - max(map(len, texts)))))
     axes.grid(visible=False, axis="y")
 
 
+def rows_height(rows: int, each: float) -> float:
+    """Inches that rows of labels take: ``each``, or half of it if there are many."""
+    return rows * (each if rows <= MANY_ROWS else each / 2)
+
+
 def draw_mark(
-    axes: Axes, number: int, x: float, y: float, label: str | None = None, **style: Any
+    axes: Axes, number: int | None, x: float, y: float, label: str | None = None, **style: Any
 ) -> None:
     """The mark of the arm with that number; style: its error bars and more, as `Axes.errorbar`
-    takes them."""
+    takes them. Its interval is pale: marks are read first."""
     color, mark = style_of(number)
     text = None if label is None else label_text(label)
-    style = {"elinewidth": 1.1, **style}
-    axes.errorbar(x, y, fmt=mark, color=color, ms=8, label=text, **style)
+    pale = {"elinewidth": 1.2, "ecolor": (color, 0.45 if number is not None else 0.25)}
+    style = {**pale, "zorder": 1 if number is None else 3, "ms": 7, **style}
+    axes.errorbar(x, y, fmt=mark, color=color, label=text, **style)
 
 
-def focus(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Limits that show the points; an interval that is much wider than their range leaves the
-    picture."""
-    for set_limits, values in (
-        (axes.set_xlim, [x for x, _ in points]),
-        (axes.set_ylim, [y for _, y in points]),
-    ):
+def legend_labels(arms: Sequence[Arm]) -> list[str | None]:
+    """The name of each arm in the legend. Of the arms without a colour the first stands for all,
+    and the others have no name."""
+    faint = [arm for arm in arms if arm.number is None]
+    rest = f"{len(faint)} other arms"
+    return [
+        arm.brief if arm.number is not None else rest if arm is faint[0] else None for arm in arms
+    ]
+
+
+def focus(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    """Limits that show all values: points, and the ends of their intervals."""
+    for set_limits, values in ((axes.set_xlim, x), (axes.set_ylim, y)):
         low, high = min(values), max(values)
-        margin = 0.18 * (high - low) or 0.1 * (abs(high) or 1.0)
+        margin = 0.06 * (high - low) or 0.1 * (abs(high) or 1.0)
         set_limits(low - margin, high + margin)
 
 
-def legend(axes: Axes, labels: Sequence[str]) -> None:
+def ends(measure: Measure, scale: float = 1.0) -> list[float]:
+    """A value and the ends of its interval, if it has one."""
+    known = [measure.low, measure.high] if math.isfinite(measure.low) else []
+    return [scale * value for value in (measure.value, *known)]
+
+
+def legend(axes: Axes, labels: Sequence[str | None]) -> None:
     """Below the picture, where it hides no data."""
     axes.get_figure().legend(  # type: ignore[union-attr]
         frameon=False, fontsize=8.5, loc="outside lower center", ncols=_columns(labels)
     )
 
 
-def legend_height(labels: Sequence[str]) -> float:
+def legend_height(labels: Sequence[str | None]) -> float:
     """Inches that a legend with these entries takes."""
-    return 0.2 * math.ceil(len(labels) / _columns(labels))
+    return 0.2 * math.ceil(sum(label is not None for label in labels) / _columns(labels))
 
 
-def _columns(labels: Sequence[str]) -> int:
+def _columns(labels: Sequence[str | None]) -> int:
     """Columns of a legend as wide as the picture, where each mark takes the place of six letters.
 
-    >>> _columns(["PPO", "PPO-ptx"]), _columns(["algorithm.episodes=10240"])
+    >>> _columns(["PPO", "PPO-ptx"]), _columns(["an arm of twenty"])
     (3, 2)
     >>> _columns(["a label of thirty-one letters, no"])
     1
     """
-    longest = max((len(label_text(label)) for label in labels), default=1)
+    longest = max((len(label_text(label)) for label in labels if label is not None), default=1)
     return max(1, min(3, _ACROSS // (6 + longest)))
 
 

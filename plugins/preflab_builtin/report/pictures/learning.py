@@ -1,18 +1,15 @@
-"""Learning curves: metrics of the algorithm stage over its steps."""
+"""Learning curves: of the algorithm, and of the stages before it with their validation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.pictures import drawing
-from preflab_builtin.report.pictures.picture import Picture, range_text, style_of
-from preflab_builtin.report.wording import plain
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from preflab_builtin.report.pictures.curves import Curve, curve, curves_picture
+from preflab_builtin.report.pictures.picture import ALL_ARMS, Picture
+from preflab_builtin.report.wording import count
 
 CURVES = {
     "objective/scores": "Reward of the training samples",
@@ -22,19 +19,80 @@ CURVES = {
 }
 WATCHED = "watch/"
 """Metrics of judgements while an algorithm trains."""
-_Series = dict[int, float]
-"""Values of a metric by step."""
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A metric of a stage before the algorithm, and the same on validation records."""
+
+    stage: str
+    metric: str
+    validation: str
+    title: str
+    steps: str
+
+
+_EARLIER = (
+    _Watched(
+        "pretrain",
+        "loss/pretrain",
+        "pretrain/validation_loss",
+        "Pretraining loss, nats per token",
+        "Step of pretraining",
+    ),
+    _Watched(
+        "sft",
+        "loss/sft",
+        "sft/validation_loss",
+        "SFT loss, nats per token",
+        "Step of supervised fine-tuning",
+    ),
+    _Watched(
+        "reward_model",
+        "loss/reward_model",
+        "",
+        "Loss of the reward model",
+        "Step of the reward model",
+    ),
+    _Watched(
+        "reward_model",
+        "reward_model/accuracy",
+        "reward_model/validation_accuracy",
+        "Pairs ordered right, share",
+        "Step of the reward model",
+    ),
+)
 
 
 def learning_curves(arms: Sequence[Arm]) -> list[Picture]:
-    """One picture per metric: each run thin, the mean of an arm's runs thick."""
+    """One picture per metric of the algorithm."""
     logs = [[run.metrics("algorithm") for run in arm.runs] for arm in arms]
-    curves = CURVES | _watched(row for logged in logs for rows in logged for row in rows)
-    pictures = (_learning_curve(arms, logs, metric, curves[metric]) for metric in curves)
-    return [picture for picture in pictures if picture]
+    titles = CURVES | _titles(row for logged in logs for rows in logged for row in rows)
+    pictures = []
+    for metric, title in titles.items():
+        found = [curve(arm, logged, metric) for arm, logged in zip(arms, logs, strict=True)]
+        if curves := [one for one in found if one]:
+            pictures.append(curves_picture(curves, title, "Step of the algorithm"))
+    return pictures
 
 
-def _watched(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def earlier_curves(arms: Sequence[Arm]) -> list[Picture]:
+    """Pretraining, SFT and the reward model, with their validation. Arms that share a stage in
+    all of their runs are one curve."""
+    pictures = []
+    logs: dict[str, list[dict[str, Any]]] = {}
+    for watched in _EARLIER:
+        curves = [
+            one
+            for members in _sharing(arms, watched.stage)
+            if (one := _shared_curve(members, watched, logs, len(arms)))
+        ]
+        if curves:
+            pictures.append(curves_picture(curves, watched.title, watched.steps))
+    return pictures
+
+
+def _titles(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """The first measure that each evaluator gives, and its title: the others are its parts."""
     first: dict[str, str] = {}
     for name in (name for row in rows for name in row if name.startswith(WATCHED)):
@@ -42,52 +100,30 @@ def _watched(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {name: f"{name.removeprefix(WATCHED)} on held-out prompts" for name in first.values()}
 
 
-def _learning_curve(
-    arms: Sequence[Arm],
-    logs: Sequence[Sequence[list[dict[str, Any]]]],
-    metric: str,
-    title: str,
-) -> Picture | None:
-    curves: list[tuple[int, Arm, list[_Series]]] = []
-    for number, (arm, logged) in enumerate(zip(arms, logs, strict=True)):
-        series = [
-            {int(row["step"]): float(row[metric]) for row in rows if row.get(metric) is not None}
-            for rows in logged
-        ]
-        if any(len(one) > 1 for one in series):
-            runs = tuple(run for run, one in zip(arm.runs, series, strict=True) if one)
-            curves.append((number, replace(arm, runs=runs), [one for one in series if one]))
-    if not curves:
-        return None
-    labels = [arm.label for _, arm, _ in curves]
+def _sharing(arms: Sequence[Arm], stage: str) -> list[list[Arm]]:
+    """The arms that have a stage, by its results: arms of one list share all of them."""
+    groups: dict[frozenset[str], list[Arm]] = {}
+    for arm in arms:
+        recipes = frozenset(row.recipe for run in arm.runs if (row := run.stage(stage)))
+        if recipes:
+            groups.setdefault(recipes, []).append(arm)
+    return list(groups.values())
 
-    def draw(axes: Axes) -> None:
-        for number, arm, series in curves:
-            color, _ = style_of(number)
-            for one in series if len(series) > 1 else ():
-                axes.plot(list(one), list(one.values()), color=color, lw=0.8, alpha=0.35)
-            mean, label = _mean(series), drawing.label_text(arm.label)
-            axes.plot(list(mean), list(mean.values()), color=color, lw=2, label=label)
-        drawing.name_axes(axes, "Step of the algorithm", title)
-        axes.locator_params(axis="x", integer=True)
-        drawing.legend(axes, labels)
 
-    ends = []
-    for _, arm, series in curves:
-        values = list(_mean(series).values())
-        ends.append(f"{plain(arm.label)} from {values[0]:.2f} to {values[-1]:.2f}")
-    several = any(len(series) > 1 for *_, series in curves)
-    return Picture(
-        title,
-        drawing.png(draw, 3.2 + drawing.legend_height(labels)),
-        f"{title} over the steps of training: {'; '.join(ends)}.",
-        tuple(arm for _, arm, _ in curves),
-        f"{range_text([len(one) for *_, series in curves for one in series])} steps",
-        "Thin: each run; thick: the mean of an arm's runs." if several else "",
+def _shared_curve(
+    members: Sequence[Arm], watched: _Watched, logs: dict[str, list[dict[str, Any]]], arms: int
+) -> Curve | None:
+    """The curve of arms that share a stage, each of its results once. logs: what is read, by
+    recipe."""
+    runs = {row.recipe: run for run in members[0].runs if (row := run.stage(watched.stage))}
+    for recipe, run in runs.items():
+        if recipe not in logs:
+            logs[recipe] = run.metrics(watched.stage)
+    first, others = members[0], len(members) - 1
+    label = first.label if not others else f"{first.label} and {count(others, 'other')}"
+    if others and len(members) == arms:
+        label = ALL_ARMS
+    arm = replace(
+        first, label=label, short="" if others else first.short, runs=tuple(runs.values())
     )
-
-
-def _mean(series: Sequence[Mapping[int, float]]) -> _Series:
-    """Mean over runs at the steps that all of them have."""
-    steps = sorted(set(series[0]).intersection(*series))
-    return {step: sum(one[step] for one in series) / len(series) for step in steps}
+    return curve(arm, [logs[recipe] for recipe in runs], watched.metric, watched.validation)

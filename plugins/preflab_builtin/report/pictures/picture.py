@@ -1,20 +1,25 @@
-"""A picture as PNG bytes, with the text that says the same to people who cannot see it."""
+"""A picture as SVG, with its data, and with the text that says the same to people who cannot see
+it."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
 from preflab.intervals import decimals
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.wording import plain
+from preflab_builtin.report.wording import count, plain
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-"""Okabe and Ito's palette, which colour-blind people can distinguish; marks and labels differ
-too."""
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MANY = 8
+"""More arms than this are counted below a picture, and not named."""
+ALL_ARMS = "all arms"
+"""Label of a curve of a stage that all arms share."""
+Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
@@ -22,26 +27,33 @@ class Picture:
     """A picture for the page.
 
     alt: what it shows, in words and numbers. arms: those that are drawn, with the runs that their
-    numbers are from. n: how many values a run has of each measure. caption: how to read it.
+    numbers are from. n: how many values a run has of each measure. csv: the numbers that are drawn,
+    as a table for other programs. caption: how to read it.
     """
 
     title: str
-    png: bytes
+    svg: bytes
     alt: str
     arms: tuple[Arm, ...]
     n: str
+    csv: str
     caption: str = ""
 
     @property
-    def command(self) -> str:
-        """What its runs were started with."""
-        return "; ".join(dict.fromkeys(run.command for arm in self.arms for run in arm.runs))
+    def file_name(self) -> str:
+        """Its title as the name of a file, without an ending."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "picture"
 
     @property
     def behind(self) -> str:
         """Arms, seeds and n; seeds of each arm if they differ."""
+        if [arm.label for arm in self.arms] == [ALL_ARMS]:
+            return f"All arms, which share it; {_seeds(self.arms[0])}; n per run: {self.n}."
         labels = [plain(arm.label) for arm in self.arms]
         seeds = [_seeds(arm) for arm in self.arms]
+        if len(labels) > MANY:
+            alike = seeds[0] if len(set(seeds)) == 1 else "with different seeds"
+            return f"{count(len(labels), 'arm')}, {alike}; n per run: {self.n}."
         if len(set(seeds)) == 1:
             between = "; " if any(", " in label for label in labels) else ", "
             text = f"Arm{'s' * (len(labels) != 1)} {between.join(labels)}; {seeds[0]}"
@@ -50,14 +62,36 @@ class Picture:
         return f"{text}; n per run: {self.n}."
 
 
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table as CSV (RFC 4180). A text that spreadsheets would take for a formula begins with a
+    space.
+
+    >>> csv_text(["arm", "value"], [["+x=1", 0.5], ["a", None]])
+    'arm,value\\r\\n +x=1,0.5\\r\\na,\\r\\n'
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(head)
+    writer.writerows([[_inert(cell) for cell in row] for row in rows])
+    return stream.getvalue()
+
+
+def measure_cells(measure: Measure) -> tuple[Cell, ...]:
+    """A measure as cells of a CSV: value, low, high; without an interval the last two are empty."""
+    known = math.isfinite(measure.low)
+    return measure.value, measure.low if known else None, measure.high if known else None
+
+
+def _inert(cell: Cell) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    text = plain(cell)
+    return f" {text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
 def _seeds(arm: Arm) -> str:
     runs = sorted(arm.runs, key=lambda run: run.draw)
     return f"seed{'s' * (len(runs) != 1)} {', '.join(str(run.draw.label) for run in runs)}"
-
-
-def style_of(number: int) -> tuple[str, str]:
-    """Colour and mark of the arm with that number; the same in all pictures."""
-    return COLORS[number % len(COLORS)], MARKS[(number + number // len(COLORS)) % len(MARKS)]
 
 
 def with_measures(arm: Arm, measures: Sequence[str]) -> Arm:
@@ -75,10 +109,15 @@ def n_of(arms: Sequence[Arm], measures: Sequence[str]) -> str:
     return ", ".join(texts)
 
 
-def range_text(numbers: Sequence[int]) -> str:
-    """The number if all are equal, else the smallest and the largest."""
+def range_text(numbers: Sequence[int], word: str = "") -> str:
+    """The number if all are equal, else the smallest and the largest; with the word for them.
+
+    >>> range_text([1], "step"), range_text([1, 4], "step")
+    ('1 step', '1 to 4 steps')
+    """
     low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
+    many = f" {word}{'s' * (high != 1)}" if word else ""
+    return f"{low}{many}" if low == high else f"{low} to {high}{many}"
 
 
 def measure_text(measure: Measure, percent: bool = False) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm, in_order
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.colors import MUTED
 from preflab_builtin.report.pictures.picture import (
     Picture,
+    csv_text,
+    measure_cells,
     measure_text,
     n_of,
-    style_of,
     with_measures,
 )
 from preflab_builtin.report.wording import plain
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 LINES = ("-", "--", ":", "-.")
 _GAINS = {
     "gold/gold": "True utility (simulated)",
-    "reward/proxy": "Reward that the reward model gives",
+    "reward/proxy": "Reward by the reward model",
 }
 _TAXES = {
     "families/mean": "Pretraining tasks answered right, %",
@@ -40,8 +42,8 @@ def reward_against_tax(arms: Sequence[Arm], series: Mapping[str, Sequence[str]])
     pictures = []
     for gain in _GAINS:
         points = [
-            (number, arm, arm.measures[tax], arm.measures[gain])
-            for number, arm in enumerate(arms)
+            (arm, arm.measures[tax], arm.measures[gain])
+            for arm in arms
             if {tax, gain} <= set(arm.measures)
         ]
         if len(points) >= 2:
@@ -50,7 +52,7 @@ def reward_against_tax(arms: Sequence[Arm], series: Mapping[str, Sequence[str]])
 
 
 def _scatter(
-    points: Sequence[tuple[int, Arm, Measure, Measure]],
+    points: Sequence[tuple[Arm, Measure, Measure]],
     gain: str,
     tax: str,
     series: Mapping[str, Sequence[str]],
@@ -58,43 +60,40 @@ def _scatter(
     title, x_title = _GAINS[gain], _TAXES[tax]
     percent = tax == "families/mean"
     scale = 100.0 if percent else 1.0
-    labels = [*series, *(arm.label for _, arm, *_ in points)]
-    places = {in_order(arm.label): (x.value * scale, y.value) for _, arm, x, y in points}
+    labels = drawing.legend_labels([arm for arm, *_ in points])
+    places = {in_order(arm.label): (x.value * scale, y.value) for arm, x, y in points}
 
     def draw(axes: Axes) -> None:
         for style, (name, members) in zip(LINES, series.items(), strict=False):
             line = [places[member] for member in map(in_order, members) if member in places]
             name = drawing.label_text(name)
             xs, ys = [x for x, _ in line], [y for _, y in line]
-            axes.plot(xs, ys, ls=style, color=drawing.MUTED, lw=1.3, zorder=1, label=name)
-        for number, arm, x, y in points:
-            pale = (style_of(number)[0], 0.35)  # marks are read first
-            drawing.draw_mark(
-                axes,
-                number,
-                x.value * scale,
-                y.value,
-                label=arm.label,
-                xerr=drawing.error_bar(x, scale),
-                yerr=drawing.error_bar(y),
-                ecolor=pale,
-            )
+            axes.plot(xs, ys, ls=style, color=MUTED, lw=1.3, zorder=1, label=name)
+        for (arm, x, y), label in zip(points, labels, strict=True):
+            errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
+            errors["yerr"] = drawing.error_bar(y)
+            place = (x.value * scale, y.value)
+            drawing.draw_mark(axes, arm.number, *place, label=label, **errors)
         drawing.name_axes(axes, x_title, title)
-        drawing.focus(axes, list(places.values()))
+        xs = [end for _, x, _ in points for end in drawing.ends(x, scale)]
+        drawing.focus(axes, xs, [end for *_, y in points for end in drawing.ends(y)])
         if not percent:
             axes.invert_xaxis()
-        drawing.legend(axes, labels)
+        drawing.legend(axes, [*series, *labels])
 
     values = "; ".join(
         f"{plain(arm.label)}: {measure_text(x, percent)} against {measure_text(y)}"
-        for _, arm, x, y in points
+        for arm, x, y in points
     )
-    drawn = tuple(with_measures(arm, (gain, tax)) for _, arm, *_ in points)
+    drawn = tuple(with_measures(arm, (gain, tax)) for arm, *_ in points)
+    head = ["arm", *(f"{name}{of}" for name in (gain, tax) for of in ("", " low", " high"))]
+    rows = [(arm.label, *measure_cells(y), *measure_cells(x)) for arm, x, y in points]
     return Picture(
         f"{title} against the alignment tax",
-        drawing.png(draw, 3.2 + drawing.legend_height(labels)),
+        drawing.svg(draw, 3.2 + drawing.legend_height([*series, *labels])),
         f"Scatter of {title.lower()} (up) against {x_title.lower()} (right). {values}.",
         drawn,
         n_of(drawn, (gain, tax)),
+        csv_text(head, rows),
         "Up is more reward, right is less alignment tax; bars are 95 % intervals.",
     )

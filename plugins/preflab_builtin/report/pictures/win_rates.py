@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.pictures import drawing
+from preflab_builtin.report.pictures.colors import MUTED
 from preflab_builtin.report.pictures.picture import (
     Picture,
+    csv_text,
+    measure_cells,
     measure_text,
     n_of,
     with_measures,
@@ -26,32 +29,35 @@ def win_rates(arms: Sequence[Arm]) -> list[Picture]:
 
 
 def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
-    rows = [
-        (number, arm, arm.measures[measure])
-        for number, arm in enumerate(arms)
-        if measure in arm.measures
-    ]
-    baselines = sorted({run.baseline for _, arm, _ in rows for run in arm.runs if run.baseline})
+    rows = [(arm, arm.measures[measure]) for arm in arms if measure in arm.measures]
+    baselines = sorted({run.baseline for arm, _ in rows for run in arm.runs if run.baseline})
     against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
 
     def draw(axes: Axes) -> None:
-        axes.axvline(50, color=drawing.MUTED, lw=1, ls="--")
-        for row, (number, _, rate) in enumerate(rows):
-            error = drawing.error_bar(rate, 100.0)
-            drawing.draw_mark(
-                axes, number, rate.value * 100, row, xerr=error, elinewidth=2, capsize=3
-            )
-        labels = [arm.label for _, arm, _ in rows]
+        axes.axvline(50, color=MUTED, lw=1, ls="--")
+        size = 7 if len(rows) <= drawing.MANY_ROWS else 4
+        for row, (arm, rate) in enumerate(rows):
+            style: dict[str, Any] = {
+                "xerr": drawing.error_bar(rate, 100.0),
+                "elinewidth": size / 4,
+                "ms": size,
+            }
+            drawing.draw_mark(axes, arm.number, rate.value * 100, row, capsize=size / 3, **style)
+        labels = [arm.brief for arm, _ in rows]
         x_title = f"Preferred to {against}, % of prompts (ties half)"
         drawing.name_rows(axes, labels, x_title, margin=0.5)
 
-    values = "; ".join(f"{plain(arm.label)} {measure_text(rate, True)}" for _, arm, rate in rows)
-    drawn = tuple(with_measures(arm, [measure]) for _, arm, _ in rows)
+    values = "; ".join(f"{plain(arm.label)} {measure_text(rate, True)}" for arm, rate in rows)
+    drawn = tuple(with_measures(arm, [measure]) for arm, _ in rows)
     return Picture(
         f"Win rate against {against}, judge: {measure.partition('/')[2]}",
-        drawing.png(draw, 0.45 * len(rows) + 1.2),
+        drawing.svg(draw, drawing.rows_height(len(rows), 0.45) + 1.2),
         f"Win rate against {against}: {values}.",
         drawn,
         n_of(drawn, [measure]),
+        csv_text(
+            ("arm", "share preferred", "low", "high"),
+            [(arm.label, *measure_cells(rate)) for arm, rate in rows],
+        ),
         "Bars are 95 % intervals; the dashed line is a draw.",
     )
