@@ -148,7 +148,7 @@ def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None
         (("backup", "round-1", "--out", "labels/round-1/store.sqlite"), "exists"),
         (("invite", "round-1", "--people", "2", "--to", "Ada"), "--people 2, but 1 names"),
         (
-            ("runs/x", "--name", "b", "--database", "postgresql+pg8000://me:secret@h/d"),
+            ("runs/x", "--name", "b", "--database", "postgresql://me:secret@h/d"),
             "--database holds a password.*PGPASSWORD",
         ),
     ],

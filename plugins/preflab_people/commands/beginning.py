@@ -308,6 +308,6 @@ def _parser() -> Parser:
     one("--port", type=int, help="default: 8787; 0: a free one")
     one("--url", default="", help="under which people reach the proxy in front: https://NAME")
     one("--allow-host", action="append", default=[], metavar="NAME", help="another name of it")
-    one("--database", metavar="URL", help="postgresql+pg8000://USER@HOST/DATABASE for the store")
+    one("--database", metavar="URL", help="postgresql://USER@HOST/DATABASE for the store")
     one("--no-serve", action="store_true", help="make the round and the links, serve nothing")
     return parser
