@@ -83,7 +83,7 @@ class Robot:
         for path in ("/", "/task", "/instructions"):
             self.seen.append(self.client.get(path).text)
         for number in range(100_000):
-            given = self.get("task")
+            given = self.post("task", {})
             if given["next"] == "/consent":
                 self.post("consent", {"version": self.get("consent")["version"]})
                 continue
