@@ -176,7 +176,10 @@ class Database:
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code == "55P03":
             return f"{self.name} is held by another process for too long. {kept}: send it again."
         if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-            return f"{self.name} is damaged: restore the last backup (preflab label backup)."
+            return (
+                f"{self.name} is damaged: put the last backup (of preflab label backup) in its "
+                f"place, and remove {self.path}-wal and {self.path}-shm beside it."
+            )
         if code == "SQLITE_CANTOPEN":
             why = unwritable(self.path.parent) if self.path else ""
             return f"{self.name} cannot be opened: {why or 'is it a file?'}"

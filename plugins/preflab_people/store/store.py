@@ -99,7 +99,10 @@ class Store:
         or no round, or one that a newer preflab made."""
         database = Database(url)
         if database.path is not None and not database.path.exists():
-            raise UserError(f"There is no round in {database.name}.")
+            raise UserError(
+                f"There is no round in {database.name}: the file is missing. If it was lost, put "
+                "the last backup (of preflab label backup) in its place."
+            )
         try:
             if serving:
                 database.serve()

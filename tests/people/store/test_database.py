@@ -299,7 +299,7 @@ def test_a_read_only_disk_is_named(tmp_path: Path) -> None:
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     path.write_bytes(b"This is not a database, and it is long enough to be looked at." * 40)
-    with pytest.raises(StorageError, match="is damaged: restore the last backup"):
+    with pytest.raises(StorageError, match="is damaged: put the last backup"):
         Store.open(path)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="holds no round"):

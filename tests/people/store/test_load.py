@@ -90,7 +90,7 @@ def test_32_people_at_33000_tasks_wait_150_ms_at_most(place: str) -> None:
 
     def label(labeler: str) -> None:
         time.sleep(people.index(labeler) * 2.0 / LABELERS)
-        for _ in range(15):
+        for _ in range(10):
             begun = time.monotonic()
             given = store.next_task(labeler, 1e6)
             assert given is not None
