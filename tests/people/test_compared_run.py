@@ -114,20 +114,24 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert measured["low"] < wanted < measured["high"]
     assert arms["base"]["win_rate/people"]["value"] == 0.5  # against itself
     assert arms["SFT"]["agreement/labelers"]["value"] == 1.0
-    # Ratings and flags are of the prompts that people saw: those with two texts.
-    equal = len(range(0, len(differ), 5)) / len(differ)
-    forms_by_arm = {"SFT": (6 - 2 * equal, 0.0), "base": (3 + equal, 1 - equal)}
-    for arm, (rating, flagged) in forms_by_arm.items():
-        assert arms[arm]["likert/people"]["value"] == pytest.approx(rating)
-        assert arms[arm]["flags/no_sense"]["value"] == pytest.approx(flagged)
-        assert arms[arm]["flags/rude"]["value"] == 0.0
     assert [claim["holds"] for claim in claims] == ["holds"] * 3
     page = (study / "report.html").read_text()
     assert "judge: people" in page
-    cells = set(re.findall(r">\s*([\d.]+)", page))
     assert f"{100 * wanted:.1f}" in page
-    for rating, flagged in forms_by_arm.values():
+    for word in ("Likert", "no sense", *(claim["statement"] for claim in claims)):
+        assert word in page
+    _forms_are_there(arms, page, len(range(0, len(differ), 5)) / len(differ))
+
+
+def _forms_are_there(arms: dict[str, Any], page: str, equal: float) -> None:
+    """Ratings and flags, of the prompts that people saw. equal: share on which they saw no
+    difference."""
+    cells = set(re.findall(r">\s*([\d.]+)", page))
+    for arm, (rating, flagged) in {
+        "SFT": (6 - 2 * equal, 0.0),
+        "base": (3 + equal, 1 - equal),
+    }.items():
+        assert arms[arm]["likert/people"]["value"] == pytest.approx(rating)
+        assert arms[arm]["flags/no_sense"]["value"] == pytest.approx(flagged)
         assert f"{rating:.2f}" in cells
         assert f"{100 * flagged:.1f}" in cells
-    for word in ("Likert", "no sense", "rude", *(claim["statement"] for claim in claims)):
-        assert word in page

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, inspect, select, text, update
 
@@ -157,10 +158,10 @@ def _make_anew(connection: Connection, settings: RoundSettings) -> None:
     if rows:
         whose_lease = leases.task == bindparam("of_task"), leases.labeler == bindparam("of_labeler")
         lease = update(schema.leases).where(*whose_lease)
-        values = {"counts": bindparam("place"), "several": bindparam("double")}
+        values: dict[str, Any] = {"counts": bindparam("place"), "several": bindparam("double")}
         connection.execute(lease.values(values), rows)
     expected = verifying.expected(connection, settings, tuple(events.history(connection)))
-    numbers = {name: bindparam(f"is_{name}") for name in verifying.COUNTED}
+    numbers: dict[str, Any] = {name: bindparam(f"is_{name}") for name in verifying.COUNTED}
     task = update(schema.tasks).where(tasks.id == bindparam("name")).values(numbers)
     counted = [
         {"name": name, **{f"is_{what}": number for what, number in values.items()}}

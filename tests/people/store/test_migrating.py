@@ -147,9 +147,9 @@ def test_tables_of_another_program_are_no_round(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     database = Database(path)
     names = ("meta", "head", "events", "bodies")
-    for name in names:
-        make = text(f"CREATE TABLE {name} (key TEXT, value TEXT)")
-        database.write(lambda connection, make=make: connection.execute(make))
+    with database.engine.begin() as connection:
+        for name in names:
+            connection.execute(text(f"CREATE TABLE {name} (key TEXT, value TEXT)"))
     database.dispose()
     with pytest.raises(UserError, match="holds no round"):
         Store.open(path)
