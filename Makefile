@@ -68,9 +68,11 @@ reliability: install       ## kills, full disks, damaged files, signals, and all
 	$(PYTEST) tests --ignore tests/reliability -m reliability --durations=10
 	$(BIN)/python tests/reliability/unfix.py
 
-label-test: install        ## people in the loop: kills, load, every commit, on SQLite and PostgreSQL; then every safeguard taken away (10 minutes on two cores)
+LOAD := tests/people/store/test_load.py
+label-test: install        ## people in the loop: kills and coverage, side by side; load, alone; on SQLite and PostgreSQL; then every safeguard taken away (6 minutes on two cores)
 	command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || .ci/install postgresql label-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/people -m label -s --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/people -m label -n 2 --dist worksteal --ignore $(LOAD) -rP --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(LOAD) -m label -s
 	OMP_NUM_THREADS=1 $(BIN)/python tests/people/unfix.py
 
 PEERS := build/peers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -124,20 +124,15 @@ class Compared:
                     found.measures[f"over_labelers/people{suffix}"] = rate.over_labelers
 
     def _ratings(self, found: _Found, usual: Sequence[Answered], rollout: Rollout) -> None:
-        from preflab_people.statistics.comparison import flag_shares, likert, response_of
+        from preflab_people.statistics.comparison import flag_shares, flagged, likert, ratings
 
-        rated: dict[str, list[float]] = {}
-        for one in usual:
-            i = response_of(one.task, SUBJECT)
-            rating = one.answer.likert[i] if i is not None and one.answer.likert else None
-            if rating is not None:
-                rated.setdefault(one.task.prompt.id, []).append(float(rating))
-        if rated:
+        if rated := _means(ratings(usual, SUBJECT)):
             found.measures["likert/people"] = likert(usual, SUBJECT)
-            means = {prompt: sum(some) / len(some) for prompt, some in rated.items()}
-            found.values["likert/people"] = _by_prompt(means, rollout)
+            found.values["likert/people"] = _by_prompt(rated, rollout)
         for flag, share in flag_shares(usual, SUBJECT).items():
             found.measures[f"flags/{flag}"] = share
+            by_prompt = _means(flagged(usual, SUBJECT, flag))
+            found.values[f"flags/{flag}"] = _by_prompt(by_prompt, rollout)
 
     def _judge(self, found: _Found, usual: Sequence[Answered], rollout: Rollout) -> None:
         from preflab_people.statistics.judges import judge_agreement
@@ -180,6 +175,14 @@ class Compared:
             return scores(model, rollout, runtime)
 
         return rewards
+
+
+def _means(rows: Iterable[tuple[Answered, float]]) -> dict[str, float]:
+    """The mean of some values by the id of their prompt."""
+    found: dict[str, list[float]] = {}
+    for one, value in rows:
+        found.setdefault(one.task.prompt.id, []).append(value)
+    return {prompt: sum(some) / len(some) for prompt, some in found.items()}
 
 
 def _by_prompt(values: Mapping[str, float], rollout: Rollout) -> list[float]:

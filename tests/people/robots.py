@@ -9,15 +9,16 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-Judge = Callable[[str, Sequence[str]], Sequence[int]]
-"""The prompt's text and the outputs in the order on the page, to a rank for each."""
+Judge = Callable[[str, Sequence[str]], Sequence[int] | Mapping[str, Any]]
+"""The prompt's text and the outputs in the order on the page, to a rank for each, or to an answer
+as the page sends it."""
 LINK = re.compile(r"^  labeler-\w+  (http://[\d.:]+)/#([\w-]+)$")
 TRIES = 60
 
@@ -83,7 +84,7 @@ class Robot:
         for path in ("/", "/task", "/instructions"):
             self.seen.append(self.client.get(path).text)
         for number in range(100_000):
-            given = self.get("task")
+            given = self.post("task", {})
             if given["next"] == "/consent":
                 self.post("consent", {"version": self.get("consent")["version"]})
                 continue
@@ -91,10 +92,11 @@ class Robot:
                 return number
             task = given["task"]
             text = "\n".join(turn["text"] for turn in task["turns"])
+            said = judge(text, task["outputs"])
             body = {
                 "task": task["id"],
                 "key": str(uuid.uuid4()),
-                "answer": {"ranks": list(judge(text, task["outputs"]))},
+                "answer": said if isinstance(said, Mapping) else {"ranks": list(said)},
                 "seconds": 1.5,
                 "instructions": given["instructions"]["version"],
             }

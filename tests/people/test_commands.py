@@ -13,6 +13,7 @@ import pytest
 from people.runs_in_files import evaluated, sampled
 from people.whole_runs import answer_everything, by_alphabet
 from preflab import UserError
+from preflab.errors import StorageError
 from preflab_people.commands import label
 from preflab_people.commands.making import CONSENT_VERSION, shipped
 from preflab_people.judgments import Answer, canonical_digest
@@ -21,6 +22,7 @@ from preflab_people.store import Store, survey
 
 Say = Callable[..., str]
 POOL = [["a", f"b{i}", "c"] for i in range(10)]
+NOBODY = "postgresql://me@127.0.0.1:1/nothing"
 LINK = re.compile(r"^  (labeler-\w+)  http://127\.0\.0\.1:8787/#([\w-]{16,})$", re.MULTILINE)
 
 
@@ -136,6 +138,10 @@ def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None
         (("runs/x", "--taks", "3"), "'--taks' is not known.*Did you mean '--tasks'"),
         (("runs/x", "--people", "0"), "must be a whole number of at least 1"),
         (("runs/x", "--overlap", "2"), "must be between 0 and 1"),
+        (("runs/x", "--port", "99999"), "--port: must be a whole number from 0 to 65535"),
+        (("runs/x", "--port", "-1"), "port"),
+        (("runs/x", "--name", "b", "--language", "xx"), "do not speak 'xx'.*Allowed: ar, de, en"),
+        (("backup", "round-1", "--out", "/proc/copy.sqlite"), "No file can be made in /proc"),
         (("runs/x", "--likert"), "--likert was fixed when it was made"),
         (("runs/x", "--name", "a b"), "'a b' cannot be the name of a round"),
         (("runs/x", "--instructions", "no.md"), "there is no file no.md"),
@@ -148,7 +154,7 @@ def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None
         (("backup", "round-1", "--out", "labels/round-1/store.sqlite"), "exists"),
         (("invite", "round-1", "--people", "2", "--to", "Ada"), "--people 2, but 1 names"),
         (
-            ("runs/x", "--name", "b", "--database", "postgresql+pg8000://me:secret@h/d"),
+            ("runs/x", "--name", "b", "--database", "postgresql://me:secret@h/d"),
             "--database holds a password.*PGPASSWORD",
         ),
     ],
@@ -161,6 +167,28 @@ def test_wrong_words_are_named_with_the_cure(
     say("runs/x", "--no-serve")
     with pytest.raises(UserError, match=message):
         label(list(words))
+
+
+def test_what_is_wrong_leaves_no_folder(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    for words in (("--language", "xx"), ("--database", "mysql://h/d"), ("--database", NOBODY)):
+        with pytest.raises((UserError, StorageError)):
+            label(["runs/x", "--no-serve", *words])
+    assert not (tmp_path / "labels").exists()
+
+
+def test_a_round_of_which_a_part_is_missing_is_named(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve")
+    folder = tmp_path / "labels" / "round-1"
+    known = (folder / "round.json").read_bytes()
+    (folder / "round.json").unlink()
+    with pytest.raises(UserError, match=r"store\.sqlite is there, without the round\.json"):
+        label(["runs/x", "--no-serve"])
+    (folder / "round.json").write_bytes(known)
+    (folder / "store.sqlite").unlink()
+    with pytest.raises(UserError, match=r"the file is missing.*put the last backup"):
+        label(["runs/x", "--no-serve"])
 
 
 def test_the_run_names_the_round(say: Say, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ and in its claims."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ study:
       measure: likert/people
       arm: SFT
       versus: base
+    it_is_flagged_less:
+      statement: Fewer of its responses are flagged
+      measure: flags/no_sense
+      arm: base
+      versus: SFT
 evaluation:
   baseline: base
   prompts: 30
@@ -73,14 +79,22 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert len(differ) >= 10
     assert "no round 'comparison-1'" in said(tmp_path, *STUDIED, *ASKED, code=2)
 
-    def judge(prompt: str, outputs: Sequence[str]) -> list[int]:
-        """People prefer SFT, but on every fifth prompt they see no difference."""
+    def judge(prompt: str, outputs: Sequence[str]) -> dict[str, Any]:
+        """People prefer SFT, rate it 6, and say that the other makes no sense; but on every fifth
+        prompt they see no difference."""
         if differ.index(prompt) % 5 == 0:
-            return [1] * len(outputs)
-        return [1 if text == sft[prompt] else 2 for text in outputs]
+            return {"ranks": [1, 1], "likert": [4, 4], "flags": [[], []]}
+        better = [text == sft[prompt] for text in outputs]
+        return {
+            "ranks": [1 if best else 2 for best in better],
+            "likert": [6 if best else 3 for best in better],
+            "flags": [[] if best else ["no_sense"] for best in better],
+        }
 
     runs = [f"{study.relative_to(tmp_path)}/{n}" for n in (0, 1)]
-    server = Server(tmp_path, *runs, "--task", "compare", "--people", "4", "--overlap", "1")
+    (tmp_path / "flags.txt").write_text("no_sense\nrude\n")
+    forms = ("--likert", "--flags", "flags.txt")
+    server = Server(tmp_path, *runs, "--task", "compare", "--people", "4", "--overlap", "1", *forms)
     assert "Compared blindly: SFT; base." in "".join(server.said)
     text = said(tmp_path, *STUDIED, *ASKED, code=6)
     assert f"0 of {len(differ)} prompts are compared" in text
@@ -100,9 +114,24 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert measured["low"] < wanted < measured["high"]
     assert arms["base"]["win_rate/people"]["value"] == 0.5  # against itself
     assert arms["SFT"]["agreement/labelers"]["value"] == 1.0
-    decided = {claim["statement"][:12]: claim["holds"] for claim in claims}
-    assert decided["People prefe"] == "holds"
-    assert decided["People rate "] == "undecided"  # nobody was asked for ratings
+    assert [claim["holds"] for claim in claims] == ["holds"] * 3
     page = (study / "report.html").read_text()
     assert "judge: people" in page
     assert f"{100 * wanted:.1f}" in page
+    for word in ("Likert", "no sense", *(claim["statement"] for claim in claims)):
+        assert word in page
+    _forms_are_there(arms, page, len(range(0, len(differ), 5)) / len(differ))
+
+
+def _forms_are_there(arms: dict[str, Any], page: str, equal: float) -> None:
+    """Ratings and flags, of the prompts that people saw. equal: share on which they saw no
+    difference."""
+    cells = set(re.findall(r">\s*([\d.]+)", page))
+    for arm, (rating, flagged) in {
+        "SFT": (6 - 2 * equal, 0.0),
+        "base": (3 + equal, 1 - equal),
+    }.items():
+        assert arms[arm]["likert/people"]["value"] == pytest.approx(rating)
+        assert arms[arm]["flags/no_sense"]["value"] == pytest.approx(flagged)
+        assert f"{rating:.2f}" in cells
+        assert f"{100 * flagged:.1f}" in cells

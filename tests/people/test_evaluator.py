@@ -99,8 +99,11 @@ def test_ratings_and_flags_of_this_run(round_: Path) -> None:
     assert math.isnan(found.values["likert/people"][3])  # nobody saw it
     assert found.measures["likert/people"].value == pytest.approx(5.0)
     assert found.measures["flags/rude"].value == 1.0
+    assert found.values["flags/rude"][:3] == [1.0, 1.0, 1.0]  # so that a claim pairs by prompt
+    assert math.isnan(found.values["flags/rude"][3])
     other = judged(round_, BASE)
     assert other.measures["flags/rude"].value == 0.0
+    assert other.values["flags/rude"][:3] == [0.0, 0.0, 0.0]
     assert other.measures["likert/people"].value == 2.0
 
 

@@ -22,6 +22,7 @@ DATABASE, SCHEMA, SUBMISSIONS, LEASES, ASSIGNMENT, ERASING, EVENTS = (
 ON_DISK, ASSIGNED, SUBMITTED, ERASED = (
     f"{HERE}/test_{name}.py" for name in ("database", "assignment", "submissions", "erasing")
 )
+MIGRATING = f"{STORE}/migrating.py"
 DURABLE = f"{ON_DISK}::test_every_connection_is_durable_and_overwrites_what_it_deletes"
 REFUSED = f"{ON_DISK}::test_the_database_itself_refuses_two_valid_answers_and_a_key_twice[sqlite]"
 FORGOTTEN = f"{ERASED}::test_nothing_of_a_forgotten_person_is_left"
@@ -44,8 +45,12 @@ SAFEGUARDS = (
     Mutant("a refused answer leaves half of itself among those written with it", f"{STORE}/together.py", "with connection.begin_nested():", "if True:", f"{HERE}/test_together.py::test_a_refusal_takes_nothing_with_it"),
     Mutant("an answer is confirmed that is not on disk", f"{STORE}/together.py", "piece.error, piece.done = error, True", "piece.done = True", f"{HERE}/test_together.py::test_what_could_not_be_put_on_disk_is_confirmed_to_nobody"),
     # the history
-    Mutant("chain: a line does not depend on the one before", EVENTS, "json.dumps([schema.SCHEMA, before, facts]", 'json.dumps([schema.SCHEMA, "", facts]', f"{HERE}/test_events.py"),
+    Mutant("chain: a line does not depend on the one before", EVENTS, "json.dumps([LINE, before, facts]", 'json.dumps([LINE, "", facts]', f"{HERE}/test_events.py"),
     Mutant("chain: what was said can be guessed by its digest", EVENTS, "json.dumps(body or {}, sort_keys=True), secrets.token_hex(16)", 'json.dumps(body or {}, sort_keys=True), ""', f"{ERASED}::test_a_digest_in_the_history_does_not_give_a_short_answer_away"),
+    # stores that an earlier preflab made
+    Mutant("an earlier store is changed without a copy of it", MIGRATING, "        backup(database, copy)\n", "        pass\n", f"{HERE}/test_migrating.py::test_a_copy_is_kept_as_it_was"),
+    Mutant("an earlier store is changed under its server", MIGRATING, "    database.serve()\n", "    pass\n", f"{HERE}/test_migrating.py::test_an_earlier_form_is_not_changed_under_a_server[sqlite]"),
+    Mutant("an earlier store is not compared with its history", MIGRATING, "if problems := verifying.problems(connection, settings):", "if problems := ():", f"{HERE}/test_migrating.py::test_what_cannot_be_brought_here_is_refused_with_the_cure"),
     # what people may rely on
     Mutant("forget: what was said stays", ERASING, "    connection.execute(delete(schema.bodies).where(BODIES.event.in_(said)))\n", "", FORGOTTEN),
     Mutant("forget: drafts stay", ERASING, "    drafts.drop(connection, labeler)\n", "", FORGOTTEN),

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 from preflab.errors import UserError, nearest
 from preflab_builtin.report.runs import composed
 from preflab_people.commands.making import Asked, make, what
-from preflab_people.commands.parsing import COMMANDS, Parser, count, file, given, read_text, share
+from preflab_people.commands.parsing import (
+    COMMANDS,
+    Parser,
+    count,
+    file,
+    given,
+    port,
+    read_text,
+    share,
+)
 from preflab_people.commands.showing import plan_line
 from preflab_people.config import FIRST_ROUND
 from preflab_people.judgments import TASK_KINDS, TaskKind
@@ -223,7 +232,7 @@ def _serve(
         examples=read_examples(examples) if examples.is_file() else (),
         survey=survey if options.survey or survey.exists() else None,
     )
-    port = PORT if options.port is None else options.port
+    chosen = PORT if options.port is None else options.port
 
     def ready(base: str) -> None:
         say_links(base, links)
@@ -233,13 +242,13 @@ def _serve(
         print(_next_steps(target, made), flush=True)
 
     if options.no_serve:
-        ready(base_url(settings, options.host, port))
+        ready(base_url(settings, options.host, chosen))
         return
     if links:
         print(f"{plan_line(made, store.snapshot())}.")
     print("Ctrl-C ends the server; nothing is lost.")
     with contextlib.suppress(KeyboardInterrupt):  # also before the server listens to signals
-        serve(store, settings, options.host, port, announce=print, ready=ready)
+        serve(store, settings, options.host, chosen, announce=print, ready=ready)
     print(
         "\nThe server has ended. Everything is kept: the same command goes on."
         f"\nWhen people are done: preflab label close {target.spoken}"
@@ -305,9 +314,9 @@ def _parser() -> Parser:
     one("--pairs", metavar="ARM", help="compare side by side against this one run")
     one("--baseline", action="store_true", help="what the runs were compared with takes part")
     one("--host", default="127.0.0.1", help="address to serve on (default: this machine alone)")
-    one("--port", type=int, help="default: 8787; 0: a free one")
+    one("--port", type=port, help="default: 8787; 0: a free one")
     one("--url", default="", help="under which people reach the proxy in front: https://NAME")
     one("--allow-host", action="append", default=[], metavar="NAME", help="another name of it")
-    one("--database", metavar="URL", help="postgresql+pg8000://USER@HOST/DATABASE for the store")
+    one("--database", metavar="URL", help="postgresql://USER@HOST/DATABASE for the store")
     one("--no-serve", action="store_true", help="make the round and the links, serve nothing")
     return parser

@@ -23,7 +23,8 @@ from preflab_people.pool import (
     read_prepared,
     with_overlap,
 )
-from preflab_people.rounds import STORE, Round, write_round
+from preflab_people.rounds import ROUND, STORE, Round, write_round
+from preflab_people.server.languages import check_languages
 from preflab_people.sources import arm_names, evaluated, joined, sampled_pool
 from preflab_people.store import RoundSettings, Screening
 
@@ -114,7 +115,11 @@ def make(
     shown = tuple(str(run) for run in runs)
     made = Round(name, asked.kind, asked.pool, shown, store_at, equal=asked.equal)
     now = time.time()
-    folder.mkdir(parents=True, exist_ok=True)
+    if store_at == STORE and (folder / STORE).exists():
+        raise UserError(
+            f"{folder / STORE} is there, without the {ROUND} that belongs to it. Put that back, if "
+            "people have labeled there; or remove the store, or give another --name."
+        )
     with create_store(folder, made, settings, tasks, now) as store:
         store.add_instructions(text, now)
     write_round(folder, made)
@@ -125,6 +130,7 @@ def prepared(
     name: str, asked: Asked, options: argparse.Namespace
 ) -> tuple[list[Task], RoundSettings]:
     """The tasks and settings of a round."""
+    languages = check_languages(options.language or ["en"])
     flags = _flags(options.flags)
     overlap = 0.0 if asked.kind == "demonstrate" else options.overlap
     tasks = with_overlap(asked.tasks, overlap, options.labels)
@@ -147,7 +153,7 @@ def prepared(
         screening=screening,
         consent=consent,
         consent_version=CONSENT_VERSION,
-        languages=tuple(options.language or ["en"]),
+        languages=languages,
     )
     return [*tasks, *gold, *tried], settings
 

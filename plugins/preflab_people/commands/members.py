@@ -94,6 +94,11 @@ def forget(words: list[str]) -> int:
             f"'preflab label close {options.name}' writes a frozen round without them. Runs that "
             "used one of these are named by its digest in their recipes."
         )
+    if copies := sorted(folder.glob("*.form-*.sqlite")):
+        print(
+            "Copies of the store from before its tables changed hold what they said. Delete them "
+            "when you need them no more:\n  " + "\n  ".join(map(str, copies))
+        )
     print("Backups and exports that were made before are not changed.")
     return 0
 

@@ -65,6 +65,13 @@ def _number(word: str, least: float, most: float) -> float:
     return value
 
 
+def port(word: str) -> int:
+    """The number of a port; 0 is any that is free."""
+    if not word.isdecimal() or int(word) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, not {word!r}")
+    return int(word)
+
+
 def count(word: str) -> int:
     """A whole number, at least 1."""
     if not word.isdecimal() or int(word) < 1:

@@ -17,7 +17,8 @@ from preflab_people.exchange.privacy import Pseudonyms, public
 class Format:
     """A format. about: for help. write, read: None if there is no such way. instead: what to do
     then. holds: what it holds of what people say (`preflab_people.exchange.losses`). without: what
-    an export leaves out on purpose."""
+    an export leaves out on purpose. labels: the file of an export that is read back, where one of
+    several is."""
 
     about: str
     write: Callable[[Labels, Path], list[Path]] | None = None
@@ -25,6 +26,7 @@ class Format:
     instead: str = ""
     holds: tuple[str, ...] = ASPECTS
     without: str = ""
+    labels: str = ""
 
 
 BLIND = (
@@ -45,9 +47,14 @@ FORMATS = {
         argilla.write,
         argilla.read,
         without=f"{BLIND}, and times",
+        labels=argilla.RECORDS,
     ),
     "label-studio": Format(
-        "Label Studio: tasks and layout", label_studio.write, label_studio.read, without=BLIND
+        "Label Studio: tasks and layout",
+        label_studio.write,
+        label_studio.read,
+        without=BLIND,
+        labels=label_studio.TASKS,
     ),
     "fastchat": Format(
         "votes of Chatbot Arena and MT-bench",
@@ -85,6 +92,8 @@ def read(name: str, path: Path, secret: bytes | None = None) -> Imported:
     assert found.read is not None
     if not path.exists():
         raise UserError(f"{path}: there is no such file or folder.")
+    if found.labels and (path / found.labels).is_file():  # the folder of an export
+        path /= found.labels
     gathering = Gathering(Pseudonyms(secret) if secret else Pseudonyms())
     found.read(path, gathering)
     if not gathering.judgments:

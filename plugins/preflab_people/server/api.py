@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from hmac import compare_digest
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +29,7 @@ from preflab_people.store import Assignment, Member, Store, StoreRefusal, survey
 
 log = logging.getLogger("preflab.label")
 Row = Mapping[str, Any]
+SIGN_IN = "Open your link to sign in."
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ def _shown_example(example: Example) -> dict[str, Any]:
 
 
 def task(service: Service, labeler: str, row: Row) -> dict[str, Any]:
-    """The task that a person works on, or a new one; or the page to go to."""
+    """The task that a person works on, or a new one, which is theirs from now on; or the page to go
+    to."""
+    requests.read_nothing(row)
     try:
         given = service.store.next_task(labeler, service.clock())
     except StoreRefusal as refusal:
@@ -223,17 +227,24 @@ def endpoint(service: Service, work: Work, counted: str = "") -> Handler:
 
     async def handle(request: Request) -> Response:
         try:
-            labeler = service.sessions.labeler(request)
+            labeler, link = service.sessions.read(request)
             if not labeler:
-                raise Refused(401, "signed_out", "Open your link to sign in.")
+                raise Refused(401, "signed_out", SIGN_IN)
             if counted:
                 service.limits.count(counted, labeler)
             row = requests.parse(await request.body()) if request.method == "POST" else {}
-            return JSON(await run_in_threadpool(work, service, labeler, row))
+            return JSON(await run_in_threadpool(_done, service, work, labeler, link, row))
         except (Refused, StoreRefusal, StorageError) as error:
             return error_response(_refused(error))
 
     return handle
+
+
+def _done(service: Service, work: Work, labeler: str, link: str, row: Row) -> dict[str, Any]:
+    """What a person asks for, if the link that they came by is theirs still."""
+    if not compare_digest(link, service.store.link_mark(labeler)):
+        raise Refused(401, "signed_out", SIGN_IN)
+    return work(service, labeler, row)
 
 
 def _refused(error: Refused | StoreRefusal | StorageError) -> Refused:
@@ -259,6 +270,7 @@ def login(service: Service) -> Handler:
             person = await run_in_threadpool(service.store.login, token, service.clock())
             if person is None:
                 raise Refused(401, "bad_link", "This link is not valid, or not any more.")
+            link = await run_in_threadpool(service.store.link_mark, person.id)
             response = JSON(await run_in_threadpool(me, service, person.id, {}))
         except (Refused, StoreRefusal, StorageError) as error:
             refused = _refused(error)
@@ -266,7 +278,7 @@ def login(service: Service) -> Handler:
                 service.limits.record("login", address)
                 log.warning("A login failed.")
             return error_response(refused)
-        service.sessions.open(response, person.id)
+        service.sessions.open(response, person.id, link)
         log.info("%s signed in.", person.id)
         return response
 
@@ -284,14 +296,15 @@ def logout(service: Service) -> Handler:
     return handle
 
 
+# Reading changes nothing: a task that is asked for becomes somebody's, and is posted.
 READ: Mapping[str, Work] = {
     "me": me,
-    "task": task,
     "consent": consent_text,
     "instructions": instructions,
     "examples": examples,
 }
 WRITE: Mapping[str, tuple[Work, str]] = {
+    "task": (task, "write"),
     "draft": (draft, "write"),
     "submit": (submit, "submit"),
     "undo": (undo, "write"),

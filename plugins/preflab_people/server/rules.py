@@ -22,6 +22,8 @@ MOST_BYTES = 64 * 1024
 """Of a request's body."""
 OWN_HEADER = "x-preflab"
 """Pages of other sites cannot send it without asking first, and nobody answers them."""
+OWN_PAGES = ("same-origin", "none")
+"""What a browser says of a request by a page of this server, or by its owner."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONTENT_POLICY = "; ".join(
     (
@@ -64,7 +66,8 @@ class Rules:
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or host_name(host) not in self.hosts:
             raise Refused(421, "host", f"This server does not answer for the host {host[:80]!r}.")
-        if headers.get("sec-fetch-site", "same-origin") == "cross-site" and _is_api(scope):
+        # "same-site" is another port or another name of this machine: not one of our pages either.
+        if _is_api(scope) and headers.get("sec-fetch-site", "none") not in OWN_PAGES:
             raise Refused(403, "origin", "Requests from other sites are refused.")
         if scope["method"] in ("GET", "HEAD"):
             return

@@ -1,7 +1,8 @@
 """Who is asking: a signed cookie that a link's token was exchanged for, and how often one may ask.
 
-A cookie holds a pseudonym and nothing else. It is readable by no script, is sent by no other site,
-and ends with the round's secret; whether the person may still label is asked at every request.
+A cookie holds a pseudonym and a mark of the link that it was exchanged for, and nothing else. It is
+readable by no script, is sent by no other site, and ends with the round's secret and with the link:
+whether that is still the person's, and what they may do, is asked at every request.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ class Sessions:
         digest = hashlib.sha256(f"name {self.secret}".encode()).hexdigest()
         return f"{'__Host-' if self.secure else ''}preflab-{digest[:10]}"
 
-    def open(self, response: Response, labeler: str) -> None:
-        """Give the browser a cookie for a person."""
+    def open(self, response: Response, labeler: str, link: str) -> None:
+        """Give the browser a cookie for a person. link: mark of the link that they came by."""
         response.set_cookie(
             self.name,
-            self._signer.dumps(labeler),
+            self._signer.dumps([labeler, link]),
             max_age=MAX_AGE,
             path="/",
             httponly=True,
@@ -60,13 +61,17 @@ class Sessions:
             self.name, path="/", httponly=True, samesite="strict", secure=self.secure
         )
 
-    def labeler(self, request: Request) -> str:
-        """The person whom a request comes from; "" if it has no valid cookie."""
+    def read(self, request: Request) -> tuple[str, str]:
+        """The person whom a request comes from, and the mark of their link; "" and "" if it has no
+        valid cookie."""
         try:
             value = self._signer.loads(request.cookies.get(self.name, ""), max_age=MAX_AGE)
         except BadSignature:
-            return ""
-        return value if isinstance(value, str) else ""
+            return "", ""
+        match value:
+            case [str(labeler), str(link)]:
+                return labeler, link
+        return "", ""  # a cookie of an earlier form
 
     @property
     def _signer(self) -> URLSafeTimedSerializer:

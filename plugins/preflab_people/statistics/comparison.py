@@ -136,25 +136,27 @@ def win_by_prompt(answered: Sequence[Answered], arm: str, versus: str) -> dict[s
 
 def likert(answered: Sequence[Answered], arm: str) -> Measure:
     """`LIKERT_MEAN` of a run."""
-    return mean_about_people(_cells(list(_ratings(answered, arm))), 1.0, 7.0)
+    return mean_about_people(_cells(list(ratings(answered, arm))), 1.0, 7.0)
 
 
 def flag_shares(answered: Sequence[Answered], arm: str) -> dict[str, Measure]:
     """`FLAG_SHARE` of a run, for every flag that somebody set on any run."""
     return {
-        flag: mean_about_people(_cells(list(_flags(answered, arm, flag))), 0.0, 1.0)
+        flag: mean_about_people(_cells(list(flagged(answered, arm, flag))), 0.0, 1.0)
         for flag in flag_names(answered)
     }
 
 
-def _ratings(answered: Sequence[Answered], arm: str) -> Iterator[tuple[Answered, float]]:
+def ratings(answered: Sequence[Answered], arm: str) -> Iterator[tuple[Answered, float]]:
+    """Each rating of a run's responses, from 1 to 7."""
     for one in answered:
         i = response_of(one.task, arm)
         if i is not None and one.answer.likert and one.answer.likert[i] is not None:
             yield one, float(one.answer.likert[i])  # type: ignore[arg-type]
 
 
-def _flags(answered: Sequence[Answered], arm: str, flag: str) -> Iterator[tuple[Answered, float]]:
+def flagged(answered: Sequence[Answered], arm: str, flag: str) -> Iterator[tuple[Answered, float]]:
+    """For each answer about a run's responses: 1 if the flag was set, else 0."""
     for one in answered:
         i = response_of(one.task, arm)
         if i is not None and one.answer.flags:

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from preflab.errors import StorageError, UserError
-from preflab.storage.durable import fsync, writing
+from preflab.storage.durable import fsync, in_words, writing
 from preflab_people.store.database import Database, make_private
 
 
@@ -25,8 +25,11 @@ def backup(database: Database, path: Path) -> None:
         raise UserError(f"{path} is there already: give the name of a new file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        make_private(temporary)
+    except OSError as error:
+        raise UserError(f"No file can be made in {path.parent}: {in_words(error)}.") from None
+    try:
         with writing("a backup", path.parent):
-            make_private(temporary)
             _copy(database.path, temporary)
             fsync(temporary)
             os.replace(temporary, path)

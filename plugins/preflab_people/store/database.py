@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from preflab.errors import StorageError, UserError
 from preflab.storage.durable import free, in_words, unwritable
@@ -67,14 +67,11 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do work in one transaction, which is durable when this returns. The work may be done
-        again from the start, when PostgreSQL had to choose between two transactions, or SQLite
-        refused another thread's work in the same one."""
-        if self.is_sqlite:
-            return self._together.do(work)
+        again from the start, when PostgreSQL had to choose between two transactions, or the
+        database refused another thread's work in the same one."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._writing() as connection:
-                    return work(connection)
+                return self._together.do(work)
             except StorageError as error:
                 if attempt == ATTEMPTS or _code(error.__cause__) not in ("40001", "40P01"):
                     raise
@@ -98,8 +95,7 @@ class Database:
         """Do statements that no transaction may hold, while no other thread writes; the first row
         of each, if it gives any."""
         rows: list[tuple[Any, ...]] = []
-        turn = self._turn if self.is_sqlite else contextlib.nullcontext()
-        with self._in_words(), turn, self.engine.connect() as connection:
+        with self._in_words(), self._turn, self.engine.connect() as connection:
             if self.is_sqlite:
                 connection = connection.execution_options(preflab_begin=None)
             else:
@@ -136,11 +132,20 @@ class Database:
             "end it first."
         )
 
-    def dispose(self) -> None:
-        """Close all connections and give the server's lock back."""
+    @property
+    def is_serving(self) -> bool:
+        """Whether the lock of the one server is held here."""
+        return self._lock is not None
+
+    def end_serving(self) -> None:
+        """Give the server's lock back."""
         if self._lock is not None:
             (self._lock.release if self.path is not None else self._lock.close)()
             self._lock = None
+
+    def dispose(self) -> None:
+        """Close all connections and give the server's lock back."""
+        self.end_serving()
         self.engine.dispose()
 
     @contextlib.contextmanager
@@ -151,15 +156,15 @@ class Database:
         except DBAPIError as error:
             raise StorageError(self._words(error)) from error
         except OSError as error:
-            if self.path is not None:
-                raise StorageError(f"{self.name} cannot be used: {in_words(error)}.") from error
-            self.engine.dispose()  # the other connections will be lost as well
-            raise StorageError(self._lost(error)) from error
+            raise StorageError(f"{self.name} cannot be used: {in_words(error)}.") from error
 
     def _words(self, error: DBAPIError) -> str:
         code = _code(error)
         if self.path is None and (error.connection_invalidated or code == "57P01"):
+            self.engine.dispose()  # the other connections will be lost as well
             return self._lost(error.orig)
+        if self.path is None and isinstance(error, OperationalError) and not code:
+            return f"{self.name} cannot be reached: {_line(error.orig)}"
         kept = "Everything that was confirmed before is kept; what was just sent was not saved"
         if code in ("SQLITE_FULL", "53100") or "No space left" in str(error.orig):
             room = f" ({free(self.path.parent):,} bytes free)" if self.path else ""
@@ -171,27 +176,32 @@ class Database:
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or code == "55P03":
             return f"{self.name} is held by another process for too long. {kept}: send it again."
         if code in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-            return f"{self.name} is damaged: restore the last backup (preflab label backup)."
+            return (
+                f"{self.name} is damaged: put the last backup (of preflab label backup) in its "
+                f"place, and remove {self.path}-wal and {self.path}-shm beside it."
+            )
         if code == "SQLITE_CANTOPEN":
             why = unwritable(self.path.parent) if self.path else ""
             return f"{self.name} cannot be opened: {why or 'is it a file?'}"
-        return f"{self.name} refused: {error.orig}. {kept}."
+        return f"{self.name} refused: {_line(error.orig)}. {kept}."
 
     def _lost(self, error: BaseException | None) -> str:
         return (
-            f"The connection to {self.name} was lost ({error}). It is made anew: send again what "
-            "was not confirmed; what was saved already is not saved twice."
+            f"The connection to {self.name} was lost ({_line(error)}). It is made anew: send again "
+            "what was not confirmed; what was saved already is not saved twice."
         )
 
 
 def _code(error: BaseException | None) -> str:
     """The name that SQLite, or the number that PostgreSQL gives an error."""
     original = getattr(error, "orig", None)
-    name = getattr(original, "sqlite_errorname", None)
-    if name is not None:
-        return str(name)
-    said = original.args[0] if isinstance(original, Exception) and original.args else None
-    return str(said.get("C", "")) if isinstance(said, dict) else ""
+    name = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
+    return str(name or "")
+
+
+def _line(error: BaseException | None) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())
 
 
 def _url(url: str | Path) -> URL:
@@ -201,17 +211,17 @@ def _url(url: str | Path) -> URL:
     try:
         made = make_url(url)
         backend = made.get_backend_name()
-        made.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(f"This is no address of a store: {error}") from error
     if backend == "sqlite" and made.database not in (None, "", ":memory:"):
         return made.set(database=str(Path(str(made.database)).absolute()))
-    if backend != "postgresql" or made.get_driver_name() != "pg8000":
+    if backend != "postgresql" or not made.database or "unix_sock" in made.query:
         raise UserError(
-            "A store is a path to an SQLite file or postgresql+pg8000://USER@HOST/DATABASE, "
+            "A store is a path to an SQLite file or postgresql://USER@HOST/DATABASE "
+            "(postgresql://USER@/DATABASE?host=FOLDER for a socket in a folder), "
             f"not {made.render_as_string(hide_password=True)!r}."
         )
-    return made
+    return made.set(drivername="postgresql+psycopg")  # whichever the address names
 
 
 def _engine(url: URL) -> Engine:
@@ -220,11 +230,9 @@ def _engine(url: URL) -> Engine:
 
         @event.listens_for(engine, "connect")
         def durable(connection: Any, record: Any) -> None:
-            cursor = connection.cursor()
-            cursor.execute("SET synchronous_commit = on")
-            cursor.execute(f"SET lock_timeout = {BUSY_MILLISECONDS}")
+            connection.execute("SET synchronous_commit = on")
+            connection.execute(f"SET lock_timeout = {BUSY_MILLISECONDS}")
             connection.commit()
-            cursor.close()
 
         return engine
     engine = create_engine(url, pool_size=8, max_overflow=32)

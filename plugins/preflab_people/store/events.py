@@ -21,6 +21,8 @@ from preflab_people.judgments import Answer, answer_from_json
 from preflab_people.store import schema
 from preflab_people.store.records import Event
 
+LINE = 1
+"""Number of the form of a line in the chain, which never changes for a line that is there."""
 START = "0" * 64
 """The chain before the first event."""
 CLOCK_SLACK = 60.0
@@ -46,7 +48,7 @@ def next_link(before: str, event: Event) -> str:
     """The chain after an event: sha256 (hex) over the chain before it and its line."""
     facts = asdict(event)
     del facts["chain"]
-    text = json.dumps([schema.SCHEMA, before, facts], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([LINE, before, facts], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

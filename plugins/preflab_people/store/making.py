@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from preflab.errors import UserError
 from preflab_people.judgments import Task
-from preflab_people.store import events, schema, tasks
+from preflab_people.store import events, migrating, schema, tasks
 from preflab_people.store.database import Database
 from preflab_people.store.settings import RoundSettings, settings_from_json, settings_to_json
 
@@ -39,19 +39,16 @@ def make(
 
 
 def known_settings(database: Database) -> RoundSettings:
-    """The settings of the round that a database holds; `UserError` if there is none, or one that a
-    newer preflab made."""
-    if "meta" not in database.tables():
-        raise UserError(f"{database.name} holds no round.")
+    """The settings of the round that a database holds, in today's form; `UserError` if there is
+    none, or one that this preflab cannot read."""
+    migrating.to_newest(database)
     with database.reading() as connection:
-        rows = connection.execute(select(schema.meta.c.key, schema.meta.c.value))
-        values = {row[0]: row[1] for row in rows}
-    if int(values["schema"]) > schema.SCHEMA:
-        raise UserError(
-            f"{database.name} was made by a newer preflab (form {values['schema']} of the tables; "
-            f"this one knows {schema.SCHEMA}): update preflab."
-        )
-    return settings_from_json(json.loads(values["settings"]))
+        query = select(schema.meta.c.value).where(schema.meta.c.key == "settings")
+        said = connection.scalar(query)
+    try:
+        return settings_from_json(json.loads(said or ""))
+    except (ValueError, TypeError, KeyError) as error:
+        raise migrating.damaged(database, error) from None
 
 
 def check_tasks(settings: RoundSettings, content: Sequence[Task]) -> None:

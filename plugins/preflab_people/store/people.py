@@ -23,6 +23,7 @@ STATES: tuple[PersonState, ...] = ("screening", "active", "paused", "removed")
 PEOPLE, EVENTS = schema.people.c, schema.events.c
 _found = select(schema.people).where(PEOPLE.id == bindparam("labeler"))
 _locked = _found.with_for_update()
+_token = select(PEOPLE.token).where(PEOPLE.id == bindparam("labeler"))
 _whose = update(schema.people).where(PEOPLE.id == bindparam("whose"))
 _counted = _whose.values(
     submitted=PEOPLE.submitted + bindparam("more_submitted"),
@@ -98,6 +99,12 @@ def by_token(connection: Connection, token: str) -> Person | None:
     query = select(schema.people).where(PEOPLE.token == token_digest(token))
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None or row["state"] == "removed" else of_row(row)
+
+
+def link_mark(connection: Connection, labeler: str) -> str:
+    """16 hex digits that follow from a person's token; "-" if they have none."""
+    token = connection.scalar(_token, {"labeler": labeler})
+    return "-" if token is None else hashlib.sha256(f"link {token}".encode()).hexdigest()[:16]
 
 
 def everybody(connection: Connection) -> tuple[Person, ...]:

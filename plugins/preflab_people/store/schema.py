@@ -23,8 +23,9 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = 1
-"""Number of this form of the tables. A store with a higher one is refused."""
+SCHEMA = 2
+"""Number of this form of the tables. It changes whenever they do: `preflab_people.store.migrating`
+brings earlier ones here, and a store with a higher one is refused."""
 
 metadata = MetaData()
 

@@ -71,7 +71,7 @@ class Store:
     ) -> Self:
         """Make the store of a new round.
 
-        url: the path of an SQLite file, or an SQLAlchemy URL (``postgresql+pg8000://``) of an empty
+        url: the path of an SQLite file, or an SQLAlchemy URL (``postgresql://``) of an empty
         database. names: the file that says who people are, by default ``people.json`` beside an
         SQLite file. `UserError` if there is a round already, or for tasks that no round can have.
         """
@@ -99,7 +99,10 @@ class Store:
         or no round, or one that a newer preflab made."""
         database = Database(url)
         if database.path is not None and not database.path.exists():
-            raise UserError(f"There is no round in {database.name}.")
+            raise UserError(
+                f"There is no round in {database.name}: the file is missing. If it was lost, put "
+                "the last backup (of preflab label backup) in its place."
+            )
         try:
             if serving:
                 database.serve()
@@ -154,6 +157,12 @@ class Store:
         """Whose token it is; None for nobody's, and for people who were removed or forgotten."""
         with self._database.reading() as connection:
             return people.by_token(connection, token)
+
+    def link_mark(self, labeler: str) -> str:
+        """A mark of the link by which a person comes in, which tells nothing of its token; another
+        one after `new_token`. A mark of no link for who has none, or is nobody."""
+        with self._database.reading() as connection:
+            return people.link_mark(connection, labeler)
 
     def person(self, labeler: str) -> Person:
         """A person; `StoreRefusal` if there is none of this name."""

@@ -1,7 +1,8 @@
 """Writing together: whatever waits for its turn is done in the next transaction, and one wait for
 the disk serves all of it.
 
-SQLite has one writer at a time, and a transaction takes its time where it waits for the disk. Each
+SQLite has one writer at a time, and every answer on PostgreSQL waits for the end of the history,
+which one transaction holds; and a transaction takes its time where it waits for the disk. Each
 piece of work stands within a savepoint: one that fails leaves nothing, and does not touch the
 others.
 """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import permutations
 
 from sqlalchemy import Connection, select, text
@@ -100,18 +101,13 @@ def _derived(
         yield f"event {number} is {'' if number in live else 'not '}marked as a valid answer"
     rows = connection.execute(select(schema.people.c.id, schema.people.c.state))
     states = {row[0]: row[1] for row in rows}
-    wanted = yield from _wanted(connection)
-    counted = {
-        pair: event
-        for pair, event in valid.items()
-        if states.get(pair[1]) != "removed" and pair in wanted
-    }
-    yield from _tasks(connection, settings, counted)
+    yield from _wanted(connection)
+    yield from _tasks(connection, settings, history)
     yield from _people(connection, valid)
     yield from _leases(connection, valid, states)
 
 
-def _wanted(connection: Connection) -> Generator[str, None, set[Pair]]:
+def _wanted(connection: Connection) -> Iterator[str]:
     """Which leases are of judgments that their tasks want, by the rule."""
     leases, tasks, people = schema.leases, schema.tasks.c, schema.people.c
     query = (
@@ -120,19 +116,33 @@ def _wanted(connection: Connection) -> Generator[str, None, set[Pair]]:
         .join(schema.tasks, tasks.id == leases.c.task)
         .join(schema.people, people.id == leases.c.labeler)
     )
-    found: set[Pair] = set()
     for task, labeler, counts, origin, kind, held_out in connection.execute(query):
-        if takes_place(origin, kind, bool(held_out)):
-            found.add((task, labeler))
-        if counts != int((task, labeler) in found):
+        if counts != int(takes_place(origin, kind, bool(held_out))):
             yield f"task {task}: the lease of {labeler} is {'not ' * (1 - counts)}counted"
-    return found
 
 
-def _tasks(
-    connection: Connection, settings: RoundSettings, counted: dict[Pair, Event]
-) -> Iterator[str]:
+COUNTED = ("open", "done", "skips", "aside")
+"""Numbers of a task that follow from the history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What follows from the history. tasks: by task its numbers. shared: how many tasks two people
+    have both judged."""
+
+    tasks: dict[str, dict[str, int]]
+    shared: Counter[Pair]
+
+
+def expected(connection: Connection, settings: RoundSettings, history: Iterable[Event]) -> Expected:
+    """What follows from a history, and from the leases that count."""
+    rows = connection.execute(select(schema.people.c.id, schema.people.c.state))
+    states = {row[0]: row[1] for row in rows}
     columns = schema.leases.c
+    query = select(columns.task, columns.labeler).where(columns.counts == 1)
+    wanted = {(row[0], row[1]) for row in connection.execute(query)}
+    valid = valid_answers(history).items()
+    counted = {p: e for p, e in valid if states.get(p[1]) != "removed" and p in wanted}
     is_held = (columns.state == "held", columns.counts == 1)
     held = Counter(connection.scalars(select(columns.task).where(*is_held)))
     done, skips = Counter[str](), Counter[str]()
@@ -143,16 +153,26 @@ def _tasks(
             who[task].append(labeler)
         else:
             skips[task] += 1
-    shared = Counter[Pair]()
+    found = Expected({}, Counter())
     for row in connection.execute(select(schema.tasks)).mappings():
         name = row["id"]
-        expected = dict.fromkeys(("open", "done", "skips", "aside"), 0)
+        numbers = found.tasks[name] = dict.fromkeys(COUNTED, 0)
         if row["origin"] == "normal":
-            expected["open"] = row["want"] - done[name] - held[name]
-            expected["done"], expected["skips"] = done[name], skips[name]
-            expected["aside"] = int(skips[name] >= settings.skip_limit)
-            shared.update(permutations(who[name], 2) if row["want"] > 1 else ())
-        for what, number in expected.items():
+            numbers["open"] = row["want"] - done[name] - held[name]
+            numbers["done"], numbers["skips"] = done[name], skips[name]
+            numbers["aside"] = int(skips[name] >= settings.skip_limit)
+            found.shared.update(permutations(who[name], 2) if row["want"] > 1 else ())
+    return found
+
+
+def _tasks(
+    connection: Connection, settings: RoundSettings, history: tuple[Event, ...]
+) -> Iterator[str]:
+    follows = expected(connection, settings, history)
+    shared = follows.shared
+    for row in connection.execute(select(schema.tasks)).mappings():
+        name = row["id"]
+        for what, number in follows.tasks[name].items():
             if row[what] != number:
                 yield f"task {name}: {what} is {row[what]}, and {number} follows from the history"
     rows = connection.execute(select(schema.partners)).mappings()

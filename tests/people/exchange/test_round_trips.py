@@ -94,3 +94,9 @@ def test_argillas_sdk_loses_ties_and_a_remark_says_so(tmp_path: Path) -> None:
     assert strict.startswith("2 rankings have no ranks")
     assert "ties are lost" in strict
     assert status.startswith("3 records do not say who handed in")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_folder_of_an_export_is_read_as_well(name: str, tmp_path: Path) -> None:
+    export(name, by_hand(), tmp_path)
+    assert _said(read(name, tmp_path).labels) == _said(by_hand())

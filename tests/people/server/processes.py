@@ -133,7 +133,7 @@ class Robot:
         """Do tasks until there are no more. seen: called after each answer."""
         try:
             self.login()
-            while (given := self.call("task"))["next"] == "/task":
+            while (given := self.call("task", {}))["next"] == "/task":
                 self.submit(given, answering(given["task"]))
                 seen()
         finally:

@@ -82,6 +82,12 @@ class Site:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def task(self) -> Any:
+        """The person's task, as JSON."""
+        response = self.post("task")
+        assert response.status_code == 200, response.text
+        return response.json()
+
     def login(self, person: Invitation | None = None) -> Any:
         """Sign a person in, by default a new one."""
         self.client.cookies.clear()
@@ -90,7 +96,7 @@ class Site:
         return response.json()
 
     def submission(self, given: Mapping[str, Any], **answer: Any) -> dict[str, Any]:
-        """A submission of the task that `get("task")` gave; by default the first is the best."""
+        """A submission of the task that `task()` gave; by default the first is the best."""
         count = len(given["task"]["outputs"])
         return {
             "task": given["task"]["id"],

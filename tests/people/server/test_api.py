@@ -23,14 +23,14 @@ CONSENT: dict[str, Any] = {
 def test_a_person_consents_works_and_is_thanked(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1), **CONSENT) as site:
         assert site.login()["next"] == "/consent"
-        assert site.get("task") == {"next": "/consent"}
+        assert site.task() == {"next": "/consent"}
         text = site.get("consent")
         assert (text["version"], text["nodes"][0]["tag"]) == (2, "h2")
         assert site.post("consent", {"version": 1}).status_code == 409
         assert site.post("consent", {"version": 2}).json()["next"] == "/task"
-        given = site.get("task")
+        given = site.task()
         assert site.post("submit", site.submission(given)).json() == {"event": 4, "repeated": False}
-        assert site.get("task") == {"next": "/done"}
+        assert site.task() == {"next": "/done"}
         me = site.get("me")
         assert (me["next"], me["done"], me["closed"]) == ("/task", 1, False)
 
@@ -39,7 +39,7 @@ def test_outputs_come_in_the_persons_order_and_go_back_to_the_pools(tmp_path: Pa
     task = ranking("p", ["a", "b", "a", "c"])
     with a_site(tmp_path, [task], flags=("rude",), likert=True) as site:
         labeler = site.login()["labeler"]
-        given = site.get("task")
+        given = site.task()
         shown = given["task"]["outputs"]
         assert sorted(shown) == ["a", "b", "c"]  # equal texts once
         ranks = ["bca".index(text) + 1 for text in shown]  # b before c before a
@@ -59,13 +59,13 @@ def test_outputs_come_in_the_persons_order_and_go_back_to_the_pools(tmp_path: Pa
 def test_the_same_key_is_one_answer_and_another_key_a_correction(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         body = site.submission(given)
         first = site.post("submit", body).json()
         assert site.post("submit", body).json() == {"event": first["event"], "repeated": True}
         again = {**site.submission(given), "answer": {"ranks": [3, 2, 1]}}
         assert site.post("submit", again).json()["event"] > first["event"]
-        other = {**body, "task": site.get("task")["task"]["id"]}
+        other = {**body, "task": site.task()["task"]["id"]}
         assert site.post("submit", other).json()["error"]["code"] == "key_reused"
         snapshot = site.store.snapshot()
         assert len(snapshot.judgments) == 1
@@ -75,7 +75,7 @@ def test_the_same_key_is_one_answer_and_another_key_a_correction(tmp_path: Path)
 def test_an_answer_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1), flags=("rude",)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         answers: list[dict[str, Any]] = [
             {"ranks": [1, 2]},
             {"ranks": [1, 2, None]},
@@ -87,32 +87,32 @@ def test_an_answer_that_is_refused_changes_nothing(tmp_path: Path) -> None:
             response = site.post("submit", site.submission(given, **answer))
             assert response.status_code == 422, answer
         assert site.store.progress().done == 0
-        assert site.get("task")["task"] == given["task"]
+        assert site.task()["task"] == given["task"]
 
 
 def test_a_skip_has_its_reason_and_the_task_goes_to_others(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         body = site.submission(given, skipped="unclear", notes="what is a foo?")
         assert site.post("submit", body).status_code == 200
-        assert site.get("task") == {"next": "/done"}
+        assert site.task() == {"next": "/done"}
         site.login()
-        assert site.get("task")["task"]["id"] == given["task"]["id"]
+        assert site.task()["task"]["id"] == given["task"]["id"]
 
 
 def test_undo_gives_the_task_back_with_the_answer_as_it_was_shown(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2), likert=True) as site:
         site.login()
         assert site.post("undo").json()["error"]["code"] == "nothing_to_undo"
-        given = site.get("task")
+        given = site.task()
         body = site.submission(given, ranks=[2, 1, 2], likert=[3, 7, 3], notes="n")
         site.post("submit", body)
         back = site.post("undo").json()
         assert back["task"] == given["task"]
         assert back["answer"]["ranks"] == [2, 1, 2]
         assert (back["answer"]["likert"], back["answer"]["notes"]) == ([3, 7, 3], "n")
-        assert site.get("task")["task"] == given["task"]
+        assert site.task()["task"] == given["task"]
         changed = {**site.submission(given), "answer": {"ranks": [1, 1, 1], "likert": [4, 4, 4]}}
         assert site.post("submit", changed).status_code == 200
         assert len(site.store.snapshot().judgments) == 1
@@ -122,18 +122,18 @@ def test_a_draft_comes_back_wherever_the_person_signs_in(tmp_path: Path) -> None
     with a_site(tmp_path, three(3)) as site:
         person = site.invite()
         site.login(person)
-        given = site.get("task")
+        given = site.task()
         body = {"answer": {"ranks": [None, 2, None], "notes": "half"}, "changes": 4, "step": 3}
         assert site.post("draft", {"task": given["task"]["id"], "body": body}).json() == {}
         site.login(person)  # another browser
-        again = site.get("task")
+        again = site.task()
         assert (again["task"], again["draft"]) == (given["task"], body)
 
 
 def test_a_better_response_is_written_where_all_are_bad(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         body = site.submission(given, ranks=[None] * 3, written="A good one.")
         assert site.post("submit", body).status_code == 200
         assert site.store.snapshot().judgments[0].answer.written == "A good one."
@@ -143,7 +143,7 @@ def test_a_demonstration_is_a_text(tmp_path: Path) -> None:
     task = Task("t1", "demonstrate", Prompt("p", "Write a poem."))
     with a_site(tmp_path, [task], kind="demonstrate") as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         assert (given["task"]["form"], given["task"]["outputs"]) == ("write", [])
         assert site.post("submit", site.submission(given, written="  ")).status_code == 422
         assert site.post("submit", site.submission(given, written="Roses.")).status_code == 200
@@ -159,13 +159,13 @@ def test_a_late_answer_is_kept_if_the_task_wants_it_and_refused_by_name_if_not(
     with a_site(tmp_path, three(1), lease_seconds=60.0) as site:
         slow, quick = site.invite(), site.invite()
         site.login(slow)
-        given = site.get("task")
+        given = site.task()
         site.clock.now += 61
         assert site.post("submit", site.submission(given)).status_code == 200
         site.post("undo")
         site.clock.now += 61
         site.login(quick)
-        assert site.post("submit", site.submission(site.get("task"))).status_code == 200
+        assert site.post("submit", site.submission(site.task())).status_code == 200
         site.login(slow)
         response = site.post("submit", site.submission(given))
         assert (response.status_code, response.json()["error"]["code"]) == (409, "task_full")
@@ -176,25 +176,25 @@ def test_a_late_answer_is_kept_if_the_task_wants_it_and_refused_by_name_if_not(
 def test_a_page_that_is_alive_keeps_its_task(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1), lease_seconds=60.0) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         for _ in range(5):
             site.clock.now += 50
             until = site.post("renew", {"task": given["task"]["id"]}).json()["until"]
             assert until == site.clock.now + 60
         site.login()
-        assert site.get("task") == {"next": "/done"}  # it is still the other one's
+        assert site.task() == {"next": "/done"}  # it is still the other one's
 
 
 def test_a_clock_that_is_set_back_a_day_loses_nothing(tmp_path: Path) -> None:
     with a_site(tmp_path, three(3)) as site:
         person = site.invite()
         site.login(person)
-        site.post("submit", site.submission(site.get("task")))
-        given = site.get("task")
+        site.post("submit", site.submission(site.task()))
+        given = site.task()
         site.clock.now -= 86_400
-        assert site.get("task")["task"] == given["task"]
+        assert site.task()["task"] == given["task"]
         assert site.post("submit", site.submission(given)).status_code == 200
-        assert site.post("submit", site.submission(site.get("task"))).status_code == 200
+        assert site.post("submit", site.submission(site.task())).status_code == 200
         assert site.store.progress().done == 3
 
 
@@ -205,7 +205,7 @@ def test_a_store_that_cannot_write_says_so_and_the_same_key_works_later(
     """Read-only, and full (no page may be added): one clear answer, nothing half done."""
     with a_site(tmp_path, three(40)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         engine = site.store._database.engine
         engine.dispose()
 
@@ -228,7 +228,7 @@ def test_a_store_that_cannot_write_says_so_and_the_same_key_works_later(
 
 
 def _screened(site: Site, ranks: list[int]) -> None:
-    given = site.get("task")
+    given = site.task()
     shown = given["task"]["outputs"]
     order = [ranks[int(text[0])] for text in shown]  # texts begin with their index in the pool
     assert site.post("submit", site.submission(given, ranks=order)).status_code == 200
@@ -252,11 +252,11 @@ def test_screening_shows_where_a_person_stands(tmp_path: Path) -> None:
         _screened(site, [1, 2])
         seen = site.get("me")["screening"]
         assert (seen["over"], [one["passed"] for one in seen["tries"]]) == (True, [False, True])
-        assert site.get("task")["task"]["outputs"] in (["0 x", "1 y"], ["1 y", "0 x"])
+        assert site.task()["task"]["outputs"] in (["0 x", "1 y"], ["1 y", "0 x"])
         for state in ("paused", "removed"):
             site.store.set_state(person.labeler, state, site.clock())
             assert site.get("me")["next"] == "/done"
-            assert site.get("task") == {"next": "/done"}
+            assert site.task() == {"next": "/done"}
 
 
 def test_who_fails_twice_waits_for_a_decision(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_who_fails_twice_waits_for_a_decision(tmp_path: Path) -> None:
         _screened(site, [2, 1])
         _screened(site, [2, 1])
         assert site.get("me")["next"] == "/screening"
-        assert site.get("task") == {"next": "/screening"}
+        assert site.task() == {"next": "/screening"}
         site.store.set_state(person.labeler, "active", site.clock())
         assert site.get("me")["next"] == "/task"
 
@@ -276,14 +276,14 @@ def test_who_fails_twice_waits_for_a_decision(tmp_path: Path) -> None:
 def test_a_new_version_of_the_instructions_comes_with_the_next_task(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2)) as site:
         assert site.login()["has_instructions"] is False
-        assert site.get("task")["instructions"] == {"version": 0, "nodes": []}
+        assert site.task()["instructions"] == {"version": 0, "nodes": []}
         site.store.add_instructions("Be *kind*.", site.clock())
-        given = site.get("task")
+        given = site.task()
         assert given["instructions"]["version"] == 1
         assert given["instructions"] == site.get("instructions")
         site.store.add_instructions("Be kind, <b>always</b>.", site.clock())
         assert site.post("submit", site.submission(given)).status_code == 200
-        assert site.get("task")["instructions"] == {
+        assert site.task()["instructions"] == {
             "version": 2,
             "nodes": [{"tag": "p", "children": ["Be kind, <b>always</b>."]}],
         }
@@ -305,11 +305,11 @@ def test_worked_examples_hold_the_researchers_answer(tmp_path: Path) -> None:
 def test_a_closed_round_takes_no_answer_and_says_so(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         site.store.close(site.clock())
         response = site.post("submit", site.submission(given))
         assert (response.status_code, response.json()["error"]["code"]) == (409, "closed")
-        assert site.get("task") == {"next": "/done"}
+        assert site.task() == {"next": "/done"}
         me = site.get("me")
         assert (me["next"], me["closed"]) == ("/done", True)
 
@@ -318,7 +318,7 @@ def test_a_removed_person_can_read_and_send_nothing(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2)) as site:
         person = site.invite()
         site.login(person)
-        given = site.get("task")
+        given = site.task()
         site.store.set_state(person.labeler, "removed", site.clock())
         assert site.post("submit", site.submission(given)).json()["error"]["code"] == "not_active"
         assert site.post("login", {"token": person.token}).status_code == 401

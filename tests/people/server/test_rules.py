@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from people.server.sites import HOST, ORIGIN, OWN, Site, a_site, three
 from preflab_people.server.rules import HEADERS, MOST_BYTES, host_name, is_loopback
+from preflab_people.store import schema
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ FORGED = {
 @pytest.mark.parametrize("case", FORGED)
 def test_a_forged_request_is_refused_before_anything_is_done(site: Site, case: str) -> None:
     before = site.store.progress()
-    given = site.get("task")
+    given = site.task()
     body = site.submission(given)
     response = site.post("submit", body, FORGED[case])
     assert response.status_code in (403, 421)
@@ -47,9 +49,34 @@ def test_a_forged_request_is_refused_before_anything_is_done(site: Site, case: s
 
 def test_a_page_of_another_site_cannot_take_a_task(site: Site) -> None:
     headers = {"sec-fetch-site": "cross-site"}
-    assert site.client.get("/api/task", headers=headers).status_code == 403
+    for where in ("cross-site", "same-site"):  # another port of this machine is the same site
+        assert site.client.get("/api/me", headers={"sec-fetch-site": where}).status_code == 403
+        assert site.post("task", headers={**OWN, "sec-fetch-site": where}).status_code == 403
     assert site.client.get("/", headers=headers).status_code == 200  # a link in a mail
     assert site.client.get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    """Another site can make a browser read: an image, a link. All addresses, as a person."""
+    with a_site(tmp_path, three(2), {"survey": tmp_path / "survey.jsonl"}, consent="Text") as site:
+        site.login()
+        site.post("consent", {"version": 1})
+        before = _all_rows(site)
+        app = site.client.app.app  # type: ignore[attr-defined]
+        paths = [route.path for route in app.routes]
+        assert {"/", "/task", "/api/me", "/api/task", "/api/submit"} <= set(paths)
+        for path in paths:
+            for method in ("GET", "HEAD"):
+                assert site.client.request(method, path).status_code < 500
+        assert _all_rows(site) == before
+    assert not (tmp_path / "survey.jsonl").exists()
+
+
+def _all_rows(site: Site) -> list[object]:
+    """Everything in the store."""
+    with site.store._database.reading() as connection:
+        tables = schema.metadata.sorted_tables
+        return [tuple(row) for table in tables for row in connection.execute(select(table))]
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])

@@ -31,7 +31,7 @@ def test_the_corpus_goes_through_prompt_output_note_and_group_unchanged(tmp_path
     with a_site(tmp_path, tasks, {"submissions": 1000}) as site:
         site.login(site.invite(group=TEXTS[0]))
         for task, text in zip(tasks, TEXTS, strict=True):
-            given = site.get("task")
+            given = site.task()
             assert given["task"]["turns"] == [{"role": "user", "text": text}]
             assert sorted(given["task"]["outputs"]) == sorted(task.responses)
             body = site.submission(given, ranks=[1, 1], written=text, notes=text)
@@ -46,7 +46,7 @@ def test_json_of_the_server_can_be_read_as_nothing_else(tmp_path: Path) -> None:
     tasks = [ranking("p", list(SCRIPTS[:5]))]
     with a_site(tmp_path, tasks) as site:
         site.login()
-        response = site.client.get("/api/task")
+        response = site.post("task")
         assert response.headers["content-type"] == "application/json"
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.content.isascii()
@@ -68,7 +68,7 @@ def test_pages_hold_nothing_of_a_round(tmp_path: Path) -> None:
 def test_characters_that_no_database_holds_are_refused(tmp_path: Path, text: str) -> None:
     with a_site(tmp_path, three(1)) as site:
         site.login()
-        given = site.get("task")
+        given = site.task()
         for place in ({"notes": text}, {"written": text}):
             body = site.submission(given, ranks=[1, 2, 3], **place)
             response = site.client.post(
@@ -87,19 +87,19 @@ def test_a_lone_surrogate_of_a_model_reaches_the_page(tmp_path: Path) -> None:
     """A byte-level model may say one; the page makes it visible."""
     with a_site(tmp_path, [ranking("p", ["a\ud800", "b\0"])]) as site:
         site.login()
-        assert set(site.get("task")["task"]["outputs"]) == {"a\ud800", "b\0"}
+        assert set(site.task()["task"]["outputs"]) == {"a\ud800", "b\0"}
 
 
 def test_what_belongs_to_others_is_refused(tmp_path: Path) -> None:
     with a_site(tmp_path, three(2)) as site:
         first, second = site.invite(), site.invite()
         site.login(first)
-        given = site.get("task")
+        given = site.task()
         draft = {"task": given["task"]["id"], "body": {"answer": {"notes": "mine"}}}
         assert site.post("draft", draft).status_code == 200
         site.login(second)
-        assert site.get("task")["task"]["id"] != given["task"]["id"]
-        assert site.get("task")["draft"] is None
+        assert site.task()["task"]["id"] != given["task"]["id"]
+        assert site.task()["draft"] is None
         for path, body in [
             ("submit", site.submission(given)),
             ("draft", draft),
@@ -111,7 +111,7 @@ def test_what_belongs_to_others_is_refused(tmp_path: Path) -> None:
             body = {**site.submission(given), "task": name}
             assert site.post("submit", body).status_code in (409, 422)
         site.login(first)
-        assert site.get("task")["draft"] == draft["body"]
+        assert site.task()["draft"] == draft["body"]
         assert site.store.progress().done == 0
 
 
@@ -123,12 +123,12 @@ def test_no_log_holds_a_token_or_a_text(
         person = site.invite()
         site.post("login", {"token": "canary-of-a-wrong-token"})
         site.login(person)
-        given = site.get("task")
+        given = site.task()
         body = site.submission(given, ranks=[1, 2, 3], notes="canary-of-a-note")
         site.post("submit", body)
         site.store.dispose()
         (tmp_path / "store.sqlite").write_bytes(b"no database")
-        assert site.client.get("/api/task").status_code == 503
+        assert site.post("task").status_code == 503
     out, err = capfd.readouterr()
     log = "\n".join([caplog.text, out, err])
     assert person.labeler in log  # it is a log
@@ -141,7 +141,7 @@ def test_the_answer_to_a_broken_store_names_no_file(tmp_path: Path) -> None:
         site.login()
         site.store.dispose()
         (tmp_path / "store.sqlite").write_bytes(b"no database")
-        response = site.client.get("/api/task")
+        response = site.post("task")
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "storage"
         assert tmp_path.name not in response.text
@@ -157,7 +157,7 @@ def test_an_error_of_ours_says_nothing_of_itself(
     with a_site(tmp_path, three(1)) as site:
         site.login()
         monkeypatch.setattr(type(site.store), "next_task", broken)
-        response = site.client.get("/api/task")
+        response = site.post("task")
         assert response.status_code == 500
         assert response.json()["error"]["code"] == "server"
         assert "secret" not in response.text
@@ -178,7 +178,7 @@ def _people_see(site: Site) -> str:
     for path in ("me", "consent", "instructions", "examples"):
         said.append(json.dumps(site.get(path)))
     for _ in range(100):
-        given = site.get("task")
+        given = site.task()
         said.append(json.dumps(given))
         if given["next"] != "/task":
             break
@@ -220,7 +220,7 @@ def test_a_browser_learns_no_arm_reward_origin_path_or_other_person(tmp_path: Pa
     with a_site(tmp_path, tasks, **shares) as site:
         other = site.invite(group="secretpeople")
         site.login(other)
-        site.post("submit", site.submission(site.get("task"), ranks=[1, 1, 1], notes="secretnote"))
+        site.post("submit", site.submission(site.task(), ranks=[1, 1, 1], notes="secretnote"))
         seen = _people_see(site)
         origins = {task.origin for task in site.store.snapshot().tasks}
         judged = {j.task for j in site.store.snapshot().judgments}

@@ -38,7 +38,7 @@ def test_a_token_that_is_nobodys_gives_no_cookie(tmp_path: Path, token: str | No
         response = site.post("login", {"token": token})
         assert response.status_code in (401, 422)
         assert "set-cookie" not in response.headers
-        assert site.client.get("/api/task").status_code == 401
+        assert site.post("task").status_code == 401
 
 
 def test_two_hundred_tries_are_ten_answers(tmp_path: Path) -> None:
@@ -63,11 +63,11 @@ def test_sixty_answers_a_minute_and_person(tmp_path: Path) -> None:
         site.login()
         codes = []
         for _ in range(62):
-            response = site.post("submit", site.submission(site.get("task")))
+            response = site.post("submit", site.submission(site.task()))
             codes.append(response.status_code)
         assert codes == [200] * 60 + [429] * 2
         site.login()  # somebody else
-        assert site.post("submit", site.submission(site.get("task"))).status_code == 200
+        assert site.post("submit", site.submission(site.task())).status_code == 200
 
 
 def test_a_cookie_that_was_changed_or_made_elsewhere_is_none(tmp_path: Path) -> None:
@@ -84,18 +84,45 @@ def test_a_cookie_that_was_changed_or_made_elsewhere_is_none(tmp_path: Path) -> 
         changed = ("a" if signature[0] != "a" else "b") + signature[1:]
         forged = [f"{said}.{changed}", other.dumps(second.labeler)]
         forged += [value.replace(value.split(".")[0], "ImxhYmVsZXItYWFhYSI"), "", "a.b.c"]
-        forged += [no_text.dumps([first.labeler])]
+        forged += [no_text.dumps(first.labeler), no_text.dumps([first.labeler])]
+        forged += [no_text.dumps([first.labeler, mark]) for mark in ("-", "", 1, None)]
         for cookie in forged:
             site.client.cookies.clear()
             response = site.client.get("/api/me", headers={"cookie": f"{name}={cookie}"})
             assert response.status_code == 401, cookie
 
 
+def test_a_new_link_ends_what_was_begun_with_the_old_one(tmp_path: Path) -> None:
+    """Whoever found a link has a cookie for 60 days: another link must shut them out."""
+    with a_site(tmp_path, three(1)) as site:
+        person = site.invite()
+        site.login(person)
+        assert site.task()["next"] == "/task"
+        again = site.store.new_token(person.labeler, site.clock())
+        for path in ("task", "submit", "draft", "undo", "renew", "consent", "survey"):
+            assert site.post(path).status_code == 401
+        assert site.client.get("/api/me").status_code == 401
+        site.login(again)
+        assert site.task()["next"] == "/task"
+
+
+def test_who_was_forgotten_leaves_nothing_more(tmp_path: Path) -> None:
+    survey = tmp_path / "survey.jsonl"
+    with a_site(tmp_path, three(1), {"survey": survey}) as site:
+        person = site.invite()
+        site.login(person)
+        site.store.forget(person.labeler, site.clock())
+        answers = {"answers": {"age": "30"}, "link": True}
+        assert site.post("survey", answers).status_code == 401
+        assert site.client.get("/api/examples").status_code == 401
+    assert not survey.exists()
+
+
 def test_two_rounds_on_one_machine_have_two_cookies() -> None:
     assert Sessions("a" * 32).name != Sessions("b" * 32).name
     assert "a" * 32 not in Sessions("a" * 32).name
     request = Request({"type": "http", "headers": []})
-    assert Sessions("a" * 32).labeler(request) == ""
+    assert Sessions("a" * 32).read(request) == ("", "")
 
 
 def test_the_secret_is_kept_and_is_its_owners(tmp_path: Path) -> None:
@@ -122,7 +149,7 @@ def test_a_limit_is_for_one_thing_and_one_person() -> None:
 
 def test_without_a_cookie_nothing_is_told(tmp_path: Path) -> None:
     with a_site(tmp_path, three(1)) as site:
-        for path in ("me", "task", "instructions", "examples", "consent"):
+        for path in ("me", "instructions", "examples", "consent"):
             assert site.client.get(f"/api/{path}").status_code == 401
-        for path in ("submit", "draft", "undo", "renew", "consent", "survey"):
+        for path in ("task", "submit", "draft", "undo", "renew", "consent", "survey"):
             assert site.client.post(f"/api/{path}", json={}, headers=OWN).status_code == 401

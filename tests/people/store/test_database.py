@@ -200,10 +200,21 @@ def test_a_lost_connection_is_made_again(cluster: Cluster) -> None:
 
 
 def test_nobody_sees_a_password(cluster: Cluster) -> None:
-    url = cluster.database().replace("label@", "label:secret@").replace("5432", "5999")
-    with pytest.raises(StorageError) as refused:
+    url = cluster.database().replace("label@", "label:secret@") + "&port=5999"
+    with pytest.raises(StorageError, match="cannot be reached: ") as refused:
         Store.open(url)
     assert "secret" not in str(refused.value)
+
+
+def test_any_driver_in_an_address_is_one_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    for url in ("postgresql://me@h/d", "postgresql+pg8000://me@h/d", "postgresql+psycopg://me@h/d"):
+        database = Database(url)
+        assert database.name == "postgresql+psycopg://me@h/d"
+        database.dispose()
+    wrong = ("mysql://me@h/d", "postgresql://me@h", "postgresql+pg8000://me@/d?unix_sock=/x")
+    for url in wrong:
+        with pytest.raises(UserError, match=r"postgresql://USER@HOST/DATABASE"):
+            Database(url)
 
 
 # --- the disk ---
@@ -288,7 +299,7 @@ def test_a_read_only_disk_is_named(tmp_path: Path) -> None:
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     path.write_bytes(b"This is not a database, and it is long enough to be looked at." * 40)
-    with pytest.raises(StorageError, match="is damaged: restore the last backup"):
+    with pytest.raises(StorageError, match="is damaged: put the last backup"):
         Store.open(path)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="holds no round"):
@@ -316,10 +327,13 @@ def test_a_store_held_by_another_program_is_named(
 
 
 def test_postgresql_deadlocks_are_tried_again(cluster: Cluster) -> None:
-    store, _ = a_round(cluster.database(), tasks(single=2))
+    """Of a server and of a command beside it, which do not write together."""
+    place = cluster.database()
+    store, _ = a_round(place, tasks(single=2))
+    command = Store.open(place)
     both, attempts = threading.Barrier(2), []
 
-    def touch(first: str, second: str) -> None:
+    def touch(beside: Store, first: str, second: str) -> None:
         def work(connection: Connection) -> None:
             attempts.append(first)
             query = text("UPDATE tasks SET kind = kind WHERE id = :id")
@@ -328,15 +342,17 @@ def test_postgresql_deadlocks_are_tried_again(cluster: Cluster) -> None:
                 both.wait()
             connection.execute(query, {"id": second})
 
-        store._database.write(work)
+        beside._database.write(work)
 
-    threads = [threading.Thread(target=touch, args=a) for a in (("t0", "t1"), ("t1", "t0"))]
+    orders = ((store, "t0", "t1"), (command, "t1", "t0"))
+    threads = [threading.Thread(target=touch, args=order) for order in orders]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(attempts) == 3  # one of the two gave way, and did it again
     assert store.verify() == ()
+    command.dispose()
     store.dispose()
 
 

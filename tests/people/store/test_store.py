@@ -54,14 +54,14 @@ def test_what_cannot_be_opened_or_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds a round already"):
         Store.create(path, settings(), tasks(single=1))
     database = Database(path)
-    newer = update(schema.meta).where(schema.meta.c.key == "schema").values(value="2")
+    newer = update(schema.meta).where(schema.meta.c.key == "schema").values(value="3")
     database.write(lambda connection: connection.execute(newer))
     database.dispose()
     with pytest.raises(
-        UserError, match=r"newer preflab \(form 2 of the tables; this one knows 1\)"
+        UserError, match=r"newer preflab \(form 3 of the tables; this one knows 2\)"
     ):
         Store.open(path)
-    for address in ("mysql://localhost/x", "nonsense://x", "sqlite://", "postgresql://localhost/x"):
+    for address in ("mysql://localhost/x", "nonsense://x", "sqlite://", "postgresql://localhost"):
         with pytest.raises(UserError, match="store"):
             Store.open(address)
 

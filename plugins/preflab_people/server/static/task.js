@@ -34,7 +34,7 @@ async function nextTask(message = "") {
       return new Promise(() => {});
     }
   }
-  const given = await persist(() => get("/api/task"));
+  const given = await persist(() => post("/api/task"));
   if (given.next !== "/task") {
     location.replace(given.next);
     return new Promise(() => {}); // nothing after it should run
