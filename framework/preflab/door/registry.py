@@ -155,7 +155,7 @@ class Registry:
         self, hook: str, arguments: Mapping[str, Any], wanted: type[T]
     ) -> tuple[Plugin, T] | None:
         """The first plugin in the order of loading that answers, with its answer."""
-        what, problems = {str: "a text", dict: "a mapping"}[wanted], []
+        what, problems = "a text" if wanted is str else "a mapping", list[str]()
         calls = list(self._implementations(hook, arguments))
         for plugin, call in sorted(calls, key=lambda item: self.plugins.index(item[0])):
             try:

@@ -84,7 +84,7 @@ def _spent_at(looks: Sequence[int], number: int) -> float:
     """Share of all false verdicts that a look may add."""
     before = looks[number - 1] if number else 0
     shares = [(seeds / looks[-1]) ** SPENDING for seeds in (before, looks[number])]
-    return shares[1] - shares[0]
+    return float(shares[1] - shares[0])
 
 
 @cache

@@ -24,7 +24,7 @@ def test_seeds_alone() -> None:
     found = of_difference(_by_seed(1.0, 2.0, 6.0), ["a", "b", "c"])
     assert (found.seed, found.prompt, found.upstream) == (7.0, None, None)
     assert found.unknown == (NO_CASES, ONE_ALGORITHM_SEED)
-    assert found.error(7) == (pytest.approx(1.0), 6)  # sqrt(7 / 7)
+    assert found.error(7) == pytest.approx((1.0, 6))  # sqrt(7 / 7)
     assert found.of_the_mean() == {"seeds": pytest.approx(7 / 3)}
 
 
@@ -42,7 +42,7 @@ def test_upstream_and_algorithm_are_told_apart_where_seeds_are_nested() -> None:
     # between: (3 * 4.694 + 0.694 + 2 * 8.028) / 2 = 15.417, within: (2 + 0 + 2) / 3 = 1.333;
     # (15.417 - 1.333) * 6 / 11 = 7.682.
     between, within = nested([1.0, 2.0, 3.0, 5.0, 6.0, 8.0], list("aaabcc"))
-    assert (between, within) == (pytest.approx(7.682, abs=1e-3), pytest.approx(4 / 3))
+    assert (between, within) == pytest.approx((7.682, 4 / 3), abs=1e-3)
 
 
 def test_sources_of_a_table_are_those_that_made_it() -> None:
@@ -70,7 +70,7 @@ def test_the_error_at_the_seeds_there_are_is_that_of_the_interval() -> None:
     table = table + random.normal(size=(5, 30))
     difference = crossed(table.tolist())
     found = of_difference(difference, list("abcde"))
-    assert found.error(5) == (pytest.approx(difference.below), pytest.approx(difference.freedom))
+    assert found.error(5) == pytest.approx((difference.below, difference.freedom))
     # Any number of seeds leaves the part of the prompts, and what it is known by.
     assert found.prompt is not None
     error, freedom = found.error(1_000_000)
