@@ -101,7 +101,8 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
         )
     if _left_out_of_a_study(full_key):
-        return f"The study file leaves {full_key} out: +{full_key}{given or '=VALUE'} adds it."
+        value = "={at_most:24}" if full_key == "study.seeds" else "=VALUE"
+        return f"The study file leaves {full_key} out: '+{full_key}{given or value}' adds it."
     above = full_key.removesuffix(key)
     if not above:
         keys = sorted({*keys, *groups_of_a_run()} - NOT_OFFERED)

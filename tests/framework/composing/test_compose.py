@@ -122,8 +122,8 @@ def test_a_study_that_adds_seeds_has_jobs_in_blocks() -> None:
         ("headline study.seeds=3", "study.seeds is 3 but holds options of its own"),
         ("headline study.seeds.block=0", "study.seeds.block is 0 but must be >= 1"),
         ("headline study.seeds.at_mst=5", "Did you mean 'at_most'"),
-        ("headline study.claims.tax.margin=0.01", r"out: \+study.claims.tax.margin=0.01 adds it"),
-        ("ladder study.seeds.at_most=5", r"out: \+study.seeds.at_most=5 adds it"),
+        ("headline study.claims.tax.margin=0.01", r"out: '\+study.claims.tax.margin=0.01' adds it"),
+        ("ladder study.seeds.at_most=5", r"out: '\+study.seeds={at_most:24}' adds it"),
         ("kl_versus_ptx study.seeds={at_most:5}", "names its seeds twice: .*seed=21,22,23"),
     ],
 )
