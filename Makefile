@@ -50,8 +50,8 @@ test-gpu: install          ## on a machine with a GPU: its numbers, recorded dec
 	$(BIN)/python -m pytest tests/gpu
 
 JOBS ?= $(shell nproc)
-study: install             ## KL penalty against pretraining mix, three seeds, with controls and claims; a job on each processor
-	$(BIN)/preflab -cn kl_versus_ptx hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
+study: install             ## the headline, KL penalty against pretraining mix: seeds until it is decided, a job on each processor (an hour at most on two idle cores)
+	$(BIN)/preflab -cn headline hydra/launcher=joblib hydra.launcher.n_jobs=$(JOBS) runtime.threads=1
 
 NUMERIC := tests/conformance tests/framework/test_functional.py $(addprefix tests/plugins/,ppo ptx reward_model rollouts sft \
 	pretrain baselines causal_lm evaluation on_policy group preference online_dpo expert_iteration combined entropy judge)

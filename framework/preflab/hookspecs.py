@@ -154,3 +154,12 @@ def preflab_report(folders: Sequence[Path], out: Path) -> str:
     until one returns a text: yours is asked if the built-in one is left out (``--no-plugin
     report``) or fails, and is shown under your name."""
     raise NotImplementedError
+
+
+@hookspec
+def preflab_verdicts(folders: Sequence[Path]) -> Mapping[str, str]:
+    """Decide the claims of the study whose run folders these are; a `Verdict` of `preflab.study`
+    as text for each claim by its name. A study that adds seeds until its claims are decided asks
+    after each block of seeds. Plugins are asked in the order of `preflab_report`, until one
+    returns a mapping."""
+    raise NotImplementedError

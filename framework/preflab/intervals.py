@@ -172,15 +172,16 @@ def t_interval(values: Sequence[float]) -> Measure:
     return Measure(value, value - half, value + half, count)
 
 
-def t_quantile(freedom: float) -> float:
-    """Half-width of the two-sided t interval in standard errors; freedom: degrees of freedom.
+def t_quantile(freedom: float, level: float = LEVEL) -> float:
+    """Half-width of the two-sided t interval in standard errors; freedom: degrees of freedom;
+    level: probability with which the interval covers the true value.
 
     >>> round(t_quantile(3), 4)
     3.1824
     """
     from scipy import stats
 
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(stats.t.ppf((1 + level) / 2, freedom))
 
 
 def share(outcomes: Sequence[bool]) -> Measure:

@@ -1,11 +1,13 @@
-"""A study: a multirun with named arms, and the claims that it decides. The report decides them,
-from intervals alone."""
+"""A study: a multirun with named arms, the claims that it decides, and how many seeds it runs. The
+report decides the claims, from intervals alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, StrEnum
 
+from preflab.errors import nearest
 from preflab.options import option
 
 
@@ -41,6 +43,63 @@ class ClaimConfig:
             yield "versus", "or frontier may be given, not both"
 
 
+class Verdict(StrEnum):
+    """holds: the whole interval is beyond the margin, on the claimed side; fails: the whole
+    interval is on the other side of the margin; undecided: neither, which more seeds may change;
+    unanswered: there is no estimate, and more seeds alone give none."""
+
+    holds = "holds"
+    fails = "fails"
+    undecided = "undecided"
+    unanswered = "unanswered"
+
+
+class Until(Enum):
+    """decided: until every claim is decided, or there are at_most seeds; at_most: all seeds, and
+    one look at the end."""
+
+    decided = "decided"
+    at_most = "at_most"
+
+
+@dataclass
+class SeedsConfig:
+    """The seeds that a study runs: ``first`` and those that follow it, in blocks. The study looks
+    at its claims after each block, and the report corrects their intervals for the looks."""
+
+    at_least: int = option(4, "seeds before the first look", ge=2)
+    at_most: int = option(24, "seeds after which the study ends, decided or not", ge=2)
+    until: Until = option(Until.decided, "what ends the study")
+    block: int = option(4, "seeds that are added between two looks", ge=1)
+    first: int = option(1, "the first seed", ge=0)
+    claims: list[str] = option(factory=list, doc="claims that must be decided; []: all")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """The first look is not after the last."""
+        if self.at_most < self.at_least:
+            yield "at_most", f"is {self.at_most} but must be >= at_least, which is {self.at_least}"
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """How many seeds there are at each look.
+
+        >>> SeedsConfig(at_least=4, at_most=11, block=3).looks
+        (4, 7, 10, 11)
+        """
+        if self.until is Until.at_most:
+            return (self.at_most,)
+        return (*range(self.at_least, self.at_most, self.block), self.at_most)
+
+    def blocks(self) -> list[range]:
+        """The seeds of each block.
+
+        >>> SeedsConfig(at_least=2, at_most=5, block=2, first=7).blocks()
+        [range(7, 9), range(9, 11), range(11, 12)]
+        """
+        ends = [self.first + number for number in self.looks]
+        return [range(a, b) for a, b in zip([self.first, *ends], ends, strict=False)]
+
+
 @dataclass
 class StudyConfig:
     """What a study file declares in addition to its arms."""
@@ -51,7 +110,22 @@ class StudyConfig:
         factory=dict, doc="arms that pictures join by a line, in order: one knob turned"
     )
 
+    seeds: SeedsConfig | None = option(
+        None, "seeds that the study runs by itself; null: those that it sweeps"
+    )
+
     def check(self) -> Iterator[tuple[str, str]]:
-        """Every claim is valid."""
+        """Every claim is valid, and the claims that seeds are added for are there."""
         for name, claim in self.claims.items():
             yield from ((f"claims.{name}.{key}", message) for key, message in claim.check())
+        if self.seeds is None:
+            return
+        for name in self.seeds.claims:
+            if name not in self.claims:
+                yield "seeds.claims", f"has {name}, which is no claim. {nearest(name, self.claims)}"
+        if self.seeds.until is Until.decided and not self.claims:
+            yield (
+                "seeds.until",
+                "is decided, but the study has no claims: declare study.claims, or give "
+                "study.seeds.until=at_most",
+            )

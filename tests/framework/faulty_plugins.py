@@ -24,7 +24,7 @@ REGISTRATION = (
     "preflab_commands",
 )
 OBSERVERS = hookspecs.OBSERVER_HOOKS
-ASKED_AT_A_RUN = ("preflab_observers", "preflab_report")
+ASKED_AT_A_RUN = ("preflab_observers", "preflab_report", "preflab_verdicts")
 REPRESENTATIVES = 3
 HEAD = "from preflab import hookimpl\n"
 RAISED = ("ValueError('full')", "SystemExit(3)", "BaseException('odd')")

@@ -270,3 +270,11 @@ def test_hook_preflab_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     registry.manager.unregister(name="report")  # the built-in one would come first
     text = registry.report((Path("a"),), Path("b"))
     assert text == f"{[Path('a')]} to b\n(This report is by {plugin.label}.)"
+
+
+def test_hook_preflab_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "return {'tax': f'holds in {len(folders)} runs'}"
+    source = HEAD + written_hook("preflab_verdicts", "folders", body)
+    registry, _ = load(tmp_path, source, monkeypatch)
+    registry.manager.unregister(name="report")  # the built-in one would come first
+    assert registry.verdicts((Path("a"), Path("b"))) == {"tax": "holds in 2 runs"}

@@ -32,6 +32,7 @@ API_1 = {
     "preflab_run_finished": "folder summary",
     "preflab_run_failed": "folder error",
     "preflab_report": "folders out",
+    "preflab_verdicts": "folders",
 }
 NAMES_1 = {
     "Component": "kind name config_class build procedure needs nested inspect preflight",

@@ -66,7 +66,7 @@ SAFEGUARDS = (
     Mutant("a second signal waits as well", f"{FRAMEWORK}/signals.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
     Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)\n", "        pass\n", SWEEPS),
     Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not is_complete(folder):\n", "    if False:\n", SWEEPS),
-    Mutant("jobs that did not start are not reported", JOB, "    for number, folder in enumerate(where.jobs):\n", "    for number, folder in enumerate([]):\n", SWEEPS),
+    Mutant("jobs that did not start are not reported", JOB, "    for number, folder in enumerate(where.jobs, first_job):\n", "    for number, folder in enumerate([]):\n", SWEEPS),
     Mutant("run folders may be shared", RUN_FOLDER, "folder.mkdir(parents=True, exist_ok=False)", "folder.mkdir(parents=True, exist_ok=True)", SWEEPS),
 )  # fmt: skip
 

@@ -21,6 +21,8 @@ from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
 from preflab.errors import UserError, nearest
+from preflab.options import problems, typed
+from preflab.study import SeedsConfig
 
 
 def compose(
@@ -73,20 +75,31 @@ SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 """Hydra's default. Its sweeps are grids, so that every job is known before the first starts."""
 
 
+Overrides = tuple[tuple[str, ...], ...]
+"""The overrides of each of some jobs."""
+
+
 @dataclass(frozen=True)
 class CommandLine:
-    """What a command line asks for. jobs: the overrides of every job (one without multirun)."""
+    """What a command line asks for. jobs: the overrides of every job (one without multirun).
+
+    A study that adds seeds by itself (`preflab.study.SeedsConfig`) asks for its jobs in blocks.
+    jobs: those of the first block; later: those of each of the others; first_job: number of the
+    first of the jobs.
+    """
 
     config_name: str
     config_dir: str
     multirun: bool
-    jobs: tuple[tuple[str, ...], ...]
+    jobs: Overrides
     info: bool = False
     """It only asks to show something (--cfg, --info, --hydra-help, completion): nothing runs."""
     shows_job: bool = False
     """It asks for `--cfg job`: what the check has composed is the answer."""
     config: DictConfig | None = None
     """The config of the only job, or of the multirun as a whole; Hydra's own part included."""
+    later: tuple[Overrides, ...] = ()
+    first_job: int = 0
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -147,11 +160,56 @@ def parse(argv: Sequence[str]) -> CommandLine:
         )
     parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
     with hydra_initialised(folder) as loader, readable_errors():  # for glob(...) over a group
-        jobs = _grid(OverridesParser.create(loader).parse_overrides([*parameters, *overrides]))
-    return CommandLine(name, folder, True, jobs, config=config)
+        swept = OverridesParser.create(loader).parse_overrides([*parameters, *overrides])
+        seeds = _seeds(config)
+        own = [word for word in parameters if seeds and word.startswith("seed=")]
+        if own:
+            raise UserError(
+                f"The study names its seeds twice: study.seeds, and {own[0]} in "
+                "hydra.sweeper.params. Give ~hydra.sweeper.params.seed, or study.seeds=null."
+            )
+        jobs, *later = _blocks(swept, seeds)
+    return CommandLine(name, folder, True, jobs, config=config, later=tuple(later))
 
 
-def _grid(overrides: Sequence[Override]) -> tuple[tuple[str, ...], ...]:
+def _seeds(config: DictConfig) -> SeedsConfig | None:
+    """The seeds that a study adds by itself; `UserError` if they are not valid."""
+    node = OmegaConf.select(config, "study.seeds")
+    if node is None:
+        return None
+    if not OmegaConf.is_dict(node):
+        raise UserError(
+            f"study.seeds is {node!r} but holds options of its own: give study.seeds.at_least, "
+            "study.seeds.at_most; for seeds of your own study.seeds=null seed=1,2,3."
+        )
+    plain = {str(k): v for k, v in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
+    seeds: SeedsConfig = typed(SeedsConfig, plain, "study.seeds")
+    wrong = [f"study.seeds.{name} {message}" for name, message in problems(seeds)]
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return seeds
+
+
+def _blocks(swept: list[Override], seeds: SeedsConfig | None) -> list[Overrides]:
+    """The jobs of every block: one block, unless the study adds seeds by itself."""
+    if seeds is None:
+        return [_grid(swept)]
+    given = next((o.input_line for o in swept if o.get_key_element().lstrip("+") == "seed"), None)
+    if given is not None:
+        values = given.partition("=")[2]
+        raise UserError(
+            f"{given}: the study chooses its seeds by itself (study.seeds: {seeds.first} to "
+            f"{seeds.first + seeds.at_most - 1}). For others give study.seeds.first=N; for these "
+            f"alone, without a correction for looks: study.seeds=null seed={values}"
+        )
+    parser = OverridesParser.create()
+    return [
+        _grid([*swept, parser.parse_override(f"seed={','.join(map(str, block))}")])
+        for block in seeds.blocks()
+    ]
+
+
+def _grid(overrides: Sequence[Override]) -> Overrides:
     """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key
     varies fastest, and of a key that is given twice the last counts."""
     values: dict[str, list[str]] = {}

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
 from preflab.errors import UserError, nearest
 from preflab.options import plain_words
+from preflab.study import ClaimConfig, SeedsConfig, StudyConfig
 
 MOST_KEYS = 4
 """Keys elsewhere in the config that a message offers."""
@@ -99,6 +100,9 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         return (
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
         )
+    if _left_out_of_a_study(full_key):
+        value = "={at_most:24}" if full_key == "study.seeds" else "=VALUE"
+        return f"The study file leaves {full_key} out: '+{full_key}{given or value}' adds it."
     above = full_key.removesuffix(key)
     if not above:
         keys = sorted({*keys, *groups_of_a_run()} - NOT_OFFERED)
@@ -111,6 +115,22 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         question = f"Did you mean {' or '.join(meant)}?"
         return f"{full_key} is not an option. Allowed: {listed}. {question}"
     return f"{full_key} is not an option. {nearest(key, keys)}{_adding(parent, full_key)}"
+
+
+def _left_out_of_a_study(full_key: str) -> bool:
+    """Whether a key is an option that a study may declare: a study file names only some."""
+    return any(
+        re.fullmatch(pattern, full_key)
+        and full_key.rpartition(".")[2] in {field.name for field in dataclasses.fields(options)}
+        for pattern, options in _OF_A_STUDY.items()
+    )
+
+
+_OF_A_STUDY: dict[str, type[Any]] = {
+    r"study\.\w+": StudyConfig,
+    r"study\.seeds\.\w+": SeedsConfig,
+    r"study\.claims\.\w+\.\w+": ClaimConfig,
+}
 
 
 def refuse_added(words: Sequence[str], config: Any) -> None:

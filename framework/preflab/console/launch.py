@@ -33,6 +33,7 @@ def launch(words: Sequence[str]) -> int:
     from preflab.planning.reading import check_jobs
 
     jobs = check_jobs(line)
+    from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.execution import execute, quiet_libraries
     from preflab.jobs.job import start
 
@@ -40,7 +41,7 @@ def launch(words: Sequence[str]) -> int:
     if not is_main():  # process 0 alone has a run folder
         execute(jobs[0], Path())
         return 0
-    where = start(line, jobs)
+    where = add_seeds(line, jobs[0].run.study, start(line, jobs))
     folder = where.folder
     try:
         print(report_text([folder], folder / REPORT))

@@ -43,6 +43,7 @@ def plan(arguments: list[str]) -> int:
     from rich.table import Table
 
     from preflab.composing.compose import parse
+    from preflab.jobs.adding_seeds import seeds_ahead
     from preflab.jobs.ahead import notices
     from preflab.jobs.execution import quiet_libraries
     from preflab.jobs.places import check_places
@@ -76,7 +77,9 @@ def plan(arguments: list[str]) -> int:
         f"{len(uses)} stage{'s' * (len(uses) != 1)}{shared}; {to_compute} to compute"
         f"{f', {wait} waiting' if wait else ''}."
     )
-    for notice in [*_waiting(runs), *notices(jobs)]:
+    study = runs[0].study
+    adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
+    for notice in [*adds, *_waiting(runs), *notices(jobs)]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
     if pinned:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -25,6 +25,7 @@ from preflab.signals import Stopped
 from preflab.storage.durable import disk_error
 from preflab.version import __version__
 
+T = TypeVar("T")
 OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
 
 
@@ -138,29 +139,44 @@ class Registry:
         that raises, or returns something else, is passed over with a warning that names it;
         `PluginError` if no other makes a report. Errors of the user's runs and of the disk are
         raised as they are."""
-        hook, problems = "preflab_report", []
-        calls = list(self._implementations(hook, {"folders": list(folders), "out": out}))
+        answer = self._first_answer("preflab_report", {"folders": list(folders), "out": out}, str)
+        if answer is None:
+            return ""
+        plugin, text = answer
+        return text if plugin.built_in else f"{text}\n(This report is by {plugin.label}.)"
+
+    def verdicts(self, folders: Sequence[Path]) -> dict[str, str]:
+        """What the claims of a study stand at, by the plugin that `report` would take; {} if no
+        plugin decides claims."""
+        answer = self._first_answer("preflab_verdicts", {"folders": list(folders)}, dict)
+        return answer[1] if answer else {}
+
+    def _first_answer(
+        self, hook: str, arguments: Mapping[str, Any], wanted: type[T]
+    ) -> tuple[Plugin, T] | None:
+        """The first plugin in the order of loading that answers, with its answer."""
+        what, problems = "a text" if wanted is str else "a mapping", list[str]()
+        calls = list(self._implementations(hook, arguments))
         for plugin, call in sorted(calls, key=lambda item: self.plugins.index(item[0])):
             try:
-                text = call()  # not watched: people wait for a report, which may take long
+                answer = call()  # not watched: people wait for a report, which may take long
             except BaseException as error:
                 known = (UserError, StorageError, KeyboardInterrupt, Stopped)
                 if isinstance(error, known) or disk_error(error):
                     raise
                 problems.append(f"{plugin.label} raised in {hook}: {type(error).__name__}: {error}")
                 continue
-            if isinstance(text, str) and text:
+            if isinstance(answer, wanted) and answer:
                 for problem in problems:
-                    warnings.warn(problem, stacklevel=2)
-                signature = f"\n(This report is by {plugin.label}.)"
-                return text if plugin.built_in else text + signature
-            if text is not None:
+                    warnings.warn(problem, stacklevel=3)
+                return plugin, answer
+            if answer is not None:
                 problems.append(
-                    f"{plugin.label} returned {text!r} from {hook}, which must be a text"
+                    f"{plugin.label} returned {answer!r} from {hook}, which must be {what}"
                 )
         if problems:
             raise PluginError("\n".join(problems))
-        return ""
+        return None
 
     def _implementations(
         self, hook: str, arguments: Mapping[str, Any]

@@ -63,14 +63,16 @@ Slurm go on without it: they are in the hands of their queue."""
 UNFINISHED = "ended with exit code 0 before it had finished"
 
 
-def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
+def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> Places:
     """Run all jobs; the folders of their results. Raises what a single run raises; the failures of
-    a multirun are in its ledger. What is refused before any work leaves nothing on the disk."""
+    a multirun are in its ledger. What is refused before any work leaves nothing on the disk. root:
+    the folder of the multirun, if earlier jobs of it have made it."""
     _check_devices(jobs)
-    check_places(line, jobs)
+    if root is None:
+        check_places(line, jobs)
     with StopRequest(at_once=True).listening():
         stages = _looked_at(line, jobs)
-    where = places(line, jobs)
+    where = places(line, jobs, root)
     with hydra_initialised(line.config_dir) as loader:
         context = HydraContext(config_loader=loader, callbacks=Callbacks())
         if not line.multirun:
@@ -80,7 +82,7 @@ def start(line: CommandLine, jobs: Sequence[Job]) -> Places:
             with StopRequest(at_once=True).listening():
                 _run_all(line, jobs, context, where.folder)
         finally:
-            add_missing_lines(where, [job.overrides for job in jobs])
+            add_missing_lines(where, [job.overrides for job in jobs], line.first_job)
     return where
 
 
@@ -125,7 +127,7 @@ def _run_all(line: CommandLine, jobs: Sequence[Job], context: HydraContext, fold
         hydra_context=context, task_function=task, config=config
     )
     words = [list(job.overrides) for job in jobs]
-    for returned in launcher.launch(words, initial_job_idx=0):
+    for returned in launcher.launch(words, initial_job_idx=line.first_job):
         returned.return_value  # noqa: B018  raises what a worker raised outside of its job
 
 
@@ -208,16 +210,17 @@ def run_job(job: Job, stages: Stages | None = None, starter: int = 0) -> int:
     return code
 
 
-def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]]) -> None:
-    """A ledger line for every job that has none, because the multirun ended before it began."""
+def add_missing_lines(where: Places, jobs: Sequence[Sequence[str]], first_job: int = 0) -> None:
+    """A ledger line for every job that has none, because the multirun ended before it began.
+    first_job: number of the first of the jobs."""
     rows = read_ledger(where.folder)
     noted = {where.folder / str(row.get("folder") or row["job"]) for row in rows}
-    for number, folder in enumerate(where.jobs):
+    for number, folder in enumerate(where.jobs, first_job):
         if folder in noted:
             continue
         line = LedgerLine(
             job=number,
-            overrides=list(jobs[number]),
+            overrides=list(jobs[number - first_job]),
             arm="",
             exit_code=1,
             error="the multirun ended before it",

@@ -48,9 +48,14 @@ class Places:
     jobs: tuple[Path, ...]
 
 
-def places(line: CommandLine, jobs: Sequence[Job]) -> Places:
+def places(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> Places:
     """The folders of a command, as Hydra's settings name them. `UserError` for a folder that
-    cannot be written, that holds something else, or that two jobs would share."""
+    cannot be written, that holds something else, or that two jobs would share. root: the folder
+    of the multirun, if earlier jobs of it have made it."""
+    if root is not None:
+        assert line.config is not None
+        _note(line.config, {"sweep.dir": str(root)})
+        return _checked(line, jobs, root)
     found = [Places(Path(), ())]
 
     def chosen(ours: Path) -> Path:
@@ -101,7 +106,7 @@ def _multirun(line: CommandLine, jobs: Sequence[Job]) -> Places:
     root = _resolved(line.config, "hydra.sweep.dir")
     _check_free_of_others(root)
     folders: dict[Path, int] = {}
-    for number, job in enumerate(jobs):
+    for number, job in enumerate(jobs, line.first_job):
         assert job.composed is not None
         facts = {"mode": RunMode.MULTIRUN, "job.id": str(number), "job.num": number}
         _note(job.composed, {**facts, "sweep.dir": str(root)})

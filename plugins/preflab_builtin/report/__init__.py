@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preflab import hookimpl
@@ -15,3 +15,11 @@ def preflab_report(folders: Sequence[Path], out: Path) -> str:
     from preflab_builtin.report.terminal import report_text
 
     return report_text(build_report(list(folders), out), out)
+
+
+@hookimpl
+def preflab_verdicts(folders: Sequence[Path]) -> Mapping[str, str]:
+    """Decide the claims of a study by these runs of it."""
+    from preflab_builtin.report.build import verdicts
+
+    return verdicts(list(folders))

@@ -184,6 +184,8 @@ def _result(run: RunResult) -> str:
 
 
 def _variant(run: RunResult) -> tuple[str, ...]:
-    """Overrides without the seeds, and without the choice of the arm if the arm has a name."""
+    """Overrides without the seeds, without what the study declares, which changes no result, and
+    without the choice of the arm if the arm has a name."""
     left_out = run.seed_keys | ({"arm"} if run.arm else set())
-    return tuple(w for w in run.overrides if w.lstrip("+").partition("=")[0] not in left_out)
+    keys = [(word, word.lstrip("+~").partition("=")[0]) for word in run.overrides]
+    return tuple(w for w, key in keys if key not in left_out and key.partition(".")[0] != "study")

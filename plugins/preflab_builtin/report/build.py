@@ -11,11 +11,11 @@ from pathlib import Path
 from preflab.errors import UserError
 from preflab.storage.durable import in_words, write_json
 from preflab.storage.run_folder import MANIFEST, REPORT, SUMMARY
-from preflab.study import ClaimConfig, StudyConfig
+from preflab.study import ClaimConfig, StudyConfig, Verdict
 from preflab_builtin.report.arms import Arm, arms, in_order, presented
 from preflab_builtin.report.claims import as_json, decide, named
 from preflab_builtin.report.costs import costs
-from preflab_builtin.report.gather import gather
+from preflab_builtin.report.gather import Gathered, gather
 from preflab_builtin.report.markdown import markdown
 from preflab_builtin.report.notes import notes
 from preflab_builtin.report.page import page
@@ -30,14 +30,9 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
 
     Raises `UserError` if there are no runs at all.
     """
-    gathered = gather(folders)
-    if not gathered.runs and not gathered.failures:
-        raise UserError(
-            f"There is no run in {', '.join(map(str, folders))}: a run folder holds manifest.json. "
-            "Allowed: runs/CONFIG/ID, or a folder above."
-        )
+    gathered = found_in(folders)
     all_arms = arms(gathered.runs)
-    studies = tuple(_studies(gathered.runs, all_arms))
+    studies = tuple(studies_of(gathered.runs, all_arms))
     decisions = [decision for study in studies for decision in study.decisions]
     all_arms = presented(all_arms, [label for study in studies for label in study.featured])
     report = Report(
@@ -54,6 +49,28 @@ def build_report(folders: Sequence[Path], out: Path) -> Report:
     except OSError as error:
         return replace(report, unwritten=in_words(error))
     return report
+
+
+def found_in(folders: Sequence[Path]) -> Gathered:
+    """The runs and failures below the folders; `UserError` if there are none at all."""
+    gathered = gather(folders)
+    if not gathered.runs and not gathered.failures:
+        raise UserError(
+            f"There is no run in {', '.join(map(str, folders))}: a run folder holds manifest.json. "
+            "Allowed: runs/CONFIG/ID, or a folder above."
+        )
+    return gathered
+
+
+def verdicts(folders: Sequence[Path]) -> dict[str, str]:
+    """What the claims of a study stand at, by its run folders. A claim of which there is no
+    estimate is unanswered."""
+    runs = gather(folders).runs
+    return {
+        d.name: (d.verdict if d.estimate is not None else Verdict.unanswered).value
+        for study in studies_of(runs, arms(runs))
+        for d in study.decisions
+    }
 
 
 def _write(report: Report, out: Path) -> None:
@@ -76,7 +93,7 @@ def joined(studies: Sequence[Study]) -> dict[str, list[str]]:
     }
 
 
-def _studies(runs: Sequence[RunResult], all_arms: Sequence[Arm]) -> Iterator[Study]:
+def studies_of(runs: Sequence[RunResult], all_arms: Sequence[Arm]) -> Iterator[Study]:
     """The runs by config name; each study decides its own claims. all_arms: those of all studies,
     as the report labels them."""
     for name in dict.fromkeys(run.config_name for run in runs):

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from preflab.interfaces import Measure
 from preflab.intervals import LEVEL
 from preflab.storage.durable import json_number
-from preflab.study import ClaimConfig, StudyConfig
+from preflab.study import ClaimConfig, SeedsConfig, StudyConfig, Verdict
 from preflab_builtin.report.arms import Arm, in_order
-from preflab_builtin.report.differences import difference, difference_from_curve
+from preflab_builtin.report.differences import (
+    Difference,
+    difference,
+    difference_from_curve,
+)
+from preflab_builtin.report.looks import holm, level_of, repeated_p
 from preflab_builtin.report.runs import Draw, RunResult
-
-
-class Verdict(StrEnum):
-    """holds: the whole interval is beyond the margin, on the claimed side; fails: the whole
-    interval is on the other side of the margin."""
-
-    holds = "holds"
-    fails = "fails"
-    undecided = "undecided"
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,11 @@ class Decision:
     seeds: all seeds in the estimate.
     why: what an undecided claim lacks, which seeds are left out, where a curve was read beyond its
     end.
+    for_looks: the same with the interval that is right at all looks together, if the study adds
+    seeds until it is decided; then this one decides.
+    p: of a difference that is exactly the margin, at all looks together; p_holm: corrected for the
+    number of claims; both nan without an interval.
+    difference, draws: what the estimate is of, and the runs behind it by draw and arm.
     """
 
     name: str
@@ -43,11 +43,22 @@ class Decision:
     seeds: tuple[int | str, ...]
     verdict: Verdict
     why: str = ""
+    for_looks: Measure | None = None
+    p: float = math.nan
+    p_holm: float = math.nan
+    difference: Difference | None = None
+    draws: Mapping[Draw, Mapping[str, RunResult]] = field(default_factory=dict)
 
     @property
     def has_interval(self) -> bool:
         """Whether its estimate has an interval."""
         return self.estimate is not None and math.isfinite(self.estimate.low)
+
+    @property
+    def after_holm(self) -> Verdict:
+        """The verdict that is right for all claims of the study together."""
+        sure = self.p_holm <= 1 - LEVEL  # of nan it is not
+        return self.verdict if sure else Verdict.undecided
 
 
 Named = Mapping[str, Sequence[Arm]]
@@ -66,12 +77,36 @@ def named(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
 
 def decide(study: StudyConfig, arms: Sequence[Arm]) -> list[Decision]:
     """All claims of a study, by its own arms."""
-    names = named(arms)
-    return [_decide(name, claim, study.series, names) for name, claim in study.claims.items()]
+    names, look = named(arms), look_of(study.seeds, arms)
+    decisions = [
+        _decide(name, claim, study.series, names, look) for name, claim in study.claims.items()
+    ]
+    corrected = holm([decision.p for decision in decisions])
+    return [replace(d, p_holm=p) for d, p in zip(decisions, corrected, strict=True)]
+
+
+Look = tuple[tuple[int, ...], int]
+"""How many seeds there are at each look of a study, and the number of the look, from 0."""
+
+
+def look_of(seeds: SeedsConfig | None, arms: Sequence[Arm]) -> Look | None:
+    """The look that a study is at; None if it has only one, or if its runs have other seeds than it
+    plans. A seed that failed counts too."""
+    found = {run.seed for arm in arms for run in arm.runs}
+    if seeds is None or len(seeds.looks) == 1 or not found:
+        return None
+    have = max(found) - seeds.first + 1
+    if min(found) < seeds.first or have > seeds.at_most:
+        return None
+    return seeds.looks, next(i for i, planned in enumerate(seeds.looks) if have <= planned)
 
 
 def _decide(
-    name: str, claim: ClaimConfig, series: Mapping[str, Sequence[str]], names: Named
+    name: str,
+    claim: ClaimConfig,
+    series: Mapping[str, Sequence[str]],
+    names: Named,
+    look: Look | None,
 ) -> Decision:
     def undecided(why: str) -> Decision:
         return Decision(name, claim, None, (), Verdict.undecided, why)
@@ -91,16 +126,33 @@ def _decide(
     tables = {
         draw: [[runs[word] for word in side] for side in sides] for draw, runs in by_draw.items()
     }
-    estimate, remarks = _estimate(claim, tables)
+    found, remarks = _estimate(claim, tables)
     seeds, why = tuple(draw.label for draw in by_draw), "; ".join([*left_out, *remarks])
-    if estimate is None:
+    if found is None:
         return undecided(why or f"the runs do not measure {claim.measure}")
-    if not math.isfinite(estimate.low):
+    decision = Decision(
+        *(name, claim, found.measure(), seeds, Verdict.undecided, why),
+        difference=found,
+        draws=by_draw,
+    )
+    if not decision.has_interval:
         lacks = "one seed gives" if len(seeds) == 1 else "equal values give"
         why = "; ".join([f"{lacks} this measure no interval", *([why] if why else [])])
-        return Decision(name, claim, estimate, seeds, Verdict.undecided, why)
-    decided = verdict(estimate.low, estimate.high, claim.margin, claim.more)
-    return Decision(name, claim, estimate, seeds, decided, why)
+        return replace(decision, why=why)
+    return _with_verdict(decision, found, look)
+
+
+def _with_verdict(decision: Decision, found: Difference, look: Look | None) -> Decision:
+    """The decision with what its interval decides; of a study with several looks, the interval of
+    this look."""
+    claim = decision.claim
+    p = found.p(claim.margin if claim.more else -claim.margin)
+    decisive, for_looks = found.measure(), None
+    if look is not None:
+        decisive = for_looks = found.measure(level_of(*look))
+        p = repeated_p(p, *look)
+    decided = verdict(decisive.low, decisive.high, claim.margin, claim.more)
+    return replace(decision, verdict=decided, for_looks=for_looks, p=p)
 
 
 def _members(name: str, series: Mapping[str, Sequence[str]], names: Named) -> list[str]:
@@ -152,7 +204,7 @@ def _by_draw(
 
 def _estimate(
     claim: ClaimConfig, tables: Mapping[Draw, list[list[RunResult]]]
-) -> tuple[Measure | None, list[str]]:
+) -> tuple[Difference | None, list[str]]:
     """The difference over all draws, and what to know of it. tables: by draw, the runs of the
     claim's arm, then those of each other."""
     if claim.frontier:
@@ -196,9 +248,13 @@ def as_json(study: str, command: str, decisions: Sequence[Decision]) -> dict[str
             "interval": [d.estimate.low, d.estimate.high]
             if d.estimate and d.has_interval
             else None,
+            "interval_for_looks": [d.for_looks.low, d.for_looks.high] if d.for_looks else None,
+            "p": json_number(d.p),
+            "p_holm": json_number(d.p_holm),
             "n": d.estimate.n if d.estimate else 0,
             "seeds": list(d.seeds),
             "holds": d.verdict.value,
+            "holds_after_holm": d.after_holm.value,
             "why": d.why,
         }
         for d in decisions

@@ -85,30 +85,60 @@ def notices(arms: Sequence[Arm]) -> Grid:
 
 def claims(decisions: Sequence[Decision]) -> Grid:
     """The claims of a study, and what their intervals decide."""
+    corrected = corrections(decisions)
     rows = []
-    for d in decisions:
+    for d, more in zip(decisions, corrected.rows, strict=True):
         n = f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
         source = f"{count(len(d.seeds), 'seed')}{n}"
-        rows.append((d.claim.statement, d.verdict.value, *claimed(d), source, d.claim.measure))
-    return Grid(("claim", "verdict", "difference", "95 % interval", "from", "measure"), tuple(rows))
+        rows.append(
+            (d.claim.statement, d.verdict.value, *claimed(d), *more, source, d.claim.measure)
+        )
+    head = ("claim", "verdict", "difference", "95 % interval", *corrected.head, "from", "measure")
+    return Grid(head, tuple(rows))
 
 
-def claimed(decision: Decision) -> tuple[str, str]:
-    """A claim's difference and its interval as text, or why there is none."""
-    estimate = decision.estimate
+def corrections(decisions: Sequence[Decision]) -> Grid:
+    """Columns beside the plain intervals: for repeated looks if there were any, and for the number
+    of claims if there are several."""
+    columns = []
+    if any(d.for_looks for d in decisions):
+        intervals = [claimed(d, d.for_looks)[1] if d.for_looks else NOTHING for d in decisions]
+        columns.append(("for all looks", intervals))
+    if len(decisions) > 1:
+        columns.append(("after Holm", [_after_holm(d) for d in decisions]))
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return Grid(tuple(name for name, _ in columns), tuple(rows) or ((),) * len(decisions))
+
+
+def _after_holm(decision: Decision) -> str:
+    if math.isnan(decision.p_holm):
+        return NOTHING
+    p = "p < 0.001" if decision.p_holm < 0.001 else f"p = {decision.p_holm:.3f}"
+    return f"{decision.after_holm.value}, {p}"
+
+
+def claimed(decision: Decision, corrected: Measure | None = None) -> tuple[str, str]:
+    """A claim's difference and its interval as text, or why there is none. corrected: an interval
+    to show in the place of its own."""
+    estimate = corrected or decision.estimate
     if estimate is None:
         return NOTHING, decision.why
     if decision.claim.measure.startswith(TRAINING):
         ends = f"[{short(estimate.low, '+')}, {short(estimate.high, '+')}]"
         return short(estimate.value, "+"), ends if decision.has_interval else decision.why
-    percent = decision.claim.measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
-    scale, digits, unit = (100.0, 1, " points") if percent else (1.0, 3, "")
+    scale, digits, unit = unit_of(decision.claim.measure)
     low, high = scale * estimate.low, scale * estimate.high
     digits = decimals(low, high, digits)
     difference = f"{scale * estimate.value:+.{digits}f}{unit}"
     if not decision.has_interval:
         return difference, decision.why
     return difference, f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def unit_of(measure: str) -> tuple[float, int, str]:
+    """How differences in a measure are written: factor, decimals, unit."""
+    percent = measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
+    return (100.0, 1, " points") if percent else (1.0, 3, "")
 
 
 def remarks(decisions: Sequence[Decision]) -> list[str]:

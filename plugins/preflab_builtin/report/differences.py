@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preflab.interfaces import Measure
-from preflab.intervals import t_interval, t_quantile, within, without_spread
+from preflab.intervals import LEVEL, t_quantile, within
 from preflab_builtin.report.runs import Draw, RunResult
 from preflab_builtin.report.wording import short
 
@@ -17,7 +18,56 @@ Side = Sequence[RunResult]
 """Runs of one seed whose mean is one side of a comparison; without runs: zero."""
 
 
-def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure | None:
+@dataclass(frozen=True)
+class Gaps:
+    """The differences that a claim is about. by_draw: one for each draw [S]; by_case: by draw and
+    prompt, question or document [S, P], () if the runs have no values of the same ones."""
+
+    by_draw: tuple[float, ...]
+    by_case: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference, and how uncertain it is.
+
+    below, above: its standard error on either side (nan: unknown); freedom: degrees of freedom of
+    Student's t; n: cases that are paired, or the fewest values of the measure in any run; least,
+    most: what it can be; gaps: what it is the mean of.
+    """
+
+    value: float
+    n: int
+    gaps: Gaps
+    below: float = math.nan
+    above: float = math.nan
+    freedom: float = math.inf
+    least: float = -math.inf
+    most: float = math.inf
+
+    def measure(self, level: float = LEVEL) -> Measure:
+        """The difference with its interval, which covers the true one with probability
+        ``level``."""
+        if math.isnan(self.below):
+            return Measure(self.value, n=self.n, least=self.least, most=self.most)
+        t = t_quantile(self.freedom, level)
+        low, high = self.value - t * self.below, self.value + t * self.above
+        return within(Measure(self.value, low, high, self.n), self.least, self.most)
+
+    def p(self, null: float) -> float:
+        """The two-sided p-value of a true difference of ``null``: 1 minus the level of the interval
+        that ends there. nan: there is no interval."""
+        from scipy import stats
+
+        distance, error = self.value - null, self.below if self.value > null else self.above
+        if math.isnan(error):
+            return math.nan
+        if error == 0:
+            return float(distance == 0)
+        return float(2 * stats.t.sf(abs(distance) / error, self.freedom))
+
+
+def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference | None:
     """Mean over seeds of the first side's measure minus the second's; None if runs do not have it.
 
     Paired by prompt, question or document if every run has values of the same ones.
@@ -31,14 +81,15 @@ def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure | No
         values = [
             [[run.measures[measure].value for run in side] for side in pair] for pair in pairs
         ]
-        mean = _honest(t_interval([_gap(a, b) for a, b in values]), measure, pairs)
-        return _with_fewest(mean, measure, runs)
-    return None
+        mean = _over_draws([_gap(a, b) for a, b in values], measure, runs)
+    else:
+        return None
+    return _honest(mean, measure, pairs)
 
 
 def difference_from_curve(
     measure: str, at: str, curves: Mapping[Draw, tuple[RunResult, Sequence[RunResult]]]
-) -> tuple[Measure | None, list[str]]:
+) -> tuple[Difference | None, list[str]]:
     """Mean over draws of a run's measure minus that of the curve through other runs, where the
     curve has the run's value of the measure ``at``; and where a curve was read beyond its end."""
     gaps, remarks = [], []
@@ -58,12 +109,12 @@ def difference_from_curve(
     if not pairs:
         return None, remarks
     runs = [run for own, curve in pairs for run in (*own, *curve)]
-    return _with_fewest(_honest(t_interval(gaps), measure, pairs), measure, runs), remarks
+    return _honest(_over_draws(gaps, measure, runs), measure, pairs), remarks
 
 
-def crossed(differences: Sequence[Sequence[float]]) -> Measure:
+def crossed(differences: Sequence[Sequence[float]]) -> Difference:
     """Mean of differences [S seeds, P prompts] in which every seed answers the same prompts, with
-    an interval about other seeds and other prompts. One seed: about other prompts.
+    its error about other seeds and other prompts. One seed: about other prompts.
 
     Two-way random effects: Var(mean) = (MS_seed + MS_prompt - MS_rest) / (S P), and Student's t
     with Satterthwaite's degrees of freedom (Cornfield and Tukey 1956). A bootstrap over three
@@ -71,38 +122,63 @@ def crossed(differences: Sequence[Sequence[float]]) -> Measure:
     """
     table = np.asarray(differences, dtype=float)
     s, p = table.shape
-    mean = float(table.mean())
+    gaps = Gaps(tuple(map(float, table.mean(axis=1))), tuple(tuple(row) for row in differences))
+    mean = Difference(float(table.mean()), p, gaps)
     if p < 2:
-        return Measure(mean, n=p)
-    rows, columns = table.mean(axis=1), table.mean(axis=0)
+        return mean
+    error, freedom = crossed_error(mean_squares(table), s, p)
+    return replace(mean, below=error, above=error, freedom=freedom)
+
+
+def mean_squares(table: NDArray[np.float64]) -> dict[str, float]:
+    """Mean squares of a table [S seeds, P prompts] by source: prompt and, if there are several
+    seeds, seed and rest."""
+    s, p = table.shape
+    rows, columns, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
     rest = table - rows[:, None] - columns[None, :] + mean
     square = {"prompt": s * float(((columns - mean) ** 2).sum()) / (p - 1)}
-    freedom = {"prompt": p - 1}
     if s > 1:
-        square |= {
-            "seed": p * float(((rows - mean) ** 2).sum()) / (s - 1),
-            "rest": float((rest**2).sum()) / ((s - 1) * (p - 1)),
-        }
-        freedom |= {"seed": s - 1, "rest": (s - 1) * (p - 1)}
+        square["seed"] = p * float(((rows - mean) ** 2).sum()) / (s - 1)
+        square["rest"] = float((rest**2).sum()) / ((s - 1) * (p - 1))
+    return square
+
+
+def crossed_error(square: Mapping[str, float], s: int, p: int) -> tuple[float, float]:
+    """Standard error of the mean of a table [S, P] with these `mean_squares`, and its degrees of
+    freedom."""
     total = square["prompt"] + square.get("seed", 0.0) - square.get("rest", 0.0)
     # The estimated variance of seeds or prompts can be negative: then it is taken as zero.
     total = max(total, *square.values())
     if total == 0:
-        return Measure(mean, n=p)
+        return 0.0, math.inf
+    freedom = {"prompt": p - 1, "seed": s - 1, "rest": (s - 1) * (p - 1)}
     satterthwaite = total**2 / sum(square[k] ** 2 / freedom[k] for k in square)
-    half = t_quantile(satterthwaite) * math.sqrt(total / (s * p))
-    return Measure(mean, mean - half, mean + half, p)
+    return math.sqrt(total / (s * p)), satterthwaite
 
 
-def _honest(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
-    """The same difference with an interval that is neither nothing nor beyond what can be."""
-    spread = _by_runs(mean, measure, pairs) if without_spread(mean) else mean
-    return within(spread, *_range(measure, pairs))
+def _over_draws(gaps: Sequence[float], measure: str, runs: Sequence[RunResult]) -> Difference:
+    """Mean of one difference of each draw, with Student's t. n: the fewest values of the measure in
+    any of the runs."""
+    n = min((run.measures[measure].n for run in runs), default=0)
+    mean = Difference(sum(gaps) / len(gaps), n, Gaps(tuple(gaps)))
+    if len(gaps) < 2:
+        return mean
+    error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps))
+    return replace(mean, below=error, above=error, freedom=len(gaps) - 1)
 
 
-def _by_runs(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Measure:
-    """The same difference with an interval from those of the runs, or none if they have none: that
-    nothing varies (all answers right on both sides, for example) does not make it certain.
+def _honest(mean: Difference, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference:
+    """The same difference with an error that is not nothing, and with what it can be."""
+    own = mean.measure()
+    alike = math.isfinite(own.low) and math.isclose(own.low, own.high, rel_tol=1e-12, abs_tol=1e-12)
+    spread = _by_runs(mean, measure, pairs) if alike else mean
+    least, most = _range(measure, pairs)
+    return replace(spread, least=least, most=most)
+
+
+def _by_runs(mean: Difference, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference:
+    """The same difference with an error from the intervals of the runs, or none if they have none:
+    that nothing varies (all answers right on both sides, for example) does not make it certain.
     Distances to the ends add up in squares (MOVER: Zou and Donner 2008); seeds are averaged."""
     ends = []
     for own, other in pairs:
@@ -110,7 +186,8 @@ def _by_runs(mean: Measure, measure: str, pairs: Sequence[tuple[Side, Side]]) ->
         other_below, other_above = _distances(measure, other)
         ends.append((math.hypot(below, other_above), math.hypot(above, other_below)))
     low, high = (sum(distances) / len(ends) for distances in zip(*ends, strict=True))
-    return replace(mean, low=mean.value - low, high=mean.value + high)
+    z = t_quantile(math.inf)
+    return replace(mean, below=low / z, above=high / z, freedom=math.inf)
 
 
 def _distances(measure: str, side: Side) -> tuple[float, float]:
@@ -122,11 +199,6 @@ def _distances(measure: str, side: Side) -> tuple[float, float]:
         return math.nan, math.nan
     below, above = [m.value - m.low for m in known], [m.high - m.value for m in known]
     return _gap(below or [0.0], ()), _gap(above or [0.0], ())
-
-
-def _with_fewest(mean: Measure, measure: str, runs: Sequence[RunResult]) -> Measure:
-    """The same, where n is the fewest values of the measure in any of the runs."""
-    return replace(mean, n=min((run.measures[measure].n for run in runs), default=0))
 
 
 def _range(measure: str, pairs: Sequence[tuple[Side, Side]]) -> tuple[float, float]:

@@ -121,8 +121,17 @@ def _doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> Iterator[str]:
 
 
 def _claims(decisions: Sequence[Decision]) -> Iterator[str]:
+    if any(decision.for_looks for decision in decisions):
+        yield (
+            "The study adds seeds and looks at its claims after each block. The intervals in the "
+            "column 'for all looks' decide: they are right at all planned looks together (levels "
+            "of each look for Student's t, from a spending function), and the 95 % intervals are "
+            "those of a study that looks once."
+        )
     if len(decisions) > 1:
         yield (
-            f"{len(decisions)} claims, each decided by its own 95 % interval, not corrected for "
-            "their number: of twenty true null hypotheses one would be expected to seem decided."
+            f"{len(decisions)} claims, each decided by its own interval: of twenty true null "
+            "hypotheses one would be expected to seem decided. The column 'after Holm' has the "
+            "verdicts and p-values corrected for the number of claims (Holm 1979): with them the "
+            "probability of any false verdict is at most 5 %."
         )

@@ -13,7 +13,7 @@ from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import PLACED, Column, columns
-from preflab_builtin.report.contents import SAID, claimed, notices, remarks
+from preflab_builtin.report.contents import SAID, claimed, corrections, notices, remarks
 from preflab_builtin.report.report import Report
 from preflab_builtin.report.wording import count, plain, plain_lines, shortened
 
@@ -126,8 +126,12 @@ def transposed_table(arms: Sequence[Arm]) -> Table:
 
 def claims_table(decisions: Sequence[Decision]) -> Table:
     """One row per claim: the difference and what it decides."""
-    rows = [[d.claim.statement, *claimed(d), str(len(d.seeds)), d.verdict.value] for d in decisions]
-    return _table(["claim", "difference", "95 % interval", "seeds", "verdict"], rows)
+    more = corrections(decisions)
+    rows = [
+        [d.claim.statement, *claimed(d), str(len(d.seeds)), d.verdict.value, *corrected]
+        for d, corrected in zip(decisions, more.rows, strict=True)
+    ]
+    return _table(["claim", "difference", "95 % interval", "seeds", "verdict", *more.head], rows)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

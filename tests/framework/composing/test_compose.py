@@ -100,3 +100,33 @@ def test_a_command_line_that_shows_something_has_one_job() -> None:
     line = parse(["--cfg", "job", "seed=3"])
     assert (line.info, line.shows_job, line.jobs) == (True, True, (("seed=3",),))
     assert not parse(["seed=3"]).info
+
+
+def test_a_study_that_adds_seeds_has_jobs_in_blocks() -> None:
+    line = parse(["-cn", "headline", "arm=ppo,sft", "study.seeds.at_most=9"])
+    words = "arm={} study.seeds.at_most=9 seed={}"
+    assert [line.jobs, *line.later] == [
+        tuple(tuple(words.format(arm, s).split()) for arm in ("ppo", "sft") for s in seeds)
+        for seeds in ((201, 202, 203, 204), (205, 206, 207, 208), (209,))
+    ]
+    by_hand = parse(["-cn", "headline", "study.seeds=null", "arm=ppo", "seed=1,2"])
+    assert [job[-1] for job in by_hand.jobs] == ["seed=1", "seed=2"]
+    assert by_hand.later == ()
+    assert parse(["-cn", "headline", "hydra.mode=RUN", "arm=ppo", "seed=1"]).later == ()
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        ("headline seed=1,2", r"seed=1,2: the study chooses its seeds by itself .*seeds=null"),
+        ("headline study.seeds=3", "study.seeds is 3 but holds options of its own"),
+        ("headline study.seeds.block=0", "study.seeds.block is 0 but must be >= 1"),
+        ("headline study.seeds.at_mst=5", "Did you mean 'at_most'"),
+        ("headline study.claims.tax.margin=0.01", r"out: '\+study.claims.tax.margin=0.01' adds it"),
+        ("ladder study.seeds.at_most=5", r"out: '\+study.seeds={at_most:24}' adds it"),
+        ("kl_versus_ptx study.seeds={at_most:5}", "names its seeds twice: .*seed=21,22,23"),
+    ],
+)
+def test_seeds_that_contradict_each_other_are_refused(words: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse(["-cn", *words.split()])

@@ -42,7 +42,7 @@ def test_on_a_full_table_the_variance_is_that_of_the_report(seed: int) -> None:
     random = np.random.default_rng(seed)
     table = random.normal(size=(6, 1)) + random.normal(size=(1, 30)) + random.normal(size=(6, 30))
     found = mean_about_people(cells(*_full(table)), -100.0, 100.0)
-    expected = crossed(table.tolist())
+    expected = crossed(table.tolist()).measure()
     assert found.value == pytest.approx(expected.value)
     assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.01)
 

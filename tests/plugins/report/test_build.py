@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fake_study import write_declaring_run
+from preflab.study import Verdict
 from preflab_builtin.report.build import build_report, joined
-from preflab_builtin.report.claims import Verdict
 
 
 def test_claims_are_paired_by_prompt_where_they_can_be(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from preflab.interfaces import Measure
-from preflab.study import ClaimConfig, StudyConfig
+from preflab.study import ClaimConfig, StudyConfig, Verdict
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.claims import Decision, Verdict, decide
+from preflab_builtin.report.claims import Decision, decide
 from preflab_builtin.report.runs import RunResult, StageResult
 
 
