@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
 from preflab.intervals import flat, t_interval, within
+from preflab.settings import LABELS
 from preflab_builtin.report.runs import Draw, RunResult
 
 _Key = tuple[str, str, tuple[str, ...]]
@@ -62,10 +63,8 @@ def arms(runs: Sequence[RunResult]) -> list[Arm]:
             continue
         group[run.draw] = run
     members = {key: tuple(group.values()) for key, group in groups.items()}
-    return [
-        Arm(_label(key, list(members)), key[2], group, combined(group))
-        for key, group in members.items()
-    ]
+    labels = _called({key: _label(key, list(members)) for key in members}, members)
+    return [Arm(labels[key], key[2], group, combined(group)) for key, group in members.items()]
 
 
 def doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> list[tuple[RunResult, RunResult]]:
@@ -92,6 +91,20 @@ def _label(key: _Key, keys: Sequence[_Key]) -> str:
     if not name:
         return " ".join(own) or config
     return f"{name} ({' '.join(own) or 'as it is'})" if len(others) > 1 else name
+
+
+def _called(
+    labels: dict[_Key, str], members: Mapping[_Key, Sequence[RunResult]]
+) -> dict[_Key, str]:
+    """The labels, but for an arm without a name whose runs have one that no other arm's have."""
+    names = {key: {run.name for run in group} for key, group in members.items()}
+    own = {key: min(found) for key, found in names.items() if len(found) == 1 and not key[1]}
+    return {
+        key: own[key]
+        if own.get(key) and sum(own[key] in found for found in names.values()) == 1
+        else label
+        for key, label in labels.items()
+    }
 
 
 def in_order(label: str) -> str:
@@ -137,5 +150,5 @@ def _result(run: RunResult) -> str:
 
 def _variant(run: RunResult) -> tuple[str, ...]:
     """Overrides without the seeds, and without the choice of the arm if the arm has a name."""
-    left_out = run.seed_keys | ({"arm"} if run.arm else set())
+    left_out = run.seed_keys.union(LABELS, ["arm"] if run.arm else [])
     return tuple(w for w in run.overrides if w.lstrip("+").partition("=")[0] not in left_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -85,3 +86,14 @@ def test_runs_that_all_say_one_have_the_interval_of_one_of_them() -> None:
     # equal but for rounding
     ties = [_run(i, {"w": Measure(v, 0.3, 0.7, 8)}) for i, v in enumerate((0.5, 0.5 - 1e-16))]
     assert (combined(ties)["w"].low, combined(ties)["w"].high) == (0.3, 0.7)
+
+
+def test_a_run_is_called_by_its_name(tmp_path: Path) -> None:
+    """A name that several arms have, as those of a multirun, tells nothing."""
+    for i, (name, coef) in enumerate([("mine", 0.1), ("grid", 0.2), ("grid", 0.3)]):
+        words = [f"algorithm.kl.coef={coef}", f"name={name}", "note=x"]
+        write_run(tmp_path / str(i), "", 1, words, results("PPO", 0.0))
+        manifest = tmp_path / str(i) / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": name}))
+    labels = [arm.label for arm in arms(gather([tmp_path]).runs)]
+    assert labels == ["mine", "algorithm.kl.coef=0.2", "algorithm.kl.coef=0.3"]
