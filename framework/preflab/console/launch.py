@@ -13,6 +13,7 @@ from pathlib import Path
 from preflab.composing.compose import CommandLine, compose, flags_first, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
+from preflab.console.completion import SCRIPTS, own_answers, without_command
 from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.runtime import is_main, world_size
@@ -86,6 +87,10 @@ def _show(line: CommandLine) -> int:
     skip_last_collection()
     if any(word.startswith("query=") for word in sys.argv):
         return _complete()
+    shell = next((w.partition("=")[2] for w in sys.argv if w.startswith("install=")), "")
+    if line.info and shell in SCRIPTS:
+        print(SCRIPTS[shell])
+        return 0
     config = compose(line.jobs[0], line.config_name, True, line.config_dir)
     refuse_code_in_config(config)
     if line.shows_job:
@@ -101,8 +106,6 @@ def _show(line: CommandLine) -> int:
 def _complete() -> int:
     """Answer the tab key. Whatever goes wrong, nothing but answers is written into the prompt."""
     import hydra
-
-    from preflab.console.completion import own_answers, without_command
 
     written, line = io.StringIO(), os.environ.get("COMP_LINE", "")
     answers: list[str] = []
