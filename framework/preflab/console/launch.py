@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.composing.compose import CommandLine, compose, flags_first, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
@@ -18,6 +19,10 @@ from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.runtime import is_main, world_size
 from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
+
+if TYPE_CHECKING:
+    from preflab.jobs.places import Places
+    from preflab.planning.reading import Job
 
 
 def launch(words: Sequence[str]) -> int:
@@ -35,21 +40,30 @@ def launch(words: Sequence[str]) -> int:
 
     jobs = check_jobs(line)
     from preflab.jobs.execution import execute, quiet_libraries
-    from preflab.jobs.job import start
 
     quiet_libraries()
     if not is_main():  # process 0 alone has a run folder
         execute(jobs[0], Path())
         return 0
-    where = start(line, jobs)
+    where, text = carry_out(line, jobs)
     folder = where.folder
-    try:
-        print(report_text([folder], folder / REPORT))
-    except PreflabError as error:
-        print(f"preflab: no report: {error}", file=sys.stderr)
+    print(text)
     rows = read_ledger(folder) if line.multirun else []
     _raise_for([row for row in rows if folder / str(row["folder"]) in where.jobs], folder)
     return 0
+
+
+def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
+    """Run the checked jobs of a command and write its report; where, and the report as text."""
+    from preflab.jobs.job import start
+
+    where = start(line, jobs)
+    try:
+        text = report_text([where.folder], where.folder / REPORT)
+    except PreflabError as error:
+        print(f"preflab: no report: {error}", file=sys.stderr)
+        text = ""
+    return where, text
 
 
 def report_text(folders: Sequence[Path], out: Path) -> str:
