@@ -78,8 +78,8 @@ def plan(arguments: list[str]) -> int:
         f"{len(uses)} stage{'s' * (len(uses) != 1)}{shared}; {to_compute} to compute"
         f"{f', {wait} waiting' if wait else ''}."
     )
-    for line in _estimates(ahead):
-        print(line)
+    for sentence in _estimates(ahead):
+        print(sentence)
     for notice in [*_waiting(runs), *notices(jobs)]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]

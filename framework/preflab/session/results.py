@@ -163,7 +163,8 @@ class Study:
     def claims(self) -> Mapping[str, Any]:
         """The claims with their verdicts, as in summary.json; {} if it declares none."""
         path = self.folder / SUMMARY
-        return json.loads(path.read_bytes()) if path.is_file() else {}
+        claims: Mapping[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+        return claims
 
     def measures(self) -> pandas.DataFrame:
         """A row for each measure of each run: folder, arm, seed, measure, value, low, high; needs

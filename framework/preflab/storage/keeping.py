@@ -11,8 +11,8 @@ from pathlib import Path
 
 from preflab.errors import UserError
 from preflab.storage.artifacts import files_below, opened
-from preflab.storage.run_folder import ARTIFACTS, artifact_of
-from preflab.storage.runs import RUNNING, FoundRun, composed, dotted, runs_below
+from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of
+from preflab.storage.runs import FoundRun, composed, dotted, runs_below
 
 ARCHIVE = ".tar.gz"
 """A target that ends so is one file."""

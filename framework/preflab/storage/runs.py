@@ -66,15 +66,19 @@ def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{key}", value
 
 
+_ENDED = ("Z", "X")
+"""States of a process that has ended, and that nobody has asked about yet."""
+
+
 def process_mark(process: int) -> str:
     """What identifies a process of this machine for good, since ids are given again: host, space
-    of process ids, id, and when it began, in the clock ticks of the system; "" where the system
-    does not say."""
+    of process ids, id, and when it began, in the clock ticks of the system; "" for one that has
+    ended, and where the system does not say."""
     host_and_space = process_name().rpartition(" ")[0]
-    with contextlib.suppress(OSError, IndexError):
+    with contextlib.suppress(OSError, IndexError, ValueError):
         fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
-        began = fields.rpartition(")")[2].split()[19]  # field 22: the name in () may have blanks
-        return f"{host_and_space} {process} {began}"
+        state, *rest = fields.rpartition(")")[2].split()  # the name in () may have blanks
+        return "" if state in _ENDED else f"{host_and_space} {process} {rest[18]}"  # field 22
     return ""
 
 

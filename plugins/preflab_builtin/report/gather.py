@@ -21,6 +21,7 @@ from preflab.storage.run_folder import (
     ERROR,
     LEDGER,
     MANIFEST,
+    RUNNING,
     SUMMARY,
     WAITING,
     Manifest,
@@ -100,10 +101,9 @@ def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
             said = str(manifest.get("waiting") or status)
             gathered.failures.append(Failure(folder, overrides, Waiting.exit_code, said))
             return
-        if manifest:
-            state = state_of(folder, manifest)
-            host = str(manifest.get("host") or "")
-            status = _ENDS.get(state, status).format(host=host)
+        if manifest and status == RUNNING:
+            told = _ENDS.get(state_of(folder, manifest), status)
+            status = told.replace("HOST", str(manifest.get("host") or ""))
         lines = _text(folder / ERROR).strip().splitlines()
         message = lines[-1] if lines else status or "unreadable"
         gathered.failures.append(Failure(folder, overrides, None, message))
@@ -111,7 +111,7 @@ def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
 
 _ENDS = {
     KILLED: "killed; the same command goes on where it stopped",
-    UNKNOWN: "running on {host}, or killed there",
+    UNKNOWN: "running on HOST, or killed there",
 }
 """What a run is that did not note its end, and that nobody here makes."""
 

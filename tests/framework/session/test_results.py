@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import subprocess
@@ -15,10 +16,10 @@ import pytest
 import torch
 
 import preflab
+from end_to_end.runs import ended
 from preflab import UserError
 from preflab.composing import search_path
 from preflab.session.results import Run
-from reliability.injection import forked
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -44,7 +45,9 @@ def session(folder: Path, code: str) -> str:
             sys.stdout = sys.stderr = log
             exec(compile(code, "session", "exec"), {"__name__": "__main__"})
 
-    code_of_exit = forked(work)
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    code_of_exit = ended(child)
     text = (folder / "log.txt").read_text()
     assert code_of_exit == 0, text[-3000:]
     return text

@@ -94,7 +94,7 @@ class Told:
     def __exit__(self, *error: object) -> None: ...
 
 
-ENDS = {
+ENDS: dict[str, tuple[int, type[BaseException], str]] = {
     "jobs failed": (1, SweepError, "2 job(s) failed"),
     "a number": (5, NumericError, "the loss is nan"),
     "a signal": (130, KeyboardInterrupt, "the same call goes on"),
@@ -105,7 +105,7 @@ ENDS = {
 def test_a_study_raises_what_its_process_said(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code, kind, message = ENDS[what]
     told = Told(code, f"preflab: [1/1] sft: finished\npreflab: {message}\n")
-    monkeypatch.setattr(starting.subprocess, "Popen", told)
+    monkeypatch.setattr("preflab.session.starting.subprocess.Popen", told)
     with pytest.raises(kind) as error:
         preflab.study("config", "-m seed=1,2 algorithm=none")
     assert message in str(error.value)
@@ -115,7 +115,7 @@ def test_a_study_raises_what_its_process_said(what: str, monkeypatch: pytest.Mon
 def test_a_study_goes_where_the_command_line_would_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process is told the folder, unless a name tells it."""
     told = Told(0, "")
-    monkeypatch.setattr(starting.subprocess, "Popen", told)
+    monkeypatch.setattr("preflab.session.starting.subprocess.Popen", told)
     found = preflab.study("config", "-m seed=1,2 algorithm=none")
     assert found.folder.parent == Path("runs/config")
     assert f'"hydra.sweep.dir={found.folder}"' in told.command[-1]

@@ -43,7 +43,11 @@ def test_a_mark_names_one_process_for_good() -> None:
     assert mark == process_mark(os.getpid())
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     assert process_mark(child.pid) not in ("", mark)
-    child.communicate(b"\n")
+    assert child.stdin is not None
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_mark(child.pid) == ""  # it has ended, though it still has its id
+    child.wait()
     assert process_mark(child.pid) == ""  # 0 processes have this id now
 
 
