@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "framework"
-ORDER = ("desk", "storage", "rows", "door", "composing", "planning", "engine", "jobs", "console")
+ORDER = (
+    "desk",
+    "storage",
+    "rows",
+    "door",
+    "composing",
+    "planning",
+    "engine",
+    "jobs",
+    "console",
+    "session",
+)
 """Rooms from the ground up; plugins import the desk, which is the top level of the package, and
 rows."""
 AUTHORS = ("testing", "scaffold")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from preflab.options import option
@@ -50,6 +52,15 @@ class ArtifactsConfig:
 class RunSettings:
     """The keys of a config that are not component groups."""
 
+    name: str = option(
+        "",
+        "what the run, or the multirun, is called: the last part of its folder; empty: its time",
+        affects_result=False,
+    )
+    tags: list[str] = option(
+        factory=list, doc="words to find the run by: preflab runs --tag", affects_result=False
+    )
+    note: str = option("", "a sentence about the run, kept with it", affects_result=False)
     seed: int = option(1, "feeds every stage that does not pin its own", ge=0)
     arm: str = option("", "name of this variant in a study's report", affects_result=False)
     fast: bool = option(
@@ -58,3 +69,17 @@ class RunSettings:
     runtime: RuntimeConfig = option(factory=RuntimeConfig, doc="devices and threads")
     checkpoint: CheckpointConfig = option(factory=CheckpointConfig, doc="when to save")
     artifacts: ArtifactsConfig = option(factory=ArtifactsConfig, doc="where results are kept")
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A name is that of a folder."""
+        if self.name and not _NAME.fullmatch(self.name):
+            yield (
+                "name",
+                f"{self.name!r} cannot be the name of a run: at most 100 letters, digits and the "
+                "signs - _ . + =, of which the first is a letter or a digit.",
+            )
+
+
+_NAME = re.compile(r"[^\W_][\w.+=-]{0,99}")
+LABELS = ("name", "tags", "note")
+"""Keys that say what a run is called, and nothing about what it computes."""

@@ -26,12 +26,20 @@ class Stopped(BaseException):
 
 
 def end_with(parent: int) -> None:
-    """Have the system send this process SIGTERM when its parent, of that process id, ends, even if
-    that one is killed. Linux does; elsewhere the process goes on."""
+    """Have this process sent SIGTERM when its parent, of that process id, ends, even if that one is
+    killed. Linux sends it; elsewhere a thread looks every second whether the parent is there."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != parent:  # it has ended before
             os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 _PARENT_DEATH_SIGNAL = 1

@@ -67,6 +67,29 @@ def test_a_process_ends_with_its_parent_even_if_that_is_killed() -> None:
     assert time.monotonic() - began < 30
 
 
+def test_elsewhere_a_thread_looks_for_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child has the signal within the second that it sleeps between two looks."""
+    monkeypatch.setattr("sys.platform", "another")
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        me = os.getpid()
+        if os.fork() == 0:
+            end_with(me)
+            os.write(write, b"!")
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(60)
+    os.close(write)
+    assert os.read(read, 1) == b"!"
+    began = time.monotonic()
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert os.read(read, 1) == b""
+    os.close(read)
+    assert time.monotonic() - began < 30
+
+
 def _sleeper() -> int:
     child = os.fork()
     if child == 0:

@@ -216,10 +216,7 @@ def _in_words(text: str) -> str:
     if sweep := re.match(r"Sweep parameters '(.*)' requires --multirun", text):
         return f"{sweep[1]}: several values. Add -m to run each of them."
     if text.startswith("Could not override 'arm'"):
-        return (
-            "arm: arms belong to studies (preflab -cn STUDY). To name a run, give it a folder: "
-            "hydra.run.dir=runs/NAME."
-        )
+        return "arm: arms belong to studies (preflab -cn STUDY). To name a run: name=NAME."
     if missing := re.match(r"Could not override '(.*?)'\. No match in the defaults list", text):
         return (
             f"{missing[1]} is not chosen by itself in this config, but inside another component: "

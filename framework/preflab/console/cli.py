@@ -19,21 +19,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script ``preflab``: exits with a documented code."""
     calm_threads()  # before torch is imported
     try:
-        words, variables = take_plugin_flags(sys.argv[1:] if argv is None else argv)
-        os.environ.update(variables)
-        code = _dispatch(words)
+        code = _code(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read this has seen enough (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    sys.exit(code)
+
+
+def _code(argv: Sequence[str]) -> int | str | None:
+    """Do what the words ask for; what the process ends with. `BrokenPipeError` if nobody reads."""
+    try:
+        words, variables = take_plugin_flags(argv)
+        os.environ.update(variables)
+        return _dispatch(words)
+    except BrokenPipeError:
+        raise
+    except SystemExit as asked:  # of a parser that has said what it had to say
+        return asked.code
     except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
         from preflab.jobs.endings import exit_code, show
 
         show(error)
-        code = exit_code(error)
-    sys.exit(code)
+        return exit_code(error)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -1,4 +1,5 @@
-"""The commands that are not a run: plan, plugins, doctor, artifacts, report, rerun, new-plugin."""
+"""The commands that are not a run: plan, plugins, doctor, artifacts, report, rerun, runs,
+new-plugin."""
 
 from __future__ import annotations
 
@@ -173,20 +174,16 @@ def _prune(store: Store, everything: bool) -> None:
 
 
 def report(arguments: list[str]) -> int:
-    """report DIR... [--out FILE]: the comparison of runs, as a table here and as one HTML page: in
+    """report RUN... [--out FILE]: the comparison of runs, as a table here and as one HTML page: in
     the folder, or for several comparison.html here"""
     parser = argparse.ArgumentParser(prog="preflab report", description=report.__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     from preflab.console.launch import report_text
+    from preflab.storage.runs import folder_of
 
-    for folder in options.folders:
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} is not a folder: give run folders, for example runs/config/*"
-            )
-    folders = options.folders
+    folders = [folder if folder.is_dir() else folder_of(str(folder)) for folder in options.folders]
     # The page of one run is not replaced by a comparison with others.
     page = folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")
     print(report_text(folders, options.out or page))
@@ -194,15 +191,17 @@ def report(arguments: list[str]) -> int:
 
 
 def rerun(arguments: list[str]) -> int:
-    """rerun DIR [OVERRIDES...]: the command of a run folder, or of a multirun's, again, with more
-    overrides if wanted"""
+    """rerun RUN [OVERRIDES...]: the command of a run, or of a multirun, again, with more overrides
+    if wanted"""
     from preflab.console.launch import launch
     from preflab.storage.run_folder import LEDGER, read_ledger, read_manifest
+    from preflab.storage.runs import folder_of
 
     if not arguments:
-        raise UserError("rerun needs a run folder: preflab rerun runs/config/...")
-    folder, *more = arguments
-    run, facts = Path(folder), read_manifest(Path(folder))
+        raise UserError("rerun needs a run: preflab rerun runs/config/..., or its name.")
+    word, *more = arguments
+    run = Path(word) if Path(word).is_dir() else folder_of(word)
+    folder, facts = str(run), read_manifest(run)
     whole = facts is None and (run / LEDGER).is_file()
     if whole:
         found = (read_manifest(run / str(row["folder"])) for row in read_ledger(run))
@@ -219,9 +218,19 @@ def rerun(arguments: list[str]) -> int:
     else:
         place = where.get("config_dir")
         words = ["-cd", place] if place else []
-        words += ["-cn", facts["config_name"], *map(str, facts["overrides"]), "hydra.mode=RUN"]
+        overrides = [str(word) for word in facts["overrides"]]
+        if _multirun_of(run):  # whose name is not that of one job alone
+            overrides = [word for word in overrides if not word.startswith("name=")]
+        words += ["-cn", facts["config_name"], *overrides, "hydra.mode=RUN"]
     _go_to(where.get("cwd", ""))
     return launch([*words, *more])
+
+
+def _multirun_of(run: Path) -> Path | None:
+    """The folder of the multirun that a run is a job of."""
+    from preflab.storage.run_folder import LEDGER
+
+    return next((p for p in run.absolute().parents[:3] if (p / LEDGER).is_file()), None)
 
 
 def _go_to(folder: str) -> None:
@@ -274,6 +283,14 @@ def new_plugin(arguments: list[str]) -> int:
     return 0
 
 
+def runs(arguments: list[str]) -> int:
+    """runs [FOLDER] [--measures A,B] [--tag WORD] [--json] | compare RUN RUN... | export RUN TARGET
+    | rm RUN: the runs that there are, how they differ, a copy that is whole, removal"""
+    from preflab.console.runs import command
+
+    return command(arguments, runs.__doc__ or "")
+
+
 WITHOUT_PARSER = ("plan", "rerun")
 """Commands whose words are those of a run."""
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -283,5 +300,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "artifacts": artifacts,
     "report": report,
     "rerun": rerun,
+    "runs": runs,
     "new-plugin": new_plugin,
 }

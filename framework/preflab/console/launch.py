@@ -9,14 +9,20 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.composing.compose import CommandLine, compose, flags_first, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
+from preflab.console.completion import SCRIPTS, own_answers, without_command
 from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.runtime import is_main, world_size
 from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
+
+if TYPE_CHECKING:
+    from preflab.jobs.places import Places
+    from preflab.planning.reading import Job
 
 
 def launch(words: Sequence[str]) -> int:
@@ -33,23 +39,32 @@ def launch(words: Sequence[str]) -> int:
     from preflab.planning.reading import check_jobs
 
     jobs = check_jobs(line)
-    from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.execution import execute, quiet_libraries
-    from preflab.jobs.job import start
 
     quiet_libraries()
     if not is_main():  # process 0 alone has a run folder
         execute(jobs[0], Path())
         return 0
-    where = add_seeds(line, jobs[0].run.study, start(line, jobs))
+    where, text = carry_out(line, jobs)
     folder = where.folder
-    try:
-        print(report_text([folder], folder / REPORT))
-    except PreflabError as error:
-        print(f"preflab: no report: {error}", file=sys.stderr)
+    print(text)
     rows = read_ledger(folder) if line.multirun else []
     _raise_for([row for row in rows if folder / str(row["folder"]) in where.jobs], folder)
     return 0
+
+
+def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
+    """Run the checked jobs of a command and write its report; where, and the report as text."""
+    from preflab.jobs.adding_seeds import add_seeds
+    from preflab.jobs.job import start
+
+    where = add_seeds(line, jobs[0].run.study, start(line, jobs))
+    try:
+        text = report_text([where.folder], where.folder / REPORT)
+    except PreflabError as error:
+        print(f"preflab: no report: {error}", file=sys.stderr)
+        text = ""
+    return where, text
 
 
 def report_text(folders: Sequence[Path], out: Path) -> str:
@@ -87,6 +102,10 @@ def _show(line: CommandLine) -> int:
     skip_last_collection()
     if any(word.startswith("query=") for word in sys.argv):
         return _complete()
+    shell = next((w.partition("=")[2] for w in sys.argv if w.startswith("install=")), "")
+    if line.info and shell in SCRIPTS:
+        print(SCRIPTS[shell])
+        return 0
     config = compose(line.jobs[0], line.config_name, True, line.config_dir)
     refuse_code_in_config(config)
     if line.shows_job:
@@ -102,8 +121,6 @@ def _show(line: CommandLine) -> int:
 def _complete() -> int:
     """Answer the tab key. Whatever goes wrong, nothing but answers is written into the prompt."""
     import hydra
-
-    from preflab.console.completion import own_answers, without_command
 
     written, line = io.StringIO(), os.environ.get("COMP_LINE", "")
     answers: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -62,10 +63,11 @@ def plan(arguments: list[str]) -> int:
     for number, run in enumerate(runs):
         for stage in run.stages:
             uses.setdefault(stage.recipe_id, _Use(stage)).jobs[number] = run
-    order, statuses = [spec.name for spec in runs[0].graph], list[str]()
+    order, statuses, ahead = [spec.name for spec in runs[0].graph], list[str](), list[_Use]()
     for use in sorted(uses.values(), key=lambda use: order.index(use.stage.name)):
         stage, numbers = use.stage, ", ".join(map(str, use.jobs))
         statuses.append(use.status())
+        ahead += [use] if statuses[-1] in (TO_COMPUTE, TO_RESUME) else []
         cells = (stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], numbers)
         table.add_row(*cells, statuses[-1])
     show(table)
@@ -79,6 +81,8 @@ def plan(arguments: list[str]) -> int:
     )
     study = runs[0].study
     adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
+    for sentence in _estimates(ahead):
+        print(sentence)
     for notice in [*adds, *_waiting(runs), *notices(jobs)]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
@@ -86,6 +90,45 @@ def plan(arguments: list[str]) -> int:
         names = ", ".join(pinned)
         print(f"Pinned seeds: {names}. Intervals over seeds do not include their variance.")
     return 0
+
+
+def _estimates(ahead: Sequence[_Use]) -> list[str]:
+    """What the stages that are to be computed may take, and by what that is known."""
+    from preflab.planning.estimates import estimate
+    from preflab.storage.artifacts import Store
+
+    roots = {run.store_root for use in ahead for run in use.jobs.values()}
+    artifacts = [artifact for root in sorted(roots) for artifact in Store(root).complete()]
+    found = [(use.stage.name, estimate(use.stage, artifacts)) for use in ahead]
+    known = [(name, guess) for name, guess in found if guess is not None]
+    unknown = Counter(name for name, guess in found if guess is None)
+    if not known:
+        return ["No earlier run says how long they take."] if found else []
+    seconds = duration(sum(guess.seconds for _, guess in known))
+    most = max(guess.megabytes for _, guess in known)
+    names = ", ".join(f"{n} {name}" if n > 1 else name for name, n in unknown.items())
+    without = f" Without {names}, of which there is no earlier run." if unknown else ""
+    lines = [f"About {seconds}, one stage after the other, and {most:.0f} MB at most.{without}"]
+    for (name, guess), number in Counter(known).items():
+        times = f"{number} {name}" if number > 1 else name
+        size = f"{duration(guess.seconds)}{' each' if number > 1 else ''}, {guess.megabytes:.0f} MB"
+        lines.append(f"- {times}: {size}, as {guess.words()}")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """A time in two units at most.
+
+    >>> duration(0.4), duration(59.6), duration(3720)
+    ('0.4 s', '1 min 0 s', '1 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _waiting(runs: Sequence[Run]) -> list[str]:

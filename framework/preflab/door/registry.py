@@ -26,7 +26,7 @@ from preflab.storage.durable import disk_error
 from preflab.version import __version__
 
 T = TypeVar("T")
-OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
+OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "runs", "new-plugin")
 
 
 @dataclass

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from preflab.storage.run_folder import (
     running,
     write_manifest,
 )
+from preflab.storage.runs import process_mark
 from preflab.version import __version__
 
 _LIBRARIES = ("torch", "transformers", "accelerate", "hydra-core", "omegaconf", "numpy", "scipy")
@@ -138,6 +140,9 @@ def _manifest(job: Job, folder: Path) -> Manifest:
     plugins = [p for p in job.run.registry.plugins if not p.problem]
     return Manifest(
         run=folder.name,
+        name=job.run.settings.name,
+        tags=list(job.run.settings.tags),
+        note=job.run.settings.note,
         config_name=job.config_name,
         overrides=list(job.overrides),
         seed=job.run.settings.seed,
@@ -145,6 +150,8 @@ def _manifest(job: Job, folder: Path) -> Manifest:
         versions=_versions(),
         git=_git(),
         host=platform.node(),
+        process=process_mark(os.getpid()),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=sys.argv,
         plugin_flags={name: os.environ[name] for name in FLAGS if name in os.environ},
         plugins={p.name: f"{p.distribution} {p.version}" for p in plugins},

@@ -19,6 +19,7 @@ from preflab.composing.explaining import readable_errors
 from preflab.errors import UserError
 from preflab.planning.reading import Job
 from preflab.planning.run import Run
+from preflab.settings import LABELS
 from preflab.storage.artifacts import Store
 from preflab.storage.durable import in_words, unwritable
 from preflab.storage.run_folder import (
@@ -59,7 +60,7 @@ def places(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> 
     found = [Places(Path(), ())]
 
     def chosen(ours: Path) -> Path:
-        found[0] = _checked(line, jobs, ours)
+        found[0] = _checked(line, jobs, _named(line) or ours)
         return found[0].folder
 
     new_folder(_root(line), chosen)
@@ -70,7 +71,7 @@ def check_places(line: CommandLine, jobs: Sequence[Job]) -> None:
     """What `places` refuses. Nothing is made."""
     before = os.environ.get(RUN_FOLDER)
     try:
-        _checked(line, jobs, _root(line) / "new")
+        _checked(line, jobs, _named(line) or _root(line) / "new")
     finally:
         os.environ.pop(RUN_FOLDER, None)
         if before is not None:
@@ -81,10 +82,17 @@ def _root(line: CommandLine) -> Path:
     return Path("runs") / line.config_name
 
 
+def _named(line: CommandLine) -> Path | None:
+    """The folder of a command that names its run, or its multirun."""
+    assert line.config is not None
+    name = str(line.config.get("name") or "")
+    return _root(line) / name if name else None
+
+
 def _checked(line: CommandLine, jobs: Sequence[Job], ours: Path) -> Places:
     """The folders, if the run has ``ours`` unless Hydra's settings say otherwise."""
     os.environ[RUN_FOLDER] = str(ours)
-    found = _multirun(line, jobs) if line.multirun else _run(jobs[0])
+    found = _multirun(line, jobs, ours) if line.multirun else _run(jobs[0], ours)
     _check_stores(jobs)
     folder = found.folder
     if reason := unwritable(folder.parent if folder == ours else folder):
@@ -93,18 +101,20 @@ def _checked(line: CommandLine, jobs: Sequence[Job], ours: Path) -> Places:
     return found
 
 
-def _run(job: Job) -> Places:
+def _run(job: Job, ours: Path) -> Places:
     assert job.composed is not None
     _note(job.composed, {"mode": RunMode.RUN})
     folder = _resolved(job.composed, "hydra.run.dir")
-    _check_free(folder, job, "hydra.run.dir")
+    name = job.run.settings.name
+    _check_free(folder, job, f"name={name}" if name and folder == ours else "hydra.run.dir")
     return Places(folder, (folder,))
 
 
-def _multirun(line: CommandLine, jobs: Sequence[Job]) -> Places:
+def _multirun(line: CommandLine, jobs: Sequence[Job], ours: Path) -> Places:
     assert line.config is not None
     root = _resolved(line.config, "hydra.sweep.dir")
-    _check_free_of_others(root)
+    key = f"name={root.name}" if root == ours == _named(line) else "hydra.sweep.dir"
+    _check_free_of_others(root, key)
     folders: dict[Path, int] = {}
     for number, job in enumerate(jobs, line.first_job):
         assert job.composed is not None
@@ -118,7 +128,7 @@ def _multirun(line: CommandLine, jobs: Sequence[Job]) -> Places:
                 f"hydra.sweep.subdir gives {whom} the folder {folder}: every job needs one of its "
                 "own below hydra.sweep.dir. Put ${hydra.job.num} into it."
             )
-        _check_free(folder, job, "hydra.sweep.dir")
+        _check_free(folder, job, key)
     return Places(root, tuple(folders))
 
 
@@ -147,28 +157,42 @@ def _check_free(folder: Path, job: Job, key: str) -> None:
     _check_apart_from_store(folder, job.run)
     manifest = read_manifest(folder)
     if manifest is None:
-        _refuse(folder, [name for name in OVERWRITTEN if (folder / name).exists()], key)
+        files = (*OVERWRITTEN, LEDGER, MULTIRUN)
+        _refuse(folder, [name for name in files if (folder / name).exists()], key)
         return
     if is_running(folder):
-        raise UserError(f"{key}: another process is running in {folder}: give another folder.")
-    known = (manifest.get("config_name"), manifest.get("overrides"))
+        raise UserError(f"{key}: another process is running in {folder}: give another {_it(key)}.")
+    known = (manifest.get("config_name"), without_labels(manifest.get("overrides") or ()))
     stages = {stage.recipe_id for stage in job.run.stages}
     changed = any(row["recipe"] not in stages for row in manifest.get("stages") or ())
-    if known != (job.config_name, list(job.overrides)):
+    if known != (job.config_name, without_labels(job.overrides)):
         words = " ".join(manifest.get("overrides") or ())
         what = f"holds the run of another command ({manifest.get('config_name')} {words})"
     elif is_complete(folder) and changed:
         what = "holds the results of the same command with other code or data"
     else:
         return
-    raise UserError(f"{key}: {folder} {what}, and nothing is overwritten: give another folder.")
+    raise UserError(f"{key}: {folder} {what}, and nothing is overwritten: give another {_it(key)}.")
 
 
-def _check_free_of_others(root: Path) -> None:
-    _refuse_path(root, "hydra.sweep.dir")
+def _it(key: str) -> str:
+    return "name" if key.startswith("name=") else "folder"
+
+
+def without_labels(overrides: Sequence[str]) -> list[str]:
+    """Overrides without those that say what the run is called: they change nothing else.
+
+    >>> without_labels(["name=mine", "seed=2", "note=tried again"])
+    ['seed=2']
+    """
+    return [word for word in overrides if word.lstrip("+").partition("=")[0] not in LABELS]
+
+
+def _check_free_of_others(root: Path, key: str) -> None:
+    _refuse_path(root, key)
     known = any((root / name).exists() for name in (LEDGER, MULTIRUN))
     files = (MANIFEST,) if known else (MANIFEST, SUMMARY, REPORT, PAGE_AS_TEXT)
-    _refuse(root, [name for name in files if (root / name).exists()], "hydra.sweep.dir")
+    _refuse(root, [name for name in files if (root / name).exists()], key)
 
 
 def _refuse_path(folder: Path, key: str) -> None:
@@ -185,7 +209,7 @@ def _refuse(folder: Path, files: Sequence[str], key: str) -> None:
     if files:
         raise UserError(
             f"{key}: {folder} holds {', '.join(files)}, which would be overwritten: give another "
-            "folder."
+            f"{_it(key)}."
         )
 
 

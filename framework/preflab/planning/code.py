@@ -23,7 +23,16 @@ from preflab.door.brought import Brought, brought_by, installed
 from preflab.storage.durable import cached_digest
 
 _FRAMEWORK = Path(__file__).parents[1]
-WITHOUT_EFFECT = ("composing", "console", "door", "jobs", "planning", "scaffold", "testing")
+WITHOUT_EFFECT = (
+    "composing",
+    "console",
+    "door",
+    "jobs",
+    "planning",
+    "scaffold",
+    "session",
+    "testing",
+)
 """Rooms of the framework that change no result: what they decide is in the recipe itself."""
 _LOGS = {"log", "logger", "logging", "_log", "_logger"}
 _UNREAD = {"ctx", "kind", "type_comment", "type_params", "type_ignores"}

@@ -94,6 +94,16 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     """The run of a composed config, given as plain values. `UserError` for anything that is wrong,
     before any work. known: pass the same mapping for the jobs of a study, which then share their
     typed configs."""
+    run = _settled(chosen(config, registry, known))
+    check(run)
+    inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
+    inputs = {key: seen.content for key, seen in inspected.items() if not seen.waiting}
+    return replace(run, stages=tuple(_plan(run)), inputs=inputs)
+
+
+def chosen(config: Mapping[str, Any], registry: Registry, known: Known | None = None) -> Run:
+    """The components that a composed config, given as plain values, chooses, each checked by
+    itself. Nothing that they read is looked at, and no stages follow."""
     known = {} if known is None else known
     graph = registry.stage_graph
     groups, keys = {*graph.groups, "filters"}, set(RunSettings.__dataclass_fields__)
@@ -112,11 +122,7 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
             choices[group] = _once(known, (kind, group), config[group], make)
     nodes = {k: v for k, v in (config.get("filters") or {}).items() if v is not None}
     filters = tuple(choose(registry, "filter", v, f"filters.{k}") for k, v in nodes.items())
-    run = _settled(Run(choices, filters, settings, registry, study=study))
-    check(run)
-    inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
-    inputs = {key: seen.content for key, seen in inspected.items() if not seen.waiting}
-    return replace(run, stages=tuple(_plan(run)), inputs=inputs)
+    return Run(choices, filters, settings, registry, study=study)
 
 
 def _settled(run: Run) -> Run:

@@ -55,13 +55,16 @@ class StageRow(TypedDict):
 
 
 class Origin(TypedDict):
-    """With what a run was made. plugin_flags: environment variables that limit or name plugins;
+    """With what a run was made. process: which one of the host's (`runs.process_mark`); started:
+    when it began, ISO 8601 in UTC; plugin_flags: environment variables that limit or name plugins;
     where: cwd, in which the command was given, its config_dir, and output_subdir, in which Hydra's
     files are."""
 
     versions: dict[str, str]
     git: str
     host: str
+    process: str
+    started: str
     command: list[str]
     plugin_flags: dict[str, str]
     plugins: dict[str, str]
@@ -69,12 +72,16 @@ class Origin(TypedDict):
 
 
 class Manifest(Origin):
-    """manifest.json: what was run, with what, and how far it came. status: running, complete,
-    stopped, failed or waiting ("running" stays if it is killed: see `is_running`); waiting: what
+    """manifest.json: what was run, with what, and how far it came. name, tags, note: what its owner
+    calls it, none of which changes a result; status: running, complete, stopped, failed or waiting
+    ("running" stays if it is killed: see `runs.state_of`); waiting: what
     people have yet to do, "" if the run does not wait; notices: what was said before the first
     stage, also when stages that are reused were made."""
 
     run: str
+    name: str
+    tags: list[str]
+    note: str
     config_name: str
     overrides: list[str]
     seed: int
@@ -180,12 +187,12 @@ def stage_folder(folder: Path, group: str) -> Path | None:
     """The artifact of the stage that a config group makes, in a run folder; None if the run has
     none, or it is not there any more."""
     rows = _stage_rows(folder)
-    return next((_artifact(folder, row) for row in rows if row["group"] == group), None)
+    return next((artifact_of(folder, row) for row in rows if row["group"] == group), None)
 
 
 def newest_model(folder: Path) -> Path | None:
     """The model folder of the newest policy that a run has made; None if it has made none."""
-    found = (_artifact(folder, row) for row in reversed(_stage_rows(folder)) if row["makes"])
+    found = (artifact_of(folder, row) for row in reversed(_stage_rows(folder)) if row["makes"])
     return next((f / "model" for f in found if f is not None and (f / "model").is_dir()), None)
 
 
@@ -209,7 +216,7 @@ def _stage_rows(folder: Path) -> list[StageRow]:
     return [row for row in given if isinstance(row, dict) and known.issubset(row)]
 
 
-def _artifact(folder: Path, row: StageRow) -> Path | None:
+def artifact_of(folder: Path, row: StageRow) -> Path | None:
     """Where a stage's artifact is: a run folder that was moved still links to it."""
     places = (folder / ARTIFACTS / row["stage"], Path(row["artifact"]))
     return next((place.resolve() for place in places if place.is_dir()), None)

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 
 def tiny(config: TinyConfig, context: Context) -> TinySource:
-    """The component ``tiny``."""
-    return TinySource(config, context.vocabulary, *_settings(context))
+    """The component ``tiny``. The data are asked for their words only if these are its tokens."""
+    words = context.vocabulary if config.tokenizer is TokenizerKind.words else None
+    return TinySource(config, words, *_settings(context))
 
 
 def pretrained(config: PretrainedConfig, context: Context) -> FolderSource:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from preflab.interfaces import Measure
 from preflab.intervals import t_interval, within, without_spread
+from preflab.settings import LABELS
 from preflab_builtin.report.runs import Draw, RunResult
 
 _Key = tuple[str, str, tuple[str, ...]]
@@ -77,10 +78,8 @@ def arms(runs: Sequence[RunResult]) -> list[Arm]:
             continue
         group[run.draw] = run
     members = {key: tuple(group.values()) for key, group in groups.items()}
-    return [
-        Arm(_label(key, list(members)), key[2], group, combined(group))
-        for key, group in members.items()
-    ]
+    labels = _called({key: _label(key, list(members)) for key in members}, members)
+    return [Arm(labels[key], key[2], group, combined(group)) for key, group in members.items()]
 
 
 def doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> list[tuple[RunResult, RunResult]]:
@@ -143,6 +142,20 @@ def _label(key: _Key, keys: Sequence[_Key]) -> str:
     return f"{name} ({' '.join(own) or 'as it is'})" if len(others) > 1 else name
 
 
+def _called(
+    labels: dict[_Key, str], members: Mapping[_Key, Sequence[RunResult]]
+) -> dict[_Key, str]:
+    """The labels, but for an arm without a name whose runs have one that no other arm's have."""
+    names = {key: {run.name for run in group} for key, group in members.items()}
+    own = {key: min(found) for key, found in names.items() if len(found) == 1 and not key[1]}
+    return {
+        key: own[key]
+        if own.get(key) and sum(own[key] in found for found in names.values()) == 1
+        else label
+        for key, label in labels.items()
+    }
+
+
 def in_order(label: str) -> str:
     """An arm's name with its words sorted: a name that consists of overrides may have any order.
 
@@ -186,6 +199,6 @@ def _result(run: RunResult) -> str:
 def _variant(run: RunResult) -> tuple[str, ...]:
     """Overrides without the seeds, without what the study declares, which changes no result, and
     without the choice of the arm if the arm has a name."""
-    left_out = run.seed_keys | ({"arm"} if run.arm else set())
+    left_out = run.seed_keys.union(LABELS, ["arm"] if run.arm else [])
     keys = [(word, word.lstrip("+~").partition("=")[0]) for word in run.overrides]
     return tuple(w for w, key in keys if key not in left_out and key.partition(".")[0] != "study")

@@ -10,6 +10,7 @@ from typing import Any
 
 from preflab.interfaces import Measure
 from preflab.intervals import decimals
+from preflab.settings import LABELS
 from preflab_builtin.report.accounts import accounts, examples
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
@@ -277,7 +278,7 @@ def differences(arms: Sequence[Arm]) -> Grid:
     """
     runs = [arm.runs[0] for arm in arms]
     configs = [run.config() for run in runs]
-    left_out = {"arm"}.union(*(run.seed_keys for run in runs))
+    left_out = {"arm", *LABELS}.union(*(run.seed_keys for run in runs))
     keys = sorted({key for config in configs for key in config} - left_out)
     rows = [(key, [config.get(key, NOTHING) for config in configs]) for key in keys]
     differing = ((key, *map(str, row)) for key, row in rows if len(set(map(repr, row))) > 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +27,13 @@ from preflab.storage.run_folder import (
     Manifest,
     StageRow,
     config_file,
-    is_running,
     read_ledger,
     read_manifest,
 )
+from preflab.storage.runs import KILLED, UNKNOWN, composed, state_of
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
-from preflab_builtin.report.runs import RunResult, StageResult, composed
+from preflab_builtin.report.runs import RunResult, StageResult
 
 DEPTH = 3
 """How far below a given folder run folders are looked for: runs/ itself may be given."""
@@ -103,19 +102,19 @@ def _add(gathered: Gathered, folder: Path, failed: set[Path]) -> None:
             said = str(manifest.get("waiting") or status)
             gathered.failures.append(Failure(folder, overrides, Waiting.exit_code, said))
             return
-        if manifest and status == RUNNING and not is_running(folder):
-            status = _killed(manifest)
+        if manifest and status == RUNNING:
+            told = _ENDS.get(state_of(folder, manifest), status)
+            status = told.replace("HOST", str(manifest.get("host") or ""))
         lines = _text(folder / ERROR).strip().splitlines()
         message = lines[-1] if lines else status or "unreadable"
         gathered.failures.append(Failure(folder, overrides, None, message))
 
 
-def _killed(manifest: Manifest) -> str:
-    """What a run is that did not note its end, and that nobody here makes."""
-    host = str(manifest.get("host") or "")
-    if host != platform.node():
-        return f"running on {host}, or killed there"
-    return "killed; the same command goes on where it stopped"
+_ENDS = {
+    KILLED: "killed; the same command goes on where it stopped",
+    UNKNOWN: "running on HOST, or killed there",
+}
+"""What a run is that did not note its end, and that nobody here makes."""
 
 
 def read_run(folder: Path, manifest: Manifest) -> RunResult:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from preflab.interfaces import Measure
 from preflab.kinds import STAGES
 from preflab.storage.artifacts import read_rows
-from preflab.storage.run_folder import MANIFEST, METRICS, config_file
+from preflab.storage.run_folder import MANIFEST, METRICS, read_manifest
+from preflab.storage.runs import composed, dotted
 from preflab.study import StudyConfig
 
 
@@ -95,6 +92,12 @@ class RunResult:
             return 0.0
 
     @property
+    def name(self) -> str:
+        """What its owner calls it, alone or with the other jobs of its multirun; "" if nothing."""
+        manifest = read_manifest(self.folder)
+        return str(manifest.get("name") or "") if manifest else ""
+
+    @property
     def draw(self) -> Draw:
         """Its random numbers."""
         pinned = (
@@ -144,7 +147,7 @@ class RunResult:
 
     def config(self) -> dict[str, Any]:
         """The composed config as dotted keys, without the study."""
-        return dict(_dotted(composed(self.folder)))
+        return dotted(composed(self.folder))
 
     def by_case(self, measure: str) -> dict[str, float]:
         """Values of a measure by the id of the prompt, question or document that each is about."""
@@ -172,21 +175,3 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
         return [row for row in read_rows(path) if isinstance(row, dict)]
     except (OSError, ValueError):
         return []
-
-
-def composed(folder: Path) -> dict[Any, Any]:
-    """The config that a run was composed to, references unresolved; {} if it cannot be read."""
-    try:
-        config = OmegaConf.load(config_file(folder))
-        container = OmegaConf.to_container(config, resolve=False)
-    except (OSError, OmegaConfBaseException, ValueError, YAMLError):
-        return {}
-    return container if isinstance(container, dict) else {}
-
-
-def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _dotted(value, f"{above}{key}.")
-        elif not above.startswith("study."):
-            yield f"{above}{key}", value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflab.errors import UserError, nearest
-from preflab_builtin.report.runs import composed
+from preflab.storage.runs import composed
 from preflab_people.commands.making import Asked, make, what
 from preflab_people.commands.parsing import (
     COMMANDS,

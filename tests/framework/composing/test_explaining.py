@@ -37,7 +37,7 @@ SAID = {
     ("comparisons=sampled",): "There is no comparisons 'sampled'. Allowed: none, ranked.",
     ("algoritm=ppo",): "Did you mean 'algorithm'?",
     ("prompts.path=x",): "prompts is not chosen: give prompts=NAME first",
-    ("arm=mine",): "hydra.run.dir=runs/NAME",
+    ("arm=mine",): "To name a run: name=NAME",
     ("evaluator=toxicity",): "+evaluator@FIELD.NAME=OPTION",
     ("sft=null",): "GROUP=none leaves it out",
     ("sft=3",): "takes the name of an option: GROUP=OPTION",

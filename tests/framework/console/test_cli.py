@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 
 from preflab.console import cli
+from preflab.version import __version__
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +48,20 @@ def test_wrong_words_are_one_line_and_exit_code_2(
 def test_help_is_the_overview(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(*words) == 0
     assert capsys.readouterr().out.startswith("preflab: the InstructGPT experiment bench")
+
+
+def test_the_version_is_preflabs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--version") == 0
+    assert capsys.readouterr().out == f"preflab {__version__}\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "runs --help", "artifacts prune --help"])
+def test_a_reader_that_has_seen_enough_is_no_error(words: str) -> None:
+    """The pipe is closed before anything is written; argparse ends the process by itself."""
+    command = [sys.executable, "-m", "preflab", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from framework.faulty_plugins import HEAD, load, reported, written_hook
+from framework.storage.test_runs import write
 from preflab.composing import search_path
 from preflab.console import commands, overview
 from preflab.door import registry as plugins
@@ -102,3 +103,61 @@ def test_help_lists_components_inside_others() -> None:
     lines = overview.overview().splitlines()
     assert "  gradient_term:  entropy, ptx" in lines
     assert "  reward_shaping: length_penalty, soft_clip" in lines
+
+
+def _rerun_words(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[list[str], str]:
+    """The command line that ``rerun`` gives, and the folder in which it gives it."""
+    given: list[tuple[list[str], str]] = []
+    before = Path.cwd()
+
+    def launch(line: list[str]) -> int:
+        given.append((line, str(Path.cwd())))
+        return 0
+
+    monkeypatch.setattr("preflab.console.launch.launch", launch)
+    assert commands.run("rerun", list(words)) == 0
+    monkeypatch.chdir(before)
+    return given[0]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job of a multirun of an own study, given in work/, and this process elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    Path("work").mkdir()
+    write(
+        Path("work/runs/mine/grid/0"),
+        name="grid",
+        config_name="mine",
+        overrides=["name=grid", "seed=1"],
+        command=["preflab", "-cd", "studies", "-cn", "mine", "name=grid"],
+        where={"cwd": str(tmp_path / "work"), "config_dir": str(tmp_path / "work/studies")},
+    )
+    Path("work/runs/mine/grid/ledger.jsonl").write_text('{"job": 0, "folder": "0"}\n')
+    return Path("work/runs/mine/grid")
+
+
+def test_rerun_of_a_study_gives_its_command_where_it_was_given(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, where = _rerun_words(monkeypatch, str(study))
+    assert words == ["-cd", "studies", "-cn", "mine", "name=grid"]
+    assert where == str(study.parents[2].resolve())
+
+
+def test_rerun_of_a_job_makes_a_run_without_the_name_of_the_multirun(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its config folder is found from anywhere; a run of its own keeps its name."""
+    here = study.parents[2].resolve()
+    words, where = _rerun_words(monkeypatch, str(study / "0"), "seed=2")
+    assert words[:4] == ["-cd", str(here / "studies"), "-cn", "mine"]
+    assert words[4:] == ["seed=1", "hydra.mode=RUN", "seed=2"]
+    assert where == str(here)
+    (study / "ledger.jsonl").unlink()
+    assert "name=grid" in _rerun_words(monkeypatch, str(study / "0"))[0]
+
+
+def test_rerun_takes_a_name(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("work")
+    assert _rerun_words(monkeypatch, "grid")[0][-1] == "name=grid"

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
+from framework.storage.test_runs import write
 from preflab.console.cli import main
-from preflab.console.completion import own_answers, without_command
+from preflab.console.completion import SCRIPTS, own_answers, without_command
 
 OFFERED = {
+    "preflab +gradient_term@algorithm.terms.x=": {
+        "+gradient_term@algorithm.terms.x=ptx",
+        "+gradient_term@algorithm.terms.x=entropy",
+    },
+    "preflab algorithm=grpo +gradient_term": {"+gradient_term@algorithm.terms."},
+    "preflab algorithm.kl.controller=": {
+        "algorithm.kl.controller=fixed",
+        "algorithm.kl.controller=adaptive",
+    },
+    "preflab algorithm=ppo algorithm.advantage.whiten=t": {"algorithm.advantage.whiten=true"},
+    "preflab algorithm=dpo algorithm.advantage.whiten=": set(),
+    "preflab runs c": {"compare"},
+    "preflab artifacts ": {"list", "prune"},
+    "preflab plan algorithm=p": set(),
     "preflab pl": {"plan", "plugins"},
     "preflab -cn lad": {"ladder"},
     "preflab plan runtime.precision=": {"runtime.precision=float32", "runtime.precision=bfloat16"},
@@ -18,6 +42,72 @@ OFFERED = {
 @pytest.mark.parametrize("line", OFFERED)
 def test_commands_studies_and_enum_values(line: str) -> None:
     assert set(own_answers(line)) == OFFERED[line]
+
+
+def test_runs_are_offered_by_their_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("runs/config/mine"))
+    write(Path("runs/study/all/0"))
+    assert own_answers("preflab rerun runs/") == ["runs/config/mine", "runs/study/all/0"]
+    assert own_answers("preflab runs compare runs/config/mine runs/s") == ["runs/study/all/0"]
+
+
+def _shell(shell: str, folder: Path) -> list[str]:
+    """The command that starts a shell with the printed script, and its files written."""
+    (folder / "rc").write_text(f"PS1='> '\n{SCRIPTS[shell]}\n")
+    if shell == "bash":
+        return ["bash", "--noprofile", "--rcfile", str(folder / "rc"), "-i"]
+    (folder / "rc").rename(folder / ".zshrc")
+    return ["zsh", "-i"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_tab_key_in_a_terminal(shell: str, tmp_path: Path) -> None:
+    """A component inside another, whose key has an @; a command; and what nothing completes."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} is installed here")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "preflab"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m preflab "$@"\n')
+    program.chmod(0o755)
+    ours = os.pathsep.join(word for word in sys.path if word)
+    environment = os.environ | {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": ours,
+        **dict.fromkeys(("HOME", "ZDOTDIR"), str(tmp_path)),
+        "TERM": "dumb",
+    }
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        _shell(shell, tmp_path),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        os.close(slave)
+        try:
+            _until(master, "> ")
+            os.write(master, b"preflab +gradient_term@algorithm.terms.x=p\t")
+            assert "Traceback" not in _until(master, "terms.x=ptx")
+            os.write(master, b"\x15preflab doc\t")
+            assert "Traceback" not in _until(master, "doctor")
+            os.write(master, b"\x15preflab plan nonsens\tEND")
+            assert "Traceback" not in _until(master, "END")
+        finally:
+            process.kill()
+            os.close(master)
+
+
+def _until(terminal: int, text: str) -> str:
+    """What a terminal shows until it has shown a text."""
+    shown, limit = "", time.monotonic() + 120
+    while text not in shown:
+        ready, _, _ = select.select([terminal], [], [], limit - time.monotonic())
+        assert ready, shown
+        shown += os.read(terminal, 4096).decode(errors="replace")
+    return shown
 
 
 def test_hydra_sees_no_command() -> None:

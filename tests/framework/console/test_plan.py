@@ -13,6 +13,8 @@ import waiting_people
 from conformance.engine import plugin_file
 from preflab import UserError
 from preflab.console.plan import plan
+from preflab.planning.estimates import Estimate
+from preflab.planning.run import Stage
 
 ALONE = ("debug=fast", "algorithm=none", "evaluation=none")
 
@@ -82,3 +84,19 @@ def test_a_plan_of_the_embedded_world_imports_nothing_that_only_computes(tmp_pat
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "7 to compute." in shown.stdout
     assert shown.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_a_plan_says_what_it_may_take_and_by_which_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 pretrain of 90 s and no earlier sft: 180 s."""
+
+    def known(stage: Stage, artifacts: object) -> Estimate | None:
+        return Estimate(90.0, 400.0, "pretrain-x", ()) if stage.name == "pretrain" else None
+
+    words = (*ALONE, "labeler=none", "reward_model=none", "seed=1,2", "-m")
+    assert "No earlier run says how long they take.\n" in _planned(capsys, *words)[1]
+    monkeypatch.setattr("preflab.planning.estimates.estimate", known)
+    text = _planned(capsys, *words)[1]
+    assert "About 3 min 0 s, one stage after the other, and 400 MB at most. Without 2 sft," in text
+    assert "- 2 pretrain: 1 min 30 s each, 400 MB, as pretrain-x took\n" in text

@@ -136,3 +136,30 @@ def test_a_run_that_is_going_on_is_left_alone() -> None:
         pytest.raises(UserError, match="another process is running in mine"),
     ):
         _places("hydra.run.dir=mine")
+
+
+def test_a_name_is_the_last_part_of_the_folder() -> None:
+    """Of a run, or of the whole multirun; what else the owner says of it changes no folder."""
+    assert _places("name=mine").folder == Path("runs/config/mine")
+    many = _places("-m", "name=grid", "seed=1,2")
+    assert many.jobs == (Path("runs/config/grid/0"), Path("runs/config/grid/1"))
+    _manifest("runs/config/again", ("name=again", "note=first try"), status="complete")
+    assert _places("name=again", "tags=[x]").folder == Path("runs/config/again")
+
+
+def test_a_name_that_another_run_has_is_refused() -> None:
+    _manifest("runs/config/mine", ("seed=2",))
+    with pytest.raises(UserError, match=r"name=mine: .*holds the run of another .*another name"):
+        _places("name=mine")
+    with pytest.raises(UserError, match=r"name=mine: .*holds manifest.json.*another name"):
+        _places("-m", "name=mine", "seed=1,2")
+    Path("runs/config/grid").mkdir()
+    Path("runs/config/grid/ledger.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"name=grid: .*holds ledger.jsonl.*another name"):
+        _places("name=grid")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "-x", "a b", "x" * 101])
+def test_a_name_is_that_of_a_folder(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be the name of a run"):
+        check_jobs(parse([*BASE, f"name='{name}'"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -108,3 +109,14 @@ def test_of_many_arms_those_that_are_named_have_the_first_numbers() -> None:
     # The ends of the others too.
     assert {"a0", "a19"} <= numbers.keys()
     assert sorted(numbers.values()) == list(range(8))
+
+
+def test_a_run_is_called_by_its_name(tmp_path: Path) -> None:
+    """A name that several arms have, as those of a multirun, tells nothing."""
+    for i, (name, coef) in enumerate([("mine", 0.1), ("grid", 0.2), ("grid", 0.3)]):
+        words = [f"algorithm.kl.coef={coef}", f"name={name}", "note=x"]
+        write_run(tmp_path / str(i), "", 1, words, results("PPO", 0.0))
+        manifest = tmp_path / str(i) / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"name": name}))
+    labels = [arm.label for arm in arms(gather([tmp_path]).runs)]
+    assert labels == ["mine", "algorithm.kl.coef=0.2", "algorithm.kl.coef=0.3"]

@@ -1,0 +1,167 @@
+"""A finished run, opened: its models answer and score as they did in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from preflab.composing.compose import resolved
+from preflab.composing.search_path import registry
+from preflab.composing.untrusted import refuse_resolvers
+from preflab.engine.context import Environment, PolicyResponder, StageContext
+from preflab.errors import UserError
+from preflab.interfaces import AnyTemperature, Policy, Responder, RewardModel
+from preflab.planning.asking import inspect
+from preflab.planning.reading import chosen
+from preflab.records import Message, Prompt, Rollout
+from preflab.runtime import Device
+from preflab.storage.run_folder import artifact_of, config_file, read_manifest
+
+Asked = str | Prompt | Sequence[Mapping[str, str]]
+"""A prompt as a person gives it: the text that the model sees, or a conversation, of which each
+message has a role and a content."""
+
+
+class OpenedRun:
+    """The models of a run folder, each made when it is first asked for. The data of the run need
+    not be there any more, unless its policy takes its words from them."""
+
+    def __init__(self, folder: Path, device: str | None = None) -> None:
+        """device: in the place of the run's own, as runtime.device names it. `UserError` if the
+        folder is not a run's, or its config names what is not installed."""
+        self.folder = folder
+        manifest = read_manifest(folder)
+        if manifest is None or not config_file(folder).is_file():
+            raise UserError(f"{folder} is not the folder of a run: it has no manifest or config.")
+        config = OmegaConf.load(config_file(folder))
+        refuse_resolvers(config)  # type: ignore[arg-type]
+        self._where = Path((manifest.get("where") or {}).get("cwd") or ".")
+        run = chosen(resolved(config), registry())  # type: ignore[arg-type]
+        if device is not None:
+            allowed = [member.name for member in Device]
+            if device not in allowed:
+                raise UserError(f"device={device}. Allowed: {', '.join(allowed)}.")
+            run.settings.runtime.device = Device[device]
+        self._environment = Environment(run, lambda hook, **shown: None)
+        found = {row["stage"]: artifact_of(folder, row) for row in manifest["stages"]}
+        there = {stage: place for stage, place in found.items() if place is not None}
+        self._environment.artifacts = there
+        self._context = StageContext(self._environment, "opened")
+        self._responders: dict[str, Responder] = {}
+
+    @contextlib.contextmanager
+    def _at_home(self) -> Iterator[None]:
+        """Paths of the config mean the folder in which the command was given, if it is here."""
+        with contextlib.chdir(self._where) if self._where.is_dir() else contextlib.nullcontext():
+            yield
+
+    def policy(self, role: str = "result") -> Policy:
+        """The policy in a role ("base", "sft", "initial", "result"). `UserError` if the run has not
+        made it."""
+        with self._at_home():
+            if self._environment.model_folder(role) is None:
+                given = inspect(self._environment.run.choices["policy"]).pretrained
+                if not given or role == "result":
+                    raise UserError(f"{self.folder} has made no model in the role '{role}'.")
+            return self._context.policy(role)
+
+    @cached_property
+    def reward_model(self) -> RewardModel:
+        """What scored the responses: trained, or a function. `UserError` if the run has none."""
+        choice = self._environment.run.choices.get("reward_model")
+        if choice is None or choice.component.build is None:
+            raise UserError(
+                f"{self.folder} has no reward model: it was run with reward_model=none."
+            )
+        trained = choice.component.procedure is not None
+        if trained and "reward_model" not in self._environment.artifacts:
+            raise UserError(f"{self.folder} has not trained its reward model yet.")
+        with self._at_home():
+            return self._context.reward_model()
+
+    def responder(self, role: str = "result") -> Responder:
+        """What answers in a role: a policy, or for "result" what the algorithm makes of it
+        (best-of-n). It is made once."""
+        if role not in self._responders:
+            algorithm = self._environment.run.choices["algorithm"]
+            with self._at_home():
+                if role == "result" and algorithm.component.build is not None:
+                    self._responders[role] = self._context.responder(role)
+                else:
+                    engine = self._context.rollout()
+                    self._responders[role] = PolicyResponder(self.policy(role), engine)
+        return self._responders[role]
+
+    def sample(
+        self,
+        prompts: Sequence[Asked],
+        role: str = "result",
+        samples: int = 1,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        seed: int = 0,
+    ) -> Rollout:
+        """Responses, ``samples`` consecutive rows for each prompt, [B * samples, R]. max_tokens,
+        temperature: in the place of the run's own. The same seed gives the same responses."""
+        asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
+        if not asked:
+            raise UserError("There is no prompt: give a list of one at least.")
+        if samples < 1 or (max_tokens is not None and max_tokens < 1) or (temperature or 0) < 0:
+            raise UserError("samples and max_tokens are at least 1, and temperature is at least 0.")
+        answers = self.responder(role)
+        if isinstance(answers, PolicyResponder):
+            usual = answers.engine.sampling
+            sampling = replace(
+                usual,
+                samples=samples,
+                max_tokens=usual.max_tokens if max_tokens is None else max_tokens,
+                temperature=usual.temperature if temperature is None else temperature,
+            )
+            return answers.engine.generate(answers.policy, asked, sampling, (seed, "sample"))
+        if max_tokens is not None:
+            raise UserError(f"The algorithm of {self.folder} answers with its own max_tokens only.")
+        if temperature is not None:
+            if not isinstance(answers, AnyTemperature):
+                raise UserError(f"The algorithm of {self.folder} has a temperature of its own.")
+            answers = answers.at_temperature(temperature)
+        return answers.respond([p for p in asked for _ in range(samples)], (seed, "sample"))
+
+    def score(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[float]:
+        """What the reward model gives to each response, the offset subtracted, as in the run."""
+        if len(prompts) != len(responses):
+            raise UserError(
+                f"There are {len(prompts)} prompts and {len(responses)} responses: each response "
+                "needs its prompt."
+            )
+        if not prompts:
+            return []
+        asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
+        with self._at_home():
+            device = self._context.runtime.device
+            rows = Rollout.from_texts(self._context.tokenizer, asked, responses, device=device)
+        return [float(value) for value in self.reward_model.score(rows)]
+
+
+def as_prompt(asked: Asked) -> Prompt:
+    """A prompt of what a person gave.
+
+    >>> as_prompt([{"role": "user", "content": "Hi"}]).messages
+    (Message(role='user', content='Hi'),)
+    """
+    if isinstance(asked, Prompt):
+        return asked
+    if isinstance(asked, str):
+        return Prompt("", asked)
+    try:
+        turns = tuple(Message(turn["role"], turn["content"]) for turn in asked)
+    except (KeyError, TypeError):
+        raise UserError(
+            "A prompt is a text, or a list of messages with 'role' and 'content'."
+        ) from None
+    text = "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)
+    return Prompt("", text, messages=turns)

@@ -1,0 +1,131 @@
+"""Runs are taken along and removed: a copy that needs nothing from elsewhere, and what a removal
+takes with it and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preflab.errors import UserError
+from preflab.storage.artifacts import files_below, opened
+from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of
+from preflab.storage.runs import FoundRun, composed, dotted, runs_below
+
+ARCHIVE = ".tar.gz"
+"""A target that ends so is one file."""
+
+
+def export(folder: Path, target: Path) -> int:
+    """Copy a run, or a multirun, with its artifacts in the place of the links to them: nothing in
+    the copy leads out of it. An artifact that several jobs share is copied once. The number of
+    artifacts; `UserError` if the target exists or a run is going on, `StorageError` if an artifact
+    was changed since it was made."""
+    runs = runs_below(folder)
+    busy = [run.folder for run in runs if run.state == RUNNING]
+    if busy:
+        raise UserError(f"{busy[0]} is running: export it when it has ended.")
+    if target.exists():
+        raise UserError(f"{target} exists, and nothing is overwritten: give another target.")
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{target} lies in {folder}: give a target outside of it.")
+    whole = Path(str(target).removesuffix(ARCHIVE))
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    copy = partial / whole.name
+    try:
+        number = _copy(folder, copy, runs)
+        if whole == target:
+            os.rename(copy, target)
+        else:
+            made = shutil.make_archive(str(partial / "whole"), "gztar", partial, whole.name)
+            os.rename(made, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return number
+
+
+def _copy(folder: Path, copy: Path, runs: Sequence[FoundRun]) -> int:
+    """The files of all runs, then each artifact where the first of them has its link."""
+    links = {run.folder.resolve() / ARTIFACTS for run in runs}
+
+    def left_out(place: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(place).resolve() / name in links]
+
+    shutil.copytree(folder, copy, ignore=left_out)
+    copied: dict[Path, Path] = {}
+    for run in runs:
+        for row in run.manifest["stages"]:
+            place = copy / run.folder.relative_to(folder) / ARTIFACTS / row["stage"]
+            artifact = artifact_of(run.folder, row)
+            if artifact is None:
+                raise UserError(
+                    f"{run.folder}: the artifact of its stage '{row['stage']}' is gone, so that "
+                    "the copy would not be whole. preflab rerun makes it again."
+                )
+            place.parent.mkdir(exist_ok=True)
+            if artifact in copied:
+                place.symlink_to(os.path.relpath(copied[artifact], place.parent))
+                continue
+            opened(artifact).verify()
+            shutil.copytree(artifact, place)
+            copied[artifact] = place
+    return len(copied)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What the removal of a run is about. runs: those in the folder; users: other runs whose config
+    names the folder, or one in it; own: artifacts that no other run has; shared: those that
+    another has, too."""
+
+    folder: Path
+    runs: tuple[FoundRun, ...]
+    users: tuple[Path, ...]
+    own: tuple[Path, ...]
+    shared: tuple[Path, ...]
+
+    def refuse(self) -> None:
+        """`UserError` if a run is going on, or another one uses it."""
+        busy = [run.folder for run in self.runs if run.state == RUNNING]
+        if busy:
+            raise UserError(f"{busy[0]} is running: stop it first (kill -TERM, or Ctrl-C).")
+        if self.users:
+            raise UserError(
+                f"{self.folder} is used by {', '.join(map(str, self.users))}, whose config names "
+                "it: remove these first."
+            )
+
+    def megabytes(self) -> float:
+        """The size of the artifacts that no other run has."""
+        return sum(f.stat().st_size for place in self.own for f in files_below(place)) / 1e6
+
+
+def removal(folder: Path, root: Path) -> Removal:
+    """What the removal of a run, or multirun, is about. root: where other runs are looked for."""
+    inside = folder.resolve()
+    runs = tuple(runs_below(folder))
+    others = [r for r in runs_below(root) if not r.folder.resolve().is_relative_to(inside)]
+    users = tuple(
+        run.folder for run in others if any(p.is_relative_to(inside) for p in _paths(run))
+    )
+    theirs = {place for run in others for place in _artifacts(run)}
+    mine = dict.fromkeys(place for run in runs for place in _artifacts(run))
+    own = tuple(place for place in mine if place not in theirs)
+    return Removal(folder, runs, users, own, tuple(p for p in mine if p in theirs))
+
+
+def _artifacts(run: FoundRun) -> Iterator[Path]:
+    places = (artifact_of(run.folder, row) for row in run.manifest["stages"])
+    yield from (place for place in places if place is not None)
+
+
+def _paths(run: FoundRun) -> Iterator[Path]:
+    """What a run's config may name, as a path from where its command was given."""
+    where = Path((run.manifest.get("where") or {}).get("cwd") or ".")
+    for value in dotted(composed(run.folder)).values():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and word and "\0" not in word and len(word) < 1000:
+                yield (where / word).resolve()

@@ -1,0 +1,186 @@
+"""Runs on this disk: where they are, how one is called by its name, and what has become of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from preflab.errors import UserError, nearest
+from preflab.signals import process_name
+from preflab.storage.run_folder import (
+    ARTIFACTS,
+    LEDGER,
+    MANIFEST,
+    RUNNING,
+    SUMMARY,
+    Manifest,
+    config_file,
+    is_running,
+    read_ledger,
+    read_manifest,
+)
+
+ROOT = Path("runs")
+"""Where runs are unless Hydra's settings say otherwise."""
+DEPTH = 3
+"""How far below a given folder run folders are looked for: runs/ itself may be given."""
+KILLED, UNKNOWN = "killed", "unknown"
+"""States of a run that did not note its end: nobody makes it; or it was begun on another machine,
+whose processes cannot be seen from here."""
+
+
+def composed(folder: Path) -> dict[Any, Any]:
+    """The config that a run was composed to, references unresolved; {} if it cannot be read."""
+    try:
+        config = OmegaConf.load(config_file(folder))
+        container = OmegaConf.to_container(config, resolve=False)
+    except (OSError, OmegaConfBaseException, ValueError, YAMLError):
+        return {}
+    return container if isinstance(container, dict) else {}
+
+
+def dotted(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """A config as dotted keys, without the study.
+
+    >>> dotted({"a": {"b": 1, "c": {}}, "study": {"title": "t"}})
+    {'a.b': 1, 'a.c': {}}
+    """
+    return dict(_dotted({key: value for key, value in config.items() if key != "study"}))
+
+
+def _dotted(node: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+_ENDED = ("Z", "X")
+"""States of a process that has ended, and that nobody has asked about yet."""
+
+
+def process_mark(process: int) -> str:
+    """What identifies a process of this machine for good, since ids are given again: host, space
+    of process ids, id, and when it began, in the clock ticks of the system; "" for one that has
+    ended, and where the system does not say."""
+    host_and_space = process_name().rpartition(" ")[0]
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
+        state, *rest = fields.rpartition(")")[2].split()  # the name in () may have blanks
+        return "" if state in _ENDED else f"{host_and_space} {process} {rest[18]}"  # field 22
+    return ""
+
+
+def state_of(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What has become of a run: its status, and in the place of "running" the truth: "running"
+    only while its process lasts (it holds a lock of the folder; on a disk without locks its mark is
+    compared with the processes that there are), else `KILLED`, or `UNKNOWN`."""
+    status = str(manifest.get("status") or UNKNOWN)
+    if status != RUNNING or is_running(folder):
+        return status
+    if str(manifest.get("host") or "") != platform.node():
+        return UNKNOWN
+    mark = str(manifest.get("process") or "")
+    number = mark.split(" ")[-2] if mark.count(" ") >= 2 else ""
+    alive = number.isdecimal() and process_mark(int(number)) == mark
+    return RUNNING if alive else KILLED
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run folder and what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def state(self) -> str:
+        """What has become of it: see `state_of`."""
+        return state_of(self.folder, self.manifest)
+
+    @property
+    def measures(self) -> dict[str, dict[str, float | None]]:
+        """What its evaluation measured, by name: value, low and high of each; {} if nothing."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            summary = json.loads((self.folder / SUMMARY).read_bytes())
+            return dict((summary.get("evaluation") or {}).get("measures") or {})
+        return {}
+
+    @property
+    def hours(self) -> float:
+        """What its finished stages took it; stages that it reused take nothing."""
+        return sum(float(row.get("seconds") or 0) for row in self.manifest["stages"]) / 3600
+
+
+def runs_below(folder: Path) -> list[FoundRun]:
+    """All runs in a folder and at most `DEPTH` levels below it, in the order of their paths, jobs
+    of a multirun by number."""
+    found = dict[Path, FoundRun]()
+    paths = [p for d in range(DEPTH + 1) for p in folder.glob("/".join(["*"] * d + [MANIFEST]))]
+    jobs = [j for d in range(DEPTH) for j in folder.glob("/".join(["*"] * d + [LEDGER]))]
+    paths += [
+        ledger.parent / str(row["folder"]) / MANIFEST
+        for ledger in jobs
+        for row in read_ledger(ledger.parent)
+        if row.get("folder")  # Hydra may have put it at any depth
+    ]
+    for path in sorted(paths, key=natural):
+        if ARTIFACTS in path.relative_to(folder).parts or path.parent.resolve() in found:
+            continue
+        manifest = read_manifest(path.parent)
+        if manifest is not None and isinstance(manifest.get("stages"), list):
+            found[path.parent.resolve()] = FoundRun(path.parent, manifest)
+    return list(found.values())
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """The order of paths by the numbers in them: 2 before 10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of a multirun."""
+    return (folder / MANIFEST).is_file() or (folder / LEDGER).is_file()
+
+
+def folder_of(word: str, root: Path = ROOT) -> Path:
+    """The folder of a run or multirun, given as a path, or by its name or the name of its folder
+    below ``runs``. `UserError` for a name that none has, or several."""
+    if is_run(Path(word)):
+        return Path(word)
+    below = [folder for config in _folders(root) for folder in (config, *_folders(config))]
+    known = [folder for folder in dict.fromkeys(below) if is_run(folder)]
+    called = [folder for folder in known if word in (folder.name, _name(folder))]
+    if len(called) == 1:
+        return called[0]
+    if called:
+        listed = ", ".join(map(str, called))
+        raise UserError(f"{word}: {len(called)} runs are called so: {listed}. Give one of them.")
+    if Path(word).is_dir():
+        raise UserError(f"{word} is not the folder of a run: it has no {MANIFEST}.")
+    names = [folder.name for folder in sorted(known, key=natural)[-20:]]
+    raise UserError(
+        f"There is no run '{word}': neither a folder nor a name below {root}/. "
+        f"{nearest(word, names)}"
+    )
+
+
+def _name(folder: Path) -> str:
+    manifest = read_manifest(folder)
+    return str(manifest.get("name") or "") if manifest else ""
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    yield from (p for p in sorted(folder.glob("*")) if p.is_dir())

@@ -1,0 +1,58 @@
+"""Opened runs: what cannot be opened is refused. tests/framework/session opens a real one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from framework.storage.test_runs import write
+from preflab import UserError
+from preflab.composing.compose import compose
+from preflab.engine.opened import OpenedRun, as_prompt
+from preflab.records import Message, Prompt
+
+
+def test_a_prompt_is_a_text_or_a_conversation() -> None:
+    assert as_prompt("Hi") == Prompt("", "Hi")
+    given = Prompt("7", "Hi", user="a")
+    assert as_prompt(given) is given
+    talk = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    assert as_prompt(talk).messages == (Message("system", "Be kind."), Message("user", "Hi"))
+    for wrong in ([{"role": "user"}], [7]):
+        with pytest.raises(UserError, match="with 'role' and 'content'"):
+            as_prompt(wrong)  # type: ignore[arg-type]
+
+
+def _written(folder: Path, **changed: object) -> Path:
+    words = ["algorithm=none", "reward_model=none", "evaluation=none", "runtime.device=cpu"]
+    config = json.loads(json.dumps(dict(_plain(words)))) | changed
+    write(folder)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text(json.dumps(config))
+    return folder
+
+
+def _plain(words: list[str]) -> dict[str, object]:
+    from preflab.composing.compose import resolved
+
+    return resolved(compose(words))
+
+
+def test_a_run_without_models_says_so(tmp_path: Path) -> None:
+    run = OpenedRun(_written(tmp_path / "run"))
+    with pytest.raises(UserError, match="has made no model in the role 'result'"):
+        run.policy()
+    with pytest.raises(UserError, match=r"has no reward model: .* reward_model=none"):
+        _ = run.reward_model
+
+
+def test_a_config_from_elsewhere_reads_no_environment(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="calls a resolver"):
+        OpenedRun(_written(tmp_path / "run", note="${oc.env:HOME}"))
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        OpenedRun(tmp_path)

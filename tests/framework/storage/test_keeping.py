@@ -1,0 +1,103 @@
+"""Runs are copied whole, and removed without taking from others."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from framework.storage.test_runs import write
+from preflab import StorageError, UserError
+from preflab.storage.artifacts import Store
+from preflab.storage.keeping import export, removal
+from preflab.storage.run_folder import running, stage_folder
+
+
+def made(store: Path, stage: str, recipe: str, text: str = "weights") -> dict[str, str]:
+    """A complete artifact, as a run's manifest lists it."""
+    with Store(store).making(stage, recipe) as partial:
+        partial.mkdir(parents=True)
+        (partial / "model").mkdir()
+        (partial / "model" / "w").write_text(text)
+    artifact = Store(store).commit(stage, recipe, {})
+    row = dict.fromkeys("name makes seed reused seconds cost".split(), "")
+    folder = str(artifact.folder.resolve())
+    return {**row, "stage": stage, "group": stage, "recipe": recipe, "artifact": folder}
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two jobs of a multirun with one sft; each has an algorithm of its own."""
+    monkeypatch.chdir(tmp_path)
+    sft = made(Path("artifacts"), "sft", "a" * 64)
+    for job in (0, 1):
+        own = made(Path("artifacts"), "algorithm", f"{job}" * 64, f"weights {job}")
+        folder = write(Path(f"runs/study/x/{job}"), stages=[sft, own])
+        (folder / "artifacts").mkdir()
+        for row in (sft, own):
+            (folder / "artifacts" / row["stage"]).symlink_to(row["artifact"])
+    Path("runs/study/x/ledger.jsonl").write_text("")
+    return Path("runs/study/x")
+
+
+def test_a_copy_needs_nothing_from_elsewhere(study: Path, tmp_path: Path) -> None:
+    """3 artifacts: the sft that both jobs have, and two of their own."""
+    assert export(study, Path("copy")) == 3
+    for path in [*study.rglob("*"), *Path("artifacts").rglob("*")]:
+        if path.is_file():
+            path.write_text("changed since")
+    found = stage_folder(Path("copy/1"), "algorithm")
+    assert found is not None
+    assert found.is_relative_to(tmp_path / "copy")
+    assert (found / "model" / "w").read_text() == "weights 1"
+    shared = Path("copy/1/artifacts/sft")
+    assert shared.is_symlink()  # copied once
+    assert shared.resolve() == (tmp_path / "copy" / "0" / "artifacts" / "sft")
+
+
+def test_a_copy_may_be_one_file(study: Path) -> None:
+    export(study / "0", Path("one.tar.gz"))
+    with tarfile.open("one.tar.gz") as archive:
+        assert "one/artifacts/algorithm/model/w" in archive.getnames()
+    assert not list(Path().glob(".one*"))
+
+
+def test_what_cannot_be_copied_whole_is_refused(study: Path) -> None:
+    Path("there").mkdir()
+    with pytest.raises(UserError, match="there exists"):
+        export(study, Path("there"))
+    with pytest.raises(UserError, match="lies in runs/study/x"):
+        export(study, study / "copy")
+    with running(study / "0"):
+        write(study / "0", status="running")
+        with pytest.raises(UserError, match="runs/study/x/0 is running"):
+            export(study, Path("copy"))
+    (Path("artifacts") / f"algorithm-{'1' * 16}" / "model" / "w").write_text("changed")
+    with pytest.raises(StorageError, match="was changed since the artifact was made"):
+        export(study / "1", Path("copy"))
+    assert sorted(str(p) for p in Path().iterdir()) == ["artifacts", "runs", "there"]
+
+
+def test_a_removal_knows_what_is_shared(study: Path) -> None:
+    """Job 0 shares the sft with job 1; both together share nothing with others."""
+    one = removal(study / "0", Path("runs"))
+    assert [place.name for place in one.own] == [f"algorithm-{'0' * 16}"]
+    assert [place.name for place in one.shared] == [f"sft-{'a' * 16}"]
+    one.refuse()
+    both = removal(study, Path("runs"))
+    assert (len(both.runs), len(both.own), both.shared) == (2, 3, ())
+
+
+def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
+    user = write(Path("runs/config/user"), where={"cwd": str(Path.cwd())})
+    (user / ".hydra").mkdir()
+    config = "policy: {name: pretrained, path: runs/study/x/0}"
+    (user / ".hydra" / "config.yaml").write_text(config)
+    with pytest.raises(UserError, match=r"runs/study/x is used by runs/config/user"):
+        removal(study, Path("runs")).refuse()
+    removal(study / "1", Path("runs")).refuse()
+    with running(study / "1"):
+        write(study / "1", status="running")
+        with pytest.raises(UserError, match="runs/study/x/1 is running"):
+            removal(study / "1", Path("runs")).refuse()
