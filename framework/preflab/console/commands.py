@@ -255,7 +255,7 @@ def _take_over_flags(flags: dict[str, str]) -> None:
 
 def new_plugin(arguments: list[str]) -> int:
     """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator,
-    gradient_term, reward_model)"""
+    gradient_term, reward_model, tracker)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)
