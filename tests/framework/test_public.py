@@ -75,6 +75,7 @@ INTERFACES_1 = {
     "RewardModel": "score(rollout)",
     "Sampling": "max_tokens temperature samples first_row",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
+    "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
     "AtTemperature": "temperature",

@@ -274,6 +274,22 @@ def new_plugin(arguments: list[str]) -> int:
     return 0
 
 
+def chat(arguments: list[str]) -> int:
+    """chat RUN [RUN...]: talk to models of finished runs, side by side, and see their rewards"""
+    from preflab.console import chat as talking
+    from preflab.storage.run_folder import read_manifest
+
+    parser = argparse.ArgumentParser(prog="preflab chat", description=chat.__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--role", default="", help="which model of each run: initial, sft, result")
+    parser.add_argument("--seed", type=int, default=1, help="of the sampling (default: 1)")
+    parser.add_argument("--temperature", type=float, help="0 is greedy (default: the run's own)")
+    options = parser.parse_args(arguments)
+    for manifest in filter(None, map(read_manifest, options.runs)):
+        _take_over_flags(manifest.get("plugin_flags") or {})
+    return talking.talk(options.runs, options.role, options.seed, options.temperature)
+
+
 WITHOUT_PARSER = ("plan", "rerun")
 """Commands whose words are those of a run."""
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -284,4 +300,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "report": report,
     "rerun": rerun,
     "new-plugin": new_plugin,
+    "chat": chat,
 }

@@ -25,7 +25,7 @@ from preflab.signals import Stopped
 from preflab.storage.durable import disk_error
 from preflab.version import __version__
 
-OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin")
+OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "new-plugin", "chat")
 
 
 @dataclass
