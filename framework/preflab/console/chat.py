@@ -186,7 +186,10 @@ def talk(folders: Sequence[Path], role: str, seed: int, warmth: float | None) ->
     "" is the newest of each run; warmth: the temperature."""
     quiet_libraries()
     lanes = [Lane(AnsweringRun(folder)) for folder in folders]
+    titles = [lane.run.title for lane in lanes]
     for lane in lanes:
+        if titles.count(lane.run.title) > 1:  # the same arm with other seeds
+            lane.run.title = str(lane.run.folder)
         lane.run.choose(role)
         if not lane.run.has_reward:
             print(f"preflab: {lane.title} has no reward model: no scores", file=sys.stderr)

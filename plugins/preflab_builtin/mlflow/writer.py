@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time as clock
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunStatus
-from mlflow.exceptions import MlflowException
 
 from preflab.tracking import Sample, TrackedRun
 from preflab_builtin.mlflow.config import MLflowConfig
@@ -30,12 +27,17 @@ class MLflowRun:
     """
 
     def __init__(self, config: MLflowConfig, run: TrackedRun) -> None:
-        self._client = MlflowClient(tracking_uri=config.uri)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nobody has asked for it
+        from mlflow import MlflowClient
+
+        self._client: Any = MlflowClient(tracking_uri=config.uri)
         self._held: dict[str, int] = {}
         self._id = self._resumed(run.folder / RUN) or self._new(config, run)
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float], time: float | None) -> None:
         """The numbers of a step in one request."""
+        from mlflow.entities import Metric
+
         when = int((clock.time() if time is None else time) * 1000)
         named = {written(name): value for name, value in metrics.items()}
         new = {name: v for name, v in named.items() if step > self._held.get(name, -1)}
@@ -53,10 +55,12 @@ class MLflowRun:
 
     def close(self, summary: Mapping[str, Any] | None) -> None:
         """Finished, or failed."""
-        status = RunStatus.FINISHED if summary is not None else RunStatus.FAILED
-        self._client.set_terminated(self._id, RunStatus.to_string(status))
+        status = "FINISHED" if summary is not None else "FAILED"
+        self._client.set_terminated(self._id, status)
 
     def _new(self, config: MLflowConfig, run: TrackedRun) -> str:
+        from mlflow.entities import Param
+
         found = self._client.get_experiment_by_name(config.experiment)
         experiment = (
             found.experiment_id
@@ -77,6 +81,8 @@ class MLflowRun:
     def _resumed(self, path: Path) -> str:
         """The id of the run that goes on, and the last step of each of its metrics; "" if there is
         none."""
+        from mlflow.exceptions import MlflowException
+
         if not path.is_file():
             return ""
         run_id = path.read_text(encoding="utf8").strip()
@@ -86,7 +92,7 @@ class MLflowRun:
             return ""
         for name in names:
             self._held[name] = max(m.step for m in self._client.get_metric_history(run_id, name))
-        self._client.set_terminated(run_id, RunStatus.to_string(RunStatus.RUNNING))
+        self._client.update_run(run_id, status="RUNNING")
         return run_id
 
 

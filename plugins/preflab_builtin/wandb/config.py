@@ -44,7 +44,7 @@ def inspect(config: WandbConfig) -> Inspection:
     if config.mode is Mode.online and not logged_in():
         raise UserError(
             "tracker 'wandb' is online, but this machine is not logged in to wandb. Give 'wandb "
-            "login' first (or set WANDB_API_KEY), or choose mode=offline."
+            "login' first (or set WANDB_API_KEY), or choose offline (trackers.wandb.mode=offline)."
         )
     return Inspection()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import wandb
 
 from preflab.tracking import Sample, TrackedRun
 from preflab_builtin.wandb.config import Mode, WandbConfig
@@ -26,7 +25,11 @@ class WandbRun:
     """
 
     def __init__(self, config: WandbConfig, run: TrackedRun) -> None:
-        self._rows, self._named = 0, set[str]()
+        if config.mode is Mode.offline:
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing leaves this machine
+        import wandb
+
+        self._rows, self._named, self._table = 0, set[str](), wandb.Table
         key = hashlib.sha256(str(run.folder.resolve()).encode()).hexdigest()[:16]
         if wandb.run is not None:  # of a run of this process that was not closed
             wandb.finish(exit_code=1)
@@ -58,7 +61,7 @@ class WandbRun:
     def show(self, stage: str, step: int, samples: Sequence[Sample]) -> None:
         """The responses as a table."""
         names = list(dict.fromkeys(name for sample in samples for name in sample.values))
-        table = wandb.Table(columns=["step", "id", "prompt", "response", *names])
+        table = self._table(columns=["step", "id", "prompt", "response", *names])
         for sample in samples:
             values = [sample.values.get(name) for name in names]
             table.add_data(step, sample.prompt_id, sample.prompt, sample.response, *values)
