@@ -111,7 +111,7 @@ class AnsweringRun:
         """One of the run's own prompts; None if there is none any more."""
         with contextlib.suppress(PreflabError, OSError), self._at_home():
             for split in ("test", "train"):
-                if prompts := self._context.records("prompts", split):  # type: ignore[arg-type]
+                if prompts := self._context.records("prompts", split):
                     prompt: Prompt = prompts[0]
                     return prompt
         return None

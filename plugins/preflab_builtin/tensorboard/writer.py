@@ -64,7 +64,8 @@ class TensorBoardLog:
         values = {f"eval/{name}": measure.get("value") for name, measure in measures.items()}
         results = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
         if summary is not None:
-            for part in hparams(dict(flat(self._config)), results):
+            parts = hparams(dict(flat(self._config)), results)  # type: ignore[no-untyped-call]
+            for part in parts:
                 self._writer.file_writer.add_summary(part)
         self._writer.close()
 
