@@ -3,6 +3,7 @@ installed."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def wandb_records(data: bytes) -> Iterator[bytes]:
 
 def wandb_rows(folder: Path) -> Iterator[dict[str, Any]]:
     """The rows in wandb's files of a run, once wandb's own process has written its end."""
-    from wandb.proto import wandb_internal_pb2
+    wandb_internal_pb2: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     def records() -> list[Any]:
         paths = sorted(folder.glob("wandb/offline-run-*/*.wandb"))

@@ -166,6 +166,11 @@ def refuse_code_in_config(config: DictConfig) -> None:
             f"The config would run code: {', '.join(suspicious)}. preflab configs name components "
             "and never Python objects; bring code in with an installed plugin or --plugin FILE."
         )
+    refuse_resolvers(config)
+
+
+def refuse_resolvers(config: DictConfig) -> None:
+    """Refuse values, outside of Hydra's own part, that would call a resolver."""
     calling = list(
         _resolvers({k: v for k, v in config.items_ex(resolve=False) if k != "hydra"}, "")
     )

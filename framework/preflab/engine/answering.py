@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from preflab.composing.compose import resolved
 from preflab.composing.search_path import registry
+from preflab.composing.untrusted import refuse_resolvers
 from preflab.engine.context import Environment, StageContext
 from preflab.errors import PreflabError, UserError, nearest
 from preflab.interfaces import AnyTemperature, Responder, RewardModel, StreamsTokens
@@ -51,7 +52,9 @@ class AnsweringRun:
         with self._at_home(folder.resolve()) as place:
             config = OmegaConf.load(config_file(place))
             assert isinstance(config, DictConfig)
-            run = read(resolved(config), registry())
+            refuse_resolvers(config)
+            # Nothing is tracked here, so nothing that trackers need has to be there.
+            run = read({**resolved(config), "trackers": {}}, registry())
         self._environment = Environment(run, lambda hook, **shown: None)
         self._environment.artifacts = artifacts_of(folder)
         self._context = StageContext(self._environment, "chat")

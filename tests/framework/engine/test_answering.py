@@ -32,3 +32,11 @@ def test_a_conversation_is_a_prompt_with_its_transcript() -> None:
     prompt = conversation(turns)
     assert prompt.messages == turns
     assert prompt.text == "User: Hi\n\nAssistant: Hello\n\nUser: Bye"
+
+
+def test_a_config_that_reads_the_environment_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"status": "complete", "stages": []}))
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text("arm: ${oc.env:HOME}\n")
+    with pytest.raises(UserError, match="The config calls a resolver: arm"):
+        AnsweringRun(tmp_path)
