@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
 .PHONY: bench conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu \
-	test-install test-trl test-browser test-label-browser lint types format real install clean
+	test-install test-trackers test-trl test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -90,6 +90,10 @@ bench: install $(PEERS)/.installed    ## preflab against TRL and transformers, i
 test-trl: install          ## our losses against TRL's on the same rows: reward, SFT, DPO, KTO, GRPO, RLOO (installs the extra trl)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trl]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance/test_trl.py
+
+test-trackers: install     ## wandb (offline) and MLflow (a local database) themselves, without network (installs both extras)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,wandb,mlflow]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_trackers.py tests/end_to_end/test_trackers.py
 
 lint: install
 	$(BIN)/ruff check .

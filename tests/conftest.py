@@ -29,6 +29,8 @@ ALLOWED_SKIPS = (
     "PREFLAB_DATA",  # real data sets are given by path, never shipped
     "the extra sentiment",  # vaderSentiment comes with the extra
     "the extra lm-eval",  # brings scikit-learn, pandas and datasets
+    "the extra wandb",  # and mlflow: `make test-trackers` installs them
+    "the extra mlflow",
     "the extra trl",  # another implementation of the losses
     "torch has no MKL or no oneDNN here",  # matrices are reordered where it has both
     "no small disk can be mounted here",  # needs root, or user namespaces

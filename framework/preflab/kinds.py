@@ -71,6 +71,9 @@ STAGES = (
 CHOICES = {kind: kind for kind in ("data", "policy", "labeler", "rollout")}
 """Config groups that make no stage, and the kind of component that each chooses."""
 
+LISTS = {"filters": "filter", "trackers": "tracker"}
+"""Config groups that hold components by any name, in order, and the kind of these components."""
+
 
 @dataclass
 class NoneConfig:
@@ -146,7 +149,7 @@ class StageGraph:
                 f"offers the stage '{spec.name}' after '{spec.after}', which is not a stage. "
                 f"{nearest(spec.after, names)}"
             )
-        taken = {*names, *groups, *CHOICES, *RECORD_TYPES, "filters"}
+        taken = {*names, *groups, *CHOICES, *RECORD_TYPES, *LISTS}
         if spec.name in taken or spec.group in taken:
             raise PluginError(
                 f"offers the stage '{spec.name}', whose name or config group is taken"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -45,6 +45,17 @@ class RolloutEngine(Protocol):
     ) -> Rollout:
         """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
         step)."""
+
+
+@runtime_checkable
+class StreamsTokens(Protocol):
+    """A `RolloutEngine` that gives the tokens of a response as they are sampled."""
+
+    def stream(
+        self, policy: Policy, prompt: Prompt, sampling: Sampling, seed: Sequence[int | str]
+    ) -> Iterator[int]:
+        """The tokens of the response that ``generate`` gives to this prompt alone, one by one, its
+        end token included. ``sampling.samples`` is 1."""
 
 
 @runtime_checkable

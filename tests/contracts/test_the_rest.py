@@ -58,14 +58,6 @@ class TestLength(FilterContract):
     overrides = ("+filters.length={name: length, max_words: 5, max_tokens: 500}",)
 
 
-class TestMetricsLog(ObserverContract):
-    name = "metrics_log"
-
-
-class TestTensorBoard(ObserverContract):
-    name = "tensorboard"
-
-
 class TestProgress(ObserverContract):
     name = "progress"
 

@@ -16,7 +16,7 @@ from end_to_end.runs import preflab
 pytestmark = pytest.mark.slow
 
 PEOPLE = ("--plugin", waiting_people.__file__)
-PLAIN = ("--no-plugin", "tensorboard", "--no-plugin", "progress")
+PLAIN = ("trackers.tensorboard=null", "--no-plugin", "progress")
 FAST = ("debug=fast", "runtime.threads=1", "algorithm=none", "evaluation=none")
 RUN = (*PEOPLE, *PLAIN, *FAST, "labeler=round")
 STORE = "artifacts/debug"

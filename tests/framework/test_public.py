@@ -58,8 +58,8 @@ TESTING_1 = (
     "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract "
     "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
     "PolicyContract ProcedureContract ResponderContract RewardModelContract "
-    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward component "
-    "cpu_runtime tiny_pool tiny_records"
+    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward "
+    "TrackerContract component cpu_runtime tiny_pool tiny_records"
 )
 INTERFACES_1 = {
     "Procedure": "total_steps step(index) state_dict() load_state_dict(state) save(folder)",
@@ -80,6 +80,7 @@ INTERFACES_1 = {
     "RewardModel": "score(rollout)",
     "Sampling": "max_tokens temperature samples first_row",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
+    "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
     "AtTemperature": "temperature",

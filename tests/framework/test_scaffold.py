@@ -12,7 +12,7 @@ import pytest
 from preflab import UserError, scaffold
 from preflab.console import commands
 
-KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model")
+KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model", "tracker")
 
 
 def _installed(package: Path, site: Path) -> None:
@@ -63,7 +63,7 @@ def test_there_is_a_template_of_each_kind() -> None:
 
 def test_nothing_is_left_to_fill_in(written: Path) -> None:
     files = [p for p in written.glob("new-*/**/*") if p.is_file()]
-    assert len(files) == 5 * 8
+    assert len(files) == len(KINDS) * 8
     for path in files:
         assert "{{" not in str(path) + path.read_text(encoding="utf8"), path
 

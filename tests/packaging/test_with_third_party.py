@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 THIRD_PARTY = ROOT / "tests" / "third_party"
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model")
+KINDS = ("algorithm", "data", "evaluator", "gradient_term", "reward_model", "tracker")
 Call = Callable[..., str]
 
 

@@ -16,7 +16,7 @@ from preflab_people.commands.making import CONSENT_VERSION
 from preflab_people.judgments import Answer, Task
 from preflab_people.store import Store
 
-PLAIN = ("--no-plugin", "tensorboard", "--no-plugin", "progress")
+PLAIN = ("trackers.tensorboard=null", "--no-plugin", "progress")
 TINY = (*PLAIN, "debug=fast", "runtime.threads=1", "algorithm=none", "evaluation=none")
 
 

@@ -90,6 +90,6 @@ ALONE = (
     "checkpoint.every_steps=1",
 )
 TINY = ("data.documents=100", "data.prompts=50", "data.demonstrations=10")
-QUIET = ("--no-plugin", "report", "--no-plugin", "tensorboard")  # they take longer than the run
+QUIET = ("--no-plugin", "report", "trackers.tensorboard=null")  # they take longer than the run
 WORDS = ("--plugin", __file__, *QUIET, *ALONE, *TINY, "runtime.threads=1", "algorithm=trouble")
 """A run of this algorithm and nothing else."""

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
 from preflab.errors import UserError, nearest
+from preflab.kinds import LISTS
 from preflab.options import plain_words
 from preflab.study import ClaimConfig, SeedsConfig, StudyConfig
 
@@ -154,8 +155,8 @@ def refuse_added(words: Sequence[str], config: Any) -> None:
 def _adding(parent: Any, full_key: str) -> str:
     """How to add a component at a place that holds components by any name; "" elsewhere."""
     root, place = parent._get_root(), full_key.split(".")
-    if place[0] == "filters" and len(place) == 2:
-        kind = "filter"
+    if place[0] in LISTS and len(place) == 2:
+        kind = LISTS[place[0]]
     elif len(place) > 2 and place[0] in registry().stage_graph.groups:
         group, *field, _ = place
         chosen = registry().component(registry().stage_graph.groups[group], root[group].name)

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 
 from preflab.door import discovery
 from preflab.door.registry import Registry
+from preflab.kinds import LISTS
 from preflab.options import schema_of
 
 SCHEME = "preflab"
@@ -139,7 +140,7 @@ def _groups() -> set[str]:
 
 def groups_of_a_run() -> list[str]:
     """Config groups that a command line chooses from by GROUP=OPTION, in the order of a run."""
-    return [*registry().stage_graph.groups, "filters", "experiment", "watch", "debug"]
+    return [*registry().stage_graph.groups, *LISTS, "experiment", "watch", "debug"]
 
 
 @contextlib.contextmanager

@@ -264,7 +264,7 @@ def _take_over_flags(flags: dict[str, str]) -> None:
 
 def new_plugin(arguments: list[str]) -> int:
     """new-plugin NAME --kind KIND: a pip package to start from (algorithm, data, evaluator,
-    gradient_term, reward_model)"""
+    gradient_term, reward_model, tracker)"""
     from preflab import scaffold
 
     parser = argparse.ArgumentParser(prog="preflab new-plugin", description=new_plugin.__doc__)
@@ -291,6 +291,22 @@ def runs(arguments: list[str]) -> int:
     return command(arguments, runs.__doc__ or "")
 
 
+def chat(arguments: list[str]) -> int:
+    """chat RUN [RUN...]: talk to models of finished runs, side by side, and see their rewards"""
+    from preflab.console import chat as talking
+    from preflab.storage.run_folder import read_manifest
+
+    parser = argparse.ArgumentParser(prog="preflab chat", description=chat.__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--role", default="", help="which model of each run: initial, sft, result")
+    parser.add_argument("--seed", type=int, default=1, help="of the sampling (default: 1)")
+    parser.add_argument("--temperature", type=float, help="0 is greedy (default: the run's own)")
+    options = parser.parse_args(arguments)
+    for manifest in filter(None, map(read_manifest, options.runs)):
+        _take_over_flags(manifest.get("plugin_flags") or {})
+    return talking.talk(options.runs, options.role, options.seed, options.temperature)
+
+
 WITHOUT_PARSER = ("plan", "rerun")
 """Commands whose words are those of a run."""
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -302,4 +318,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "rerun": rerun,
     "runs": runs,
     "new-plugin": new_plugin,
+    "chat": chat,
 }

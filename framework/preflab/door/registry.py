@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,9 @@ from preflab.storage.durable import disk_error
 from preflab.version import __version__
 
 T = TypeVar("T")
-OWN_COMMANDS = ("plan", "plugins", "doctor", "artifacts", "report", "rerun", "runs", "new-plugin")
+OWN_COMMANDS = (
+    *("plan", "plugins", "doctor", "artifacts", "report", "rerun", "runs", "new-plugin", "chat"),
+)
 
 
 @dataclass
@@ -93,22 +95,29 @@ class Registry:
         return {command_name(f): (f, plugin) for plugin in self.plugins for f in plugin.commands}
 
     @contextlib.contextmanager
-    def run_observers(self, **run: Any) -> Iterator[None]:
+    def run_observers(
+        self, more: Iterable[tuple[Plugin, object]] = (), **run: Any
+    ) -> Iterator[None]:
         """While a run lasts: the objects that plugins return from `preflab_observers` for it
-        (run: its arguments) are observers too."""
+        (run: its arguments) are observers too, as are more, each with the plugin that it is of."""
         try:
+            for plugin, observer in more:
+                self._observes(plugin, observer)
             for plugin, call in self._implementations("preflab_observers", run):
                 with self._isolated(plugin, "preflab_observers"):
                     for observer in checking.observers(call(), self.manager):
-                        name = f"{plugin.name}, observer {len(self._observers) + 1}"
-                        self._observers[name] = plugin
-                        self.manager.register(observer, name)
+                        self._observes(plugin, observer)
             yield
         finally:
             for name in self._observers:
                 self.manager.unregister(name=name)
             self._observers.clear()
             self._switched_off.clear()
+
+    def _observes(self, plugin: Plugin, observer: object) -> None:
+        name = f"{plugin.name}, observer {len(self._observers) + 1}"
+        self._observers[name] = plugin
+        self.manager.register(observer, name)
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook of every plugin and of every observer of this run."""

@@ -20,7 +20,7 @@ from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
 from preflab.runtime import Device
-from preflab.storage.run_folder import artifact_of, config_file, read_manifest
+from preflab.storage.run_folder import artifacts_of, config_file, read_manifest
 
 Asked = str | Prompt | Sequence[Mapping[str, str]]
 """A prompt as a person gives it: the text that the model sees, or a conversation, of which each
@@ -41,21 +41,20 @@ class OpenedRun:
         config = OmegaConf.load(config_file(folder))
         refuse_resolvers(config)  # type: ignore[arg-type]
         self._where = Path((manifest.get("where") or {}).get("cwd") or ".")
-        run = chosen(resolved(config), registry())  # type: ignore[arg-type]
+        # Nothing is tracked here, so that nothing that trackers need has to be there.
+        run = chosen({**resolved(config), "trackers": {}}, registry())  # type: ignore[arg-type]
         if device is not None:
             allowed = [member.name for member in Device]
             if device not in allowed:
                 raise UserError(f"device={device}. Allowed: {', '.join(allowed)}.")
             run.settings.runtime.device = Device[device]
-        self._environment = Environment(run, lambda hook, **shown: None)
-        found = {row["stage"]: artifact_of(folder, row) for row in manifest["stages"]}
-        there = {stage: place for stage, place in found.items() if place is not None}
-        self._environment.artifacts = there
-        self._context = StageContext(self._environment, "opened")
+        self.environment = Environment(run, lambda hook, **shown: None)
+        self.environment.artifacts = artifacts_of(folder)
+        self.context = StageContext(self.environment, "opened")
         self._responders: dict[str, Responder] = {}
 
     @contextlib.contextmanager
-    def _at_home(self) -> Iterator[None]:
+    def at_home(self) -> Iterator[None]:
         """Paths of the config mean the folder in which the command was given, if it is here."""
         with contextlib.chdir(self._where) if self._where.is_dir() else contextlib.nullcontext():
             yield
@@ -63,37 +62,37 @@ class OpenedRun:
     def policy(self, role: str = "result") -> Policy:
         """The policy in a role ("base", "sft", "initial", "result"). `UserError` if the run has not
         made it."""
-        with self._at_home():
-            if self._environment.model_folder(role) is None:
-                given = inspect(self._environment.run.choices["policy"]).pretrained
+        with self.at_home():
+            if self.environment.model_folder(role) is None:
+                given = inspect(self.environment.run.choices["policy"]).pretrained
                 if not given or role == "result":
                     raise UserError(f"{self.folder} has made no model in the role '{role}'.")
-            return self._context.policy(role)
+            return self.context.policy(role)
 
     @cached_property
     def reward_model(self) -> RewardModel:
         """What scored the responses: trained, or a function. `UserError` if the run has none."""
-        choice = self._environment.run.choices.get("reward_model")
+        choice = self.environment.run.choices.get("reward_model")
         if choice is None or choice.component.build is None:
             raise UserError(
                 f"{self.folder} has no reward model: it was run with reward_model=none."
             )
         trained = choice.component.procedure is not None
-        if trained and "reward_model" not in self._environment.artifacts:
+        if trained and "reward_model" not in self.environment.artifacts:
             raise UserError(f"{self.folder} has not trained its reward model yet.")
-        with self._at_home():
-            return self._context.reward_model()
+        with self.at_home():
+            return self.context.reward_model()
 
     def responder(self, role: str = "result") -> Responder:
         """What answers in a role: a policy, or for "result" what the algorithm makes of it
         (best-of-n). It is made once."""
         if role not in self._responders:
-            algorithm = self._environment.run.choices["algorithm"]
-            with self._at_home():
+            algorithm = self.environment.run.choices["algorithm"]
+            with self.at_home():
                 if role == "result" and algorithm.component.build is not None:
-                    self._responders[role] = self._context.responder(role)
+                    self._responders[role] = self.context.responder(role)
                 else:
-                    engine = self._context.rollout()
+                    engine = self.context.rollout()
                     self._responders[role] = PolicyResponder(self.policy(role), engine)
         return self._responders[role]
 
@@ -141,9 +140,9 @@ class OpenedRun:
         if not prompts:
             return []
         asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
-        with self._at_home():
-            device = self._context.runtime.device
-            rows = Rollout.from_texts(self._context.tokenizer, asked, responses, device=device)
+        with self.at_home():
+            device = self.context.runtime.device
+            rows = Rollout.from_texts(self.context.tokenizer, asked, responses, device=device)
         return [float(value) for value in self.reward_model.score(rows)]
 
 
@@ -163,5 +162,10 @@ def as_prompt(asked: Asked) -> Prompt:
         raise UserError(
             "A prompt is a text, or a list of messages with 'role' and 'content'."
         ) from None
+    return conversation(turns)
+
+
+def conversation(turns: Sequence[Message], id: str = "") -> Prompt:
+    """Turns that the assistant is to continue, as a prompt."""
     text = "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in turns)
-    return Prompt("", text, messages=turns)
+    return Prompt(id, text, messages=tuple(turns))

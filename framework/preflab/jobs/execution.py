@@ -19,6 +19,7 @@ from preflab.door.discovery import FLAGS
 from preflab.engine.loop import observer
 from preflab.engine.stages import FinishedStage, Stages
 from preflab.errors import Waiting
+from preflab.jobs.tracking import trackers
 from preflab.planning.asking import FOLDER_MARK, inspect
 from preflab.planning.checks import check_unchanged
 from preflab.planning.reading import Job
@@ -75,8 +76,10 @@ def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
     _note(folder, manifest, stages, RUNNING)
     _write_rejected(folder, run)
     names = [stage.name for stage in run.stages]
-    facts = {"folder": folder, "config": job.config, "stages": names}
-    with plugins.run_observers(**facts) if is_main() else contextlib.nullcontext():
+    facts: dict[str, Any] = {"folder": folder, "config": job.config, "stages": names}
+    with contextlib.ExitStack() as observing:
+        if is_main():
+            observing.enter_context(plugins.run_observers(trackers(run, **facts), **facts))
         observe("preflab_run_started", **facts)
         try:
             with StopRequest(at_once=True).listening(), writing("the run", folder), _named(folder):

@@ -4,7 +4,7 @@ which are cross-checked, and stages with recipe ids, before the first job starts
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.door.registry import Registry
 from preflab.errors import UserError, nearest
+from preflab.kinds import LISTS
 from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
@@ -106,7 +107,7 @@ def chosen(config: Mapping[str, Any], registry: Registry, known: Known | None = 
     itself. Nothing that they read is looked at, and no stages follow."""
     known = {} if known is None else known
     graph = registry.stage_graph
-    groups, keys = {*graph.groups, "filters"}, set(RunSettings.__dataclass_fields__)
+    groups, keys = {*graph.groups, *LISTS}, set(RunSettings.__dataclass_fields__)
     for key in config:
         if key not in groups | keys | {"study"}:
             raise UserError(f"{key} is not an option. {nearest(str(key), groups | keys)}")
@@ -120,9 +121,15 @@ def chosen(config: Mapping[str, Any], registry: Registry, known: Known | None = 
         if config.get(group) is not None:
             make = partial(choose, registry, kind, config[group], group)
             choices[group] = _once(known, (kind, group), config[group], make)
-    nodes = {k: v for k, v in (config.get("filters") or {}).items() if v is not None}
-    filters = tuple(choose(registry, "filter", v, f"filters.{k}") for k, v in nodes.items())
-    return Run(choices, filters, settings, registry, study=study)
+    filters, trackers = (tuple(_listed(config, group, registry)) for group in LISTS)
+    return Run(choices, filters, settings, registry, trackers, study=study)
+
+
+def _listed(config: Mapping[str, Any], group: str, registry: Registry) -> Iterator[Choice]:
+    """The components that a config group holds by any name, in order. null leaves one out."""
+    for name, node in (config.get(group) or {}).items():
+        if node is not None:
+            yield choose(registry, LISTS[group], node, f"{group}.{name}")
 
 
 def _settled(run: Run) -> Run:

@@ -33,13 +33,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Run:
-    """A checked config. choices: by config group; filters: in order; stages: in the order of
-    making."""
+    """A checked config. choices: by config group; filters, trackers: in order; stages: in the
+    order of making."""
 
     choices: Mapping[str, Choice]
     filters: tuple[Choice, ...]
     settings: RunSettings
     registry: Registry
+    trackers: tuple[Choice, ...] = ()
     stages: tuple[Stage, ...] = ()
     study: StudyConfig | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -47,8 +48,8 @@ class Run:
     those that cannot be used yet."""
 
     def all_choices(self) -> Iterator[Choice]:
-        """Every chosen component, nested ones and filters included."""
-        for choice in (*self.choices.values(), *self.filters):
+        """Every chosen component, nested ones, filters and trackers included."""
+        for choice in (*self.choices.values(), *self.filters, *self.trackers):
             yield from choice.all()
 
     @property

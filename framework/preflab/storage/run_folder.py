@@ -266,3 +266,9 @@ def append_to_ledger(folder: Path, line: LedgerLine) -> None:
     except OSError as error:
         message = f"preflab: {path}: {error.strerror}: it lacks the line {json.dumps(line)}"
         print(message, file=sys.stderr)
+
+
+def artifacts_of(folder: Path) -> dict[str, Path]:
+    """The artifact of each finished stage of a run folder, as far as they are there."""
+    found = ((row["stage"], artifact_of(folder, row)) for row in _stage_rows(folder))
+    return {stage: place for stage, place in found if place is not None}

@@ -28,6 +28,7 @@ from preflab.testing.procedures import ProcedureContract
 from preflab.testing.reward_models import RewardModelContract
 from preflab.testing.reward_shapings import RewardShapingContract
 from preflab.testing.rollout_engines import RolloutEngineContract
+from preflab.testing.trackers import TrackerContract
 from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "TinyGold",
     "TinyLabeler",
     "TinyReward",
+    "TrackerContract",
     "component",
     "cpu_runtime",
     "tiny_pool",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.door.choice import Choice
 from preflab.errors import UserError
+from preflab.kinds import LISTS
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
@@ -26,7 +27,7 @@ NESTED = {
     "gradient_term": "algorithm.terms",
     "reward_shaping": "algorithm.shaping",
     "evaluator": "evaluation.evaluators",
-    "filter": "filters",
+    **{kind: group for group, kind in LISTS.items()},
 }
 """Where a composition holds the components of kinds without a config group of their own."""
 
@@ -87,8 +88,8 @@ def _choices(group: str, node: Any) -> Iterator[Choice]:
     from preflab.planning.reading import choose
 
     for key, kind, item in (
-        [(f"filters.{k}", "filter", v) for k, v in node.items()]
-        if group == "filters"
+        [(f"{group}.{k}", LISTS[group], v) for k, v in node.items()]
+        if group in LISTS
         else [(group, group, node)]
     ):
         yield from choose(registry(), kind, item, key).all()

@@ -57,7 +57,7 @@ class ObserverContract:
     def test_it_survives_any_run(self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
         observed = Observed(*_installed(preflab_case))
         for number, play in enumerate(
-            (_whole, _killed_and_run_again, _reused, _failed_at_once, _not_started)
+            (whole, killed_and_run_again, reused, failed_at_once, not_started)
         ):
             monkeypatch.chdir(preflab_case.fresh_folder("place"))
             folder = Path("runs") / str(number)
@@ -70,7 +70,7 @@ class ObserverContract:
         place = preflab_case.fresh_folder("place")
         monkeypatch.chdir(place)
         (place / "run").mkdir()
-        _whole(Observed(*_installed(preflab_case)), place / "run", preflab_case)
+        whole(Observed(*_installed(preflab_case)), place / "run", preflab_case)
         others = [name for name in os.listdir(place) if name not in ("run", "artifact")]
         assert not others, f"it wrote {others} into the folder that the run was started in"
         assert not any((place / "artifact").iterdir()), (
@@ -80,18 +80,9 @@ class ObserverContract:
     def test_it_changes_nothing_and_draws_nothing(
         self, preflab_case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        observed = Observed(*_installed(preflab_case))
         monkeypatch.chdir(preflab_case.fresh_folder("place"))
         Path("run").mkdir()
-
-        def compared(hook: str, **arguments: Any) -> None:
-            before = repr({name: _plain(value) for name, value in arguments.items()})
-            observed(hook, **arguments)
-            after = repr({name: _plain(value) for name, value in arguments.items()})
-            assert after == before, f"{hook} changed what it was shown: {before} is now {after}"
-
-        with global_seed(11):
-            _whole(compared, Path("run"), preflab_case)
+        unchanged(Observed(*_installed(preflab_case)), Path("run"), preflab_case)
 
 
 class Observed:
@@ -179,14 +170,28 @@ def _summary() -> Mapping[str, Any]:
     }
 
 
-def _whole(call: Call, folder: Path, case: Case) -> None:
+def unchanged(call: Call, folder: Path, case: Case) -> None:
+    """A whole run: what an observer is shown stays as it is, and no global generator is used."""
+
+    def compared(hook: str, **arguments: Any) -> None:
+        before = repr({name: _plain(value) for name, value in arguments.items()})
+        call(hook, **arguments)
+        after = repr({name: _plain(value) for name, value in arguments.items()})
+        assert after == before, f"{hook} changed what it was shown: {before} is now {after}"
+
+    with global_seed(11):
+        whole(compared, folder, case)
+
+
+def whole(call: Call, folder: Path, case: Case) -> None:
+    """A run from its first step to its last."""
     _started(call, folder)
     call("preflab_stage_started", stage="algorithm", total_steps=3, history=[])
     _steps(call, case, folder)
     call("preflab_run_finished", folder=folder, summary=_summary())
 
 
-def _killed_and_run_again(call: Call, folder: Path, case: Case) -> None:
+def killed_and_run_again(call: Call, folder: Path, case: Case) -> None:
     """The first process was killed, so that nothing was closed; the second is shown what it had
     done."""
     _started(call, folder)
@@ -199,7 +204,8 @@ def _killed_and_run_again(call: Call, folder: Path, case: Case) -> None:
     call("preflab_run_finished", folder=folder, summary=_summary())
 
 
-def _reused(call: Call, folder: Path, case: Case) -> None:
+def reused(call: Call, folder: Path, case: Case) -> None:
+    """A run that computes nothing."""
     _started(call, folder)
     artifact = Path("artifact")
     artifact.mkdir(exist_ok=True)
@@ -208,11 +214,12 @@ def _reused(call: Call, folder: Path, case: Case) -> None:
     call("preflab_run_finished", folder=folder, summary={})
 
 
-def _failed_at_once(call: Call, folder: Path, case: Case) -> None:
+def failed_at_once(call: Call, folder: Path, case: Case) -> None:
+    """A run that is stopped before its first stage."""
     _started(call, folder)
     call("preflab_run_failed", folder=folder, error=KeyboardInterrupt())
 
 
-def _not_started(call: Call, folder: Path, case: Case) -> None:
+def not_started(call: Call, folder: Path, case: Case) -> None:
     """The start of the run was not observed: a function of the module has to bear that."""
     call("preflab_run_failed", folder=folder, error=ValueError("before the start"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from preflab.interfaces import Sampling
+from preflab.interfaces import Sampling, StreamsTokens
 from preflab.records import Prompt
 from preflab.testing.algorithms import RAGGED
 from preflab.testing.components import ComponentContract
@@ -48,6 +48,17 @@ class RolloutEngineContract(ComponentContract):
             "for them"
         )
         assert setting.first_row == 0, "its own setting begins at another row than 0"
+
+    def test_what_it_streams_is_what_it_generates(self, preflab_case: Case) -> None:
+        engine, policy = _built(preflab_case)
+        if not isinstance(engine, StreamsTokens):
+            return
+        for temperature, prompt in ((t, p) for t in (0.0, 1.0) for p in RAGGED):
+            sampling = Sampling(max_tokens=5, temperature=temperature)
+            ((_, whole),) = engine.generate(policy, [prompt], sampling, SEED).tokens()
+            assert list(engine.stream(policy, prompt, sampling, SEED)) == whole, (
+                f"at temperature {temperature} it streams other tokens than it generates"
+            )
 
     def test_rows_are_whole(self, preflab_case: Case) -> None:
         engine, policy = _built(preflab_case)

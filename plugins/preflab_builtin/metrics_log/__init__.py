@@ -1,15 +1,15 @@
-"""Writes what a run reports into files of its folder: ``metrics.jsonl``, ``samples.jsonl``."""
+"""The tracker ``jsonl``: what a run reports, in ``metrics.jsonl`` and ``samples.jsonl`` of its
+folder."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from preflab import hookimpl
+from preflab import Component, hookimpl
 
 
 @hookimpl
-def preflab_observers(folder: Path) -> list[object]:
-    """The log of one run."""
-    from preflab_builtin.metrics_log.writer import MetricsLog
+def preflab_components() -> list[Component]:
+    """The tracker."""
+    from preflab_builtin.metrics_log.config import JsonLinesConfig
 
-    return [MetricsLog(folder)]
+    build = "preflab_builtin.metrics_log.writer:JsonLines"
+    return [Component("tracker", "jsonl", JsonLinesConfig, build=build)]

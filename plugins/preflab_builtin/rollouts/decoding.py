@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import torch
 
 from preflab.interfaces import Cache, Policy
@@ -14,6 +17,31 @@ it saves."""
 
 LOOK_EVERY = 16
 """Steps on a GPU between looks at which rows have ended."""
+
+
+def decode_one(
+    policy: Policy,
+    prompt: tuple[torch.Tensor, torch.Tensor],
+    noise: torch.Tensor,
+    temperature: float,
+    within: Callable[[], contextlib.AbstractContextManager[None]],
+) -> Iterator[int]:
+    """The tokens of one response as `decode` draws them, one by one, the end token included.
+
+    prompt: ids [1, Q] and mask [1, Q]; noise [1, R]: R tokens at most; within: what the model is
+    called in, entered for each token, because others may use the model between two of them.
+    """
+    with within():
+        logits, cache = policy.prefill(*prompt)
+    for step in range(noise.shape[1]):
+        with within():
+            drawn = draw(logits, noise[:, step], temperature)
+        token = int(drawn)
+        yield token
+        if token in policy.tokenizer.end_ids or step + 1 == noise.shape[1]:
+            return
+        with within():
+            logits, cache = policy.extend(drawn, cache)
 
 
 def decode(

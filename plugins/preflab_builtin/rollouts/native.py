@@ -8,7 +8,8 @@ noise of a row is fixed before decoding starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from preflab.interfaces import Context, Policy, Sampling
 from preflab.records import Prompt, Rollout
@@ -49,6 +50,26 @@ class NativeEngine:
             for group in self.runtime.micro_batches(order, prompts_at_a_time):
                 self._respond(policy, encoded, group, sampling, seed, responses)
         return rollout_of(policy, prompts, encoded, responses, self.runtime.device)
+
+    def stream(
+        self, policy: Policy, prompt: Prompt, sampling: Sampling, seed: Sequence[int | str]
+    ) -> Iterator[int]:
+        """The tokens of one response, one by one."""
+        from preflab_builtin.rollouts.decoding import decode_one
+        from preflab_builtin.rollouts.prompts import left_padded, prompt_tokens
+        from preflab_builtin.rollouts.sampling import row_noise
+
+        encoded = prompt_tokens(policy, [prompt], sampling.max_tokens)
+        read = left_padded(encoded, policy.tokenizer.pad_id, self.runtime.device)
+        noise = row_noise(seed, [sampling.first_row], sampling.max_tokens).to(read[0].device)
+        yield from decode_one(policy, read, noise, sampling.temperature, self._within)
+
+    @contextlib.contextmanager
+    def _within(self) -> Iterator[None]:
+        import torch
+
+        with torch.inference_mode(), self.runtime.autocast():
+            yield
 
     def _respond(
         self,

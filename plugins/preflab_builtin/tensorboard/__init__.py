@@ -1,17 +1,15 @@
-"""Writes a run's metrics for TensorBoard into the folder ``tensorboard`` of the run folder."""
+"""The tracker ``tensorboard``: a run's numbers and sampled texts, in the folder ``tensorboard`` of
+the run's folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from preflab import hookimpl
+from preflab import Component, hookimpl
 
 
 @hookimpl
-def preflab_observers(folder: Path, config: Mapping[str, Any]) -> list[object]:
-    """The event file of one run."""
-    from preflab_builtin.tensorboard.writer import TensorBoardLog
+def preflab_components() -> list[Component]:
+    """The tracker."""
+    from preflab_builtin.tensorboard.config import TensorBoardConfig
 
-    return [TensorBoardLog(folder, config)]
+    build = "preflab_builtin.tensorboard.writer:TensorBoardLog"
+    return [Component("tracker", "tensorboard", TensorBoardConfig, build=build)]

@@ -1,18 +1,20 @@
-"""TensorBoard's event file of one run: scalars of every stage, a dashboard layout, and one row of
-hyper-parameters."""
+"""TensorBoard's event files of one run: scalars and samples of every stage, a dashboard layout, and
+one row of hyper-parameters."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
-from preflab import hookimpl
+from preflab.tracking import Sample, TrackedRun
+from preflab_builtin.tensorboard.config import TensorBoardConfig
 
-FOLDER = "tensorboard"
 LAYOUT: dict[str, dict[str, list[Any]]] = {
     "Alignment": {
         "reward": ["Multiline", ["objective/scores", "objective/rlhf_reward"]],
@@ -32,53 +34,59 @@ left out."""
 
 
 class TensorBoardLog:
-    """One run's event file. A tag is a metric's name; the step of a scalar is the stage's own step,
-    0-based."""
+    """One run's event files. A tag is a metric's name; the step of a scalar is the stage's own
+    step, 0-based. The responses of a stage are texts with the tag samples/STAGE."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._config = config
-        self._writer: Any = SummaryWriter(str(folder / FOLDER))
+    def __init__(self, config: TensorBoardConfig, run: TrackedRun) -> None:
+        self._config = run.config
+        # The steps of a killed process are shown again: its own points no longer count.
+        self._writer: Any = SummaryWriter(str(place(config.folder, run.folder)), purge_step=0)
         self._writer.add_custom_scalars(LAYOUT)
 
-    @hookimpl
-    def preflab_stage_started(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of steps that this run did not do itself."""
-        for row in history:
-            metrics = {name: value for name, value in row.items() if name != "step"}
-            self.preflab_step_finished(int(row["step"]), metrics)
-
-    preflab_stage_reused = preflab_stage_started
-
-    @hookimpl
-    def preflab_step_finished(self, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, stage: str, step: int, metrics: Mapping[str, float], time: float | None) -> None:
         """One point per metric, also for values that are not finite: a gap would hide them."""
         for name, value in metrics.items():
-            self._writer.add_scalar(name, float(value), step)
+            self._writer.add_scalar(name, value, step, walltime=time)
 
-    @hookimpl
-    def preflab_stage_finished(self) -> None:
+    def show(self, stage: str, step: int, samples: Sequence[Sample]) -> None:
+        """The responses as one text."""
+        self._writer.add_text(f"samples/{stage}", "\n\n---\n\n".join(map(as_text, samples)), step)
+
+    def flush(self) -> None:
         """Write what is queued, so that the stage's points can be seen."""
         self._writer.flush()
 
-    @hookimpl
-    def preflab_run_finished(self, summary: Mapping[str, Any]) -> None:
-        """One row of the HPARAMS tab: the flattened config against what the evaluation measured, as
-        ``result/MEASURE``. Then write what is queued and stop the writer's thread."""
-        measures = (summary.get("evaluation") or {}).get("measures") or {}
-        values = {f"result/{name}": measure.get("value") for name, measure in measures.items()}
-        results = {
-            name: float(value)
-            for name, value in values.items()
-            if value is not None and math.isfinite(value)
-        }
-        # run_name keeps it in this folder: by default it would start a second, numbered run.
-        self._writer.add_hparams(dict(flat(self._config)), results, run_name=".")
+    def close(self, summary: Mapping[str, Any] | None) -> None:
+        """Of a complete run also one row of the HPARAMS tab: the flattened config against what the
+        evaluation measured, whose tags are those of its scalars (``eval/MEASURE``). Then write what
+        is queued and stop the writer's thread."""
+        measures = ((summary or {}).get("evaluation") or {}).get("measures") or {}
+        values = {f"eval/{name}": measure.get("value") for name, measure in measures.items()}
+        results = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
+        if summary is not None:
+            parts = hparams(dict(flat(self._config)), results)  # type: ignore[no-untyped-call]
+            for part in parts:
+                self._writer.file_writer.add_summary(part)
         self._writer.close()
 
-    @hookimpl
-    def preflab_run_failed(self) -> None:
-        """Write what is queued and stop the writer's thread."""
-        self._writer.close()
+
+def place(folder: str, run: Path) -> Path:
+    """Where the event files of a run are.
+
+    >>> str(place("tensorboard", Path("runs/config/a"))), str(place("/logs", Path("runs/config/a")))
+    ('runs/config/a/tensorboard', '/logs/config-a')
+    """
+    outside = Path(folder).is_absolute()
+    return Path(folder) / "-".join(run.parts[-2:]) if outside else run / folder
+
+
+def as_text(sample: Sample) -> str:
+    """A sample as Markdown, which shows the texts as they are: indented, every line a line."""
+    ended = "" if sample.terminated else ", cut at the cap"
+    values = "".join(f", {name} {value:.3g}" for name, value in sample.values.items())
+    texts = "\n".join(f"{sample.prompt}\n>>> {sample.response}".splitlines())
+    quoted = textwrap.indent(texts, "    ", lambda line: True)
+    return f"{sample.prompt_id}: {sample.tokens} tokens{ended}{values}\n\n{quoted}"
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str | float]]:

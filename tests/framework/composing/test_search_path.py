@@ -26,7 +26,7 @@ def test_a_schema_is_made_once_and_only_if_asked_for() -> None:
     asked = ["data", "policy", "pretrain", "sft", "labeler", "select", "rollout"]
     asked += ["evaluation", "algorithm", "reward_model", "comparisons", "samples"]
     classes = {registry().component(kind, config[kind].name).config_class for kind in asked}
-    assert made.misses == len(classes) + 3  # and the filters of the standard preparation
+    assert made.misses == len(classes) + 5  # and the standard filters (3) and trackers (2)
     assert config.policy.layers == 99 != compose().policy.layers
 
 

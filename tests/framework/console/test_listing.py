@@ -63,11 +63,11 @@ def test_one_component_is_shown_with_its_options(capsys: pytest.CaptureFixture[s
 
 def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run("plugins", []) == 0
-    assert "observer/metrics_log (observers)" in capsys.readouterr().out
+    assert "observer/progress (observers)" in capsys.readouterr().out
     assert commands.run("plugins", ["--json"]) == 0
-    (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "tensorboard")
+    (row,) = (p for p in json.loads(capsys.readouterr().out) if p["name"] == "progress")
     (listed,) = row["components"]
-    assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "tensorboard", {})
+    assert (listed["kind"], listed["name"], listed["options"]) == ("observer", "progress", {})
     assert listed["hooks"] == ["preflab_observers"]
     assert commands.run("plugins", ["show", "observer", "progress"]) == 0
     shown = capsys.readouterr().out
@@ -79,7 +79,8 @@ def test_an_observer_is_listed_with_its_hooks(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("show observer tensorbord", "Did you mean 'tensorboard'"),
+        ("show observer progres", "Did you mean 'progress'"),
+        ("show tracker tensorbord", "Did you mean 'tensorboard'"),
         ("show observer ppo", "no observer 'ppo'"),
         ("show algorithm pqo", "Did you mean 'ppo'"),
         ("show algorithm ppo_ptx", "a preset, .*--cfg job -p algorithm algorithm=ppo_ptx"),

@@ -26,8 +26,7 @@ BARE = (
         "report",
     ),
     *(
-        "--no-plugin",
-        "tensorboard",
+        "trackers=none",
         "pretrain=none",
         "sft=none",
         "comparisons=none",

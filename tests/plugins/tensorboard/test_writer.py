@@ -11,6 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout  # type: ignore[import-untyped]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[import-untyped]
 
+from preflab.tracking import Sample, TrackedRun
+from preflab_builtin.tensorboard.config import TensorBoardConfig
 from preflab_builtin.tensorboard.writer import LAYOUT, TensorBoardLog, flat
 
 CONFIG = {
@@ -25,21 +27,23 @@ def _read(folder: Path) -> Any:
     return EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0}).Reload()
 
 
+def _log(folder: Path) -> TensorBoardLog:
+    return TensorBoardLog(TensorBoardConfig(), TrackedRun(folder, CONFIG, []))
+
+
 def _run(folder: Path) -> None:
-    log = TensorBoardLog(folder, CONFIG)
-    log.preflab_stage_reused(
-        [{"step": i, "loss/sft": 2.0 - i, "sft/tokens": 5.0} for i in range(2)]
-    )
-    log.preflab_stage_started([{"step": 0, "objective/kl": 0.0}])
-    log.preflab_step_finished(1, {"objective/kl": 0.5, "bad": math.nan})
-    log.preflab_stage_finished()
-    log.preflab_stage_started([])
-    log.preflab_step_finished(2, {"eval/gold/gold": 0.25})
+    log = _log(folder)
+    for step in range(2):
+        log.log("sft", step, {"loss/sft": 2.0 - step, "sft/tokens": 5.0}, None)
+    log.log("algorithm", 0, {"objective/kl": 0.0}, None)
+    log.log("algorithm", 1, {"objective/kl": 0.5, "bad": math.nan}, 1.5e9)
+    log.flush()
+    log.log("evaluation", 2, {"eval/gold/gold": 0.25}, 1.5e9)
     measures = {
         "gold/gold": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 8},
         "kl/reference": {"value": None},
     }
-    log.preflab_run_finished({"evaluation": {"measures": measures}})
+    log.close({"evaluation": {"measures": measures}})
 
 
 def test_scalars_of_done_reused_and_resumed_steps(tmp_path: Path) -> None:
@@ -49,7 +53,6 @@ def test_scalars_of_done_reused_and_resumed_steps(tmp_path: Path) -> None:
     assert [(e.step, e.value) for e in events.Scalars("objective/kl")] == [(0, 0.0), (1, 0.5)]
     assert math.isnan(events.Scalars("bad")[0].value)
     assert [(e.step, e.value) for e in events.Scalars("eval/gold/gold")] == [(2, 0.25)]
-    assert [e.value for e in events.Scalars("result/gold/gold")] == [0.25]
     assert "sft/tokens" in events.Tags()["scalars"]
 
 
@@ -77,7 +80,39 @@ def test_the_hparams_tab_has_the_config_and_the_results(tmp_path: Path) -> None:
     assert row["algorithm.name"].string_value == "ppo"
     assert [
         info.name.tag for info in plugin_data("_hparams_/experiment").experiment.metric_infos
-    ] == ["result/gold/gold"]
+    ] == ["eval/gold/gold"]
+    # What the tab shows is the scalar itself: no result is there twice.
+    assert [tag for tag in events.Tags()["scalars"] if tag.endswith("gold/gold")] == [
+        "eval/gold/gold"
+    ]
+
+
+def test_responses_are_texts(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    samples = [
+        Sample("p1", "one\ntwo", "*three*", True, 1, {"score": 0.5}),
+        Sample("p2", "four", "", False, 0, {}),
+    ]
+    log.show("algorithm", 7, samples)
+    log.close(None)
+    (event,) = _read(tmp_path).Tensors("samples/algorithm/text_summary")
+    assert event.step == 7
+    assert event.tensor_proto.string_val[0].decode() == (
+        "p1: 1 tokens, score 0.5\n\n    one\n    two\n    >>> *three*\n\n---\n\n"
+        "p2: 0 tokens, cut at the cap\n\n    four\n    >>> "
+    )
+
+
+def test_points_of_a_killed_process_no_longer_count(tmp_path: Path) -> None:
+    killed = _log(tmp_path)
+    for step in range(3):
+        killed.log("sft", step, {"loss/sft": float(step)}, None)
+    killed.flush()
+    log = _log(tmp_path)
+    for step in range(2):
+        log.log("sft", step, {"loss/sft": float(step)}, None)
+    log.close(None)
+    assert [(e.step, e.value) for e in _read(tmp_path).Scalars("loss/sft")] == [(0, 0.0), (1, 1.0)]
 
 
 def test_the_custom_scalars_tab_has_the_charts(tmp_path: Path) -> None:

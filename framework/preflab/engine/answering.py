@@ -1,0 +1,149 @@
+"""The models of a finished run, as they answer one prompt after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from preflab.engine.context import Environment, StageContext
+from preflab.engine.opened import OpenedRun
+from preflab.errors import PreflabError, UserError, nearest
+from preflab.interfaces import AnyTemperature, Responder, StreamsTokens
+from preflab.records import Prompt, Rollout
+from preflab.storage.run_folder import LEDGER, read_manifest
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, as far as it is there. reward: None as long as it is not, or if the run has no
+    reward model; ended: with an end token, and not at the cap."""
+
+    text: str
+    tokens: int
+    ended: bool = False
+    reward: float | None = None
+
+
+class AnsweringRun:
+    """A run folder whose models answer. `UserError`, with the cure, for a folder that is none or
+    whose run has not finished."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise UserError(_no_run(folder))
+        if manifest.get("status") != "complete":
+            raise UserError(
+                f"{folder} has not finished (its manifest.json says: {manifest.get('status')}). "
+                f"Finish it with: preflab rerun {folder}"
+            )
+        self.title = manifest.get("arm") or "/".join(folder.resolve().parts[-2:])
+        self._run = OpenedRun(folder.resolve())
+        self.has_reward = self._environment.run.choices["reward_model"].name != "none"
+        self._answers: tuple[str, Responder | None, Any] = ("", None, None)
+
+    @property
+    def _environment(self) -> Environment:
+        return self._run.environment
+
+    @property
+    def _context(self) -> StageContext:
+        return self._run.context
+
+    def roles(self) -> list[str]:
+        """The roles that the run has a model for, the oldest first, with kept checkpoints."""
+        graph, artifacts = self._environment.run.graph, self._environment.artifacts
+        found = []
+        for role in reversed(graph.roles):
+            folder = artifacts.get(graph.makers(role)[0])
+            if folder is not None and (folder / "model").is_dir():
+                found.append(role)
+            kept = (folder / "checkpoints").glob("*") if folder is not None else ()
+            found += [f"{role}/{p.name}" for p in sorted(kept, key=lambda p: (len(p.name), p.name))]
+        algorithm = self._environment.run.choices["algorithm"]
+        if "result" not in found and algorithm.component.build is not None:
+            found.append("result")  # best-of-n has no model of its own
+        return found or ["result"]
+
+    def choose(self, role: str) -> str:
+        """Answer in a role from now on ("": the newest); the role. `UserError` for one that the run
+        has not made."""
+        roles = self.roles()
+        role = role or [name for name in roles if "/" not in name][-1]
+        if role not in roles:
+            raise UserError(f"{self.title} has no model for '{role}'. {nearest(role, roles)}")
+        with self._run.at_home():
+            algorithm = self._environment.run.choices["algorithm"]
+            whole = role == "result" and algorithm.component.build is not None
+            answers = self._context.responder("result") if whole else None
+            policy = None if whole else self._run.policy(role)
+            if policy is not None:
+                policy.module.requires_grad_(False)
+        self._answers = (role, answers, policy)
+        return role
+
+    @property
+    def role(self) -> str:
+        """The role in which it answers."""
+        return self._answers[0]
+
+    def example(self) -> Prompt | None:
+        """One of the run's own prompts; None if there is none any more."""
+        with contextlib.suppress(PreflabError, OSError), self._run.at_home():
+            for split in ("test", "train"):
+                if prompts := self._context.records("prompts", split):
+                    prompt: Prompt = prompts[0]
+                    return prompt
+        return None
+
+    def unread(self, text: str) -> str:
+        """What the tokenizer reads of a text, if it is not all of it; "" if it is."""
+        tokenizer = self._context.tokenizer
+        seen = tokenizer.decode(tokenizer.encode(text))
+        return seen if seen.split() != text.split() else ""
+
+    def answers(
+        self, prompt: Prompt, seed: Sequence[int | str], temperature: float | None
+    ) -> Iterator[Answer]:
+        """The response as it grows, and in the end with its reward. temperature: None is the run's
+        own. The same prompt, seed and temperature give the same response: the one that the run's
+        engine samples."""
+        _, responder, policy = self._answers
+        engine = self._context.rollout()
+        own = replace(engine.sampling, samples=1, first_row=0)
+        sampling = own if temperature is None else replace(own, temperature=temperature)
+        tokenizer = self._context.tokenizer
+        if responder is not None:
+            if temperature is not None:
+                if not isinstance(responder, AnyTemperature):
+                    raise UserError(f"{self.title} answers at its own temperature only.")
+                responder = responder.at_temperature(temperature)
+            rollout = responder.respond([prompt], seed)
+        elif isinstance(engine, StreamsTokens):
+            ids: list[int] = []
+            for token in engine.stream(policy, prompt, sampling, seed):
+                ids.append(token)
+                yield Answer(tokenizer.decode_response(prompt, ids), len(ids))
+            device = self._environment.runtime.device
+            asked = [tokenizer.encode_prompt(prompt)]
+            rollout = Rollout.from_tokens(tokenizer, [prompt], asked, [ids], device)
+        else:
+            rollout = engine.generate(policy, [prompt], sampling, seed)
+        ended, tokens = bool(rollout.terminated[0]), int(rollout.response_lengths[0])
+        yield Answer(rollout.texts[0], tokens, ended, self._score(rollout))
+
+    def _score(self, rollout: Rollout) -> float | None:
+        return float(self._run.reward_model.score(rollout)[0]) if self.has_reward else None
+
+
+def _no_run(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} is not a folder: give the folder of a run, for example runs/config/..."
+    if (folder / LEDGER).is_file():
+        jobs = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
+        return f"{folder} is a multirun: give its runs, for example {' '.join(jobs[:2])}"
+    return f"{folder} is not a run folder: it has no manifest.json."
