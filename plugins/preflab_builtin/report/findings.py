@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from preflab.study import Verdict
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.choosing import chosen, contrast
-from preflab_builtin.report.claims import Decision, Verdict
+from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import Column
 from preflab_builtin.report.contents import claimed
 from preflab_builtin.report.wording import count, shortened

@@ -11,10 +11,10 @@ import pytest
 
 from fake_study import results, study, write_run
 from preflab.interfaces import Measure
-from preflab.study import ClaimConfig, StudyConfig
+from preflab.study import ClaimConfig, StudyConfig, Verdict
 from preflab_builtin.report.arms import Arm, arms
 from preflab_builtin.report.build import build_report
-from preflab_builtin.report.claims import Verdict, decide
+from preflab_builtin.report.claims import decide
 from preflab_builtin.report.columns import columns
 from preflab_builtin.report.contents import claims, measures
 from preflab_builtin.report.costs import iteration_times, training_costs

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fake_sweep import fifty_runs, one_run
 from preflab.interfaces import Measure
-from preflab.study import ClaimConfig
+from preflab.study import ClaimConfig, Verdict
 from preflab_builtin.report.arms import Arm, arms, presented
-from preflab_builtin.report.claims import Decision, Verdict
+from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.findings import findings
 from preflab_builtin.report.gather import gather
 
