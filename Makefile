@@ -111,8 +111,9 @@ real: install              ## the experiments on a real model and real people: m
 	$(BIN)/preflab -m experiment=smollm2_sentiment algorithm=none,ppo_smollm2,ppo_ptx_smollm2 \
 	    data.path=$(DATA)/sentiment_ratings/amazonReviewSnippets.jsonl.gz
 
-reference: install         ## write the tables of options in conf/README.md from the schemas; a test fails when they are stale
+reference: install         ## write the tables of options in conf/README.md and of kept results in sweeps/RESULTS.md; tests fail when they are stale
 	$(BIN)/python -m preflab.console.listing
+	$(BIN)/python -m preflab_builtin.report.kept sweeps
 
 DIST := build/dist
 dist:                      ## the sdist and, from it, the wheel in dist/, checked as an index would check them

@@ -13,9 +13,10 @@ from preflab.storage.durable import in_words, write_json
 from preflab.storage.run_folder import MANIFEST, REPORT, SUMMARY
 from preflab.study import ClaimConfig, StudyConfig, Verdict
 from preflab_builtin.report.arms import Arm, arms, in_order, presented
-from preflab_builtin.report.claims import as_json, decide, named
+from preflab_builtin.report.claims import decide, named
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.gather import Gathered, gather
+from preflab_builtin.report.kept import summary
 from preflab_builtin.report.markdown import markdown
 from preflab_builtin.report.notes import notes
 from preflab_builtin.report.page import page
@@ -137,4 +138,4 @@ def _write_claims(report: Report, out: Path) -> None:
             only = len(report.studies) == 1
             stem = Path(SUMMARY).stem if out.name == REPORT else out.stem
             name = f"{stem}.json" if only else f"{stem}-{study.name.replace('/', '-')}.json"
-            write_json(out.with_name(name), as_json(study.name, study.command, study.decisions))
+            write_json(out.with_name(name), summary(study, report.arms))

@@ -98,6 +98,12 @@ class RunResult:
         return str(manifest.get("name") or "") if manifest else ""
 
     @property
+    def commit(self) -> str:
+        """The commit of its working folder, with a "+" if that was edited; "" if not known."""
+        manifest = read_manifest(self.folder)
+        return str(manifest.get("git") or "") if manifest else ""
+
+    @property
     def draw(self) -> Draw:
         """Its random numbers."""
         pinned = (
