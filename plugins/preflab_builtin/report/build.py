@@ -109,7 +109,7 @@ def studies_of(runs: Sequence[RunResult], all_arms: Sequence[Arm]) -> Iterator[S
             for key, words in declared.series.items()
         }
         decisions = tuple(decide(declared, members))
-        words = [word for d in decisions for word in _words(d.claim, declared)]
+        words = list(_words([d.claim for d in decisions], declared))
         featured = [
             label_of[arm.label] for word in words for arm in by_name.get(in_order(word), [])
         ]
@@ -117,9 +117,10 @@ def studies_of(runs: Sequence[RunResult], all_arms: Sequence[Arm]) -> Iterator[S
         yield Study(name, declared, command, decisions, series, tuple(featured))
 
 
-def _words(claim: ClaimConfig, declared: StudyConfig) -> Iterator[str]:
-    """The arms that a claim is about, also those of series."""
-    for word in (claim.arm, claim.versus or "", *claim.frontier):
+def _words(claims: Sequence[ClaimConfig], declared: StudyConfig) -> Iterator[str]:
+    """The arms that claims are about, also those of series; those of curves come last."""
+    pairs = [word for claim in claims for word in (claim.arm, claim.versus or "")]
+    for word in (*pairs, *(word for claim in claims for word in claim.frontier)):
         yield from declared.series.get(word, [word])
 
 
