@@ -109,7 +109,8 @@ class Component:
     for bad ones.
     preflight: (config, context) -> sentences that a person should read before the first stage of a
     run. It is called once before that stage, with the records, the tokenizer and the choices of the
-    run (but no model that a stage makes), for every component that a stage to be made uses. It
+    run (but no model that a stage makes), for every component that a stage to be made uses. What it
+    reads decides no result, so that nothing of it need be declared. It
     raises `UserError`, with the cure for this very command, for whatever is known to fail later.
     checkpoint: (config, name) -> why its stage will keep no checkpoint of that name, with the cure,
     as the end of a sentence; "" if it may keep one. None: that is not known before the stage is
