@@ -36,6 +36,8 @@ class Inspection:
     source that waits names the types of records that it will have, with 0 for an unknown number.
     goes_on: folder of an artifact whose training the component goes on with: refused unless it was
     made from the same stages and records, with the same seed.
+    unrated: of labelers who rank and rate no response, the words that have them rate; "" if they
+    may rate.
     on_record: labelers who say only what their people have said of responses that they were shown.
     """
 
@@ -48,13 +50,14 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
     waiting: str = ""
+    unrated: str = ""
     on_record: bool = False
     goes_on: str = ""
 
 
 NEEDS = (
     *RECORD_TYPES,
-    *("samples", "reward_model", "scalar_model", "pretrained", "labeler", "gold"),
+    *("samples", "reward_model", "scalar_model", "pretrained", "labeler", "gold", "ratings"),
     *("policy", "own_policy"),
 )
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
@@ -62,10 +65,10 @@ split ("prompts:test"; "rankings:test,validation": of one of the two), the pool 
 each prompt (`preflab.pool`), a reward model, a policy of which scalar models can be made (reward
 models and value networks that are trained), a policy with pretrained weights (its own or from the
 pretraining stage), people who rank ("labeler:any": who can be asked about responses that nobody has
-shown them), a world whose true utility is known, the policy in a role ("policy:ROLE" or
-"policy:ROLE/CHECKPOINT", which is refused before any work if no stage makes that role, or keeps no
-such checkpoint), the same without falling back to the policy of an earlier stage where this run
-leaves out the stage that makes it ("own_policy:ROLE")."""
+shown them), rankings with a rating of each response ("ratings"), a world whose true utility is
+known, the policy in a role ("policy:ROLE" or "policy:ROLE/CHECKPOINT", which is refused before any
+work if no stage makes that role, or keeps no such checkpoint), the same without falling back to the
+policy of an earlier stage where this run leaves out the stage that makes it ("own_policy:ROLE")."""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,16 @@ def _lacks_opinions(run: Run, group: str) -> str:
     )
 
 
+def _lacks_ratings(run: Run, group: str) -> str:
+    labeler = run.choices["labeler"]
+    cure = "" if "rankings" in run.counts() else inspect(labeler).unrated
+    if not cure:  # those of the data are looked at when they are read
+        return ""
+    return (
+        f"needs a rating of each response, but labeler={labeler.name} ranks without rating: {cure}."
+    )
+
+
 def _lacks_gold(run: Run, group: str) -> str:
     data, choice = run.choices["data"], run.choices[group]
     if inspect(data).gold:
@@ -267,6 +277,7 @@ _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "reward_model": _lacks_reward_model,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,
+    "ratings": _lacks_ratings,
     "gold": _lacks_gold,
     "pretrained": _lacks_pretraining,
 }

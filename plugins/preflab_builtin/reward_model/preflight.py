@@ -34,12 +34,6 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
         network = context.policy("base").module
         blocks_of(network, config.trainable_layers, context.key_of(config))
     if not context.has("rankings"):
-        if config.loss is RankingLoss.regression:
-            yield (
-                f"{context.key_of(config)}.loss=regression needs a rating of each response from "
-                "whoever ranks: simulated labelers give them with labeler.ratings=true. "
-                "Comparisons without ratings are refused when they are there."
-            )
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
