@@ -33,11 +33,14 @@ def checkpoint(config: TrainedConfig, name: str) -> str:
     kept = kept_steps(watch, step if total is None else total)
     if step in kept:  # if the data decides how long it is, this may be among the last ones
         return ""
-    which = f"that of each {watch.every}th step" if kept else "the result alone"
-    if kept and total is not None:
-        names = [f"{STEP}{n}" for n in kept if n > begun]
+    names = [f"{STEP}{n}" for n in kept if n > begun]
+    if not names:
+        which = "no policy but its result"
+    elif total is None:
+        which = f"policies after each {watch.every} steps alone"
+    else:
         which = ", ".join(names if len(names) <= 8 else [names[0], "and so on to", names[-1]])
-    return f"keeps of its policies {which}. {_cure(watch, step, total)}"
+    return f"keeps {which}. {_cure(watch, step, total)}"
 
 
 def _begun(config: TrainedConfig) -> int:

@@ -50,15 +50,23 @@ def test_what_is_kept_can_be_judged(step: int) -> None:
 @pytest.mark.parametrize(
     ("words", "role", "said"),
     [
-        (WATCHED, "result/step-3", r"keeps of its policies step-6, step-9\. .*checkpoints=3\."),
+        (WATCHED, "result/step-3", r"keeps step-6, step-9\. .*checkpoints=3\."),
         (WATCHED, "result/step-8", r"To keep it: algorithm\.watch\.every=8 algorithm\.watch\.ch"),
         (WATCHED, "result/step-12", r"ends after step 10\."),
         (WATCHED, "result/step-06", r"keeps its policies as step-N, with N the number of steps\."),
         (WATCHED, "result/last", r"keeps its policies as step-N, with N the number of steps\."),
-        (TRAINED, "result/step-4", r"result alone\. To keep it: \+watch=proxy .*every=4 .*=2\."),
+        (
+            TRAINED,
+            "result/step-4",
+            r"no policy but its result\. To keep it: \+watch=proxy .*every=4 .*=2\.",
+        ),
         (("algorithm=none",), "result/step-4", r"this run makes no stage 'algorithm'"),
         (("algorithm=best_of_n",), "result/step-4", r"this run makes no stage 'algorithm'"),
-        (("algorithm=dpo",), "result/step-4", r"the result alone\. To keep it: \+watch=proxy "),
+        (
+            ("algorithm=dpo",),
+            "result/step-4",
+            r"no policy but its result\. To keep it: \+watch=proxy ",
+        ),
         (("sft.epochs=2",), "sft/epoch-3", r"sft=demonstrations ends after epoch 2\."),
         ((), "sft/step-3", r"keeps its policies as epoch-N, with N the number of epochs\."),
         ((), "base/step-3", r"pretrain=documents keeps no checkpoints\."),
@@ -94,4 +102,6 @@ def test_a_kl_reference_that_will_be(role: str) -> None:
 def test_where_the_data_decides_the_length_only_what_cannot_be_is_refused() -> None:
     watch = WatchConfig(every=3, checkpoints=1, evaluators={"any": object()})
     assert checkpoint(PreferenceConfig(watch=watch), "step-6") == ""
-    assert "that of each 3th step" in checkpoint(PreferenceConfig(watch=watch), "step-7")
+    assert "policies after each 3 steps alone" in checkpoint(
+        PreferenceConfig(watch=watch), "step-7"
+    )
