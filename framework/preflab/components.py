@@ -36,6 +36,8 @@ class Inspection:
     source that waits names the types of records that it will have, with 0 for an unknown number.
     goes_on: folder of an artifact whose training the component goes on with: refused unless it was
     made from the same stages and records, with the same seed.
+    unrated: of labelers who rank and rate no response, the words that have them rate; "" if they
+    may rate.
     on_record: labelers who say only what their people have said of responses that they were shown.
     """
 
@@ -48,21 +50,25 @@ class Inspection:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()
     waiting: str = ""
+    unrated: str = ""
     on_record: bool = False
     goes_on: str = ""
 
 
 NEEDS = (
     *RECORD_TYPES,
-    *("samples", "reward_model", "scalar_model", "pretrained", "labeler", "gold", "policy"),
+    *("samples", "reward_model", "scalar_model", "pretrained", "labeler", "gold", "ratings"),
+    *("policy", "own_policy"),
 )
 """What a component can say that it needs: records of a type for training ("prompts"), or of another
 split ("prompts:test"; "rankings:test,validation": of one of the two), the pool of K responses to
 each prompt (`preflab.pool`), a reward model, a policy of which scalar models can be made (reward
 models and value networks that are trained), a policy with pretrained weights (its own or from the
 pretraining stage), people who rank ("labeler:any": who can be asked about responses that nobody has
-shown them), a world whose true utility is known, the policy in a role ("policy:ROLE", which is
-refused before any work if no stage makes that role)."""
+shown them), rankings with a rating of each response ("ratings"), a world whose true utility is
+known, the policy in a role ("policy:ROLE" or "policy:ROLE/CHECKPOINT", which is refused before any
+work if no stage makes that role, or keeps no such checkpoint), the same without falling back to the
+policy of an earlier stage where this run leaves out the stage that makes it ("own_policy:ROLE")."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,12 @@ class Component:
     for bad ones.
     preflight: (config, context) -> sentences that a person should read before the first stage of a
     run. It is called once before that stage, with the records, the tokenizer and the choices of the
-    run (but no model that a stage makes), for every component that a stage to be made uses. It
+    run (but no model that a stage makes), for every component that a stage to be made uses. What it
+    reads decides no result, so that nothing of it need be declared. It
     raises `UserError`, with the cure for this very command, for whatever is known to fail later.
+    checkpoint: (config, name) -> why its stage will keep no checkpoint of that name, with the cure,
+    as the end of a sentence; "" if it may keep one. None: that is not known before the stage is
+    made.
     """
 
     kind: str
@@ -119,6 +129,7 @@ class Component:
     nested: Mapping[str, str]
     inspect: Callable[[Any], Inspection]
     preflight: Callable[[Any, Context], Iterable[str]]
+    checkpoint: Callable[[Any, str], str] | None
 
     def __init__(
         self,
@@ -131,6 +142,7 @@ class Component:
         nested: Mapping[str, str] = MappingProxyType({}),
         inspect: Callable[[Any], Inspection] | str | None = None,
         preflight: Callable[[Any, Context], Iterable[str]] | str | None = None,
+        checkpoint: Callable[[Any, str], str] | str | None = None,
     ) -> None:
         facts = {"kind": kind, "name": name, "config_class": config_class, "nested": nested}
         facts |= {"build": _function(build), "procedure": _function(procedure)}
@@ -138,6 +150,7 @@ class Component:
         facts["needs"] = partial(_constant, cast(Sequence[str], needs)) if words else needs
         facts["inspect"] = _nothing_outside if inspect is None else _function(inspect)
         facts["preflight"] = _nothing_to_say if preflight is None else _function(preflight)
+        facts["checkpoint"] = _function(checkpoint)
         for field_name, value in facts.items():
             object.__setattr__(self, field_name, value)
 
@@ -151,6 +164,11 @@ class Component:
         places."""
         functions = (self.build, self.procedure, self.inspect)
         return [f.place.partition(":")[0] for f in functions if isinstance(f, Place)]
+
+
+def keeps_none(config: Any, name: str) -> str:
+    """For `Component.checkpoint`: of a stage that keeps no checkpoints."""
+    return "keeps no checkpoints"
 
 
 def _function(given: Callable[..., Any] | str | None) -> Callable[..., Any] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from preflab.errors import EXAMPLES, UserError
-from preflab.records import Demonstration, Prompt, Ranking, RecordType, Tokenizer
+from preflab.records import SPLITS, Demonstration, Prompt, Ranking, RecordType, Tokenizer
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context
@@ -28,6 +28,13 @@ Sized = tuple[Prompt, int]
 def place(prompt: Prompt) -> str:
     """Where people find a row: its file and line, else its id."""
     return prompt.place or f"{prompt.id!r}"
+
+
+def every_prompt(context: Context) -> Iterator[Prompt]:
+    """Those of all splits that the run has; a run that only evaluates may have none to train on."""
+    for split in SPLITS if context.has("prompts") else ():
+        with contextlib.suppress(UserError):
+            yield from context.records("prompts", split)
 
 
 def check_prompts(context: Context, prompts: Iterable[Prompt]) -> None:

@@ -27,7 +27,9 @@ def inspect(config: PeopleConfig) -> Inspection:
     if frozen is None:
         return Inspection(waiting=waiting(config.round, "rank"), on_record=True)
     required_kind(frozen, config.round, ("rank",), "labeler=people")
-    return Inspection(content=frozen.digest, on_record=True)
+    rated = any(any(judgment.answer.likert) for _, judgment, _ in frozen.judged)
+    unrated = "" if rated else "have them asked for ratings too, with preflab label RUN --likert"
+    return Inspection(content=frozen.digest, on_record=True, unrated=unrated)
 
 
 class People:

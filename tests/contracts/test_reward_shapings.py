@@ -11,3 +11,12 @@ class TestLengthPenalty(RewardShapingContract):
 
 class TestSoftClip(RewardShapingContract):
     name = "soft_clip"
+
+
+class TestInOrder(RewardShapingContract):
+    name = "in_order"
+    required = ("shaping",)
+    overrides = (
+        "+reward_shaping@algorithm.shaping.case=in_order",
+        "+reward_shaping@algorithm.shaping.case.shaping.length=length_penalty",
+    )

@@ -94,6 +94,7 @@ def test_preferences_are_shares_of_stored_verdicts(people: People) -> None:
 def test_inspect_names_the_content_of_the_round(config: PeopleConfig, tmp_path: Path) -> None:
     seen = inspect(config)
     assert (len(seen.content), seen.waiting) == (64, "")
+    assert "--likert" in seen.unrated  # nobody rated
     other = closed_round(tmp_path, snapshot([FIRST, SECOND, GOLD, SKIPPED], SAID[1:]))
     assert inspect(config).content == other.digest != seen.content
     # The first one is still there, by its path.

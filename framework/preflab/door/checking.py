@@ -146,10 +146,10 @@ def component_shape(component: Component) -> None:
         raise PluginError(
             f"{where}, whose needs is {component.needs!r}: it must be a list of words or a function"
         )
-    for name in ("build", "procedure", "inspect", "preflight"):
+    for name in ("build", "procedure", "inspect", "preflight", "checkpoint"):
         value = getattr(component, name)
         place = value.place if isinstance(value, Place) else "package.module:name"
-        optional = value is None and name in ("build", "procedure")
+        optional = value is None and name in ("build", "procedure", "checkpoint")
         if not (optional or callable(value)) or not re.fullmatch(r"[\w.]+:\w+", place):
             shown = repr(place if isinstance(value, Place) else value)
             raise PluginError(

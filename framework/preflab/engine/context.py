@@ -181,7 +181,8 @@ class Environment:
 
 
 class StageContext:
-    """The `interfaces.Context` of one stage, or of one component that makes none."""
+    """The `interfaces.Context` of one stage, or of one component that makes none. ahead: nothing is
+    made with it, so that what it reads need not be in the stage's recipe."""
 
     def __init__(
         self,
@@ -189,8 +190,9 @@ class StageContext:
         stage: str,
         folder: Path | None = None,
         seed: int | None = None,
+        ahead: bool = False,
     ) -> None:
-        self._environment = environment
+        self._environment, self._ahead = environment, ahead
         self.stage = stage
         self.folder = folder if folder is not None else Path()
         self.seed = environment.run.settings.seed if seed is None else seed
@@ -266,7 +268,7 @@ class StageContext:
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
         would be reused all the same. where: what declares it."""
-        stage = self._environment.run.stage(self.stage)
+        stage = None if self._ahead else self._environment.run.stage(self.stage)
         if stage is not None and name not in stage.recipe[part]:
             raise PluginError(
                 f"{stage.choice.component.kind} '{stage.choice.name}' of "
@@ -337,7 +339,7 @@ class StageContext:
 
     def within(self, name: str, seed: int | None = None) -> StageContext:
         own = derive_seed(self.seed, name) if seed is None else seed
-        part = StageContext(self._environment, self.stage, self.folder / name, own)
+        part = StageContext(self._environment, self.stage, self.folder / name, own, self._ahead)
         part.streams = self.streams.within(name)
         return part
 

@@ -67,9 +67,8 @@ def _asked(
         if waiting(run.choices[group]):  # a source of records that no stage reads yet
             continue
         stage = stages.get(group)
-        context = StageContext(
-            environment, stage.name if stage else group, seed=stage.seed if stage else None
-        )
+        name, seed = (stage.name, stage.seed) if stage else (group, None)
+        context = StageContext(environment, name, seed=seed, ahead=True)
         for choice in run.choices[group].all():
             yield choice, context
     for choice in run.filters:
@@ -97,7 +96,7 @@ def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:
     for stage in pending:
         samples = "prompts" in needs(stage.choice) and "rollout" in run.graph.used(stage.name)
         if stage.makes and samples and not stage.choice.component.looks_ahead:
-            context = StageContext(environment, stage.name, seed=stage.seed)
+            context = StageContext(environment, stage.name, seed=stage.seed, ahead=True)
             with blamed(stage.choice, *run.choices.values(), *run.filters):
                 check_prompts(context, context.records("prompts", "train"))
 

@@ -4,9 +4,11 @@ change."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
 
 from preflab.components import NEEDS
+from preflab.door.blame import blamed
 from preflab.errors import PluginError, UserError, nearest
 from preflab.planning.asking import inspect, needs, own_needs
 from preflab.planning.run import Run
@@ -17,6 +19,9 @@ DIFFERENT_TOKENIZERS = (
     "other. Train the reward model from this policy (reward_model=kwise), or name the policy that "
     "it was trained from."
 )
+
+_ROLES = ("policy", "own_policy")
+"""Needs of a policy in a role."""
 
 
 def check(run: Run) -> None:
@@ -89,7 +94,7 @@ def _lacks(
         raise PluginError(
             f"{choice} needs '{need}', which is not a valid need. {nearest(need, NEEDS)}"
         )
-    lack = _lacks_role(run, group, role) if word == "policy" else _lack(run, group, need, counts)
+    lack = _lacks_role(run, group, need) if word in _ROLES else _lack(run, group, need, counts)
     if lack:
         none = f"{group}=none"
         cure = without or (none if f"choose {none}" in lack else "")
@@ -107,7 +112,7 @@ def _without(run: Run, group: str, counts: Mapping[str, int]) -> str:
     whole, words = run.choices[group], []
     for part in whole.all():
         known = [need for need in own_needs(part) if need.partition(":")[0] in NEEDS]
-        named = [need for need in known if not need.startswith("policy")]
+        named = [need for need in known if need.partition(":")[0] not in _ROLES]
         lacking = [need for need in named if any(_lacks(run, group, need, counts, ""))]
         if lacking and part is whole:
             return ""
@@ -157,6 +162,16 @@ def _lacks_opinions(run: Run, group: str) -> str:
     )
 
 
+def _lacks_ratings(run: Run, group: str) -> str:
+    labeler = run.choices["labeler"]
+    cure = "" if "rankings" in run.counts() else inspect(labeler).unrated
+    if not cure:  # those of the data are looked at when they are read
+        return ""
+    return (
+        f"needs a rating of each response, but labeler={labeler.name} ranks without rating: {cure}."
+    )
+
+
 def _lacks_gold(run: Run, group: str) -> str:
     data, choice = run.choices["data"], run.choices[group]
     if inspect(data).gold:
@@ -183,15 +198,45 @@ def _lacks_pretraining(run: Run, group: str) -> str:
     )
 
 
-def _lacks_role(run: Run, group: str, role: str) -> str:
+def _lacks_role(run: Run, group: str, need: str) -> str:
+    word, _, named = need.partition(":")
+    role, _, checkpoint = named.partition("/")
+    key = _key(run.choices[group].config, named, group)
+    wants = f"needs the policy in the role '{named}'{f' ({key})' if key else ''}"
     roles = run.graph.roles
-    if role.partition("/")[0] in roles:  # a checkpoint of it, as sft/epoch-1, is looked up later
+    if role not in roles:
+        return f"{wants}, which no stage makes. {nearest(role, roles)}"
+    maker = run.graph[run.graph.makers(role)[0]]
+    made = maker.name in run.wanted()
+    if checkpoint and not made:
+        return f"{wants}, but this run makes no stage '{maker.name}', which would keep it."
+    if checkpoint:
+        choice = run.choices[maker.group]
+        says = choice.component.checkpoint
+        with blamed(choice):
+            lack = says(choice.config, checkpoint) if says else ""
+        return f"{wants}, but {choice.key}={choice.name} {lack}." if lack else ""
+    brought = maker is run.graph[run.graph.makers("base")[0]] and _brings_weights(run)
+    if word == "policy" or made or brought or not maker.optional:
         return ""
-    fields = vars(run.choices[group].config).items()
-    key = next((f" ({group}.{name})" for name, value in fields if value == role), "")
     return (
-        f"needs the policy in the role '{role}'{key}, which no stage makes. {nearest(role, roles)}"
+        f"{wants}, but this run makes no stage '{maker.name}', so that it would be the policy of "
+        "an earlier stage. Name another role, or a model folder."
     )
+
+
+def _brings_weights(run: Run) -> bool:
+    return inspect(run.choices["policy"]).pretrained
+
+
+def _key(config: Any, value: str, above: str) -> str:
+    """The key of the first option with a value; "" if there is none."""
+    for name, held in vars(config).items():
+        if held == value:
+            return f"{above}.{name}"
+        if is_dataclass(held) and (found := _key(held, value, f"{above}.{name}")):
+            return found
+    return ""
 
 
 def _lacks_records(run: Run, record_type: str, counts: Mapping[str, int], group: str) -> str:
@@ -232,6 +277,7 @@ _LACKS: Mapping[str, Callable[[Run, str], str]] = {
     "reward_model": _lacks_reward_model,
     "labeler": _lacks_labelers,
     "labeler:any": _lacks_opinions,
+    "ratings": _lacks_ratings,
     "gold": _lacks_gold,
     "pretrained": _lacks_pretraining,
 }

@@ -140,7 +140,8 @@ class ComponentContract:
 
 def wrong_places(component: Component) -> list[str]:
     """What is wrong with the functions that a component gives as places: each must exist and take
-    the component's config, annotated with its class, and (except for ``inspect``) a context."""
+    the component's config, annotated with its class, and a context (``inspect``: nothing
+    else; ``checkpoint``: the name of one)."""
     problems = []
     config_classes = {config_class.__name__ for config_class in component.config_class.__mro__}
     for field, arguments in (
@@ -148,6 +149,7 @@ def wrong_places(component: Component) -> list[str]:
         ("procedure", ("config", "context")),
         ("inspect", ("config",)),
         ("preflight", ("config", "context")),
+        ("checkpoint", ("config", "name")),
     ):
         place = getattr(component, field)
         if not isinstance(place, Place):

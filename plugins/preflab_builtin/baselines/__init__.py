@@ -4,6 +4,7 @@ alone."""
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.components import keeps_none
 
 
 @hookimpl
@@ -25,5 +26,6 @@ def preflab_components() -> list[Component]:
             TermsOnlyConfig,
             procedure="preflab_builtin.baselines.terms_only:TermsOnly",
             nested={"terms": "gradient_term"},
+            checkpoint=keeps_none,
         ),
     ]

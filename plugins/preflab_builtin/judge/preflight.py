@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from preflab.errors import PluginError
 from preflab.interfaces import Context
-from preflab.lengths import refuse
-from preflab.records import SPLITS, Prompt
+from preflab.lengths import every_prompt, refuse
+from preflab.records import Prompt
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.judge.asking import Asked
 from preflab_builtin.judge.config import AskedModel
@@ -34,13 +33,7 @@ def preflight(config: AskedModel, context: Context) -> Iterator[str]:
 
 def _questions(judge: Asked, context: Context) -> Iterator[tuple[Prompt, int]]:
     """Every prompt of the run, and the tokens of the question about an empty response."""
-    if not context.has("prompts"):
-        return
-    try:
-        records = [prompt for split in SPLITS for prompt in context.records("prompts", split)]
-    except PluginError:  # it is a part of a reward that is made by a stage which reads none
-        return
     empty = dict.fromkeys(judge.config.fields, "")
-    for prompt in records:
+    for prompt in every_prompt(context):
         asked = judge.prompt({**empty, "prompt": prompt.text})
         yield prompt, len(judge.tokenizer.encode_prompt(asked))

@@ -3,7 +3,13 @@ utility."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from preflab import Component, hookimpl
+from preflab.components import Inspection
+
+if TYPE_CHECKING:
+    from preflab_builtin.microworld.config import SimulatedConfig
 
 
 @hookimpl
@@ -34,6 +40,7 @@ def preflab_components() -> list[Component]:
             c.SimulatedConfig,
             build=f"{here}.labelers:people_of",
             needs=("gold",),
+            inspect=_people,
         ),
         Component(
             "evaluator",
@@ -52,3 +59,7 @@ def preflab_components() -> list[Component]:
             preflight=f"{here}.generalisation:preflight",
         ),
     ]
+
+
+def _people(config: SimulatedConfig) -> Inspection:
+    return Inspection(unrated="" if config.ratings else "set labeler.ratings=true")

@@ -24,4 +24,5 @@ def on_policy_component(
         nested=NESTED,
         inspect="preflab_builtin.on_policy.inputs:inspect",
         preflight=preflight,
+        checkpoint="preflab_builtin.training.checkpoints:checkpoint",
     )

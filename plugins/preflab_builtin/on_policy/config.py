@@ -148,8 +148,12 @@ class OnPolicyConfig(TrainedConfig):
     def needs(self) -> tuple[str, ...]:
         """Prompts to train on and to judge, what scores, and the policy of the KL reference."""
         role = self.kl.reference
-        reference = (f"policy:{role.partition('/')[0]}",) if role and not names_folder(role) else ()
+        reference = (f"own_policy:{role}",) if role and not names_folder(role) else ()
         return ("prompts", "reward_model", *reference, *super().needs())
+
+    def total_steps(self) -> int:
+        """Iterations."""
+        return self.episodes // self.batch
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Batches divide, and the adaptive controller cannot turn its coefficient negative."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from preflab.components import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
-from preflab.kinds import STAGES
 from preflab.lengths import check_prompts
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
@@ -43,15 +42,7 @@ def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
     """The frozen policy that the KL is measured against."""
     folder = reference_folder(config)
     if folder is None:
-        role = config.kl.reference or "initial"
-        maker = next((spec.name for spec in STAGES if spec.makes == role), "")
-        if maker and role != "initial" and context.artifact(maker) is None:
-            raise UserError(
-                f"algorithm.kl.reference={role}: this run has no stage '{maker}', so that it would "
-                "be the policy that training begins from. Leave it out, or name a model folder, "
-                f"such as RUN/artifacts/{maker}/model."
-            )
-        return context.policy(role)
+        return context.policy(config.kl.reference or "initial")
     return context.load_policy(folder)
 
 
@@ -66,7 +57,7 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
             "the policy, so that its log-probabilities are of other tokens. Give a model with the "
             "policy's tokenizer."
         )
-    continuing.begins_from(config, config.episodes // config.batch)
+    continuing.begins_from(config, config.total_steps())
     yield from continuing.preflight(config, config.policy)
     _check_carried(config)
     if folder is not None:

@@ -45,7 +45,7 @@ class OnPolicy:
     def __init__(self, config: OnPolicyConfig, context: Context, rules: Rules) -> None:
         self.config, self.context, self.rules = config, context, rules
         self.runtime = context.runtime
-        self.total_steps = config.episodes // config.batch
+        self.total_steps = config.total_steps()
         self.begins_from = begins_from(config, self.total_steps)
         self.prompts = context.records("prompts", "train")
         policy = context.policy("initial")

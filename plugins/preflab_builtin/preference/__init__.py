@@ -22,5 +22,6 @@ def preflab_components() -> list[Component]:
             nested={"terms": "gradient_term", **EVALUATORS},
             inspect="preflab_builtin.training.continuing:inspect",
             preflight="preflab_builtin.preference.preflight:preflight",
+            checkpoint="preflab_builtin.training.checkpoints:checkpoint",
         )
     ]

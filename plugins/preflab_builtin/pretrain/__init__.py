@@ -4,6 +4,7 @@ stream of windows also serves SFT's pretraining mix and the ptx term."""
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.components import keeps_none
 
 
 @hookimpl
@@ -22,5 +23,6 @@ def preflab_components() -> list[Component]:
             procedure=procedure,
             needs=needs,
             preflight=preflight,
+            checkpoint=keeps_none,
         )
     ]

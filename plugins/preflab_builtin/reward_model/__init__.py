@@ -19,7 +19,7 @@ def preflab_components() -> list[Component]:
             KwiseConfig,
             build=f"{_ROOM}.scoring:trained",
             procedure=f"{_ROOM}.training:KwiseTraining",
-            needs=("rankings", "scalar_model"),
+            needs=KwiseConfig.needs,
             preflight=f"{_ROOM}.preflight:kwise",
         ),
         Component(

@@ -91,6 +91,11 @@ class KwiseConfig:
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
+    def needs(self) -> tuple[str, ...]:
+        """Rankings, with ratings if these are learned, and a policy that can score."""
+        rated = ("ratings",) if self.loss is RankingLoss.regression else ()
+        return ("rankings", "scalar_model", *rated)
+
     def check(self) -> Iterator[tuple[str, str]]:
         """Options of pairs are not given to another loss."""
         for name in ("margin", "label_smoothing"):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
-from preflab.lengths import prompt_sizes, refuse_prompts
-from preflab.records import SPLITS, Prompt, Ranking
+from preflab.lengths import every_prompt, prompt_sizes, refuse_prompts
+from preflab.records import SPLITS, Ranking
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.reward_model.config import (
     NO_PREFERENCE,
@@ -35,12 +34,6 @@ def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
         network = context.policy("base").module
         blocks_of(network, config.trainable_layers, context.key_of(config))
     if not context.has("rankings"):
-        if config.loss is RankingLoss.regression:
-            yield (
-                f"{context.key_of(config)}.loss=regression needs a rating of each response from "
-                "whoever ranks: simulated labelers give them with labeler.ratings=true. "
-                "Comparisons without ratings are refused when they are there."
-            )
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
@@ -67,13 +60,6 @@ def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str
     fewer = limit is not None and (own is None or limit < own)
     if limit is not None and fewer and context.has("prompts"):
         longest = context.rollout().sampling.max_tokens
-        sizes = prompt_sizes(context.tokenizer, _prompts(context), limit - longest)
+        sizes = prompt_sizes(context.tokenizer, every_prompt(context), limit - longest)
         refuse_prompts(sizes, limit, longest, "the reward model")
     yield from ()
-
-
-def _prompts(context: Context) -> Iterator[Prompt]:
-    """Those of all splits; a run that only evaluates may have none to train on."""
-    for split in SPLITS:
-        with contextlib.suppress(UserError):
-            yield from context.records("prompts", split)

@@ -12,7 +12,7 @@ _FUNCTIONS, _SHAPINGS = "preflab_builtin.rewards.functions", "preflab_builtin.re
 def preflab_components() -> list[Component]:
     """One component per function."""
     from preflab_builtin.rewards import config as c
-    from preflab_builtin.rewards.shapings import LengthPenaltyConfig, SoftClipConfig
+    from preflab_builtin.rewards.shapings import InOrderConfig, LengthPenaltyConfig, SoftClipConfig
 
     return [
         Component("reward_model", "length", c.LengthRewardConfig, build=f"{_FUNCTIONS}:length"),
@@ -39,4 +39,11 @@ def preflab_components() -> list[Component]:
             build=f"{_SHAPINGS}:length_penalty",
         ),
         Component("reward_shaping", "soft_clip", SoftClipConfig, build=f"{_SHAPINGS}:soft_clip"),
+        Component(
+            "reward_shaping",
+            "in_order",
+            InOrderConfig,
+            build=f"{_SHAPINGS}:in_order",
+            nested={"shaping": "reward_shaping"},
+        ),
     ]

@@ -1,11 +1,14 @@
-"""Reward shapings: a price on length, and a bound that is approached smoothly."""
+"""Reward shapings: a price on length, a bound that is approached smoothly, and several of any in
+order."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preflab import option
+from preflab.shaping import shaped
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +37,25 @@ class SoftClipConfig:
     limit: float = option(2.0, "scores stay within +- this; small ones hardly change", gt=0)
 
 
+@dataclass
+class InOrderConfig:
+    """Several shapings, one after the other, where there is a place for one, as beside a member of
+    a sum of reward models."""
+
+    name: str = option("in_order", "component")
+    shaping: dict[str, Any] = option(
+        factory=dict, doc="reward shapings by any name, in their order"
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is one."""
+        if not self.shaping:
+            yield (
+                "shaping",
+                "is empty: add +reward_shaping@KEY.shaping.ANY=NAME, with the key of this one",
+            )
+
+
 def length_penalty(config: LengthPenaltyConfig, context: Context) -> RewardShaping:
     """score - coef max(0, tokens - free)."""
 
@@ -48,5 +70,17 @@ def soft_clip(config: SoftClipConfig, context: Context) -> RewardShaping:
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
         return config.limit * (scores / config.limit).tanh()
+
+    return shape
+
+
+def in_order(config: InOrderConfig, context: Context) -> RewardShaping:
+    """Each of what the one before returned."""
+    shapings: dict[str, RewardShaping] = {
+        name: context.component("reward_shaping", part) for name, part in config.shaping.items()
+    }
+
+    def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
+        return shaped(shapings, scores, rollout)[0]
 
     return shape

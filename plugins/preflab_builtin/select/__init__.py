@@ -4,6 +4,7 @@ score)."""
 from __future__ import annotations
 
 from preflab import Component, hookimpl
+from preflab.components import keeps_none
 
 
 @hookimpl
@@ -20,5 +21,6 @@ def preflab_components() -> list[Component]:
             procedure="preflab_builtin.select.selection:RewardSelection",
             needs=("prompts:validation", "reward_model"),
             preflight="preflab_builtin.select.selection:preflight",
+            checkpoint=keeps_none,
         ),
     ]

@@ -26,6 +26,7 @@ def preflab_components() -> list[Component]:
             procedure=procedure,
             needs=_needs,
             preflight=preflight,
+            checkpoint=SFTConfig.checkpoint,
         )
     ]
 

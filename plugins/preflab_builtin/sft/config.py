@@ -9,6 +9,9 @@ from enum import StrEnum
 from preflab import option
 from preflab.optimization import OptimizerConfig
 
+EPOCH = "epoch-"
+"""A checkpoint's name is this and the number of the epoch that it ends."""
+
 
 class LossOn(StrEnum):
     """Which tokens of a demonstration carry loss."""
@@ -64,6 +67,16 @@ class SFTConfig:
         if self.mix_coef is not None:
             return self
         return replace(self, mix_coef=1.0 if "documents" in records else 0.0)
+
+    def checkpoint(self, name: str) -> str:
+        """Why no checkpoint of this name is kept (`preflab.components.Component.checkpoint`)."""
+        number = name.removeprefix(EPOCH)
+        epoch = int(number) if name.startswith(EPOCH) and number.isdecimal() else 0
+        if f"{EPOCH}{epoch}" != name or epoch == 0:
+            return "keeps its policies as epoch-N, with N the number of epochs"
+        if self.steps is None and epoch > self.epochs:  # with steps the data decides
+            return f"ends after epoch {self.epochs}"
+        return ""
 
     def check(self) -> Iterator[tuple[str, str]]:
         """The warm-up must end within the steps."""

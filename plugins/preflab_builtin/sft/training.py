@@ -17,7 +17,7 @@ from preflab.records import Split
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.sft.batches import Example, examples, padded
-from preflab_builtin.sft.config import SFTConfig
+from preflab_builtin.sft.config import EPOCH, SFTConfig
 from preflab_builtin.sft.dropout import residual_dropout
 
 CHECKPOINTS = "checkpoints"
@@ -68,7 +68,7 @@ class SupervisedFineTuning:
         if ended:
             metrics |= self._validation_loss()
         for epoch in ended:
-            self._keep(f"epoch-{epoch}")
+            self._keep(f"{EPOCH}{epoch}")
         return metrics
 
     def batch(self, index: int) -> State:

@@ -91,6 +91,10 @@ class TrainedConfig:
     length: ClassVar[str] = "episodes"
     """The option that says how long the training is."""
 
+    def total_steps(self) -> int | None:
+        """Steps of the whole training; None: the data decides."""
+        return None
+
     def needs(self) -> tuple[str, ...]:
         """Prompts to judge."""
         return () if self.watch.every is None else (f"prompts:{self.watch.split.value}",)

@@ -10,6 +10,7 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Policy, State
 from preflab.options import canonical
 from preflab.runtime import is_main
+from preflab_builtin.training.checkpoints import STEP, kept_steps
 from preflab_builtin.training.config import LAST, Better, TrainedConfig
 from preflab_builtin.training.watch import Watch
 
@@ -47,7 +48,7 @@ class Keeping:
         if self.config.keep != LAST:
             self._compare(done, policy, measures)
         if self._keeps_folder(done) and is_main():
-            policy.save(self.context.folder / "checkpoints" / f"step-{done}")
+            policy.save(self.context.folder / "checkpoints" / f"{STEP}{done}")
         return {f"watch/{name}": value for name, value in measures.items()}
 
     def result(self, policy: Policy) -> Policy:
@@ -110,8 +111,4 @@ class Keeping:
     def _keeps_folder(self, done: int) -> bool:
         """Whether the policy stays as a model folder. Which ones do is known ahead: files that a
         checkpoint has come after must not be removed."""
-        watch = self.config.watch
-        if not watch.checkpoints or watch.every is None:
-            return False
-        last = [n for n in range(1, self.total_steps + 1) if self.watch.is_due(n)]
-        return watch.patience is not None or done in last[-watch.checkpoints :]
+        return done in kept_steps(self.config.watch, self.total_steps)

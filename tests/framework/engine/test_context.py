@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_a_stage_cannot_use_what_its_recipe_does_not_hold(
     context.has = lambda record_type: True  # type: ignore[method-assign]
     with pytest.raises(PluginError, match=words):
         use(context)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_looked_at_before_any_work_need_not_be_declared(
+    environment: Environment, ahead: bool
+) -> None:
+    """Pretraining reads no prompts: its own step may not, a look at what is to come may."""
+    context = StageContext(environment, "pretrain", ahead=ahead).within("part")
+    refused = contextlib.nullcontext() if ahead else pytest.raises(PluginError, match="declaring")
+    with refused:
+        assert context.records("prompts", "train")
 
 
 def test_checkpoints_are_in_the_order_of_training(environment: Environment, tmp_path: Path) -> None:

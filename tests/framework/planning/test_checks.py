@@ -72,6 +72,7 @@ def test_without_anybody_who_ranks_it_is_refused() -> None:
             ),
             "true utility .* Choose another algorithm, or data=microworld",
         ),
+        ("ratings", (), "labeler=simulated ranks without rating: set labeler.ratings=true"),
         ("reward_model", ("reward_model=none",), "needs a reward model, but reward_model=none"),
         (
             "demonstrations",

@@ -4,14 +4,19 @@ each."""
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from end_to_end.runs import preflab
+from preflab.composing.compose import compose
+from preflab.engine.context import Environment, StageContext
 from preflab.options import problems
+from preflab.planning.reading import job_of
 from preflab.records import Prompt, Ranking, Rollout
 from preflab.rewards import FunctionReward
 from preflab.storage.artifacts import read_rows
@@ -22,7 +27,7 @@ from preflab_builtin.reward_model.config import KwiseConfig
 from preflab_builtin.reward_model.training import KwiseTraining
 from preflab_builtin.rewards.config import LengthRewardConfig
 from preflab_builtin.rewards.functions import length_reward
-from preflab_builtin.rewards.shapings import SoftClipConfig
+from preflab_builtin.rewards.shapings import InOrderConfig, SoftClipConfig
 from support import WORDS, FakeContext, largest_difference
 from tiny_on_policy import tiny
 
@@ -117,6 +122,26 @@ def test_shaped_scores_are_weighed_and_the_first_network_is_shown(tmp_path: Path
     torch.testing.assert_close(found, 0.5 * wanted + 2 * members["learned"])
     assert model.network is model.models["learned"].network  # type: ignore[attr-defined]
     assert CombinedReward(config, {}, {}).network is None
+
+
+def test_a_member_has_several_shapings_in_their_order() -> None:
+    """Composed as a user does, and worked by hand: 4 tokens cost 4 * 0.5 = 2, then tanh."""
+    place = "reward_model.shaping.learned"
+    both = [
+        f"+reward_shaping@{place}.shaping.length=length_penalty",
+        f"{place}.shaping.length.coef=0.5",
+        f"+reward_shaping@{place}.shaping.bound=soft_clip",
+        f"{place}.shaping.bound.limit=1",
+    ]
+    words = ["reward_model=sum", f"+reward_shaping@{place}=in_order"]
+    run = job_of(compose([*words, *both], with_hydra=True)).run
+    context = StageContext(Environment(run, lambda hook, **shown: None), "reward_model")
+    chosen = run.choices["reward_model"].config.shaping["learned"]
+    shape = context.component("reward_shaping", chosen)
+    rows = SimpleNamespace(response_lengths=torch.tensor([4, 1]))
+    found = shape(torch.tensor([1.0, 0.5]), rows).tolist()
+    assert found == pytest.approx([math.tanh(1 - 2), math.tanh(0.5 - 0.5)])
+    assert "shaping" in dict(problems(InOrderConfig()))
 
 
 def test_on_policy_algorithms_report_each_member(tmp_path: Path) -> None:

@@ -9,14 +9,11 @@ import pytest
 import torch
 
 from preflab.likelihood import response_log_probs
-from preflab.rewards import FunctionReward
 from preflab_builtin.expert_iteration.training import best_rows
 from preflab_builtin.on_policy.config import KLPenaltyConfig
-from preflab_builtin.ptx.config import PtxConfig
-from preflab_builtin.rewards.functions import contains_reward
 from support import gradients, largest_difference
 from tiny_on_policy import tiny
-from tiny_ppo import capture_experience, recorded, steps, weights
+from tiny_ppo import capture_experience, recorded, steps
 
 
 def test_one_row_per_prompt_is_kept_of_equal_ones_the_first() -> None:
@@ -76,30 +73,3 @@ def test_the_best_is_the_best_less_the_price_of_the_kl(tmp_path: Path) -> None:
         assert kept[2].scores.tolist() == scores[best].tolist()
         assert rows[2]["objective/best_score"] == pytest.approx(float(scores[best].mean()))
         assert (best == best_rows(scores, 4)) == score_alone
-
-
-def test_it_changes_nothing_but_for_what_is_asked(tmp_path: Path) -> None:
-    plain = tiny("expert_iteration", tmp_path)
-    zero = tiny("expert_iteration", tmp_path, terms={"ptx": PtxConfig(coef=0.0)})
-    ptx = tiny("expert_iteration", tmp_path, terms={"ptx": PtxConfig(coef=1.0, window=8)})
-    rows = [steps(p, 0, 2) for p in (plain, zero, ptx)]
-    assert rows[0] == rows[1]
-    assert largest_difference(weights(plain), weights(zero)) == 0
-    assert "loss/ptx" in rows[2][0]
-
-
-@pytest.mark.slow
-def test_it_learns_what_is_rewarded(tmp_path: Path) -> None:
-    procedure = tiny(
-        "expert_iteration",
-        tmp_path,
-        reward=FunctionReward(contains_reward(["please"])),
-        episodes=1600,
-        batch=80,
-        minibatch=20,
-        kl=KLPenaltyConfig(coef=0.01),
-    )
-    rows = steps(procedure, 0, procedure.total_steps)
-    first, last = (sum(r["objective/scores"] for r in part) / 3 for part in (rows[:3], rows[-3:]))
-    assert first < 0.3
-    assert last > 0.6

@@ -11,8 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plugins.causal_lm.test_exports import folder_of
 from preflab import UserError
+from preflab.composing.compose import compose
+from preflab.engine.stages import Stages
 from preflab.interfaces import Subject
 from preflab.options import problems
+from preflab.planning.reading import job_of
 from preflab.records import Prompt, Rollout
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.judge.asking import ANSWER
@@ -163,3 +166,13 @@ def test_what_is_known_before_work(folders: dict[str, Path], tmp_path: Path) -> 
     # The model has 256 positions.
     with pytest.raises(UserError, match=r"positions of the judge.*ower .*max_tokens \(250\)"):
         list(preflight(JudgeConfig(path=str(folders["chat"]), max_tokens=250), context))
+
+
+def test_prompts_are_measured_for_a_judge_beside_a_trained_model(folders: dict[str, Path]) -> None:
+    """The stage that makes the sum of both reads no prompts; its rewards are about them."""
+    place = "reward_model.members.judge"
+    words = ["debug=fast", "reward_model=sum", f"+reward_model@{place}=judge"]
+    options = [f"{place}.path={folders['chat']}", f"{place}.max_tokens=250"]
+    run = job_of(compose([*words, *options], with_hydra=True)).run
+    with pytest.raises(UserError, match=rf"Lower {place}\.max_tokens \(250\)"):
+        Stages(run, lambda hook, **shown: None, {}).preflight()

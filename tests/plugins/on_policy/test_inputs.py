@@ -63,9 +63,9 @@ def test_the_recipe_has_its_content_and_not_its_path(tmp_path: Path) -> None:
 
 
 def test_a_role_is_needed_before_any_work(tmp_path: Path) -> None:
-    assert "policy:sft" in against(tmp_path, "sft/epoch-1").needs()
-    assert not any(need.startswith("policy") for need in against(tmp_path, "").needs())
-    assert not any(n.startswith("policy") for n in against(tmp_path, str(tmp_path)).needs())
+    assert "own_policy:sft/epoch-1" in against(tmp_path, "sft/epoch-1").needs()
+    for reference in ("", str(tmp_path)):
+        assert not any("policy" in need for need in against(tmp_path, reference).needs())
 
 
 @pytest.mark.parametrize(

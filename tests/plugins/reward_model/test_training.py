@@ -320,8 +320,6 @@ def test_what_has_no_ratings_is_refused(rows: list[Ranking], sentence: str, tmp_
         KwiseTraining(config, context)
     with pytest.raises(UserError, match=sentence):
         list(preflight.kwise(config, context))
-    (notice,) = preflight.kwise(config, FakeContext(tmp_path, []))
-    assert "labeler.ratings=true" in notice
 
 
 def test_an_order_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
