@@ -42,6 +42,32 @@ def test_functions_have_60_lines_and_configs_15_fields() -> None:
                 assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"
 
 
+ON_POLICY = {"ppo": 60, "expert_iteration": 60, "online_dpo": 60, "group": 70}
+"""Lines of code that an algorithm on the core may have beside its config and pre-flight; `group` is
+five algorithms."""
+
+
+def _code_lines(path: Path) -> int:
+    """Lines that are neither blank nor a comment nor part of a docstring."""
+    texts = set[int]()
+    for node in _nodes(path, ast.Expr):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            texts.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    lines = enumerate(path.read_text(encoding="utf8").splitlines(), 1)
+    return sum(
+        bool(line.strip()) and not line.strip().startswith("#") and number not in texts
+        for number, line in lines
+    )
+
+
+@pytest.mark.parametrize("name", ON_POLICY)
+def test_an_algorithm_on_the_core_is_short(name: str) -> None:
+    folder = ROOT / "plugins" / "preflab_builtin" / name
+    beside = {"__init__", "config", "preflight"}
+    lines = sum(_code_lines(path) for path in folder.glob("*.py") if path.stem not in beside)
+    assert 10 < lines <= ON_POLICY[name]
+
+
 def test_no_module_is_called_utils() -> None:
     assert not [p for p in FILES if p.stem in {"utils", "common", "misc", "helpers"}]
 

@@ -7,6 +7,7 @@ two readings."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -39,9 +40,29 @@ class Work:
         """What was done since a reading."""
         return Work(self.tokens - before.tokens, self.flops - before.flops)
 
+    def __add__(self, other: Work) -> Work:
+        return Work(self.tokens + other.tokens, self.flops + other.flops)
+
 
 WORK = Work()
 """Of this process."""
+
+
+class Spent:
+    """The work of making a stage, counted from now on and through kills: steps that a kill undid do
+    not count twice. reading: what was done so far, by default in this process."""
+
+    def __init__(self, reading: Callable[[], Work] = WORK.reading) -> None:
+        self.total, self._reading, self._counted = Work(), reading, reading()
+
+    def count(self) -> None:
+        """Add what was done since it was last counted."""
+        now = self._reading()
+        self.total, self._counted = self.total + now.since(self._counted), now
+
+    def goes_on(self, total: Work) -> None:
+        """Replace what was counted by the total of a checkpoint from which the stage goes on."""
+        self.total, self._counted = total, self._reading()
 
 
 @lru_cache

@@ -86,7 +86,8 @@ class Ranking:
     ``preferences`` holds (better, worse) index pairs; a ranking of K without ties has K(K-1)/2,
     tied answers have none, and a pair that several labelers judged is in it once per vote.
     ``unjudged`` holds the pairs (i, j), i < j, that nobody compared, or whose judgement is not
-    known; any other pair without a preference was called a tie.
+    known; any other pair without a preference was called a tie. ``ratings`` holds a number for each
+    response, higher for a better one, on the scale of whoever gave them; empty where nobody did.
     """
 
     prompt: Prompt
@@ -95,6 +96,7 @@ class Ranking:
     labeler: str = ""
     group: str = ""
     unjudged: tuple[tuple[int, int], ...] = ()
+    ratings: tuple[float, ...] = ()
 
     @property
     def split(self) -> str:
@@ -170,7 +172,7 @@ def to_json(record: Record) -> dict[str, Any]:
     """A record as JSON-ready values, without the place that it was read from, and without what came
     to records later where it is empty: a record that has none of it looks as it always did."""
     values = asdict(record)
-    later = {Demonstration: ("labeler", "group"), Ranking: ("unjudged",)}
+    later = {Demonstration: ("labeler", "group"), Ranking: ("unjudged", "ratings")}
     for optional in later.get(type(record), ()):
         if not values[optional]:
             del values[optional]
@@ -202,7 +204,8 @@ def ranking_from_json(row: Mapping[str, Any]) -> Ranking:
     )
     who = (row["labeler"], row["group"])
     prompt = prompt_from_json(row["prompt"])
-    return Ranking(prompt, tuple(row["responses"]), preferences, *who, unjudged)
+    ratings = tuple(map(float, row.get("ratings", ())))
+    return Ranking(prompt, tuple(row["responses"]), preferences, *who, unjudged, ratings)
 
 
 class Tokenizer(Protocol):

@@ -78,7 +78,9 @@ def ranking(task: Task, judgment: Judgment, person: Person) -> Ranking:
     answer, responses = judgment.answer, task.responses
     better = preferences(answer, responses)
     missing = unjudged(answer, responses)
-    return Ranking(task.prompt, responses, better, person.id, person.group, missing)
+    rated = [float(value) for value in answer.likert if value is not None]
+    ratings = tuple(rated) if len(rated) == len(responses) else ()
+    return Ranking(task.prompt, responses, better, person.id, person.group, missing, ratings)
 
 
 def rankings(judged: Iterable[Judged]) -> list[Ranking]:

@@ -77,6 +77,13 @@ def test_two_processes_give_the_bits_of_one_with_accumulation_2(
     )
     assert len([name for name in one if name.endswith("model.safetensors")]) >= 4
     assert one == two
+    # The work of both processes counts; what rows of one batch share is read once by each.
+    alone, together = (
+        json.loads(next(f.glob("artifacts/**/algorithm-*/artifact.json")).read_text())["cost"]
+        for f in (tmp_path, finished)
+    )
+    assert alone["tokens"] <= together["tokens"] < 1.3 * alone["tokens"]
+    assert alone["flops"] <= together["flops"] < 1.3 * alone["flops"]
 
 
 def test_one_process_reuses_what_two_made(finished: Path) -> None:

@@ -66,8 +66,9 @@ def test_ranking_survives_json() -> None:
         Prompt("p", "text", tags=("a",), notes={"n": 1}), ("x", "y"), ((1, 0), (1, 0)), "w1", "g"
     )
     assert ranking_from_json(json.loads(json.dumps(to_json(ranking)))) == ranking
-    assert "unjudged" not in to_json(ranking)  # as files had it before
-    partial = replace(ranking, responses=("x", "y", "z"), unjudged=((0, 2), (1, 2)))
+    assert not {"unjudged", "ratings"} & to_json(ranking).keys()  # as files had it before
+    missing, ratings = ((0, 2), (1, 2)), (1.5, -2.0, 0.1)
+    partial = replace(ranking, responses=("x", "y", "z"), unjudged=missing, ratings=ratings)
     assert ranking_from_json(json.loads(json.dumps(to_json(partial)))) == partial
 
 

@@ -31,6 +31,13 @@ def test_a_tie_is_told_from_a_pair_that_nobody_judged() -> None:
     assert (made.labeler, made.group) == ("labeler-a", "north")
 
 
+def test_ratings_of_all_responses_come_with_the_ranking() -> None:
+    asked = task("one", "a", "b")
+    for likert, expected in (((6, 2), (6.0, 2.0)), ((6, None), ()), ((), ())):
+        answer = Answer(ranks=(1, 2), likert=likert)
+        assert ranking(asked, Judgment(asked.id, NORTH.id, answer), NORTH).ratings == expected
+
+
 def test_equal_texts_are_tied_whatever_their_ranks() -> None:
     answer = Answer(ranks=(2, None, 1, 3))
     assert preferences(answer, ["a", "b", "c", "d"]) == ((0, 3), (2, 0), (2, 3))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from preflab.cost import Spent, Work
 from preflab.engine.circumstances import differences
 from preflab.errors import NumericError, StorageError, UserError
 from preflab.interfaces import Procedure, ShowsBatch, TrainsOn
@@ -44,6 +45,10 @@ class Loop:
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     """What may change last bits, threads among it; noted in checkpoints, reported when it differs.
     """
+    spent: Spent = field(default_factory=Spent)
+    """The work of the stage; noted in checkpoints."""
+    _work: Work | None = field(default=None, init=False)
+    """The work up to the checkpoint that was resumed."""
 
     def run(self) -> float:
         """All remaining steps; seconds spent. Raises `Stopped` after a checkpoint, `NumericError`
@@ -63,6 +68,8 @@ class Loop:
                 f"{self.folder / STATE}: not every process of the job sees the checkpoint that "
                 "process 0 sees."
             )
+        if self._work is not None:
+            self.spent.goes_on(self._work)
         request, planned = StopRequest(), self.procedure.total_steps
         self.observe(
             "preflab_stage_started",
@@ -73,6 +80,7 @@ class Loop:
         with request.listening():
             while step < self.procedure.total_steps:
                 self._log(step, self._do(step))
+                self.spent.count()
                 step += 1
                 if signum := self.agreed(request.signum):
                     self._save(step)
@@ -185,7 +193,8 @@ class Loop:
             writing(what, self.folder, checkpoints.size(state)),
         ):
             sync_below(self.folder, without=STATE)
-            facts = self._facts(self._files())
+            work = {"tokens": self.spent.total.tokens, "flops": self.spent.total.flops}
+            facts = {**self._facts(self._files()), "work": work}
             folder = checkpoints.save(self.folder / STATE, step, state, facts)
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
@@ -222,6 +231,7 @@ class Loop:
                 problems.append(str(error))
                 continue
             self._roll_back(facts["files"])
+            self._work = Work(**facts["work"])
             self._tell(problems, f"resuming from {folder.name}")
             self._tell_differences(folder, facts["circumstances"])
             return step

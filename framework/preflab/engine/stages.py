@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab.cost import WORK, Work
+from preflab.cost import WORK, Spent, Work
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.circumstances import circumstances, differences
@@ -21,7 +21,7 @@ from preflab.engine.loop import Loop
 from preflab.engine.notices import Notice
 from preflab.engine.preflight import preflight
 from preflab.errors import UserError, Waiting
-from preflab.interfaces import Accountable, Procedure
+from preflab.interfaces import Accountable, Procedure, TrainsOn
 from preflab.planning.asking import waiting
 from preflab.planning.going_on import made_from
 from preflab.planning.run import Run, Stage
@@ -29,7 +29,7 @@ from preflab.randomness import derive_seed
 from preflab.records import RECORD_TYPES
 from preflab.runtime import is_main, world_size
 from preflab.storage import checkpoints
-from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, read_rows
+from preflab.storage.artifacts import METRICS, STATE, Artifact, Store, opened, read_rows
 from preflab.storage.durable import writing
 
 
@@ -146,7 +146,7 @@ class Stages:
         runtime.start()
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
-        started, before = time.monotonic(), WORK.reading()
+        started, spent = time.monotonic(), Spent(self._work)
         graph = self.run.graph
         used = self._used_by(graph[stage.name].group, graph.used(stage.name))
         with blamed(*used, kept=lambda: _kept(partial)):
@@ -163,15 +163,17 @@ class Stages:
                 is_main(),
                 self._pins(stage),
                 self._circumstances(),
+                spent,
             ).run()
             accounting = self._accounting(procedure, partial)
         seconds = time.monotonic() - started
+        spent.count()
         facts = {
             "component": stage.choice.name,
             "seed": stage.seed,
             "recipe": stage.recipe,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cost": self._cost(seconds, procedure.total_steps, WORK.since(before)),
+            "cost": self._cost(seconds, procedure, spent.total),
             "versions": dict(self.versions),
             "circumstances": self._circumstances(),
             "records": self.record_counts(),
@@ -194,17 +196,27 @@ class Stages:
         groups = dict.fromkeys([group, *uses, "data", *RECORD_TYPES])
         return [*(self.run.choices[g] for g in groups if g in self.run.choices), *self.run.filters]
 
-    def _cost(self, seconds: float, steps: int, work: Work) -> dict[str, float]:
-        """What a stage took since it was last started: tokens and operations of all processes,
-        memory of this one."""
-        shares = self.environment.runtime.gather([(work.tokens, work.flops)])
-        tokens, flops = (sum(column) for column in zip(*shares, strict=True))
+    def _work(self) -> Work:
+        """What all processes have done so far."""
+        return sum(self.environment.runtime.gather([WORK.reading()]), Work())
+
+    def _cost(self, seconds: float, procedure: Procedure, work: Work) -> dict[str, float]:
+        """What a stage took: seconds and memory of this process since it was last started; tokens
+        and operations of all processes, kills or not. Before are those of earlier training that it
+        went on from."""
+        earlier = procedure.begins_from if isinstance(procedure, TrainsOn) else None
+        then = {} if earlier is None else opened(earlier).manifest["cost"]
+        before = {
+            f"{name}_before": then.get(name, 0) + then.get(f"{name}_before", 0)
+            for name in ("tokens", "flops")
+        }
         return {
             "seconds": round(seconds, 3),
-            "steps": steps,
+            "steps": procedure.total_steps,
             "peak_mb": _peak(),
-            "tokens": tokens,
-            "flops": flops,
+            "tokens": work.tokens,
+            "flops": work.flops,
+            **(before if then else {}),
         }
 
     def _accounting(self, procedure: Procedure, partial: Path) -> dict[str, float]:

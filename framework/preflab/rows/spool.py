@@ -137,7 +137,7 @@ def _facts(record: Record, texts: list[str]) -> _Facts:
         texts += (record.response, record.labeler, record.group)
         return ("demonstration", *_of_prompt(record.prompt, texts))
     texts += (*record.responses, record.labeler, record.group)
-    about = (len(record.responses), record.preferences, record.unjudged)
+    about = (len(record.responses), record.preferences, record.unjudged, record.ratings)
     return ("ranking", *about, *_of_prompt(record.prompt, texts))
 
 
@@ -175,11 +175,12 @@ def _record(facts: Sequence[Any], texts: Iterator[str]) -> Record:
     if kind == "demonstration":
         response, labeler, group = islice(texts, 3)
         return Demonstration(_prompt(rest, texts), response, labeler, group)
-    count, preferences, unjudged, *about = rest
+    count, preferences, unjudged, ratings, *about = rest
     responses = tuple(islice(texts, count))
     labeler, group = islice(texts, 2)
     pairs, others = (tuple((i, j) for i, j in some) for some in (preferences, unjudged))
-    return Ranking(_prompt(about, texts), responses, pairs, labeler, group, others)
+    who, prompt = (labeler, group), _prompt(about, texts)
+    return Ranking(prompt, responses, pairs, *who, others, tuple(ratings))
 
 
 def _prompt(facts: Sequence[Any], texts: Iterator[str]) -> Prompt:

@@ -81,6 +81,8 @@ class DataSourceContract(ComponentContract):
             assert 0 <= worse < answers, (
                 f"{where} prefers something to response {worse} of {answers}"
             )
+        rated = len(ranking.ratings)
+        assert rated in (0, answers), f"{where} has {rated} ratings for {answers} responses"
 
     def test_ids_are_unique(self, preflab_case: Case) -> None:
         source = preflab_case.build()

@@ -22,7 +22,7 @@ _NO_INPUT = "<noinput>"
 
 class Case(NamedTuple):
     """What a row says: a question, the responses to it (none for a prompt alone), (better, worse)
-    pairs among them, and the pairs that nobody compared.
+    pairs among them, the pairs that nobody compared, and a rating of each response, if there are.
 
     about: the columns that describe the prompt (id, user, group, split, tags). part: which of
     several cases of a row. sampled: the responses are samples of a policy, which may be empty.
@@ -37,6 +37,7 @@ class Case(NamedTuple):
     part: str = ""
     sampled: bool = False
     unjudged: tuple[tuple[int, int], ...] = ()
+    ratings: tuple[float, ...] = ()
 
 
 def case(
@@ -46,11 +47,13 @@ def case(
     preferences: Sequence[tuple[int, int]] = (),
     part: str = "",
     unjudged: Sequence[tuple[int, int]] = (),
+    ratings: Sequence[float] = (),
 ) -> Case:
     """A case with the labels of its row."""
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "labeler_group"))
     given = (tuple(responses), tuple(preferences))
-    return Case(asked, row, *given, *labels, part, unjudged=tuple(unjudged))
+    more = (tuple(unjudged), tuple(ratings))
+    return Case(asked, row, *given, *labels, part, False, *more)
 
 
 def question(row: Columns, value: Any, field: str, reading: Reading, chat: bool = False) -> Asked:

@@ -75,7 +75,7 @@ class Builder:
         if self._type == "demonstrations":
             return Demonstration(prompt, case.responses[0], case.labeler, case.labeler_group)
         who = (case.labeler, case.labeler_group)
-        return Ranking(prompt, case.responses, case.preferences, *who, case.unjudged)
+        return Ranking(prompt, case.responses, case.preferences, *who, case.unjudged, case.ratings)
 
     def _check_demonstration(self, case: Case) -> None:
         """A response that people did not dislike."""

@@ -80,7 +80,7 @@ _PUBLISHED: tuple[Shape, ...] = (
         ("prompt", "responses", "preferences"),
         _RANKS,
         ranked.own,
-        also=("unjudged",),
+        also=("unjudged", "ratings"),
     ),
     Shape(
         "oasst",

@@ -34,8 +34,8 @@ def webgpt(row: Columns, reading: Reading) -> Sequence[Case]:
         value = value.get("full_text")
     asked = question(row, value, "question.full_text", reading, chat=True)
     replies = _replies(row, ("answer_0", "answer_1"), reading)
-    scores = [-numeric(row[name], name) for name in ("score_0", "score_1")]
-    return [case(row, asked, replies, preferences_from_ranks(scores))]
+    scores = [numeric(row[name], name) for name in ("score_0", "score_1")]
+    return [_rated(row, asked, replies, scores)]
 
 
 def strength(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -56,8 +56,8 @@ def helpsteer(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
     al. 2023, 2024."""
     asked = _helpsteer_prompt(rows[0], "prompt", reading)
     replies = [reply(row["response"], "response", reading) for row in rows]
-    scores = [-numeric(row["helpfulness"], "helpfulness") for row in rows]
-    return [case(rows[0], asked, replies, preferences_from_ranks(scores))]
+    scores = [numeric(row["helpfulness"], "helpfulness") for row in rows]
+    return [_rated(rows[0], asked, replies, scores)]
 
 
 def _helpsteer_prompt(row: Columns, field: str, reading: Reading) -> Asked:
@@ -127,8 +127,14 @@ def ultrafeedback(row: Columns, reading: Reading) -> Sequence[Case]:
         reply(item["response"], f"completions[{i}].response", reading)
         for i, item in enumerate(found)
     ]
-    scores = [-_overall(item, f"completions[{i}]") for i, item in enumerate(found)]
-    return [case(row, asked, replies, preferences_from_ranks(scores))]
+    scores = [_overall(item, f"completions[{i}]") for i, item in enumerate(found)]
+    return [_rated(row, asked, replies, scores)]
+
+
+def _rated(row: Columns, asked: Asked, replies: Sequence[str], scores: Sequence[float]) -> Case:
+    """Replies in the order of their scores, which stay next to it."""
+    order = preferences_from_ranks([-score for score in scores])
+    return case(row, asked, replies, order, ratings=scores)
 
 
 def _overall(completion: Mapping[str, Any], field: str) -> float:

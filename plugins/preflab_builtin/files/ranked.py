@@ -25,7 +25,8 @@ from preflab_builtin.files.names import CONVERSATIONS, LIKED
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, structured, truth
 
-ORDERS = ("ranks", "ranking", "scores", "ratings")
+RATED = ("scores", "ratings")
+ORDERS = ("ranks", "ranking", *RATED)
 _SCORE = re.compile(r"score|rating|reward|grade")
 """What the name of a score of a single answer has in it."""
 _BOTH = ("scores", "ratings", "rewards")
@@ -60,12 +61,11 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
         return [made]
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
     replies = [answer(v, f, asked, reading) for v, f in zip(values, _PAIR, strict=True)]
-    _remark_scores(row, reading)
-    return [case(row, asked, replies, [(0, 1)])]
+    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
 
 
-def _remark_scores(row: Columns, reading: Reading) -> None:
-    """Whether the scores that some sets hold next to the pair contradict it."""
+def _rated(row: Columns, reading: Reading) -> tuple[float, ...]:
+    """The scores that some sets hold next to the pair, and whether they contradict it."""
     for name in _scores(tuple(row)):
         if name in _BOTH:
             given = listed(row[name])
@@ -76,7 +76,8 @@ def _remark_scores(row: Columns, reading: Reading) -> None:
         except (BadRow, TypeError, ValueError):
             continue
         reading.remarks[Remark.UPSIDE_DOWN] += better < worse
-        return
+        return better, worse
+    return ()
 
 
 @lru_cache(maxsize=4096)
@@ -95,7 +96,7 @@ def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
 def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``chosen`` and ``rejected``: whole conversations, or transcripts in the form of HH-RLHF."""
     chosen, rejected = row["chosen"], row["rejected"]
-    _remark_scores(row, reading)
+    ratings = _rated(row, reading)
     if not conversations.is_conversation(chosen, "chosen") or isinstance(rejected, str):
         both = [fields.text(row, field) for field in _PAIR]
         prompt, better, worse = transcripts.parted(*both)
@@ -103,7 +104,7 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         replies = [
             answer(t, f, asked, reading) for t, f in zip((better, worse), _PAIR, strict=True)
         ]
-        return [case(row, asked, replies, [(0, 1)])]
+        return [case(row, asked, replies, [(0, 1)], ratings=ratings)]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
         (last,) = conversations.turns(rejected[-1:], "rejected", reading, len(rejected) - 1)
@@ -112,7 +113,7 @@ def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
         other, worse = conversation(row, rejected, "rejected", reading)
         if other != asked:
             raise BadRow("rejected", "and chosen differ before the last message")
-    return [case(row, asked, [better, worse], [(0, 1)])]
+    return [case(row, asked, [better, worse], [(0, 1)], ratings=ratings)]
 
 
 def continued(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -120,8 +121,7 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     field = next(name for name in CONVERSATIONS if row.get(name) is not None)
     asked = question(row, row[field], field, reading)
     replies = [answer(row[name], name, asked, reading) for name in _PAIR]
-    _remark_scores(row, reading)
-    return [case(row, asked, replies, [(0, 1)])]
+    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
 
 
 def arena(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -155,8 +155,7 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
     given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
     asked = instruction(row, fields.text(row, "instruction"), given, reading)
     replies = [answer(row[name], name, asked, reading) for name in _PAIR]
-    _remark_scores(row, reading)
-    return [case(row, asked, replies, [(0, 1)])]
+    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
 
 
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -175,7 +174,8 @@ def kwise(row: Columns, reading: Reading) -> Sequence[Case]:
         if responses[i] == responses[j]:
             reason = f"numbers {i} and {j} are the same text but ranked differently"
             raise BadRow("completions", reason)
-    return [case(row, asked, responses, preferences)]
+    ratings = [-n for n in order] if given[0] in RATED else ()
+    return [case(row, asked, responses, preferences, ratings=ratings)]
 
 
 def liked(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
@@ -362,7 +362,16 @@ def own(row: Columns, reading: Reading) -> Sequence[Case]:
     given = _pairs(row, "preferences", len(responses))
     unjudged = () if blank(row.get("unjudged")) else _pairs(row, "unjudged", len(responses))
     labels = (fields.identifier(row, "labeler"), fields.identifier(row, "group"))
-    return [Case(asked, about, responses, given, *labels, sampled=True, unjudged=unjudged)]
+    ratings = () if blank(row.get("ratings")) else _ratings(row, len(responses))
+    more = (unjudged, ratings)
+    return [Case(asked, about, responses, given, *labels, "", True, *more)]
+
+
+def _ratings(row: Columns, count: int) -> tuple[float, ...]:
+    values = fields.items(row, "ratings")
+    if len(values) != count:
+        raise BadRow("ratings", f"has {len(values)} entries for {count} responses")
+    return tuple(map(numeric, values, _numbered("ratings", count)))
 
 
 def _pairs(row: Columns, field: str, count: int) -> tuple[tuple[int, int], ...]:

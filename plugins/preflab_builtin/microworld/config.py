@@ -68,6 +68,10 @@ class SimulatedConfig:
     )
     tie: float = option(0.08, "responses whose perceived utilities differ by less are tied", ge=0)
     taste: float = option(1.0, "multiplies tastes for polite words and length", ge=0)
+    ratings: bool = option(
+        False,
+        "they rate each response too, by the utility that they perceive: for loss=regression",
+    )
     seed: int = option(0, "of the population; it does not follow the run's seed")
 
     def check(self) -> Iterator[tuple[str, str]]:

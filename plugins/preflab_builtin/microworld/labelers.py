@@ -123,9 +123,9 @@ class SimulatedLabelers:
             if rank == 0 or best_of_rank - seen[i] > self.config.tie:
                 rank, best_of_rank = rank + 1, seen[i]
             ranks[i] = rank
-        return Ranking(
-            prompt, tuple(responses), preferences_from_ranks(ranks), person.id, person.group
-        )
+        who, ratings = (person.id, person.group), tuple(seen) if self.config.ratings else ()
+        preferences = preferences_from_ranks(ranks)
+        return Ranking(prompt, tuple(responses), preferences, *who, ratings=ratings)
 
     # --- what can be computed exactly ---
 

@@ -161,7 +161,8 @@ def _rankings(
             name = f"{split}/{turn}/{start // config.k}"
             prompt = Prompt(name, config.opening, split=split, tags=("whole text",))
             responses = tuple(f" {text.text}" for text in group)
-            rankings.append(Ranking(prompt, responses, preferences))
+            means = tuple(text.mean for text in group)
+            rankings.append(Ranking(prompt, responses, preferences, ratings=means))
     return rankings
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from preflab.interfaces import Measure
 from preflab.intervals import decimals
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.wording import NOTHING, titled
+from preflab_builtin.report.costs import TRAINING
+from preflab_builtin.report.wording import NOTHING, short, titled
 
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
@@ -26,6 +27,7 @@ PLACED = {
     "document_loss",
     "reward_accuracy",
     "best_of",
+    "cost",
 }
 """First words of the measures whose columns are chosen here, or that a picture shows. All others
 are columns under their own names."""
@@ -87,9 +89,23 @@ class KLColumn(Column):
         return super().bounds(arm) if "kl/reference" in arm.measures else ""
 
 
+class CostColumn(Column):
+    """What training the algorithm took: large numbers, with a prefix."""
+
+    def value(self, arm: Arm) -> str:
+        measure = self.of(arm)
+        return NOTHING if measure is None else short(measure.value)
+
+    def bounds(self, arm: Arm) -> str:
+        measure = self.of(arm)
+        if measure is None or math.isnan(measure.low):
+            return ""
+        return f"[{short(measure.low)}, {short(measure.high)}]"
+
+
 def columns(arms: Sequence[Arm]) -> list[Column]:
     """Columns for what the arms have measured: reward, gold, win rate, drift, alignment tax, reward
-    model, and all others."""
+    model, cost of training, and all others."""
     measured = dict.fromkeys(name for arm in arms for name in arm.measures)
     names = [name for name in measured if name not in _LEFT_OUT]
     baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
@@ -99,6 +115,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         *_drift(names),
         *_tax(names),
         *_reward_model(names),
+        *_training(names),
         *_others(names),
     ]
 
@@ -141,6 +158,11 @@ def _reward_model(names: Sequence[str]) -> Iterator[Column]:
         if part in ("all", "length"):
             heading = label if part == "all" else "longer wins"
             yield Column(name, heading, "Pairs ordered right", percent=True)
+
+
+def _training(names: Sequence[str]) -> Iterator[Column]:
+    if f"{TRAINING}flops" in names:
+        yield CostColumn(f"{TRAINING}flops", "operations", "Training the algorithm")
 
 
 def _others(names: Sequence[str]) -> Iterator[Column]:

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from preflab.interfaces import Measure
 from preflab.intervals import decimals
 from preflab_builtin.report.accounts import accounts, examples
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
-from preflab_builtin.report.costs import StageCost, scaled
+from preflab_builtin.report.costs import TRAINING, StageCost
 from preflab_builtin.report.gather import Failure
-from preflab_builtin.report.wording import NOTHING, count
+from preflab_builtin.report.wording import NOTHING, count, scaled, short
 
 SAID = "Said before the first stage"
 SAMPLES = 8
@@ -96,6 +97,9 @@ def claimed(decision: Decision) -> tuple[str, str]:
     estimate = decision.estimate
     if estimate is None:
         return NOTHING, decision.why
+    if decision.claim.measure.startswith(TRAINING):
+        ends = f"[{short(estimate.low, '+')}, {short(estimate.high, '+')}]"
+        return short(estimate.value, "+"), ends if decision.has_interval else decision.why
     percent = decision.claim.measure.startswith(("families/", "win_rate/", "reward_accuracy/"))
     scale, digits, unit = (100.0, 1, " points") if percent else (1.0, 3, "")
     low, high = scale * estimate.low, scale * estimate.high
@@ -161,12 +165,19 @@ def measures(arms: Sequence[Arm]) -> Grid:
             if m is None:
                 cells.append("")
                 continue
-            digits = decimals(m.low, m.high, 4)
-            known = math.isfinite(m.low)
-            bounds = f"[{m.low:.{digits}f}, {m.high:.{digits}f}]" if known else "no interval"
-            cells.append(f"{m.value:.{digits}f}\n{bounds}\nn = {m.n}")
+            value, low, high = _written(name, m)
+            bounds = f"[{low}, {high}]" if math.isfinite(m.low) else "no interval"
+            cells.append(f"{value}\n{bounds}\nn = {m.n}")
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
+
+
+def _written(name: str, m: Measure) -> Sequence[str]:
+    """A measure's value and the ends of its interval as text."""
+    if name.startswith(TRAINING):
+        return [short(number) for number in (m.value, m.low, m.high)]
+    digits = decimals(m.low, m.high, 4)
+    return [f"{number:.{digits}f}" for number in (m.value, m.low, m.high)]
 
 
 def accounting(arms: Sequence[Arm]) -> Grid:

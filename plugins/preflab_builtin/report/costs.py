@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from preflab.interfaces import Measure
 from preflab_builtin.report.arms import Arm
-from preflab_builtin.report.runs import RunResult
+from preflab_builtin.report.runs import RunResult, StageResult
 
+TRAINING = "cost/"
+"""Prefix of the measures of what training an arm's algorithm took."""
 TIME = "time/"
 """Prefix of the metrics that are the seconds of an iteration's phases."""
 SHARE_OF_MACHINE = "time/peak_fraction"
@@ -48,6 +51,19 @@ class IterationTime:
     seconds: dict[str, float]
     share: float | None
     iterations: tuple[int, ...]
+
+
+def training_costs(stages: Sequence[StageResult]) -> dict[str, Measure]:
+    """cost/flops and cost/tokens: what making the artifact of the run's algorithm took, whichever
+    run made it, with earlier training that it went on from; 0 for a run without a stage of an
+    algorithm. No measure where nothing was counted.
+    """
+    own = [row for row in stages if row.group == "algorithm"]
+    counts = {
+        f"{TRAINING}flops": [row.flops + row.flops_before for row in own],
+        f"{TRAINING}tokens": [row.tokens + row.tokens_before for row in own],
+    }
+    return {name: Measure(sum(values), least=0.0) for name, values in counts.items() if all(values)}
 
 
 def costs(runs: Sequence[RunResult]) -> list[StageCost]:
@@ -105,16 +121,3 @@ def _iteration_time(number: int, arm: Arm) -> IterationTime | None:
     if not means:
         return None
     return IterationTime(number, replace(arm, runs=tuple(runs)), means, share, tuple(iterations))
-
-
-def scaled(number: float) -> str:
-    """A large number in three digits and a prefix.
-
-    >>> scaled(0), scaled(950), scaled(12_345_678), scaled(3.456e15)
-    ('', '950', '12.3 M', '3.46 P')
-    """
-    sizes = ((1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
-    for size, prefix in (*sizes, (1, "")):
-        if number >= size:
-            return f"{number / size:.3g}{prefix}"
-    return ""

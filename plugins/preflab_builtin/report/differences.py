@@ -11,6 +11,7 @@ import numpy as np
 from preflab.interfaces import Measure
 from preflab.intervals import t_interval, t_quantile, within, without_spread
 from preflab_builtin.report.runs import Draw, RunResult
+from preflab_builtin.report.wording import short
 
 Side = Sequence[RunResult]
 """Runs of one seed whose mean is one side of a comparison; without runs: zero."""
@@ -50,8 +51,8 @@ def difference_from_curve(
         gaps.append(y - float(np.interp(x, xs, ys)))  # beyond an end, interp gives that end
         if not xs[0] <= x <= xs[-1]:
             remarks.append(
-                f"seed {draw.label}: {at} {x:.3f} is outside the curve "
-                f"({xs[0]:.3f} to {xs[-1]:.3f}), whose nearest end counts"
+                f"seed {draw.label}: {at} {short(x)} is outside the curve "
+                f"({short(xs[0])} to {short(xs[-1])}), whose nearest end counts"
             )
     pairs = [((own,), curve) for own, curve in curves.values()]
     if not pairs:

@@ -33,6 +33,7 @@ from preflab.storage.run_folder import (
     read_manifest,
 )
 from preflab.study import StudyConfig
+from preflab_builtin.report.costs import training_costs
 from preflab_builtin.report.runs import RunResult, StageResult, composed
 
 DEPTH = 3
@@ -121,7 +122,9 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
     """A finished run's folder."""
     summary = _json(folder / SUMMARY)
     evaluation = summary.get("evaluation") or (summary if "measures" in summary else {})
-    measures = (evaluation.get("measures") or {}).items()
+    rows = (evaluation.get("measures") or {}).items()
+    measures = {str(name): _measure(m) for name, m in rows if m.get("value") is not None}
+    stages = tuple(_stage(folder, row) for row in manifest.get("stages") or [])
     words = ["preflab", *map(str, (manifest.get("command") or [""])[1:])]
     config = _text(config_file(folder))
     return RunResult(
@@ -130,8 +133,8 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
         arm=str(manifest.get("arm") or ""),
         overrides=_overrides(manifest),
         seed=int(manifest.get("seed") or 0),
-        stages=tuple(_stage(folder, row) for row in manifest.get("stages") or []),
-        measures={str(name): _measure(m) for name, m in measures if m.get("value") is not None},
+        stages=stages,
+        measures=measures | training_costs(stages) if measures else {},
         baseline=str(evaluation.get("baseline") or ""),
         prompts=int(evaluation.get("n") or 0),
         study=_study(folder),
@@ -172,6 +175,8 @@ def _stage(folder: Path, row: StageRow) -> StageResult:
         peak_mb=float(cost.get("peak_mb") or 0.0),
         tokens=float(cost.get("tokens") or 0.0),
         flops=float(cost.get("flops") or 0.0),
+        tokens_before=float(cost.get("tokens_before") or 0.0),
+        flops_before=float(cost.get("flops_before") or 0.0),
         makes=str(row.get("makes", known_role)),
         group=str(row.get("group", name)),
     )

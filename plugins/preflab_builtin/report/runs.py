@@ -25,6 +25,7 @@ class StageResult:
 
     seconds, tokens, flops: what making its artifact took, whenever that was (0: not counted).
     peak_mb: most memory of the process. reused: whether an earlier run made the artifact.
+    tokens_before, flops_before: of earlier training that it went on from, and that is not in these.
     makes: role of the policy that it makes, "" if it makes none. group: its config group.
     """
 
@@ -40,6 +41,8 @@ class StageResult:
     flops: float = 0.0
     makes: str = ""
     group: str = ""
+    tokens_before: float = 0.0
+    flops_before: float = 0.0
 
 
 @dataclass(frozen=True, order=True)

@@ -36,3 +36,28 @@ def count(number: int, word: str) -> str:
 def titled(role: str) -> str:
     """A role as a name: SFT is an abbreviation."""
     return role.upper() if role == "sft" else role
+
+
+def scaled(number: float) -> str:
+    """A large number in three digits and a prefix.
+
+    >>> scaled(0), scaled(950), scaled(12_345_678), scaled(3.456e15)
+    ('', '950', '12.3 M', '3.46 P')
+    """
+    sizes = ((1e18, " E"), (1e15, " P"), (1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"))
+    for size, prefix in (*sizes, (1, "")):
+        if number >= size:
+            return f"{number / size:.3g}{prefix}"
+    return ""
+
+
+def short(number: float, sign: str = "") -> str:
+    """A number of any size: three decimals, from a million on a prefix. sign: "+" writes it for
+    positive numbers too.
+
+    >>> short(0.25), short(-12_345_678), short(3.456e15, "+"), short(0.25, "+")
+    ('0.250', '-12.3 M', '+3.46 P', '+0.250')
+    """
+    if not abs(number) >= 1e6:
+        return f"{number:{sign}.3f}"
+    return ("-" if number < 0 else sign) + scaled(abs(number))

@@ -31,6 +31,7 @@ class RankingLoss(StrEnum):
 
     pairs = "pairs"
     plackett_luce = "plackett_luce"
+    regression = "regression"
 
 
 @dataclass
@@ -44,8 +45,10 @@ class KwiseConfig:
     )
     loss: RankingLoss = option(
         RankingLoss.pairs,
-        "pairs (logistic, the mean over a ranking's pairs: InstructGPT), or plackett_luce (each "
-        "response against all that it is better than)",
+        "pairs (logistic, the mean over a ranking's pairs: InstructGPT), plackett_luce (each "
+        "response against all that it is better than), or regression (squared distance to the "
+        "rating of each response, less the mean and in standard deviations of all that are "
+        "trained on; rankings without a preference are left out there too)",
     )
     margin: float = option(
         0.0, "pairs: the lead in reward that is asked of the better response", ge=0

@@ -42,8 +42,15 @@ class Example:
 
     def _pair(self, better: int, worse: int) -> Example:
         responses = (self.ranking.responses[better], self.ranking.responses[worse])
+        rated = bool(self.ranking.ratings)
         return Example(
-            replace(self.ranking, responses=responses, preferences=((0, 1),), unjudged=()),
+            replace(
+                self.ranking,
+                responses=responses,
+                preferences=((0, 1),),
+                unjudged=(),
+                ratings=tuple(self.ranking.ratings[i] for i in (better, worse) if rated),
+            ),
             self.prompt,
             (self.responses[better], self.responses[worse]),
             (self.texts[better], self.texts[worse]),

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean, pstdev
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import logsigmoid
 
+from preflab.records import Ranking
 from preflab_builtin.reward_model.config import KwiseConfig, RankingLoss
 
 
+class Scale(NamedTuple):
+    """The scale of ratings: their mean and standard deviation (of the whole, not of a sample)."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def of(cls, rankings: Sequence[Ranking]) -> Scale:
+        """That of all ratings of some rankings, each response once."""
+        values = [value for ranking in rankings for value in ranking.ratings]
+        return cls(fmean(values), pstdev(values))
+
+
 def ranking_loss(
-    rewards: torch.Tensor, preferences: Sequence[tuple[int, int]], config: KwiseConfig
+    rewards: torch.Tensor, ranking: Ranking, config: KwiseConfig, scale: Scale
 ) -> torch.Tensor:
-    """The loss of one prompt's responses, rewards [K], as the config chooses it."""
+    """The loss of one prompt's responses, rewards [K], as the config chooses it. scale: of the
+    ratings that are trained on."""
+    preferences = ranking.preferences
+    if config.loss is RankingLoss.regression:
+        return regression_loss(rewards, ranking.ratings, scale)
     if config.loss is RankingLoss.plackett_luce:
         return plackett_luce_loss(rewards, preferences)
     return kwise_loss(rewards, preferences, config.margin, config.label_smoothing)
@@ -59,6 +79,16 @@ def plackett_luce_loss(
         for better, worse in sorted(below.items())
     ]
     return torch.stack(losses).mean() if losses else rewards.sum() * 0.0
+
+
+def regression_loss(rewards: torch.Tensor, ratings: Sequence[float], scale: Scale) -> torch.Tensor:
+    """The mean over responses of (r - (rating - mean) / std)^2 (Wang et al. 2024, arXiv 2406.08673,
+    3.1, where ratings stay on their scale; here their mean is 0 and their spread 1, where rewards
+    begin).
+
+    rewards [K]; ratings: K numbers. A batch is the mean over prompts, as for pairs."""
+    targets = rewards.new_tensor(list(ratings)).sub(scale.mean).div(scale.std)
+    return (rewards - targets).square().mean()
 
 
 def correct_pairs(

@@ -17,26 +17,38 @@ from preflab_builtin.reward_model.config import (
     RankingLoss,
 )
 from preflab_builtin.reward_model.folder import located
-from preflab_builtin.reward_model.refusing import check_rankings, refuse_contradictions
+from preflab_builtin.reward_model.refusing import (
+    check_rankings,
+    refuse_contradictions,
+    refuse_unrated,
+)
 
 
 def kwise(config: KwiseConfig, context: Context) -> Iterator[str]:
     """`UserError` for more trainable blocks than the policy has; for rankings of the data that do
     not fit into the policy, whose preferred response has the same tokens as the other, or among
-    which there is no preference, or (plackett_luce) which have no order. What the comparisons will
-    be is not known yet."""
+    which there is no preference, or (plackett_luce) which have no order, or (regression) no
+    ratings. What the comparisons will be is not known yet."""
     if config.trainable_layers:
         from preflab_builtin.reward_model.training import blocks_of
 
         network = context.policy("base").module
         blocks_of(network, config.trainable_layers, context.key_of(config))
     if not context.has("rankings"):
+        if config.loss is RankingLoss.regression:
+            yield (
+                f"{context.key_of(config)}.loss=regression needs a rating of each response from "
+                "whoever ranks: simulated labelers give them with labeler.ratings=true. "
+                "Comparisons without ratings are refused when they are there."
+            )
         return
     if not any(ranking.preferences for ranking in context.rankings("train")):
         raise UserError(NO_PREFERENCE)
     ranked, key = list(_ranked(context)), context.key_of(config)
     if config.loss is RankingLoss.plackett_luce:
         refuse_contradictions(ranked, key)
+    if config.loss is RankingLoss.regression:
+        refuse_unrated(ranked, key)
     check_rankings(context, ranked, config.max_tokens, key)
     yield from ()
 

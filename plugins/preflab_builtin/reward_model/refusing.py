@@ -70,6 +70,24 @@ def refuse_contradictions(rankings: Sequence[Ranking], key: str) -> None:
                 )
 
 
+def refuse_unrated(rankings: Sequence[Ranking], key: str) -> None:
+    """`UserError` naming the first ranking without ratings, or if all ratings are equal: there is
+    nothing to regress on. key: of the component whose loss that is."""
+    for ranking in rankings:
+        if len(ranking.ratings) != len(ranking.responses):
+            raise UserError(
+                f"The ranking of {place(ranking.prompt)} has no ratings, and {key}.loss=regression "
+                "learns them: give 'completions' with 'scores' (data.columns.scores=COLUMN), let "
+                "the simulated labelers rate (labeler.ratings=true), or choose "
+                f"{key}.loss=pairs."
+            )
+    if len({value for ranking in rankings for value in ranking.ratings}) == 1:
+        raise UserError(
+            f"All ratings are {rankings[0].ratings[0]:g}: {key}.loss=regression has nothing to "
+            f"learn. Choose {key}.loss=pairs, or give other ratings."
+        )
+
+
 def _may_be_alike(ranking: Ranking, tokens: int | None) -> bool:
     """Whether two responses may have the same tokens, whole or cut to a number of them: each token
     has a byte at least, and a character four at most. A tokenizer may change case, accents and

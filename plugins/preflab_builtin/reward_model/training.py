@@ -26,8 +26,8 @@ from preflab_builtin.reward_model.examples import (
     rollout,
     whole_prompts,
 )
-from preflab_builtin.reward_model.loss import correct_pairs, ranking_loss
-from preflab_builtin.reward_model.refusing import refuse_contradictions
+from preflab_builtin.reward_model.loss import Scale, correct_pairs, ranking_loss
+from preflab_builtin.reward_model.refusing import refuse_contradictions, refuse_unrated
 from preflab_builtin.reward_model.scoring import last_values, raw_scores
 
 T = TypeVar("T")
@@ -56,6 +56,10 @@ class KwiseTraining:
             raise UserError(NO_PREFERENCE)
         if config.loss is RankingLoss.plackett_luce:
             refuse_contradictions(ranked, key)
+        self.scale = Scale()
+        if config.loss is RankingLoss.regression:
+            refuse_unrated(ranked, key)
+            self.scale = Scale.of(ranked)
         self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
         limits = (config.max_tokens, self.model.max_positions, key)
         self.examples = examples(ranked, context.tokenizer, *limits)
@@ -87,6 +91,11 @@ class KwiseTraining:
             "reward_model/margin": watched.margin / pairs,
             "reward_model/responses_cut": watched.cut,
         }
+        if self.config.loss is RankingLoss.regression:
+            metrics |= {
+                "reward_model/rating_mean": self.scale.mean,
+                "reward_model/rating_std": self.scale.std,
+            }
         metrics |= self.optimization.step(index)
         epochs_before, epochs_now = (n // len(self.examples) for n in (draws.start, draws.stop))
         if epochs_now > epochs_before and self.validation:
@@ -130,7 +139,7 @@ class KwiseTraining:
             for example in group:
                 scores = rewards[start : start + len(example.responses)]
                 start += len(example.responses)
-                losses.append(ranking_loss(scores, example.preferences, self.config))
+                losses.append(ranking_loss(scores, example.ranking, self.config, self.scale))
                 right, margin = correct_pairs(scores.detach(), example.preferences)
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
             loss = torch.stack(losses).sum() / len(batch)

@@ -50,7 +50,8 @@ PLACES = {
         "algorithm.shaping.x",
         "+schema/reward_shaping@algorithm.shaping.x=breaking",
     ),
-    "data": ("data", "data=breaking"),
+    # Data without a vocabulary is refused by the plan, before it is asked for anything.
+    "data": ("data", "data=breaking policy.tokenizer=bytes"),
     "filter": ("filters.x", "+schema/filter@filters.x=breaking"),
     "labeler": ("labeler", "labeler=breaking comparisons=ranked reward_model=kwise"),
     "evaluator": (

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from preflab import NumericError, UserError
+from preflab.cost import WORK, Spent, Work
 from preflab.engine.loop import CheckpointConfig, Loop, Stopped
 from preflab.randomness import Streams
 from preflab.storage.artifacts import LAST, METRICS, STATE, read_rows
@@ -33,6 +34,7 @@ class Walk:
             raise KeyError("killed")
         if index == self.signal_at:
             os.kill(os.getpid(), signal.SIGTERM)
+        WORK.add(tokens=3, flops=100.0 + index)
         self.position = (
             self.position * 0.9 + torch.randn(4, generator=self.streams["steps"]) + torch.randn(4)
         )
@@ -75,6 +77,24 @@ def test_killed_and_repeated_is_bit_identical(tmp_path: Path, every: int, kills:
     rows = read_rows(tmp_path / "killed" / METRICS)
     assert rows == read_rows(tmp_path / "whole" / METRICS)
     assert [row["step"] for row in rows] == list(range(10))
+
+
+def test_what_a_stage_took_is_counted_through_kills(tmp_path: Path) -> None:
+    # Ten steps of 3 tokens and 100 + index operations, and 7 tokens when the procedure is made.
+    streams = Streams(1, "walk")
+    settings = CheckpointConfig(every_seconds=1e9, every_steps=3)
+    for die_at in (5, 8, None):
+        spent = Spent()
+        WORK.add(tokens=7, flops=0.0)
+        walk = Walk(streams, die_at)
+        loop = Loop("walk", walk, streams, tmp_path, settings, lambda hook, **a: None, spent=spent)
+        if die_at is None:
+            loop.run()
+            continue
+        with pytest.raises(KeyError):
+            loop.run()
+    spent.count()
+    assert spent.total == Work(7 + 30, 1000.0 + 45)
 
 
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(

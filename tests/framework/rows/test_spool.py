@@ -75,6 +75,7 @@ def test_every_kind_of_record_comes_back_whole(monkeypatch: pytest.MonkeyPatch) 
         prompt,
         Demonstration(replace(prompt, messages=(Message("user", "q"),)), "a", "labeler", "group"),
         Ranking(prompt, ("a", "b", "c"), ((0, 1), (2, 1)), "labeler", "group", ((0, 2),)),
+        Ranking(prompt, ("a", "b"), ((0, 1),), ratings=(0.1, -7.0)),
         Document("d", "text", "family", "train", 3, place),
     ]
     found = list(_spooled(kinds * 20, 9))

@@ -298,6 +298,7 @@ def test_rankings_of_the_comparisons_stage_come_back_as_they_were(tmp_path: Path
         Ranking(prompt, ("x", "y", "z"), ((0, 1), (0, 2), (2, 1)), "w3", "north"),
         Ranking(prompt, ("x", "y"), ((1, 0),), "w4", ""),
         Ranking(prompt, ("x", "y", "z"), ((0, 1),), "w5", unjudged=((0, 2), (1, 2))),
+        Ranking(prompt, ("x", "y"), ((0, 1),), "w6", ratings=(0.5, -1.0)),
     ]
     asked = (Message("user", "q?"),)
     rankings.append(Ranking(Prompt("m", "t", group="g", messages=asked), ("x", "y"), ((0, 1),)))
@@ -305,6 +306,35 @@ def test_rankings_of_the_comparisons_stage_come_back_as_they_were(tmp_path: Path
     rows = [to_json(r) for r in rankings]
     assert read(tmp_path, "rankings", *rows) == rankings
     assert read(tmp_path, "prompts", rows[0]) == [prompt]
+
+
+def test_scores_stay_next_to_the_order_that_they_give(tmp_path: Path) -> None:
+    asked = {"prompt": "q"}
+    listed = {**asked, "completions": ["a", "b", "c"]}
+    pair = {**asked, "chosen": "a", "rejected": "b"}
+    rows: list[dict[str, Any]] = [
+        {**listed, "scores": [0.5, 0, 2]},
+        {**listed, "ratings": [[1, 2], 3, [4]]},  # several people: their mean
+        {**listed, "ranks": [2, 3, 1]},  # an order alone
+        {**pair, "score_chosen": 7.5, "score_rejected": 4},
+        {**pair, "scores": [7.5, 4]},
+        {**pair, "score_chosen": "good", "score_rejected": 4},
+        pair,
+    ]
+    found = [read(tmp_path, "rankings", row)[0] for row in rows]
+    assert all(isinstance(ranking, Ranking) for ranking in found)
+    assert [ranking.ratings for ranking in found] == [
+        (0.5, 0, 2),
+        (1.5, 3, 4),
+        (),
+        (7.5, 4),
+        (7.5, 4),
+        (),
+        (),
+    ]
+    own = to_json(Ranking(Prompt("p", "q"), ("a", "b"), ((0, 1),), ratings=(1.0, 2.0)))
+    with pytest.raises(UserError, match=r"ratings.* has 3 entries for 2 responses"):
+        read(tmp_path, "rankings", {**own, "ratings": [1, 2, 3]})
 
 
 def test_one_prompt_has_one_id_in_every_file(tmp_path: Path) -> None:

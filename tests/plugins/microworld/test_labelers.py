@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from preflab.composing.compose import compose
 from preflab.errors import UserError
 from preflab.options import problems, typed
-from preflab.records import Prompt
+from preflab.records import Prompt, preferences_from_ranks
 from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
 from preflab_builtin.microworld.demonstrators import careless, rudely
 from preflab_builtin.microworld.labelers import Pair, SimulatedLabelers, population
@@ -123,6 +124,21 @@ def test_rank_depends_on_the_seed_alone(world: Microworld) -> None:
     for ranking in first:
         assert ranking.group == "group-" + ranking.labeler.split("-")[1]
         assert ranking.responses == tuple(texts)
+
+
+def test_ratings_are_what_the_ranking_is_made_of(world: Microworld) -> None:
+    texts, seed = ["red .", "blue .", "you fool", "red ."], (1, "comparisons", "prompt-7")
+    (plain,) = labelers(world, tie=0.0).rank(GREETING, texts, seed)
+    (rated,) = labelers(world, tie=0.0, ratings=True).rank(GREETING, texts, seed)
+    assert plain.ratings == ()
+    assert rated == replace(plain, ratings=rated.ratings)  # asking for them changes nothing else
+    assert rated.preferences == preferences_from_ranks([-value for value in rated.ratings])
+    # Perceived utility: the person's own, and their noise, which is there.
+    (person,) = (p for p in population(SimulatedConfig()) if p.id == rated.labeler)
+    own = [labelers(world).utility(person, GREETING, text) for text in texts]
+    assert rated.ratings != pytest.approx(own)
+    quiet = labelers(world, ratings=True, noise=1e-12).rank(GREETING, texts, seed)[0].ratings
+    assert quiet == pytest.approx(own)
 
 
 def test_equal_texts_are_tied_and_ties_give_no_preference(world: Microworld) -> None:

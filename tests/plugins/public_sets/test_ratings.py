@@ -41,6 +41,8 @@ def test_a_ranking_holds_whole_texts_after_the_opening(tmp_path: Path) -> None:
     # means 3.5, -3.5, 0 and 0.25: the last two are tied (0.25 < 0.5), the other five pairs are not
     expected = {(good, bad), (good, box), (good, case), (box, bad), (case, bad)}
     assert set(ranking.preferences) == expected
+    rated = dict(zip(ranking.responses, ranking.ratings, strict=True))
+    assert [rated[ranking.responses[i]] for i in (good, bad, box, case)] == [3.5, -3.5, 0, 0.25]
 
 
 def test_prompt_and_continuation_are_a_text_that_was_ranked(tmp_path: Path) -> None:

@@ -9,8 +9,14 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from preflab.records import preferences_from_ranks
-from preflab_builtin.reward_model.loss import correct_pairs, kwise_loss, plackett_luce_loss
+from preflab.records import Prompt, Ranking, preferences_from_ranks
+from preflab_builtin.reward_model.loss import (
+    Scale,
+    correct_pairs,
+    kwise_loss,
+    plackett_luce_loss,
+    regression_loss,
+)
 
 BEST_FIRST = preferences_from_ranks([1, 2, 3, 4])
 
@@ -54,6 +60,22 @@ def test_equals_the_mean_of_independent_pairs(k: int) -> None:
     assert alone.grad is not None
     assert loss == pytest.approx(float(torch.stack(pairs).mean().detach()), rel=1e-12)
     torch.testing.assert_close(gradient, alone.grad, rtol=1e-12, atol=1e-14)
+
+
+def test_ratings_are_regressed_on_in_their_standard_deviations() -> None:
+    # 1 2 9 and 4: mean 16 / 4 = 4, squares 9 + 4 + 25 + 0 = 38, standard deviation sqrt(9.5).
+    rated = [
+        Ranking(Prompt(str(i), "p"), ("x",) * len(ratings), (), ratings=ratings)
+        for i, ratings in enumerate([(1.0, 2.0, 9.0), (4.0,)])
+    ]
+    assert Scale.of(rated) == pytest.approx((4.0, math.sqrt(9.5)))
+    # Mean 4 and deviation 3 make 7 4 1 the targets 1 0 -1: (0 + 0 + 1) / 3, and 2 / 3 (r - target).
+    rewards = leaf([1.0, 0.0, -2.0])
+    loss = regression_loss(rewards, (7.0, 4.0, 1.0), Scale(4.0, 3.0))
+    torch.autograd.backward(loss)
+    assert float(loss.detach()) == pytest.approx(1 / 3, rel=1e-12)
+    assert rewards.grad is not None
+    assert rewards.grad.tolist() == pytest.approx([0.0, 0.0, -2 / 3], abs=1e-12)
 
 
 def test_a_constant_changes_nothing() -> None:

@@ -4,7 +4,9 @@ frozen blocks."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
@@ -15,9 +17,14 @@ from preflab.optimization import OptimizerConfig, Schedule
 from preflab.options import problems
 from preflab.records import Demonstration, Prompt, Ranking, Record, Rollout, preferences_from_ranks
 from preflab_builtin.reward_model import preflight
-from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig, RankingLoss
+from preflab_builtin.reward_model.config import (
+    Element,
+    KwiseConfig,
+    PretrainedRewardConfig,
+    RankingLoss,
+)
 from preflab_builtin.reward_model.examples import Example
-from preflab_builtin.reward_model.loss import kwise_loss, plackett_luce_loss
+from preflab_builtin.reward_model.loss import kwise_loss, plackett_luce_loss, regression_loss
 from preflab_builtin.reward_model.scoring import NetworkReward, raw_scores
 from preflab_builtin.reward_model.training import KwiseTraining, Watched, freeze_below
 from support import WORDS, FakeContext, builtin, cpu_runtime, gradients, largest_difference
@@ -240,10 +247,15 @@ def test_rankings_without_a_preference_cannot_train(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"margin": 0.7}, {"label_smoothing": 0.2}, {"loss": RankingLoss.plackett_luce}],
+    [
+        {"margin": 0.7},
+        {"label_smoothing": 0.2},
+        {"loss": RankingLoss.plackett_luce},
+        {"loss": RankingLoss.regression},
+    ],
 )
 def test_the_chosen_loss_is_trained_on(options: dict[str, Any], tmp_path: Path) -> None:
-    records = [ranking(f"p{i}", 2 + i % 3) for i in range(4)]
+    records: list[Record] = [rated(i) for i in range(4)]
     config = KwiseConfig(batch=4, **options)
     procedure = KwiseTraining(config, FakeContext(tmp_path, records))
     rows = procedure._rollout(procedure.examples)
@@ -254,6 +266,8 @@ def test_the_chosen_loss_is_trained_on(options: dict[str, Any], tmp_path: Path) 
         start += len(example.responses)
         if config.loss is RankingLoss.plackett_luce:
             wanted.append(plackett_luce_loss(own, example.preferences))
+        elif config.loss is RankingLoss.regression:
+            wanted.append(regression_loss(own, example.ranking.ratings, procedure.scale))
         else:
             wanted.append(
                 kwise_loss(own, example.preferences, config.margin, config.label_smoothing)
@@ -262,6 +276,52 @@ def test_the_chosen_loss_is_trained_on(options: dict[str, Any], tmp_path: Path) 
     assert found == pytest.approx(float(torch.stack(wanted).mean()), rel=1e-5)
     plain = torch.stack([kwise_loss(scores[:2], [(0, 1)])])
     assert found != pytest.approx(float(plain.mean()), rel=1e-5)
+
+
+def rated(number: int) -> Ranking:
+    """A ranking of 2, 3 or 4 responses, rated by their order, each prompt on its own level."""
+    own = ranking(f"p{number}", 2 + number % 3)
+    worse = [sum(pair[1] == i for pair in own.preferences) for i in range(len(own.responses))]
+    return replace(own, ratings=tuple(10.0 * number - n for n in worse))
+
+
+def test_regression_is_the_same_in_micro_batches_and_says_its_scale(tmp_path: Path) -> None:
+    rows: list[Record] = [rated(i) for i in range(4)]
+    options: dict[str, Any] = {"loss": RankingLoss.regression}
+    whole, small = (training(tmp_path, rows, size, **options) for size in (64, 1))
+    one, two = (step_gradients(p, p.examples) for p in (whole, small))
+    assert one[1].loss == pytest.approx(two[1].loss, rel=1e-5)
+    for name, gradient in one[0].items():
+        torch.testing.assert_close(two[0][name], gradient, rtol=1e-4, atol=1e-6)
+    values = [value for row in rows if isinstance(row, Ranking) for value in row.ratings]
+    metrics = whole.step(0)
+    assert metrics["reward_model/rating_mean"] == pytest.approx(fmean(values))
+    assert metrics["reward_model/rating_std"] == pytest.approx(pstdev(values))
+    assert "reward_model/rating_mean" not in training(tmp_path, rows).step(0)
+
+
+def test_pairs_alone_keep_their_ratings(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"loss": RankingLoss.regression, "element": Element.pair}
+    alone = training(tmp_path, [rated(1)], **options).examples
+    assert [example.ranking.ratings for example in alone] == [(10, 9), (10, 8), (9, 8)]
+    assert not any(e.ranking.ratings for e in training(tmp_path, [ranking("p", 3)]).examples)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([rated(0), ranking("q", 2)], "ranking of .* has no ratings.*labeler.ratings=true"),
+        ([replace(rated(0), ratings=(3.0, 3.0))], "All ratings are 3.*has nothing to learn"),
+    ],
+)
+def test_what_has_no_ratings_is_refused(rows: list[Ranking], sentence: str, tmp_path: Path) -> None:
+    config, context = KwiseConfig(loss=RankingLoss.regression), FakeContext(tmp_path, rows)
+    with pytest.raises(UserError, match=sentence):
+        KwiseTraining(config, context)
+    with pytest.raises(UserError, match=sentence):
+        list(preflight.kwise(config, context))
+    (notice,) = preflight.kwise(config, FakeContext(tmp_path, []))
+    assert "labeler.ratings=true" in notice
 
 
 def test_an_order_that_contradicts_itself_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from end_to_end.runs import killed, preflab
-from preflab.storage.artifacts import file_digest, read_rows
+from preflab.storage.artifacts import file_digest, opened, read_rows
 from support import represented_by
 
 WORDS = (
@@ -53,8 +53,23 @@ def result(folder: Path, run: str) -> tuple[dict[str, str], list[dict[str, float
     return models, [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
+WORK = ("tokens", "flops", "tokens_before", "flops_before")
+
+
+def cost(folder: Path, run: str) -> dict[str, float]:
+    """What making the algorithm of a run took."""
+    artifact = folder / "runs" / run / "artifacts" / "algorithm"
+    return {k: v for k, v in opened(artifact.resolve()).manifest["cost"].items() if k in WORK}
+
+
 def test_two_halves_are_one_whole(runs: Path) -> None:
     assert preflab(runs, *REST, "hydra.run.dir=runs/rest") == 0
+    half, rest, whole = (cost(runs, run) for run in ("half", "rest", "whole"))
+    assert whole.keys() == {"tokens", "flops"}
+    for name in ("tokens", "flops"):
+        assert rest[f"{name}_before"] == half[name]
+        # What a run does once, before its first step, is done twice.
+        assert whole[name] <= rest[f"{name}_before"] + rest[name] < 1.2 * whole[name]
     assert result(runs, "rest") == result(runs, "whole")
     assert result(runs, "half") != result(runs, "whole")
 
@@ -96,6 +111,7 @@ def test_killed_inside_each_half_they_still_are(runs: Path, tmp_path: Path) -> N
     killed(tmp_path, "algorithm", 3, *rest)
     assert preflab(tmp_path, *rest) == 0, (tmp_path / "log.txt").read_text()[-3000:]
     assert result(tmp_path, "rest") == result(runs, "whole")
+    assert cost(tmp_path, "half") == cost(runs, "half")
 
 
 @pytest.fixture
