@@ -109,20 +109,22 @@ def test_a_run_has_its_training_among_its_measures(tmp_path: Path) -> None:
 def test_equal_compute_is_a_claim(tmp_path: Path) -> None:
     """PPO's curve of true utility over operations goes through (0, 0), (4e9, .4) and (8e9, .5). At
     2e9 it has .2, so that an arm with .3 is .1 above it. An arm of 16e9 operations is beyond the
-    end, where .5 counts: .7 is .2 above it, and the report says so."""
+    end, where .5 counts: .7 is .2 above it, and the report says so. The two seeds of both are a
+    little apart, for equal values have no interval."""
     points = {"SFT": (0, 0.0), "PPO": (4e9, 0.4), "PPO double": (8e9, 0.5)}
     points |= {"cheap": (2e9, 0.3), "dear": (16e9, 0.7)}
     for number, (label, (flops, gold)) in enumerate(points.items()):
         for seed in (1, 2):
             folder = tmp_path / f"{number}-{seed}"
-            gain = {"gold/gold": {"value": gold}}
+            apart = (2 * seed - 3) * (label in ("cheap", "dear"))
+            gain = {"gold/gold": {"value": gold + 0.004 * apart}}
             arm = "SFT" if label == "SFT" else "PPO"
             evaluation = {"baseline": "sft", "n": 1, "measures": gain}
             write_run(folder, arm, seed, [f"arm={label}"], evaluation)
             path = folder / "manifest.json"
             manifest = json.loads(path.read_text()) | {"arm": label}
             for row in manifest["stages"]:
-                row["cost"]["flops"] = flops
+                row["cost"]["flops"] = flops + 1e5 * apart * (label == "dear")
             path.write_text(json.dumps(manifest))
     curve = ["SFT", "PPO", "PPO double"]
     study = StudyConfig(
