@@ -53,6 +53,7 @@ def plan(arguments: list[str]) -> int:
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
+    said = notices(jobs)  # what is refused is refused before a table promises it
     jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
     table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
     for column in ("stage", "component", "seed", "id", "job numbers", "status"):
@@ -76,7 +77,7 @@ def plan(arguments: list[str]) -> int:
         f"{len(uses)} stage{'s' * (len(uses) != 1)}{shared}; {to_compute} to compute"
         f"{f', {wait} waiting' if wait else ''}."
     )
-    for notice in [*_waiting(runs), *notices(jobs)]:
+    for notice in [*_waiting(runs), *said]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
     if pinned:
