@@ -77,6 +77,21 @@ def test_what_is_refused_is_refused_alone(
     assert _planned(capsys, *words, advised)[0] == [["algorithm", "0", "to compute"]]
 
 
+def test_one_row_that_is_held_out_is_trained_on_by_the_advised_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of so few names its split, which the advice has to overrule too."""
+    row = '{"prompt": "Greet.", "chosen": " Hello!", "rejected": " Go.", "split": "test"}\n'
+    (tmp_path / "one.jsonl").write_text(row)
+    words = ("data=files", "data.rankings=one.jsonl", "policy=tiny", "policy.tokenizer=bytes")
+    words += ("pretrain=none", "sft=none", *ALONE)
+    with pytest.raises(UserError, match="To train on all of so few: ") as refused:
+        plan([*words])
+    advised = str(refused.value).partition("so few: ")[2].rstrip(".").split()
+    assert len(advised) == 3
+    assert _planned(capsys, *words, *advised)[0] == [["reward_model", "0", "to compute"]]
+
+
 LIGHT = """
 import sys
 from preflab.console import cli
