@@ -137,8 +137,8 @@ class Records:
             )
         if 0 < number < _FEW and "split" in self._filters:
             yield (
-                "To train on all of so few: filters.split.overwrite=true filters.split.validation=0 "
-                "filters.split.test=0."
+                "To train on all of so few: filters.split.overwrite=true "
+                "filters.split.validation=0 filters.split.test=0."
             )
 
     def _explain(self, record_type: str) -> str:
