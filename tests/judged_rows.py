@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from preflab import UserError
 from preflab.records import Ranking
@@ -38,6 +40,17 @@ def refused(config: FilesConfig) -> str:
     with pytest.raises(UserError) as caught:
         FileSource(config)
     return str(caught.value)
+
+
+def advised(message: str, *keys: str) -> dict[str, Any]:
+    """The settings that a message advises: its options with these keys, as a command reads them."""
+    words = re.findall(r"rankings\.(\S+?=(?:\[[^\]]*\]|[\w-]+))", message)
+    told = [word for word in words if word.split("=")[0].rpartition(".")[2] in keys]
+    assert {word.split("=")[0].rpartition(".")[2] for word in told} == {*keys}
+    config = OmegaConf.merge(OmegaConf.structured(FilesConfig), OmegaConf.from_dotlist(told))
+    made = OmegaConf.to_object(config)
+    assert isinstance(made, FilesConfig)
+    return {"verdict": made.verdict, "ignore": made.ignore, "on_bad_row": made.on_bad_row}
 
 
 def judged(*values: Any, column: str = "winner", **more: Any) -> Rows:

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
@@ -115,7 +115,20 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         listed = ", ".join(sorted(keys))
         question = f"Did you mean {' or '.join(meant)}?"
         return f"{full_key} is not an option. Allowed: {listed}. {question}"
-    return f"{full_key} is not an option. {nearest(key, keys)}{_adding(parent, full_key)}"
+    adding = _adding(parent, full_key)
+    if not adding and above and (not keys or _takes_any(parent, full_key)):
+        return f"{full_key} is not there yet. To add it: +{full_key}{given or '=VALUE'}"
+    return f"{full_key} is not an option. {nearest(key, keys)}{adding}"
+
+
+def _takes_any(parent: Any, full_key: str) -> bool:
+    """Whether a key is in a field of a component that takes values by any name."""
+    (group, *fields, _), groups = full_key.split("."), registry().stage_graph.groups
+    if group not in groups or len(fields) != 1:
+        return False
+    name = parent._get_root()[group].name
+    config_class = registry().component(groups[group], name).config_class
+    return get_origin(get_type_hints(config_class).get(fields[0])) is dict
 
 
 def _left_out_of_a_study(full_key: str) -> bool:

@@ -55,6 +55,7 @@ def plan(arguments: list[str]) -> int:
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
+    said = notices(jobs)  # what is refused is refused before a table promises it
     jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
     table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
     for column in ("stage", "component", "seed", "id", "job numbers", "status"):
@@ -83,7 +84,7 @@ def plan(arguments: list[str]) -> int:
     adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in _estimates(ahead):
         print(sentence)
-    for notice in [*adds, *_waiting(runs), *notices(jobs)]:
+    for notice in [*adds, *_waiting(runs), *said]:
         print(f"- {notice}")
     pinned = [s.name for s in runs[0].stages if s.seed != runs[0].settings.seed]
     if pinned:

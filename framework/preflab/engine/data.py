@@ -15,6 +15,8 @@ from preflab.records import SPLITS, Record, RecordType, Split
 
 _WITHOUT = {"select": "select=last"}
 """What to choose in a group without the component that makes its stage, if not ``none``."""
+_FEW = 10
+"""Below so many records of a type a filter may hold all of them out by chance."""
 
 
 class Records:
@@ -132,6 +134,11 @@ class Records:
             yield (
                 f"All {number} that are left are for validation or test. If the rows name their "
                 f"splits, {add}filters.split.overwrite=true assigns others."
+            )
+        if 0 < number < _FEW and "split" in self._filters:
+            yield (
+                "To train on all of so few: filters.split.overwrite=true "
+                "filters.split.validation=0 filters.split.test=0."
             )
 
     def _explain(self, record_type: str) -> str:

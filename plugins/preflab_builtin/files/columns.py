@@ -32,10 +32,6 @@ class Remark(Enum):
     """What readers remark about single rows: the sentence about the file, and whether it is said
     only if all rows are so."""
 
-    UPSIDE_DOWN = (
-        "in {n} of {of} rows the score of 'chosen' is below that of 'rejected': are they swapped?",
-        False,
-    )
     OTHERWISE = (
         "in {n} of {of} rows the scores, ranks or marks of the answers prefer another one than the "
         "verdict, which counts.",
@@ -74,6 +70,11 @@ class Remark(Enum):
         "in {n} of {of} rows the ranks would say something else as an order: the first number is "
         "read as the rank of the first answer, 1 the best, and not as the number of the best "
         "completion.",
+        False,
+    )
+    PARTLY_RANKED = (
+        "in {n} of {of} rows the order names some of the answers alone: the others count as not "
+        "compared, and not as worse.",
         False,
     )
     TAKEN_OFF = (

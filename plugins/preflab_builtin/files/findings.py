@@ -190,8 +190,9 @@ class Findings:
                 what = f"'{column}' has {len(values)} values in {rows} rows"
                 cure = reading.settings.option(f"ignore=[{column}]")
                 yield (
-                    f"{what}, and all rows of a value go into one split, so that a split may lack "
-                    f"whole subjects. If a value may be in several splits: {cure}."
+                    f"{what}, and all rows of a value go into one split (but with "
+                    "filters.split.name=split_by_prompt), so that a split may lack whole subjects. "
+                    f"If a value may be in several splits: {cure}."
                 )
 
     def _of_texts(self) -> Iterator[str]:

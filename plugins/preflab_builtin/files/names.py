@@ -24,8 +24,9 @@ WORSE |= {"dispreferred", "unpreferred", "nonpreferred", "unchosen", "unselected
 WORSE |= {"loses", "nonchosen", "disfavored", "lesspreferred", "leastpreferred", "secondbest"}
 """Words of a column that names the worse answer."""
 TURNS_ROUND = {"not", "non", "no", "un", "less", "least", "second", "third", "last", "lower"}
-TURNS_ROUND |= {"lowest", "never", "anti", "dis"}
-"""Words that turn a word for the better answer into one for another: not_chosen, second_best."""
+TURNS_ROUND |= {"lowest", "never", "anti", "dis", "wrong", "incorrect", "bad"}
+"""Words that turn a word for the better answer into one for another: not_chosen, second_best,
+best_wrong."""
 FACTS = {
     *("id", "ids", "uuid", "hash", "url", "urls", "link", "source", "sources", "dataset"),
     *("origin", "title", "license", "date", "time", "timestamp", "created", "model", "models"),

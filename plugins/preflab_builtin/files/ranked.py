@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -22,16 +21,12 @@ from preflab_builtin.files.asking import (
 )
 from preflab_builtin.files.columns import Reading, Remark
 from preflab_builtin.files.names import CONVERSATIONS, LIKED
+from preflab_builtin.files.rated import PAIR, rated
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, structured, truth
 
 RATED = ("scores", "ratings")
 ORDERS = ("ranks", "ranking", *RATED)
-_SCORE = re.compile(r"score|rating|reward|grade")
-"""What the name of a score of a single answer has in it."""
-_BOTH = ("scores", "ratings", "rewards")
-"""Columns with the scores of 'chosen' and 'rejected', in this order."""
-_PAIR = ("chosen", "rejected")
 SINGLE = ("completion", "response")
 """Columns with the only answer of a row."""
 SCORES = ("score", "rating", "reward", "rank")
@@ -60,30 +55,8 @@ def explicit(row: Columns, reading: Reading) -> Sequence[Case]:
             raise BadRow("prompt", "is not in the conversation of 'chosen'")
         return [made]
     asked = question(row, row["prompt"], "prompt", reading, chat=any(chats))
-    replies = [answer(v, f, asked, reading) for v, f in zip(values, _PAIR, strict=True)]
-    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
-
-
-def _rated(row: Columns, reading: Reading) -> tuple[float, ...]:
-    """The scores that some sets hold next to the pair, and whether they contradict it."""
-    for name in _scores(tuple(row)):
-        if name in _BOTH:
-            given = listed(row[name])
-        else:
-            given = [row[name], row.get(name.replace("chosen", "rejected"))]
-        try:  # scores that are no numbers say nothing here
-            better, worse = [numeric(value, name) for value in given]
-        except (BadRow, TypeError, ValueError):
-            continue
-        reading.remarks[Remark.UPSIDE_DOWN] += better < worse
-        return better, worse
-    return ()
-
-
-@lru_cache(maxsize=4096)
-def _scores(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns with scores of the pair, or of 'chosen'."""
-    return tuple(n for n in names if n in _BOTH or ("chosen" in n and _SCORE.search(n)))
+    replies = [answer(v, f, asked, reading) for v, f in zip(values, PAIR, strict=True)]
+    return [case(row, asked, replies, [(0, 1)], ratings=rated(row, reading))]
 
 
 def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
@@ -96,14 +69,13 @@ def _whole(value: Any, field: str, chat: bool, reading: Reading) -> bool:
 def implicit(row: Columns, reading: Reading) -> Sequence[Case]:
     """``chosen`` and ``rejected``: whole conversations, or transcripts in the form of HH-RLHF."""
     chosen, rejected = row["chosen"], row["rejected"]
-    ratings = _rated(row, reading)
-    if not conversations.is_conversation(chosen, "chosen") or isinstance(rejected, str):
-        both = [fields.text(row, field) for field in _PAIR]
+    texts = not conversations.is_conversation(chosen, "chosen") or isinstance(rejected, str)
+    ratings = rated(row, reading, transcript=texts)
+    if texts:
+        both = [fields.text(row, field) for field in PAIR]
         prompt, better, worse = transcripts.parted(*both)
         asked = question(row, prompt, "chosen", reading)
-        replies = [
-            answer(t, f, asked, reading) for t, f in zip((better, worse), _PAIR, strict=True)
-        ]
+        replies = [answer(t, f, asked, reading) for t, f in zip((better, worse), PAIR, strict=True)]
         return [case(row, asked, replies, [(0, 1)], ratings=ratings)]
     asked, better = conversation(row, chosen, "chosen", reading)
     if isinstance(rejected, list) and isinstance(chosen, list) and rejected[:-1] == chosen[:-1]:
@@ -120,8 +92,8 @@ def continued(row: Columns, reading: Reading) -> Sequence[Case]:
     """A conversation, and the two messages that may follow it (ShareGPT preferences)."""
     field = next(name for name in CONVERSATIONS if row.get(name) is not None)
     asked = question(row, row[field], field, reading)
-    replies = [answer(row[name], name, asked, reading) for name in _PAIR]
-    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
+    replies = [answer(row[name], name, asked, reading) for name in PAIR]
+    return [case(row, asked, replies, [(0, 1)], ratings=rated(row, reading))]
 
 
 def arena(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -154,8 +126,8 @@ def instructed(row: Columns, reading: Reading) -> Sequence[Case]:
     """``instruction`` (and ``input``), ``chosen``, ``rejected``."""
     given = "" if row.get("input") is None else fields.text(row, "input", blank=True)
     asked = instruction(row, fields.text(row, "instruction"), given, reading)
-    replies = [answer(row[name], name, asked, reading) for name in _PAIR]
-    return [case(row, asked, replies, [(0, 1)], ratings=_rated(row, reading))]
+    replies = [answer(row[name], name, asked, reading) for name in PAIR]
+    return [case(row, asked, replies, [(0, 1)], ratings=rated(row, reading))]
 
 
 def kwise(row: Columns, reading: Reading) -> Sequence[Case]:

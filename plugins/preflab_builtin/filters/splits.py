@@ -135,7 +135,11 @@ class Assigning:
         sizes = ", ".join(f"{s} {self._rows[s]} rows{of[s]}" for s in SPLITS)
         shares = ", ".join(f"{split} {share:.0%}" for split, share in asked.items())
         kind = self._largest[1].partition(" ")[0]
-        cure = "filters.split.test=0.3 asks for more, filters.split.seed=1 draws again."
+        total, option = self._rows.total(), "filters.split."
+        short = [s for s, share in asked.items() if self._missed(s, share * total)]
+        short = [s for s in short if self._rows[s] < asked[s] * total]
+        cures = [f"{option}{s}={min(2 * asked[s], 0.4):g} asks for more" for s in short]
+        cure = ", ".join([*cures, f"{option}seed={self._config.seed + 1} draws again."])
         if whole:
             also = " (a column, or else how the text begins)" if kind == "group" else ""
             cure = (

@@ -200,8 +200,9 @@ def measures(arms: Sequence[Arm]) -> Grid:
                 cells.append("")
                 continue
             value, low, high = _written(name, m)
-            bounds = f"[{low}, {high}]" if math.isfinite(m.low) else "no interval"
-            cells.append(f"{value}\n{bounds}\nn = {m.n}")
+            none = [] if name.startswith(TRAINING) else ["no interval"]
+            bounds = [f"[{low}, {high}]"] if math.isfinite(m.low) else none
+            cells.append("\n".join([value, *bounds, f"n = {m.n}"]))
         rows.append(tuple(cells))
     return Grid(("measure", *(arm.label for arm in arms)), tuple(rows))
 

@@ -50,6 +50,12 @@ SAID = {
     ("evaluation.evaluators.kll=null",): "Did you mean 'kl'? To add one: "
     "+evaluator@evaluation.evaluators.kll=OPTION.",
     ("filters.short.max_tokens=9",): "To add one: +filter@filters.short=OPTION.",
+    ("reward_model=sum", "reward_model.weights.learned=2"): "reward_model.weights.learned is not "
+    "there yet. To add it: +reward_model.weights.learned=2",
+    ("reward_model=sum", "+reward_model.weights.learned=2", "reward_model.weights.x=1"): "To add "
+    "it: +reward_model.weights.x=1",
+    ("policy=pretrained", "policy.path=x", "policy.template_arguments.thinking=false"): "To add "
+    "it: +policy.template_arguments.thinking=false",
     ("~algorithm",): "Allowed: best_of_n, dpo, dpo_ptx, ",
     ("seed=1", "--mulitrun"): "Did you mean '--multirun'?",
 }

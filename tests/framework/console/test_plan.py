@@ -65,6 +65,35 @@ def test_the_job_that_is_wrong_is_named() -> None:
         plan([*ALONE, "-m", "seed=1,-1"])
 
 
+def test_what_is_refused_is_refused_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No table promises what cannot be: a vocabulary of the own world for own texts."""
+    (tmp_path / "p.jsonl").write_text("".join(f'{{"prompt": "Grüße {i}"}}\n' for i in range(60)))
+    words = ["data=files", "data.prompts=p.jsonl", "policy=tiny", "pretrain=none", "sft=none"]
+    words += ["algorithm=ppo", "reward_model=length", "evaluation=none", "debug=fast"]
+    with pytest.raises(UserError, match=r"Use (policy\.tokenizer=bytes)") as refused:
+        plan([*words])
+    assert capsys.readouterr().out == ""
+    advised = str(refused.value).rpartition("Use ")[2].rstrip(".")
+    assert _planned(capsys, *words, advised)[0] == [["algorithm", "0", "to compute"]]
+
+
+def test_one_row_that_is_held_out_is_trained_on_by_the_advised_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of so few names its split, which the advice has to overrule too."""
+    row = '{"prompt": "Greet.", "chosen": " Hello!", "rejected": " Go.", "split": "test"}\n'
+    (tmp_path / "one.jsonl").write_text(row)
+    words = ["data=files", "data.rankings=one.jsonl", "policy=tiny", "policy.tokenizer=bytes"]
+    words += ["pretrain=none", "sft=none", *ALONE]
+    with pytest.raises(UserError, match="To train on all of so few: ") as refused:
+        plan([*words])
+    advised = str(refused.value).partition("so few: ")[2].rstrip(".").split()
+    assert len(advised) == 3
+    assert _planned(capsys, *words, *advised)[0] == [["reward_model", "0", "to compute"]]
+
+
 LIGHT = """
 import sys
 from preflab.console import cli

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from judged_rows import best, files, judged, refused
+from judged_rows import advised, best, files, judged, refused
 from preflab_builtin.files.config import ColumnNames, VerdictColumns
 from preflab_builtin.files.source import inspect
 
@@ -89,3 +89,32 @@ def test_a_demonstration_that_is_the_worse_answer_below_the_head(tmp_path: Path)
     message = refused(given)
     assert ":251: winner: is 'b'. 1 row says" in message
     assert "Give the file as rankings" in message
+
+
+def test_a_model_that_gave_both_answers_names_neither(tmp_path: Path) -> None:
+    """Both answers of the middle row are of one model. To say that its name means the first answer
+    would be wrong in the last row: such rows are left out, at a file's start and after it."""
+    models = [("gpt", "llama"), ("gpt", "gpt"), ("llama", "gpt")]
+    rows = [
+        {**row, "model_a": a, "model_b": b}
+        for row, (a, b) in zip(judged("gpt", "gpt", "gpt"), models, strict=True)
+    ]
+    message = refused(files(tmp_path, rows))
+    assert "In 1 of the rows this names several of the answers" in message
+    assert ".first=" not in message
+    given = advised(message, "winner", "on_bad_row")
+    with pytest.warns(UserWarning, match="2 of 3 rows kept"):
+        assert best(files(tmp_path, rows, **given)) == [0, 1]
+    message = refused(files(tmp_path, [rows[0]] * 300 + rows))
+    assert ":302: winner: is 'gpt', which several answers of the row are of" in message
+    assert ".first=" not in message
+
+
+def test_the_best_wrong_answer_is_not_the_best(tmp_path: Path) -> None:
+    rows = judged("a", "b", column="best_wrong")
+    message = refused(files(tmp_path, rows))
+    assert "seems to name the worse answer" in message
+    assert best(files(tmp_path, rows, **advised(message, "winner", "first", "second"))) == [1, 0]
+    agreeing = [{**row, "winner": "ba"[i]} for i, row in enumerate(rows)]
+    assert best(files(tmp_path, agreeing)) == [1, 0]
+    assert "best_wrong: is 'b'" in refused(files(tmp_path, [{**rows[1], "winner": "b"}]))

@@ -11,7 +11,7 @@ import pytest
 from judged_rows import best, files, refused
 from preflab.records import Ranking
 from preflab_builtin.files.config import OnBadRow, VerdictColumns
-from preflab_builtin.files.source import FileSource
+from preflab_builtin.files.source import FileSource, inspect
 
 
 def rows(column: str, *values: Any, count: int = 2, listed: bool = False, **more: Any) -> Any:
@@ -68,6 +68,36 @@ def test_rankings(tmp_path: Path, values: list[Any], listed: bool) -> None:
     first, second = map(set, preferences(config))
     assert first == {(1, 0), (1, 2), (0, 2)}
     assert second == {(2, 0), (2, 1)}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("value", [["c", "a"], "c > a", "C>A", '["c", "a"]'])
+def test_an_order_of_some_answers_says_nothing_of_the_others(
+    tmp_path: Path, value: Any, listed: bool
+) -> None:
+    """c before a; neither was compared with b. The last row has all three."""
+    config = files(tmp_path, rows("ranking", value, value, "b > c > a", count=3, listed=listed))
+    first, _, last = FileSource(config).records("rankings")
+    assert isinstance(first, Ranking)
+    assert isinstance(last, Ranking)
+    assert (first.preferences, first.unjudged) == (((2, 0),), ((0, 1), (1, 2)))
+    assert (len(last.preferences), last.unjudged) == (3, ())
+    assert any("in 2 of 3 rows the order names some" in n for n in inspect(config).notices)
+
+
+@pytest.mark.parametrize("value", [["b"], ["b", "b"], ["b", 1], ["b", "x"], "b"])
+def test_an_order_without_two_answers_is_none(tmp_path: Path, value: Any) -> None:
+    some = rows("ranking", "a>b>c", value, "a>c>b", count=3)
+    assert ":2: ranking: is " in refused(files(tmp_path, some))
+    assert "on_bad_row=skip" in refused(files(tmp_path, some))
+
+
+def test_a_partial_order_beside_a_winner(tmp_path: Path) -> None:
+    """The winner is not among the two that are ordered, which is no contradiction."""
+    (row,) = rows("ranking", "a > b", count=3)
+    assert best(files(tmp_path, [{**row, "winner": "a"}])) == [0]
+    assert best(files(tmp_path, [{**row, "winner": "c"}])) == [2]
+    assert "winner" in refused(files(tmp_path, [{**row, "winner": "b"}]))
 
 
 def test_scores_of_a_list_as_an_object(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from preflab.interfaces import Filter
 from preflab.options import problems
 from preflab.records import Demonstration, Document, Message, Prompt, Ranking, Record
 from preflab_builtin.filters import preflab_components
-from preflab_builtin.filters.config import PrivateConfig
+from preflab_builtin.filters.config import PrivateConfig, SplitConfig
 from preflab_builtin.filters.privacy import DropPrivate
+from preflab_builtin.filters.splits import by_user, split_of, user_of
 
 _COMPONENTS = {c.name: c for c in preflab_components()}
 
@@ -100,6 +101,24 @@ def test_the_shares_are_what_was_asked() -> None:
     # them on both sides
     assert abs(counts["test"] - 1000) < 142
     assert abs(counts["validation"] - 500) < 106
+
+
+@pytest.mark.parametrize(
+    "missing,cure",
+    [("validation", "filters.split.validation=0.2 asks"), ("test", "filters.split.test=0.4 asks")],
+)
+def test_the_split_that_is_short_is_named_in_the_cure(missing: str, cure: str) -> None:
+    """All prompts that the hash of seed 3 puts into the split are taken out: none of 10 % and of
+    20 % of them is left. Twice the share is advised, of that split alone."""
+    config = SplitConfig("split_by_user", validation=0.1, test=0.2, seed=3)
+    every = [Prompt(str(i), f"{i}?") for i in range(400)]
+    sieve = by_user(config).sieve()
+    for prompt in every:
+        if split_of(user_of(prompt), config) != missing:
+            sieve(prompt)
+    (said,) = sieve.remarks()
+    assert said.startswith(f"{missing} has 0 rows and should have about ")
+    assert said.endswith(f". {cure} for more, filters.split.seed=4 draws again.")
 
 
 def test_a_split_depends_on_the_seed_not_on_other_records() -> None:

@@ -4,11 +4,14 @@ case, space and end punctuation is kept once."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from judged_rows import files
 from preflab.records import Demonstration, Document, Message, Prompt, Ranking, Record
+from preflab_builtin.files.source import FileSource
 from preflab_builtin.filters.config import DeduplicateConfig
 from preflab_builtin.filters.repetition import AGAIN, NEARLY, Deduplicate, plain
 from preflab_builtin.filters.turns import last_turn
@@ -149,3 +152,16 @@ def test_the_last_turn_of_texts_and_conversations() -> None:
     assert last_turn(Prompt("1", "The human: a study")) == ("", "The human: a study")
     before, turn = last_turn(conversation("Hi.", "Hello.", "Tea?", system="Be short."))
     assert (before, turn) == ("system: Be short.\nuser: Hi.\nassistant: Hello.", "Tea?")
+
+
+def test_people_who_disagree_on_a_pair_are_all_kept(tmp_path: Path) -> None:
+    """The same pair, judged by four people, out of a file to behind the filter: two against one,
+    and a tie. What one person says again is said once."""
+    pair = {"prompt": "Where?", "completions": ["Here.", "There."]}
+    who = [("ann", [1, 2]), ("bob", [2, 1]), ("cem", [1, 2]), ("dai", [1, 1]), ("ann", [1, 2])]
+    rows = [{**pair, "ranks": ranks, "labeler": name} for name, ranks in who]
+    found = FileSource(files(tmp_path, rows)).records("rankings")
+    left, dropped = kept(found)
+    said = [(r.labeler, r.preferences) for r in left if isinstance(r, Ranking)]
+    opinions = [("ann", ((0, 1),)), ("bob", ((1, 0),)), ("cem", ((0, 1),)), ("dai", ())]
+    assert (said, dropped) == (opinions, {AGAIN: 1})

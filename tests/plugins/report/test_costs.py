@@ -103,7 +103,7 @@ def test_a_run_has_its_training_among_its_measures(tmp_path: Path) -> None:
     known = Arm("A", (), (), {"cost/flops": Measure(2e9, 1e9, 3e9)})
     assert column.bounds(known) == "[1 G, 3 G]"
     (row,) = (row for row in measures([ppo, known]).rows if row[0] == "cost/flops")
-    assert row[1:] == ("6 T\nno interval\nn = 0", "2 G\n[1 G, 3 G]\nn = 0")
+    assert row[1:] == ("6 T\nn = 0", "2 G\n[1 G, 3 G]\nn = 0")
 
 
 def test_equal_compute_is_a_claim(tmp_path: Path) -> None:

@@ -73,13 +73,15 @@ FEW = 10
 @dataclass(frozen=True)
 class Candidate:
     """A column that may say which answer is better. values: at the file's start, as `spelled`, each
-    with its rows. points: the answers that they mean, row by row; meant: the same by value."""
+    with its rows. points: the answers that they mean, row by row; meant: the same by value.
+    of_both: rows in which the value names several answers (`Layout.of_both`)."""
 
     name: str
     values: Counter[str]
     points: tuple[int, ...]
     meant: Mapping[str, int]
     numeric: bool
+    of_both: int = 0
 
     @property
     def sure(self) -> bool:
@@ -148,7 +150,9 @@ def candidates(rows: Rows, base: Layout, but: Iterable[str]) -> list[Candidate]:
         points = tuple(base.points(row[name], row) for row in given)
         numeric = all(number(row[name]) is not None for row in given)
         meant = {spelled(row[name]): point for row, point in zip(given, points, strict=True)}
-        one = Candidate(name, values, points, meant, numeric)
+        lost = [row for row, point in zip(given, points, strict=True) if point == NOTHING]
+        both = sum(base.of_both(row[name], row) for row in lost)
+        one = Candidate(name, values, points, meant, numeric, both)
         if one.sure or (one.named and (numeric or len(values) <= FEW)):
             found.append(one)
     return found

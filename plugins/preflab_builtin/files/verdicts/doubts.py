@@ -118,6 +118,10 @@ def unclear(one: Candidate, layout: Layout, settings: RowSettings) -> str:
         return f"{said}, {why}. Name another column: {other} (or {ranks}, verdict.scores)"
     if one.sure and not one.worse:
         return f"{said}, which are answers. If it says which is the better one: {winner}"
+    if one.of_both and one.of_both == one.points.count(NOTHING) and not one.worse:
+        skip = settings.option("on_bad_row=skip")
+        what = f"{said}. In {one.of_both} of the rows this names several of the answers"
+        return f"{what}, and not the better one. To leave such rows out, counted: {winner} {skip}"
     cure = f"{winner} {explained(one, layout, settings)}"
     known = [value for value, at in one.meant.items() if at != NOTHING]
     if known and not one.worse:

@@ -74,13 +74,25 @@ class Layout:
         if not isinstance(value, str):  # such a value can be explained, and equals no text
             return self.pointer.of(value, self.texts(row) if self.pointer.meanings else (), ())
         texts = [_bare(text) for text in self.texts(row)]
+        return self.pointer.of(value, texts, self._others(row))
+
+    def _others(self, row: Mapping[str, Any]) -> list[list[Any]]:
+        """What a row's companions hold."""
         others = []
         for columns in self.companions:
             if len(columns) > 1 or not self.listed:
                 others.append([row.get(name) for name in columns])
             elif isinstance(found := listed(row.get(columns[0])), (list, tuple)):
                 others.append(list(found))
-        return self.pointer.of(value, texts, others)
+        return others
+
+    def of_both(self, value: Any, row: Mapping[str, Any]) -> bool:
+        """Whether a value names something that several answers of the row have, such as their
+        model, so that it does not say which of them it means."""
+        if not isinstance(value, str) or self.pointer.told(value) is not None:
+            return False
+        lists = [self.texts(row), *self._others(row)]
+        return any([str(one).strip() for one in some].count(value.strip()) > 1 for some in lists)
 
     def summary(self, judged: Mapping[int, int]) -> str:
         """A sentence on what was read. judged: rows by the number of the best answer, -1 a tie."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
-from preflab.records import Message, preferences_from_ranks
+from preflab.records import Message, pairs, preferences_from_ranks
 from preflab.rows import BadRow, fields, shown
 from preflab_builtin.files import conversations
 from preflab_builtin.files.asking import (
@@ -18,6 +17,7 @@ from preflab_builtin.files.asking import (
     question,
 )
 from preflab_builtin.files.columns import Reading, Remark
+from preflab_builtin.files.config import RowSettings
 from preflab_builtin.files.names import names_worse
 from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
@@ -26,7 +26,7 @@ from preflab_builtin.files.verdicts.candidates import mark
 from preflab_builtin.files.verdicts.doubts import listing
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
-from preflab_builtin.files.verdicts.spread import amount, is_named, spread
+from preflab_builtin.files.verdicts.spread import UNNAMED, amount, is_named, spread
 
 
 def compared(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -46,7 +46,9 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
     if settings.record_type == "prompts":
         return [case(row, asked)]
     ranks = _ranks(row, layout, len(responses), reading)
-    preferences = preferences_from_ranks(ranks)
+    unnamed = {i for i, rank in enumerate(ranks) if rank == UNNAMED}
+    reading.remarks[Remark.PARTLY_RANKED] += bool(unnamed)
+    preferences = [pair for pair in preferences_from_ranks(ranks) if unnamed.isdisjoint(pair)]
     for i, j in preferences:
         if responses[i] == responses[j]:
             raise BadRow(
@@ -61,7 +63,11 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
         reading.judged[place] += 1
     only_best = len(ranks) > 2 and layout.how in (How.WINNER, How.WINS) and preferences
     others = [i for i, rank in enumerate(ranks) if rank != best] if only_best else []
-    unjudged = tuple(itertools.combinations(others, 2))  # which nobody compared
+    unjudged = tuple(  # which nobody compared
+        (i, j)
+        for i, j in pairs(len(ranks))
+        if (i in others and j in others) or not unnamed.isdisjoint((i, j))
+    )
     return [case(row, asked, responses, preferences, unjudged=unjudged)]
 
 
@@ -202,19 +208,19 @@ def _decided(row: Columns, layout: Layout, count: int, reading: Reading) -> list
     if layout.how is How.WINS:
         return _marked(row, layout)
     if len(layout.columns) == 1:
-        numbers = _spread(row, layout, count)
+        numbers = _spread(row, layout, count, reading.settings)
     else:
         numbers = [numeric(row.get(column), column) for column in layout.columns]
     if layout.how is How.SCORES:
         return [-value for value in numbers]
-    check_ranks(tuple(numbers), name)
+    check_ranks(tuple(n for n in numbers if n != UNNAMED), name)
     named = len(layout.columns) == 1 and is_named(row.get(name))
     if len(layout.columns) == 1 and not named and order_would_differ(numbers):
         reading.remarks[Remark.RANKS_BY_PLACE] += 1
     return numbers
 
 
-def _spread(row: Columns, layout: Layout, count: int) -> list[float]:
+def _spread(row: Columns, layout: Layout, count: int, settings: RowSettings) -> list[float]:
     """The numbers of the only column that decides."""
     (name,) = layout.columns
     if blank(row.get(name)):
@@ -225,7 +231,8 @@ def _spread(row: Columns, layout: Layout, count: int) -> list[float]:
         reason = (
             f"is '{shown(str(row[name]))}' but must say something of each of the {count} answers"
         )
-        raise BadRow(name, f"{reason}: {allowed}")
+        skip = settings.option("on_bad_row=skip")
+        raise BadRow(name, f"{reason}: {allowed}. Leave such rows out: {skip}")
     return numbers
 
 
@@ -263,8 +270,8 @@ def _say_otherwise(
     if preferences and len(found) <= max(map(max, preferences)):
         return False
     given = [(found[i], found[j]) for i, j in preferences]
-    pairs = [(one, other) for one, other in given if one is not None and other is not None]
-    return any(a > b if how is How.RANKS else a < b for a, b in pairs)
+    both = [(a, b) for a, b in given if a is not None and b is not None and UNNAMED not in (a, b)]
+    return any(a > b if how is How.RANKS else a < b for a, b in both)
 
 
 def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
@@ -281,6 +288,10 @@ def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
             last = layout.start + count - 1
             reason = f"is {shown(str(value))} but must be a number from {layout.start} to {last}"
             raise BadRow(name, reason)
+    if best == NOTHING and layout.of_both(value, row):
+        skip = reading.settings.option("on_bad_row=skip")
+        what = f"is '{shown(str(value))}', which several answers of the row are of"
+        raise BadRow(name, f"{what}: it does not say which is better. Leave such rows out: {skip}")
     if best == NOTHING:
         some = [spelled(value)]
         meant = [listing(f"verdict.{p}", some, reading.settings) for p in ("first", "second")]

@@ -3,6 +3,7 @@ from best to worst, or names that people voted for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,16 @@ from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, number
 
 _TIE = -1
+UNNAMED = math.inf
+"""In place of the rank of an answer that an order by name leaves out."""
 
 
 def spread(
     value: Any, how: How | None, layout: Layout, row: Mapping[str, Any]
 ) -> list[float] | None:
     """A number for each answer of the row, in their order; None if the value does not give one.
-    Of names, as ranks those from best to worst, and otherwise the votes for each. how: None if it
-    is not known what they say."""
+    Of names, as ranks those from best to worst (`UNNAMED` for an answer that is not among two or
+    more of them), and otherwise the votes for each. how: None if it is not known what they say."""
     value, count = _read(value), len(layout.texts(row))
     if isinstance(value, Mapping):
         return _of_object(value, layout, row)
@@ -95,15 +98,16 @@ def _order(value: Any, layout: Layout, row: Mapping[str, Any]) -> list[float] | 
     if not isinstance(value, (list, tuple)):
         return None
     groups = [list(one) if isinstance(one, (list, tuple)) else [one] for one in value]
-    names = [name.strip() for group in groups for name in group if isinstance(name, str)]
-    places = _places(names, layout, row)
-    if sorted(places) != list(range(len(layout.texts(row)))):
+    entries = [name for group in groups for name in group]
+    names = [name.strip() for name in entries if isinstance(name, str)]
+    places, count = _places(names, layout, row), len(layout.texts(row))
+    once = len(set(places)) == len(places) == len(entries) > 1
+    if not once or not all(0 <= place < count for place in places):
         return None
-    ranks: list[float] = [0.0] * len(places)
-    given = iter(places)
+    ranks, given = [UNNAMED] * count, iter(places)
     for rank, group in enumerate(groups, 1):
         for _ in group:
-            ranks[next(given, 0)] = float(rank)
+            ranks[next(given)] = float(rank)
     return ranks
 
 
