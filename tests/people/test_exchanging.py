@@ -296,3 +296,40 @@ def test_times_come_along_where_the_format_has_them(say: Say, tmp_path: Path) ->
         return {(j.task, j.labeler, j.seconds, j.order, j.at, j.instructions) for j in said}
 
     assert facts("copy") == facts("round-1")
+
+
+@pytest.mark.parametrize("seconds", [7, 0, 12.5])
+def test_times_from_files_leave_the_history_whole(
+    say: Say, tmp_path: Path, seconds: float
+) -> None:
+    """A whole number of seconds comes back from the store as 7.0, and the chain of 7 is another."""
+    folder = _exported(say, tmp_path)
+    _with(folder / "labels.jsonl", seconds=seconds)
+    say("import", "copy", "out", "--format", "preflab")
+    assert judgments("copy")  # and nothing is wrong with its history
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seconds": -1}, {"seconds": "long"}, {"order": ["a"]}, {"labeler": 5}, {"instructions": "x"}],
+    ids=str,
+)
+def test_a_label_of_another_type_is_named(
+    say: Say, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = _exported(say, tmp_path)
+    _with(folder / "labels.jsonl", **change)
+    with pytest.raises(UserError, match=rf"labels\.jsonl:1.*{next(iter(change))}"):
+        label(["import", "copy", "out", "--format", "preflab"])
+
+
+def _exported(say: Say, tmp_path: Path) -> Path:
+    a_round(say, tmp_path)
+    say("export", "round-1", "--format", "preflab", "--out", "out")
+    return tmp_path / "out"
+
+
+def _with(path: Path, **values: Any) -> None:
+    """The first row of a file says something else."""
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), **values}), *others, ""]))
