@@ -299,9 +299,7 @@ def test_times_come_along_where_the_format_has_them(say: Say, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("seconds", [7, 0, 12.5])
-def test_times_from_files_leave_the_history_whole(
-    say: Say, tmp_path: Path, seconds: float
-) -> None:
+def test_times_from_files_leave_the_history_whole(say: Say, tmp_path: Path, seconds: float) -> None:
     """A whole number of seconds comes back from the store as 7.0, and the chain of 7 is another."""
     folder = _exported(say, tmp_path)
     _with(folder / "labels.jsonl", seconds=seconds)
@@ -314,9 +312,7 @@ def test_times_from_files_leave_the_history_whole(
     [{"seconds": -1}, {"seconds": "long"}, {"order": ["a"]}, {"labeler": 5}, {"instructions": "x"}],
     ids=str,
 )
-def test_a_label_of_another_type_is_named(
-    say: Say, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_a_label_of_another_type_is_named(say: Say, tmp_path: Path, change: dict[str, Any]) -> None:
     folder = _exported(say, tmp_path)
     _with(folder / "labels.jsonl", **change)
     with pytest.raises(UserError, match=rf"labels\.jsonl:1.*{next(iter(change))}"):

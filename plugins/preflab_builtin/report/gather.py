@@ -35,6 +35,7 @@ from preflab.storage.run_folder import (
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
 from preflab_builtin.report.runs import RunResult, StageResult, composed
+from preflab_builtin.report.wording import plain
 
 DEPTH = 3
 """How far below a given folder run folders are looked for: runs/ itself may be given."""
@@ -142,6 +143,8 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
         records=_tables(summary.get("records")),
         accounting=_tables(summary.get("accounting")),
         notices=tuple(map(str, manifest.get("notices") or ())),
+        against={str(k): plain(str(v)) for k, v in (evaluation.get("against") or {}).items()},
+        said=tuple(plain(str(note)) for note in evaluation.get("notes") or ()),
         fast=re.search(r"^fast: true$", config, re.MULTILINE) is not None,
     )
 

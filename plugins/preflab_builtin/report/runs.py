@@ -85,6 +85,10 @@ class RunResult:
     accounting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     """What was said before the first stage."""
+    against: Mapping[str, str] = field(default_factory=dict)
+    """By win rate, what it is against, where that is not the baseline."""
+    said: tuple[str, ...] = ()
+    """What evaluators say with their measures."""
 
     @property
     def ended(self) -> float:

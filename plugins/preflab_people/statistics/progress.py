@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from preflab_people.judgments import takes_place
 from preflab_people.statistics.votes import Answered, Round
 
 PARTNERS = 3
@@ -61,7 +62,11 @@ class Overlap:
 def progress(asked: Round) -> Progress:
     """What is done and what is left of the normal tasks."""
     normal = asked.answered()
-    count = Counter(one.task.id for one in normal)
+    count = Counter(
+        one.task.id
+        for one in normal
+        if takes_place("normal", one.task.kind, asked.person[one.labeler].held_out)
+    )
     tasks = [task for task in asked.tasks if task.origin == "normal"]
     open_ = sum(max(0, task.want - count[task.id]) for task in tasks)
     timed = [one.judgment.seconds for one in normal if one.judgment.seconds > 0]

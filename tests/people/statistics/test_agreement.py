@@ -154,12 +154,13 @@ def test_the_three_definitions_are_those_of_a_slow_count(rows: list[Any]) -> Non
 @given(_votes)
 @pytest.mark.parametrize("distance", ["nominal", "ordinal"])
 def test_alpha_is_that_of_evalica(distance: Distance, rows: list[Any]) -> None:
-    """A column of evalica's table is a unit, a row its first, second, ... vote."""
+    """A column of evalica's table is a unit, a row a person."""
     shared = table(_made(rows), SIDES).shared()
     found = alpha("alpha", "", shared, distance).measure.value
     if math.isfinite(found):
-        columns = [shared.value[shared.unit == unit].tolist() for unit in set(shared.unit.tolist())]
-        assert found == pytest.approx(evalica.alpha(pd.DataFrame(columns).T, distance).alpha)
+        given_ = np.full((len(shared.people), len(shared.cluster)), np.nan)
+        given_[shared.person, shared.unit] = shared.value
+        assert found == pytest.approx(evalica.alpha(pd.DataFrame(given_), distance).alpha)
 
 
 @given(_votes)

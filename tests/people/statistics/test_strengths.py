@@ -118,7 +118,8 @@ def test_strengths_without_one_part_that_do_not_exist_leave_no_interval() -> Non
     """c loses to nobody but on the first prompt: without that prompt it never loses. What is left
     out would be the most influential of all, so that there is no interval, and a sentence why."""
     ranks = [(2, 3, 1) if i % 2 else (3, 2, 1) for i in range(6)]
-    found = strengths([_one(i, "xy"[i % 2], (1, 2, 3) if i == 0 else r) for i, r in enumerate(ranks)])
+    ranks[0] = (1, 2, 3)
+    found = strengths([_one(i, "xy"[i % 2], own) for i, own in enumerate(ranks)])
     assert all(math.isnan(m.low) and m.n == 2 for m in found.strength.values())
     assert all(math.isnan(m.low) for m in found.better.values())
     assert found.problem.startswith("No intervals of strengths")
