@@ -65,7 +65,7 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
     status = say("status", "round-1")
     assert "10 of 10 prompts are ranked (2 of 2 twice), 3 people active" in status
     assert "both take a side" in status
-    assert "10 tasks x 1.2 labels, 30 s each: 0.1 h of people; will tell" in status
+    assert "10 tasks x 1.2 labels, 30 s each: 0.1 h of people; tells the agreement of two" in status
     text = say("close", "round-1")
     assert "12 asked = 12 judgments + 0 skips + 0 open." in text
     assert "12 rankings for training" in text
@@ -198,6 +198,10 @@ def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None
         (("runs/x", "--port", "99999"), "--port: must be a whole number from 0 to 65535"),
         (("runs/x", "--port", "-1"), "port"),
         (("runs/x", "--name", "b", "--language", "xx"), "do not speak 'xx'.*Allowed: ar, de, en"),
+        (
+            ("runs/x", "--name", "b", "--language", "de"),
+            "--language de: .* in English.*--consent FILE and --instructions FILE",
+        ),
         (("backup", "round-1", "--out", "/proc/copy.sqlite"), "No file can be made in /proc"),
         (("runs/x", "--likert"), "--likert was fixed when it was made"),
         (("runs/x", "--name", "a b"), "'a b' cannot be the name of a round"),

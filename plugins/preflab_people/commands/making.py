@@ -144,6 +144,7 @@ def prepared(
 ) -> tuple[list[Task], RoundSettings]:
     """The tasks and settings of a round."""
     languages = check_languages(options.language or ["en"])
+    _check_texts(languages, options)
     flags = _flags(options.flags)
     overlap = 0.0 if asked.kind == "demonstrate" else options.overlap
     tasks = with_overlap(asked.tasks, overlap, options.labels)
@@ -169,6 +170,18 @@ def prepared(
         languages=languages,
     )
     return [*tasks, *gold, *tried], settings
+
+
+def _check_texts(languages: Sequence[str], options: argparse.Namespace) -> None:
+    """`UserError` for pages in a language in which there is no text for people to agree to."""
+    others = [language for language in languages if language != "en"]
+    missing = [f"--{one} FILE" for one in ("consent", "instructions") if not getattr(options, one)]
+    if others and missing:
+        raise UserError(
+            f"--language {others[0]}: the pages speak it, but the consent text and the "
+            f"instructions that come with preflab are in English. Add {' and '.join(missing)}: "
+            "your texts, in the languages of your people."
+        )
 
 
 def _flags(given: str | None) -> tuple[str, ...]:
