@@ -34,7 +34,7 @@ from preflab.storage.run_folder import (
 )
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
-from preflab_builtin.report.runs import RunResult, StageResult, composed
+from preflab_builtin.report.runs import RunResult, StageResult, Told, composed
 from preflab_builtin.report.wording import plain
 
 DEPTH = 3
@@ -142,10 +142,17 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
         command=" ".join(map(shlex.quote, words)),
         records=_tables(summary.get("records")),
         accounting=_tables(summary.get("accounting")),
-        notices=tuple(map(str, manifest.get("notices") or ())),
-        against={str(k): plain(str(v)) for k, v in (evaluation.get("against") or {}).items()},
-        said=tuple(plain(str(note)) for note in evaluation.get("notes") or ()),
+        told=_told(manifest, evaluation),
         fast=re.search(r"^fast: true$", config, re.MULTILINE) is not None,
+    )
+
+
+def _told(manifest: Manifest, evaluation: Mapping[str, Any]) -> Told:
+    against = (evaluation.get("against") or {}).items()
+    return Told(
+        tuple(map(str, manifest.get("notices") or ())),
+        {str(measure): plain(str(other)) for measure, other in against},
+        tuple(plain(str(note)) for note in evaluation.get("notes") or ()),
     )
 
 

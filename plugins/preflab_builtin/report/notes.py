@@ -64,7 +64,7 @@ def people_in(run: RunResult) -> Iterator[str]:
 
 def _said(runs: Sequence[RunResult]) -> Iterator[str]:
     """What evaluators say with their measures, each sentence once."""
-    yield from dict.fromkeys(sentence for run in runs for sentence in run.said)
+    yield from dict.fromkeys(sentence for run in runs for sentence in run.told.said)
 
 
 def _opponents(arms: Sequence[Arm]) -> Iterator[str]:
