@@ -50,11 +50,17 @@ class Measure:
 @dataclass(frozen=True)
 class Evaluation:
     """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
-    by the id of other cases (questions, documents), scaled so that their mean is the measure."""
+    by the id of other cases (questions, documents), scaled so that their mean is the measure.
+
+    against: for win rates against anything but the evaluation's baseline, by measure, the name of
+    what it is. notes: sentences that a reader of the measures must know; reports show them.
+    """
 
     measures: Mapping[str, Measure]
     values: Mapping[str, Sequence[float]] = field(default_factory=dict)
     cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    against: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 class Evaluator(Protocol):

@@ -49,7 +49,9 @@ class ComparedConfig:
         "", f"{_ROUND}; it must have compared this run's responses", affects_result=False
     )
     versus: str | None = option(
-        None, "win rates against this run of the round; null: against the evaluation's baseline"
+        None,
+        "win rates against this run of the round; null: against the evaluation's baseline, or "
+        "against the other one of two runs if people did not judge the baseline",
     )
     judge: Judge = option(
         Judge.none,

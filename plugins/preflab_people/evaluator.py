@@ -14,11 +14,20 @@ from preflab.interfaces import Context, Evaluation, Measure, Subject
 from preflab.records import Prompt, Rollout
 from preflab_people.config import ComparedConfig, Judge
 from preflab_people.judgments import Task
-from preflab_people.matching import SUBJECT, Matched, against, match
+from preflab_people.matching import (
+    BASELINE,
+    SUBJECT,
+    Matched,
+    against,
+    arms_of,
+    check_versus,
+    match,
+)
 from preflab_people.rounds import folder_of, frozen_of, known, read_round, required_kind
-from preflab_people.waiting import waiting
+from preflab_people.waiting import counted, waiting
 
 if TYPE_CHECKING:
+    from preflab_people.frozen import FrozenRound
     from preflab_people.statistics.judges import Prefers
     from preflab_people.statistics.votes import Answered
 
@@ -33,6 +42,8 @@ def inspect(config: ComparedConfig) -> Inspection:
     frozen = frozen_of(config.round)
     if frozen is not None:
         required_kind(frozen, config.round, ("compare",), "evaluator=people")
+        if config.versus:
+            check_versus(config.versus, arms_of(frozen), config.round)
         return Inspection(content=frozen.digest)
     if read_round(folder_of(config.round)) is None:
         raise UserError(
@@ -50,13 +61,16 @@ class _Found:
 
     measures: dict[str, Measure] = field(default_factory=dict)
     values: dict[str, list[float]] = field(default_factory=dict)
+    against: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 class Compared:
     """win_rate/people (and for groups and held-out people win_rate/people_GROUP), likert/people,
     flags/NAME, with an interval about other prompts and other people; bradley_terry/people for
-    three runs and more; agreement/labelers and agreement/alpha of the people; agreement/people of a
-    judge with them. Values by prompt are nan where nobody was asked."""
+    three runs and more; agreement/labelers and agreement/alpha of the people, about other people
+    too where there are enough; agreement/people of a judge with them. Values by prompt are nan
+    where nobody was asked. What a win rate is against, and who judged, is said with them."""
 
     def __init__(self, config: ComparedConfig, context: Context) -> None:
         if importlib.util.find_spec("evalica") is None:
@@ -76,6 +90,7 @@ class Compared:
         baseline = None if subject.baseline is None else subject.baseline.texts
         matched = match(name, self.round, rollout.prompts, rollout.texts, baseline)
         versus = against(matched, self.config.versus, name, baseline is not None)
+        opponent = "" if versus == BASELINE else versus
         asked = Round(matched.tasks, matched.judgments, matched.people)
         held_out = asked.answered(held_out=True)
         usual = asked.answered(held_out=False) or held_out
@@ -88,7 +103,10 @@ class Compared:
         _agreement(found, usual)
         if self.config.judge is not Judge.none:
             self._judge(found, usual, rollout)
-        return Evaluation(found.measures, found.values)
+        rates = [name for name in found.measures if name.startswith("win_rate/") and opponent]
+        found.against.update(dict.fromkeys(rates, opponent))
+        notes = (_who_judged(name, self.round, usual), *found.notes)
+        return Evaluation(found.measures, found.values, against=found.against, notes=notes)
 
     def _win_rates(
         self,
@@ -102,8 +120,6 @@ class Compared:
         from preflab_people.statistics.comparison import win_by_prompt, win_rate
         from preflab_people.statistics.votes import Round
 
-        # Win rates are shown as those against the evaluation's baseline: another one is named.
-        suffix = "" if self.config.versus is None else f"_versus_{self.config.versus}"
         groups = Round(matched.tasks, matched.judgments, matched.people).groups()
         sets: dict[str, Sequence[Answered]] = {"people": usual}
         if held_out and held_out != usual:
@@ -114,14 +130,14 @@ class Compared:
             if len(groups) > 1 and len({one.labeler for one in some}) >= SMALLEST_GROUP:
                 sets[f"people_{group}"] = some
         for label, answered in sets.items():
-            name = f"win_rate/{label}{suffix}"
+            name = f"win_rate/{label}"
             rate = win_rate(answered, SUBJECT, versus)
             found.measures[name] = rate.about_people
             found.values[name] = _by_prompt(win_by_prompt(answered, SUBJECT, versus), rollout)
             if label == "people":
-                found.measures[f"length_gap/people{suffix}"] = rate.length_gap
+                found.measures["length_gap/people"] = rate.length_gap
                 if rate.over_labelers is not None:
-                    found.measures[f"over_labelers/people{suffix}"] = rate.over_labelers
+                    found.measures["over_labelers/people"] = rate.over_labelers
 
     def _ratings(self, found: _Found, usual: Sequence[Answered], rollout: Rollout) -> None:
         from preflab_people.statistics.comparison import flag_shares, flagged, likert, ratings
@@ -129,7 +145,7 @@ class Compared:
         if rated := _means(ratings(usual, SUBJECT)):
             found.measures["likert/people"] = likert(usual, SUBJECT)
             found.values["likert/people"] = _by_prompt(rated, rollout)
-        for flag, share in flag_shares(usual, SUBJECT).items():
+        for flag, share in flag_shares(usual, SUBJECT, self.round.settings.flags).items():
             found.measures[f"flags/{flag}"] = share
             by_prompt = _means(flagged(usual, SUBJECT, flag))
             found.values[f"flags/{flag}"] = _by_prompt(by_prompt, rollout)
@@ -193,9 +209,12 @@ def _strength(found: _Found, usual: Sequence[Answered], arm: str) -> None:
     """The Bradley-Terry strength of this run among the runs of the round, if there are any."""
     from preflab_people.statistics.strengths import strengths
 
-    strength = strengths(usual).strength.get(arm)
+    result = strengths(usual)
+    strength = result.strength.get(arm)
     if strength is not None:
         found.measures["bradley_terry/people"] = strength
+    if result.problem:
+        found.notes.append(result.problem)
 
 
 def _agreement(found: _Found, usual: Sequence[Answered]) -> None:
@@ -205,5 +224,24 @@ def _agreement(found: _Found, usual: Sequence[Answered]) -> None:
 
     sides, _, alpha = ranking(table(list(pair_votes(usual)), SIDES))
     for name, one in (("labelers", sides), ("alpha", alpha)):
-        if math.isfinite(one.measure.value):
-            found.measures[f"agreement/{name}"] = one.measure
+        if not math.isfinite(one.measure.value):
+            continue
+        about_people = math.isfinite(one.with_people.low)
+        found.measures[f"agreement/{name}"] = one.with_people if about_people else one.measure
+        if not about_people:
+            found.notes.append(
+                f"The interval of agreement/{name} is about other prompts alone: the people are "
+                "too few for one about other people."
+            )
+
+
+def _who_judged(name: str, frozen: FrozenRound, usual: Sequence[Answered]) -> str:
+    """Who said what this evaluator measures."""
+    shown = {task.id for task in frozen.tasks}
+    seen = [one for one in usual if one.task.id in shown]  # others are ties that need no person
+    people, prompts = len({one.labeler for one in seen}), len({one.task.prompt.id for one in seen})
+    return (
+        f"Real people compared responses blindly in the round {name} (digest "
+        f"{frozen.digest[:12]}): {counted(people, 'person', 'people')} judged "
+        f"{counted(prompts, 'prompt')}."
+    )

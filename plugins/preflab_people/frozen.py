@@ -43,6 +43,7 @@ from preflab_people.judgments import (
     task_to_json,
 )
 from preflab_people.store import Snapshot, event_to_json, settings_to_json
+from preflab_people.store.settings import RoundSettings, settings_from_json
 from preflab_people.training import Judged, canonical, demonstration_row, demonstrations, rankings
 
 FORMAT = 1
@@ -211,6 +212,24 @@ class FrozenRound:
         same: by the text of the prompt, `canonical_digest` of that one response."""
         equal: Mapping[str, str] = self.manifest["equal"]
         return equal
+
+    @cached_property
+    def settings(self) -> RoundSettings:
+        """What the round asked for."""
+        return settings_from_json(self._asked["settings"])
+
+    @property
+    def instructions(self) -> str:
+        """The newest instructions of its people (Markdown); "" if there are none."""
+        versions = self._asked["versions"]
+        return str(versions[-1]["markdown"]) if versions else ""
+
+    @cached_property
+    def _asked(self) -> Mapping[str, Any]:
+        value: Mapping[str, Any] = json.loads(
+            (self.folder / INSTRUCTIONS).read_text(encoding="utf8", errors="surrogatepass")
+        )
+        return value
 
     @cached_property
     def tasks(self) -> tuple[Task, ...]:

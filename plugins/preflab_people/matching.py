@@ -48,7 +48,7 @@ def match(
     _check(name, found, asked, own)
     here = {prompt.text: prompt for prompt in prompts}
     tasks = tuple(_marked(task, here, own, other) for task in found.tasks)
-    arms = tuple(dict.fromkeys(a for t in asked for names in t.arms for a in names))
+    arms = arms_of(found)
     everywhere = [_names_of(t, SUBJECT) for t in tasks if t.origin == "normal"]
     mine = [names for names in everywhere if names]
     ours = [arm for arm in arms if all(arm in names for names in mine)]
@@ -70,22 +70,24 @@ def match(
 
 
 def against(matched: Matched, versus: str | None, name: str, has_baseline: bool) -> str:
-    """The name of what the run is compared with; "" for nothing. `UserError` if the round did not
-    judge it."""
+    """The name of what the run is compared with; "" for nothing. versus None: the evaluation's
+    baseline; where people did not judge that, the other run of a round of two. `UserError` if the
+    round did not judge it."""
     if versus is not None:
-        if versus and versus not in matched.arms:
-            raise UserError(
-                f"versus: the round {name!r} compared no {versus!r}. "
-                f"{nearest(versus, [*matched.arms, ''])}"
-            )
+        if versus:
+            check_versus(versus, matched.arms, name)
         return versus
+    others = [arm for arm in matched.arms if arm != matched.arm]
+    the_other = others[0] if len(others) == 1 else ""
     if not has_baseline:
-        return ""
+        return the_other
     lacking = [
         task.prompt.id
         for task in matched.tasks
         if task.origin == "normal" and not _names_of(task, BASELINE)
     ]
+    if lacking and the_other:
+        return the_other
     if lacking:
         raise UserError(
             f"The round {name!r} did not judge what this run is compared with "
@@ -94,6 +96,21 @@ def against(matched: Matched, versus: str | None, name: str, has_baseline: bool)
             f"RUN --task compare --baseline. Runs of the round: {', '.join(matched.arms)}."
         )
     return BASELINE
+
+
+def arms_of(found: FrozenRound) -> tuple[str, ...]:
+    """The names of all runs that a round compared."""
+    return tuple(
+        dict.fromkeys(a for t in found.tasks if t.origin == "normal" for n in t.arms for a in n)
+    )
+
+
+def check_versus(versus: str, arms: Sequence[str], name: str) -> None:
+    """`UserError` unless the round compared this run. name: of the round."""
+    if versus not in arms:
+        raise UserError(
+            f"versus: the round {name!r} compared no {versus!r}. {nearest(versus, [*arms, ''])}"
+        )
 
 
 def _check(
@@ -117,12 +134,11 @@ def _check(
             "prompts that this run did not answer" if other else "other responses than this run's"
         )
         number, example = len(other or wrong), (other or wrong)[0]
-        runs = dict.fromkeys(a for task in asked for names in task.arms for a in names)
         raise UserError(
             f"The round {name!r} judged {what}: {number} of {len(texts) + len(found.equal)} "
-            f"prompts, for example {example!r:.80}. It compared {', '.join(runs)}. Evaluate one of "
-            "these runs, with the same evaluation.prompts, evaluation.split and seed; or compare "
-            "this run: preflab label RUN RUN --task compare --name OTHER."
+            f"prompts, for example {example!r:.80}. It compared {', '.join(arms_of(found))}. "
+            "Evaluate one of these runs, with the same evaluation.prompts, evaluation.split and "
+            "seed; or compare this run: preflab label RUN RUN --task compare --name OTHER."
         )
 
 

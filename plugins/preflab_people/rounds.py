@@ -27,8 +27,10 @@ class Round:
 
     runs: folders of the runs that it was made from. store: file in the folder of the round, or the
     address of a database, without a password. frozen: folder of what its people said, "" while it
-    is open. url: under which people reach it, "" for this machine. equal: prompts that nobody is
-    asked about, see `preflab_people.frozen.FrozenRound.equal`.
+    is open. url: under which people reach the proxy in front of it, "" without one. equal: prompts
+    that nobody is asked about, see `preflab_people.frozen.FrozenRound.equal`. versus: what the
+    first run is compared with, where the run that goes on cannot know it. served: the address
+    under which it was served last.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Round:
     frozen: str = ""
     url: str = ""
     equal: Mapping[str, str] = field(default_factory=dict)
+    versus: str = ""
+    served: str = ""
     format: int = 1
 
 

@@ -40,6 +40,15 @@ def waiting(name: str, kind: TaskKind, base: Path = Path()) -> str:
     return f"{how_far(progress, kind)}: {command}{close}"
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number of things.
+
+    >>> counted(1, "person", "people"), counted(2, "text")
+    ('1 person', '2 texts')
+    """
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
 def how_far(progress: Progress, kind: TaskKind) -> str:
     """For example "212 of 900 prompts are ranked (38 of 180 twice), 3 people active"."""
     single = progress.tasks - progress.double_tasks
@@ -48,7 +57,7 @@ def how_far(progress: Progress, kind: TaskKind) -> str:
         if progress.double_tasks and single
         else ""
     )
-    people = f"{progress.active} {'person' if progress.active == 1 else 'people'} active"
+    people = f"{counted(progress.active, 'person', 'people')} active"
     return f"{progress.begun} of {progress.tasks} {DONE[kind]}{twice}, {people}"
 
 
@@ -62,6 +71,9 @@ def go_on(name: str, made: Round) -> str:
         "compare": "+evaluator@evaluation.evaluators.people=people "
         f"evaluation.evaluators.people.round={name}",
     }[made.kind]
+    if made.kind == "compare" and made.versus:
+        quoted = made.versus.replace("\\", "\\\\").replace('"', '\\"')
+        words += " " + shlex.quote(f'evaluation.evaluators.people.versus="{quoted}"')
     return f"preflab rerun {shlex.quote(made.runs[0])} {words}"
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from people.runs_in_files import evaluated, sampled
 from people.whole_runs import answer_everything, by_alphabet
@@ -48,7 +51,7 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
     sampled(tmp_path, "x", [*POOL, ["same", "same"]])
     text = say("runs/x", "--no-serve", "--people", "3")
     assert "Round round-1: 10 tasks to rank." in text
-    assert "1 prompts are left out" in text
+    assert "1 prompt is left out" in text
     links = LINK.findall(text)
     assert len(links) == 3
     assert len({token for _, token in links}) == 3
@@ -62,7 +65,7 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
     status = say("status", "round-1")
     assert "10 of 10 prompts are ranked (2 of 2 twice), 3 people active" in status
     assert "both take a side" in status
-    assert "10 tasks x 1.2 labels, 30 s each: 0.1 h of people; will tell" in status
+    assert "10 tasks x 1.2 labels, 30 s each: 0.1 h of people; tells the agreement of two" in status
     text = say("close", "round-1")
     assert "12 asked = 12 judgments + 0 skips + 0 open." in text
     assert "12 rankings for training" in text
@@ -113,6 +116,60 @@ def test_runs_are_compared_blindly_with_equal_texts_merged(say: Say, tmp_path: P
     assert "evaluation.evaluators.people.round=comparison-1" in say("close", "comparison-1")
 
 
+def test_the_command_after_a_comparison_names_the_other_run(say: Say, tmp_path: Path) -> None:
+    """Of two runs the evaluator finds it; of three without their baseline it is named, quoted for
+    the shell and for Hydra, and Hydra reads what was meant."""
+    for name in ("one", "two", "three"):
+        evaluated(tmp_path, name, [name, name], arm=f'{name} "=x')
+    runs = [f"runs/{name}" for name in ("one", "two", "three")]
+
+    def versus(*words: str) -> list[str]:
+        name = f"r{len(list(tmp_path.glob('labels/*')))}"
+        text = say(*words, "--task", "compare", "--name", name, "--no-serve")
+        command = text[text.index("preflab rerun") :].splitlines()[0]
+        overrides = OverridesParser.create().parse_overrides(shlex.split(command)[3:])
+        return [str(one.value()) for one in overrides if "versus" in one.key_or_group]
+
+    assert versus(*runs[:2]) == []
+    assert versus(*runs, "--baseline") == []
+    assert versus(*runs) == ['two "=x']
+    assert versus(*runs, "--pairs", 'three "=x') == ['three "=x']
+    assert versus(*runs, "--pairs", 'one "=x') == ['two "=x']
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [((), "Nothing can be served on 127.0.0.1"), (("--host", "0.0.0.0"), "say by which name")],
+)
+def test_nobody_is_invited_where_nothing_can_be_served(
+    say: Say, tmp_path: Path, host: Sequence[str], message: str
+) -> None:
+    """A link is shown once: were people made first, their links would be lost."""
+    sampled(tmp_path, "x", POOL)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        words = ("runs/x", "--port", str(taken.getsockname()[1]), *host)
+        with pytest.raises(UserError, match=message):
+            label(list(words))
+        assert not (tmp_path / "labels").exists()
+        say("runs/x", "--no-serve", "--people", "1")
+        with pytest.raises(UserError, match=message):
+            label([*words, "--people", "3"])
+    folder, _ = open_round("round-1")
+    with Store.open(folder / "store.sqlite") as store:
+        assert len(store.people()) == 1
+
+
+def test_later_links_lead_to_where_the_round_was_served(say: Say, tmp_path: Path) -> None:
+    sampled(tmp_path, "x", POOL)
+    say("runs/x", "--no-serve", "--port", "9123")
+    assert "  http://127.0.0.1:9123/#" in say("invite", "round-1")
+    assert "  https://a.example.org/#" in say("invite", "round-1", "--url", "https://a.example.org")
+    say("runs/x", "--no-serve", "--url", "https://label.example.org")
+    assert "  https://label.example.org/#" in say("invite", "round-1")
+
+
 def test_side_by_side_against_one_run(say: Say, tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         evaluated(tmp_path, name, [name, name])
@@ -126,7 +183,7 @@ def test_side_by_side_against_one_run(say: Say, tmp_path: Path) -> None:
 def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None:
     evaluated(tmp_path, "one", ["x", "base"])
     text = say("runs/one", "--task", "compare", "--no-serve", "--name", "mine")
-    assert "Round mine: 1 tasks to compare" in text
+    assert "Round mine: 1 task to compare" in text
 
 
 @pytest.mark.parametrize(
@@ -141,6 +198,10 @@ def test_one_run_is_compared_with_its_baseline(say: Say, tmp_path: Path) -> None
         (("runs/x", "--port", "99999"), "--port: must be a whole number from 0 to 65535"),
         (("runs/x", "--port", "-1"), "port"),
         (("runs/x", "--name", "b", "--language", "xx"), "do not speak 'xx'.*Allowed: ar, de, en"),
+        (
+            ("runs/x", "--name", "b", "--language", "de"),
+            "--language de: .* in English.*--consent FILE and --instructions FILE",
+        ),
         (("backup", "round-1", "--out", "/proc/copy.sqlite"), "No file can be made in /proc"),
         (("runs/x", "--likert"), "--likert was fixed when it was made"),
         (("runs/x", "--name", "a b"), "'a b' cannot be the name of a round"),

@@ -15,7 +15,10 @@ from preflab.records import Prompt, Rollout
 from preflab.testing import TinyReward
 from preflab_people.config import ComparedConfig, Judge
 from preflab_people.evaluator import Compared, inspect
-from preflab_people.judgments import Answer, Person, Task, canonical_digest
+from preflab_people.judgments import Answer, Judgment, Person, Task, canonical_digest
+from preflab_people.rounds import frozen_of
+from preflab_people.statistics.agreement import ranking
+from preflab_people.statistics.votes import SIDES, Answered, pair_votes, table
 from support import FakeContext
 
 NAMES = ("1", "2", "3", "4")
@@ -57,10 +60,14 @@ def judged(
         None if texts is None else Rollout.from_texts(context.tokenizer, prompts, texts)
         for texts in (responses, baseline)
     ]
-    settings = ComparedConfig(round=f"{folder}/labels/round-1", **config)  # type: ignore[arg-type]
+    settings = _config(folder, **config)
     assert rollouts[0] is not None
     subject = Subject(None, rollouts[0], rollouts[1], None)  # type: ignore[arg-type]
     return Compared(settings, context).evaluate(subject)
+
+
+def _config(folder: Path, **config: object) -> ComparedConfig:
+    return ComparedConfig(round=f"{folder}/labels/round-1", **config)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -135,11 +142,91 @@ def test_agreement_of_people_and_of_the_reward_model(round_: Path) -> None:
 def test_against_another_run_of_the_round(round_: Path) -> None:
     found = judged(round_, baseline=None, versus="third")
     # All prefer mine on the first two prompts, one of two on the third; the fourth is a tie.
-    assert found.values["win_rate/people_versus_third"] == [1.0, 1.0, 0.5, 0.5]
-    assert "win_rate/people" not in found.measures
-    with pytest.raises(UserError, match=r"compared no 'thrid'.*Did you mean 'third'\?"):
-        judged(round_, versus="thrid")
+    assert found.values["win_rate/people"] == [1.0, 1.0, 0.5, 0.5]
+    # The opponent is no part of the name, which claims use, and is said beside it.
+    assert found.against == {"win_rate/people": "third"}
+    assert judged(round_).against == {}
+    assert not [name for name in found.measures if "versus" in name]
+    for refused in (judged, lambda folder, versus: inspect(_config(folder, versus=versus))):
+        with pytest.raises(UserError, match=r"compared no 'thrid'.*Did you mean 'third'\?"):
+            refused(round_, versus="thrid")
     assert "win_rate/people" not in judged(round_, baseline=None).measures
+
+
+def test_of_two_runs_the_other_is_the_opponent_where_nobody_judged_the_baseline(
+    tmp_path: Path,
+) -> None:
+    """What 'preflab label A B --task compare' makes, and the command that its close prints. Mine
+    against the second run: one of two people prefers mine, a tie, nobody: (0.5 + 0.5 + 0) / 3."""
+    two = [task(t.prompt.id, *t.responses[:2], kind="compare", arms=t.arms[:2]) for t in TASKS]
+    said = [(two[TASKS.index(t)], who, Answer(ranks=a.ranks[:2])) for t, who, a in SAID]
+    closed_round(tmp_path, snapshot(two, said, PEOPLE, "compare"))
+    for baseline in (None, ("zero",) * 4):
+        found = judged(tmp_path, baseline=baseline)
+        assert found.values["win_rate/people"][:3] == [0.5, 0.5, 0.0]
+        assert found.against == {"win_rate/people": "sft"}
+    assert judged(tmp_path, BASE, None).against == {"win_rate/people": "mine"}
+    assert judged(tmp_path).against == {}  # people judged the baseline itself
+    assert "win_rate/people" not in judged(tmp_path, versus="").measures
+
+
+def test_a_reader_learns_who_judged(round_: Path) -> None:
+    """Three people judged three prompts; the fourth, equal for all, nobody was asked about."""
+    (who, *others) = judged(round_).notes
+    frozen = frozen_of(f"{round_}/labels/round-1")
+    assert frozen is not None
+    assert "Real people compared responses blindly" in who
+    assert frozen.digest[:12] in who
+    assert "3 people judged 3 prompts" in who
+    # Two people on a prompt each: agreement about prompts alone, and that is said.
+    assert any("agreement/labelers is about other prompts alone" in note for note in others)
+
+
+def test_agreement_is_about_other_people_where_there_are_enough(tmp_path: Path) -> None:
+    """Four people on twelve prompts; d takes the other side on every third, c on every fourth."""
+    tasks = [
+        task(str(n), "good", "bad", kind="compare", arms=[["mine"], ["sft"]], want=4)
+        for n in range(12)
+    ]
+    said = [
+        (one, who, Answer(ranks=(2, 1) if n % {"c": 4, "d": 3}.get(who, 5) == 0 else (1, 2)))
+        for n, one in enumerate(tasks)
+        for who in "abcd"
+    ]
+    closed_round(tmp_path, snapshot(tasks, said, PEOPLE, "compare"))
+    prompts = [one.prompt for one in tasks]
+    mine, other = ([one.responses[i] for one in tasks] for i in (0, 1))
+    found = judged(tmp_path, mine, other, prompts)
+    votes = table(list(pair_votes(_answered(tasks, said))), SIDES)
+    sides, _, alpha = ranking(votes)
+    assert found.measures["agreement/labelers"] == sides.with_people
+    assert found.measures["agreement/alpha"] == alpha.with_people
+    assert math.isfinite(sides.with_people.low)
+    assert not any("prompts alone" in note for note in found.notes)
+
+
+def test_a_flag_that_nobody_set_is_a_share_of_none(tmp_path: Path) -> None:
+    said = [(one, who, Answer(ranks=a.ranks, flags=((), (), ()))) for one, who, a in SAID]
+    closed_round(tmp_path, snapshot(TASKS, said, PEOPLE, "compare", flags=["rude"]))
+    share = judged(tmp_path, MINE[:3], BASE[:3], PROMPTS[:3]).measures["flags/rude"]
+    assert share.value == share.low == 0.0
+    assert 0 < share.high < 1
+
+
+def test_a_reader_learns_why_there_are_no_strengths(tmp_path: Path) -> None:
+    said = [(one, who, Answer(ranks=(1, 2, 3))) for one, who, _ in SAID]
+    closed_round(tmp_path, snapshot(TASKS, said, PEOPLE, "compare"))
+    found = judged(tmp_path, MINE[:3], BASE[:3], PROMPTS[:3])
+    assert "bradley_terry/people" not in found.measures
+    assert any("No strengths: some runs never lose" in note for note in found.notes)
+
+
+def _answered(tasks: Sequence[Task], said: Sequence[tuple[Task, str, Answer]]) -> list[Answered]:
+    """What people said as statistics take it."""
+    return [
+        Answered(one, f"labeler-{who}", answer, Judgment(one.id, f"labeler-{who}", answer))
+        for one, who, answer in said
+    ]
 
 
 @pytest.mark.parametrize(

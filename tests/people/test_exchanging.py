@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from people.runs_in_files import sampled
+from people.runs_in_files import evaluated, sampled
 from people.whole_runs import answer_everything, by_alphabet, rows
 from preflab import UserError
 from preflab_people.commands import label
@@ -296,3 +296,73 @@ def test_times_come_along_where_the_format_has_them(say: Say, tmp_path: Path) ->
         return {(j.task, j.labeler, j.seconds, j.order, j.at, j.instructions) for j in said}
 
     assert facts("copy") == facts("round-1")
+
+
+@pytest.mark.parametrize("seconds", [7, 0, 12.5])
+def test_times_from_files_leave_the_history_whole(say: Say, tmp_path: Path, seconds: float) -> None:
+    """A whole number of seconds comes back from the store as 7.0, and the chain of 7 is another."""
+    folder = _exported(say, tmp_path)
+    _with(folder / "labels.jsonl", seconds=seconds)
+    say("import", "copy", "out", "--format", "preflab")
+    assert judgments("copy")  # and nothing is wrong with its history
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seconds": -1}, {"seconds": "long"}, {"order": ["a"]}, {"labeler": 5}, {"instructions": "x"}],
+    ids=str,
+)
+def test_a_label_of_another_type_is_named(say: Say, tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = _exported(say, tmp_path)
+    _with(folder / "labels.jsonl", **change)
+    with pytest.raises(UserError, match=rf"labels\.jsonl:1.*{next(iter(change))}"):
+        label(["import", "copy", "out", "--format", "preflab"])
+
+
+def _exported(say: Say, tmp_path: Path) -> Path:
+    a_round(say, tmp_path)
+    say("export", "round-1", "--format", "preflab", "--out", "out")
+    return tmp_path / "out"
+
+
+def _with(path: Path, **values: Any) -> None:
+    """The first row of a file says something else."""
+    first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(first), **values}), *others, ""]))
+
+
+@pytest.mark.parametrize("form", ["argilla", "label-studio"])
+def test_a_fresh_round_is_asked_elsewhere_as_it_is_here(
+    form: str, say: Say, tmp_path: Path
+) -> None:
+    """Nobody has said anything: flags, ratings, reasons and instructions come from the round."""
+    (tmp_path / "how.md").write_text("# Be fair & kind")
+    sampled(tmp_path, "x", POOL)
+    words = ("--no-serve", "--flags", "instructgpt", "--instructions", "how.md")
+    say("runs/x", *words, "--name", "plain")
+    say("runs/x", *words, "--name", "rated", "--likert")
+    found = {}
+    for name in ("plain", "rated"):
+        say("export", name, "--format", form, "--out", name)
+        file = "argilla_settings.json" if form == "argilla" else label_studio.LAYOUT
+        found[name] = (tmp_path / name / file).read_text()
+        assert "flags_4" in found[name]
+        assert "hallucination" in found[name]
+        assert "too sensitive" in found[name]
+        assert ("Be fair &amp; kind" if form == "label-studio" else "Be fair & kind") in found[name]
+    assert "likert_1" in found["rated"]
+    assert "likert_1" not in found["plain"]
+
+
+def test_comparisons_without_runs_are_told_what_they_cannot_give(say: Say, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        evaluated(tmp_path, name, [name, f"{name} more"], arm=name)
+    say("runs/one", "runs/two", "--task", "compare", "--name", "first", "--no-serve")
+    answer_everything(open_round("first")[0], lambda task: Answer(by_alphabet(task.responses)))
+    say("export", "first", "--format", "argilla", "--out", "out")
+    text = say("import", "second", "out", "--format", "argilla")
+    assert "And then:" not in text
+    assert "do not say which run gave a response, so that no win rates" in text
+    assert "And then:      preflab rerun runs/one" in say(
+        "import", "first", "out", "--format", "argilla"
+    )

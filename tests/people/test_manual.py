@@ -41,7 +41,7 @@ def test_a_newcomer_has_a_first_label_within_three_minutes(tmp_path: Path) -> No
     server = Server(tmp_path, *words[1:])
     robot = Robot(*server.links[0])
     robot.post("consent", {"version": robot.get("consent")["version"]})
-    given = robot.get("task")
+    given = robot.post("task", {})
     answer = {"ranks": [1] * len(given["task"]["outputs"])}
     sent = {"task": given["task"]["id"], "key": "first-label", "answer": answer, "seconds": 5.0}
     robot.post("submit", {**sent, "instructions": given["instructions"]["version"]})

@@ -43,7 +43,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     except PreflabError:
         raise
     except Exception as error:
-        if disk_error(error):
+        if disk_error(error) or isinstance(error, BrokenPipeError):  # | head: see `cli.main`
             raise
         raise PluginError(
             f"{plugin.label} raised in its command {name}: {type(error).__name__}: {error}"

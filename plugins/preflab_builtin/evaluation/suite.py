@@ -88,6 +88,8 @@ class EvaluationSuite:
         self.measures: dict[str, Measure] = {}
         self.values: dict[str, list[float]] = {}
         self.cases: dict[str, dict[str, float]] = {}
+        self.against: dict[str, str] = {}
+        self.notes: list[str] = []
         self._responder: Responder | None = None
         self._reference: Policy | None = None
 
@@ -122,6 +124,8 @@ class EvaluationSuite:
             name: {str(case): float(value) for case, value in cases.items()}
             for name, cases in result.cases.items()
         }
+        self.against |= result.against
+        self.notes += [note for note in result.notes if note not in self.notes]
 
     def state_dict(self) -> State:
         """The responses and everything measured so far."""
@@ -135,6 +139,8 @@ class EvaluationSuite:
                 [name, [[case, value] for case, value in cases.items()]]
                 for name, cases in self.cases.items()
             ],
+            "against": dict(self.against),
+            "notes": list(self.notes),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -144,9 +150,11 @@ class EvaluationSuite:
         self.measures = {name: Measure(*numbers) for name, numbers in state["measures"]}
         self.values = {name: list(column) for name, column in state["values"]}
         self.cases = {name: dict(cases) for name, cases in state["cases"]}
+        self.against, self.notes = dict(state["against"]), list(state["notes"])
 
     def save(self, folder: Path) -> None:
-        """evaluation.json: subject, baseline, and every measure with its interval (null: none).
+        """evaluation.json: subject, baseline, and every measure with its interval (null: none),
+        and what evaluators say with them (`preflab.interfaces.Evaluation`).
         samples.jsonl: one row per prompt, with both responses and every value of the prompt.
         cases.jsonl: one row per measure of other cases, such as documents."""
         of_file = self.config.baseline == FILE
@@ -155,6 +163,8 @@ class EvaluationSuite:
             "baseline": stored_name(self.config.baseline_path) if of_file else self.config.baseline,
             "n": len(self.prompts),
             "measures": {name: measure_as_json(m) for name, m in self.measures.items()},
+            **({"against": self.against} if self.against else {}),
+            **({"notes": self.notes} if self.notes else {}),
         }
         write_json(folder / EVALUATION, evaluation)
         with (folder / SAMPLES).open("w", encoding="utf8") as stream:

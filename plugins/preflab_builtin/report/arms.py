@@ -10,6 +10,7 @@ from preflab.interfaces import Measure
 from preflab.intervals import t_interval, within, without_spread
 from preflab.settings import LABELS
 from preflab_builtin.report.runs import Draw, RunResult
+from preflab_builtin.report.wording import titled
 
 _Key = tuple[str, str, tuple[str, ...]]
 """What makes runs one arm: config name, arm name, overrides."""
@@ -80,6 +81,16 @@ def arms(runs: Sequence[RunResult]) -> list[Arm]:
     members = {key: tuple(group.values()) for key, group in groups.items()}
     labels = _called({key: _label(key, list(members)) for key in members}, members)
     return [Arm(labels[key], key[2], group, combined(group)) for key, group in members.items()]
+
+
+def opponent(arms: Sequence[Arm], measure: str) -> str:
+    """What a win rate of these arms is against, as headings name it."""
+    runs = [run for arm in arms for run in arm.runs if measure in run.measures]
+    found = {run.against.get(measure) or titled(run.baseline) for run in runs}
+    found.discard("")
+    if len(found) == 1:
+        return found.pop()
+    return "an opponent of each" if any(measure in run.against for run in runs) else "the baseline"
 
 
 def doubles(runs: Sequence[RunResult], arms: Sequence[Arm]) -> list[tuple[RunResult, RunResult]]:

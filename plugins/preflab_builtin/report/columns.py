@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from preflab.interfaces import Measure
 from preflab.intervals import decimals
-from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.arms import Arm, opponent
 from preflab_builtin.report.costs import TRAINING
-from preflab_builtin.report.wording import NOTHING, short, titled
+from preflab_builtin.report.wording import NOTHING, short
 
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
@@ -108,10 +108,8 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     model, cost of training, and all others."""
     measured = dict.fromkeys(name for arm in arms for name in arm.measures)
     names = [name for name in measured if name not in _LEFT_OUT]
-    baselines = sorted({run.baseline for arm in arms for run in arm.runs if run.baseline})
-    against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
     return [
-        *_preferences(names, f"Win rate against {against}"),
+        *_preferences(names, arms),
         *_drift(names),
         *_tax(names),
         *_reward_model(names),
@@ -120,14 +118,15 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
     ]
 
 
-def _preferences(names: Sequence[str], win_rate: str) -> Iterator[Column]:
+def _preferences(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
     for name, part in _parts(names, "reward/"):
         heading = "proxy reward" if part == "proxy" else part
         yield Column(name, heading, "Reward model says")
     for name, part in sorted(_parts(names, "gold/"), key=lambda pair: pair[1] != "gold"):
         yield Column(name, part, "True utility (simulated)", interval=part == "gold")
     for name, part in _parts(names, "win_rate/"):
-        yield Column(name, f"judge: {part}", win_rate, percent=True, interval=True)
+        group = f"Win rate against {opponent(arms, name)}"
+        yield Column(name, f"judge: {part}", group, percent=True, interval=True)
     for name, part in _parts(names, "likert/"):
         yield Column(name, part, "Likert, 1 to 7")
     for name, part in _parts(names, "flags/"):

@@ -33,7 +33,8 @@ from preflab.storage.run_folder import (
 from preflab.storage.runs import KILLED, UNKNOWN, composed, state_of
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
-from preflab_builtin.report.runs import RunResult, StageResult
+from preflab_builtin.report.runs import RunResult, StageResult, Told
+from preflab_builtin.report.wording import plain
 
 DEPTH = 3
 """How far below a given folder run folders are looked for: runs/ itself may be given."""
@@ -140,8 +141,17 @@ def read_run(folder: Path, manifest: Manifest) -> RunResult:
         command=" ".join(map(shlex.quote, words)),
         records=_tables(summary.get("records")),
         accounting=_tables(summary.get("accounting")),
-        notices=tuple(map(str, manifest.get("notices") or ())),
+        told=_told(manifest, evaluation),
         fast=re.search(r"^fast: true$", config, re.MULTILINE) is not None,
+    )
+
+
+def _told(manifest: Manifest, evaluation: Mapping[str, Any]) -> Told:
+    against = (evaluation.get("against") or {}).items()
+    return Told(
+        tuple(map(str, manifest.get("notices") or ())),
+        {str(measure): plain(str(other)) for measure, other in against},
+        tuple(plain(str(note)) for note in evaluation.get("notes") or ()),
     )
 
 

@@ -18,6 +18,8 @@ def notes(
     counted = [run for arm in arms for run in arm.runs]
     return [
         *_world(arms),
+        *_said(counted),
+        *_opponents(arms),
         *_debug(counted),
         *_intervals(arms),
         *_baselines(counted),
@@ -31,10 +33,52 @@ def notes(
 def _world(arms: Sequence[Arm]) -> Iterator[str]:
     names = {name for arm in arms for name in arm.measures}
     if any(name.startswith(("gold/", "win_rate/gold")) for name in names):
-        yield (
-            "The world is simulated: utility is known exactly, and the people who rank and judge "
-            "are programs."
-        )
+        simulated = "The world is simulated: utility is known exactly, and"
+        programs = "the people who rank and judge are programs"
+        parts = sorted({part for arm in arms for run in arm.runs for part in people_in(run)})
+        if parts:
+            yield f"{simulated} {programs}, but for these parts, which real people did: " + (
+                f"{'; '.join(parts)}."
+            )
+        else:
+            yield f"{simulated} {programs}."
+
+
+_DONE = {
+    "labeler": "rankings",
+    "demonstrations": "demonstrations",
+    "evaluation": "comparisons of responses",
+}
+"""What components called people do, by the first word of their place in the config."""
+
+
+def people_in(run: RunResult) -> Iterator[str]:
+    """What real people did in a run, with the round in which they did it."""
+    config = run.config()
+    for key, value in config.items():
+        place, _, last = key.rpartition(".")
+        done = _DONE.get(place.partition(".")[0])
+        if last == "name" and value == "people" and done:
+            yield f"{done} (round {config.get(f'{place}.round') or 'round-1'})"
+
+
+def _said(runs: Sequence[RunResult]) -> Iterator[str]:
+    """What evaluators say with their measures, each sentence once."""
+    yield from dict.fromkeys(sentence for run in runs for sentence in run.told.said)
+
+
+def _opponents(arms: Sequence[Arm]) -> Iterator[str]:
+    """Win rates that are not against the evaluation's baseline."""
+    names = dict.fromkeys(name for arm in arms for run in arm.runs for name in run.against)
+    for name in names:
+        sides: dict[str, str] = {}
+        for arm in arms:
+            for run in arm.runs:
+                if name in run.measures:
+                    sides[arm.label] = run.against.get(name) or titled(run.baseline)
+        if sides:
+            told = "; ".join(f"{label} against {other}" for label, other in sides.items())
+            yield f"{name} is not of every arm against the evaluation's baseline: {told}."
 
 
 def _debug(runs: Sequence[RunResult]) -> Iterator[str]:
@@ -72,7 +116,8 @@ def _baselines(runs: Sequence[RunResult]) -> Iterator[str]:
     """Whether runs of one seed were compared with different policies in the same role."""
     by_seed: dict[tuple[int, str], set[str]] = {}
     for run in runs:
-        if run.baseline and any(name.startswith("win_rate/") for name in run.measures):
+        rates = {name for name in run.measures if name.startswith("win_rate/")}
+        if run.baseline and rates - run.against.keys():
             by_seed.setdefault((run.seed, run.baseline), set()).add(run.baseline_recipe())
     for role in sorted({role for (_, role), recipes in by_seed.items() if len(recipes) > 1}):
         name = titled(role)

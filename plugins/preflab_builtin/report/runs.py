@@ -63,6 +63,16 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a run says in words. notices: before the first stage. against: by win rate, what it is
+    against, where that is not the baseline. said: of evaluators, with their measures."""
+
+    notices: tuple[str, ...] = ()
+    against: Mapping[str, str] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunResult:
     """A finished run. Files that are missing or damaged count as empty."""
 
@@ -80,8 +90,17 @@ class RunResult:
     command: str = ""
     records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     accounting: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-    """What was said before the first stage."""
+    told: Told = field(default_factory=Told)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was said before the first stage."""
+        return self.told.notices
+
+    @property
+    def against(self) -> Mapping[str, str]:
+        """See `Told`."""
+        return self.told.against
 
     @property
     def ended(self) -> float:

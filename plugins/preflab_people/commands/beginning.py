@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,9 +31,10 @@ from preflab_people.judgments import TASK_KINDS, TaskKind
 from preflab_people.opening import need_extra, open_store
 from preflab_people.rounds import Round, folder_of, known, read_round, write_round
 from preflab_people.sources import manifest_of
-from preflab_people.waiting import go_on
+from preflab_people.waiting import counted, go_on
 
 if TYPE_CHECKING:
+    from preflab_people.server.settings import ServerSettings
     from preflab_people.store import Store
 
 ROUND_OPTIONS = (
@@ -83,18 +85,24 @@ def begin(words: list[str]) -> int:
     need_extra()
     target = find_target(options)
     made = read_round(target.folder)
-    if made is None:
-        options = _with_defaults(options)
-        asked = what(target.kind, target.runs, options)
-        made = make(target.name, target.folder, asked, target.runs, options)
-        _say_made(target, asked)
-    else:
-        _check_same(target, made, options)
-    made = _with_address(target.folder, made, options)
-    with open_store(target.folder, made, serving=not options.no_serve) as store:
+    with contextlib.ExitStack() as open_:
+        listening = None
+        if made is None:
+            options = _with_defaults(options)
+            asked = what(target.kind, target.runs, options)
+            listening = _listening(options, "", open_)
+            made = make(target.name, target.folder, asked, target.runs, options)
+            _say_made(target, asked)
+        else:
+            _check_same(target, made, options)
+        made = _with_address(target.folder, made, options)
+        store = open_.enter_context(open_store(target.folder, made, serving=not options.no_serve))
+        # A link is shown once: nobody is invited before it is sure that it can be shown.
+        listening = listening or _listening(options, made.url, open_)
         _update(store, target, options)
+        settings = _server_settings(target.folder, made, options)
         links = _invited(store, options)
-        _serve(store, target, made, options, links)
+        _serve(store, target, made, options, links, settings, listening)
     return 0
 
 
@@ -211,30 +219,52 @@ def _invited(store: Store, options: argparse.Namespace) -> list[tuple[str, str]]
 # --- serving ---
 
 
-def _serve(
-    store: Store,
-    target: Target,
-    made: Round,
-    options: argparse.Namespace,
-    links: Sequence[tuple[str, str]],
-) -> None:
-    from preflab_people.server.serving import PORT, base_url, serve
+def _listening(
+    options: argparse.Namespace, url: str, open_: contextlib.ExitStack
+) -> socket.socket | None:
+    """The socket of the server, None if nothing is served; `UserError` if it cannot be served as
+    asked for. url: the round's."""
+    from preflab_people.server.serving import PORT, check_names, listen
+
+    if options.no_serve:
+        return None
+    check_names([*filter(None, (options.url or url, *options.allow_host))], options.host)
+    listening = listen(options.host, PORT if options.port is None else options.port)
+    open_.callback(listening.close)
+    return listening
+
+
+def _server_settings(folder: Path, made: Round, options: argparse.Namespace) -> ServerSettings:
     from preflab_people.server.sessions import stored_secret
     from preflab_people.server.settings import ServerSettings, read_examples
     from preflab_people.store.survey import FILE as SURVEY
 
-    folder = target.folder
     examples, survey = folder / EXAMPLES, folder / SURVEY
-    settings = ServerSettings(
+    return ServerSettings(
         secret=stored_secret(folder / SECRET),
         public_url=made.url,
         hosts=tuple(options.allow_host),
         examples=read_examples(examples) if examples.is_file() else (),
         survey=survey if options.survey or survey.exists() else None,
     )
+
+
+def _serve(
+    store: Store,
+    target: Target,
+    made: Round,
+    options: argparse.Namespace,
+    links: Sequence[tuple[str, str]],
+    settings: ServerSettings,
+    listening: socket.socket | None,
+) -> None:
+    from preflab_people.server.serving import PORT, base_url, serve
+
     chosen = PORT if options.port is None else options.port
 
     def ready(base: str) -> None:
+        if base != made.served:  # for the links of people who are invited later
+            write_round(target.folder, replace(made, served=base))
         say_links(base, links)
         others = len(store.people()) - len(links)
         if others:
@@ -248,7 +278,12 @@ def _serve(
         print(f"{plan_line(made, store.snapshot())}.")
     print("Ctrl-C ends the server; nothing is lost.")
     with contextlib.suppress(KeyboardInterrupt):  # also before the server listens to signals
-        serve(store, settings, options.host, chosen, announce=print, ready=ready)
+        serve(
+            *(store, settings, options.host, chosen),
+            announce=print,
+            ready=ready,
+            listening=listening,
+        )
     print(
         "\nThe server has ended. Everything is kept: the same command goes on."
         f"\nWhen people are done: preflab label close {target.spoken}"
@@ -277,11 +312,15 @@ def _next_steps(target: Target, made: Round) -> str:
 
 
 def _say_made(target: Target, asked: Asked) -> None:
-    print(f"Round {target.spoken}: {len(asked.tasks)} tasks to {asked.kind}.")
+    print(f"Round {target.spoken}: {counted(len(asked.tasks), 'task')} to {asked.kind}.")
     if asked.arms:
         print(f"Compared blindly: {'; '.join(asked.arms)}.")
     if asked.equal:
-        print(f"{len(asked.equal)} prompts are left out: all of their responses are equal.")
+        are = "is" if len(asked.equal) == 1 else "are"
+        print(
+            f"{counted(len(asked.equal), 'prompt')} {are} left out: all responses to the same "
+            "prompt are equal."
+        )
 
 
 def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:

@@ -13,7 +13,7 @@ from preflab_people.frozen import FrozenRound, freeze
 from preflab_people.opening import open_store
 from preflab_people.rounds import Round, open_round, set_frozen
 from preflab_people.store import Progress
-from preflab_people.waiting import go_on, how_far
+from preflab_people.waiting import counted, go_on, how_far
 
 
 def close(words: list[str]) -> int:
@@ -52,12 +52,13 @@ def _say(name: str, made: Round, frozen: FrozenRound, progress: Progress) -> Non
         f"{counts['open']} open."
     )
     if made.kind == "rank":
+        without = facts["rankings without a preference"]
         print(
-            f"{facts['rankings']} rankings for training, {facts['rankings without a preference']} "
-            f"without a preference, {facts['demonstrations']} texts that people wrote."
+            f"{counted(facts['rankings'], 'ranking')} for training, {without} without a "
+            f"preference, {counted(facts['demonstrations'], 'text')} that people wrote."
         )
     if made.kind == "demonstrate":
-        print(f"{facts['demonstrations']} demonstrations.")
+        print(f"{counted(facts['demonstrations'], 'demonstration')}.")
     if counts["held_out"] and made.kind != "compare":
         print(f"{counts['held_out']} of the judgments are of held-out people and train nothing.")
     if counts["removed"]:

@@ -14,9 +14,9 @@ from preflab.errors import UserError
 from preflab.storage.durable import make_folder
 from preflab_people.commands.beginning import SECRET
 from preflab_people.commands.parsing import Parser
-from preflab_people.exchange.formats import FORMATS, read
+from preflab_people.exchange.formats import BLIND, FORMATS, read
 from preflab_people.exchange.formats import export as write
-from preflab_people.exchange.labels import Imported, Labels
+from preflab_people.exchange.labels import Asks, Imported, Labels
 from preflab_people.frozen import MANIFEST, read_frozen
 from preflab_people.judgments import Judgment, Task, canonical_digest
 from preflab_people.opening import create_store, open_store
@@ -58,12 +58,19 @@ def _labels(name: str) -> tuple[Labels, str]:
     folder = folder_of(name)
     if (folder / MANIFEST).is_file():
         frozen = read_frozen(folder)
-        return Labels(frozen.tasks, frozen.judgments, frozen.people), "frozen"
+        asks = _asks(frozen.settings, frozen.instructions)
+        return Labels(frozen.tasks, frozen.judgments, frozen.people, asks), "frozen"
     folder, made = open_round(name)
     with open_store(folder, made) as store:
         seen = store.snapshot()
     state = "closed" if seen.closed else "open: people may say more"
-    return Labels(seen.tasks, seen.judgments, seen.people), state
+    newest = seen.instructions[-1].markdown if seen.instructions else ""
+    asks = _asks(seen.settings, newest)
+    return Labels(seen.tasks, seen.judgments, seen.people, asks), state
+
+
+def _asks(settings: RoundSettings, instructions: str) -> Asks:
+    return Asks(settings.flags, settings.likert, settings.skip_reasons, instructions)
 
 
 def take_in(words: list[str]) -> int:
@@ -95,7 +102,19 @@ def take_in(words: list[str]) -> int:
     _say(added, imported)
     print(f"How far it is: preflab label status {options.name}")
     print(f"At the end:    preflab label close {options.name}")
-    print(f"And then:      {go_on(options.name, made)}")
+    if made.runs or made.kind != "compare":
+        print(f"And then:      {go_on(options.name, made)}")
+    else:
+        print(
+            "These comparisons belong to no run here: status shows their numbers, and export "
+            "gives them to others."
+        )
+        if FORMATS[options.format].without.startswith(BLIND):
+            print(
+                f"Files of {options.format} do not say which run gave a response, so that no win "
+                "rates can follow from them in a new round. Import them into the round that was "
+                "exported, and they count as comparisons of its runs."
+            )
     return 0
 
 

@@ -40,13 +40,14 @@ TRIED, CUT = 10, 0.75
 class Asked:
     """What people are asked: tasks before gold and overlap. arms: names of what is compared.
     equal: prompts that are left out because all of their responses are equal, see
-    `preflab_people.pool.equal_prompts`."""
+    `preflab_people.pool.equal_prompts`. versus: see `preflab_people.rounds.Round`."""
 
     kind: TaskKind
     pool: str
     tasks: tuple[Task, ...]
     arms: tuple[str, ...] = ()
     equal: Mapping[str, str] = field(default_factory=dict)
+    versus: str = ""
 
 
 def shipped(name: str) -> str:
@@ -80,7 +81,8 @@ def what(kind: TaskKind, runs: Sequence[Path], options: argparse.Namespace) -> A
 def _compared(runs: Sequence[Path], options: argparse.Namespace) -> Asked:
     baseline = options.baseline or len(runs) == 1
     given = [evaluated(run) for run in runs]
-    together = joined(given, arm_names(given), baseline)
+    names = arm_names(given)
+    together = joined(given, names, baseline)
     arms = sorted({name for row in together.arms for group in row for name in group})
     if options.pairs:
         if options.pairs not in arms:
@@ -88,7 +90,16 @@ def _compared(runs: Sequence[Path], options: argparse.Namespace) -> Asked:
         tasks = pair_tasks(together, options.pairs, options.tasks)
     else:
         tasks = compare_tasks(together, options.tasks)
-    return replace(_of_pool("compare", together.pool, tasks, options), arms=tuple(arms))
+    asked = _of_pool("compare", together.pool, tasks, options)
+    return replace(asked, arms=tuple(arms), versus=_opponent(names, options.pairs, baseline))
+
+
+def _opponent(names: Sequence[str], pairs: str | None, baseline: bool) -> str:
+    """What the first of the runs is compared with when it goes on; "" if the evaluator knows it:
+    the baseline that people judged, or the other one of two runs."""
+    if pairs and pairs != names[0]:
+        return pairs
+    return "" if baseline or len(names) == 2 else names[1]
 
 
 def _of_pool(
@@ -113,7 +124,9 @@ def make(
     text = read_text(options.instructions) if options.instructions else shipped(asked.kind)
     store_at = without_password(options.database) if options.database else STORE
     shown = tuple(str(run) for run in runs)
-    made = Round(name, asked.kind, asked.pool, shown, store_at, equal=asked.equal)
+    made = Round(
+        name, asked.kind, asked.pool, shown, store_at, equal=asked.equal, versus=asked.versus
+    )
     now = time.time()
     if store_at == STORE and (folder / STORE).exists():
         raise UserError(
@@ -131,6 +144,7 @@ def prepared(
 ) -> tuple[list[Task], RoundSettings]:
     """The tasks and settings of a round."""
     languages = check_languages(options.language or ["en"])
+    _check_texts(languages, options)
     flags = _flags(options.flags)
     overlap = 0.0 if asked.kind == "demonstrate" else options.overlap
     tasks = with_overlap(asked.tasks, overlap, options.labels)
@@ -156,6 +170,18 @@ def prepared(
         languages=languages,
     )
     return [*tasks, *gold, *tried], settings
+
+
+def _check_texts(languages: Sequence[str], options: argparse.Namespace) -> None:
+    """`UserError` for pages in a language in which there is no text for people to agree to."""
+    others = [language for language in languages if language != "en"]
+    missing = [f"--{one} FILE" for one in ("consent", "instructions") if not getattr(options, one)]
+    if others and missing:
+        raise UserError(
+            f"--language {others[0]}: the pages speak it, but the consent text and the "
+            f"instructions that come with preflab are in English. Add {' and '.join(missing)}: "
+            "your texts, in the languages of your people."
+        )
 
 
 def _flags(given: str | None) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def invite(words: list[str]) -> int:
     one("--screened", action="store_true", help="they were tried out before: no screening")
     one("--to", action="append", default=[], metavar="NAME", help="who it is, for people.json only")
     one("--again", metavar="LABELER", help="another link for somebody; the old one is void")
-    one("--url", help="under which people reach the server, if not as before")
+    one("--url", help="under which people reach the server, if not as it was served last")
     options = parser.parse(words)
     if options.people is not None and options.to and options.people != len(options.to):
         raise UserError(f"--people {options.people}, but {len(options.to)} names with --to.")
@@ -44,7 +44,7 @@ def invite(words: list[str]) -> int:
             known: list[dict[str, str] | None] = [{"to": name} for name in options.to]
             known = known or [None] * number
             invitations = [store.invite(*sort, about, now=time.time()) for about in known]
-    base = (options.url or made.url or "http://127.0.0.1:8787").rstrip("/")
+    base = (options.url or made.url or made.served or "http://127.0.0.1:8787").rstrip("/")
     say_links(base, [(one.labeler, one.token) for one in invitations])
     return 0
 

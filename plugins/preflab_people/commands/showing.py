@@ -13,7 +13,7 @@ from preflab_people.commands.parsing import Parser
 from preflab_people.opening import open_store
 from preflab_people.rounds import Round, open_round
 from preflab_people.store import Progress, Snapshot
-from preflab_people.waiting import go_on, how_far
+from preflab_people.waiting import counted, go_on, how_far
 
 if TYPE_CHECKING:
     from preflab_people.statistics.planning import Plan
@@ -35,7 +35,7 @@ def status(words: list[str]) -> int:
     for line in _head(options.name, folder, made, progress):
         print(line)
     _tables(made, snapshot)
-    for line in _below(made, progress, snapshot):
+    for line in _below(options.name, made, progress, snapshot):
         print(line)
     if options.definitions:
         from preflab_people.statistics.agreement import report
@@ -105,13 +105,26 @@ def _win_rates(snapshot: Snapshot) -> Any:
             cells = (
                 *(rate.arm, rate.versus, f"{100 * measure.value:.1f} %"),
                 *(ends.replace("[nan, nan]", "–"), str(measure.n), str(rate.labelers)),
-                f"{rate.length_gap.value:+.0f} characters",
+                _longer(rate.length_gap.value),
             )
             table.add_row(*map(Text, cells))
     return table
 
 
-def _below(made: Round, progress: Progress, snapshot: Snapshot) -> Iterator[str]:
+def _longer(gap: float) -> str:
+    """A mean difference of lengths.
+
+    >>> _longer(-0.4), _longer(1.2), _longer(-7.0)
+    ('0 characters', '+1 character', '-7 characters')
+    """
+    rounded = round(gap)
+    return (
+        f"{rounded:+d} character{'' if abs(rounded) == 1 else 's'}" if rounded else "0 characters"
+    )
+
+
+def _below(name: str, made: Round, progress: Progress, snapshot: Snapshot) -> Iterator[str]:
+    from preflab_people.statistics.progress import needing_others
     from preflab_people.statistics.progress import progress as pace_of
     from preflab_people.statistics.summary import status_lines
 
@@ -123,14 +136,23 @@ def _below(made: Round, progress: Progress, snapshot: Snapshot) -> Iterator[str]
         yield f"Tasks an hour: {', '.join(fast)}."
     if progress.done and not progress.connected:
         yield f"People are in {progress.parts} parts that share no task: they cannot be compared."
-    elif progress.done and made.kind != "demonstrate":
+    elif progress.fewest_partners and made.kind != "demonstrate":
         yield (
             "All people are connected by shared tasks; everybody shares some with at least "
-            f"{progress.fewest_partners} others."
+            f"{counted(progress.fewest_partners, 'other')}."
+        )
+    elif progress.done and made.kind != "demonstrate":
+        yield "One person has judged so far: there is nobody to compare them with."
+    missing = needing_others(asked, snapshot.settings.skip_limit)
+    if missing and not progress.closed:
+        need = "needs" if missing == 1 else "need"
+        yield (
+            f"{counted(missing, 'open judgment')} {need} another person, because all who are here "
+            f"have judged or skipped the task: preflab label invite {name}"
         )
     if made.kind != "demonstrate":
         seconds = paces.seconds if paces.seconds == paces.seconds else None
-        yield f"In all: {decides(snapshot, seconds).sentence()}."
+        yield f"In all: {decides(snapshot, seconds).sentence(made.kind)}."
 
 
 def decides(snapshot: Snapshot, seconds: float | None = None) -> Plan:
@@ -150,4 +172,4 @@ def plan_line(made: Round, snapshot: Snapshot) -> str:
         number = sum(task.origin == "normal" for task in snapshot.tasks)
         hours = number * WRITING_SECONDS / 3600
         return f"{number} texts to write, 5 min each: {hours:.3g} h of people"
-    return decides(snapshot).sentence()
+    return decides(snapshot).sentence(made.kind)

@@ -139,15 +139,18 @@ def _settings(some: Sheets) -> dict[str, Any]:
     rating = [{"value": i} for i in range(1, MOST_LIKERT + 1)]
     chosen = [{"value": name, "text": name} for name in [*flags, NO_FLAG]]
     for i in range(1, responses + 1):
-        questions.append(_question(f"likert_{i}", {"type": "rating", "options": rating}))
+        if some.likert:
+            questions.append(_question(f"likert_{i}", {"type": "rating", "options": rating}))
         if flags:
             multiple = {"type": "multi_label_selection", "options": chosen}
             questions.append(_question(f"flags_{i}", {**multiple, "visible_options": len(chosen)}))
     text = {"type": "text", "use_markdown": False}
     questions += [_question(name, text) for name in _OWN]
+    if some.reasons:
+        questions[-1]["description"] = f"Why you skip it: {'; '.join(some.reasons)}"
     questions[0]["required"] = True  # Argilla wants one
     return {
-        "guidelines": None,
+        "guidelines": some.instructions or None,
         "questions": questions,
         "fields": made,
         "vectors": [],

@@ -11,7 +11,7 @@ from preflab.errors import UserError
 from preflab.records import Prompt
 from preflab.rows import fields
 from preflab_builtin.files.values import numeric
-from preflab_people.exchange.labels import Labels, about_prompt, whole_ranks
+from preflab_people.exchange.labels import Asks, Labels, about_prompt, whole_ranks
 from preflab_people.exchange.privacy import for_training
 from preflab_people.judgments import TASK_KINDS, Answer, Judgment, Origin, Person, Task, task_id
 
@@ -21,13 +21,17 @@ NO_FLAG = "none of these"
 
 @dataclass(frozen=True)
 class Sheets:
-    """Tasks with what was said of them. flags: that were set, sorted. reasons: of skips, sorted.
-    conversations: the prompts are conversations. most: responses of the longest task."""
+    """Tasks with what was said of them. flags: that are asked for, then others that were set.
+    reasons: of skips, the same. likert: ratings are asked for, or were given. instructions: for
+    whoever labels. conversations: the prompts are conversations. most: responses of the longest
+    task."""
 
     rows: Sequence[tuple[Task, Sequence[Judgment]]]
     people: Sequence[Person]
     flags: Sequence[str]
     reasons: Sequence[str]
+    likert: bool
+    instructions: str
     conversations: bool
     most: int
 
@@ -43,7 +47,10 @@ def sheets(labels: Labels, place: str) -> Sheets:
             "Export the round as preflab, which holds both."
         )
     answers = [one.answer for one in some.judgments]
-    flags = sorted({flag for answer in answers for names in answer.flags for flag in names})
+    asks = some.asks or Asks(likert=True)  # a file of another tool: nothing forbids ratings
+    set_flags = sorted({flag for answer in answers for names in answer.flags for flag in names})
+    flags = list(dict.fromkeys([*asks.flags, *set_flags]))
+    given = sorted({answer.skipped for answer in answers if answer.skipped})
     if NO_FLAG in flags:
         raise UserError(f"A flag is called '{NO_FLAG}', which here means that none was set.")
     by_task: dict[str, list[Judgment]] = {task.id: [] for task in some.tasks}
@@ -53,7 +60,9 @@ def sheets(labels: Labels, place: str) -> Sheets:
         [(task, by_task[task.id]) for task in some.tasks],
         some.people,
         flags,
-        sorted({answer.skipped for answer in answers if answer.skipped}),
+        list(dict.fromkeys([*asks.skip_reasons, *given])),
+        asks.likert or any(answer.likert for answer in answers),
+        asks.instructions,
         True in kinds,
         max((len(task.responses) for task in some.tasks), default=0),
     )

@@ -111,8 +111,10 @@ def _results(judgment: Judgment) -> Iterator[tuple[str, str, str, dict[str, Any]
 def _layout(some: Sheets) -> str:
     """The page of the tasks, with every choice that their annotations make."""
     flags, most = some.flags, some.most
-    reasons = sorted({*some.reasons, LEFT_OUT})
+    reasons = list(dict.fromkeys([*some.reasons, LEFT_OUT]))
     lines = ["<View>"]
+    if some.instructions:
+        lines.append(f'  <Header name="instructions" value={quoteattr(some.instructions)}/>')
     if some.conversations:
         shows = 'value="$prompt" nameKey="role" textKey="content" layout="dialogue"'
         lines.append(f'  <Paragraphs name="prompt" {shows}/>')
@@ -124,7 +126,9 @@ def _layout(some: Sheets) -> str:
         lines += [f'    <Bucket name="rank_{i}" title="Rank {i}"/>' for i in range(1, most + 1)]
         lines += ["  </Ranker>"]
     for i in range(1, most + 1):
-        lines.append(f'  <Rating name="likert_{i}" toName="prompt" maxRating="{MOST_LIKERT}"/>')
+        if some.likert:
+            rating = f'toName="prompt" maxRating="{MOST_LIKERT}"'
+            lines.append(f'  <Rating name="likert_{i}" {rating}/>')
         if flags:
             lines += _choices(f"flags_{i}", [*flags, NO_FLAG], "multiple")
     lines += ['  <TextArea name="completion" toName="prompt" rows="6"/>']

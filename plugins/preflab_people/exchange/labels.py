@@ -18,12 +18,24 @@ LEFT_OUT = "discarded"
 
 
 @dataclass(frozen=True)
+class Asks:
+    """What a round asks for beside ranks and texts. instructions: Markdown, the newest."""
+
+    flags: tuple[str, ...] = ()
+    likert: bool = False
+    skip_reasons: tuple[str, ...] = ()
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
 class Labels:
-    """What is exchanged: tasks, what people said of them, and who they are (under pseudonyms)."""
+    """What is exchanged: tasks, what people said of them, and who they are (under pseudonyms).
+    asks: what the round asked for; None if nobody knows more than the answers say."""
 
     tasks: Sequence[Task]
     judgments: Sequence[Judgment]
     people: Sequence[Person]
+    asks: Asks | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ long as they are those of one order."""
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from typing import Any, get_args
 from preflab.errors import UserError
 from preflab.records import RANKINGS_FILE, Ranking, ranking_from_json, to_json
 from preflab.rows import BadRow, fields, read_table, shown, type_name
+from preflab_builtin.files.values import numeric
 from preflab_people.exchange.labels import Gathering, Labels
 from preflab_people.exchange.writing import write_lines, write_text
 from preflab_people.frozen import (
@@ -138,6 +140,15 @@ def _label(row: Mapping[str, Any], gathering: Gathering) -> None:
     if name not in gathering.tasks:
         raise BadRow("task", f"'{shown(name)}' is not in {TASKS}")
     values = {k: v for k, v in row.items() if k not in ("group", "held_out", "origin")}
+    seconds = numeric(row.get("seconds", 0.0), "seconds")
+    if not 0 <= seconds < math.inf:
+        raise BadRow("seconds", f"is {seconds:g}. Allowed: 0 or more")
+    fields.text(row, "labeler")
+    if not isinstance(row.get("instructions", 1), int) or not isinstance(row.get("at", ""), str):
+        raise BadRow("instructions", "must be a whole number, and at a text")
+    if not all(type(place) is int for place in fields.items(row, "order")):
+        raise BadRow("order", "must be a list of whole numbers")
+    values["seconds"] = seconds
     try:
         judgment = judgment_from_json(values)
     except (KeyError, TypeError, AttributeError) as error:

@@ -67,6 +67,7 @@ def public(labels: Labels, secret: bytes | None = None) -> Labels:
         tuple(_task(task, user) for task in labels.tasks),
         tuple(_judgment(one) for one in labels.judgments if one.labeler in kept),
         tuple(merged(people)),
+        labels.asks,
     )
 
 
@@ -79,6 +80,7 @@ def for_training(labels: Labels) -> Labels:
         tuple(tasks.values()),
         tuple(j for j in labels.judgments if j.task in tasks and j.labeler in people),
         tuple(people.values()),
+        labels.asks,
     )
 
 

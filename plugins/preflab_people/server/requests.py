@@ -190,7 +190,7 @@ def number(row: Row, name: str, least: float, most: float) -> float:
     value = row.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise bad(name, "a number")
-    if not (math.isfinite(value) and least <= value <= most):
+    if not (least <= value <= most and math.isfinite(value)):  # a huge integer is no float
         raise bad(name, f"between {least:g} and {most:g}")
     return float(value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import uvicorn
@@ -28,10 +28,12 @@ def serve(
     port: int = PORT,
     announce: Callable[[str], None] = print,
     ready: Callable[[str], None] | None = None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serve a round until SIGINT or SIGTERM. port: 0 takes a free one. Open the store with
     ``serving=True``, so that no second process serves it. ready: called with the address
-    (`base_url`) once calls are taken.
+    (`base_url`) once calls are taken. listening: what `listen` gave for this host and port, which
+    is closed at the end.
 
     Raises UserError for a host that others can reach without a name that they may use, or
     without anybody invited, and for a port that is taken.
@@ -40,7 +42,7 @@ def serve(
         _check_open_to_others(store, settings, host)
         announce(TLS)
     app = create_app(store, settings)
-    listening = listen(host, port)
+    listening = listening or listen(host, port)
     base = base_url(settings, host, port_of(listening))
 
     def begin() -> None:
@@ -80,15 +82,20 @@ class _Server(uvicorn.Server):
 
 
 def _check_open_to_others(store: Store, settings: ServerSettings, host: str) -> None:
-    if not settings.names:
-        raise UserError(
-            f"On {host} other machines reach the server: say by which name browsers may call it, "
-            "as the public address (https://NAME of the proxy in front) or as an allowed host."
-        )
+    check_names(settings.names, host)
     if not store.people():
         raise UserError(
             f"On {host} other machines reach the server, and nobody has been invited, so nobody "
             "could sign in: invite people first."
+        )
+
+
+def check_names(names: Sequence[str], host: str) -> None:
+    """`UserError` for a host that other machines reach without a name that they may use."""
+    if not names and not is_loopback(host):
+        raise UserError(
+            f"On {host} other machines reach the server: say by which name browsers may call it, "
+            "as the public address (https://NAME of the proxy in front) or as an allowed host."
         )
 
 

@@ -139,12 +139,17 @@ def likert(answered: Sequence[Answered], arm: str) -> Measure:
     return mean_about_people(_cells(list(ratings(answered, arm))), 1.0, 7.0)
 
 
-def flag_shares(answered: Sequence[Answered], arm: str) -> dict[str, Measure]:
-    """`FLAG_SHARE` of a run, for every flag that somebody set on any run."""
-    return {
-        flag: mean_about_people(_cells(list(flagged(answered, arm, flag))), 0.0, 1.0)
-        for flag in flag_names(answered)
-    }
+def flag_shares(
+    answered: Sequence[Answered], arm: str, asked: Sequence[str] = ()
+) -> dict[str, Measure]:
+    """`FLAG_SHARE` of a run, for every flag that people were asked for, and every one that somebody
+    set on any run."""
+    found: dict[str, Measure] = {}
+    for flag in dict.fromkeys([*asked, *flag_names(answered)]):
+        rows = list(flagged(answered, arm, flag))
+        if rows:
+            found[flag] = mean_about_people(_cells(rows), 0.0, 1.0)
+    return found
 
 
 def ratings(answered: Sequence[Answered], arm: str) -> Iterator[tuple[Answered, float]]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from preflab.intervals import LEVEL, t_quantile
+from preflab_people.judgments import TaskKind
 
 AGREEMENT = 0.73
 """Of two people who take a side: InstructGPT's training labelers (section 3.4)."""
@@ -48,16 +49,27 @@ class Plan:
     finds: float
     agreement: float
 
-    def sentence(self) -> str:
-        """The plan in one line.
+    def sentence(self, kind: TaskKind = "compare") -> str:
+        """The plan in one line: what a comparison finds, or how well rankings tell whether people
+        agree.
 
         >>> plan(400, overlap=1.2).sentence()
-        '400 tasks x 1.2 labels, 90 s each: 12 h of people; will tell 7 points'
+        '400 tasks x 1.2 labels, 90 s each: 12 h of people; finds a win rate 7 points from 50 %'
+        >>> plan(400, overlap=1.2).sentence("rank").partition("; ")[2]
+        'tells the agreement of two people to within 10 points'
         """
-        points = 100 * self.finds
+        decides = f"finds a win rate {_points(self.finds)} points from 50 %"
+        if kind != "compare":
+            decides = (
+                f"tells the agreement of two people to within {_points(self.agreement)} points"
+            )
+            if math.isnan(self.agreement):
+                decides = "no two people judge the same, so that their agreement will not be known"
+        tasks = f"{self.tasks} task{'' if self.tasks == 1 else 's'}"
+        labels = f"{self.overlap:.3g} label{'' if self.overlap == 1 else 's'}"
         return (
-            f"{self.tasks} tasks x {self.overlap:.3g} labels, {self.seconds:.0f} s each: "
-            f"{self.hours:.3g} h of people; will tell {points:.{0 if points > 2 else 1}f} points"
+            f"{tasks} x {labels}, {self.seconds:.0f} s each: {self.hours:.3g} h of people; "
+            f"{decides}"
         )
 
 
@@ -131,6 +143,11 @@ def agreement_half_width(doubly: int, responses: int, agreement: float = AGREEME
     inflation = 1 + 2 * (responses - 2) * SHARED
     variance = agreement * (1 - agreement) * inflation / (pairs * doubly)
     return t_quantile(math.inf) * math.sqrt(variance)
+
+
+def _points(share: float) -> str:
+    points = 100 * share
+    return f"{points:.{0 if points > 2 else 1}f}"
 
 
 def _with_power() -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from preflab_people.judgments import takes_place
 from preflab_people.statistics.votes import Answered, Round
 
 PARTNERS = 3
@@ -61,7 +62,7 @@ class Overlap:
 def progress(asked: Round) -> Progress:
     """What is done and what is left of the normal tasks."""
     normal = asked.answered()
-    count = Counter(one.task.id for one in normal)
+    count = _taken(asked)
     tasks = [task for task in asked.tasks if task.origin == "normal"]
     open_ = sum(max(0, task.want - count[task.id]) for task in tasks)
     timed = [one.judgment.seconds for one in normal if one.judgment.seconds > 0]
@@ -104,4 +105,37 @@ def overlap(asked: Round) -> Overlap:
         shared_prompts=sum(len(some) > 1 for some in by_prompt.values()),
         parts=int(parts),
         partners={name: sum(name in pair for pair in pairs) for name in people},
+    )
+
+
+def needing_others(asked: Round, skip_limit: int) -> int:
+    """How many open judgments of normal tasks nobody who may work can give, because they have
+    judged or skipped the task already. skip_limit: a task that so many skipped is given to nobody,
+    and counts as none."""
+    told: dict[str, set[str]] = {}
+    skips: Counter[str] = Counter()
+    for judgment in asked.judgments:
+        told.setdefault(judgment.task, set()).add(judgment.labeler)
+        skips[judgment.task] += bool(judgment.answer.skipped)
+    count = _taken(asked)
+    missing = 0
+    for task in asked.tasks:
+        if task.origin != "normal" or skips[task.id] >= skip_limit:
+            continue
+        able = sum(
+            person.state in ("active", "screening")
+            and takes_place("normal", task.kind, person.held_out)
+            and person.id not in told.get(task.id, ())
+            for person in asked.person.values()
+        )
+        missing += max(0, task.want - count[task.id] - able)
+    return missing
+
+
+def _taken(asked: Round) -> Counter[str]:
+    """Judgments by task that are of those that it wants."""
+    return Counter(
+        one.task.id
+        for one in asked.answered()
+        if takes_place("normal", one.task.kind, asked.person[one.labeler].held_out)
     )

@@ -114,7 +114,8 @@ def about_people(
     pairs_of_people: votes enter in pairs, so that a pair is left out with either person. Then both
     last variances count chance twice, and with few people the first of them (people - 1) /
     (people - 2) times more. If people differ no more than chance would have them differ, only
-    clusters vary.
+    clusters vary. Student's t has at least as many degrees of freedom as the smaller of the two
+    numbers, less one: Satterthwaite's formula is never smaller for variances that are not reduced.
     """
     people = len(person)
     if not math.isfinite(value) or people < (3 if pairs_of_people else 2) or len(cluster) < 2:
@@ -127,6 +128,8 @@ def about_people(
         once = both - chance / 2 if pairs_of_people else both
         noise += once**2 / (people - 1)
     freedom = variance**2 / noise if noise > 0 else math.inf
+    # What chance took from `both` is still in `noise`: without a floor freedom can be near 0.
+    freedom = max(freedom, min(people, len(cluster)) - 1)
     half = intervals.t_quantile(freedom) * math.sqrt(variance)
     return Measure(value, value - half, value + half, people)
 

@@ -8,7 +8,6 @@ people at once counts the chance of a single vote three times (Owen 2007), and i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,6 +15,7 @@ from itertools import combinations
 import evalica
 import numpy as np
 from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
 
 from preflab.interfaces import Measure
 from preflab_people.statistics import resampling
@@ -27,13 +27,17 @@ DEFINITION = (
     "another are exp(difference). Ties count as half a win for each. Interval: about other prompts "
     "and other people."
 )
+NO_INTERVALS = (
+    "No intervals of strengths: without one prompt or one person some runs would never lose to the "
+    "others. More prompts, or more people, give them."
+)
 TOLERANCE, LIMIT = 1e-10, 10_000
 
 
 @dataclass(frozen=True)
 class Strengths:
     """Strengths of runs. better: for each pair of runs the probability that people prefer the
-    first to the second. problem: why there are none."""
+    first to the second. problem: why there are none, or why they have no intervals."""
 
     strength: dict[str, Measure]
     better: dict[tuple[str, str], Measure]
@@ -53,8 +57,10 @@ def strengths(answered: Sequence[Answered]) -> Strengths:
     left = table.left_out()
 
     def measure(weights: Floats) -> Measure:
-        cluster, person, cell = (some @ weights for some in left)
         middle = float(value @ weights)
+        if left is None:
+            return Measure(middle, n=table.people)
+        cluster, person, cell = (some @ weights for some in left)
         return resampling.about_people(middle, cluster, person, cell, pairs_of_people=False)
 
     unit = np.eye(len(names))
@@ -62,7 +68,8 @@ def strengths(answered: Sequence[Answered]) -> Strengths:
         (names[i], names[j]): _as_probability(measure(unit[i] - unit[j]))
         for i, j in combinations(range(len(names)), 2)
     }
-    return Strengths({name: measure(unit[i]) for i, name in enumerate(names)}, pairs)
+    strength = {name: measure(unit[i]) for i, name in enumerate(names)}
+    return Strengths(strength, pairs, problem="" if left is not None else NO_INTERVALS)
 
 
 class _Wins:
@@ -79,19 +86,27 @@ class _Wins:
         self.cells = cell
         self.total: Floats = sum(cell.values(), np.zeros((len(names), len(names))))
 
-    def left_out(self) -> tuple[Floats, Floats, Floats]:
-        """Strengths without each cluster, each labeler, each cell [., A]; those that do not exist
-        are left out."""
-        return self._without(0), self._without(1), self._without(None)
+    @property
+    def people(self) -> int:
+        """How many people gave verdicts."""
+        return len({labeler for _, labeler in self.cells})
 
-    def _without(self, part: int | None) -> Floats:
+    def left_out(self) -> tuple[Floats, Floats, Floats] | None:
+        """Strengths without each cluster, each labeler, each cell [., A]; None if some of these do
+        not exist: those would differ most, so that an interval without them would be too narrow."""
+        cluster, person, cell = self._without(0), self._without(1), self._without(None)
+        if cluster is None or person is None or cell is None:
+            return None
+        return cluster, person, cell
+
+    def _without(self, part: int | None) -> Floats | None:
         parts: dict[object, Floats] = {}
         for key, wins in self.cells.items():
             name = key if part is None else key[part]
             parts[name] = parts.get(name, 0.0) + wins
         found = [_fit(self.total - wins) for wins in parts.values()]
         kept = [values for values in found if values is not None]
-        return np.array(kept).reshape(len(kept), len(self.total))
+        return np.array(kept) if len(kept) == len(found) else None
 
 
 def _fit(wins: Floats) -> Floats | None:
@@ -115,9 +130,6 @@ def _fit(wins: Floats) -> Floats | None:
 
 def _as_probability(difference: Measure) -> Measure:
     """A difference of strengths as the probability that it means."""
-
-    def probability(odds: float) -> float:
-        return 1 / (1 + math.exp(-odds))
-
-    low, high = probability(difference.low), probability(difference.high)
-    return Measure(probability(difference.value), low, high, difference.n, 0.0, 1.0)
+    ends = difference.value, difference.low, difference.high
+    value, low, high = (float(expit(odds)) for odds in ends)
+    return Measure(value, low, high, difference.n, 0.0, 1.0)

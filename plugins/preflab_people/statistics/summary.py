@@ -26,6 +26,17 @@ _NAMES = {
     "positive": "positive agreement",
 }
 
+_COLUMNS = {
+    "median_seconds": "median",
+    "agreement": "agrees",
+    "retest": "retest",
+    "gold": "gold",
+    "ties": "ties",
+    "earlier": "earlier",
+    "same_pattern": "one pattern",
+}
+"""Headings of the table of people, by the name in `DEFINITIONS`."""
+
 
 def agreement_values(asked: Round) -> dict[str, Any]:
     """What agreement.json holds: every agreement with its definition and both intervals, and the
@@ -136,7 +147,7 @@ def planning_table(plans: Sequence[Plan]) -> Table:
 def definitions(found: AgreementReport) -> list[str]:
     """What the numbers of the tables mean, a sentence each."""
     sentences = [f"{_NAMES[one.name]}: {one.definition}" for one in found.ranking]
-    return [*sentences, *(f"{name}: {said}" for name, said in DEFINITIONS.items())]
+    return [*sentences, *(f"{_COLUMNS[name]}: {DEFINITIONS[name]}" for name in _COLUMNS)]
 
 
 def _all(some: Sequence[Agreement]) -> dict[str, Mapping[str, Any]]:

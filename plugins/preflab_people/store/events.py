@@ -71,6 +71,9 @@ def append(
         )
         append(connection, "clock", now, {"back": end["at"] - now})
         end = connection.execute(_head).mappings().one()
+    if facts.get("seconds") is not None:
+        # As the column gives it back: the chain of 7 is not that of 7.0.
+        facts["seconds"] = float(facts["seconds"])
     text, salt = json.dumps(body or {}, sort_keys=True), secrets.token_hex(16)
     made = Event(end["n"] + 1, kind, now, body_digest(salt, text), "", **facts)
     made = replace(made, chain=next_link(end["chain"], made))

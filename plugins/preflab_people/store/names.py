@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from preflab.errors import StorageError
 from preflab.storage.durable import encoded, fsync
 
@@ -36,15 +38,23 @@ class Names:
     def add(self, people: Mapping[str, Mapping[str, Any]]) -> None:
         """Know more about some people."""
         if people:
-            known = self.read()
-            more = {who: {**known.get(who, {}), **about} for who, about in people.items()}
-            self._write({**known, **more})
+            with self._alone():
+                known = self.read()
+                more = {who: {**known.get(who, {}), **about} for who, about in people.items()}
+                self._write({**known, **more})
 
     def forget(self, labeler: str) -> None:
         """Know nothing about a person."""
-        known = self.read()
-        if known.pop(labeler, None) is not None:
-            self._write(known)
+        if not self.path.exists():
+            return
+        with self._alone():
+            known = self.read()
+            if known.pop(labeler, None) is not None:
+                self._write(known)
+
+    def _alone(self) -> FileLock:
+        """While this is held no other process changes the file."""
+        return FileLock(f"{self.path}.lock", mode=0o600)
 
     def _write(self, known: Mapping[str, Any]) -> None:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")

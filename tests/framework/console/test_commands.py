@@ -46,6 +46,17 @@ def test_a_command_that_raises_is_its_plugins(
         commands.run("count-words", [])
 
 
+def test_a_closed_pipe_is_no_fault_of_a_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever read it has seen enough (| head): `preflab.console.cli.main` ends without a word."""
+    source = COMMAND.format(name="count_words", body="raise BrokenPipeError")
+    registry, _ = load(tmp_path, source, monkeypatch)
+    monkeypatch.setattr(search_path, "registry", lambda: registry)
+    with pytest.raises(BrokenPipeError):
+        commands.run("count-words", [])
+
+
 @pytest.mark.parametrize("name", ["plan", "evaluate_samples"])
 def test_a_command_that_there_is_already(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

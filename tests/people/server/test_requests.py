@@ -54,6 +54,7 @@ def test_a_submission_is_read_as_a_record() -> None:
         {"seconds": True},
         {"seconds": 1e9},
         {"seconds": "3"},
+        {"seconds": int("9" * 401)},  # no float is as large
         {"instructions": 1.5},
         {"instructions": True},
         {"answer": None},
@@ -108,6 +109,7 @@ def test_a_draft_is_of_our_own_form() -> None:
     refused("field", read_draft, {"task": "t", "body": {**body, "html": "<b>"}})
     refused("field", read_draft, {"task": "t", "body": {**body, "answer": {"ranks": ["<b>"]}}})
     refused("field", read_draft, {"task": "t", "body": {**body, "better": 1}})
+    refused("field", read_draft, {"task": "t", "body": {**body, "seconds": int("9" * 401)}})
     refused("field", read_draft, {"task": "t"})
 
 

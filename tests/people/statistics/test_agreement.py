@@ -9,7 +9,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import evalica
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from preflab_people.judgments import Answer, Judgment, Person, Task
 from preflab_people.statistics import resampling
 from preflab_people.statistics.agreement import (
     Agreement,
+    Distance,
     _sides,
     alpha,
     between,
@@ -146,6 +149,18 @@ def test_the_three_definitions_are_those_of_a_slow_count(rows: list[Any]) -> Non
     votes = _made(rows)
     expected = (*_slow(votes), _slow_alpha(votes, 3, ordinal=False))
     assert _values(ranking(table(votes, SIDES))) == pytest.approx(expected, nan_ok=True)
+
+
+@given(_votes)
+@pytest.mark.parametrize("distance", ["nominal", "ordinal"])
+def test_alpha_is_that_of_evalica(distance: Distance, rows: list[Any]) -> None:
+    """A column of evalica's table is a unit, a row a person."""
+    shared = table(_made(rows), SIDES).shared()
+    found = alpha("alpha", "", shared, distance).measure.value
+    if math.isfinite(found):
+        given_ = np.full((len(shared.people), len(shared.cluster)), np.nan)
+        given_[shared.person, shared.unit] = shared.value
+        assert found == pytest.approx(evalica.alpha(pd.DataFrame(given_), distance).alpha)
 
 
 @given(_votes)

@@ -44,7 +44,12 @@ def test_doubly_ranked_prompts() -> None:
 
 def test_a_line_before_labeling() -> None:
     """400 x 1.2 x 90 s = 12 h."""
-    assert plan(400, 1.2, 90).sentence().endswith("12 h of people; will tell 7 points")
+    made = plan(400, 1.2, 90)
+    assert made.sentence().endswith("12 h of people; finds a win rate 7 points from 50 %")
+    # In rankings nobody compares two runs: what they tell is whether people agree.
+    assert made.sentence("rank").endswith("agreement of two people to within 10 points")
+    assert plan(400).sentence("rank").endswith("their agreement will not be known")
+    assert plan(1).sentence().startswith("1 task x 1 label, ")
 
 
 def test_more_people_a_prompt_help_less_than_more_prompts() -> None:

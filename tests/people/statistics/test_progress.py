@@ -8,7 +8,7 @@ import pytest
 
 from preflab.records import Prompt
 from preflab_people.judgments import Answer, Judgment, Person, Task
-from preflab_people.statistics.progress import overlap, progress
+from preflab_people.statistics.progress import needing_others, overlap, progress
 from preflab_people.statistics.votes import Round
 
 YES = Answer(ranks=(1, 2))
@@ -45,6 +45,33 @@ def test_skips_are_counted_and_are_not_done() -> None:
     task = Task("t", "rank", Prompt("p", "?"), ("a", "b"))
     found = progress(Round([task], [Judgment("t", "x", Answer(skipped="unclear"))], []))
     assert (found.done, found.open, found.skipped) == (0, 1, 1)
+
+
+def test_held_out_people_come_on_top_of_what_is_wanted() -> None:
+    """h is held out: of two rankings that t0 wants, theirs is none."""
+    given = _round({"x": [0], "h": [0]}, [2])
+    people = [Person("x"), Person("h", held_out=True)]
+    found = progress(Round(given.tasks, given.judgments, people))
+    assert (found.wanted, found.done, found.open) == (2, 1, 1)
+
+
+def test_open_judgments_that_nobody_present_can_give() -> None:
+    """t0 wants two: x judged, y skipped, so one needs another person. t1 wants two: x judged, y
+    may. t2 was skipped by both, as often as the limit says: nobody is asked."""
+    given = _round({"x": [0, 1]}, [2, 2, 1])
+    no = Answer(skipped="unclear")
+    skips = [Judgment("t0", "y", no), Judgment("t2", "x", no), Judgment("t2", "y", no)]
+    judgments = [*given.judgments, *skips]
+    people = [Person("x"), Person("y")]
+    assert needing_others(Round(given.tasks, judgments, people), skip_limit=2) == 1
+    # A third person can: unless they are paused, or held out.
+    for person, missing in (
+        (Person("z"), 0),
+        (Person("z", state="paused"), 1),
+        (Person("z", held_out=True), 1),
+    ):
+        round_ = Round(given.tasks, judgments, [*people, person])
+        assert needing_others(round_, skip_limit=2) == missing
 
 
 def test_people_in_two_parts() -> None:

@@ -88,3 +88,39 @@ def test_a_run_that_never_loses_has_no_strength() -> None:
     assert (found.strength, found.better) == ({}, {})
     assert "never lose" in found.problem
     assert strengths([]).problem
+
+
+def _small(seed: int, prompts: int = 8, people: int = 3) -> list[Answered]:
+    """A small round with many ties: utilities with errors are rounded."""
+    random = np.random.default_rng(seed)
+    found = []
+    for i in range(prompts):
+        for person in range(people):
+            utility = np.round(np.array([0.0, 0.3, 0.6]) + random.gumbel(size=3))
+            ranks = tuple(int(1 + (utility > own).sum()) for own in utility)
+            found.append(_one(i, f"l{person}", ranks))
+    return found
+
+
+def test_small_rounds_with_ties_have_finite_intervals() -> None:
+    """In such rounds people may differ by less than chance alone, and degrees of freedom without a
+    floor came near 0: strengths of +-1,700,000 (seed 66), or an overflow."""
+    for seed in (52, 66, 73, 95):
+        found = strengths(_small(seed))
+        assert found.strength
+        for measure in found.strength.values():
+            assert not measure.high - measure.low > 8
+        for chance in found.better.values():
+            assert not chance.high - chance.low > 1
+
+
+def test_strengths_without_one_part_that_do_not_exist_leave_no_interval() -> None:
+    """c loses to nobody but on the first prompt: without that prompt it never loses. What is left
+    out would be the most influential of all, so that there is no interval, and a sentence why."""
+    ranks = [(2, 3, 1) if i % 2 else (3, 2, 1) for i in range(6)]
+    ranks[0] = (1, 2, 3)
+    found = strengths([_one(i, "xy"[i % 2], own) for i, own in enumerate(ranks)])
+    assert all(math.isnan(m.low) and m.n == 2 for m in found.strength.values())
+    assert all(math.isnan(m.low) for m in found.better.values())
+    assert found.problem.startswith("No intervals of strengths")
+    assert strengths(_random(60)).problem == ""

@@ -13,6 +13,7 @@ from preflab_people.statistics.planning import table
 from preflab_people.statistics.summary import (
     agreement_values,
     definitions,
+    people_table,
     planning_table,
     status_lines,
     status_tables,
@@ -75,11 +76,11 @@ def test_sentences_say_what_is_left_and_what_is_thin() -> None:
 
 def test_every_number_of_the_tables_has_a_definition() -> None:
     said = definitions(report(agreement_round(0, 20, 3)))
-    assert [line.partition(":")[0] for line in said[:3]] == [
-        "both take a side",
-        "ties half",
-        "alpha",
-    ]
+    names = [line.partition(":")[0] for line in said]
+    assert names[:3] == ["both take a side", "ties half", "alpha"]
+    headings = [str(column.header) for column in people_table([]).columns]
+    assert names[3:] == [name for name in headings if name in names[3:]]
+    assert set(headings) - set(names) == {"labeler", "group", "judged", "skipped"}
 
 
 def test_the_planning_table() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,16 @@ def test_a_database_needs_a_file_for_names(cluster: Cluster, tmp_path: Path) -> 
         store.invite(about={"name": "Ada"}, now=1.0)
     assert store.people() == ()
     store.dispose()
+
+
+def test_two_who_name_people_at_once_lose_nobody(tmp_path: Path) -> None:
+    """Each name is read, added to and written by itself: without a lock one of two is lost."""
+    path = tmp_path / "people.json"
+
+    def invite(who: int) -> None:
+        for number in range(10):
+            Names(path).add({f"labeler-{who}-{number}": {"to": "x"}})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(invite, range(4)))
+    assert len(Names(path).read()) == 40

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from preflab.errors import UserError
-from preflab.interfaces import Policy
+from preflab.interfaces import Evaluation, Measure, Policy
 from preflab.options import problems
 from preflab.records import Document, Prompt, Ranking, Rollout
 from preflab.storage import checkpoints
@@ -253,6 +253,19 @@ def test_a_kill_between_any_two_steps_changes_nothing(tmp_path: Path) -> None:
         whole.save(tmp_path)
         for name in ("evaluation.json", "samples.jsonl", "cases.jsonl"):
             assert (tmp_path / f"cut{cut}" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_what_is_said_with_measures_is_kept_through_a_kill(tmp_path: Path) -> None:
+    config = c.SuiteConfig(prompts=0)
+    first = EvaluationSuite(config, _context(tmp_path))
+    rate = {"win_rate/p": Measure(0.5, n=3)}
+    first._add("p", Evaluation(rate, against={"win_rate/p": "a=1"}, notes=("Who judged.",)))
+    _, state = checkpoints.load(checkpoints.save(tmp_path / "cut", 1, first.state_dict()))
+    second = EvaluationSuite(config, _context(tmp_path))
+    second.load_state_dict(state)
+    second.save(tmp_path)
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (found["against"], found["notes"]) == ({"win_rate/p": "a=1"}, ["Who judged."])
 
 
 def test_without_prompts_only_the_reward_model_is_judged(tmp_path: Path) -> None:

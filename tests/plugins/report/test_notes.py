@@ -9,6 +9,8 @@ import pytest
 
 from fake_study import results, study, write_run
 from preflab_builtin.report.build import build_report
+from preflab_builtin.report.columns import columns
+from preflab_builtin.report.pictures.win_rates import win_rates
 
 
 def _has_note(folder: Path, text: str) -> bool:
@@ -71,3 +73,59 @@ def _is_judged_by(folder: Path, *names: str) -> None:
         manifest.write_text(json.dumps(values))
         config = folder / str(number) / ".hydra" / "config.yaml"
         config.write_text(f"seed: 1\nreward_model:\n  name: {name}\n")
+
+
+PEOPLE = """
+labeler: {name: people, round: spring}
+evaluation:
+  evaluators:
+    p: {name: people, round: autumn}
+"""
+
+
+def _by_people(folder: Path, against: str = "PPO") -> dict[str, object]:
+    """An SFT run whose responses people compared with those of another run than the baseline."""
+    rate = {"value": 0.7, "low": 0.5, "high": 0.9, "n": 9}
+    given = results("SFT", 0.0)
+    given["measures"] |= {"win_rate/people": rate}
+    given |= {"against": {"win_rate/people": against}, "notes": ["Real people judged 9 prompts."]}
+    write_run(folder / "0", "SFT", 1, [], given)
+    return given
+
+
+def test_who_was_beaten_is_named_and_not_the_baseline(tmp_path: Path) -> None:
+    _by_people(tmp_path)
+    report = build_report([tmp_path], tmp_path / "r.html")
+    groups = {c.measure: c.group for c in columns(report.arms) if c.measure.startswith("win_rate/")}
+    assert groups == {
+        "win_rate/labelers": "Win rate against SFT",
+        "win_rate/people": "Win rate against PPO",
+    }
+    titles = [one.title for one in win_rates(report.arms)]
+    assert titles == [
+        "Win rate against SFT, judge: labelers",
+        "Win rate against PPO, judge: people",
+    ]
+    told = "win_rate/people is not of every arm against the evaluation's baseline: SFT against PPO"
+    assert any(told in note for note in report.notes)
+
+
+def test_arms_with_opponents_of_their_own_have_no_common_one(tmp_path: Path) -> None:
+    given = _by_people(tmp_path)
+    write_run(tmp_path / "1", "PPO", 1, [], given | {"against": {"win_rate/people": "SFT"}})
+    report = build_report([tmp_path], tmp_path / "r.html")
+    (group,) = {c.group for c in columns(report.arms) if c.measure == "win_rate/people"}
+    assert group == "Win rate against an opponent of each"
+    assert _has_note(tmp_path, "SFT against PPO; PPO against SFT")
+
+
+def test_people_who_took_part_are_no_programs(tmp_path: Path) -> None:
+    _by_people(tmp_path)
+    assert _has_note(tmp_path, "the people who rank and judge are programs.")
+    (tmp_path / "0" / ".hydra").mkdir()
+    (tmp_path / "0" / ".hydra" / "config.yaml").write_text(f"seed: 1\n{PEOPLE}")
+    assert not _has_note(tmp_path, "are programs.")
+    assert _has_note(tmp_path, "but for these parts, which real people did: comparisons of")
+    assert _has_note(tmp_path, "(round autumn)")
+    assert _has_note(tmp_path, "rankings (round spring)")
+    assert _has_note(tmp_path, "Real people judged 9 prompts.")

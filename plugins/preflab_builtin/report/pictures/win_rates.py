@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from preflab_builtin.report.arms import Arm
+from preflab_builtin.report.arms import Arm, opponent
 from preflab_builtin.report.pictures import drawing
 from preflab_builtin.report.pictures.colors import MUTED
 from preflab_builtin.report.pictures.picture import (
@@ -16,7 +16,7 @@ from preflab_builtin.report.pictures.picture import (
     n_of,
     with_measures,
 )
-from preflab_builtin.report.wording import plain, titled
+from preflab_builtin.report.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +30,7 @@ def win_rates(arms: Sequence[Arm]) -> list[Picture]:
 
 def _win_rate(arms: Sequence[Arm], measure: str) -> Picture:
     rows = [(arm, arm.measures[measure]) for arm in arms if measure in arm.measures]
-    baselines = sorted({run.baseline for arm, _ in rows for run in arm.runs if run.baseline})
-    against = titled(baselines[0]) if len(baselines) == 1 else "the baseline"
+    against = opponent([arm for arm, _ in rows], measure)
 
     def draw(axes: Axes) -> None:
         axes.axvline(50, color=MUTED, lw=1, ls="--")
