@@ -231,6 +231,7 @@ def test_a_screen_reader_hears_what_happens(browser: Browser, round_: Round) -> 
         page = person.page
         person.open(round_.invite())
         page.locator("#agree").click()
+        page.wait_for_url("**/survey")
         page.goto(f"{round_.server.base}/task")
         person.task(1)
         status = page.locator("#status")

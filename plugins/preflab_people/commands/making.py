@@ -28,7 +28,7 @@ from preflab_people.server.languages import check_languages
 from preflab_people.sources import arm_names, evaluated, joined, sampled_pool
 from preflab_people.store import RoundSettings, Screening
 
-CONSENT_VERSION = 1
+CONSENT_VERSION = 2
 """Of the consent text that comes with preflab. A test holds that a changed text has a new one."""
 TABLE_3 = "instructgpt"
 """Word for the flags of InstructGPT's table 3."""
