@@ -133,7 +133,20 @@ def typed(config_class: type[Any], values: Mapping[str, Any], key: str) -> Any:
         ) from None
     except OmegaConfBaseException as error:
         first = str(error.msg or error).splitlines()[0]
+        if "is not a ListConfig" in first:
+            given = _at(values, str(error.full_key))
+            raise UserError(
+                f"{prefix}{error.full_key} is {given!r} but must be a list: "
+                f"{prefix}{error.full_key}=[{given}]"
+            ) from None
         raise UserError(plain_words(f"{prefix}{error.full_key}: {first}")) from None
+
+
+def _at(values: Any, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 _TYPES = {

@@ -44,6 +44,7 @@ TESTED = (
     "# tests/test_my_idea.py",
     "# studies/my_study.yaml",
     "# my_package/__init__.py",
+    "pip install 'preflab[wandb]'",
     "# my_observer.py",
     "# tests/third_party/src/preflab_pairs/__init__.py",
     "printf ",

@@ -35,7 +35,7 @@ API_1 = {
     "preflab_verdicts": "folders",
 }
 NAMES_1 = {
-    "Component": "kind name config_class build procedure needs nested inspect preflight",
+    "Component": "kind name config_class build procedure needs nested inspect preflight checkpoint",
     "Inspection": None,
     "NumericError": None,
     "PluginError": None,
@@ -98,7 +98,7 @@ INTERFACES_1 = {
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n least most",
-    "Evaluation": "measures values cases",
+    "Evaluation": "measures values cases against notes",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "

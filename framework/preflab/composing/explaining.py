@@ -250,6 +250,8 @@ def _in_words(text: str) -> str:
         return (
             f"{unknown[1]}: there is no config group '{unknown[2]}'. {nearest(unknown[2], known)}"
         )
+    if single := re.match(r"Error merging override (\S+?)=(.*): .* is not a ListConfig", text):
+        return f"{single[1]} is '{single[2]}' but must be a list: {single[1]}=[{single[2]}]"
     in_file = re.match(
         r"In '.*?': \w+ raised while composing config: (.*) full_key: (?!object_type)(\S+)", text
     )

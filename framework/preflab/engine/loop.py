@@ -231,7 +231,7 @@ class Loop:
                 problems.append(str(error))
                 continue
             self._roll_back(facts["files"])
-            self._work = Work(**facts["work"])
+            self._work = Work(**facts.get("work", {}))
             self._tell(problems, f"resuming from {folder.name}")
             self._tell_differences(folder, facts["circumstances"])
             return step

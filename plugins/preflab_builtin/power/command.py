@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab.errors import UserError
+from preflab.storage.runs import folder_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,10 +66,13 @@ def power(words: list[str]) -> int:
 
 
 def _folder(word: str) -> Path:
-    """The folder that a word names: itself, or that of a study's runs."""
+    """The folder that a word names: itself, that of a study's runs, or that of runs of this
+    name."""
     for folder in (Path(word), Path("runs") / word):
         if folder.is_dir():
             return folder
+    with contextlib.suppress(UserError):
+        return folder_of(word)
     raise UserError(
         f"{word} is neither a folder nor a study with runs in runs/{word}. Run the study first "
         "(preflab -cn STUDY; two seeds are enough for a pilot), or give the folder of its runs."

@@ -14,6 +14,8 @@ from preflab.planning.reading import check_jobs
 SAID = {
     ("sft.optimizer.lr=abc",): "sft.optimizer.lr is 'abc' but must be a number",
     ("sft.epochs=1.5",): "sft.epochs is '1.5' but must be a whole number",
+    ("tags=mine",): "tags is 'mine' but must be a list: tags=[mine]",
+    ("data=files", "data.ignore=id"): "data.ignore is 'id' but must be a list: data.ignore=[id]",
     ("seed=null",): "seed is 'None' but must be a whole number",
     ("artifacts.reuse=maybe",): "artifacts.reuse is 'maybe' but must be true or false",
     ("runtime.precision=int8",): "runtime.precision is 'int8'. Allowed: float32, bfloat16.",
