@@ -250,13 +250,16 @@ def _in_words(text: str) -> str:
         return (
             f"{unknown[1]}: there is no config group '{unknown[2]}'. {nearest(unknown[2], known)}"
         )
-    if single := re.match(r"Error merging override (\S+?)=(.*): .* is not a ListConfig", text):
-        return f"{single[1]} is '{single[2]}' but must be a list: {single[1]}=[{single[2]}]"
     in_file = re.match(
         r"In '.*?': \w+ raised while composing config: (.*) full_key: (?!object_type)(\S+)", text
     )
     if in_file:
         text = f"{in_file[2]}: {in_file[1]}"
+    text = re.sub(
+        r"^Error merging override (\S+?)=(.*?): .* is not a ListConfig.*",
+        r"\1 is '\2' but must be a list: \1=[\2]",
+        text,
+    )
     return plain_words(
         re.sub(r"^Error merging override (\S+?)=.*?: (Value|Invalid)", r"\1: \2", text)
     )
