@@ -230,7 +230,7 @@ def _remove(arguments: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     about = removal(folder_of(options.run), ROOT)
-    about.refuse()
+    about.refuse(options.artifacts)
     print(_said(about, options.artifacts))
     if not options.yes:
         if not sys.stdin.isatty():

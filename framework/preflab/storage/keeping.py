@@ -12,7 +12,7 @@ from pathlib import Path
 from preflab.errors import UserError
 from preflab.storage.artifacts import files_below, opened
 from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of
-from preflab.storage.runs import FoundRun, composed, dotted, runs_below
+from preflab.storage.runs import UNKNOWN, FoundRun, composed, dotted, runs_below
 
 ARCHIVE = ".tar.gz"
 """A target that ends so is one file."""
@@ -78,24 +78,39 @@ def _copy(folder: Path, copy: Path, runs: Sequence[FoundRun]) -> int:
 @dataclass(frozen=True)
 class Removal:
     """What the removal of a run is about. runs: those in the folder; users: other runs whose config
-    names the folder, or one in it; own: artifacts that no other run has; shared: those that
-    another has, too."""
+    names something in the folder, or whose artifacts lie in it, as in a copy; unfinished: other runs that are going on, or may be on another
+    machine; own: artifacts that no other run has or names; shared: those that another does; outside:
+    whether the folder lies where no other runs are looked for."""
 
     folder: Path
     runs: tuple[FoundRun, ...]
     users: tuple[Path, ...]
+    unfinished: tuple[Path, ...]
     own: tuple[Path, ...]
     shared: tuple[Path, ...]
+    outside: bool
 
-    def refuse(self) -> None:
-        """`UserError` if a run is going on, or another one uses it."""
+    def refuse(self, artifacts: bool = False) -> None:
+        """`UserError` if a run is going on, or another one uses it. artifacts: whether they are to
+        be removed, too, which is refused while it is not known what other runs need."""
         busy = [run.folder for run in self.runs if run.state == RUNNING]
         if busy:
             raise UserError(f"{busy[0]} is running: stop it first (kill -TERM, or Ctrl-C).")
         if self.users:
             raise UserError(
-                f"{self.folder} is used by {', '.join(map(str, self.users))}, whose config names "
-                "it: remove these first."
+                f"{self.folder} is used by {', '.join(map(str, self.users))}, whose config or "
+                "links lead into it: remove these first."
+            )
+        if artifacts and self.unfinished:
+            raise UserError(
+                f"{self.unfinished[0]} is running, perhaps on another machine, and may need these "
+                "artifacts: give the command without --artifacts, or when it has ended."
+            )
+        if artifacts and self.outside:
+            raise UserError(
+                f"{self.folder} does not lie where other runs are looked for, so that it is not "
+                "known which artifacts they have too: give the command in the folder that holds "
+                "its runs/, or without --artifacts."
             )
 
     def megabytes(self) -> float:
@@ -108,18 +123,27 @@ def removal(folder: Path, root: Path) -> Removal:
     inside = folder.resolve()
     runs = tuple(runs_below(folder))
     others = [r for r in runs_below(root) if not r.folder.resolve().is_relative_to(inside)]
+    theirs = {run.folder: {*_artifacts(run), *_paths(run)} for run in others}
+    needed = set().union(*theirs.values())
     users = tuple(
-        run.folder for run in others if any(p.is_relative_to(inside) for p in _paths(run))
+        run for run, places in theirs.items() if any(p.is_relative_to(inside) for p in places)
     )
-    theirs = {place for run in others for place in _artifacts(run)}
     mine = dict.fromkeys(place for run in runs for place in _artifacts(run))
-    own = tuple(place for place in mine if place not in theirs)
-    return Removal(folder, runs, users, own, tuple(p for p in mine if p in theirs))
+    # What lies in the folder itself, as in a copy, goes with it.
+    apart = [place for place in mine if not place.is_relative_to(inside)]
+    shared = tuple(a for a in apart if any(p.is_relative_to(a) for p in needed))
+    own = tuple(place for place in apart if place not in shared)
+    unfinished = tuple(run.folder for run in others if run.state in (RUNNING, UNKNOWN))
+    outside = not inside.is_relative_to(root.resolve())
+    return Removal(folder, runs, users, unfinished, own, shared, outside)
 
 
 def _artifacts(run: FoundRun) -> Iterator[Path]:
-    places = (artifact_of(run.folder, row) for row in run.manifest["stages"])
-    yield from (place for place in places if place is not None)
+    """The artifacts of a run's finished stages, and those that it links to: a run that was begun
+    again and then killed lists no stage yet, and still has its links."""
+    listed = (artifact_of(run.folder, row) for row in run.manifest["stages"])
+    linked = (link.resolve() for link in (run.folder / ARTIFACTS).glob("*") if link.is_dir())
+    yield from (place for place in (*listed, *linked) if place is not None)
 
 
 def _paths(run: FoundRun) -> Iterator[Path]:

@@ -101,3 +101,38 @@ def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
         write(study / "1", status="running")
         with pytest.raises(UserError, match="runs/study/x/1 is running"):
             removal(study / "1", Path("runs")).refuse()
+
+
+def test_artifacts_of_a_run_that_was_begun_again_and_killed_are_its_own(study: Path) -> None:
+    """Begun again, it lists no stage until the first is reused; its links tell what it has."""
+    write(study / "1", status="running")
+    about = removal(study / "0", Path("runs"))
+    assert [place.name for place in about.shared] == [f"sft-{'a' * 16}"]
+    assert [place.name for place in about.own] == [f"algorithm-{'0' * 16}"]
+
+
+def test_no_artifacts_are_removed_while_others_may_need_them(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(study / "1", status="running", host="elsewhere")
+    about = removal(study / "0", Path("runs"))
+    about.refuse()
+    with pytest.raises(UserError, match="runs/study/x/1 is running, perhaps on another machine"):
+        about.refuse(artifacts=True)
+    with running(study / "1"), pytest.raises(UserError, match="runs/study/x/1 is running"):
+        removal(study / "0", Path("runs")).refuse(artifacts=True)
+    write(study / "1")
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    with pytest.raises(UserError, match="does not lie where other runs are looked for"):
+        removal(Path("../runs/study/x/0"), Path("runs")).refuse(artifacts=True)
+
+
+def test_a_copy_goes_as_a_whole(study: Path) -> None:
+    """Job 1 of a copy links to the sft in job 0, which is no artifact apart from the folder."""
+    export(study, Path("runs/copy"))
+    with pytest.raises(UserError, match="runs/copy/0 is used by runs/copy/1"):
+        removal(Path("runs/copy/0"), Path("runs")).refuse()
+    whole = removal(Path("runs/copy"), Path("runs"))
+    whole.refuse(artifacts=True)
+    assert (whole.own, whole.shared) == ((), ())
