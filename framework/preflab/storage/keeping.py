@@ -3,16 +3,20 @@ takes with it and what it leaves."""
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from preflab.errors import UserError
 from preflab.storage.artifacts import files_below, opened
 from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of
-from preflab.storage.runs import UNKNOWN, FoundRun, composed, dotted, runs_below
+from preflab.storage.runs import UNKNOWN, FoundRun, composed, runs_below
 
 ARCHIVE = ".tar.gz"
 """A target that ends so is one file."""
@@ -78,9 +82,10 @@ def _copy(folder: Path, copy: Path, runs: Sequence[FoundRun]) -> int:
 @dataclass(frozen=True)
 class Removal:
     """What the removal of a run is about. runs: those in the folder; users: other runs whose config
-    names something in the folder, or whose artifacts lie in it, as in a copy; unfinished: other runs that are going on, or may be on another
-    machine; own: artifacts that no other run has or names; shared: those that another does; outside:
-    whether the folder lies where no other runs are looked for."""
+    names something in the folder, or whose artifacts lie in it, as in a copy; unfinished: other
+    runs that are going on, or may be on another machine; own: artifacts that no other run has or
+    names; shared: those that another does; outside: whether the folder lies where no other runs
+    are looked for."""
 
     folder: Path
     runs: tuple[FoundRun, ...]
@@ -119,23 +124,30 @@ class Removal:
 
 
 def removal(folder: Path, root: Path) -> Removal:
-    """What the removal of a run, or multirun, is about. root: where other runs are looked for."""
+    """What the removal of a run, or multirun, is about. root: where other runs are looked for, at
+    any depth."""
     inside = folder.resolve()
-    runs = tuple(runs_below(folder))
-    others = [r for r in runs_below(root) if not r.folder.resolve().is_relative_to(inside)]
-    theirs = {run.folder: {*_artifacts(run), *_paths(run)} for run in others}
-    needed = set().union(*theirs.values())
-    users = tuple(
-        run for run, places in theirs.items() if any(p.is_relative_to(inside) for p in places)
-    )
+    runs = tuple(runs_below(folder, levels=None))
     mine = dict.fromkeys(place for run in runs for place in _artifacts(run))
     # What lies in the folder itself, as in a copy, goes with it.
     apart = [place for place in mine if not place.is_relative_to(inside)]
-    shared = tuple(a for a in apart if any(p.is_relative_to(a) for p in needed))
-    own = tuple(place for place in apart if place not in shared)
-    unfinished = tuple(run.folder for run in others if run.state in (RUNNING, UNKNOWN))
-    outside = not inside.is_relative_to(root.resolve())
-    return Removal(folder, runs, users, unfinished, own, shared, outside)
+    others = [r for r in runs_below(root, levels=None) if inside not in _around(r.folder.resolve())]
+    places = {place.name: place for place in (inside, *apart)}
+    ways = functools.cache(_ways)
+    needs = {
+        run.folder: {way for p in (*_artifacts(run), *_named(run, places)) for way in ways(p)}
+        for run in others
+    }
+    needed = set[Path]().union(*needs.values())
+    return Removal(
+        folder=folder,
+        runs=runs,
+        users=tuple(run for run, wanted in needs.items() if inside in wanted),
+        unfinished=tuple(run.folder for run in others if run.state in (RUNNING, UNKNOWN)),
+        own=tuple(place for place in apart if place not in needed),
+        shared=tuple(place for place in apart if place in needed),
+        outside=not inside.is_relative_to(root.resolve()),
+    )
 
 
 def _artifacts(run: FoundRun) -> Iterator[Path]:
@@ -146,10 +158,37 @@ def _artifacts(run: FoundRun) -> Iterator[Path]:
     yield from (place for place in (*listed, *linked) if place is not None)
 
 
-def _paths(run: FoundRun) -> Iterator[Path]:
-    """What a run's config may name, as a path from where its command was given."""
-    where = Path((run.manifest.get("where") or {}).get("cwd") or ".")
-    for value in dotted(composed(run.folder)).values():
-        for word in value if isinstance(value, list) else [value]:
-            if isinstance(word, str) and word and "\0" not in word and len(word) < 1000:
-                yield (where / word).resolve()
+def _named(run: FoundRun, places: Mapping[str, Path]) -> Iterator[Path]:
+    """What a run's config may name, as a path from where its command was given. places: what a word
+    with a reference that cannot be resolved here counts as naming if it has the name in it."""
+    where = (run.manifest.get("where") or {}).get("cwd") or ""
+    config = composed(run.folder)
+    for word in filter(None, _words(config)):
+        if "${" in word:
+            try:
+                word = str(OmegaConf.create({**config, "word": word})["word"])
+            except (OmegaConfBaseException, ValueError):
+                yield from (places[part] for part in word.split("/") if part in places)
+                continue
+        if "\0" not in word and len(word) < 1000:
+            yield Path(os.path.abspath(os.path.join(where, os.path.expanduser(word))))
+
+
+def _words(node: object) -> Iterator[str]:
+    """All texts in a config, at any depth."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _words(item)
+
+
+def _ways(path: Path) -> frozenset[Path]:
+    """All that must stay in its place so that a path leads somewhere: the folders around it, and
+    those around what each of them links to."""
+    real = {Path(os.path.realpath(place)) for place in _around(path)}
+    return frozenset(way for place in real for way in _around(place))
+
+
+def _around(path: Path) -> tuple[Path, ...]:
+    return (path, *path.parents)

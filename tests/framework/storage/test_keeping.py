@@ -90,10 +90,7 @@ def test_a_removal_knows_what_is_shared(study: Path) -> None:
 
 
 def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
-    user = write(Path("runs/config/user"), where={"cwd": str(Path.cwd())})
-    (user / ".hydra").mkdir()
-    config = "policy: {name: pretrained, path: runs/study/x/0}"
-    (user / ".hydra" / "config.yaml").write_text(config)
+    using("runs/config/user", "name: pretrained, path: runs/study/x/0")
     with pytest.raises(UserError, match=r"runs/study/x is used by runs/config/user"):
         removal(study, Path("runs")).refuse()
     removal(study / "1", Path("runs")).refuse()
@@ -101,6 +98,44 @@ def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
         write(study / "1", status="running")
         with pytest.raises(UserError, match="runs/study/x/1 is running"):
             removal(study / "1", Path("runs")).refuse()
+
+
+SFT = f"artifacts/sft-{'a' * 16}/model"
+NAMES = {
+    "a link in the run that leads out of it": "path: runs/study/x/0/artifacts/sft/model",
+    "a link to the run": "path: linked/artifacts/sft",
+    "in a list of mappings": "of: [{model: runs/study/x/0}]",
+    "by a reference": "base: runs/study, path: '${policy.base}/x/0'",
+    "by a reference that has no value here": "path: '${oc.env:NOWHERE_AT_ALL}/x/0'",
+}
+
+
+def using(folder: str, policy: str) -> Path:
+    """A run whose config has a policy so."""
+    user = write(Path(folder), where={"cwd": str(Path.cwd())})
+    (user / ".hydra").mkdir()
+    (user / ".hydra" / "config.yaml").write_text(f"policy: {{{policy}}}")
+    return user
+
+
+@pytest.mark.parametrize("how", NAMES)
+def test_a_run_that_is_named_in_any_way_is_used(study: Path, how: str) -> None:
+    Path("linked").symlink_to(study / "0")
+    using("runs/2026/11/30/12-00/user", NAMES[how])  # where hydra.run.dir may have put it
+    with pytest.raises(UserError, match=r"x/0 is used by runs/2026/11/30/12-00/user"):
+        removal(study / "0", Path("runs")).refuse()
+    removal(study / "1", Path("runs")).refuse()
+
+
+@pytest.mark.parametrize("word", [SFT, f"to/{SFT}"])
+def test_an_artifact_that_is_named_is_kept(study: Path, word: str) -> None:
+    """Of the three artifacts of both jobs a config names the sft."""
+    Path("to").symlink_to(".")
+    using("runs/config/user", f"path: {word}")
+    about = removal(study, Path("runs"))
+    about.refuse(artifacts=True)
+    assert len(about.own) == 2
+    assert [place.name for place in about.shared] == [f"sft-{'a' * 16}"]
 
 
 def test_artifacts_of_a_run_that_was_begun_again_and_killed_are_its_own(study: Path) -> None:
