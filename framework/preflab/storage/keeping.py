@@ -3,6 +3,7 @@ takes with it and what it leaves."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -14,8 +15,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from preflab.errors import UserError
-from preflab.storage.artifacts import files_below, opened
-from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of
+from preflab.storage.artifacts import Store, files_below, opened
+from preflab.storage.run_folder import ARTIFACTS, RUNNING, artifact_of, running
 from preflab.storage.runs import UNKNOWN, FoundRun, composed, runs_below
 
 ARCHIVE = ".tar.gz"
@@ -95,10 +96,11 @@ class Removal:
     shared: tuple[Path, ...]
     outside: bool
 
-    def refuse(self, artifacts: bool = False) -> None:
+    def refuse(self, artifacts: bool = False, held: bool = False) -> None:
         """`UserError` if a run is going on, or another one uses it. artifacts: whether they are to
-        be removed, too, which is refused while it is not known what other runs need."""
-        busy = [run.folder for run in self.runs if run.state == RUNNING]
+        be removed, too, which is refused while it is not known what other runs need. held: whether
+        this process holds the runs, so that none of them goes on."""
+        busy = [run.folder for run in self.runs if not held and run.state == RUNNING]
         if busy:
             raise UserError(f"{busy[0]} is running: stop it first (kill -TERM, or Ctrl-C).")
         if self.users:
@@ -148,6 +150,25 @@ def removal(folder: Path, root: Path) -> Removal:
         shared=tuple(place for place in apart if place in needed),
         outside=not inside.is_relative_to(root.resolve()),
     )
+
+
+def remove(about: Removal, root: Path, artifacts: bool) -> list[Path]:
+    """Remove what was said, with the artifacts that no other run has if they are asked for. All is
+    looked at again, since a person may have thought about it for long: `UserError` if it is in use
+    by now. The artifacts that are kept, because they have got a user or a job is making them."""
+    with contextlib.ExitStack() as held:
+        for run in about.runs:
+            held.enter_context(running(run.folder))  # so that nobody begins it now
+        now = removal(about.folder, root)
+        now.refuse(artifacts, held=True)
+        if [run.folder for run in now.runs] != [run.folder for run in about.runs]:
+            raise UserError(f"{about.folder} has other runs by now: give the command again.")
+        shutil.rmtree(about.folder)
+        return [
+            place
+            for place in (about.own if artifacts else ())
+            if place not in now.own or not Store(place.parent).remove(place)
+        ]
 
 
 def _artifacts(run: FoundRun) -> Iterator[Path]:

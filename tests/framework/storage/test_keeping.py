@@ -10,7 +10,7 @@ import pytest
 from framework.storage.test_runs import write
 from preflab import StorageError, UserError
 from preflab.storage.artifacts import Store
-from preflab.storage.keeping import export, removal
+from preflab.storage.keeping import export, removal, remove
 from preflab.storage.run_folder import running, stage_folder
 
 
@@ -171,3 +171,31 @@ def test_a_copy_goes_as_a_whole(study: Path) -> None:
     whole = removal(Path("runs/copy"), Path("runs"))
     whole.refuse(artifacts=True)
     assert (whole.own, whole.shared) == ((), ())
+
+
+def test_what_has_changed_since_the_question_is_not_removed(study: Path) -> None:
+    runs = Path("runs")
+    about = removal(study / "0", runs)
+    with running(study / "0"), pytest.raises(UserError, match="Another process is running"):
+        remove(about, runs, artifacts=True)
+    user = using("runs/config/user", "path: runs/study/x/0")
+    with pytest.raises(UserError, match="is used by runs/config/user"):
+        remove(about, runs, artifacts=True)
+    (user / ".hydra" / "config.yaml").write_text(f"path: artifacts/algorithm-{'0' * 16}")
+    whole = removal(study, runs)
+    write(study / "2")
+    with pytest.raises(UserError, match="has other runs by now"):
+        remove(whole, runs, artifacts=True)
+    assert (study / "0").is_dir()
+    own = Path(f"artifacts/algorithm-{'0' * 16}").resolve()
+    assert (about.own, remove(about, runs, artifacts=True)) == ((own,), [own])
+    assert own.is_dir()  # it was nobody else's when it was asked about
+    assert not (study / "0").exists()
+
+
+def test_artifacts_that_no_other_run_has_are_removed(study: Path) -> None:
+    """Job 0 was killed: its manifest still says that it runs."""
+    write(study / "0", status="running")
+    assert remove(removal(study / "0", Path("runs")), Path("runs"), artifacts=True) == []
+    left = sorted(place.name for place in Path("artifacts").iterdir() if place.is_dir())
+    assert left == [f"algorithm-{'1' * 16}", f"sft-{'a' * 16}"]
