@@ -59,7 +59,12 @@ def _copy(folder: Path, copy: Path, runs: Sequence[FoundRun]) -> int:
     def left_out(place: str, names: list[str]) -> list[str]:
         return [name for name in names if Path(place).resolve() / name in links]
 
-    shutil.copytree(folder, copy, ignore=left_out)
+    try:
+        shutil.copytree(folder, copy, ignore=left_out)
+    except shutil.Error as error:  # of each file that it could not copy: from, to, why
+        place, _, why = error.args[0][0]
+        cure = "Remove it, or bring back what it leads to." if Path(place).is_symlink() else ""
+        raise UserError(f"{place} cannot be copied: {why}. {cure}".strip()) from error
     copied: dict[Path, Path] = {}
     for run in runs:
         for row in run.manifest["stages"]:
@@ -97,9 +102,14 @@ class Removal:
     outside: bool
 
     def refuse(self, artifacts: bool = False, held: bool = False) -> None:
-        """`UserError` if a run is going on, or another one uses it. artifacts: whether they are to
-        be removed, too, which is refused while it is not known what other runs need. held: whether
-        this process holds the runs, so that none of them goes on."""
+        """`UserError` if a run is going on, another one uses it, or it is a link. artifacts:
+        whether they are to be removed, too, which is refused while it is not known what other runs
+        need. held: whether this process holds the runs, so that none of them goes on."""
+        if self.folder.is_symlink():
+            raise UserError(
+                f"{self.folder} is a link to {os.readlink(self.folder)}: give that folder, or "
+                "remove the link."
+            )
         busy = [run.folder for run in self.runs if not held and run.state == RUNNING]
         if busy:
             raise UserError(f"{busy[0]} is running: stop it first (kill -TERM, or Ctrl-C).")

@@ -199,3 +199,13 @@ def test_artifacts_that_no_other_run_has_are_removed(study: Path) -> None:
     assert remove(removal(study / "0", Path("runs")), Path("runs"), artifacts=True) == []
     left = sorted(place.name for place in Path("artifacts").iterdir() if place.is_dir())
     assert left == [f"algorithm-{'1' * 16}", f"sft-{'a' * 16}"]
+
+
+def test_links_are_refused_where_they_lead_nowhere_or_to_a_run(study: Path) -> None:
+    Path("linked").symlink_to(study / "0")
+    with pytest.raises(UserError, match="linked is a link to runs/study/x/0: give that folder"):
+        removal(Path("linked"), Path("runs")).refuse()
+    (study / "0" / "notes").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"x/0/notes cannot be copied: .*Remove it, or bring back"):
+        export(study, Path("copy"))
+    assert not list(Path().glob("*copy*"))
