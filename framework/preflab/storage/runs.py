@@ -124,10 +124,13 @@ class FoundRun:
         return sum(float(row.get("seconds") or 0) for row in self.manifest["stages"]) / 3600
 
 
-def files_below(folder: Path, name: str, levels: int | None = DEPTH) -> list[Path]:
+def named_below(folder: Path, name: str, levels: int | None = DEPTH) -> list[Path]:
     """Files of a name in a folder and at most so many levels below it (None: at any), in the order
     of the numbers in their paths, without those among artifacts."""
-    near = (folder.glob("/".join(["*"] * d + [name])) for d in range((levels or DEPTH) + 1))
+    near = (
+        folder.glob("/".join(["*"] * d + [name]))
+        for d in range(1 + (DEPTH if levels is None else levels))
+    )
     found = dict.fromkeys(itertools.chain(*near, folder.rglob(name) if levels is None else ()))
     own = (path for path in found if ARTIFACTS not in path.relative_to(folder).parts)
     return sorted(own, key=natural)
@@ -137,10 +140,10 @@ def runs_below(folder: Path, levels: int | None = DEPTH) -> list[FoundRun]:
     """All runs in a folder and at most so many levels below it (None: at any), in the order of
     their paths, jobs of a multirun by number."""
     found = dict[Path, FoundRun]()
-    paths = files_below(folder, MANIFEST, levels)
+    paths = named_below(folder, MANIFEST, levels)
     paths += [
         ledger.parent / str(row["folder"]) / MANIFEST
-        for ledger in files_below(folder, LEDGER, levels)
+        for ledger in named_below(folder, LEDGER, levels)
         for row in read_ledger(ledger.parent)
         if row.get("folder")  # Hydra may have put it at any depth
     ]
