@@ -167,7 +167,12 @@ def test_chat_takes_names_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     folders = [write(Path(f"runs/config/{name}")) for name in ("low", "high")]
     asked: list[object] = []
-    monkeypatch.setattr(chat, "talk", lambda *words: asked.extend(words) or 0)
+
+    def talk(*words: object) -> int:
+        asked.extend(words)
+        return 0
+
+    monkeypatch.setattr(chat, "talk", talk)
     assert commands.run("chat", ["low", str(folders[1])]) == 0
     assert asked == [folders, "", 1, None]
     with pytest.raises(UserError, match="Did you mean 'low'"):
