@@ -29,7 +29,8 @@ Type a prompt; the models answer it with the same noise. Ctrl-C ends an answer, 
   /format [F]       chat: what you type is a turn of a conversation, which the model's chat template
                     shows it; text: what you type is all that the model sees
   /new              begin a new conversation
-  /save FILE        write the prompts of this session, for data.prompts=FILE
+  /save FILE        write the prompts of this session, for data.prompts=FILE, each turn once, after
+                    the answers of the first run
   /help, /quit"""
 
 
@@ -54,16 +55,15 @@ class Session:
         self.example = lanes[0].run.example()
         self.format = "chat" if self.example is not None and self.example.messages else "text"
         self.prompts: list[Prompt] = []
-        """What was asked, each once."""
+        """What was asked, each once: the first run's conversation stands for all of them."""
         self.ended = False
 
     def ask(self, text: str) -> Iterator[list[Answer | None]]:
         """The answers of all lanes as they grow. A conversation goes on with them once they are
         complete."""
         asked = [self._prompt(lane, text) for lane in self.lanes]
-        for prompt in asked:
-            if prompt not in self.prompts:
-                self.prompts.append(prompt)
+        if asked[0] not in self.prompts:
+            self.prompts.append(asked[0])
         streams = [
             lane.run.answers(prompt, (self.seed, "chat"), self.temperature)
             for lane, prompt in zip(self.lanes, asked, strict=True)

@@ -295,16 +295,18 @@ def chat(arguments: list[str]) -> int:
     """chat RUN [RUN...]: talk to models of finished runs, side by side, and see their rewards"""
     from preflab.console import chat as talking
     from preflab.storage.run_folder import read_manifest
+    from preflab.storage.runs import folder_of
 
     parser = argparse.ArgumentParser(prog="preflab chat", description=chat.__doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("--role", default="", help="which model of each run: initial, sft, result")
     parser.add_argument("--seed", type=int, default=1, help="of the sampling (default: 1)")
     parser.add_argument("--temperature", type=float, help="0 is greedy (default: the run's own)")
     options = parser.parse_args(arguments)
-    for manifest in filter(None, map(read_manifest, options.runs)):
+    folders = [folder_of(word) for word in options.runs]
+    for manifest in filter(None, map(read_manifest, folders)):
         _take_over_flags(manifest.get("plugin_flags") or {})
-    return talking.talk(options.runs, options.role, options.seed, options.temperature)
+    return talking.talk(folders, options.role, options.seed, options.temperature)
 
 
 WITHOUT_PARSER = ("plan", "rerun")

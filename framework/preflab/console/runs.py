@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -15,8 +14,7 @@ from typing import Any
 from preflab.console.tables import show
 from preflab.errors import UserError, nearest
 from preflab.settings import LABELS
-from preflab.storage.artifacts import Store
-from preflab.storage.keeping import Removal, export, removal
+from preflab.storage.keeping import Removal, export, removal, remove
 from preflab.storage.runs import ROOT, FoundRun, composed, dotted, folder_of, runs_below
 
 NOTHING = "-"
@@ -230,7 +228,7 @@ def _remove(arguments: list[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     about = removal(folder_of(options.run), ROOT)
-    about.refuse()
+    about.refuse(options.artifacts)
     print(_said(about, options.artifacts))
     if not options.yes:
         if not sys.stdin.isatty():
@@ -238,10 +236,8 @@ def _remove(arguments: list[str]) -> int:
         if input("Remove? [y/N] ").strip().lower() not in ("y", "yes"):
             print("Nothing was removed.")
             return 0
-    shutil.rmtree(about.folder)
-    for place in about.own if options.artifacts else ():
-        if not Store(place.parent).remove(place):
-            print(f"kept {place}: a job is making it")
+    for place in remove(about, ROOT, options.artifacts):
+        print(f"kept {place}: a job uses it by now")
     return 0
 
 

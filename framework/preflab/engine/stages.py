@@ -79,13 +79,14 @@ class Stages:
         """The stages that are not finished yet and can be made now."""
         return [stage for stage in self.run.reachable if self._existing(stage) is None]
 
-    def make_all(self) -> list[FinishedStage]:
-        """Every stage, upstream first. `Waiting` in the place of one that uses a component that
-        cannot be used yet."""
+    def make_all(self, noted: Callable[[], None] = lambda: None) -> list[FinishedStage]:
+        """Every stage, upstream first; noted() is called after each. `Waiting` in the place of one
+        that uses a component that cannot be used yet."""
         for stage in self.run.reachable:
             result = self.make(stage)
             self.environment.artifacts[stage.name] = result.artifact.folder
             self.finished.append(result)
+            noted()
         if held := self.run.held:
             assert held.waits_for is not None
             there = f"{held.waits_for.key}={held.waits_for.name}, which is there by now"

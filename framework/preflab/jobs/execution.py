@@ -87,14 +87,13 @@ def _execute(job: Job, folder: Path, stages: Stages) -> Summary:
                 _show_notices(manifest["notices"])
                 _write_dropped(folder, stages.record_counts())
                 _note(folder, manifest, stages, RUNNING)
-                stages.make_all()
+                stages.make_all(lambda: _note_stage(folder, manifest, stages))
                 manifest["notices"] = stages.notices()
                 summary = _summary(manifest, stages)
                 stages.close()
                 _write_dropped(folder, summary["records"])
                 if is_main():
                     write_json(folder / SUMMARY, summary)
-                    _link_artifacts(folder, stages.finished)
                 _note(folder, manifest, stages, COMPLETE)
         except BaseException as error:
             # A full disk is the error to report, not that it cannot be noted.
@@ -123,8 +122,6 @@ def _note_end(folder: Path, manifest: Manifest, stages: Stages, error: BaseExcep
     """Note how a run ended that is not complete."""
     if isinstance(error, Waiting):
         manifest["waiting"] = str(error).splitlines()[-1]
-        if is_main():
-            _link_artifacts(folder, stages.finished)
         _note(folder, manifest, stages, WAITING)
         return
     stopped = isinstance(error, (Stopped, KeyboardInterrupt))
@@ -175,6 +172,13 @@ def _note(folder: Path, manifest: Manifest, stages: Stages, status: str) -> None
     if is_main():
         manifest["status"], manifest["stages"] = status, list(map(_row, stages.finished))
         write_manifest(folder, manifest)
+
+
+def _note_stage(folder: Path, manifest: Manifest, stages: Stages) -> None:
+    """Note a finished stage at once, so that nobody removes its artifact as that of no run."""
+    if is_main():
+        _link_artifacts(folder, stages.finished)
+    _note(folder, manifest, stages, RUNNING)
 
 
 def _show_notices(notices: Sequence[str]) -> None:
@@ -252,8 +256,10 @@ def _link_artifacts(folder: Path, finished: Sequence[FinishedStage]) -> None:
     links.mkdir(exist_ok=True)
     for item in finished:
         link = links / item.stage.name
-        link.unlink(missing_ok=True)
         target = os.path.relpath(item.artifact.folder.resolve(), links.resolve())
+        if link.is_symlink() and os.readlink(link) == target:
+            continue
+        link.unlink(missing_ok=True)
         link.symlink_to(target, target_is_directory=True)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ OVERWRITTEN = (
 """What a run writes into its folder, without asking what is there."""
 CONFIG = "config.yaml"
 """The composed config, in the folder of Hydra's own files (`config_file`)."""
+LOOKED_AT_SECONDS = 1.0
+"""So long a run that begins tries to lock its folder: those who only look hold it for less."""
 COMPLETE, RUNNING, WAITING = "complete", "running", "waiting"
 
 
@@ -143,13 +146,23 @@ def running(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # of a disk without locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"Another process is running in {folder}.") from None
+            _take(handle, folder)
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int, folder: Path) -> None:
+    """Lock a run folder. `is_running` holds its lock for a moment, so one look is not enough."""
+    end = time.monotonic() + LOOKED_AT_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise UserError(f"Another process is running in {folder}.") from None
+        time.sleep(LOOKED_AT_SECONDS / 50)
 
 
 def is_running(folder: Path) -> bool:

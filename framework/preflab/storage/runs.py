@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import platform
 import re
@@ -123,20 +124,31 @@ class FoundRun:
         return sum(float(row.get("seconds") or 0) for row in self.manifest["stages"]) / 3600
 
 
-def runs_below(folder: Path) -> list[FoundRun]:
-    """All runs in a folder and at most `DEPTH` levels below it, in the order of their paths, jobs
-    of a multirun by number."""
+def named_below(folder: Path, name: str, levels: int | None = DEPTH) -> list[Path]:
+    """Files of a name in a folder and at most so many levels below it (None: at any), in the order
+    of the numbers in their paths, without those among artifacts."""
+    near = (
+        folder.glob("/".join(["*"] * d + [name]))
+        for d in range(1 + (DEPTH if levels is None else levels))
+    )
+    found = dict.fromkeys(itertools.chain(*near, folder.rglob(name) if levels is None else ()))
+    own = (path for path in found if ARTIFACTS not in path.relative_to(folder).parts)
+    return sorted(own, key=natural)
+
+
+def runs_below(folder: Path, levels: int | None = DEPTH) -> list[FoundRun]:
+    """All runs in a folder and at most so many levels below it (None: at any), in the order of
+    their paths, jobs of a multirun by number."""
     found = dict[Path, FoundRun]()
-    paths = [p for d in range(DEPTH + 1) for p in folder.glob("/".join(["*"] * d + [MANIFEST]))]
-    jobs = [j for d in range(DEPTH) for j in folder.glob("/".join(["*"] * d + [LEDGER]))]
+    paths = named_below(folder, MANIFEST, levels)
     paths += [
         ledger.parent / str(row["folder"]) / MANIFEST
-        for ledger in jobs
+        for ledger in named_below(folder, LEDGER, levels)
         for row in read_ledger(ledger.parent)
         if row.get("folder")  # Hydra may have put it at any depth
     ]
     for path in sorted(paths, key=natural):
-        if ARTIFACTS in path.relative_to(folder).parts or path.parent.resolve() in found:
+        if path.parent.resolve() in found:
             continue
         manifest = read_manifest(path.parent)
         if manifest is not None and isinstance(manifest.get("stages"), list):

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,11 @@ from preflab.storage.run_folder import (
     read_ledger,
     read_manifest,
 )
-from preflab.storage.runs import KILLED, UNKNOWN, composed, state_of
+from preflab.storage.runs import KILLED, UNKNOWN, composed, named_below, natural, state_of
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
 from preflab_builtin.report.runs import RunResult, StageResult, Told
 from preflab_builtin.report.wording import plain
-
-DEPTH = 3
-"""How far below a given folder run folders are looked for: runs/ itself may be given."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
     failed: set[Path] = set()
     for folder in folders:
         found: list[Path] = []
-        for path in _below(folder, LEDGER):
+        for path in named_below(folder, LEDGER):
             for row in read_ledger(path.parent):
                 job = path.parent / str(row.get("folder") or row.get("job", ""))
                 if not row.get("exit_code"):
@@ -80,7 +77,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
                     failed.add(job.resolve())
                     code, error = int(row["exit_code"]), str(row.get("error") or "")
                     gathered.failures.append(Failure(job, _overrides(row), code, error))
-        for path in (*_below(folder, MANIFEST), *sorted(found, key=_natural)):
+        for path in (*named_below(folder, MANIFEST), *sorted(found, key=natural)):
             if path.exists() and path.parent.resolve() not in visited:
                 visited.add(path.parent.resolve())
                 _add(gathered, path.parent, failed)
@@ -205,20 +202,6 @@ def _inert(value: Any) -> Any:
     if isinstance(value, list):
         return [_inert(item) for item in value]
     return value.replace("${", "\\${") if isinstance(value, str) else value
-
-
-def _below(folder: Path, name: str) -> Iterator[Path]:
-    """Files of a name in a folder and at most ``DEPTH`` levels below it, by the numbers in their
-    paths."""
-    for depth in range(DEPTH + 1):
-        paths = folder.glob("/".join(["*"] * depth + [name]))
-        runs = (path for path in paths if "artifacts" not in path.relative_to(folder).parts)
-        yield from sorted(runs, key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", str(path))
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _overrides(row: Mapping[str, object]) -> tuple[str, ...]:

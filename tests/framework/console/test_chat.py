@@ -122,3 +122,14 @@ def test_prompts_are_saved_once_each_and_overwrite_nothing(tmp_path: Path) -> No
     ]
     with pytest.raises(UserError, match="exists already: give another name"):
         session.command(f"/save {path}")
+
+
+def test_a_turn_is_saved_once_though_two_runs_answered_differently(tmp_path: Path) -> None:
+    """The first run's answer is in the conversation of the second turn."""
+    session, path = _session(True, "a", "b"), tmp_path / "p.jsonl"
+    for line in ("one", "two"):
+        _texts(session, line)
+    assert session.command(f"/save {path}").startswith("2 prompts in ")
+    first, second = (json.loads(line)["prompt"] for line in path.read_text().splitlines())
+    assert [turn["content"] for turn in first] == ["one"]
+    assert [turn["content"] for turn in second] == ["one", "a 1 (1, 'chat') None", "two"]

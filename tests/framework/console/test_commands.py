@@ -9,7 +9,7 @@ import pytest
 from framework.faulty_plugins import HEAD, load, reported, written_hook
 from framework.storage.test_runs import write
 from preflab.composing import search_path
-from preflab.console import commands, overview
+from preflab.console import chat, commands, overview
 from preflab.door import registry as plugins
 from preflab.errors import PluginError, UserError
 
@@ -172,3 +172,19 @@ def test_rerun_of_a_job_makes_a_run_without_the_name_of_the_multirun(
 def test_rerun_takes_a_name(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("work")
     assert _rerun_words(monkeypatch, "grid")[0][-1] == "name=grid"
+
+
+def test_chat_takes_names_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [write(Path(f"runs/config/{name}")) for name in ("low", "high")]
+    asked: list[object] = []
+
+    def talk(*words: object) -> int:
+        asked.extend(words)
+        return 0
+
+    monkeypatch.setattr(chat, "talk", talk)
+    assert commands.run("chat", ["low", str(folders[1])]) == 0
+    assert asked == [folders, "", 1, None]
+    with pytest.raises(UserError, match="Did you mean 'low'"):
+        commands.run("chat", ["lwo"])

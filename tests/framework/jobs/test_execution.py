@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from conformance.engine import plugin_file
 from preflab import PluginError, UserError
 from preflab.composing.compose import compose
 from preflab.door.registry import Registry
+from preflab.engine.stages import FinishedStage, Stages
 from preflab.jobs import execution
 from preflab.jobs.execution import execute
 from preflab.planning.reading import Job, job_of
@@ -50,6 +51,26 @@ def test_a_complete_run_has_a_manifest_a_summary_and_links(tmp_path: Path) -> No
     assert "algorithm.how=ok" in manifest["overrides"]
     assert [(row["stage"], row["seed"]) for row in manifest["stages"]] == [("algorithm", 3)]
     assert (run / "artifacts" / "algorithm" / "done.txt").read_text() == "ok"
+
+
+def test_a_stage_is_listed_and_linked_as_soon_as_it_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`runs rm --artifacts` of another run reads this while the run goes on."""
+    run, make_all, seen = tmp_path / "run", Stages.make_all, list[Any]()
+
+    def looked_at(stages: Stages, noted: Callable[[], None]) -> list[FinishedStage]:
+        def then() -> None:
+            noted()
+            manifest = read(run / "manifest.json")
+            seen.append((manifest["status"], [row["stage"] for row in manifest["stages"]]))
+            seen.append((run / "artifacts" / "algorithm" / "done.txt").read_text())
+
+        return make_all(stages, then)
+
+    monkeypatch.setattr(Stages, "make_all", looked_at)
+    execute(tried(tmp_path, "ok"), run)
+    assert seen == [("running", ["algorithm"]), "ok"]
 
 
 def test_a_failed_run_says_so_and_is_observed(

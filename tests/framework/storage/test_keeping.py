@@ -10,7 +10,7 @@ import pytest
 from framework.storage.test_runs import write
 from preflab import StorageError, UserError
 from preflab.storage.artifacts import Store
-from preflab.storage.keeping import export, removal
+from preflab.storage.keeping import export, removal, remove
 from preflab.storage.run_folder import running, stage_folder
 
 
@@ -90,10 +90,7 @@ def test_a_removal_knows_what_is_shared(study: Path) -> None:
 
 
 def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
-    user = write(Path("runs/config/user"), where={"cwd": str(Path.cwd())})
-    (user / ".hydra").mkdir()
-    config = "policy: {name: pretrained, path: runs/study/x/0}"
-    (user / ".hydra" / "config.yaml").write_text(config)
+    using("runs/config/user", "name: pretrained, path: runs/study/x/0")
     with pytest.raises(UserError, match=r"runs/study/x is used by runs/config/user"):
         removal(study, Path("runs")).refuse()
     removal(study / "1", Path("runs")).refuse()
@@ -101,3 +98,114 @@ def test_what_is_used_or_running_is_not_removed(study: Path) -> None:
         write(study / "1", status="running")
         with pytest.raises(UserError, match="runs/study/x/1 is running"):
             removal(study / "1", Path("runs")).refuse()
+
+
+SFT = f"artifacts/sft-{'a' * 16}/model"
+NAMES = {
+    "a link in the run that leads out of it": "path: runs/study/x/0/artifacts/sft/model",
+    "a link to the run": "path: linked/artifacts/sft",
+    "in a list of mappings": "of: [{model: runs/study/x/0}]",
+    "by a reference": "base: runs/study, path: '${policy.base}/x/0'",
+    "by a reference that has no value here": "path: '${oc.env:NOWHERE_AT_ALL}/x/0'",
+}
+
+
+def using(folder: str, policy: str) -> Path:
+    """A run whose config has a policy so."""
+    user = write(Path(folder), where={"cwd": str(Path.cwd())})
+    (user / ".hydra").mkdir()
+    (user / ".hydra" / "config.yaml").write_text(f"policy: {{{policy}}}")
+    return user
+
+
+@pytest.mark.parametrize("how", NAMES)
+def test_a_run_that_is_named_in_any_way_is_used(study: Path, how: str) -> None:
+    Path("linked").symlink_to(study / "0")
+    using("runs/2026/11/30/12-00/user", NAMES[how])  # where hydra.run.dir may have put it
+    with pytest.raises(UserError, match=r"x/0 is used by runs/2026/11/30/12-00/user"):
+        removal(study / "0", Path("runs")).refuse()
+    removal(study / "1", Path("runs")).refuse()
+
+
+@pytest.mark.parametrize("word", [SFT, f"to/{SFT}"])
+def test_an_artifact_that_is_named_is_kept(study: Path, word: str) -> None:
+    """Of the three artifacts of both jobs a config names the sft."""
+    Path("to").symlink_to(".")
+    using("runs/config/user", f"path: {word}")
+    about = removal(study, Path("runs"))
+    about.refuse(artifacts=True)
+    assert len(about.own) == 2
+    assert [place.name for place in about.shared] == [f"sft-{'a' * 16}"]
+
+
+def test_artifacts_of_a_run_that_was_begun_again_and_killed_are_its_own(study: Path) -> None:
+    """Begun again, it lists no stage until the first is reused; its links tell what it has."""
+    write(study / "1", status="running")
+    about = removal(study / "0", Path("runs"))
+    assert [place.name for place in about.shared] == [f"sft-{'a' * 16}"]
+    assert [place.name for place in about.own] == [f"algorithm-{'0' * 16}"]
+
+
+def test_no_artifacts_are_removed_while_others_may_need_them(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(study / "1", status="running", host="elsewhere")
+    about = removal(study / "0", Path("runs"))
+    about.refuse()
+    with pytest.raises(UserError, match="runs/study/x/1 is running, perhaps on another machine"):
+        about.refuse(artifacts=True)
+    with running(study / "1"), pytest.raises(UserError, match="runs/study/x/1 is running"):
+        removal(study / "0", Path("runs")).refuse(artifacts=True)
+    write(study / "1")
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    with pytest.raises(UserError, match="does not lie where other runs are looked for"):
+        removal(Path("../runs/study/x/0"), Path("runs")).refuse(artifacts=True)
+
+
+def test_a_copy_goes_as_a_whole(study: Path) -> None:
+    """Job 1 of a copy links to the sft in job 0, which is no artifact apart from the folder."""
+    export(study, Path("runs/copy"))
+    with pytest.raises(UserError, match="runs/copy/0 is used by runs/copy/1"):
+        removal(Path("runs/copy/0"), Path("runs")).refuse()
+    whole = removal(Path("runs/copy"), Path("runs"))
+    whole.refuse(artifacts=True)
+    assert (whole.own, whole.shared) == ((), ())
+
+
+def test_what_has_changed_since_the_question_is_not_removed(study: Path) -> None:
+    runs = Path("runs")
+    about = removal(study / "0", runs)
+    with running(study / "0"), pytest.raises(UserError, match="Another process is running"):
+        remove(about, runs, artifacts=True)
+    user = using("runs/config/user", "path: runs/study/x/0")
+    with pytest.raises(UserError, match="is used by runs/config/user"):
+        remove(about, runs, artifacts=True)
+    (user / ".hydra" / "config.yaml").write_text(f"path: artifacts/algorithm-{'0' * 16}")
+    whole = removal(study, runs)
+    write(study / "2")
+    with pytest.raises(UserError, match="has other runs by now"):
+        remove(whole, runs, artifacts=True)
+    assert (study / "0").is_dir()
+    own = Path(f"artifacts/algorithm-{'0' * 16}").resolve()
+    assert (about.own, remove(about, runs, artifacts=True)) == ((own,), [own])
+    assert own.is_dir()  # it was nobody else's when it was asked about
+    assert not (study / "0").exists()
+
+
+def test_artifacts_that_no_other_run_has_are_removed(study: Path) -> None:
+    """Job 0 was killed: its manifest still says that it runs."""
+    write(study / "0", status="running")
+    assert remove(removal(study / "0", Path("runs")), Path("runs"), artifacts=True) == []
+    left = sorted(place.name for place in Path("artifacts").iterdir() if place.is_dir())
+    assert left == [f"algorithm-{'1' * 16}", f"sft-{'a' * 16}"]
+
+
+def test_links_are_refused_where_they_lead_nowhere_or_to_a_run(study: Path) -> None:
+    Path("linked").symlink_to(study / "0")
+    with pytest.raises(UserError, match="linked is a link to runs/study/x/0: give that folder"):
+        removal(Path("linked"), Path("runs")).refuse()
+    (study / "0" / "notes").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"x/0/notes cannot be copied: .*Remove it, or bring back"):
+        export(study, Path("copy"))
+    assert not list(Path().glob("*copy*"))

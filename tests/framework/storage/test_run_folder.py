@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from preflab import UserError
 from preflab.storage.run_folder import (
     LEDGER,
     MANIFEST,
     append_to_ledger,
     is_complete,
+    is_running,
     new_folder,
     newest_model,
     read_ledger,
     read_manifest,
+    running,
     stage_folder,
 )
 
@@ -85,6 +90,19 @@ def _run(folder: Path, *stages: tuple[str, str], links: bool = True) -> None:
             (folder / "artifacts" / name).symlink_to(artifact)
     folder.mkdir(exist_ok=True)
     (folder / MANIFEST).write_text(json.dumps({"stages": rows}))
+
+
+def test_a_run_begins_while_somebody_looks_whether_it_is_running(tmp_path: Path) -> None:
+    looking = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)  # as `is_running` holds it
+    ends = threading.Timer(0.1, os.close, [looking])
+    ends.start()
+    with running(tmp_path):
+        ends.join()
+        assert is_running(tmp_path)
+        with pytest.raises(UserError, match="Another process is running"), running(tmp_path):
+            pass
+    assert not is_running(tmp_path)
 
 
 @pytest.mark.parametrize("links", [True, False])
