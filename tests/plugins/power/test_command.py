@@ -62,6 +62,23 @@ def test_the_table_says_what_it_takes(
     assert "cannot be told apart: each seed has one run of an arm" in text
 
 
+def test_draws_of_one_seed_are_one_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Gaps 0 and 2 of seed 1, 2 of seed 2, 5 and 7 of seed 3: those of GAPS, three seeds of five
+    # draws. B has no algorithm and one run of each seed.
+    draws = ((1, 1, 0.0), (1, 9, 2.0), (2, 2, 2.0), (3, 3, 5.0), (3, 9, 7.0))
+    for seed, pinned, gap in draws:
+        words = (f"seed={seed}", f"algorithm.seed={pinned}")
+        folder, values = tmp_path / f"A{seed}{pinned}", {"g": 5.0 + gap}
+        write_declaring_run(folder, "x", "A", seed, values, CLAIMS, words, algorithm=pinned)
+    for seed in GAPS:
+        write_declaring_run(tmp_path / f"B{seed}", "x", "B", seed, {"g": 5.0}, CLAIMS)
+    assert power([str(tmp_path), "--json"]) == 0
+    better = json.loads(capsys.readouterr().out)[0]["claims"][0]
+    assert better["difference"] == pytest.approx(3.0)
+    assert better["standard_deviation_over_seeds"] == pytest.approx(7**0.5)
+    assert (better["seeds"], better["seeds_needed"], better["more_seeds"]) == (3, 9, 6)
+
+
 def _priced(seed: int, *stages: tuple[str, str, float]) -> RunResult:
     rows = [
         StageResult(stage, "c", recipe, seed, Path("x"), False, seconds)
