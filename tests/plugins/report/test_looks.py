@@ -13,6 +13,7 @@ from scipy import stats
 
 from preflab.interfaces import Measure
 from preflab.study import ClaimConfig, SeedsConfig, StudyConfig, Verdict
+from preflab_builtin.report import looks
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision, decide
 from preflab_builtin.report.differences import crossed
@@ -44,6 +45,21 @@ def test_false_verdicts_of_one_claim_at_any_look(looks: Sequence[int]) -> None:
         uncorrected |= t > stats.t.ppf(0.975, seeds - 1)
     assert wrong.mean() == pytest.approx(0.05, abs=0.0046)
     assert uncorrected.mean() > 0.09  # what the correction is for
+
+
+def test_a_look_that_may_spend_less_than_one_simulated_study_has_a_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 1,024 studies, 0.0005 (of all p-values) and looks at 2, 3, ... 15 seeds: the second look may
+    # spend 0.0005 * ((3 / 15)^1.5 - (2 / 15)^1.5) * 1024 = 0.02 studies. A plan of 80 seeds by ones
+    # meets the same with the 262,144 studies.
+    monkeypatch.setattr(looks, "SIMULATED", 2**10)
+    plan = tuple(range(2, 16))  # of no other test: levels are kept
+    found = [level_of(plan, number) for number in range(len(plan))]
+    assert all(0.95 < level < 1 for level in found)
+    tiny = [repeated_p(p, plan, 1) for p in (0.0, 1e-9, 1e-6, 1e-4, 1e-2, 0.1, 1.0)]
+    assert tiny == sorted(tiny)
+    assert (tiny[0], tiny[-1]) == (0.0, 1.0)
 
 
 CLAIMS = {
