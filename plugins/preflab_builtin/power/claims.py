@@ -75,12 +75,13 @@ def outlook(decision: Decision, planned: SeedsConfig | None) -> Outlook:
         why = "all seeds give the same difference: nothing says how much it varies"
         return Outlook(decision, by_source, spread, hours_of_a_seed=hours, why=why)
     margin = decision.claim.margin if decision.claim.more else -decision.claim.margin
+    level = levels(planned)
     return Outlook(
         decision,
         by_source,
         spread,
-        detectable(*by_source.error(by_source.seeds)),
-        seeds_needed(found.value - margin, by_source.error, levels(planned)),
+        detectable(*by_source.error(by_source.seeds), level(by_source.seeds)),
+        seeds_needed(found.value - margin, by_source.error, level),
         hours,
     )
 

@@ -10,8 +10,9 @@ import pytest
 from fake_study import study, write_declaring_run
 from preflab import UserError
 from preflab.study import SeedsConfig
-from preflab_builtin.power.claims import levels, outlooks, seconds_of_a_seed
+from preflab_builtin.power.claims import levels, outlook, outlooks, seconds_of_a_seed
 from preflab_builtin.power.command import power
+from preflab_builtin.power.detecting import detectable
 from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import studies_of
 from preflab_builtin.report.gather import gather
@@ -109,6 +110,18 @@ def test_a_study_that_looks_counts_with_the_levels_of_its_looks() -> None:
         level_of((4, 8, 12), i) for i in (0, 0, 1, 1, 2, 2)
     ]
     assert levels(None)(7) == 0.95
+
+
+def test_what_is_detectable_counts_with_the_level_of_the_look(tmp_path: Path) -> None:
+    # 3 seeds of a plan 3, 6: 0.05 * (3 / 6)^1.5 = 0.0177 instead of 0.05. So the
+    # difference is the one that `detectable` gives at that level.
+    runs = gather([_runs(tmp_path)]).runs
+    (decision, _) = next(studies_of(runs, arms(runs))).decisions
+    plain = outlook(decision, None).detectable
+    planned = outlook(decision, SeedsConfig(at_least=3, at_most=6, block=3)).detectable
+    assert plain == pytest.approx(3.264044 * 7**0.5, abs=1e-4)
+    assert planned == pytest.approx(detectable((7 / 3) ** 0.5, 2, 1 - 0.05 * 0.5**1.5))
+    assert planned > 1.5 * plain
 
 
 def test_equal_differences_say_nothing_about_their_variance(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -173,10 +174,20 @@ def test_without_several_planned_looks_nothing_is_corrected(
 def test_the_p_value_of_all_looks_agrees_with_their_levels() -> None:
     for number in range(len(LOOKS)):
         assert repeated_p(1 - level_of(LOOKS, number), LOOKS, number) == pytest.approx(0.05)
-        small = 1e-6 / ((LOOKS[number] / 24) ** 1.5 - (max(0, LOOKS[number] - 4) / 24) ** 1.5)
-        assert repeated_p(1e-6, LOOKS, number) == pytest.approx(small)
+    # The first look has the share (4 / 24)^1.5 of all false verdicts, whatever their number.
+    assert repeated_p(1e-6, LOOKS, 0) == pytest.approx(1e-6 / (4 / 24) ** 1.5)
     assert repeated_p(0.9, LOOKS, 0) == 1.0
     assert math.isnan(repeated_p(math.nan, LOOKS, 0))
+
+
+@pytest.mark.parametrize("plan", [LOOKS, (4, 8, 12), (2, 3, 4, 6)])
+def test_a_smaller_p_value_is_smaller_at_all_looks_too(plan: Sequence[int]) -> None:
+    # 200 p-values of a look, each 10 % larger than the one before, also about the least alpha of
+    # the table, 0.0005: the p-value at all looks goes up each time, and by less than a factor of 2.
+    for number in range(len(plan)):
+        found = [repeated_p(p, plan, number) for p in np.geomspace(1e-9, 0.2, 200)]
+        assert all(a < b < 2 * a for a, b in pairwise(found) if b < 0.5)
+        assert found == sorted(found)
 
 
 def test_holm_is_what_statsmodels_gives() -> None:
