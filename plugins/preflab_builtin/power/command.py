@@ -181,9 +181,9 @@ def _remarks(
 
     lines = [
         "detectable: the true difference (beyond the margin) that the seeds there find with a "
-        "power of 80 %, by the interval that decides. seeds for 80 %: if the true difference is the "
-        "measured one, which few seeds know badly; choose the difference that matters to you and "
-        "compare.",
+        "power of 80 %, by the interval that decides. seeds for 80 %: if the true difference is "
+        "the measured one, which few seeds know badly; choose the difference that matters to you "
+        "and compare.",
         "variance from: its share of the variance of the difference, at the seeds there are; rest: "
         "what neither seeds nor prompts explain, such as one response to one prompt.",
         "hours more: one job after the other, from the recorded costs of the artifacts.",
