@@ -59,7 +59,7 @@ def repeated_p(p: float, looks: Sequence[int], number: int) -> float:
     levels = _levels(tuple(looks))[:, number]
     if p <= levels[0]:
         # Below the least alpha the share that this look has of all false verdicts is that at it.
-        return p * _ALPHAS[0] / float(levels[0])
+        return float(p * _ALPHAS[0] / levels[0])
     if p >= levels[-1]:
         return 1.0
     known = np.interp(math.log(p), np.log(levels), np.log(_ALPHAS))
