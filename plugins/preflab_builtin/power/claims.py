@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from preflab.intervals import LEVEL
@@ -11,9 +11,10 @@ from preflab.study import SeedsConfig, Verdict
 from preflab_builtin.power.detecting import detectable, seeds_needed
 from preflab_builtin.power.sources import Sources, sources
 from preflab_builtin.report.claims import Decision
+from preflab_builtin.report.differences import by_seed
 from preflab_builtin.report.looks import level_of
 from preflab_builtin.report.report import Study
-from preflab_builtin.report.runs import RunResult
+from preflab_builtin.report.runs import Draw, RunResult
 
 HOUR = 3600.0
 
@@ -38,8 +39,8 @@ class Outlook:
 
     @property
     def seeds(self) -> int:
-        """How many seeds there are."""
-        return len(self.decision.seeds)
+        """How many seeds there are; several draws of one seed are one, unless there is no other."""
+        return self.sources.seeds if self.sources else len(self.decision.seeds)
 
     @property
     def missing(self) -> int | None:
@@ -65,20 +66,22 @@ def outlook(decision: Decision, planned: SeedsConfig | None) -> Outlook:
         one = "there is one seed: nothing says how much seeds differ"
         why = one if found is not None else decision.why
         return Outlook(decision, why=why)
-    runs = [list(by_arm.values()) for by_arm in decision.draws.values()]
-    hours = seconds_of_a_seed(runs) / HOUR
-    spread = math.sqrt(sum((d - found.value) ** 2 for d in found.gaps.by_draw))
-    spread /= math.sqrt(by_source.draws - 1)
+    runs = {draw: list(by_arm.values()) for draw, by_arm in decision.draws.items()}
+    hours = seconds_of_a_seed(_of_seeds(runs)) / HOUR
+    gaps = by_seed(found.gaps.by_draw, found.gaps.seeds).tolist()
+    spread = math.sqrt(sum((d - found.value) ** 2 for d in gaps))
+    spread /= math.sqrt(by_source.seeds - 1)
     if spread == 0:
         why = "all seeds give the same difference: nothing says how much it varies"
         return Outlook(decision, by_source, spread, hours_of_a_seed=hours, why=why)
     margin = decision.claim.margin if decision.claim.more else -decision.claim.margin
+    level = levels(planned)
     return Outlook(
         decision,
         by_source,
         spread,
-        detectable(*by_source.error(by_source.draws)),
-        seeds_needed(found.value - margin, by_source.error, levels(planned)),
+        detectable(*by_source.error(by_source.seeds), level(by_source.seeds)),
+        seeds_needed(found.value - margin, by_source.error, level),
         hours,
     )
 
@@ -96,9 +99,19 @@ def levels(planned: SeedsConfig | None) -> Callable[[int], float]:
     return level
 
 
+def _of_seeds(runs: Mapping[Draw, Sequence[RunResult]]) -> list[list[RunResult]]:
+    """The runs of each seed, with all of its draws; of one seed alone, those of each draw."""
+    if len({draw.seed for draw in runs}) == 1:
+        return [list(own) for own in runs.values()]
+    found: dict[int, list[RunResult]] = {}
+    for draw, own in runs.items():
+        found.setdefault(draw.seed, []).extend(own)
+    return list(found.values())
+
+
 def seconds_of_a_seed(runs: Sequence[Sequence[RunResult]]) -> float:
-    """What one more seed costs, from what the artifacts of these runs [draws, runs of each] cost:
-    each once, without those that all draws share, which further seeds share too."""
+    """What one more seed costs, from what the artifacts of these runs [seeds, runs of each] cost:
+    each once, without those that all seeds share, which further seeds share too."""
     costs = [{row.recipe: row.seconds for run in own for row in run.stages} for own in runs]
     shared = set(costs[0]).intersection(*costs[1:]) if len(costs) > 1 else set()
     once = {recipe: seconds for own in costs for recipe, seconds in own.items()}
@@ -107,10 +120,10 @@ def seconds_of_a_seed(runs: Sequence[Sequence[RunResult]]) -> float:
 
 def seconds_of_all(runs: Iterable[RunResult]) -> float:
     """The same for all arms of a study."""
-    by_draw: dict[object, list[RunResult]] = {}
+    by_draw: dict[Draw, list[RunResult]] = {}
     for run in runs:
         by_draw.setdefault(run.draw, []).append(run)
-    return seconds_of_a_seed(list(by_draw.values())) if by_draw else 0.0
+    return seconds_of_a_seed(_of_seeds(by_draw)) if by_draw else 0.0
 
 
 def as_json(row: Outlook) -> dict[str, object]:

@@ -186,8 +186,9 @@ def _remarks(
 
     lines = [
         "detectable: the true difference (beyond the margin) that the seeds there find with a "
-        "power of 80 %, two-sided 5 %. seeds for 80 %: if the true difference is the measured one, "
-        "which few seeds know badly; choose the difference that matters to you and compare.",
+        "power of 80 %, by the interval that decides. seeds for 80 %: if the true difference is "
+        "the measured one, which few seeds know badly; choose the difference that matters to you "
+        "and compare.",
         "variance from: its share of the variance of the difference, at the seeds there are; rest: "
         "what neither seeds nor prompts explain, such as one response to one prompt.",
         "hours more: one job after the other, from the recorded costs of the artifacts.",
@@ -195,8 +196,8 @@ def _remarks(
     looks = study.declared.seeds.looks if study.declared.seeds else ()
     if len(looks) > 1:
         lines.append(
-            f"The study looks at {', '.join(map(str, looks))} seeds: seeds for 80 % counts with "
-            "the levels of these looks."
+            f"The study looks at {', '.join(map(str, looks))} seeds: detectable and seeds for 80 % "
+            "count with the levels of these looks."
         )
     lines += dict.fromkeys(text for row in rows if row.sources for text in row.sources.unknown)
     hopeless = [row for row in rows if is_open(row) and row.needed is None]

@@ -32,8 +32,8 @@ def power(difference: float, error: float, freedom: float, level: float = LEVEL)
     return float(centre > t) if math.isnan(found) else found  # nan: far beyond either end
 
 
-def detectable(error: float, freedom: float) -> float:
-    """The true difference that is found with the wanted power.
+def detectable(error: float, freedom: float, level: float = LEVEL) -> float:
+    """The true difference that is found with the wanted power. level: of the interval that decides.
 
     >>> round(detectable(0.5, 3), 4)  # 4 seeds, standard deviation 1: as statsmodels' TTestPower
     2.1279
@@ -41,8 +41,12 @@ def detectable(error: float, freedom: float) -> float:
     from scipy.optimize import brentq
 
     # With one degree of freedom t is 12.7, and 80 % of estimates have less than 1.28 of the error.
-    most = 1.3 * t_quantile(freedom) + 1
-    return error * float(brentq(lambda ratio: power(ratio, 1.0, freedom) - WANTED, 0.0, most))
+    most = 1.3 * t_quantile(freedom, level) + 1
+
+    def lacks(ratio: float) -> float:
+        return power(ratio, 1.0, freedom, level) - WANTED
+
+    return error * float(brentq(lacks, 0.0, most))
 
 
 def seeds_needed(

@@ -10,7 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from preflab_builtin.report.claims import Decision
-from preflab_builtin.report.differences import Difference, crossed_error, mean_squares
+from preflab_builtin.report.differences import (
+    Difference,
+    by_seed,
+    crossed_error,
+    mean_squares,
+)
 from preflab_builtin.report.runs import Draw, RunResult
 
 ONE_ALGORITHM_SEED = (
@@ -30,13 +35,16 @@ NO_CASES = (
 class Sources:
     """Variance of one difference (of one seed and one prompt) by source.
 
-    draws, cases: of how many seeds, and prompts, questions or documents (0: not by these). seed:
-    between seeds, of which upstream and algorithm are parts (None: cannot be told apart). prompt:
-    between prompts; rest: what neither explains, such as one response to one prompt (None: within
-    seed). unknown: what cannot be told apart, and why.
+    seeds, cases: of how many seeds, and prompts, questions or documents (0: not by these). seed:
+    between seeds, each the mean of its draws (`by_seed`). upstream: between the upstream stages;
+    algorithm: between draws that share them (both None: cannot be told apart). prompt: between
+    prompts; rest: what neither seeds nor prompts explain, such as one response to one prompt (None:
+    within seed). unknown: what cannot be told apart, and why. upstream_counts, algorithm_counts:
+    how much of either variance the mean has, the sum of the squared weights of those upstream
+    stages, and of the draws.
     """
 
-    draws: int
+    seeds: int
     cases: int
     seed: float
     upstream: float | None
@@ -44,31 +52,33 @@ class Sources:
     prompt: float | None
     rest: float | None
     unknown: tuple[str, ...]
+    upstream_counts: float
+    algorithm_counts: float
 
-    def error(self, draws: int) -> tuple[float, float]:
+    def error(self, seeds: int) -> tuple[float, float]:
         """Standard error of the mean difference with so many seeds and the same prompts, and its
         degrees of freedom (2 seeds or more)."""
         if self.prompt is None or self.rest is None:
-            return math.sqrt(self.seed / draws), draws - 1
+            return math.sqrt(self.seed / seeds), seeds - 1
         expected = {
             "seed": self.rest + self.cases * self.seed,
-            "prompt": self.rest + draws * self.prompt,
+            "prompt": self.rest + seeds * self.prompt,
             "rest": self.rest,
         }
-        return crossed_error(expected, draws, self.cases)
+        return crossed_error(expected, seeds, self.cases)
 
     def of_the_mean(self) -> dict[str, float]:
         """Variance of the mean difference by source, at the seeds there are."""
-        if self.prompt is None or self.rest is None:
-            return {"seeds": self.seed / self.draws}
-        by_source = {
-            "prompts": self.prompt / self.cases,
-            "rest": self.rest / self.draws / self.cases,
-        }
-        if self.upstream is None or self.algorithm is None:
-            return {"seeds": self.seed / self.draws, **by_source}
-        parts = {"upstream": self.upstream / self.draws, "algorithm": self.algorithm / self.draws}
-        return {**parts, **by_source}
+        parts = {"seeds": self.seed / self.seeds}
+        if self.upstream is not None and self.algorithm is not None:
+            parts = {
+                "upstream": self.upstream * self.upstream_counts,
+                "algorithm": self.algorithm * self.algorithm_counts,
+            }
+        if self.prompt is not None and self.rest is not None:
+            parts["prompts"] = self.prompt / self.cases
+            parts["rest"] = self.rest / self.seeds / self.cases
+        return parts
 
 
 def sources(decision: Decision) -> Sources | None:
@@ -84,15 +94,16 @@ def sources(decision: Decision) -> Sources | None:
 def of_difference(found: Difference, upstream_of: Sequence[Hashable]) -> Sources:
     """The sources of a difference of two draws or more. upstream_of: what identifies the upstream
     stages of each draw."""
-    gaps, table = np.asarray(found.gaps.by_draw), np.asarray(found.gaps.by_case)
-    draws, cases = len(gaps), table.shape[1] if table.size and table.shape[1] > 1 else 0
-    seed, unknown = float(gaps.var(ddof=1)), list[str]()
+    gaps, table = found.gaps, np.asarray(found.gaps.by_case)
+    draws, cases = len(gaps.by_draw), table.shape[1] if table.size and table.shape[1] > 1 else 0
+    of_seeds, unknown = by_seed(gaps.by_draw, gaps.seeds), list[str]()
+    seed, seeds = float(of_seeds.var(ddof=1)), len(of_seeds)
     prompt = rest = None
     if cases:
-        square = mean_squares(table)
+        square = mean_squares(by_seed(gaps.by_case, gaps.seeds))
         rest = square["rest"]
         seed = max(0.0, (square["seed"] - rest) / cases)
-        prompt = max(0.0, (square["prompt"] - rest) / draws)
+        prompt = max(0.0, (square["prompt"] - rest) / seeds)
     else:
         unknown.append(NO_CASES)
     upstream = algorithm = None
@@ -101,9 +112,18 @@ def of_difference(found: Difference, upstream_of: Sequence[Hashable]) -> Sources
     elif len(set(upstream_of)) == draws:
         unknown.append(ONE_ALGORITHM_SEED)
     else:
-        between, within = nested(gaps.tolist(), upstream_of)
-        upstream, algorithm = between, max(0.0, within - (rest or 0.0) / max(cases, 1))
-    return Sources(draws, cases, seed, upstream, algorithm, prompt, rest, tuple(unknown))
+        between, within = nested(gaps.by_draw, upstream_of)
+        of_one_draw = mean_squares(table)["rest"] / cases if cases else 0.0
+        upstream, algorithm = between, max(0.0, within - of_one_draw)
+    weights = by_seed(np.eye(draws).tolist(), gaps.seeds).mean(axis=0)
+    of_upstream = dict[Hashable, float]()
+    for group, weight in zip(upstream_of, weights.tolist(), strict=True):
+        of_upstream[group] = of_upstream.get(group, 0.0) + weight
+    return Sources(
+        *(seeds, cases, seed, upstream, algorithm, prompt, rest, tuple(unknown)),
+        upstream_counts=sum(weight**2 for weight in of_upstream.values()),
+        algorithm_counts=float((weights**2).sum()),
+    )
 
 
 def nested(values: Sequence[float], groups: Sequence[Hashable]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from preflab.interfaces import Measure
 from preflab.intervals import t_interval, within, without_spread
 from preflab.settings import LABELS
+from preflab_builtin.report.differences import by_seed
 from preflab_builtin.report.runs import Draw, RunResult
 from preflab_builtin.report.wording import titled
 
@@ -177,20 +178,24 @@ def in_order(label: str) -> str:
 
 
 def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
-    """Means over runs.
+    """Means over seeds.
 
     With one run, a measure keeps its own interval (over prompts, documents or pairs). With several,
-    the interval is Student's t over the runs' values, and n is their number. Runs that all have the
-    same value, such as 0 or 1, do not show how much it varies: the interval is then the mean of
-    their own intervals, or none where a run has none. No interval leaves the measure's range.
+    the interval is Student's t over the seeds, and n is their number; several runs of one seed
+    count as their mean (`by_seed`). Seeds that all have the same value, such as 0 or 1, do not show
+    how much it varies: the interval is then the mean of the runs' own intervals, or none where a
+    run has none. No interval leaves the measure's range.
     """
     combined_measures: dict[str, Measure] = {}
     for name in dict.fromkeys(name for run in runs for name in run.measures):
-        measures = [run.measures[name] for run in runs if name in run.measures]
+        having = [run for run in runs if name in run.measures]
+        measures = [run.measures[name] for run in having]
         if len(measures) == 1:
             combined_measures[name] = measures[0]
             continue
-        mean = t_interval([m.value for m in measures])
+        mean = t_interval(
+            by_seed([m.value for m in measures], [run.seed for run in having]).tolist()
+        )
         if without_spread(mean):
             ends = [sum(e) / len(e) for e in zip(*((m.low, m.high) for m in measures), strict=True)]
             mean = replace(mean, low=ends[0], high=ends[1])

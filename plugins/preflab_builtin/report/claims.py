@@ -18,7 +18,7 @@ from preflab_builtin.report.differences import (
     difference_from_curve,
 )
 from preflab_builtin.report.looks import holm, level_of, repeated_p
-from preflab_builtin.report.runs import Draw, RunResult
+from preflab_builtin.report.runs import Draw, RunResult, seed_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Decision:
 
     estimate: the difference in the measure with its interval. Its n: how many prompts, questions or
     documents are paired; if none are, the fewest values of the measure in any run.
-    seeds: all seeds in the estimate.
+    seeds: all seeds in the estimate, with those of stages that differ.
     why: what an undecided claim lacks, which seeds are left out, where a curve was read beyond its
     end.
     for_looks: the same with the interval that is right at all looks together, if the study adds
@@ -53,6 +53,11 @@ class Decision:
     def has_interval(self) -> bool:
         """Whether its estimate has an interval."""
         return self.estimate is not None and math.isfinite(self.estimate.low)
+
+    @property
+    def number_of_seeds(self) -> int:
+        """How many seeds there are; several draws of one seed are one."""
+        return len({seed_of(label) for label in self.seeds})
 
     @property
     def after_holm(self) -> Verdict:

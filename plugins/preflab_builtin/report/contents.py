@@ -90,7 +90,7 @@ def claims(decisions: Sequence[Decision]) -> Grid:
     rows = []
     for d, more in zip(decisions, corrected.rows, strict=True):
         n = f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
-        source = f"{count(len(d.seeds), 'seed')}{n}"
+        source = f"{count(d.number_of_seeds, 'seed')}{n}"
         rows.append(
             (d.claim.statement, d.verdict.value, *claimed(d), *more, source, d.claim.measure)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,15 +16,18 @@ from preflab_builtin.report.wording import short
 
 Side = Sequence[RunResult]
 """Runs of one seed whose mean is one side of a comparison; without runs: zero."""
+_Row = float | Sequence[float]
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """The differences that a claim is about. by_draw: one for each draw [S]; by_case: by draw and
-    prompt, question or document [S, P], () if the runs have no values of the same ones."""
+    """The differences that a claim is about. by_draw: one for each draw [D]; by_case: by draw and
+    prompt, question or document [D, P], () if the runs have no values of the same ones; seeds: of
+    each draw [D], () if each draw has one of its own."""
 
     by_draw: tuple[float, ...]
     by_case: tuple[tuple[float, ...], ...] = ()
+    seeds: tuple[Hashable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,20 @@ class Difference:
 
 def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference | None:
     """Mean over seeds of the first side's measure minus the second's; None if runs do not have it.
+    Several draws of one seed count as their mean (`by_seed`).
 
     Paired by prompt, question or document if every run has values of the same ones.
     """
     by_case = [_gap_by_case(measure, *pair) for pair in pairs]
     runs = [run for a, b in pairs for run in (*a, *b)]
     if by_case and all(gaps and gaps.keys() == by_case[0].keys() for gaps in by_case):
-        mean = crossed([list(gaps.values()) for gaps in by_case])
+        mean = crossed([list(gaps.values()) for gaps in by_case], _seeds(pairs))
         return _honest(mean, measure, pairs)
     if pairs and all(measure in run.measures for run in runs):
         values = [
             [[run.measures[measure].value for run in side] for side in pair] for pair in pairs
         ]
-        mean = _over_draws([_gap(a, b) for a, b in values], measure, runs)
+        mean = _over_seeds([_gap(a, b) for a, b in values], _seeds(pairs), measure, runs)
     else:
         return None
     return _honest(mean, measure, pairs)
@@ -90,7 +94,7 @@ def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference |
 def difference_from_curve(
     measure: str, at: str, curves: Mapping[Draw, tuple[RunResult, Sequence[RunResult]]]
 ) -> tuple[Difference | None, list[str]]:
-    """Mean over draws of a run's measure minus that of the curve through other runs, where the
+    """Mean over seeds of a run's measure minus that of the curve through other runs, where the
     curve has the run's value of the measure ``at``; and where a curve was read beyond its end."""
     gaps, remarks = [], []
     for draw, (own, curve) in curves.items():
@@ -109,20 +113,37 @@ def difference_from_curve(
     if not pairs:
         return None, remarks
     runs = [run for own, curve in pairs for run in (*own, *curve)]
-    return _honest(_over_draws(gaps, measure, runs), measure, pairs), remarks
+    return _honest(_over_seeds(gaps, _seeds(pairs), measure, runs), measure, pairs), remarks
 
 
-def crossed(differences: Sequence[Sequence[float]]) -> Difference:
-    """Mean of differences [S seeds, P prompts] in which every seed answers the same prompts, with
-    its error about other seeds and other prompts. One seed: about other prompts.
+def by_seed(values: Sequence[_Row], seeds: Sequence[Hashable]) -> NDArray[np.float64]:
+    """Mean over the draws of each seed [S, ...] of values by draw [D, ...]: draws of one seed share
+    the stages before the algorithm, so they are one unit and not several. Draws of the same seed
+    alone are the units themselves: what is said is then about other draws of that seed.
+
+    >>> by_seed([1.0, 3.0, 8.0], [1, 1, 2]).tolist(), by_seed([1.0, 3.0], [1, 1]).tolist()
+    ([2.0, 8.0], [1.0, 3.0])
+    """
+    table, different = np.asarray(values, dtype=float), list(dict.fromkeys(seeds))
+    if len(different) in (0, 1, len(table)):
+        return table
+    of = [[i for i, own in enumerate(seeds) if own == seed] for seed in different]
+    return np.stack([table[draws].mean(axis=0) for draws in of])
+
+
+def crossed(differences: Sequence[Sequence[float]], seeds: Sequence[Hashable] = ()) -> Difference:
+    """Mean of differences [D draws, P prompts] in which every draw answers the same prompts, with
+    its error about other seeds and other prompts. seeds: of each draw; none: each draw has its own.
+    One draw: about other prompts.
 
     Two-way random effects: Var(mean) = (MS_seed + MS_prompt - MS_rest) / (S P), and Student's t
     with Satterthwaite's degrees of freedom (Cornfield and Tukey 1956). A bootstrap over three
     seeds would be far too narrow.
     """
-    table = np.asarray(differences, dtype=float)
+    own = np.asarray(differences, dtype=float).mean(axis=1)
+    gaps = Gaps(tuple(map(float, own)), tuple(tuple(row) for row in differences), tuple(seeds))
+    table = by_seed(differences, seeds)
     s, p = table.shape
-    gaps = Gaps(tuple(map(float, table.mean(axis=1))), tuple(tuple(row) for row in differences))
     mean = Difference(float(table.mean()), p, gaps)
     if p < 2:
         return mean
@@ -156,15 +177,22 @@ def crossed_error(square: Mapping[str, float], s: int, p: int) -> tuple[float, f
     return math.sqrt(total / (s * p)), satterthwaite
 
 
-def _over_draws(gaps: Sequence[float], measure: str, runs: Sequence[RunResult]) -> Difference:
-    """Mean of one difference of each draw, with Student's t. n: the fewest values of the measure in
-    any of the runs."""
-    n = min((run.measures[measure].n for run in runs), default=0)
-    mean = Difference(sum(gaps) / len(gaps), n, Gaps(tuple(gaps)))
-    if len(gaps) < 2:
+def _seeds(pairs: Sequence[tuple[Side, Side]]) -> tuple[int, ...]:
+    """The seed of each pair, of which the first side has a run."""
+    return tuple(own[0].seed for own, _ in pairs)
+
+
+def _over_seeds(
+    gaps: Sequence[float], seeds: Sequence[Hashable], measure: str, runs: Sequence[RunResult]
+) -> Difference:
+    """Mean over seeds of one difference of each draw, with Student's t. n: the fewest values of the
+    measure in any of the runs."""
+    n, units = min((run.measures[measure].n for run in runs), default=0), by_seed(gaps, seeds)
+    mean = Difference(sum(units.tolist()) / len(units), n, Gaps(tuple(gaps), (), tuple(seeds)))
+    if len(units) < 2:
         return mean
-    error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps))
-    return replace(mean, below=error, above=error, freedom=len(gaps) - 1)
+    error = float(np.std(units, ddof=1)) / math.sqrt(len(units))
+    return replace(mean, below=error, above=error, freedom=len(units) - 1)
 
 
 def _honest(mean: Difference, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference:

@@ -47,7 +47,7 @@ def _verdicts(decisions: Sequence[Decision]) -> Iterator[str]:
     else:
         yield f"Of {count(len(decisions), 'claim')} {', '.join(parts[:-1])} and {parts[-1]}."
     decided = [d for d in decisions if d.verdict != Verdict.undecided]
-    if decided and all(len(d.seeds) == 1 for d in decided):
+    if decided and all(d.number_of_seeds == 1 for d in decided):
         yield (
             "Each verdict is from one seed: it is about other prompts and questions, and says "
             "nothing about other seeds."

@@ -58,8 +58,8 @@ def repeated_p(p: float, looks: Sequence[int], number: int) -> float:
         return p
     levels = _levels(tuple(looks))[:, number]
     if p <= levels[0]:
-        # Rare events at two looks hardly ever happen together: they add up.
-        return p / _spent_at(looks, number)
+        # Below the least alpha the share that this look has of all false verdicts is that at it.
+        return float(p * _ALPHAS[0] / levels[0])
     if p >= levels[-1]:
         return 1.0
     known = np.interp(math.log(p), np.log(levels), np.log(_ALPHAS))
@@ -103,12 +103,14 @@ def _levels(looks: tuple[int, ...]) -> NDArray[np.float64]:
             t, ends = column[going_on], round(spent * SIMULATED)
             limit = (
                 float(np.partition(t, len(t) - ends)[len(t) - ends])
-                if number
-                else stats.t.isf(spent / 2, freedom[0])  # known without a simulation
+                if number and ends
+                # The first look needs no simulation. A later one that may spend less than one
+                # simulated study (of many looks) has a level that spends no more than that.
+                else stats.t.isf(spent / 2, freedom[number])
             )
             levels[row, number] = 2 * stats.t.sf(limit, freedom[number])
             going_on &= column < limit
-    return levels
+    return np.maximum.accumulate(levels, axis=0)  # a larger alpha never has a smaller level
 
 
 def _simulated(looks: tuple[int, ...]) -> list[NDArray[np.float64]]:

@@ -62,6 +62,15 @@ class Draw:
         return f"{self.seed} ({', '.join(f'{stage} {seed}' for stage, seed in self.pinned)})"
 
 
+def seed_of(label: int | str) -> int:
+    """The seed of a draw with this label.
+
+    >>> seed_of(1), seed_of("1 (algorithm 2)")
+    (1, 1)
+    """
+    return int(str(label).partition(" ")[0])
+
+
 @dataclass(frozen=True)
 class Told:
     """What a run says in words. notices: before the first stage. against: by win rate, what it is

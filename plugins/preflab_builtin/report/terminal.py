@@ -128,7 +128,7 @@ def claims_table(decisions: Sequence[Decision]) -> Table:
     """One row per claim: the difference and what it decides."""
     more = corrections(decisions)
     rows = [
-        [d.claim.statement, *claimed(d), str(len(d.seeds)), d.verdict.value, *corrected]
+        [d.claim.statement, *claimed(d), str(d.number_of_seeds), d.verdict.value, *corrected]
         for d, corrected in zip(decisions, more.rows, strict=True)
     ]
     return _table(["claim", "difference", "95 % interval", "seeds", "verdict", *more.head], rows)

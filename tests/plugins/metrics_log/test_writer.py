@@ -50,3 +50,37 @@ def test_every_sample_is_one_row(tmp_path: Path) -> None:
         "tokens": 2,
         "score": None,
     }
+
+
+def test_samples_of_a_killed_run_outlive_a_second_kill_before_they_are_shown_again(
+    tmp_path: Path,
+) -> None:
+    first, second = (Sample(name, "a", "b", True, 1, {}) for name in ("first", "second"))
+
+    def ids() -> list[str]:
+        return [row["prompt_id"] for row in _rows(tmp_path / "samples.jsonl")]
+
+    killed = _log(tmp_path)
+    killed.show("algorithm", 0, [first])
+    killed.log("algorithm", 0, {"m": 1.0}, 1.0)
+    again = _log(tmp_path)  # killed as well, before anything is shown again
+    assert ids() == ["first"]
+    again.log("sft", 0, {"m": 1.0}, None)  # a step that an earlier process did
+    assert ids() == ["first"]
+    failed = _log(tmp_path)
+    failed.close(None)
+    assert ids() == ["first"]
+    goes_on = _log(tmp_path)
+    goes_on.show("algorithm", 0, [first])
+    goes_on.show("algorithm", 1, [second])
+    assert ids() == ["first"]
+    goes_on.log("algorithm", 1, {"m": 1.0}, 2.0)  # a step of its own: what is shown is all there is
+    assert ids() == ["first", "second"]
+    goes_on.show("algorithm", 2, [second])
+    goes_on.close(None)
+    assert ids() == ["first", "second", "second"]
+    complete = _log(tmp_path)  # reuses everything
+    complete.show("algorithm", 0, [first])
+    complete.close({})
+    assert ids() == ["first"]
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "samples.jsonl"}

@@ -10,8 +10,9 @@ import pytest
 from fake_study import study, write_declaring_run
 from preflab import UserError
 from preflab.study import SeedsConfig
-from preflab_builtin.power.claims import levels, outlooks, seconds_of_a_seed
+from preflab_builtin.power.claims import levels, outlook, outlooks, seconds_of_a_seed
 from preflab_builtin.power.command import power
+from preflab_builtin.power.detecting import detectable
 from preflab_builtin.report.arms import arms
 from preflab_builtin.report.build import studies_of
 from preflab_builtin.report.gather import gather
@@ -62,6 +63,23 @@ def test_the_table_says_what_it_takes(
     assert "cannot be told apart: each seed has one run of an arm" in text
 
 
+def test_draws_of_one_seed_are_one_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Gaps 0 and 2 of seed 1, 2 of seed 2, 5 and 7 of seed 3: those of GAPS, three seeds of five
+    # draws. B has no algorithm and one run of each seed.
+    draws = ((1, 1, 0.0), (1, 9, 2.0), (2, 2, 2.0), (3, 3, 5.0), (3, 9, 7.0))
+    for seed, pinned, gap in draws:
+        words = (f"seed={seed}", f"algorithm.seed={pinned}")
+        folder, values = tmp_path / f"A{seed}{pinned}", {"g": 5.0 + gap}
+        write_declaring_run(folder, "x", "A", seed, values, CLAIMS, words, algorithm=pinned)
+    for seed in GAPS:
+        write_declaring_run(tmp_path / f"B{seed}", "x", "B", seed, {"g": 5.0}, CLAIMS)
+    assert power([str(tmp_path), "--json"]) == 0
+    better = json.loads(capsys.readouterr().out)[0]["claims"][0]
+    assert better["difference"] == pytest.approx(3.0)
+    assert better["standard_deviation_over_seeds"] == pytest.approx(7**0.5)
+    assert (better["seeds"], better["seeds_needed"], better["more_seeds"]) == (3, 9, 6)
+
+
 def _priced(seed: int, *stages: tuple[str, str, float]) -> RunResult:
     rows = [
         StageResult(stage, "c", recipe, seed, Path("x"), False, seconds)
@@ -92,6 +110,18 @@ def test_a_study_that_looks_counts_with_the_levels_of_its_looks() -> None:
         level_of((4, 8, 12), i) for i in (0, 0, 1, 1, 2, 2)
     ]
     assert levels(None)(7) == 0.95
+
+
+def test_what_is_detectable_counts_with_the_level_of_the_look(tmp_path: Path) -> None:
+    # 3 seeds of a plan 3, 6: 0.05 * (3 / 6)^1.5 = 0.0177 instead of 0.05. So the
+    # difference is the one that `detectable` gives at that level.
+    runs = gather([_runs(tmp_path)]).runs
+    (decision, _) = next(studies_of(runs, arms(runs))).decisions
+    plain = outlook(decision, None).detectable
+    planned = outlook(decision, SeedsConfig(at_least=3, at_most=6, block=3)).detectable
+    assert plain == pytest.approx(3.264044 * 7**0.5, abs=1e-4)
+    assert planned == pytest.approx(detectable((7 / 3) ** 0.5, 2, 1 - 0.05 * 0.5**1.5))
+    assert planned > 1.5 * plain
 
 
 def test_equal_differences_say_nothing_about_their_variance(tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ def test_detectable_difference(seeds: int, expected: float) -> None:
     assert detectable(*_one_sample(seeds)) == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.parametrize("seeds,level", [(2, 0.999), (4, 1 - 0.0034), (8, 0.99), (24, 0.96)])
+def test_a_look_detects_less(seeds: int, level: float) -> None:
+    # The power of the difference at the level of the look is 80 %; that of a 95 % interval is more.
+    found = detectable(*_one_sample(seeds), level)
+    assert power(found, *_one_sample(seeds), level) == pytest.approx(0.8)
+    assert power(found, *_one_sample(seeds)) > 0.8
+
+
 def test_seeds_that_are_needed() -> None:
     # solve_power(effect_size=d, alpha=0.05, power=0.8) gives 33.4, 9.9, 7.2 and 4.9 seeds.
     found = [seeds_needed(d, _one_sample) for d in (0.5, 1.0, 1.25, 1.7)]

@@ -76,3 +76,26 @@ def test_the_error_at_the_seeds_there_are_is_that_of_the_interval() -> None:
     error, freedom = found.error(1_000_000)
     assert error == pytest.approx((found.prompt / 30) ** 0.5, rel=0.01)
     assert freedom == pytest.approx(29, rel=0.01)
+
+
+def test_more_draws_of_a_seed_do_not_lessen_the_part_of_its_upstream_stages() -> None:
+    # Seeds a: 1, 3; b: 6, 8. Seed means 2 and 7: variance 12.5, of the mean 12.5 / 2 = 6.25. Of it
+    # upstream 11.5 / 2 = 5.75, two seeds; algorithm 2 / 4 = 0.5, four draws.
+    found = of_difference(
+        Difference(4.5, 7, Gaps((1.0, 3.0, 6.0, 8.0), (), ("a", "a", "b", "b"))), list("aabb")
+    )
+    assert (found.seeds, found.seed) == (2, 12.5)
+    assert found.of_the_mean() == pytest.approx({"upstream": 5.75, "algorithm": 0.5})
+    assert found.error(2) == pytest.approx((6.25**0.5, 1))
+
+
+def test_the_parts_of_draws_by_prompt_are_those_of_the_interval() -> None:
+    # 30 seeds of 2 draws, 40 prompts: the parts add up to the squared error of the mean. In a
+    # balanced table the mean squares give this exactly, as long as none is cut off at zero.
+    random = np.random.default_rng(5)
+    rows = np.repeat(2 * random.normal(size=(30, 1)), 2, axis=0) + random.normal(size=(60, 1))
+    table = (rows + random.normal(size=(1, 40)) + random.normal(size=(60, 40))).tolist()
+    seeds = [i // 2 for i in range(60)]
+    difference = crossed(table, seeds)
+    found = of_difference(difference, seeds)
+    assert sum(found.of_the_mean().values()) == pytest.approx(difference.below**2, rel=0.01)

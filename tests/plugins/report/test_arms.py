@@ -59,6 +59,17 @@ def test_one_run_keeps_its_own_interval() -> None:
     assert combined([_run(1, measures)]) == measures
 
 
+def test_runs_of_one_seed_count_as_their_mean() -> None:
+    # Seed 1 has 1 and 3, seed 2 has 4: the mean of 2 and 4 is 3, sd 1.414, half-width 12.706.
+    found = combined([_run(s, {"m": Measure(v)}) for s, v in ((1, 1.0), (1, 3.0), (2, 4.0))])["m"]
+    assert (found.value, found.n) == (3.0, 2)
+    assert found.high == pytest.approx(3.0 + 12.7062, abs=1e-3)
+    # Runs of one seed alone are about other draws of it: 2, sd 1.414, of two.
+    alone = combined([_run(1, {"m": Measure(v)}) for v in (1.0, 3.0)])["m"]
+    assert (alone.value, alone.n) == (2.0, 2)
+    assert alone.high == pytest.approx(2.0 + 12.7062, abs=1e-3)
+
+
 def test_no_interval_leaves_the_range_of_its_measure() -> None:
     values = ((1, 0.2), (2, 0.8))
     runs = [

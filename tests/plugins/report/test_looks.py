@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 
 from preflab.interfaces import Measure
 from preflab.study import ClaimConfig, SeedsConfig, StudyConfig, Verdict
+from preflab_builtin.report import looks
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision, decide
 from preflab_builtin.report.differences import crossed
@@ -44,6 +46,21 @@ def test_false_verdicts_of_one_claim_at_any_look(looks: Sequence[int]) -> None:
         uncorrected |= t > stats.t.ppf(0.975, seeds - 1)
     assert wrong.mean() == pytest.approx(0.05, abs=0.0046)
     assert uncorrected.mean() > 0.09  # what the correction is for
+
+
+def test_a_look_that_may_spend_less_than_one_simulated_study_has_a_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 1,024 studies, 0.0005 (of all p-values) and looks at 2, 3, ... 15 seeds: the second look may
+    # spend 0.0005 * ((3 / 15)^1.5 - (2 / 15)^1.5) * 1024 = 0.02 studies. A plan of 80 seeds by ones
+    # meets the same with the 262,144 studies.
+    monkeypatch.setattr(looks, "SIMULATED", 2**10)
+    plan = tuple(range(2, 16))  # of no other test: levels are kept
+    found = [level_of(plan, number) for number in range(len(plan))]
+    assert all(0.95 < level < 1 for level in found)
+    tiny = [repeated_p(p, plan, 1) for p in (0.0, 1e-9, 1e-6, 1e-4, 1e-2, 0.1, 1.0)]
+    assert tiny == sorted(tiny)
+    assert (tiny[0], tiny[-1]) == (0.0, 1.0)
 
 
 CLAIMS = {
@@ -157,10 +174,20 @@ def test_without_several_planned_looks_nothing_is_corrected(
 def test_the_p_value_of_all_looks_agrees_with_their_levels() -> None:
     for number in range(len(LOOKS)):
         assert repeated_p(1 - level_of(LOOKS, number), LOOKS, number) == pytest.approx(0.05)
-        small = 1e-6 / ((LOOKS[number] / 24) ** 1.5 - (max(0, LOOKS[number] - 4) / 24) ** 1.5)
-        assert repeated_p(1e-6, LOOKS, number) == pytest.approx(small)
+    # The first look has the share (4 / 24)^1.5 of all false verdicts, whatever their number.
+    assert repeated_p(1e-6, LOOKS, 0) == pytest.approx(1e-6 / (4 / 24) ** 1.5)
     assert repeated_p(0.9, LOOKS, 0) == 1.0
     assert math.isnan(repeated_p(math.nan, LOOKS, 0))
+
+
+@pytest.mark.parametrize("plan", [LOOKS, (4, 8, 12), (2, 3, 4, 6)])
+def test_a_smaller_p_value_is_smaller_at_all_looks_too(plan: Sequence[int]) -> None:
+    # 200 p-values of a look, each 10 % larger than the one before, also about the least alpha of
+    # the table, 0.0005: the p-value at all looks goes up each time, and by less than a factor of 2.
+    for number in range(len(plan)):
+        found = [repeated_p(p, plan, number) for p in np.geomspace(1e-9, 0.2, 200)]
+        assert all(a < b < 2 * a for a, b in pairwise(found) if b < 0.5)
+        assert found == sorted(found)
 
 
 def test_holm_is_what_statsmodels_gives() -> None:
