@@ -141,6 +141,8 @@ def test_single_answers_with_a_score_are_rankings(tmp_path: Path, name: str, ans
     assert (set(first.preferences), first.ties) == (lower if name == "rank" else higher, ((1, 2),))
     assert second.preferences == (((1, 0),) if name == "rank" else ((0, 1),))
     best = "1 is the best" if name == "rank" else "the highest is the best"
+    rates = name != "rank"  # the numbers stay as the ratings of the answers
+    assert [r.ratings for r in (first, second)] == ([(3, 1, 1), (2, 1)] if rates else [(), ()])
     told = f"rankings: '{name}' goes from 1 to 3, and {best} of the answers to one prompt."
     assert told in inspect(config).notices
 
