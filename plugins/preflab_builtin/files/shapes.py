@@ -194,7 +194,7 @@ def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> 
         asks = others.pop(0) if others else "NAME"
         options.append(option(f"columns.prompt={shown(asks)}"))
     if judging:
-        others = _may_answer(row, others)
+        others = list(_may_answer(row, others))
         answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
         options.append(option(f"verdict.answers=[{','.join(answers)}]"))
         return " ".join((*options, doubts.winner(min(judging, key=names_worse), settings)))

@@ -85,7 +85,7 @@ def test_a_value_that_points_to_no_answer_is_not_guessed(tmp_path: Path) -> None
         {"question": "q", "model_1": "x y", "model_2": "y z", "annotator": "eve", "preferred": v}
         for v in "ab"
     ]
-    answers = ("model_1", "model_2", "annotator")
+    answers = ["model_1", "model_2", "annotator"]
     verdict = VerdictColumns(answers=answers, winner="preferred")
     message = refused(files(tmp_path, rows, verdict=verdict))
     assert "[a]" not in message
