@@ -41,6 +41,13 @@ def groups(
     return gathered(read_rows(path), sizes, key)
 
 
+_SFT_ALONE = (
+    "sft=demonstrations reward_model=none algorithm=none samples=none comparisons=none "
+    "evaluation=none"
+)
+"""The words of a run that has demonstrations and neither rankings nor prompts."""
+
+
 def _alike(path: Path, first: Row, shape: Shape, counts: tuple[int, int], reading: Reading) -> str:
     """counts: questions whose answers are all alike, and all questions."""
     (alike, all_of), settings = counts, reading.settings
@@ -58,9 +65,11 @@ def _alike(path: Path, first: Row, shape: Shape, counts: tuple[int, int], readin
         )
     return (
         f"{first.place}: label: says whether people liked a single answer (KTO), and {alike} of "
-        f"{all_of} prompts have only liked or only disliked answers, which compare no two answers."
-        f"{others} To learn what people liked as demonstrations, and leave out the rest, counted: "
-        f"{_as_demonstrations(path, settings)}."
+        f"{all_of} prompts have only liked or only disliked answers, which compare no two answers. "
+        "Every algorithm that learns from rankings, algorithm=kto among them, needs liked and "
+        f"disliked answers to the same prompt.{others} To learn what people liked as "
+        "demonstrations, and leave out the rest, counted: "
+        f"{_as_demonstrations(path, settings)}. With sft=none nothing would read them."
     )
 
 
@@ -68,10 +77,10 @@ def _as_demonstrations(path: Path, settings: RowSettings) -> str:
     """The options that give the file as demonstrations."""
     if settings.section == "data":
         words = f"data.demonstrations={path} data.on_bad_row=skip"
-        return f"{words}, in the place of data.rankings"
+        return f"{words} {_SFT_ALONE}, in the place of data.rankings"
     key = "demonstrations"
     words = f"{key}=files {key}.path={path} {key}.on_bad_row=skip"
-    return f"{words}, in the place of {settings.section}.path"
+    return f"{words} {_SFT_ALONE}, in the place of {settings.section}=files and its options"
 
 
 def _shape(row: Row, reading: Reading) -> Shape | None:

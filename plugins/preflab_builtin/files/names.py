@@ -34,6 +34,9 @@ FACTS = {
     *("logprobs", "probability", "stats", "version"),
 }
 """Words that make a column a fact about the row: where it comes from, what it is about."""
+PEOPLE = {"person", "user", "annotator", "annotators", "labeler", "labeller", "rater", "judge"}
+PEOPLE |= {"worker", "expert", "reviewer", "evaluator", "email"}
+"""Words of a column that names who judged."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NUMBER = re.compile(r"(?<=[a-z])(?=\d)")
 

@@ -190,7 +190,8 @@ def scored(rows: Sequence[Columns], reading: Reading) -> Sequence[Case]:
         check_ranks(tuple(-number for number in numbers), field)
     for number in numbers:
         reading.alone[f"{field} {abs(number):g}"] += 1
-    return [case(rows[0], asked, responses, preferences)]
+    ratings = () if field == "rank" else numbers
+    return [case(rows[0], asked, responses, preferences, ratings=ratings)]
 
 
 def score_field(row: Columns) -> str:

@@ -22,7 +22,15 @@ from preflab_builtin.files.catalogue import (
 )
 from preflab_builtin.files.columns import Reading
 from preflab_builtin.files.config import RowSettings
-from preflab_builtin.files.names import ABOUT, ASKS, names_better, names_worse
+from preflab_builtin.files.names import (
+    ABOUT,
+    ASKS,
+    FACTS,
+    PEOPLE,
+    names_better,
+    names_worse,
+    parts_of,
+)
 from preflab_builtin.files.ranked import SCORES
 from preflab_builtin.files.values import blank
 from preflab_builtin.files.verdicts import doubts, sides
@@ -153,6 +161,8 @@ def _unknown(row: Columns, shapes: Sequence[Shape], settings: RowSettings) -> st
 
 _SHOWN = 6
 """Shapes that a message names."""
+NO_ANSWERS = (FACTS - {"model", "models"}) | PEOPLE
+"""Words of columns that hold no answer."""
 _QUESTIONS = (*ASKS, "request", "ask")
 
 
@@ -184,6 +194,7 @@ def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> 
         asks = others.pop(0) if others else "NAME"
         options.append(option(f"columns.prompt={shown(asks)}"))
     if judging:
+        others = list(_may_answer(row, others))
         answers = [*map(shown, others), "NAME", "NAME"][: max(2, len(others))]
         options.append(option(f"verdict.answers=[{','.join(answers)}]"))
         return " ".join((*options, doubts.winner(min(judging, key=names_worse), settings)))
@@ -192,6 +203,17 @@ def _of_rankings(row: Columns, theirs: Sequence[str], settings: RowSettings) -> 
             name = next((shown(name) for name in others if says(name)), "NAME")
             options.append(option(f"columns.{usual}={name}"))
     return " ".join(options)
+
+
+def _may_answer(row: Columns, names: Sequence[str]) -> Sequence[str]:
+    """Those of a row's texts that may be its answers: the only ones that are numbered together
+    (model_1, model_2), or else all but the names of people, facts and single words."""
+    families = [f for f in sides.families(frozenset(names)) if not f.about & NO_ANSWERS]
+    if len(families) == 1:
+        return families[0].columns
+    texts = [name for name in names if NO_ANSWERS.isdisjoint(parts_of(name))]
+    long = [name for name in texts if not isinstance(row[name], str) or " " in row[name].strip()]
+    return long if len(long) > 1 else texts
 
 
 @lru_cache(maxsize=4096)

@@ -77,9 +77,10 @@ def refuse_unrated(rankings: Sequence[Ranking], key: str) -> None:
         if len(ranking.ratings) != len(ranking.responses):
             raise UserError(
                 f"The ranking of {place(ranking.prompt)} has no ratings, and {key}.loss=regression "
-                "learns them: give 'completions' with 'scores' (data.columns.scores=COLUMN), let "
-                "the simulated labelers rate (labeler.ratings=true), or choose "
-                f"{key}.loss=pairs."
+                f"learns them. To learn which answer is better: {key}.loss=pairs. To learn "
+                "ratings, the file needs a number for each answer: rows with 'prompt', 'responses' "
+                "and 'scores', or a row for each answer with 'prompt', 'response' and 'score'; "
+                "simulated labelers rate with labeler.ratings=true."
             )
     if len({value for ranking in rankings for value in ranking.ratings}) == 1:
         raise UserError(

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from judged_rows import files, refused
+from preflab import UserError
+from preflab.composing.compose import compose
+from preflab.planning.reading import job_of
 from preflab.records import Demonstration, Ranking
 from preflab_builtin.files.config import OnBadRow
 from preflab_builtin.files.source import FileSource, inspect
@@ -64,10 +67,33 @@ def test_prompts_with_one_label_are_refused_with_the_option_that_leaves_them_out
     message = refused(files(tmp_path, rows))
     assert "1 of 2 prompts have only liked or only disliked answers" in message
     assert "rankings.format=kto rankings.on_bad_row=skip" in message
+    assert (
+        "algorithm=kto among them, needs liked and disliked answers to the same prompt" in message
+    )
     with pytest.warns(UserWarning, match="2 of 4 rows kept, 2 rejected") as warned:
         (only,) = rankings(files(tmp_path, rows, format="kto", on_bad_row=OnBadRow.skip))
     assert only.prompt.text == "q"
     assert "rows.jsonl:4: label: all answers to the prompt were liked" in str(warned[0].message)
+
+
+@pytest.mark.parametrize(
+    "given", ["data=files data.rankings={file}", "rankings=files rankings.path={file}"]
+)
+def test_the_advised_words_are_a_whole_command(tmp_path: Path, given: str) -> None:
+    """Liked and disliked answers to different prompts: the words that the message prints make a
+    run that learns the liked one as a demonstration."""
+    config = files(tmp_path, [row("p", "a", _UP), row("q", "b", _DOWN)])
+    documents = tmp_path / "documents.jsonl"
+    documents.write_text('{"text": "a b"}\n')
+    own = ["policy.tokenizer=bytes", "data=files", f"data.documents={documents}"]
+    with pytest.raises(UserError) as caught:
+        job_of(compose([*own, *given.format(file=config.path).split()], with_hydra=True))
+    said = str(caught.value)
+    assert "With sft=none nothing would read them." in said
+    words = said.partition("the rest, counted: ")[2].partition(", in the place of")[0].split()
+    with pytest.warns(UserWarning, match="1 of 2 rows kept, 1 rejected"):
+        run = job_of(compose([*own, *words], with_hydra=True)).run
+    assert [stage.name for stage in run.stages] == ["pretrain", "sft"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +139,7 @@ def test_the_way_to_demonstrations_works_as_it_is_printed(tmp_path: Path) -> Non
     message = refused(files(tmp_path, rows))
     path = tmp_path / "rows.jsonl"
     words = f"demonstrations=files demonstrations.path={path} demonstrations.on_bad_row=skip"
-    assert f"{words}, in the place of rankings.path" in message
+    assert f"{words} sft=demonstrations " in message
     config = files(tmp_path, rows, "demonstrations", on_bad_row=OnBadRow.skip)
     with pytest.warns(UserWarning, match="1 of 2 rows kept"):
         (kept,) = FileSource(config).records("demonstrations")
@@ -141,6 +167,8 @@ def test_single_answers_with_a_score_are_rankings(tmp_path: Path, name: str, ans
     assert (set(first.preferences), first.ties) == (lower if name == "rank" else higher, ((1, 2),))
     assert second.preferences == (((1, 0),) if name == "rank" else ((0, 1),))
     best = "1 is the best" if name == "rank" else "the highest is the best"
+    rates = name != "rank"  # the numbers stay as the ratings of the answers
+    assert [r.ratings for r in (first, second)] == ([(3, 1, 1), (2, 1)] if rates else [(), ()])
     told = f"rankings: '{name}' goes from 1 to 3, and {best} of the answers to one prompt."
     assert told in inspect(config).notices
 

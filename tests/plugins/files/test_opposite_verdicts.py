@@ -270,8 +270,8 @@ def test_no_example_that_would_be_the_opposite(tmp_path: Path, column: str, valu
 def test_a_bad_value_may_mean_any_answer(tmp_path: Path) -> None:
     rows = judged(*"AB" * 200, "odd")
     assert (
-        "rankings.verdict.winner=winner with rankings.verdict.first=[odd], "
-        "rankings.verdict.second=[odd] or rankings.verdict.tie=[odd]"
+        "rankings.verdict.winner=winner with rankings.verdict.first=[...], "
+        "rankings.verdict.second=[...] (first: answer_a) or rankings.verdict.tie=[...]"
     ) in refused(files(tmp_path, rows))
 
 

@@ -146,3 +146,37 @@ def test_votes_beside_a_winner_must_agree(tmp_path: Path) -> None:
 def test_objects_of_other_things_are_no_verdict(tmp_path: Path) -> None:
     some = rows("winner", "a", "b", lengths={"a": 3, "b": 4}, meta={"seed": 1, "b": 2})
     assert best(files(tmp_path, json.loads(json.dumps(some)))) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "more,verdict,expected",
+    [
+        ({"scores": [1, 3]}, {}, (1, 3)),
+        ({"scores": {"a": 1, "b": 3}}, {}, (1, 3)),
+        ({"score_a": 1, "score_b": 3}, {}, (1, 3)),
+        ({"opinion": [1, 3]}, {"scores": ["opinion"]}, (1, 3)),
+        # Lower is better, so that each is read for the other answer: an error counts against its
+        # own answer.
+        ({"errors_a": 3, "errors_b": 1}, {"scores": ["errors_b", "errors_a"]}, (-3, -1)),
+        ({"ranks": [2, 1]}, {}, ()),
+        ({"votes": ["b", "a", "b"]}, {}, ()),
+        ({"votes": {"a": 1, "b": 3, "tie": 1}}, {}, ()),
+    ],
+)
+def test_scores_that_decide_are_the_ratings(
+    tmp_path: Path, more: Any, verdict: Any, expected: tuple[float, ...]
+) -> None:
+    """Neither ranks nor counts of votes rate an answer."""
+    texts = {"prompt": "q", "answer_a": "x", "answer_b": "y"}
+    config = files(tmp_path, [{**texts, **more}], verdict=VerdictColumns(**verdict))
+    (ranking,) = FileSource(config).records("rankings")
+    assert isinstance(ranking, Ranking)
+    assert (ranking.preferences, ranking.ratings) == (((1, 0),), expected)
+
+
+def test_the_scores_of_a_list_of_answers_are_their_ratings(tmp_path: Path) -> None:
+    (ranking,) = FileSource(
+        files(tmp_path, [{"prompt": "q", "responses": ["x", "y", "z"], "scores": [2, 5, 2]}])
+    ).records("rankings")
+    assert isinstance(ranking, Ranking)
+    assert (ranking.ratings, ranking.ties) == ((2, 5, 2), ((0, 2),))

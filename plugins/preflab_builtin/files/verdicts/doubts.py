@@ -11,6 +11,7 @@ from preflab_builtin.files.names import ASKS, names_worse, parts_of
 from preflab_builtin.files.verdicts.candidates import RANKS, Candidate, Numbers, may_judge
 from preflab_builtin.files.verdicts.layouts import How, Layout
 from preflab_builtin.files.verdicts.pointing import NOTHING, spelled
+from preflab_builtin.files.verdicts.sides import families
 
 _SHOWN = 6
 """Values that a message names."""
@@ -152,6 +153,24 @@ def _dots(one: Candidate, layout: Layout, settings: RowSettings) -> str:
     simple = all(map(_SIMPLE.fullmatch, one.meant))
     options = [dots(f"verdict.{place}", simple, settings) for place in (*PLACES[:count], "tie")]
     return " ".join(options) + _first(layout)
+
+
+def unknown(name: str, layout: Layout, settings: RowSettings) -> str:
+    """What to do about a value of the deciding column that points to none of the answers."""
+    count = 2 if layout.listed else min(len(layout.answers), len(PLACES))
+    places = ", ".join(dots(f"verdict.{p}", True, settings) for p in PLACES[:count])
+    tie = dots("verdict.tie", True, settings)
+    winner = settings.option(f"verdict.winner={name}")
+    cure = (
+        f"If it means one, name it in one of these lists: {winner} "
+        f"with {places}{_first(layout)} or {tie}"
+    )
+    some = [f for f in families(frozenset(layout.answers)) if len(f.columns) < len(layout.answers)]
+    if len(some) != 1 or layout.listed:
+        return cure
+    answers = settings.option(f"verdict.answers=[{','.join(map(shown, some[0].columns))}]")
+    others = ", ".join(shown(n) for n in layout.answers if n not in some[0].columns)
+    return f"If {others} is no answer: {answers}. {cure}"
 
 
 def dots(name: str, simple: bool, settings: RowSettings) -> str:

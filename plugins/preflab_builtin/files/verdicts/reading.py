@@ -22,11 +22,12 @@ from preflab_builtin.files.names import names_worse
 from preflab_builtin.files.ranked import check_ranks, order_would_differ
 from preflab_builtin.files.transcripts import Asked
 from preflab_builtin.files.values import blank, listed, numeric, truth
+from preflab_builtin.files.verdicts import sides
 from preflab_builtin.files.verdicts.candidates import mark
-from preflab_builtin.files.verdicts.doubts import listing
+from preflab_builtin.files.verdicts.doubts import unknown
 from preflab_builtin.files.verdicts.layouts import How, Layout
-from preflab_builtin.files.verdicts.pointing import NOTHING, number, spelled
-from preflab_builtin.files.verdicts.spread import UNNAMED, amount, is_named, spread
+from preflab_builtin.files.verdicts.pointing import NOTHING, number
+from preflab_builtin.files.verdicts.spread import UNNAMED, amount, is_named, is_votes, spread
 
 
 def compared(row: Columns, reading: Reading) -> Sequence[Case]:
@@ -68,7 +69,20 @@ def compared(row: Columns, reading: Reading) -> Sequence[Case]:
         for i, j in pairs(len(ranks))
         if (i in others and j in others) or not unnamed.isdisjoint((i, j))
     )
-    return [case(row, asked, responses, preferences, unjudged=unjudged)]
+    ratings = _ratings(row, layout, ranks)
+    return [case(row, asked, responses, preferences, unjudged=unjudged, ratings=ratings)]
+
+
+def _ratings(row: Columns, layout: Layout, ranks: Sequence[float]) -> list[float]:
+    """The scores that decide, as ratings; none where something else decides, or where they are
+    counts of votes. Where the config reads the number of each of two answers for the other,
+    because lower is better, each answer has its own number with the sign turned round."""
+    value = row.get(layout.columns[0]) if layout.columns else None
+    if layout.how is not How.SCORES or (len(layout.columns) == 1 and is_votes(value, len(ranks))):
+        return []
+    if sides.backwards(layout.columns) != sides.backwards(layout.answers):
+        return list(reversed(ranks))
+    return [-rank for rank in ranks]
 
 
 def _asked(row: Columns, layout: Layout, reading: Reading) -> tuple[Asked, list[str]]:
@@ -293,13 +307,8 @@ def _winner(row: Columns, layout: Layout, count: int, reading: Reading) -> int:
         what = f"is '{shown(str(value))}', which several answers of the row are of"
         raise BadRow(name, f"{what}: it does not say which is better. Leave such rows out: {skip}")
     if best == NOTHING:
-        some = [spelled(value)]
-        meant = [listing(f"verdict.{p}", some, reading.settings) for p in ("first", "second")]
-        tie = listing("verdict.tie", some, reading.settings)
-        winner = reading.settings.option(f"verdict.winner={name}")
         what = f"is '{shown(str(value))}', which points to no answer"
-        cure = f"{winner} with {', '.join(meant)} or {tie}"
-        raise BadRow(name, f"{what}. If it means one, say which: {cure}")
+        raise BadRow(name, f"{what}. {unknown(name, layout, reading.settings)}")
     return best
 
 

@@ -75,6 +75,13 @@ def same_places(family: Family, others: Sequence[Family]) -> list[Family]:
     ]
 
 
+def backwards(columns: tuple[str, ...]) -> bool:
+    """Whether two columns of one family stand in the other order: score_b, score_a."""
+    return len(columns) == 2 and any(
+        family.columns == columns[::-1] for family in families(frozenset(columns))
+    )
+
+
 def answer_families(rows: Sequence[Mapping[str, Any]], names: frozenset[str]) -> list[Family]:
     """Families of columns that hold answers, by their names and by their values: texts, messages,
     or lists of texts."""

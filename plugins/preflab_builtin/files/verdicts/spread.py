@@ -44,6 +44,12 @@ def is_named(value: Any) -> bool:
     return isinstance(one, (list, tuple)) or (isinstance(one, str) and amount(one) is None)
 
 
+def is_votes(value: Any, count: int) -> bool:
+    """Whether a value of so many answers counts votes: it lists names, or has a count of ties."""
+    value = _read(value)
+    return is_named(value) or (isinstance(value, Mapping) and len(value) > count)
+
+
 def amount(value: Any) -> float | None:
     """A number, or 1 and 0 for a mark; None for any other value."""
     found = number(value)
