@@ -238,6 +238,7 @@ def _remove(arguments: list[str]) -> int:
             return 0
     for place in remove(about, ROOT, options.artifacts):
         print(f"kept {place}: a job uses it by now")
+    print(f"Removed {about.folder}.")
     return 0
 
 
