@@ -32,7 +32,7 @@ def test_the_wheel_has_three_top_level_names(wheel: Path) -> None:
         assert inside in names
     assert "preflab/scaffold/templates/shared/pyproject.toml.template" in names
     templates = [name for name in names if name.endswith(".template")]
-    assert len(templates) == 2 + 5 * 6  # two shared files, and six files for each of five kinds
+    assert len(templates) == 2 + 6 * 6  # two shared files, and six files for each of six kinds
     assert not [name for name in names if name.endswith(".png")]
 
 
