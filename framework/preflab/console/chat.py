@@ -88,8 +88,8 @@ class Session:
         return Prompt("chat", text)
 
     def command(self, line: str) -> str:
-        """Do what a line that begins with / says; a sentence on what was done. `UserError` for a
-        command that is none, or a value that it does not take."""
+        """Carry out a line that begins with /, and say in a sentence what was done. `UserError` if
+        there is no such command, or if it does not take the value."""
         name, _, value = line[1:].strip().partition(" ")
         if name not in _COMMANDS:
             raise UserError(

@@ -28,8 +28,8 @@ class Answer:
 
 
 class AnsweringRun:
-    """A run folder whose models answer. `UserError`, with the cure, for a folder that is none or
-    whose run has not finished."""
+    """A run folder whose models answer. `UserError`, with the cure, if the folder is not that of a
+    run, or if the run has not finished."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
