@@ -12,7 +12,12 @@ _FUNCTIONS, _SHAPINGS = "preflab_builtin.rewards.functions", "preflab_builtin.re
 def preflab_components() -> list[Component]:
     """One component per function."""
     from preflab_builtin.rewards import config as c
-    from preflab_builtin.rewards.shapings import InOrderConfig, LengthPenaltyConfig, SoftClipConfig
+    from preflab_builtin.rewards.shapings import (
+        InOrderConfig,
+        LengthPenaltyConfig,
+        ShuffledConfig,
+        SoftClipConfig,
+    )
 
     return [
         Component("reward_model", "length", c.LengthRewardConfig, build=f"{_FUNCTIONS}:length"),
@@ -38,6 +43,7 @@ def preflab_components() -> list[Component]:
             LengthPenaltyConfig,
             build=f"{_SHAPINGS}:length_penalty",
         ),
+        Component("reward_shaping", "shuffled", ShuffledConfig, build=f"{_SHAPINGS}:shuffled"),
         Component("reward_shaping", "soft_clip", SoftClipConfig, build=f"{_SHAPINGS}:soft_clip"),
         Component(
             "reward_shaping",

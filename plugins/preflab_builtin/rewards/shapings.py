@@ -1,5 +1,5 @@
-"""Reward shapings: a price on length, a bound that is approached smoothly, and several of any in
-order."""
+"""Reward shapings: a price on length, a bound that is approached smoothly, a control without
+information, and several of any in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preflab import option
+from preflab.randomness import derive_seed
 from preflab.shaping import shaped
 
 if TYPE_CHECKING:
@@ -35,6 +36,16 @@ class SoftClipConfig:
 
     name: str = option("soft_clip", "component")
     limit: float = option(2.0, "scores stay within +- this; small ones hardly change", gt=0)
+
+
+@dataclass
+class ShuffledConfig:
+    """Control: every response gets the score of a response of its batch, by chance. The scores keep
+    their distribution and say nothing about the responses: what updates without a goal do to a
+    model, with all else as in the run without it."""
+
+    name: str = option("shuffled", "component")
+    draw: int = option(0, "number of the shuffle: another one is independent", ge=0)
 
 
 @dataclass
@@ -70,6 +81,19 @@ def soft_clip(config: SoftClipConfig, context: Context) -> RewardShaping:
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
         return config.limit * (scores / config.limit).tanh()
+
+    return shape
+
+
+def shuffled(config: ShuffledConfig, context: Context) -> RewardShaping:
+    """The scores in an order drawn by the texts of the batch: a function of the rollout alone."""
+
+    def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
+        drawn = [
+            derive_seed("shuffled", config.draw, prompt.id, text)
+            for prompt, text in zip(rollout.prompts, rollout.texts, strict=True)
+        ]
+        return scores[sorted(range(len(drawn)), key=drawn.__getitem__)]
 
     return shape
 

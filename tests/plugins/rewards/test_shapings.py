@@ -16,8 +16,10 @@ from preflab.planning.recipes import identity
 from preflab.records import Prompt, Rollout
 from preflab_builtin.rewards.shapings import (
     LengthPenaltyConfig,
+    ShuffledConfig,
     SoftClipConfig,
     length_penalty,
+    shuffled,
     soft_clip,
 )
 from support import WORDS, FakeContext
@@ -60,6 +62,22 @@ def test_small_scores_stay_and_large_ones_reach_the_limit(tmp_path: Path) -> Non
     ).tolist()
     # tanh x = x - x^3 / 3 + ...: 2 tanh(0.005) = 0.01 - 8.3e-8
     assert shaped == pytest.approx([0.01 - 8.333e-8, 2 * math.tanh(1.0), -2.0], rel=1e-6)
+
+
+def test_shuffled_scores_are_the_same_scores_in_an_order_of_chance(tmp_path: Path) -> None:
+    tokenizer = FakeContext(tmp_path).tokenizer
+    prompts = [Prompt(f"p{i}", WORDS[i]) for i in range(200)]
+    rollout = Rollout.from_tokens(tokenizer, prompts, [[3]] * 200, [[5, tokenizer.eos_id]] * 200)
+    scores = torch.arange(200.0)
+    dealt = [
+        shuffled(ShuffledConfig(draw=draw), FakeContext(tmp_path))(scores.clone(), rollout)
+        for draw in (0, 0, 1)
+    ]
+    assert dealt[0].tolist() == dealt[1].tolist() != dealt[2].tolist()
+    for order in dealt:
+        assert sorted(order.tolist()) == scores.tolist()
+        # A random order's correlation with the scores has the standard deviation 1 / sqrt(199).
+        assert abs(float(torch.corrcoef(torch.stack([scores, order]))[0, 1])) < 4 / 199**0.5
 
 
 def test_they_are_chosen_by_name_with_their_options() -> None:
