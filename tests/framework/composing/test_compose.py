@@ -124,7 +124,7 @@ def test_a_study_that_adds_seeds_has_jobs_in_blocks() -> None:
         ("headline study.seeds.at_mst=5", "Did you mean 'at_most'"),
         ("headline study.claims.tax.margin=0.01", r"out: '\+study.claims.tax.margin=0.01' adds it"),
         ("ladder study.seeds.at_most=5", r"out: '\+study.seeds={at_most:24}' adds it"),
-        ("episodes study.seeds={at_most:5}", "names its seeds twice: .*seed=21,22,23"),
+        ("episodes +study.seeds={at_most:5}", "names its seeds twice: .*seed=21,22,23"),
     ],
 )
 def test_seeds_that_contradict_each_other_are_refused(words: str, message: str) -> None:

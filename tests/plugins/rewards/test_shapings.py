@@ -66,7 +66,7 @@ def test_small_scores_stay_and_large_ones_reach_the_limit(tmp_path: Path) -> Non
 
 def test_shuffled_scores_are_the_same_scores_in_an_order_of_chance(tmp_path: Path) -> None:
     tokenizer = FakeContext(tmp_path).tokenizer
-    prompts = [Prompt(f"p{i}", WORDS[i]) for i in range(200)]
+    prompts = [Prompt(f"p{i}", WORDS[i % len(WORDS)]) for i in range(200)]
     rollout = Rollout.from_tokens(tokenizer, prompts, [[3]] * 200, [[5, tokenizer.eos_id]] * 200)
     scores = torch.arange(200.0)
     dealt = [
