@@ -20,7 +20,8 @@ from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
 from preflab.runtime import Device
-from preflab.storage.run_folder import artifacts_of, config_file, read_manifest
+from preflab.storage.run_folder import artifacts_of, config_file
+from preflab.storage.runs import manifest_of
 
 Asked = str | Prompt | Sequence[Mapping[str, str]]
 """A prompt as a person gives it: the text that the model sees, or a conversation, of which each
@@ -35,9 +36,9 @@ class OpenedRun:
         """device: in the place of the run's own, as runtime.device names it. `UserError` if the
         folder is not a run's, or its config names what is not installed."""
         self.folder = folder
-        manifest = read_manifest(folder)
-        if manifest is None or not config_file(folder).is_file():
-            raise UserError(f"{folder} is not the folder of a run: it has no manifest or config.")
+        manifest = manifest_of(folder)
+        if not config_file(folder).is_file():
+            raise UserError(f"{folder} cannot be opened: its {config_file(folder)} is missing.")
         config = OmegaConf.load(config_file(folder))
         refuse_resolvers(config)  # type: ignore[arg-type]
         self._where = Path((manifest.get("where") or {}).get("cwd") or ".")

@@ -17,10 +17,9 @@ from preflab.storage.run_folder import (
     SUMMARY,
     Manifest,
     Summary,
-    read_manifest,
     stage_folder,
 )
-from preflab.storage.runs import FoundRun, folder_of, runs_below
+from preflab.storage.runs import FoundRun, folder_of, manifest_of, runs_below
 
 if TYPE_CHECKING:
     import pandas
@@ -35,11 +34,7 @@ class Run:
     def __init__(self, folder: Path, device: str | None = None) -> None:
         """device: of the models, in the place of the run's own ("cpu", "cuda", "auto").
         `UserError` if the folder is not a run's."""
-        if read_manifest(folder) is None:
-            raise UserError(
-                f"{folder} is not the folder of one run: it has no manifest.json. Give the folder "
-                "of a run, or of one job of a multirun."
-            )
+        manifest_of(folder)
         self.folder, self._device = folder, device
 
     def __repr__(self) -> str:
@@ -48,10 +43,7 @@ class Run:
     @property
     def manifest(self) -> Manifest:
         """What was run, with what, and how far it came."""
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            raise UserError(f"{self.folder} has no manifest.json any more.")
-        return manifest
+        return manifest_of(self.folder)
 
     @property
     def name(self) -> str:

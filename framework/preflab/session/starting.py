@@ -77,10 +77,19 @@ def study(name: str, overrides: str | Sequence[str] = ()) -> Study:
 
 
 def _words(overrides: str | Sequence[str]) -> list[str]:
-    words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
-    wrong = next((word for word in words if not isinstance(word, str)), None)
-    if wrong is not None:
-        raise UserError(f"{wrong!r} is not a word of a command line: write 'KEY=VALUE'.")
+    """The words of a command line; `UserError` if they are not words, or only ask to show
+    something."""
+    try:
+        words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    except ValueError as error:  # of quotes
+        raise UserError(f"{overrides}: {error}. A list of words needs no quotes.") from None
+    except TypeError:
+        raise UserError(f"{overrides!r} is not a text or a list: give 'KEY=VALUE ...'.") from None
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        raise UserError(f"{wrong[0]!r} is not a word of a command line: write 'KEY=VALUE'.")
+    if shows := [word for word in words if word in ("--help", "-h", "--version")]:
+        raise UserError(f"{shows[0]} asks to show something: give it on the command line.")
     return words
 
 

@@ -112,6 +112,9 @@ def test_what_a_run_has_not_made_is_said(run: Run) -> None:
         "a list of messages": lambda: run.sample([[{"content": "x"}]]),
         "Allowed: auto, cpu, cuda": lambda: preflab.load("greeter", "gpu").sample("x"),
         "There is no run 'greter'": lambda: preflab.load("greter"),
+        f"that can be read. It holds runs: give one run, for example {run.folder}": lambda: (
+            preflab.load("runs")
+        ),
     }
     for message, way in ways.items():
         with pytest.raises(UserError, match=re.escape(message)):
