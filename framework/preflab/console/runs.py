@@ -29,7 +29,16 @@ def command(arguments: Sequence[str], usage: str) -> int:
     first, *rest = arguments or [""]
     if first in _ACTIONS:
         return _ACTIONS[first](rest)
+    if first and not first.startswith("-") and not Path(first).is_dir():
+        raise UserError(_no_folder(first))
     return _list(list(arguments), usage)
+
+
+def _no_folder(word: str) -> str:
+    return (
+        f"There is no folder {word}: runs are in {ROOT}/ below the folder where they were started. "
+        f"Give a folder, or what to do with runs. {nearest(word, _ACTIONS)}"
+    )
 
 
 def _list(arguments: list[str], usage: str) -> int:
@@ -40,10 +49,7 @@ def _list(arguments: list[str], usage: str) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
-        raise UserError(
-            f"There is no folder {options.folder}: runs are in {ROOT}/ below the folder where they "
-            f"were started. Give a folder, or one of: {', '.join(_ACTIONS)}."
-        )
+        raise UserError(_no_folder(str(options.folder)))
     found = runs_below(options.folder)
     if options.tag:
         tags = {tag for run in found for tag in _tags(run)}

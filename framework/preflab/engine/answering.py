@@ -99,11 +99,11 @@ class AnsweringRun:
                     return prompt
         return None
 
-    def unread(self, text: str) -> str:
-        """What the tokenizer reads of a text, if it is not all of it; "" if it is."""
+    def unread(self, text: str) -> str | None:
+        """What the tokenizer reads of a text, if it is not all of it; None if it is."""
         tokenizer = self._context.tokenizer
         seen = tokenizer.decode(tokenizer.encode(text))
-        return seen if seen.split() != text.split() else ""
+        return seen if seen.split() != text.split() else None
 
     def answers(
         self, prompt: Prompt, seed: Sequence[int | str], temperature: float | None

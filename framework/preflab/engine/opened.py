@@ -111,8 +111,10 @@ class OpenedRun:
         asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
         if not asked:
             raise UserError("There is no prompt: give a list of one at least.")
-        if samples < 1 or (max_tokens is not None and max_tokens < 1) or (temperature or 0) < 0:
-            raise UserError("samples and max_tokens are at least 1, and temperature is at least 0.")
+        least = {"samples": (samples, 1), "max_tokens": (max_tokens, 1)}
+        for name, (value, low) in (least | {"temperature": (temperature, 0)}).items():
+            if value is not None and not (isinstance(value, int | float) and value >= low):
+                raise UserError(f"{name} is {value!r} but must be a number of at least {low}.")
         answers = self.responder(role)
         if isinstance(answers, PolicyResponder):
             usual = answers.engine.sampling
@@ -161,7 +163,8 @@ def as_prompt(asked: Asked) -> Prompt:
         turns = tuple(Message(turn["role"], turn["content"]) for turn in asked)
     except (KeyError, TypeError):
         raise UserError(
-            "A prompt is a text, or a list of messages with 'role' and 'content'."
+            "A prompt is a text, or a list of messages with 'role' and 'content': a conversation "
+            "alone is a list in a list, [[{'role': 'user', 'content': 'Hi'}]]."
         ) from None
     return conversation(turns)
 

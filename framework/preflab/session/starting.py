@@ -57,7 +57,8 @@ def run(overrides: str | Sequence[str] = ()) -> Run:
     with _as_command(overrides) as words:
         line, jobs = _checked(words)
         if line.multirun:
-            raise UserError("These are several runs: preflab.study('config', '-m ...').")
+            name, more = line.config_name, ", '-m ...'" if line.config_name == "config" else ""
+            raise UserError(f"These are several runs: preflab.study('{name}'{more}).")
         if jobs[0].run.settings.runtime.processes > 1:
             return Run(_apart(words, line, jobs))
         quiet_libraries()

@@ -90,6 +90,7 @@ WRONG = {
     "a measure that none has": (["--measures", "reward/prox"], "Did you mean 'reward/proxy'"),
     "a tag that none has": (["--tag", "taxi"], "Did you mean 'tax'"),
     "a folder that is not there": (["elsewhere"], "There is no folder elsewhere"),
+    "a misspelt action": (["comapre", "a", "b"], "Did you mean 'compare'"),
     "one run to compare": (["compare", "a"], "needs two runs"),
     "a run that is not there": (["rm", "c"], "There is no run 'c'"),
     "nobody to ask": (["rm", "a"], "give --yes"),

@@ -97,7 +97,10 @@ def test_metrics_and_samples_are_data_frames(run: Run) -> None:
     mean = judged["reward/proxy"].mean()
     assert mean == pytest.approx(run.measures["reward/proxy"])
     assert list(run.samples("algorithm")["step"]) == [0] * 4 + [1] * 4  # four of each are kept
-    with pytest.raises(UserError, match="has no rows of the stage 'sft'"):
+    with pytest.raises(
+        UserError,
+        match=r"has no rows of the stage 'sft'\. Allowed: algorithm, evaluation, reward_model",
+    ):
         run.metrics("sft")
 
 
@@ -107,6 +110,12 @@ def test_what_a_run_has_not_made_is_said(run: Run) -> None:
         "Did you mean 'result'": lambda: run.sample("x", role="reslt"),
         "There is no prompt": lambda: run.sample([]),
         "at least 1": lambda: run.sample("x", samples=0),
+        "temperature is 'hot' but must be a number": lambda: run.sample("x", temperature="hot"),
+        "prompts are a text or a list, not {": lambda: run.sample({"prompt": "x"}),
+        "prompts are a text or a list, not None": lambda: run.sample(None),
+        "A response is a text, not 3": lambda: run.score(["x"], [3]),
+        "a list in a list": lambda: run.sample([{"role": "user", "content": "x"}]),
+        "Did you mean 'algorithm'": lambda: run.samples("algoritm"),
         "2 prompts and 1 responses": lambda: run.score(["x", "y"], ["z"]),
         "has no tokens": lambda: run.sample(""),
         "a list of messages": lambda: run.sample([[{"content": "x"}]]),
