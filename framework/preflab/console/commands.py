@@ -181,11 +181,12 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     from preflab.console.launch import report_text
+    from preflab.storage.run_folder import REPORT
     from preflab.storage.runs import folder_of
 
     folders = [folder if folder.is_dir() else folder_of(str(folder)) for folder in options.folders]
     # The page of one run is not replaced by a comparison with others.
-    page = folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")
+    page = folders[0] / REPORT if len(folders) == 1 else Path("comparison.html")
     print(report_text(folders, options.out or page))
     return StorageError.exit_code if options.out and not options.out.is_file() else 0
 
