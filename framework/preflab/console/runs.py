@@ -110,8 +110,8 @@ def _own_words(found: Sequence[FoundRun]) -> Iterator[list[str]]:
     """What was typed for each run: of a job what not all jobs of its multirun have."""
     whole = {run.folder: multirun_of(run.folder) for run in found}
     jobs = {place: read_ledger(place) for place in whole.values() if place is not None}
-    common = {
-        place: set[str].intersection(*(set(row["overrides"]) for row in rows))
+    common: dict[Path | None, set[str]] = {
+        place: set[str].intersection(*(set(row.get("overrides") or ()) for row in rows))
         for place, rows in jobs.items()
         if rows
     }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -105,16 +106,17 @@ def test_metrics_and_samples_are_data_frames(run: Run) -> None:
 
 
 def test_what_a_run_has_not_made_is_said(run: Run) -> None:
+    untyped: Any = run
     ways: dict[str, Callable[[], object]] = {
         "has made no model in the role 'base'": lambda: run.sample("x", role="base"),
         "Did you mean 'result'": lambda: run.sample("x", role="reslt"),
         "There is no prompt": lambda: run.sample([]),
         "at least 1": lambda: run.sample("x", samples=0),
-        "temperature is 'hot' but must be a number": lambda: run.sample("x", temperature="hot"),
-        "prompts are a text or a list, not {": lambda: run.sample({"prompt": "x"}),
-        "prompts are a text or a list, not None": lambda: run.sample(None),
-        "A response is a text, not 3": lambda: run.score(["x"], [3]),
-        "a list in a list": lambda: run.sample([{"role": "user", "content": "x"}]),
+        "temperature is 'hot' but must be a number": lambda: untyped.sample("x", temperature="hot"),
+        "prompts are a text or a list, not {": lambda: untyped.sample({"prompt": "x"}),
+        "prompts are a text or a list, not None": lambda: untyped.sample(None),
+        "A response is a text, not 3": lambda: untyped.score(["x"], [3]),
+        "a list in a list": lambda: untyped.sample([{"role": "user", "content": "x"}]),
         "Did you mean 'algorithm'": lambda: run.samples("algoritm"),
         "2 prompts and 1 responses": lambda: run.score(["x", "y"], ["z"]),
         "has no tokens": lambda: run.sample(""),

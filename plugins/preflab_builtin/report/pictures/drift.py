@@ -107,7 +107,7 @@ def _draw(
         color, _ = style_of(number)
         error, true_error = drawing.error_bar(proxy), drawing.error_bar(true)
         axes.plot([x, x], ends, color=color, lw=0.8, alpha=0.5, transform=where)
-        filled = {"label": label, "yerr": true_error, "transform": where}
+        filled: dict[str, Any] = {"label": label, "yerr": true_error, "transform": where}
         drawing.draw_mark(axes, number, x, true.value, **filled)
         drawing.draw_mark(axes, number, x, proxy.value, mfc=PAPER, yerr=error, transform=where)
     if curve:
