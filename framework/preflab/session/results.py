@@ -190,7 +190,7 @@ def _listed(what: str, given: str | Sequence[Any]) -> list[Any]:
 
 def _frame(rows: Sequence[Mapping[str, Any]], run: Run, stage: str) -> pandas.DataFrame:
     """The rows of a stage ("": all)."""
-    found = [row for row in rows if stage in ("", row["stage"])]
+    found = [row for row in rows if not stage or row["stage"] == stage]
     if not found:
         stages = dict.fromkeys(str(row.get("stage", "")) for row in rows)
         of_it = f" of the stage '{stage}'. {nearest(stage, stages)}" if stage and stages else "."
