@@ -109,6 +109,8 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         return (
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
         )
+    if full_key.startswith("hydra.sweeper."):
+        return f"{full_key} is not an option. {HAS_ITS_OWN}"
     if _left_out_of_a_study(full_key):
         value = "={at_most:24}" if full_key == "study.seeds" else "=VALUE"
         return f"The study file leaves {full_key} out: '+{full_key}{given or value}' adds it."

@@ -140,8 +140,9 @@ def _why_to_stop(
     if last and waiting(last, root):
         return "Jobs wait for people: the same command goes on with the search once they go on."
     found = f"{len(tried)} of {search.config.trials} trials"
-    best = best_of(tried, search.config.more)
-    if best is not None:
+    number = best_of(tried, search.config.more)
+    if number is not None:
+        best = tried[number]
         values = " ".join(f"{key}={value}" for key, value in best.values.items())
         found += f"; the best so far is {values}: {search.config.objective} {best.objective:.4g}"
     if all(trial.state == FAILED for trial in block):
@@ -152,12 +153,11 @@ def _why_to_stop(
     return ""
 
 
-def best_of(tried: Sequence[Tried], more: bool) -> Tried | None:
-    """The trial with the best objective; of equal ones the first."""
-    done = [trial for trial in tried if trial.objective is not None]
-    if not done:
-        return None
-    return (max if more else min)(done, key=lambda trial: trial.objective or 0.0)
+def best_of(tried: Sequence[Tried], more: bool) -> int | None:
+    """Number of the trial with the best objective, of equal ones the first; None: there is no
+    result."""
+    known = {i: trial.objective for i, trial in enumerate(tried) if trial.objective is not None}
+    return (max if more else min)(known, key=lambda i: known[i]) if known else None
 
 
 def _facts(search: Search) -> dict[str, Any]:
@@ -183,6 +183,7 @@ def _write(root: Path, search: Search, tried: Sequence[Tried]) -> None:
     facts = _facts(search) | {
         "trials_planned": search.config.trials,
         "seeds": search.seeds,
+        "best": best_of(tried, search.config.more),
         "importance": search.importance([t.trial for t in tried if t.state != ASKED]),
         "trials": [asdict(trial) for trial in tried],
     }

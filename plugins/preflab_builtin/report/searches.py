@@ -30,26 +30,16 @@ class Tried:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search. folder: of its multirun; planned: trials in all; importance: share by key, {} if
-    not known."""
+    """A search. folder: of its multirun; planned: trials in all; best: number of the best
+    trial (None: no result); importance: share by key, {} if not known."""
 
     folder: Path
     objective: str
-    more: bool
-    sampler: str
     planned: int
     seeds: int
+    best: int | None
     importance: Mapping[str, float]
     trials: tuple[Tried, ...]
-
-    @property
-    def best(self) -> int | None:
-        """Number of the best trial; of equal ones the first. None: there is no result."""
-        known = [(t.objective, -i) for i, t in enumerate(self.trials) if t.objective is not None]
-        if not known:
-            return None
-        sign = 1 if self.more else -1
-        return -max(known, key=lambda pair: (sign * pair[0], pair[1]))[1]
 
 
 def read_search(path: Path) -> Searched | None:
@@ -70,10 +60,9 @@ def read_search(path: Path) -> Searched | None:
         return Searched(
             path.parent,
             str(facts["objective"]),
-            bool(facts["more"]),
-            str(facts["sampler"]),
             int(facts["trials_planned"]),
             int(facts["seeds"]),
+            None if facts["best"] is None else int(facts["best"]),
             {str(k): float(v) for k, v in facts["importance"].items()},
             trials,
         )

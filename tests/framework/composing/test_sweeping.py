@@ -138,6 +138,8 @@ def test_a_search_is_a_command_line_of_several_runs() -> None:
         parse(["-m", "algorithm.kl.coef=interval(0,1)"])
     with pytest.raises(UserError, match=r"no hydra/sweeper 'optuna' here.*study\.search="):
         parse(["-m", "hydra/sweeper=optuna", "algorithm.kl.coef=interval(0,1)"])
+    with pytest.raises(UserError, match=r"n_trials is not an option.*study\.search="):
+        parse(["-m", "hydra.sweeper.n_trials=20", "algorithm.kl.coef=interval(0,1)"])
     with pytest.raises(UserError, match=r"Did you mean 'trials'"):
         parse(["-m", "study.search={trails:6}", "algorithm.kl.coef=interval(0,1)"])
 

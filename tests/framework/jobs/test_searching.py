@@ -97,6 +97,7 @@ def test_each_block_is_proposed_from_the_means_of_those_before(
     assert [t["by_seed"] for t in trials][:2] == [[11, 12], [21, 22]]
     assert sampler.told == [[], [11.5, 21.5], [11.5, 21.5, 31.5, 41.5]]
     assert [t["folders"] for t in trials][-1] == ["8", "9"]
+    assert json.loads((tmp_path / "search.json").read_text())["best"] == 4
     said = capsys.readouterr().err
     assert "2 of 5 trials; the best so far is x=2.0: gold/gold 21.5." in said
     assert "5 of 5 trials; the best so far is x=5.0: gold/gold 51.5." in said

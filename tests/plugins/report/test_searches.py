@@ -16,13 +16,12 @@ def _trial(x: float, by_seed: list[float], why: str = "", folder: str = "0") -> 
     return facts | {"objective": mean, "why": why}
 
 
-def _search(folder: Path, trials: list[dict[str, Any]], more: bool = True) -> Any:
+def _search(folder: Path, trials: list[dict[str, Any]], best: int | None) -> Any:
     facts = {
         "objective": "gold/gold",
-        "more": more,
-        "sampler": "tpe",
         "trials_planned": 4,
         "seeds": 2,
+        "best": best,
         "importance": {"x": 1.0} if trials else {},
         "trials": trials,
     }
@@ -40,7 +39,7 @@ def test_the_best_trial_is_named_and_called_optimistic(tmp_path: Path) -> None:
     overrides = ["a=1", "x=3", "++study.search={objective:gold/gold}", "seed=1", "name=mine"]
     manifest = {"overrides": overrides, "config_name": "my_study"}
     (tmp_path / "0" / "manifest.json").write_text(json.dumps(manifest))
-    best, worth, importance = search_findings(_search(tmp_path, TRIALS))
+    best, worth, importance = search_findings(_search(tmp_path, TRIALS, 2))
     assert best == (
         "The best of 2 trials, 1 without a result: x=3, with gold/gold 0.400, mean over 2 seeds "
         "(trial 2)."
@@ -48,12 +47,12 @@ def test_the_best_trial_is_named_and_called_optimistic(tmp_path: Path) -> None:
     assert "is optimistic" in worth
     assert worth.endswith("preflab -cn my_study a=1 x=3 study.search=null seed=101,102,103")
     assert "x 100 %" in importance
-    less = _search(tmp_path, TRIALS, more=False)
+    less = _search(tmp_path, TRIALS, 0)
     assert "x=1, with gold/gold 0.200" in search_findings(less)[0]
 
 
 def test_every_trial_is_a_row(tmp_path: Path) -> None:
-    head, rows = search_rows(_search(tmp_path, TRIALS))
+    head, rows = search_rows(_search(tmp_path, TRIALS, 2))
     assert head == ("trial", "x", "gold/gold", "")
     assert rows == [
         ("0", "1", "0.200\n0.100, 0.300", ""),
@@ -63,9 +62,9 @@ def test_every_trial_is_a_row(tmp_path: Path) -> None:
 
 
 def test_searches_without_a_best_and_files_that_cannot_be_read(tmp_path: Path) -> None:
-    nothing = search_findings(_search(tmp_path, [_trial(1, [], "x is refused")]))
+    nothing = search_findings(_search(tmp_path, [_trial(1, [], "x is refused")], None))
     assert nothing == ["The search for gold/gold has no result: 1 of 4 trials."]
-    same = search_findings(_search(tmp_path, [_trial(1, [1.0]), _trial(2, [1.0])]))
+    same = search_findings(_search(tmp_path, [_trial(1, [1.0]), _trial(2, [1.0])], 0))
     assert same[1] == "All trials have the same: nothing tells them apart."
     (tmp_path / "search.json").write_text('{"trials": 3}')
     assert read_search(tmp_path / "search.json") is None
