@@ -48,6 +48,7 @@ def plan(arguments: list[str]) -> int:
     from preflab.jobs.ahead import notices
     from preflab.jobs.execution import quiet_libraries
     from preflab.jobs.places import check_places
+    from preflab.jobs.searching import search_ahead
     from preflab.planning.reading import check_jobs
 
     line = parse(arguments)
@@ -82,7 +83,8 @@ def plan(arguments: list[str]) -> int:
         f"{f', {wait} waiting' if wait else ''}."
     )
     study = runs[0].study
-    adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
+    adds = [*line.said, *(search_ahead(line.search) if line.search else ())]
+    adds += [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in _estimates(ahead):
         print(sentence)
     for notice in [*adds, *_waiting(runs), *said]:
