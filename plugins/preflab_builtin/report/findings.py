@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from preflab.study import Verdict
@@ -92,8 +93,11 @@ def _differences(arms: Sequence[Arm], shown: Sequence[Column]) -> Iterator[str]:
 
 def _apart(column: Column, low: Arm, high: Arm) -> str:
     below, above = column.of(low), column.of(high)
-    if below is None or above is None or not (below.high == below.high and above.low == above.low):
+    if below is None or above is None:
         return "there are no intervals"
+    known = math.isfinite(below.high) + math.isfinite(above.low)
+    if known < 2:
+        return "one of them has no interval" if known else "there are no intervals"
     if below.high < above.low:
         return "their intervals do not overlap"
     return "their intervals overlap"
