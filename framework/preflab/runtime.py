@@ -39,6 +39,7 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    auto = "auto"
 
 
 @dataclass
@@ -46,7 +47,11 @@ class RuntimeConfig:
     """How to compute; nothing here but precision and determinism is meant to change a result."""
 
     device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
-    precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
+    precision: Precision = option(
+        Precision.float32,
+        "forward pass under autocast if not float32; auto: bfloat16 where the hardware has it and "
+        "it pays, said before the run, and the recipe names what was chosen",
+    )
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(
         None,
@@ -178,7 +183,7 @@ class Runtime:
         """The forward pass in the configured precision."""
         import torch
 
-        if self.config.precision is Precision.float32:
+        if self.config.precision is not Precision.bfloat16:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 

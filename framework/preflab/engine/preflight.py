@@ -27,7 +27,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     read. `UserError` for what is known to fail, with the cure for this command."""
     run = environment.run
     if not pending:
-        return list(_rates(run))
+        return [*_decided(run), *_rates(run)]
     choices = run.all_choices()
     notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
@@ -42,7 +42,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     _check_prompts(environment, pending)
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
-    return list(dict.fromkeys([*_rates(run), *of_records, *notices]))
+    return list(dict.fromkeys([*_decided(run), *_rates(run), *of_records, *notices]))
 
 
 def key(stage: Stage) -> str:
@@ -73,6 +73,10 @@ def _asked(
             yield choice, context
     for choice in run.filters:
         yield choice, StageContext(environment, choice.key)
+
+
+def _decided(run: Run) -> list[Notice]:
+    return [Notice("", said) for said in run.said]
 
 
 def _notice(choice: Choice, said: str) -> Notice:

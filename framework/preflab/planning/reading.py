@@ -28,6 +28,8 @@ from preflab.planning.objectives import check_objective
 from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
+from preflab.precision import decided
+from preflab.runtime import Precision
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
 
@@ -98,7 +100,7 @@ def read(config: Mapping[str, Any], registry: Registry, known: Known | None = No
     """The run of a composed config, given as plain values. `UserError` for anything that is wrong,
     before any work. known: pass the same mapping for the jobs of a study, which then share their
     typed configs."""
-    run = _settled(chosen(config, registry, known))
+    run = _with_precision(_settled(chosen(config, registry, known)))
     check(run)
     check_objective(run)
     inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
@@ -146,6 +148,17 @@ def _settled(run: Run) -> Run:
             with blamed(choice):
                 choices[group] = replace(choice, config=choice.config.settled(records))
     return replace(run, choices=choices)
+
+
+def _with_precision(run: Run) -> Run:
+    """With a number format in the place of ``runtime.precision=auto``."""
+    runtime = run.settings.runtime
+    if runtime.precision is not Precision.auto:
+        return run
+    shape = inspect(run.choices["policy"]).shape
+    precision, said = decided(runtime, shape.width if shape else 0)
+    settled = replace(run.settings, runtime=replace(runtime, precision=precision))
+    return replace(run, settings=settled, said=(said,))
 
 
 def _settings(

@@ -163,7 +163,7 @@ class CausalPolicy(CausalBackbone):
         self._check_length(mask)
         self._count(mask)
         if (fast := self._fast_path()) is not None:
-            states, slots = fast.prefill(ids, mask)
+            states, slots = fast.prefill(ids, mask, self.graphs)
             return self.logits(states), slots
         past = DynamicCache(config=self.module.config)
         output = self.base(use_cache=True, past_key_values=past, **self._inputs(ids, mask))

@@ -3,13 +3,14 @@ are named so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 from preflab_builtin.training.config import EVALUATORS, TrainedConfig
 
@@ -150,6 +151,22 @@ class OnPolicyConfig(TrainedConfig):
         role = self.kl.reference
         reference = (f"own_policy:{role}",) if role and not names_folder(role) else ()
         return ("prompts", "reward_model", *reference, *super().needs())
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """The policy, its reference and a reward model, which are asked once for each sampled
+        response (`preflab.memory.Load`)."""
+        return Load(
+            trained=1,
+            frozen=2,
+            reference=True,
+            rows=self.minibatch,
+            batch=self.batch,
+            sampled=self.batch,
+            tokens=tokens,
+            passes=4 + 3 * self.epochs,
+            scored=0.5,
+            steps=self.total_steps(),
+        )
 
     def total_steps(self) -> int:
         """Iterations."""

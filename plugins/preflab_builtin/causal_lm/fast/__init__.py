@@ -53,10 +53,12 @@ class FastPath:
         batch = with_shared_prefixes(ids, mask, wanted, prompt_width)
         return self._states(batch or Rows.of(ids, mask, wanted))
 
-    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, SlotCache]:
+    def prefill(
+        self, ids: torch.Tensor, mask: torch.Tensor, graphs: bool
+    ) -> tuple[torch.Tensor, SlotCache]:
         """Left-padded prompts [B, Q] -> last hidden states of their last tokens [B, D], and a
-        cache for `extend`."""
-        return prefill(self.blocks, ids, mask)
+        cache for `extend`, with the same ``graphs``."""
+        return prefill(self.blocks, ids, mask, graphs)
 
     def _states(self, batch: Rows | SharedRows) -> torch.Tensor:
         seen = batch.positions + 1
