@@ -7,6 +7,7 @@ import re
 import shlex
 import socket
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from people.whole_runs import answer_everything, by_alphabet
 from preflab import UserError
 from preflab.errors import StorageError
 from preflab_people.commands import label
-from preflab_people.commands.making import CONSENT_VERSION, shipped
 from preflab_people.judgments import Answer, canonical_digest
 from preflab_people.rounds import frozen_of, open_round
 from preflab_people.store import Store, survey
@@ -41,10 +41,10 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return said
 
 
-def answer_all(name: str, note: str = "") -> None:
-    """Everybody who was invited ranks by the alphabet."""
+def answer_all(name: str, note: str = "", most: int = 10**6) -> None:
+    """Everybody who was invited ranks by the alphabet, at most so many tasks in all."""
     folder, _ = open_round(name)
-    answer_everything(folder, lambda task: Answer(by_alphabet(task.responses)), note=note)
+    answer_everything(folder, lambda task: Answer(by_alphabet(task.responses)), most, note)
 
 
 def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> None:
@@ -340,7 +340,27 @@ def test_gold_and_screening_are_asked_and_train_nothing(say: Say, tmp_path: Path
     assert frozen.manifest["counts"]["submitted"] == frozen.manifest["rankings"] == 10
 
 
-def test_a_changed_consent_text_has_another_version() -> None:
-    """Whoever changes the text changes the version, and writes the new digest here."""
-    versions = {2: "a5cd9fa50caa2096f80975da9af1b64620e49b5e760d4746b123f0df3b176ec9"}
-    assert canonical_digest(shipped("consent")) == versions[CONSENT_VERSION]
+def test_a_changed_consent_text_is_asked_anew(say: Say, tmp_path: Path) -> None:
+    """The frozen round says which text each answer is of."""
+    sampled(tmp_path, "x", POOL)
+    for number, text in enumerate(("We keep it.", "We keep all of it."), 1):
+        (tmp_path / f"{number}.md").write_text(text)
+    say("runs/x", "--no-serve", "--people", "2", "--consent", "1.md")
+    answer_all("round-1", most=3)
+    for words in ((), ("--consent", "1.md")):
+        assert "Consent text" not in say("runs/x", "--no-serve", *words)
+    text = say("runs/x", "--no-serve", "--consent", "2.md")
+    assert "Consent text: version 2 from now on. Everybody is asked again." in text
+    answer_all("round-1")
+    say("close", "round-1", "--early")
+    frozen = frozen_of("round-1")
+    assert frozen is not None
+    lines = (frozen.folder / "labels.jsonl").read_text().splitlines()
+    counts = Counter(json.loads(line)["consent"] for line in lines)
+    assert counts == {1: 3, 2: len(lines) - 3}
+    asked = json.loads((frozen.folder / "instructions.json").read_text())["consents"]
+    assert [(one["version"], one["markdown"]) for one in asked] == [
+        (1, "We keep it."),
+        (2, "We keep all of it."),
+    ]
+    assert asked[0]["digest"] == canonical_digest("We keep it.") != asked[1]["digest"]

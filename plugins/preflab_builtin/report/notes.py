@@ -117,9 +117,9 @@ def _people(arms: Sequence[Arm]) -> Iterator[str]:
     """What the intervals of people's measures are about."""
     if any(run.people_judged() for arm in arms for run in arm.runs):
         yield (
-            "The intervals of what people said, and of the claims on it, are about other people too, "
-            "beside other prompts and, with several seeds, other seeds. One person says nothing of "
-            "others: there is no interval then, and no claim is decided."
+            "The intervals of what people said, and of the claims on it, are about other people "
+            "too, beside other prompts and, with several seeds, other seeds. One person says "
+            "nothing of others: there is no interval then, and no claim is decided."
         )
 
 

@@ -22,8 +22,9 @@ from preflab_builtin.report.differences import crossed
 from preflab_builtin.report.opinions import ONE_PERSON, crossed_with_people
 from preflab_builtin.report.runs import RunResult, StageResult
 
-Said = Mapping[tuple[str, str], float]
+Said = dict[tuple[str, str], float]
 """Values by prompt and person."""
+Place = tuple[int, int, int]
 
 
 def _run(folder: Path, arm: str, seed: int, said: Said, **more: float) -> RunResult:
@@ -60,7 +61,7 @@ def _ends(found: Measure | None) -> tuple[float, float, float]:
     return found.value, found.low, found.high
 
 
-Table = tuple[NDArray[np.float64], list[tuple[int, int, int]]]
+Table = tuple[NDArray[np.float64], list[Place]]
 
 
 def _simulated(seed: int, seeds: int, prompts: int, people: int, taste: float) -> Table:
