@@ -87,12 +87,29 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
 def test_closing_early_leaves_what_is_open(say: Say, tmp_path: Path) -> None:
     sampled(tmp_path, "x", POOL)
     say("runs/x", "--no-serve", "--people", "1", "--overlap", "1")
-    with pytest.raises(UserError, match="Nobody has judged anything"):
-        label(["close", "round-1", "--early"])
+    for words in ((), ("--early",)):
+        with pytest.raises(UserError, match=r"Nobody has judged.*label invite round-1 --people 2"):
+            label(["close", "round-1", *words])
     answer_all("round-1")  # one person: ten of twenty judgments
     with pytest.raises(UserError, match=r"10 judgments are missing.*--early"):
         label(["close", "round-1"])
     assert "20 asked = 10 judgments + 0 skips + 10 open." in say("close", "round-1", "--early")
+
+
+def test_held_out_people_alone_close_nothing(say: Say, tmp_path: Path) -> None:
+    """The cure works: other people are invited, and then it can be closed early."""
+    sampled(tmp_path, "x", POOL)
+    ((person, _),) = LINK.findall(say("runs/x", "--no-serve", "--people", "1"))
+    say("state", "round-1", person, "paused")
+    say("invite", "round-1", "--held-out")
+    answer_all("round-1")
+    for words in ((), ("--early",)):
+        with pytest.raises(UserError, match=r"Only held-out people .*\(\d+ answers\)") as why:
+            label(["close", "round-1", *words])
+    cure = str(why.value).rpartition("preflab label ")[2].split()
+    say(*cure)
+    answer_all("round-1", most=1)
+    assert "1 ranking for training" in say("close", "round-1", "--early")
 
 
 def test_runs_are_compared_blindly_with_equal_texts_merged(say: Say, tmp_path: Path) -> None:
