@@ -91,7 +91,7 @@ def test_closing_early_leaves_what_is_open(say: Say, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"Nobody has judged.*label invite round-1 --people 2"):
             label(["close", "round-1", *words])
     answer_all("round-1")  # one person: ten of twenty judgments
-    with pytest.raises(UserError, match=r"10 judgments are missing.*--early"):
+    with pytest.raises(UserError, match=r"10 judgments missing.*--early"):
         label(["close", "round-1"])
     assert "20 asked = 10 judgments + 0 skips + 10 open." in say("close", "round-1", "--early")
 
@@ -324,7 +324,7 @@ def test_a_removed_person_trains_nothing(say: Say, tmp_path: Path) -> None:
     with Store.open(folder / "store.sqlite") as store:
         who = store.people()[0].id
     say("state", "round-1", who, "removed")
-    with pytest.raises(UserError, match="10 judgments are missing"):  # others would be asked
+    with pytest.raises(UserError, match="10 judgments missing"):  # others would be asked
         label(["close", "round-1"])
     text = say("close", "round-1", "--early")
     assert "20 asked = 10 judgments + 0 skips + 10 open." in text

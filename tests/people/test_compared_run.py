@@ -59,6 +59,9 @@ ASKED = (
     *("evaluation.evaluators.people.round=comparison-1",),
 )
 
+Rated = tuple[list[float], list[str], list[str]]
+"""Values, the prompts that they are of, and the people."""
+
 
 def summary(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Path]:
     """Claims of the last run of the study, measures by arm, and its folder."""
@@ -119,25 +122,32 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert arms["SFT"]["agreement/labelers"]["value"] == 1.0
     assert [claim["holds"] for claim in claims] == ["holds"] * 3
     assert [claim["people"] for claim in claims] == [4] * 3
-    # A claim has the interval of the run's own measure: the other arm is always 0.5.
-    ends = [measured[end] - 0.5 for end in ("low", "high")]
-    assert claims[0]["interval"] == pytest.approx(ends)
-    rated = _ratings(tmp_path, sft)
-    expected = mean_about_people(cells(*rated), -6.0, 6.0)
-    assert claims[1]["estimate"] == pytest.approx(expected.value)
-    assert claims[1]["interval"] == pytest.approx([expected.low, expected.high])
-    alone = mean_about_prompts(cells(*rated), -6.0, 6.0)
-    assert expected.high - expected.low > 1.1 * (alone.high - alone.low)
+    higher = _are_about_people(claims, measured, _ratings(tmp_path, sft))
     page = (study / "report.html").read_text()
     assert "judge: people" in page
     assert f"{100 * wanted:.1f}" in page
     for word in ("Likert", "no sense", *(claim["statement"] for claim in claims)):
         assert word in page
     equal = len(range(0, len(differ), 5)) / len(differ)
-    _forms_are_there(arms, page, equal, expected.value)
+    _forms_are_there(arms, page, equal, higher)
 
 
-def _ratings(folder: Path, sft: Mapping[str, str]) -> tuple[list[float], list[str], list[str]]:
+def _are_about_people(
+    claims: Sequence[dict[str, Any]], measured: Mapping[str, float], rated: Rated
+) -> float:
+    """Intervals of the claims. How much higher SFT is rated."""
+    # A claim has the interval of the run's own measure: the other arm is always 0.5.
+    ends = [measured[end] - 0.5 for end in ("low", "high")]
+    assert claims[0]["interval"] == pytest.approx(ends)
+    expected = mean_about_people(cells(*rated), -6.0, 6.0)
+    assert claims[1]["estimate"] == pytest.approx(expected.value)
+    assert claims[1]["interval"] == pytest.approx([expected.low, expected.high])
+    alone = mean_about_prompts(cells(*rated), -6.0, 6.0)
+    assert expected.high - expected.low > 1.1 * (alone.high - alone.low)
+    return expected.value
+
+
+def _ratings(folder: Path, sft: Mapping[str, str]) -> Rated:
     """How much higher each person rated SFT on each prompt, the prompts, and the people."""
     frozen = read_frozen(next(folder.glob("labels/comparison-1/frozen-*")))
     values, prompts, people = [], [], []

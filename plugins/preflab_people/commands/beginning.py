@@ -215,9 +215,7 @@ def _update(store: Store, target: Target, options: argparse.Namespace) -> None:
         before = store.consent_text().version
         version = store.add_consent(read_text(options.consent), time.time())
         if version != before:
-            print(
-                f"Consent text: version {version} from now on. Everybody is asked to agree again."
-            )
+            print(f"Consent text: version {version} from now on. Everybody is asked again.")
     if options.examples:
         from preflab_people.server.settings import read_examples
 

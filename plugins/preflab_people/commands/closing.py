@@ -26,12 +26,13 @@ def close(words: list[str]) -> int:
     folder, made = open_round(options.name)
     with open_store(folder, made) as store:
         progress = store.progress()
+        far = how_far(progress, made.kind).capitalize()
+        missing = f"{far}; {counted(progress.open, 'judgment')} missing."
         if not progress.done:
-            raise UserError(_nothing_to_close(options.name, progress))
+            raise UserError(f"{missing} {_nothing_to_close(options.name, progress)}")
         if progress.open and not options.early and not progress.closed:
             raise UserError(
-                f"{how_far(progress, made.kind).capitalize()}; {progress.open} judgments are "
-                f"missing. Wait for them, or close it as it is: preflab label close "
+                f"{missing} Wait for them, or close it as it is: preflab label close "
                 f"{shlex.quote(options.name)} --early. What nobody judged then trains nothing."
             )
         store.close(time.time())
