@@ -33,8 +33,11 @@ study:
       arm: evaluation.temperature=0.1
       versus: evaluation.temperature=9.0
 evaluation:
-  baseline: base
+  baseline: none
   prompts: 40
+  evaluators:
+    reward: null
+    win_rate: null
 hydra:
   mode: MULTIRUN
   sweeper:

@@ -94,7 +94,8 @@ def test_a_run_waits_for_its_round_and_goes_on(tmp_path: Path) -> None:
     # The report says who ranked.
     page = (tmp_path / last_run(tmp_path) / "report.html").read_text()
     who = f"{number + round(number / 2)} rankings in the round spring (digest {before.digest[:12]})"
-    assert f"labeler=people: real people gave {who}: 3 people." in page
+    people = len({judgment.labeler for _, judgment, _ in before.judged})
+    assert f"labeler=people: real people gave {who}: {people} people." in page
 
     # Another closing of the round is another recipe, and what the first one gave is kept.
     with Store.open(folder / "store.sqlite") as store:
