@@ -11,6 +11,7 @@ import pytest
 
 from people.whole_runs import PLAIN, answer_everything, said
 from preflab_people.judgments import Answer, Task
+from preflab_people.rounds import frozen_of
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +91,9 @@ def test_three_runs_are_ranked_by_people(tmp_path: Path) -> None:
     assert strengths == sorted(strengths, reverse=True)
     assert min(rates[:2]) > rates[2] == 0.5  # against itself
     (claim,) = json.loads((study / "summary.json").read_text())["claims"]
-    assert claim["people"] == 4
+    frozen = frozen_of("comparison-1", tmp_path)
+    assert frozen is not None
+    assert claim["people"] == len({judgment.labeler for judgment in frozen.judgments})
     assert claim["estimate"] == pytest.approx(rates[0] - 0.5)
     ends = [measures[0]["win_rate/people"][end] - 0.5 for end in ("low", "high")]
     assert claim["interval"] == pytest.approx(ends)
