@@ -42,6 +42,13 @@ CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
+SEARCHING, SWEEPING = (
+    f"framework/preflab/{name}.py" for name in ("jobs/searching", "composing/sweeping")
+)
+SEARCHED, SWEPT = (
+    f"tests/framework/{name}.py" for name in ("jobs/test_searching", "composing/test_sweeping")
+)
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -212,6 +219,12 @@ MUTANTS = (
     Mutant("values at other places than those they are of", f"{PLUGINS}/report/opinions.py", "parts = _parts(table)\n", "parts = _parts(_table(sorted(middle), places))\n", f"{TESTS}/report/test_opinions.py::test_one_seed_has_the_interval_that_the_run_has"),
     Mutant("the part of prompts counted with seeds and with prompts", f"{PLUGINS}/report/differences.py", '"rest": self.within / seeds', '"rest": 0.0', f"{TESTS}/report/test_opinions.py::test_where_people_do_not_differ_it_is_that_of_prompts_and_seeds"),
     Mutant("labelers never differ", "framework/preflab/two_way.py", "if components[1] > 0:", "if False:", "tests/framework/test_two_way.py"),
+    # searches, and rows of wandb
+    Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
+    Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),
+    Mutant("a range with its end", SWEEPING, "numbers[0], numbers[-1], step", "numbers[0], numbers[-1] + step, step", SWEPT),
+    Mutant("a rounded number beyond its end", SWEEPING, "return min(max(float(digits), low), high)", "return float(digits)", SWEPT),
+    Mutant("rows of wandb from 0 in each stage", f"{PLUGINS}/wandb/writer.py", "stage, self._number + 1", "stage, 0", f"{TESTS}/wandb"),
 )  # fmt: skip
 
 
