@@ -101,5 +101,5 @@ def test_three_runs_are_ranked_by_people(tmp_path: Path) -> None:
     assert "People prefer cool responses to hot ones" in page
     assert "about other people too" in " ".join(page.split())
     assert f"{100 * rates[0]:.1f}" in page
-    text = said(tmp_path, *STUDIED, *ASKED, "seed=2", code=2)
+    text = said(tmp_path, *STUDIED, *ASKED, "seed=2", code=1)  # each job with exit code 2
     assert "judged other responses" in text
