@@ -219,6 +219,11 @@ MUTANTS = (
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
+    # what people said
+    Mutant("people are left out of a claim", f"{PLUGINS}/report/opinions.py", "PartsOfPeople(found.of_mean, found.of_labelers", "PartsOfPeople(found.of_prompts, found.of_labelers", f"{TESTS}/report/test_opinions.py::test_more_seeds_do_not_lessen_the_part_of_people"),
+    Mutant("values at other places than those they are of", f"{PLUGINS}/report/opinions.py", "parts = _parts(table)\n", "parts = _parts(_table(sorted(middle), places))\n", f"{TESTS}/report/test_opinions.py::test_one_seed_has_the_interval_that_the_run_has"),
+    Mutant("the part of prompts counted with seeds and with prompts", f"{PLUGINS}/report/differences.py", '"rest": self.within / seeds', '"rest": 0.0', f"{TESTS}/report/test_opinions.py::test_where_people_do_not_differ_it_is_that_of_prompts_and_seeds"),
+    Mutant("labelers never differ", "framework/preflab/two_way.py", "if components[1] > 0:", "if False:", "tests/framework/test_two_way.py"),
     # searches, and rows of wandb
     Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
     Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),

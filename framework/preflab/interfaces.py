@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from preflab.evaluating import Evaluation as Evaluation
 from preflab.evaluating import Evaluator as Evaluator
 from preflab.evaluating import Measure as Measure
+from preflab.evaluating import Opinion as Opinion
 from preflab.evaluating import Responder as Responder
 from preflab.evaluating import Subject as Subject
 from preflab.models import Backbone as Backbone

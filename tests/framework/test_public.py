@@ -99,7 +99,8 @@ INTERFACES_1 = {
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n least most",
-    "Evaluation": "measures values cases against notes",
+    "Opinion": "prompt person value unit",
+    "Evaluation": "measures values cases against notes opinions",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "

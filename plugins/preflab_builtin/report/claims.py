@@ -18,6 +18,10 @@ from preflab_builtin.report.differences import (
     difference_from_curve,
 )
 from preflab_builtin.report.looks import holm, level_of, repeated_p
+from preflab_builtin.report.opinions import (
+    difference_from_curve_of_people,
+    difference_of_people,
+)
 from preflab_builtin.report.runs import Draw, RunResult, seed_of
 
 
@@ -143,7 +147,8 @@ def _decide(
     )
     if not decision.has_interval:
         lacks = "one seed gives" if len(seeds) == 1 else "equal values give"
-        why = "; ".join([f"{lacks} this measure no interval", *([why] if why else [])])
+        lacks = found.lacks or f"{lacks} this measure no interval"
+        why = "; ".join([lacks, *([why] if why else [])])
         return replace(decision, why=why)
     return _with_verdict(decision, found, look)
 
@@ -218,9 +223,12 @@ def _estimate(
             draw: (own[0], [run for side in others for run in side])
             for draw, (own, *others) in tables.items()
         }
-        return difference_from_curve(claim.measure, claim.at, curves)
+        found, remarks = difference_from_curve(claim.measure, claim.at, curves)
+        of_people = difference_from_curve_of_people(claim.measure, claim.at, curves)
+        return of_people or found, remarks
     pairs = [(sides[0], sides[1] if len(sides) > 1 else ()) for sides in tables.values()]
-    return difference(claim.measure, pairs), []
+    found = difference_of_people(claim.measure, pairs)
+    return found or difference(claim.measure, pairs), []
 
 
 def verdict(low: float, high: float, margin: float, more: bool) -> Verdict:
@@ -258,6 +266,7 @@ def as_json(study: str, command: str, decisions: Sequence[Decision]) -> dict[str
             "p": json_number(d.p),
             "p_holm": json_number(d.p_holm),
             "n": d.estimate.n if d.estimate else 0,
+            "people": d.difference.persons if d.difference else 0,
             "seeds": list(d.seeds),
             "holds": d.verdict.value,
             "holds_after_holm": d.after_holm.value,

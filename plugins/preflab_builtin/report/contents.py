@@ -97,7 +97,9 @@ def claims(decisions: Sequence[Decision]) -> Grid:
     rows = []
     for d, more in zip(decisions, corrected.rows, strict=True):
         n = f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
-        source = f"{count(d.number_of_seeds, 'seed')}{n}"
+        persons = d.difference.persons if d.difference else 0
+        said_by = f", {count(persons, 'labeler')}" if persons else ""
+        source = f"{count(d.number_of_seeds, 'seed')}{n}{said_by}"
         rows.append(
             (d.claim.statement, d.verdict.value, *claimed(d), *more, source, d.claim.measure)
         )
