@@ -61,6 +61,12 @@ class TestBestOfN(ResponderContract):
     name = "best_of_n"
 
 
+class TestGuarded(ResponderContract):
+    name = "guarded"
+    required = ("guard",)
+    overrides = ("+guard@algorithm.guard=words", "algorithm.guard.words=[a]")
+
+
 class TestNone(ResponderContract):
     name = "none"
 
