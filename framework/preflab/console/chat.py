@@ -234,7 +234,7 @@ def _answer_typed(session: Session, line: str, console: Console) -> None:
         return
     if not line:
         return
-    if seen := _unread(session, line):
+    if (seen := _unread(session, line)) is not None:
         console.print(Text(f"The model cannot read all of this. It reads: {seen}", style="yellow"))
     answers: list[Answer | None] = [None] * len(session.lanes)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
@@ -246,8 +246,9 @@ def _answer_typed(session: Session, line: str, console: Console) -> None:
             live.update(stopped, refresh=True)
 
 
-def _unread(session: Session, line: str) -> str:
-    return next((seen for lane in session.lanes if (seen := lane.run.unread(line))), "")
+def _unread(session: Session, line: str) -> str | None:
+    read = (lane.run.unread(line) for lane in session.lanes)
+    return next((seen for seen in read if seen is not None), None)
 
 
 def _side_by_side(
@@ -292,7 +293,7 @@ def _piped(session: Session) -> int:
 
 
 def _answer_piped(session: Session, line: str, number: int) -> None:
-    if seen := _unread(session, line):
+    if (seen := _unread(session, line)) is not None:
         print(f"preflab: line {number}: the model reads only: {seen}", file=sys.stderr)
     *_, answers = session.ask(line)
     print(f"> {line}")
