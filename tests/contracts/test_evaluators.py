@@ -134,4 +134,5 @@ class TestGuard(EvaluatorContract):
         _held("guard"),
         "+guard@evaluation.evaluators.x.guard=words",
         "evaluation.evaluators.x.guard.words=[a]",
+        "evaluation.evaluators.x.refusal=.",  # of the few words of the tiny world
     )

@@ -12,6 +12,8 @@ from preflab.errors import nearest
 from preflab_people.server.answers import Refused
 
 Row = Mapping[str, Any]
+MOST_STOPS = 16
+"""OpenAI allows 4; lm-evaluation-harness sends more."""
 
 
 def refuse(field: str, sentence: str, status: int = 400) -> NoReturn:
@@ -82,13 +84,16 @@ def number(row: Row, name: str, least: float, most: float) -> float | None:
 
 
 def stops(row: Row) -> tuple[str, ...]:
-    """Up to four texts that end a response."""
+    """Texts that end a response."""
     value = row.get("stop")
     if value is None:
         return ()
     given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or len(given) > 4 or "" in given:
-        refuse("stop", "'stop' must be a text or a list of up to 4 texts, none of them empty.")
+    if not isinstance(given, list) or len(given) > MOST_STOPS or "" in given:
+        refuse(
+            "stop",
+            f"'stop' must be a text or a list of up to {MOST_STOPS} texts, none of them empty.",
+        )
     return tuple(a_text(one, "stop") for one in given)
 
 

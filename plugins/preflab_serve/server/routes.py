@@ -78,10 +78,15 @@ class Routes:
         checking = self.service.checking
         if checking is None:
             raise Refused(404, "no_guard", "There is no guard: preflab serve RUN --guard FILE.")
-        row = parse(await request.body())
-        texts = asking.moderation(row)
-        self.service.limits.count(request.scope[WHO])
-        rows = await checking.moderated(texts)
+        account = Account(self.service, request.scope[WHO], request.url.path)
+        try:
+            self.service.limits.count(account.key)
+            texts = asking.moderation(parse(await request.body()))
+            rows = await checking.moderated(texts)
+        except Refused as refused:
+            account.close(refused.status)
+            raise
+        account.close(200)
         return JSON(shapes.moderation(rows))
 
     async def _asked(self, request: Request, read: Callable[[Row], Asked]) -> Response:
@@ -105,7 +110,7 @@ class Routes:
     ) -> Response:
         """Sample, and show what grows or what is whole. Log-probabilities are those of whole
         responses, and what a guard checks is whole too: such a stream begins at the end."""
-        watching = asyncio.create_task(_watch(request, answering))
+        watching = asyncio.create_task(_watch(request, answering, account))
         service = self.service
         grows = asked.stream and asked.logprobs is None and not service.guarded(answering.arm)
         try:
@@ -178,11 +183,12 @@ async def _grown(answering: Answering, form: Form) -> AsyncIterator[Object]:
                 growing.remove(row)
 
 
-async def _watch(request: Request, answering: Answering) -> None:
-    """Stop sampling when the client hangs up."""
+async def _watch(request: Request, answering: Answering, account: Account) -> None:
+    """Stop sampling when the client hangs up, be it before the first piece of a stream."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     answering.leave()
+    account.close(499)
 
 
 async def _all(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
