@@ -51,11 +51,11 @@ class _Together:
         self.stream.drop([i for i, one in enumerate(self.wanted) if one.gone()])
         found = self.stream.step()
         for i, token in found:
-            growing = self.wanted[i].growing
-            if not growing.finish:  # dropped rows may get the token of this step
-                growing.feed(token)
-                self.wanted[i].changed()
+            self.wanted[i].growing.feed(token)
+        # Before anybody hears of it: a guard may want another response in its place at once.
         self.stream.drop([i for i, _ in found if self.wanted[i].growing.finish])
+        for i, _ in found:
+            self.wanted[i].changed()
         return bool(found)
 
 
