@@ -207,6 +207,12 @@ MUTANTS = (
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
+    # guards and serving
+    Mutant("threshold at the neighbour's rank", f"{PLUGINS}/guard/calibration.py", "sorted(scores)[rank - 1]", "sorted(scores)[rank % len(scores)]", f"{TESTS}/guard"),
+    Mutant("a guard allows what is above its threshold", f"{PLUGINS}/guard/verdicts.py", "Verdict(score <= self.threshold,", "Verdict(score <= self.threshold + 0.9,", f"{TESTS}/guard"),
+    Mutant("served log-probs one token late", "plugins/preflab_serve/scoring.py", "first - 1 : width - 1] = True", "first : width] = True", "tests/serve/test_server.py"),
+    Mutant("a guard that fails allows", "plugins/preflab_serve/guarding.py", "else [failed() for _ in prompts]", "else [Verdict() for _ in prompts]", "tests/serve/test_guarded.py"),
+    Mutant("guarded streams begin before they are checked", "plugins/preflab_serve/server/routes.py", "asked.logprobs is None and not service.guarded(answering.arm)", "asked.logprobs is None", "tests/serve/test_guarded.py"),
 )  # fmt: skip
 
 
