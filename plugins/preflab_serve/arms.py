@@ -84,7 +84,8 @@ def open_arms(words: Sequence[str]) -> dict[str, Arm]:
     for word in words:
         given, folder = _named(word)
         run = open_run(folder)
-        name = given or str((read_manifest(run.folder) or {}).get("name") or run.title)
+        manifest = read_manifest(run.folder)
+        name = given or (manifest.get("name") if manifest else "") or run.title
         if name in arms:
             raise UserError(
                 f"Two runs would answer to the name '{name}': give this one another, "

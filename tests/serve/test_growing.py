@@ -15,7 +15,7 @@ def grown(text: str, stops: tuple[str, ...] = (), most: int = 100) -> list[tuple
     """What is sure after each byte of a response that ends with the end token."""
     tokenizer, prompt = byte_tokenizer(), Prompt("", "")
     row = Growing(tokenizer, prompt, (1,), 0, most, stops)
-    found = []
+    found: list[tuple[str, str]] = []
     for token in tokenizer.encode_response(prompt, text):
         row.feed(token)
         found.append(row.sure())

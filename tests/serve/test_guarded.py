@@ -16,7 +16,7 @@ import pytest
 
 from preflab.errors import UserError
 from preflab.records import Prompt
-from preflab_builtin.guard.config import Action, On, WordsConfig
+from preflab_builtin.guard.config import Action, Part, WordsConfig
 from preflab_builtin.guard.verdicts import Guard, Verdict
 from preflab_builtin.guard.words import words
 from preflab_people.server.rules import allowed_hosts
@@ -60,8 +60,8 @@ def answer(prompt: str, seed: tuple[int | str, ...]) -> str:
     return f"{draw.choice(['Well. ', '', 'Yes, '])}{middle}{draw.choice(['', '. Truly.'])}"
 
 
-def forbidding(action: Action = Action.refuse, on: On = On.both) -> Guard:
-    config = WordsConfig(words=list(FORBIDDEN), action=action, on=on, category="insult")
+def forbidding(action: Action = Action.refuse, checks: Part = Part.both) -> Guard:
+    config = WordsConfig(words=list(FORBIDDEN), action=action, checks=checks, category="insult")
     return words(config, cast(Any, None))
 
 
@@ -263,12 +263,17 @@ def test_a_client_that_hangs_up_stops_its_responses() -> None:
         worker = Worker(gather=0)
         arm = fake_arm(lambda prompt, seed: "x" * 190)
         engine = cast(Any, arm.engine)
-        plain, step = engine.stream_rows, 0.02
+        plain = engine.stream_rows
 
         def slow(*given: Any) -> Any:
             rows = plain(*given)
             once = rows.step
-            rows.step = lambda: (time.sleep(step), once())[1]
+
+            def late() -> Any:
+                time.sleep(0.02)
+                return once()
+
+            rows.step = late
             return rows
 
         engine.stream_rows = slow

@@ -13,7 +13,7 @@ import torch
 
 import preflab
 from preflab_serve.arms import Arm
-from preflab_serve.server.access import digest
+from preflab_serve.keys import digest
 
 PROMPT = "user : what is the color of gus ? assistant :"
 OTHER = "user : what is the sum of 2 and 3 ? assistant :"
@@ -51,7 +51,7 @@ def test_texts_are_those_that_the_run_samples(client: httpx.Client, run: Path) -
 
 
 def test_a_stream_has_the_same_text(client: httpx.Client) -> None:
-    body = {"model": "bon:base", "prompt": [PROMPT, OTHER], "seed": 5, "n": 2}
+    body: dict[str, Any] = {"model": "bon:base", "prompt": [PROMPT, OTHER], "seed": 5, "n": 2}
     whole = post(client, **body)
     *pieces, last = events(client, **body, stream_options={"include_usage": True})
     assert last == "[DONE]"
@@ -90,7 +90,7 @@ def test_log_probabilities_are_the_policys(client: httpx.Client, arms: Mapping[s
 
 
 def test_a_stop_sequence_ends_a_response_in_whole_and_in_pieces(client: httpx.Client) -> None:
-    body = {"model": "bon:base", "prompt": PROMPT, "seed": 5}
+    body: dict[str, Any] = {"model": "bon:base", "prompt": PROMPT, "seed": 5}
     text = post(client, **body)["choices"][0]["text"]
     stop = text.split()[2]
     before = text[: text.index(stop)]
@@ -102,7 +102,7 @@ def test_a_stop_sequence_ends_a_response_in_whole_and_in_pieces(client: httpx.Cl
 
 def test_conversations(client: httpx.Client, run: Path) -> None:
     turns = [{"role": "user", "content": "what is the color of gus ?"}]
-    body = {"model": "bon:base", "messages": turns, "seed": 3}
+    body: dict[str, Any] = {"model": "bon:base", "messages": turns, "seed": 3}
     answer = post(client, "/v1/chat/completions", **body, logprobs=True, top_logprobs=2)
     (choice,) = answer["choices"]
     assert [choice["message"]["content"]] == preflab.load(run).sample([turns], "base", seed=3)

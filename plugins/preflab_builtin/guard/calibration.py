@@ -10,7 +10,7 @@ from typing import Any
 from preflab.errors import UserError
 from preflab.records import Prompt
 from preflab.rows import BadRow, read_table
-from preflab_builtin.guard.config import On
+from preflab_builtin.guard.config import Part
 from preflab_builtin.guard.verdicts import Scores
 
 
@@ -29,17 +29,17 @@ def threshold_of(scores: Sequence[float], share: float) -> float:
 
 
 def calibrated(
-    threshold: float | None, file: str, share: float, on: On, scores: Scores, key: str
+    threshold: float | None, file: str, share: float, checks: Part, scores: Scores, key: str
 ) -> float:
     """The threshold that is given, or that follows from a file of harmless rows. A row's score is
     the highest of what the guard looks at. key: of the guard, for messages."""
     if threshold is not None:
         return threshold
-    prompts, responses = harmless_rows(Path(file), on)
+    prompts, responses = harmless_rows(Path(file), checks)
     both: list[list[float]] = []
-    if on is not On.response:
+    if checks is not Part.response:
         both.append(scores(prompts, None))
-    if on is not On.prompt:
+    if checks is not Part.prompt:
         both.append(scores(prompts, responses))
     try:
         return threshold_of([max(of_row) for of_row in zip(*both, strict=True)], share)
@@ -50,13 +50,13 @@ def calibrated(
         ) from None
 
 
-def harmless_rows(path: Path, on: On) -> tuple[list[Prompt], list[str]]:
+def harmless_rows(path: Path, checks: Part) -> tuple[list[Prompt], list[str]]:
     """The prompts and responses of a file. `UserError` naming a row that lacks what the guard looks
     at."""
 
     def read(values: Mapping[str, Any]) -> tuple[str, str]:
-        needed = {On.prompt: ("prompt",), On.response: ("response",)}.get(
-            on, ("prompt", "response")
+        needed = {Part.prompt: ("prompt",), Part.response: ("response",)}.get(
+            checks, ("prompt", "response")
         )
         for name in needed:
             if not isinstance(values.get(name), str):

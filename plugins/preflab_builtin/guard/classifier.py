@@ -32,10 +32,10 @@ def classifier(config: ClassifierConfig, context: Context) -> Scoring:
         return [float(value) for value in probabilities(model, texts)]
 
     threshold = calibrated(
-        *(config.threshold, config.calibration, config.false_blocks, config.on, scores, "guard")
+        *(config.threshold, config.calibration, config.false_blocks, config.checks, scores, "guard")
     )
     category = config.category or config.label
-    return Scoring(scores, threshold, category, config.on, config.action)
+    return Scoring(scores, threshold, category, config.checks, config.action)
 
 
 def inspect(config: ClassifierConfig) -> Inspection:

@@ -10,7 +10,7 @@ from typing import Any
 from preflab import option
 
 
-class On(StrEnum):
+class Part(StrEnum):
     """What a guard looks at."""
 
     prompt = "prompt"
@@ -27,7 +27,7 @@ class Action(StrEnum):
     flag = "flag"
 
 
-ON = "what it looks at: prompt, response, both"
+CHECKS = "what it looks at: prompt, response, both"
 ACTION = (
     "refuse; resample: sample other responses first (a prompt is refused); flag: show it, count it"
 )
@@ -58,7 +58,7 @@ class WordsConfig:
     words: list[str] = option(factory=list, doc="words or phrases; capitals do not matter")
     path: str = option("", "file with a word or phrase a line; its bytes are in the recipe")
     category: str = option("words", "name of the category in counts and logs")
-    on: On = option(On.both, ON)
+    checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
 
     def check(self) -> Iterator[tuple[str, str]]:
@@ -86,7 +86,7 @@ class ClassifierConfig:
     calibration: str = option("", CALIBRATION)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
     max_tokens: int = option(512, CUT, ge=1)
-    on: On = option(On.both, ON)
+    checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
 
     def check(self) -> Iterator[tuple[str, str]]:
@@ -113,7 +113,7 @@ class FirstTokenConfig:
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
     calibration: str = option("", CALIBRATION)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
-    on: On = option(On.both, ON)
+    checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
 
     def check(self) -> Iterator[tuple[str, str]]:

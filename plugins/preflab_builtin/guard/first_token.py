@@ -43,9 +43,9 @@ def first_token(config: FirstTokenConfig, context: Context) -> Scoring:
         return found
 
     threshold = calibrated(
-        *(config.threshold, config.calibration, config.false_blocks, config.on, scores, "guard")
+        *(config.threshold, config.calibration, config.false_blocks, config.checks, scores, "guard")
     )
-    return Scoring(scores, threshold, config.category, config.on, config.action)
+    return Scoring(scores, threshold, config.category, config.checks, config.action)
 
 
 def inspect(config: FirstTokenConfig) -> Inspection:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from preflab.errors import NumericError
 from preflab.records import Prompt
-from preflab_builtin.guard.config import Action, On
+from preflab_builtin.guard.config import Action, Part
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Scoring:
     scores: Scores
     threshold: float
     category: str
-    on: On
+    checks: Part
     action: Action
 
     def check(self, prompts: Sequence[Prompt], responses: Sequence[str] | None) -> list[Verdict]:
         """A verdict each. `NumericError` for a score that is not finite, which allows nothing."""
-        if not prompts or not looks(self.on, responses):
+        if not prompts or not looks(self.checks, responses):
             return [Verdict() for _ in prompts]
         scores = self.scores(prompts, responses)
         if len(scores) != len(prompts) or not all(map(math.isfinite, scores)):
@@ -62,9 +62,9 @@ class Scoring:
         ]
 
 
-def looks(on: On, responses: Sequence[str] | None) -> bool:
+def looks(checks: Part, responses: Sequence[str] | None) -> bool:
     """Whether a guard looks at prompts (no responses), or at responses."""
-    return on is On.both or (on is On.prompt) == (responses is None)
+    return checks is Part.both or (checks is Part.prompt) == (responses is None)
 
 
 _STRICT = (Action.flag, Action.resample, Action.refuse)

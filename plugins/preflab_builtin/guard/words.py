@@ -30,7 +30,7 @@ def words(config: WordsConfig, context: Context) -> Scoring:
         texts = [prompt.text for prompt in prompts] if responses is None else responses
         return [float(pattern.search(plain(text)) is not None) for text in texts]
 
-    return Scoring(scores, 0.5, config.category, config.on, config.action)
+    return Scoring(scores, 0.5, config.category, config.checks, config.action)
 
 
 def inspect(config: WordsConfig) -> Inspection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from functools import partial
 from pathlib import Path
 
 from preflab.errors import UserError
@@ -60,7 +61,7 @@ def _serve(options: argparse.Namespace) -> None:
         limits = Limits(options.requests_per_minute, options.tokens_per_day)
         service = Service(arms, worker, checking, limits, log)
         for arm in (arm for arm in arms.values() if ":" not in arm.name):
-            worker.call(lambda arm=arm: arm.policy).result()  # what cannot be loaded is said now
+            worker.call(partial(getattr, arm, "policy")).result()  # what fails to load is said now
         access = Access(allowed_hosts([*options.allow_host]), keys)
         app = create_app(service, access)
 

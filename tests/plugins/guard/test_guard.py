@@ -23,7 +23,7 @@ from preflab_builtin.guard import config as c
 from preflab_builtin.guard.calibration import calibrated, threshold_of
 from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.classifier import classifier
-from preflab_builtin.guard.config import Action, On
+from preflab_builtin.guard.config import Action, Part
 from preflab_builtin.guard.evaluator import GuardEvaluator
 from preflab_builtin.guard.responder import Guarded, check_refusal, screened
 from preflab_builtin.guard.verdicts import Scoring, Verdict, strictest
@@ -39,7 +39,7 @@ def allowed(guard: Any, prompts: Sequence[Prompt], texts: Sequence[str] | None) 
 
 
 def test_words_are_whole_words_however_they_are_written() -> None:
-    guard = words(c.WordsConfig(words=["fool", "Shut Up"], on=On.response), NO_CONTEXT)
+    guard = words(c.WordsConfig(words=["fool", "Shut Up"], checks=Part.response), NO_CONTEXT)
     against = ["A FOOL!", "f\u200bool", "ｆｏｏｌ", "f\u043e\u043el", "fóol", "shut\n  up."]
     fine = ["foolish", "tomfool", "shut it up", ""]
     prompts = [Prompt("", "")] * 10
@@ -83,15 +83,15 @@ def test_a_calibration_file_decides(tmp_path: Path) -> None:
         return [float(len(t)) for t in (texts or [prompt.text for prompt in prompts])]
 
     # Of the response alone: lengths 20 down to 1; rank ceil(0.8 x 21) = 17.
-    assert calibrated(None, str(file), 0.2, On.response, scores, "guard") == 17.0
+    assert calibrated(None, str(file), 0.2, Part.response, scores, "guard") == 17.0
     # Of both, the longer one counts: 10, 11, 11, ... 19, 19, 20; rank 17 is 19.
     longer = sorted(max(i, 20 - i) for i in range(20))
-    assert calibrated(None, str(file), 0.2, On.both, scores, "guard") == longer[16]
+    assert calibrated(None, str(file), 0.2, Part.both, scores, "guard") == longer[16]
     with pytest.raises(UserError, match=r"guard.calibration: .* 20 rows, but a share of 0.01"):
-        calibrated(None, str(file), 0.01, On.both, scores, "guard")
+        calibrated(None, str(file), 0.01, Part.both, scores, "guard")
     file.write_text('{"prompt": "p"}\n')
     with pytest.raises(UserError, match=r"harmless.jsonl:1: response: must be a text"):
-        calibrated(None, str(file), 0.5, On.both, scores, "guard")
+        calibrated(None, str(file), 0.5, Part.both, scores, "guard")
 
 
 def test_a_classifier_looks_at_what_it_is_told_to(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_classifier_looks_at_what_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_no_score_allows_nothing() -> None:
-    guard = Scoring(lambda p, t: [float("nan")], 0.5, "x", On.both, Action.refuse)
+    guard = Scoring(lambda p, t: [float("nan")], 0.5, "x", Part.both, Action.refuse)
     with pytest.raises(NumericError, match="not finite"):
         guard.check([Prompt("", "")], None)
 
@@ -157,7 +157,7 @@ def test_what_is_allowed_is_shown_to_the_bit_and_the_rest_is_refused() -> None:
 
 def test_another_response_is_sampled_where_that_is_asked_for() -> None:
     guard = words(
-        c.WordsConfig(words=["idiot"], on=On.response, action=Action.resample), NO_CONTEXT
+        c.WordsConfig(words=["idiot"], checks=Part.response, action=Action.resample), NO_CONTEXT
     )
     inner = Drawing(["idiot", "fine", "bye"], ["idiot"], ["better"])
     assert Guarded(inner, guard, "No.", 2).respond(PROMPTS, (1,)).texts == ("better", "fine", "bye")
