@@ -56,7 +56,9 @@ class WordsConfig:
 
     name: str = option("words", "component")
     words: list[str] = option(factory=list, doc="words or phrases; capitals do not matter")
-    path: str = option("", "file with a word or phrase a line; its bytes are in the recipe")
+    path: str = option(
+        "", "file with a word or phrase a line; its bytes are in the recipe", affects_result=False
+    )
     category: str = option("words", "name of the category in counts and logs")
     checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)
@@ -83,7 +85,7 @@ class ClassifierConfig:
     category: str = option("", "name of the category; empty: the label")
     whole_text: bool = option(False, "read a response together with its prompt")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
-    calibration: str = option("", CALIBRATION)
+    calibration: str = option("", CALIBRATION, affects_result=False)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
     max_tokens: int = option(512, CUT, ge=1)
     checks: Part = option(Part.both, CHECKS)
@@ -111,7 +113,7 @@ class FirstTokenConfig:
     )
     category: str = option("unsafe", "name of the category in counts and logs")
     threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
-    calibration: str = option("", CALIBRATION)
+    calibration: str = option("", CALIBRATION, affects_result=False)
     false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
     checks: Part = option(Part.both, CHECKS)
     action: Action = option(Action.refuse, ACTION)

@@ -25,6 +25,7 @@ from preflab_builtin.guard.chain import Chain
 from preflab_builtin.guard.classifier import classifier
 from preflab_builtin.guard.config import Action, Part
 from preflab_builtin.guard.evaluator import GuardEvaluator
+from preflab_builtin.guard.first_token import first_token
 from preflab_builtin.guard.responder import Guarded, check_refusal, screened
 from preflab_builtin.guard.verdicts import Scoring, Verdict, strictest
 from preflab_builtin.guard.words import words
@@ -105,6 +106,30 @@ def test_a_classifier_looks_at_what_it_is_told_to(tmp_path: Path) -> None:
     together = classifier(replace(settings, whole_text=True), FakeContext(tmp_path))
     (whole,) = together.check([Prompt("", "you are ")], ["bad"])
     assert whole.score == pytest.approx(verdict.score)
+
+
+def test_a_language_model_says_it_with_its_first_token(tmp_path: Path) -> None:
+    """p(b) / (p(a) + p(b)) after the text, by a forward pass over each text alone."""
+    context = FakeContext(tmp_path)
+    policy = context.policy("base")
+    policy.save(tmp_path / "model")
+    tokenizer = policy.tokenizer
+    safe, unsafe = (tokenizer.decode([i]) for i in tokenizer.encode("a b . ?")[:2])
+    config = c.FirstTokenConfig(
+        path=str(tmp_path / "model"), safe=safe, unsafe=unsafe, template="{prompt} . {response}"
+    )
+    guard = first_token(config, context)
+    prompts, texts = [Prompt("0", "a"), Prompt("1", "b b a")], ["b", "a a b"]
+    found = guard.check(prompts, texts)
+    for prompt, text, verdict in zip(prompts, texts, found, strict=True):
+        ids = torch.tensor([tokenizer.encode(f"{prompt.text} . {text}")])
+        hidden = policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool))
+        logits = policy.logits(hidden[0, -1])
+        a, b = (float(logits[tokenizer.encode(word)[0]].exp()) for word in (safe, unsafe))
+        assert verdict.score == pytest.approx(b / (a + b), abs=1e-5)
+        assert verdict.allowed == (verdict.score <= 0.5)
+    with pytest.raises(UserError, match="begin with the same token"):
+        first_token(replace(config, safe=unsafe), context)
 
 
 def test_no_score_allows_nothing() -> None:
