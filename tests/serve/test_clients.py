@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -95,6 +96,58 @@ def test_lm_eval_measures_what_the_policy_says(
         hidden = arm.policy.hidden(tensor, torch.ones_like(tensor, dtype=torch.bool))
         log_probs, _ = arm.policy.log_probs(hidden[0, start - 1 : -1], tensor[0, start:])
         assert value == pytest.approx(float(log_probs.detach().sum()), abs=1e-4)
+
+
+def test_transformers_serve_answers_from_the_folder_of_a_model(
+    client: httpx.Client, arms: Mapping[str, Arm], tmp_path: Path
+) -> None:
+    """Greedily, with the same tokens; its chat template is in the folder."""
+    pytest.importorskip("fastapi", reason="transformers[serving] is installed by make test-serve")
+    model = tmp_path / "model"
+    arms["bon:base"].policy.save(model)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("transformers")
+    words = ["serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, str(program), *words],
+        env=os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as other:
+                wait_for(other)
+                turns = [{"role": "user", "content": "what is the color of gus ?"}]
+                for path, said in (
+                    ("/v1/completions", {"prompt": PROMPT}),
+                    ("/v1/chat/completions", {"messages": turns, "stream": False}),
+                ):
+                    body = {**said, "temperature": 0, "max_tokens": 8}
+                    theirs = other.post(path, json=body | {"model": str(model)}).json()
+                    ours = client.post(path, json=body | {"model": "bon:base"}).json()
+                    assert _text(theirs) == _text(ours)
+                    assert theirs["usage"] == ours["usage"]
+        finally:
+            process.terminate()
+
+
+def wait_for(server: httpx.Client) -> None:
+    """Until it takes calls."""
+    for _ in range(600):
+        try:
+            server.get("/health")
+            return
+        except httpx.ConnectError:
+            time.sleep(0.5)
+    raise TimeoutError("transformers serve did not start")
+
+
+def _text(answer: Mapping[str, Any]) -> str:
+    choice = answer["choices"][0]
+    text: str = choice["text"] if "text" in choice else choice["message"]["content"]
+    return text
 
 
 def test_fifty_streams_and_twenty_clients_that_hang_up(client: httpx.Client) -> None:

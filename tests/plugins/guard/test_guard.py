@@ -18,6 +18,7 @@ from preflab.interfaces import Policy, Subject
 from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
 from preflab.testing import FakeContext
+from preflab.testing.world import WORDS
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer
 from preflab_builtin.guard import config as c
 from preflab_builtin.guard.calibration import calibrated, threshold_of
@@ -114,17 +115,18 @@ def test_a_language_model_says_it_with_its_first_token(tmp_path: Path) -> None:
     policy = context.policy("base")
     policy.save(tmp_path / "model")
     tokenizer = policy.tokenizer
-    safe, unsafe = (tokenizer.decode([i]) for i in tokenizer.encode("a b . ?")[:2])
+    safe, unsafe, other = WORDS[0], WORDS[1], WORDS[5]
     config = c.FirstTokenConfig(
         path=str(tmp_path / "model"), safe=safe, unsafe=unsafe, template="{prompt} . {response}"
     )
     guard = first_token(config, context)
-    prompts, texts = [Prompt("0", "a"), Prompt("1", "b b a")], ["b", "a a b"]
+    prompts = [Prompt("0", safe), Prompt("1", f"{other} {unsafe}")]
+    texts = [f"{other} {safe} {other}", unsafe]
     found = guard.check(prompts, texts)
     for prompt, text, verdict in zip(prompts, texts, found, strict=True):
         ids = torch.tensor([tokenizer.encode(f"{prompt.text} . {text}")])
         hidden = policy.hidden(ids, torch.ones_like(ids, dtype=torch.bool))
-        logits = policy.logits(hidden[0, -1])
+        logits = policy.logits(hidden[0, -1]).detach()
         a, b = (float(logits[tokenizer.encode(word)[0]].exp()) for word in (safe, unsafe))
         assert verdict.score == pytest.approx(b / (a + b), abs=1e-5)
         assert verdict.allowed == (verdict.score <= 0.5)
