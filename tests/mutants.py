@@ -267,7 +267,7 @@ def own_tree(folder: str) -> None:
 def first_failure(tests: str) -> str | None:
     """The first test that fails in this process's tree, None if all pass.
 
-    The long forms of `make reliability` are left out.
+    The long forms of `make reliability` and `make test-serve` are left out.
     """
     with tempfile.TemporaryFile("w+", encoding="utf8") as output:
         code = _pytest(tests.split(), output.fileno())
@@ -299,7 +299,8 @@ def _pytest(tests: list[str], output: int) -> int:
                 "PYTHONPATH": os.pathsep.join(sys.path[:3]),
             }
             os.environ.update(environment)
-            words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability"]
+            long = "not reliability and not serve"
+            words = ["-x", "-q", "-p", "no:cacheprovider", "-m", long]
             # The libraries are imported before pytest, which then cannot rewrite their assertions.
             words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             code = int(pytest.main([*words, *tests]))
