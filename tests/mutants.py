@@ -42,6 +42,13 @@ CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
+SEARCHING, SWEEPING = (
+    f"framework/preflab/{name}.py" for name in ("jobs/searching", "composing/sweeping")
+)
+SEARCHED, SWEPT = (
+    f"tests/framework/{name}.py" for name in ("jobs/test_searching", "composing/test_sweeping")
+)
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -213,6 +220,12 @@ MUTANTS = (
     Mutant("served log-probs one token late", "plugins/preflab_serve/scoring.py", "first - 1 : width - 1] = True", "first : width] = True", "tests/serve/test_server.py"),
     Mutant("a guard that fails allows", "plugins/preflab_serve/guarding.py", "else [failed() for _ in prompts]", "else [Verdict() for _ in prompts]", "tests/serve/test_guarded.py"),
     Mutant("guarded streams begin before they are checked", "plugins/preflab_serve/server/routes.py", "asked.logprobs is None and not service.guarded(answering.arm)", "asked.logprobs is None", "tests/serve/test_guarded.py"),
+    # searches, and rows of wandb
+    Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
+    Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),
+    Mutant("a range with its end", SWEEPING, "numbers[0], numbers[-1], step", "numbers[0], numbers[-1] + step, step", SWEPT),
+    Mutant("a rounded number beyond its end", SWEEPING, "return min(max(float(digits), low), high)", "return float(digits)", SWEPT),
+    Mutant("rows of wandb from 0 in each stage", f"{PLUGINS}/wandb/writer.py", "stage, self._number + 1", "stage, 0", f"{TESTS}/wandb"),
 )  # fmt: skip
 
 
