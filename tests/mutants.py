@@ -224,6 +224,12 @@ MUTANTS = (
     Mutant("values at other places than those they are of", f"{PLUGINS}/report/opinions.py", "parts = _parts(table)\n", "parts = _parts(_table(sorted(middle), places))\n", f"{TESTS}/report/test_opinions.py::test_one_seed_has_the_interval_that_the_run_has"),
     Mutant("the part of prompts counted with seeds and with prompts", f"{PLUGINS}/report/differences.py", '"rest": self.within / seeds', '"rest": 0.0', f"{TESTS}/report/test_opinions.py::test_where_people_do_not_differ_it_is_that_of_prompts_and_seeds"),
     Mutant("labelers never differ", "framework/preflab/two_way.py", "if components[1] > 0:", "if False:", "tests/framework/test_two_way.py"),
+    # guards and serving
+    Mutant("threshold at the neighbour's rank", f"{PLUGINS}/guard/calibration.py", "sorted(scores)[rank - 1]", "sorted(scores)[rank % len(scores)]", f"{TESTS}/guard"),
+    Mutant("a guard allows what is above its threshold", f"{PLUGINS}/guard/verdicts.py", "Verdict(score <= self.threshold,", "Verdict(score <= self.threshold + 0.9,", f"{TESTS}/guard"),
+    Mutant("served log-probs one token late", "plugins/preflab_serve/scoring.py", "first - 1 : width - 1] = True", "first : width] = True", "tests/serve/test_server.py"),
+    Mutant("a guard that fails allows", "plugins/preflab_serve/guarding.py", "else [failed() for _ in prompts]", "else [Verdict() for _ in prompts]", "tests/serve/test_guarded.py"),
+    Mutant("guarded streams begin before they are checked", "plugins/preflab_serve/server/routes.py", "asked.logprobs is None and not service.guarded(answering.arm)", "asked.logprobs is None", "tests/serve/test_guarded.py"),
     # searches, and rows of wandb
     Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
     Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),
@@ -284,7 +290,7 @@ def own_tree(folder: str) -> None:
 def first_failure(tests: str) -> str | None:
     """The first test that fails in this process's tree, None if all pass.
 
-    The long forms of `make reliability` are left out.
+    The long forms of `make reliability` and `make test-serve` are left out.
     """
     with tempfile.TemporaryFile("w+", encoding="utf8") as output:
         code = _pytest(tests.split(), output.fileno())
@@ -316,7 +322,8 @@ def _pytest(tests: list[str], output: int) -> int:
                 "PYTHONPATH": os.pathsep.join(sys.path[:3]),
             }
             os.environ.update(environment)
-            words = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not reliability"]
+            long = "not reliability and not serve"
+            words = ["-x", "-q", "-p", "no:cacheprovider", "-m", long]
             # The libraries are imported before pytest, which then cannot rewrite their assertions.
             words += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             code = int(pytest.main([*words, *tests]))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -56,6 +56,40 @@ class StreamsTokens(Protocol):
     ) -> Iterator[int]:
         """The tokens of the response that ``generate`` gives to this prompt alone, one by one, its
         end token included. ``sampling.samples`` is 1."""
+
+
+@dataclass(frozen=True)
+class AskedRow:
+    """One response that is decoded beside others: the one that ``generate`` samples with this seed
+    in the row of this number. prompt: token ids [Q]; max_tokens: the end token included."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    seed: tuple[int | str, ...]
+    number: int = 0
+
+
+class RowStream(Protocol):
+    """Responses to several prompts that grow together, a token at a step."""
+
+    def step(self) -> Sequence[tuple[int, int]]:
+        """The next token of every row that has not ended: (its place among the rows, the token). A
+        row ends with an end token, or with its last token. Empty: all have ended."""
+
+    def drop(self, rows: Collection[int]) -> None:
+        """Nobody waits for these any more: they get no further tokens."""
+
+
+@runtime_checkable
+class StreamsRows(Protocol):
+    """A `RolloutEngine` that decodes rows of several requests together and gives their tokens as
+    they are sampled."""
+
+    def stream_rows(
+        self, policy: Policy, rows: Sequence[AskedRow], temperature: float
+    ) -> RowStream:
+        """Read the prompts, and sample nothing yet. `UserError` for a prompt that is empty or
+        leaves no room for its response."""
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ NESTED = {
     "gradient_term": "algorithm.terms",
     "reward_shaping": "algorithm.shaping",
     "evaluator": "evaluation.evaluators",
+    "guard": "algorithm.guard",
     **{kind: group for group, kind in LISTS.items()},
 }
 """Where a composition holds the components of kinds without a config group of their own."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from preflab.interfaces import Sampling, StreamsTokens
+from preflab.interfaces import AskedRow, Sampling, StreamsRows, StreamsTokens
 from preflab.records import Prompt
 from preflab.testing.algorithms import RAGGED
 from preflab.testing.components import ComponentContract
@@ -59,6 +59,35 @@ class RolloutEngineContract(ComponentContract):
             assert list(engine.stream(policy, prompt, sampling, SEED)) == whole, (
                 f"at temperature {temperature} it streams other tokens than it generates"
             )
+
+    def test_rows_that_grow_together_are_those_that_it_generates(self, preflab_case: Case) -> None:
+        engine, policy = _built(preflab_case)
+        if not isinstance(engine, StreamsRows):
+            return
+        seeds: list[tuple[int | str, ...]] = [(*SEED, i) for i in range(len(RAGGED))]
+        rows = [
+            AskedRow(tuple(policy.tokenizer.encode_prompt(prompt)), 3 + i, seed, number=i)
+            for i, (prompt, seed) in enumerate(zip(RAGGED, seeds, strict=True))
+        ]
+        for temperature in (0.0, 1.0):
+            stream = engine.stream_rows(policy, rows, temperature)
+            grown: list[list[int]] = [[] for _ in rows]
+            while found := stream.step():
+                for row, token in found:
+                    grown[row].append(token)
+            for i, prompt in enumerate(RAGGED):
+                sampling = Sampling(3 + i, temperature, first_row=i)
+                ((_, whole),) = engine.generate(policy, [prompt], sampling, seeds[i]).tokens()
+                assert grown[i] == whole, (
+                    f"at temperature {temperature} row {i} has other tokens beside others"
+                )
+            stream = engine.stream_rows(policy, rows, temperature)
+            stream.drop(range(1, len(rows)))
+            alone = []
+            while found := stream.step():
+                alone += [token for row, token in found if row == 0]
+                assert {row for row, _ in found} == {0}, "a row that was dropped goes on"
+            assert alone == grown[0], "dropping rows changes another one"
 
     def test_rows_are_whole(self, preflab_case: Case) -> None:
         engine, policy = _built(preflab_case)

@@ -3,6 +3,7 @@ the policy's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,11 +50,7 @@ class Classifier:
         texts = list(rollout.texts)
         if self.config.whole_text:
             texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
-        # A model cannot read a text without tokens: it reads one pad instead.
-        pad = self.tokenizer.pad_token
-        texts = [text if self.tokenizer(text)["input_ids"] else pad for text in texts]
-        parts = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
-        return torch.cat(parts) if parts else torch.zeros(0, device=self.runtime.device)
+        return probabilities(self, texts)
 
     def _probabilities(self, texts: list[str]) -> torch.Tensor:
         rows = self.tokenizer(
@@ -69,6 +66,16 @@ class Classifier:
         if logits.shape[1] == 1 or several:
             return logits[:, min(self.label, logits.shape[1] - 1)].sigmoid()
         return logits.softmax(-1)[:, self.label]
+
+
+def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
+    """The probabilities [B] float32 of a classifier's label, of texts [B]."""
+    # A model cannot read a text without tokens: it reads one pad instead.
+    read, pad = classifier.tokenizer, classifier.tokenizer.pad_token
+    texts = [text if read(text)["input_ids"] else pad for text in texts]
+    batches = classifier.runtime.micro_batches(texts)
+    parts = [classifier._probabilities(list(part)) for part in batches]
+    return torch.cat(parts) if parts else torch.zeros(0, device=classifier.runtime.device)
 
 
 def positions(config: Any) -> int | None:

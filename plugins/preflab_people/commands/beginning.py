@@ -240,7 +240,8 @@ def _listening(
 ) -> socket.socket | None:
     """The socket of the server, None if nothing is served; `UserError` if it cannot be served as
     asked for. url: the round's."""
-    from preflab_people.server.serving import PORT, check_names, listen
+    from preflab_people.server.listening import listen
+    from preflab_people.server.serving import PORT, check_names
 
     if options.no_serve:
         return None
