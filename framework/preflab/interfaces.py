@@ -7,9 +7,9 @@ tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
 `TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
-`AnyTemperature`, `SeesBatch`, `StreamsTokens`. A component has it if it has the members; it need
-not inherit anything. The contract suites of `preflab.testing` fail for a public method that no
-protocol knows, so that a misspelt one is noticed: begin the names of your own methods with an
+`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `Foreign`. A component has it if it has the members;
+it need not inherit anything. The contract suites of `preflab.testing` fail for a public method that
+no protocol knows, so that a misspelt one is noticed: begin the names of your own methods with an
 underscore."""
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
 from preflab.sampling import AnyTemperature as AnyTemperature
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
+from preflab.sampling import Foreign as Foreign
 from preflab.sampling import RolloutEngine as RolloutEngine
 from preflab.sampling import Sampling as Sampling
 from preflab.sampling import StreamsTokens as StreamsTokens
