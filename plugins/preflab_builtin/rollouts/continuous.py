@@ -124,11 +124,8 @@ def _settings(seed: int, batch: int, longest: int) -> Any:
         "seed": seed,
         "max_requests_per_batch": batch,
         "page_size": PAGE,
-        "block_size": PAGE,  # its name before transformers 5.17
         "num_blocks": batch * (longest // PAGE + 2),
         "max_batch_tokens": max(batch, longest, PAGE),
     }
     known = inspect.signature(make).parameters
-    if "page_size" in known:
-        del wanted["block_size"]
     return make(**{name: value for name, value in wanted.items() if name in known})

@@ -38,11 +38,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = "--dtype float32 --logprobs-mode processed_logprobs --generation-config vllm"
+    words = (
+        "-m vllm.entrypoints.openai.api_server --dtype float32 --logprobs-mode processed_logprobs "
+        f"--generation-config vllm --enforce-eager --host 127.0.0.1 --port {port} --model"
+    )
     server = subprocess.Popen(
-        [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager"]
-        + ["--model", str(folder / "model"), "--host", "127.0.0.1", "--port", str(port)]
-        + words.split(),
+        [sys.executable, *words.split(), str(folder / "model")],
         env={**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"},
     )
     url = f"http://127.0.0.1:{port}"
