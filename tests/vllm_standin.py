@@ -33,6 +33,7 @@ class StandIn:
         self.before: dict[str, Any] | None = None
         self.lock = threading.Lock()
         self.paused = False
+        self.last = 20  # responses before the fault "cut"
 
     def answer(self, route: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and content."""
@@ -70,7 +71,7 @@ class StandIn:
 
     def _complete(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.asked += 1
-        if self.fault == "cut" and self.asked > 20:
+        if self.fault == "cut" and self.asked > self.last:
             return 503, {"error": "shutting down"}
         assert (body["top_p"], body["top_k"], body["min_p"]) == (1.0, 0, 0.0)
         ids, values = self._drawn(body)
