@@ -95,6 +95,7 @@ DECLARATIONS = {
         "evaluating",
         "interfaces",
         "models",
+        "prompts",
         "sampling",
         "settings",
         "version",

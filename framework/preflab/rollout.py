@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from preflab.records import Prompt, Tokenizer
+    from preflab.prompts import Prompt, Tokenizer
 
 
 @dataclass(frozen=True)
