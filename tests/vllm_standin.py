@@ -27,10 +27,11 @@ class StandIn:
 
     def __init__(self, policy: Policy, fault: str = "", limit: int | None = 512) -> None:
         self.policy, self.fault, self.limit = policy.copy(), fault, limit
-        head: Any = self.policy.module.get_output_embeddings()
+        module: Any = self.policy.module
+        head = module.get_output_embeddings()
         head.weight = torch.nn.Parameter(head.weight.detach().clone())
         self.version, self.loads, self.asked = "", 0, 0
-        self.before: dict[str, Any] | None = None
+        self.before: tuple[list[int], list[float]] | None = None
         self.lock = threading.Lock()
         self.paused = False
         self.last = 20  # responses before the fault "cut"
@@ -135,8 +136,11 @@ def serving(standin: StandIn, port: int = 0) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -32,7 +32,9 @@ def _standin(folder: Path, fault: str = "") -> StandIn:
 
 def _run(folder: Path, address: str) -> int:
     folder.mkdir(exist_ok=True)
-    return preflab(folder, *WORDS, f"rollout.server={address}")
+    code = preflab(folder, *WORDS, f"rollout.server={address}")
+    print((folder / "log.txt").read_text()[-2000:])  # pytest shows it of a test that fails
+    return code
 
 
 def _result(folder: Path) -> bytes:
