@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ START = (
 AGAIN = (
     "Nothing is lost: the same command goes on from the last checkpoint once the server answers."
 )
+
+
+WAITS = (0.2, 1.0)
+"""Seconds before a request that found no connection, or lost it, is made again. Every request may
+be: a row's seed gives the same response."""
 
 
 class Answer(NamedTuple):
@@ -118,8 +124,7 @@ class Client:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.seconds) as reply:
-                text = reply.read()
+            text = self._read(request)
         except urllib.error.HTTPError as error:
             raise self._refused(route, error) from None
         except TimeoutError:
@@ -136,6 +141,20 @@ class Client:
             return dict(json.loads(text)) if text.strip() else {}
         except ValueError:
             raise self._broken(route, f"its answer is not JSON: {text[:80]!r}") from None
+
+    def _read(self, request: urllib.request.Request) -> bytes:
+        for wait in (*WAITS, None):
+            try:
+                with urllib.request.urlopen(request, timeout=self.seconds) as reply:
+                    text: bytes = reply.read()
+                    return text
+            except (ConnectionError, urllib.error.URLError, http.client.HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                lost = isinstance(reason, (ConnectionError, http.client.HTTPException))
+                if wait is None or not lost or isinstance(error, urllib.error.HTTPError):
+                    raise
+                time.sleep(wait)
+        raise AssertionError("the last wait is None")
 
     def _silent(self, route: str) -> PreflabError:
         return PreflabError(
