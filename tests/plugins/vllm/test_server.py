@@ -4,6 +4,7 @@ run by name."""
 from __future__ import annotations
 
 import os
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -208,3 +209,19 @@ def test_without_vllm_and_without_a_server_it_is_refused(
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "ftp://a", "http://", "http://a:port"])
 def test_an_address_is_http(address: str) -> None:
     assert [key for key, _ in VLLMConfig(server=address).check()] == ["server"]
+
+
+def test_a_lost_connection_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, ask = [ConnectionResetError(), ConnectionRefusedError()], urllib.request.urlopen
+
+    def flaky(*arguments: Any, **options: Any) -> Any:
+        if lost:
+            raise lost.pop()
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr("preflab_vllm.client.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("urllib.request.urlopen", flaky)
+    with serving(StandIn(tiny_policy(tmp_path))) as address:
+        rollout = served(address).generate(tiny_policy(tmp_path), PROMPTS, Sampling(2), (1, "x"))
+    assert len(rollout) == len(PROMPTS)
+    assert not lost
