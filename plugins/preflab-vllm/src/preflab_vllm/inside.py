@@ -51,6 +51,7 @@ class Inside:
     def _started(self, policy: Policy) -> Any:
         # In this very process: weights are handed over as tensors, and seeds are per request.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        import torch
         from vllm import LLM
 
         with tempfile.TemporaryDirectory(prefix="preflab-vllm-") as name:
@@ -63,6 +64,8 @@ class Inside:
                 generation_config="vllm",
                 gpu_memory_utilization=self.config.memory,
                 enable_prefix_caching=True,
+                # On a CPU compiling takes minutes, and wins nothing.
+                enforce_eager=not torch.cuda.is_available(),
                 disable_log_stats=True,
                 seed=0,
             )
