@@ -22,9 +22,11 @@ from support import FakeContext, cpu_runtime
 from tiny_ppo import PROMPTS
 
 
-def tiny_policy(folder: Path) -> Policy:
+def tiny_policy(folder: Path, **shape: int) -> Policy:
     """Some way from where it was drawn, so that prompts and temperatures tell."""
-    policy = FakeContext(folder, [], initialisation=1).policy("initial")
+    policy = FakeContext(folder, [], initialisation=1, policy_config=shape or None).policy(
+        "initial"
+    )
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in policy.module.parameters():
@@ -38,9 +40,11 @@ def served(address: str, **options: Any) -> VLLMEngine:
     return VLLMEngine(config, cpu_runtime(), Server(config, cpu_runtime()))
 
 
-def tiny_run(folder: Path, engine: VLLMEngine, lr: float = 0.03, **options: Any) -> OnPolicy:
+def tiny_run(
+    folder: Path, engine: VLLMEngine, policy: Policy | None = None, **options: Any
+) -> OnPolicy:
     """Four iterations of 16 responses, 4 optimizer steps each."""
-    settings: Any = {"lr": lr, "schedule": Schedule.constant}
+    settings: Any = {"lr": 0.03, "schedule": Schedule.constant}
     values: dict[str, Any] = {"kl": KLPenaltyConfig(coef=0.1), **options}
     config = PPOConfig(
         episodes=64,
@@ -55,6 +59,6 @@ def tiny_run(folder: Path, engine: VLLMEngine, lr: float = 0.03, **options: Any)
         PROMPTS,
         reward=FunctionReward(noise_reward(0)),
         engine=engine,
-        policies={"initial": tiny_policy(folder)},
+        policies={"initial": policy or tiny_policy(folder)},
     )
     return ppo(config, context)
