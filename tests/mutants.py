@@ -37,6 +37,11 @@ GROUP, ENTROPY = f"{PLUGINS}/group/advantages.py", f"{PLUGINS}/entropy/term.py"
 PAIRS, PREFERENCE = f"{PLUGINS}/preference/loss.py", f"{PLUGINS}/preference/training.py"
 EXPERTS, ONLINE = (f"{PLUGINS}/{name}/training.py" for name in ("expert_iteration", "online_dpo"))
 COMBINED = f"{PLUGINS}/combined/scoring.py"
+SAMPLER, SAID = f"{PLUGINS}/on_policy/sampler.py", f"{TESTS}/on_policy/test_sampler.py"
+VLLM, VERSIONS = (
+    "plugins/preflab-vllm/src/preflab_vllm/engine.py",
+    f"{PLUGINS}/causal_lm/versions.py",
+)
 MISTAKES = "tests/conformance/test_public_mistakes.py"
 CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
@@ -88,6 +93,17 @@ MUTANTS = (
     Mutant("minibatches alike in all epochs", TRAINING, 'rules.name, "minibatches", index, epoch', 'rules.name, "minibatches", index', f"{TESTS}/ppo"),
     Mutant("schedule moves an optimizer step", TRAINING, "metrics |= optimization.step(index)", "metrics |= optimization.step(self.updates)", f"{TESTS}/ppo"),
     Mutant("average the wrong way round", AVERAGE, "lerp_(weight, 1 - self.decay)", "lerp_(weight, self.decay)", f"{TESTS}/ppo"),
+    Mutant("engine and policy the wrong way round", SAMPLER, "torch.where(mask, old - sampled,", "torch.where(mask, sampled - old,", SAID),
+    Mutant("importance without a cap", SAMPLER, ".exp().clamp(max=cap)", ".exp()", SAID),
+    Mutant("sampler KL without the log-ratio", SAMPLER, "(weights - 1 - gap).mean()", "(weights - 1).mean()", SAID),
+    Mutant("effective share not squared", SAMPLER, "weights.sum() ** 2 / (", "weights.sum() / (", SAID),
+    Mutant("importance left out", GRADIENTS, "loss = masked_sum(corrected * policy.loss, mask)", "loss = masked_sum(weights * policy.loss, mask)", SAID),
+    Mutant("sampler limit not looked at", SAMPLER, "if limit is not None and mean > limit:", "if False:", SAID),
+    Mutant("engine's version not looked at", SAMPLER, "if rollout.weights and rollout.weights != (", "if False and rollout.weights != (", SAID),
+    Mutant("silent foreign engine", SAMPLER, "if self.foreign:", "if False:", SAID),
+    Mutant("version of the first tensor's sum alone", VERSIONS, "data[:whole].view(torch.int64).sum()", "data[:0].view(torch.int64).sum()", "tests/contracts/test_policies.py"),
+    Mutant("one seed for a batch", VLLM, "derive_seed(*seed, first + row)", "derive_seed(*seed, first)", f"{TESTS}/vllm/test_server.py"),
+    Mutant("copy never refreshed", VLLM, "if self.copy.version() != version:", "if not self.copy.version():", f"{TESTS}/vllm/test_server.py"),
     Mutant("first ratio not looked at", GUARDS, "if deviation > REPEATED_PASS_TOLERANCE:", "if False:", f"{TESTS}/on_policy/test_guards.py"),
     Mutant("first ratio looked at once", TRAINING, "        if is_first:\n", "        if is_first and index == 0:\n", f"{TESTS}/on_policy/test_guards.py"),
     Mutant("k3 in the reward", EXPERIENCE, "token_rewards(scores, log_ratio, mask, reward_kl_coef)", "token_rewards(scores, (-log_ratio).exp() - 1 + log_ratio, mask, reward_kl_coef)", f"{TESTS}/on_policy/test_experience.py tests/conformance/test_closed_form.py"),
@@ -184,7 +200,7 @@ MUTANTS = (
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
     Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
-    Mutant("end token masked like a pad", "framework/preflab/records.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
+    Mutant("end token masked like a pad", "framework/preflab/rollout.py", "slots[None, :] < self.response_lengths[:, None]", "slots[None, :] < (self.response_lengths - self.terminated.long())[:, None]", f"tests/conformance/test_ragged.py {TESTS}/on_policy/test_experience.py"),
     Mutant("positions from 1", f"{CAUSAL_LM}/attention.py", "(mask.long().cumsum(-1) - 1)", "mask.long().cumsum(-1)", f"{TESTS}/causal_lm/test_models.py"),
     Mutant("SFT: mean of means", f"{PLUGINS}/sft/training.py", "torch.autograd.backward(nll / denominator)", "torch.autograd.backward(nll / sum(row.targets for row in rows))", f"{TESTS}/sft/test_training.py"),
     Mutant("samples: the same noise in each batch", f"{PLUGINS}/samples/sampling.py", "first_row=first * k", "first_row=0", f"{TESTS}/samples"),

@@ -96,6 +96,7 @@ DECLARATIONS = {
         "evaluating",
         "interfaces",
         "models",
+        "prompts",
         "sampling",
         "settings",
         "version",

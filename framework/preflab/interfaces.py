@@ -7,9 +7,9 @@ tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
 `TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
-`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`. A component has it if it has the
-members; it need not inherit anything. The contract suites of `preflab.testing` fail for a public
-method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
+`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`. A component has it if it
+has the members; it need not inherit anything. The contract suites of `preflab.testing` fail for a
+public method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
 methods with an underscore."""
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from preflab.sampling import AnyTemperature as AnyTemperature
 from preflab.sampling import AskedRow as AskedRow
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
+from preflab.sampling import Foreign as Foreign
 from preflab.sampling import RolloutEngine as RolloutEngine
 from preflab.sampling import RowStream as RowStream
 from preflab.sampling import Sampling as Sampling

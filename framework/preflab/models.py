@@ -6,6 +6,7 @@ Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -77,6 +78,18 @@ class Policy(Backbone, Protocol):
 
     def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
         """Read one more token per row [B] -> next-token logits [B, V] and the cache."""
+
+    @property
+    def version(self) -> str:
+        """A text that stands for the weights: equal weights have the same one, in every process
+        and after a resume, and every optimizer step that moves a weight gives another. An engine
+        that has a copy of the weights asks for it before it samples."""
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The whole network as (name, tensor), for an engine that has a copy: as a transformers
+        model of its architecture names them, each name of a tied tensor too (an engine may hold
+        them apart, and would keep the old one), adapters merged into what they adapt. The tensors
+        are not to be changed."""
 
     def copy(self) -> Policy:
         """An independent copy."""

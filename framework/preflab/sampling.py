@@ -30,7 +30,8 @@ class Sampling:
 
 class RolloutEngine(Protocol):
     """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row
-    number alone, not on which rows share its batch."""
+    number alone, not on which rows share its batch. One that does not compute with preflab's own
+    forward passes is `Foreign` too."""
 
     @property
     def sampling(self) -> Sampling:
@@ -44,7 +45,25 @@ class RolloutEngine(Protocol):
         seed: Sequence[int | str],
     ) -> Rollout:
         """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
-        step)."""
+        step). They are drawn from the weights that ``policy`` has now, or it raises."""
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """A `RolloutEngine` that computes probabilities in its own way, or from a copy of the weights.
+    Its rollouts say by which log-probabilities they were drawn (`Rollout.log_probs`, unless the
+    temperature is 0) and from which weights (`Rollout.weights`); on-policy algorithms compare both
+    with the policy. It compares `Policy.version` with that of its copy and takes
+    `Policy.weights` where they differ."""
+
+    @property
+    def weights(self) -> str:
+        """`Policy.version` of the weights that it has now; "" before it has any."""
+
+
+def is_foreign(engine: RolloutEngine) -> bool:
+    """Whether an engine, also one that several processes share, is `Foreign`."""
+    return getattr(engine, "weights", None) is not None
 
 
 @runtime_checkable

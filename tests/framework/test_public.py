@@ -75,7 +75,7 @@ INTERFACES_1 = {
     "Backbone": "module tokenizer max_positions hidden(ids,mask) "
     "hidden_at(ids,mask,wanted,prompt_width) save(folder)",
     "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) "
-    "extend(tokens,cache) copy() scalar_model(generator)",
+    "extend(tokens,cache) version weights() copy() scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
     "PolicySource": "tokenizer max_positions create(generator) load(folder) load_scalar(folder)",
     "RewardModel": "score(rollout)",
@@ -84,6 +84,7 @@ INTERFACES_1 = {
     "AskedRow": "prompt max_tokens seed number",
     "RowStream": "drop(rows) step()",
     "StreamsRows": "stream_rows(policy,rows,temperature)",
+    "Foreign": "weights",
     "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",

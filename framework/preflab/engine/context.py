@@ -71,6 +71,11 @@ class SharedEngine:
     def sampling(self) -> Sampling:
         return self.engine.sampling
 
+    @property
+    def weights(self) -> str | None:
+        """Of an engine that is `Foreign`; None of another."""
+        return getattr(self.engine, "weights", None)
+
     def generate(
         self,
         policy: Policy,
@@ -79,14 +84,26 @@ class SharedEngine:
         seed: Sequence[int | str],
     ) -> Rollout:
         mine = self.runtime.share(range(len(prompts)))
-        rows: list[tuple[list[int], list[int]]] = []
+        rows: list[tuple[list[int], list[int], list[float] | None, str]] = []
         if mine:
             own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
-            rows = self.engine.generate(policy, [prompts[i] for i in mine], own, seed).tokens()
+            rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
+            drawn_by = rollout.drawn_by()
+            rows = [
+                (q, r, None if drawn_by is None else drawn_by[i], rollout.weights)
+                for i, (q, r) in enumerate(rollout.tokens())
+            ]
         rows = self.runtime.gather(rows)
         each = [prompt for prompt in prompts for _ in range(sampling.samples)]
+        said = [d for _, _, d, _ in rows if d is not None]
         return Rollout.from_tokens(
-            policy.tokenizer, each, [q for q, _ in rows], [r for _, r in rows], self.runtime.device
+            policy.tokenizer,
+            each,
+            [q for q, *_ in rows],
+            [r for _, r, *_ in rows],
+            self.runtime.device,
+            log_probs=said if rows and len(said) == len(rows) else None,
+            weights=" and ".join(sorted({w for *_, w in rows})),
         )
 
 

@@ -8,6 +8,7 @@ D width, V vocabulary. Positions always come from the mask.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from preflab_builtin.causal_lm.cost import PassCost, count_head
 from preflab_builtin.causal_lm.fast import FastPath, SlotCache, extend, fast_path, head_log_probs
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
+from preflab_builtin.causal_lm.versions import version, whole_weights
 
 
 class CausalBackbone:
@@ -125,6 +127,15 @@ class CausalPolicy(CausalBackbone):
         (`runtime.decode_graphs`)."""
         super().__init__(module, tokenizer, fast)
         self.graphs = graphs
+
+    @property
+    def version(self) -> str:
+        """A text that stands for the weights."""
+        return version(self.module)
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The whole network by name, tied tensors under each of theirs."""
+        return whole_weights(self.module)
 
     @property
     def head(self) -> Any:

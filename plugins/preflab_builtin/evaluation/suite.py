@@ -39,7 +39,7 @@ from preflab_builtin.evaluation.results import (
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
 
@@ -262,7 +262,7 @@ class EvaluationSuite:
 
     def _unpacked(self, state: State) -> Rollout:
         device = self.context.runtime.device
-        tensors: dict[str, torch.Tensor] = {name: state[name].to(device) for name in _TENSORS}
+        tensors: dict[str, Any] = {name: state[name].to(device) for name in _TENSORS}
         prompts, texts = tuple(self.prompts), tuple(state["texts"])
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
 

@@ -109,6 +109,27 @@ class RatioClipConfig(ClipConfig):
 
 
 @dataclass
+class SamplerConfig:
+    """How far the probabilities of an engine that computes in its own way (a serving engine) may be
+    from the policy's. What preflab's own engine draws needs neither."""
+
+    limit: float | None = option(
+        0.1,
+        "end the run (exit code 5) when the engine's log-probabilities are further than this from "
+        "the policy's, mean over tokens of |difference| in nats; float32 engines are at 1e-6, "
+        "bfloat16 at 0.004, wrong weights at 0.1 to 1; null: never",
+        gt=0,
+    )
+    cap: float | None = option(
+        None,
+        "truncated importance sampling: the policy loss of a token is multiplied by its "
+        "probability under the policy over that under the engine, at most this (verl takes 2); "
+        "null: off",
+        ge=1,
+    )
+
+
+@dataclass
 class OnPolicyConfig(TrainedConfig):
     """What every on-policy algorithm does alike: sample, score, judge, update."""
 
@@ -124,6 +145,9 @@ class OnPolicyConfig(TrainedConfig):
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
     kl: KLPenaltyConfig = option(factory=KLPenaltyConfig, doc="penalty against the reference")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
+    sampler: SamplerConfig = option(
+        factory=SamplerConfig, doc="agreement with an engine that computes in its own way"
+    )
     missing_eos_penalty: float = option(
         0.0, "subtracted from the score of a response that was cut at the cap", ge=0
     )

@@ -11,6 +11,7 @@ from preflab.likelihood import response_log_probs, response_values
 from preflab.runtime import Runtime
 from preflab_builtin.on_policy.experience import Experience, Networks
 from preflab_builtin.on_policy.rules import Rules, kl_loss, token_weights
+from preflab_builtin.on_policy.sampler import importance
 
 T = TypeVar("T")
 
@@ -42,19 +43,24 @@ def accumulate(
     kl_coef: float,
     temperature: float,
     runtime: Runtime,
+    cap: float | None = None,
 ) -> tuple[Watched[torch.Tensor], torch.Tensor]:
     """Add the gradients of some rows; sums of what is watched, and the largest distance of a ratio
     of new to old probability from 1.
 
     tokens: of the whole minibatch; they divide the value loss. divisor: what `denominator` gives
-    for the whole minibatch; it divides the policy's. One network after the other: the policy's
-    activations are freed before the value network's are needed."""
+    for the whole minibatch; it divides the policy's. cap: of the weights for what the engine drew
+    with other probabilities (`sampler.importance`); None: none. One network after the other: the
+    policy's activations are freed before the value network's are needed."""
     old, mask = batch.log_probs, batch.mask
     with runtime.autocast():
         new = response_log_probs(networks.policy, batch.rollout, temperature)
     policy = rules.loss(new, batch)
     weights = token_weights(mask, rules.aggregate)
-    loss = masked_sum(weights * policy.loss, mask)
+    corrected = weights
+    if cap is not None and batch.rollout.log_probs is not None:
+        corrected = weights * importance(old, batch.rollout.log_probs, mask, cap)
+    loss = masked_sum(corrected * policy.loss, mask)
     kl, total = torch.zeros((), device=mask.device), loss
     if rules.kl_loss is not None and networks.reference is not None:
         reference = old - batch.log_ratio

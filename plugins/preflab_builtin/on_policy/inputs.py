@@ -10,6 +10,7 @@ from preflab.components import Inspection
 from preflab.errors import UserError
 from preflab.interfaces import Context, Policy
 from preflab.lengths import check_prompts
+from preflab.sampling import is_foreign
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
@@ -50,6 +51,13 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
     """Refuses prompts that are too long and what does not fit this run; what a schedule means for
     training that goes on."""
     check_prompts(context, context.records("prompts", "train"))
+    if config.sampler.cap is not None and not is_foreign(context.rollout()):
+        raise UserError(
+            f"algorithm.sampler.cap={config.sampler.cap:g} weighs tokens for what an engine drew "
+            "with other probabilities than the policy's, and this run's rollout engine computes "
+            "with the policy itself. Leave it out, or choose another engine: rollout=continuous, "
+            "or rollout=vllm of preflab-vllm."
+        )
     folder = reference_folder(config)
     if folder is not None and tokenizer_digest(folder) != context.tokenizer.digest:
         raise UserError(

@@ -16,6 +16,7 @@ from preflab.interfaces import Accountable, Context, OfMembers, RewardShaping, S
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
+from preflab.sampling import is_foreign
 from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
@@ -33,6 +34,7 @@ from preflab_builtin.on_policy.inputs import kl_reference
 from preflab_builtin.on_policy.kl import adapted_coefficient
 from preflab_builtin.on_policy.resampling import replaced, without_signal
 from preflab_builtin.on_policy.rules import Rules, denominator
+from preflab_builtin.on_policy.sampler import SamplerGuard
 from preflab_builtin.rollouts.prompts import prompt_tokens
 from preflab_builtin.training.continuing import begins_from
 from preflab_builtin.training.keeping import Keeping
@@ -62,6 +64,7 @@ class OnPolicy:
         self.policy = policy
         self.reward_model = context.reward_model()
         self.engine = context.rollout()
+        self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))
         self.sampling = replace(self.engine.sampling, samples=rules.samples)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
@@ -101,6 +104,9 @@ class OnPolicy:
         )
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
+        metrics |= self.sampler.check(
+            self._where(index), experience, self.networks, self.sampling.temperature, self.runtime
+        )
         if self.networks.reference is not None:
             metrics |= self.kl_bounds.check(self._where(index), experience)
         metrics |= self._update(index, self._chosen(index, experience))
@@ -274,6 +280,7 @@ class OnPolicy:
                 self.kl_coef,
                 self.sampling.temperature,
                 self.runtime,
+                self.config.sampler.cap,
             )
             sums += torch.stack(watched)
             if is_first and float(deviation) > largest:
