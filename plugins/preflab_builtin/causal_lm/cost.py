@@ -35,7 +35,7 @@ class PassCost:
 
 def count_head(head: Any, rows: int, trained: bool = False) -> None:
     """Count the logits of ``rows`` hidden states."""
-    WORK.add(0, 2 * rows * head.weight.numel() * (3 if trained else 1))
+    WORK.add(0, 2 * rows * sum(p.numel() for p in head.parameters()) * (3 if trained else 1))
 
 
 def matrix_size(base: nn.Module) -> int:

@@ -21,7 +21,14 @@ from preflab.interfaces import Cache
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL, model_inputs, positions_of
 from preflab_builtin.causal_lm.cache import KeyValueCache
 from preflab_builtin.causal_lm.cost import PassCost, count_head
-from preflab_builtin.causal_lm.fast import FastPath, SlotCache, extend, fast_path, head_log_probs
+from preflab_builtin.causal_lm.fast import (
+    FastPath,
+    SlotCache,
+    extend,
+    fast_path,
+    head_log_probs,
+    is_plain_projection,
+)
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
@@ -135,7 +142,8 @@ class CausalPolicy(CausalBackbone):
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a
         step of a logit near 16 is 0.06 to 0.125, which is too coarse for log-probs and ratios."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.head.weight, self.head.bias)
+            logits: torch.Tensor = self.head(hidden.float())
+        return logits
 
     def log_probs(
         self,
@@ -148,7 +156,7 @@ class CausalPolicy(CausalBackbone):
         softmax(logits / temperature), and the entropies (zeros if not asked for; no gradient),
         [N] float32."""
         count_head(self.head, len(ids), trained=hidden.requires_grad)
-        if self.fast:
+        if self.fast and is_plain_projection(self.head):
             return head_log_probs(self.head, hidden, ids, temperature, with_entropy)
         logits = self.logits(hidden)
         log_probs = token_log_probs(logits, ids, temperature)
@@ -162,7 +170,7 @@ class CausalPolicy(CausalBackbone):
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
         self._count(mask)
-        if (fast := self._fast_path()) is not None:
+        if is_plain_projection(self.head) and (fast := self._fast_path()) is not None:
             states, slots = fast.prefill(ids, mask)
             return self.logits(states), slots
         past = DynamicCache(config=self.module.config)
@@ -236,7 +244,8 @@ class CausalScalarModel(CausalBackbone):
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> raw values [...] float32 (the offset is not subtracted)."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.module.score.weight).squeeze(-1)
+            values: torch.Tensor = self.module.score(hidden.float())
+        return values.squeeze(-1)
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}

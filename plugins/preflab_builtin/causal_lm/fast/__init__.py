@@ -16,9 +16,21 @@ from preflab_builtin.causal_lm.fast.blocks import Blocks, wanted_states
 from preflab_builtin.causal_lm.fast.decoding import SlotCache, extend, prefill
 from preflab_builtin.causal_lm.fast.kernels import head_log_probs
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows, with_shared_prefixes
-from preflab_builtin.causal_lm.fast.supported import Hooks, blocks_of, hooks_on
+from preflab_builtin.causal_lm.fast.supported import (
+    Hooks,
+    blocks_of,
+    hooks_on,
+    is_plain_projection,
+)
 
-__all__ = ["FastPath", "SlotCache", "extend", "fast_path", "head_log_probs"]
+__all__ = [
+    "FastPath",
+    "SlotCache",
+    "extend",
+    "fast_path",
+    "head_log_probs",
+    "is_plain_projection",
+]
 
 
 def fast_path(module: Any, cost: PassCost) -> FastPath | None:
