@@ -34,7 +34,7 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
             content=_origin(cache)["content"],
             tokenizer=tokenizer_digest(cache),
             pretrained=True,
-            parameters=parameters(cache),
+            parameters=parameters(cache) if config.lora.rank is None else 0,
         )
     return Inspection(content=_content(gguf_file()), pretrained=True)
 

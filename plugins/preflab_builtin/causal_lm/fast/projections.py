@@ -24,9 +24,7 @@ SMALLEST_MATRIX = 2**18
 """Numbers in a matrix below which another layout gains nothing."""
 
 
-def project(
-    projection: Any, tokens: torch.Tensor, outputs: slice | None = None
-) -> torch.Tensor:
+def project(projection: Any, tokens: torch.Tensor, outputs: slice | None = None) -> torch.Tensor:
     """With the matrix as the module stores it: [I, O] in GPT-2's projections, [O, I] in linear
     ones; and what an adapter adds. outputs: which ones are wanted."""
     if (adapter := low_rank(projection)) is None:

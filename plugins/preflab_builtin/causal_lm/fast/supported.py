@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as modules
 from transformers.activations import GELUTanh, NewGELUActivation, SiLUActivation
 from transformers.models.gpt2 import modeling_gpt2 as gpt2
 from transformers.models.llama import modeling_llama as llama
@@ -51,6 +51,11 @@ ATTENTION = frozenset({"eager", "sdpa", "flash_attention_2", "flash_attention_3"
 BRANCH_ENDS = ("c_proj", "o_proj", "down_proj")
 
 
+def _hooked_all() -> bool:
+    """Whether there are hooks on all modules of the process."""
+    return bool(modules._has_any_global_hook())  # type: ignore[no-untyped-call]
+
+
 class Hooks(Enum):
     """The hooks on the parts of a module."""
 
@@ -61,7 +66,7 @@ class Hooks(Enum):
 
 def hooks_on(base: nn.Module) -> Hooks:
     """The most demanding hooks on any part of a module."""
-    most = Hooks.others if _has_any_global_hook() else Hooks.none
+    most = Hooks.others if _hooked_all() else Hooks.none
     for name, part in base.named_modules():
         ends_branch = name.endswith(BRANCH_ENDS)
         if part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
@@ -108,7 +113,7 @@ def is_plain(part: nn.Module) -> bool:
 def is_plain_projection(part: nn.Module) -> bool:
     """Whether a part is a product with a matrix and nothing else, hooks included."""
     hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks)
-    hooked = any(hooks) or bool(part._backward_pre_hooks) or _has_any_global_hook()
+    hooked = any(hooks) or bool(part._backward_pre_hooks) or _hooked_all()
     return type(part) in PROJECTIONS and is_plain(part) and not hooked
 
 
