@@ -198,6 +198,8 @@ class StageContext:
         self.folder = folder if folder is not None else Path()
         self.seed = environment.run.settings.seed if seed is None else seed
         self.streams = Streams(self.seed, stage)
+        self._reward: Any = None
+        """The reward model once it is built: a value network with adapters shares its weights."""
 
     @property
     def runtime(self) -> Runtime:
@@ -290,8 +292,10 @@ class StageContext:
 
     def reward_model(self) -> RewardModel:
         self._must_declare("uses", "reward_model", "uses")
-        choice = self._environment.run.choices["reward_model"]
-        built: RewardModel = self._environment.build(choice, self._of_stage("reward_model"))
+        if self._reward is None:
+            choice = self._environment.run.choices["reward_model"]
+            self._reward = self._environment.build(choice, self._of_stage("reward_model"))
+        built: RewardModel = self._reward
         return built
 
     def _of_stage(self, name: str) -> StageContext:

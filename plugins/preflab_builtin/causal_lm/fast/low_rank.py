@@ -44,13 +44,9 @@ def low_rank(part: Any) -> LowRank | None:
     (name,) = part.active_adapters
     if name not in around:
         return None
-    a, b = around[name].weight, part.lora_B[name].weight
-    return LowRank(part.base_layer, a, b, float(part.scaling[name]))
-
-
-def base_of(part: Any) -> Any:
-    """The projection itself, without an adapter around it."""
-    return part if low_rank(part) is None else part.base_layer
+    a: Any = around[name]
+    b: Any = part.lora_B[name]
+    return LowRank(part.base_layer, a.weight, b.weight, float(part.scaling[name]))
 
 
 def knows(part: Any) -> bool:

@@ -191,6 +191,14 @@ def test_only_known_modules_take_the_fast_path(family: Family) -> None:
     assert blocks_of(made.module) is not None
 
 
+def test_a_change_to_a_scalar_head_counts() -> None:
+    model = policy(Family.llama, True).scalar_model(torch.Generator().manual_seed(1))
+    hidden = torch.randn(3, 32, generator=torch.Generator().manual_seed(2))
+    before = model.values(hidden).detach()
+    model.module.score.register_forward_hook(twice)
+    assert torch.equal(model.values(hidden).detach(), 2 * before)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_hook_on_all_modules_counts(family: Family) -> None:
     own = log_probs(policy(family, True))[0]
