@@ -197,7 +197,7 @@ MUTANTS = (
     Mutant("an adapter at another scale in training", f"{FAST}/low_rank.py", "return linear(linear(tokens, self.a), b) * self.scale", "return linear(linear(tokens, self.a), b)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("an adapter at another scale in sampling", f"{FAST}/low_rank.py", "added = (self.b @ self.a) * self.scale", "added = self.b @ self.a", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("keys without their adapter", f"{FAST}/projections.py", "adapter.of(tokens, outputs)", "adapter.of(tokens, outputs) * (outputs is None or outputs.start is None)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
-    Mutant("parts of any class take the fast path", f"{FAST}/supported.py", "type(part) in classes\n        and is_plain(part)", "is_plain(part)", f"{TESTS}/causal_lm/fast/test_supported.py"),
+    Mutant("parts of any class take the fast path", f"{FAST}/supported.py", "class_of(part) in classes\n        and is_plain(part)", "is_plain(part)", f"{TESTS}/causal_lm/fast/test_supported.py"),
     Mutant("a value network trains the weights beside its adapters", f"{CAUSAL_LM}/models.py", "if not adapted or name != module.base_model_prefix:", "if True:", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("the reference of adapters is what they learned", f"{CAUSAL_LM}/models.py", "return self._around(without_adapters(self.module))", "return self._around(self.module)", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("a reordered matrix the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),

@@ -95,18 +95,28 @@ def _is_known(part: nn.Module, classes: frozenset[type[nn.Module]]) -> bool:
     if (adapter := low_rank(part)) is not None:
         return knows(part) and _computes_as_written(part) and _is_known(adapter.base, classes)
     return (
-        type(part) in classes
+        class_of(part) in classes
         and is_plain(part)
         and not _drops_units(part)
         and all(_is_known(child, classes) for child in part.children())
     )
 
 
+def class_of(part: nn.Module) -> type[nn.Module]:
+    """The class of a part; of one that `fully_shard` gave a class of its own, what it was."""
+    cls = type(part)
+    sharded = len(cls.__bases__) == 2 and cls.__bases__[0].__name__ == "FSDPModule"
+    return cls.__bases__[1] if sharded else cls
+
+
 def is_plain(part: nn.Module) -> bool:
-    """Whether a part computes as its class was written, on ordinary tensors (no quantised ones)."""
+    """Whether a part computes as its class was written, on ordinary tensors (no quantised ones);
+    those of which this process holds a shard are ordinary when they are used."""
     weights = (p for p in part._parameters.values() if p is not None)
     return _computes_as_written(part) and all(
-        type(p) in (nn.Parameter, torch.Tensor) and p.is_floating_point() for p in weights
+        (type(p) in (nn.Parameter, torch.Tensor) or type(p).__name__ == "DTensor")
+        and p.is_floating_point()
+        for p in weights
     )
 
 
@@ -114,20 +124,18 @@ def is_plain_projection(part: nn.Module) -> bool:
     """Whether a part is a product with a matrix and nothing else, hooks included."""
     hooks = (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks)
     hooked = any(hooks) or bool(part._backward_pre_hooks) or _hooked_all()
-    return type(part) in PROJECTIONS and is_plain(part) and not hooked
+    return class_of(part) in PROJECTIONS and is_plain(part) and not hooked
 
 
 def _computes_as_written(part: nn.Module) -> bool:
     """Whether nobody has put another ``forward`` in the place of the class's own."""
-    own = type(part).forward
+    cls = class_of(part)
     replaced = {"forward", "_call_impl", "_compiled_call_impl"} & {
         name for name, value in vars(part).items() if value is not None
     }
-    return not replaced and (
-        own is nn.Module.forward
-        or getattr(own, "__module__", None) == type(part).__module__
-        or isinstance(part, nn.ModuleList)
-    )
+    own = cls.forward
+    written = own is nn.Module.forward or getattr(own, "__module__", "") == cls.__module__
+    return written and not replaced
 
 
 def _drops_units(part: nn.Module) -> bool:
