@@ -113,7 +113,8 @@ class CausalBackbone:
         if has_adapters(module):
             module = without_adapters(module, merged=True)
             if self.lora is not None:
-                adapter = partial(write_adapter, self.module, self.lora, self.origin)
+                base = _name_of(Path(self.origin), folder)
+                adapter = partial(write_adapter, self.module, self.lora, base)
         save_model(module, self.tokenizer, folder, self.kind, self._facts(), adapter)
 
     def adapted(self, generator: torch.Generator) -> Self | None:
@@ -187,6 +188,14 @@ class CausalBackbone:
                 "Shorten prompts or responses, or raise policy.max_positions (a model made from "
                 "scratch)."
             )
+
+
+def _name_of(origin: Path, folder: Path) -> str:
+    """How the files of a model folder name another folder: an artifact beside theirs by its place
+    among the artifacts, which is the same wherever these lie."""
+    artifacts = origin.parent.parent
+    beside = origin.is_absolute() and artifacts in folder.absolute().parents
+    return str(origin.relative_to(artifacts) if beside else origin)
 
 
 class CausalPolicy(CausalBackbone):

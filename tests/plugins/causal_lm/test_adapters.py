@@ -15,6 +15,7 @@ from preflab.interfaces import Policy
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.rewards import FunctionReward
 from preflab.storage import checkpoints
+from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.adapters import target_names
 from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig
 from preflab_builtin.causal_lm.models import CausalPolicy
@@ -101,7 +102,7 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
         for model in (merged, beside):
             assert torch.allclose(model(IDS).logits, logits(policy), atol=1e-6)
     settings = peft.PeftConfig.from_pretrained(tmp_path / "model" / "adapter")
-    assert settings.base_model_name_or_path == str(tmp_path / "base")
+    assert settings.base_model_name_or_path == f"{tmp_path.name}/base"
     assert (settings.r, settings.lora_alpha) == (4, 8)
     # What was merged is a copy: the policy and its reference are as they were.
     assert torch.equal(logits(reference), logits(before))
@@ -141,6 +142,21 @@ def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
     assert trained
     assert all(".layers.1." in name or name == "score.weight" for name in trained)
     assert all(".lora_" in name or name == "score.weight" for name in trained)
+
+
+def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = LoraConfig(alpha=8).check()
+    assert problem == ("rank", "is null, which means no adapters: give a rank, for example 16")
+    ((key, _),) = LoraConfig(rank=4, targets=[3]).check()
+    assert key == "targets"
+    assert not list(LoraConfig(rank=4, targets=["q_proj"]).check())
+    model = source().create(torch.Generator()).module.config
+    preflight._check_lora(LoraConfig(rank=4), model)
+    with pytest.raises(UserError, match="no projection 'k'"):
+        preflight._check_lora(LoraConfig(rank=4, targets=["k"]), model)
+    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'preflab\[lora\]'"):
+        preflight._check_lora(LoraConfig(rank=4), model)
 
 
 def test_targets() -> None:

@@ -78,7 +78,9 @@ def _merge(module: Any) -> None:
 def _add_second(module: Any) -> None:
     config = copy.deepcopy(module.peft_config["default"])
     del module.peft_config  # peft warns of it
-    peft.inject_adapter_in_model(config, module, adapter_name="second")
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        peft.inject_adapter_in_model(config, module, adapter_name="second")
     for part in module.modules():
         if hasattr(part, "lora_A"):
             part.set_adapter(["default", "second"])
