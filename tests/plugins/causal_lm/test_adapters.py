@@ -3,6 +3,7 @@ penalty."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     preflight._check_lora(LoraConfig(rank=4), model)
     with pytest.raises(UserError, match="no projection 'k'"):
         preflight._check_lora(LoraConfig(rank=4, targets=["k"]), model)
-    monkeypatch.setattr(preflight.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'preflab\[lora\]'"):
         preflight._check_lora(LoraConfig(rank=4), model)
 

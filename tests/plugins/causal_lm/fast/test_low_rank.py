@@ -100,7 +100,7 @@ def test_adapters_in_another_state_take_the_own_pass(family: Family, state: Any)
 
 
 @pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_bias": True}])
-def test_variants_take_the_own_pass(settings: dict[str, bool]) -> None:
+def test_variants_take_the_own_pass(settings: dict[str, Any]) -> None:
     assert_same(Family.gpt2, lambda made: inject(made, **settings))
     made = policy(Family.gpt2, True)
     inject(made, **settings)

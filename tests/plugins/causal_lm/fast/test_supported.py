@@ -53,7 +53,8 @@ class Doubled(nn.Module):
         self.inner = inner
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * self.inner(x)
+        out: torch.Tensor = 2 * self.inner(x)
+        return out
 
 
 class Halves(nn.Module):
