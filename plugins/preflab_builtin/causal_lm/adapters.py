@@ -132,7 +132,7 @@ def target_names(base: nn.Module, targets: Iterable[str]) -> list[str]:
         own = [name for name in found if f".{name}".endswith(f".{target}")]
         names = groups.get(target) or own
         if not names:
-            words = ["all", "attention", "mlp", *found]
+            words = ["all", "attention", "mlp", *(name.split(".")[-1] for name in found)]
             raise UserError(
                 f"policy.lora.targets: {type(base).__name__} has no projection '{target}'. "
                 f"{nearest(target, words)}"
