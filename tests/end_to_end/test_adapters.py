@@ -11,6 +11,7 @@ from end_to_end.runs import digests, killed, preflab
 pytest.importorskip("peft", reason="the extra lora is not installed")
 
 WORDS = ("debug=fast", "policy.lora.rank=4", "algorithm=ppo_ptx", "evaluation=none", "name=a")
+WORDS += ("checkpoint.every_steps=1",)
 
 
 @pytest.mark.reliability
@@ -20,7 +21,7 @@ def test_a_killed_run_with_adapters_ends_with_the_same_bits(tmp_path: Path) -> N
     whole.mkdir()
     cut.mkdir()
     assert preflab(whole, *WORDS) == 0, (whole / "log.txt").read_text()
-    killed(cut, "algorithm", 0, *WORDS, "checkpoint.every_steps=1")
+    killed(cut, "algorithm", 0, *WORDS)
     assert preflab(cut, *WORDS) == 0, (cut / "log.txt").read_text()
     assert digests(whole) == digests(cut)
     assert list(whole.glob("artifacts/algorithm-*/model/adapter/adapter_model.safetensors"))
