@@ -24,6 +24,7 @@ from preflab.evaluating import Measure as Measure
 from preflab.evaluating import Opinion as Opinion
 from preflab.evaluating import Responder as Responder
 from preflab.evaluating import Subject as Subject
+from preflab.models import Adaptable as Adaptable
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
 from preflab.models import ChecksScalar as ChecksScalar

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
 from preflab.records import Tokenizer as Tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+Model = TypeVar("Model")
 
 
 class Cache(Protocol):
@@ -111,6 +115,26 @@ class ScalarModel(Backbone, Protocol):
 
     def copy(self) -> ScalarModel:
         """An independent copy."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A `Backbone` whose weights may stay as they are while adapters beside them are trained."""
+
+    def adapted(self, generator: torch.Generator) -> Self | None:
+        """The same model, to be trained: with new adapters, drawn from the generator, that change
+        nothing yet, and with the frozen weights of this one. None: all weights are to be
+        trained."""
+
+    def without_adapters(self) -> Self | None:
+        """What a model was when its adapters were new, on the same weights, which are frozen; None:
+        it has no adapters."""
+
+
+def to_be_trained(model: Model, generator: Callable[[], torch.Generator]) -> Model | None:
+    """The model with new adapters, if it is `Adaptable` and to be trained by them; else None.
+    generator: makes what they are drawn from."""
+    return model.adapted(generator()) if isinstance(model, Adaptable) else None
 
 
 class PolicySource(Protocol):

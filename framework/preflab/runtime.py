@@ -77,6 +77,18 @@ class RuntimeConfig:
         "rounding)",
         affects_result=False,
     )
+    checkpointing: bool = option(
+        False,
+        "keep only the input of each block for the backward pass and compute the rest again: less "
+        "memory, a third more arithmetic, the same numbers",
+        affects_result=False,
+    )
+    offload: bool = option(
+        False,
+        "the frozen networks of an on-policy algorithm (reference, reward model) leave memory "
+        "while it updates: on a CPU for a temporary file, on a GPU for the host; the same numbers",
+        affects_result=False,
+    )
     decode_graphs: bool = option(
         False,
         "sampling on a GPU: record the step of one token once and repeat it",

@@ -97,6 +97,7 @@ INTERFACES_1 = {
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
     "RewardShaping": "__call__(scores,rollout)",
+    "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
     "SeesBatch": "see(rollout,temperature)",
     "OfMembers": "members(rollout) together(members)",

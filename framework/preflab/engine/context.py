@@ -27,6 +27,7 @@ from preflab.interfaces import (
     Tokenizer,
     World,
 )
+from preflab.models import to_be_trained
 from preflab.planning.asking import waiting
 from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
@@ -214,6 +215,8 @@ class StageContext:
         self.folder = folder if folder is not None else Path()
         self.seed = environment.run.settings.seed if seed is None else seed
         self.streams = Streams(self.seed, stage)
+        self._reward: Any = None
+        """The reward model once it is built: a value network with adapters shares its weights."""
 
     @property
     def runtime(self) -> Runtime:
@@ -256,12 +259,23 @@ class StageContext:
         return self._environment.policy_source.max_positions
 
     def policy(self, role: str) -> Policy:
+        policy = self._policy(role)
+        return to_be_trained(policy, self._adapters) or policy
+
+    def _policy(self, role: str) -> Policy:
+        """The policy of a role as it was saved."""
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
         if folder:
             return self.load_policy(folder)
         policy = source.create(self._initialisation())
         policy.module.to(self.runtime.device)
         return policy
+
+    def _adapters(self) -> Any:
+        """What new adapters are drawn from: the same in every process, and at every call."""
+        import torch
+
+        return torch.Generator().manual_seed(derive_seed(self.seed, self.stage, "adapters"))
 
     def _initialisation(self) -> Any:
         import torch
@@ -280,7 +294,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        return PolicyResponder(self.policy(role), self.rollout())
+        return PolicyResponder(self._policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
@@ -295,8 +309,10 @@ class StageContext:
 
     def reward_model(self) -> RewardModel:
         self._must_declare("uses", "reward_model", "uses")
-        choice = self._environment.run.choices["reward_model"]
-        built: RewardModel = self._environment.build(choice, self._of_stage("reward_model"))
+        if self._reward is None:
+            choice = self._environment.run.choices["reward_model"]
+            self._reward = self._environment.build(choice, self._of_stage("reward_model"))
+        built: RewardModel = self._reward
         return built
 
     def _of_stage(self, name: str) -> StageContext:
@@ -307,6 +323,8 @@ class StageContext:
         reward_model = self.reward_model()
         if not isinstance(reward_model, HasNetwork) or reward_model.network is None:
             return None
+        if adapted := to_be_trained(reward_model.network, self._adapters):
+            return adapted
         copy = reward_model.network.copy()
         copy.module.requires_grad_(True)
         return copy

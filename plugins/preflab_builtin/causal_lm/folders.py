@@ -37,7 +37,8 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         content=content,
         tokenizer=tokenizer_digest(folder),
         pretrained=True,
-        parameters=parameters(folder),
+        # Usual learning rates are known for all weights, not for adapters.
+        parameters=parameters(folder) if config.lora.rank is None else 0,
         shape=shape_of(folder),
         notices=[f"policy.path: {said}."] if said else [],
     )

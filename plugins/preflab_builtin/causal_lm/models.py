@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,13 +21,31 @@ from transformers import AutoModelForSequenceClassification, DynamicCache
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
+from preflab_builtin.causal_lm.adapters import (
+    has_adapters,
+    with_adapters,
+    without_adapters,
+    write_adapter,
+)
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL, model_inputs, positions_of
 from preflab_builtin.causal_lm.cache import KeyValueCache
+from preflab_builtin.causal_lm.config import LoraConfig
 from preflab_builtin.causal_lm.cost import PassCost, count_head
-from preflab_builtin.causal_lm.fast import FastPath, SlotCache, extend, fast_path, head_log_probs
+from preflab_builtin.causal_lm.fast import (
+    FastPath,
+    SlotCache,
+    extend,
+    fast_path,
+    head_log_probs,
+    is_plain_projection,
+)
+from preflab_builtin.causal_lm.fast.supported import Hooks, hooks_on
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 from preflab_builtin.causal_lm.versions import version, whole_weights
+
+_CHECKPOINTING, _CHECKPOINTING_BEFORE = "activation_checkpointing", "gradient_checkpointing"
+"""What transformers calls it, and what it called it before."""
 
 
 class CausalBackbone:
@@ -42,6 +62,12 @@ class CausalBackbone:
         self.module: Any = module.eval()
         self.tokenizer = tokenizer
         self.fast = fast
+        self.lora: LoraConfig | None = None
+        """Adapters that a model gets which is to be trained; None: all weights are trained."""
+        self.checkpointing = False
+        """Whether the backward pass computes every block again (`runtime.checkpointing`)."""
+        self.origin = ""
+        """The folder that it was read from."""
         self.cost = PassCost(module)
         embedding = module.get_input_embeddings()
         if isinstance(embedding, nn.Embedding):
@@ -65,7 +91,8 @@ class CausalBackbone:
         if (fast := self._fast_path()) is not None:
             return fast.hidden(ids, mask)
         self._count(mask)
-        output = self.base(use_cache=False, **self._inputs(ids, mask))
+        with self._keeping_less():
+            output = self.base(use_cache=False, **self._inputs(ids, mask))
         states: torch.Tensor = output.last_hidden_state
         return states
 
@@ -83,21 +110,70 @@ class CausalBackbone:
 
     def save(self, folder: Path) -> None:
         """Write an ordinary transformers folder; an existing one is replaced as a whole."""
-        save_model(self.module, self.tokenizer, folder, self.kind, self._facts())
+        module, adapter = self.module, None
+        if has_adapters(module):
+            module = without_adapters(module, merged=True)
+            if self.lora is not None:
+                base = _name_of(Path(self.origin), folder)
+                adapter = partial(write_adapter, self.module, self.lora, base)
+        save_model(module, self.tokenizer, folder, self.kind, self._facts(), adapter)
+
+    def adapted(self, generator: torch.Generator) -> Self | None:
+        """A model to be trained: with new adapters, drawn from the generator, that change nothing
+        yet, and with the frozen weights of this one. None: all weights are to be trained."""
+        if self.lora is None:
+            return None
+        return self._around(with_adapters(self.module, self.lora, generator))
+
+    def without_adapters(self) -> Self | None:
+        """What this model was when its adapters were new, on the same weights; None: it has no
+        adapters."""
+        if self.lora is None or not has_adapters(self.module):
+            return None
+        return self._around(without_adapters(self.module))
+
+    def _around(self, module: Any) -> Self:
+        twin = copy.copy(self)
+        twin.module, twin.cost = module, PassCost(module)
+        return twin
 
     def copy(self) -> Self:
         """An independent copy."""
-        twin = copy.copy(self)
-        twin.module = copy.deepcopy(self.module)
-        twin.cost = PassCost(twin.module)
-        return twin
+        return self._around(copy.deepcopy(self.module))
 
     def _facts(self) -> dict[str, Any]:
         """What preflab.json says besides the kind."""
         return {}
 
     def _fast_path(self) -> FastPath | None:
-        return fast_path(self.module, self.cost) if self.fast else None
+        return fast_path(self.module, self.cost, self.checkpointing) if self.fast else None
+
+    @contextmanager
+    def _keeping_less(self) -> Iterator[None]:
+        """Within it transformers computes blocks again in the backward pass, if that was asked for,
+        gradients are wanted and no hook draws random numbers. It does so in training mode only,
+        which changes nothing else: there is no dropout."""
+        base = self.base
+        hooked = hooks_on(base) is not Hooks.none
+        if not self.checkpointing or hooked or not torch.is_grad_enabled():
+            yield
+            return
+        if not base.supports_gradient_checkpointing:
+            raise UserError(
+                f"transformers computes no blocks of {type(base).__name__} again: "
+                "runtime.checkpointing=false, and runtime.micro_batch=8 takes less memory too."
+            )
+        switch = (
+            _CHECKPOINTING if hasattr(base, f"{_CHECKPOINTING}_enable") else _CHECKPOINTING_BEFORE
+        )
+        settings = {"use_reentrant": False, "preserve_rng_state": False}
+        getattr(base, f"{switch}_enable")(settings)
+        base.train()
+        try:
+            yield
+        finally:
+            base.eval()
+            getattr(base, f"{switch}_disable")()
 
     def _inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         return model_inputs(self.module.config.model_type, ids, mask)
@@ -113,6 +189,14 @@ class CausalBackbone:
                 "Shorten prompts or responses, or raise policy.max_positions (a model made from "
                 "scratch)."
             )
+
+
+def _name_of(origin: Path, folder: Path) -> str:
+    """How the files of a model folder name another folder: an artifact beside theirs by its place
+    among the artifacts, which is the same wherever these lie."""
+    artifacts = origin.parent.parent
+    beside = origin.is_absolute() and artifacts in folder.absolute().parents
+    return str(origin.relative_to(artifacts) if beside else origin)
 
 
 class CausalPolicy(CausalBackbone):
@@ -146,7 +230,8 @@ class CausalPolicy(CausalBackbone):
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a
         step of a logit near 16 is 0.06 to 0.125, which is too coarse for log-probs and ratios."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.head.weight, self.head.bias)
+            logits: torch.Tensor = self.head(hidden.float())
+        return logits
 
     def log_probs(
         self,
@@ -159,7 +244,7 @@ class CausalPolicy(CausalBackbone):
         softmax(logits / temperature), and the entropies (zeros if not asked for; no gradient),
         [N] float32."""
         count_head(self.head, len(ids), trained=hidden.requires_grad)
-        if self.fast:
+        if self.fast and is_plain_projection(self.head):
             return head_log_probs(self.head, hidden, ids, temperature, with_entropy)
         logits = self.logits(hidden)
         log_probs = token_log_probs(logits, ids, temperature)
@@ -173,7 +258,7 @@ class CausalPolicy(CausalBackbone):
         """Read left-padded prompts [B, Q] -> next-token logits [B, V] and the cache."""
         self._check_length(mask)
         self._count(mask)
-        if (fast := self._fast_path()) is not None:
+        if is_plain_projection(self.head) and (fast := self._fast_path()) is not None:
             states, slots = fast.prefill(ids, mask, self.graphs)
             return self.logits(states), slots
         past = DynamicCache(config=self.module.config)
@@ -216,7 +301,10 @@ class CausalPolicy(CausalBackbone):
         config.pad_token_id = self.tokenizer.pad_id
         with torch.device("meta"):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
+        adapted = has_adapters(self.base)
+        # Weights beside adapters stay as they are, so that both models can have them.
+        shared = {id(p): p for p in self.base.parameters() if adapted and not p.requires_grad}
+        setattr(module, module.base_model_prefix, copy.deepcopy(self.base, shared))
         width = module.score.in_features
         head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32)
         head = head.to_empty(device="cpu")  # draws nothing from torch's global stream
@@ -229,8 +317,13 @@ class CausalPolicy(CausalBackbone):
                 f"{type(module).__name__} has parameters besides backbone and head "
                 f"({leftover[0]}): not supported."
             )
-        module.requires_grad_(True)
-        return CausalScalarModel(module, self.tokenizer, fast=self.fast)
+        for name, part in module.named_children():
+            if not adapted or name != module.base_model_prefix:
+                part.requires_grad_(True)
+        model = CausalScalarModel(module, self.tokenizer, fast=self.fast)
+        model.lora, model.origin = self.lora, self.origin
+        model.checkpointing = self.checkpointing
+        return model
 
 
 class CausalScalarModel(CausalBackbone):
@@ -247,7 +340,8 @@ class CausalScalarModel(CausalBackbone):
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> raw values [...] float32 (the offset is not subtracted)."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.module.score.weight).squeeze(-1)
+            values: torch.Tensor = self.module.score(hidden.float())
+        return values.squeeze(-1)
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}

@@ -35,7 +35,7 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
             content=_origin(cache)["content"],
             tokenizer=tokenizer_digest(cache),
             pretrained=True,
-            parameters=parameters(cache),
+            parameters=parameters(cache) if config.lora.rank is None else 0,
             shape=shape_of(cache),
         )
     return Inspection(content=_content(gguf_file()), pretrained=True)

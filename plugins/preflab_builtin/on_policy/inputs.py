@@ -8,16 +8,19 @@ from pathlib import Path
 
 from preflab.components import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Context, Policy
+from preflab.interfaces import Adaptable, Backbone, Context, HasNetwork, Policy, RewardModel
 from preflab.lengths import check_prompts
+from preflab.offload import Offload
+from preflab.runtime import Runtime
 from preflab.sampling import is_foreign
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
+from preflab_builtin.on_policy.experience import Networks
 from preflab_builtin.training import continuing
 
-_REFERENCE = " reference "
+_REFERENCE, INITIAL = " reference ", "initial"
 
 
 def inspect(config: OnPolicyConfig) -> Inspection:
@@ -39,12 +42,29 @@ def reference_folder(config: OnPolicyConfig) -> Path | None:
     return folder
 
 
-def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
-    """The frozen policy that the KL is measured against."""
-    folder = reference_folder(config)
-    if folder is None:
-        return context.policy(config.kl.reference or "initial")
-    return context.load_policy(folder)
+def kl_reference(config: OnPolicyConfig, context: Context, policy: Policy) -> Policy:
+    """The frozen policy that the KL is measured against. policy: the one to be trained, as it
+    begins; without its adapters it is the one that it begins as."""
+    folder, role = reference_folder(config), config.kl.reference or INITIAL
+    begins_as = policy.without_adapters() if isinstance(policy, Adaptable) else None
+    if folder is None and role == INITIAL and begins_as is not None:
+        return begins_as
+    reference = context.policy(role) if folder is None else context.load_policy(folder)
+    reference.module.requires_grad_(False)
+    return reference
+
+
+def offload(networks: Networks, reward_model: RewardModel, runtime: Runtime) -> Offload:
+    """What leaves memory while networks are trained (`runtime.offload`): the frozen ones, without
+    the weights that the trained ones share."""
+    frozen: list[Backbone | None] = [networks.reference]
+    trained: list[Backbone | None] = [networks.policy, networks.value]
+    if isinstance(reward_model, HasNetwork):
+        frozen.append(reward_model.network)
+    if not runtime.config.offload:
+        return Offload(())
+    kept = [network.module for network in trained if network is not None]
+    return Offload([network.module for network in frozen if network is not None], kept)
 
 
 def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:

@@ -30,7 +30,7 @@ from preflab_builtin.on_policy.guards import (
     require_finite_scores,
     require_first_ratio_one,
 )
-from preflab_builtin.on_policy.inputs import kl_reference
+from preflab_builtin.on_policy.inputs import kl_reference, offload
 from preflab_builtin.on_policy.kl import adapted_coefficient
 from preflab_builtin.on_policy.resampling import replaced, without_signal
 from preflab_builtin.on_policy.rules import Rules, denominator
@@ -52,17 +52,14 @@ class OnPolicy:
         self.prompts = context.records("prompts", "train")
         policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
-        reference = kl_reference(config, context) if config.kl.coef > 0 else None
-        if reference is not None:
-            reference.module.requires_grad_(False)
+        reference = kl_reference(config, context, policy) if config.kl.coef > 0 else None
         value = None
         if rules.critic is not None:
-            value = context.reward_network() or context.policy("initial").scalar_model(
-                context.streams["value head"]
-            )
+            value = context.reward_network() or policy.scalar_model(context.streams["value head"])
         self.networks = Networks(policy, reference, value)
         self.policy = policy
         self.reward_model = context.reward_model()
+        self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
         self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))
         self.sampling = replace(self.engine.sampling, samples=rules.samples)
@@ -90,6 +87,7 @@ class OnPolicy:
         """One iteration: rollout, scores, experience, minibatches."""
         profile = Profile(self.runtime)
         rollout = self._rollout(index)
+        self.offload.come()
         profile.ended("rollout")
         raw = self._scored(rollout)
         scores, metrics = self._penalised(raw, rollout)
@@ -109,7 +107,9 @@ class OnPolicy:
         )
         if self.networks.reference is not None:
             metrics |= self.kl_bounds.check(self._where(index), experience)
-        metrics |= self._update(index, self._chosen(index, experience))
+        chosen = self._chosen(index, experience)
+        self.offload.leave()
+        metrics |= self._update(index, chosen)
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
         metrics |= {f"objective/scores/{k}": float(v.mean()) for k, v in self.members.items()}

@@ -203,9 +203,10 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None, key: str
     siblings = dict(module.get_submodule(parent).named_children())
     after = list(siblings)[list(siblings).index(name) + 1 :]
     trained = [*blocks[len(blocks) - trainable_layers :], *(siblings[n] for n in after)]
-    module.requires_grad_(False)
-    for part in (*trained, module.get_submodule("score")):
-        part.requires_grad_(True)
+    parts = (*trained, module.get_submodule("score"))
+    stay = {id(parameter) for part in parts for parameter in part.parameters()}
+    for parameter in module.parameters():  # of blocks with adapters, only these are trained
+        parameter.requires_grad_(parameter.requires_grad and id(parameter) in stay)
 
 
 def blocks_of(
