@@ -89,6 +89,11 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def local_rank() -> int:
+    """This process's number among those of its job on this machine, 0 first."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def threads(config: RuntimeConfig) -> int | None:
     """CPU threads of torch in a process; None where torch decides and has not been asked to
     compute."""

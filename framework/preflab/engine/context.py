@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.data import Records
-from preflab.errors import PluginError, UserError, nearest
+from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
     Gold,
@@ -154,7 +154,11 @@ class Environment:
             return self._checkpoint(role, self.artifacts.get(makers[0]), checkpoint)
         for stage in makers:
             folder = self.artifacts.get(stage)
-            if folder is not None and (folder / "model").is_dir():
+            if folder is None:
+                continue
+            if not folder.is_dir():  # another role's model must not take its place
+                raise StorageError(f"The artifact of {stage} is not there any more: {folder}")
+            if (folder / "model").is_dir():
                 return folder / "model"
         return None
 
