@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
 from preflab.options import option
+from preflab.sharding import is_divided, is_sharded, shard
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,13 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class Sharding(StrEnum):
+    """Whether the processes of a job divide the weights among them."""
+
+    none = "none"
+    full = "full"
 
 
 @dataclass
@@ -77,6 +85,17 @@ class RuntimeConfig:
         "sampling on a GPU: record the step of one token once and repeat it",
         affects_result=False,
     )
+    sharding: Sharding = option(
+        Sharding.none,
+        "full: each process holds its part of weights, gradients and moments; none: all of them",
+        affects_result=False,
+    )
+    reshard: bool = option(
+        True,
+        "sharding=full: let go of gathered weights between the forward and the backward pass "
+        "(false: more memory, less communication)",
+        affects_result=False,
+    )
 
 
 def world_size() -> int:
@@ -113,6 +132,16 @@ def keep_memory() -> None:
         # Some versions take no more.
         libc.mallopt(mmap_threshold, 2**30) or libc.mallopt(mmap_threshold, 2**25)
         libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+class StandIn(list[T]):
+    """Rows that a process reads only because others still have some: with divided weights every
+    process takes part in every pass. They count for nothing (`weight`)."""
+
+
+def weight(rows: Sequence[Any]) -> float:
+    """What the rows of a pass count: 1, and 0 for a `StandIn`."""
+    return 0.0 if isinstance(rows, StandIn) else 1.0
 
 
 class Runtime:
@@ -198,6 +227,42 @@ class Runtime:
         for start in range(0, len(items), step):
             yield items[start : start + step]
 
+    def passes(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
+        """This process's share of a global list in micro-batches of at most ``size`` items, as many
+        as every other process has where weights are divided."""
+        mine = list(self.micro_batches(self.share(items), size))
+        largest = -(-len(items) // self.world)
+        return iter(self.filled(mine, items[:1], -(-largest // (size or self.micro_batch))))
+
+    def filled(
+        self, passes: Sequence[Sequence[T]], row: Sequence[T], count: int
+    ) -> list[Sequence[T]]:
+        """Passes of this process, and where weights are divided enough of one ``row`` that counts
+        for nothing that there are ``count``."""
+        missing = count - len(passes) if self.is_sharded else 0
+        return [*passes, *(StandIn(row) for _ in range(missing))]
+
+    def read(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
+        """This process's part of what is only read, not trained on, in micro-batches. They are
+        those of one process, so that the last bits are too, wherever there are enough of them to be
+        dealt evenly; else the items are."""
+        pieces = list(self.micro_batches(items, size))
+        if len(pieces) % self.world and len(pieces) < 4 * self.world:
+            return self.passes(items, size)
+        most = -(-len(pieces) // self.world)
+        return iter(self.filled(list(self.share(pieces)), items[:1], most))
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the processes divide weights among them."""
+        return self.world > 1 and self.config.sharding is Sharding.full
+
+    def shard(self, module: torch.nn.Module) -> None:
+        """Divide the weights of a module among the processes, if the run asks for it. Every process
+        calls it, once its parameters need a gradient or not and before an optimizer has them."""
+        if self.is_sharded and not is_sharded(module):
+            shard(module, self.world, self.config.reshard, self.device.type)
+
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The tensor summed over all processes."""
         if self.world == 1:
@@ -229,12 +294,13 @@ class Runtime:
         self.accelerator.end_training()
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Sum ``.grad`` over processes; a process without a gradient contributes zeros."""
+        """Sum ``.grad`` over processes; a process without a gradient contributes zeros. Those of
+        divided weights are summed already."""
         import torch
 
         if self.world == 1:
             return
         for parameter in parameters:
-            if parameter.requires_grad:
+            if parameter.requires_grad and not is_divided(parameter):
                 grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                 parameter.grad = self.sum(grad)

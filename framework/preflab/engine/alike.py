@@ -39,9 +39,7 @@ def together(runtime: Runtime, check: Callable[[], None]) -> None:
         raise StorageError(said[0])
 
 
-def require_artifact(
-    runtime: Runtime, artifact: Artifact, folder: Path, verify: bool
-) -> Artifact:
+def require_artifact(runtime: Runtime, artifact: Artifact, folder: Path, verify: bool) -> Artifact:
     """An artifact as this process sees it, in ``folder``; `StorageError` naming the host and the
     folder unless every process sees the content that process 0 sees. verify: the first process of
     each host also reads the files."""

@@ -40,6 +40,7 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
+from preflab.sharding import whole
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ class SharedEngine:
     ) -> Rollout:
         mine = self.runtime.share(range(len(prompts)))
         rows: list[tuple[list[int], list[int]]] = []
-        if mine:
-            own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
-            rows = self.engine.generate(policy, [prompts[i] for i in mine], own, seed).tokens()
+        # Divided weights are gathered once; a process without prompts takes part in that.
+        with whole(policy.module):
+            if mine:
+                own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
+                given = [prompts[i] for i in mine]
+                rows = self.engine.generate(policy, given, own, seed).tokens()
         rows = self.runtime.gather(rows)
         each = [prompt for prompt in prompts for _ in range(sampling.samples)]
         return Rollout.from_tokens(

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
@@ -52,8 +52,12 @@ class Classifier:
         # A model cannot read a text without tokens: it reads one pad instead.
         pad = self.tokenizer.pad_token
         texts = [text if self.tokenizer(text)["input_ids"] else pad for text in texts]
-        parts = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
-        return torch.cat(parts) if parts else torch.zeros(0, device=self.runtime.device)
+        found = torch.zeros(len(texts), device=self.runtime.device)
+        for part in self.runtime.read(range(len(texts))):
+            values = self._probabilities([texts[i] for i in part])
+            if weight(part):
+                found[torch.as_tensor(list(part), device=found.device)] = values
+        return self.runtime.sum(found)
 
     def _probabilities(self, texts: list[str]) -> torch.Tensor:
         rows = self.tokenizer(

@@ -18,6 +18,8 @@ from transformers import AutoModelForSequenceClassification, DynamicCache
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
+from preflab.runtime import is_main
+from preflab.sharding import copied, inside, is_sharded
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL, model_inputs, positions_of
 from preflab_builtin.causal_lm.cache import KeyValueCache
 from preflab_builtin.causal_lm.cost import PassCost, count_head
@@ -59,6 +61,9 @@ class CausalBackbone:
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; those of pads mean
         nothing."""
+        return inside(self.module, self._hidden, ids, mask)
+
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         self._check_length(mask)
         if (fast := self._fast_path()) is not None:
             return fast.hidden(ids, mask)
@@ -75,18 +80,28 @@ class CausalBackbone:
         self._check_length(mask)
         if bool((wanted & ~mask).any()):
             raise ValueError("a hidden state is wanted on a pad: is a prompt empty?")
+        return inside(self.module, self._hidden_at, ids, mask, wanted, prompt_width)
+
+    def _hidden_at(
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int
+    ) -> torch.Tensor:
         if (fast := self._fast_path()) is not None:
             return fast.hidden_at(ids, mask, wanted, prompt_width)
-        return self.hidden(ids, mask)[wanted]
+        return self._hidden(ids, mask)[wanted]
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary transformers folder; an existing one is replaced as a whole."""
-        save_model(self.module, self.tokenizer, folder, self.kind, self._facts())
+        """Write an ordinary transformers folder; an existing one is replaced as a whole. Of several
+        processes all take part, and the first one writes."""
+        main = is_main()
+        module = copied(self.module, keep=main) if is_sharded(self.module) else self.module
+        if main:
+            save_model(module, self.tokenizer, folder, self.kind, self._facts())
 
     def copy(self) -> Self:
-        """An independent copy."""
+        """An independent copy; of divided weights a whole one, for which every process takes
+        part."""
         twin = copy.copy(self)
-        twin.module = copy.deepcopy(self.module)
+        twin.module = copied(self.module)
         twin.cost = PassCost(twin.module)
         return twin
 
@@ -134,6 +149,9 @@ class CausalPolicy(CausalBackbone):
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a
         step of a logit near 16 is 0.06 to 0.125, which is too coarse for log-probs and ratios."""
+        return inside(self.module, self._logits, hidden)
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             return nn.functional.linear(hidden.float(), self.head.weight, self.head.bias)
 
@@ -148,9 +166,14 @@ class CausalPolicy(CausalBackbone):
         softmax(logits / temperature), and the entropies (zeros if not asked for; no gradient),
         [N] float32."""
         count_head(self.head, len(ids), trained=hidden.requires_grad)
+        return inside(self.module, self._log_probs, hidden, ids, temperature, with_entropy)
+
+    def _log_probs(
+        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float, with_entropy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.fast:
             return head_log_probs(self.head, hidden, ids, temperature, with_entropy)
-        logits = self.logits(hidden)
+        logits = self._logits(hidden)
         log_probs = token_log_probs(logits, ids, temperature)
         if not with_entropy:
             return log_probs, torch.zeros_like(log_probs)
@@ -205,13 +228,14 @@ class CausalPolicy(CausalBackbone):
         config.pad_token_id = self.tokenizer.pad_id
         with torch.device("meta"):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
+        whole = self.copy() if is_sharded(self.module) else self
+        setattr(module, module.base_model_prefix, copy.deepcopy(whole.base))
         width = module.score.in_features
         head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32)
         head = head.to_empty(device="cpu")  # draws nothing from torch's global stream
         with torch.no_grad():
             head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
-        module.score = head.to(next(self.base.parameters()).device)
+        module.score = head.to(next(whole.base.parameters()).device)
         leftover = [name for name, p in module.named_parameters() if p.is_meta]
         if leftover:
             raise UserError(
@@ -235,8 +259,11 @@ class CausalScalarModel(CausalBackbone):
 
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> raw values [...] float32 (the offset is not subtracted)."""
+        return inside(self.module, self._values, hidden).squeeze(-1)
+
+    def _values(self, hidden: torch.Tensor) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
-            return nn.functional.linear(hidden.float(), self.module.score.weight).squeeze(-1)
+            return nn.functional.linear(hidden.float(), self.module.score.weight)
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}

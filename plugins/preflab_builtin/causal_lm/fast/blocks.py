@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
+from preflab.sharding import inside
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows
 from preflab_builtin.causal_lm.fast.projections import Project
 
@@ -30,6 +31,9 @@ class Blocks(Protocol):
     heads: int
     key_heads: int
     head_width: int
+
+    def block(self, layer: int) -> Any:
+        """The module that holds a layer's weights."""
 
     def attention_scale(self, layer: int) -> float:
         """Factor of the attention logits."""
@@ -69,10 +73,17 @@ def run_layers(
 ) -> torch.Tensor:
     """The residual stream [N, D] after the first ``layers`` blocks (None: all)."""
     for layer in range(blocks.layers if layers is None else layers):
-        normed = blocks.attention_norm(layer, x)
-        q, k, v = blocks.queries_keys_values(layer, normed, rotary)
-        x = blocks.after_attention(layer, x, attend(layer, q, k, v))
+        x = inside(blocks.block(layer), _layer, blocks, layer, x, rotary, attend)
     return x
+
+
+def _layer(
+    blocks: Blocks, layer: int, x: torch.Tensor, rotary: Rotary, attend: Attend
+) -> torch.Tensor:
+    """The residual stream [N, D] after one block more."""
+    normed = blocks.attention_norm(layer, x)
+    q, k, v = blocks.queries_keys_values(layer, normed, rotary)
+    return blocks.after_attention(layer, x, attend(layer, q, k, v))
 
 
 def wanted_states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
@@ -87,14 +98,23 @@ def wanted_states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
     x = run_layers(blocks, x, rotary, attend, last)
     if batch.wanted_grid is None:
         return blocks.final_norm(x).index_select(0, batch.wanted)
+    x = inside(blocks.block(last), _last_layer, blocks, batch, x, rotary)
+    return blocks.final_norm(x)
+
+
+def _last_layer(
+    blocks: Blocks, batch: Rows | SharedRows, x: torch.Tensor, rotary: Rotary
+) -> torch.Tensor:
+    """The residual stream [W, D] of the wanted tokens after the last block, from that of all tokens
+    [N, D] before it."""
+    last = blocks.layers - 1
     normed = blocks.attention_norm(last, x)
     k, v = blocks.keys_values(last, normed, rotary)
     if rotary is not None:
         rotary = (rotary[0].index_select(0, batch.wanted), rotary[1].index_select(0, batch.wanted))
     q = blocks.queries(last, normed.index_select(0, batch.wanted), rotary)
     attended = batch.attend_wanted(q, k, v, blocks.attention_scale(last))
-    x = blocks.after_attention(last, x.index_select(0, batch.wanted), attended)
-    return blocks.final_norm(x)
+    return blocks.after_attention(last, x.index_select(0, batch.wanted), attended)
 
 
 def after_hooks(part: Any, output: torch.Tensor) -> torch.Tensor:
