@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -47,6 +47,10 @@ class Sharding(StrEnum):
 
     none = "none"
     full = "full"
+
+
+PRECISIONS = {Precision.float32: "no", Precision.bfloat16: "bf16"}
+"""What ``accelerate launch --mixed_precision`` calls them."""
 
 
 @dataclass
@@ -134,6 +138,36 @@ def keep_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
+    """The config with what ``accelerate launch`` asks for by environment variables: --use_fsdp is
+    sharding=full. `UserError` with the cure for what it asks and this engine does not do."""
+    if variables.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise UserError(
+            "accelerate launch --use_deepspeed: preflab does not run DeepSpeed. Leave it out and "
+            "give runtime.sharding=full, which divides weights, gradients and moments as ZeRO-3 "
+            "does."
+        )
+    asked = variables.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked not in ("no", PRECISIONS[config.precision]):
+        own = {short: long for long, short in PRECISIONS.items()}.get(asked)
+        cure = f"runtime.precision={own.value}" if own else "runtime.precision=bfloat16 (bf16)"
+        raise UserError(
+            f"accelerate launch --mixed_precision {asked}, but runtime.precision is "
+            f"{config.precision.value}, and precision is part of a result: give {cure}, or launch "
+            f"with --mixed_precision {PRECISIONS[config.precision]}."
+        )
+    if variables.get("ACCELERATE_USE_FSDP") != "true":
+        return config
+    if variables.get("FSDP_OFFLOAD_PARAMS") == "true":
+        raise UserError(
+            "accelerate launch --fsdp_offload_params true: preflab keeps weights on their device. "
+            "Launch with --fsdp_offload_params false."
+        )
+    asked = variables.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
+    keeps = asked in ("false", "shard_grad_op", "no_shard")
+    return replace(config, sharding=Sharding.full, reshard=config.reshard and not keeps)
+
+
 class StandIn(list[T]):
     """Rows that a process reads only because others still have some: with divided weights every
     process takes part in every pass. They count for nothing (`weight`)."""
@@ -150,7 +184,7 @@ class Runtime:
     are split."""
 
     def __init__(self, config: RuntimeConfig) -> None:
-        self.config = config
+        self.config = as_launched(config, os.environ)
         # Several processes meet at once. One alone computes nothing yet, and in `plan` never.
         if world_size() > 1 or "torch" in sys.modules:
             self.start()

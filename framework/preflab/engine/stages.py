@@ -250,7 +250,7 @@ class Stages:
         return {"recipe": stage.recipe_id, **contents, **made_from(stage.recipe)}
 
     def _circumstances(self) -> dict[str, Any]:
-        return circumstances(self.run.settings.runtime, self.versions)
+        return circumstances(self.environment.runtime.config, self.versions)
 
     def _warn_of_differences(self, artifact: Artifact) -> None:
         """Say it if a reused artifact would not come out bit for bit the same here and now."""
