@@ -9,6 +9,8 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from end_to_end.runs import digests, preflab
+from end_to_end.test_processes import HALVES
 from preflab.runtime import Sharding
 from processes import trained
 from sharded import STAGES, Case, rows
@@ -53,9 +55,7 @@ def test_two_processes_with_divided_weights_equal_one(
     assert furthest <= 1e-4
     assert all(row["val/ratio"] == pytest.approx(1, abs=1e-2) for row in rows(two, "ppo"))
     policy = AutoModelForCausalLM.from_pretrained(two / "ppo" / "model")
-    assert policy.lm_head.weight is policy.model.embed_tokens.weight if family == "llama" else True
-    if family == "gpt2":
-        assert policy.lm_head.weight is policy.transformer.wte.weight
+    assert policy.get_output_embeddings().weight is policy.get_input_embeddings().weight
     for folder in ("ppo/value", "reward_model/model"):
         AutoModelForSequenceClassification.from_pretrained(two / folder, num_labels=1)
 
@@ -64,6 +64,23 @@ def test_two_processes_with_divided_weights_equal_one(
 def test_without_sharding_two_processes_equal_one_too(tmp_path: Path) -> None:
     one, two = (trained(Case(), tmp_path / str(n), n) for n in (1, 2))
     assert max(differences(one, two)) <= 1e-4
+
+
+@pytest.mark.reliability
+def test_a_run_with_divided_weights_leaves_the_files_of_one_without(tmp_path: Path) -> None:
+    """Through the command line; the run of one process then reuses all of it."""
+    words = (*HALVES, "runtime.processes=2", "runtime.sharding=full")
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    before = digests(tmp_path)
+    for file in tmp_path.glob("artifacts/*/*/config.json"):
+        kind = file.parent.name == "value" or "reward_model" in file.parent.parent.name
+        make = AutoModelForSequenceClassification if kind else AutoModelForCausalLM
+        _, report = make.from_pretrained(file.parent, output_loading_info=True)
+        assert not any(report.values()), (file, report)
+    assert preflab(tmp_path, *HALVES, "runtime.sharding=full") == 0
+    assert digests(tmp_path) == before
+    log = (tmp_path / "log.txt").read_text()
+    assert "was made with processes 2 (now 1)" in log
 
 
 @pytest.mark.reliability
