@@ -4,6 +4,7 @@ while AdamW trains it on a few tokens; CPU seconds are those of one iteration of
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -53,22 +54,29 @@ class Update:
 
     def __call__(self, folder: Path) -> None:
         settings = RuntimeConfig(device=Device.cpu, threads=1, sharding=self.sharding)
-        runtime, before = Runtime(settings), held("VmRSS")
-        config = TinyConfig(layers=8, width=self.width, heads=4, tokenizer=TokenizerKind.bytes)
-        policy = TinySource(config, None).create(torch.Generator().manual_seed(0))
-        numbers = sum(p.numel() for p in policy.module.parameters())
-        runtime.shard(policy.module)
-        optimization = Optimization(
-            OptimizerConfig(), policy.module.parameters(), 3, runtime, "policy"
-        )
-        ids = torch.arange(32)[None, :]
-        mask = torch.ones_like(ids, dtype=torch.bool)
-        forget()
-        for step in range(3):
-            torch.autograd.backward(nll_sum(policy, ids, mask, mask))
-            optimization.step(step)
+        runtime = Runtime(settings)
+        train(runtime, 32)  # what libraries hold is there before
+        before = held("VmRSS")
+        numbers = train(runtime, self.width)
         found = {"weights": numbers, "peak_mb": held("VmHWM") - before}
         (folder / f"{runtime.rank}.json").write_text(json.dumps(found))
+
+
+def train(runtime: Runtime, width: int) -> int:
+    """Three optimizer steps; the number of weights."""
+    config = TinyConfig(layers=8, width=width, heads=4, tokenizer=TokenizerKind.bytes)
+    policy = TinySource(config, None).create(torch.Generator().manual_seed(0))
+    numbers = sum(p.numel() for p in policy.module.parameters())
+    runtime.shard(policy.module)
+    optimization = Optimization(OptimizerConfig(), policy.module.parameters(), 3, runtime, "policy")
+    ids = torch.arange(32)[None, :]
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    ctypes.CDLL("libc.so.6").malloc_trim(0)  # what was only loaded or drawn is not held
+    forget()
+    for step in range(3):
+        torch.autograd.backward(nll_sum(policy, ids, mask, mask))
+        optimization.step(step)
+    return numbers
 
 
 @dataclass(frozen=True)
