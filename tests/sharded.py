@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Imported once, before processes are forked.
+import torch.distributed.fsdp
+import torch.distributed.tensor  # noqa: F401
+from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
+from transformers.models.llama import modeling_llama  # noqa: F401
+
 from preflab.engine.loop import CheckpointConfig, Loop
 from preflab.interfaces import Procedure
 from preflab.optimization import OptimizerConfig
