@@ -42,6 +42,13 @@ CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
 ARITHMETIC, CARRIED = "tests/framework/test_functional.py", f"{TESTS}/ppo/test_carried_state.py"
 
+SEARCHING, SWEEPING = (
+    f"framework/preflab/{name}.py" for name in ("jobs/searching", "composing/sweeping")
+)
+SEARCHED, SWEPT = (
+    f"tests/framework/{name}.py" for name in ("jobs/test_searching", "composing/test_sweeping")
+)
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -209,6 +216,12 @@ MUTANTS = (
     Mutant("KL the other way round", f"{PLUGINS}/evaluation/responses.py", "difference = policy - reference", "difference = reference - policy", f"{TESTS}/evaluation/test_responses.py"),
     Mutant("select the worst", f"{PLUGINS}/select/selection.py", "best = max(self.names", "best = min(self.names", f"{TESTS}/select"),
     Mutant("best-of-n takes the worst", f"{PLUGINS}/baselines/best_of_n.py", ".argmax(1)", ".argmin(1)", f"{TESTS}/baselines"),
+    # searches, and rows of wandb
+    Mutant("a trial is its best seed", SEARCHING, "mean = math.fsum(values) / len(values)", "mean = max(values)", SEARCHED),
+    Mutant("the worst trial", SEARCHING, "(max if more else min)", "(min if more else max)", SEARCHED),
+    Mutant("a range with its end", SWEEPING, "numbers[0], numbers[-1], step", "numbers[0], numbers[-1] + step, step", SWEPT),
+    Mutant("a rounded number beyond its end", SWEEPING, "return min(max(float(digits), low), high)", "return float(digits)", SWEPT),
+    Mutant("rows of wandb from 0 in each stage", f"{PLUGINS}/wandb/writer.py", "stage, self._number + 1", "stage, 0", f"{TESTS}/wandb"),
 )  # fmt: skip
 
 

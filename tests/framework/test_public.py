@@ -33,6 +33,7 @@ API_1 = {
     "preflab_run_failed": "folder error",
     "preflab_report": "folders out",
     "preflab_verdicts": "folders",
+    "preflab_seeds_needed": "folders",
 }
 NAMES_1 = {
     "Component": "kind name config_class build procedure needs nested inspect preflight checkpoint",
@@ -58,7 +59,7 @@ TESTING_1 = (
     "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract "
     "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
     "PolicyContract ProcedureContract ResponderContract RewardModelContract "
-    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward "
+    "RewardShapingContract RolloutEngineContract SamplerContract TinyGold TinyLabeler TinyReward "
     "TrackerContract component cpu_runtime tiny_pool tiny_records"
 )
 INTERFACES_1 = {

@@ -147,7 +147,8 @@ class Session:
             raise UserError(f"{path} exists already: give another name.") from None
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}.") from None
-        return f"{len(rows)} prompts in {path}: preflab data=files data.prompts={path} ..."
+        number = f"{len(rows)} prompt{'s' * (len(rows) != 1)}"
+        return f"{number} in {path}, for: preflab data=files data.prompts={path}"
 
     def end(self, value: str) -> str:
         self.ended = True
@@ -234,8 +235,8 @@ def _answer_typed(session: Session, line: str, console: Console) -> None:
         return
     if not line:
         return
-    if seen := _unread(session, line):
-        console.print(Text(f"The model cannot read all of this. It reads: {seen}", style="yellow"))
+    if unread := _unread(session, line):
+        console.print(Text(unread, style="yellow"))
     answers: list[Answer | None] = [None] * len(session.lanes)
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         try:
@@ -247,7 +248,14 @@ def _answer_typed(session: Session, line: str, console: Console) -> None:
 
 
 def _unread(session: Session, line: str) -> str:
-    return next((seen for lane in session.lanes if (seen := lane.run.unread(line))), "")
+    """A sentence on what one of the models cannot read of a line; "" if they read all of it."""
+    found = (seen for lane in session.lanes if (seen := lane.run.unread(line)) is not None)
+    seen = next(found, None)
+    if seen is None:
+        return ""
+    if not seen.strip():
+        return "The model can read nothing of this: its vocabulary has none of it."
+    return f"The model cannot read all of this. It reads: {seen}"
 
 
 def _side_by_side(
@@ -292,8 +300,8 @@ def _piped(session: Session) -> int:
 
 
 def _answer_piped(session: Session, line: str, number: int) -> None:
-    if seen := _unread(session, line):
-        print(f"preflab: line {number}: the model reads only: {seen}", file=sys.stderr)
+    if unread := _unread(session, line):
+        print(f"preflab: line {number}: {unread}", file=sys.stderr)
     *_, answers = session.ask(line)
     print(f"> {line}")
     for lane, answer in zip(session.lanes, answers, strict=True):

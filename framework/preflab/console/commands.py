@@ -181,11 +181,12 @@ def report(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     from preflab.console.launch import report_text
+    from preflab.storage.run_folder import REPORT
     from preflab.storage.runs import folder_of
 
     folders = [folder if folder.is_dir() else folder_of(str(folder)) for folder in options.folders]
     # The page of one run is not replaced by a comparison with others.
-    page = folders[0] / "report.html" if len(folders) == 1 else Path("comparison.html")
+    page = folders[0] / REPORT if len(folders) == 1 else Path("comparison.html")
     print(report_text(folders, options.out or page))
     return StorageError.exit_code if options.out and not options.out.is_file() else 0
 
@@ -195,22 +196,19 @@ def rerun(arguments: list[str]) -> int:
     if wanted"""
     from preflab.console.launch import launch
     from preflab.storage.run_folder import LEDGER, read_ledger, read_manifest
-    from preflab.storage.runs import folder_of
+    from preflab.storage.runs import folder_of, multirun_of, no_run
 
     if not arguments:
         raise UserError("rerun needs a run: preflab rerun runs/config/..., or its name.")
     word, *more = arguments
-    run = Path(word) if Path(word).is_dir() else folder_of(word)
-    folder, facts = str(run), read_manifest(run)
+    run = folder_of(word)
+    facts = read_manifest(run)
     whole = facts is None and (run / LEDGER).is_file()
     if whole:
         found = (read_manifest(run / str(row["folder"])) for row in read_ledger(run))
         facts = next((manifest for manifest in found if manifest), None)
     if facts is None:
-        raise UserError(
-            f"{folder} is not a run folder: it has no manifest.json. Give the folder of a run, of "
-            "a job, or of a multirun of which a job was started."
-        )
+        raise UserError(no_run(run))
     _take_over_flags(facts.get("plugin_flags") or {})
     where = facts.get("where") or {}  # an older version has none
     if whole:
@@ -219,18 +217,11 @@ def rerun(arguments: list[str]) -> int:
         place = where.get("config_dir")
         words = ["-cd", place] if place else []
         overrides = [str(word) for word in facts["overrides"]]
-        if _multirun_of(run):  # whose name is not that of one job alone
+        if multirun_of(run):  # whose name is not that of one job alone
             overrides = [word for word in overrides if not word.startswith("name=")]
         words += ["-cn", facts["config_name"], *overrides, "hydra.mode=RUN"]
     _go_to(where.get("cwd", ""))
     return launch([*words, *more])
-
-
-def _multirun_of(run: Path) -> Path | None:
-    """The folder of the multirun that a run is a job of."""
-    from preflab.storage.run_folder import LEDGER
-
-    return next((p for p in run.absolute().parents[:3] if (p / LEDGER).is_file()), None)
 
 
 def _go_to(folder: str) -> None:

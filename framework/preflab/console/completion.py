@@ -4,7 +4,9 @@ and other options by Hydra."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import BooleanNode, DictConfig, EnumNode, OmegaConf
@@ -23,8 +25,10 @@ ACTIONS = {
     "plugins": ("show",),
 }
 """Words that follow a command."""
-OF_RUNS = ("report", "rerun", "runs")
-"""Commands whose words are runs, by name or by folder."""
+OF_RUNS = ("report", "rerun", "runs", "chat")
+"""Commands whose words are runs, by name or by folder; those of plugins may be of them."""
+OF_OVERRIDES = ("plan", "rerun")
+"""Commands whose words are those of a run."""
 SCRIPTS = {
     "bash": """_preflab() {
     local line="${COMP_LINE:0:$COMP_POINT}" answers
@@ -54,7 +58,8 @@ def own_answers(line: str) -> list[str]:
 
 def _answers(words: Sequence[str], word: str) -> list[str]:
     if words and words[-1] in ("-cn", "--config-name"):
-        return [path.stem for path in sorted(sweeps_root().glob("*.yaml"))]
+        folders = [sweeps_root(), *map(Path, _after(words, "-cd", "--config-dir"))]
+        return [path.stem for folder in folders for path in sorted(folder.glob("*.yaml"))]
     key, equals, _ = word.partition("=")
     if equals and "@" in key:
         return [f"{key}={name}" for name in options(key.lstrip("+").partition("@")[0])]
@@ -65,28 +70,49 @@ def _answers(words: Sequence[str], word: str) -> list[str]:
     if not words:
         return [*OWN_COMMANDS, *registry().commands()] if word else []
     known = list(ACTIONS.get(words[0], ())) if len(words) == 1 else []
-    return known + (_runs() if words[0] in OF_RUNS and "=" not in word else [])
+    if words[0] in registry().commands():
+        known += [*_runs(word), *(path.stem for path in sorted(sweeps_root().glob("*.yaml")))]
+    return known + (_runs(word) if words[0] in OF_RUNS else [])
 
 
-def _runs() -> list[str]:
-    """Runs and multiruns below ``runs``, by their folders."""
-    found = [*ROOT.glob("*/*"), *ROOT.glob("*/*/*")]
-    return sorted(str(folder) for folder in found if is_run(folder))
+def _runs(word: str) -> list[str]:
+    """Runs and multiruns below ``runs``: by their names where a word begins so, and by their
+    folders."""
+    near = [folder for folder in sorted(ROOT.glob("*/*")) if is_run(folder)]
+    jobs = [folder for folder in sorted(ROOT.glob("*/*/*")) if is_run(folder)]
+    return [*(folder.name for folder in near if word), *map(str, sorted([*near, *jobs]))]
 
 
-def without_command(line: str) -> str:
-    """The line as Hydra completes it: a command is none of its words."""
+def hydras(line: str) -> str | None:
+    """The line as Hydra completes it: neither a command nor its run is a word of it. None: it has
+    no word for Hydra.
+
+    >>> hydras("preflab plan algor"), hydras("preflab rerun RUN al"), hydras("preflab chat al")
+    ('preflab algor', 'preflab al', None)
+    """
     program, _, rest = line.partition(" ")
-    first, space, more = rest.lstrip().partition(" ")
-    return f"{program} {more}" if space and first in OWN_COMMANDS else line
+    command, space, more = rest.lstrip().partition(" ")
+    if not space or "=" in command or command.startswith("-"):
+        return line
+    if command not in OF_OVERRIDES:
+        return None
+    if command == "rerun":
+        _, space, more = more.lstrip().partition(" ")
+    return f"{program} {more}" if space else None
+
+
+def _after(words: Sequence[str], *flags: str) -> list[str]:
+    """The values of a flag."""
+    return [value for flag, value in itertools.pairwise(words) if flag in flags]
 
 
 def _composed(words: Sequence[str]) -> DictConfig:
     """The config of the words before the last, or the default one if they are not whole."""
-    flags = [i for i, word in enumerate(words) if word in ("-cn", "--config-name")]
-    name = words[flags[-1] + 1] if flags and flags[-1] + 1 < len(words) else "config"
+    name = ["config", *_after(words, "-cn", "--config-name")][-1]
+    folder = ["", *_after(words, "-cd", "--config-dir")][-1]
+    overrides = [word for word in words if "=" in word and word[0] != "-"]
     with contextlib.suppress(UserError):
-        return compose([word for word in words if "=" in word and word[0] != "-"], name)
+        return compose(overrides, name, config_dir=str(Path(folder).resolve()) if folder else "")
     return compose()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from preflab.composing.compose import CommandLine, compose, flags_first, job_yaml, parse
 from preflab.composing.search_path import config_root, registry
 from preflab.composing.untrusted import refuse_code_in_config
-from preflab.console.completion import SCRIPTS, own_answers, without_command
+from preflab.console.completion import SCRIPTS, hydras, own_answers
 from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
 from preflab.runtime import is_main, world_size
@@ -57,8 +57,15 @@ def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
     """Run the checked jobs of a command and write its report; where, and the report as text."""
     from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.job import start
+    from preflab.jobs.searching import go_on_searching
 
-    where = add_seeds(line, jobs[0].run.study, start(line, jobs))
+    for said in line.said:
+        print(f"preflab: {said}", file=sys.stderr)
+    where = start(line, jobs)
+    if line.search is not None:
+        where = go_on_searching(line, where)
+    else:
+        where = add_seeds(line, jobs[0].run.study, where)
     try:
         text = report_text([where.folder], where.folder / REPORT)
     except PreflabError as error:
@@ -131,8 +138,9 @@ def _complete() -> int:
     ):
         registry()  # Hydra knows the plugins' options then
         answers = own_answers(line)
-        if not answers:
-            os.environ["COMP_LINE"] = without_command(line)
+        rest = None if answers else hydras(line)
+        if rest is not None:
+            os.environ["COMP_LINE"] = rest
             os.environ["HYDRA_FULL_ERROR"] = "1"
             place = str(config_root())
             hydra.main(config_path=place, config_name="config", version_base="1.3")(_nothing)()

@@ -25,7 +25,7 @@ from preflab.door.discovery import FLAGS
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry, command_name
 from preflab.errors import UserError, nearest
-from preflab.kinds import LISTS
+from preflab.kinds import LISTS, SAMPLER
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -243,7 +243,7 @@ def _idle(registry: Registry) -> Iterator[str]:
     """Components of a kind that no config group and no other component asks for: a misspelt kind,
     most likely."""
 
-    asked = {*registry.stage_graph.groups.values(), *LISTS.values()}
+    asked = {*registry.stage_graph.groups.values(), *LISTS.values(), SAMPLER}
     for component, _ in registry.components():
         asked.update(component.nested.values())
     for component, plugin in registry.components():

@@ -48,6 +48,7 @@ def plan(arguments: list[str]) -> int:
     from preflab.jobs.ahead import notices
     from preflab.jobs.execution import quiet_libraries
     from preflab.jobs.places import check_places
+    from preflab.jobs.searching import search_ahead
     from preflab.planning.reading import check_jobs
 
     line = parse(arguments)
@@ -56,9 +57,10 @@ def plan(arguments: list[str]) -> int:
     quiet_libraries()
     runs = [job.run for job in jobs]
     said = notices(jobs)  # what is refused is refused before a table promises it
-    jobs_in_all = "1 job" if len(runs) == 1 else f"{len(runs)} jobs"
-    table = Table(title=f"{jobs_in_all}, each stage once", title_justify="left")
-    for column in ("stage", "component", "seed", "id", "job numbers", "status"):
+    title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
+    table = Table(title=title, title_justify="left")
+    of_jobs = ["job numbers"] if len(runs) > 1 else []
+    for column in ("stage", "component", "seed", "id", *of_jobs, "status"):
         table.add_column(column)
     uses: dict[str, _Use] = {}
     for number, run in enumerate(runs):
@@ -66,11 +68,11 @@ def plan(arguments: list[str]) -> int:
             uses.setdefault(stage.recipe_id, _Use(stage)).jobs[number] = run
     order, statuses, ahead = [spec.name for spec in runs[0].graph], list[str](), list[_Use]()
     for use in sorted(uses.values(), key=lambda use: order.index(use.stage.name)):
-        stage, numbers = use.stage, ", ".join(map(str, use.jobs))
+        stage, numbers = use.stage, [", ".join(map(str, use.jobs))] * len(of_jobs)
         statuses.append(use.status())
         ahead += [use] if statuses[-1] in (TO_COMPUTE, TO_RESUME) else []
-        cells = (stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16], numbers)
-        table.add_row(*cells, statuses[-1])
+        cells = (stage.name, stage.choice.name, str(stage.seed), stage.recipe_id[:16])
+        table.add_row(*cells, *numbers, statuses[-1])
     show(table)
     to_compute = sum(status in (TO_COMPUTE, TO_RESUME) for status in statuses)
     total, reused = sum(len(run.stages) for run in runs), statuses.count(REUSED)
@@ -81,7 +83,8 @@ def plan(arguments: list[str]) -> int:
         f"{f', {wait} waiting' if wait else ''}."
     )
     study = runs[0].study
-    adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
+    adds = [*line.said, *(search_ahead(line.search) if line.search else ())]
+    adds += [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in _estimates(ahead):
         print(sentence)
     for notice in [*adds, *_waiting(runs), *said]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from preflab.console.tables import show
+from preflab.console.comparison import compare
+from preflab.console.measuring import NOTHING, chosen, number
+from preflab.console.tables import fits, show
 from preflab.errors import UserError, nearest
 from preflab.settings import LABELS
 from preflab.storage.keeping import Removal, export, removal, remove
-from preflab.storage.runs import ROOT, FoundRun, composed, dotted, folder_of, runs_below
+from preflab.storage.run_folder import read_ledger
+from preflab.storage.runs import ROOT, FoundRun, folder_of, multirun_of, runs_below
 
-NOTHING = "-"
+WIDEST = (32, 16)
+"""Characters of a cell, but for the folder of a run, from which on it is folded: the first with
+which the table fits."""
 
 
 def command(arguments: Sequence[str], usage: str) -> int:
@@ -25,7 +29,16 @@ def command(arguments: Sequence[str], usage: str) -> int:
     first, *rest = arguments or [""]
     if first in _ACTIONS:
         return _ACTIONS[first](rest)
+    if first and not first.startswith("-") and not Path(first).is_dir():
+        raise UserError(_no_folder(first))
     return _list(list(arguments), usage)
+
+
+def _no_folder(word: str) -> str:
+    return (
+        f"There is no folder {word}: runs are in {ROOT}/ below the folder where they were started. "
+        f"Give a folder, or what to do with runs. {nearest(word, _ACTIONS)}"
+    )
 
 
 def _list(arguments: list[str], usage: str) -> int:
@@ -36,17 +49,14 @@ def _list(arguments: list[str], usage: str) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
-        raise UserError(
-            f"There is no folder {options.folder}: runs are in {ROOT}/ below the folder where they "
-            f"were started. Give a folder, or one of: {', '.join(_ACTIONS)}."
-        )
+        raise UserError(_no_folder(str(options.folder)))
     found = runs_below(options.folder)
     if options.tag:
         tags = {tag for run in found for tag in _tags(run)}
         if options.tag not in tags:
             raise UserError(f"No run has the tag '{options.tag}'. {nearest(options.tag, tags)}")
         found = [run for run in found if options.tag in _tags(run)]
-    wanted = _chosen(options.measures, found)
+    wanted = chosen(options.measures, found)
     if options.json:
         print(json.dumps([_facts(run, wanted) for run in found], indent=1))
     elif found:
@@ -56,39 +66,59 @@ def _list(arguments: list[str], usage: str) -> int:
     return 0
 
 
-def _chosen(names: str, found: Iterable[FoundRun]) -> list[str]:
-    """The measures that are asked for, in the order of asking; `UserError` for one that no run
-    has."""
-    known = dict.fromkeys(name for run in found for name in run.measures) if names else {}
-    chosen = dict[str, None]()
-    for pattern in filter(None, names.split(",")):
-        fitting = [name for name in known if fnmatchcase(name, pattern)]
-        if not fitting:
-            raise UserError(f"No run has the measure '{pattern}'. {nearest(pattern, known)}")
-        chosen |= dict.fromkeys(fitting)
-    return list(chosen)
-
-
 def _show_list(found: Sequence[FoundRun], measures: Sequence[str]) -> None:
-    """The table. Tags and notes have a column if any run has them."""
+    """The table; or, where the terminal is too narrow for it, the runs one below the other. The
+    folder of a run is never broken, so that it can be copied. Tags and notes have a column if any
+    run has them."""
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     extra = [key for key in ("tags", "note") if any(run.manifest.get(key) for run in found)]
-    table = Table("run", "arm", "started", "state", "hours", *measures, *extra)
+    names = ("arm", "started", "state", "hours", *measures, *extra)
+    rows = [
+        _cells(run, words, measures, extra)
+        for run, words in zip(found, _own_words(found), strict=True)
+    ]
+    for widest in WIDEST:
+        table = Table("run", *(Column(name, max_width=widest, overflow="fold") for name in names))
+        for run, cells in zip(found, rows, strict=True):
+            table.add_row(*map(escape, (str(run.folder), *cells)))
+        if fits(table):
+            show(table)
+            return
+    for run, (arm, started, state, *others) in zip(found, rows, strict=True):
+        named = (f"{name} {cell}" for name, cell in zip(names[3:], others, strict=True) if cell)
+        print(f"{run.folder}\n  {', '.join((arm, state, started, *named))}")
+
+
+def _cells(
+    run: FoundRun, words: Sequence[str], measures: Sequence[str], extra: Sequence[str]
+) -> list[str]:
+    """What is said of a run. words: what was typed for it, in the place of an arm's name."""
+    labels = {"tags": " ".join(_tags(run)), "note": str(run.manifest.get("note") or "")}
+    return [
+        str(run.manifest.get("arm") or " ".join(words) or NOTHING),
+        _when(run),
+        run.state,
+        f"{run.hours:.3g}",
+        *(number(run.measures.get(name)) for name in measures),
+        *(labels[key] for key in extra),
+    ]
+
+
+def _own_words(found: Sequence[FoundRun]) -> Iterator[list[str]]:
+    """What was typed for each run: of a job what not all jobs of its multirun have."""
+    whole = {run.folder: multirun_of(run.folder) for run in found}
+    jobs = {place: read_ledger(place) for place in whole.values() if place is not None}
+    common: dict[Path | None, set[str]] = {
+        place: set[str].intersection(*(set(row.get("overrides") or ()) for row in rows))
+        for place, rows in jobs.items()
+        if rows
+    }
     for run in found:
-        labels = {"tags": " ".join(_tags(run)), "note": str(run.manifest.get("note") or "")}
-        cells = [
-            str(run.folder),
-            str(run.manifest.get("arm") or NOTHING),
-            _when(run),
-            run.state,
-            f"{run.hours:.3g}",
-            *(_number(run.measures.get(name)) for name in measures),
-            *(labels[key] for key in extra),
-        ]
-        table.add_row(*map(escape, cells))
-    show(table)
+        shared = common.get(whole[run.folder], ())
+        typed = [str(word) for word in run.manifest.get("overrides") or ()]
+        yield [w for w in typed if w not in shared and w.partition("=")[0] not in LABELS]
 
 
 def _facts(run: FoundRun, measures: Sequence[str]) -> dict[str, Any]:
@@ -117,94 +147,6 @@ def _when(run: FoundRun) -> str:
     except ValueError:  # an older version has none
         return NOTHING
     return f"{started.astimezone():%Y-%m-%d %H:%M}"
-
-
-def _number(measure: Mapping[str, float | None] | None) -> str:
-    value = (measure or {}).get("value")
-    return NOTHING if value is None else f"{value:.4g}"
-
-
-def _compare(arguments: list[str]) -> int:
-    """runs compare RUN RUN... [--measures A,B] [--json]: where runs differ: config, code, stages,
-    measures"""
-    from rich.markup import escape
-    from rich.table import Table
-
-    parser = argparse.ArgumentParser(prog="preflab runs compare", description=_compare.__doc__)
-    parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--measures", default="*")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    runs = [_single(word) for word in options.runs]
-    if len(runs) < 2:
-        raise UserError("runs compare needs two runs at least: preflab runs compare A B")
-    some = any(run.measures for run in runs)
-    wanted = _chosen(options.measures, runs) if some or options.measures != "*" else []
-    parts = {
-        "config": _chosen_alike(_differing([_config(run) for run in runs])),
-        "made with": _differing([_origin(run) for run in runs]),
-        "stages": _differing([_recipes(run) for run in runs]),
-        "measures": {n: [_number(run.measures.get(n)) for run in runs] for n in wanted},
-    }
-    if options.json:
-        print(json.dumps({"runs": [str(run.folder) for run in runs], **parts}, indent=1))
-        return 0
-    table = Table("", *(str(run.folder) for run in runs))
-    for part, rows in parts.items():
-        table.add_row(f"[bold]{part}[/bold]", "" if rows else "the same", end_section=not rows)
-        for key, cells in rows.items():
-            table.add_row(*map(escape, (f"  {key}", *cells)))
-        table.add_section()
-    show(table)
-    return 0
-
-
-def _single(word: str) -> FoundRun:
-    """The run of a name or folder; `UserError` for a multirun, whose jobs are the runs."""
-    folder = folder_of(word)
-    found = [run for run in runs_below(folder) if run.folder == folder]
-    if not found:
-        raise UserError(f"{folder} is a multirun: give the folder of one of its jobs.")
-    return found[0]
-
-
-def _differing(columns: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """The keys that do not have the same value in all columns."""
-    keys = dict.fromkeys(key for column in columns for key in column)
-    rows = {key: [column.get(key, NOTHING) for column in columns] for key in keys}
-    return {key: cells for key, cells in rows.items() if len(set(cells)) > 1}
-
-
-def _chosen_alike(rows: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Rows without the options of a component that not all runs have chosen: its name tells it.
-
-    >>> _chosen_alike({"a.name": ["x", "y"], "a.b.c": ["1", "-"], "a.d": ["1", "2"]})
-    {'a.name': ['x', 'y'], 'a.d': ['1', '2']}
-    """
-
-    def of_another(key: str) -> bool:
-        parts = key.split(".")[:-1]
-        above = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-        return any(f"{place}.name" in rows for place in above)
-
-    return {k: cells for k, cells in rows.items() if NOTHING not in cells or not of_another(k)}
-
-
-def _config(run: FoundRun) -> dict[str, str]:
-    config = dotted(composed(run.folder))
-    return {key: str(value) for key, value in config.items() if key not in LABELS}
-
-
-def _origin(run: FoundRun) -> dict[str, str]:
-    """With what a run was made, without what differs from run to run."""
-    manifest = run.manifest
-    facts = {"commit": manifest.get("git"), "host": manifest.get("host")}
-    facts |= manifest.get("versions") or {}
-    return {key: str(value) for key, value in (facts | (manifest.get("plugins") or {})).items()}
-
-
-def _recipes(run: FoundRun) -> dict[str, str]:
-    return {row["stage"]: row["recipe"][:16] for row in run.manifest["stages"]}
 
 
 def _export(arguments: list[str]) -> int:
@@ -257,4 +199,4 @@ def _said(about: Removal, artifacts: bool) -> str:
     return "\n".join(lines)
 
 
-_ACTIONS = {"compare": _compare, "export": _export, "rm": _remove}
+_ACTIONS = {"compare": compare, "export": _export, "rm": _remove}

@@ -13,7 +13,8 @@ from preflab.engine.opened import OpenedRun
 from preflab.errors import PreflabError, UserError, nearest
 from preflab.interfaces import AnyTemperature, Responder, StreamsTokens
 from preflab.records import Prompt, Rollout
-from preflab.storage.run_folder import LEDGER, read_manifest
+from preflab.storage.run_folder import COMPLETE
+from preflab.storage.runs import manifest_of
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,8 @@ class AnsweringRun:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise UserError(_no_run(folder))
-        if manifest.get("status") != "complete":
+        manifest = manifest_of(folder)
+        if manifest.get("status") != COMPLETE:
             raise UserError(
                 f"{folder} has not finished (its manifest.json says: {manifest.get('status')}). "
                 f"Finish it with: preflab rerun {folder}"
@@ -100,11 +99,11 @@ class AnsweringRun:
                     return prompt
         return None
 
-    def unread(self, text: str) -> str:
-        """What the tokenizer reads of a text, if it is not all of it; "" if it is."""
+    def unread(self, text: str) -> str | None:
+        """What the tokenizer reads of a text, if it is not all of it; None if it is."""
         tokenizer = self._context.tokenizer
         seen = tokenizer.decode(tokenizer.encode(text))
-        return seen if seen.split() != text.split() else ""
+        return seen if seen.split() != text.split() else None
 
     def answers(
         self, prompt: Prompt, seed: Sequence[int | str], temperature: float | None
@@ -138,12 +137,3 @@ class AnsweringRun:
 
     def _score(self, rollout: Rollout) -> float | None:
         return float(self._run.reward_model.score(rollout)[0]) if self.has_reward else None
-
-
-def _no_run(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"{folder} is not a folder: give the folder of a run, for example runs/config/..."
-    if (folder / LEDGER).is_file():
-        jobs = sorted(str(path.parent) for path in folder.glob("*/manifest.json"))
-        return f"{folder} is a multirun: give its runs, for example {' '.join(jobs[:2])}"
-    return f"{folder} is not a run folder: it has no manifest.json."

@@ -20,7 +20,8 @@ from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
 from preflab.runtime import Device
-from preflab.storage.run_folder import artifacts_of, config_file, read_manifest
+from preflab.storage.run_folder import artifacts_of, config_file
+from preflab.storage.runs import manifest_of
 
 Asked = str | Prompt | Sequence[Mapping[str, str]]
 """A prompt as a person gives it: the text that the model sees, or a conversation, of which each
@@ -35,9 +36,9 @@ class OpenedRun:
         """device: in the place of the run's own, as runtime.device names it. `UserError` if the
         folder is not a run's, or its config names what is not installed."""
         self.folder = folder
-        manifest = read_manifest(folder)
-        if manifest is None or not config_file(folder).is_file():
-            raise UserError(f"{folder} is not the folder of a run: it has no manifest or config.")
+        manifest = manifest_of(folder)
+        if not config_file(folder).is_file():
+            raise UserError(f"{folder} cannot be opened: its {config_file(folder)} is missing.")
         config = OmegaConf.load(config_file(folder))
         refuse_resolvers(config)  # type: ignore[arg-type]
         self._where = Path((manifest.get("where") or {}).get("cwd") or ".")
@@ -110,8 +111,10 @@ class OpenedRun:
         asked = [replace(as_prompt(prompt), id=f"{i}") for i, prompt in enumerate(prompts)]
         if not asked:
             raise UserError("There is no prompt: give a list of one at least.")
-        if samples < 1 or (max_tokens is not None and max_tokens < 1) or (temperature or 0) < 0:
-            raise UserError("samples and max_tokens are at least 1, and temperature is at least 0.")
+        least = {"samples": (samples, 1), "max_tokens": (max_tokens, 1)}
+        for name, (value, low) in (least | {"temperature": (temperature, 0)}).items():
+            if value is not None and not (isinstance(value, int | float) and value >= low):
+                raise UserError(f"{name} is {value!r} but must be a number of at least {low}.")
         answers = self.responder(role)
         if isinstance(answers, PolicyResponder):
             usual = answers.engine.sampling
@@ -160,7 +163,8 @@ def as_prompt(asked: Asked) -> Prompt:
         turns = tuple(Message(turn["role"], turn["content"]) for turn in asked)
     except (KeyError, TypeError):
         raise UserError(
-            "A prompt is a text, or a list of messages with 'role' and 'content'."
+            "A prompt is a text, or a list of messages with 'role' and 'content': a conversation "
+            "alone is a list in a list, [[{'role': 'user', 'content': 'Hi'}]]."
         ) from None
     return conversation(turns)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preflab.errors import UserError
+from preflab.errors import UserError, nearest
 from preflab.storage.artifacts import read_rows
 from preflab.storage.run_folder import (
     METRICS,
@@ -17,10 +17,9 @@ from preflab.storage.run_folder import (
     SUMMARY,
     Manifest,
     Summary,
-    read_manifest,
     stage_folder,
 )
-from preflab.storage.runs import FoundRun, folder_of, runs_below
+from preflab.storage.runs import FoundRun, folder_of, manifest_of, runs_below
 
 if TYPE_CHECKING:
     import pandas
@@ -35,11 +34,7 @@ class Run:
     def __init__(self, folder: Path, device: str | None = None) -> None:
         """device: of the models, in the place of the run's own ("cpu", "cuda", "auto").
         `UserError` if the folder is not a run's."""
-        if read_manifest(folder) is None:
-            raise UserError(
-                f"{folder} is not the folder of one run: it has no manifest.json. Give the folder "
-                "of a run, or of one job of a multirun."
-            )
+        manifest_of(folder)
         self.folder, self._device = folder, device
 
     def __repr__(self) -> str:
@@ -48,10 +43,7 @@ class Run:
     @property
     def manifest(self) -> Manifest:
         """What was run, with what, and how far it came."""
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            raise UserError(f"{self.folder} has no manifest.json any more.")
-        return manifest
+        return manifest_of(self.folder)
 
     @property
     def name(self) -> str:
@@ -112,32 +104,31 @@ class Run:
         sees as it is, or a list of messages with role and content, which it sees through its chat
         template. role: "result", "sft", "initial" or "base"; temperature (0 is greedy) and
         max_tokens: in the place of the run's own."""
-        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        asked = _listed("prompts", prompts)
         rollout = self._opened.sample(asked, role, samples, temperature, max_tokens, seed)
         return list(rollout.texts)
 
     def score(self, prompts: str | Sequence[Asked], responses: str | Sequence[str]) -> list[float]:
         """What its reward model gives to each response to each prompt, as in the run."""
-        asked = [prompts] if isinstance(prompts, str) else list(prompts)
-        answers = [responses] if isinstance(responses, str) else list(responses)
-        return self._opened.score(asked, answers)
+        answers = _listed("responses", responses)
+        if wrong := [answer for answer in answers if not isinstance(answer, str)]:
+            raise UserError(f"A response is a text, not {wrong[0]!r}.")
+        return self._opened.score(_listed("prompts", prompts), answers)
 
     def metrics(self, stage: str = "") -> pandas.DataFrame:
         """A row for each step of a stage, or of all stages; needs pandas. A metric of another stage
         is missing (NaN)."""
-        rows = read_rows(self.folder / METRICS)
-        return _frame([row for row in rows if stage in ("", row["stage"])], self, "stage", stage)
+        return _frame(read_rows(self.folder / METRICS), self, stage)
 
     def samples(self, stage: str = "evaluation") -> pandas.DataFrame:
         """A row for each response that the evaluation judged, with a column for each measure; or
         that a stage sampled while it trained. Needs pandas."""
         if stage != "evaluation":
-            rows = [r for r in read_rows(self.folder / SAMPLES) if r["stage"] == stage]
-            return _frame(rows, self, "stage", stage)
+            return _frame(read_rows(self.folder / SAMPLES), self, stage)
         made = stage_folder(self.folder, "evaluation")
         rows = read_rows(made / SAMPLES) if made else []
         flat = [{k: v for k, v in r.items() if k != "values"} | r.get("values", {}) for r in rows]
-        return _frame(flat, self, "stage", stage)
+        return _frame(flat, self, "")
 
 
 class Study:
@@ -188,10 +179,23 @@ def load(run: str | Path, device: str | None = None) -> Run:
     return Run(folder_of(str(run)), device)
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], run: Run, key: str, value: str) -> pandas.DataFrame:
-    if not rows:
-        raise UserError(f"{run.folder} has no rows of the {key} '{value}'; it is {run.state}.")
-    return _table(rows)
+def _listed(what: str, given: str | Sequence[Any]) -> list[Any]:
+    """A text alone as a list; `UserError` for what is no list."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise UserError(f"{what} are a text or a list, not {given!r}.")
+    return list(given)
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], run: Run, stage: str) -> pandas.DataFrame:
+    """The rows of a stage ("": all)."""
+    found = [row for row in rows if not stage or row["stage"] == stage]
+    if not found:
+        stages = dict.fromkeys(str(row.get("stage", "")) for row in rows)
+        of_it = f" of the stage '{stage}'. {nearest(stage, stages)}" if stage and stages else "."
+        raise UserError(f"{run.folder} is {run.state} and has no rows{of_it}")
+    return _table(found)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:

@@ -57,7 +57,8 @@ def run(overrides: str | Sequence[str] = ()) -> Run:
     with _as_command(overrides) as words:
         line, jobs = _checked(words)
         if line.multirun:
-            raise UserError("These are several runs: preflab.study('config', '-m ...').")
+            name, more = line.config_name, ", '-m ...'" if line.config_name == "config" else ""
+            raise UserError(f"These are several runs: preflab.study('{name}'{more}).")
         if jobs[0].run.settings.runtime.processes > 1:
             return Run(_apart(words, line, jobs))
         quiet_libraries()
@@ -77,10 +78,19 @@ def study(name: str, overrides: str | Sequence[str] = ()) -> Study:
 
 
 def _words(overrides: str | Sequence[str]) -> list[str]:
-    words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
-    wrong = next((word for word in words if not isinstance(word, str)), None)
-    if wrong is not None:
-        raise UserError(f"{wrong!r} is not a word of a command line: write 'KEY=VALUE'.")
+    """The words of a command line; `UserError` if they are not words, or only ask to show
+    something."""
+    try:
+        words = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    except ValueError as error:  # of quotes
+        raise UserError(f"{overrides}: {error}. A list of words needs no quotes.") from None
+    except TypeError:
+        raise UserError(f"{overrides!r} is not a text or a list: give 'KEY=VALUE ...'.") from None
+    wrong = [word for word in words if not isinstance(word, str)]
+    if wrong:
+        raise UserError(f"{wrong[0]!r} is not a word of a command line: write 'KEY=VALUE'.")
+    if shows := [word for word in words if word in ("--help", "-h", "--version")]:
+        raise UserError(f"{shows[0]} asks to show something: give it on the command line.")
     return words
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -38,6 +38,17 @@ DEPTH = 3
 KILLED, UNKNOWN = "killed", "unknown"
 """States of a run that did not note its end: nobody makes it; or it was begun on another machine,
 whose processes cannot be seen from here."""
+
+
+def choices(folder: Path) -> dict[str, Any]:
+    """Which option each config group of a run was composed from, as Hydra noted it; {} if that
+    cannot be read."""
+    try:
+        noted = OmegaConf.load(config_file(folder).with_name("hydra.yaml"))
+        found = OmegaConf.select(noted, "hydra.runtime.choices")
+    except (OSError, OmegaConfBaseException, ValueError, YAMLError):
+        return {}
+    return dict(found) if isinstance(found, DictConfig) else {}
 
 
 def composed(folder: Path) -> dict[Any, Any]:
@@ -167,6 +178,32 @@ def is_run(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() or (folder / LEDGER).is_file()
 
 
+def multirun_of(folder: Path) -> Path | None:
+    """The folder of the multirun that a run is a job of; None if it is none."""
+    return next((p for p in folder.absolute().parents[:DEPTH] if (p / LEDGER).is_file()), None)
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest of the run in a folder; `UserError`, with the cure, if it is not that of one
+    run."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise UserError(no_run(folder))
+    return manifest
+
+
+def no_run(folder: Path) -> str:
+    """Why a folder is not that of one run, and which to give in its place."""
+    if not folder.is_dir():
+        return f"There is no folder {folder}: give the folder of a run, or its name."
+    below = [str(run.folder) for run in runs_below(folder)]
+    example = f"give one run, for example {below[0]}" if below else "none of its jobs has started"
+    if (folder / LEDGER).is_file():
+        return f"{folder} is a multirun, not one run: {example}."
+    without = f"{folder} is not the folder of a run: it has no {MANIFEST} that can be read."
+    return f"{without} It holds runs: {example}." if below else without
+
+
 def folder_of(word: str, root: Path = ROOT) -> Path:
     """The folder of a run or multirun, given as a path, or by its name or the name of its folder
     below ``runs``. `UserError` for a name that none has, or several."""
@@ -181,7 +218,7 @@ def folder_of(word: str, root: Path = ROOT) -> Path:
         listed = ", ".join(map(str, called))
         raise UserError(f"{word}: {len(called)} runs are called so: {listed}. Give one of them.")
     if Path(word).is_dir():
-        raise UserError(f"{word} is not the folder of a run: it has no {MANIFEST}.")
+        raise UserError(no_run(Path(word)))
     names = [folder.name for folder in sorted(known, key=natural)[-20:]]
     raise UserError(
         f"There is no run '{word}': neither a folder nor a name below {root}/. "

@@ -16,6 +16,7 @@ from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import TRAINING, StageCost
 from preflab_builtin.report.gather import Failure
+from preflab_builtin.report.searches import Searched, search_rows
 from preflab_builtin.report.wording import NOTHING, count, scaled, short
 
 SAID = "Said before the first stage"
@@ -68,6 +69,12 @@ def failures(failed: Sequence[Failure]) -> Grid:
         for failure in failed
     )
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
+
+
+def trials(search: Searched) -> Grid:
+    """The trials of a search, in their order."""
+    head, rows = search_rows(search)
+    return Grid(head, tuple(rows))
 
 
 def notices(arms: Sequence[Arm]) -> Grid:

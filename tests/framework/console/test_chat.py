@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from preflab.console import chat
 from preflab.console.chat import Lane, Session
 from preflab.engine.answering import Answer, AnsweringRun
 from preflab.engine.opened import conversation
@@ -33,6 +34,11 @@ class Echo:
             raise UserError(f"{self.title} has no model for {role}. {nearest(role, self.roles())}")
         self.role = role
         return role
+
+    def unread(self, text: str) -> str | None:
+        """It knows short words alone."""
+        seen = " ".join(word for word in text.split() if len(word) < 5)
+        return seen if seen != text else None
 
     def answers(
         self, prompt: Prompt, seed: Sequence[int | str], temperature: float | None
@@ -106,6 +112,26 @@ def test_commands_change_how_the_next_prompt_is_answered() -> None:
 def test_a_command_that_cannot_be_done_is_refused(line: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         _session(False, "a").command(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("say it", ""),
+        ("say something", "line 3: The model cannot read all of this. It reads: say\n"),
+        (
+            "something",
+            "line 3: The model can read nothing of this: its vocabulary has none of it.\n",
+        ),
+    ],
+)
+def test_what_the_model_cannot_read_is_said(
+    line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat._answer_piped(_session(False, "a"), line, 3)
+    written = capsys.readouterr()
+    assert written.err.removeprefix("preflab: ") == said
+    assert written.out.startswith(f"> {line}\n")
 
 
 def test_prompts_are_saved_once_each_and_overwrite_nothing(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_command_whose_documentation_is_blank_does_not_break_help(
 def test_help_lists_components_inside_others() -> None:
     lines = overview.overview().splitlines()
     assert "  gradient_term:  entropy, ptx" in lines
-    assert "  reward_shaping: in_order, length_penalty, soft_clip" in lines
+    assert "  reward_shaping: in_order, length_penalty, shuffled, soft_clip" in lines
 
 
 def _rerun_words(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[list[str], str]:

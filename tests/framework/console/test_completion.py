@@ -15,7 +15,7 @@ import pytest
 
 from framework.storage.test_runs import write
 from preflab.console.cli import main
-from preflab.console.completion import SCRIPTS, own_answers, without_command
+from preflab.console.completion import SCRIPTS, hydras, own_answers
 
 OFFERED = {
     "preflab +gradient_term@algorithm.terms.x=": {
@@ -50,6 +50,16 @@ def test_runs_are_offered_by_their_folders(tmp_path: Path, monkeypatch: pytest.M
     write(Path("runs/study/all/0"))
     assert own_answers("preflab rerun runs/") == ["runs/config/mine", "runs/study/all/0"]
     assert own_answers("preflab runs compare runs/config/mine runs/s") == ["runs/study/all/0"]
+    assert own_answers("preflab chat ") == ["runs/config/mine", "runs/study/all/0"]
+    assert own_answers("preflab chat mi") == ["mine"]
+    Path("runs/study/all/ledger.jsonl").touch()
+    assert own_answers("preflab report al") == ["all"]
+    assert set(own_answers("preflab power al")) == {"all", "algorithms"}
+
+
+def test_studies_of_an_own_folder_are_offered(tmp_path: Path) -> None:
+    (tmp_path / "ladder_of_mine.yaml").touch()
+    assert own_answers(f"preflab -cd {tmp_path} -cn ladder") == ["ladder", "ladder_of_mine"]
 
 
 def _shell(shell: str, folder: Path) -> list[str]:
@@ -110,12 +120,28 @@ def _until(terminal: int, text: str) -> str:
     return shown
 
 
-def test_hydra_sees_no_command() -> None:
-    assert without_command("preflab plan algor") == "preflab algor"
-    assert without_command("preflab algorithm=p") == "preflab algorithm=p"
+HYDRAS = {
+    "preflab plan algor": "preflab algor",
+    "preflab plan ": "preflab ",
+    "preflab algorithm=p": "preflab algorithm=p",
+    "preflab seed=1 algor": "preflab seed=1 algor",
+    "preflab -m algor": "preflab -m algor",
+    "preflab rerun runs/config/a al": "preflab al",
+    "preflab rerun runs/config/a ": "preflab ",
+    "preflab rerun alg": None,
+    "preflab chat alg": None,
+    "preflab report a b": None,
+}
 
 
-@pytest.mark.parametrize("line", ["preflab plan algor", "preflab --nonsense algor", "preflab plan"])
+@pytest.mark.parametrize("line", HYDRAS)
+def test_hydra_sees_neither_a_command_nor_its_run(line: str) -> None:
+    assert hydras(line) == HYDRAS[line]
+
+
+@pytest.mark.parametrize(
+    "line", ["preflab plan algor", "preflab --nonsense algor", "preflab chat "]
+)
 def test_nothing_but_answers_is_written(
     line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,25 +54,43 @@ def test_json_and_tags(capsys: pytest.CaptureFixture[str]) -> None:
     assert row["measures"]["reward/proxy"]["value"] == 0.1
 
 
-def test_a_comparison_shows_what_differs_and_no_options_of_other_components(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("width", [30, 60, 80, 120])
+def test_a_run_can_be_copied_at_any_width(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("runs", ["compare", "a", "b", "--json"])
-    assert json.loads(capsys.readouterr().out) == {
-        "runs": ["runs/config/a", "runs/config/b"],
-        "config": {"algorithm.kl.coef": ["0.1", "0.2"], "reward_model.name": ["length", "noise"]},
-        "made with": {},
-        "stages": {},
-        "measures": {"reward/proxy": ["0.1", "0.2"]},
-    }
-    run("runs", ["compare", "a", "b"])
-    assert "algorithm.kl.coef" in capsys.readouterr().out
+    """The table needs 77 characters: cells of 13, 3, 16, 8, 5, 5 and 5 (55), two blanks in each
+    (14), and 8 lines around them."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    run("runs", [])
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("runs/config/b " in f"{line} " for line in lines) == 1
+    assert lines[0].startswith("┏") == (width >= 80)
+    if width < 80:
+        assert "PPO, complete, 2026-11-29 12:00, hours 0.25, tags tax b, note try b" in lines[3]
+
+
+def test_without_an_arm_the_words_tell_runs_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the jobs of a multirun those that not all of them have."""
+    both = ["algorithm=ppo", "name=x"]
+    write(Path("runs/config/m/0"), overrides=[*both, "seed=1"])
+    write(Path("runs/config/m/1"), overrides=[*both, "seed=2"])
+    rows = [{"job": i, "folder": str(i), "overrides": [*both, f"seed={i + 1}"]} for i in (0, 1)]
+    Path("runs/config/m/ledger.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write(Path("runs/config/alone"), overrides=[*both, "seed=1"])
+    run("runs", [])
+    lines = capsys.readouterr().out.splitlines()
+    cells = {c[1].strip(): c[2].strip() for line in lines if len(c := line.split("│")) > 2}
+    assert cells["runs/config/m/0"] == "seed=1"
+    assert cells["runs/config/m/1"] == "seed=2"
+    assert cells["runs/config/alone"] == "algorithm=ppo seed=1"
 
 
 WRONG = {
     "a measure that none has": (["--measures", "reward/prox"], "Did you mean 'reward/proxy'"),
     "a tag that none has": (["--tag", "taxi"], "Did you mean 'tax'"),
     "a folder that is not there": (["elsewhere"], "There is no folder elsewhere"),
+    "a misspelt action": (["comapre", "a", "b"], "Did you mean 'compare'"),
     "one run to compare": (["compare", "a"], "needs two runs"),
     "a run that is not there": (["rm", "c"], "There is no run 'c'"),
     "nobody to ask": (["rm", "a"], "give --yes"),

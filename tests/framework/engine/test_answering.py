@@ -14,15 +14,15 @@ from preflab.records import Message
 
 
 def test_folders_that_are_no_finished_runs_are_refused_with_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing is not a folder: give the folder of a run"):
+    with pytest.raises(UserError, match=r"There is no folder .*nothing: give the folder of a run"):
         AnsweringRun(tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"is not a run folder: it has no manifest\.json"):
+    with pytest.raises(UserError, match=r"is not the folder of a run: it has no manifest\.json"):
         AnsweringRun(tmp_path)
     job = tmp_path / "study" / "0"
     job.mkdir(parents=True)
     (job / "manifest.json").write_text(json.dumps({"status": "stopped", "stages": []}))
     (job.parent / "ledger.jsonl").touch()
-    with pytest.raises(UserError, match=r"study is a multirun: give its runs, .*study/0"):
+    with pytest.raises(UserError, match=r"study is a multirun, not one run: .*example .*study/0"):
         AnsweringRun(job.parent)
     with pytest.raises(UserError, match=r"says: stopped.*Finish it with: preflab rerun .*study/0"):
         AnsweringRun(job)

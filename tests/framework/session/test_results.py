@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -97,21 +98,34 @@ def test_metrics_and_samples_are_data_frames(run: Run) -> None:
     mean = judged["reward/proxy"].mean()
     assert mean == pytest.approx(run.measures["reward/proxy"])
     assert list(run.samples("algorithm")["step"]) == [0] * 4 + [1] * 4  # four of each are kept
-    with pytest.raises(UserError, match="has no rows of the stage 'sft'"):
+    with pytest.raises(
+        UserError,
+        match=r"has no rows of the stage 'sft'\. Allowed: algorithm, evaluation, reward_model",
+    ):
         run.metrics("sft")
 
 
 def test_what_a_run_has_not_made_is_said(run: Run) -> None:
+    untyped: Any = run
     ways: dict[str, Callable[[], object]] = {
         "has made no model in the role 'base'": lambda: run.sample("x", role="base"),
         "Did you mean 'result'": lambda: run.sample("x", role="reslt"),
         "There is no prompt": lambda: run.sample([]),
         "at least 1": lambda: run.sample("x", samples=0),
+        "temperature is 'hot' but must be a number": lambda: untyped.sample("x", temperature="hot"),
+        "prompts are a text or a list, not {": lambda: untyped.sample({"prompt": "x"}),
+        "prompts are a text or a list, not None": lambda: untyped.sample(None),
+        "A response is a text, not 3": lambda: untyped.score(["x"], [3]),
+        "a list in a list": lambda: untyped.sample([{"role": "user", "content": "x"}]),
+        "Did you mean 'algorithm'": lambda: run.samples("algoritm"),
         "2 prompts and 1 responses": lambda: run.score(["x", "y"], ["z"]),
         "has no tokens": lambda: run.sample(""),
         "a list of messages": lambda: run.sample([[{"content": "x"}]]),
         "Allowed: auto, cpu, cuda": lambda: preflab.load("greeter", "gpu").sample("x"),
         "There is no run 'greter'": lambda: preflab.load("greter"),
+        f"that can be read. It holds runs: give one run, for example {run.folder}": lambda: (
+            preflab.load("runs")
+        ),
     }
     for message, way in ways.items():
         with pytest.raises(UserError, match=re.escape(message)):

@@ -31,8 +31,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an unknown option": ("algorithm=pp", "Did you mean 'ppo'"),
     "a value out of range": (["seed=-1"], "seed is -1 but must be >= 0"),
     "several runs": ("-m seed=1,2", r"preflab.study\('config', '-m ...'\)"),
+    "a study": ("-cn ladder", r"preflab.study\('ladder'\)"),
     "something to show": ("--cfg job", "preflab.compose does"),
     "no word": ([("seed", 1)], "is not a word of a command line"),
+    "nothing": (None, "None is not a text or a list"),
+    "half of a quotation": ("note='a b", "No closing quotation. A list of words needs no quotes"),
+    "help": ("seed=1 --help", "--help asks to show something"),
+    "the version": ("--version", "--version asks to show something"),
 }
 
 

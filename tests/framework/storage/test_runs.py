@@ -16,10 +16,14 @@ from preflab import UserError
 from preflab.storage import runs
 from preflab.storage.run_folder import running
 from preflab.storage.runs import (
+    choices,
     composed,
     folder_of,
     is_run,
+    manifest_of,
+    multirun_of,
     natural,
+    no_run,
     process_mark,
     runs_below,
     state_of,
@@ -112,6 +116,36 @@ def test_a_run_is_called_by_path_name_or_folder(
     write(Path("runs/other/mine"))
     with pytest.raises(UserError, match=r"2 runs are called so: runs/config/2026.*runs/other/mine"):
         folder_of("mine")
+
+
+def test_why_a_folder_is_not_that_of_one_run(tmp_path: Path) -> None:
+    assert no_run(tmp_path / "x") == (
+        f"There is no folder {tmp_path / 'x'}: give the folder of a run, or its name."
+    )
+    jobs = tmp_path / "runs" / "study"
+    jobs.mkdir(parents=True)
+    (jobs / "ledger.jsonl").touch()
+    assert no_run(jobs) == f"{jobs} is a multirun, not one run: none of its jobs has started."
+    for name in ("10", "9"):
+        write(jobs / name)
+    first = f"give one run, for example {jobs / '9'}."
+    assert no_run(jobs) == f"{jobs} is a multirun, not one run: {first}"
+    above = jobs.parent
+    assert no_run(above).endswith(f"that can be read. It holds runs: {first}")
+    assert multirun_of(jobs / "9") == jobs
+    assert multirun_of(jobs) is None
+    with pytest.raises(UserError, match="is a multirun"):
+        manifest_of(jobs)
+    assert manifest_of(jobs / "9")["status"] == "complete"
+
+
+def test_what_a_run_was_composed_from(tmp_path: Path) -> None:
+    assert choices(tmp_path) == {}
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {sft: null}}}")
+    assert choices(tmp_path) == {"sft": None}
+    (tmp_path / ".hydra" / "hydra.yaml").write_text("hydra: [")
+    assert choices(tmp_path) == {}
 
 
 def test_a_config_that_cannot_be_read_is_empty(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+
+import pytest
 
 from fake_sweep import fifty_runs, one_run
 from preflab.interfaces import Measure
@@ -53,6 +56,23 @@ def test_without_claims_the_largest_differences(tmp_path: Path) -> None:
     assert "and lowest for expert_iteration coef=5.12 (" in text
     assert "their intervals do not overlap" in text
     assert text.endswith("these are the largest differences, and none of them was tested.")
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.5, 0.9), "their intervals overlap"),
+        ((0.5, math.nan), "one of them has no interval"),
+        ((math.nan, math.nan), "there are no intervals"),
+    ],
+)
+def test_what_the_intervals_of_two_arms_say(ends: tuple[float, float], said: str) -> None:
+    """A is 0.5 and B 0.9; where an interval is known it is 0.3 wide on both sides."""
+    two = []
+    for label, value, end in zip("AB", (0.5, 0.9), ends, strict=True):
+        measure = Measure(value, end - 0.3, end + 0.3, 9)
+        two.append(Arm(label, (), (), {"reward/proxy": measure}))
+    assert f"; {said}. No claim was declared" in findings(two, [], [])[0]
 
 
 def test_a_single_run_is_described(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from preflab_builtin.report.gather import gather
 from preflab_builtin.report.pictures import drawing
 from preflab_builtin.report.pictures.drift import best_of_n, drift
 from preflab_builtin.report.pictures.learning import earlier_curves, learning_curves
+from preflab_builtin.report.pictures.picture import Picture
 from preflab_builtin.report.pictures.tax import reward_against_tax
 from preflab_builtin.report.pictures.win_rates import win_rates
 
@@ -65,6 +66,40 @@ def test_intervals_are_inside_the_frame() -> None:
     assert len(bars) == 4  # two vertical bars
     assert all(left < x < right and top < y < bottom for x, y in bars)
     assert max(y for _, y in bars) - min(y for _, y in bars) > 0.8 * (bottom - top)
+
+
+def _arm(label: str, number: int | None, x: float, y: float) -> Arm:
+    """An arm with a mark in every picture of points."""
+    values = {"families/mean": x, "reward/proxy": y, "gold/gold": y / 2, "kl/reference": x}
+    return Arm(label, (), (), {name: Measure(v, n=9) for name, v in values.items()}, number)
+
+
+def _marks(picture: Picture, color: str) -> list[float]:
+    """Where the marks of a colour are, from left to right, without those of the legend."""
+    by_id = {e.get("id") or "": e for e in ElementTree.fromstring(picture.svg).iter()}
+    uses = [use for use in by_id["axes_1"].iter(f"{SVG}use") if color in (use.get("style") or "")]
+    return sorted({round(float(use.get("x", 0)), 1) for use in uses})
+
+
+def test_marks_at_one_place_stand_side_by_side() -> None:
+    """B and C lie on A, D is elsewhere, and of the two without a number both stay where they are.
+    A mark is 7 points wide: B is in the middle, A and C are 7 points to its left and right."""
+    at = [("A", 0, 0.5, 1.0), ("B", 1, 0.5, 1.0), ("C", 2, 0.5, 1.001), ("D", 3, 0.7, 2.0)]
+    many = [_arm(*one) for one in (*at, ("E", None, 0.5, 1.0), ("F", None, 0.5, 1.0))]
+    colors = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b4bac2"]
+    for picture in (*reward_against_tax(many, {}), *drift(many)):
+        ((a,), (b,), (c,), (d,), (faint,)) = (_marks(picture, color) for color in colors)
+        assert b - a == pytest.approx(7, abs=0.11)
+        assert c - b == pytest.approx(7, abs=0.11)
+        assert b == faint
+        assert d - b > 50
+        assert "Marks at one place stand side by side." in picture.caption
+
+
+def test_a_legend_has_as_many_columns_as_fit() -> None:
+    """63 letters: twice 6 for the mark and 25 for the name are 62."""
+    assert drawing.legend_height(["expert_iteration coef=0.04"[:25]] * 8) == pytest.approx(0.8)
+    assert drawing.legend_height(["expert_iteration coef=0.04"] * 8) == pytest.approx(1.6)
 
 
 def test_the_data_behind_a_picture_are_its_numbers(tmp_path: Path) -> None:

@@ -15,12 +15,20 @@ from preflab_builtin.report.wording import plain, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
 
 WIDTH = 4.8
 """Of a picture, inches."""
 LONGEST_LABEL = 32
 _ACROSS = 54
-"""Letters of an axis or of a legend that fit across a picture."""
+"""Letters of an axis that fit across a picture."""
+_LEGEND_ACROSS = 63
+"""Letters of a legend that fit across a picture."""
+MARK = 7.0
+"""Width of a mark, points."""
+BESIDE = "Marks at one place stand side by side."
+_PANEL = (265.0, 190.0)
+"""Width and height of what the axes enclose, points, about."""
 _LEAST_ACROSS = 28
 """Letters of an axis that fit below rows with the longest labels."""
 MANY_ROWS = 12
@@ -93,7 +101,7 @@ def draw_mark(
     color, mark = style_of(number)
     text = None if label is None else label_text(label)
     pale = {"elinewidth": 1.2, "ecolor": (color, 0.45 if number is not None else 0.25)}
-    style = {**pale, "zorder": 1 if number is None else 3, "ms": 7, **style}
+    style = {**pale, "zorder": 1 if number is None else 3, "ms": MARK, **style}
     axes.errorbar(x, y, fmt=mark, color=color, label=text, **style)
 
 
@@ -104,6 +112,36 @@ def legend_labels(arms: Sequence[Arm]) -> list[str | None]:
     rest = f"{len(faint)} other arms"
     return [
         arm.brief if arm.number is not None else rest if arm is faint[0] else None for arm in arms
+    ]
+
+
+def side_by_side(
+    axes: Axes, numbers: Sequence[int | None], places: Sequence[Sequence[tuple[float, float]]]
+) -> list[Transform]:
+    """Where the marks of each arm are drawn, so that none hides another: those of arms that have a
+    place in common, or nearly so, stand beside each other, a mark's width apart. numbers: of the
+    arms; places: of each arm's marks, the same number for all. The limits must be set (`focus`)."""
+    from matplotlib.transforms import ScaledTranslation
+
+    ends = zip((axes.get_xlim(), axes.get_ylim()), _PANEL, strict=True)
+    unit_x, unit_y = (points / abs(high - low) for (low, high), points in ends)
+    groups: list[list[int]] = []
+    for i, own in enumerate(places):
+        if numbers[i] is None:  # small and pale: it hides nothing
+            continue
+        for group in groups:
+            pairs = zip(own, places[group[0]], strict=True)
+            apart = (max(abs(x - u) * unit_x, abs(y - v) * unit_y) for (x, y), (u, v) in pairs)
+            if min(apart) < MARK / 2:
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    shift = {i: (k - (len(g) - 1) / 2) * MARK for g in groups for k, i in enumerate(g)}
+    inches = axes.figure.dpi_scale_trans
+    return [
+        axes.transData + ScaledTranslation(shift.get(i, 0.0) / 72, 0, inches)
+        for i in range(len(places))
     ]
 
 
@@ -142,7 +180,7 @@ def _columns(labels: Sequence[str | None]) -> int:
     1
     """
     longest = max((len(label_text(label)) for label in labels if label is not None), default=1)
-    return max(1, min(3, _ACROSS // (6 + longest)))
+    return max(1, min(3, _LEGEND_ACROSS // (6 + longest)))
 
 
 def error_bar(measure: Measure, scale: float = 1.0) -> list[list[float]] | None:

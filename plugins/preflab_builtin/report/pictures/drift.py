@@ -76,7 +76,7 @@ def drift(arms: Sequence[Arm]) -> list[Picture]:
                 ("arm", "square root of KL", "of", "value", "low", "high"), _rows(points, curve)
             ),
             "Hollow: what the reward model says. Filled: what is true. Where only the first rises, "
-            "the reward is gamed.",
+            f"the reward is gamed. {drawing.BESIDE}",
         )
     ]
 
@@ -96,13 +96,20 @@ def _draw(
     curve: Sequence[_CurvePoint],
     labels: Sequence[str | None],
 ) -> None:
-    for (arm, x, proxy, true), label in zip(points, labels, strict=False):
-        number = arm.number
+    shown = [value for *_, proxy, _ in points for value in drawing.ends(proxy)]
+    shown += [value for *_, true in points for value in drawing.ends(true)]
+    shown += [value for *_, proxy, true in curve for value in (proxy, true)]
+    drawing.focus(axes, [*(x for _, x, *_ in points), *(x for _, x, *_ in curve)], shown)
+    places = [[(x, proxy.value), (x, true.value)] for _, x, proxy, true in points]
+    beside = drawing.side_by_side(axes, [arm.number for arm, *_ in points], places)
+    for (arm, x, proxy, true), label, where in zip(points, labels, beside, strict=False):
+        number, ends = arm.number, [proxy.value, true.value]
         color, _ = style_of(number)
         error, true_error = drawing.error_bar(proxy), drawing.error_bar(true)
-        axes.plot([x, x], [proxy.value, true.value], color=color, lw=0.8, alpha=0.5)
-        drawing.draw_mark(axes, number, x, true.value, label=label, yerr=true_error)
-        drawing.draw_mark(axes, number, x, proxy.value, mfc=PAPER, yerr=error)
+        axes.plot([x, x], ends, color=color, lw=0.8, alpha=0.5, transform=where)
+        filled: dict[str, Any] = {"label": label, "yerr": true_error, "transform": where}
+        drawing.draw_mark(axes, number, x, true.value, **filled)
+        drawing.draw_mark(axes, number, x, proxy.value, mfc=PAPER, yerr=error, transform=where)
     if curve:
         style: dict[str, Any] = {"ls": "--", "marker": ".", "color": MUTED, "lw": 1.3}
         _, xs, proxies, trues = zip(*curve, strict=True)
@@ -113,10 +120,6 @@ def _draw(
         "Square root of KL to the reference, nats",
         "Proxy (hollow), true utility (filled)",
     )
-    shown = [value for *_, proxy, _ in points for value in drawing.ends(proxy)]
-    shown += [value for *_, true in points for value in drawing.ends(true)]
-    shown += [value for *_, proxy, true in curve for value in (proxy, true)]
-    drawing.focus(axes, [*(x for _, x, *_ in points), *(x for _, x, *_ in curve)], shown)
     drawing.legend(axes, labels)
 
 

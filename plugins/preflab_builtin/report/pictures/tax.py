@@ -69,16 +69,17 @@ def _scatter(
             name = drawing.label_text(name)
             xs, ys = [x for x, _ in line], [y for _, y in line]
             axes.plot(xs, ys, ls=style, color=MUTED, lw=1.3, zorder=1, label=name)
-        for (arm, x, y), label in zip(points, labels, strict=True):
-            errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
-            errors["yerr"] = drawing.error_bar(y)
-            place = (x.value * scale, y.value)
-            drawing.draw_mark(axes, arm.number, *place, label=label, **errors)
         drawing.name_axes(axes, x_title, title)
         xs = [end for _, x, _ in points for end in drawing.ends(x, scale)]
         drawing.focus(axes, xs, [end for *_, y in points for end in drawing.ends(y)])
         if not percent:
             axes.invert_xaxis()
+        own = [(x.value * scale, y.value) for _, x, y in points]
+        beside = drawing.side_by_side(axes, [arm.number for arm, *_ in points], [[p] for p in own])
+        for (arm, x, y), label, place, where in zip(points, labels, own, beside, strict=True):
+            errors: dict[str, Any] = {"xerr": drawing.error_bar(x, scale)}
+            errors |= {"yerr": drawing.error_bar(y), "transform": where}
+            drawing.draw_mark(axes, arm.number, *place, label=label, **errors)
         drawing.legend(axes, [*series, *labels])
 
     values = "; ".join(
@@ -95,5 +96,6 @@ def _scatter(
         drawn,
         n_of(drawn, (gain, tax)),
         csv_text(head, rows),
-        "Up is more reward, right is less alignment tax; bars are 95 % intervals.",
+        "Up is more reward, right is less alignment tax; bars are 95 % intervals. "
+        f"{drawing.BESIDE}",
     )
