@@ -177,6 +177,8 @@ MUTANTS = (
     Mutant("ptx reads the same windows again", f"{PLUGINS}/ptx/term.py", "        self.drawn += count\n", "", f"{TESTS}/ptx"),
     Mutant("a term replaces the gradient", OPTIMIZATION, "parameter.grad = b if a is None else a if b is None else a.add_(b)", "parameter.grad = b", f"{TESTS}/ptx"),
     Mutant("gradient of one process only", OPTIMIZATION, "        if not self._is_summed:\n            self.runtime.sum_gradients(self.parameters)\n", "", f"{TESTS}/ppo/test_two_processes.py"),
+    Mutant("mean of divided gradients", "framework/preflab/sharding.py", "set_gradient_divide_factor(1.0)", "set_gradient_divide_factor(2.0)", "tests/framework/test_sharding.py"),
+    Mutant("a stand-in counts", "framework/preflab/runtime.py", "return 0.0 if isinstance(rows, StandIn) else 1.0", "return 1.0", "tests/framework/test_runtime.py"),
     # reward model
     Mutant("K-wise: sum over pairs", f"{PLUGINS}/reward_model/loss.py", "return losses.mean()", "return losses.sum()", f"{TESTS}/reward_model"),
     Mutant("K-wise: worse beats better", f"{PLUGINS}/reward_model/loss.py", "losses = -logsigmoid(rewards[better] - rewards[worse] - margin)", "losses = -logsigmoid(rewards[worse] - rewards[better] - margin)", f"{TESTS}/reward_model"),

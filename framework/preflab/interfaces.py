@@ -77,8 +77,8 @@ class Procedure(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /
-        "model"``). Of several processes only process 0 calls this: sampling and sums over processes
-        belong into a step."""
+        "model"``). Every process calls this, since each may hold a part of the weights; on others
+        than process 0 the folder is an empty one that is thrown away."""
 
 
 @runtime_checkable

@@ -14,9 +14,8 @@ NAME = Dimension("algorithm", choices=("ppo", "grpo"))
 
 
 def test_a_dimension_knows_its_ends_and_its_size() -> None:
-    assert RATE.ends == (1e-5, 1e-3) and RATE.size == math.inf
-    assert WIDTH.ends == (64, 192) and WIDTH.size == 3  # 64, 128, 192
-    assert NAME.ends == ("ppo", "grpo") and NAME.size == 2
+    assert [d.ends for d in (RATE, WIDTH, NAME)] == [(1e-5, 1e-3), (64, 192), ("ppo", "grpo")]
+    assert [d.size for d in (RATE, WIDTH, NAME)] == [math.inf, 3, 2]  # of widths 64, 128, 192
 
 
 @pytest.mark.parametrize(

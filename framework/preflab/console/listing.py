@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import re
+import socket
 import sys
 import typing
 from collections.abc import Iterator
@@ -39,6 +40,10 @@ class Option:
     default: str
     doc: str
     limits: str = ""
+
+
+SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+"""Variables that name the network card between machines: for CPUs, for GPUs."""
 
 
 def options(config_class: type[Any], prefix: str = "") -> Iterator[Option]:
@@ -306,8 +311,21 @@ def environment() -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("devices", f"{os.cpu_count()} CPU cores, GPUs: {', '.join(gpus) or 'none'}"),
     ]
+    rows.append(("network", _network()))
     rows += [(name, have or "not installed") for name, _, have in _requirements()]
     return rows + [(flag, os.environ[flag]) for flag in FLAGS if flag in os.environ]
+
+
+def _network() -> str:
+    """The network cards, and how processes on several machines are told which one joins them."""
+    cards = [name for _, name in socket.if_nameindex() if name != "lo"]
+    told = [f"{name}={os.environ[name]}" for name in SOCKETS if name in os.environ]
+    advice = (
+        f"several machines that do not find each other need {' and '.join(SOCKETS)}={cards[0]}"
+        if cards
+        else "one machine only"
+    )
+    return f"{', '.join(cards) or 'none'}; {', '.join(told) or advice}"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.data import Records
-from preflab.errors import PluginError, UserError, nearest
+from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
     Gold,
@@ -41,6 +41,7 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
+from preflab.sharding import whole
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -86,14 +87,16 @@ class SharedEngine:
     ) -> Rollout:
         mine = self.runtime.share(range(len(prompts)))
         rows: list[tuple[list[int], list[int], list[float] | None, str]] = []
-        if mine:
-            own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
-            rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
-            drawn_by = rollout.drawn_by()
-            rows = [
-                (q, r, None if drawn_by is None else drawn_by[i], rollout.weights)
-                for i, (q, r) in enumerate(rollout.tokens())
-            ]
+        # Divided weights are gathered once; a process without prompts takes part in that.
+        with whole(policy.module):
+            if mine:
+                own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
+                rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
+                drawn_by = rollout.drawn_by()
+                rows = [
+                    (q, r, None if drawn_by is None else drawn_by[i], rollout.weights)
+                    for i, (q, r) in enumerate(rollout.tokens())
+                ]
         rows = self.runtime.gather(rows)
         each = [prompt for prompt in prompts for _ in range(sampling.samples)]
         said = [d for _, _, d, _ in rows if d is not None]
@@ -172,7 +175,11 @@ class Environment:
             return self._checkpoint(role, self.artifacts.get(makers[0]), checkpoint)
         for stage in makers:
             folder = self.artifacts.get(stage)
-            if folder is not None and (folder / "model").is_dir():
+            if folder is None:
+                continue
+            if not folder.is_dir():  # another role's model must not take its place
+                raise StorageError(f"The artifact of {stage} is not there any more: {folder}")
+            if (folder / "model").is_dir():
                 return folder / "model"
         return None
 

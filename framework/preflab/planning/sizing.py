@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from preflab.memory import Division, Load, Memory, ModelShape, memory, operations
 from preflab.planning.asking import inspect
 from preflab.planning.run import Run, Stage
-from preflab.runtime import Device, RuntimeConfig
+from preflab.runtime import Device, RuntimeConfig, Sharding
 
 TOKENS = 64
 """Tokens of a row where no rollout says how long responses are."""
@@ -86,10 +86,10 @@ def _tokens(run: Run, shape: ModelShape) -> int:
 
 def division(runtime: RuntimeConfig) -> Division:
     """What the runtime divides memory by."""
-    options: Any = runtime
     return Division(
         micro_batch=runtime.micro_batch,
         processes=runtime.processes,
-        sharded=str(getattr(options, "sharding", "none")) == "full",
+        sharded=runtime.sharding is Sharding.full,
+        checkpointing=runtime.checkpointing,
         cpu=runtime.device is not Device.cuda,
     )

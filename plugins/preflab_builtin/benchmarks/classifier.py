@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
@@ -69,13 +69,18 @@ class Classifier:
 
 
 def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
-    """The probabilities [B] float32 of a classifier's label, of texts [B]."""
+    """The probabilities [B] float32 of a classifier's label, of texts [B]. Every process has all of
+    them, and they are divided among the processes."""
     # A model cannot read a text without tokens: it reads one pad instead.
     read, pad = classifier.tokenizer, classifier.tokenizer.pad_token
     texts = [text if read(text)["input_ids"] else pad for text in texts]
-    batches = classifier.runtime.micro_batches(texts)
-    parts = [classifier._probabilities(list(part)) for part in batches]
-    return torch.cat(parts) if parts else torch.zeros(0, device=classifier.runtime.device)
+    runtime = classifier.runtime
+    found = torch.zeros(len(texts), device=runtime.device)
+    for part in runtime.read(range(len(texts))):
+        values = classifier._probabilities([texts[i] for i in part])
+        if weight(part):
+            found[torch.as_tensor(list(part), device=found.device)] = values
+    return runtime.sum(found)
 
 
 def positions(config: Any) -> int | None:

@@ -21,6 +21,8 @@ from transformers import AutoModelForSequenceClassification, DynamicCache
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
 from preflab.interfaces import Cache
+from preflab.runtime import is_main
+from preflab.sharding import copied, inside, is_sharded
 from preflab_builtin.causal_lm.adapters import (
     has_adapters,
     with_adapters,
@@ -87,6 +89,9 @@ class CausalBackbone:
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids [B, T], mask [B, T] bool -> last hidden states [B, T, D]; those of pads mean
         nothing."""
+        return inside(self.module, self._hidden, ids, mask)
+
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         self._check_length(mask)
         if (fast := self._fast_path()) is not None:
             return fast.hidden(ids, mask)
@@ -104,18 +109,27 @@ class CausalBackbone:
         self._check_length(mask)
         if bool((wanted & ~mask).any()):
             raise ValueError("a hidden state is wanted on a pad: is a prompt empty?")
+        return inside(self.module, self._hidden_at, ids, mask, wanted, prompt_width)
+
+    def _hidden_at(
+        self, ids: torch.Tensor, mask: torch.Tensor, wanted: torch.Tensor, prompt_width: int
+    ) -> torch.Tensor:
         if (fast := self._fast_path()) is not None:
             return fast.hidden_at(ids, mask, wanted, prompt_width)
-        return self.hidden(ids, mask)[wanted]
+        return self._hidden(ids, mask)[wanted]
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary transformers folder; an existing one is replaced as a whole."""
-        module, adapter = self.module, None
+        """Write an ordinary transformers folder; an existing one is replaced as a whole. Of several
+        processes all take part, and the first one writes."""
+        main, adapter = is_main(), None
+        module = copied(self.module, keep=main) if is_sharded(self.module) else self.module
+        if not main:
+            return
         if has_adapters(module):
-            module = without_adapters(module, merged=True)
             if self.lora is not None:
                 base = _name_of(Path(self.origin), folder)
-                adapter = partial(write_adapter, self.module, self.lora, base)
+                adapter = partial(write_adapter, module, self.lora, base)
+            module = without_adapters(module, merged=True)
         save_model(module, self.tokenizer, folder, self.kind, self._facts(), adapter)
 
     def adapted(self, generator: torch.Generator) -> Self | None:
@@ -138,8 +152,9 @@ class CausalBackbone:
         return twin
 
     def copy(self) -> Self:
-        """An independent copy."""
-        return self._around(copy.deepcopy(self.module))
+        """An independent copy; of divided weights a whole one, for which every process takes
+        part."""
+        return self._around(copied(self.module))
 
     def _facts(self) -> dict[str, Any]:
         """What preflab.json says besides the kind."""
@@ -229,6 +244,9 @@ class CausalPolicy(CausalBackbone):
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> float32 logits [..., V], in float32 also under autocast: in bfloat16 a
         step of a logit near 16 is 0.06 to 0.125, which is too coarse for log-probs and ratios."""
+        return inside(self.module, self._logits, hidden)
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             logits: torch.Tensor = self.head(hidden.float())
         return logits
@@ -244,9 +262,14 @@ class CausalPolicy(CausalBackbone):
         softmax(logits / temperature), and the entropies (zeros if not asked for; no gradient),
         [N] float32."""
         count_head(self.head, len(ids), trained=hidden.requires_grad)
+        return inside(self.module, self._log_probs, hidden, ids, temperature, with_entropy)
+
+    def _log_probs(
+        self, hidden: torch.Tensor, ids: torch.Tensor, temperature: float, with_entropy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.fast and is_plain_projection(self.head):
             return head_log_probs(self.head, hidden, ids, temperature, with_entropy)
-        logits = self.logits(hidden)
+        logits = self._logits(hidden)
         log_probs = token_log_probs(logits, ids, temperature)
         if not with_entropy:
             return log_probs, torch.zeros_like(log_probs)
@@ -302,15 +325,16 @@ class CausalPolicy(CausalBackbone):
         with torch.device("meta"):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         adapted = has_adapters(self.base)
+        base = (self.copy() if is_sharded(self.module) else self).base
         # Weights beside adapters stay as they are, so that both models can have them.
-        shared = {id(p): p for p in self.base.parameters() if adapted and not p.requires_grad}
-        setattr(module, module.base_model_prefix, copy.deepcopy(self.base, shared))
+        shared = {id(p): p for p in base.parameters() if adapted and not p.requires_grad}
+        setattr(module, module.base_model_prefix, copy.deepcopy(base, shared))
         width = module.score.in_features
         head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32)
         head = head.to_empty(device="cpu")  # draws nothing from torch's global stream
         with torch.no_grad():
             head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
-        module.score = head.to(next(self.base.parameters()).device)
+        module.score = head.to(next(base.parameters()).device)
         leftover = [name for name, p in module.named_parameters() if p.is_meta]
         if leftover:
             raise UserError(
@@ -339,9 +363,12 @@ class CausalScalarModel(CausalBackbone):
 
     def values(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden [..., D] -> raw values [...] float32 (the offset is not subtracted)."""
+        return inside(self.module, self._values, hidden).squeeze(-1)
+
+    def _values(self, hidden: torch.Tensor) -> torch.Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             values: torch.Tensor = self.module.score(hidden.float())
-        return values.squeeze(-1)
+        return values
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}

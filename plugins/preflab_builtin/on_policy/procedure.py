@@ -16,6 +16,7 @@ from preflab.interfaces import Accountable, Context, OfMembers, RewardShaping, S
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
+from preflab.runtime import weight
 from preflab.sampling import is_foreign
 from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
@@ -57,6 +58,9 @@ class OnPolicy:
         if rules.critic is not None:
             value = context.reward_network() or policy.scalar_model(context.streams["value head"])
         self.networks = Networks(policy, reference, value)
+        for network in (policy, reference, value):
+            if network is not None:
+                self.runtime.shard(network.module)
         self.policy = policy
         self.reward_model = context.reward_model()
         self.offload = offload(self.networks, self.reward_model, self.runtime)
@@ -281,9 +285,10 @@ class OnPolicy:
                 self.sampling.temperature,
                 self.runtime,
                 self.config.sampler.cap,
+                weight(rows),
             )
-            sums += torch.stack(watched)
-            if is_first and float(deviation) > largest:
+            sums += weight(rows) * torch.stack(watched)
+            if is_first and weight(rows) * float(deviation) > largest:
                 largest, furthest = float(deviation), batch
         if is_first:
             require_first_ratio_one(

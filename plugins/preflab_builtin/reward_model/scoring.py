@@ -6,7 +6,7 @@ import torch
 
 from preflab.interfaces import Context, ScalarModel
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
 from preflab_builtin.reward_model.folder import located
 
@@ -31,14 +31,15 @@ def by_prompt(rollout: Rollout) -> list[int]:
 
 
 def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
-    """Raw scores [B] float32, without gradient, in micro-batches of like prompts."""
+    """Raw scores [B] float32, without gradient, in micro-batches of like prompts. Every process
+    takes part: each scores some rows, and all know all scores."""
     scores = torch.zeros(len(rollout), device=runtime.device)
     with torch.no_grad(), runtime.autocast():
-        for index in runtime.micro_batches(by_prompt(rollout)):
-            scores[torch.as_tensor(index, device=scores.device)] = last_values(
-                model, rollout.rows(index)
-            )
-    return scores
+        for index in runtime.read(by_prompt(rollout)):
+            values = last_values(model, rollout.rows(index))
+            if weight(index):
+                scores[torch.as_tensor(index, device=scores.device)] = values
+    return runtime.sum(scores)
 
 
 class NetworkReward:
@@ -50,6 +51,8 @@ class NetworkReward:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
+        # Not before: a value network is a copy of one that is whole.
+        self.runtime.shard(self.network.module)
         return raw_scores(self.network, rollout, self.runtime) - self.network.offset
 
 

@@ -13,6 +13,7 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab.records import Rollout, to_json
+from preflab.runtime import weight
 from preflab_builtin.reward_model.config import (
     NO_PREFERENCE,
     Element,
@@ -72,6 +73,7 @@ class KwiseTraining:
             self.draws = config.steps * config.batch
         self.total_steps = -(-self.draws // config.batch)
         freeze_below(self.model.module, config.trainable_layers, key)
+        self.runtime.shard(self.model.module)
         parameters = self.model.module.parameters()
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
@@ -130,8 +132,9 @@ class KwiseTraining:
         which is read once, and the pairs need the scores of all of them."""
         sums = torch.zeros(len(Watched._fields), device=self.runtime.device)
         zero = sums.new_zeros(())
-        mine = self.runtime.share(sorted(batch, key=lambda example: example.length))
-        for group in whole_prompts(mine, self.runtime.micro_batch):
+        ordered = sorted(batch, key=lambda example: example.length)
+        for group in self._passes(ordered):
+            counts = weight(group)
             rows = self._rollout(group)
             with self.runtime.autocast():
                 rewards = last_values(self.model, rows)
@@ -141,12 +144,21 @@ class KwiseTraining:
                 start += len(example.responses)
                 losses.append(ranking_loss(scores, example.ranking, self.config, self.scale))
                 right, margin = correct_pairs(scores.detach(), example.preferences)
+                right, margin = counts * right, counts * margin
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
-            loss = torch.stack(losses).sum() / len(batch)
+            loss = counts * torch.stack(losses).sum() / len(batch)
             torch.autograd.backward(loss)
-            cut = (~rows.terminated).sum()
+            cut = counts * (~rows.terminated).sum()
             sums += torch.stack(Watched(loss=loss.detach(), right=zero, margin=zero, cut=cut))
         return Watched[float](*self.runtime.sum(sums).tolist())
+
+    def _passes(self, ordered: Sequence[Example]) -> Sequence[Sequence[Example]]:
+        """This process's share of a step in micro-batches of whole prompts."""
+        mine = list(whole_prompts(self.runtime.share(ordered), self.runtime.micro_batch))
+        if not self.runtime.is_sharded:
+            return mine
+        most = max(self.runtime.gather([len(mine)]))
+        return self.runtime.filled(mine, ordered[:1], most)
 
     def _rollout(self, rows: Sequence[Example]) -> Rollout:
         """All completions of some rankings, one row each."""

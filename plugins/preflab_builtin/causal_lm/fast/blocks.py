@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from preflab.sharding import inside
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows
 from preflab_builtin.causal_lm.fast.projections import Project
 
@@ -32,6 +33,9 @@ class Blocks(Protocol):
     heads: int
     key_heads: int
     head_width: int
+
+    def block(self, layer: int) -> Any:
+        """The module that holds a layer's weights."""
 
     def attention_scale(self, layer: int) -> float:
         """Factor of the attention logits."""
@@ -93,15 +97,19 @@ def run_layers(
     compute: Compute = directly,
 ) -> torch.Tensor:
     """The residual stream [N, D] after the first ``layers`` blocks (None: all)."""
-
-    def after(layer: int, x: torch.Tensor) -> torch.Tensor:
-        normed = blocks.attention_norm(layer, x)
-        q, k, v = blocks.queries_keys_values(layer, normed, rotary)
-        return blocks.after_attention(layer, x, attend(layer, q, k, v))
-
     for layer in range(blocks.layers if layers is None else layers):
-        x = compute(partial(after, layer), x)
+        block = partial(_layer, blocks, layer, rotary, attend)
+        x = inside(blocks.block(layer), compute, block, x)
     return x
+
+
+def _layer(
+    blocks: Blocks, layer: int, rotary: Rotary, attend: Attend, x: torch.Tensor
+) -> torch.Tensor:
+    """The residual stream [N, D] after one block more."""
+    normed = blocks.attention_norm(layer, x)
+    q, k, v = blocks.queries_keys_values(layer, normed, rotary)
+    return blocks.after_attention(layer, x, attend(layer, q, k, v))
 
 
 def wanted_states(
@@ -119,13 +127,15 @@ def wanted_states(
     x = run_layers(blocks, x, rotary, attend, last, compute)
     if batch.wanted_grid is None:
         return blocks.final_norm(x).index_select(0, batch.wanted)
-    return blocks.final_norm(compute(partial(_after_last, blocks, batch, rotary), x))
+    block = partial(_last_layer, blocks, batch, rotary)
+    return blocks.final_norm(inside(blocks.block(last), compute, block, x))
 
 
-def _after_last(
+def _last_layer(
     blocks: Blocks, batch: Rows | SharedRows, rotary: Rotary, x: torch.Tensor
 ) -> torch.Tensor:
-    """The residual stream [W, D] of the wanted tokens after the last block."""
+    """The residual stream [W, D] of the wanted tokens after the last block, from that of all tokens
+    [N, D] before it."""
     last = blocks.layers - 1
     normed = blocks.attention_norm(last, x)
     k, v = blocks.keys_values(last, normed, rotary)

@@ -34,6 +34,9 @@ class GPT2Blocks:
         plain_activation = config.activation_function in activations
         return bool(plain_activation and not config.add_cross_attention)
 
+    def block(self, layer: int) -> Any:
+        return self.base.h[layer]
+
     def attention_scale(self, layer: int) -> float:
         return float(self.base.h[layer].attn.scaling)
 

@@ -35,6 +35,9 @@ class LlamaBlocks:
         plain_rope = "dynamic" not in rope and "longrope" not in rope
         return bool(config.hidden_act == "silu" and not config.mlp_bias and plain_rope)
 
+    def block(self, layer: int) -> Any:
+        return self.base.layers[layer]
+
     def attention_scale(self, layer: int) -> float:
         return float(self.base.layers[layer].self_attn.scaling)
 

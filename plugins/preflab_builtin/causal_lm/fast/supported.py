@@ -19,6 +19,7 @@ from transformers.models.gpt2 import modeling_gpt2 as gpt2
 from transformers.models.llama import modeling_llama as llama
 from transformers.pytorch_utils import Conv1D
 
+from preflab.sharding import is_hook_of_sharding
 from preflab_builtin.causal_lm.fast.blocks import Blocks
 from preflab_builtin.causal_lm.fast.gpt2 import GPT2Blocks
 from preflab_builtin.causal_lm.fast.llama import LlamaBlocks
@@ -69,9 +70,14 @@ def hooks_on(base: nn.Module) -> Hooks:
     most = Hooks.others if _hooked_all() else Hooks.none
     for name, part in base.named_modules():
         ends_branch = name.endswith(BRANCH_ENDS)
-        if part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
+        before = part._forward_pre_hooks.values()
+        if not all(map(is_hook_of_sharding, before)):
+            return Hooks.others
+        if part._backward_hooks or part._backward_pre_hooks:
             return Hooks.others
         for hook in part._forward_hooks.values():
+            if is_hook_of_sharding(hook):
+                continue
             if not (ends_branch and hasattr(hook, "takes_tokens")):
                 return Hooks.others
             most = Hooks.tokens if most is Hooks.none else most
