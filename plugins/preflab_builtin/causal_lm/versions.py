@@ -8,11 +8,15 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from preflab_builtin.causal_lm.adapters import has_adapters, without_adapters
+
 
 def whole_weights(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor of a module's state, under each of its names: save_pretrained leaves out the
-    second name of a tied tensor, with which a reader that holds both apart keeps an old one."""
-    for name, tensor in module.state_dict().items():
+    second name of a tied tensor, with which a reader that holds both apart keeps an old one. What
+    adapters learned is in the matrices."""
+    whole = without_adapters(module, merged=True) if has_adapters(module) else module
+    for name, tensor in whole.state_dict().items():
         yield name, tensor.detach()
 
 
@@ -20,7 +24,8 @@ def version(module: nn.Module) -> str:
     """16 hexadecimal digits of the names, shapes and bits of a module's weights. The bits are
     summed as whole numbers, which is as fast as memory and exact in any order: one changed bit
     changes the sum. (torch's own counters of changes do not see a fused optimizer.)"""
-    parts = [(name, tensor.shape, _sum_of_bits(tensor)) for name, tensor in whole_weights(module)]
+    state = module.state_dict()
+    parts = [(name, tensor.shape, _sum_of_bits(tensor.detach())) for name, tensor in state.items()]
     sums = torch.stack([total for *_, total in parts]).tolist() if parts else []
     facts = [f"{name} {tuple(shape)} {n}" for (name, shape, _), n in zip(parts, sums, strict=True)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]

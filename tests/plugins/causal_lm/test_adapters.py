@@ -4,6 +4,7 @@ penalty."""
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Policy
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.rewards import FunctionReward
+from preflab.runtime import Sharding
 from preflab.storage import checkpoints
 from preflab_builtin.causal_lm import preflight
 from preflab_builtin.causal_lm.adapters import target_names
@@ -102,6 +104,9 @@ def test_what_is_trained_and_what_is_saved(family: Family, tmp_path: Path) -> No
     with torch.no_grad():
         for model in (merged, beside):
             assert torch.allclose(model(IDS).logits, logits(policy), atol=1e-6)
+    # An engine with a copy of the weights is given what a reader of the folder reads.
+    for name, weight in policy.weights():
+        assert torch.equal(weight, merged.state_dict()[name])
     settings = peft.PeftConfig.from_pretrained(tmp_path / "model" / "adapter")
     assert settings.base_model_name_or_path == f"{tmp_path.name}/base"
     assert (settings.r, settings.lora_alpha) == (4, 8)
@@ -145,19 +150,24 @@ def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
     assert all(".lora_" in name or name == "score.weight" for name in trained)
 
 
-def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (problem,) = LoraConfig(alpha=8).check()
     assert problem == ("rank", "is null, which means no adapters: give a rank, for example 16")
     ((key, _),) = LoraConfig(rank=4, targets=[3]).check()
     assert key == "targets"
     assert not list(LoraConfig(rank=4, targets=["q_proj"]).check())
     model = source().create(torch.Generator()).module.config
-    preflight._check_lora(LoraConfig(rank=4), model)
+    context = FakeContext(tmp_path)
+    preflight._check_lora(LoraConfig(rank=4), model, context)
     with pytest.raises(UserError, match="no projection 'k'"):
-        preflight._check_lora(LoraConfig(rank=4, targets=["k"]), model)
+        preflight._check_lora(LoraConfig(rank=4, targets=["k"]), model, context)
+    divided = FakeContext(tmp_path / "divided")
+    divided.runtime.config = replace(divided.runtime.config, sharding=Sharding.full)
+    with pytest.raises(UserError, match=r"rank=4 and runtime\.sharding=full .* Leave one"):
+        preflight._check_lora(LoraConfig(rank=4), model, divided)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'preflab\[lora\]'"):
-        preflight._check_lora(LoraConfig(rank=4), model)
+        preflight._check_lora(LoraConfig(rank=4), model, context)
 
 
 def test_targets() -> None:
