@@ -245,7 +245,7 @@ def rounded(dimension: Dimension, value: Value) -> Value:
     >>> rounded(Dimension("lr", low=1e-5, high=1e-3, log=True), 0.000123456)
     0.0001235
     >>> rounded(Dimension("x", low=0.99, high=1.0), 0.9951239)
-    0.995124
+    0.99512
     """
     low, high = dimension.low, dimension.high
     if dimension.choices or dimension.whole or isinstance(value, str):

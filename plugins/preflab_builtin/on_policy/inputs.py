@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.components import Inspection
 from preflab.errors import UserError
@@ -17,8 +18,10 @@ from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
-from preflab_builtin.on_policy.experience import Networks
 from preflab_builtin.training import continuing
+
+if TYPE_CHECKING:
+    from preflab_builtin.on_policy.experience import Networks
 
 _REFERENCE, INITIAL = " reference ", "initial"
 
