@@ -68,7 +68,7 @@ class OpenedRun:
                 given = inspect(self.environment.run.choices["policy"]).pretrained
                 if not given or role == "result":
                     raise UserError(f"{self.folder} has made no model in the role '{role}'.")
-            return self.context.policy(role)
+            return self.context.saved_policy(role)  # nobody trains it
 
     @cached_property
     def reward_model(self) -> RewardModel:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from framework.storage.test_runs import write
 from preflab import UserError
@@ -56,3 +58,26 @@ def test_a_config_from_elsewhere_reads_no_environment(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the folder of a run"):
         OpenedRun(tmp_path)
+
+
+class _Adaptable:
+    """A policy that gets adapters wherever it is to be trained."""
+
+    module = torch.nn.Linear(1, 1)
+
+    def adapted(self, generator: torch.Generator) -> _Adaptable:
+        return _Adaptable()
+
+    def without_adapters(self) -> None:
+        return None
+
+
+def test_models_of_an_opened_run_are_as_they_were_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With new adapters a user who saves one with transformers would get other names of weights."""
+    run, saved = OpenedRun(_written(tmp_path / "run")), _Adaptable()
+    monkeypatch.setattr(run.environment, "model_folder", lambda role: tmp_path)
+    run.environment.__dict__["policy_source"] = SimpleNamespace(load=lambda folder: saved)
+    assert run.context.policy("result") is not saved
+    assert run.policy() is saved  # type: ignore[comparison-overlap]
