@@ -14,6 +14,7 @@ from preflab import UserError
 from preflab.composing.compose import compose
 from preflab.engine.opened import OpenedRun, as_prompt
 from preflab.records import Message, Prompt
+from preflab.runtime import Precision
 
 
 def test_a_prompt_is_a_text_or_a_conversation() -> None:
@@ -81,3 +82,19 @@ def test_models_of_an_opened_run_are_as_they_were_saved(
     run.environment.__dict__["policy_source"] = SimpleNamespace(load=lambda folder: saved)
     assert run.context.policy("result") is not saved
     assert run.policy() is saved  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize("made", [Precision.float32, Precision.bfloat16])
+def test_precision_auto_is_what_the_run_was_made_in(
+    made: Precision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _written(tmp_path / "run", runtime={"precision": "auto", "device": "cpu"})
+    artifact = SimpleNamespace(manifest={"recipe": {"runtime": {"precision": made.value}}})
+    monkeypatch.setattr("preflab.engine.opened.artifacts_of", lambda folder: {"sft": folder})
+    monkeypatch.setattr("preflab.engine.opened.opened", lambda folder: artifact)
+    assert OpenedRun(folder).environment.runtime.config.precision is made
+
+
+def test_precision_auto_of_a_run_that_has_made_nothing(tmp_path: Path) -> None:
+    folder = _written(tmp_path / "run", runtime={"precision": "auto", "device": "cpu"})
+    assert OpenedRun(folder).environment.runtime.config.precision is Precision.float32
