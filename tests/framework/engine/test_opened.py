@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -77,12 +78,12 @@ def test_models_of_an_opened_run_are_as_they_were_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With new adapters a user who saves one with transformers would get other names of weights."""
-    run, saved = OpenedRun(_written(tmp_path / "run")), _Adaptable()
+    run = OpenedRun(_written(tmp_path / "run"))
+    saved: Any = _Adaptable()
     monkeypatch.setattr(run.environment, "model_folder", lambda role: tmp_path)
     run.environment.__dict__["policy_source"] = SimpleNamespace(load=lambda folder: saved)
     assert run.context.policy("result") is not saved
-    found: object = run.policy()
-    assert found is saved
+    assert run.policy() is saved
 
 
 @pytest.mark.parametrize("made", [Precision.float32, Precision.bfloat16])
