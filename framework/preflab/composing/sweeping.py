@@ -218,8 +218,8 @@ def _dimension(override: Override) -> Dimension | None:
         raise UserError(f"{line}: the only tag that a search knows is log: tag(log, ...).")
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
-        if low is None or high is None or not low < high:
-            raise UserError(f"{line}: an interval is from a number to a greater one.")
+        if low is None or high is None or not low < high or not math.isfinite(high - low):
+            raise UserError(f"{line}: an interval is from a number to a greater one, both finite.")
         if tags and low <= 0:
             raise UserError(f"{line}: with tag(log, ...) both ends are above 0.")
         whole = isinstance(low, int) and isinstance(high, int)
