@@ -50,6 +50,10 @@ def launch(words: Sequence[str]) -> int:
     print(text)
     rows = read_ledger(folder) if line.multirun else []
     _raise_for([row for row in rows if folder / str(row["folder"]) in where.jobs], folder)
+    if line.search is not None:
+        from preflab.jobs.searching import check_found
+
+        check_found(folder)
     return 0
 
 
