@@ -62,8 +62,9 @@ def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
     from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.job import start
     from preflab.jobs.searching import go_on_searching
+    from preflab.planning.claims import check_claims
 
-    for said in line.said:
+    for said in (*line.said, *check_claims(line, jobs)):
         print(f"preflab: {said}", file=sys.stderr)
     where = start(line, jobs)
     if line.search is not None:
