@@ -24,8 +24,8 @@ def check_claims(line: CommandLine, jobs: Sequence[Job]) -> list[str]:
     said = list(_of_measures(study, jobs))
     absent = [] if line.search is not None else list(_absent(study, jobs))
     told = [
-        f"study.claims.{name} speaks of the arm {arm}, which no job has: it will not be answered. "
-        f"{nearest(arm, _arms(jobs))}"
+        f"study.claims.{name} speaks of the arm {arm}, which no job has: these jobs "
+        f"do not answer it. {nearest(arm, _arms(jobs))}"
         for name, arm in absent
     ]
     if told and not _leaves_out(line):
@@ -93,7 +93,7 @@ def _of_measures(study: StudyConfig, jobs: Sequence[Job]) -> Iterator[str]:
             if not any(begins(measure, name) for name in (*names, OF_REPORTS)):
                 yield (
                     f"study.claims.{key} is about {measure}, which no evaluator of the jobs "
-                    f"measures: it will not be answered. Measures begin with one of these: "
+                    f"measures: these jobs do not answer it. Measures begin with one of these: "
                     f"{nearest(measure, names)}"
                 )
 

@@ -58,7 +58,7 @@ def test_an_arm_that_no_job_has_is_refused_with_the_nearest(
 
 def test_an_arm_that_the_command_line_leaves_out_is_a_notice() -> None:
     (notice,) = said("algorithm.kl.coef=0.3")
-    assert "the arm algorithm.kl.coef=0.1, which no job has: it will not be answered" in notice
+    assert "the arm algorithm.kl.coef=0.1, which no job has: these jobs do not answer it" in notice
 
 
 def test_a_measure_that_no_evaluator_announces_is_a_notice() -> None:
