@@ -24,6 +24,11 @@ class TestPlackettLuce(ProcedureContract, RewardModelContract):
     overrides = ("reward_model.loss=plackett_luce",)
 
 
+class TestKwiseGroups(ProcedureContract, RewardModelContract):
+    name = "kwise_groups"
+    required = ("kwise",)
+
+
 class TestSum(ProcedureContract, RewardModelContract):
     name = "combined"
     required = ("members",)

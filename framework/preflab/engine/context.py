@@ -16,7 +16,9 @@ from preflab.interfaces import (
     DataSource,
     Gold,
     HasNetwork,
+    HeadsModel,
     Labeler,
+    LoadsHeads,
     Policy,
     PolicySource,
     Procedure,
@@ -301,6 +303,14 @@ class StageContext:
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         model = self._environment.policy_source.load_scalar(folder)
+        model.module.to(self.runtime.device)
+        return model
+
+    def load_heads(self, folder: Path) -> HeadsModel:
+        source = self._environment.policy_source
+        if not isinstance(source, LoadsHeads):
+            raise UserError(f"{folder}: this policy reads no models with several heads.")
+        model = source.load_heads(folder)
         model.module.to(self.runtime.device)
         return model
 

@@ -8,6 +8,7 @@ D width, V vocabulary. Positions always come from the mask.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL, model_inputs, posi
 from preflab_builtin.causal_lm.cache import KeyValueCache
 from preflab_builtin.causal_lm.cost import PassCost, count_head
 from preflab_builtin.causal_lm.fast import FastPath, SlotCache, extend, fast_path, head_log_probs
+from preflab_builtin.causal_lm.heads import Heads
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
@@ -200,17 +202,30 @@ class CausalPolicy(CausalBackbone):
     def scalar_model(self, generator: torch.Generator) -> CausalScalarModel:
         """A copy whose unembedding is replaced by a scalar head drawn from N(0, 1/(D+1)), no bias
         (Ziegler et al. 2019)."""
+        module = self._classifier(generator, 1)
+        return CausalScalarModel(module, self.tokenizer, fast=self.fast)
+
+    def heads_model(self, generator: torch.Generator, names: Sequence[str]) -> CausalHeadsModel:
+        """The same with a head for each name; all begin as the same draw."""
+        module = self._classifier(generator, len(names))
+        module.config.id2label = dict(enumerate(names))
+        module.config.label2id = {name: i for i, name in enumerate(names)}
+        heads = Heads.even(names)
+        return CausalHeadsModel(module, self.tokenizer, heads, self.fast)
+
+    def _classifier(self, generator: torch.Generator, heads: int) -> Any:
         config = copy.deepcopy(self.module.config)
-        config.num_labels = 1
+        config.num_labels = heads
         config.pad_token_id = self.tokenizer.pad_id
         with torch.device("meta"):
             module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         setattr(module, module.base_model_prefix, copy.deepcopy(self.base))
         width = module.score.in_features
-        head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32)
+        head = nn.Linear(width, heads, bias=False, device="meta", dtype=torch.float32)
         head = head.to_empty(device="cpu")  # draws nothing from torch's global stream
         with torch.no_grad():
-            head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
+            head.weight[:1].normal_(0.0, (width + 1) ** -0.5, generator=generator)
+            head.weight[1:] = head.weight[:1]
         module.score = head.to(next(self.base.parameters()).device)
         leftover = [name for name, p in module.named_parameters() if p.is_meta]
         if leftover:
@@ -219,7 +234,7 @@ class CausalPolicy(CausalBackbone):
                 f"({leftover[0]}): not supported."
             )
         module.requires_grad_(True)
-        return CausalScalarModel(module, self.tokenizer, fast=self.fast)
+        return module
 
 
 class CausalScalarModel(CausalBackbone):
@@ -240,3 +255,39 @@ class CausalScalarModel(CausalBackbone):
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}
+
+
+class CausalHeadsModel(CausalBackbone):
+    """A backbone with several numbers per position (`preflab.interfaces.HeadsModel`)."""
+
+    kind = "model with several heads"
+
+    def __init__(
+        self, module: Any, tokenizer: TextTokenizer, heads: Heads, fast: bool = True
+    ) -> None:
+        super().__init__(module, tokenizer, fast)
+        self.names, self.offsets, self.shares = heads.names, heads.offsets, heads.shares
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The heads as one parameter [G, D]."""
+        weights: torch.Tensor = self.module.score.weight
+        return weights
+
+    def values(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> raw values [..., G] float32 (no offset is subtracted)."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(hidden.float(), self.weights)
+
+    def weighted(self, weights: Sequence[float]) -> CausalScalarModel:
+        """An independent copy with one head: the weighted sum of the heads and of their offsets."""
+        module = copy.deepcopy(self.module)
+        module.config.num_labels = 1
+        mix = torch.tensor(list(weights), dtype=torch.float64, device=self.weights.device)
+        module.score = nn.Linear(self.weights.shape[1], 1, bias=False, device="meta")
+        module.score.weight = nn.Parameter((mix @ self.weights.detach().double()).float()[None])
+        offset = sum(w * o for w, o in zip(weights, self.offsets, strict=True))
+        return CausalScalarModel(module, self.tokenizer, offset, self.fast)
+
+    def _facts(self) -> dict[str, Any]:
+        return Heads(self.names, self.offsets, self.shares).facts()

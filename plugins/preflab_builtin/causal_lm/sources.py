@@ -17,6 +17,7 @@ from preflab_builtin.causal_lm.config import (
     TokenizerKind,
 )
 from preflab_builtin.causal_lm.folders import locate
+from preflab_builtin.causal_lm.heads import Heads
 from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, folder_tokenizer
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
@@ -24,7 +25,11 @@ from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenize
 if TYPE_CHECKING:
     import torch
 
-    from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
+    from preflab_builtin.causal_lm.models import (
+        CausalHeadsModel,
+        CausalPolicy,
+        CausalScalarModel,
+    )
 
     Place = torch.device | str | Callable[[], torch.device]
 
@@ -89,9 +94,27 @@ class SavedModels:
         from preflab_builtin.causal_lm.saving import read_facts
 
         self._check_tokenizer(folder)
+        facts = read_facts(folder)
+        if names := [head["name"] for head in facts.get("heads", ())]:
+            raise UserError(
+                f"{folder} has a head for each of {len(names)} groups ({', '.join(names)}), and "
+                "one number a response is needed here. Choose reward_model=kwise_groups "
+                "reward_model.welfare=..., which says how to weigh them."
+            )
         module = read_scalar_module(folder)
-        offset = float(read_facts(folder).get("offset", 0.0))
+        offset = float(facts.get("offset", 0.0))
         return CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
+
+    def load_heads(self, folder: Path) -> CausalHeadsModel:
+        """The model of a folder with several heads, with their stored offsets and shares."""
+        from preflab_builtin.causal_lm.models import CausalHeadsModel
+        from preflab_builtin.causal_lm.reading import read_scalar_module
+        from preflab_builtin.causal_lm.saving import read_facts
+
+        self._check_tokenizer(folder)
+        heads = Heads.read(read_facts(folder), folder)
+        module = read_scalar_module(folder, len(heads.names))
+        return CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
 
     def _check_tokenizer(self, folder: Path) -> None:
         file = folder / FILE

@@ -47,9 +47,13 @@ def range_of(model: RewardModel) -> tuple[float, float]:
 
 
 def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:
-    """The reward of each row."""
+    """The reward of each row. A model that compares rows has the attribute ``whole_rollout``: it
+    is given all of them together."""
     import torch
 
+    if getattr(model, "whole_rollout", False):
+        with torch.no_grad():
+            return [float(value) for value in model.score(rollout).tolist()]
     rewards = [0.0] * len(rollout)
     with torch.no_grad():
         for group in runtime.micro_batches(rollout.by_length()):
