@@ -156,16 +156,18 @@ def test_shrinking_has_its_gradient(tmp_path: Path) -> None:
 
 def test_each_group_learns_what_it_wants_unless_it_is_shrunk(tmp_path: Path) -> None:
     apart = {}
-    for shrink in (0.0, 100.0):
-        model = trained(training(tmp_path, DIVIDED, shrink, epochs=12), tmp_path)
+    prompt = Prompt("new", WORDS[4])  # the few said nothing about it
+    for shrink in (0.0, 10.0):
+        model = trained(training(tmp_path, DIVIDED, shrink, epochs=40), tmp_path)
         apart[shrink] = float(distance(model.weights.detach(), torch.tensor(model.shares)))
-        rows = answers().rows([0, 1])
-        polite, rude = raw_scores(model, rows, FakeContext(tmp_path).runtime).tolist()
+        context = FakeContext(tmp_path)
+        rows = Rollout.from_texts(context.tokenizer, [prompt] * 2, ANSWERS)
+        polite, rude = raw_scores(model, rows, context.runtime).tolist()
         few, many = (a - b for a, b in zip(polite, rude, strict=True))
         # Shrunk to nothing, the few are given what the many want.
         assert many > 0
         assert (few < 0) == (shrink == 0.0)
-    assert apart[100.0] < 0.05 * apart[0.0]
+    assert apart[10.0] < 0.01 * apart[0.0]
 
 
 def test_the_folder_is_an_ordinary_classifier(tmp_path: Path) -> None:
