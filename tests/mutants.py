@@ -37,6 +37,9 @@ GROUP, ENTROPY = f"{PLUGINS}/group/advantages.py", f"{PLUGINS}/entropy/term.py"
 PAIRS, PREFERENCE = f"{PLUGINS}/preference/loss.py", f"{PLUGINS}/preference/training.py"
 EXPERTS, ONLINE = (f"{PLUGINS}/{name}/training.py" for name in ("expert_iteration", "online_dpo"))
 COMBINED = f"{PLUGINS}/combined/scoring.py"
+WELFARE, HEADS, REPORTING, AGREEMENT = (
+    f"{PLUGINS}/groups/{module}.py" for module in ("welfare", "heads", "reporting", "agreement")
+)
 MISTAKES = "tests/conformance/test_public_mistakes.py"
 CAUSAL_LM, FAST = f"{PLUGINS}/causal_lm", f"{PLUGINS}/causal_lm/fast"
 LIKELIHOOD, BLOCKS = "framework/preflab/likelihood.py", f"{TESTS}/causal_lm/fast/test_blocks.py"
@@ -173,6 +176,21 @@ MUTANTS = (
     Mutant("weights of a sum forgotten", COMBINED, "config.weights.get(name, 1.0)", "1.0", f"{TESTS}/combined"),
     Mutant("the spread is paid for", COMBINED, "mean - config.spread", "mean + config.spread", f"{TESTS}/combined"),
     Mutant("the most optimistic member", COMBINED, "scores.amin(0)", "scores.amax(0)", f"{TESTS}/combined"),
+    # groups
+    Mutant("raw minimum of groups", WELFARE, "centred(rewards, prompts).amin(1)", "rewards.amin(1)", f"{TESTS}/groups"),
+    Mutant("the best group decides", WELFARE, "centred(rewards, prompts).amin(1)", "centred(rewards, prompts).amax(1)", f"{TESTS}/groups"),
+    Mutant("centred on the batch", WELFARE, "rewards - (sums / count)[index]", "rewards - rewards.mean(0)", f"{TESTS}/groups"),
+    Mutant("one response scores nothing", WELFARE, "torch.where(alone, rewards.mean(1), ", "torch.where(alone, 0 * rewards.mean(1), ", f"{TESTS}/groups"),
+    Mutant("every group counts alike", WELFARE, "raw = list(shares)", "raw = [1.0] * len(names)", f"{TESTS}/groups"),
+    Mutant("a missing group counts", WELFARE, "given.get(name, 0.0)", "given.get(name, 1.0)", f"{TESTS}/groups"),
+    Mutant("pooled head without shares", HEADS, "pooled = (shares / shares.sum()) @ weights", "pooled = weights.mean(0)", f"{TESTS}/groups"),
+    Mutant("every ranking trains all heads", HEADS, "if ranking.group in names:", "if False:", f"{TESTS}/groups"),
+    Mutant("no group trains the first head", HEADS, "return list(values.unbind(1))", "return [values[:, 0]]", f"{TESTS}/groups"),
+    Mutant("shrink forgotten", HEADS, "return penalty", "return None", f"{TESTS}/groups"),
+    Mutant("groups agree about ties", REPORTING, "return same, sum(first) * sum(second)", "return same, 1.0", f"{TESTS}/groups"),
+    Mutant("best group first", REPORTING, "key=lambda item: item[1].value", "key=lambda item: -item[1].value", f"{TESTS}/groups"),
+    Mutant("a person agrees with themselves", AGREEMENT, "if first.labeler == second.labeler:", "if False:", f"{TESTS}/groups"),
+    Mutant("the minority wants the same", f"{PLUGINS}/microworld/labelers.py", "(-config.conflict_taste * own[3], ", "(config.conflict_taste * own[3], ", f"{TESTS}/microworld/test_labelers.py"),
     Mutant("shaping of a member forgotten", COMBINED, "if name in self.shapings else {}", "if False else {}", f"{TESTS}/combined"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
