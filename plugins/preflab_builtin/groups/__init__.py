@@ -25,6 +25,14 @@ def preflab_components() -> list[Component]:
             preflight=f"{_ROOM}.preflight:kwise_groups",
         ),
         Component(
+            "reward_model",
+            "pretrained_groups",
+            c.PretrainedGroupsConfig,
+            build=f"{_ROOM}.scoring:pretrained_groups",
+            inspect=f"{_ROOM}.folder:inspect_groups",
+            preflight=f"{_ROOM}.preflight:pretrained_groups",
+        ),
+        Component(
             "evaluator",
             "groups",
             c.GroupsConfig,

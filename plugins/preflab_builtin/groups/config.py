@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,7 +28,7 @@ class KwiseGroupsConfig:
     name: str = option("kwise_groups", "component")
     kwise: Any = option(None, "the kwise reward model whose options the training has")
     shrink: float = option(
-        0.1,
+        0.01,
         "added to the loss: this times the sum over groups of the squared distance of a group's "
         "head to the pooled head (the mean of the heads, weighted by their rankings); 0: groups "
         "share the trunk alone",
@@ -61,17 +61,48 @@ class KwiseGroupsConfig:
             yield "kwise", "must be a reward model kwise (reward_model@reward_model.kwise=kwise)"
         elif self.kwise.seed is not None:
             yield "kwise.seed", "is not read: set reward_model.seed"
-        if self.welfare is not Welfare.weights:
-            if self.weights:
-                yield "weights", f"are given but only welfare=weights has them, not {self.welfare}"
-            return
-        if not self.weights:
-            yield "weights", "are missing: welfare=weights needs one for a group"
-        for name, weight in self.weights.items():
-            if not 0 <= weight < float("inf"):
-                yield f"weights.{name}", f"is {weight} but must be 0 or more, and finite"
-        if self.weights and not any(self.weights.values()):
-            yield "weights", "are all 0: one group at least must count"
+        yield from _wrong_weights(self.welfare, self.weights)
+
+
+@dataclass
+class PretrainedGroupsConfig:
+    """A folder that reward_model=kwise_groups wrote: the same heads under any welfare, without
+    training them again."""
+
+    name: str = option("pretrained_groups", "component")
+    path: str = option(
+        "",
+        "folder of the reward model, or of a run that trained one; its tokenizer must be the "
+        "policy's",
+        affects_result=False,
+    )
+    welfare: Welfare = option(
+        Welfare.population, "how the groups' rewards become one, as of kwise_groups"
+    )
+    weights: dict[str, float] = option(
+        factory=dict, doc="welfare=weights: weight of a group by its name, as of kwise_groups"
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A path must be given, and weights where they are used."""
+        if not self.path:
+            yield "path", "is empty but must name the folder of a reward model with heads of groups"
+        yield from _wrong_weights(self.welfare, self.weights)
+
+
+def _wrong_weights(welfare: Welfare, weights: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the weights of a welfare, by key."""
+    if welfare is not Welfare.weights:
+        if weights:
+            yield "weights", f"are given but only welfare=weights has them, not {welfare}"
+        return
+    if not weights:
+        yield "weights", "are missing: welfare=weights needs one for a group"
+    for name, weight in weights.items():
+        if not 0 <= weight < float("inf"):
+            yield f"weights.{name}", f"is {weight} but must be 0 or more, and finite"
+    if weights and not any(weights.values()):
+        yield "weights", "are all 0: one group at least must count"
 
 
 @dataclass

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from preflab.interfaces import Context
-from preflab_builtin.groups.config import KwiseGroupsConfig, Welfare
+from preflab_builtin.causal_lm.weights import check_finite
+from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
+from preflab_builtin.groups.folder import place
 from preflab_builtin.groups.heads import counted, refuse_names
+from preflab_builtin.reward_model.preflight import refuse_long
 
 ONE_RESPONSE = (
     "reward_model.welfare=worst compares the responses to one prompt that are scored together. A "
@@ -22,5 +25,16 @@ def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
     if context.has("rankings"):
         rankings = (r for r in context.rankings("train") if r.preferences)
         refuse_names(config.weights, counted(rankings), context.key_of(config))
+    if config.welfare is Welfare.worst:
+        yield ONE_RESPONSE
+
+
+def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Iterator[str]:
+    """`UserError` for a model that is broken, has no heads, another tokenizer, or fewer positions
+    than a prompt and its response need; and for weights of groups that it does not have."""
+    check_finite(place(config))
+    model = context.load_heads(place(config))
+    refuse_names(config.weights, model.names, context.key_of(config))
+    refuse_long(model.max_positions, context)
     if config.welfare is Welfare.worst:
         yield ONE_RESPONSE

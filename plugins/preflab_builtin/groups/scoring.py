@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
 from preflab.interfaces import Context, HeadsModel, RewardModel, ScalarModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime
-from preflab_builtin.groups.config import KwiseGroupsConfig, Welfare
+from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
+from preflab_builtin.groups.folder import place
 from preflab_builtin.groups.welfare import group_weights, weighted, worst
 from preflab_builtin.reward_model.scoring import raw_scores
 
@@ -82,7 +84,18 @@ class WorstReward:
 
 def groups_reward(config: KwiseGroupsConfig, context: Context) -> RewardModel:
     """The reward model that the stage made."""
-    model = context.load_heads(context.folder / "model")
+    return _reward(config, context, context.folder / "model")
+
+
+def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> RewardModel:
+    """The reward model in a folder."""
+    return _reward(config, context, place(config))
+
+
+def _reward(
+    config: KwiseGroupsConfig | PretrainedGroupsConfig, context: Context, folder: Path
+) -> RewardModel:
+    model = context.load_heads(folder)
     weights = group_weights(config.welfare, model.names, model.shares, config.weights)
     rewards = GroupRewards(model, weights, context.runtime)
     return WorstReward(rewards) if config.welfare is Welfare.worst else WeightedReward(rewards)

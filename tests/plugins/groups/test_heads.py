@@ -16,10 +16,11 @@ from preflab.interfaces import HasNetwork, OfMembers, RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Prompt, Ranking, Rollout
 from preflab_builtin.causal_lm.models import CausalHeadsModel
-from preflab_builtin.groups.config import KwiseGroupsConfig, Welfare
+from preflab_builtin.groups import preflight
+from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
 from preflab_builtin.groups.heads import distance
 from preflab_builtin.groups.preflight import kwise_groups
-from preflab_builtin.groups.scoring import groups_reward
+from preflab_builtin.groups.scoring import groups_reward, pretrained_groups
 from preflab_builtin.groups.training import groups_training
 from preflab_builtin.groups.welfare import worst
 from preflab_builtin.reward_model.config import KwiseConfig
@@ -195,7 +196,9 @@ def test_the_folder_is_an_ordinary_classifier(tmp_path: Path) -> None:
     ranked = procedure._rollout(procedure.examples)
     rewards = raw_scores(read, ranked, context.runtime) - torch.tensor(read.offsets)
     assert rewards.mean(0).abs().max() < 1e-5
-    with pytest.raises(UserError, match=r"a head for each of 2 groups .few, many.*kwise_groups"):
+    with pytest.raises(
+        UserError, match=r"a head for each of 2 groups .few, many.*pretrained_groups"
+    ):
         context.load_scalar(folder)
 
 
@@ -227,6 +230,23 @@ def test_welfare_decides_the_score(tmp_path: Path) -> None:
         assert torch.allclose(scalar, expected, atol=1e-4)
 
 
+def test_a_trained_folder_is_taken_under_another_welfare(tmp_path: Path) -> None:
+    trained(training(tmp_path, DIVIDED), tmp_path)
+    context = FakeContext(tmp_path, DIVIDED)
+    options: dict[str, Any] = {"welfare": Welfare.weights, "weights": {"few": 1.0}}
+    config = PretrainedGroupsConfig(path=str(tmp_path / "model"), **options)
+    assert not list(preflight.pretrained_groups(config, context))
+    own = built(tmp_path, **options).score(answers())
+    assert torch.equal(pretrained_groups(config, context).score(answers()), own)
+    config.weights = {"fewer": 1.0}
+    with pytest.raises(UserError, match=r"no training ranking of a group 'fewer'"):
+        list(preflight.pretrained_groups(config, context))
+    context.policy("base").scalar_model(torch.Generator()).save(tmp_path / "plain")
+    config = PretrainedGroupsConfig(path=str(tmp_path / "plain"))
+    with pytest.raises(UserError, match=r"no heads of groups.*kwise_groups"):
+        list(preflight.pretrained_groups(config, context))
+
+
 def test_one_group_none_and_unknown_ones_are_refused(tmp_path: Path) -> None:
     for rankings, message in (
         ([said("many", 0, i) for i in range(3)], "name only the group 'many'.*kwise"),
@@ -236,7 +256,7 @@ def test_one_group_none_and_unknown_ones_are_refused(tmp_path: Path) -> None:
             training(tmp_path, rankings)
         with pytest.raises(UserError, match=message):
             list(kwise_groups(config_of(), FakeContext(tmp_path, rankings)))
-    weights = {"welfare": Welfare.weights, "weights": {"fewer": 1.0}}
+    weights: dict[str, Any] = {"welfare": Welfare.weights, "weights": {"fewer": 1.0}}
     with pytest.raises(UserError, match=r"no training ranking of a group 'fewer'.*few"):
         training(tmp_path, DIVIDED, **weights)
     with pytest.raises(UserError, match=r"no training ranking of a group 'fewer'.*few"):
