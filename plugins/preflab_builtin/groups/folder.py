@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from preflab import Inspection
+from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.groups.config import PretrainedGroupsConfig
 from preflab_builtin.reward_model.config import PretrainedRewardConfig
 from preflab_builtin.reward_model.folder import inspect, located
@@ -18,4 +19,4 @@ def place(config: PretrainedGroupsConfig) -> Path:
 def inspect_groups(config: PretrainedGroupsConfig) -> Inspection:
     """Digests of the weights, the facts about the heads and the tokenizer; `UserError` if it is not
     a model folder."""
-    return inspect(PretrainedRewardConfig(path=config.path))
+    return inspect(PretrainedRewardConfig(path=config.path), Use.heads)
