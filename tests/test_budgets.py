@@ -82,7 +82,8 @@ def test_built_in_plugins_are_the_declared_entry_points() -> None:
         "entry-points"
     ]["preflab"]
     folders = {p.parent.name for p in (ROOT / "plugins" / "preflab_builtin").glob("*/__init__.py")}
-    assert declared.pop("people") == "preflab_people"  # a package beside them, with its own extra
+    for name in ("people", "serve"):  # packages beside them, with their own extras
+        assert declared.pop(name) == f"preflab_{name}"
     folders -= {"on_policy", "training"}  # what algorithms import: they have no component
     assert set(declared) == folders
     assert all(module == f"preflab_builtin.{name}" for name, module in declared.items())
@@ -95,6 +96,7 @@ DECLARATIONS = {
         "evaluating",
         "interfaces",
         "models",
+        "prompts",
         "sampling",
         "settings",
         "version",

@@ -15,6 +15,7 @@ from preflab.records import RECORD_TYPES
 
 if TYPE_CHECKING:
     from preflab.interfaces import Context, Procedure
+    from preflab.memory import ModelShape
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Inspection:
     a hub commit). records: number of records of each type (data). tokenizer: digest of the
     tokenizer files (policy, reward model). pretrained: the policy brings weights, so that the
     pretraining stage is skipped. parameters: how many numbers these weights are (0: not known),
-    by which learning rates are judged. gold: the data knows the true utility. rejected:
+    by which learning rates are judged. shape: the policy's sizes, as far as they are known before
+    data is read (`plan` reckons memory from them). gold: the data knows the true utility. rejected:
     ``file:line: field: reason`` of every row that was left out, by record type; each run folder
     holds them.
     notices: sentences that a person should read before the first stage, counted and with an example
@@ -46,6 +48,7 @@ class Inspection:
     tokenizer: str = ""
     pretrained: bool = False
     parameters: int = 0
+    shape: ModelShape | None = None
     gold: bool = False
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notices: Sequence[str] = ()

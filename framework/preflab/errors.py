@@ -4,6 +4,7 @@ code."""
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -67,3 +68,13 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     sentence = f"Allowed: {', '.join(options) or 'nothing'}."
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return f"{sentence} Did you mean '{close[0]}'?" if close else sentence
+
+
+def require_package(who: str, package: str, extra: str, otherwise: str = "") -> None:
+    """`UserError`, with the cure, if an optional package is not installed. who: needs it; extra:
+    of preflab, that brings it; otherwise: what else can be done, as the end of a sentence."""
+    if importlib.util.find_spec(package) is None:
+        raise UserError(
+            f"{who} needs the package {package}, which is not installed. Install it with "
+            f"pip install 'preflab[{extra}]'{otherwise}."
+        )

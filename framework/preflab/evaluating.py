@@ -48,9 +48,27 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What one person said of the response to one prompt, as a number.
+
+    prompt: its id. person: a pseudonym, the same wherever the same person speaks. unit: what was
+    drawn when the prompt was, such as the debate that it is from; "" if that is the prompt.
+    """
+
+    prompt: str
+    person: str
+    value: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The result of an evaluator. For paired comparisons of runs: values per prompt (length B), or
     by the id of other cases (questions, documents), scaled so that their mean is the measure.
+
+    opinions: by measure, what each person said, if people gave it: other people would say something
+    else, so that the claims about such a measure count people beside prompts and seeds. The mean
+    over prompts of the mean over the prompt's people is the measure.
 
     against: for win rates against anything but the evaluation's baseline, by measure, the name of
     what it is. notes: sentences that a reader of the measures must know; reports show them.
@@ -61,6 +79,7 @@ class Evaluation:
     cases: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     against: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    opinions: Mapping[str, Sequence[Opinion]] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):

@@ -163,3 +163,11 @@ def preflab_verdicts(folders: Sequence[Path]) -> Mapping[str, str]:
     after each block of seeds. Plugins are asked in the order of `preflab_report`, until one
     returns a mapping."""
     raise NotImplementedError
+
+
+@hookspec
+def preflab_seeds_needed(folders: Sequence[Path]) -> Mapping[str, int | None]:
+    """How many seeds would decide each undecided claim of the study whose run folders these are,
+    with a power of 80 %, by the claim's name; None: no number is known, or none does. A study that
+    has all the seeds that it may have asks it. Plugins are asked as for `preflab_verdicts`."""
+    raise NotImplementedError

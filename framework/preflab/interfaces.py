@@ -7,10 +7,10 @@ tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
 `TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
-`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `HasHeads`, `LoadsHeads`. A component has it if it
-has the members; it need not inherit anything. The contract suites of `preflab.testing` fail for a
-public method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
-methods with an underscore."""
+`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`, `HasHeads`, `LoadsHeads`.
+A component has it if it has the members; it need not inherit anything. The contract suites of
+`preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
+noticed: begin the names of your own methods with an underscore."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from preflab.evaluating import Evaluation as Evaluation
 from preflab.evaluating import Evaluator as Evaluator
 from preflab.evaluating import Measure as Measure
+from preflab.evaluating import Opinion as Opinion
 from preflab.evaluating import Responder as Responder
 from preflab.evaluating import Subject as Subject
+from preflab.models import Adaptable as Adaptable
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
 from preflab.models import ChecksScalar as ChecksScalar
@@ -35,10 +37,14 @@ from preflab.models import ScalarModel as ScalarModel
 from preflab.models import Tokenizer as Tokenizer
 from preflab.records import Prompt, Ranking, Record, RecordType, Rollout, Split
 from preflab.sampling import AnyTemperature as AnyTemperature
+from preflab.sampling import AskedRow as AskedRow
 from preflab.sampling import AtTemperature as AtTemperature
 from preflab.sampling import BestOf as BestOf
+from preflab.sampling import Foreign as Foreign
 from preflab.sampling import RolloutEngine as RolloutEngine
+from preflab.sampling import RowStream as RowStream
 from preflab.sampling import Sampling as Sampling
+from preflab.sampling import StreamsRows as StreamsRows
 from preflab.sampling import StreamsTokens as StreamsTokens
 
 if TYPE_CHECKING:
@@ -74,8 +80,8 @@ class Procedure(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the result into the stage's artifact (a policy or a scalar model goes to ``folder /
-        "model"``). Of several processes only process 0 calls this: sampling and sums over processes
-        belong into a step."""
+        "model"``). Every process calls this, since each may hold a part of the weights; on others
+        than process 0 the folder is an empty one that is thrown away."""
 
 
 @runtime_checkable

@@ -71,6 +71,8 @@ STAGES = (
 CHOICES = {kind: kind for kind in ("data", "policy", "labeler", "rollout")}
 """Config groups that make no stage, and the kind of component that each chooses."""
 
+SAMPLER = "sampler"
+"""Kind of the components that a study names under ``study.search.sampler``."""
 LISTS = {"filters": "filter", "trackers": "tracker"}
 """Config groups that hold components by any name, in order, and the kind of these components."""
 

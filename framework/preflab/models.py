@@ -6,14 +6,18 @@ Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
 from preflab.records import Tokenizer as Tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+Model = TypeVar("Model")
 
 
 class Cache(Protocol):
@@ -79,6 +83,18 @@ class Policy(Backbone, Protocol):
     def extend(self, tokens: torch.Tensor, cache: Cache) -> tuple[torch.Tensor, Cache]:
         """Read one more token per row [B] -> next-token logits [B, V] and the cache."""
 
+    @property
+    def version(self) -> str:
+        """A text that stands for the weights: equal weights have the same one, in every process
+        and after a resume, and every optimizer step that moves a weight gives another. An engine
+        that has a copy of the weights asks for it before it samples."""
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The whole network as (name, tensor), for an engine that has a copy: as a transformers
+        model of its architecture names them, each name of a tied tensor too (an engine may hold
+        them apart, and would keep the old one), adapters merged into what they adapt. The tensors
+        are not to be changed."""
+
     def copy(self) -> Policy:
         """An independent copy."""
 
@@ -130,6 +146,26 @@ class HasHeads(Policy, Protocol):
 
     def heads_model(self, generator: torch.Generator, names: Sequence[str]) -> HeadsModel:
         """`Policy.scalar_model` with a head a name; all heads begin as the same draw."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A `Backbone` whose weights may stay as they are while adapters beside them are trained."""
+
+    def adapted(self, generator: torch.Generator) -> Self | None:
+        """The same model, to be trained: with new adapters, drawn from the generator, that change
+        nothing yet, and with the frozen weights of this one. None: all weights are to be
+        trained."""
+
+    def without_adapters(self) -> Self | None:
+        """What a model was when its adapters were new, on the same weights, which are frozen; None:
+        it has no adapters."""
+
+
+def to_be_trained(model: Model, generator: Callable[[], torch.Generator]) -> Model | None:
+    """The model with new adapters, if it is `Adaptable` and to be trained by them; else None.
+    generator: makes what they are drawn from."""
+    return model.adapted(generator()) if isinstance(model, Adaptable) else None
 
 
 class PolicySource(Protocol):

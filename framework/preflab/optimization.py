@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preflab.errors import NumericError, UserError
 from preflab.options import option
+from preflab.sharding import gathered, is_divided, local, parted
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,7 @@ class Optimization:
         metrics = dict(accumulate())
         self.runtime.sum_gradients(self.parameters)
         term, self._norm = self._taken(), None
-        norms = _norms(before, term)
+        norms = _norms(before, term, self.runtime)
         for parameter, a, b in zip(self.parameters, before, term, strict=True):
             parameter.grad = b if a is None else a if b is None else a.add_(b)
         return metrics | {f"{name}/{key}": value for key, value in norms.items()}
@@ -183,7 +184,7 @@ class Optimization:
             return self._norm
         self._sum()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = float(gathered(torch.nn.utils.get_total_norm(gradients)))
         if not math.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
             self._is_summed = False
@@ -228,19 +229,19 @@ class Optimization:
         for i, parameter in enumerate(self.parameters):
             if str(i) in state:
                 self.optimizer.state[parameter] = {
-                    k: v.to(parameter.device) for k, v in state[str(i)].items()
+                    k: parted(v.to(parameter.device), parameter) for k, v in state[str(i)].items()
                 }
 
 
 def _norms(
-    other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None]
+    other: Sequence[torch.Tensor | None], own: Sequence[torch.Tensor | None], runtime: Runtime
 ) -> dict[str, float]:
     """Norms of two gradients, and their cosine if neither is zero; computed in float64."""
     import torch
 
     sums = torch.zeros(3, dtype=torch.float64)
     for a, b in zip(other, own, strict=True):
-        x, y = (None if g is None else g.flatten().double() for g in (a, b))
+        x, y = (None if g is None else local(g).flatten().double() for g in (a, b))
         products = (
             None if x is None else x @ x,
             None if y is None else y @ y,
@@ -249,6 +250,8 @@ def _norms(
         sums += torch.stack(
             [torch.zeros((), dtype=torch.float64) if v is None else v.cpu() for v in products]
         )
+    if any(is_divided(g) for g in (*other, *own)):
+        sums = torch.tensor(runtime.gather([sums.tolist()]), dtype=torch.float64).sum(0)
     first, second, product = sums.tolist()
     norms = {"grad_norm": math.sqrt(second), "other_grad_norm": math.sqrt(first)}
     return {**norms, "cosine": product / math.sqrt(first * second)} if first * second > 0 else norms

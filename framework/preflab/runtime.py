@@ -6,14 +6,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from preflab.errors import UserError
 from preflab.options import option
+from preflab.sharding import is_divided, is_sharded, shard
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,18 @@ class Precision(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    auto = "auto"
+
+
+class Sharding(StrEnum):
+    """Whether the processes of a job divide the weights among them."""
+
+    none = "none"
+    full = "full"
+
+
+PRECISIONS = {Precision.float32: "no", Precision.bfloat16: "bf16"}
+"""What ``accelerate launch --mixed_precision`` calls them."""
 
 
 @dataclass
@@ -46,7 +59,11 @@ class RuntimeConfig:
     """How to compute; nothing here but precision and determinism is meant to change a result."""
 
     device: Device = option(Device.auto, "auto takes a GPU if there is one", affects_result=False)
-    precision: Precision = option(Precision.float32, "forward pass under autocast if not float32")
+    precision: Precision = option(
+        Precision.float32,
+        "forward pass under autocast if not float32; auto: bfloat16 where the hardware has it and "
+        "it pays, said before the run, and the recipe names what was chosen",
+    )
     deterministic: bool = option(False, "ask torch for deterministic kernels (slower on GPUs)")
     threads: int | None = option(
         None,
@@ -72,9 +89,32 @@ class RuntimeConfig:
         "rounding)",
         affects_result=False,
     )
+    checkpointing: bool = option(
+        False,
+        "keep only the input of each block for the backward pass and compute the rest again: less "
+        "memory, a third more arithmetic, the same numbers",
+        affects_result=False,
+    )
+    offload: bool = option(
+        False,
+        "the frozen networks of an on-policy algorithm (reference, reward model) leave memory "
+        "while it updates: on a CPU for a temporary file, on a GPU for the host; the same numbers",
+        affects_result=False,
+    )
     decode_graphs: bool = option(
         False,
         "sampling on a GPU: record the step of one token once and repeat it",
+        affects_result=False,
+    )
+    sharding: Sharding = option(
+        Sharding.none,
+        "full: each process holds its part of weights, gradients and moments; none: all of them",
+        affects_result=False,
+    )
+    reshard: bool = option(
+        True,
+        "sharding=full: let go of gathered weights between the forward and the backward pass "
+        "(false: more memory, less communication)",
         affects_result=False,
     )
 
@@ -87,6 +127,11 @@ def world_size() -> int:
 def is_main() -> bool:
     """Whether this is process 0 of its job: the one that writes and prints."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def local_rank() -> int:
+    """This process's number among those of its job on this machine, 0 first."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def threads(config: RuntimeConfig) -> int | None:
@@ -110,13 +155,53 @@ def keep_memory() -> None:
         libc.mallopt(trim_threshold, 2**31 - 1)
 
 
+def as_launched(config: RuntimeConfig, variables: Mapping[str, str]) -> RuntimeConfig:
+    """The config with what ``accelerate launch`` asks for by environment variables: --use_fsdp is
+    sharding=full. `UserError` with the cure for what it asks and this engine does not do."""
+    if variables.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise UserError(
+            "accelerate launch --use_deepspeed: preflab does not run DeepSpeed. Leave it out and "
+            "give runtime.sharding=full, which divides weights, gradients and moments as ZeRO-3 "
+            "does."
+        )
+    asked = variables.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked not in ("no", PRECISIONS[config.precision]):
+        own = {short: long for long, short in PRECISIONS.items()}.get(asked)
+        cure = f"runtime.precision={own.value}" if own else "runtime.precision=bfloat16 (bf16)"
+        raise UserError(
+            f"accelerate launch --mixed_precision {asked}, but runtime.precision is "
+            f"{config.precision.value}, and precision is part of a result: give {cure}, or launch "
+            f"with --mixed_precision {PRECISIONS[config.precision]}."
+        )
+    if variables.get("ACCELERATE_USE_FSDP") != "true":
+        return config
+    if variables.get("FSDP_OFFLOAD_PARAMS") == "true":
+        raise UserError(
+            "accelerate launch --fsdp_offload_params true: preflab keeps weights on their device. "
+            "Launch with --fsdp_offload_params false."
+        )
+    asked = variables.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
+    keeps = asked in ("false", "shard_grad_op", "no_shard")
+    return replace(config, sharding=Sharding.full, reshard=config.reshard and not keeps)
+
+
+class StandIn(list[T]):
+    """Rows that a process reads only because others still have some: with divided weights every
+    process takes part in every pass. They count for nothing (`weight`)."""
+
+
+def weight(rows: Sequence[Any]) -> float:
+    """What the rows of a pass count: 1, and 0 for a `StandIn`."""
+    return 0.0 if isinstance(rows, StandIn) else 1.0
+
+
 class Runtime:
     """The processes and device of one job. Gradients are summed over processes, never averaged:
     losses are sums divided by one global denominator, so the result does not depend on how rows
     are split."""
 
     def __init__(self, config: RuntimeConfig) -> None:
-        self.config = config
+        self.config = as_launched(config, os.environ)
         # Several processes meet at once. One alone computes nothing yet, and in `plan` never.
         if world_size() > 1 or "torch" in sys.modules:
             self.start()
@@ -178,7 +263,7 @@ class Runtime:
         """The forward pass in the configured precision."""
         import torch
 
-        if self.config.precision is Precision.float32:
+        if self.config.precision is not Precision.bfloat16:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -192,6 +277,42 @@ class Runtime:
         step = size or self.micro_batch
         for start in range(0, len(items), step):
             yield items[start : start + step]
+
+    def passes(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
+        """This process's share of a global list in micro-batches of at most ``size`` items, as many
+        as every other process has where weights are divided."""
+        mine = list(self.micro_batches(self.share(items), size))
+        largest = -(-len(items) // self.world)
+        return iter(self.filled(mine, items[:1], -(-largest // (size or self.micro_batch))))
+
+    def filled(
+        self, passes: Sequence[Sequence[T]], row: Sequence[T], count: int
+    ) -> list[Sequence[T]]:
+        """Passes of this process, and where weights are divided enough of one ``row`` that counts
+        for nothing that there are ``count``."""
+        missing = count - len(passes) if self.is_sharded else 0
+        return [*passes, *(StandIn(row) for _ in range(missing))]
+
+    def read(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
+        """This process's part of what is only read, not trained on, in micro-batches. They are
+        those of one process, so that the last bits are too, wherever there are enough of them to be
+        dealt evenly; else the items are."""
+        pieces = list(self.micro_batches(items, size))
+        if len(pieces) % self.world and len(pieces) < 4 * self.world:
+            return self.passes(items, size)
+        most = -(-len(pieces) // self.world)
+        return iter(self.filled(list(self.share(pieces)), items[:1], most))
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the processes divide weights among them."""
+        return self.world > 1 and self.config.sharding is Sharding.full
+
+    def shard(self, module: torch.nn.Module) -> None:
+        """Divide the weights of a module among the processes, if the run asks for it. Every process
+        calls it, once its parameters need a gradient or not and before an optimizer has them."""
+        if self.is_sharded and not is_sharded(module):
+            shard(module, self.world, self.config.reshard, self.device.type)
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """The tensor summed over all processes."""
@@ -224,12 +345,13 @@ class Runtime:
         self.accelerator.end_training()
 
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Sum ``.grad`` over processes; a process without a gradient contributes zeros."""
+        """Sum ``.grad`` over processes; a process without a gradient contributes zeros. Those of
+        divided weights are summed already."""
         import torch
 
         if self.world == 1:
             return
         for parameter in parameters:
-            if parameter.requires_grad:
+            if parameter.requires_grad and not is_divided(parameter):
                 grad = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                 parameter.grad = self.sum(grad)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,7 +30,8 @@ class Sampling:
 
 class RolloutEngine(Protocol):
     """Samples responses. A row's tokens depend on the weights, its prompt, the seed and its row
-    number alone, not on which rows share its batch."""
+    number alone, not on which rows share its batch. One that does not compute with preflab's own
+    forward passes is `Foreign` too."""
 
     @property
     def sampling(self) -> Sampling:
@@ -44,7 +45,25 @@ class RolloutEngine(Protocol):
         seed: Sequence[int | str],
     ) -> Rollout:
         """Responses [B * samples, R]; ``seed`` names the draw, for example (run seed, "ppo",
-        step)."""
+        step). They are drawn from the weights that ``policy`` has now, or it raises."""
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """A `RolloutEngine` that computes probabilities in its own way, or from a copy of the weights.
+    Its rollouts say by which log-probabilities they were drawn (`Rollout.log_probs`, unless the
+    temperature is 0) and from which weights (`Rollout.weights`); on-policy algorithms compare both
+    with the policy. It compares `Policy.version` with that of its copy and takes
+    `Policy.weights` where they differ."""
+
+    @property
+    def weights(self) -> str:
+        """`Policy.version` of the weights that it has now; "" before it has any."""
+
+
+def is_foreign(engine: RolloutEngine) -> bool:
+    """Whether an engine, also one that several processes share, is `Foreign`."""
+    return getattr(engine, "weights", None) is not None
 
 
 @runtime_checkable
@@ -56,6 +75,40 @@ class StreamsTokens(Protocol):
     ) -> Iterator[int]:
         """The tokens of the response that ``generate`` gives to this prompt alone, one by one, its
         end token included. ``sampling.samples`` is 1."""
+
+
+@dataclass(frozen=True)
+class AskedRow:
+    """One response that is decoded beside others: the one that ``generate`` samples with this seed
+    in the row of this number. prompt: token ids [Q]; max_tokens: the end token included."""
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    seed: tuple[int | str, ...]
+    number: int = 0
+
+
+class RowStream(Protocol):
+    """Responses to several prompts that grow together, a token at a step."""
+
+    def step(self) -> Sequence[tuple[int, int]]:
+        """The next token of every row that has not ended: (its place among the rows, the token). A
+        row ends with an end token, or with its last token. Empty: all have ended."""
+
+    def drop(self, rows: Collection[int]) -> None:
+        """Nobody waits for these any more: they get no further tokens."""
+
+
+@runtime_checkable
+class StreamsRows(Protocol):
+    """A `RolloutEngine` that decodes rows of several requests together and gives their tokens as
+    they are sampled."""
+
+    def stream_rows(
+        self, policy: Policy, rows: Sequence[AskedRow], temperature: float
+    ) -> RowStream:
+        """Read the prompts, and sample nothing yet. `UserError` for a prompt that is empty or
+        leaves no room for its response."""
 
 
 @runtime_checkable

@@ -101,6 +101,26 @@ class SeedsConfig:
 
 
 @dataclass
+class SearchConfig:
+    """Trials that a study proposes by itself: values of the swept keys, in blocks, each proposed
+    from the results of the blocks before it. The seeds of a trial are those that are swept."""
+
+    objective: str = option(
+        "", "measure of the evaluation, for example gold/gold; over several seeds, its mean"
+    )
+    more: bool = option(True, "true: the more, the better; false: the less")
+    trials: int = option(24, "how many are tried", ge=1)
+    block: int = option(4, "trials that are proposed together", ge=1)
+    sampler: str = option("tpe", "what proposes them: a component of the kind sampler")
+    seed: int = option(0, "of the proposals", ge=0)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A search has an objective."""
+        if not self.objective:
+            yield "objective", "is empty: name a measure of the evaluation, such as gold/gold"
+
+
+@dataclass
 class StudyConfig:
     """What a study file declares in addition to its arms."""
 
@@ -113,6 +133,9 @@ class StudyConfig:
     seeds: SeedsConfig | None = option(
         None, "seeds that the study runs by itself; null: those that it sweeps"
     )
+    search: SearchConfig | None = option(
+        None, "values that the study tries by itself; null: those that it sweeps"
+    )
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Every claim is valid, and the claims that seeds are added for are there."""
@@ -120,6 +143,12 @@ class StudyConfig:
             yield from ((f"claims.{name}.{key}", message) for key, message in claim.check())
         if self.seeds is None:
             return
+        if self.search is not None:
+            yield (
+                "search",
+                "and study.seeds are both there, and a trial has fixed seeds: give "
+                "study.seeds=null seed=1,2, or study.search=null",
+            )
         for name in self.seeds.claims:
             if name not in self.claims:
                 yield "seeds.claims", f"has {name}, which is no claim. {nearest(name, self.claims)}"

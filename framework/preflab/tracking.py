@@ -17,14 +17,13 @@ tracker needs from outside (a package, a login) is looked at by ``inspect``, bef
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from preflab.errors import UserError
+from preflab.errors import require_package
 from preflab.options import option
 
 
@@ -54,6 +53,33 @@ class TrackedRun:
     folder: Path
     config: Mapping[str, Any]
     stages: Sequence[str]
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """What people know it by: its config's name, and its own.
+
+        >>> TrackedRun(Path("/work/runs/config/mine"), {}, ()).title
+        ('config', 'mine')
+        """
+        above, own = self.folder.resolve().parts[-2:]
+        return above, own
+
+    def flat_config(self) -> dict[str, Any]:
+        """The config with a dotted key for each value."""
+        return dict(_flat(self.config))
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def measures_of(summary: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """What the evaluation measured, by name, from a run's summary; {} of a run without one."""
+    return dict(((summary or {}).get("evaluation") or {}).get("measures") or {})
 
 
 @dataclass(frozen=True)
@@ -92,11 +118,7 @@ class Tracker(Protocol):
 def require(key: str, package: str, extra: str) -> None:
     """`UserError`, with the cure, if the package of a tracker is not installed. key: of the
     tracker's component; extra: of preflab, that brings the package."""
-    if importlib.util.find_spec(package) is None:
-        raise UserError(
-            f"tracker '{key}' needs the package {package}, which is not installed. Install it with "
-            f"pip install 'preflab[{extra}]', or leave the tracker out."
-        )
+    require_package(f"tracker '{key}'", package, extra, ", or leave the tracker out")
 
 
 SAMPLE_FACTS = ("prompt_id", "prompt", "response", "terminated", "tokens")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from preflab.components import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Context, Evaluation, Measure, Subject
+from preflab.interfaces import Context, Evaluation, Measure, Opinion, Subject
 from preflab.records import Prompt, Rollout
 from preflab_people.config import ComparedConfig, Judge
 from preflab_people.judgments import Task
@@ -63,6 +63,7 @@ class _Found:
     values: dict[str, list[float]] = field(default_factory=dict)
     against: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    opinions: dict[str, list[Opinion]] = field(default_factory=dict)
 
 
 class Compared:
@@ -106,7 +107,12 @@ class Compared:
         rates = [name for name in found.measures if name.startswith("win_rate/") and opponent]
         found.against.update(dict.fromkeys(rates, opponent))
         notes = (_who_judged(name, self.round, usual), *found.notes)
-        return Evaluation(found.measures, found.values, against=found.against, notes=notes)
+        return Evaluation(
+            *(found.measures, found.values),
+            against=found.against,
+            notes=notes,
+            opinions=found.opinions,
+        )
 
     def _win_rates(
         self,
@@ -117,7 +123,7 @@ class Compared:
         versus: str,
         rollout: Rollout,
     ) -> None:
-        from preflab_people.statistics.comparison import win_by_prompt, win_rate
+        from preflab_people.statistics.comparison import verdicts, win_by_prompt, win_rate
         from preflab_people.statistics.votes import Round
 
         groups = Round(matched.tasks, matched.judgments, matched.people).groups()
@@ -134,6 +140,8 @@ class Compared:
             rate = win_rate(answered, SUBJECT, versus)
             found.measures[name] = rate.about_people
             found.values[name] = _by_prompt(win_by_prompt(answered, SUBJECT, versus), rollout)
+            said = verdicts(answered, SUBJECT, versus)
+            found.opinions[name] = _opinions((verdict.one, verdict.value) for verdict in said)
             if label == "people":
                 found.measures["length_gap/people"] = rate.length_gap
                 if rate.over_labelers is not None:
@@ -142,13 +150,15 @@ class Compared:
     def _ratings(self, found: _Found, usual: Sequence[Answered], rollout: Rollout) -> None:
         from preflab_people.statistics.comparison import flag_shares, flagged, likert, ratings
 
-        if rated := _means(ratings(usual, SUBJECT)):
+        if rated := list(ratings(usual, SUBJECT)):
             found.measures["likert/people"] = likert(usual, SUBJECT)
-            found.values["likert/people"] = _by_prompt(rated, rollout)
+            found.values["likert/people"] = _by_prompt(_means(rated), rollout)
+            found.opinions["likert/people"] = _opinions(rated)
         for flag, share in flag_shares(usual, SUBJECT, self.round.settings.flags).items():
             found.measures[f"flags/{flag}"] = share
-            by_prompt = _means(flagged(usual, SUBJECT, flag))
-            found.values[f"flags/{flag}"] = _by_prompt(by_prompt, rollout)
+            said = list(flagged(usual, SUBJECT, flag))
+            found.values[f"flags/{flag}"] = _by_prompt(_means(said), rollout)
+            found.opinions[f"flags/{flag}"] = _opinions(said)
 
     def _judge(self, found: _Found, usual: Sequence[Answered], rollout: Rollout) -> None:
         from preflab_people.statistics.judges import judge_agreement
@@ -199,6 +209,15 @@ def _means(rows: Iterable[tuple[Answered, float]]) -> dict[str, float]:
     for one, value in rows:
         found.setdefault(one.task.prompt.id, []).append(value)
     return {prompt: sum(some) / len(some) for prompt, some in found.items()}
+
+
+def _opinions(rows: Iterable[tuple[Answered, float]]) -> list[Opinion]:
+    """The same values with who said them, and what was drawn with their prompt."""
+    from preflab_people.statistics.votes import cluster_of
+
+    return [
+        Opinion(one.task.prompt.id, one.labeler, value, cluster_of(one.task)) for one, value in rows
+    ]
 
 
 def _by_prompt(values: Mapping[str, float], rollout: Rollout) -> list[float]:

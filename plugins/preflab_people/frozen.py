@@ -124,7 +124,7 @@ def _write_files(
     people = [person_row(p) for p in sorted(snapshot.people, key=lambda p: p.id)]
     rows = {
         TASKS: map(task_to_json, tasks),
-        LABELS: map(label_row, judged),
+        LABELS: (label_row(row, snapshot.agreed.get(row[1].event, 0)) for row in judged),
         RANKINGS_FILE: preferring,
         DEMONSTRATIONS: written,
         EVENTS: map(event_to_json, snapshot.events),
@@ -134,7 +134,11 @@ def _write_files(
     versions = [
         {"version": i.version, "markdown": i.markdown, "at": i.at} for i in snapshot.instructions
     ]
-    about = {"settings": settings_to_json(settings), "versions": versions}
+    consents = [
+        {"version": c.version, "digest": c.digest, "markdown": c.markdown}
+        for c in snapshot.consents
+    ]
+    about = {"settings": settings_to_json(settings), "versions": versions, "consents": consents}
     for name, value in ((LABELERS, people), (AGREEMENT, agreement), (INSTRUCTIONS, about)):
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / name).write_text(f"{text}\n", encoding="utf8", errors="surrogatepass")
@@ -163,11 +167,16 @@ def person_row(person: Person) -> dict[str, Any]:
     return asdict(person)
 
 
-def label_row(judged: Judged) -> dict[str, Any]:
-    """A judgment as a line of labels.jsonl."""
+NOT_SAID = ("group", "held_out", "origin", "consent")
+"""Keys of a line of labels.jsonl that are not of the judgment itself."""
+
+
+def label_row(judged: Judged, consent: int = 0) -> dict[str, Any]:
+    """A judgment as a line of labels.jsonl. consent: version of the text that its person had agreed
+    to, as instructions.json has them; 0 for none."""
     task, judgment, person = judged
     about = {"group": person.group, "held_out": person.held_out, "origin": task.origin}
-    return {**judgment_to_json(judgment), **about}
+    return {**judgment_to_json(judgment), **about, "consent": consent}
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -245,8 +254,7 @@ class FrozenRound:
     @cached_property
     def judgments(self) -> tuple[Judgment, ...]:
         """All valid judgments, skips and gold included, in canonical order."""
-        extra = ("group", "held_out", "origin")
-        rows = ({k: v for k, v in row.items() if k not in extra} for row in self._rows(LABELS))
+        rows = ({k: v for k, v in row.items() if k not in NOT_SAID} for row in self._rows(LABELS))
         return tuple(map(judgment_from_json, rows))
 
     @cached_property

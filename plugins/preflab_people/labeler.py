@@ -14,8 +14,8 @@ from preflab_people.config import PeopleConfig
 from preflab_people.frozen import FrozenRound
 from preflab_people.judgments import GONE, Person, texts_digest
 from preflab_people.rounds import frozen_of, required_kind
-from preflab_people.training import Judged, counts_for_training, ranking
-from preflab_people.waiting import waiting
+from preflab_people.training import Judged, counts_for_training, ranking, rankings
+from preflab_people.waiting import made_by, waiting
 
 HELD_OUT = "held_out"
 """People who label no training data, as a group."""
@@ -29,7 +29,9 @@ def inspect(config: PeopleConfig) -> Inspection:
     required_kind(frozen, config.round, ("rank",), "labeler=people")
     rated = any(any(judgment.answer.likert) for _, judgment, _ in frozen.judged)
     unrated = "" if rated else "have them asked for ratings too, with preflab label RUN --likert"
-    return Inspection(content=frozen.digest, on_record=True, unrated=unrated)
+    who = [one.labeler for one in rankings(frozen.judged)]
+    said = f"labeler=people: {made_by(frozen, who, 'ranking')}"
+    return Inspection(content=frozen.digest, on_record=True, unrated=unrated, notices=(said,))
 
 
 class People:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from preflab_people.judgments import TaskKind
 from preflab_people.rounds import Round, folder_of, read_round
 
 if TYPE_CHECKING:
+    from preflab_people.frozen import FrozenRound
     from preflab_people.store.records import Progress
 
 DONE = {
@@ -47,6 +49,14 @@ def counted(number: int, one: str, more: str = "") -> str:
     ('1 person', '2 texts')
     """
     return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
+def made_by(frozen: FrozenRound, labelers: Sequence[str], what: str) -> str:
+    """What real people made in a round that is closed. labelers: the person of each piece."""
+    return (
+        f"real people gave {counted(len(labelers), what)} in the round {frozen.name} (digest "
+        f"{frozen.digest[:12]}): {counted(len(set(labelers)), 'person', 'people')}."
+    )
 
 
 def how_far(progress: Progress, kind: TaskKind) -> str:

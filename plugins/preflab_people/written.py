@@ -11,7 +11,7 @@ from preflab.records import Record, RecordType
 from preflab_people.config import WrittenConfig
 from preflab_people.rounds import frozen_of, required_kind
 from preflab_people.training import demonstrations
-from preflab_people.waiting import waiting
+from preflab_people.waiting import made_by, waiting
 
 
 def inspect(config: WrittenConfig) -> Inspection:
@@ -30,7 +30,9 @@ def inspect(config: WrittenConfig) -> Inspection:
             "(demonstrations.round=NAME), or let people write: preflab label RUN --task "
             "demonstrate --name NAME."
         )
-    return Inspection(frozen.digest, {"demonstrations": number})
+    who = [one.labeler for one in demonstrations(frozen.judged)]
+    said = f"demonstrations=people: {made_by(frozen, who, 'demonstration')}"
+    return Inspection(frozen.digest, {"demonstrations": number}, notices=(said,))
 
 
 class Written:

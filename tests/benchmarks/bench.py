@@ -26,7 +26,7 @@ from benchmarks.growth import growth
 from benchmarks.measuring import TESTS, Machine, alternate, processors
 from benchmarks.reading import reading
 from benchmarks.results import SAME, Different, Row, memory_row, rounded
-from benchmarks.shapes import NAMES, ON, REPEATS, SIZES, STEPS
+from benchmarks.shapes import BOUNDS, NAMES, ON, REPEATS, SIZES, STEPS
 from benchmarks.startup import startup
 
 ALL = (*NAMES, "growth", "startup", "reading")
@@ -174,6 +174,15 @@ def table(rows: Sequence[Row]) -> Table:
     return found
 
 
+def below(rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence for each row that does not reach its target: by how much, and what bounds it."""
+    for row in rows:
+        if row.ratio < row.target:
+            share = "" if row.ours_fraction is None else f" at {row.ours_fraction:.0%} of the peak"
+            reached = f"{row.ratio:.2f} of {row.target:g}{share}"
+            yield f"{row.name}, {row.size}: {reached}; bounded by {BOUNDS[row.name]}"
+
+
 def alone(names: Sequence[str], folder: Path) -> Iterator[str]:
     """Measure what has no peer; what is slower than it should be."""
     if "startup" in names:
@@ -222,6 +231,8 @@ def main(arguments: Sequence[str]) -> int:
             emit(line)
     failures += alone(asked.names, folder)
     Console(file=sys.stderr, width=140).print(table(rows))
+    for sentence in below(rows):
+        tell(sentence)
     for failure in failures:
         tell(f"FAILED: {failure.splitlines()[0]}")
     return 1 if failures else 0

@@ -52,7 +52,7 @@ class Turns:
     def __init__(self) -> None:
         self._answers: TextIO = os.fdopen(os.dup(1), "w", encoding="utf8")
         os.dup2(2, 1)
-        self._started = time.perf_counter()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
 
     def wait(self) -> dict[str, Any]:
         """The next command; its clock starts now. Ends the process when it is told to, or when
@@ -61,16 +61,19 @@ class Turns:
         command: dict[str, Any] = json.loads(line) if line.strip() else {"do": "quit"}
         if command["do"] == "quit":
             os._exit(0)
-        self._started = time.perf_counter()
+        self._started, self._cpu = time.perf_counter(), time.process_time()
         return command
 
     def answer(self, **facts: Any) -> None:
         """Tell what was done since the command came (at first: since the start), how long it
-        took, and the peak of memory."""
+        took, by the clock and of CPU time, and the peak of memory."""
         if gpu := _gpu():
             gpu.synchronize()
-        seconds = time.perf_counter() - self._started
-        self._answers.write(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), **facts}) + "\n")
+        took = {
+            "seconds": time.perf_counter() - self._started,
+            "cpu_seconds": time.process_time() - self._cpu,
+        }
+        self._answers.write(json.dumps({**took, "peak_mb": peak_mb(), **facts}) + "\n")
         self._answers.flush()
 
 

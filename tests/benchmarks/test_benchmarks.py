@@ -25,6 +25,7 @@ from benchmarks.prepare import configuration, hazard, move_end_token, pieces
 from benchmarks.reading import FORMS, write
 from benchmarks.results import Different, Measured, Unit
 from benchmarks.shapes import (
+    BOUNDS,
     NAMES,
     REPEATS,
     SIZES,
@@ -137,6 +138,14 @@ def test_the_table_shows_ratios_beside_their_targets() -> None:
         memory.replace("│", " ").split()
         == "ppo_peak_memory small 100 100 MB 1.00 1.4 100 100".split()
     )
+
+
+def test_what_is_below_its_target_is_said_with_what_bounds_it() -> None:
+    # 20 and 8 tokens a second, 2.5 times, where 3 is the target; 20 and 4 are 5 times.
+    slow = results.row("sft", "small", "tokens/s", _measured((1, 20)), _measured((1, 8)), 10.0, {})
+    fast = results.row("sft", "small", "tokens/s", _measured((1, 20)), _measured((1, 4)), 10.0, {})
+    (said,) = bench.below([slow, fast])
+    assert said == f"sft, small: 2.50 of 3 at 10% of the peak; bounded by {BOUNDS['sft']}"
 
 
 def test_what_differs_is_not_compared() -> None:
@@ -373,6 +382,6 @@ def test_rows_to_read_are_rankings_of_two_kilobytes(form: str, tmp_path: Path) -
 def test_there_is_data_for_all_steps_and_a_target_for_all_ratios() -> None:
     """The last step of an epoch also saves, which is not measured: no measurement reaches it."""
     assert all(1 + repeats < STEPS for repeats in REPEATS.values())
-    assert set(TARGETS) == {*NAMES, "ppo_peak_memory"}
+    assert set(TARGETS) == set(BOUNDS) == {*NAMES, "ppo_peak_memory"}
     assert all(set(targets) == set(SIZES) for targets in TARGETS.values())
     assert {axis.option for axis in AXES} <= set(Job.__dataclass_fields__)

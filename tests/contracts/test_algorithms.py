@@ -61,6 +61,15 @@ class TestBestOfN(ResponderContract):
     name = "best_of_n"
 
 
+class TestGuarded(ResponderContract):
+    name = "guarded"
+    required = ("guard",)
+    overrides = (
+        *("+guard@algorithm.guard=words", "algorithm.guard.words=[a]"),
+        "algorithm.refusal=.",  # of the few words of the tiny world
+    )
+
+
 class TestNone(ResponderContract):
     name = "none"
 

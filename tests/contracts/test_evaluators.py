@@ -137,3 +137,14 @@ class TestHarness(ComponentContract):
     name = "lm_eval"
     overrides = (_held("lm_eval"), "evaluation.evaluators.x.tasks=[hellaswag]")
     required = ("tasks",)
+
+
+class TestGuard(EvaluatorContract):
+    name = "guard"
+    required = ("guard",)
+    overrides = (
+        _held("guard"),
+        "+guard@evaluation.evaluators.x.guard=words",
+        "evaluation.evaluators.x.guard.words=[a]",
+        "evaluation.evaluators.x.refusal=.",  # of the few words of the tiny world
+    )

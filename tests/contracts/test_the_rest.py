@@ -28,6 +28,12 @@ class TestTransformers(RolloutEngineContract):
     independent = False  # one random stream for a whole batch
 
 
+@pytest.mark.reliability  # made for GPUs; in short: tests/plugins/rollouts/test_continuous.py
+class TestContinuous(RolloutEngineContract):
+    name = "continuous"
+    independent = False
+
+
 class TestSplitByUser(FilterContract):
     name = "split_by_user"
 

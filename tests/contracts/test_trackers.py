@@ -67,7 +67,7 @@ def wandb_rows(folder: Path) -> Iterator[dict[str, Any]]:
         found = (record for path in paths for record in wandb_records(path.read_bytes()))
         return [wandb_internal_pb2.Record.FromString(data) for data in found]
 
-    for _ in range(100):
+    for _ in range(600):  # a process of its own, on a machine that may be busy
         if any(record.WhichOneof("record_type") == "exit" for record in records()):
             break
         time.sleep(0.1)

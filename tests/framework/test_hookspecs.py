@@ -278,3 +278,10 @@ def test_hook_preflab_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     registry, _ = load(tmp_path, source, monkeypatch)
     registry.manager.unregister(name="report")  # the built-in one would come first
     assert registry.verdicts((Path("a"), Path("b"))) == {"tax": "holds in 2 runs"}
+
+
+def test_hook_preflab_seeds_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = HEAD + written_hook("preflab_seeds_needed", "folders", "return {'tax': len(folders)}")
+    registry, _ = load(tmp_path, source, monkeypatch)
+    registry.manager.unregister(name="power")  # the built-in one would come first
+    assert registry.seeds_needed((Path("a"), Path("b"))) == {"tax": 2}

@@ -105,6 +105,9 @@ def test_presets_for_the_tiny_policy_are_told_and_presets_for_real_models_are_no
     assert not _told(900_000), "the size that they were made for"
     for words in (
         ("sft=pretrained", "reward_model=kwise_smollm2", "algorithm=ppo_smollm2"),
+        ("sft=pretrained", "reward_model=kwise_smollm2", "algorithm=rloo_smollm2"),
+        ("sft=pretrained", "reward_model=kwise_smollm2", "algorithm=grpo_smollm2"),
+        ("sft=pretrained", "reward_model=kwise_smollm2", "algorithm=dpo_smollm2"),
         ("sft=pretrained", "reward_model=kwise_ratings", "algorithm=ppo_ptx_smollm2"),
         ("sft=instructgpt_ppo_init", "reward_model.trainable_layers=0", "algorithm=none"),
     ):

@@ -33,6 +33,7 @@ API_1 = {
     "preflab_run_failed": "folder error",
     "preflab_report": "folders out",
     "preflab_verdicts": "folders",
+    "preflab_seeds_needed": "folders",
 }
 NAMES_1 = {
     "Component": "kind name config_class build procedure needs nested inspect preflight checkpoint",
@@ -58,7 +59,7 @@ TESTING_1 = (
     "WORDS AlgorithmContract Case ComponentContract DataSourceContract EvaluatorContract "
     "FakeContext FastRun FilterContract GradientTermContract LabelerContract ObserverContract "
     "PolicyContract ProcedureContract ResponderContract RewardModelContract "
-    "RewardShapingContract RolloutEngineContract TinyGold TinyLabeler TinyReward "
+    "RewardShapingContract RolloutEngineContract SamplerContract TinyGold TinyLabeler TinyReward "
     "TrackerContract component cpu_runtime tiny_pool tiny_records"
 )
 INTERFACES_1 = {
@@ -74,12 +75,16 @@ INTERFACES_1 = {
     "Backbone": "module tokenizer max_positions hidden(ids,mask) "
     "hidden_at(ids,mask,wanted,prompt_width) save(folder)",
     "Policy": "logits(hidden) log_probs(hidden,ids,temperature,with_entropy) prefill(ids,mask) "
-    "extend(tokens,cache) copy() scalar_model(generator)",
+    "extend(tokens,cache) version weights() copy() scalar_model(generator)",
     "ScalarModel": "offset values(hidden) copy()",
     "PolicySource": "tokenizer max_positions create(generator) load(folder) load_scalar(folder)",
     "RewardModel": "score(rollout)",
     "Sampling": "max_tokens temperature samples first_row",
     "RolloutEngine": "sampling generate(policy,prompts,sampling,seed)",
+    "AskedRow": "prompt max_tokens seed number",
+    "RowStream": "drop(rows) step()",
+    "StreamsRows": "stream_rows(policy,rows,temperature)",
+    "Foreign": "weights",
     "StreamsTokens": "stream(policy,prompt,sampling,seed)",
     "Responder": "policy respond(prompts,seed)",
     "BestOf": "n",
@@ -92,6 +97,7 @@ INTERFACES_1 = {
     "Filter": "__call__(records)",
     "Labeler": "rank(prompt,responses,seed) preference(prompt,first,second,group)",
     "RewardShaping": "__call__(scores,rollout)",
+    "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
     "HasHeads": "heads_model(generator,names)",
     "HeadsModel": "names offsets shares weights values(hidden) weighted(weights)",
@@ -101,13 +107,15 @@ INTERFACES_1 = {
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
     "Subject": "responder rollout baseline reference",
     "Measure": "value low high n least most",
-    "Evaluation": "measures values cases against notes",
+    "Opinion": "prompt person value unit",
+    "Evaluation": "measures values cases against notes opinions",
     "Evaluator": "evaluate(subject)",
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
-    "load_policy(folder) load_scalar(folder) load_heads(folder) rollout() labeler() component(kind,config) "
-    "key_of(config) within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
+    "load_policy(folder) load_scalar(folder) load_heads(folder) rollout() labeler() "
+    "component(kind,config) key_of(config) within(name,seed) procedure(kind,config) "
+    "rollout_finished(step,rollout,values)",
 }
 
 

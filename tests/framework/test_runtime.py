@@ -8,7 +8,18 @@ import pytest
 import torch
 
 from preflab import UserError
-from preflab.runtime import Device, Runtime, RuntimeConfig, is_main, threads, world_size
+from preflab.runtime import (
+    Device,
+    Precision,
+    Runtime,
+    RuntimeConfig,
+    Sharding,
+    as_launched,
+    is_main,
+    threads,
+    weight,
+    world_size,
+)
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 8])
@@ -20,6 +31,62 @@ def test_shares_are_contiguous_and_hold_every_row_once(n: int) -> None:
         shares.append(list(runtime.share(range(n))))
     assert [row for share in shares for row in share] == list(range(n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def one_of(rank: int, world: int, sharding: Sharding, micro_batch: int = 2) -> Runtime:
+    """The runtime of a process that only counts."""
+    runtime = object.__new__(Runtime)
+    runtime.config = RuntimeConfig(micro_batch=micro_batch, sharding=sharding)
+    runtime.accelerator = SimpleNamespace(process_index=rank, num_processes=world)
+    return runtime
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 7, 12])
+def test_with_divided_weights_every_process_takes_as_many_passes(n: int) -> None:
+    processes = [one_of(rank, 3, Sharding.full) for rank in range(3)]
+    for read in (Runtime.passes, Runtime.read):
+        passes = [list(read(runtime, range(n))) for runtime in processes]
+        assert len({len(own) for own in passes}) == 1
+        counted = [row for own in passes for rows in own if weight(rows) for row in rows]
+        assert counted == list(range(n))
+        assert all(list(rows) == [0] for own in passes for rows in own if not weight(rows))
+
+
+def test_without_them_a_process_reads_its_own_rows_alone() -> None:
+    """5 rows for two processes in micro-batches of 2: 2 rows, and 3 in two passes."""
+    first, second = (one_of(rank, 2, Sharding.none) for rank in range(2))
+    assert [list(rows) for rows in first.passes(range(5))] == [[0, 1]]
+    assert [list(rows) for rows in second.passes(range(5))] == [[2, 3], [4]]
+
+
+def test_what_is_only_read_keeps_the_micro_batches_of_one_process() -> None:
+    """60 rows in micro-batches of 4 are 15, enough to be dealt to two; 6 are 4 and 2, which are;
+    3 pieces would leave one process idle half of the time, so that rows are dealt."""
+    first, second = (one_of(rank, 2, Sharding.none, 4) for rank in range(2))
+    pieces = [list(rows) for runtime in (first, second) for rows in runtime.read(range(60))]
+    assert pieces == [list(range(i, i + 4)) for i in range(0, 60, 4)]
+    assert [list(rows) for rows in first.read(range(6))] == [[0, 1, 2, 3]]
+    assert [list(rows) for rows in second.read(range(6))] == [[4, 5]]
+    assert [list(rows) for rows in first.read(range(10))] == [[0, 1, 2, 3], [4]]
+    assert [list(rows) for rows in second.read(range(10))] == [[5, 6, 7, 8], [9]]
+
+
+def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:
+    config = RuntimeConfig()
+    assert as_launched(config, {"ACCELERATE_MIXED_PRECISION": "no"}) is config
+    fsdp = {"ACCELERATE_USE_FSDP": "true", "FSDP_RESHARD_AFTER_FORWARD": "false"}
+    launched = as_launched(config, fsdp)
+    assert (launched.sharding, launched.reshard) == (Sharding.full, False)
+    assert as_launched(config, {"ACCELERATE_USE_FSDP": "true"}).reshard
+    with pytest.raises(UserError, match=r"fsdp_offload_params false"):
+        as_launched(config, {**fsdp, "FSDP_OFFLOAD_PARAMS": "true"})
+    with pytest.raises(UserError, match=r"DeepSpeed.*runtime\.sharding=full"):
+        as_launched(config, {"ACCELERATE_USE_DEEPSPEED": "true"})
+    bf16 = {"ACCELERATE_MIXED_PRECISION": "bf16"}
+    with pytest.raises(UserError, match=r"give runtime\.precision=bfloat16"):
+        as_launched(config, bf16)
+    own = RuntimeConfig(precision=Precision.bfloat16)
+    assert as_launched(own, bf16) is own
 
 
 def test_micro_batches_are_consecutive() -> None:

@@ -15,7 +15,7 @@ Call = Callable[..., str]
 def test_the_wheel_has_three_top_level_names(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"preflab", "preflab_builtin", "preflab_people"}
+    assert tops == {"preflab", "preflab_builtin", "preflab_people", "preflab_serve"}
     for inside in (
         "preflab/conf/config.yaml",
         "preflab/sweeps/ladder.yaml",

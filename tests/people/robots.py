@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,12 @@ class Robot:
         raise AssertionError("it never ends")
 
 
-def label_all(server: Server, judge: Judge) -> list[Robot]:
-    """A robot for each link; they work at the same time."""
+def label_all(server: Server, *judges: Judge) -> list[Robot]:
+    """A robot for each link; they work at the same time. judges: in turn, one for all or several
+    who differ."""
     robots = [Robot(*link) for link in server.links]
     with ThreadPoolExecutor(len(robots)) as pool:
-        list(pool.map(lambda robot: robot.work(judge), robots))
+        list(pool.map(Robot.work, robots, cycle(judges)))
     for robot in robots:
         robot.client.close()
     return robots

@@ -7,6 +7,7 @@ import re
 import shlex
 import socket
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from people.whole_runs import answer_everything, by_alphabet
 from preflab import UserError
 from preflab.errors import StorageError
 from preflab_people.commands import label
-from preflab_people.commands.making import CONSENT_VERSION, shipped
 from preflab_people.judgments import Answer, canonical_digest
 from preflab_people.rounds import frozen_of, open_round
 from preflab_people.store import Store, survey
@@ -41,10 +41,10 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return said
 
 
-def answer_all(name: str, note: str = "") -> None:
-    """Everybody who was invited ranks by the alphabet."""
+def answer_all(name: str, note: str = "", most: int = 10**6) -> None:
+    """Everybody who was invited ranks by the alphabet, at most so many tasks in all."""
     folder, _ = open_round(name)
-    answer_everything(folder, lambda task: Answer(by_alphabet(task.responses)), note=note)
+    answer_everything(folder, lambda task: Answer(by_alphabet(task.responses)), most, note)
 
 
 def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> None:
@@ -87,12 +87,29 @@ def test_a_round_of_a_run_from_links_to_rankings(say: Say, tmp_path: Path) -> No
 def test_closing_early_leaves_what_is_open(say: Say, tmp_path: Path) -> None:
     sampled(tmp_path, "x", POOL)
     say("runs/x", "--no-serve", "--people", "1", "--overlap", "1")
-    with pytest.raises(UserError, match="Nobody has judged anything"):
-        label(["close", "round-1", "--early"])
+    for words in ((), ("--early",)):
+        with pytest.raises(UserError, match=r"Nobody has judged.*label invite round-1 --people 2"):
+            label(["close", "round-1", *words])
     answer_all("round-1")  # one person: ten of twenty judgments
-    with pytest.raises(UserError, match=r"10 judgments are missing.*--early"):
+    with pytest.raises(UserError, match=r"10 judgments missing.*--early"):
         label(["close", "round-1"])
     assert "20 asked = 10 judgments + 0 skips + 10 open." in say("close", "round-1", "--early")
+
+
+def test_held_out_people_alone_close_nothing(say: Say, tmp_path: Path) -> None:
+    """The cure works: other people are invited, and then it can be closed early."""
+    sampled(tmp_path, "x", POOL)
+    ((person, _),) = LINK.findall(say("runs/x", "--no-serve", "--people", "1"))
+    say("state", "round-1", person, "paused")
+    say("invite", "round-1", "--held-out")
+    answer_all("round-1")
+    for words in ((), ("--early",)):
+        with pytest.raises(UserError, match=r"Only held-out people .*\(\d+ answers\)") as why:
+            label(["close", "round-1", *words])
+    cure = str(why.value).rpartition("preflab label ")[2].split()
+    say(*cure)
+    answer_all("round-1", most=1)
+    assert "1 ranking for training" in say("close", "round-1", "--early")
 
 
 def test_runs_are_compared_blindly_with_equal_texts_merged(say: Say, tmp_path: Path) -> None:
@@ -307,7 +324,7 @@ def test_a_removed_person_trains_nothing(say: Say, tmp_path: Path) -> None:
     with Store.open(folder / "store.sqlite") as store:
         who = store.people()[0].id
     say("state", "round-1", who, "removed")
-    with pytest.raises(UserError, match="10 judgments are missing"):  # others would be asked
+    with pytest.raises(UserError, match="10 judgments missing"):  # others would be asked
         label(["close", "round-1"])
     text = say("close", "round-1", "--early")
     assert "20 asked = 10 judgments + 0 skips + 10 open." in text
@@ -340,7 +357,27 @@ def test_gold_and_screening_are_asked_and_train_nothing(say: Say, tmp_path: Path
     assert frozen.manifest["counts"]["submitted"] == frozen.manifest["rankings"] == 10
 
 
-def test_a_changed_consent_text_has_another_version() -> None:
-    """Whoever changes the text changes the version, and writes the new digest here."""
-    versions = {2: "a5cd9fa50caa2096f80975da9af1b64620e49b5e760d4746b123f0df3b176ec9"}
-    assert canonical_digest(shipped("consent")) == versions[CONSENT_VERSION]
+def test_a_changed_consent_text_is_asked_anew(say: Say, tmp_path: Path) -> None:
+    """The frozen round says which text each answer is of."""
+    sampled(tmp_path, "x", POOL)
+    for number, text in enumerate(("We keep it.", "We keep all of it."), 1):
+        (tmp_path / f"{number}.md").write_text(text)
+    say("runs/x", "--no-serve", "--people", "2", "--consent", "1.md")
+    answer_all("round-1", most=3)
+    for words in ((), ("--consent", "1.md")):
+        assert "Consent text" not in say("runs/x", "--no-serve", *words)
+    text = say("runs/x", "--no-serve", "--consent", "2.md")
+    assert "Consent text: version 2 from now on. Everybody is asked again." in text
+    answer_all("round-1")
+    say("close", "round-1", "--early")
+    frozen = frozen_of("round-1")
+    assert frozen is not None
+    lines = (frozen.folder / "labels.jsonl").read_text().splitlines()
+    counts = Counter(json.loads(line)["consent"] for line in lines)
+    assert counts == {1: 3, 2: len(lines) - 3}
+    asked = json.loads((frozen.folder / "instructions.json").read_text())["consents"]
+    assert [(one["version"], one["markdown"]) for one in asked] == [
+        (1, "We keep it."),
+        (2, "We keep all of it."),
+    ]
+    assert asked[0]["digest"] == canonical_digest("We keep it.") != asked[1]["digest"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from people.robots import Server, label_all
 from people.whole_runs import PLAIN, rows, said
+from preflab.two_way import cells, mean_about_people, mean_about_prompts
+from preflab_people.frozen import read_frozen
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +59,9 @@ ASKED = (
     *("evaluation.evaluators.people.round=comparison-1",),
 )
 
+Rated = tuple[list[float], list[str], list[str]]
+"""Values, the prompts that they are of, and the people."""
+
 
 def summary(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any], Path]:
     """Claims of the last run of the study, measures by arm, and its folder."""
@@ -79,15 +85,15 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert len(differ) >= 10
     assert "no round 'comparison-1'" in said(tmp_path, *STUDIED, *ASKED, code=2)
 
-    def judge(prompt: str, outputs: Sequence[str]) -> dict[str, Any]:
-        """People prefer SFT, rate it 6, and say that the other makes no sense; but on every fifth
-        prompt they see no difference."""
+    def judge(prompt: str, outputs: Sequence[str], best_is: int = 6) -> dict[str, Any]:
+        """People prefer SFT, rate it 6, half of them 7, and say that the other makes no sense; but
+        on every fifth prompt they see no difference."""
         if differ.index(prompt) % 5 == 0:
             return {"ranks": [1, 1], "likert": [4, 4], "flags": [[], []]}
         better = [text == sft[prompt] for text in outputs]
         return {
             "ranks": [1 if best else 2 for best in better],
-            "likert": [6 if best else 3 for best in better],
+            "likert": [best_is if best else 3 for best in better],
             "flags": [[] if best else ["no_sense"] for best in better],
         }
 
@@ -98,7 +104,7 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert "Compared blindly: SFT; base." in "".join(server.said)
     text = said(tmp_path, *STUDIED, *ASKED, code=6)
     assert f"0 of {len(differ)} prompts are compared" in text
-    robots = label_all(server, judge)
+    robots = label_all(server, judge, partial(judge, best_is=7))
     assert server.stop() == 0
     sent = "\n".join(text for robot in robots for text in robot.seen)
     assert "SFT" not in sent
@@ -115,20 +121,51 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     assert arms["base"]["win_rate/people"]["value"] == 0.5  # against itself
     assert arms["SFT"]["agreement/labelers"]["value"] == 1.0
     assert [claim["holds"] for claim in claims] == ["holds"] * 3
+    assert [claim["people"] for claim in claims] == [4] * 3
+    higher = _are_about_people(claims, measured, _ratings(tmp_path, sft))
     page = (study / "report.html").read_text()
     assert "judge: people" in page
     assert f"{100 * wanted:.1f}" in page
     for word in ("Likert", "no sense", *(claim["statement"] for claim in claims)):
         assert word in page
-    _forms_are_there(arms, page, len(range(0, len(differ), 5)) / len(differ))
+    equal = len(range(0, len(differ), 5)) / len(differ)
+    _forms_are_there(arms, page, equal, higher)
 
 
-def _forms_are_there(arms: dict[str, Any], page: str, equal: float) -> None:
+def _are_about_people(
+    claims: Sequence[dict[str, Any]], measured: Mapping[str, float], rated: Rated
+) -> float:
+    """Intervals of the claims. How much higher SFT is rated."""
+    # A claim has the interval of the run's own measure: the other arm is always 0.5.
+    ends = [measured[end] - 0.5 for end in ("low", "high")]
+    assert claims[0]["interval"] == pytest.approx(ends)
+    expected = mean_about_people(cells(*rated), -6.0, 6.0)
+    assert claims[1]["estimate"] == pytest.approx(expected.value)
+    assert claims[1]["interval"] == pytest.approx([expected.low, expected.high])
+    alone = mean_about_prompts(cells(*rated), -6.0, 6.0)
+    assert expected.high - expected.low > 1.1 * (alone.high - alone.low)
+    return expected.value
+
+
+def _ratings(folder: Path, sft: Mapping[str, str]) -> Rated:
+    """How much higher each person rated SFT on each prompt, the prompts, and the people."""
+    frozen = read_frozen(next(folder.glob("labels/comparison-1/frozen-*")))
+    values, prompts, people = [], [], []
+    for task, judgment, _ in frozen.judged:
+        mine = task.responses.index(sft[task.prompt.text])
+        here, there = (float(judgment.answer.likert[i] or 0) for i in (mine, 1 - mine))
+        values.append(here - there)
+        prompts.append(task.prompt.id)
+        people.append(judgment.labeler)
+    return values, prompts, people
+
+
+def _forms_are_there(arms: dict[str, Any], page: str, equal: float, higher: float) -> None:
     """Ratings and flags, of the prompts that people saw. equal: share on which they saw no
-    difference."""
+    difference; higher: by how much SFT is rated higher."""
     cells = set(re.findall(r">\s*([\d.]+)", page))
     for arm, (rating, flagged) in {
-        "SFT": (6 - 2 * equal, 0.0),
+        "SFT": (3 + equal + higher, 0.0),
         "base": (3 + equal, 1 - equal),
     }.items():
         assert arms[arm]["likert/people"]["value"] == pytest.approx(rating)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,9 @@ def test_inspect_names_the_content_of_the_round(config: PeopleConfig, tmp_path: 
     seen = inspect(config)
     assert (len(seen.content), seen.waiting) == (64, "")
     assert "--likert" in seen.unrated  # nobody rated
+    (notice,) = seen.notices
+    digest = seen.content[:12]
+    assert re.search(rf"gave \d rankings in the round round-1 \(digest {digest}\): \d p", notice)
     other = closed_round(tmp_path, snapshot([FIRST, SECOND, GOLD, SKIPPED], SAID[1:]))
     assert inspect(config).content == other.digest != seen.content
     # The first one is still there, by its path.

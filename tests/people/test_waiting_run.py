@@ -91,6 +91,11 @@ def test_a_run_waits_for_its_round_and_goes_on(tmp_path: Path) -> None:
     first, first_artifact = recipes(tmp_path), artifact(tmp_path, "comparisons")
     before = frozen_of("spring", tmp_path)
     assert before is not None
+    # The report says who ranked.
+    page = (tmp_path / last_run(tmp_path) / "report.html").read_text()
+    who = f"{number + round(number / 2)} rankings in the round spring (digest {before.digest[:12]})"
+    people = len({judgment.labeler for _, judgment, _ in before.judged})
+    assert f"labeler=people: real people gave {who}: {people} people." in page
 
     # Another closing of the round is another recipe, and what the first one gave is kept.
     with Store.open(folder / "store.sqlite") as store:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from end_to_end.runs import preflab
-from preflab_people.commands.making import CONSENT_VERSION
 from preflab_people.judgments import Answer, Task
 from preflab_people.store import Store
 
@@ -89,7 +88,7 @@ def answer_everything(
     with Store.open(folder / "store.sqlite") as store:
         number_before, now = len(store.snapshot().judgments), time.time()
         for person in [p for p in store.people() if p.state == "active"]:
-            store.consent(person.id, CONSENT_VERSION, now)
+            store.consent(person.id, store.consent_text().version, now)
             while number < most and (given := store.next_task(person.id, now)) is not None:
                 number, now = number + 1, now + 40
                 answered = answer(given.task)

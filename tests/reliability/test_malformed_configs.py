@@ -201,7 +201,9 @@ OVERRIDES: dict[str, str] = {
     ),
     "data=files data.prompts=absent.jsonl": r"absent\.jsonl: there is no such file or folder\.",
     "runtime.device=tpu": (r"runtime\.device is 'tpu'\. Allowed: auto, cpu, cuda\."),
-    "runtime.precision=int8": (r"runtime\.precision is 'int8'\. Allowed: float32, bfloat16\."),
+    "runtime.precision=int8": (
+        r"runtime\.precision is 'int8'\. Allowed: float32, bfloat16, auto\."
+    ),
     "checkpoint.every_steps=0": r"checkpoint\.every_steps is 0 but must be >= 1",
     "rollout.temperature=0": r"rollout\.temperature is 0\.0 but must be > 0",
     "rollout.max_tokens=0": r"rollout\.max_tokens is 0 but must be >= 1",

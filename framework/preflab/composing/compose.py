@@ -4,25 +4,23 @@ key, what is allowed and the nearest name."""
 from __future__ import annotations
 
 import argparse
-import itertools
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose as hydra_compose
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from preflab.composing.explaining import readable_errors, refuse_added
+from preflab.composing.explaining import HAS_ITS_OWN, readable_errors, refuse_added
 from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
+from preflab.composing.sweeping import SWEEPER, Overrides, Search, jobs_of, search_of, seeds_of
 from preflab.composing.untrusted import check_files, check_name, refuse_secrets
 from preflab.errors import UserError, nearest
-from preflab.options import problems, typed
-from preflab.study import SeedsConfig
 
 
 def compose(
@@ -71,14 +69,6 @@ def _own(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-"""Hydra's default. Its sweeps are grids, so that every job is known before the first starts."""
-
-
-Overrides = tuple[tuple[str, ...], ...]
-"""The overrides of each of some jobs."""
-
-
 @dataclass(frozen=True)
 class CommandLine:
     """What a command line asks for. jobs: the overrides of every job (one without multirun).
@@ -100,6 +90,11 @@ class CommandLine:
     """The config of the only job, or of the multirun as a whole; Hydra's own part included."""
     later: tuple[Overrides, ...] = ()
     first_job: int = 0
+    search: Search | None = None
+    """What proposes the later blocks, if the study tries values by itself; jobs are those of its
+    first trials."""
+    said: tuple[str, ...] = ()
+    """What a person should know of how the jobs were chosen."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -136,15 +131,15 @@ def parse(argv: Sequence[str]) -> CommandLine:
         )
     name = args.config_name or "config"
     check_name(name)
-    overrides = list(args.overrides)
     folder = str(Path(args.config_dir).resolve()) if args.config_dir else ""
     if folder:
         check_files(Path(folder))
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
         # query=bash and install=bash are not keys of the config.
-        words = () if args.shell_completion else tuple(overrides)
+        words = () if args.shell_completion else tuple(args.overrides)
         shows_job = args.cfg == "job" and not (args.package or args.resolve or args.info)
         return CommandLine(name, folder, args.multirun, (words,), info=True, shows_job=shows_job)
+    overrides = _with_own_sweep(list(args.overrides), name, folder)
     with readable_errors():
         parsed = OverridesParser.create().parse_overrides(overrides)
     plain = [o.input_line for o in parsed if not o.is_sweep_override() and o.input_line]
@@ -152,75 +147,54 @@ def parse(argv: Sequence[str]) -> CommandLine:
     if not args.multirun and "MULTIRUN" not in str(config.hydra.mode):
         if plain != overrides:
             config = compose(overrides, name, with_hydra=True, config_dir=folder)
+        if any(_SEARCH.match(word) for word in overrides):
+            raise UserError("study.search is about several runs: add -m.")
         return CommandLine(name, folder, False, (tuple(overrides),), config=config)
-    if config.hydra.sweeper.get("_target_") != SWEEPER:
-        raise UserError(
-            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids "
-            "only (KEY=A,B). Leave hydra/sweeper out."
-        )
-    parameters = [f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()]
-    with hydra_initialised(folder) as loader, readable_errors():  # for glob(...) over a group
-        swept = OverridesParser.create(loader).parse_overrides([*parameters, *overrides])
-        seeds = _seeds(config)
-        own = [word for word in parameters if seeds and word.startswith("seed=")]
-        if own:
-            raise UserError(
-                f"The study names its seeds twice: study.seeds, and {own[0]} in "
-                "hydra.sweeper.params. Give ~hydra.sweeper.params.seed, or study.seeds=null."
-            )
-        jobs, *later = _blocks(swept, seeds)
-    return CommandLine(name, folder, True, jobs, config=config, later=tuple(later))
+    return _multirun(CommandLine(name, folder, True, (), config=config), overrides)
 
 
-def _seeds(config: DictConfig) -> SeedsConfig | None:
-    """The seeds that a study adds by itself; `UserError` if they are not valid."""
-    node = OmegaConf.select(config, "study.seeds")
-    if node is None:
-        return None
-    if not OmegaConf.is_dict(node):
-        raise UserError(
-            f"study.seeds is {node!r} but holds options of its own: give study.seeds.at_least, "
-            "study.seeds.at_most; for seeds of your own study.seeds=null seed=1,2,3."
-        )
-    plain = {str(k): v for k, v in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
-    seeds: SeedsConfig = typed(SeedsConfig, plain, "study.seeds")
-    wrong = [f"study.seeds.{name} {message}" for name, message in problems(seeds)]
-    if wrong:
-        raise UserError("\n".join(wrong))
-    return seeds
+_OWN_SWEEP = re.compile(r"study\.(seeds|search)(?=[.=])")
+_SEARCH = re.compile(r"\+*study\.search(?=[.=])(?!=null$)")
+"""Words that ask for seeds or values that a study adds by itself; for the latter, not none."""
 
 
-def _blocks(swept: list[Override], seeds: SeedsConfig | None) -> list[Overrides]:
-    """The jobs of every block: one block, unless the study adds seeds by itself."""
-    if seeds is None:
-        return [_grid(swept)]
-    given = next((o.input_line for o in swept if o.get_key_element().lstrip("+") == "seed"), None)
-    if given is not None:
-        values = given.partition("=")[2]
-        raise UserError(
-            f"{given}: the study chooses its seeds by itself (study.seeds: {seeds.first} to "
-            f"{seeds.first + seeds.at_most - 1}). For others give study.seeds.first=N; for these "
-            f"alone, without a correction for looks: study.seeds=null seed={values}"
-        )
-    parser = OverridesParser.create()
+def _with_own_sweep(overrides: list[str], name: str, folder: str) -> list[str]:
+    """Overrides of which those that give a study seeds or values of its own are taken whether or
+    not its file has them: it lets them out where it sweeps its own."""
+    asked = [word for word in overrides if _OWN_SWEEP.match(word)]
+    if not asked:
+        return overrides
+    config = compose([], name, config_dir=folder)
+    own = {key for key in ("seeds", "search") if OmegaConf.select(config, f"study.{key}")}
     return [
-        _grid([*swept, parser.parse_override(f"seed={','.join(map(str, block))}")])
-        for block in seeds.blocks()
+        f"++{word}" if (found := _OWN_SWEEP.match(word)) and found[1] not in own else word
+        for word in overrides
     ]
 
 
-def _grid(overrides: Sequence[Override]) -> Overrides:
-    """The overrides of every job of a grid, as Hydra's basic sweeper orders them: the last key
-    varies fastest, and of a key that is given twice the last counts."""
-    values: dict[str, list[str]] = {}
-    for override in overrides:
-        key = override.get_key_element()
-        if override.is_sweep_override() and key.startswith("hydra"):
-            raise UserError(f"{override.input_line}: Hydra's own settings cannot be swept.")
-        if not override.is_sweep_override():
-            values[key] = [f"{key}={override.get_value_element_as_str()}"]
-        elif override.is_discrete_sweep():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            raise UserError(f"{override.input_line} is not a list of values: give {key}=A,B.")
-    return tuple(itertools.product(*values.values()))
+def _multirun(line: CommandLine, overrides: Sequence[str]) -> CommandLine:
+    """A multirun with its jobs. line: without them."""
+    config = line.config
+    assert config is not None
+    if config.hydra.sweeper.get("_target_") != SWEEPER:
+        raise UserError(
+            "hydra/sweeper: preflab checks every job before the first starts, so it takes grids "
+            f"only (KEY=A,B). Leave hydra/sweeper out. {HAS_ITS_OWN}"
+        )
+    parameters = {k: f"{k}={v}" for k, v in (config.hydra.sweeper.get("params") or {}).items()}
+    seeds, search, said = seeds_of(config), search_of(config), list[str]()
+    if seeds and "seed" in parameters:
+        if not any(_OWN_SWEEP.match(word.lstrip("+")) for word in overrides):
+            raise UserError(
+                f"The study names its seeds twice: study.seeds, and {parameters['seed']} in "
+                "hydra.sweeper.params. Give ~hydra.sweeper.params.seed, or study.seeds=null."
+            )
+        said.append(f"study.seeds takes the place of the study's own {parameters.pop('seed')}.")
+    with hydra_initialised(line.config_dir) as loader, readable_errors():  # glob(...) of a group
+        swept = OverridesParser.create(loader).parse_overrides([*parameters.values(), *overrides])
+        if search is not None:
+            found = Search.read(search, swept)
+            first = found.jobs_of(found.first)
+            return replace(line, jobs=first, search=found, said=tuple(said))
+        jobs, *later = jobs_of(swept, seeds)
+    return replace(line, jobs=jobs, later=tuple(later), said=tuple(said))

@@ -19,8 +19,14 @@ from preflab.composing.search_path import groups_of_a_run, registry, sweeps_root
 from preflab.errors import UserError, nearest
 from preflab.kinds import LISTS
 from preflab.options import plain_words
-from preflab.study import ClaimConfig, SeedsConfig, StudyConfig
+from preflab.study import ClaimConfig, SearchConfig, SeedsConfig, StudyConfig
 
+HAS_ITS_OWN = (
+    "preflab searches by itself, with Optuna's samplers: -m "
+    "'study.search={objective: gold/gold, trials: 24}' 'KEY=interval(LOW,HIGH)' "
+    "(sweeps/README.md)."
+)
+"""For those who know Hydra's sweepers."""
 MOST_KEYS = 4
 """Keys elsewhere in the config that a message offers."""
 NOT_OFFERED = {"arm", "fast", "hydra"}
@@ -75,6 +81,8 @@ def _missing(error: MissingConfigException, config_dir: str) -> str:
     group, _, name = str(error.missing_cfg_file or "").rpartition("/")
     if error.options is not None:
         allowed = nearest(name, [str(option) for option in error.options])
+        if group == "hydra/sweeper":
+            return f"There is no {group} '{name}' here. {HAS_ITS_OWN}"
         return f"There is no {group or 'config'} '{name}'. {allowed}{registry().not_loaded()}"
     folders = [sweeps_root(), *([Path(config_dir)] if config_dir else [])]
     studies = [path.stem for folder in folders for path in folder.glob("*.yaml")]
@@ -101,6 +109,8 @@ def _unknown(parent: Any, full_key: str, key: str, given: str = "") -> str:
         return (
             f"{full_key} is not chosen: give {full_key}=NAME first, for example {full_key}=files."
         )
+    if full_key.startswith("hydra.sweeper."):
+        return f"{full_key} is not an option. {HAS_ITS_OWN}"
     if _left_out_of_a_study(full_key):
         value = "={at_most:24}" if full_key == "study.seeds" else "=VALUE"
         return f"The study file leaves {full_key} out: '+{full_key}{given or value}' adds it."
@@ -143,6 +153,7 @@ def _left_out_of_a_study(full_key: str) -> bool:
 _OF_A_STUDY: dict[str, type[Any]] = {
     r"study\.\w+": StudyConfig,
     r"study\.seeds\.\w+": SeedsConfig,
+    r"study\.search\.\w+": SearchConfig,
     r"study\.claims\.\w+\.\w+": ClaimConfig,
 }
 

@@ -57,8 +57,15 @@ def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
     """Run the checked jobs of a command and write its report; where, and the report as text."""
     from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.job import start
+    from preflab.jobs.searching import go_on_searching
 
-    where = add_seeds(line, jobs[0].run.study, start(line, jobs))
+    for said in line.said:
+        print(f"preflab: {said}", file=sys.stderr)
+    where = start(line, jobs)
+    if line.search is not None:
+        where = go_on_searching(line, where)
+    else:
+        where = add_seeds(line, jobs[0].run.study, where)
     try:
         text = report_text([where.folder], where.folder / REPORT)
     except PreflabError as error:

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import platform
 import re
+import socket
 import sys
 import typing
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from preflab.door.discovery import FLAGS
 from preflab.door.plugin import Plugin
 from preflab.door.registry import Registry, command_name
 from preflab.errors import UserError, nearest
-from preflab.kinds import LISTS
+from preflab.kinds import LISTS, SAMPLER
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -39,6 +40,10 @@ class Option:
     default: str
     doc: str
     limits: str = ""
+
+
+SOCKETS = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+"""Variables that name the network card between machines: for CPUs, for GPUs."""
 
 
 def options(config_class: type[Any], prefix: str = "") -> Iterator[Option]:
@@ -238,7 +243,7 @@ def _idle(registry: Registry) -> Iterator[str]:
     """Components of a kind that no config group and no other component asks for: a misspelt kind,
     most likely."""
 
-    asked = {*registry.stage_graph.groups.values(), *LISTS.values()}
+    asked = {*registry.stage_graph.groups.values(), *LISTS.values(), SAMPLER}
     for component, _ in registry.components():
         asked.update(component.nested.values())
     for component, plugin in registry.components():
@@ -306,8 +311,21 @@ def environment() -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("devices", f"{os.cpu_count()} CPU cores, GPUs: {', '.join(gpus) or 'none'}"),
     ]
+    rows.append(("network", _network()))
     rows += [(name, have or "not installed") for name, _, have in _requirements()]
     return rows + [(flag, os.environ[flag]) for flag in FLAGS if flag in os.environ]
+
+
+def _network() -> str:
+    """The network cards, and how processes on several machines are told which one joins them."""
+    cards = [name for _, name in socket.if_nameindex() if name != "lo"]
+    told = [f"{name}={os.environ[name]}" for name in SOCKETS if name in os.environ]
+    advice = (
+        f"several machines that do not find each other need {' and '.join(SOCKETS)}={cards[0]}"
+        if cards
+        else "one machine only"
+    )
+    return f"{', '.join(cards) or 'none'}; {', '.join(told) or advice}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from preflab.console.tables import show
 if TYPE_CHECKING:
     from preflab.planning.run import Run, Stage
 
+YARDSTICK = 1e11
+"""Operations a second at which a time is named: what two processor cores do in float32, more or
+less."""
 REUSED, TO_COMPUTE, TO_RESUME = "reused", "to compute", "to resume"
 
 
@@ -48,6 +51,7 @@ def plan(arguments: list[str]) -> int:
     from preflab.jobs.ahead import notices
     from preflab.jobs.execution import quiet_libraries
     from preflab.jobs.places import check_places
+    from preflab.jobs.searching import search_ahead
     from preflab.planning.reading import check_jobs
 
     line = parse(arguments)
@@ -82,7 +86,8 @@ def plan(arguments: list[str]) -> int:
         f"{f', {wait} waiting' if wait else ''}."
     )
     study = runs[0].study
-    adds = [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
+    adds = [*line.said, *(search_ahead(line.search) if line.search else ())]
+    adds += [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in _estimates(ahead):
         print(sentence)
     for notice in [*adds, *_waiting(runs), *said]:
@@ -104,8 +109,9 @@ def _estimates(ahead: Sequence[_Use]) -> list[str]:
     found = [(use.stage.name, estimate(use.stage, artifacts)) for use in ahead]
     known = [(name, guess) for name, guess in found if guess is not None]
     unknown = Counter(name for name, guess in found if guess is None)
+    new = [use for use, (_, guess) in zip(ahead, found, strict=True) if guess is None]
     if not known:
-        return ["No earlier run says how long they take."] if found else []
+        return [*(["No earlier run says how long they take."] if found else []), *_by_sizes(new)]
     seconds = duration(sum(guess.seconds for _, guess in known))
     most = max(guess.megabytes for _, guess in known)
     names = ", ".join(f"{n} {name}" if n > 1 else name for name, n in unknown.items())
@@ -115,7 +121,34 @@ def _estimates(ahead: Sequence[_Use]) -> list[str]:
         times = f"{number} {name}" if number > 1 else name
         size = f"{duration(guess.seconds)}{' each' if number > 1 else ''}, {guess.megabytes:.0f} MB"
         lines.append(f"- {times}: {size}, as {guess.words()}")
-    return lines
+    return [*lines, *_by_sizes(new)]
+
+
+def _by_sizes(uses: Sequence[_Use]) -> list[str]:
+    """What stages that no earlier run knows take, by the sizes in the config."""
+    from preflab.planning.sizing import sized
+
+    found = [(use.stage.name, sized(next(iter(use.jobs.values())), use.stage)) for use in uses]
+    known = Counter(
+        (name, guess.words() + _work(guess.flops)) for name, guess in found if guess is not None
+    )
+    if not known:
+        return []
+    tokens = max(guess.tokens for _, guess in found if guess is not None)
+    told = f"Reckoned from the sizes in the config, with rows of at most {tokens} tokens:"
+    return [
+        told,
+        *(
+            f"- {f'{number} {name}' if number > 1 else name}: {words}"
+            for (name, words), number in known.items()
+        ),
+    ]
+
+
+def _work(flops: float) -> str:
+    if not flops:
+        return ""
+    return f"; {flops:.1e} floating-point operations, {duration(flops / YARDSTICK)} at 100 GFLOP/s"
 
 
 def duration(seconds: float) -> str:

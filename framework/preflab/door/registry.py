@@ -160,6 +160,12 @@ class Registry:
         answer = self._first_answer("preflab_verdicts", {"folders": list(folders)}, dict)
         return answer[1] if answer else {}
 
+    def seeds_needed(self, folders: Sequence[Path]) -> dict[str, int | None]:
+        """How many seeds would decide each undecided claim of a study, by the first plugin that
+        knows; {} if none does."""
+        answer = self._first_answer("preflab_seeds_needed", {"folders": list(folders)}, dict)
+        return answer[1] if answer else {}
+
     def _first_answer(
         self, hook: str, arguments: Mapping[str, Any], wanted: type[T]
     ) -> tuple[Plugin, T] | None:

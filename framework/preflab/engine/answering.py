@@ -41,17 +41,17 @@ class AnsweringRun:
                 f"Finish it with: preflab rerun {folder}"
             )
         self.title = manifest.get("arm") or "/".join(folder.resolve().parts[-2:])
-        self._run = OpenedRun(folder.resolve())
+        self.opened = OpenedRun(folder.resolve())
         self.has_reward = self._environment.run.choices["reward_model"].name != "none"
         self._answers: tuple[str, Responder | None, Any] = ("", None, None)
 
     @property
     def _environment(self) -> Environment:
-        return self._run.environment
+        return self.opened.environment
 
     @property
     def _context(self) -> StageContext:
-        return self._run.context
+        return self.opened.context
 
     def roles(self) -> list[str]:
         """The roles that the run has a model for, the oldest first, with kept checkpoints."""
@@ -75,11 +75,11 @@ class AnsweringRun:
         role = role or [name for name in roles if "/" not in name][-1]
         if role not in roles:
             raise UserError(f"{self.title} has no model for '{role}'. {nearest(role, roles)}")
-        with self._run.at_home():
+        with self.opened.at_home():
             algorithm = self._environment.run.choices["algorithm"]
             whole = role == "result" and algorithm.component.build is not None
             answers = self._context.responder("result") if whole else None
-            policy = None if whole else self._run.policy(role)
+            policy = None if whole else self.opened.policy(role)
             if policy is not None:
                 policy.module.requires_grad_(False)
         self._answers = (role, answers, policy)
@@ -92,7 +92,7 @@ class AnsweringRun:
 
     def example(self) -> Prompt | None:
         """One of the run's own prompts; None if there is none any more."""
-        with contextlib.suppress(PreflabError, OSError), self._run.at_home():
+        with contextlib.suppress(PreflabError, OSError), self.opened.at_home():
             for split in ("test", "train"):
                 if prompts := self._context.records("prompts", split):
                     prompt: Prompt = prompts[0]
@@ -136,4 +136,4 @@ class AnsweringRun:
         yield Answer(rollout.texts[0], tokens, ended, self._score(rollout))
 
     def _score(self, rollout: Rollout) -> float | None:
-        return float(self._run.reward_model.score(rollout)[0]) if self.has_reward else None
+        return float(self.opened.reward_model.score(rollout)[0]) if self.has_reward else None

@@ -16,6 +16,7 @@ def circumstances(runtime: RuntimeConfig, versions: Mapping[str, str]) -> dict[s
         "threads": threads(runtime),
         "processes": runtime.processes,
         "micro_batch": runtime.micro_batch,
+        "sharding": runtime.sharding.value,
         "fast_paths": runtime.fast_paths,
         "torch": versions.get("torch", ""),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
 from preflab.engine.data import Records
-from preflab.errors import PluginError, UserError, nearest
+from preflab.errors import PluginError, StorageError, UserError, nearest
 from preflab.interfaces import (
     DataSource,
     Gold,
@@ -29,6 +29,7 @@ from preflab.interfaces import (
     Tokenizer,
     World,
 )
+from preflab.models import to_be_trained
 from preflab.planning.asking import waiting
 from preflab.planning.run import Run
 from preflab.randomness import Streams, derive_seed
@@ -42,6 +43,7 @@ from preflab.records import (
     Split,
     ranking_from_json,
 )
+from preflab.sharding import whole
 from preflab.storage.artifacts import read_rows
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class SharedEngine:
     def sampling(self) -> Sampling:
         return self.engine.sampling
 
+    @property
+    def weights(self) -> str | None:
+        """Of an engine that is `Foreign`; None of another."""
+        return getattr(self.engine, "weights", None)
+
     def generate(
         self,
         policy: Policy,
@@ -81,14 +88,28 @@ class SharedEngine:
         seed: Sequence[int | str],
     ) -> Rollout:
         mine = self.runtime.share(range(len(prompts)))
-        rows: list[tuple[list[int], list[int]]] = []
-        if mine:
-            own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
-            rows = self.engine.generate(policy, [prompts[i] for i in mine], own, seed).tokens()
+        rows: list[tuple[list[int], list[int], list[float] | None, str]] = []
+        # Divided weights are gathered once; a process without prompts takes part in that.
+        with whole(policy.module):
+            if mine:
+                own = replace(sampling, first_row=sampling.first_row + mine[0] * sampling.samples)
+                rollout = self.engine.generate(policy, [prompts[i] for i in mine], own, seed)
+                drawn_by = rollout.drawn_by()
+                rows = [
+                    (q, r, None if drawn_by is None else drawn_by[i], rollout.weights)
+                    for i, (q, r) in enumerate(rollout.tokens())
+                ]
         rows = self.runtime.gather(rows)
         each = [prompt for prompt in prompts for _ in range(sampling.samples)]
+        said = [d for _, _, d, _ in rows if d is not None]
         return Rollout.from_tokens(
-            policy.tokenizer, each, [q for q, _ in rows], [r for _, r in rows], self.runtime.device
+            policy.tokenizer,
+            each,
+            [q for q, *_ in rows],
+            [r for _, r, *_ in rows],
+            self.runtime.device,
+            log_probs=said if rows and len(said) == len(rows) else None,
+            weights=" and ".join(sorted({w for *_, w in rows})),
         )
 
 
@@ -156,7 +177,11 @@ class Environment:
             return self._checkpoint(role, self.artifacts.get(makers[0]), checkpoint)
         for stage in makers:
             folder = self.artifacts.get(stage)
-            if folder is not None and (folder / "model").is_dir():
+            if folder is None:
+                continue
+            if not folder.is_dir():  # another role's model must not take its place
+                raise StorageError(f"The artifact of {stage} is not there any more: {folder}")
+            if (folder / "model").is_dir():
                 return folder / "model"
         return None
 
@@ -199,6 +224,8 @@ class StageContext:
         self.folder = folder if folder is not None else Path()
         self.seed = environment.run.settings.seed if seed is None else seed
         self.streams = Streams(self.seed, stage)
+        self._reward: Any = None
+        """The reward model once it is built: a value network with adapters shares its weights."""
 
     @property
     def runtime(self) -> Runtime:
@@ -241,12 +268,23 @@ class StageContext:
         return self._environment.policy_source.max_positions
 
     def policy(self, role: str) -> Policy:
+        policy = self._policy(role)
+        return to_be_trained(policy, self._adapters) or policy
+
+    def _policy(self, role: str) -> Policy:
+        """The policy of a role as it was saved."""
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
         if folder:
             return self.load_policy(folder)
         policy = source.create(self._initialisation())
         policy.module.to(self.runtime.device)
         return policy
+
+    def _adapters(self) -> Any:
+        """What new adapters are drawn from: the same in every process, and at every call."""
+        import torch
+
+        return torch.Generator().manual_seed(derive_seed(self.seed, self.stage, "adapters"))
 
     def _initialisation(self) -> Any:
         import torch
@@ -265,7 +303,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        return PolicyResponder(self.policy(role), self.rollout())
+        return PolicyResponder(self._policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
@@ -280,8 +318,10 @@ class StageContext:
 
     def reward_model(self) -> RewardModel:
         self._must_declare("uses", "reward_model", "uses")
-        choice = self._environment.run.choices["reward_model"]
-        built: RewardModel = self._environment.build(choice, self._of_stage("reward_model"))
+        if self._reward is None:
+            choice = self._environment.run.choices["reward_model"]
+            self._reward = self._environment.build(choice, self._of_stage("reward_model"))
+        built: RewardModel = self._reward
         return built
 
     def _of_stage(self, name: str) -> StageContext:
@@ -292,6 +332,8 @@ class StageContext:
         reward_model = self.reward_model()
         if not isinstance(reward_model, HasNetwork) or reward_model.network is None:
             return None
+        if adapted := to_be_trained(reward_model.network, self._adapters):
+            return adapted
         copy = reward_model.network.copy()
         copy.module.requires_grad_(True)
         return copy
@@ -337,10 +379,8 @@ class StageContext:
 
     def _choice(self, kind: str, config: Any) -> Choice:
         registry = self._environment.run.registry
-        component, plugin = (
-            registry.component(kind, config.name),
-            registry.provider(kind, config.name),
-        )
+        component = registry.component(kind, config.name)
+        plugin = registry.provider(kind, config.name)
         return Choice(kind, component, plugin, config)
 
     def key_of(self, config: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from preflab.interfaces import Procedure, ShowsBatch, TrainsOn
 from preflab.planning.going_on import INPUT, different, why_not
 from preflab.randomness import Streams
 from preflab.settings import CheckpointConfig as CheckpointConfig
+from preflab.sharding import gathered
 from preflab.signals import Stopped as Stopped
 from preflab.signals import StopRequest
 from preflab.storage import checkpoints
@@ -82,10 +84,11 @@ class Loop:
                 self._log(step, self._do(step))
                 self.spent.count()
                 step += 1
-                if signum := self.agreed(request.signum):
+                signum, due = self.agreed((request.signum, self._due(step, saved)))
+                if signum:
                     self._save(step)
                     raise Stopped(signum)
-                if step < self.procedure.total_steps and self._due(step, saved):
+                if step < self.procedure.total_steps and due:
                     self._save(step)
                     saved = time.monotonic()
         if step < planned:
@@ -93,10 +96,21 @@ class Loop:
             self._tell([ended], "early stopping is a result, not an error")
         if self.main_process:
             self._check_complete()
-            with writing(f"the result of {self.stage}", self.folder, self._size):
-                self.procedure.save(self.folder)
-                if self._keeps_last(self._size):
-                    checkpoints.save(self.folder / LAST, step, self._state(), self._facts({}))
+        self._save_result(step)
+
+    def _save_result(self, step: int) -> None:
+        """The result, and the state after the last step. Every process takes part, since each may
+        hold a part of the weights; process 0 writes."""
+        if not self.main_process:
+            with tempfile.TemporaryDirectory(prefix="preflab-") as nowhere:
+                self.procedure.save(Path(nowhere))
+            if self._keeps_last(self._size):
+                self._state()
+            return
+        with writing(f"the result of {self.stage}", self.folder, self._size):
+            self.procedure.save(self.folder)
+            if self._keeps_last(self._size):
+                checkpoints.save(self.folder / LAST, step, self._state(), self._facts({}))
 
     def _keeps_last(self, size: int) -> bool:
         """Whether the state after the last step, of so many bytes, stays in the artifact."""
@@ -184,9 +198,9 @@ class Loop:
             )
 
     def _save(self, step: int) -> None:
+        state = self._state()
         if not self.main_process:
             return
-        state = self._state()
         what = f"the checkpoint of {self.stage} after step {step}"
         with (
             limited(self.settings.limit_seconds, what),
@@ -199,7 +213,9 @@ class Loop:
         self.observe("preflab_checkpoint_saved", stage=self.stage, step=step, folder=folder)
 
     def _state(self) -> dict[str, Any]:
-        return {"procedure": self.procedure.state_dict(), "streams": self.streams.state_dict()}
+        """What a checkpoint holds, every tensor whole; on other processes than 0 no weights."""
+        state = gathered(self.procedure.state_dict(), keep=self.main_process)
+        return {"procedure": state, "streams": self.streams.state_dict()}
 
     def _facts(self, files: Mapping[str, Any]) -> dict[str, Any]:
         """What a checkpoint notes of its making. files: what the stage had written before it."""

@@ -20,6 +20,7 @@ from preflab.planning.checks import DIFFERENT_TOKENIZERS
 from preflab.planning.recipes import digest
 from preflab.planning.run import Run, Stage
 from preflab.records import RECORD_TYPES
+from preflab.runtime import Sharding, world_size
 
 
 def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice]:
@@ -27,7 +28,7 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     read. `UserError` for what is known to fail, with the cure for this command."""
     run = environment.run
     if not pending:
-        return list(_rates(run))
+        return [*_decided(run), *_rates(run)]
     choices = run.all_choices()
     notices = [_notice(choice, said) for choice in choices for said in inspect(choice).notices]
     # The model first: it is quickly looked at, and filters may read its tokens.
@@ -40,9 +41,10 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
+    notices += [Notice("", said) for said in _of_sharding(environment)]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
-    return list(dict.fromkeys([*_rates(run), *of_records, *notices]))
+    return list(dict.fromkeys([*_decided(run), *_rates(run), *of_records, *notices]))
 
 
 def key(stage: Stage) -> str:
@@ -75,6 +77,10 @@ def _asked(
         yield choice, StageContext(environment, choice.key)
 
 
+def _decided(run: Run) -> list[Notice]:
+    return [Notice("", said) for said in run.said]
+
+
 def _notice(choice: Choice, said: str) -> Notice:
     return Notice(choice.key.partition(".")[0], said)
 
@@ -87,6 +93,24 @@ def _rates(run: Run) -> Iterator[Notice]:
         choices = [choice for stage in run.stages for choice in stage.choice.all()]
         found = [rate for choice in choices for rate in rates(choice.config, choice.key)]
         yield from (Notice("", said) for said in far_above(found, policy.parameters))
+
+
+def _of_sharding(environment: Environment) -> Iterator[str]:
+    """Weights that are to be divided where there is nobody to divide them with, or because
+    ``accelerate launch`` asks for it."""
+    asked, runtime = environment.run.settings.runtime, environment.runtime.config
+    if runtime.sharding is Sharding.none:
+        return
+    if asked.sharding is Sharding.none:
+        yield (
+            "accelerate launch --use_fsdp is taken as runtime.sharding=full. How blocks are "
+            "wrapped and checkpoints are written is preflab's own; other FSDP options are not read."
+        )
+    if max(asked.processes, world_size()) == 1:
+        yield (
+            "runtime.sharding=full changes nothing: the job has one process, which holds all "
+            "weights. Give runtime.processes=N, or start several with torchrun."
+        )
 
 
 def _check_prompts(environment: Environment, pending: Sequence[Stage]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from preflab.cost import WORK, Spent, Work
 from preflab.door.blame import blamed
 from preflab.door.choice import Choice
+from preflab.engine.alike import require_artifact, require_folder
 from preflab.engine.circumstances import circumstances, differences
 from preflab.engine.context import Environment, StageContext
 from preflab.engine.loop import Loop
@@ -96,7 +97,7 @@ class Stages:
     def make(self, stage: Stage) -> FinishedStage:
         """One stage: its artifact, verified if it existed. Of several processes, process 0 looks,
         locks and writes."""
-        artifact = self._agreed(stage, self._existing(stage))
+        artifact = self._agreed(stage)
         if artifact is None:
             with self.store.making(
                 stage.name,
@@ -105,11 +106,11 @@ class Stages:
                 is_main(),
                 self.owner,
             ) as partial:
-                artifact = self._agreed(stage, self._existing(stage))
+                artifact = self._agreed(stage)
                 if artifact is None:
                     return self._compute(stage, partial)
+        artifact = self._seen(artifact)
         if is_main():
-            artifact.verify()
             self.store.sweep(artifact)
             self._warn_of_differences(artifact)
         self.observe(
@@ -120,9 +121,10 @@ class Stages:
         )
         return FinishedStage(stage, artifact, True, 0.0)
 
-    def _agreed(self, stage: Stage, artifact: Artifact | None) -> Artifact | None:
+    def _agreed(self, stage: Stage) -> Artifact | None:
         """The artifact that process 0 sees; refuses processes that were started with different
         configs."""
+        artifact = self._existing(stage) if is_main() else None
         if world_size() == 1:
             return artifact
         recipe_id, artifact = self.environment.runtime.agreed((stage.recipe_id, artifact))
@@ -132,6 +134,16 @@ class Stages:
                 "all of them with the same command, on the same code and data."
             )
         return artifact
+
+    def _seen(self, artifact: Artifact, verify: bool = True) -> Artifact:
+        """An artifact of process 0 as this process sees it; `StorageError` if one of them sees
+        another. verify: read its files."""
+        if world_size() == 1:
+            if verify:
+                artifact.verify()
+            return artifact
+        own = self.store.folder(artifact.stage, artifact.recipe_id)
+        return require_artifact(self.environment.runtime, artifact, own, verify)
 
     def _existing(self, stage: Stage) -> Artifact | None:
         if not self.run.settings.artifacts.reuse and stage.name not in self._fresh:
@@ -145,6 +157,7 @@ class Stages:
             partial.mkdir(exist_ok=True)
         runtime = self.environment.runtime
         runtime.start()
+        require_folder(runtime, partial)
         torch.manual_seed(derive_seed(stage.seed, stage.name, "global"))
         context = StageContext(self.environment, stage.name, partial, stage.seed)
         started, spent = time.monotonic(), Spent(self._work)
@@ -186,6 +199,7 @@ class Stages:
                 self.store.commit(stage.name, stage.recipe_id, facts) if is_main() else None
             )
         assert artifact is not None
+        artifact = self._seen(artifact, verify=False)
         self._fresh.add(stage.name)
         self.observe(
             "preflab_stage_finished", stage=stage.name, artifact=artifact.folder, seconds=seconds
@@ -236,7 +250,7 @@ class Stages:
         return {"recipe": stage.recipe_id, **contents, **made_from(stage.recipe)}
 
     def _circumstances(self) -> dict[str, Any]:
-        return circumstances(self.run.settings.runtime, self.versions)
+        return circumstances(self.environment.runtime.config, self.versions)
 
     def _warn_of_differences(self, artifact: Artifact) -> None:
         """Say it if a reused artifact would not come out bit for bit the same here and now."""

@@ -22,16 +22,20 @@ def add_seeds(line: CommandLine, study: StudyConfig | None, where: Places) -> Pl
     where: those of the first block, which have run. Before each block the study looks at the jobs
     of the blocks before it and at nothing else, so that the same command looks at the same runs
     again after a kill. It stops too where more seeds decide nothing: no run gives an estimate, or
-    a whole block failed or waits.
+    a whole block failed or waits. At the most seeds that it may have, it says what is undecided.
     """
+    if not line.later:
+        return where
+    assert study is not None
+    assert study.seeds is not None
     jobs, last = list(where.jobs), where.jobs
-    for number, block in enumerate(line.later):
-        assert study is not None
-        assert study.seeds is not None
-        reason = _why_to_stop(study, study.seeds.looks[number], jobs, last, where.folder)
+    for number, block in enumerate((*line.later, None)):
+        seeds = study.seeds.looks[number]
+        reason = _why_to_stop(study, seeds, jobs, last, where.folder)
         if reason:
             _say(reason)
             break
+        assert block is not None  # at the last look there is a reason
         line = replace(line, jobs=block, first_job=len(jobs))
         last = start(line, check_jobs(line), where.folder).jobs
         jobs += last
@@ -45,11 +49,11 @@ def _why_to_stop(
     folders of the block that has just run."""
     if not any(map(is_complete, last)):
         return f"No job of the last block gave a result: no more seeds after {seeds}."
-    waiting = [row for row in read_ledger(root) if row["status"] == "waiting"]
-    if any(root / row["folder"] in last for row in waiting):
+    if waiting(last, root):
         return "Jobs wait for people: the same command adds seeds once they go on."
     assert study.seeds is not None
-    verdicts = registry().verdicts([job for job in jobs if is_complete(job)])
+    complete = [job for job in jobs if is_complete(job)]
+    verdicts = registry().verdicts(complete)
     if not verdicts:
         return f"No installed plugin decides claims: no more seeds after {seeds}."
     wanted = study.seeds.claims or list(study.claims)
@@ -62,8 +66,31 @@ def _why_to_stop(
         text += f", and no run that answers {', '.join(unanswered)}, whatever the number of seeds"
     if not undecided:
         return f"{text}. No more seeds."
+    if seeds >= study.seeds.at_most:
+        return f"{text}. {_still_undecided(undecided, seeds, complete, root)}"
     _say(f"{text}; seeds are added for {', '.join(undecided)} (at most {study.seeds.at_most}).")
     return ""
+
+
+def _still_undecided(
+    claims: Sequence[str], seeds: int, complete: Sequence[Path], root: Path
+) -> str:
+    """What is undecided at the end of a study, and how many seeds would decide it."""
+    needed = registry().seeds_needed(complete)
+    known = [f"{name} ({needed[name]} seeds)" for name in claims if needed.get(name)]
+    rest = [name for name in claims if not needed.get(name)]
+    told = f"Undecided after {seeds} seeds, the most that the study may have: {', '.join(claims)}."
+    if known:
+        told += f" As many as these would decide with 80 %: {', '.join(known)}."
+    if known and rest:
+        told += f" Of {', '.join(rest)} no number is known."
+    return f"{told} preflab power {root} says more."
+
+
+def waiting(folders: Sequence[Path], root: Path) -> bool:
+    """Whether one of these jobs of a multirun waits for people."""
+    rows = [row for row in read_ledger(root) if row["status"] == "waiting"]
+    return any(root / row["folder"] in folders for row in rows)
 
 
 def _say(text: str) -> None:
@@ -72,9 +99,12 @@ def _say(text: str) -> None:
 
 def seeds_ahead(seeds: SeedsConfig) -> str:
     """What the study will do about its seeds, in one sentence."""
+    claims = f"{', '.join(seeds.claims)} are" if len(seeds.claims) > 1 else "every claim is"
+    if len(seeds.claims) == 1:
+        claims = f"{seeds.claims[0]} is"
     if len(seeds.looks) == 1:
         return f"The study runs {seeds.at_most} seeds, from {seeds.first}."
     return (
         f"The table has the first {seeds.looks[0]} seeds. The study adds seeds in blocks of "
-        f"{seeds.block}, until every claim is decided or there are {seeds.at_most} seeds."
+        f"{seeds.block}, until {claims} decided or there are {seeds.at_most} seeds."
     )

@@ -24,9 +24,12 @@ from preflab.options import problems, taken, typed
 from preflab.planning.asking import inspect
 from preflab.planning.checks import check
 from preflab.planning.going_on import check_going_on
+from preflab.planning.objectives import check_objective
 from preflab.planning.recipes import digest, recipe, waits_for
 from preflab.planning.refusals import Refusals
 from preflab.planning.run import Run, Stage
+from preflab.precision import decided
+from preflab.runtime import Precision
 from preflab.settings import RunSettings
 from preflab.study import StudyConfig
 
@@ -70,13 +73,15 @@ def job_from(config: DictConfig, hydra: Any, known: Known | None = None) -> Job:
 
 def check_jobs(line: CommandLine) -> list[Job]:
     """Compose every job, build its typed objects and cross-check them. `UserError` with everything
-    that is wrong, if something is: then none is started."""
+    that is wrong, if something is: then none is started. Of a search the ends of its space are
+    checked with the first block."""
     jobs: list[Job] = []
     known: Known = {}
-    refusals = Refusals(len(line.jobs))
+    ends = line.search.at_the_ends() if line.search and not line.first_job else ()
+    refusals = Refusals(len(line.jobs) + len(ends))
     alone = line.config is not None and not line.multirun
     with hydra_initialised(line.config_dir):
-        for words in line.jobs:
+        for words in (*line.jobs, *ends):
             try:
                 config = (
                     line.config if alone else composed(words, line.config_name, line.config_dir)
@@ -88,15 +93,16 @@ def check_jobs(line: CommandLine) -> list[Job]:
             except UserError as error:
                 refusals.add(str(error), words)
     refusals.end()
-    return jobs
+    return jobs[: len(line.jobs)]
 
 
 def read(config: Mapping[str, Any], registry: Registry, known: Known | None = None) -> Run:
     """The run of a composed config, given as plain values. `UserError` for anything that is wrong,
     before any work. known: pass the same mapping for the jobs of a study, which then share their
     typed configs."""
-    run = _settled(chosen(config, registry, known))
+    run = _with_precision(_settled(chosen(config, registry, known)))
     check(run)
+    check_objective(run)
     inspected = {choice.key: inspect(choice) for choice in run.all_choices()}
     inputs = {key: seen.content for key, seen in inspected.items() if not seen.waiting}
     return replace(run, stages=tuple(_plan(run)), inputs=inputs)
@@ -142,6 +148,17 @@ def _settled(run: Run) -> Run:
             with blamed(choice):
                 choices[group] = replace(choice, config=choice.config.settled(records))
     return replace(run, choices=choices)
+
+
+def _with_precision(run: Run) -> Run:
+    """With a number format in the place of ``runtime.precision=auto``."""
+    runtime = run.settings.runtime
+    if runtime.precision is not Precision.auto:
+        return run
+    shape = inspect(run.choices["policy"]).shape
+    precision, said = decided(runtime, shape.width if shape else 0)
+    settled = replace(run.settings, runtime=replace(runtime, precision=precision))
+    return replace(run, settings=settled, said=(said,))
 
 
 def _settings(

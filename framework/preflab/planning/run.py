@@ -46,6 +46,8 @@ class Run:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Content digests of what the components read from outside, by their key in the config, without
     those that cannot be used yet."""
+    said: tuple[str, ...] = ()
+    """What was decided for this machine, in sentences for people."""
 
     def all_choices(self) -> Iterator[Choice]:
         """Every chosen component, nested ones, filters and trackers included."""

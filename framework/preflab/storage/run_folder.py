@@ -27,6 +27,8 @@ ARTIFACTS, REPORT, ERROR, REJECTED = "artifacts", "report.html", "error.txt", "r
 DROPPED = "dropped.txt"
 LEDGER = "ledger.jsonl"
 """In the folder of a multirun: a line for each job."""
+SEARCH = "search.json"
+"""In the folder of a multirun that tries values by itself: its trials."""
 PAGE_AS_TEXT = "report.md"
 OVERWRITTEN = (
     *(MANIFEST, SUMMARY, METRICS, SAMPLES, REPORT, PAGE_AS_TEXT, REJECTED),

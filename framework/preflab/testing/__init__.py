@@ -28,6 +28,7 @@ from preflab.testing.procedures import ProcedureContract
 from preflab.testing.reward_models import RewardModelContract
 from preflab.testing.reward_shapings import RewardShapingContract
 from preflab.testing.rollout_engines import RolloutEngineContract
+from preflab.testing.samplers import SamplerContract
 from preflab.testing.trackers import TrackerContract
 from preflab.testing.world import WORDS, TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
 
@@ -50,6 +51,7 @@ __all__ = [
     "RewardModelContract",
     "RewardShapingContract",
     "RolloutEngineContract",
+    "SamplerContract",
     "TinyGold",
     "TinyLabeler",
     "TinyReward",

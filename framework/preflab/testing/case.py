@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from preflab.components import Component
 from preflab.door.choice import Choice
 from preflab.errors import UserError
-from preflab.kinds import LISTS
+from preflab.kinds import LISTS, SAMPLER
 from preflab.testing.context import FakeContext, component
 from preflab.testing.runs import Prints, prints, work
 from preflab.testing.world import TinyGold, TinyLabeler, TinyReward, tiny_pool, tiny_records
@@ -27,6 +27,7 @@ NESTED = {
     "gradient_term": "algorithm.terms",
     "reward_shaping": "algorithm.shaping",
     "evaluator": "evaluation.evaluators",
+    "guard": "algorithm.guard",
     **{kind: group for group, kind in LISTS.items()},
 }
 """Where a composition holds the components of kinds without a config group of their own."""
@@ -53,7 +54,10 @@ def chosen(kind: str, name: str, overrides: Sequence[str]) -> Choice:
     from omegaconf import OmegaConf
 
     from preflab.composing.search_path import registry
+    from preflab.composing.sweeping import sampler_of
 
+    if kind == SAMPLER:  # a study names it
+        return sampler_of(name)
     words = ["debug=fast", *overrides]
     if kind in registry().stage_graph.groups and not any(
         word.startswith(f"{kind}=") for word in overrides

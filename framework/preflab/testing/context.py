@@ -27,6 +27,7 @@ from preflab.interfaces import (
     ScalarModel,
     Tokenizer,
 )
+from preflab.models import to_be_trained
 from preflab.pool import Answered, write_pool
 from preflab.randomness import Streams, derive_seed
 from preflab.records import (
@@ -184,7 +185,8 @@ class FakeContext:
 
         policy = self.policies.get(role)
         if policy is not None:
-            return policy.copy()
+            copy = policy.copy()
+            return to_be_trained(copy, self._adapters) or copy
         checkpoint = self.folder / "checkpoints" / role.partition("/")[2]
         if role.startswith("sft/") and checkpoint.is_dir():
             return self.source.load(checkpoint)
@@ -193,6 +195,11 @@ class FakeContext:
                 derive_seed(self._initialisation, "policy", "initialisation")
             )
         )
+
+    def _adapters(self) -> Any:
+        import torch
+
+        return torch.Generator().manual_seed(derive_seed(self.seed, self.stage, "adapters"))
 
     def checkpoints(self, role: str) -> Sequence[str]:
         return sorted(
@@ -214,6 +221,8 @@ class FakeContext:
         self.asked.add("reward_model")
         if self._network is None:
             return None
+        if adapted := to_be_trained(self._network, self._adapters):
+            return adapted
         copy = self._network.copy()
         copy.module.requires_grad_(True)
         return copy

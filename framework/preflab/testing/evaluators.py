@@ -62,6 +62,14 @@ class EvaluatorContract(ComponentContract):
             mean, value = sum(cases.values()) / max(1, len(cases)), evaluation.measures[name].value
             near = math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9)
             assert near, f"cases of {name} have the mean {mean}, not {value}"
+        for name, said in evaluation.opinions.items():
+            assert name in evaluation.measures, f"opinions of {name}, which is not a measure"
+            by_prompt: dict[str, list[float]] = {}
+            for one in said:
+                by_prompt.setdefault(one.prompt, []).append(one.value)
+            mean = sum(sum(some) / len(some) for some in by_prompt.values()) / len(by_prompt)
+            near = math.isclose(mean, evaluation.measures[name].value, rel_tol=1e-6, abs_tol=1e-9)
+            assert near, f"opinions of {name} have the mean {mean} over prompts"
         assert any(math.isfinite(m.value) for m in evaluation.measures.values()), (
             "no measure is a number"
         )

@@ -216,6 +216,30 @@ class PolicyContract(ComponentContract):
             torch.equal(value, before[name]) for name, value in policy.module.state_dict().items()
         ), "a copy shares weights"
 
+    def test_the_version_stands_for_the_weights(self, preflab_case: Case) -> None:
+        import torch
+
+        policy = fresh(preflab_case)
+        before, twin = policy.version, policy.copy()
+        assert policy.version == before == twin.version, (
+            "equal weights have different versions: an engine would refresh its copy for nothing, "
+            "and several processes would not agree"
+        )
+        names = {name for name, _ in policy.weights()}
+        absent = sorted(set(policy.module.state_dict()) - names)
+        assert not absent, (
+            f"weights() leaves out {absent[:3]}: an engine with a copy would keep the old ones "
+            "(each name of a tied tensor counts)"
+        )
+        parameters = [p for p in policy.module.parameters() if p.requires_grad]
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        torch.optim.AdamW(parameters, lr=1e-3, fused=True).step()
+        assert policy.version != before, "an optimizer step does not move the version"
+        assert twin.version == before, "the version of a copy moves with the original"
+        policy.module.load_state_dict(twin.module.state_dict())
+        assert policy.version == before, "equal weights have different versions after a resume"
+
     def test_a_saved_policy_is_the_same_policy(self, preflab_case: Case) -> None:
         import torch
 

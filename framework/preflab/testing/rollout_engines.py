@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from preflab.interfaces import Sampling, StreamsTokens
+from preflab.interfaces import AskedRow, Foreign, Sampling, StreamsRows, StreamsTokens
 from preflab.records import Prompt
 from preflab.testing.algorithms import RAGGED
 from preflab.testing.components import ComponentContract
@@ -30,11 +30,13 @@ class RolloutEngineContract(ComponentContract):
     """``class TestMine(RolloutEngineContract): name = "mine"``.
 
     independent: False says that a row's tokens depend on the other rows (their distribution
-    does not), and that is tested.
+    does not), and that is tested. agrees: how far, in nats, what the engine says of its draws may
+    be from the policy's own log-probabilities (bfloat16: 0.1).
     """
 
     kind = "rollout"
     independent: ClassVar[bool] = True
+    agrees: ClassVar[float] = 1e-4
 
     def test_its_own_setting_is_that_of_the_config(self, preflab_case: Case) -> None:
         setting = _built(preflab_case)[0].sampling
@@ -59,6 +61,35 @@ class RolloutEngineContract(ComponentContract):
             assert list(engine.stream(policy, prompt, sampling, SEED)) == whole, (
                 f"at temperature {temperature} it streams other tokens than it generates"
             )
+
+    def test_rows_that_grow_together_are_those_that_it_generates(self, preflab_case: Case) -> None:
+        engine, policy = _built(preflab_case)
+        if not isinstance(engine, StreamsRows):
+            return
+        seeds: list[tuple[int | str, ...]] = [(*SEED, i) for i in range(len(RAGGED))]
+        rows = [
+            AskedRow(tuple(policy.tokenizer.encode_prompt(prompt)), 3 + i, seed, number=i)
+            for i, (prompt, seed) in enumerate(zip(RAGGED, seeds, strict=True))
+        ]
+        for temperature in (0.0, 1.0):
+            stream = engine.stream_rows(policy, rows, temperature)
+            grown: list[list[int]] = [[] for _ in rows]
+            while found := stream.step():
+                for row, token in found:
+                    grown[row].append(token)
+            for i, prompt in enumerate(RAGGED):
+                sampling = Sampling(3 + i, temperature, first_row=i)
+                ((_, whole),) = engine.generate(policy, [prompt], sampling, seeds[i]).tokens()
+                assert grown[i] == whole, (
+                    f"at temperature {temperature} row {i} has other tokens beside others"
+                )
+            stream = engine.stream_rows(policy, rows, temperature)
+            stream.drop(range(1, len(rows)))
+            alone = []
+            while found := stream.step():
+                alone += [token for row, token in found if row == 0]
+                assert {row for row, _ in found} == {0}, "a row that was dropped goes on"
+            assert alone == grown[0], "dropping rows changes another one"
 
     def test_rows_are_whole(self, preflab_case: Case) -> None:
         engine, policy = _built(preflab_case)
@@ -179,6 +210,55 @@ class RolloutEngineContract(ComponentContract):
                 f"temperature): chance {chance:.1e}. Top-k, top-p, a repetition penalty? An "
                 "algorithm needs the density of what was sampled"
             )
+
+    def test_what_it_says_of_its_draws_is_true(self, preflab_case: Case) -> None:
+        from preflab.likelihood import response_log_probs
+
+        engine, policy = _built(preflab_case)
+        for temperature in (1.0, 0.5):
+            sampling = Sampling(max_tokens=5, temperature=temperature, samples=2)
+            rollout = engine.generate(policy, RAGGED, sampling, SEED)
+            if rollout.log_probs is None:
+                assert not isinstance(engine, Foreign), (
+                    "it has 'weights', so that it does not compute with preflab's own forward "
+                    "pass, but its rollouts have no log_probs: nothing would show other weights"
+                )
+                return
+            own = response_log_probs(policy, rollout, temperature).detach()
+            mask = rollout.response_mask
+            apart = float((own - rollout.log_probs).abs()[mask].max())
+            assert apart <= self.agrees, (
+                f"at temperature {temperature} its log_probs are up to {apart:.1e} nats from the "
+                "policy's: are they those after the temperature, of these rows, from these weights?"
+            )
+            assert not bool(rollout.log_probs[~mask].any()), "log_probs on pads are not 0"
+
+    def test_it_samples_from_the_weights_that_the_policy_has_now(self, preflab_case: Case) -> None:
+        import torch
+
+        engine, policy = _built(preflab_case)
+        other = policy.copy()
+        with torch.no_grad():
+            for number, weight in enumerate(other.module.parameters()):
+                noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+                weight.add_(0.2 * noise)
+        greedy = Sampling(max_tokens=1, temperature=0.0)
+        for which in (policy, other, policy):  # a policy that moves, and one that comes back
+            rollout = engine.generate(which, RAGGED, greedy, SEED)
+            assert rollout.weights in ("", which.version), (
+                "Rollout.weights is not the version of the policy that it was given"
+            )
+            likeliest = [
+                [max(range(len(row)), key=row.__getitem__)]
+                for row in _probabilities(which, RAGGED, 1.0)
+            ]
+            assert _tokens(rollout) == likeliest, (
+                "it samples from earlier weights: an engine that has a copy takes "
+                "Policy.weights() when Policy.version is another than that of its copy"
+            )
+            if isinstance(engine, Foreign):
+                assert rollout.weights, "it does not say which weights it sampled from"
+                assert engine.weights == which.version, "its 'weights' are not those that it has"
 
     def test_the_policy_stays_as_it_is(self, preflab_case: Case) -> None:
         import torch

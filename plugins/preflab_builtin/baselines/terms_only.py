@@ -23,6 +23,7 @@ class TermsOnly:
         self.config = config
         self.total_steps = config.episodes // config.batch
         self.policy = context.policy("initial")
+        context.runtime.shard(self.policy.module)
         self.terms = gradient_terms(context, config.terms)
         parameters = self.policy.module.parameters()
         self.optimization = Optimization(

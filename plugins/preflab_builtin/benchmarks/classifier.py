@@ -3,6 +3,7 @@ the policy's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from preflab.errors import UserError, nearest
 from preflab.interfaces import Context
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab_builtin.benchmarks.config import ClassifierConfig
 from preflab_builtin.causal_lm.checking import Use
 from preflab_builtin.causal_lm.folders import locate
@@ -49,11 +50,7 @@ class Classifier:
         texts = list(rollout.texts)
         if self.config.whole_text:
             texts = [p.text + text for p, text in zip(rollout.prompts, texts, strict=True)]
-        # A model cannot read a text without tokens: it reads one pad instead.
-        pad = self.tokenizer.pad_token
-        texts = [text if self.tokenizer(text)["input_ids"] else pad for text in texts]
-        parts = [self._probabilities(list(part)) for part in self.runtime.micro_batches(texts)]
-        return torch.cat(parts) if parts else torch.zeros(0, device=self.runtime.device)
+        return probabilities(self, texts)
 
     def _probabilities(self, texts: list[str]) -> torch.Tensor:
         rows = self.tokenizer(
@@ -69,6 +66,21 @@ class Classifier:
         if logits.shape[1] == 1 or several:
             return logits[:, min(self.label, logits.shape[1] - 1)].sigmoid()
         return logits.softmax(-1)[:, self.label]
+
+
+def probabilities(classifier: Classifier, texts: Sequence[str]) -> torch.Tensor:
+    """The probabilities [B] float32 of a classifier's label, of texts [B]. Every process has all of
+    them, and they are divided among the processes."""
+    # A model cannot read a text without tokens: it reads one pad instead.
+    read, pad = classifier.tokenizer, classifier.tokenizer.pad_token
+    texts = [text if read(text)["input_ids"] else pad for text in texts]
+    runtime = classifier.runtime
+    found = torch.zeros(len(texts), device=runtime.device)
+    for part in runtime.read(range(len(texts))):
+        values = classifier._probabilities([texts[i] for i in part])
+        if weight(part):
+            found[torch.as_tensor(list(part), device=found.device)] = values
+    return runtime.sum(found)
 
 
 def positions(config: Any) -> int | None:

@@ -18,6 +18,7 @@ def preflab_components() -> list[Component]:
             "tiny",
             TinyConfig,
             build=f"{here}.sources:tiny",
+            inspect=f"{here}.shape:inspect_tiny",
             preflight=f"{here}.preflight:tiny",
         ),
         Component(

@@ -24,6 +24,8 @@ class Use(StrEnum):
 
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
+ADAPTER_FOLDER = "adapter"
+"""In a folder that preflab wrote: the adapter that is merged into the model."""
 FAST = "tokenizer.json"
 TOKENIZERS = (FAST, "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
 """Files of which a tokenizer has one at least."""
@@ -100,6 +102,11 @@ def _check_adapter(folder: Path) -> None:
             f"{folder} is a model and also a {kind} adapter{of_base} ({ADAPTER}). If the adapter "
             f"is merged into the model, remove {ADAPTER} and adapter_model.*; if not, merge it "
             "(merge_and_unload) and save the result elsewhere."
+        )
+    if folder.name == ADAPTER_FOLDER and (folder.parent / CONFIG).is_file():
+        raise UserError(
+            f"{folder} is a {kind} adapter{of_base}, not a whole model. The folder above it holds "
+            f"the model with the adapter in it: {folder.parent}"
         )
     raise UserError(
         f"{folder} is a {kind} adapter{of_base}, not a whole model: merge it (merge_and_unload) "

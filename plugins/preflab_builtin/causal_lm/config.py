@@ -25,6 +25,44 @@ class TokenizerKind(StrEnum):
 
 
 @dataclass
+class LoraConfig:
+    """Adapters of low rank (LoRA, Hu et al. 2021): the weights stay as they are at the start of a
+    stage, and the adapters beside them are trained."""
+
+    rank: int | None = option(
+        None, "r, rank of the adapters; null: none, and all weights are trained", ge=1
+    )
+    alpha: float | None = option(
+        None, "what an adapter gives is multiplied by alpha / rank; null: twice the rank", gt=0
+    )
+    targets: Any = option(
+        "all",
+        "projections with an adapter: all, attention, mlp, or a list of names such as "
+        "[q_proj, v_proj]",
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """Names of projections, and no alpha without adapters."""
+        names = self.names()
+        if not names or not all(isinstance(name, str) and name for name in names):
+            yield "targets", f"is {self.targets!r} but must be a name or a list of names"
+        if self.rank is None and (self.alpha is not None or self.targets != "all"):
+            yield "rank", "is null, which means no adapters: give a rank, for example 16"
+
+    def names(self) -> list[str]:
+        """The targets as a list."""
+        return [self.targets] if isinstance(self.targets, str) else list(self.targets or ())
+
+    def scaled(self) -> float:
+        """alpha, where none is given too."""
+        assert self.rank is not None
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+
+_LORA = "adapters of low rank: what is trained instead of the weights"
+
+
+@dataclass
 class TinyConfig:
     """A small causal LM made from scratch. It needs no download, but a pretraining stage to be
     useful."""
@@ -41,6 +79,7 @@ class TinyConfig:
         TokenizerKind.words, "words of the data's closed vocabulary, or UTF-8 bytes of any text"
     )
     max_positions: int = option(512, "longest sequence in tokens", ge=2)
+    lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """Heads divide the width, and rotary positions rotate pairs of numbers."""
@@ -71,6 +110,7 @@ class PretrainedConfig:
         factory=dict,
         doc="variables of the model's chat template, for example {enable_thinking: false}",
     )
+    lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)
 
     def check(self) -> Iterator[tuple[str, str]]:
         """A path must be given."""
@@ -97,3 +137,4 @@ class SmolLM2Config:
         factory=dict,
         doc="variables of the model's chat template, for example {enable_thinking: false}",
     )
+    lora: LoraConfig = option(factory=LoraConfig, doc=_LORA)

@@ -18,6 +18,7 @@ from preflab_builtin.causal_lm.checking import (
     read_json,
 )
 from preflab_builtin.causal_lm.config import PretrainedConfig
+from preflab_builtin.causal_lm.shape import shape_of
 from preflab_builtin.causal_lm.weights import parameters
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
@@ -36,7 +37,9 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         content=content,
         tokenizer=tokenizer_digest(folder),
         pretrained=True,
-        parameters=parameters(folder),
+        # Usual learning rates are known for all weights, not for adapters.
+        parameters=parameters(folder) if config.lora.rank is None else 0,
+        shape=shape_of(folder),
         notices=[f"policy.path: {said}."] if said else [],
     )
 

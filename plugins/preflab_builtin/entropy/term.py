@@ -10,6 +10,7 @@ from preflab.functional import entropy
 from preflab.interfaces import Context, Policy, State
 from preflab.likelihood import response_states
 from preflab.records import Rollout
+from preflab.runtime import weight
 from preflab_builtin.entropy.config import EntropyConfig
 
 
@@ -32,13 +33,12 @@ class EntropyBonus:
         rollout, temperature = self._seen
         tokens = int(rollout.response_lengths.sum())
         total = torch.zeros((), device=self.runtime.device)
-        share = self.runtime.share(rollout.by_length())
-        for index in self.runtime.micro_batches(share):
+        for index in self.runtime.passes(rollout.by_length()):
             with self.runtime.autocast():
                 logits = policy.logits(response_states(policy, rollout.rows(index)))
             loss = -entropy(logits, temperature).sum()
-            torch.autograd.backward(self.config.coef / tokens * loss)
-            total += loss.detach()
+            torch.autograd.backward(weight(index) * self.config.coef / tokens * loss)
+            total += weight(index) * loss.detach()
         return {"loss/entropy": float(self.runtime.sum(total)) / tokens}
 
     def state_dict(self) -> State:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from preflab.interfaces import Policy, RewardModel
 from preflab.likelihood import response_log_probs
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 
 if TYPE_CHECKING:
     import torch
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
 def batched_log_probs(
     policy: Policy, rollout: Rollout, temperature: float, runtime: Runtime
 ) -> torch.Tensor:
-    """`preflab.likelihood.response_log_probs` of all rows without gradient: [B, R] float32."""
+    """`preflab.likelihood.response_log_probs` of all rows without gradient: [B, R] float32. Every
+    process takes part."""
     import torch
 
     log_probs = torch.zeros(
         rollout.response_ids.shape, dtype=torch.float32, device=rollout.response_ids.device
     )
     with torch.no_grad(), runtime.autocast():
-        for group in runtime.micro_batches(rollout.by_length()):
+        for group in runtime.read(rollout.by_length()):
             values = response_log_probs(policy, rollout.rows(group), temperature)
-            log_probs[torch.tensor(group, device=log_probs.device), : values.shape[1]] = values
-    return log_probs
+            if weight(group):
+                at = torch.tensor(group, device=log_probs.device)
+                log_probs[at, : values.shape[1]] = values
+    return runtime.sum(log_probs)
 
 
 def questions(rollout: Rollout) -> list[str]:
@@ -47,8 +50,8 @@ def range_of(model: RewardModel) -> tuple[float, float]:
 
 
 def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:
-    """The reward of each row. A model that compares rows has the attribute ``whole_rollout``: it
-    is given all of them together."""
+    """The reward of each row. Every process takes part, and a network divides the rows among them.
+    A model that compares rows has the attribute ``whole_rollout``: it is given all together."""
     import torch
 
     if getattr(model, "whole_rollout", False):
@@ -56,7 +59,9 @@ def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float
             return [float(value) for value in model.score(rollout).tolist()]
     rewards = [0.0] * len(rollout)
     with torch.no_grad():
-        for group in runtime.micro_batches(rollout.by_length()):
+        for group in runtime.micro_batches(
+            rollout.by_length(), runtime.micro_batch * runtime.world
+        ):
             for i, value in zip(group, model.score(rollout.rows(group)).tolist(), strict=True):
                 rewards[i] = float(value)
     return rewards
@@ -67,7 +72,7 @@ def document_nll(
 ) -> tuple[list[float], list[int]]:
     """Of each text: its negative log-likelihood in nats, summed over its tokens and its end token,
     and the number of these tokens. The first token is not predicted and not counted; texts are cut
-    to ``max_tokens`` tokens."""
+    to ``max_tokens`` tokens. Every process takes part."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -75,9 +80,10 @@ def document_nll(
 
     tokenizer, device = policy.tokenizer, runtime.device
     rows = [tokenizer.encode_document(text)[:max_tokens] for text in texts]
-    sums, counts = [0.0] * len(rows), [len(row) - 1 for row in rows]
+    sums = torch.zeros(len(rows), dtype=torch.float64, device=device)
+    counts = [len(row) - 1 for row in rows]
     with torch.no_grad(), runtime.autocast():
-        for group in runtime.micro_batches(sorted(range(len(rows)), key=lambda i: len(rows[i]))):
+        for group in runtime.read(sorted(range(len(rows)), key=lambda i: len(rows[i]))):
             tokens = [torch.tensor(rows[i], device=device) for i in group]
             ids = pad_sequence(tokens, batch_first=True, padding_value=tokenizer.pad_id)
             lengths = torch.tensor([len(rows[i]) for i in group], device=device)
@@ -86,6 +92,6 @@ def document_nll(
             targets = mask & (slots > 0)
             values = torch.zeros(mask.shape, dtype=torch.float64, device=device)
             values[targets] = target_log_probs(policy, ids, mask, targets).double()
-            for i, value in zip(group, values.sum(-1).tolist(), strict=True):
-                sums[i] = -value
-    return sums, counts
+            if weight(group):
+                sums[torch.tensor(group, device=device)] = -values.sum(-1)
+    return runtime.sum(sums).tolist(), counts

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from preflab.interfaces import (
     Evaluation,
     Evaluator,
     Measure,
+    Opinion,
     Policy,
     Responder,
     RolloutEngine,
@@ -28,11 +29,17 @@ from preflab.randomness import permutation
 from preflab.records import Prompt, Rollout, Split
 from preflab.storage.durable import json_number, write_json
 from preflab_builtin.evaluation.config import FILE, NO_BASELINE, SuiteConfig
-from preflab_builtin.evaluation.results import CASES, EVALUATION, SAMPLES, measure_as_json
+from preflab_builtin.evaluation.results import (
+    CASES,
+    EVALUATION,
+    OPINIONS,
+    SAMPLES,
+    measure_as_json,
+)
 from preflab_builtin.evaluation.stored import stored_name, stored_responses
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 _TENSORS = ("prompt_ids", "prompt_lengths", "response_ids", "response_lengths", "terminated")
 
@@ -90,6 +97,7 @@ class EvaluationSuite:
         self.cases: dict[str, dict[str, float]] = {}
         self.against: dict[str, str] = {}
         self.notes: list[str] = []
+        self.opinions: dict[str, list[Opinion]] = {}
         self._responder: Responder | None = None
         self._reference: Policy | None = None
 
@@ -126,6 +134,7 @@ class EvaluationSuite:
         }
         self.against |= result.against
         self.notes += [note for note in result.notes if note not in self.notes]
+        self.opinions |= {name: list(said) for name, said in result.opinions.items()}
 
     def state_dict(self) -> State:
         """The responses and everything measured so far."""
@@ -141,6 +150,9 @@ class EvaluationSuite:
             ],
             "against": dict(self.against),
             "notes": list(self.notes),
+            "opinions": [
+                [name, [list(astuple(one)) for one in said]] for name, said in self.opinions.items()
+            ],
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -151,12 +163,14 @@ class EvaluationSuite:
         self.values = {name: list(column) for name, column in state["values"]}
         self.cases = {name: dict(cases) for name, cases in state["cases"]}
         self.against, self.notes = dict(state["against"]), list(state["notes"])
+        self.opinions = {name: [Opinion(*one) for one in said] for name, said in state["opinions"]}
 
     def save(self, folder: Path) -> None:
         """evaluation.json: subject, baseline, and every measure with its interval (null: none),
         and what evaluators say with them (`preflab.interfaces.Evaluation`).
         samples.jsonl: one row per prompt, with both responses and every value of the prompt.
-        cases.jsonl: one row per measure of other cases, such as documents."""
+        cases.jsonl: one row per measure of other cases, such as documents.
+        opinions.jsonl: if people judged, one row per measure, prompt and person."""
         of_file = self.config.baseline == FILE
         evaluation = {
             "subject": self.config.subject,
@@ -173,6 +187,11 @@ class EvaluationSuite:
             for name, cases in self.cases.items():
                 values = {case: json_number(value) for case, value in cases.items()}
                 stream.write(json.dumps({"measure": name, "values": values}) + "\n")
+        if self.opinions:
+            with (folder / OPINIONS).open("w", encoding="utf8") as stream:
+                for name, said in self.opinions.items():
+                    rows = ({"measure": name, **asdict(one)} for one in said)
+                    stream.writelines(json.dumps(row) + "\n" for row in rows)
 
     def _subject(self) -> Responder:
         if self._responder is None:
@@ -243,7 +262,7 @@ class EvaluationSuite:
 
     def _unpacked(self, state: State) -> Rollout:
         device = self.context.runtime.device
-        tensors: dict[str, torch.Tensor] = {name: state[name].to(device) for name in _TENSORS}
+        tensors: dict[str, Any] = {name: state[name].to(device) for name in _TENSORS}
         prompts, texts = tuple(self.prompts), tuple(state["texts"])
         return replace(self._nothing, prompts=prompts, texts=texts, **tensors)
 

@@ -118,7 +118,11 @@ class Builder:
     def _id(self, case: Case, text: str, place: str, new_ids: list[str]) -> str:
         """The given id, or else ``text``, the digest of the prompt's text."""
         may_repeat = self._type in ("demonstrations", "rankings")
-        given = fields.identifier(case.about, "id")
+        try:
+            given = fields.identifier(case.about, "id")
+        except BadRow as error:
+            reason, cure = str(error).partition(": ")[2], self._settings.option("ignore=[id]")
+            raise BadRow("id", f"{reason}. If it names no prompt: {cure}") from None
         if not given and may_repeat:
             return text
         if not given:

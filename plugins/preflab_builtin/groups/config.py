@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from preflab import option
+from preflab.memory import Load
 from preflab_builtin.reward_model.config import KwiseConfig
 
 
@@ -50,6 +51,11 @@ class KwiseGroupsConfig:
     def needs(self) -> Sequence[str]:
         """What the training needs."""
         return self.kwise.needs() if isinstance(self.kwise, KwiseConfig) else ()
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """That of the training; nothing for one that is not kwise, which `check` refuses."""
+        kwise = isinstance(self.kwise, KwiseConfig)
+        return self.kwise.load(tokens, records) if kwise else Load(0, 0, tokens, passes=0)
 
     def fine_tunes(self) -> bool:
         """As the training says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from preflab.errors import UserError
 from preflab.interfaces import Context
 from preflab_builtin.causal_lm.weights import check_finite
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
@@ -11,6 +12,11 @@ from preflab_builtin.groups.folder import place
 from preflab_builtin.groups.heads import counted, refuse_names
 from preflab_builtin.reward_model.preflight import refuse_long
 
+SHARDED = (
+    "reward_model=kwise_groups and runtime.sharding=full with several processes do not work "
+    "together yet: reward_model.shrink needs the whole heads. Leave runtime.sharding out, or give "
+    "reward_model.shrink=0, or choose reward_model=kwise, one reward model for everybody."
+)
 ONE_RESPONSE = (
     "reward_model.welfare=worst compares the responses to one prompt that are scored together. A "
     "prompt with one response (algorithm.samples=1, and the evaluators reward and win_rate) gets "
@@ -20,8 +26,11 @@ ONE_RESPONSE = (
 
 
 def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
-    """`UserError` for rankings of the data that are of fewer than two groups, or have none of a
-    group that has a weight. What the comparisons will be is not known yet."""
+    """`UserError` for weights divided among processes; for rankings of the data that are of fewer
+    than two groups, or have none of a group that has a weight. What the comparisons will be is not
+    known yet."""
+    if context.runtime.is_sharded and config.shrink:
+        raise UserError(SHARDED)
     if context.has("rankings"):
         rankings = (r for r in context.rankings("train") if r.preferences)
         refuse_names(config.weights, counted(rankings), context.key_of(config))

@@ -12,7 +12,7 @@ import torch
 from preflab.errors import UserError
 from preflab.likelihood import response_log_probs
 from preflab.records import Message, Prompt, Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab.templates import pieces
 from preflab_builtin.causal_lm.folders import locate
 from preflab_builtin.causal_lm.sources import FolderSource
@@ -52,10 +52,11 @@ class Asked:
         order = sorted(range(len(rows)), key=lambda i: lengths[i])
         size = max(1, self.runtime.micro_batch // 2)  # a question is read with both answers
         with torch.no_grad(), self.runtime.autocast():
-            for part in self.runtime.micro_batches(order, size):
-                at = torch.as_tensor(list(part), device=found.device)
-                found[at] = self._of([asked[i] for i in part])
-        return found
+            for part in self.runtime.read(order, size):
+                odds = self._of([asked[i] for i in part])
+                if weight(part):
+                    found[torch.as_tensor(list(part), device=found.device)] = odds
+        return self.runtime.sum(found)
 
     def prompt(self, row: Mapping[str, str]) -> Prompt:
         """The question with everything filled in, once: braces in what is filled in stay text."""

@@ -23,7 +23,8 @@ class MLflowRun:
     responses as files samples/STAGE/STEP.json.
 
     The id of MLflow's run is kept in the run's folder, so that a run that was killed goes on as the
-    same run of MLflow. All of its steps are shown again; those that MLflow holds are left out.
+    same run of MLflow. All of its steps are shown again, and of each metric those steps that MLflow
+    does not hold are sent.
     """
 
     def __init__(self, config: MLflowConfig, run: TrackedRun) -> None:
@@ -31,7 +32,7 @@ class MLflowRun:
         from mlflow import MlflowClient
 
         self._client: Any = MlflowClient(tracking_uri=config.uri)
-        self._held: dict[str, int] = {}
+        self._held = set[tuple[str, int]]()
         self._id = self._resumed(run.folder / RUN) or self._new(config, run)
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float], time: float | None) -> None:
@@ -40,7 +41,7 @@ class MLflowRun:
 
         when = int((clock.time() if time is None else time) * 1000)
         named = {written(name): value for name, value in metrics.items()}
-        new = {name: v for name, v in named.items() if step > self._held.get(name, -1)}
+        new = {name: v for name, v in named.items() if (name, step) not in self._held}
         rows = [Metric(name, value, when, step) for name, value in new.items()]
         if rows:
             self._client.log_batch(self._id, metrics=rows)
@@ -69,18 +70,17 @@ class MLflowRun:
                 config.experiment, artifact_location=_beside(config.uri)
             )
         )
-        name = "/".join(run.folder.resolve().parts[-2:])
         tags = {"preflab.folder": str(run.folder.resolve())}
-        made = self._client.create_run(experiment, run_name=name, tags=tags)
-        params = [Param(written(k), str(v)[:LONGEST]) for k, v in _flat(run.config)]
+        made = self._client.create_run(experiment, run_name="/".join(run.title), tags=tags)
+        params = [Param(written(k), str(v)[:LONGEST]) for k, v in run.flat_config().items()]
         for first in range(0, len(params), MOST_PARAMS):
             self._client.log_batch(made.info.run_id, params=params[first : first + MOST_PARAMS])
         (run.folder / RUN).write_text(made.info.run_id, encoding="utf8")
         return str(made.info.run_id)
 
     def _resumed(self, path: Path) -> str:
-        """The id of the run that goes on, and the last step of each of its metrics; "" if there is
-        none."""
+        """The id of the run that goes on, with the steps of each metric that MLflow holds; "" if
+        there is none."""
         from mlflow.exceptions import MlflowException
 
         if not path.is_file():
@@ -91,7 +91,8 @@ class MLflowRun:
         except MlflowException:  # it was deleted, or the URI is another
             return ""
         for name in names:
-            self._held[name] = max(m.step for m in self._client.get_metric_history(run_id, name))
+            history = self._client.get_metric_history(run_id, name)
+            self._held |= {(name, metric.step) for metric in history}
         self._client.update_run(run_id, status="RUNNING")
         return run_id
 
@@ -110,14 +111,3 @@ def _beside(uri: str) -> str | None:
     where."""
     file = uri.removeprefix("sqlite:///")
     return None if file == uri else (Path(file).resolve().parent / "mlruns").as_uri()
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """("group.key", value) pairs."""
-    pairs: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs += _flat(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", value))
-    return pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from preflab.interfaces import Policy, State
+from preflab.sharding import gathered, parted
 
 
 class Average:
@@ -30,7 +31,7 @@ class Average:
         if self.decay is None:
             return self.policy
         averaged = self.policy.copy()
-        averaged.module.load_state_dict(self.weights)
+        averaged.module.load_state_dict(gathered(self.weights))
         return averaged
 
     def state_dict(self) -> State:
@@ -40,5 +41,8 @@ class Average:
     def load_state_dict(self, state: State, device: torch.device) -> None:
         """Continue from them; from the policy as it is now if none were kept until now."""
         if self.decay is not None:
-            weights = state or self.policy.module.state_dict()
-            self.weights = {name: value.to(device, copy=True) for name, value in weights.items()}
+            current = self.policy.module.state_dict()
+            self.weights = {
+                name: parted(value.to(device, copy=True), current[name])
+                for name, value in (state or current).items()
+            }

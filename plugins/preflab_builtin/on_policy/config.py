@@ -3,13 +3,14 @@ are named so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 from preflab_builtin.training.config import EVALUATORS, TrainedConfig
 
@@ -108,6 +109,27 @@ class RatioClipConfig(ClipConfig):
 
 
 @dataclass
+class SamplerConfig:
+    """How far the probabilities of an engine that computes in its own way (a serving engine) may be
+    from the policy's. What preflab's own engine draws needs neither."""
+
+    limit: float | None = option(
+        0.1,
+        "end the run (exit code 5) when the engine's log-probabilities are further than this from "
+        "the policy's, mean over tokens of |difference| in nats; float32 engines are at 1e-6, "
+        "bfloat16 at 0.004, wrong weights at 0.1 to 1; null: never",
+        gt=0,
+    )
+    cap: float | None = option(
+        None,
+        "truncated importance sampling: the policy loss of a token is multiplied by its "
+        "probability under the policy over that under the engine, at most this (verl takes 2); "
+        "null: off",
+        ge=1,
+    )
+
+
+@dataclass
 class OnPolicyConfig(TrainedConfig):
     """What every on-policy algorithm does alike: sample, score, judge, update."""
 
@@ -123,6 +145,9 @@ class OnPolicyConfig(TrainedConfig):
     epochs: int = option(1, "passes over a rollout batch (InstructGPT: 1)", ge=1)
     kl: KLPenaltyConfig = option(factory=KLPenaltyConfig, doc="penalty against the reference")
     clip: ClipConfig = option(factory=ClipConfig, doc="clipping")
+    sampler: SamplerConfig = option(
+        factory=SamplerConfig, doc="agreement with an engine that computes in its own way"
+    )
     missing_eos_penalty: float = option(
         0.0, "subtracted from the score of a response that was cut at the cap", ge=0
     )
@@ -150,6 +175,22 @@ class OnPolicyConfig(TrainedConfig):
         role = self.kl.reference
         reference = (f"own_policy:{role}",) if role and not names_folder(role) else ()
         return ("prompts", "reward_model", *reference, *super().needs())
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """The policy, its reference and a reward model, which are asked once for each sampled
+        response (`preflab.memory.Load`)."""
+        return Load(
+            trained=1,
+            frozen=2,
+            reference=True,
+            rows=self.minibatch,
+            batch=self.batch,
+            sampled=self.batch,
+            tokens=tokens,
+            passes=4 + 3 * self.epochs,
+            scored=0.5,
+            steps=self.total_steps(),
+        )
 
     def total_steps(self) -> int:
         """Iterations."""

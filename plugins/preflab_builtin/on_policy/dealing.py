@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, StandIn
 
 
 def minibatches(rollout: Rollout, order: Sequence[int], width: int, size: int) -> list[list[int]]:
@@ -23,5 +23,8 @@ def micro_batches(minibatch: Sequence[int], width: int, runtime: Runtime) -> lis
     """This process's rows of a minibatch in pieces; units of ``width`` rows are not divided."""
     units = [minibatch[i : i + width] for i in range(0, len(minibatch), width)]
     size = max(1, runtime.micro_batch // width)
-    pieces = runtime.micro_batches(runtime.share(units), size)
-    return [[row for unit in piece for row in unit] for piece in pieces]
+    pieces = runtime.passes(units, size)
+    return [
+        (StandIn if isinstance(piece, StandIn) else list)(row for unit in piece for row in unit)
+        for piece in pieces
+    ]

@@ -12,7 +12,7 @@ from preflab.functional import masked_mean, token_rewards
 from preflab.interfaces import Policy, ScalarModel
 from preflab.likelihood import response_log_probs, response_log_probs_and_entropies, response_values
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 
 AdvantageFunction = Callable[
     [torch.Tensor, torch.Tensor | None, torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]
@@ -85,14 +85,13 @@ def collect(
 
     scores [B]: after penalty and clipping. micro_batches: this process's rows; the other processes
     contribute theirs. reward_kl_coef: of the KL in the reward, 0 where it stands in the loss."""
-    shape = rollout.response_ids.shape
-    log_probs, reference, values, entropies = (
-        torch.zeros(shape, device=runtime.device) for _ in range(4)
-    )
+    found = torch.zeros(4, *rollout.response_ids.shape, device=runtime.device)
     with torch.no_grad(), runtime.autocast():
         for index in micro_batches:
             rows = rollout.rows(index)
             at, width = torch.as_tensor(index, device=runtime.device), rows.response_ids.shape[1]
+            into = found if weight(index) else torch.zeros_like(found)
+            log_probs, entropies, values, reference = into
             log_probs[at, :width], entropies[at, :width] = response_log_probs_and_entropies(
                 networks.policy, rows, temperature
             )
@@ -100,9 +99,7 @@ def collect(
                 values[at, :width] = response_values(networks.value, rows)
             if networks.reference is not None:
                 reference[at, :width] = response_log_probs(networks.reference, rows, temperature)
-    log_probs, reference, values, entropies = (
-        runtime.sum(x) for x in (log_probs, reference, values, entropies)
-    )
+    log_probs, entropies, values, reference = runtime.sum(found)
     mask = rollout.response_mask
     log_ratio = torch.zeros_like(log_probs)
     if networks.reference is not None:

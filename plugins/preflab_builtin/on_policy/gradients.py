@@ -11,6 +11,7 @@ from preflab.likelihood import response_log_probs, response_values
 from preflab.runtime import Runtime
 from preflab_builtin.on_policy.experience import Experience, Networks
 from preflab_builtin.on_policy.rules import Rules, kl_loss, token_weights
+from preflab_builtin.on_policy.sampler import importance
 
 T = TypeVar("T")
 
@@ -42,26 +43,33 @@ def accumulate(
     kl_coef: float,
     temperature: float,
     runtime: Runtime,
+    cap: float | None = None,
+    counts: float = 1.0,
 ) -> tuple[Watched[torch.Tensor], torch.Tensor]:
     """Add the gradients of some rows; sums of what is watched, and the largest distance of a ratio
     of new to old probability from 1.
 
     tokens: of the whole minibatch; they divide the value loss. divisor: what `denominator` gives
-    for the whole minibatch; it divides the policy's. One network after the other: the policy's
-    activations are freed before the value network's are needed."""
+    for the whole minibatch; it divides the policy's. cap: of the weights for what the engine drew
+    with other probabilities (`sampler.importance`); None: none. counts: 0 for rows that count for
+    nothing. One network after the other: the policy's activations are freed before the value
+    network's are needed."""
     old, mask = batch.log_probs, batch.mask
     with runtime.autocast():
         new = response_log_probs(networks.policy, batch.rollout, temperature)
     policy = rules.loss(new, batch)
     weights = token_weights(mask, rules.aggregate)
-    loss = masked_sum(weights * policy.loss, mask)
+    corrected = weights
+    if cap is not None and batch.rollout.log_probs is not None:
+        corrected = weights * importance(old, batch.rollout.log_probs, mask, cap)
+    loss = masked_sum(corrected * policy.loss, mask)
     kl, total = torch.zeros((), device=mask.device), loss
     if rules.kl_loss is not None and networks.reference is not None:
         reference = old - batch.log_ratio
         kl = masked_sum(weights * kl_loss(new, old, reference, mask, rules.kl_loss), mask)
         total = loss + kl_coef * kl
-    torch.autograd.backward(total / divisor)
-    value_loss, value_clipped = _accumulate_values(rules, networks, batch, tokens, runtime)
+    torch.autograd.backward(counts * total / divisor)
+    value_loss, value_clipped = _accumulate_values(rules, networks, batch, tokens, runtime, counts)
     log_ratio = torch.where(mask, new.detach() - old, torch.zeros_like(old))
     ratio = log_ratio.exp()
     watched = Watched(
@@ -78,7 +86,12 @@ def accumulate(
 
 
 def _accumulate_values(
-    rules: Rules, networks: Networks, batch: Experience, tokens: int, runtime: Runtime
+    rules: Rules,
+    networks: Networks,
+    batch: Experience,
+    tokens: int,
+    runtime: Runtime,
+    counts: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same for the value network: the sum of its loss, and the number of clipped tokens."""
     if rules.critic is None or networks.value is None:
@@ -88,7 +101,7 @@ def _accumulate_values(
         values = response_values(networks.value, batch.rollout)
     given = rules.critic.loss(values, batch)
     loss = masked_sum(given.loss, batch.mask)
-    torch.autograd.backward(loss / tokens)
+    torch.autograd.backward(counts * loss / tokens)
     return loss.detach(), masked_sum(given.clipped.float(), batch.mask)
 
 

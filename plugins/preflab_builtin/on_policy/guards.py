@@ -58,7 +58,7 @@ def require_first_ratio_one(
     is not. where: algorithm and iteration; deviation: largest distance from 1 in this process;
     batch: the micro-batch with it."""
     cause = ""
-    if deviation > REPEATED_PASS_TOLERANCE:
+    if max(runtime.gather([deviation])) > REPEATED_PASS_TOLERANCE:  # every process reads again
         cause = unrepeatable_pass(policy, batch, temperature, runtime)
     deviation, cause = max(runtime.gather([(deviation, cause)]))
     if cause:

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from preflab.components import Inspection
 from preflab.errors import UserError
-from preflab.interfaces import Context, Policy
+from preflab.interfaces import Adaptable, Backbone, Context, HasNetwork, Policy, RewardModel
 from preflab.lengths import check_prompts
+from preflab.offload import Offload
+from preflab.runtime import Runtime, Sharding
+from preflab.sampling import is_foreign
 from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
+from preflab_builtin.on_policy.experience import Networks
 from preflab_builtin.training import continuing
 
-_REFERENCE = " reference "
+_REFERENCE, INITIAL = " reference ", "initial"
 
 
 def inspect(config: OnPolicyConfig) -> Inspection:
@@ -38,18 +42,49 @@ def reference_folder(config: OnPolicyConfig) -> Path | None:
     return folder
 
 
-def kl_reference(config: OnPolicyConfig, context: Context) -> Policy:
-    """The frozen policy that the KL is measured against."""
-    folder = reference_folder(config)
-    if folder is None:
-        return context.policy(config.kl.reference or "initial")
-    return context.load_policy(folder)
+def kl_reference(config: OnPolicyConfig, context: Context, policy: Policy) -> Policy:
+    """The frozen policy that the KL is measured against. policy: the one to be trained, as it
+    begins; without its adapters it is the one that it begins as."""
+    folder, role = reference_folder(config), config.kl.reference or INITIAL
+    begins_as = policy.without_adapters() if isinstance(policy, Adaptable) else None
+    if folder is None and role == INITIAL and begins_as is not None:
+        return begins_as
+    reference = context.policy(role) if folder is None else context.load_policy(folder)
+    reference.module.requires_grad_(False)
+    return reference
+
+
+def offload(networks: Networks, reward_model: RewardModel, runtime: Runtime) -> Offload:
+    """What leaves memory while networks are trained (`runtime.offload`): the frozen ones, without
+    the weights that the trained ones share."""
+    frozen: list[Backbone | None] = [networks.reference]
+    trained: list[Backbone | None] = [networks.policy, networks.value]
+    if isinstance(reward_model, HasNetwork):
+        frozen.append(reward_model.network)
+    if not runtime.config.offload:
+        return Offload(())
+    kept = [network.module for network in trained if network is not None]
+    return Offload([network.module for network in frozen if network is not None], kept)
 
 
 def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
     """Refuses prompts that are too long and what does not fit this run; what a schedule means for
     training that goes on."""
     check_prompts(context, context.records("prompts", "train"))
+    foreign = is_foreign(context.rollout())
+    if foreign and context.runtime.config.sharding is Sharding.full:
+        raise UserError(
+            "runtime.sharding=full and a rollout engine with a copy of the weights do not work "
+            "together yet: the engine needs whole weights from every process. Give rollout=native "
+            "or rollout=transformers, or leave runtime.sharding out."
+        )
+    if config.sampler.cap is not None and not foreign:
+        raise UserError(
+            f"algorithm.sampler.cap={config.sampler.cap:g} weighs tokens for what an engine drew "
+            "with other probabilities than the policy's, and this run's rollout engine computes "
+            "with the policy itself. Leave it out, or choose another engine: rollout=continuous, "
+            "or rollout=vllm of preflab-vllm."
+        )
     folder = reference_folder(config)
     if folder is not None and tokenizer_digest(folder) != context.tokenizer.digest:
         raise UserError(

@@ -16,6 +16,8 @@ from preflab.interfaces import Accountable, Context, OfMembers, RewardShaping, S
 from preflab.optimization import Optimization, gradient_terms, mean_metrics, require_finite
 from preflab.randomness import draw_order, permutation
 from preflab.records import Rollout
+from preflab.runtime import weight
+from preflab.sampling import is_foreign
 from preflab.shaping import shaped
 from preflab_builtin.on_policy.average import Average
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig
@@ -29,10 +31,11 @@ from preflab_builtin.on_policy.guards import (
     require_finite_scores,
     require_first_ratio_one,
 )
-from preflab_builtin.on_policy.inputs import kl_reference
+from preflab_builtin.on_policy.inputs import kl_reference, offload
 from preflab_builtin.on_policy.kl import adapted_coefficient
 from preflab_builtin.on_policy.resampling import replaced, without_signal
 from preflab_builtin.on_policy.rules import Rules, denominator
+from preflab_builtin.on_policy.sampler import SamplerGuard
 from preflab_builtin.rollouts.prompts import prompt_tokens
 from preflab_builtin.training.continuing import begins_from
 from preflab_builtin.training.keeping import Keeping
@@ -50,18 +53,19 @@ class OnPolicy:
         self.prompts = context.records("prompts", "train")
         policy = context.policy("initial")
         # With a coefficient of 0 no reference is loaded: nothing is measured against it.
-        reference = kl_reference(config, context) if config.kl.coef > 0 else None
-        if reference is not None:
-            reference.module.requires_grad_(False)
+        reference = kl_reference(config, context, policy) if config.kl.coef > 0 else None
         value = None
         if rules.critic is not None:
-            value = context.reward_network() or context.policy("initial").scalar_model(
-                context.streams["value head"]
-            )
+            value = context.reward_network() or policy.scalar_model(context.streams["value head"])
         self.networks = Networks(policy, reference, value)
+        for network in (policy, reference, value):
+            if network is not None:
+                self.runtime.shard(network.module)
         self.policy = policy
         self.reward_model = context.reward_model()
+        self.offload = offload(self.networks, self.reward_model, self.runtime)
         self.engine = context.rollout()
+        self.sampler = SamplerGuard(config.sampler, is_foreign(self.engine))
         self.sampling = replace(self.engine.sampling, samples=rules.samples)
         # Refuses the first prompt that is too long before anything is computed.
         prompt_tokens(policy, self.prompts, self.sampling.max_tokens)
@@ -87,6 +91,7 @@ class OnPolicy:
         """One iteration: rollout, scores, experience, minibatches."""
         profile = Profile(self.runtime)
         rollout = self._rollout(index)
+        self.offload.come()
         profile.ended("rollout")
         raw = self._scored(rollout)
         scores, metrics = self._penalised(raw, rollout)
@@ -101,9 +106,14 @@ class OnPolicy:
         )
         self.current = (rollout, raw, experience)
         profile.ended("old_log_probs")
+        metrics |= self.sampler.check(
+            self._where(index), experience, self.networks, self.sampling.temperature, self.runtime
+        )
         if self.networks.reference is not None:
             metrics |= self.kl_bounds.check(self._where(index), experience)
-        metrics |= self._update(index, self._chosen(index, experience))
+        chosen = self._chosen(index, experience)
+        self.offload.leave()
+        metrics |= self._update(index, chosen)
         profile.ended("update")
         metrics |= described(experience, raw, self.kl_coef)
         metrics |= {f"objective/scores/{k}": float(v.mean()) for k, v in self.members.items()}
@@ -274,9 +284,11 @@ class OnPolicy:
                 self.kl_coef,
                 self.sampling.temperature,
                 self.runtime,
+                self.config.sampler.cap,
+                weight(rows),
             )
-            sums += torch.stack(watched)
-            if is_first and float(deviation) > largest:
+            sums += weight(rows) * torch.stack(watched)
+            if is_first and weight(rows) * float(deviation) > largest:
                 largest, furthest = float(deviation), batch
         if is_first:
             require_first_ratio_one(

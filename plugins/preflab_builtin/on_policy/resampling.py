@@ -28,4 +28,13 @@ def replaced(
         tokens[row], texts[row], prompts[row] = ids, text, prompt
     device = rollout.prompt_ids.device
     asked, answered = [q for q, _ in tokens], [r for _, r in tokens]
-    return Rollout.from_tokens(tokenizer, prompts, asked, answered, device, texts)
+    drawn_by, others = rollout.drawn_by(), other.drawn_by()
+    if drawn_by is None or others is None:
+        drawn_by = None
+    else:
+        for row, values in zip(rows, others, strict=True):
+            drawn_by[row] = values
+    weights = " and ".join(sorted({rollout.weights, other.weights}))
+    return Rollout.from_tokens(
+        tokenizer, prompts, asked, answered, device, texts, drawn_by, weights
+    )

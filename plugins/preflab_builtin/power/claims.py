@@ -149,6 +149,7 @@ def as_json(row: Outlook) -> dict[str, object]:
             "prompts": by_source.prompt,
             "rest": by_source.rest,
         },
+        "people": d.difference.persons if d.difference else 0,
         "variance_of_the_mean": by_source.of_the_mean(),
         "prompts": by_source.cases or None,
         "cannot_be_told_apart": list(by_source.unknown),

@@ -190,7 +190,8 @@ def _remarks(
         "the measured one, which few seeds know badly; choose the difference that matters to you "
         "and compare.",
         "variance from: its share of the variance of the difference, at the seeds there are; rest: "
-        "what neither seeds nor prompts explain, such as one response to one prompt.",
+        "what neither seeds nor prompts explain, such as one response to one prompt. people: that "
+        "other people would say something else, which more seeds do not lessen.",
         "hours more: one job after the other, from the recorded costs of the artifacts.",
     ]
     looks = study.declared.seeds.looks if study.declared.seeds else ()

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.differences import (
     Difference,
+    PartsOfPeople,
     by_seed,
     crossed_error,
+    freedoms,
     mean_squares,
 )
 from preflab_builtin.report.runs import Draw, RunResult
@@ -41,7 +43,8 @@ class Sources:
     prompts; rest: what neither seeds nor prompts explain, such as one response to one prompt (None:
     within seed). unknown: what cannot be told apart, and why. upstream_counts, algorithm_counts:
     how much of either variance the mean has, the sum of the squared weights of those upstream
-    stages, and of the draws.
+    stages, and of the draws. people: of a measure that people gave, whose parts are in the place of
+    prompt and rest.
     """
 
     seeds: int
@@ -54,10 +57,15 @@ class Sources:
     unknown: tuple[str, ...]
     upstream_counts: float
     algorithm_counts: float
+    people: PartsOfPeople | None = None
 
     def error(self, seeds: int) -> tuple[float, float]:
         """Standard error of the mean difference with so many seeds and the same prompts, and its
-        degrees of freedom (2 seeds or more)."""
+        degrees of freedom (2 seeds or more). People are the same too."""
+        if self.people is not None:
+            within, now = self.people.within, self.people.within / self.seeds
+            about = max(0.0, self.people.about - now) + within / seeds
+            return replace(self.people, about=about).error(self.seed + within, seeds)
         if self.prompt is None or self.rest is None:
             return math.sqrt(self.seed / seeds), seeds - 1
         expected = {
@@ -65,7 +73,7 @@ class Sources:
             "prompt": self.rest + seeds * self.prompt,
             "rest": self.rest,
         }
-        return crossed_error(expected, seeds, self.cases)
+        return crossed_error(expected, freedoms(seeds, self.cases), seeds * self.cases)
 
     def of_the_mean(self) -> dict[str, float]:
         """Variance of the mean difference by source, at the seeds there are."""
@@ -78,6 +86,10 @@ class Sources:
         if self.prompt is not None and self.rest is not None:
             parts["prompts"] = self.prompt / self.cases
             parts["rest"] = self.rest / self.seeds / self.cases
+        if self.people is not None:
+            rest = self.people.within / self.seeds
+            parts["prompts"] = max(0.0, self.people.about - self.people.people - rest)
+            parts |= {"people": self.people.people, "rest": rest}
         return parts
 
 
@@ -104,6 +116,8 @@ def of_difference(found: Difference, upstream_of: Sequence[Hashable]) -> Sources
         rest = square["rest"]
         seed = max(0.0, (square["seed"] - rest) / cases)
         prompt = max(0.0, (square["prompt"] - rest) / seeds)
+    elif gaps.people is not None:
+        seed = max(0.0, seed - gaps.people.within)
     else:
         unknown.append(NO_CASES)
     upstream = algorithm = None
@@ -114,6 +128,8 @@ def of_difference(found: Difference, upstream_of: Sequence[Hashable]) -> Sources
     else:
         between, within = nested(gaps.by_draw, upstream_of)
         of_one_draw = mean_squares(table)["rest"] / cases if cases else 0.0
+        if gaps.people is not None:
+            of_one_draw = gaps.people.within
         upstream, algorithm = between, max(0.0, within - of_one_draw)
     weights = by_seed(np.eye(draws).tolist(), gaps.seeds).mean(axis=0)
     of_upstream = dict[Hashable, float]()
@@ -123,6 +139,7 @@ def of_difference(found: Difference, upstream_of: Sequence[Hashable]) -> Sources
         *(seeds, cases, seed, upstream, algorithm, prompt, rest, tuple(unknown)),
         upstream_counts=sum(weight**2 for weight in of_upstream.values()),
         algorithm_counts=float((weights**2).sum()),
+        people=gaps.people,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 from preflab_builtin.on_policy.config import OnPolicyConfig, RatioClipConfig
 
@@ -35,6 +37,11 @@ class PPOConfig(OnPolicyConfig):
     clip: PPOClipConfig = option(factory=PPOClipConfig, doc="clipping")
     advantage: AdvantageConfig = option(factory=AdvantageConfig, doc="advantage estimation")
     value: OptimizerConfig = option(factory=OptimizerConfig, doc="optimizer of the value network")
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """A value network too, which is asked and trained."""
+        own = super().load(tokens, records)
+        return replace(own, trained=2, passes=own.passes + 1 + 3 * self.epochs)
 
     def needs(self) -> tuple[str, ...]:
         """A scalar model too: the value network."""

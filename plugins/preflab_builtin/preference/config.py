@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 from preflab_builtin.training.config import TrainedConfig
 
@@ -63,6 +64,13 @@ class PreferenceConfig(TrainedConfig):
     seed: int | None = option(None, "pins this stage's seed; null follows the run's")
 
     length: ClassVar[str] = "epochs"
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """A policy that is trained on pairs, and its reference (`preflab.memory.Load`)."""
+        frozen = 0 if self.loss is Loss.simpo else 1
+        rows, passes = 2 * self.batch, 3 + frozen
+        reference = frozen == 1
+        return Load(1, rows, tokens, passes, frozen=frozen, reference=reference, scored=0.5)
 
     def needs(self) -> tuple[str, ...]:
         """Rankings to learn from, and prompts to judge."""

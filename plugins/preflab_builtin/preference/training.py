@@ -20,6 +20,7 @@ from preflab.likelihood import response_log_probs
 from preflab.optimization import Optimization, gradient_terms, require_finite
 from preflab.randomness import draw_order
 from preflab.records import to_json
+from preflab.runtime import weight
 from preflab_builtin.preference.config import Loss, PreferenceConfig
 from preflab_builtin.preference.loss import kto_losses, pair_losses, reference_point
 from preflab_builtin.preference.mismatched import mismatched
@@ -50,6 +51,7 @@ class Preference:
         self.total_steps = config.epochs * self.epoch_steps
         self.begins_from = begins_from(config, self.total_steps)
         self.terms = gradient_terms(context, config.terms)
+        self.runtime.shard(self.policy.module)
         parameters = self.policy.module.parameters()
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "policy"
@@ -100,7 +102,7 @@ class Preference:
     def _micro_batches(self, index: Sequence[int]) -> Iterator[Sequence[int]]:
         """This process's share of some pairs, two rows each."""
         size = max(1, self.runtime.micro_batch // 2)
-        return self.runtime.micro_batches(self.runtime.share(index), size)
+        return self.runtime.passes(index, size)
 
     def _log_probs(self, pairs: Sequence[Example]) -> torch.Tensor:
         """log pi of the responses of some pairs, [len(pairs), 2]: summed over tokens, or their mean
@@ -118,8 +120,10 @@ class Preference:
         found = torch.zeros(len(index), 2, device=self.runtime.device)
         with torch.no_grad(), self.runtime.autocast():
             for part in self._micro_batches(index):
-                at = torch.as_tensor([places[i] for i in part], device=found.device)
-                found[at] = self._log_probs([pairs[i] for i in part])
+                log_probs = self._log_probs([pairs[i] for i in part])
+                if weight(part):
+                    at = torch.as_tensor([places[i] for i in part], device=found.device)
+                    found[at] = log_probs
         return self.runtime.sum(found)
 
     def _reference_log_probs(self) -> torch.Tensor:
@@ -159,10 +163,10 @@ class Preference:
         else:
             weights = config.liked_weight, config.disliked_weight
             losses = kto_losses(better, worse, kl, config.beta, *weights)
-        torch.autograd.backward(losses.sum() / count)
+        torch.autograd.backward(weight(index) * losses.sum() / count)
         margins = config.beta * (better - worse).detach()
         sums = (losses.sum(), (margins > 0).sum(), margins.sum(), config.beta * better.sum())
-        return torch.stack([value.detach().float() for value in sums])
+        return weight(index) * torch.stack([value.detach().float() for value in sums])
 
     def batch(self, index: int) -> State:
         """The pairs of a step, as rankings.jsonl has them."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 
 
@@ -20,3 +22,7 @@ class PretrainConfig:
         factory=lambda: OptimizerConfig(lr=2e-3, warmup=50), doc="AdamW and its schedule"
     )
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """One network that is trained on windows (`preflab.memory.Load`)."""
+        return Load(1, self.batch, self.window, passes=3, steps=self.steps)

@@ -10,6 +10,7 @@ import torch
 
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
+from preflab.runtime import weight
 from preflab_builtin.pretrain.config import PretrainConfig
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 
@@ -24,6 +25,7 @@ class Pretraining:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.total_steps = config.steps
         self.policy = context.policy("base")
+        context.runtime.shard(self.policy.module)
         documents = context.records("documents", "train")
         self.stream = PretrainingStream(
             documents, context.tokenizer, config.window, context.seed, "pretrain"
@@ -43,11 +45,11 @@ class Pretraining:
         numbers = range(index * batch, (index + 1) * batch)
         denominator = targets_in(batch, window)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(self.runtime.share(numbers)):
+        for group in self.runtime.passes(numbers):
             with self.runtime.autocast():
                 nll = window_nll(self.policy, self.stream.pick(group).to(self.runtime.device))
-            torch.autograd.backward(nll / denominator)
-            total += nll.detach()
+            torch.autograd.backward(weight(group) * nll / denominator)
+            total += weight(group) * nll.detach()
         metrics = {"loss/pretrain": float(self.runtime.sum(total)) / denominator}
         require_finite(f"pretrain, step {index}", metrics)
         metrics |= self.optimization.step(index)
@@ -92,7 +94,8 @@ class Pretraining:
         count = min(VALIDATION_WINDOWS, stream.windows_per_epoch)
         total = torch.zeros((), device=self.runtime.device)
         with torch.no_grad(), self.runtime.autocast():
-            for group in self.runtime.micro_batches(self.runtime.share(range(count))):
-                total += window_nll(self.policy, stream.pick(group).to(self.runtime.device))
+            for group in self.runtime.passes(range(count)):
+                windows = stream.pick(group).to(self.runtime.device)
+                total += weight(group) * window_nll(self.policy, windows)
         loss = float(self.runtime.sum(total)) / targets_in(count, window)
         return {"pretrain/validation_loss": loss}

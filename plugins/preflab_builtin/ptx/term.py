@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from preflab.interfaces import Context, Policy, State
+from preflab.runtime import weight
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.ptx.config import PtxConfig
 
@@ -37,14 +38,12 @@ class PtxTerm:
         self.drawn += count
         denominator = targets_in(count, self.config.window)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(
-            self.runtime.share(numbers), self.config.micro_batch
-        ):
+        for group in self.runtime.passes(numbers, self.config.micro_batch):
             windows = self.stream.pick(group).to(self.runtime.device)
             with self.runtime.autocast():
                 nll = window_nll(policy, windows)
-            torch.autograd.backward(self.config.coef / denominator * nll)
-            total += nll.detach()
+            torch.autograd.backward(weight(group) * self.config.coef / denominator * nll)
+            total += weight(group) * nll.detach()
         return {"loss/ptx": float(self.runtime.sum(total)) / denominator}
 
     def accounting(self, history: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:

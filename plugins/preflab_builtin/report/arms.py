@@ -10,6 +10,7 @@ from preflab.interfaces import Measure
 from preflab.intervals import t_interval, within, without_spread
 from preflab.settings import LABELS
 from preflab_builtin.report.differences import by_seed
+from preflab_builtin.report.opinions import difference_of_people
 from preflab_builtin.report.runs import Draw, RunResult
 from preflab_builtin.report.wording import titled
 
@@ -182,7 +183,8 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
 
     With one run, a measure keeps its own interval (over prompts, documents or pairs). With several,
     the interval is Student's t over the seeds, and n is their number; several runs of one seed
-    count as their mean (`by_seed`). Seeds that all have the same value, such as 0 or 1, do not show
+    count as their mean (`by_seed`). Of what people said it is about other prompts and people too,
+    as that of a claim is. Seeds that all have the same value, such as 0 or 1, do not show
     how much it varies: the interval is then the mean of the runs' own intervals, or none where a
     run has none. No interval leaves the measure's range.
     """
@@ -192,6 +194,11 @@ def combined(runs: Sequence[RunResult]) -> dict[str, Measure]:
         measures = [run.measures[name] for run in having]
         if len(measures) == 1:
             combined_measures[name] = measures[0]
+            continue
+        of_people = difference_of_people(name, [((run,), ()) for run in having])
+        if of_people is not None:
+            seeds = len({run.seed for run in having})
+            combined_measures[name] = replace(of_people.measure(), n=seeds)
             continue
         mean = t_interval(
             by_seed([m.value for m in measures], [run.seed for run in having]).tolist()

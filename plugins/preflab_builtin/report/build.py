@@ -11,7 +11,7 @@ from pathlib import Path
 from preflab.errors import UserError
 from preflab.storage.durable import in_words, write_json
 from preflab.storage.run_folder import MANIFEST, REPORT, SUMMARY
-from preflab.study import ClaimConfig, StudyConfig, Verdict
+from preflab.study import ClaimConfig, StudyConfig
 from preflab_builtin.report.arms import Arm, arms, in_order, presented
 from preflab_builtin.report.claims import decide, named
 from preflab_builtin.report.costs import costs
@@ -64,14 +64,10 @@ def found_in(folders: Sequence[Path]) -> Gathered:
 
 
 def verdicts(folders: Sequence[Path]) -> dict[str, str]:
-    """What the claims of a study stand at, by its run folders. A claim of which there is no
-    estimate is unanswered."""
+    """What the claims of a study stand at, by its run folders."""
     runs = gather(folders).runs
-    return {
-        d.name: (d.verdict if d.estimate is not None else Verdict.unanswered).value
-        for study in studies_of(runs, arms(runs))
-        for d in study.decisions
-    }
+    studies = studies_of(runs, arms(runs))
+    return {d.name: d.verdict.value for study in studies for d in study.decisions}
 
 
 def _write(report: Report, out: Path) -> None:

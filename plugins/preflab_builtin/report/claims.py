@@ -18,6 +18,10 @@ from preflab_builtin.report.differences import (
     difference_from_curve,
 )
 from preflab_builtin.report.looks import holm, level_of, repeated_p
+from preflab_builtin.report.opinions import (
+    difference_from_curve_of_people,
+    difference_of_people,
+)
 from preflab_builtin.report.runs import Draw, RunResult, seed_of
 
 
@@ -28,8 +32,8 @@ class Decision:
     estimate: the difference in the measure with its interval. Its n: how many prompts, questions or
     documents are paired; if none are, the fewest values of the measure in any run.
     seeds: all seeds in the estimate, with those of stages that differ.
-    why: what an undecided claim lacks, which seeds are left out, where a curve was read beyond its
-    end.
+    why: what a claim without a verdict lacks, which seeds are left out, where a curve was read
+    beyond its end.
     for_looks: the same with the interval that is right at all looks together, if the study adds
     seeds until it is decided; then this one decides.
     p: of a difference that is exactly the margin, at all looks together; p_holm: corrected for the
@@ -63,7 +67,8 @@ class Decision:
     def after_holm(self) -> Verdict:
         """The verdict that is right for all claims of the study together."""
         sure = self.p_holm <= 1 - LEVEL  # of nan it is not
-        return self.verdict if sure else Verdict.undecided
+        decided = self.verdict in (Verdict.holds, Verdict.fails)
+        return Verdict.undecided if decided and not sure else self.verdict
 
 
 Named = Mapping[str, Sequence[Arm]]
@@ -113,20 +118,20 @@ def _decide(
     names: Named,
     look: Look | None,
 ) -> Decision:
-    def undecided(why: str) -> Decision:
-        return Decision(name, claim, None, (), Verdict.undecided, why)
+    def unanswered(why: str) -> Decision:
+        return Decision(name, claim, None, (), Verdict.unanswered, why)
 
     others = claim.frontier if claim.versus is None else [claim.versus]
     sides = [_members(word, series, names) for word in (claim.arm, *others)]
     words = list(dict.fromkeys(word for side in sides for word in side))
     absent = [word for word in words if in_order(word) not in names]
     if absent:
-        return undecided(f"no finished run of the arm {', '.join(absent)}")
+        return unanswered(f"no finished run of the arm {', '.join(absent)}")
     for word in words:
         same_name = names[in_order(word)]
         if len(same_name) > 1:
             labels = "; ".join(arm.label for arm in same_name)
-            return undecided(f"{len(same_name)} arms are called {word}: {labels}")
+            return unanswered(f"{len(same_name)} arms are called {word}: {labels}")
     by_draw, left_out = _by_draw({word: names[in_order(word)][0] for word in words}, claim)
     tables = {
         draw: [[runs[word] for word in side] for side in sides] for draw, runs in by_draw.items()
@@ -134,7 +139,7 @@ def _decide(
     found, remarks = _estimate(claim, tables)
     seeds, why = tuple(draw.label for draw in by_draw), "; ".join([*left_out, *remarks])
     if found is None:
-        return undecided(why or f"the runs do not measure {claim.measure}")
+        return unanswered(why or f"the runs do not measure {claim.measure}")
     decision = Decision(
         *(name, claim, found.measure(), seeds, Verdict.undecided, why),
         difference=found,
@@ -142,7 +147,8 @@ def _decide(
     )
     if not decision.has_interval:
         lacks = "one seed gives" if len(seeds) == 1 else "equal values give"
-        why = "; ".join([f"{lacks} this measure no interval", *([why] if why else [])])
+        lacks = found.lacks or f"{lacks} this measure no interval"
+        why = "; ".join([lacks, *([why] if why else [])])
         return replace(decision, why=why)
     return _with_verdict(decision, found, look)
 
@@ -217,9 +223,12 @@ def _estimate(
             draw: (own[0], [run for side in others for run in side])
             for draw, (own, *others) in tables.items()
         }
-        return difference_from_curve(claim.measure, claim.at, curves)
+        found, remarks = difference_from_curve(claim.measure, claim.at, curves)
+        of_people = difference_from_curve_of_people(claim.measure, claim.at, curves)
+        return of_people or found, remarks
     pairs = [(sides[0], sides[1] if len(sides) > 1 else ()) for sides in tables.values()]
-    return difference(claim.measure, pairs), []
+    found = difference_of_people(claim.measure, pairs)
+    return found or difference(claim.measure, pairs), []
 
 
 def verdict(low: float, high: float, margin: float, more: bool) -> Verdict:
@@ -257,6 +266,7 @@ def as_json(study: str, command: str, decisions: Sequence[Decision]) -> dict[str
             "p": json_number(d.p),
             "p_holm": json_number(d.p_holm),
             "n": d.estimate.n if d.estimate else 0,
+            "people": d.difference.persons if d.difference else 0,
             "seeds": list(d.seeds),
             "holds": d.verdict.value,
             "holds_after_holm": d.after_holm.value,

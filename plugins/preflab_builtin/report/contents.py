@@ -16,6 +16,7 @@ from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.costs import TRAINING, StageCost
 from preflab_builtin.report.gather import Failure
+from preflab_builtin.report.searches import Searched, search_rows
 from preflab_builtin.report.wording import NOTHING, count, scaled, short
 
 SAID = "Said before the first stage"
@@ -70,6 +71,12 @@ def failures(failed: Sequence[Failure]) -> Grid:
     return Grid(("folder", "exit code", "overrides", "what happened"), tuple(rows))
 
 
+def trials(search: Searched) -> Grid:
+    """The trials of a search, in their order."""
+    head, rows = search_rows(search)
+    return Grid(head, tuple(rows))
+
+
 def notices(arms: Sequence[Arm]) -> Grid:
     """What was said before the first stage of the runs, and of which arms."""
     said: dict[str, dict[str, None]] = {}
@@ -90,7 +97,9 @@ def claims(decisions: Sequence[Decision]) -> Grid:
     rows = []
     for d, more in zip(decisions, corrected.rows, strict=True):
         n = f", n = {d.estimate.n}" if d.estimate is not None and d.estimate.n else ""
-        source = f"{count(d.number_of_seeds, 'seed')}{n}"
+        persons = d.difference.persons if d.difference else 0
+        said_by = f", {count(persons, 'labeler')}" if persons else ""
+        source = f"{count(d.number_of_seeds, 'seed')}{n}{said_by}"
         rows.append(
             (d.claim.statement, d.verdict.value, *claimed(d), *more, source, d.claim.measure)
         )

@@ -20,14 +20,39 @@ _Row = float | Sequence[float]
 
 
 @dataclass(frozen=True)
+class PartsOfPeople:
+    """Variance of the mean of a measure that people gave. about: about prompts and people, the
+    seeds as they are; people: the part of the people in it; freedom: its degrees of freedom; units:
+    how many units of prompts there are; within: of the mean of one seed, what the seeds do not
+    share (0: they are not known to share prompts and people, and nothing is subtracted)."""
+
+    about: float
+    people: float
+    freedom: float
+    units: int
+    within: float = 0.0
+
+    def error(self, between: float, seeds: int) -> tuple[float, float]:
+        """Standard error of the mean over so many seeds, and its degrees of freedom. between: the
+        variance between the seeds' means."""
+        square = {"people": self.about}
+        freedom = {"people": self.freedom}
+        if seeds > 1:
+            square |= {"seed": between / seeds, "rest": self.within / seeds}
+            freedom |= {"seed": seeds - 1, "rest": (seeds - 1) * (self.units - 1)}
+        return crossed_error(square, freedom, 1)
+
+
+@dataclass(frozen=True)
 class Gaps:
     """The differences that a claim is about. by_draw: one for each draw [D]; by_case: by draw and
     prompt, question or document [D, P], () if the runs have no values of the same ones; seeds: of
-    each draw [D], () if each draw has one of its own."""
+    each draw [D], () if each draw has one of its own; people: of a measure that people gave."""
 
     by_draw: tuple[float, ...]
     by_case: tuple[tuple[float, ...], ...] = ()
     seeds: tuple[Hashable, ...] = ()
+    people: PartsOfPeople | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +61,8 @@ class Difference:
 
     below, above: its standard error on either side (nan: unknown); freedom: degrees of freedom of
     Student's t; n: cases that are paired, or the fewest values of the measure in any run; least,
-    most: what it can be; gaps: what it is the mean of.
+    most: what it can be; gaps: what it is the mean of; persons: of a measure that people gave, how
+    many gave it; lacks: why there is no error, where it is not that seeds are lacking.
     """
 
     value: float
@@ -47,6 +73,8 @@ class Difference:
     freedom: float = math.inf
     least: float = -math.inf
     most: float = math.inf
+    persons: int = 0
+    lacks: str = ""
 
     def measure(self, level: float = LEVEL) -> Measure:
         """The difference with its interval, which covers the true one with probability
@@ -79,16 +107,16 @@ def difference(measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference |
     by_case = [_gap_by_case(measure, *pair) for pair in pairs]
     runs = [run for a, b in pairs for run in (*a, *b)]
     if by_case and all(gaps and gaps.keys() == by_case[0].keys() for gaps in by_case):
-        mean = crossed([list(gaps.values()) for gaps in by_case], _seeds(pairs))
-        return _honest(mean, measure, pairs)
+        mean = crossed([list(gaps.values()) for gaps in by_case], seeds_of(pairs))
+        return honest(mean, measure, pairs)
     if pairs and all(measure in run.measures for run in runs):
         values = [
             [[run.measures[measure].value for run in side] for side in pair] for pair in pairs
         ]
-        mean = _over_seeds([_gap(a, b) for a, b in values], _seeds(pairs), measure, runs)
+        mean = _over_seeds([_gap(a, b) for a, b in values], seeds_of(pairs), measure, runs)
     else:
         return None
-    return _honest(mean, measure, pairs)
+    return honest(mean, measure, pairs)
 
 
 def difference_from_curve(
@@ -113,7 +141,7 @@ def difference_from_curve(
     if not pairs:
         return None, remarks
     runs = [run for own, curve in pairs for run in (*own, *curve)]
-    return _honest(_over_seeds(gaps, _seeds(pairs), measure, runs), measure, pairs), remarks
+    return honest(_over_seeds(gaps, seeds_of(pairs), measure, runs), measure, pairs), remarks
 
 
 def by_seed(values: Sequence[_Row], seeds: Sequence[Hashable]) -> NDArray[np.float64]:
@@ -147,7 +175,7 @@ def crossed(differences: Sequence[Sequence[float]], seeds: Sequence[Hashable] = 
     mean = Difference(float(table.mean()), p, gaps)
     if p < 2:
         return mean
-    error, freedom = crossed_error(mean_squares(table), s, p)
+    error, freedom = crossed_error(mean_squares(table), freedoms(s, p), s * p)
     return replace(mean, below=error, above=error, freedom=freedom)
 
 
@@ -164,20 +192,26 @@ def mean_squares(table: NDArray[np.float64]) -> dict[str, float]:
     return square
 
 
-def crossed_error(square: Mapping[str, float], s: int, p: int) -> tuple[float, float]:
-    """Standard error of the mean of a table [S, P] with these `mean_squares`, and its degrees of
-    freedom."""
-    total = square["prompt"] + square.get("seed", 0.0) - square.get("rest", 0.0)
+def freedoms(s: int, p: int) -> dict[str, int]:
+    """Degrees of freedom of the `mean_squares` of a table [S, P]."""
+    return {"prompt": p - 1, "seed": s - 1, "rest": (s - 1) * (p - 1)}
+
+
+def crossed_error(
+    square: Mapping[str, float], freedom: Mapping[str, float], count: int
+) -> tuple[float, float]:
+    """Standard error of the mean of a table of ``count`` values with these mean squares by source,
+    and its degrees of freedom. rest: the source that is in all others; freedom: of each source."""
+    total = sum(part if source != "rest" else -part for source, part in square.items())
     # The estimated variance of seeds or prompts can be negative: then it is taken as zero.
     total = max(total, *square.values())
     if total == 0:
         return 0.0, math.inf
-    freedom = {"prompt": p - 1, "seed": s - 1, "rest": (s - 1) * (p - 1)}
     satterthwaite = total**2 / sum(square[k] ** 2 / freedom[k] for k in square)
-    return math.sqrt(total / (s * p)), satterthwaite
+    return math.sqrt(total / count), satterthwaite
 
 
-def _seeds(pairs: Sequence[tuple[Side, Side]]) -> tuple[int, ...]:
+def seeds_of(pairs: Sequence[tuple[Side, Side]]) -> tuple[int, ...]:
     """The seed of each pair, of which the first side has a run."""
     return tuple(own[0].seed for own, _ in pairs)
 
@@ -195,7 +229,7 @@ def _over_seeds(
     return replace(mean, below=error, above=error, freedom=len(units) - 1)
 
 
-def _honest(mean: Difference, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference:
+def honest(mean: Difference, measure: str, pairs: Sequence[tuple[Side, Side]]) -> Difference:
     """The same difference with an error that is not nothing, and with what it can be."""
     own = mean.measure()
     alike = math.isfinite(own.low) and math.isclose(own.low, own.high, rel_tol=1e-12, abs_tol=1e-12)

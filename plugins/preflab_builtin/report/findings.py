@@ -39,6 +39,7 @@ def _verdicts(decisions: Sequence[Decision]) -> Iterator[str]:
     numbers = {v: sum(d.verdict == v for d in decisions) for v in Verdict}
     says = {Verdict.holds: ("holds", "hold"), Verdict.fails: ("fails", "fail")}
     says[Verdict.undecided] = ("is undecided", "are undecided")
+    says[Verdict.unanswered] = ("is unanswered", "are unanswered")
     parts = [f"{n} {says[v][n > 1]}" for v, n in numbers.items() if n]
     if len(decisions) == 1:
         yield f"The claim {says[decisions[0].verdict][0]}."
@@ -47,7 +48,7 @@ def _verdicts(decisions: Sequence[Decision]) -> Iterator[str]:
         yield f"{every} claims {says[decisions[0].verdict][1]}."
     else:
         yield f"Of {count(len(decisions), 'claim')} {', '.join(parts[:-1])} and {parts[-1]}."
-    decided = [d for d in decisions if d.verdict != Verdict.undecided]
+    decided = [d for d in decisions if d.verdict in (Verdict.holds, Verdict.fails)]
     if decided and all(d.number_of_seeds == 1 for d in decided):
         yield (
             "Each verdict is from one seed: it is about other prompts and questions, and says "
@@ -57,8 +58,8 @@ def _verdicts(decisions: Sequence[Decision]) -> Iterator[str]:
 
 def _named(decisions: Sequence[Decision]) -> Iterator[str]:
     """The claims by verdict, with their differences."""
-    titles = {Verdict.holds: "Holds", Verdict.fails: "Fails", Verdict.undecided: "Undecided"}
-    for verdict, title in titles.items():
+    for verdict in Verdict:
+        title = verdict.value.capitalize()
         of_it = [d for d in decisions if d.verdict == verdict]
         texts = [_claim(d) for d in of_it[:MOST_NAMED]]
         if more := len(of_it) - len(texts):
@@ -69,7 +70,7 @@ def _named(decisions: Sequence[Decision]) -> Iterator[str]:
 
 def _claim(decision: Decision) -> str:
     """The claim with its difference, if that decides it."""
-    if decision.verdict == Verdict.undecided:
+    if decision.verdict in (Verdict.undecided, Verdict.unanswered):
         return decision.claim.statement
     return f"{decision.claim.statement} ({claimed(decision)[0]})"
 

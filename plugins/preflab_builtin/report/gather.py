@@ -22,6 +22,7 @@ from preflab.storage.run_folder import (
     LEDGER,
     MANIFEST,
     RUNNING,
+    SEARCH,
     SUMMARY,
     WAITING,
     Manifest,
@@ -34,6 +35,7 @@ from preflab.storage.runs import KILLED, UNKNOWN, composed, named_below, natural
 from preflab.study import StudyConfig
 from preflab_builtin.report.costs import training_costs
 from preflab_builtin.report.runs import RunResult, StageResult, Told
+from preflab_builtin.report.searches import Searched, read_search
 from preflab_builtin.report.wording import plain
 
 
@@ -59,6 +61,7 @@ class Gathered:
 
     runs: list[RunResult] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    searches: list[Searched] = field(default_factory=list)
 
 
 def gather(folders: Sequence[Path]) -> Gathered:
@@ -77,6 +80,9 @@ def gather(folders: Sequence[Path]) -> Gathered:
                     failed.add(job.resolve())
                     code, error = int(row["exit_code"]), str(row.get("error") or "")
                     gathered.failures.append(Failure(job, _overrides(row), code, error))
+        found_here = map(read_search, named_below(folder, SEARCH))
+        known = {search.folder.resolve() for search in gathered.searches}
+        gathered.searches += [s for s in found_here if s and s.folder.resolve() not in known]
         for path in (*named_below(folder, MANIFEST), *sorted(found, key=natural)):
             if path.exists() and path.parent.resolve() not in visited:
                 visited.add(path.parent.resolve())

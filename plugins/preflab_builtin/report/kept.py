@@ -84,7 +84,7 @@ def section(data: Mapping[str, Any]) -> str:
     ]
     commits = ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
     decisions = [_decision(row) for row in data["claims"]]
-    undecided = sum(d.verdict is Verdict.undecided for d in decisions)
+    undecided = sum(d.verdict in (Verdict.undecided, Verdict.unanswered) for d in decisions)
     facts = (
         f"`{data['command']}`, ended {data['ended']}, commit {commits}; "
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "

@@ -28,6 +28,8 @@ def markdown(report: Report) -> str:
     for study in report.studies:
         parts += _section(f"Claims of {study.title}", contents.claims(study.decisions))
         parts += map(safe, contents.remarks(study.decisions))
+    for search in report.gathered.searches:
+        parts += _section(f"Trials for {search.objective}", contents.trials(search))
     if columns(report.arms):
         parts += ["## Results", ladder_markdown(report.arms)]
     parts += filter(None, [safe(losses(report.arms))])

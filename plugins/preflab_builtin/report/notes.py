@@ -22,6 +22,7 @@ def notes(
         *_opponents(arms),
         *_debug(counted),
         *_intervals(arms),
+        *_people(arms),
         *_baselines(counted),
         *_reward_models(counted),
         *_evaluations(counted),
@@ -109,6 +110,16 @@ def _intervals(arms: Sequence[Arm]) -> Iterator[str]:
         yield (
             f"All seeds share one {', '.join(shared)}: the variance of these stages is not in the "
             "intervals."
+        )
+
+
+def _people(arms: Sequence[Arm]) -> Iterator[str]:
+    """What the intervals of people's measures are about."""
+    if any(run.people_judged() for arm in arms for run in arm.runs):
+        yield (
+            "The intervals of what people said, and of the claims on it, are about other people "
+            "too, beside other prompts and, with several seeds, other seeds. One person says "
+            "nothing of others: there is no interval then, and no claim is decided."
         )
 
 

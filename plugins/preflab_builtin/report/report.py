@@ -12,6 +12,7 @@ from preflab_builtin.report.costs import StageCost
 from preflab_builtin.report.findings import findings
 from preflab_builtin.report.gather import Gathered
 from preflab_builtin.report.pictures.picture import Picture
+from preflab_builtin.report.searches import search_findings
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ class Report:
     @property
     def findings(self) -> list[str]:
         """What came out, in sentences."""
-        return findings(self.arms, self.decisions, self.claimed)
+        searched = [line for search in self.gathered.searches for line in search_findings(search)]
+        if searched and not self.decisions:
+            return searched
+        return [*findings(self.arms, self.decisions, self.claimed), *searched]
 
     @property
     def decisions(self) -> tuple[Decision, ...]:

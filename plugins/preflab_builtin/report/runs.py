@@ -8,12 +8,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from preflab.interfaces import Measure
+from preflab.interfaces import Measure, Opinion
 from preflab.kinds import STAGES
 from preflab.storage.artifacts import read_rows
 from preflab.storage.run_folder import MANIFEST, METRICS, read_manifest
 from preflab.storage.runs import composed, dotted
 from preflab.study import StudyConfig
+from preflab_builtin.evaluation.results import OPINIONS
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,18 @@ class RunResult:
                 row.get("prompt_id"): (row.get("values") or {}).get(measure) for row in samples
             }
         return {str(case): float(v) for case, v in cases.items() if isinstance(v, (int, float))}
+
+    def opinions(self, measure: str) -> list[Opinion]:
+        """What each person said, of a measure that people gave."""
+        return [
+            Opinion(row["prompt"], row["person"], float(row["value"]), row["unit"])
+            for row in self._rows_of("evaluation", OPINIONS)
+            if row.get("measure") == measure and isinstance(row.get("value"), (int, float))
+        ]
+
+    def people_judged(self) -> bool:
+        """Whether it has what people said."""
+        return bool(self._rows_of("evaluation", OPINIONS))
 
     def samples(self) -> list[dict[str, Any]]:
         """Rows of the evaluation's samples: prompt, response, baseline's response, values."""

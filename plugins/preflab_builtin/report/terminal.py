@@ -13,8 +13,16 @@ from preflab_builtin.report.accounts import losses
 from preflab_builtin.report.arms import Arm
 from preflab_builtin.report.claims import Decision
 from preflab_builtin.report.columns import PLACED, Column, columns
-from preflab_builtin.report.contents import SAID, claimed, corrections, notices, remarks
+from preflab_builtin.report.contents import (
+    SAID,
+    claimed,
+    corrections,
+    notices,
+    remarks,
+    trials,
+)
 from preflab_builtin.report.report import Report
+from preflab_builtin.report.searches import search_findings
 from preflab_builtin.report.wording import count, plain, plain_lines, shortened
 
 if TYPE_CHECKING:
@@ -41,6 +49,9 @@ def report_text(report: Report, out: Path) -> str:
             console.print(table)
     if report.decisions:
         console.print(claims_table(report.decisions))
+    for search in report.gathered.searches:
+        grid = trials(search)
+        console.print(_table(grid.head, grid.rows))
     rest = "in the run folder's manifest.json" if report.unwritten else "on the page"
     lines = [
         *_came_out(report),
@@ -63,7 +74,10 @@ def report_text(report: Report, out: Path) -> str:
 
 def _came_out(report: Report) -> list[str]:
     """What came out, where no table of claims says it; of claims how many have which verdict."""
-    return report.findings[:1] if report.decisions else report.findings
+    if not report.decisions:
+        return report.findings
+    searched = [line for search in report.gathered.searches for line in search_findings(search)]
+    return [report.findings[0], *searched]
 
 
 def _said(arms: Sequence[Arm], rest: str) -> Iterator[str]:

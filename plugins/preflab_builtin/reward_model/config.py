@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 
 NO_PREFERENCE = "There is no ranking with a preference to train the reward model on."
+
+COMPLETIONS = 4
+"""Answers in a ranking, which only the data knows: InstructGPT's labelers saw 4 to 9."""
 
 
 class Start(StrEnum):
@@ -101,6 +105,13 @@ class KwiseConfig:
         for name in ("margin", "label_smoothing"):
             if getattr(self, name) and self.loss is not RankingLoss.pairs:
                 yield name, f"is {getattr(self, name)} but only loss=pairs has it"
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """One network that is trained on rankings of four (`preflab.memory.Load`)."""
+        batch = COMPLETIONS * self.batch
+        seen = self.epochs * records.get("rankings", 0)
+        steps = self.steps or -(-seen // self.batch)
+        return Load(1, batch, tokens, passes=3, steps=steps, scored=0)
 
     def fine_tunes(self) -> bool:
         """Without a trainable block, only the head learns, which is new."""

@@ -6,7 +6,7 @@ import torch
 
 from preflab.interfaces import Context, HeadsModel, ScalarModel
 from preflab.records import Rollout
-from preflab.runtime import Runtime
+from preflab.runtime import Runtime, weight
 from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
 from preflab_builtin.reward_model.folder import located
 
@@ -33,15 +33,17 @@ def by_prompt(rollout: Rollout) -> list[int]:
 
 def raw_scores(model: ScalarModel | HeadsModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
     """Raw scores [B] float32 ([B, G] of a model with several heads), without gradient, in
-    micro-batches of like prompts."""
-    scores = torch.zeros(len(rollout), device=runtime.device)
+    micro-batches of like prompts. Every process takes part: each scores some rows, and all know all
+    scores."""
+    names = getattr(model, "names", None)
+    heads = () if names is None else (len(names),)
+    scores = torch.zeros(len(rollout), *heads, device=runtime.device)
     with torch.no_grad(), runtime.autocast():
-        for n, index in enumerate(runtime.micro_batches(by_prompt(rollout))):
+        for index in runtime.read(by_prompt(rollout)):
             values = last_values(model, rollout.rows(index))
-            if n == 0:
-                scores = values.new_zeros(len(rollout), *values.shape[1:])
-            scores[torch.as_tensor(index, device=scores.device)] = values
-    return scores
+            if weight(index):
+                scores[torch.as_tensor(index, device=scores.device)] = values
+    return runtime.sum(scores)
 
 
 class NetworkReward:
@@ -53,6 +55,8 @@ class NetworkReward:
 
     def score(self, rollout: Rollout) -> torch.Tensor:
         """Rewards [B] float32."""
+        # Not before: a value network is a copy of one that is whole.
+        self.runtime.shard(self.network.module)
         return raw_scores(self.network, rollout, self.runtime) - self.network.offset
 
 

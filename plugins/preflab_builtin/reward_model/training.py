@@ -13,6 +13,7 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab.records import Ranking, Rollout, to_json
+from preflab.runtime import weight
 from preflab_builtin.reward_model.config import (
     NO_PREFERENCE,
     Element,
@@ -75,6 +76,7 @@ class KwiseTraining:
             self.draws = config.steps * config.batch
         self.total_steps = -(-self.draws // config.batch)
         freeze_below(self.model.module, config.trainable_layers, key)
+        self.runtime.shard(self.model.module)
         parameters = self.model.module.parameters()
         self.optimization = Optimization(
             config.optimizer, parameters, self.total_steps, self.runtime, "reward_model"
@@ -134,8 +136,9 @@ class KwiseTraining:
         which is read once, and the pairs need the scores of all of them."""
         sums = torch.zeros(len(Watched._fields), device=self.runtime.device)
         zero = sums.new_zeros(())
-        mine = self.runtime.share(sorted(batch, key=lambda example: example.length))
-        for group in whole_prompts(mine, self.runtime.micro_batch):
+        ordered = sorted(batch, key=lambda example: example.length)
+        for group in self._passes(ordered):
+            counts = weight(group)
             rows = self._rollout(group)
             with self.runtime.autocast():
                 values = last_values(self.model, rows)
@@ -146,10 +149,11 @@ class KwiseTraining:
                 rewards = self.heads.rewards(scores, example.ranking)
                 losses.append(self._loss(rewards, example.ranking))
                 right, margin = self._correct(rewards, example)
+                right, margin = counts * right, counts * margin
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
-            loss = torch.stack(losses).sum() / len(batch)
+            loss = counts * torch.stack(losses).sum() / len(batch)
             torch.autograd.backward(loss)
-            cut = (~rows.terminated).sum()
+            cut = counts * (~rows.terminated).sum()
             sums += torch.stack(Watched(loss=loss.detach(), right=zero, margin=zero, cut=cut))
         penalty = self.heads.penalty()
         if penalty is not None and self.runtime.rank == 0:  # gradients are summed over processes
@@ -166,6 +170,14 @@ class KwiseTraining:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`correct_pairs` by the mean of the heads that a ranking trains."""
         return correct_pairs(torch.stack(list(rewards)).detach().mean(0), example.preferences)
+
+    def _passes(self, ordered: Sequence[Example]) -> Sequence[Sequence[Example]]:
+        """This process's share of a step in micro-batches of whole prompts."""
+        mine = list(whole_prompts(self.runtime.share(ordered), self.runtime.micro_batch))
+        if not self.runtime.is_sharded:
+            return mine
+        most = max(self.runtime.gather([len(mine)]))
+        return self.runtime.filled(mine, ordered[:1], most)
 
     def _rollout(self, rows: Sequence[Example]) -> Rollout:
         """All completions of some rankings, one row each."""
@@ -226,9 +238,10 @@ def freeze_below(module: torch.nn.Module, trainable_layers: int | None, key: str
     siblings = dict(module.get_submodule(parent).named_children())
     after = list(siblings)[list(siblings).index(name) + 1 :]
     trained = [*blocks[len(blocks) - trainable_layers :], *(siblings[n] for n in after)]
-    module.requires_grad_(False)
-    for part in (*trained, module.get_submodule("score")):
-        part.requires_grad_(True)
+    parts = (*trained, module.get_submodule("score"))
+    stay = {id(parameter) for part in parts for parameter in part.parameters()}
+    for parameter in module.parameters():  # of blocks with adapters, only these are trained
+        parameter.requires_grad_(parameter.requires_grad and id(parameter) in stay)
 
 
 def blocks_of(

@@ -33,3 +33,14 @@ class TransformersConfig:
     max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)
     temperature: float = option(1.0, TEMPERATURE, gt=0)
     batch: int = option(128, "rows decoded at a time; changes which tokens are drawn", ge=1)
+
+
+@dataclass
+class ContinuousConfig:
+    """transformers' continuous batching, for GPUs: rows enter and leave a batch as they begin and
+    end. One random stream for all rows, so that the tokens of a row depend on the others."""
+
+    name: str = option("continuous", "component")
+    max_tokens: int = option(32, "longest response in tokens, end token included", ge=1, fast=8)
+    temperature: float = option(1.0, TEMPERATURE, gt=0)
+    batch: int = option(256, "rows decoded at a time at most; changes which tokens are drawn", ge=1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 
-from preflab.interfaces import Cache, Policy
-from preflab_builtin.rollouts.prompts import up_to_end
-from preflab_builtin.rollouts.sampling import draw
+from preflab.interfaces import AskedRow, Cache, Policy
+from preflab_builtin.rollouts.prompts import left_padded, up_to_end
+from preflab_builtin.rollouts.sampling import draw, row_noise
+
+Within = Callable[[], contextlib.AbstractContextManager[None]]
+"""What a model is called in, entered for each token: others may use it between two of them."""
 
 COMPACT_AT = 0.25
 """Share of ended rows at which the batch is compacted: below it copying the cache costs more than
@@ -24,12 +27,11 @@ def decode_one(
     prompt: tuple[torch.Tensor, torch.Tensor],
     noise: torch.Tensor,
     temperature: float,
-    within: Callable[[], contextlib.AbstractContextManager[None]],
+    within: Within,
 ) -> Iterator[int]:
     """The tokens of one response as `decode` draws them, one by one, the end token included.
 
-    prompt: ids [1, Q] and mask [1, Q]; noise [1, R]: R tokens at most; within: what the model is
-    called in, entered for each token, because others may use the model between two of them.
+    prompt: ids [1, Q] and mask [1, Q]; noise [1, R]: R tokens at most.
     """
     with within():
         logits, cache = policy.prefill(*prompt)
@@ -42,6 +44,66 @@ def decode_one(
             return
         with within():
             logits, cache = policy.extend(drawn, cache)
+
+
+class DecodedRows:
+    """`preflab.interfaces.RowStream`: rows of several requests, each with its own seed and its own
+    cap. A row leaves the batch when it has ended or was dropped."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        rows: Sequence[AskedRow],
+        temperature: float,
+        device: torch.device,
+        within: Within,
+    ) -> None:
+        self._policy, self._temperature, self._within = policy, temperature, within
+        self._caps = [row.max_tokens for row in rows]
+        self._noise = torch.zeros(len(rows), max(self._caps), dtype=torch.float64)
+        for i, row in enumerate(rows):
+            self._noise[i, : row.max_tokens] = row_noise(row.seed, [row.number], row.max_tokens)
+        self._noise = self._noise.to(device)
+        ids, mask = left_padded([row.prompt for row in rows], policy.tokenizer.pad_id, device)
+        with within():
+            self._logits, self._cache = policy.prefill(ids, mask)
+        self._live = list(range(len(rows)))
+        self._gone: set[int] = set()
+        self._drawn: torch.Tensor | None = None
+        self._step = 0
+
+    def step(self) -> list[tuple[int, int]]:
+        """The next token of every row that is still there."""
+        with self._within():
+            self._go_on()
+            if not self._live:
+                return []
+            noise = self._noise[self._live, self._step]
+            self._drawn = draw(self._logits, noise, self._temperature)
+        ends, found = self._policy.tokenizer.end_ids, []
+        for row, token in zip(self._live, self._drawn.tolist(), strict=True):
+            found.append((row, token))
+            if token in ends or self._step + 1 == self._caps[row]:
+                self._gone.add(row)
+        self._step += 1
+        return found
+
+    def drop(self, rows: Collection[int]) -> None:
+        """These get no further tokens."""
+        self._gone |= {*rows}
+
+    def _go_on(self) -> None:
+        """Leave out the rows that are gone, and read the token of each of the others."""
+        stay = [place for place, row in enumerate(self._live) if row not in self._gone]
+        if len(stay) < len(self._live):
+            self._live = [self._live[place] for place in stay]
+            if not stay:
+                return
+            places = torch.tensor(stay, device=self._logits.device)
+            self._logits, self._cache = self._logits[places], self._cache.select(places)
+            self._drawn = self._drawn[places] if self._drawn is not None else None
+        if self._drawn is not None:
+            self._logits, self._cache = self._policy.extend(self._drawn, self._cache)
 
 
 def decode(

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from preflab.interfaces import Context, Policy, Sampling
+from preflab.errors import UserError
+from preflab.interfaces import AskedRow, Context, Policy, RowStream, Sampling
 from preflab.records import Prompt, Rollout
 from preflab.runtime import Runtime
 from preflab_builtin.rollouts.config import NativeConfig
@@ -63,6 +64,23 @@ class NativeEngine:
         read = left_padded(encoded, policy.tokenizer.pad_id, self.runtime.device)
         noise = row_noise(seed, [sampling.first_row], sampling.max_tokens).to(read[0].device)
         yield from decode_one(policy, read, noise, sampling.temperature, self._within)
+
+    def stream_rows(
+        self, policy: Policy, rows: Sequence[AskedRow], temperature: float
+    ) -> RowStream:
+        """Rows of several requests, decoded together."""
+        from preflab_builtin.rollouts.decoding import DecodedRows
+
+        limit = policy.max_positions
+        for row in rows:
+            if not row.prompt or row.max_tokens < 1:
+                raise UserError("A row needs a token in its prompt, and one in its response.")
+            if limit is not None and len(row.prompt) + row.max_tokens > limit:
+                raise UserError(
+                    f"{len(row.prompt)} tokens of the prompt and {row.max_tokens} of the response "
+                    f"are more than the {limit} positions of the policy."
+                )
+        return DecodedRows(policy, rows, temperature, self.runtime.device, self._within)
 
     @contextlib.contextmanager
     def _within(self) -> Iterator[None]:

@@ -45,9 +45,11 @@ def rollout_of(
     encoded: Sequence[Sequence[int]],
     responses: Sequence[Sequence[int]],
     device: torch.device,
+    log_probs: Sequence[Sequence[float]] | None = None,
+    weights: str = "",
 ) -> Rollout:
     """Prompts, their tokens, and the tokens of the responses: the same number of consecutive ones
-    for each prompt."""
+    for each prompt. log_probs, weights: what a `Foreign` engine says of them."""
     samples = len(responses) // max(1, len(prompts))
     rows = [i for i in range(len(prompts)) for _ in range(samples)]
     return Rollout.from_tokens(
@@ -56,4 +58,6 @@ def rollout_of(
         [encoded[i] for i in rows],
         responses,
         device,
+        log_probs=log_probs,
+        weights=weights,
     )

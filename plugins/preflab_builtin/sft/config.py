@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from preflab import option
+from preflab.memory import Load
 from preflab.optimization import OptimizerConfig
 
 EPOCH = "epoch-"
@@ -61,6 +62,11 @@ class SFTConfig:
     )
     mix_window: int = option(64, "tokens in a pretraining window", ge=2, fast=32)
     seed: int | None = option(None, "pins this stage's seed; null follows the run's", ge=0)
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """One network that is trained on demonstrations (`preflab.memory.Load`)."""
+        rows = self.epochs * records.get("demonstrations", 0)
+        return Load(1, self.batch, tokens, passes=3, steps=self.steps or -(-rows // self.batch))
 
     def settled(self, records: Collection[str]) -> SFTConfig:
         """With the weight of the mix, once it is known which types of records the run has."""

@@ -14,6 +14,8 @@ from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
 from preflab.records import Split
+from preflab.runtime import weight
+from preflab.sharding import is_sharded
 from preflab_builtin.causal_lm.losses import nll_sum
 from preflab_builtin.pretrain.stream import PretrainingStream, targets_in, window_nll
 from preflab_builtin.sft.batches import Example, examples, padded
@@ -31,6 +33,7 @@ class SupervisedFineTuning:
     def __init__(self, config: SFTConfig, context: Context) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
         self.policy = context.policy("base")
+        self.runtime.shard(self.policy.module)
         self.examples = self._examples("train")
         self.validation = self._examples("validation")
         self.draws = config.epochs * len(self.examples)
@@ -139,15 +142,15 @@ class SupervisedFineTuning:
         )
         denominator = sum(self.examples[i].targets for _, i in step)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(self.runtime.share(step)):
+        for group in self.runtime.passes(step):
             rows = [self.examples[i] for _, i in group]
             seeds = [(self.context.seed, "sft", "dropout", draw) for draw, _ in group]
             with residual_dropout(
                 self.policy.module, self.config.dropout, [len(row.ids) for row in rows], seeds
             ):
                 nll = self._nll(rows)
-            torch.autograd.backward(nll / denominator)
-            total += nll.detach()
+            torch.autograd.backward(weight(group) * nll / denominator)
+            total += weight(group) * nll.detach()
         self.tokens += denominator
         return {
             "loss/sft": float(self.runtime.sum(total)) / denominator,
@@ -158,9 +161,9 @@ class SupervisedFineTuning:
         """Add mix_coef times the gradient of the pretraining windows' mean token loss."""
         count = self.config.mix_windows
         denominator = targets_in(count, self.config.mix_window)
-        numbers = self.runtime.share(range(index * count, (index + 1) * count))
+        numbers = range(index * count, (index + 1) * count)
         total = torch.zeros((), device=self.runtime.device)
-        for group in self.runtime.micro_batches(numbers):
+        for group in self.runtime.passes(numbers):
             windows = stream.pick(group).to(self.runtime.device)
             seeds = [(self.context.seed, "sft", "mix dropout", number) for number in group]
             lengths = [self.config.mix_window] * len(seeds)
@@ -169,8 +172,9 @@ class SupervisedFineTuning:
                 self.runtime.autocast(),
             ):
                 nll = window_nll(self.policy, windows)
-            torch.autograd.backward((self.config.mix_coef or 0.0) / denominator * nll)
-            total += nll.detach()
+            coef = weight(group) * (self.config.mix_coef or 0.0)
+            torch.autograd.backward(coef / denominator * nll)
+            total += weight(group) * nll.detach()
         return {"loss/sft_mix": float(self.runtime.sum(total)) / denominator}
 
     def _nll(self, rows: Sequence[Example]) -> torch.Tensor:
@@ -185,13 +189,13 @@ class SupervisedFineTuning:
         total = torch.zeros((), device=self.runtime.device)
         with torch.no_grad():
             ordered = sorted(self.validation, key=lambda row: len(row.ids))
-            for group in self.runtime.micro_batches(self.runtime.share(ordered)):
-                total += self._nll(group)
+            for group in self.runtime.passes(ordered):
+                total += weight(group) * self._nll(group)
         targets = sum(row.targets for row in self.validation)
         return {"sft/validation_loss": float(self.runtime.sum(total)) / targets}
 
     def _keep(self, name: str) -> None:
         """Write a checkpoint that `Context.policy("sft/NAME")` reads; one from before a kill is
         replaced."""
-        if self.runtime.rank == 0:
+        if self.runtime.rank == 0 or is_sharded(self.policy.module):
             self.policy.save(self.context.folder / CHECKPOINTS / name)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from preflab.tracking import Sample, TrackedRun
+from preflab.tracking import Sample, TrackedRun, measures_of
 from preflab_builtin.tensorboard.config import TensorBoardConfig
 
 LAYOUT: dict[str, dict[str, list[Any]]] = {
@@ -38,9 +38,9 @@ class TensorBoardLog:
     step, 0-based. The responses of a stage are texts with the tag samples/STAGE."""
 
     def __init__(self, config: TensorBoardConfig, run: TrackedRun) -> None:
-        self._config = run.config
+        self._config = run.flat_config()
         # The steps of a killed process are shown again: its own points no longer count.
-        self._writer: Any = SummaryWriter(str(place(config.folder, run.folder)), purge_step=0)
+        self._writer: Any = SummaryWriter(str(place(config.folder, run)), purge_step=0)
         self._writer.add_custom_scalars(LAYOUT)
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float], time: float | None) -> None:
@@ -60,24 +60,25 @@ class TensorBoardLog:
         """Of a complete run also one row of the HPARAMS tab: the flattened config against what the
         evaluation measured, whose tags are those of its scalars (``eval/MEASURE``). Then write what
         is queued and stop the writer's thread."""
-        measures = ((summary or {}).get("evaluation") or {}).get("measures") or {}
-        values = {f"eval/{name}": measure.get("value") for name, measure in measures.items()}
+        measures = measures_of(summary).items()
+        values = {f"eval/{name}": measure.get("value") for name, measure in measures}
         results = {n: v for n, v in values.items() if v is not None and math.isfinite(v)}
         if summary is not None:
-            parts = hparams(dict(flat(self._config)), results)  # type: ignore[no-untyped-call]
+            parts = hparams(plain(self._config), results)  # type: ignore[no-untyped-call]
             for part in parts:
                 self._writer.file_writer.add_summary(part)
         self._writer.close()
 
 
-def place(folder: str, run: Path) -> Path:
+def place(folder: str, run: TrackedRun) -> Path:
     """Where the event files of a run are.
 
-    >>> str(place("tensorboard", Path("runs/config/a"))), str(place("/logs", Path("runs/config/a")))
-    ('runs/config/a/tensorboard', '/logs/config-a')
+    >>> run = TrackedRun(Path("/runs/config/a"), {}, ())
+    >>> str(place("tensorboard", run)), str(place("/logs", run))
+    ('/runs/config/a/tensorboard', '/logs/config-a')
     """
     outside = Path(folder).is_absolute()
-    return Path(folder) / "-".join(run.parts[-2:]) if outside else run / folder
+    return Path(folder) / "-".join(run.title) if outside else run.folder / folder
 
 
 def as_text(sample: Sample) -> str:
@@ -89,18 +90,16 @@ def as_text(sample: Sample) -> str:
     return f"{sample.prompt_id}: {sample.tokens} tokens{ended}{values}\n\n{quoted}"
 
 
-def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str | float]]:
-    """("group.key", value) pairs. What is neither a number nor a text is written as text, and
-    null as "none".
+def plain(config: Mapping[str, Any]) -> dict[str, str | float]:
+    """Values as the HPARAMS tab takes them: what is neither a number nor a text is written as text,
+    and null as "none".
 
-    >>> dict(flat({"a": {"b": 1, "c": [1, 2]}, "d": None}))
+    >>> plain({"a.b": 1, "a.c": [1, 2], "d": None})
     {'a.b': 1, 'a.c': '[1, 2]', 'd': 'none'}
     """
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{name}.")
-        elif isinstance(value, (bool, int, float, str)):
-            yield name, value
-        else:
-            yield name, "none" if value is None else str(value)
+    return {
+        name: value
+        if isinstance(value, (bool, int, float, str))
+        else ("none" if value is None else str(value))
+        for name, value in config.items()
+    }

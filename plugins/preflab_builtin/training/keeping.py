@@ -10,6 +10,7 @@ from preflab.errors import UserError, nearest
 from preflab.interfaces import Context, Policy, State
 from preflab.options import canonical
 from preflab.runtime import is_main
+from preflab.sharding import gathered, is_sharded
 from preflab_builtin.training.checkpoints import STEP, kept_steps
 from preflab_builtin.training.config import LAST, Better, TrainedConfig
 from preflab_builtin.training.watch import Watch
@@ -47,7 +48,7 @@ class Keeping:
         measures, self.judged = self.watch.judge(policy), done
         if self.config.keep != LAST:
             self._compare(done, policy, measures)
-        if self._keeps_folder(done) and is_main():
+        if self._keeps_folder(done) and (is_main() or is_sharded(policy.module)):
             policy.save(self.context.folder / "checkpoints" / f"{STEP}{done}")
         return {f"watch/{name}": value for name, value in measures.items()}
 
@@ -88,7 +89,7 @@ class Keeping:
         if not sign * value > best:
             self.without_progress += 1
             return
-        weights = policy.module.state_dict()
+        weights = gathered(policy.module.state_dict())
         kept = {n: w.detach().to("cpu", copy=True) for n, w in weights.items()}
         self.best = {"step": done, "value": value, "weights": kept}
         self.without_progress = 0

@@ -38,8 +38,18 @@ if TYPE_CHECKING:
     from preflab_people.store import Store
 
 ROUND_OPTIONS = (
-    *("overlap", "labels", "tasks", "database", "flags", "likert", "consent", "gold", "gold_share"),
-    *("retest_share", "cut", "language", "pairs", "baseline"),
+    *(
+        "overlap",
+        "labels",
+        "tasks",
+        "database",
+        "flags",
+        "likert",
+        "gold",
+        "gold_share",
+        "retest_share",
+    ),
+    *("cut", "language", "pairs", "baseline"),
 )
 """What is fixed when a round is made."""
 DEFAULTS: dict[str, Any] = {
@@ -194,12 +204,18 @@ def _with_address(folder: Path, made: Round, options: argparse.Namespace) -> Rou
 
 
 def _update(store: Store, target: Target, options: argparse.Namespace) -> None:
-    """New instructions become a new version; examples are kept with the round."""
+    """New instructions and a new consent text become new versions; examples are kept with the
+    round."""
     if options.instructions:
         text = read_text(options.instructions)
         if text != store.instructions().markdown:
             version = store.add_instructions(text, time.time())
             print(f"Instructions: version {version} from now on.")
+    if options.consent:
+        before = store.consent_text().version
+        version = store.add_consent(read_text(options.consent), time.time())
+        if version != before:
+            print(f"Consent text: version {version} from now on. Everybody is asked again.")
     if options.examples:
         from preflab_people.server.settings import read_examples
 
@@ -224,7 +240,8 @@ def _listening(
 ) -> socket.socket | None:
     """The socket of the server, None if nothing is served; `UserError` if it cannot be served as
     asked for. url: the round's."""
-    from preflab_people.server.serving import PORT, check_names, listen
+    from preflab_people.server.listening import listen
+    from preflab_people.server.serving import PORT, check_names
 
     if options.no_serve:
         return None
@@ -347,7 +364,7 @@ def _parser() -> Parser:
     one("--retest-share", type=share, metavar="SHARE", help="of tasks shown twice (default: 0.03)")
     one("--cut", type=share, help="agreement that passes a screening (default: 0.75)")
     one("--examples", type=file, help="JSON lines: worked examples with your reasons")
-    one("--consent", type=file, help="Markdown: your consent text in the place of preflab's")
+    one("--consent", type=file, help="Markdown: your consent text; a changed one is asked anew")
     one("--survey", action="store_true", help="ask the voluntary questions about the person")
     one("--language", action="append", help="of the pages, several times for a choice: en, de, ar")
     one("--pairs", metavar="ARM", help="compare side by side against this one run")

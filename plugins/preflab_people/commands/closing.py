@@ -26,15 +26,14 @@ def close(words: list[str]) -> int:
     folder, made = open_round(options.name)
     with open_store(folder, made) as store:
         progress = store.progress()
+        far = how_far(progress, made.kind).capitalize()
+        missing = f"{far}; {counted(progress.open, 'judgment')} missing."
+        if not progress.done:
+            raise UserError(f"{missing} {_nothing_to_close(options.name, progress)}")
         if progress.open and not options.early and not progress.closed:
             raise UserError(
-                f"{how_far(progress, made.kind).capitalize()}; {progress.open} judgments are "
-                f"missing. Wait for them, or close it as it is: preflab label close "
+                f"{missing} Wait for them, or close it as it is: preflab label close "
                 f"{shlex.quote(options.name)} --early. What nobody judged then trains nothing."
-            )
-        if not progress.done:
-            raise UserError(
-                f"Nobody has judged anything in round {options.name!r}: nothing to close."
             )
         store.close(time.time())
         snapshot = store.snapshot()
@@ -42,6 +41,28 @@ def close(words: list[str]) -> int:
     set_frozen(folder, made, frozen)
     _say(options.name, made, frozen, progress)
     return 0
+
+
+def _nothing_to_close(name: str, progress: Progress) -> str:
+    """Why a round without a judgment that counts cannot be closed, with the cure."""
+    invite = f"preflab label invite {shlex.quote(name)} --people 2"
+    held_out = sum(member.submitted for member in progress.people if member.person.held_out)
+    if held_out:
+        return (
+            f"Only held-out people have judged in round {name!r} ({counted(held_out, 'answer')}), "
+            "and what they say trains nothing: a run that waits for this round could not go on. "
+            f"Ask other people too: {invite}"
+        )
+    if progress.skipped:
+        return (
+            f"Everything that was answered in round {name!r} was skipped "
+            f"({counted(progress.skipped, 'skip')}): there is nothing to close. preflab label "
+            f"status {shlex.quote(name)} says why they skipped. Ask other people: {invite}"
+        )
+    return (
+        f"Nobody has judged anything in round {name!r}: there is nothing to close. Ask people: "
+        f"{invite}"
+    )
 
 
 def _say(name: str, made: Round, frozen: FrozenRound, progress: Progress) -> None:

@@ -28,8 +28,6 @@ from preflab_people.server.languages import check_languages
 from preflab_people.sources import arm_names, evaluated, joined, sampled_pool
 from preflab_people.store import RoundSettings, Screening
 
-CONSENT_VERSION = 2
-"""Of the consent text that comes with preflab. A test holds that a changed text has a new one."""
 TABLE_3 = "instructgpt"
 """Word for the flags of InstructGPT's table 3."""
 TRIED, CUT = 10, 0.75
@@ -166,7 +164,6 @@ def prepared(
         retest_share=0.0 if asked.kind == "demonstrate" else options.retest_share,
         screening=screening,
         consent=consent,
-        consent_version=CONSENT_VERSION,
         languages=languages,
     )
     return [*tasks, *gold, *tried], settings

@@ -23,6 +23,7 @@ from preflab_people.frozen import (
     DEMONSTRATIONS,
     LABELERS,
     LABELS,
+    NOT_SAID,
     TASKS,
     label_row,
     person_row,
@@ -139,7 +140,7 @@ def _label(row: Mapping[str, Any], gathering: Gathering) -> None:
     name = fields.text(row, "task")
     if name not in gathering.tasks:
         raise BadRow("task", f"'{shown(name)}' is not in {TASKS}")
-    values = {k: v for k, v in row.items() if k not in ("group", "held_out", "origin")}
+    values = {k: v for k, v in row.items() if k not in NOT_SAID}
     seconds = numeric(row.get("seconds", 0.0), "seconds")
     if not 0 <= seconds < math.inf:
         raise BadRow("seconds", f"is {seconds:g}. Allowed: 0 or more")

@@ -11,11 +11,15 @@ from starlette.responses import Response
 
 class Refused(Exception):
     """A request that is not answered. status: of HTTP; code: a word that the page translates;
-    sentence: for whoever reads the answer as it is; wait: seconds until another try is worth it."""
+    sentence: for whoever reads the answer as it is; wait: seconds until another try is worth it;
+    field: of the body, if the reason is in one."""
 
-    def __init__(self, status: int, code: str, sentence: str, wait: int = 0) -> None:
+    def __init__(
+        self, status: int, code: str, sentence: str, wait: int = 0, field: str = ""
+    ) -> None:
         super().__init__(sentence)
         self.status, self.code, self.sentence, self.wait = status, code, sentence, wait
+        self.field = field
 
 
 class JSON(Response):

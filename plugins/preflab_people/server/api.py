@@ -79,10 +79,10 @@ def me(service: Service, labeler: str, row: Row) -> dict[str, Any]:
 
 def next_page(service: Service, member: Member) -> str:
     """The page on which a person should be."""
-    round_ = service.store.settings
     if member.person.state not in ("active", "screening") or service.store.is_closed:
         return "/done"
-    if round_.consent and member.consent != round_.consent_version:
+    consent = service.store.consent_text()
+    if consent.markdown and member.consent != consent.version:
         return "/consent"
     return "/screening" if member.waits else "/task"
 
@@ -107,15 +107,15 @@ def _screening(service: Service, member: Member) -> dict[str, Any] | None:
 
 def consent_text(service: Service, labeler: str, row: Row) -> dict[str, Any]:
     """What a person is asked to agree to."""
-    round_ = service.store.settings
-    return {"version": round_.consent_version, "nodes": markdown_tree(round_.consent)}
+    newest = service.store.consent_text()
+    return {"version": newest.version, "nodes": markdown_tree(newest.markdown)}
 
 
 def consent(service: Service, labeler: str, row: Row) -> dict[str, Any]:
     """The person agrees to the version that they read."""
-    if requests.read_version(row) != service.store.settings.consent_version:
+    version = service.store.consent_text().version
+    if requests.read_version(row) != version:
         raise Refused(409, "consent_needed", "There is another version of the consent text.")
-    version = service.store.settings.consent_version
     service.store.consent(labeler, version, service.clock())
     return me(service, labeler, {})
 

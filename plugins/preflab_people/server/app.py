@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from preflab_people.server import api, pages
 from preflab_people.server.answers import Refused, error_response
 from preflab_people.server.languages import check_languages
-from preflab_people.server.rules import Gate, Rules, allowed_hosts
+from preflab_people.server.rules import MOST_BYTES, Gate, Rules, add_headers, allowed_hosts
 from preflab_people.server.sessions import Limits, Sessions
 from preflab_people.server.settings import ServerSettings
 from preflab_people.store import Store
@@ -40,7 +40,8 @@ def create_app(
         routes=[*pages.routes(offered), *api.routes(service), Mount("/static", files)],
         exception_handlers={HTTPException: _missing, Exception: _failed},
     )
-    return Gate(inside, rules)  # around all of it: errors have its headers too
+    # Around all of it: errors have its headers too.
+    return Gate(inside, rules.check, MOST_BYTES, add_headers)
 
 
 async def _missing(request: Request, error: Exception) -> Response:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preflab_people.server.answers import Refused, error_response
@@ -88,12 +89,12 @@ class Rules:
             raise Refused(415, "content_type", "The body must be application/json.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MOST_BYTES:
-            raise too_large()
+            raise too_large(MOST_BYTES)
 
 
-def too_large() -> Refused:
-    """The refusal of a long body."""
-    return Refused(413, "too_large", f"The request is longer than {MOST_BYTES // 1024} KB.")
+def too_large(most: int) -> Refused:
+    """The refusal of a body of more than ``most`` bytes."""
+    return Refused(413, "too_large", f"The request is longer than {most // 1024} KB.")
 
 
 def host_name(host: str) -> str:
@@ -124,10 +125,21 @@ def _is_api(scope: Scope) -> bool:
 
 
 class Gate:
-    """The middleware around everything: checks the request, bounds its body, adds the headers."""
+    """The middleware around everything: checks the request, bounds its body, adds the headers.
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self.app, self.rules = app, rules
+    check: of the headers, raises Refused. most: bytes of a body. add: headers of an answer to a
+    path. refusal: a refusal as an answer.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        check: Callable[[Scope], None],
+        most: int,
+        add: Callable[[MutableHeaders, str], None],
+        refusal: Callable[[Refused], Response] = error_response,
+    ) -> None:
+        self.app, self.check, self.most, self.add, self.refusal = app, check, most, add, refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -139,14 +151,14 @@ class Gate:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                add_headers(MutableHeaders(raw=message["headers"]), scope["path"])
+                self.add(MutableHeaders(raw=message["headers"]), scope["path"])
             await send(message)
 
         try:
-            self.rules.check(scope)
-            body = await read_body(receive) if scope["method"] == "POST" else b""
+            self.check(scope)
+            body = await read_body(receive, self.most) if scope["method"] == "POST" else b""
         except Refused as refused:
-            await error_response(refused)(scope, receive, send_with_headers)
+            await self.refusal(refused)(scope, receive, send_with_headers)
             return
         parts = iter([{"type": "http.request", "body": body, "more_body": False}])
 
@@ -156,7 +168,7 @@ class Gate:
         await self.app(scope, receive_body, send_with_headers)
 
 
-async def read_body(receive: Receive) -> bytes:
+async def read_body(receive: Receive, most: int) -> bytes:
     """The whole body. Raises Refused if it is too long, whatever its header said."""
     body = bytearray()
     while True:
@@ -164,8 +176,8 @@ async def read_body(receive: Receive) -> bytes:
         if message["type"] != "http.request":
             raise Refused(400, "gone", "The client has gone.")
         body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
-            raise too_large()
+        if len(body) > most:
+            raise too_large(most)
         if not message.get("more_body", False):
             return bytes(body)
 

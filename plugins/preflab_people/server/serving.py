@@ -6,10 +6,9 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
-import uvicorn
-
 from preflab.errors import UserError
 from preflab_people.server.app import create_app
+from preflab_people.server.listening import listen, port_of, run
 from preflab_people.server.rules import is_loopback
 from preflab_people.server.settings import ServerSettings
 from preflab_people.store import Store
@@ -50,35 +49,7 @@ def serve(
         if ready is not None:
             ready(base)
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,  # of addresses nothing is kept
-        server_header=False,
-        ws="none",
-        proxy_headers=bool(settings.public_url),  # from this machine alone, uvicorn's default
-        timeout_keep_alive=20,
-        timeout_graceful_shutdown=5,
-        limit_concurrency=1000,
-    )
-    try:
-        _Server(config, begin).run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass  # uvicorn ends cleanly and sends the signal once more
-    finally:
-        listening.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with a word when calls are taken and signals end it cleanly."""
-
-    def __init__(self, config: uvicorn.Config, begin: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._begin = begin
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._begin()
+    run(app, listening, begin, behind_proxy=bool(settings.public_url))
 
 
 def _check_open_to_others(store: Store, settings: ServerSettings, host: str) -> None:
@@ -114,27 +85,3 @@ def link(base: str, token: str) -> str:
     'https://label.example.org/#abc'
     """
     return f"{base}/#{quote(token)}"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that waits for calls. Raises UserError if that is impossible."""
-    made = None
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, port))
-        made.listen(512)
-    except OSError as error:
-        if made is not None:
-            made.close()
-        raise UserError(
-            f"Nothing can be served on {host}:{port}: {error.strerror or error}. Is another server "
-            "there? Choose another port; 0 takes a free one."
-        ) from error
-    return made
-
-
-def port_of(listening: socket.socket) -> int:
-    """The port that a socket has."""
-    return int(listening.getsockname()[1])

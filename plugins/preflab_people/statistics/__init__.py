@@ -3,7 +3,6 @@
     votes        judgments as votes: who judged which pair, response or flag how
     agreement    do people agree, by three stated definitions, within and between groups
     resampling   intervals of what is not a mean: other prompts, other people, both
-    two_way      intervals of means over prompts and labelers
     quality      a person's record, for the researcher: agreement, retests, gold, habits
     position     does the place on the page decide
     comparison   win rates of runs, Likert means and flags by run, length gap

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from preflab.interfaces import Measure
 from preflab.intervals import FEW
-from preflab_people.judgments import Task
-from preflab_people.statistics.two_way import (
+from preflab.two_way import (
     Cells,
     by_labeler,
     cells,
     mean_about_people,
     mean_about_prompts,
 )
+from preflab_people.judgments import Task
 from preflab_people.statistics.votes import Answered, cluster_of, flag_names
 
 WIN_RATE = (

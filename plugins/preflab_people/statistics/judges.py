@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from preflab.interfaces import Measure
+from preflab.two_way import cells, mean_about_people, mean_about_prompts
 from preflab_people.judgments import Task
 from preflab_people.statistics.agreement import Agreement, ranking
-from preflab_people.statistics.two_way import cells, mean_about_people, mean_about_prompts
 from preflab_people.statistics.votes import (
     SIDES,
     Answered,

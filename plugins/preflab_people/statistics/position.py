@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from preflab.interfaces import Measure
+from preflab.two_way import Cells, cells, mean_about_people, mean_about_prompts
 from preflab_people.judgments import Answer
-from preflab_people.statistics.two_way import Cells, cells, mean_about_people, mean_about_prompts
 from preflab_people.statistics.votes import Answered, cluster_of
 
 EARLIER = (

@@ -11,9 +11,9 @@ from itertools import combinations, groupby
 
 from preflab import intervals
 from preflab.interfaces import Measure
+from preflab.two_way import cells, mean_about_prompts
 from preflab_people.judgments import Answer, Task
 from preflab_people.statistics.position import EARLIER, earlier_preferred
-from preflab_people.statistics.two_way import cells, mean_about_prompts
 from preflab_people.statistics.votes import (
     SIDES,
     Answered,

@@ -12,7 +12,17 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, RowMapping, bindparam, exists, func, or_, select
 
 from preflab_people.judgments import Answer, Task, shown_order, task_id
-from preflab_people.store import choice, drafts, events, leases, people, schema, sharing, tasks
+from preflab_people.store import (
+    choice,
+    consents,
+    drafts,
+    events,
+    leases,
+    people,
+    schema,
+    sharing,
+    tasks,
+)
 from preflab_people.store.records import Assignment, StoreRefusal
 from preflab_people.store.settings import RoundSettings
 
@@ -58,7 +68,8 @@ def next_task(
     refuse_if_closed(connection)
     if person["state"] not in ("active", "screening"):
         raise StoreRefusal("not_active")
-    if settings.consent and person["consent"] != settings.consent_version:
+    consent = consents.newest(connection, settings)
+    if consent.markdown and person["consent"] != consent.version:
         raise StoreRefusal("consent_needed")
     leases.release_lapsed(connection, settings, now)
     # What a person holds (of several, after an undo, what they took last), or began and left.

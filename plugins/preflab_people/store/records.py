@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from preflab.errors import UserError
-from preflab_people.judgments import Answer, Judgment, Person, Task
+from preflab_people.judgments import Answer, Judgment, Person, Task, canonical_digest
 from preflab_people.store.settings import RoundSettings
 
 REFUSALS = {
@@ -86,6 +86,20 @@ class Instructions:
     version: int
     markdown: str
     at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A version of the text that people agree to, in Markdown. version: from 1 in each round;
+    digest: tells the text from every other, in any round."""
+
+    version: int
+    markdown: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the text."""
+        return canonical_digest(self.markdown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +206,8 @@ def event_to_json(event: Event) -> dict[str, Any]:
 class Snapshot:
     """All of a round at one moment, for freezing. judgments: the valid ones, skips included, of
     people who were not forgotten, in the order of their events. tasks: in the order of the pool,
-    then the retests that were made."""
+    then the retests that were made. consents: all texts that people were asked to agree to; agreed:
+    by event of a judgment, the version that its person had agreed to."""
 
     settings: RoundSettings
     tasks: tuple[Task, ...]
@@ -201,3 +216,5 @@ class Snapshot:
     events: tuple[Event, ...]
     instructions: tuple[Instructions, ...] = ()
     closed: bool = False
+    consents: tuple[Consent, ...] = ()
+    agreed: Mapping[int, int] = field(default_factory=dict)

@@ -34,9 +34,9 @@ class RoundSettings:
     response. likert: ask for a rating from 1 to 7 as well. lease_seconds: how long a task is kept
     for a person whose page is silent. gold_share, retest_share: shares of a person's tasks that are
     gold or shown once more. retest_after: own answers that lie between a task and its retest.
-    skip_limit: a task that so many people skipped is given to nobody else. consent: the text that a
-    person agrees to before the first task ("" for none); consent_version: its number. languages: of
-    the pages, the first one is the default.
+    skip_limit: a task that so many people skipped is given to nobody else. consent: the first text
+    that a person agrees to before the first task ("" for none); `preflab_people.store.consents` has
+    later ones. languages: of the pages, the first one is the default.
     """
 
     name: str
@@ -52,7 +52,6 @@ class RoundSettings:
     skip_reasons: tuple[str, ...] = SKIP_REASONS
     skip_limit: int = 3
     consent: str = ""
-    consent_version: int = 1
     languages: tuple[str, ...] = ("en",)
 
 
@@ -65,4 +64,5 @@ def settings_from_json(row: Mapping[str, Any]) -> RoundSettings:
     """The settings that `settings_to_json` wrote."""
     lists = {key: tuple(row[key]) for key in ("flags", "skip_reasons", "languages")}
     screening = None if row["screening"] is None else Screening(**row["screening"])
-    return RoundSettings(**{**row, **lists, "screening": screening})
+    known = {key: value for key, value in row.items() if key != "consent_version"}  # once there
+    return RoundSettings(**{**known, **lists, "screening": screening})

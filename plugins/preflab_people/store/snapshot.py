@@ -8,7 +8,7 @@ from collections import Counter
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from preflab_people.judgments import GONE, Judgment, answer_from_json
-from preflab_people.store import choice, events, people, schema, sharing, tasks
+from preflab_people.store import choice, consents, events, people, schema, sharing, tasks
 from preflab_people.store.records import Instructions, Progress, Snapshot
 from preflab_people.store.settings import RoundSettings
 
@@ -27,6 +27,8 @@ def snapshot(connection: Connection, settings: RoundSettings) -> Snapshot:
         tuple(events.history(connection)),
         all_instructions(connection),
         is_closed(connection),
+        consents.everything(connection, settings),
+        consents.of_answers(connection),
     )
 
 

@@ -17,6 +17,7 @@ from preflab_people.judgments import Answer, Judgment, Person, PersonState, Task
 from preflab_people.store import (
     adding,
     assignment,
+    consents,
     erasing,
     events,
     leases,
@@ -34,6 +35,7 @@ from preflab_people.store.names import FILE, Names
 from preflab_people.store.records import (
     Added,
     Assignment,
+    Consent,
     Instructions,
     Invitation,
     Member,
@@ -205,6 +207,16 @@ class Store:
             self.names.forget(labeler)
             survey.forget(self.names.path.with_name(survey.FILE), labeler)
         erasing.overwrite(self._database)
+
+    def consent_text(self) -> Consent:
+        """The newest text that people agree to; an empty one asks nobody."""
+        with self._database.reading() as connection:
+            return consents.newest(connection, self.settings)
+
+    def add_consent(self, markdown: str, now: float) -> int:
+        """Make a new version of that text: everybody is asked again. The same text is the same
+        version."""
+        return self._database.write(lambda c: consents.add(c, self.settings, markdown, now))
 
     def consent(self, labeler: str, version: int, now: float) -> None:
         """A person agreed to a version of the consent text."""

@@ -18,7 +18,7 @@ SAID = {
     ("data=files", "data.ignore=id"): "data.ignore is 'id' but must be a list: data.ignore=[id]",
     ("seed=null",): "seed is 'None' but must be a whole number",
     ("artifacts.reuse=maybe",): "artifacts.reuse is 'maybe' but must be true or false",
-    ("runtime.precision=int8",): "runtime.precision is 'int8'. Allowed: float32, bfloat16.",
+    ("runtime.precision=int8",): "runtime.precision is 'int8'. Allowed: float32, bfloat16, auto.",
     ("seed=1,2",): "seed=1,2: several values. Add -m to run each of them",
     ("seed=range(1,3)",): "seed=range(1,3): several values. Add -m",
     ("data.rankings=epoch=3.jsonl",): "'data.rankings=\"epoch=3.jsonl\"'",

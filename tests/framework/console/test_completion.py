@@ -34,7 +34,9 @@ OFFERED = {
     "preflab plan algorithm=p": set(),
     "preflab pl": {"plan", "plugins"},
     "preflab -cn lad": {"ladder"},
-    "preflab plan runtime.precision=": {"runtime.precision=float32", "runtime.precision=bfloat16"},
+    "preflab plan runtime.precision=": {
+        f"runtime.precision={name}" for name in ("float32", "bfloat16", "auto")
+    },
     "preflab seed=": set(),
 }
 

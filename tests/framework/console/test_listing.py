@@ -182,7 +182,23 @@ def test_a_healthy_installation_has_no_findings(capsys: pytest.CaptureFixture[st
     text = capsys.readouterr().out
     assert "Nothing is wrong." in text
     assert "CPU cores, GPUs: " in text
+    assert "\nnetwork:" in text
     assert all(f"\n{name}:" in text for name in ("torch", "transformers", "hydra-core"))
+
+
+def test_doctor_says_how_several_machines_find_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cards = [(1, "lo"), (2, "eth7"), (3, "docker0")]
+    monkeypatch.setattr(listing.socket, "if_nameindex", lambda: cards)
+    for name in listing.SOCKETS:
+        monkeypatch.delenv(name, raising=False)
+    assert dict(listing.environment())["network"] == (
+        "eth7, docker0; several machines that do not find each other need GLOO_SOCKET_IFNAME and "
+        "NCCL_SOCKET_IFNAME=eth7"
+    )
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "docker0")
+    assert dict(listing.environment())["network"] == "eth7, docker0; GLOO_SOCKET_IFNAME=docker0"
 
 
 HEAVY = (

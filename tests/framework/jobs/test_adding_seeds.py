@@ -59,6 +59,9 @@ def _ran(
             looked.append([folder.name for folder in folders])
             return left.pop(0)
 
+        def seeds_needed(self, folders: Sequence[Path]) -> Mapping[str, int | None]:
+            return {"tax": 20}
+
     monkeypatch.setattr(adding_seeds, "start", start)
     monkeypatch.setattr(adding_seeds, "check_jobs", lambda line: line.jobs)
     monkeypatch.setattr(adding_seeds, "registry", Plugins)
@@ -73,7 +76,13 @@ def _ran(
     [
         ([DECIDED], 2, "2 seeds: 2 of 2 claims decided. No more seeds."),
         ([UNDECIDED, DECIDED], 4, "4 seeds: 2 of 2 claims decided. No more seeds."),
-        ([UNDECIDED, UNDECIDED], 6, "4 seeds: 1 of 2 claims decided; seeds are added for tax"),
+        ([UNDECIDED] * 3, 6, "4 seeds: 1 of 2 claims decided; seeds are added for tax"),
+        (
+            [UNDECIDED] * 3,
+            6,
+            "Undecided after 6 seeds, the most that the study may have: tax. As many as these "
+            "would decide with 80 %: tax (20 seeds). preflab power ",
+        ),
         ([{"gain": "holds"}], 2, "and no run that answers tax, whatever the number of seeds."),
         ([{}], 2, "No installed plugin decides claims: no more seeds after 2."),
     ],
@@ -88,7 +97,7 @@ def test_blocks_run_until_the_claims_are_decided(
 ) -> None:
     ran, looked = _ran(tmp_path, monkeypatch, answers)
     assert ran == [str(i) for i in range(jobs)]
-    # A look sees the blocks before it, and after the last block nobody looks.
+    # A look sees the blocks before it.
     assert looked == [[str(i) for i in range(2 * n)] for n in range(1, len(answers) + 1)]
     assert said in capsys.readouterr().err
 
@@ -116,4 +125,6 @@ def test_a_job_that_waits_for_people_ends_the_study(
 
 def test_a_plan_says_what_will_be_added() -> None:
     assert seeds_ahead(SeedsConfig()).endswith("every claim is decided or there are 24 seeds.")
+    assert "until tax is decided or" in seeds_ahead(SeedsConfig(claims=["tax"]))
+    assert "until tax, gain are decided or" in seeds_ahead(SeedsConfig(claims=["tax", "gain"]))
     assert seeds_ahead(SeedsConfig(until=Until.at_most)) == "The study runs 24 seeds, from 1."

@@ -14,10 +14,7 @@ from preflab_people.judgments import Answer, Task
 from preflab_people.server.settings import Example
 from preflab_people.store import Screening
 
-CONSENT: dict[str, Any] = {
-    "consent": "# Consent\n\nYou may stop at *any* time.",
-    "consent_version": 2,
-}
+CONSENT: dict[str, Any] = {"consent": "# Consent\n\nYou may stop at *any* time."}
 
 
 def test_a_person_consents_works_and_is_thanked(tmp_path: Path) -> None:
@@ -25,11 +22,13 @@ def test_a_person_consents_works_and_is_thanked(tmp_path: Path) -> None:
         assert site.login()["next"] == "/consent"
         assert site.task() == {"next": "/consent"}
         text = site.get("consent")
-        assert (text["version"], text["nodes"][0]["tag"]) == (2, "h2")
+        assert (text["version"], text["nodes"][0]["tag"]) == (1, "h2")
+        site.store.add_consent("You may stop.", site.clock())  # while the page is open
         assert site.post("consent", {"version": 1}).status_code == 409
+        assert site.get("consent")["version"] == 2
         assert site.post("consent", {"version": 2}).json()["next"] == "/task"
         given = site.task()
-        assert site.post("submit", site.submission(given)).json() == {"event": 4, "repeated": False}
+        assert site.post("submit", site.submission(given)).json() == {"event": 5, "repeated": False}
         assert site.task() == {"next": "/done"}
         me = site.get("me")
         assert (me["next"], me["done"], me["closed"]) == ("/task", 1, False)

@@ -19,7 +19,8 @@ from people.server.sites import SECRET, ranking, three
 from people.store.kills import Nursery
 from preflab.errors import UserError
 from preflab_people.judgments import Task
-from preflab_people.server.serving import base_url, link, listen, port_of, serve
+from preflab_people.server.listening import listen, port_of
+from preflab_people.server.serving import base_url, link, serve
 from preflab_people.server.settings import ServerSettings
 from preflab_people.store import RoundSettings, Store, schema
 

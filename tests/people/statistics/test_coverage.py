@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from preflab.interfaces import Measure
+from preflab.two_way import mean_about_people
 from preflab_people.statistics.agreement import ranking
 from preflab_people.statistics.comparison import verdicts, win_table
-from preflab_people.statistics.two_way import mean_about_people
 from preflab_people.statistics.votes import SIDES, pair_votes, table
 
 from .simulated import (

@@ -207,20 +207,30 @@ def test_paused_and_removed_people_get_no_task(tmp_path: Path) -> None:
     store.dispose()
 
 
-def test_consent_comes_before_the_first_task(tmp_path: Path) -> None:
+def test_consent_comes_before_the_first_task_and_again_with_another_text(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
-    store, (first,) = a_round(path, tasks(single=1), 1, consent="We keep it.", consent_version=2)
-    store.consent(first, 1, 1.0)
+    store, (first,) = a_round(path, tasks(single=2), 1, consent="We keep it.")
     with pytest.raises(StoreRefusal) as refused:
-        store.next_task(first, 2.0)
+        store.next_task(first, 1.0)
     assert refused.value.code == "consent_needed"
-    store.consent(first, 2, 3.0)
-    store.consent(first, 2, 3.0)
-    assert _next(store, first, 4.0).task.id == "t0"
-    assert store.member(first).consent == 2
-    kinds = [event.kind for event in store.snapshot().events]
-    assert kinds.count("consented") == 2
+    store.consent(first, 1, 2.0)
+    store.consent(first, 1, 2.0)
+    answer(store, first, _next(store, first, 3.0).task.id, 3.0)
+    assert store.add_consent("We keep it.", 4.0) == 1  # the same text
+    _next(store, first, 5.0)
+    assert store.add_consent("We publish it.", 6.0) == 2
+    with pytest.raises(StoreRefusal, match="accept the consent text"):
+        store.next_task(first, 7.0)
+    store.consent(first, 2, 8.0)
+    answer(store, first, _next(store, first, 9.0).task.id, 9.0)
+    seen = store.snapshot()
+    assert [event.kind for event in seen.events].count("consented") == 2
+    assert [one.markdown for one in seen.consents] == ["We keep it.", "We publish it."]
+    assert [seen.agreed[judgment.event] for judgment in seen.judgments] == [1, 2]
+    assert store.verify() == ()
     store.dispose()
+    with Store.open(path) as again:
+        assert again.consent_text().version == 2
 
 
 def test_after_the_clock_was_set_back_leases_begin_anew(

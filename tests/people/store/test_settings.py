@@ -14,7 +14,7 @@ from preflab_people.store import RoundSettings, Screening, settings_from_json, s
     "made",
     [
         RoundSettings("spring", "demonstrate"),
-        settings(likert=True, languages=("en", "ar"), consent="Text", consent_version=3),
+        settings(likert=True, languages=("en", "ar"), consent="Text"),
         settings(screening=Screening(tasks=4, cut=0.6, tries=1), skip_reasons=("why not",)),
     ],
 )

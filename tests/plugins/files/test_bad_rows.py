@@ -167,6 +167,13 @@ def test_an_id_may_repeat_only_with_the_same_prompt(tmp_path: Path) -> None:
     check(path, "rankings", 2, "id: '1' is taken by .*:1 with another prompt. .*ignore=\\[id\\]")
 
 
+def test_an_id_of_another_kind_is_refused_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = ({"prompt": f"q{n}", "completion": "a", "id": n or True} for n in range(3))
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    check(path, "demonstrations", 1, "id: .*If it names no prompt: .*ignore=\\[id\\]")
+
+
 def test_a_refused_row_takes_no_id(tmp_path: Path) -> None:
     row = {
         "id": 1,

@@ -15,6 +15,7 @@ from preflab.errors import UserError
 from preflab.interfaces import HasNetwork, OfMembers, RewardModel
 from preflab.optimization import OptimizerConfig, Schedule
 from preflab.records import Prompt, Ranking, Rollout
+from preflab.runtime import Runtime
 from preflab_builtin.causal_lm.models import CausalHeadsModel
 from preflab_builtin.groups import preflight
 from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
@@ -270,3 +271,18 @@ def test_worst_says_what_one_response_gets(tmp_path: Path) -> None:
     (notice,) = kwise_groups(config_of(welfare=Welfare.worst), context)
     assert "a prompt with one response" in notice.lower()
     assert not list(kwise_groups(config_of(), context))
+
+
+def test_divided_weights_are_refused_where_heads_are_drawn_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = FakeContext(tmp_path, DIVIDED)
+    monkeypatch.setattr(Runtime, "is_sharded", True)
+    with pytest.raises(UserError, match=r"sharding=full.*shrink=0"):
+        list(kwise_groups(config_of(shrink=0.1), context))
+    assert not list(kwise_groups(config_of(), context))
+
+
+def test_the_plan_reckons_the_training() -> None:
+    config = config_of()
+    assert config.load(64, {"rankings": 8}) == config.kwise.load(64, {"rankings": 8})

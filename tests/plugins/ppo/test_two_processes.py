@@ -59,8 +59,7 @@ def training(folder: Path) -> None:
     rows = {}
     for stage, procedure in zip(STAGES, procedures, strict=True):
         rows[stage] = [dict(procedure.step(i)) for i in range(procedure.total_steps)]
-        if context.runtime.rank == 0:
-            procedure.save(folder / stage)
+        procedure.save(folder / stage)
     if context.runtime.rank == 0:
         (folder / "rows.json").write_text(json.dumps(rows))
 

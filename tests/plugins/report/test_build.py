@@ -88,7 +88,7 @@ def test_a_name_that_two_arms_share_decides_nothing(tmp_path: Path) -> None:
             write_declaring_run(folder, "x", label, seed, {"g": value}, claims, words)
     (study,) = build_report([tmp_path], tmp_path / "r.html").studies
     shared, alone = study.decisions
-    assert shared.verdict is Verdict.undecided
+    assert shared.verdict is Verdict.unanswered
     assert shared.why == "2 arms are called A: A (as it is); A (k=2)"
     assert alone.verdict is Verdict.fails  # its full name is enough
     assert alone.estimate is not None

@@ -49,7 +49,7 @@ def test_a_claim_is_decided_by_its_interval_alone(b: tuple[float, ...], expected
     decided = _decision(ClaimConfig("A has more", "m", "A", versus="B"), [first, second])
     assert decided.verdict is expected
     absent = _decision(ClaimConfig("?", "m", "A", versus="C"), [first, second])
-    assert (absent.verdict, absent.why) == (Verdict.undecided, "no finished run of the arm C")
+    assert (absent.verdict, absent.why) == (Verdict.unanswered, "no finished run of the arm C")
 
 
 def test_equal_differences_do_not_make_a_claim_certain() -> None:

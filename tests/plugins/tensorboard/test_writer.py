@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # typ
 
 from preflab.tracking import Sample, TrackedRun
 from preflab_builtin.tensorboard.config import TensorBoardConfig
-from preflab_builtin.tensorboard.writer import LAYOUT, TensorBoardLog, flat
+from preflab_builtin.tensorboard.writer import LAYOUT, TensorBoardLog, plain
 
 CONFIG = {
     "seed": 1,
@@ -138,7 +138,8 @@ def test_the_time_chart_shows_every_phase_and_no_share() -> None:
 
 
 def test_hyper_parameters_are_plain_values() -> None:
-    assert dict(flat(CONFIG)) == {
+    run = TrackedRun(Path("run"), CONFIG, ())
+    assert plain(run.flat_config()) == {
         "seed": 1,
         "algorithm.name": "ppo",
         "algorithm.kl.coef": 0.2,

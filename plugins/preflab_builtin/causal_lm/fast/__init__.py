@@ -12,29 +12,46 @@ from typing import Any
 import torch
 
 from preflab_builtin.causal_lm.cost import PassCost
-from preflab_builtin.causal_lm.fast.blocks import Blocks, wanted_states
+from preflab_builtin.causal_lm.fast.blocks import Blocks, Compute, again, directly, wanted_states
 from preflab_builtin.causal_lm.fast.decoding import SlotCache, extend, prefill
 from preflab_builtin.causal_lm.fast.kernels import head_log_probs
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows, with_shared_prefixes
-from preflab_builtin.causal_lm.fast.supported import Hooks, blocks_of, hooks_on
+from preflab_builtin.causal_lm.fast.supported import (
+    Hooks,
+    blocks_of,
+    hooks_on,
+    is_plain_projection,
+)
 
-__all__ = ["FastPath", "SlotCache", "extend", "fast_path", "head_log_probs"]
+__all__ = [
+    "FastPath",
+    "SlotCache",
+    "extend",
+    "fast_path",
+    "head_log_probs",
+    "is_plain_projection",
+]
 
 
-def fast_path(module: Any, cost: PassCost) -> FastPath | None:
+def fast_path(module: Any, cost: PassCost, checkpointing: bool = False) -> FastPath | None:
     """The fast path of a transformers module; None where only the module's own forward pass is
-    right: for other families, and with layers or hooks that are not plain."""
+    right: for other families, and with layers or hooks that are not plain. checkpointing: the
+    backward pass computes every block again, where no hook may draw random numbers."""
     hooks = hooks_on(getattr(module, module.base_model_prefix))
     blocks = None if hooks is Hooks.others else blocks_of(module)
-    return None if blocks is None else FastPath(blocks, hooks is Hooks.tokens, cost)
+    compute = again if checkpointing and hooks is Hooks.none else directly
+    return None if blocks is None else FastPath(blocks, hooks is Hooks.tokens, cost, compute)
 
 
 class FastPath:
     """Reads batches without pads. whole_rows: hooks need all tokens of every row in order, so that
     no prompt is shared and no token left out; cost: counts the passes."""
 
-    def __init__(self, blocks: Blocks, whole_rows: bool, cost: PassCost) -> None:
+    def __init__(
+        self, blocks: Blocks, whole_rows: bool, cost: PassCost, compute: Compute = directly
+    ) -> None:
         self.blocks, self.whole_rows, self.cost = blocks, whole_rows, cost
+        self.compute = compute
 
     def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """ids, mask [B, T] -> last hidden states [B, T, D], zeros on pads."""
@@ -53,10 +70,12 @@ class FastPath:
         batch = with_shared_prefixes(ids, mask, wanted, prompt_width)
         return self._states(batch or Rows.of(ids, mask, wanted))
 
-    def prefill(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, SlotCache]:
+    def prefill(
+        self, ids: torch.Tensor, mask: torch.Tensor, graphs: bool
+    ) -> tuple[torch.Tensor, SlotCache]:
         """Left-padded prompts [B, Q] -> last hidden states of their last tokens [B, D], and a
-        cache for `extend`."""
-        return prefill(self.blocks, ids, mask)
+        cache for `extend`, with the same ``graphs``."""
+        return prefill(self.blocks, ids, mask, graphs)
 
     def _states(self, batch: Rows | SharedRows) -> torch.Tensor:
         seen = batch.positions + 1
@@ -66,4 +85,4 @@ class FastPath:
         else:
             pairs_left_out = pairs - int(seen[batch.wanted].sum())
             self.cost.count(tokens, pairs, tokens - len(batch.wanted), pairs_left_out)
-        return wanted_states(self.blocks, batch)
+        return wanted_states(self.blocks, batch, self.compute)

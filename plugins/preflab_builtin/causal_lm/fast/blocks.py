@@ -10,10 +10,13 @@ Shapes: N tokens, D width, H heads, G heads of keys and values, d width of a hea
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
+from preflab.sharding import inside
 from preflab_builtin.causal_lm.fast.packing import Rows, SharedRows
 from preflab_builtin.causal_lm.fast.projections import Project
 
@@ -30,6 +33,9 @@ class Blocks(Protocol):
     heads: int
     key_heads: int
     head_width: int
+
+    def block(self, layer: int) -> Any:
+        """The module that holds a layer's weights."""
 
     def attention_scale(self, layer: int) -> float:
         """Factor of the attention logits."""
@@ -64,37 +70,80 @@ Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(layer, queries [N, H, d], keys and values [N, G, d]) -> attended values [N, H * d]."""
 
 
+Compute = Callable[[Callable[[torch.Tensor], torch.Tensor], torch.Tensor], torch.Tensor]
+"""(a block, its input [N, D]) -> its output."""
+
+
+def directly(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Compute a block once."""
+    return block(x)
+
+
+def again(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Keep only a block's input for the backward pass, which computes the block again (Chen et al.
+    2016). A block draws no random numbers."""
+    if not torch.is_grad_enabled():
+        return block(x)
+    out: torch.Tensor = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)
+    return out
+
+
 def run_layers(
-    blocks: Blocks, x: torch.Tensor, rotary: Rotary, attend: Attend, layers: int | None = None
+    blocks: Blocks,
+    x: torch.Tensor,
+    rotary: Rotary,
+    attend: Attend,
+    layers: int | None = None,
+    compute: Compute = directly,
 ) -> torch.Tensor:
     """The residual stream [N, D] after the first ``layers`` blocks (None: all)."""
     for layer in range(blocks.layers if layers is None else layers):
-        normed = blocks.attention_norm(layer, x)
-        q, k, v = blocks.queries_keys_values(layer, normed, rotary)
-        x = blocks.after_attention(layer, x, attend(layer, q, k, v))
+        block = partial(_layer, blocks, layer, rotary, attend)
+        x = inside(blocks.block(layer), compute, block, x)
     return x
 
 
-def wanted_states(blocks: Blocks, batch: Rows | SharedRows) -> torch.Tensor:
+def _layer(
+    blocks: Blocks, layer: int, rotary: Rotary, attend: Attend, x: torch.Tensor
+) -> torch.Tensor:
+    """The residual stream [N, D] after one block more."""
+    normed = blocks.attention_norm(layer, x)
+    q, k, v = blocks.queries_keys_values(layer, normed, rotary)
+    return blocks.after_attention(layer, x, attend(layer, q, k, v))
+
+
+def wanted_states(
+    blocks: Blocks, batch: Rows | SharedRows, compute: Compute = directly
+) -> torch.Tensor:
     """Last hidden states [W, D] of the batch's wanted tokens. The last layer needs the keys and
-    values of all tokens, but queries, projection and MLP only of the wanted ones."""
+    values of all tokens, but queries, projection and MLP only of the wanted ones. compute: one
+    block (`again` keeps less for the backward pass)."""
     x, rotary = blocks.embed(batch.ids, batch.positions)
     last = blocks.layers - 1 if batch.wanted_grid is not None else blocks.layers
 
     def attend(layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return batch.attend(q, k, v, blocks.attention_scale(layer))
 
-    x = run_layers(blocks, x, rotary, attend, last)
+    x = run_layers(blocks, x, rotary, attend, last, compute)
     if batch.wanted_grid is None:
         return blocks.final_norm(x).index_select(0, batch.wanted)
+    block = partial(_last_layer, blocks, batch, rotary)
+    return blocks.final_norm(inside(blocks.block(last), compute, block, x))
+
+
+def _last_layer(
+    blocks: Blocks, batch: Rows | SharedRows, rotary: Rotary, x: torch.Tensor
+) -> torch.Tensor:
+    """The residual stream [W, D] of the wanted tokens after the last block, from that of all tokens
+    [N, D] before it."""
+    last = blocks.layers - 1
     normed = blocks.attention_norm(last, x)
     k, v = blocks.keys_values(last, normed, rotary)
     if rotary is not None:
         rotary = (rotary[0].index_select(0, batch.wanted), rotary[1].index_select(0, batch.wanted))
     q = blocks.queries(last, normed.index_select(0, batch.wanted), rotary)
     attended = batch.attend_wanted(q, k, v, blocks.attention_scale(last))
-    x = blocks.after_attention(last, x.index_select(0, batch.wanted), attended)
-    return blocks.final_norm(x)
+    return blocks.after_attention(last, x.index_select(0, batch.wanted), attended)
 
 
 def after_hooks(part: Any, output: torch.Tensor) -> torch.Tensor:

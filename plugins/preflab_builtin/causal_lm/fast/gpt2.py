@@ -13,6 +13,7 @@ from torch.nn.functional import layer_norm
 
 from preflab_builtin.causal_lm.fast.blocks import Rotary, after_hooks
 from preflab_builtin.causal_lm.fast.kernels import GeluMLP, applied, gelu, kernels_fit
+from preflab_builtin.causal_lm.fast.low_rank import low_rank
 from preflab_builtin.causal_lm.fast.projections import Project, project
 
 
@@ -32,6 +33,9 @@ class GPT2Blocks:
         activations = ("gelu_new", "gelu_pytorch_tanh")
         plain_activation = config.activation_function in activations
         return bool(plain_activation and not config.add_cross_attention)
+
+    def block(self, layer: int) -> Any:
+        return self.base.h[layer]
 
     def attention_scale(self, layer: int) -> float:
         return float(self.base.h[layer].attn.scaling)
@@ -53,15 +57,13 @@ class GPT2Blocks:
         return q, k, v
 
     def queries(self, layer: int, normed: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-        part, width = self.base.h[layer].attn.c_attn, self.width
-        q = torch.addmm(part.bias[:width], normed, part.weight[:, :width])
+        q = project(self.base.h[layer].attn.c_attn, normed, slice(self.width))
         return q.view(len(normed), self.heads, self.head_width)
 
     def keys_values(
         self, layer: int, normed: torch.Tensor, rotary: Rotary
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        part, width = self.base.h[layer].attn.c_attn, self.width
-        both = torch.addmm(part.bias[width:], normed, part.weight[:, width:])
+        both = project(self.base.h[layer].attn.c_attn, normed, slice(self.width, None))
         k, v = both.view(len(normed), 2, self.heads, self.head_width).unbind(1)
         return k, v
 
@@ -72,14 +74,16 @@ class GPT2Blocks:
 
     def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
         fit = kernels_fit(normed)
-        if fit and torch.is_grad_enabled():
+        adapted = any(low_rank(part) is not None for part in (mlp.c_fc, mlp.c_proj))
+        if fit and torch.is_grad_enabled() and not adapted:
             first, second = mlp.c_fc, mlp.c_proj
             out: torch.Tensor = applied(
                 GeluMLP, normed, first.weight, first.bias, second.weight, second.bias
             )
             return out
         inner = self.project(mlp.c_fc, normed)
-        active = gelu(inner) if fit else nn.functional.gelu(inner, approximate="tanh")
+        in_place = fit and not torch.is_grad_enabled()
+        active = gelu(inner) if in_place else nn.functional.gelu(inner, approximate="tanh")
         return self.project(mlp.c_proj, active)
 
     def final_norm(self, x: torch.Tensor) -> torch.Tensor:

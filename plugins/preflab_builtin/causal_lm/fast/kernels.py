@@ -73,15 +73,18 @@ class GeluMLP(torch.autograd.Function):
         (out,) = gradients
         gate = _gate(inner)
         active = gate * inner
-        d_w2, d_b2 = active.t() @ out, out.sum(0)
+        needs_x, needs_w1, needs_b1, needs_w2, needs_b2 = ctx.needs_input_grad
+        d_w2 = active.t() @ out if needs_w2 else None
+        d_b2 = out.sum(0) if needs_b2 else None
         # d gelu / dx = s + x s (1 - s) u' with u' = LINEAR + 3 CUBIC x^2
         slope = torch.addcmul(
             torch.full((), LINEAR, dtype=x.dtype, device=x.device), inner, inner, value=3 * CUBIC
         )
         slope.mul_(torch.addcmul(active, active, gate, value=-1)).add_(gate)
         d_inner = torch.mm(out, w2.t()).mul_(slope)
-        d_x = d_inner @ w1.t() if ctx.needs_input_grad[0] else None
-        return d_x, x.t() @ d_inner, d_inner.sum(0), d_w2, d_b2
+        d_x = d_inner @ w1.t() if needs_x else None
+        d_w1 = x.t() @ d_inner if needs_w1 else None
+        return d_x, d_w1, d_inner.sum(0) if needs_b1 else None, d_w2, d_b2
 
 
 class SwigluMLP(torch.autograd.Function):
@@ -103,13 +106,15 @@ class SwigluMLP(torch.autograd.Function):
         sigmoid = x_gate.sigmoid()
         active = x_gate * sigmoid
         inner = active * x_up
-        d_down = out.t() @ inner
+        needs_x, needs_gate, needs_up, needs_down = ctx.needs_input_grad
+        d_down = out.t() @ inner if needs_down else None
         d_inner = out @ down
         # d silu / dx = s + x s (1 - s)
         slope = torch.addcmul(sigmoid, active, 1 - sigmoid)
         d_x_gate, d_x_up = slope.mul_(d_inner).mul_(x_up), active.mul_(d_inner)
-        d_x = torch.addmm(d_x_gate @ gate, d_x_up, up) if ctx.needs_input_grad[0] else None
-        return d_x, d_x_gate.t() @ x, d_x_up.t() @ x, d_down
+        d_x = torch.addmm(d_x_gate @ gate, d_x_up, up) if needs_x else None
+        d_gate = d_x_gate.t() @ x if needs_gate else None
+        return d_x, d_gate, d_x_up.t() @ x if needs_up else None, d_down
 
 
 def _pieces(rows: int, weight: torch.Tensor) -> list[slice]:

@@ -13,6 +13,7 @@ from torch.nn.functional import rms_norm, silu
 
 from preflab_builtin.causal_lm.fast.blocks import Rotary, after_hooks
 from preflab_builtin.causal_lm.fast.kernels import SwigluMLP, applied, kernels_fit
+from preflab_builtin.causal_lm.fast.low_rank import low_rank
 from preflab_builtin.causal_lm.fast.projections import Project, project
 
 
@@ -33,6 +34,9 @@ class LlamaBlocks:
         rope = str(config.rope_parameters)
         plain_rope = "dynamic" not in rope and "longrope" not in rope
         return bool(config.hidden_act == "silu" and not config.mlp_bias and plain_rope)
+
+    def block(self, layer: int) -> Any:
+        return self.base.layers[layer]
 
     def attention_scale(self, layer: int) -> float:
         return float(self.base.layers[layer].self_attn.scaling)
@@ -74,14 +78,16 @@ class LlamaBlocks:
         return x + after_hooks(mlp_end, self._mlp(block.mlp, normed))
 
     def _mlp(self, mlp: Any, normed: torch.Tensor) -> torch.Tensor:
-        fit = kernels_fit(normed)
-        if fit and torch.is_grad_enabled():
+        fit, parts = kernels_fit(normed), (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        adapted = any(low_rank(part) is not None for part in parts)
+        if fit and torch.is_grad_enabled() and not adapted:
             out: torch.Tensor = applied(
                 SwigluMLP, normed, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight
             )
             return out
         gate, up = silu(self.project(mlp.gate_proj, normed)), self.project(mlp.up_proj, normed)
-        return self.project(mlp.down_proj, gate.mul_(up) if fit else gate * up)
+        in_place = fit and not torch.is_grad_enabled()
+        return self.project(mlp.down_proj, gate.mul_(up) if in_place else gate * up)
 
     def final_norm(self, x: torch.Tensor) -> torch.Tensor:
         return self._norm(self.base.norm, x)

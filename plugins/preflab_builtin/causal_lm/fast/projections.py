@@ -6,12 +6,16 @@ Shapes: N tokens, I width in, O width out.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
+
+from preflab_builtin.causal_lm.fast.low_rank import low_rank
 
 Project = Callable[[Any, torch.Tensor], torch.Tensor]
 """(projection, tokens [N, I]) -> [N, O], with the bias added."""
@@ -20,12 +24,44 @@ SMALLEST_MATRIX = 2**18
 """Numbers in a matrix below which another layout gains nothing."""
 
 
-def project(projection: Any, tokens: torch.Tensor) -> torch.Tensor:
+def project(projection: Any, tokens: torch.Tensor, outputs: slice | None = None) -> torch.Tensor:
     """With the matrix as the module stores it: [I, O] in GPT-2's projections, [O, I] in linear
-    ones."""
-    if isinstance(projection, Conv1D):
-        return torch.addmm(projection.bias, tokens, projection.weight)
-    return linear(tokens, projection.weight, projection.bias)
+    ones; and what an adapter adds. outputs: which ones are wanted."""
+    if (adapter := low_rank(projection)) is None:
+        return _product(projection, tokens, outputs)
+    return _product(adapter.base, tokens, outputs) + adapter.of(tokens, outputs)
+
+
+def _product(projection: Any, tokens: torch.Tensor, outputs: slice | None) -> torch.Tensor:
+    weight, bias, transposed = projection.weight, projection.bias, isinstance(projection, Conv1D)
+    if outputs is not None:
+        weight = weight[:, outputs] if transposed else weight[outputs]
+        bias = None if bias is None else bias[outputs]
+    return torch.addmm(bias, tokens, weight) if transposed else linear(tokens, weight, bias)
+
+
+class MergedProjections:
+    """With a copy of each matrix that has an adapter, the adapter in it, made at its first use; no
+    gradient. The copies are right only while the weights do not change."""
+
+    def __init__(self) -> None:
+        self.merged: dict[Any, Any] = {}
+
+    def __call__(self, projection: Any, tokens: torch.Tensor) -> torch.Tensor:
+        return project(self.plain(projection), tokens)
+
+    def plain(self, projection: Any) -> Any:
+        """A projection without an adapter that gives the same products."""
+        if (adapter := low_rank(projection)) is None or torch.is_grad_enabled():
+            return projection
+        if projection not in self.merged:
+            twin = copy.copy(adapter.base)
+            twin._parameters = {
+                **adapter.base._parameters,
+                "weight": nn.Parameter(adapter.merged(), requires_grad=False),
+            }
+            self.merged[projection] = twin
+        return self.merged[projection]
 
 
 class ReorderedProjections:
@@ -38,11 +74,15 @@ class ReorderedProjections:
 
     def __init__(self) -> None:
         self.matrices: dict[Any, torch.Tensor] = {}
+        self.merged = MergedProjections()
 
     def __call__(self, projection: Any, tokens: torch.Tensor) -> torch.Tensor:
+        projection = self.merged.plain(projection)
+        if torch.is_grad_enabled():
+            return project(projection, tokens)
         weight = projection.weight
         fits = weight.numel() >= SMALLEST_MATRIX and weight.dtype is tokens.dtype is torch.float32
-        if not fits or torch.is_grad_enabled():
+        if not fits:
             return project(projection, tokens)
         if projection not in self.matrices:
             rows_first = weight.t().contiguous() if isinstance(projection, Conv1D) else weight
@@ -62,7 +102,9 @@ def projections_for_decoding(device: torch.device) -> Project:
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
     )
-    return ReorderedProjections() if plain_cpu and reordering_available() else project
+    if plain_cpu and reordering_available():
+        return ReorderedProjections()
+    return MergedProjections()
 
 
 def reordering_available() -> bool:

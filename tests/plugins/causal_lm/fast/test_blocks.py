@@ -12,13 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from preflab_builtin.causal_lm.config import Family, TinyConfig
 from preflab_builtin.causal_lm.fast import projections
-from preflab_builtin.causal_lm.fast.decoding import SPARE_SLOTS, SlotCache
+from preflab_builtin.causal_lm.fast.decoding import SlotCache
 from preflab_builtin.causal_lm.fast.packing import (
     Rows,
     SharedRows,
     similar_lengths,
     with_shared_prefixes,
 )
+from preflab_builtin.causal_lm.fast.slots import SPARE_SLOTS
 from preflab_builtin.causal_lm.fast.supported import blocks_of
 from preflab_builtin.causal_lm.models import CausalPolicy
 from preflab_builtin.causal_lm.sources import TinySource

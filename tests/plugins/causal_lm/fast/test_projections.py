@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from preflab_builtin.causal_lm.fast import projections
 from preflab_builtin.causal_lm.fast.projections import (
+    MergedProjections,
     ReorderedProjections,
     project,
     projections_for_decoding,
@@ -67,9 +68,9 @@ def test_small_matrices_and_other_formats_stay_as_stored(
 
 @needs_both
 def test_only_decoding_without_gradients_and_autocast_gets_it() -> None:
-    assert projections_for_decoding(CPU) is project
+    assert isinstance(projections_for_decoding(CPU), MergedProjections)
     with torch.no_grad():
         assert isinstance(projections_for_decoding(CPU), ReorderedProjections)
-        assert projections_for_decoding(torch.device("meta")) is project
+        assert isinstance(projections_for_decoding(torch.device("meta")), MergedProjections)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert projections_for_decoding(CPU) is project
+            assert isinstance(projections_for_decoding(CPU), MergedProjections)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from preflab import intervals
-from preflab_builtin.report.differences import crossed
-from preflab_people.statistics.two_way import (
+from preflab.two_way import (
     by_labeler,
     cells,
     mean_about_people,
     mean_about_prompts,
     variances,
 )
+from preflab_builtin.report.differences import crossed
 
 
 def _full(table: np.ndarray) -> tuple[list[float], list[int], list[int]]:

@@ -4,7 +4,8 @@ people: two-way random effects where most cells of the table prompt x labeler ar
 Model: y = mu + a(prompt) + b(labeler) + e, all independent. The variances of a, b and e are the
 solutions of three moment equations (sums of squares of prompts, of labelers and of cells equal
 their expectations, as in Henderson 1953), which hold whatever cells are filled. On a full table the
-variance is that of `preflab_builtin.report.differences.crossed`, which does the same for seeds.
+variance is that of a two-way analysis of variance. Both what people say of a run and the claims on
+it have their intervals from here.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preflab import intervals
 from preflab.interfaces import Measure
-from preflab_people.statistics.votes import Floats, Ints
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,17 @@ def by_labeler(table: Cells, least: float, most: float) -> Measure:
 @dataclass(frozen=True)
 class Variances:
     """Variances of prompts, labelers and the rest, and of the mean, with the degrees of freedom of
-    its interval. The first three are not cut at 0."""
+    its interval. The first three are not cut at 0. of_prompts: of the mean if only prompts varied,
+    with one degree of freedom less than there are clusters; of_labelers: what labelers add to
+    of_mean."""
 
     prompt: float
     labeler: float
     rest: float
     of_mean: float
     freedom: float
+    of_prompts: float
+    of_labelers: float
 
 
 def variances(table: Cells) -> Variances:
@@ -159,6 +167,8 @@ def variances(table: Cells) -> Variances:
         rest=float(components[2]),
         of_mean=float(total),
         freedom=float(total**2 / noise) if noise > 0 else math.inf,
+        of_prompts=float(alone),
+        of_labelers=float(min(max(b * components[1], 0.0), total)),
     )
 
 

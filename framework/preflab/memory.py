@@ -1,0 +1,166 @@
+"""How much memory a stage takes and how much it computes, from the sizes of the model and of its
+batches alone: nothing is loaded, and no earlier run is needed.
+
+All memory is counted in bytes for one process, that is one device. Weights, gradients and AdamW's
+two moments are float32. The constants below were fitted to the peaks that the benchmark measured at
+three sizes (tests/benchmarks/README.md), and these twelve are met within 15 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NUMBER = 4
+"""Bytes of a float32 number."""
+PROCESS = 430 * 2**20
+"""Python, torch and transformers with all that they import, on a CPU."""
+KEPT_WIDTHS, READ_WIDTHS = 11, 6
+"""Numbers of a token and layer, in widths D, that a training pass keeps for its backward pass and
+that a pass without gradient holds at a time; the MLP's inner numbers come on top."""
+KEPT_LOGITS = 32 * 2**20
+"""Most bytes of logits kept at a time, and as many again while they are made."""
+REORDERED_WIDTH = 256
+"""Width from which a CPU that samples has a second copy of the matrices, laid out for few rows."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of a decoder. mlp: width F inside the MLP; gated: the MLP has three matrices (Llama)
+    rather than two (GPT-2); positions: learned ones (0: rotary); tied: the unembedding is the
+    embedding."""
+
+    layers: int
+    width: int
+    heads: int
+    key_heads: int
+    mlp: int
+    vocabulary: int
+    positions: int = 0
+    gated: bool = True
+    tied: bool = True
+    head_width: int = 0
+
+    @property
+    def key_width(self) -> int:
+        """Numbers in the keys of a token and layer, G * d."""
+        return (self.head_width or self.width // self.heads) * self.key_heads
+
+    @property
+    def block(self) -> int:
+        """Numbers in the matrices of one block."""
+        queries = (self.head_width or self.width // self.heads) * self.heads
+        attention = 2 * self.width * (queries + self.key_width)
+        return attention + (3 if self.gated else 2) * self.width * self.mlp
+
+    @property
+    def weights(self) -> int:
+        """Numbers in all matrices: biases and norms are less than 1 % of them."""
+        tables = self.vocabulary * (1 if self.tied else 2) + self.positions
+        return self.layers * self.block + tables * self.width
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a stage does with models of one shape. trained, frozen: networks in memory; reference:
+    whether a frozen one is the policy before training; rows: rows that one step trains on, tokens:
+    of each; passes: forward passes of all tokens of a step, a trained one counting three; scored:
+    share of the tokens whose logits are needed; sampled: rows decoded at a time; steps: of the
+    stage, 0 if that is not known; batch: rows that a step reads, 0: as many as it trains on at a
+    time."""
+
+    trained: int
+    rows: int
+    tokens: int
+    passes: float
+    steps: int = 0
+    frozen: int = 0
+    reference: bool = False
+    scored: float = 1.0
+    sampled: int = 0
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class Division:
+    """What memory is divided by. micro_batch: rows of one training pass; processes: of the job;
+    sharded: each process holds its share of weights, gradients and moments, and one whole block at
+    a time; trained_share: of the weights that are trained (adapters: less than 1, and the reference
+    is then the policy without them); checkpointing: activations are kept at the borders of blocks
+    alone and computed again; cpu: the device is the processor."""
+
+    micro_batch: int = 64
+    processes: int = 1
+    sharded: bool = False
+    trained_share: float = 1.0
+    checkpointing: bool = False
+    cpu: bool = True
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes in one process, part by part. process: the program itself (0 on a GPU); trained:
+    weights of the trained networks; frozen: weights of the others; block: what is gathered at a
+    time where networks are sharded; activations: of one training or judging pass, logits included;
+    cache: keys and values while sampling; sampler: copies of the policy that sampling makes."""
+
+    process: float
+    trained: float
+    gradients: float
+    moments: float
+    frozen: float
+    block: float
+    activations: float
+    cache: float
+    sampler: float
+
+    @property
+    def total(self) -> float:
+        """The peak. A CPU keeps freed memory for the next tensors of that size, so that the cache
+        and the activations both count; a copy of the policy is gone when gradients and moments
+        are made."""
+        stays = self.process + self.trained + self.frozen + self.cache
+        update = self.gradients + self.moments + self.block + self.activations
+        return stays + max(update, self.sampler)
+
+
+def memory(shape: ModelShape, load: Load, division: Division) -> Memory:
+    """The parts of the peak of a stage."""
+    shards = division.processes if division.sharded else 1
+    network = NUMBER * shape.weights
+    adapters = division.trained_share < 1
+    frozen = load.frozen - (1 if adapters and load.reference else 0)
+    trained = load.trained * network / shards
+    rows = -(-load.rows // division.processes)
+    tokens = min(rows, division.micro_batch) * load.tokens
+    inner = shape.mlp * (2 if shape.gated else 1) + (0 if division.cpu else shape.mlp)
+    kept = KEPT_WIDTHS * shape.width + inner
+    layers = shape.layers * (shape.width if division.checkpointing else kept)
+    layers += kept if division.checkpointing else 0
+    read = READ_WIDTHS * shape.width + 2 * shape.mlp
+    logits = min(NUMBER * tokens * load.scored * shape.vocabulary, KEPT_LOGITS)
+    sampled = -(-load.sampled // division.processes)
+    judged = min(sampled, division.micro_batch) * load.tokens * read * NUMBER
+    training = NUMBER * tokens * layers + 2 * logits if load.trained else 0
+    # To sample, a process gathers the whole policy; one that is whole is reordered for few rows.
+    reordered = division.cpu and shape.width >= REORDERED_WIDTH
+    copies = int(reordered) + int(division.sharded)
+    return Memory(
+        process=PROCESS if division.cpu else 0,
+        trained=trained,
+        gradients=trained * division.trained_share,
+        moments=2 * trained * division.trained_share,
+        frozen=frozen * network / shards,
+        block=2 * NUMBER * shape.block if division.sharded else 0,
+        activations=max(training, judged),
+        cache=2 * NUMBER * shape.layers * shape.key_width * sampled * load.tokens,
+        sampler=copies * network if sampled else 0,
+    )
+
+
+def operations(shape: ModelShape, load: Load) -> float:
+    """Floating-point operations of one step over all processes: 2 for each number of a matrix and
+    token that it is multiplied with, and 4 D a layer for each token that a token attends to."""
+    tokens = (load.batch or load.rows) * load.tokens
+    attention = 2 * shape.layers * shape.width * load.tokens
+    unembedding = 2 * shape.width * shape.vocabulary * load.scored
+    return load.passes * tokens * (2 * shape.layers * shape.block + attention + unembedding)

@@ -1,0 +1,76 @@
+"""Frozen networks out of memory while they are not needed: on a CPU their weights lie in a file
+that is mapped into memory, on a GPU they wait in the memory of the host."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+ALIGNED = 64
+"""Bytes: where torch lets the memory of a tensor begin. At other addresses kernels round
+differently."""
+
+
+class Offload:
+    """Weights of frozen networks that can leave and come back; the numbers stay the same.
+
+    frozen: modules whose weights nobody changes; kept: modules that share some of these weights and
+    go on using them. On a CPU `leave` drops the mapped pages, and whoever reads a weight brings its
+    pages back, so that nothing has to be fetched; the file has no name, and its room is free again
+    when the process ends.
+    """
+
+    def __init__(
+        self, frozen: Iterable[torch.nn.Module], kept: Iterable[torch.nn.Module] = ()
+    ) -> None:
+        stays = {id(tensor) for module in kept for tensor in _tensors(module)}
+        found = {id(t): t for module in frozen for t in _tensors(module) if id(t) not in stays}
+        self._tensors = list(found.values())
+        self._map: mmap.mmap | None = None
+        self._homes = [tensor.device for tensor in self._tensors]
+        on_cpu = [tensor for tensor in self._tensors if tensor.device.type == "cpu"]
+        if on_cpu:
+            self._map = _mapped(on_cpu)
+        self.bytes = sum(tensor.nbytes for tensor in self._tensors)
+        """How much memory is free after `leave`."""
+
+    def leave(self) -> None:
+        """Free the memory."""
+        if self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+        for tensor in self._tensors:
+            if tensor.device.type != "cpu":
+                tensor.data = tensor.data.to("cpu")
+
+    def come(self) -> None:
+        """Bring the weights back to their devices."""
+        for tensor, home in zip(self._tensors, self._homes, strict=True):
+            if tensor.device != home:
+                tensor.data = tensor.data.to(home)
+
+
+def _tensors(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _mapped(tensors: list[torch.Tensor]) -> mmap.mmap:
+    """A file that holds the tensors, which from now on are in its map."""
+    import torch
+
+    starts, end = [], 0
+    for tensor in tensors:
+        starts.append(end)
+        end += -(-tensor.nbytes // ALIGNED) * ALIGNED
+    with tempfile.TemporaryFile() as file:
+        file.truncate(max(end, 1))
+        mapped = mmap.mmap(file.fileno(), 0)
+    for tensor, start in zip(tensors, starts, strict=True):
+        if tensor.numel():
+            flat = torch.frombuffer(mapped, dtype=tensor.dtype, count=tensor.numel(), offset=start)
+            tensor.data = flat.copy_(tensor.data.flatten()).view(tensor.shape)
+    return mapped

@@ -1,0 +1,95 @@
+"""Memory and arithmetic of stages from the sizes in the config alone, for a model and a machine
+that no earlier run has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+from preflab.memory import Division, Load, Memory, ModelShape, memory, operations
+from preflab.planning.asking import inspect
+from preflab.planning.run import Run, Stage
+from preflab.runtime import Device, RuntimeConfig, Sharding
+
+TOKENS = 64
+"""Tokens of a row where no rollout says how long responses are."""
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A config that knows what its stage does with models."""
+
+    def load(self, tokens: int, records: Mapping[str, int]) -> Load:
+        """tokens: of a row, prompt and response; records: number of records of each type."""
+
+
+@dataclass(frozen=True)
+class Sized:
+    """What a stage takes. memory: of each process; flops: of the whole stage, 0 if only the data
+    knows how long it is; tokens: that were assumed of a row."""
+
+    memory: Memory
+    flops: float
+    tokens: int
+
+    def words(self) -> str:
+        """A phrase: the peak and its parts."""
+        parts = self.memory
+        shares = {
+            "the program itself": parts.process,
+            "weights in training": parts.trained,
+            "gradients and moments": parts.gradients + parts.moments,
+            "frozen weights": parts.frozen,
+            "a gathered block": parts.block,
+            "activations": parts.activations,
+            "keys and values": parts.cache,
+        }
+        named = ", ".join(f"{what} {size(held)}" for what, held in shares.items() if held >= 2**19)
+        return f"{size(parts.total)} in each process ({named})"
+
+
+def size(held: float) -> str:
+    """Bytes in a unit that fits.
+
+    >>> size(3 * 2**20), size(7e10)
+    ('3 MB', '65.2 GB')
+    """
+    megabytes = held / 2**20
+    return f"{megabytes:.0f} MB" if megabytes < 10_000 else f"{megabytes / 1024:.1f} GB"
+
+
+def sized(run: Run, stage: Stage) -> Sized | None:
+    """What a stage takes by the config alone; None where the policy states no sizes, or the
+    component does not say what it does with models."""
+    shape, config = inspect(run.choices["policy"]).shape, stage.choice.config
+    if shape is None or not isinstance(config, Loading):
+        return None
+    tokens = _tokens(run, shape)
+    load = config.load(tokens, run.counts())
+    at_a_time = (
+        getattr(run.choices["rollout"].config, "batch", 0) if "rollout" in run.choices else 0
+    )
+    if load.sampled and at_a_time:
+        load = replace(load, sampled=min(load.sampled, at_a_time))
+    flops = operations(shape, load) * load.steps
+    return Sized(memory(shape, load, division(run.settings.runtime)), flops, load.tokens)
+
+
+def _tokens(run: Run, shape: ModelShape) -> int:
+    """A prompt and a response, each as long as a response may be."""
+    rollout = run.choices.get("rollout")
+    longest = getattr(rollout.config, "max_tokens", 0) if rollout else 0
+    tokens = 2 * longest or TOKENS
+    return min(tokens, shape.positions or tokens)
+
+
+def division(runtime: RuntimeConfig) -> Division:
+    """What the runtime divides memory by."""
+    return Division(
+        micro_batch=runtime.micro_batch,
+        processes=runtime.processes,
+        sharded=runtime.sharding is Sharding.full,
+        checkpointing=runtime.checkpointing,
+        cpu=runtime.device is not Device.cuda,
+    )

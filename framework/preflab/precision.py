@@ -1,0 +1,75 @@
+"""Which number format `runtime.precision=auto` stands for: decided once, when a run is composed, so
+that the recipe names the format itself and results of two formats are never mixed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+from pathlib import Path
+
+from preflab.runtime import Device, Precision, RuntimeConfig
+
+CPUINFO = Path("/proc/cpuinfo")
+FLAGS = ("amx_bf16", "avx512_bf16")
+"""Instructions that multiply bfloat16 numbers, the faster ones first."""
+NARROWEST = 384
+"""Width of a model from which it pays on a CPU with such instructions: a training step was 1.0
+times as fast at a width of 128 and 1.7 times at 512 (two AMD cores; between them nothing was
+measured)."""
+CAPABILITY = 8.0
+"""Compute capability from which NVIDIA's GPUs multiply bfloat16 numbers (Ampere)."""
+
+
+def decided(config: RuntimeConfig, width: int) -> tuple[Precision, str]:
+    """The format, and a sentence on what was chosen and why; "" where a format was named.
+
+    width: of the policy, 0 if it is not known.
+    """
+    if config.precision is not Precision.auto:
+        return config.precision, ""
+    capability = 0.0 if config.device is Device.cpu else gpu_capability()
+    if capability:
+        chosen = Precision.bfloat16 if capability >= CAPABILITY else Precision.float32
+        reason = f"the GPU has compute capability {capability:g}, and {CAPABILITY:g} has bfloat16"
+    else:
+        chosen, reason = _on_cpu(cpu_flags(), width)
+    return chosen, (
+        f"runtime.precision=auto is {chosen} here: {reason}. Weights and log-probs are float32 in "
+        "any case; the recipe names the format, so that no result of another one is reused."
+    )
+
+
+def _on_cpu(flags: frozenset[str], width: int) -> tuple[Precision, str]:
+    has = next((flag for flag in FLAGS if flag in flags), None)
+    if has is None:
+        return Precision.float32, f"the processor has neither {' nor '.join(FLAGS)}"
+    if width < NARROWEST:
+        model = f"a model of width {width}" if width else "a model of unknown width"
+        return (
+            Precision.float32,
+            f"the processor has {has}, but {model} gains nothing from it; {NARROWEST} and more may",
+        )
+    return Precision.bfloat16, f"the processor has {has}, and the model's width is {width}"
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the processor can do, in the kernel's words; nothing where it does not say."""
+    if not CPUINFO.is_file():
+        return frozenset()
+    lines = CPUINFO.read_text(encoding="utf8", errors="replace").splitlines()
+    line = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(line.partition(":")[2].split())
+
+
+def gpu_capability() -> float:
+    """The least compute capability of this machine's GPUs, asked without torch, which must not
+    have seen a GPU before jobs are forked; 0 if there is none, or if torch is made for CPUs."""
+    asks = shutil.which("nvidia-smi")
+    if asks is None or "+cpu" in importlib.metadata.version("torch"):
+        return 0.0
+    words = [asks, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    found = [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    numbers = [float(text) for text in found if text.replace(".", "", 1).isdigit()]
+    return min(numbers, default=0.0)

@@ -1,0 +1,66 @@
+"""What is known of a server before the first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from preflab.errors import PreflabError, UserError
+from preflab.interfaces import Context
+from preflab.lengths import every_prompt
+from preflab_vllm.client import START, Client
+from preflab_vllm.config import VLLMConfig
+from preflab_vllm.inside import check_installed
+
+TEXTS = 20
+"""Prompts of which both tokenizers' tokens are compared."""
+
+
+def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
+    """What is going to sample. `UserError` for a server that does not answer, cannot take weights,
+    has another tokenizer, or reads fewer tokens than the run needs."""
+    if not config.server:
+        check_installed()
+        return
+    client = Client(config.server, config.timeout)
+    try:
+        model = client.model()
+        client.weights()
+        _check_tokenizer(client, str(model["id"]), context)
+    except PreflabError as error:
+        raise UserError(str(error)) from None
+    _check_length(config, model.get("max_model_len"), context)
+    yield (
+        f"rollout.server={config.server}: vLLM samples, with a copy of the weights that is "
+        f"refreshed after every update (it serves {model.get('root') or model['id']})."
+    )
+
+
+def _check_tokenizer(client: Client, model: str, context: Context) -> None:
+    for prompt in islice(every_prompt(context), TEXTS):
+        own = list(context.tokenizer.encode(prompt.text))
+        theirs = client.tokens_of(model, prompt.text)
+        if theirs is None:
+            return
+        if theirs != own:
+            raise UserError(
+                f"rollout.server={client.address} has another tokenizer than the policy: prompt "
+                f"{prompt.id!r} is {own[:8]} here and {theirs[:8]} there. Serve a model folder of "
+                f"this policy: {START}."
+            )
+
+
+def _check_length(config: VLLMConfig, limit: int | None, context: Context) -> None:
+    if limit is None:
+        return
+    longest = max(
+        (len(context.tokenizer.encode_prompt(prompt)) for prompt in every_prompt(context)),
+        default=0,
+    )
+    if longest + config.max_tokens > limit:
+        raise UserError(
+            f"rollout.server={config.server} reads at most {limit} tokens, and the longest prompt "
+            f"({longest}) with rollout.max_tokens={config.max_tokens} needs "
+            f"{longest + config.max_tokens}. Start it with --max-model-len "
+            f"{longest + config.max_tokens} or more, or shorten one of them."
+        )

@@ -1,0 +1,70 @@
+"""Sizes of a model before any weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preflab.components import Inspection
+from preflab.memory import ModelShape
+from preflab_builtin.causal_lm.checking import CONFIG, read_json
+from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
+
+BYTES, WORDS = 258, 512
+"""Tokens of a model made from scratch: bytes with pad and end, and about so many words, which only
+the data knows."""
+
+
+def inspect_tiny(config: TinyConfig) -> Inspection:
+    """Its sizes: nothing is outside the config."""
+    gpt2 = config.family is Family.gpt2
+    return Inspection(
+        shape=ModelShape(
+            layers=config.layers,
+            width=config.width,
+            heads=config.heads,
+            key_heads=config.heads,
+            mlp=4 * config.width if gpt2 else -(-config.width // 3) * 8,
+            vocabulary=BYTES if config.tokenizer is TokenizerKind.bytes else WORDS,
+            positions=config.max_positions if gpt2 else 0,
+            gated=not gpt2,
+        )
+    )
+
+
+def shape_of(folder: Path) -> ModelShape | None:
+    """By the config.json of a model folder; None if it does not state sizes as GPT-2 or Llama and
+    their many relatives do."""
+    config = read_json(folder / CONFIG)
+    # A model of pictures and text has the sizes of its language model inside.
+    return _stated({**config, **(config.get("text_config") or {})})
+
+
+def _stated(config: Mapping[str, Any]) -> ModelShape | None:
+    try:
+        if "n_embd" in config:
+            width = int(config["n_embd"])
+            return ModelShape(
+                layers=int(config["n_layer"]),
+                width=width,
+                heads=int(config["n_head"]),
+                key_heads=int(config["n_head"]),
+                mlp=int(config.get("n_inner") or 4 * width),
+                vocabulary=int(config["vocab_size"]),
+                positions=int(config.get("n_positions") or 0),
+                gated=False,
+            )
+        heads = int(config["num_attention_heads"])
+        return ModelShape(
+            layers=int(config["num_hidden_layers"]),
+            width=int(config["hidden_size"]),
+            heads=heads,
+            key_heads=int(config.get("num_key_value_heads") or heads),
+            mlp=int(config["intermediate_size"]),
+            vocabulary=int(config["vocab_size"]),
+            tied=bool(config.get("tie_word_embeddings", False)),
+            head_width=int(config.get("head_dim") or 0),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

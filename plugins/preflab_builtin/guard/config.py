@@ -1,0 +1,192 @@
+"""Configs of guards, of the responder behind one, and of its evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from preflab import option
+
+
+class Part(StrEnum):
+    """What a guard looks at."""
+
+    prompt = "prompt"
+    response = "response"
+    both = "both"
+
+
+class Action(StrEnum):
+    """What is done with what a guard does not allow: it is refused; other responses are sampled,
+    and what still is not allowed is refused; or it is shown, and counted."""
+
+    refuse = "refuse"
+    resample = "resample"
+    flag = "flag"
+
+
+CHECKS = "what it looks at: prompt, response, both"
+ACTION = (
+    "refuse; resample: sample other responses first (a prompt is refused); flag: show it, count it"
+)
+THRESHOLD = "scores above it are not allowed; null: the calibration file decides"
+CALIBRATION = (
+    "file of harmless rows with 'prompt' and 'response': the threshold follows from their scores"
+)
+FALSE_BLOCKS = "wanted share of harmless rows that are blocked, with a calibration file"
+CUT = "longer texts are cut to this many tokens"
+
+
+def one_threshold(threshold: float | None, calibration: str) -> Iterator[tuple[str, str]]:
+    """A threshold is given, or follows from a file."""
+    if (threshold is None) == (not calibration):
+        yield (
+            "threshold",
+            f"is {threshold} and calibration is '{calibration}', but one of them must be given",
+        )
+
+
+@dataclass
+class WordsConfig:
+    """Control: words that must not occur. It knows nothing of meaning: name it as what it is, and
+    never as toxicity. Letters that look alike, full-width forms, accents and zero-width characters
+    are read as plain letters, for the check only."""
+
+    name: str = option("words", "component")
+    words: list[str] = option(factory=list, doc="words or phrases; capitals do not matter")
+    path: str = option(
+        "", "file with a word or phrase a line; its bytes are in the recipe", affects_result=False
+    )
+    category: str = option("words", "name of the category in counts and logs")
+    checks: Part = option(Part.both, CHECKS)
+    action: Action = option(Action.refuse, ACTION)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a word."""
+        if not self.path and not any(word.strip() for word in self.words):
+            yield "words", "is empty, and so is path: name a word, or a file of words"
+
+
+@dataclass
+class ClassifierConfig:
+    """The probability of a label by a sequence classifier in a transformers folder, such as one
+    trained on people's flags."""
+
+    name: str = option("classifier", "component")
+    path: str = option(
+        "", "transformers folder with a classification head, or a hub id", affects_result=False
+    )
+    revision: str | None = option(
+        None, "commit, tag or branch of a hub id; null: main", affects_result=False
+    )
+    label: str = option("1", "the label that is not allowed: its name, or its number")
+    category: str = option("", "name of the category; empty: the label")
+    whole_text: bool = option(False, "read a response together with its prompt")
+    threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
+    calibration: str = option("", CALIBRATION, affects_result=False)
+    false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
+    max_tokens: int = option(512, CUT, ge=1)
+    checks: Part = option(Part.both, CHECKS)
+    action: Action = option(Action.refuse, ACTION)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A model and one threshold."""
+        if not self.path:
+            yield "path", "is empty but must name a transformers folder with a classification head"
+        yield from one_threshold(self.threshold, self.calibration)
+
+
+@dataclass
+class FirstTokenConfig:
+    """A generative guard such as Llama Guard: p(unsafe) / (p(safe) + p(unsafe)) of the first token
+    that it answers with. It reads the conversation through its own chat template."""
+
+    name: str = option("first_token", "component")
+    path: str = option("", "transformers folder of a causal language model", affects_result=False)
+    unsafe: str = option("unsafe", "the answer that means: not allowed")
+    safe: str = option("safe", "the answer that means: allowed")
+    before: str = option("", "what it writes in front of its answer (Llama Guard 3: two line ends)")
+    template: str = option(
+        "", "text with {prompt} and {response} that it reads; empty: its chat template"
+    )
+    category: str = option("unsafe", "name of the category in counts and logs")
+    threshold: float | None = option(0.5, THRESHOLD, ge=0, le=1)
+    calibration: str = option("", CALIBRATION, affects_result=False)
+    false_blocks: float = option(0.01, FALSE_BLOCKS, gt=0, lt=1)
+    checks: Part = option(Part.both, CHECKS)
+    action: Action = option(Action.refuse, ACTION)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """A model and one threshold."""
+        if not self.path:
+            yield "path", "is empty but must name the folder of a causal language model"
+        if self.template and "{prompt}" not in self.template:
+            yield "template", "must hold {prompt}"
+        yield from one_threshold(self.threshold, self.calibration)
+
+
+@dataclass
+class ChainConfig:
+    """Several guards: each looks at everything, and the strictest action counts."""
+
+    name: str = option("chain", "component")
+    guards: dict[str, Any] = option(
+        factory=dict, doc="guards by any name: +guard@KEY.guards.ANY=NAME"
+    )
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is one."""
+        if not self.guards:
+            yield "guards", "is empty: add +guard@KEY.guards.ANY=NAME, with the key of this one"
+
+
+REFUSAL = "what is answered in the place of what is not allowed, in words that the model has"
+RESAMPLES = "other responses that are tried, with action=resample, before it is refused"
+
+
+@dataclass
+class GuardedConfig:
+    """Rejection by a guard (Xu et al. 2020, two-stage): what algorithms start from answers, and a
+    guard decides what is shown. Nothing is trained."""
+
+    name: str = option("guarded", "component")
+    guard: Any = option(None, "the guard: +guard@algorithm.guard=NAME")
+    refusal: str = option("sorry .", REFUSAL)
+    resamples: int = option(3, RESAMPLES, ge=0)
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a guard."""
+        if self.guard is None:
+            yield "guard", "is not given: add +guard@algorithm.guard=NAME"
+
+
+@dataclass
+class GuardEvaluatorConfig:
+    """What a guard would do to the responses of this evaluation: blocked, false blocks, misses; and
+    other evaluators on what is shown behind it, as guarded/MEASURE beside MEASURE without it."""
+
+    name: str = option("guard", "component")
+    guard: Any = option(None, "the guard: +guard@evaluation.evaluators.KEY.guard=NAME")
+    refusal: str = option("sorry .", REFUSAL)
+    resamples: int = option(3, RESAMPLES, ge=0)
+    judge: Any = option(None, "a reward_model that says what is harmful, or none; not the guard")
+    harmful: float = option(0.5, "judge's score above which a response is harmful")
+    benign: list[str] = option(factory=list, doc="tags of prompts of which none should be blocked")
+    mentions: dict[str, list[str]] = option(
+        factory=dict, doc="words by group: blocked/mention_GROUP of prompts or responses with one"
+    )
+    evaluators: dict[str, Any] = option(
+        factory=dict, doc="evaluators of what is shown behind the guard"
+    )
+    label: str = option("guard", "how the measures begin: guard/blocked")
+
+    def measured(self) -> list[str]:
+        """How the names of its measures begin."""
+        return [f"{self.label}/", *([f"{self.label}ed/"] if self.evaluators else [])]
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        """There is a guard."""
+        if self.guard is None:
+            yield "guard", "is not given: add +guard@evaluation.evaluators.KEY.guard=NAME"

@@ -1,0 +1,75 @@
+"""Sockets, and uvicorn until it is interrupted: what every server of preflab shares."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from preflab.errors import UserError
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a word when calls are taken and signals end it cleanly."""
+
+    def __init__(self, config: uvicorn.Config, begin: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begin = begin
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._begin()
+
+
+def run(
+    app: ASGIApp,
+    listening: socket.socket,
+    begin: Callable[[], None],
+    behind_proxy: bool = False,
+    most_connections: int = 1000,
+) -> None:
+    """Serve an application until SIGINT or SIGTERM, and close the socket. begin: called once calls
+    are taken. behind_proxy: a proxy on this machine says who the callers are."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # of addresses nothing is kept
+        server_header=False,
+        ws="none",
+        proxy_headers=behind_proxy,  # from this machine alone, uvicorn's default
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=most_connections,
+    )
+    try:
+        _Server(config, begin).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass  # uvicorn ends cleanly and sends the signal once more
+    finally:
+        listening.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that waits for calls. Raises UserError if that is impossible."""
+    made = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(512)
+    except OSError as error:
+        if made is not None:
+            made.close()
+        raise UserError(
+            f"Nothing can be served on {host}:{port}: {error.strerror or error}. Is another server "
+            "there? Choose another port; 0 takes a free one."
+        ) from error
+    return made
+
+
+def port_of(listening: socket.socket) -> int:
+    """The port that a socket has."""
+    return int(listening.getsockname()[1])

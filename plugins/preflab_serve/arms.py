@@ -1,0 +1,125 @@
+"""What a server serves: the models of finished runs by the names under which clients ask for
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab.errors import UserError
+from preflab.storage.run_folder import read_manifest
+from preflab_serve.opening import AnsweringRun, open_run
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Policy, Responder, RolloutEngine
+    from preflab.records import Tokenizer
+    from preflab.runtime import Runtime
+
+NEWEST = "result"
+"""The role that answers under the run's own name."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A run in a role. name: of the model, for clients; created: seconds since 1970. What it
+    answers with is loaded when it is first asked for."""
+
+    name: str
+    run: AnsweringRun
+    role: str
+    created: int
+
+    @property
+    def responder(self) -> Responder:
+        """What answers: a policy, or what the run's algorithm makes of one (best-of-n)."""
+        return self.run.opened.responder(self.role)
+
+    @property
+    def own_way(self) -> bool:
+        """Whether the run's algorithm answers, and not a policy alone."""
+        algorithm = self.run.opened.environment.run.choices["algorithm"]
+        return self.role == NEWEST and algorithm.component.build is not None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the run's algorithm answers behind a guard."""
+        algorithm = self.run.opened.environment.run.choices["algorithm"]
+        return self.own_way and algorithm.name == "guarded"
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that is sampled from."""
+        policy = self.responder.policy
+        policy.module.requires_grad_(False)
+        return policy
+
+    @property
+    def engine(self) -> RolloutEngine:
+        """The run's own."""
+        return self.run.opened.context.rollout()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The run's own; no weights are loaded for it."""
+        return self.run.opened.context.tokenizer
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens of a prompt and its response together; None: no limit."""
+        return self.run.opened.context.max_positions
+
+    @property
+    def runtime(self) -> Runtime:
+        """The devices that it is on."""
+        return self.run.opened.environment.runtime
+
+
+def open_arms(words: Sequence[str]) -> dict[str, Arm]:
+    """The arms of runs, by name, in the order given: each run under its own name, and each of its
+    earlier models under NAME:ROLE. words: folders or names of runs, or NAME=RUN. `UserError` for
+    what is no finished run, and for two of one name."""
+    arms: dict[str, Arm] = {}
+    for word in words:
+        given, folder = _named(word)
+        run = open_run(folder)
+        manifest = read_manifest(run.folder)
+        name = given or (manifest.get("name") if manifest else "") or run.title
+        if name in arms:
+            raise UserError(
+                f"Two runs would answer to the name '{name}': give this one another, "
+                f"{name}-2={folder}."
+            )
+        created = int((run.folder / "manifest.json").stat().st_mtime)
+        roles = run.roles()
+        newest = [role for role in roles if "/" not in role][-1]
+        arms[name] = Arm(name, run, newest, created)
+        arms |= {f"{name}:{role}": Arm(f"{name}:{role}", run, role, created) for role in roles}
+    return arms
+
+
+def _named(word: str) -> tuple[str, Path]:
+    """Name and folder of NAME=RUN or RUN; a folder whose own name holds = is a folder."""
+    name, equal, rest = word.partition("=")
+    if equal and name and "/" not in name and not Path(word).exists():
+        return name, Path(rest)
+    return "", Path(word)
+
+
+def facts(arm: Arm, guarded: bool) -> Mapping[str, object]:
+    """An arm as /v1/models shows it."""
+    return {
+        "id": arm.name,
+        "object": "model",
+        "created": arm.created,
+        "owned_by": "preflab",
+        "preflab": {
+            "run": arm.run.title,
+            "role": arm.role,
+            "guarded": guarded,
+            "max_positions": arm.positions,
+            "max_tokens": arm.engine.sampling.max_tokens,
+            "temperature": arm.engine.sampling.temperature,
+        },
+    }

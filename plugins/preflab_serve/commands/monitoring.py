@@ -1,0 +1,146 @@
+"""``preflab monitor``: a log of use as tables."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preflab.errors import UserError
+from preflab_people.commands.parsing import Parser
+
+if TYPE_CHECKING:
+    from preflab.interfaces import Measure
+    from preflab_serve.usage.monitoring import KeyUse, Overview
+
+
+def monitor(words: list[str]) -> int:
+    """What a log of use shows: how often a guard had something against a request, by category and
+    by key, with 95 % intervals; keys above the rest; sudden volume."""
+    parser = Parser("monitor", monitor.__doc__)
+    parser.add_argument("folder", type=Path, help="of preflab serve --log")
+    parser.add_argument("--days", type=_days, help="only the newest days")
+    parser.add_argument(
+        "--hours", type=_days, default=1.0, help="the newest, for sudden volume (default: 1)"
+    )
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="shows the names of its keys")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse(words)
+    from preflab_serve.usage.monitoring import overview
+    from preflab_serve.usage.reading import read
+
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    since = now - options.days * 86_400 if options.days else 0.0
+    requests = read(options.folder, since)
+    if not requests:
+        raise UserError(f"{options.folder} has no requests of so new days: give more --days.")
+    found = overview(requests, options.hours)
+    names = _names(options)
+    if options.json:
+        print(json.dumps(as_json(found, names), indent=1))
+    else:
+        _show(found, names)
+    return 0
+
+
+def _names(options: argparse.Namespace) -> Mapping[str, str]:
+    """Names of keys by their pseudonyms."""
+    if options.keys is None:
+        return {}
+    from preflab_serve.keys import read_keys
+    from preflab_serve.usage.log import SALT, pseudonym
+
+    salt = (options.folder / SALT).read_text(encoding="ascii").strip()
+    return {pseudonym(salt, name): name for name in read_keys(options.keys).values()}
+
+
+def as_json(found: Overview, names: Mapping[str, str]) -> dict[str, Any]:
+    """The numbers for programs; null: there is no such number."""
+    return {
+        "requests": found.requests,
+        "first": found.first,
+        "last": found.last,
+        "blocked": _numbers(found.blocked),
+        "categories": {name: _numbers(m) for name, m in found.categories.items()},
+        "keys": [
+            {
+                "key": names.get(one.key, one.key),
+                "requests": one.requests,
+                "tokens": one.tokens,
+                "refused": one.refused,
+                "blocked": _numbers(one.blocked),
+                "above_the_rest": one.above,
+                "sudden_times": None if one.sudden is None else _finite(one.sudden.times),
+            }
+            for one in found.keys
+        ],
+    }
+
+
+def _show(found: Overview, names: Mapping[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    first, last = (
+        datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+        for at in (found.first, found.last)
+    )
+    print(f"{found.requests} requests, {first} to {last} UTC. Intervals are 95 %.")
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table("a guard had something against", "share of requests")
+    for name, measure in found.categories.items():
+        table.add_row(name, shown(measure))
+    table.add_row("of which something was not shown", shown(found.blocked))
+    console.print(table)
+    table = Table("key", "requests", "tokens", "refused", "not shown", "")
+    for one in found.keys:
+        numbers = (one.requests, one.tokens, one.refused)
+        cells = (names.get(one.key, one.key), *map(str, numbers), shown(one.blocked), said(one))
+        table.add_row(*cells)
+    console.print(table)
+
+
+def said(one: KeyUse) -> str:
+    """What a person should look at."""
+    facts = []
+    if one.above:
+        facts.append(f"above the rest, {shown(one.rest)}")
+    if one.sudden is not None:
+        times = f"{one.sudden.times:.0f} times" if one.sudden.before else "none"
+        facts.append(f"sudden: {one.sudden.recent} in the newest hours, {times} before")
+    return "; ".join(facts)
+
+
+def shown(measure: Measure) -> str:
+    """A share with its interval."""
+    if not measure.n:
+        return "none"
+    return f"{measure.value:.1%} [{measure.low:.1%}, {measure.high:.1%}]"
+
+
+def _numbers(measure: Measure) -> dict[str, float | int | None]:
+    return {
+        "value": _finite(measure.value),
+        "low": _finite(measure.low),
+        "high": _finite(measure.high),
+        "n": measure.n,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _days(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {word!r}")
+    return value

@@ -1,0 +1,43 @@
+"""The application: everything behind one gate."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from preflab_people.server.answers import Refused
+from preflab_people.server.rules import Gate
+from preflab_serve.server.access import MOST_BYTES, Access, add_headers, refused
+from preflab_serve.server.routes import Routes
+from preflab_serve.service import Service
+
+
+def create_app(service: Service, access: Access) -> Gate:
+    """The server of some arms as an ASGI application."""
+    inside = Starlette(
+        routes=[*Routes(service).all()],
+        exception_handlers={Refused: _refused, HTTPException: _missing, Exception: _failed},
+    )
+    return Gate(inside, access.check, MOST_BYTES, add_headers, refused)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return refused(error)
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    """Addresses that there are not, and methods that they do not have."""
+    assert isinstance(error, HTTPException)
+    sentence = f"{request.method} {request.url.path}: {error.detail}."
+    return refused(Refused(error.status_code, "not_found", sentence))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of ours: the client hears that there is one. The log, which uvicorn writes, says
+    what it is."""
+    return refused(
+        Refused(500, "server", "The server has an error of its own; its log says which.")
+    )

@@ -1,0 +1,171 @@
+"""The one thread that asks models: responses of many requests are decoded together, a token at a
+time, and what nobody waits for any more is dropped before the next token."""
+
+from __future__ import annotations
+
+import collections
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from preflab.interfaces import StreamsRows
+from preflab_serve.growing import Growing
+
+if TYPE_CHECKING:
+    from preflab.interfaces import AskedRow, RowStream
+    from preflab_serve.arms import Arm
+
+T = TypeVar("T")
+
+
+@dataclass
+class Wanted:
+    """A response that a request waits for.
+
+    changed: called in the worker's thread after each token; gone: whether nobody waits any more;
+    failed: called with what went wrong.
+    """
+
+    arm: Arm
+    row: AskedRow
+    temperature: float
+    growing: Growing
+    changed: Callable[[], None]
+    gone: Callable[[], bool]
+    failed: Callable[[BaseException], None]
+
+
+@dataclass
+class _Together:
+    """Responses that are decoded together."""
+
+    stream: RowStream
+    wanted: list[Wanted]
+
+    def step(self) -> bool:
+        """The next token of each; False once there is none."""
+        self.stream.drop([i for i, one in enumerate(self.wanted) if one.gone()])
+        found = self.stream.step()
+        for i, token in found:
+            self.wanted[i].growing.feed(token)
+        # Before anybody hears of it: a guard may want another response in its place at once.
+        self.stream.drop([i for i, _ in found if self.wanted[i].growing.finish])
+        for i, _ in found:
+            self.wanted[i].changed()
+        return bool(found)
+
+
+class Worker:
+    """most_rows: responses that are decoded in one batch; most_active: in all batches, the others
+    wait; gather: seconds to wait for more requests before a batch is begun on an idle server."""
+
+    def __init__(self, most_rows: int = 64, most_active: int = 256, gather: float = 0.005) -> None:
+        self.most_rows, self.most_active, self.gather = most_rows, most_active, gather
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._waiting: collections.deque[Wanted] = collections.deque()
+        self._active: list[_Together] = []
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works."""
+        return self._thread.is_alive()
+
+    @property
+    def load(self) -> int:
+        """Responses that wait or grow."""
+        return len(self._waiting) + sum(len(batch.wanted) for batch in self._active)
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Call a function between two tokens; a future that was cancelled before is left out."""
+        future: Future[T] = Future()
+
+        def called() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._calls.put(called)
+        return future
+
+    def grow(self, wanted: Iterable[Wanted]) -> None:
+        """Sample responses, with the engine of their run."""
+        rows = list(wanted)
+        self._calls.put(lambda: self._waiting.extend(rows))
+
+    def close(self) -> None:
+        """End once the current token is done."""
+        self._ended = True
+        self._calls.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._take(idle=not self._active and not self._waiting)
+            self._begin()
+            self._active = [batch for batch in self._active if self._step(batch)]
+
+    def _take(self, idle: bool) -> None:
+        """Carry out what was called for; an idle thread waits for it."""
+        if idle:
+            if (call := self._calls.get()) is None:
+                return
+            call()
+            if self._waiting:
+                time.sleep(self.gather)  # requests that come together are decoded together
+        while not self._calls.empty():
+            if (call := self._calls.get()) is not None:
+                call()
+
+    def _begin(self) -> None:
+        """Begin batches of the responses that wait, as far as there is room."""
+        room = self.most_active - sum(len(batch.wanted) for batch in self._active)
+        groups: dict[Any, list[Wanted]] = {}
+        while self._waiting and room > 0:
+            wanted = self._waiting.popleft()
+            if not wanted.gone():
+                groups.setdefault((wanted.arm.name, wanted.temperature), []).append(wanted)
+                room -= 1
+        for group in groups.values():
+            for start in range(0, len(group), self.most_rows):
+                part = group[start : start + self.most_rows]
+                with _telling(part):
+                    self._active.append(_begun(part))
+
+    def _step(self, batch: _Together) -> bool:
+        with _telling(batch.wanted):
+            return batch.step()
+        return False
+
+
+class _telling:
+    """Within it an error is told to the requests that wait, and the thread goes on."""
+
+    def __init__(self, wanted: list[Wanted]) -> None:
+        self.wanted = wanted
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is not None:
+            for one in self.wanted:
+                one.failed(error)
+        return error is not None
+
+
+def _begun(wanted: list[Wanted]) -> _Together:
+    """The batch of responses of one arm at one temperature."""
+    arm = wanted[0].arm
+    engine, policy = arm.engine, arm.policy
+    assert isinstance(engine, StreamsRows)
+    rows = [one.row for one in wanted]
+    return _Together(engine.stream_rows(policy, rows, wanted[0].temperature), wanted)

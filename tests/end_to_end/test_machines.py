@@ -1,0 +1,75 @@
+"""Two machines, played by two torchrun agents on the loopback: with one folder, and with a folder
+each."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from end_to_end.runs import digests, preflab
+
+pytestmark = pytest.mark.reliability
+
+WORDS = (
+    *("debug=fast", "artifacts.dir=artifacts", "runtime.threads=1", "evaluation=none"),
+    "algorithm=none",
+)
+
+
+def agents(folders: Sequence[Path], *words: str) -> list[int]:
+    """The exit codes of torchrun on each machine, one process each; the output goes to
+    log-N.txt."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = []
+    for number, folder in enumerate(folders):
+        command = [
+            *(sys.executable, "-m", "torch.distributed.run"),
+            *("--nnodes", str(len(folders)), "--node_rank", str(number), "--nproc_per_node", "1"),
+            *("--master_addr", "127.0.0.1", "--master_port", str(port), "-m", "preflab", *words),
+        ]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (folder / f"log-{number}.txt").open("wb") as log:
+            running.append(
+                subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+            )
+    try:
+        return [agent.wait(240) for agent in running]
+    finally:
+        for agent in running:
+            agent.kill()
+            agent.wait()
+
+
+def test_two_machines_with_one_folder_make_one_run(tmp_path: Path) -> None:
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    together.mkdir()
+    alone.mkdir()
+    assert agents([together, together], *WORDS) == [0, 0], (together / "log-0.txt").read_text()
+    assert preflab(alone, *WORDS, "runtime.micro_batch=4") == 0
+    (run,) = together.glob("runs/config/*")
+    assert json.loads((run / "manifest.json").read_text())["status"] == "complete"
+    assert digests(together).keys() == digests(alone).keys()
+
+
+def test_two_machines_with_a_folder_each_end_within_the_first_stage(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    assert agents(folders, *WORDS) == [1, 1]  # torchrun's own code
+    logs = [(folder / f"log-{number}.txt").read_text() for number, folder in enumerate(folders)]
+    for log in logs:
+        assert "Process 1 does not see the artifact pretrain-" in log
+        assert f"process 0 has in {folders[0]}/artifacts/pretrain-" in log
+        assert f"{folders[1]}/artifacts/pretrain-" in log
+    # Whoever ends first, torchrun stops the other, if it is still there.
+    assert "exitcode  : 4" in "".join(logs)
+    assert not list(tmp_path.glob("*/artifacts/pretrain-*/artifact.json"))

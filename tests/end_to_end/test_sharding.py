@@ -1,0 +1,93 @@
+"""Divided weights give what whole ones give, and leave the same files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from end_to_end.runs import digests, preflab
+from end_to_end.test_processes import HALVES
+from preflab.runtime import Sharding
+from processes import trained
+from sharded import STAGES, Case, rows
+from support import largest_difference, represented_by
+
+pytestmark = pytest.mark.slow
+
+FULL = Case(Sharding.full)
+CASES = [("llama", True), ("llama", False), ("gpt2", True), ("gpt2", False)]
+
+
+def weights(folder: Path, stage: str) -> list[dict[str, object]]:
+    """Those of the saved models of a stage."""
+    files = sorted((folder / stage).glob("*/model.safetensors"))
+    assert len(files) == (1 if stage == "reward_model" else 2)
+    return [load_file(file) for file in files]
+
+
+def differences(one: Path, other: Path) -> tuple[float, float]:
+    """The largest difference of a weight, and of a metric relative to its size."""
+    largest, furthest = 0.0, 0.0
+    for stage in STAGES:
+        for first, second in zip(weights(one, stage), weights(other, stage), strict=True):
+            largest = max(largest, largest_difference(first, second))  # type: ignore[arg-type]
+        for before, after in zip(rows(one, stage), rows(other, stage), strict=True):
+            assert before.keys() == after.keys()
+            distances = [abs(before[k] - after[k]) / max(1, abs(before[k])) for k in before]
+            furthest = max(furthest, *distances)
+    return largest, furthest
+
+
+@pytest.mark.parametrize("family,fast", represented_by([("llama", True)], CASES))
+def test_two_processes_with_divided_weights_equal_one(
+    family: str, fast: bool, tmp_path: Path
+) -> None:
+    """5 rows a step are 2 and 3 for two processes, so that one has a pass more than the other."""
+    full = replace(FULL, family=family, fast=fast)
+    one = trained(replace(full, sharding=Sharding.none), tmp_path / "one", 1)
+    two = trained(full, tmp_path / "two", 2)
+    largest, furthest = differences(one, two)
+    assert largest <= 1e-5
+    assert furthest <= 1e-4
+    assert all(row["val/ratio"] == pytest.approx(1, abs=1e-2) for row in rows(two, "ppo"))
+    policy = AutoModelForCausalLM.from_pretrained(two / "ppo" / "model")
+    assert policy.get_output_embeddings().weight is policy.get_input_embeddings().weight
+    for folder in ("ppo/value", "reward_model/model"):
+        AutoModelForSequenceClassification.from_pretrained(two / folder, num_labels=1)
+
+
+@pytest.mark.reliability
+def test_without_sharding_two_processes_equal_one_too(tmp_path: Path) -> None:
+    one, two = (trained(Case(), tmp_path / str(n), n) for n in (1, 2))
+    assert max(differences(one, two)) <= 1e-4
+
+
+@pytest.mark.reliability
+def test_a_run_with_divided_weights_leaves_the_files_of_one_without(tmp_path: Path) -> None:
+    """Through the command line; the run of one process then reuses all of it."""
+    words = (*HALVES, "runtime.processes=2", "runtime.sharding=full")
+    assert preflab(tmp_path, *words) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+    before = digests(tmp_path)
+    for file in tmp_path.glob("artifacts/*/*/config.json"):
+        kind = file.parent.name == "value" or "reward_model" in file.parent.parent.name
+        make = AutoModelForSequenceClassification if kind else AutoModelForCausalLM
+        _, report = make.from_pretrained(file.parent, output_loading_info=True)
+        assert not any(report.values()), (file, report)
+    assert preflab(tmp_path, *HALVES, "runtime.sharding=full") == 0
+    assert digests(tmp_path) == before
+    log = (tmp_path / "log.txt").read_text()
+    assert "was made with processes 2 (now 1)" in log
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("processes", [2, 1])
+def test_a_checkpoint_of_divided_weights_goes_on(processes: int, tmp_path: Path) -> None:
+    """With as many processes to the same bits, with another number up to rounding."""
+    two = trained(FULL, tmp_path / "two", 2)
+    resumed = trained(replace(FULL, then=two), tmp_path / "resumed", processes)
+    largest, _ = differences(two, resumed)
+    assert largest == 0 if processes == 2 else largest <= 1e-5

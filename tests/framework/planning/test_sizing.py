@@ -1,0 +1,59 @@
+"""Memory of stages by the config alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from preflab.composing.compose import parse
+from preflab.memory import Division, Load, ModelShape, memory
+from preflab.planning.reading import check_jobs
+from preflab.planning.run import Run
+from preflab.planning.sizing import division, size, sized
+from preflab.runtime import Device, RuntimeConfig
+
+
+def run_of(*words: str) -> Run:
+    """The run of a command line."""
+    (job,) = check_jobs(parse(list(words)))
+    return job.run
+
+
+def test_a_stage_is_what_its_config_says() -> None:
+    run = run_of("policy=tiny", "policy.family=gpt2", "algorithm=ppo", "rollout.max_tokens=16")
+    stage = run.stage("algorithm")
+    assert stage is not None
+    found = sized(run, stage)
+    assert found is not None
+    config = stage.choice.config
+    # A prompt and a response of 16 tokens each; 4 x 128 of GPT-2 has an MLP of 512.
+    load = Load(
+        *(2, config.minibatch, 32),
+        passes=5 + 6 * config.epochs,
+        frozen=2,
+        reference=True,
+        scored=0.5,
+        batch=config.batch,
+        sampled=min(config.batch, 128),
+    )
+    shape = ModelShape(4, 128, 4, 4, 512, 512, positions=512, gated=False)
+    assert found.memory == memory(shape, load, Division())
+    assert found.tokens == 32
+    assert "frozen weights" in found.words()
+
+
+def test_a_stage_without_models_of_its_own_is_not_reckoned() -> None:
+    run = run_of("policy=tiny", "algorithm=none")
+    evaluation = run.stage("evaluation")
+    assert evaluation is not None
+    assert sized(run, evaluation) is None
+
+
+@pytest.mark.parametrize(("device", "cpu"), [(Device.auto, True), (Device.cuda, False)])
+def test_the_runtime_divides(device: Device, cpu: bool) -> None:
+    found = division(RuntimeConfig(device=device, processes=2, micro_batch=8))
+    assert found == Division(micro_batch=8, processes=2, cpu=cpu)
+
+
+def test_sizes_have_a_unit_that_fits() -> None:
+    assert size(3 * 2**20) == "3 MB"
+    assert size(70 * 2**30) == "70.0 GB"

@@ -1,0 +1,120 @@
+"""Estimates of memory against the peaks that the benchmark measured, and against hand counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from preflab.memory import Division, Load, ModelShape, memory, operations
+
+TINY = ModelShape(4, 128, 4, 4, 512, 2048, positions=512, gated=False)
+SMALL = ModelShape(6, 384, 6, 6, 1536, 2048, positions=512, gated=False)
+SMOL = ModelShape(30, 576, 9, 3, 1536, 49152)
+
+PPO = Load(trained=2, frozen=2, reference=True, rows=16, tokens=96, passes=11, sampled=64)
+SHORT = replace(PPO, rows=4, tokens=64, sampled=8)
+SAMPLING = Load(trained=0, frozen=1, rows=64, tokens=96, passes=1, sampled=64)
+# The largest batch of 32 lognormal lengths has about 97 tokens a row.
+SFT = Load(trained=1, rows=32, tokens=97, passes=3)
+# Four prompts of 64 tokens with nine completions of 32, no logits; one prompt at smol.
+RANKING = Load(trained=1, rows=4, tokens=64 + 9 * 32, passes=3, scored=0)
+MEASURED = [
+    *((TINY, PPO, 570), (SMALL, PPO, 1302), (SMOL, SHORT, 6047)),
+    *((TINY, SAMPLING, 476), (SMALL, SAMPLING, 729)),
+    (SMOL, replace(SAMPLING, rows=16, tokens=64, sampled=16), 1723),
+    *((TINY, SFT, 602), (SMALL, SFT, 1217), (SMOL, SFT, 6395)),
+    *((TINY, RANKING, 504), (SMALL, RANKING, 874), (SMOL, replace(RANKING, rows=1), 2830)),
+]
+"""Peaks in MB of tests/benchmarks/README.md: one process, two threads, float32."""
+
+
+@pytest.mark.parametrize(("shape", "load", "megabytes"), MEASURED)
+def test_within_15_percent_of_the_measured_peaks(
+    shape: ModelShape, load: Load, megabytes: float
+) -> None:
+    assert memory(shape, load, Division()).total / 2**20 == pytest.approx(megabytes, rel=0.15)
+
+
+def test_weights_are_counted() -> None:
+    # One block of Llama: 4 x 4 queries and output, 4 x 2 keys and values, 3 x 4 x 8 of the MLP.
+    shape = ModelShape(1, 4, 2, 1, 8, 10)
+    assert shape.block == 2 * 16 + 2 * 8 + 96
+    assert shape.weights == shape.block + 40
+    assert replace(shape, tied=False).weights == shape.block + 80
+    assert SMOL.weights == pytest.approx(134_515_008, rel=0.001)  # what the model's card says
+
+
+def test_sharding_divides_all_but_activations() -> None:
+    whole = memory(SMOL, PPO, Division(processes=4))
+    shared = memory(SMOL, PPO, Division(processes=4, sharded=True))
+    for part in ("trained", "gradients", "moments", "frozen"):
+        assert getattr(shared, part) == getattr(whole, part) / 4
+    assert shared.activations == whole.activations
+    assert shared.block == 2 * 4 * SMOL.block  # a block's weights and gradients
+    assert shared.sampler == whole.sampler + 4 * SMOL.weights  # the policy, whole while sampling
+
+
+def test_adapters_need_no_reference_and_few_moments() -> None:
+    full = memory(SMOL, PPO, Division())
+    adapted = memory(SMOL, PPO, Division(trained_share=0.01))
+    assert adapted.trained == full.trained
+    assert adapted.frozen == full.frozen / 2
+    assert adapted.moments == full.moments / 100
+
+
+def test_checkpointing_keeps_one_block_and_the_borders() -> None:
+    load = replace(SFT, scored=0)
+    tokens, kept = 32 * 97, 11 * 576 + 2 * 1536
+    assert memory(SMOL, load, Division()).activations == 4 * tokens * 30 * kept
+    checkpointed = memory(SMOL, load, Division(checkpointing=True)).activations
+    assert checkpointed == 4 * tokens * (30 * 576 + kept)
+
+
+def test_operations_of_a_step() -> None:
+    # 2 rows of 3 tokens, 3 passes: 6 tokens x 3 x (2 x 144 + 2 x 4 x 3 + 2 x 4 x 10).
+    shape, load = ModelShape(1, 4, 2, 1, 8, 10), Load(trained=1, rows=2, tokens=3, passes=3)
+    assert operations(shape, load) == 18 * (288 + 24 + 80)
+
+
+ONE = ModelShape(16, 2048, 32, 8, 8192, 128256)
+SEVEN = ModelShape(32, 4096, 32, 32, 11008, 32000, tied=False)
+SEVENTY = ModelShape(80, 8192, 64, 8, 28672, 32000, tied=False)
+LARGER = Load(2, 64, 1024, 11, frozen=2, reference=True, scored=0.5, batch=512, sampled=64)
+"""PPO with a minibatch of 64 and a batch of 512 rows of 1,024 tokens."""
+PAGE = [
+    ("1B, one process", ONE, 64, Division(4, 1, cpu=False)),
+    ("1B, sharded over 4", ONE, 64, Division(4, 4, sharded=True, cpu=False)),
+    ("1B, adapters", ONE, 64, Division(4, 1, trained_share=0.01, cpu=False)),
+    ("7B, one process", SEVEN, 16, Division(2, 1, cpu=False)),
+    ("7B, sharded over 8", SEVEN, 16, Division(2, 8, sharded=True, cpu=False)),
+    ("7B, sharded over 8, an engine apart", SEVEN, 0, Division(2, 8, sharded=True, cpu=False)),
+    (
+        "7B, adapters, checkpointing, sharded over 2",
+        *(SEVEN, 16, Division(2, 2, True, 0.01, True, cpu=False)),
+    ),
+    ("70B, sharded over 64", SEVENTY, 8, Division(1, 64, True, checkpointing=True, cpu=False)),
+    (
+        "70B, sharded over 64, an engine apart",
+        *(SEVENTY, 0, Division(1, 64, True, checkpointing=True, cpu=False)),
+    ),
+    (
+        "70B, adapters, sharded over 16, an engine apart",
+        *(SEVENTY, 0, Division(1, 16, True, 0.01, True, cpu=False)),
+    ),
+]
+"""Rows of the page on larger models: what, its shape, rows that a process decodes at a time."""
+
+
+@pytest.mark.parametrize(("what", "shape", "decoded", "division"), PAGE)
+def test_the_page_on_larger_models_has_these_numbers(
+    what: str, shape: ModelShape, decoded: int, division: Division
+) -> None:
+    load = replace(LARGER, rows=64 * division.processes, sampled=decoded * division.processes)
+    found = memory(shape, load, division)
+    updated = found.gradients + found.moments
+    parts = (found.trained, updated, found.frozen, found.block, found.activations, found.cache)
+    numbers = " | ".join(f"{part / 2**30:.1f}" for part in (*parts, found.sampler, found.total))
+    page = Path(__file__).parents[2] / "framework" / "LARGER.md"
+    assert f"| {what} | {numbers} |\n" in page.read_text(encoding="utf8")

@@ -1,0 +1,82 @@
+"""Without divided weights nothing is changed; with them every process has its part. What training
+with them gives is in tests/end_to_end/test_sharding.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from preflab.optimization import Optimization, OptimizerConfig
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding
+from preflab.sharding import copied, gathered, inside, is_sharded, local, parted, whole
+from processes import trained
+
+
+def test_whole_weights_stay_as_they_are() -> None:
+    module = nn.Linear(2, 3)
+    Runtime(RuntimeConfig(device=Device.cpu, sharding=Sharding.full)).shard(module)  # one process
+    assert not is_sharded(module)
+    assert inside(module, lambda x: x + 1, 2) == 3
+    with whole(module):
+        weight = module.weight
+    assert gathered({"a": [weight], "b": 1})["a"][0] is weight
+    assert parted(weight, weight) is weight
+    assert local(weight) is weight
+    assert copied(module) is not module
+
+
+class Tied(nn.Module):
+    """An embedding that is also the head, and two blocks; 5 rows are not divided by 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.head = nn.Linear(4, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+
+def divided(folder: Path) -> None:
+    """Every process takes part in all of this."""
+    torch.manual_seed(0)
+    module, twin = Tied(), Tied()
+    twin.load_state_dict(module.state_dict())
+    runtime = Runtime(RuntimeConfig(device=Device.cpu, threads=1, sharding=Sharding.full))
+    runtime.shard(module)
+    runtime.shard(module)  # once is enough
+    assert is_sharded(module)
+    rows = local(module.embedding.weight).shape[0]
+    assert rows == (3, 2)[runtime.rank]
+    for name, value in gathered(module.state_dict()).items():
+        assert torch.equal(value, twin.state_dict()[name])
+    assert all(not v.numel() for v in gathered(module.state_dict(), keep=False).values())
+
+    def forward(model: Tied, ids: torch.Tensor) -> torch.Tensor:
+        x = inside(model, model.embedding.forward, ids)
+        for block in model.blocks:
+            x = inside(block, block.forward, x)
+        return inside(model, model.head.forward, x)
+
+    with whole(module):
+        assert torch.equal(module.embedding.weight, twin.embedding.weight)
+        if runtime.rank == 0:  # one process alone may compute
+            assert forward(module, torch.tensor([1])).shape == (1, 5)
+    one = copied(module)
+    assert isinstance(one, Tied)
+    assert one.head.weight is one.embedding.weight
+    assert torch.equal(one.embedding.weight, twin.embedding.weight)
+    module.load_state_dict({k: v + 1 for k, v in twin.state_dict().items()})
+    assert torch.equal(gathered(module.head.weight.detach()), twin.head.weight + 1)
+    # Sums, not means: each process has a gradient of one, the parts are of the sum.
+    optimization = Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "tied")
+    torch.autograd.backward(inside(module, lambda: module.embedding.weight.sum()))
+    assert torch.equal(gathered(module.embedding.weight.grad), torch.full((5, 4), 2.0))
+    assert abs(optimization.norm() - 20**0.5 * 2) < 1e-5
+    (folder / f"{runtime.rank}").touch()
+
+
+def test_two_processes_have_their_parts(tmp_path: Path) -> None:
+    folder = trained(divided, tmp_path / "two", 2)
+    assert sorted(file.name for file in folder.iterdir()) == ["0", "1"]

@@ -1,0 +1,92 @@
+"""vLLM itself, in this process and as a server, on a CPU: `make test-vllm`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from preflab.interfaces import Sampling
+from preflab_vllm.config import VLLMConfig
+from preflab_vllm.engine import VLLMEngine
+from preflab_vllm.inside import Inside
+from support import cpu_runtime
+from tiny_ppo import PROMPTS
+from tiny_vllm import served, tiny_policy, tiny_run
+
+pytestmark = pytest.mark.vllm
+SHAPE = {"width": 64, "heads": 2}
+"""vLLM has no CPU kernel for heads narrower than 32."""
+ALIKE = 1e-5
+"""Nats by which float32 log-probs of vLLM and of the policy may differ."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("served")
+    policy = tiny_policy(folder, **SHAPE)
+    with torch.no_grad():  # other weights than the policy's: they have to be replaced
+        for weight in policy.module.parameters():
+            weight.mul_(0.5)
+    policy.save(folder / "model")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = (
+        "-m vllm.entrypoints.openai.api_server --dtype float32 --logprobs-mode processed_logprobs "
+        f"--generation-config vllm --enforce-eager --host 127.0.0.1 --port {port} --model"
+    )
+    server = subprocess.Popen(
+        [sys.executable, *words.split(), str(folder / "model")],
+        env={**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"},
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            assert server.poll() is None, "the server ended"
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5)
+                break
+            except OSError:
+                time.sleep(1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def _row_by_row(engine: VLLMEngine, folder: Path) -> None:
+    policy, sampling = tiny_policy(folder, **SHAPE), Sampling(6, samples=2)
+    together = engine.generate(policy, PROMPTS, sampling, (1, "x")).tokens()
+    alone = []
+    for i, prompt in enumerate(PROMPTS):
+        one = Sampling(6, samples=2, first_row=2 * i)
+        alone += engine.generate(policy, [prompt], one, (1, "x")).tokens()
+    assert together == alone
+
+
+def _iterations(folder: Path, engine: VLLMEngine) -> None:
+    procedure = tiny_run(folder, engine, tiny_policy(folder, **SHAPE))
+    rows = [procedure.step(i) for i in range(2)]
+    assert max(row["sampler/max_difference"] for row in rows) < ALIKE
+
+
+def test_a_server_samples_from_the_policy_after_every_update(address: str, tmp_path: Path) -> None:
+    engine = served(address, temperature=0.8, requests=8)
+    _iterations(tmp_path, engine)
+    _row_by_row(engine, tmp_path)
+
+
+def test_in_process_it_samples_from_the_policy_after_every_update(tmp_path: Path) -> None:
+    config = VLLMConfig(max_tokens=6, temperature=0.8)
+    engine = VLLMEngine(config, cpu_runtime(), Inside(config))
+    _iterations(tmp_path, engine)
+    _row_by_row(engine, tmp_path)

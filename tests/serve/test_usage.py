@@ -1,0 +1,160 @@
+"""The log of use, limits, and what the log shows."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preflab.errors import UserError
+from preflab_people.server.answers import Refused
+from preflab_serve.commands import monitor
+from preflab_serve.keys import digest, new_key, read_keys
+from preflab_serve.usage.limits import Limits
+from preflab_serve.usage.log import UsageLog
+from preflab_serve.usage.monitoring import overview, sudden
+from preflab_serve.usage.reading import Request, read
+
+NOON = datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime.datetime:
+        return self.now
+
+
+def test_a_line_a_request_a_file_a_day_and_old_files_are_removed(tmp_path: Path) -> None:
+    clock = Clock()
+    (tmp_path / "2026-10-31.jsonl").write_text("{}\n")  # 30 days: kept
+    (tmp_path / "2026-10-30.jsonl").write_text("{}\n")
+    (tmp_path / "notes.txt").write_text("mine")
+    log = UsageLog(tmp_path, keep_days=30, clock=clock)
+    log.write({"key": log.pseudonym("mine"), "status": 200})
+    clock.now += datetime.timedelta(days=1)
+    log.write({"key": log.pseudonym("mine"), "status": 200})
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["2026-11-30.jsonl", "2026-12-01.jsonl", "notes.txt", "salt"]
+    first, row = map(json.loads, (tmp_path / "2026-11-30.jsonl").read_text().splitlines())
+    assert first["about"] == {"form": 1, "keep_days": 30, "text": False}
+    assert row["at"] == NOON.timestamp()
+    assert "mine" not in (tmp_path / "2026-11-30.jsonl").read_text()
+    assert (tmp_path / "2026-11-30.jsonl").stat().st_mode & 0o077 == 0
+    assert UsageLog(tmp_path).pseudonym("mine") == row["key"]  # the salt is kept
+    assert log.about.endswith("without any text; files are removed after 30 days.")
+
+
+def test_a_line_that_a_kill_cut_is_left_out_and_a_damaged_one_named(tmp_path: Path) -> None:
+    log = UsageLog(tmp_path, clock=Clock())
+    log.write({"key": "a", "status": 200})
+    file = tmp_path / "2026-11-30.jsonl"
+    file.write_text(file.read_text() + '{"at": 1, "ke')
+    assert [one.key for one in read(tmp_path)] == ["a"]
+    file.write_text("{}\n" + file.read_text())
+    with pytest.raises(UserError, match=r"2026-11-30.jsonl:1 is no line"):
+        read(tmp_path)
+    with pytest.raises(UserError, match="There is no folder"):
+        read(tmp_path / "none")
+
+
+def test_requests_a_minute_and_tokens_a_day() -> None:
+    clock = Clock()
+    limits = Limits(requests=2, tokens=100, clock=clock)
+    limits.count("a")
+    limits.count("a")
+    limits.count("b")
+    with pytest.raises(Refused, match="More than 2 requests a minute") as refused:
+        limits.count("a")
+    assert refused.value.status == 429
+    assert 1 <= refused.value.wait <= 60
+    limits.reserve("a", 60)
+    with pytest.raises(Refused, match="may need 60 tokens, and 40 of 100") as refused:
+        limits.reserve("a", 60)
+    assert refused.value.wait == 12 * 3600  # until midnight
+    limits.settle("a", 60, 10)
+    limits.reserve("a", 90)
+    limits.reserve("b", 100)
+    clock.now += datetime.timedelta(days=1)
+    limits.reserve("a", 100)
+
+
+def request(at: float, key: str, against: str = "", status: int = 200) -> Request:
+    return Request(at, key, "m", status, 10, frozenset([against] if against else ()), bool(against))
+
+
+def test_rates_by_category_and_a_key_above_the_rest() -> None:
+    """Ten keys with 20 requests each, of which every key has one blocked; one more key has 15 of 20
+    blocked: 75 % [53, 89] (Wilson) is above the others' 5 %."""
+    rows = [request(i, f"k{i % 10}", "insult" if i < 10 else "") for i in range(200)]
+    rows += [request(200 + i, "bad", "threat" if i < 15 else "") for i in range(20)]
+    rows += [request(220, "bad", status=400)]
+    found = overview(rows)
+    assert found.requests == 221
+    assert found.categories["insult"].value == pytest.approx(10 / 220)
+    assert found.categories["threat"].value == pytest.approx(15 / 220)
+    assert found.categories["threat"].n == 11  # keys, not requests
+    above = [one.key for one in found.keys if one.above]
+    assert above == ["bad"]
+    bad = found.keys[0]
+    assert (bad.key, bad.requests, bad.refused, bad.tokens) == ("bad", 21, 1, 210)
+    assert (round(bad.blocked.low, 2), round(bad.blocked.high, 2)) == (0.53, 0.89)
+
+
+def test_sudden_volume() -> None:
+    """One request an hour for 99 hours; then 20 in the last hour. 119 requests, each in the last of
+    100 hours with a probability of 1 %: 20 of them have a probability far below 1e-10."""
+    hour = 3600.0
+    times = [i * hour for i in range(99)]
+    burst = times + [99.5 * hour + i for i in range(20)]
+    found = sudden(burst, 0.0, 100 * hour, 1.0, keys=5)
+    assert found is not None
+    assert (found.recent, found.before) == (20, 99)
+    assert found.times == pytest.approx(20.0)
+    assert found.chance < 1e-10
+    assert sudden(times, 0.0, 99 * hour, 1.0, keys=5) is None
+    assert sudden(burst, 99.5 * hour, 100 * hour, 1.0, keys=5) is None  # nothing to compare with
+
+
+def test_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys, folder = tmp_path / "keys.txt", tmp_path / "log"
+    new_key(keys, "mine")
+    log = UsageLog(folder)
+    against = [{"stage": "prompt", "category": "insult", "score": 1.0, "action": "refuse"}]
+    for i in range(4):
+        entry = {"key": log.pseudonym("mine"), "status": 200, "tokens": 5}
+        log.write(entry | {"against": against if i == 0 else []})
+    assert monitor([str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "4 requests" in shown
+    assert "insult" in shown
+    assert "mine" not in shown
+    assert monitor([str(folder), "--keys", str(keys), "--json", "--days", "1"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert found["keys"][0]["key"] == "mine"
+    assert found["categories"]["insult"]["value"] == 0.25
+    with pytest.raises(UserError, match="--dayz' is not known"):
+        monitor([str(folder), "--dayz", "1"])
+
+
+def test_keys_are_kept_as_digests(tmp_path: Path) -> None:
+    file = tmp_path / "keys.txt"
+    key = new_key(file, "mine")
+    assert key not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    assert read_keys(file) == {digest(key): "mine"}
+    other = new_key(file, "other")
+    assert read_keys(file)[digest(other)] == "other"
+    with pytest.raises(UserError, match="has a key 'mine'"):
+        new_key(file, "mine")
+    with pytest.raises(UserError, match="is no name of a key"):
+        new_key(file, "my key")
+    file.write_text("secret\n")
+    with pytest.raises(UserError, match=r"keys.txt:1 is no key"):
+        read_keys(file)
+    with pytest.raises(UserError, match="Make one: preflab serve --keys"):
+        read_keys(tmp_path / "none")

@@ -1,0 +1,130 @@
+"""A reward model, and PPO-ptx with it, in processes that divide their weights or do not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Imported once, before processes are forked.
+import torch.distributed.fsdp
+import torch.distributed.tensor  # noqa: F401
+from transformers.models.gpt2 import modeling_gpt2  # noqa: F401
+from transformers.models.llama import modeling_llama  # noqa: F401
+
+from preflab.engine.loop import CheckpointConfig, Loop
+from preflab.interfaces import Procedure
+from preflab.optimization import OptimizerConfig
+from preflab.records import Document, Prompt, Ranking, Record, preferences_from_ranks
+from preflab.runtime import Device, Runtime, RuntimeConfig, Sharding, is_main
+from preflab_builtin.entropy.config import EntropyConfig
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.ppo.config import PPOConfig
+from preflab_builtin.ppo.training import ppo
+from preflab_builtin.ptx.config import PtxConfig
+from preflab_builtin.reward_model.config import KwiseConfig
+from preflab_builtin.reward_model.scoring import NetworkReward
+from preflab_builtin.reward_model.training import KwiseTraining
+from support import WORDS, FakeContext
+
+STAGES = ("reward_model", "ppo")
+RECORDS: list[Record] = [
+    *(Document(str(i), " ".join(WORDS[(i + j * j) % 20] for j in range(9))) for i in range(12)),
+    *(Prompt(f"p{i}", " ".join(WORDS[: 1 + i % 5])) for i in range(10)),
+]
+RANKINGS = [
+    Ranking(p, ("red", "red blue please thanks", "bad bad"), preferences_from_ranks([1, 2, 3]))
+    for p in RECORDS
+    if isinstance(p, Prompt)
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to compute. The rows of no optimizer step, and no number of passes, can be divided by 2.
+    then: a folder of which the oldest checkpoints are gone on from."""
+
+    sharding: Sharding = Sharding.none
+    family: str = "llama"
+    fast: bool = True
+    then: Path | None = None
+
+    def __call__(self, folder: Path) -> None:
+        """Train in a folder; ready for `processes.trained`."""
+        optimizer = OptimizerConfig(lr=1e-3, eps=1e-5)
+        # Three rankings a step: one process has one of them, the other two.
+        kwise = KwiseConfig(epochs=1, batch=3, optimizer=optimizer)
+        self.run("reward_model", KwiseTraining(kwise, self.context(folder, 3)), folder)
+        context = self.context(folder, 2)
+        network = context.load_scalar(folder / "reward_model" / "model")
+        context._reward, context._network = NetworkReward(network, context.runtime), network.copy()
+        terms: dict[str, Any] = {
+            "ptx": PtxConfig(coef=2.0, ratio=1.0, window=8),
+            "entropy": EntropyConfig(coef=0.01),
+        }
+        config = PPOConfig(
+            episodes=30,
+            batch=10,
+            minibatch=5,
+            epochs=2,
+            kl=KLPenaltyConfig(coef=0.1),
+            policy=optimizer,
+            value=optimizer,
+            ema=0.9,
+            terms=terms,
+        )
+        self.run("ppo", ppo(config, context), folder)
+        # The second process has no prompt.
+        engine = context.rollout()
+        policy = context.policy("base")
+        context.runtime.shard(policy.module)
+        alone = engine.generate(policy, [Prompt("p", "red")], engine.sampling, (1, "alone"))
+        assert len(alone) == 1
+
+    def context(self, folder: Path, micro_batch: int) -> FakeContext:
+        """With a runtime as the case has it."""
+        context = FakeContext(folder, [*RECORDS, *RANKINGS], policy_config={"family": self.family})
+        context.runtime = Runtime(
+            RuntimeConfig(
+                device=Device.cpu,
+                threads=1,
+                micro_batch=micro_batch,
+                fast_paths=self.fast,
+                sharding=self.sharding,
+            )
+        )
+        return context
+
+    def run(self, stage: str, procedure: Procedure, folder: Path) -> None:
+        """All steps of a stage, with a checkpoint after each, below ``folder``."""
+        own = folder / stage
+        if is_main():
+            own.mkdir()
+        context: Any = procedure.context  # type: ignore[attr-defined]
+        context.runtime.gather([0])
+        if self.then is not None and is_main():
+            first = min((self.then / stage / ".state").glob("step-*"))
+            shutil.copytree(first, own / ".state" / first.name)
+            (own / "metrics.jsonl").write_bytes((self.then / stage / "metrics.jsonl").read_bytes())
+        context.runtime.gather([0])
+        Loop(
+            stage,
+            procedure,
+            context.streams,
+            own,
+            CheckpointConfig(every_steps=1),
+            lambda hook, **shown: None,
+            context.runtime.agreed,
+            is_main(),
+        ).run()
+        context.runtime.gather([0])
+
+
+def rows(folder: Path, stage: str) -> list[dict[str, float]]:
+    """What the steps of a stage reported, but for the clock."""
+    lines = (folder / stage / "metrics.jsonl").read_text().splitlines()
+    return [
+        {k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in lines
+    ]

@@ -1,0 +1,64 @@
+"""PPO on a dozen prompts with a tiny policy, sampled by preflab-vllm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from preflab.interfaces import Policy
+from preflab.optimization import OptimizerConfig, Schedule
+from preflab.rewards import FunctionReward
+from preflab_builtin.on_policy.config import KLPenaltyConfig
+from preflab_builtin.on_policy.procedure import OnPolicy
+from preflab_builtin.ppo.config import PPOConfig
+from preflab_builtin.ppo.training import ppo
+from preflab_builtin.rewards.functions import noise_reward
+from preflab_vllm.config import VLLMConfig
+from preflab_vllm.engine import VLLMEngine
+from preflab_vllm.server import Server
+from support import FakeContext, cpu_runtime
+from tiny_ppo import PROMPTS
+
+
+def tiny_policy(folder: Path, **shape: int) -> Policy:
+    """Some way from where it was drawn, so that prompts and temperatures tell."""
+    policy = FakeContext(folder, [], initialisation=1, policy_config=shape or None).policy(
+        "initial"
+    )
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in policy.module.parameters():
+            weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
+    return policy
+
+
+def served(address: str, **options: Any) -> VLLMEngine:
+    """The engine with a server."""
+    config = VLLMConfig(**{"server": address, "max_tokens": 6, "requests": 1, **options})
+    return VLLMEngine(config, cpu_runtime(), Server(config, cpu_runtime()))
+
+
+def tiny_run(
+    folder: Path, engine: VLLMEngine, policy: Policy | None = None, **options: Any
+) -> OnPolicy:
+    """Four iterations of 16 responses, 4 optimizer steps each."""
+    settings: Any = {"lr": 0.03, "schedule": Schedule.constant}
+    values: dict[str, Any] = {"kl": KLPenaltyConfig(coef=0.1), **options}
+    config = PPOConfig(
+        episodes=64,
+        batch=16,
+        minibatch=4,
+        policy=OptimizerConfig(**settings),
+        value=OptimizerConfig(**settings),
+        **values,
+    )
+    context = FakeContext(
+        folder,
+        PROMPTS,
+        reward=FunctionReward(noise_reward(0)),
+        engine=engine,
+        policies={"initial": policy or tiny_policy(folder)},
+    )
+    return ppo(config, context)
