@@ -67,8 +67,11 @@ def test_what_is_only_read_keeps_the_micro_batches_of_one_process() -> None:
     assert pieces == [list(range(i, i + 4)) for i in range(0, 60, 4)]
     assert [list(rows) for rows in first.read(range(6))] == [[0, 1, 2, 3]]
     assert [list(rows) for rows in second.read(range(6))] == [[4, 5]]
-    assert [list(rows) for rows in first.read(range(10))] == [[0, 1, 2, 3], [4]]
-    assert [list(rows) for rows in second.read(range(10))] == [[5, 6, 7, 8], [9]]
+    assert [list(rows) for rows in first.read(range(10))] == [[0, 1, 2, 3]]
+    assert [list(rows) for rows in second.read(range(10))] == [[4, 5, 6, 7], [8, 9]]
+    # Fewer micro-batches than processes: nobody is idle.
+    assert [list(rows) for rows in first.read(range(4))] == [[0, 1]]
+    assert [list(rows) for rows in second.read(range(4))] == [[2, 3]]
 
 
 def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:

@@ -268,11 +268,11 @@ class StageContext:
         return self._environment.policy_source.max_positions
 
     def policy(self, role: str) -> Policy:
-        policy = self._policy(role)
+        policy = self.saved_policy(role)
         return to_be_trained(policy, self._adapters) or policy
 
-    def _policy(self, role: str) -> Policy:
-        """The policy of a role as it was saved."""
+    def saved_policy(self, role: str) -> Policy:
+        """The policy of a role as it was saved, without adapters to be trained."""
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
         if folder:
             return self.load_policy(folder)
@@ -303,7 +303,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        return PolicyResponder(self._policy(role), self.rollout())
+        return PolicyResponder(self.saved_policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
