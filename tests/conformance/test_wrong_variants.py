@@ -246,7 +246,7 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     logits = procedure.policy._logits  # type: ignore[attr-defined]
 
     def noting(hidden: torch.Tensor) -> torch.Tensor:
-        found = logits(hidden)
+        found: torch.Tensor = logits(hidden)
         found.retain_grad()
         seen.append(found)
         return found

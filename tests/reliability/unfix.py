@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutants import Mutant, main
+from mutants import main
+from mutations import Mutant
 
 FRAMEWORK, HERE = "framework/preflab", "tests/reliability"
 DURABLE, CHECKPOINTS, ARTIFACTS, RUN_FOLDER = (

@@ -16,7 +16,9 @@ from preflab.interfaces import (
     DataSource,
     Gold,
     HasNetwork,
+    HeadsModel,
     Labeler,
+    LoadsHeads,
     Policy,
     PolicySource,
     Procedure,
@@ -346,6 +348,14 @@ class StageContext:
         model.module.to(self.runtime.device)
         return model
 
+    def load_heads(self, folder: Path) -> HeadsModel:
+        source = self._environment.policy_source
+        if not isinstance(source, LoadsHeads):
+            raise UserError(f"{folder}: this policy reads no models with several heads.")
+        model = source.load_heads(folder)
+        model.module.to(self.runtime.device)
+        return model
+
     def rollout(self) -> RolloutEngine:
         self._must_declare("uses", "rollout", "uses")
         choice = self._environment.run.choices["rollout"]
@@ -369,10 +379,8 @@ class StageContext:
 
     def _choice(self, kind: str, config: Any) -> Choice:
         registry = self._environment.run.registry
-        component, plugin = (
-            registry.component(kind, config.name),
-            registry.provider(kind, config.name),
-        )
+        component = registry.component(kind, config.name)
+        plugin = registry.provider(kind, config.name)
         return Choice(kind, component, plugin, config)
 
     def key_of(self, config: Any) -> str:
