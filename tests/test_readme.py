@@ -81,6 +81,20 @@ def test_there_are_equations_and_commands() -> None:
     assert README.count("\n") <= 110
 
 
+def test_the_lines_of_one_section_overwrite_no_file_of_another() -> None:
+    files = [
+        set(re.findall(r"[\w]+\.jsonl", _section(title)))
+        for title in ("Your own data", "From Python")
+    ]
+    assert all(files)
+    assert not set.intersection(*files)
+
+
+def test_the_time_of_the_quickstart_says_for_which_machine() -> None:
+    (line,) = re.findall(r"^    make quickstart .*", README, re.MULTILINE)
+    assert line.endswith("minutes on two idle cores")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_printed_command_composes(command: str) -> None:

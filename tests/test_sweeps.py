@@ -8,6 +8,7 @@ import pytest
 
 from preflab.composing.compose import parse
 from preflab.composing.search_path import sweeps_root
+from preflab.planning.claims import check_claims
 from preflab.planning.reading import check_jobs
 from preflab.study import StudyConfig
 
@@ -28,7 +29,9 @@ def test_a_study_composes_and_its_claims_name_its_arms(name: str) -> None:
     line = replace(
         line, jobs=tuple(job for job in line.jobs if min(seeds, default="") in ("", *job))
     )  # one seed is enough
-    runs = [job.run for job in check_jobs(line)]
+    jobs = check_jobs(line)
+    assert check_claims(line, jobs) == []
+    runs = [job.run for job in jobs]
     named = {run.settings.arm for run in runs} - {""}
     study = runs[0].study or StudyConfig()
     for claim in study.claims.values():

@@ -49,15 +49,27 @@ def test_a_line_a_request_a_file_a_day_and_old_files_are_removed(tmp_path: Path)
     assert log.about.endswith("without any text; files are removed after 30 days.")
 
 
-def test_a_line_that_a_kill_cut_is_left_out_and_a_damaged_one_named(tmp_path: Path) -> None:
+def test_a_line_that_a_kill_cut_is_left_out_and_damaged_ones_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = UsageLog(tmp_path, clock=Clock())
     log.write({"key": "a", "status": 200})
     file = tmp_path / "2026-11-30.jsonl"
     file.write_text(file.read_text() + '{"at": 1, "ke')
-    assert [one.key for one in read(tmp_path)] == ["a"]
-    file.write_text("{}\n" + file.read_text())
-    with pytest.raises(UserError, match=r"2026-11-30.jsonl:1 is no line"):
-        read(tmp_path)
+    requests, damaged = read(tmp_path)
+    assert ([one.key for one in requests], damaged) == (["a"], 0)
+    # A server that goes on after the cut line begins a new one; "{}" and "[]" are no requests.
+    log.write({"key": "b", "status": 200})
+    UsageLog(tmp_path, clock=Clock()).write({"key": "c", "status": 200})
+    file.write_text("{}\n[]\n" + file.read_text())
+    requests, damaged = read(tmp_path)
+    assert ([one.key for one in requests], damaged) == (["a", "b", "c"], 3)
+    assert "\n\n" not in file.read_text()
+    assert monitor([str(tmp_path)]) == 0
+    assert f"3 lines are damaged in {tmp_path} and not counted" in capsys.readouterr().err
+    file.write_text("{}\n")
+    with pytest.raises(UserError, match="has no requests"):
+        monitor([str(tmp_path)])
     with pytest.raises(UserError, match="There is no folder"):
         read(tmp_path / "none")
 
@@ -113,7 +125,7 @@ def test_moderations_do_not_dilute_the_rates(tmp_path: Path) -> None:
         log.write({"key": "a", "path": "/v1/completions", "status": 200, "against": said})
     for _ in range(8):
         log.write({"key": "a", "path": "/v1/moderations", "status": 200})
-    found = overview(read(tmp_path))
+    found = overview(read(tmp_path)[0])
     assert (found.requests, found.keys[0].requests) == (10, 10)
     assert found.blocked.value == found.categories["insult"].value == 0.5
     assert found.keys[0].blocked.n == 2
@@ -158,6 +170,19 @@ def test_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         monitor([str(folder), "--days", "1e-9"])
     with pytest.raises(UserError, match="--dayz' is not known"):
         monitor([str(folder), "--dayz", "1"])
+
+
+def test_names_of_categories_are_shown_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # "[/b]" closes nothing: as markup it would be an error, and "[red]" would vanish.
+    log = UsageLog(tmp_path)
+    for name in ("[/b]threat", "[red]insult"):
+        against = [{"category": name, "action": "refuse"}]
+        log.write({"key": "[red]key", "status": 200, "against": against})
+    assert monitor([str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("[/b]threat", "[red]insult", "[red]key"))
 
 
 def test_keys_are_kept_as_digests(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def _show(runs: Sequence[FoundRun], parts: Mapping[str, Mapping[str, Sequence[st
     table = Table(Column("", overflow="fold"), *columns)
     for part, rows in parts.items():
         title = "config, beyond that" if part == "config" else part
-        table.add_row(f"[bold]{title}[/bold]", "" if rows else "the same")
+        same = "the same to 4 digits" if part == "measures" else "the same"  # as they are shown
+        table.add_row(f"[bold]{title}[/bold]", "" if rows else same)
         for key, cells in rows.items():
             table.add_row(*map(escape, (f"  {key}", *cells)))
         table.add_section()

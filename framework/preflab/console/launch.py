@@ -50,6 +50,10 @@ def launch(words: Sequence[str]) -> int:
     print(text)
     rows = read_ledger(folder) if line.multirun else []
     _raise_for([row for row in rows if folder / str(row["folder"]) in where.jobs], folder)
+    if line.search is not None:
+        from preflab.jobs.searching import check_found
+
+        check_found(folder)
     return 0
 
 
@@ -58,8 +62,9 @@ def carry_out(line: CommandLine, jobs: Sequence[Job]) -> tuple[Places, str]:
     from preflab.jobs.adding_seeds import add_seeds
     from preflab.jobs.job import start
     from preflab.jobs.searching import go_on_searching
+    from preflab.planning.claims import check_claims
 
-    for said in line.said:
+    for said in (*line.said, *check_claims(line, jobs)):
         print(f"preflab: {said}", file=sys.stderr)
     where = start(line, jobs)
     if line.search is not None:

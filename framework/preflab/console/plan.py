@@ -52,6 +52,7 @@ def plan(arguments: list[str]) -> int:
     from preflab.jobs.execution import quiet_libraries
     from preflab.jobs.places import check_places
     from preflab.jobs.searching import search_ahead
+    from preflab.planning.claims import check_claims
     from preflab.planning.reading import check_jobs
 
     line = parse(arguments)
@@ -59,6 +60,7 @@ def plan(arguments: list[str]) -> int:
     check_places(line, jobs)
     quiet_libraries()
     runs = [job.run for job in jobs]
+    claims = check_claims(line, jobs)
     said = notices(jobs)  # what is refused is refused before a table promises it
     title = "1 job" if len(runs) == 1 else f"{len(runs)} jobs, each stage once"
     table = Table(title=title, title_justify="left")
@@ -86,7 +88,7 @@ def plan(arguments: list[str]) -> int:
         f"{f', {wait} waiting' if wait else ''}."
     )
     study = runs[0].study
-    adds = [*line.said, *(search_ahead(line.search) if line.search else ())]
+    adds = [*line.said, *claims, *(search_ahead(line.search) if line.search else ())]
     adds += [seeds_ahead(study.seeds)] if line.multirun and study and study.seeds else []
     for sentence in _estimates(ahead):
         print(sentence)

@@ -41,7 +41,8 @@ def preflight(environment: Environment, pending: Sequence[Stage]) -> list[Notice
     for choice, context in _asked(environment, pending):
         notices += _said_by(choice, context, run)
     _check_prompts(environment, pending)
-    notices += [Notice("", said) for said in _of_sharding(environment)]
+    ahead = (*_of_sharding(environment), *_of_offload(run))
+    notices += [Notice("", said) for said in ahead]
     # Last, when everything that the stages read has been through the filters.
     of_records = [Notice("data", said) for said in environment.records.notices()]
     return list(dict.fromkeys([*_decided(run), *_rates(run), *of_records, *notices]))
@@ -110,6 +111,22 @@ def _of_sharding(environment: Environment) -> Iterator[str]:
         yield (
             "runtime.sharding=full changes nothing: the job has one process, which holds all "
             "weights. Give runtime.processes=N, or start several with torchrun."
+        )
+
+
+def _of_offload(run: Run) -> Iterator[str]:
+    """Frozen networks that are to leave memory where there are none. Configs say by a method
+    ``offloaded()`` which of "reference" and "reward_model" leave it."""
+    if not run.settings.runtime.offload:
+        return
+    configs = [stage.choice.config for stage in run.stages]
+    leaving = {part for config in configs for part in getattr(config, "offloaded", tuple)()}
+    scorers = run.choices["reward_model"].all() if "reward_model" in leaving else ()
+    networks = any(c.component.procedure is not None or inspect(c).tokenizer for c in scorers)
+    if "reference" not in leaving and not networks:
+        yield (
+            "runtime.offload=true changes nothing: it frees the memory of a frozen reference or "
+            "reward model while an on-policy algorithm updates, and this job has neither there."
         )
 
 

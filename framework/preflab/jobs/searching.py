@@ -13,7 +13,7 @@ from typing import Any
 
 from preflab.composing.compose import CommandLine
 from preflab.composing.sweeping import Search, Values
-from preflab.errors import UserError, nearest
+from preflab.errors import SweepError, UserError, nearest
 from preflab.jobs.adding_seeds import waiting
 from preflab.jobs.job import start
 from preflab.jobs.places import Places
@@ -151,6 +151,18 @@ def _why_to_stop(
         return f"{found}."
     _say(f"{found}.")
     return ""
+
+
+def check_found(root: Path) -> None:
+    """`SweepError` if a search has ended and no trial of it has a result: its jobs may all have
+    ended well and measured something else. root: the folder of its multirun."""
+    facts = json.loads((root / SEARCH).read_bytes())
+    tried, name = facts["trials"], facts["objective"]
+    if all(trial["state"] == FAILED for trial in tried):
+        raise SweepError(
+            f"No trial has a result: none of {len(tried)} has given {name}. The first: "
+            f"{tried[0]['why']}"
+        )
 
 
 def best_of(tried: Sequence[Tried], more: bool) -> int | None:

@@ -18,20 +18,28 @@ def check_objective(run: Run) -> None:
             f"study.search.objective is {search.objective}, but the run measures nothing: choose "
             "an evaluation (evaluation=ladder)."
         )
-    choices = [c for c in run.choices["evaluation"].all() if c.component.kind == "evaluator"]
-    known = [tuple(getattr(choice.config, "measured", tuple)()) for choice in choices]
-    names = [name for those in known for name in those]
-    if all(known) and not any(_begins(search.objective, name) for name in names):
+    names = announced(run)
+    if names is not None and not any(begins(search.objective, name) for name in names):
         raise UserError(
             f"study.search.objective is {search.objective}, which no evaluator of the run "
             f"measures. Measures begin with one of these: {nearest(search.objective, names)}"
         )
 
 
-def _begins(measure: str, name: str) -> bool:
+def announced(run: Run) -> list[str] | None:
+    """With what the measures of a run begin, [] if it measures nothing; None: an evaluator does not
+    say."""
+    if not run.makes_stage("evaluation"):
+        return []
+    choices = [c for c in run.choices["evaluation"].all() if c.component.kind == "evaluator"]
+    known = [tuple(getattr(choice.config, "measured", tuple)()) for choice in choices]
+    return [name for those in known for name in those] if all(known) else None
+
+
+def begins(measure: str, name: str) -> bool:
     """Whether a measure is one that an evaluator announces.
 
-    >>> _begins("gold/gold", "gold"), _begins("golden", "gold"), _begins("gold", "gold")
+    >>> begins("gold/gold", "gold"), begins("golden", "gold"), begins("gold", "gold")
     (True, False, True)
     """
     return measure == name or measure.startswith(f"{name}/")

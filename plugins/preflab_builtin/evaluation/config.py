@@ -200,8 +200,8 @@ class RewardAccuracyConfig:
     by_group: bool = option(False, "also the accuracy on the judgements of each labeler group")
 
     def measured(self) -> tuple[str, ...]:
-        """The accuracies; the calibration has the same label."""
-        return (f"reward_accuracy/{source_label(self)}",)
+        """The accuracies, and the calibration."""
+        return (f"reward_accuracy/{source_label(self)}", f"calibration/{source_label(self)}")
 
     def needs(self) -> tuple[str, ...]:
         """Rankings, and the run's reward model unless another one is judged."""

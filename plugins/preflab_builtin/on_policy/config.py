@@ -192,6 +192,11 @@ class OnPolicyConfig(TrainedConfig):
             steps=self.total_steps(),
         )
 
+    def offloaded(self) -> tuple[str, ...]:
+        """What leaves memory during updates (`runtime.offload`). With a coefficient of 0 there is
+        no reference."""
+        return ("reference", "reward_model") if self.kl.coef > 0 else ("reward_model",)
+
     def total_steps(self) -> int:
         """Iterations."""
         return self.episodes // self.batch

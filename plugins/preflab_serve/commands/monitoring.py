@@ -36,7 +36,10 @@ def monitor(words: list[str]) -> int:
 
     now = datetime.datetime.now(datetime.UTC).timestamp()
     since = now - options.days * 86_400 if options.days else 0.0
-    requests = read(options.folder, since)
+    requests, damaged = read(options.folder, since)
+    if damaged:
+        lines = "1 line is" if damaged == 1 else f"{damaged} lines are"
+        print(f"preflab: {lines} damaged in {options.folder} and not counted.", file=sys.stderr)
     if not requests:
         newer = f" of the newest {options.days:g} days: give more --days" if options.days else ""
         raise UserError(f"{options.folder} has no requests{newer}.")
@@ -91,6 +94,7 @@ def as_json(found: Overview, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _show(found: Overview, names: Mapping[str, str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     first, last = (
@@ -101,14 +105,14 @@ def _show(found: Overview, names: Mapping[str, str]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     table = Table("a guard had something against", "share of requests")
     for name, measure in found.categories.items():
-        table.add_row(name, shown(measure))
+        table.add_row(escape(name), shown(measure))
     table.add_row("of which something was not shown", shown(found.blocked))
     console.print(table)
     table = Table("key", "requests", "tokens", "refused", "not shown", "")
     for one in found.keys:
         numbers = (one.requests, one.tokens, one.refused)
         cells = (names.get(one.key, one.key), *map(str, numbers), shown(one.blocked), said(one))
-        table.add_row(*cells)
+        table.add_row(*map(escape, cells))
     console.print(table)
 
 

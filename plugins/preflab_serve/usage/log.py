@@ -71,9 +71,12 @@ class UsageLog:
                 about = {"form": FORM, "keep_days": self.keep_days, "text": self.text}
                 lines = [{"about": about}, row]
             text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(text.encode())
+                # A full disk or a kill may have left a part of a line: it must not join this one.
+                end = os.fstat(descriptor).st_size
+                whole = end == 0 or os.pread(descriptor, 1, end - 1) == b"\n"
+                file.write((text if whole else f"\n{text}").encode())
 
     def forget(self, day: datetime.date) -> None:
         """Remove the files that are older than is kept."""

@@ -33,29 +33,32 @@ class Request:
         return self.status >= 400
 
 
-def read(folder: Path, since: float = 0.0) -> list[Request]:
-    """The requests of a log, the oldest first. since: seconds since 1970. `UserError` for a folder
-    that holds none, and for a line that is no request; a last line that a killed server left half
-    written is left out."""
+def read(folder: Path, since: float = 0.0) -> tuple[list[Request], int]:
+    """The requests of a log, the oldest first, and how many lines are damaged. since: seconds since
+    1970. `UserError` for a folder that holds no log. A killed server or a full disk leaves a line
+    half written; the others count. A last line without its end may still be on its way and is not
+    called damaged."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: give the folder of preflab serve --log.")
     files = sorted(path for path in folder.iterdir() if DAY.fullmatch(path.name))
     if not files:
         raise UserError(f"{folder} holds no log of use: its files are called 2026-11-30.jsonl.")
     found = [request for path in files for request in _requests(path)]
-    return sorted((one for one in found if one.at >= since), key=lambda one: one.at)
+    requests = [one for one in found if one is not None]
+    kept = sorted((one for one in requests if one.at >= since), key=lambda one: one.at)
+    return kept, len(found) - len(requests)
 
 
-def _requests(path: Path) -> Iterator[Request]:
+def _requests(path: Path) -> Iterator[Request | None]:
+    """The requests of a file; None: a damaged line."""
     lines = path.read_text(encoding="utf8", errors="replace").split("\n")
-    whole = lines[:-1]
-    for number, line in enumerate(whole, 1):
+    for line in lines[:-1]:
         try:
             row = json.loads(line)
             if "about" not in row:
                 yield _request(row)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}:{number} is no line of a log of use: {error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            yield None
 
 
 def _request(row: dict[str, Any]) -> Request:

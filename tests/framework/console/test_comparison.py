@@ -72,3 +72,16 @@ def test_a_comparison_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
     run("runs", ["compare", "a", "a", "--json"])
     parts = json.loads(capsys.readouterr().out)
     assert not any(rows for part, rows in parts.items() if part != "runs")
+
+
+def test_measures_are_compared_as_they_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    # 0.20001 and 0.2 are both shown as 0.2; other things are the same to the last letter.
+    measures = {"reward/proxy": {"value": 0.20001}, "length/tokens": {"value": 8.0}}
+    summary = Path("runs/config/a/summary.json")
+    summary.write_text(json.dumps({"evaluation": {"measures": measures}}))
+    run("runs", ["compare", "a", "b"])
+    lines = capsys.readouterr().out.splitlines()
+    said = {line.split("│")[1].strip(): line for line in lines if "the same" in line}
+    assert list(said) == ["made with", "measures"]
+    assert "the same to 4 digits" in said["measures"]
+    assert "digits" not in said["made with"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import UserError
+from preflab import SweepError, UserError
 from preflab.composing.search_path import registry
 from preflab.console import launch as launching
 from preflab.console.launch import launch, report_text
+from preflab.jobs.places import Places
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +42,21 @@ def test_a_wrong_job_stops_all_before_the_first(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"seed is -1.*\n\(in the job seed=-1\)"):
         launch(["-m", "seed=1,-1"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_in_which_no_trial_has_a_result_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All jobs end well and none gives the objective: the process ends with exit code 1."""
+    trial = {"state": "failed", "why": "gold/gold is not a number in job 0."}
+    facts = {"objective": "gold/gold", "trials": [trial]}
+    (tmp_path / "search.json").write_text(json.dumps(facts))
+    monkeypatch.setattr(launching, "carry_out", lambda line, jobs: (Places(tmp_path, ()), ""))
+    search = "study.search={objective:gold/gold,trials:1,sampler:random}"
+    words = ["-m", "algorithm=ppo", "algorithm.kl.coef=interval(0.01,1)"]
+    with pytest.raises(SweepError, match="No trial has a result") as refused:
+        launch([*words, search])
+    assert refused.value.exit_code == 1
 
 
 def test_without_a_plugin_for_reports_that_is_said(

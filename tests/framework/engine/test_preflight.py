@@ -125,6 +125,20 @@ def test_a_plan_asks_once_whatever_the_number_of_seeds(capsys: pytest.CaptureFix
     assert [line for line in shown if line.startswith("- ")] == ["- one: True", "- two: True"]
 
 
+@pytest.mark.parametrize(
+    ("words", "nothing"),
+    [
+        ("algorithm=dpo comparisons=ranked", True),
+        ("algorithm=rloo reward_model=length algorithm.kl.coef=0", True),
+        ("algorithm=rloo reward_model=length", False),  # the reference
+        ("algorithm=rloo reward_model=kwise comparisons=ranked algorithm.kl.coef=0", False),
+    ],
+)
+def test_offload_without_a_frozen_network_is_said(words: str, nothing: bool) -> None:
+    told = said(*words.split(), "runtime.offload=true")
+    assert any("runtime.offload=true changes nothing" in sentence for sentence in told) == nothing
+
+
 def test_a_plan_names_the_job_that_is_refused() -> None:
     with pytest.raises(UserError, match=r"fails: say .*\n\(in the job .*algorithm.says=fail"):
         commands.run("plan", ["-m", *WORDS, "algorithm.says=one,fail"])

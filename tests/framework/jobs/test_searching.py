@@ -12,10 +12,10 @@ import pytest
 
 from preflab.composing.compose import CommandLine
 from preflab.composing.sweeping import Search
-from preflab.errors import UserError
+from preflab.errors import SweepError, UserError
 from preflab.jobs import searching
 from preflab.jobs.places import Places
-from preflab.jobs.searching import go_on_searching, search_ahead
+from preflab.jobs.searching import check_found, go_on_searching, search_ahead
 from preflab.searching import Dimension, Space, Trial, Value
 from preflab.storage.run_folder import append_to_ledger
 from preflab.study import SearchConfig
@@ -118,6 +118,7 @@ def test_a_failed_and_a_refused_trial_are_told_as_failed(
         *[(1, -1), (2, None), (2, None), (3, -3), (4, -4), (5, None)]
     ]
     assert sampler.told == [[], [-1, None], [-1, None, None, -3]]
+    check_found(tmp_path)  # two trials have results
     assert [t["why"] for t in trials if t["state"] == "failed"] == [
         "job 3 gave no result",
         "job 5 gave no result",
@@ -130,6 +131,8 @@ def test_a_search_stops_when_a_whole_block_gives_nothing(
 ) -> None:
     _, trials = _run(tmp_path, monkeypatch, lambda x, seed: None)
     assert len(trials) == 2
+    with pytest.raises(SweepError, match=r"none of 2 has given gold/gold. The first: job 0 gave"):
+        check_found(tmp_path)
     assert "No trial of the last block gave a result: job 0 gave no result" in (
         capsys.readouterr().err
     )

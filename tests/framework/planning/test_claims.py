@@ -1,0 +1,78 @@
+"""Claims of arms that no job has, and of what no job measures, are told before the first job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from preflab.composing.compose import parse
+from preflab.console import commands
+from preflab.errors import UserError
+from preflab.planning.claims import check_claims
+from preflab.planning.reading import check_jobs
+
+STUDY = """
+defaults: [config, {{override algorithm: ppo}}, {{override evaluation: ladder}}, _self_]
+study:
+  claims:
+    one: {{statement: s, measure: {measure}, arm: algorithm.kl.coef=0.3, versus: {versus}}}
+  series: {{much: [algorithm.kl.coef=0.1, algorithm.kl.coef=0.3]}}
+hydra: {{mode: MULTIRUN, sweeper: {{params: {{algorithm.kl.coef: "0.1,0.3", seed: "1,2"}}}}}}
+"""
+WORDS = ["-cn", "claimed", "--config-dir", "."]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def said(
+    *words: str, versus: str = "algorithm.kl.coef=0.1", measure: str = "gold/gold"
+) -> list[str]:
+    Path("claimed.yaml").write_text(STUDY.format(versus=versus, measure=measure))
+    line = parse([*WORDS, *words])
+    return check_claims(line, check_jobs(line))
+
+
+@pytest.mark.parametrize("versus", ["algorithm.kl.coef=0.1", "much", "null"])
+def test_nothing_is_said_of_arms_that_are_there(versus: str) -> None:
+    assert said("seed=3", versus=versus) == []
+
+
+def test_an_arm_that_no_job_has_is_refused_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wrong = (
+        r"study\.claims\.one speaks of the arm algorithm\.kl\.coef=0\.4, which no job has.*"
+        r"Allowed: algorithm\.kl\.coef=0\.1, algorithm\.kl\.coef=0\.3\. Did you mean"
+    )
+    with pytest.raises(UserError, match=wrong):
+        said(versus="algorithm.kl.coef=0.4")
+    with pytest.raises(UserError, match=wrong) as refused:
+        commands.run("plan", WORDS)
+    assert refused.value.exit_code == 2
+    assert said("~study.claims.one", versus="algorithm.kl.coef=0.4") == []  # the cure
+
+
+def test_an_arm_that_the_command_line_leaves_out_is_a_notice() -> None:
+    (notice,) = said("algorithm.kl.coef=0.3")
+    assert "the arm algorithm.kl.coef=0.1, which no job has: these jobs do not answer it" in notice
+
+
+def test_a_measure_that_no_evaluator_announces_is_a_notice() -> None:
+    (notice,) = said(measure="reward/proxi")
+    assert "about reward/proxi, which no evaluator of the jobs measures" in notice
+    assert "Did you mean 'reward/proxy'?" in notice
+    for measure in ("cost/flops", "calibration/proxy/loss"):
+        assert said(measure=measure) == []
+    assert said("evaluation=none") == [
+        "The study has claims, but its jobs measure nothing: choose an evaluation."
+    ]
+
+
+def test_the_trials_of_a_search_are_arms_that_come_later() -> None:
+    search = "study.search={objective:gold/gold,trials:2,sampler:random}"
+    words = (search, "algorithm.kl.coef=interval(0,1)")
+    assert said(*words, versus="algorithm.kl.coef=0.4") == []
