@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mutants import MUTANTS, ROOT, Mutant, mutated, pattern, stale
+from mutants import MUTANTS, ROOT, mutated, pattern, stale
+from mutations import Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -7,10 +7,10 @@ tokens, T = Q + R, V vocabulary, D model width.
 
 What a component may have in addition is a protocol of its own: `Accountable`, `ShowsBatch`,
 `TrainsOn`, `HasNetwork`, `OfMembers`, `LeavesOut`, `World`, `BestOf`, `AtTemperature`,
-`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`. A component has it if it
-has the members; it need not inherit anything. The contract suites of `preflab.testing` fail for a
-public method that no protocol knows, so that a misspelt one is noticed: begin the names of your own
-methods with an underscore."""
+`AnyTemperature`, `SeesBatch`, `StreamsTokens`, `StreamsRows`, `Foreign`, `HasHeads`, `LoadsHeads`.
+A component has it if it has the members; it need not inherit anything. The contract suites of
+`preflab.testing` fail for a public method that no protocol knows, so that a misspelt one is
+noticed: begin the names of your own methods with an underscore."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from preflab.models import Adaptable as Adaptable
 from preflab.models import Backbone as Backbone
 from preflab.models import Cache as Cache
 from preflab.models import ChecksScalar as ChecksScalar
+from preflab.models import HasHeads as HasHeads
+from preflab.models import HeadsModel as HeadsModel
+from preflab.models import LoadsHeads as LoadsHeads
 from preflab.models import Policy as Policy
 from preflab.models import PolicySource as PolicySource
 from preflab.models import ScalarModel as ScalarModel
@@ -324,6 +327,10 @@ class Context(Protocol):
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         """A scalar model that was saved by the policy's family."""
+
+    def load_heads(self, folder: Path) -> HeadsModel:
+        """A model with several heads that was saved by the policy's family. `UserError` if that
+        family has none."""
 
     def rollout(self) -> RolloutEngine:
         """The run's sampling engine."""

@@ -27,7 +27,7 @@ REORDERED_WIDTH = 256
 class ModelShape:
     """Sizes of a decoder. mlp: width F inside the MLP; gated: the MLP has three matrices (Llama)
     rather than two (GPT-2); positions: learned ones (0: rotary); tied: the unembedding is the
-    embedding."""
+    embedding; adapters: rank of those that are trained instead of the weights (0: none)."""
 
     layers: int
     width: int
@@ -39,6 +39,18 @@ class ModelShape:
     gated: bool = True
     tied: bool = True
     head_width: int = 0
+    adapters: int = 0
+
+    @property
+    def trained_share(self) -> float:
+        """Of the weights, what is trained: 1 without adapters; with them, an adapter on every
+        projection, r * (inputs + outputs) numbers each."""
+        if not self.adapters:
+            return 1.0
+        queries = (self.head_width or self.width // self.heads) * self.heads
+        attention = 4 * self.width + 2 * queries + 2 * self.key_width
+        mlp = (3 if self.gated else 2) * (self.width + self.mlp)
+        return self.adapters * self.layers * (attention + mlp) / self.weights
 
     @property
     def key_width(self) -> int:

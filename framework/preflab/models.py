@@ -6,7 +6,7 @@ Shapes: B batch, Q prompt tokens, R response tokens, T = Q + R, V vocabulary, D 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, runtime_checkable
 
@@ -117,6 +117,37 @@ class ScalarModel(Backbone, Protocol):
         """An independent copy."""
 
 
+class HeadsModel(Backbone, Protocol):
+    """A trunk with several numbers a position, each with a name: the network of a reward model that
+    keeps groups of people apart."""
+
+    names: tuple[str, ...]
+    """Of the heads, in the order of their numbers."""
+    offsets: tuple[float, ...]
+    """What is subtracted from the raw score of each head; stored next to the weights."""
+    shares: tuple[float, ...]
+    """Share of each head in what the model was trained on; they add up to 1. Stored likewise."""
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The heads as one parameter [G, D]."""
+
+    def values(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> [..., G] float32."""
+
+    def weighted(self, weights: Sequence[float]) -> ScalarModel:
+        """An independent copy with one head, the weighted sum of the heads, and the same sum of
+        their offsets."""
+
+
+@runtime_checkable
+class HasHeads(Policy, Protocol):
+    """A `Policy` of which models with several heads can be made."""
+
+    def heads_model(self, generator: torch.Generator, names: Sequence[str]) -> HeadsModel:
+        """`Policy.scalar_model` with a head a name; all heads begin as the same draw."""
+
+
 @runtime_checkable
 class Adaptable(Protocol):
     """A `Backbone` whose weights may stay as they are while adapters beside them are trained."""
@@ -167,3 +198,11 @@ class ChecksScalar(PolicySource, Protocol):
 
     def check_scalar(self) -> None:
         """`UserError` if `Policy.scalar_model` is going to fail."""
+
+
+@runtime_checkable
+class LoadsHeads(PolicySource, Protocol):
+    """A `PolicySource` that reads the folders of its policies' models with several heads."""
+
+    def load_heads(self, folder: Path) -> HeadsModel:
+        """A model with several heads that `Backbone.save` wrote."""

@@ -4,9 +4,12 @@ that is mapped into memory, on a GPU they wait in the memory of the host."""
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from preflab.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -68,6 +71,15 @@ def _mapped(tensors: list[torch.Tensor]) -> mmap.mmap:
         end += -(-tensor.nbytes // ALIGNED) * ALIGNED
     with tempfile.TemporaryFile() as file:
         file.truncate(max(end, 1))
+        try:  # to run out of room while writing to a map would kill the process
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, max(end, 1))
+        except OSError as error:
+            raise UserError(
+                f"runtime.offload: the frozen networks take {end / 2**20:.0f} MB in a file, and "
+                f"{tempfile.gettempdir()} has no room for it ({error.strerror}). Give another "
+                "folder with the variable TMPDIR, or leave runtime.offload out."
+            ) from None
         mapped = mmap.mmap(file.fileno(), 0)
     for tensor, start in zip(tensors, starts, strict=True):
         if tensor.numel():

@@ -295,10 +295,10 @@ class Runtime:
 
     def read(self, items: Sequence[T], size: int | None = None) -> Iterator[Sequence[T]]:
         """This process's part of what is only read, not trained on, in micro-batches. They are
-        those of one process, so that the last bits are too, wherever there are enough of them to be
-        dealt evenly; else the items are."""
+        those of one process, so that the last bits are too, wherever there is one for each process;
+        else the items are divided."""
         pieces = list(self.micro_batches(items, size))
-        if len(pieces) % self.world and len(pieces) < 4 * self.world:
+        if len(pieces) < self.world:
             return self.passes(items, size)
         most = -(-len(pieces) // self.world)
         return iter(self.filled(list(self.share(pieces)), items[:1], most))

@@ -198,7 +198,7 @@ class Compared:
         def rewards(task: Task) -> Sequence[float]:
             prompts = [asked[task.prompt.text]] * len(task.responses)
             rollout = Rollout.from_texts(tokenizer, prompts, task.responses, device=runtime.device)
-            return scores(model, rollout, runtime)
+            return scores(model, rollout)
 
         return rewards
 

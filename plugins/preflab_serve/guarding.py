@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from preflab.records import Prompt
 from preflab_builtin.guard.chain import Chain
@@ -17,6 +17,8 @@ from preflab_people.server.answers import Refused
 LOG = logging.getLogger("preflab_serve")
 SECONDS = 30.0
 """That a guard may take for one request, its turn in the queue included."""
+UNNAMED = "unnamed"
+"""Category of what is blocked by a guard that names none: moderations and logs go by categories."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ class Checking:
                 try:
                     said = guard.check(prompts, responses)
                     if len(said) == len(prompts) and all(type(v) is Verdict for v in said):
-                        found = list(said)
+                        found = [
+                            v if v.category or v.allowed else replace(v, category=UNNAMED)
+                            for v in said
+                        ]
                 except BaseException:
                     LOG.exception("the guard failed: it refuses")
                 finally:

@@ -20,7 +20,15 @@ def digest(key: str) -> str:
 
 def read_keys(path: Path) -> dict[str, str]:
     """Names of keys by their digests. `UserError` for a file that holds none, or that other people
-    of this machine may read."""
+    of this machine may write to."""
+    keys = _listed(path)
+    if not keys:
+        raise UserError(f"{path} holds no key: preflab serve --keys {path} --new-key NAME")
+    return keys
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The same, {} for a file without keys."""
     try:
         lines, mode = path.read_text(encoding="ascii").splitlines(), path.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
@@ -36,8 +44,6 @@ def read_keys(path: Path) -> dict[str, str]:
             raise UserError(f"{path}:{number} is no key: a line has a name and a sha256.")
         name, value = line.split()
         keys[value] = name
-    if not keys:
-        raise UserError(f"{path} holds no key: preflab serve --keys {path} --new-key NAME")
     if mode & 0o022:
         raise UserError(f"Others may write to {path}: chmod 600 {path}")
     return keys
@@ -47,13 +53,15 @@ def new_key(path: Path, name: str) -> str:
     """A new key, whose digest is put into the file. `UserError` for a name that is taken."""
     if re.fullmatch(KEY_NAME, name) is None:
         raise UserError(f"{name!r} is no name of a key: letters, digits, and . _ - within.")
-    if path.exists() and path.stat().st_size and name in read_keys(path).values():
+    if path.exists() and name in _listed(path).values():
         raise UserError(f"{path} has a key '{name}'. Choose another name, or remove its line.")
     key = f"preflab-{secrets.token_urlsafe(32)}"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{name} {digest(key)}\n")
+            before = path.read_bytes()  # a line that an editor left open would swallow the new key
+            end = "\n" if before and not before.endswith(b"\n") else ""
+            file.write(f"{end}{name} {digest(key)}\n")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from None
     return key

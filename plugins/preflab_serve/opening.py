@@ -74,6 +74,8 @@ def open_guard(path: Path, seconds: float) -> Checking:
     if not isinstance(plain, dict) or "${" in path.read_text(encoding="utf8"):
         raise UserError(f"{path} must hold options, without references: guard: {{name: words}}.")
     values = {str(key): value for key, value in plain.items()}
+    if values.get("guard") is None:
+        raise UserError(f"{path} has no guard: write guard: {{name: words, words: [idiot]}}.")
     choice = choose(registry(), "algorithm", {**values, "name": "guarded"}, f"{path}")
     made = choice.config
     guard = _NoRun().component("guard", made.guard)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MOST_LOAD = 4096
 """Responses that may wait at a time."""
+MOST_CHARACTERS = 100
+"""Of a prompt, for each position of the model. Words of languages have 2 to 10 for each token."""
 
 
 class Answering:
@@ -239,15 +241,17 @@ def read(arm: Arm, asked: Asked) -> list[Growing]:
         where = "" if len(asked.prompts) == 1 else f"Prompt {place}: "
         if isinstance(given, Prompt):
             prompt = replace(given, id=f"{place}")
+            _check_short(arm, prompt, where)
             _check_readable(arm, prompt, where)
             ids = tuple(tokenizer.encode_prompt(prompt))
+            most = _most(arm, asked, len(ids), where)
         else:
-            ids, prompt = given, Prompt(f"{place}", tokenizer.decode(given))
-            if wrong := [token for token in ids if token >= tokenizer.size]:
+            if wrong := [token for token in given if token >= tokenizer.size]:
                 raise UserError(
                     f"{where}There is no token {wrong[0]}: the model has {tokenizer.size}, from 0."
                 )
-        most = _most(arm, asked, len(ids), where)
+            ids, most = given, _most(arm, asked, len(given), where)
+            prompt = Prompt(f"{place}", tokenizer.decode(ids))
         rows += [
             Growing(tokenizer, prompt, ids, place * asked.n + k, most, asked.stops)
             for k in range(asked.n)
@@ -271,6 +275,16 @@ def _check_way(arm: Arm, asked: Asked) -> None:
     other = arm.own_way and asked.temperature not in (None, engine.sampling.temperature)
     if other and not isinstance(arm.responder, AnyTemperature):
         raise UserError(f"temperature: the algorithm of {arm.name} has one of its own.")
+
+
+def _check_short(arm: Arm, prompt: Prompt, where: str) -> None:
+    """A text that no tokenizer makes short enough is refused unread: reading megabytes takes
+    seconds, in which nobody else is answered."""
+    if arm.positions is not None and len(prompt.text) > MOST_CHARACTERS * arm.positions:
+        raise UserError(
+            f"{where}Its {len(prompt.text)} characters leave no room for a response in the "
+            f"{arm.positions} positions of the model."
+        )
 
 
 def _check_readable(arm: Arm, prompt: Prompt, where: str) -> None:

@@ -66,7 +66,7 @@ def train(runtime: Runtime, width: int) -> int:
     """Three optimizer steps; the number of weights."""
     config = TinyConfig(layers=8, width=width, heads=4, tokenizer=TokenizerKind.bytes)
     policy = TinySource(config, None).create(torch.Generator().manual_seed(0))
-    numbers = sum(p.numel() for p in policy.module.parameters())
+    numbers: int = sum(p.numel() for p in policy.module.parameters())
     runtime.shard(policy.module)
     optimization = Optimization(OptimizerConfig(), policy.module.parameters(), 3, runtime, "policy")
     ids = torch.arange(32)[None, :]

@@ -243,15 +243,15 @@ def test_the_end_token_s_logit_is_trained_where_pads_look_like_it(tmp_path: Path
     )
     seen: list[torch.Tensor] = []
     procedure.policy.fast = False  # type: ignore[attr-defined]  # the fast path never holds a gradient of logits
-    logits = procedure.policy.logits
+    logits = procedure.policy._logits  # type: ignore[attr-defined]
 
     def noting(hidden: torch.Tensor) -> torch.Tensor:
-        found = logits(hidden)
+        found: torch.Tensor = logits(hidden)
         found.retain_grad()
         seen.append(found)
         return found
 
-    procedure.policy.logits = noting  # type: ignore[method-assign]
+    procedure.policy._logits = noting  # type: ignore[attr-defined]
     ended = [
         i
         for i in range(len(rollout))

@@ -77,6 +77,18 @@ class TestLabelerGroups(ComponentContract):
     name = "labeler_groups"
 
 
+class TestGroups(ComponentContract):
+    # The same.
+    kind = "evaluator"
+    name = "groups"
+
+
+class TestGroupAgreement(ComponentContract):
+    # No two people of the fixture's records rank the same responses.
+    kind = "evaluator"
+    name = "group_agreement"
+
+
 class TestGeneration(EvaluatorContract):
     name = "generation"
     required = ("path", "metrics")

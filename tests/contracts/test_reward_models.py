@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from plugins.causal_lm.test_exports import folder_of
+from preflab.interfaces import HasHeads
 from preflab.testing import FakeContext, ProcedureContract, RewardModelContract
 from tiny_classifier import write_classifier
 
@@ -22,6 +23,23 @@ class TestKwise(ProcedureContract, RewardModelContract):
 class TestPlackettLuce(ProcedureContract, RewardModelContract):
     name = "kwise"
     overrides = ("reward_model.loss=plackett_luce",)
+
+
+class TestKwiseGroups(ProcedureContract, RewardModelContract):
+    name = "kwise_groups"
+    required = ("kwise",)
+
+
+class TestPretrainedGroups(RewardModelContract):
+    name = "pretrained_groups"
+    required = ("path",)
+
+    @classmethod
+    def files(cls, folder: Path) -> Sequence[str]:
+        policy = FakeContext(folder).policy("base")
+        assert isinstance(policy, HasHeads)
+        policy.heads_model(torch.Generator().manual_seed(1), ["a", "b"]).save(folder / "model")
+        return [f"reward_model.path={folder / 'model'}"]
 
 
 class TestSum(ProcedureContract, RewardModelContract):

@@ -19,7 +19,8 @@ from preflab.storage.run_folder import is_running
 from support import represented_by
 
 FAST = ("debug=fast", "artifacts.dir=artifacts", "checkpoint.every_steps=1", "runtime.threads=1")
-# Every optimizer step is 8 rows or windows: two micro-batches of 4, in one process or in two.
+# Every optimizer step is 8 rows or windows, and so are the rows that centre the reward: two
+# micro-batches of 4, in one process or in two.
 # 4 rankings of 2 answers are 8 rows.
 HALVES = (
     *(
@@ -41,6 +42,7 @@ HALVES = (
         "samples.k=2",
         "samples.validation_prompts=4",
         "reward_model.batch=4",
+        "reward_model.centre_on=8",
         "algorithm.episodes=16",
         "algorithm.batch=8",
     ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -22,7 +24,7 @@ FULL = Case(Sharding.full)
 CASES = [("llama", True), ("llama", False), ("gpt2", True), ("gpt2", False)]
 
 
-def weights(folder: Path, stage: str) -> list[dict[str, object]]:
+def weights(folder: Path, stage: str) -> list[dict[str, torch.Tensor]]:
     """Those of the saved models of a stage."""
     files = sorted((folder / stage).glob("*/model.safetensors"))
     assert len(files) == (1 if stage == "reward_model" else 2)
@@ -34,7 +36,7 @@ def differences(one: Path, other: Path) -> tuple[float, float]:
     largest, furthest = 0.0, 0.0
     for stage in STAGES:
         for first, second in zip(weights(one, stage), weights(other, stage), strict=True):
-            largest = max(largest, largest_difference(first, second))  # type: ignore[arg-type]
+            largest = max(largest, largest_difference(first, second))
         for before, after in zip(rows(one, stage), rows(other, stage), strict=True):
             assert before.keys() == after.keys()
             distances = [abs(before[k] - after[k]) / max(1, abs(before[k])) for k in before]
@@ -54,7 +56,7 @@ def test_two_processes_with_divided_weights_equal_one(
     assert largest <= 1e-5
     assert furthest <= 1e-4
     assert all(row["val/ratio"] == pytest.approx(1, abs=1e-2) for row in rows(two, "ppo"))
-    policy = AutoModelForCausalLM.from_pretrained(two / "ppo" / "model")
+    policy: Any = AutoModelForCausalLM.from_pretrained(two / "ppo" / "model")
     assert policy.get_output_embeddings().weight is policy.get_input_embeddings().weight
     for folder in ("ppo/value", "reward_model/model"):
         AutoModelForSequenceClassification.from_pretrained(two / folder, num_labels=1)
@@ -74,7 +76,7 @@ def test_a_run_with_divided_weights_leaves_the_files_of_one_without(tmp_path: Pa
     before = digests(tmp_path)
     for file in tmp_path.glob("artifacts/*/*/config.json"):
         kind = file.parent.name == "value" or "reward_model" in file.parent.parent.name
-        make = AutoModelForSequenceClassification if kind else AutoModelForCausalLM
+        make: Any = AutoModelForSequenceClassification if kind else AutoModelForCausalLM
         _, report = make.from_pretrained(file.parent, output_loading_info=True)
         assert not any(report.values()), (file, report)
     assert preflab(tmp_path, *HALVES, "runtime.sharding=full") == 0

@@ -24,7 +24,12 @@ REGISTRATION = (
     "preflab_commands",
 )
 OBSERVERS = hookspecs.OBSERVER_HOOKS
-ASKED_AT_A_RUN = ("preflab_observers", "preflab_report", "preflab_verdicts")
+ASKED_AT_A_RUN = (
+    "preflab_observers",
+    "preflab_report",
+    "preflab_verdicts",
+    "preflab_seeds_needed",
+)
 REPRESENTATIVES = 3
 HEAD = "from preflab import hookimpl\n"
 RAISED = ("ValueError('full')", "SystemExit(3)", "BaseException('odd')")

@@ -64,6 +64,14 @@ def test_adapters_need_no_reference_and_few_moments() -> None:
     assert adapted.moments == full.moments / 100
 
 
+def test_adapters_are_a_share_of_the_weights() -> None:
+    # Rank 2 beside q [4, 4], k and v [2, 4], o [4, 4] and three matrices of 4 and 8:
+    # 2 x (8 + 6 + 6 + 8 + 36) = 128 of 4 x 12 + 96 + 40 = 184 numbers.
+    shape = ModelShape(1, 4, 2, 1, 8, 10)
+    assert shape.trained_share == 1
+    assert replace(shape, adapters=2).trained_share == 128 / 184
+
+
 def test_checkpointing_keeps_one_block_and_the_borders() -> None:
     load = replace(SFT, scored=0)
     tokens, kept = 32 * 97, 11 * 576 + 2 * 1536

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from preflab.errors import UserError
 from preflab.offload import Offload
 
 
@@ -33,6 +36,17 @@ def test_weights_leave_memory_and_stay_the_same() -> None:
     assert torch.equal(frozen(inputs).detach(), before)
     assert torch.equal(frozen.weight, weight)
     assert frozen.weight.data_ptr() % 64 == frozen.bias.data_ptr() % 64 == 0
+
+
+def test_no_room_for_the_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first write beyond the disk's room is a bus error, which says nothing."""
+
+    def full(file: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"no room for it .*leave runtime\.offload out"):
+        Offload([nn.Linear(4, 4)])
 
 
 def test_nothing_to_leave() -> None:

@@ -99,6 +99,9 @@ INTERFACES_1 = {
     "RewardShaping": "__call__(scores,rollout)",
     "Adaptable": "adapted(generator) without_adapters()",
     "ChecksScalar": "check_scalar()",
+    "HasHeads": "heads_model(generator,names)",
+    "HeadsModel": "names offsets shares weights values(hidden) weighted(weights)",
+    "LoadsHeads": "load_heads(folder)",
     "SeesBatch": "see(rollout,temperature)",
     "OfMembers": "members(rollout) together(members)",
     "GradientTerm": "accumulate(policy,step,episodes) state_dict() load_state_dict(state)",
@@ -110,8 +113,9 @@ INTERFACES_1 = {
     "Context": "stage folder runtime streams seed records(record_type,split) has(record_type) "
     "rankings(split) artifact(stage) vocabulary gold tokenizer max_positions "
     "policy(role) checkpoints(role) responder(role) reward_model() reward_network() "
-    "load_policy(folder) load_scalar(folder) rollout() labeler() component(kind,config) "
-    "key_of(config) within(name,seed) procedure(kind,config) rollout_finished(step,rollout,values)",
+    "load_policy(folder) load_scalar(folder) load_heads(folder) rollout() labeler() "
+    "component(kind,config) key_of(config) within(name,seed) procedure(kind,config) "
+    "rollout_finished(step,rollout,values)",
 }
 
 

@@ -60,15 +60,17 @@ def test_without_them_a_process_reads_its_own_rows_alone() -> None:
 
 
 def test_what_is_only_read_keeps_the_micro_batches_of_one_process() -> None:
-    """60 rows in micro-batches of 4 are 15, enough to be dealt to two; 6 are 4 and 2, which are;
-    3 pieces would leave one process idle half of the time, so that rows are dealt."""
+    """60 rows are 15 micro-batches of 4, 6 are two and 10 are three: they are dealt as they are. A
+    single one would leave a process idle, so that its rows are dealt."""
     first, second = (one_of(rank, 2, Sharding.none, 4) for rank in range(2))
     pieces = [list(rows) for runtime in (first, second) for rows in runtime.read(range(60))]
     assert pieces == [list(range(i, i + 4)) for i in range(0, 60, 4)]
     assert [list(rows) for rows in first.read(range(6))] == [[0, 1, 2, 3]]
     assert [list(rows) for rows in second.read(range(6))] == [[4, 5]]
-    assert [list(rows) for rows in first.read(range(10))] == [[0, 1, 2, 3], [4]]
-    assert [list(rows) for rows in second.read(range(10))] == [[5, 6, 7, 8], [9]]
+    assert [list(rows) for rows in first.read(range(10))] == [[0, 1, 2, 3]]
+    assert [list(rows) for rows in second.read(range(10))] == [[4, 5, 6, 7], [8, 9]]
+    assert [list(rows) for rows in first.read(range(4))] == [[0, 1]]
+    assert [list(rows) for rows in second.read(range(4))] == [[2, 3]]
 
 
 def test_what_accelerate_launch_asks_for_is_taken_over_or_refused() -> None:

@@ -4,6 +4,7 @@ with them gives is in tests/end_to_end/test_sharding.py."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,8 @@ def test_whole_weights_stay_as_they_are() -> None:
     assert inside(module, lambda x: x + 1, 2) == 3
     with whole(module):
         weight = module.weight
-    assert gathered({"a": [weight], "b": 1})["a"][0] is weight
+    found: Any = gathered({"a": [weight], "b": 1})
+    assert found["a"][0] is weight
     assert parted(weight, weight) is weight
     assert local(weight) is weight
     assert copied(module) is not module
@@ -72,7 +74,8 @@ def divided(folder: Path) -> None:
     # Sums, not means: each process has a gradient of one, the parts are of the sum.
     optimization = Optimization(OptimizerConfig(), module.parameters(), 1, runtime, "tied")
     torch.autograd.backward(inside(module, lambda: module.embedding.weight.sum()))
-    assert torch.equal(gathered(module.embedding.weight.grad), torch.full((5, 4), 2.0))
+    gradient: Any = gathered(module.embedding.weight.grad)
+    assert torch.equal(gradient, torch.full((5, 4), 2.0))
     assert abs(optimization.norm() - 20**0.5 * 2) < 1e-5
     (folder / f"{runtime.rank}").touch()
 

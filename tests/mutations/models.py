@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from mutations import (
+    AGREEMENT,
     BLOCKS,
     CAUSAL_LM,
     COMBINED,
     FAST,
+    HEADS,
     OPTIMIZATION,
     PLUGINS,
+    REPORTING,
     SEARCHED,
     SEARCHING,
     SWEEPING,
     SWEPT,
     TESTS,
+    WELFARE,
     Mutant,
 )
 
@@ -38,6 +42,21 @@ MUTANTS = (
     Mutant("the spread is paid for", COMBINED, "mean - config.spread", "mean + config.spread", f"{TESTS}/combined"),
     Mutant("the most optimistic member", COMBINED, "scores.amin(0)", "scores.amax(0)", f"{TESTS}/combined"),
     Mutant("shaping of a member forgotten", COMBINED, "if name in self.shapings else {}", "if False else {}", f"{TESTS}/combined"),
+    # groups
+    Mutant("raw minimum of groups", WELFARE, "centred(rewards, prompts).amin(1)", "rewards.amin(1)", f"{TESTS}/groups"),
+    Mutant("the best group decides", WELFARE, "centred(rewards, prompts).amin(1)", "centred(rewards, prompts).amax(1)", f"{TESTS}/groups"),
+    Mutant("centred on the batch", WELFARE, "rewards - (sums / count)[index]", "rewards - rewards.mean(0)", f"{TESTS}/groups"),
+    Mutant("one response scores nothing", WELFARE, "torch.where(alone, rewards.mean(1), ", "torch.where(alone, 0 * rewards.mean(1), ", f"{TESTS}/groups"),
+    Mutant("every group counts alike", WELFARE, "raw = list(shares)", "raw = [1.0] * len(names)", f"{TESTS}/groups"),
+    Mutant("a missing group counts", WELFARE, "given.get(name, 0.0)", "given.get(name, 1.0)", f"{TESTS}/groups"),
+    Mutant("pooled head without shares", HEADS, "pooled = (shares / shares.sum()) @ weights", "pooled = weights.mean(0)", f"{TESTS}/groups"),
+    Mutant("every ranking trains all heads", HEADS, "if ranking.group in names:", "if False:", f"{TESTS}/groups"),
+    Mutant("no group trains the first head", HEADS, "return list(values.unbind(1))", "return [values[:, 0]]", f"{TESTS}/groups"),
+    Mutant("shrink forgotten", HEADS, "return penalty", "return None", f"{TESTS}/groups"),
+    Mutant("groups agree about ties", REPORTING, "return same, sum(first) * sum(second)", "return same, 1.0", f"{TESTS}/groups"),
+    Mutant("best group first", REPORTING, "key=lambda item: item[1].value", "key=lambda item: -item[1].value", f"{TESTS}/groups"),
+    Mutant("a person agrees with themselves", AGREEMENT, "if first.labeler == second.labeler:", "if False:", f"{TESTS}/groups"),
+    Mutant("the minority wants the same", f"{PLUGINS}/microworld/labelers.py", "(-config.conflict_taste * own[3], ", "(config.conflict_taste * own[3], ", f"{TESTS}/microworld/test_labelers.py"),
     # models, sampling, SFT
     Mutant("every epoch in one order", "framework/preflab/randomness.py", "permutation(size, *parts, epoch)", "permutation(size, *parts)", "tests/framework/test_randomness.py"),
     Mutant("dropout of a loaded model stays on", f"{CAUSAL_LM}/reading.py", "    _without_dropout(module)\n", "", f"{TESTS}/causal_lm"),
@@ -67,7 +86,7 @@ MUTANTS = (
     Mutant("an adapter at another scale in sampling", f"{FAST}/low_rank.py", "added = (self.b @ self.a) * self.scale", "added = self.b @ self.a", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("keys without their adapter", f"{FAST}/projections.py", "adapter.of(tokens, outputs)", "adapter.of(tokens, outputs) * (outputs is None or outputs.start is None)", f"{TESTS}/causal_lm/fast/test_low_rank.py"),
     Mutant("parts of any class take the fast path", f"{FAST}/supported.py", "class_of(part) in classes\n        and is_plain(part)", "is_plain(part)", f"{TESTS}/causal_lm/fast/test_supported.py"),
-    Mutant("a value network trains the weights beside its adapters", f"{CAUSAL_LM}/models.py", "if not adapted or name != module.base_model_prefix:", "if True:", f"{TESTS}/causal_lm/test_adapters.py"),
+    Mutant("a value network trains the weights beside its adapters", f"{CAUSAL_LM}/classifiers.py", "if not adapted or name != module.base_model_prefix:", "if True:", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("the reference of adapters is what they learned", f"{CAUSAL_LM}/models.py", "return self._around(without_adapters(self.module))", "return self._around(self.module)", f"{TESTS}/causal_lm/test_adapters.py"),
     Mutant("a reordered matrix the wrong way round", f"{FAST}/projections.py", "weight.t().contiguous() if isinstance(projection, Conv1D) else weight", "weight", f"{TESTS}/causal_lm/fast/test_projections.py"),
     Mutant("no bias while sampling", f"{FAST}/projections.py", "self.matrices[projection], projection.bias,", "self.matrices[projection], None,", f"{TESTS}/causal_lm"),

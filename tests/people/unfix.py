@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutants import Mutant, main
+from mutants import main
+from mutations import Mutant
 
 STORE, HERE = "plugins/preflab_people/store", "tests/people/store"
 DATABASE, SCHEMA, SUBMISSIONS, LEASES, ASSIGNMENT, ERASING, EVENTS = (

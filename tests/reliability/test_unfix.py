@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mutants import ROOT, Mutant, stale
+from mutants import ROOT, stale
+from mutations import Mutant
 from reliability.unfix import SAFEGUARDS
 
 

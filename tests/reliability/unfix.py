@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutants import Mutant, main
+from mutants import main
+from mutations import Mutant
 
 FRAMEWORK, HERE = "framework/preflab", "tests/reliability"
 DURABLE, CHECKPOINTS, ARTIFACTS, RUN_FOLDER = (
@@ -62,7 +63,7 @@ SAFEGUARDS = (
     Mutant("refusals of the disk are not understood", DURABLE, "        return error if error.errno in DISK_ERRORS else None\n", "        return None\n", DISKS),
     Mutant("no look at the free room", LOOP, "        if needed > free(self.folder) + held:\n", "        if False:\n", DISKS),
     Mutant("no limit for a save that hangs", DURABLE, "    timer.start()\n    try:\n", "    try:\n", SIGNALS),
-    Mutant("SIGTERM ends a run without a checkpoint", LOOP, "                if signum := self.agreed(request.signum):\n                    self._save(step)\n", "                if signum := self.agreed(request.signum):\n", f"{LOOPS} {SIGNALS}"),
+    Mutant("SIGTERM ends a run without a checkpoint", LOOP, "                if signum:\n                    self._save(step)\n", "                if signum:\n", f"{LOOPS} {SIGNALS}"),
     Mutant("a second signal waits as well", f"{FRAMEWORK}/signals.py", "                os._exit(128 + signum)\n", "                pass\n", SIGNALS),
     Mutant("a sweep does not pass signals on", JOB, "        os.kill(child, signum)\n", "        pass\n", SWEEPS),
     Mutant("an early exit 0 passes for success", JOB, "    if code == 0 and not is_complete(folder):\n", "    if False:\n", SWEEPS),

@@ -22,6 +22,7 @@ from preflab_serve.commands import serve
         (["x", "--host", "0.0.0.0"], "it needs keys"),
         (["--new-key", "mine"], "--keys FILE"),
         (["x", "--log-text"], "--log FOLDER"),
+        (["x", "--allow-host", "https://a.org:8443/v1"], "Did you mean 'a.org:8443'"),
         (["x", "--guard", "none.yaml"], "there is no file none.yaml"),
         (["x", "--keys", "none"], "Make one: preflab serve --keys none --new-key NAME"),
     ],

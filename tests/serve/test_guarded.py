@@ -22,6 +22,7 @@ from preflab_builtin.guard.words import words
 from preflab_people.server.rules import allowed_hosts
 from preflab_serve.guarding import Checking
 from preflab_serve.opening import open_guard
+from preflab_serve.server import shapes
 from preflab_serve.server.access import Access
 from preflab_serve.server.app import create_app
 from preflab_serve.server.asked import completion
@@ -207,6 +208,16 @@ def test_moderations() -> None:
     assert second["flagged"] is False
 
 
+def test_what_is_blocked_without_a_category_is_flagged() -> None:
+    class Silent:
+        def check(self, prompts: Sequence[Prompt], texts: Sequence[str] | None) -> list[Verdict]:
+            return [Verdict(allowed=False) for _ in prompts]
+
+    (found,) = asyncio.run(Checking(Silent(), REFUSAL, 2).moderated(["hello"]))
+    (row,) = shapes.moderation([found])["results"]
+    assert (row["flagged"], row["categories"]) == (True, {"unnamed": True})
+
+
 def test_a_guard_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "guard.yaml"
     file.write_text("guard: {name: words, words: [idiot]}\nrefusal: No.\n")
@@ -221,7 +232,7 @@ def test_a_guard_is_read_from_a_file(tmp_path: Path) -> None:
         ("guard: {name: words, word: [a]}\n", "word"),
         ("guard: ${oc.env:HOME}\n", "without references"),
         ("[]\n", "must hold options"),
-        ("refusal: No.\n", "guard is not given"),
+        ("refusal: No.\n", "has no guard: write guard: {name: words"),
     ):
         file.write_text(text)
         with pytest.raises(UserError, match=message):

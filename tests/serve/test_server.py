@@ -138,6 +138,8 @@ def test_arms_are_listed(client: httpx.Client) -> None:
         ({"prompt": []}, "prompt", "must be a text"),
         ({"prompt": ""}, None, "has no tokens"),
         ({"prompt": [10**6]}, None, "no token 1000000"),
+        ({"prompt": [10**30]}, None, "no token 1000000000"),
+        ({"prompt": "user " * 20_000}, None, "100000 characters leave no room"),
         ({"prompt": "xylophone"}, None, "cannot read all of this"),
         ({"model": "bon", "max_tokens": 2}, None, "answers with up to"),
         ({"model": "bon", "prompt": [5, 6]}, None, "as texts only"),

@@ -105,6 +105,20 @@ def test_rates_by_category_and_a_key_above_the_rest() -> None:
     assert (round(bad.blocked.low, 2), round(bad.blocked.high, 2)) == (0.53, 0.89)
 
 
+def test_moderations_do_not_dilute_the_rates(tmp_path: Path) -> None:
+    """One of two answers is blocked; eight moderations are no answers."""
+    log = UsageLog(tmp_path)
+    against = [{"category": "insult", "action": "refuse"}]
+    for said in (against, []):
+        log.write({"key": "a", "path": "/v1/completions", "status": 200, "against": said})
+    for _ in range(8):
+        log.write({"key": "a", "path": "/v1/moderations", "status": 200})
+    found = overview(read(tmp_path))
+    assert (found.requests, found.keys[0].requests) == (10, 10)
+    assert found.blocked.value == found.categories["insult"].value == 0.5
+    assert found.keys[0].blocked.n == 2
+
+
 def test_sudden_volume() -> None:
     """One request an hour for 99 hours; then 20 in the last hour. 119 requests, each in the last of
     100 hours with a probability of 1 %: 20 of them have a probability far below 1e-10."""
@@ -137,6 +151,11 @@ def test_monitor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found["keys"][0]["key"] == "mine"
     assert found["categories"]["insult"]["value"] == 0.25
+    (folder / "salt").unlink()
+    with pytest.raises(UserError, match="log's own file 'salt'"):
+        monitor([str(folder), "--keys", str(keys)])
+    with pytest.raises(UserError, match="no requests of the newest 1e-09 days: give more --days"):
+        monitor([str(folder), "--days", "1e-9"])
     with pytest.raises(UserError, match="--dayz' is not known"):
         monitor([str(folder), "--dayz", "1"])
 
@@ -153,6 +172,15 @@ def test_keys_are_kept_as_digests(tmp_path: Path) -> None:
         new_key(file, "mine")
     with pytest.raises(UserError, match="is no name of a key"):
         new_key(file, "my key")
+    file.write_text(file.read_text().removesuffix("\n"))  # as an editor may leave it
+    third = new_key(file, "third")
+    assert [*read_keys(file).values()] == ["mine", "other", "third"]
+    assert read_keys(file)[digest(third)] == "third"
+    file.write_text("# all were removed\n")
+    with pytest.raises(UserError, match="holds no key"):
+        read_keys(file)
+    first = new_key(file, "first")
+    assert read_keys(file) == {digest(first): "first"}
     file.write_text("secret\n")
     with pytest.raises(UserError, match=r"keys.txt:1 is no key"):
         read_keys(file)

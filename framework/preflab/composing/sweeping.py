@@ -218,8 +218,8 @@ def _dimension(override: Override) -> Dimension | None:
         raise UserError(f"{line}: the only tag that a search knows is log: tag(log, ...).")
     if isinstance(value, IntervalSweep):
         low, high = value.start, value.end
-        if low is None or high is None or not low < high:
-            raise UserError(f"{line}: an interval is from a number to a greater one.")
+        if low is None or high is None or not low < high or not math.isfinite(high - low):
+            raise UserError(f"{line}: an interval is from a number to a greater one, both finite.")
         if tags and low <= 0:
             raise UserError(f"{line}: with tag(log, ...) both ends are above 0.")
         whole = isinstance(low, int) and isinstance(high, int)
@@ -245,7 +245,7 @@ def rounded(dimension: Dimension, value: Value) -> Value:
     >>> rounded(Dimension("lr", low=1e-5, high=1e-3, log=True), 0.000123456)
     0.0001235
     >>> rounded(Dimension("x", low=0.99, high=1.0), 0.9951239)
-    0.995124
+    0.99512
     """
     low, high = dimension.low, dimension.high
     if dimension.choices or dimension.whole or isinstance(value, str):

@@ -16,7 +16,9 @@ from preflab.interfaces import (
     DataSource,
     Gold,
     HasNetwork,
+    HeadsModel,
     Labeler,
+    LoadsHeads,
     Policy,
     PolicySource,
     Procedure,
@@ -266,11 +268,11 @@ class StageContext:
         return self._environment.policy_source.max_positions
 
     def policy(self, role: str) -> Policy:
-        policy = self._policy(role)
+        policy = self.saved_policy(role)
         return to_be_trained(policy, self._adapters) or policy
 
-    def _policy(self, role: str) -> Policy:
-        """The policy of a role as it was saved."""
+    def saved_policy(self, role: str) -> Policy:
+        """The policy of a role as it was saved, without adapters to be trained."""
         source, folder = self._environment.policy_source, self._environment.model_folder(role)
         if folder:
             return self.load_policy(folder)
@@ -301,7 +303,7 @@ class StageContext:
         if role == "result" and algorithm.component.build is not None:
             built: Responder = self._environment.build(algorithm, self._of_stage("algorithm"))
             return built
-        return PolicyResponder(self._policy(role), self.rollout())
+        return PolicyResponder(self.saved_policy(role), self.rollout())
 
     def _must_declare(self, part: str, name: str, where: str) -> None:
         """`PluginError` for what is not in the recipe of this stage: with other content the stage
@@ -346,6 +348,14 @@ class StageContext:
         model.module.to(self.runtime.device)
         return model
 
+    def load_heads(self, folder: Path) -> HeadsModel:
+        source = self._environment.policy_source
+        if not isinstance(source, LoadsHeads):
+            raise UserError(f"{folder}: this policy reads no models with several heads.")
+        model = source.load_heads(folder)
+        model.module.to(self.runtime.device)
+        return model
+
     def rollout(self) -> RolloutEngine:
         self._must_declare("uses", "rollout", "uses")
         choice = self._environment.run.choices["rollout"]
@@ -369,10 +379,8 @@ class StageContext:
 
     def _choice(self, kind: str, config: Any) -> Choice:
         registry = self._environment.run.registry
-        component, plugin = (
-            registry.component(kind, config.name),
-            registry.provider(kind, config.name),
-        )
+        component = registry.component(kind, config.name)
+        plugin = registry.provider(kind, config.name)
         return Choice(kind, component, plugin, config)
 
     def key_of(self, config: Any) -> str:

@@ -19,7 +19,8 @@ from preflab.interfaces import AnyTemperature, Policy, Responder, RewardModel
 from preflab.planning.asking import inspect
 from preflab.planning.reading import chosen
 from preflab.records import Message, Prompt, Rollout
-from preflab.runtime import Device
+from preflab.runtime import Device, Precision
+from preflab.storage.artifacts import opened
 from preflab.storage.run_folder import artifacts_of, config_file
 from preflab.storage.runs import manifest_of
 
@@ -49,8 +50,11 @@ class OpenedRun:
             if device not in allowed:
                 raise UserError(f"device={device}. Allowed: {', '.join(allowed)}.")
             run.settings.runtime.device = Device[device]
+        artifacts = artifacts_of(folder)
+        if run.settings.runtime.precision is Precision.auto:
+            run.settings.runtime.precision = _precision_of(artifacts)
         self.environment = Environment(run, lambda hook, **shown: None)
-        self.environment.artifacts = artifacts_of(folder)
+        self.environment.artifacts = artifacts
         self.context = StageContext(self.environment, "opened")
         self._responders: dict[str, Responder] = {}
 
@@ -68,7 +72,7 @@ class OpenedRun:
                 given = inspect(self.environment.run.choices["policy"]).pretrained
                 if not given or role == "result":
                     raise UserError(f"{self.folder} has made no model in the role '{role}'.")
-            return self.context.policy(role)
+            return self.context.saved_policy(role)  # nobody trains it
 
     @cached_property
     def reward_model(self) -> RewardModel:
@@ -147,6 +151,13 @@ class OpenedRun:
             device = self.context.runtime.device
             rows = Rollout.from_texts(self.context.tokenizer, asked, responses, device=device)
         return [float(value) for value in self.reward_model.score(rows)]
+
+
+def _precision_of(artifacts: Mapping[str, Path]) -> Precision:
+    """The number format in which a run's artifacts were made, whatever this machine would take."""
+    for folder in artifacts.values():
+        return Precision(opened(folder).manifest["recipe"]["runtime"]["precision"])
+    return Precision.float32
 
 
 def as_prompt(asked: Asked) -> Prompt:

@@ -73,7 +73,8 @@ def sized(run: Run, stage: Stage) -> Sized | None:
     if load.sampled and at_a_time:
         load = replace(load, sampled=min(load.sampled, at_a_time))
     flops = operations(shape, load) * load.steps
-    return Sized(memory(shape, load, division(run.settings.runtime)), flops, load.tokens)
+    divided = replace(division(run.settings.runtime), trained_share=shape.trained_share)
+    return Sized(memory(shape, load, divided), flops, load.tokens)
 
 
 def _tokens(run: Run, shape: ModelShape) -> int:

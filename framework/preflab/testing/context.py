@@ -15,7 +15,9 @@ from preflab.components import Component
 from preflab.engine.data import Records
 from preflab.interfaces import (
     Gold,
+    HeadsModel,
     Labeler,
+    LoadsHeads,
     Policy,
     PolicySource,
     Procedure,
@@ -230,6 +232,10 @@ class FakeContext:
 
     def load_scalar(self, folder: Path) -> ScalarModel:
         return self.source.load_scalar(folder)
+
+    def load_heads(self, folder: Path) -> HeadsModel:
+        assert isinstance(self.source, LoadsHeads), "this policy source reads no heads"
+        return self.source.load_heads(folder)
 
     def rollout(self) -> RolloutEngine:
         if self._engine is None:

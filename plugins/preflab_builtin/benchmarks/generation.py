@@ -96,7 +96,7 @@ class Generation:
         ]
         judged = Rollout.from_texts(tokenizer, plain, texts, device=self.context.runtime.device)
         for name, scorer in self.scorers.items():
-            values, ends = scores(scorer, judged, self.context.runtime), range_of(scorer)
+            values, ends = scores(scorer, judged), range_of(scorer)
             highest = [max(values[i : i + count]) for i in range(0, len(values), count)]
             columns[name] = RowScores(values, *ends)
             if count > 1:

@@ -82,6 +82,14 @@ def without_adapters(module: Any, merged: bool = False) -> Any:
     return twin
 
 
+def name_of(origin: Path, folder: Path) -> str:
+    """How the files of a model folder name another folder: an artifact beside theirs by its place
+    among the artifacts, which is the same wherever these lie."""
+    artifacts = origin.parent.parent
+    beside = origin.is_absolute() and artifacts in folder.absolute().parents
+    return str(origin.relative_to(artifacts) if beside else origin)
+
+
 def write_adapter(module: Any, lora: LoraConfig, base_name: str, folder: Path) -> None:
     """The adapters of a module (and its score head) as peft reads them. base_name: of the model
     that they belong to."""

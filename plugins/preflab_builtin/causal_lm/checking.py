@@ -19,6 +19,7 @@ class Use(StrEnum):
 
     policy = "a causal language model"
     reward_model = "a reward model (a sequence classifier with one output)"
+    heads = "a reward model with a head for each group"
     classifier = "a sequence classifier"
 
 
@@ -302,5 +303,7 @@ def _check_outputs(folder: Path) -> None:
         raise UserError(
             f"{folder} has {found[name].shape[0]} outputs, not {Use.reward_model.value}. Choose "
             f"one of them by its label: reward_model=classifier reward_model.path={folder} "
-            "reward_model.label=NAME."
+            "reward_model.label=NAME. If they are heads of groups of people "
+            "(reward_model=kwise_groups): reward_model=pretrained_groups "
+            f"reward_model.path={folder}."
         )

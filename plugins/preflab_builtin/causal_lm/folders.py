@@ -39,7 +39,7 @@ def inspect_pretrained(config: PretrainedConfig) -> Inspection:
         pretrained=True,
         # Usual learning rates are known for all weights, not for adapters.
         parameters=parameters(folder) if config.lora.rank is None else 0,
-        shape=shape_of(folder),
+        shape=shape_of(folder, config.lora),
         notices=[f"policy.path: {said}."] if said else [],
     )
 

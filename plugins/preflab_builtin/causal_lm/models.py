@@ -8,7 +8,7 @@ D width, V vocabulary. Positions always come from the mask.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, DynamicCache
+from transformers import DynamicCache
 
 from preflab.errors import UserError
 from preflab.functional import entropy, token_log_probs
@@ -25,12 +25,14 @@ from preflab.runtime import is_main
 from preflab.sharding import copied, inside, is_sharded
 from preflab_builtin.causal_lm.adapters import (
     has_adapters,
+    name_of,
     with_adapters,
     without_adapters,
     write_adapter,
 )
 from preflab_builtin.causal_lm.attention import PLAIN_CAUSAL, model_inputs, positions_of
 from preflab_builtin.causal_lm.cache import KeyValueCache
+from preflab_builtin.causal_lm.classifiers import classifier
 from preflab_builtin.causal_lm.config import LoraConfig
 from preflab_builtin.causal_lm.cost import PassCost, count_head
 from preflab_builtin.causal_lm.fast import (
@@ -42,6 +44,7 @@ from preflab_builtin.causal_lm.fast import (
     is_plain_projection,
 )
 from preflab_builtin.causal_lm.fast.supported import Hooks, hooks_on
+from preflab_builtin.causal_lm.heads import Heads
 from preflab_builtin.causal_lm.saving import save_model
 from preflab_builtin.causal_lm.tokenizer import TextTokenizer
 from preflab_builtin.causal_lm.versions import version, whole_weights
@@ -127,7 +130,7 @@ class CausalBackbone:
             return
         if has_adapters(module):
             if self.lora is not None:
-                base = _name_of(Path(self.origin), folder)
+                base = name_of(Path(self.origin), folder)
                 adapter = partial(write_adapter, module, self.lora, base)
             module = without_adapters(module, merged=True)
         save_model(module, self.tokenizer, folder, self.kind, self._facts(), adapter)
@@ -155,6 +158,12 @@ class CausalBackbone:
         """An independent copy; of divided weights a whole one, for which every process takes
         part."""
         return self._around(copied(self.module))
+
+    def _as(self, other: CausalBackbone) -> Self:
+        """This model, trained and saved as the other one, on whose weights it is."""
+        self.lora, self.origin = other.lora, other.origin
+        self.checkpointing = other.checkpointing
+        return self
 
     def _facts(self) -> dict[str, Any]:
         """What preflab.json says besides the kind."""
@@ -204,14 +213,6 @@ class CausalBackbone:
                 "Shorten prompts or responses, or raise policy.max_positions (a model made from "
                 "scratch)."
             )
-
-
-def _name_of(origin: Path, folder: Path) -> str:
-    """How the files of a model folder name another folder: an artifact beside theirs by its place
-    among the artifacts, which is the same wherever these lie."""
-    artifacts = origin.parent.parent
-    beside = origin.is_absolute() and artifacts in folder.absolute().parents
-    return str(origin.relative_to(artifacts) if beside else origin)
 
 
 class CausalPolicy(CausalBackbone):
@@ -319,35 +320,20 @@ class CausalPolicy(CausalBackbone):
     def scalar_model(self, generator: torch.Generator) -> CausalScalarModel:
         """A copy whose unembedding is replaced by a scalar head drawn from N(0, 1/(D+1)), no bias
         (Ziegler et al. 2019)."""
-        config = copy.deepcopy(self.module.config)
-        config.num_labels = 1
-        config.pad_token_id = self.tokenizer.pad_id
-        with torch.device("meta"):
-            module: Any = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-        adapted = has_adapters(self.base)
+        module = self._classifier(generator, 1)
+        return CausalScalarModel(module, self.tokenizer, fast=self.fast)._as(self)
+
+    def heads_model(self, generator: torch.Generator, names: Sequence[str]) -> CausalHeadsModel:
+        """The same with a head for each name; all begin as the same draw."""
+        module = self._classifier(generator, len(names))
+        module.config.id2label = dict(enumerate(names))
+        module.config.label2id = {name: i for i, name in enumerate(names)}
+        heads = Heads.even(names)
+        return CausalHeadsModel(module, self.tokenizer, heads, self.fast)._as(self)
+
+    def _classifier(self, generator: torch.Generator, heads: int) -> Any:
         base = (self.copy() if is_sharded(self.module) else self).base
-        # Weights beside adapters stay as they are, so that both models can have them.
-        shared = {id(p): p for p in base.parameters() if adapted and not p.requires_grad}
-        setattr(module, module.base_model_prefix, copy.deepcopy(base, shared))
-        width = module.score.in_features
-        head = nn.Linear(width, 1, bias=False, device="meta", dtype=torch.float32)
-        head = head.to_empty(device="cpu")  # draws nothing from torch's global stream
-        with torch.no_grad():
-            head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
-        module.score = head.to(next(base.parameters()).device)
-        leftover = [name for name, p in module.named_parameters() if p.is_meta]
-        if leftover:
-            raise UserError(
-                f"{type(module).__name__} has parameters besides backbone and head "
-                f"({leftover[0]}): not supported."
-            )
-        for name, part in module.named_children():
-            if not adapted or name != module.base_model_prefix:
-                part.requires_grad_(True)
-        model = CausalScalarModel(module, self.tokenizer, fast=self.fast)
-        model.lora, model.origin = self.lora, self.origin
-        model.checkpointing = self.checkpointing
-        return model
+        return classifier(self.module.config, base, self.tokenizer.pad_id, heads, generator)
 
 
 class CausalScalarModel(CausalBackbone):
@@ -372,3 +358,43 @@ class CausalScalarModel(CausalBackbone):
 
     def _facts(self) -> dict[str, Any]:
         return {"offset": self.offset}
+
+
+class CausalHeadsModel(CausalBackbone):
+    """A backbone with several numbers per position (`preflab.interfaces.HeadsModel`)."""
+
+    kind = "model with several heads"
+
+    def __init__(
+        self, module: Any, tokenizer: TextTokenizer, heads: Heads, fast: bool = True
+    ) -> None:
+        super().__init__(module, tokenizer, fast)
+        self.names, self.offsets, self.shares = heads.names, heads.offsets, heads.shares
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The heads as one parameter [G, D]."""
+        weights: torch.Tensor = self.module.score.weight
+        return weights
+
+    def values(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [..., D] -> raw values [..., G] float32 (no offset is subtracted)."""
+        return inside(self.module, self._values, hidden)
+
+    def _values(self, hidden: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(hidden.device.type, enabled=False):
+            return nn.functional.linear(hidden.float(), self.weights)
+
+    def weighted(self, weights: Sequence[float]) -> CausalScalarModel:
+        """An independent copy with one head: the weighted sum of the heads and of their offsets."""
+        module: Any = copied(self.module)
+        module.config.num_labels = 1
+        heads = module.score.weight.detach().double()
+        mix = torch.tensor(list(weights), dtype=torch.float64, device=heads.device)
+        module.score = nn.Linear(heads.shape[1], 1, bias=False, device="meta")
+        module.score.weight = nn.Parameter((mix @ heads).float()[None])
+        offset = sum(w * o for w, o in zip(weights, self.offsets, strict=True))
+        return CausalScalarModel(module, self.tokenizer, offset, self.fast)._as(self)
+
+    def _facts(self) -> dict[str, Any]:
+        return Heads(self.names, self.offsets, self.shares).facts()

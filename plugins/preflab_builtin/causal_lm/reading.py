@@ -42,8 +42,10 @@ def read_policy_module(folder: Path) -> Any:
     return read_module(AutoModelForCausalLM, folder)
 
 
-def read_scalar_module(folder: Path) -> Any:
-    """The classifier of a folder, with one output."""
+def read_scalar_module(folder: Path, heads: int = 1) -> Any:
+    """The classifier of a folder, with one output a head."""
+    if heads > 1:  # config.json has their number, with their names
+        return read_module(AutoModelForSequenceClassification, folder)
     return read_module(AutoModelForSequenceClassification, folder, num_labels=1)
 
 

@@ -35,7 +35,7 @@ def save_model(
     try:
         module.save_pretrained(temporary)
         tokenizer.save(temporary)
-        if kind == "scalar model":
+        if kind != "policy":
             _state_padding(temporary, tokenizer)
         else:
             generation_config(module, tokenizer).save_pretrained(temporary)
@@ -100,7 +100,7 @@ def model_card(
 ) -> str:
     """A short README.md with the header that hubs read."""
     millions = sum(p.numel() for p in module.parameters()) / 1e6
-    scalar = kind == "scalar model"
+    scalar = kind != "policy"
     loader = "AutoModelForSequenceClassification" if scalar else "AutoModelForCausalLM"
     lines = [
         "---",
@@ -112,10 +112,19 @@ def model_card(
         "",
         f"{type(module).__name__}, {millions:.2f} million parameters, float32.",
         "",
-        f"    {loader}.from_pretrained(folder{', num_labels=1' if scalar else ''})",
+        f"    {loader}.from_pretrained(folder{', num_labels=1' if 'offset' in facts else ''})",
         "",
     ]
-    if scalar:
+    if heads := facts.get("heads"):
+        named = ", ".join(f"{head['name']} {head['offset']:g}" for head in heads)
+        lines += [
+            "Gives a raw score for each group of people (`id2label`), of rows that end with the",
+            "token that ends a response. The reward of a group is its score minus its offset in",
+            f"{FACTS}, here {named}: rewards of two groups have no common scale, so",
+            "never take the lowest of them.",
+            "",
+        ]
+    elif scalar:
         lines += [
             "Gives the raw score of rows that end with the token that ends a response, in batches",
             f"too. The reward is this score minus the offset in {FACTS}, here",

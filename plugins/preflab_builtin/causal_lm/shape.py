@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from preflab.components import Inspection
 from preflab.memory import ModelShape
 from preflab_builtin.causal_lm.checking import CONFIG, read_json
-from preflab_builtin.causal_lm.config import Family, TinyConfig, TokenizerKind
+from preflab_builtin.causal_lm.config import Family, LoraConfig, TinyConfig, TokenizerKind
 
 BYTES, WORDS = 258, 512
 """Tokens of a model made from scratch: bytes with pad and end, and about so many words, which only
@@ -33,12 +34,13 @@ def inspect_tiny(config: TinyConfig) -> Inspection:
     )
 
 
-def shape_of(folder: Path) -> ModelShape | None:
+def shape_of(folder: Path, lora: LoraConfig) -> ModelShape | None:
     """By the config.json of a model folder; None if it does not state sizes as GPT-2 or Llama and
-    their many relatives do."""
+    their many relatives do. lora: what is trained of it."""
     config = read_json(folder / CONFIG)
     # A model of pictures and text has the sizes of its language model inside.
-    return _stated({**config, **(config.get("text_config") or {})})
+    stated = _stated({**config, **(config.get("text_config") or {})})
+    return stated and replace(stated, adapters=lora.rank or 0)
 
 
 def _stated(config: Mapping[str, Any]) -> ModelShape | None:

@@ -36,7 +36,7 @@ def inspect_smollm2(config: SmolLM2Config) -> Inspection:
             tokenizer=tokenizer_digest(cache),
             pretrained=True,
             parameters=parameters(cache) if config.lora.rank is None else 0,
-            shape=shape_of(cache),
+            shape=shape_of(cache, config.lora),
         )
     return Inspection(content=_content(gguf_file()), pretrained=True)
 

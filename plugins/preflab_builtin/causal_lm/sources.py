@@ -18,6 +18,7 @@ from preflab_builtin.causal_lm.config import (
     TokenizerKind,
 )
 from preflab_builtin.causal_lm.folders import locate
+from preflab_builtin.causal_lm.heads import Heads
 from preflab_builtin.causal_lm.smollm2 import converted
 from preflab_builtin.causal_lm.tokenizer import FILE, TextTokenizer, folder_tokenizer
 from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenizer
@@ -25,7 +26,11 @@ from preflab_builtin.causal_lm.vocabularies import byte_tokenizer, word_tokenize
 if TYPE_CHECKING:
     import torch
 
-    from preflab_builtin.causal_lm.models import CausalPolicy, CausalScalarModel
+    from preflab_builtin.causal_lm.models import (
+        CausalHeadsModel,
+        CausalPolicy,
+        CausalScalarModel,
+    )
 
     Place = torch.device | str | Callable[[], torch.device]
 
@@ -107,9 +112,30 @@ class SavedModels:
         from preflab_builtin.causal_lm.saving import read_facts
 
         self._check_tokenizer(folder)
+        facts = read_facts(folder)
+        if names := [head["name"] for head in facts.get("heads", ())]:
+            raise UserError(
+                f"{folder} has a head for each of {len(names)} groups ({', '.join(names)}), and "
+                "one number a response is needed here. Choose reward_model=pretrained_groups "
+                f"reward_model.path={folder}, whose option welfare says how to weigh them."
+            )
         module = read_scalar_module(folder)
-        offset = float(read_facts(folder).get("offset", 0.0))
+        offset = float(facts.get("offset", 0.0))
         model = CausalScalarModel(module.to(self.device), self.tokenizer, offset, self.fast)
+        model.lora, model.origin = self.lora, str(folder)
+        model.checkpointing = self.checkpointing
+        return model
+
+    def load_heads(self, folder: Path) -> CausalHeadsModel:
+        """The model of a folder with several heads, with their stored offsets and shares."""
+        from preflab_builtin.causal_lm.models import CausalHeadsModel
+        from preflab_builtin.causal_lm.reading import read_scalar_module
+        from preflab_builtin.causal_lm.saving import read_facts
+
+        self._check_tokenizer(folder)
+        heads = Heads.read(read_facts(folder), folder)
+        module = read_scalar_module(folder, len(heads.names))
+        model = CausalHeadsModel(module.to(self.device), self.tokenizer, heads, self.fast)
         model.lora, model.origin = self.lora, str(folder)
         model.checkpointing = self.checkpointing
         return model

@@ -49,7 +49,7 @@ class BestOfNCurve:
         rollout = engine.generate(
             policy, prompts, sampling, (self.context.seed, "evaluation", "best of n")
         )
-        reward = scores(self.context.reward_model(), rollout, self.context.runtime)
+        reward = scores(self.context.reward_model(), rollout)
         columns = {"reward": reward}
         if self.context.gold is not None:
             columns["gold"] = gold_parts(self.context.gold, rollout)["gold"]

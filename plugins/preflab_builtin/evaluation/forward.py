@@ -49,19 +49,13 @@ def range_of(model: RewardModel) -> tuple[float, float]:
     return getattr(model, "least", -math.inf), getattr(model, "most", math.inf)
 
 
-def scores(model: RewardModel, rollout: Rollout, runtime: Runtime) -> list[float]:
+def scores(model: RewardModel, rollout: Rollout) -> list[float]:
     """The reward of each row. Every process takes part, and a network divides the rows among
     them."""
     import torch
 
-    rewards = [0.0] * len(rollout)
     with torch.no_grad():
-        for group in runtime.micro_batches(
-            rollout.by_length(), runtime.micro_batch * runtime.world
-        ):
-            for i, value in zip(group, model.score(rollout.rows(group)).tolist(), strict=True):
-                rewards[i] = float(value)
-    return rewards
+        return [float(value) for value in model.score(rollout).tolist()]
 
 
 def document_nll(

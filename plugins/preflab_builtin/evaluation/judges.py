@@ -45,12 +45,11 @@ class MeanReward:
     """reward/LABEL: mean score of the responses."""
 
     def __init__(self, config: RewardConfig, context: Context) -> None:
-        self.runtime = context.runtime
         self.label, self.model = reward_source(config, context)
 
     def evaluate(self, subject: Subject) -> Evaluation:
         """Score them."""
-        values = scores(self.model, subject.rollout, self.runtime)
+        values = scores(self.model, subject.rollout)
         name, units = f"reward/{self.label}", questions(subject.rollout)
         scored = RowScores(values, *range_of(self.model))
         measure = scored.measure(range(len(values)), units)
@@ -85,7 +84,7 @@ class WinRate:
     response to the baseline's; a tie counts half."""
 
     def __init__(self, config: WinRateConfig, context: Context) -> None:
-        self.judge, self.runtime = config.judge, context.runtime
+        self.judge = config.judge
         self.label, self.group = config.label or config.group or config.judge.value, config.group
         if config.judge is Judge.labelers:
             self.labeler = context.labeler()
@@ -119,7 +118,7 @@ class WinRate:
     def _utility(self, rollout: Rollout) -> Sequence[float]:
         if self.judge is Judge.gold:
             return gold_parts(self.gold, rollout)["gold"]
-        return scores(self.model, rollout, self.runtime)
+        return scores(self.model, rollout)
 
 
 def gold_parts(gold: Gold, rollout: Rollout) -> dict[str, list[float]]:

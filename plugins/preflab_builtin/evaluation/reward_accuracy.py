@@ -128,7 +128,7 @@ class RewardAccuracy:
         for start in range(0, len(self.responses), CHUNK):
             prompts, texts = zip(*self.responses[start : start + CHUNK], strict=True)
             rollout = Rollout.from_texts(self.tokenizer, prompts, texts, device=self.runtime.device)
-            rewards.extend(scores(self.model, rollout, self.runtime))
+            rewards.extend(scores(self.model, rollout))
             lengths.extend(int(n) for n in rollout.response_lengths.tolist())
         return rewards, lengths
 

@@ -68,6 +68,16 @@ class SimulatedConfig:
     )
     tie: float = option(0.08, "responses whose perceived utilities differ by less are tied", ge=0)
     taste: float = option(1.0, "multiplies tastes for polite words and length", ge=0)
+    conflict: float = option(
+        0.0,
+        "share of a minority, a group of its own, among those who label training data; it dislikes "
+        "the polite words and the length that the others like (rounded to whole people)",
+        ge=0,
+        lt=1,
+    )
+    conflict_taste: float = option(
+        0.4, "what a polite word, and what ten words, cost with the minority, in utility", ge=0
+    )
     ratings: bool = option(
         False,
         "they rate each response too, by the utility that they perceive: for loss=regression",
@@ -79,10 +89,21 @@ class SimulatedConfig:
         if self.held_out_group is not None and not 0 <= self.held_out_group < self.groups:
             allowed = f"null or 0 to {self.groups - 1} (groups={self.groups})"
             yield "held_out_group", f"is {self.held_out_group} but must be {allowed}"
-        people = self.per_group * (self.groups - (self.held_out_group is not None))
+        people = self.majority() + self.minority()
+        if self.conflict and not self.minority():
+            least = f"{1 / (2 * self.majority() + 1):.3f}"
+            yield "conflict", f"is {self.conflict}, less than one person: {least} is the least"
         if self.labelers_per_prompt > people:
             reason = f"but only {people} people label training data"
             yield "labelers_per_prompt", f"is {self.labelers_per_prompt}, {reason}"
+
+    def majority(self) -> int:
+        """People of the groups who label training data."""
+        return self.per_group * (self.groups - (self.held_out_group is not None))
+
+    def minority(self) -> int:
+        """People that ``conflict`` adds to them: so many that they are that share of all."""
+        return round(self.conflict / (1 - self.conflict) * self.majority())
 
 
 @dataclass

@@ -56,7 +56,7 @@ class LabelerGroups:
         rollout = Rollout.from_texts(
             self.context.tokenizer, prompts, texts, device=self.context.runtime.device
         )
-        reward = scores(self.context.reward_model(), rollout, self.context.runtime)
+        reward = scores(self.context.reward_model(), rollout)
         measures: dict[str, Measure] = {}
         shares: dict[str, tuple[list[float], list[float], list[float]]] = {}
         for name, group in (("training", None), ("held_out", HELD_OUT_PEOPLE)):

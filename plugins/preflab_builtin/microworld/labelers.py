@@ -24,6 +24,8 @@ Pair = tuple[Prompt, str, str]
 """A prompt and two responses to it."""
 _POLITE = frozenset(POLITE)
 HELD_OUT_PEOPLE = "held_out"
+MINORITY = "minority"
+"""The group that ``conflict`` adds."""
 MOST_POLITE, MOST_WORDS, MOST_LIVELY = 6, 40, 3
 """Where people stop counting; higher than where the true utility declines."""
 
@@ -46,9 +48,9 @@ class Person:
 
 
 def population(config: SimulatedConfig) -> list[Person]:
-    """All people, the held-out group included. A group shares a taste; its members differ a little.
-    Each taste is spread evenly over the groups, so that the population's mean taste does not depend
-    on the seed."""
+    """All people, the held-out group and the minority included. A group shares a taste; its members
+    differ a little. Each taste is spread evenly over the groups, so that the population's mean
+    taste does not depend on the seed."""
     chance = random.Random(derive_seed(config.seed, "labelers"))
     spread = [chance.sample(range(config.groups), config.groups) for _ in range(5)]
     people = []
@@ -62,6 +64,20 @@ def population(config: SimulatedConfig) -> list[Person]:
             styles = [config.taste * taste * own[3 + n] for n, taste in enumerate(tastes)]
             weights = (own[0], (0.1 + 0.9 * truthful) * own[1], (0.3 + 1.2 * harmless) * own[2])
             people.append(Person(f"labeler-{g}-{i}", f"group-{g}", *weights, *styles))
+    return people + _minority(config)
+
+
+def _minority(config: SimulatedConfig) -> list[Person]:
+    """Those who want the opposite in part: they weigh help, truth and rudeness as the others do on
+    average, and dislike each polite word and each ten words as much as ``conflict_taste`` says.
+    They are drawn by themselves, so that the others are the same people with and without them."""
+    chance = random.Random(derive_seed(config.seed, "labelers", MINORITY))
+    people = []
+    for i in range(config.minority()):
+        own = [max(0.0, chance.gauss(1.0, 0.2)) for _ in range(5)]
+        weights = (own[0], 0.55 * own[1], 0.9 * own[2])
+        styles = (-config.conflict_taste * own[3], -config.conflict_taste * own[4], 0.0)
+        people.append(Person(f"labeler-{MINORITY}-{i}", MINORITY, *weights, *styles))
     return people
 
 
@@ -104,6 +120,11 @@ class SimulatedLabelers:
         lively = person.lively * min(MOST_LIVELY, words.count("!"))
         return seen + polite + lively + person.length * min(MOST_WORDS, len(words)) / 10
 
+    def mean_utility(self, group: str, prompt: Prompt, response: str) -> float:
+        """What a response is worth to a group's people on average."""
+        people = self._group(group)
+        return sum(self.utility(p, prompt, response) for p in people) / len(people)
+
     def _ranking(
         self, person: Person, prompt: Prompt, responses: Sequence[str], chance: random.Random
     ) -> Ranking:
@@ -144,15 +165,18 @@ class SimulatedLabelers:
         labelers, 77.3 % for held-out ones)."""
         same = both = 0.0
         for pair in pairs:
-            verdicts = self._verdicts(pair, group)
-            wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
-            # Ordered pairs of different people: the square of the sum, less the terms of a person
-            # with themselves.
-            same += (
-                wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
-            )
-            both += (wins + loses) ** 2 - sum((w + v) ** 2 for w, v in verdicts)
+            alike, sided = self.alike(pair, group)
+            same, both = same + alike, both + sided
         return same / both if both else math.nan
+
+    def alike(self, pair: Pair, group: str | None = None) -> tuple[float, float]:
+        """Of the ordered pairs of different people of a group: expected number that prefer the same
+        response, and that both prefer one (no tie)."""
+        verdicts = self._verdicts(pair, group)
+        wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
+        # The square of the sum, less the terms of a person with themselves.
+        same = wins**2 - sum(w**2 for w, _ in verdicts) + loses**2 - sum(v**2 for _, v in verdicts)
+        return same, (wins + loses) ** 2 - sum((w + v) ** 2 for w, v in verdicts)
 
     def ceiling(self, pairs: Sequence[Pair], group: str | None = None) -> float:
         """The highest accuracy that any scorer can reach on single verdicts of random people on
@@ -170,6 +194,11 @@ class SimulatedLabelers:
         verdicts = self._verdicts(pair, group)
         wins, loses = sum(w for w, _ in verdicts), sum(v for _, v in verdicts)
         return wins / len(verdicts), loses / len(verdicts)
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of all groups, the held-out one last."""
+        return list(dict.fromkeys(person.group for person in [*self.people, *self.held_out]))
 
     def _group(self, group: str | None) -> Sequence[Person]:
         if group is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preflab.components import Inspection
 from preflab.errors import UserError
@@ -17,8 +18,10 @@ from preflab.storage.run_folder import newest_model, read_from
 from preflab_builtin.causal_lm.checking import check_folder
 from preflab_builtin.causal_lm.folders import content_digest, tokenizer_digest
 from preflab_builtin.on_policy.config import Controller, OnPolicyConfig, names_folder
-from preflab_builtin.on_policy.experience import Networks
 from preflab_builtin.training import continuing
+
+if TYPE_CHECKING:
+    from preflab_builtin.on_policy.experience import Networks
 
 _REFERENCE, INITIAL = " reference ", "initial"
 
@@ -77,6 +80,12 @@ def preflight(config: OnPolicyConfig, context: Context) -> Iterator[str]:
             "runtime.sharding=full and a rollout engine with a copy of the weights do not work "
             "together yet: the engine needs whole weights from every process. Give rollout=native "
             "or rollout=transformers, or leave runtime.sharding out."
+        )
+    if context.runtime.config.offload and context.runtime.config.sharding is Sharding.full:
+        raise UserError(
+            "runtime.offload=true and runtime.sharding=full do not work together: divided weights "
+            "lie where torch keeps them. Leave runtime.offload out: sharding already divides the "
+            "frozen networks among the processes."
         )
     if config.sampler.cap is not None and not foreign:
         raise UserError(

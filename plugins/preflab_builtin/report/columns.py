@@ -15,6 +15,10 @@ from preflab_builtin.report.wording import NOTHING, short
 
 _LEFT_OUT = ("gold/gain", "gold/win")
 """Measures that the table has in another form."""
+GROUPED = ("group_utility", "group_win_rate")
+"""Beginnings of measures that each group of people has."""
+SHARES = {"labeler_groups", "group_win_rate", "group_agreement", "ranked_agreement"}
+"""Measures of this beginning are shown in percent."""
 PLACED = {
     "reward",
     "gold",
@@ -114,6 +118,7 @@ def columns(arms: Sequence[Arm]) -> list[Column]:
         *_tax(names),
         *_reward_model(names),
         *_training(names),
+        *_groups(names, arms),
         *_others(names),
     ]
 
@@ -164,13 +169,26 @@ def _training(names: Sequence[str]) -> Iterator[Column]:
         yield CostColumn(f"{TRAINING}flops", "operations", "Training the algorithm")
 
 
+def _groups(names: Sequence[str], arms: Sequence[Arm]) -> Iterator[Column]:
+    """What each group of people gets, the worst first: by its lowest value of any arm."""
+    for first in GROUPED:
+        own = dict(_parts(names, f"{first}/"))
+        least = {
+            name: min(arm.measures[name].value for arm in arms if name in arm.measures)
+            for name in own
+        }
+        for name in sorted(own, key=lambda name: least[name]):
+            heading, share = first.replace("_", " ").capitalize(), first in SHARES
+            yield Column(name, own[name], heading, percent=share, interval=True, digits=3)
+
+
 def _others(names: Sequence[str]) -> Iterator[Column]:
     for name in names:
         first, _, rest = name.partition("/")
         # LABEL/PREFIX/METRIC/GROUP of a test set: its groups are in the table of all measures.
-        if first not in PLACED and rest.count("/") <= 1:
+        if first not in (*PLACED, *GROUPED) and rest.count("/") <= 1:
             group = first.replace("_", " ").capitalize()
-            share = first == "labeler_groups"
+            share = first in SHARES
             yield Column(name, rest.replace("_", " "), group, percent=share, digits=3)
 
 

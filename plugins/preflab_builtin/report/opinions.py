@@ -9,6 +9,7 @@ where people do not differ. With one seed it is what the evaluator itself says o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -77,7 +78,8 @@ def of_people(
     Where the same people judged the same prompts for all runs, runs are paired by prompt and
     person, and seeds share their people. Else the people of several rounds, who have another
     pseudonym in each, may be the same ones: then no number of seeds makes the part of people and
-    prompts smaller, and runs that share no people are not paired.
+    prompts smaller, and runs that share no people are not paired. Nor does a mean over several runs
+    of one side make it smaller.
     """
     sides = [
         [_Side(weight, _values(run.opinions(measure))) for weight, run in runs if weight]
@@ -157,8 +159,10 @@ def _of_draw(draw: Sequence[_Side]) -> tuple[float, PartsOfPeople | None, int]:
     tables = [_table(list(side.values.values()), list(side.values)) for side in draw]
     weights = [side.weight for side in draw]
     value = sum(weight * table.mean for weight, table in zip(weights, tables, strict=True))
-    parts = [(weight**2, _parts(table)) for weight, table in zip(weights, tables, strict=True)]
-    return value, _sum(parts), min(table.prompts for table in tables)
+    parts = [(weight, _parts(table)) for weight, table in zip(weights, tables, strict=True)]
+    sides = [[(abs(w), part) for w, part in parts if (w > 0) == above] for above in (True, False)]
+    found = _sum([(1.0, _alike(side)) for side in sides if side])
+    return value, found, min(table.prompts for table in tables)
 
 
 def _parts(table: Cells) -> PartsOfPeople | None:
@@ -168,6 +172,21 @@ def _parts(table: Cells) -> PartsOfPeople | None:
         return None
     found = variances(table)
     return PartsOfPeople(found.of_mean, found.of_labelers, found.freedom, units)
+
+
+def _alike(some: Sequence[tuple[float, PartsOfPeople | None]]) -> PartsOfPeople | None:
+    """The largest variance that a weighted sum of runs on one side can have, by the weight and the
+    variance of each: they have prompts in common, and maybe people under other pseudonyms, so that
+    standard deviations add up, and not variances."""
+    known = [(weight, part) for weight, part in some if part is not None]
+    if len(known) < len(some):
+        return None
+    return PartsOfPeople(
+        about=sum(weight * math.sqrt(part.about) for weight, part in known) ** 2,
+        people=sum(weight * math.sqrt(part.people) for weight, part in known) ** 2,
+        freedom=min(part.freedom for _, part in known),
+        units=min(part.units for _, part in known),
+    )
 
 
 def _sum(some: Sequence[tuple[float, PartsOfPeople | None]]) -> PartsOfPeople | None:

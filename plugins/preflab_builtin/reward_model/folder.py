@@ -18,7 +18,7 @@ def located(config: PretrainedRewardConfig) -> Path:
     return Path(config.path) if made is None else made / "model"
 
 
-def inspect(config: PretrainedRewardConfig) -> Inspection:
+def inspect(config: PretrainedRewardConfig, use: Use = Use.reward_model) -> Inspection:
     """Digests of the weights, the stored offset and the tokenizer; `UserError` if it is not a model
     folder."""
     folder = located(config)
@@ -31,7 +31,7 @@ def inspect(config: PretrainedRewardConfig) -> Inspection:
                 f"{', '.join(f'path={member}' for member in members)}."
             )
         raise UserError(f"{given} is not a folder (looked from {Path.cwd()}). {neighbours(folder)}")
-    check_folder(folder, Use.reward_model)
+    check_folder(folder, use)
     facts = folder / "preflab.json"  # holds the offset, which decides scores as weights do
     content = content_digest(folder) + (file_digest(facts) if facts.is_file() else "")
     return Inspection(content=content, tokenizer=tokenizer_digest(folder))

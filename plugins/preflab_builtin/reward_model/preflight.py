@@ -56,10 +56,16 @@ def pretrained(config: PretrainedRewardConfig, context: Context) -> Iterator[str
     prompt and its response need."""
     folder = located(config)
     check_finite(folder)
-    limit, own = context.load_scalar(folder).max_positions, context.max_positions
+    refuse_long(context.load_scalar(folder).max_positions, context)
+    yield from ()
+
+
+def refuse_long(limit: int | None, context: Context) -> None:
+    """`UserError` if a given reward model has fewer positions than a prompt and its response need.
+    limit: its positions."""
+    own = context.max_positions
     fewer = limit is not None and (own is None or limit < own)
     if limit is not None and fewer and context.has("prompts"):
         longest = context.rollout().sampling.max_tokens
         sizes = prompt_sizes(context.tokenizer, every_prompt(context), limit - longest)
         refuse_prompts(sizes, limit, longest, "the reward model")
-    yield from ()

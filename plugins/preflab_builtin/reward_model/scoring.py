@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from preflab.interfaces import Context, ScalarModel
+from preflab.interfaces import Context, HeadsModel, ScalarModel
 from preflab.records import Rollout
 from preflab.runtime import Runtime, weight
 from preflab_builtin.reward_model.config import KwiseConfig, PretrainedRewardConfig
 from preflab_builtin.reward_model.folder import located
 
 
-def last_values(model: ScalarModel, rows: Rollout) -> torch.Tensor:
-    """Raw scores [B] float32 at the last token of each response (of the prompt, if the response is
-    empty), found by the stored lengths. A prompt that several rows share is read once."""
+def last_values(model: ScalarModel | HeadsModel, rows: Rollout) -> torch.Tensor:
+    """Raw scores [B] float32 ([B, G] of a model with several heads) at the last token of each
+    response (of the prompt, if the response is empty), found by the stored lengths. A prompt that
+    several rows share is read once."""
     width = rows.prompt_ids.shape[1]
     last = torch.zeros_like(rows.mask).scatter_(
         1, (width + rows.response_lengths - 1)[:, None], True
@@ -30,10 +31,13 @@ def by_prompt(rollout: Rollout) -> list[int]:
     )
 
 
-def raw_scores(model: ScalarModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
-    """Raw scores [B] float32, without gradient, in micro-batches of like prompts. Every process
-    takes part: each scores some rows, and all know all scores."""
-    scores = torch.zeros(len(rollout), device=runtime.device)
+def raw_scores(model: ScalarModel | HeadsModel, rollout: Rollout, runtime: Runtime) -> torch.Tensor:
+    """Raw scores [B] float32 ([B, G] of a model with several heads), without gradient, in
+    micro-batches of like prompts. Every process takes part: each scores some rows, and all know all
+    scores."""
+    names = getattr(model, "names", None)
+    heads = () if names is None else (len(names),)
+    scores = torch.zeros(len(rollout), *heads, device=runtime.device)
     with torch.no_grad(), runtime.autocast():
         for index in runtime.read(by_prompt(rollout)):
             values = last_values(model, rollout.rows(index))

@@ -12,7 +12,7 @@ from preflab.errors import UserError
 from preflab.interfaces import Context, State
 from preflab.optimization import Optimization, require_finite
 from preflab.randomness import draw_order
-from preflab.records import Rollout, to_json
+from preflab.records import Ranking, Rollout, to_json
 from preflab.runtime import weight
 from preflab_builtin.reward_model.config import (
     NO_PREFERENCE,
@@ -27,6 +27,7 @@ from preflab_builtin.reward_model.examples import (
     rollout,
     whole_prompts,
 )
+from preflab_builtin.reward_model.heads import Heads, OneHead
 from preflab_builtin.reward_model.loss import Scale, correct_pairs, ranking_loss
 from preflab_builtin.reward_model.refusing import refuse_contradictions, refuse_unrated
 from preflab_builtin.reward_model.scoring import last_values, raw_scores
@@ -48,8 +49,9 @@ class KwiseTraining:
     """`preflab.interfaces.Procedure`: step i reads rankings i * batch .. of an endless shuffled
     stream."""
 
-    def __init__(self, config: KwiseConfig, context: Context) -> None:
+    def __init__(self, config: KwiseConfig, context: Context, heads: Heads | None = None) -> None:
         self.config, self.context, self.runtime = config, context, context.runtime
+        self.heads: Heads = OneHead() if heads is None else heads
         given, key = context.rankings("train"), context.key_of(config)
         ranked = [r for r in given if r.preferences]
         self.tied = len(given) - len(ranked)
@@ -61,7 +63,8 @@ class KwiseTraining:
         if config.loss is RankingLoss.regression:
             refuse_unrated(ranked, key)
             self.scale = Scale.of(ranked)
-        self.model = context.policy(config.start.value).scalar_model(context.streams["head"])
+        self.heads.make(context.policy(config.start.value), context.streams["head"], ranked)
+        self.model = self.heads.model
         limits = (config.max_tokens, self.model.max_positions, key)
         self.examples = examples(ranked, context.tokenizer, *limits)
         validation = [r for r in context.rankings("validation") if r.preferences]
@@ -98,6 +101,7 @@ class KwiseTraining:
                 "reward_model/rating_mean": self.scale.mean,
                 "reward_model/rating_std": self.scale.std,
             }
+        metrics |= self.heads.metrics()
         metrics |= self.optimization.step(index)
         epochs_before, epochs_now = (n // len(self.examples) for n in (draws.start, draws.stop))
         if epochs_now > epochs_before and self.validation:
@@ -137,20 +141,35 @@ class KwiseTraining:
             counts = weight(group)
             rows = self._rollout(group)
             with self.runtime.autocast():
-                rewards = last_values(self.model, rows)
+                values = last_values(self.model, rows)
             losses, start = [], 0
             for example in group:
-                scores = rewards[start : start + len(example.responses)]
+                scores = values[start : start + len(example.responses)]
                 start += len(example.responses)
-                losses.append(ranking_loss(scores, example.ranking, self.config, self.scale))
-                right, margin = correct_pairs(scores.detach(), example.preferences)
+                rewards = self.heads.rewards(scores, example.ranking)
+                losses.append(self._loss(rewards, example.ranking))
+                right, margin = self._correct(rewards, example)
                 right, margin = counts * right, counts * margin
                 sums += torch.stack(Watched(loss=zero, right=right, margin=margin, cut=zero))
             loss = counts * torch.stack(losses).sum() / len(batch)
             torch.autograd.backward(loss)
             cut = counts * (~rows.terminated).sum()
             sums += torch.stack(Watched(loss=loss.detach(), right=zero, margin=zero, cut=cut))
+        penalty = self.heads.penalty()
+        if penalty is not None and self.runtime.rank == 0:  # gradients are summed over processes
+            torch.autograd.backward(penalty)
         return Watched[float](*self.runtime.sum(sums).tolist())
+
+    def _loss(self, rewards: Sequence[torch.Tensor], ranking: Ranking) -> torch.Tensor:
+        """The mean over the heads that a ranking trains."""
+        losses = [ranking_loss(own, ranking, self.config, self.scale) for own in rewards]
+        return torch.stack(losses).mean()
+
+    def _correct(
+        self, rewards: Sequence[torch.Tensor], example: Example
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`correct_pairs` by the mean of the heads that a ranking trains."""
+        return correct_pairs(torch.stack(list(rewards)).detach().mean(0), example.preferences)
 
     def _passes(self, ordered: Sequence[Example]) -> Sequence[Sequence[Example]]:
         """This process's share of a step in micro-batches of whole prompts."""
@@ -170,7 +189,8 @@ class KwiseTraining:
         scores = raw_scores(self.model, self._rollout(self.validation), self.runtime)
         for example in self.validation:
             end = start + len(example.responses)
-            right += float(correct_pairs(scores[start:end], example.preferences)[0])
+            rewards = self.heads.rewards(scores[start:end], example.ranking)
+            right += float(self._correct(rewards, example)[0])
             start = end
         return right / sum(len(example.preferences) for example in self.validation)
 
@@ -190,10 +210,11 @@ class KwiseTraining:
         """The network, with the offset that centres it (InstructGPT C.2: demonstrations have mean
         score 0)."""
         if self.config.centre:
-            self.model.offset = self._mean_score()
+            self.heads.centre(self._mean_scores())
         self.model.save(folder / "model")
 
-    def _mean_score(self) -> float:
+    def _mean_scores(self) -> list[float]:
+        """Of each head."""
         context, most = self.context, self.config.centre_on
         if context.has("demonstrations"):
             shown = context.records("demonstrations", "train")[:most]
@@ -202,7 +223,9 @@ class KwiseTraining:
             rows = Rollout.from_texts(*arguments, self.runtime.device)
         else:
             rows = self._rollout(self.examples[:most])
-        return float(raw_scores(self.model, rows, self.runtime).double().mean())
+        scores = raw_scores(self.model, rows, self.runtime).double()
+        columns = scores[:, None] if scores.dim() == 1 else scores
+        return [float(column.mean()) for column in columns.unbind(1)]
 
 
 def freeze_below(module: torch.nn.Module, trainable_layers: int | None, key: str) -> None:

@@ -81,7 +81,15 @@ def as_trained(policy: Policy) -> Iterator[None]:
     make: Any = GenerationConfig
     module: Any = policy.module
     head: Any = module.get_output_embeddings()
-    before, module.generation_config, head.forward = module.generation_config, make(), policy.logits
+
+    def logits(hidden: torch.Tensor) -> torch.Tensor:
+        del head.forward  # a policy may call its head
+        try:
+            return policy.logits(hidden)
+        finally:
+            head.forward = logits
+
+    before, module.generation_config, head.forward = module.generation_config, make(), logits
     try:
         yield
     finally:

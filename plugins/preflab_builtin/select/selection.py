@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from preflab.errors import UserError
-from preflab.interfaces import Context, State
+from preflab.interfaces import Adaptable, Context, State
 from preflab.lengths import check_prompts
 from preflab.optimization import require_finite
 from preflab.records import Prompt
@@ -69,7 +69,10 @@ class RewardSelection:
     def save(self, folder: Path) -> None:
         """The best checkpoint (of equal ones the earliest) as the result, and all scores."""
         best = max(self.names, key=lambda name: self.scores[name])
-        self.context.policy(f"sft/{best}").save(folder / "model")
+        policy = self.context.policy(f"sft/{best}")
+        # New adapters, which nobody has trained, are not part of the result.
+        plain = policy.without_adapters() if isinstance(policy, Adaptable) else None
+        (plain or policy).save(folder / "model")
         write_json(
             folder / "selection.json",
             {"chosen": best, "scores": self.scores, "prompts": len(self.prompts)},

@@ -20,7 +20,7 @@ from preflab.interfaces import ScalarModel, Tokenizer
 from preflab.options import problems, typed
 from preflab.planning.reading import choose
 from preflab.records import Prompt, Rollout
-from preflab.runtime import Runtime, RuntimeConfig
+from preflab.runtime import Precision, Runtime, RuntimeConfig
 from preflab_builtin.evaluation.forward import range_of
 from preflab_builtin.evaluation.scored import RowScores, Scores
 from preflab_builtin.stored_samples.samples import Sample
@@ -40,6 +40,8 @@ class OutsideRun:
         wrong = next(problems(self._config, "--runtime."), None)
         if self._config.processes != 1:
             wrong = "--runtime.processes", "is not 1: samples are judged by one process"
+        if self._config.precision is Precision.auto:
+            wrong = "--runtime.precision", "is auto, which a run decides: give float32 or bfloat16"
         if wrong:
             raise UserError(" ".join(wrong))
         self.read: Tokenizer | None = None

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from preflab.errors import UserError
 from preflab_people.server.answers import Refused, error_response
 
 MOST_BYTES = 64 * 1024
@@ -191,5 +192,13 @@ def add_headers(headers: MutableHeaders, path: str) -> None:
 
 
 def allowed_hosts(names: Iterable[str]) -> frozenset[str]:
-    """This machine's names for itself, and those that were allowed by name."""
-    return frozenset((*LOOPBACK, *(host_name(name) for name in names))) - {""}
+    """This machine's names for itself, and those that were allowed by name. `UserError` for what is
+    no name of a host, which would allow nobody in silence."""
+    found = {name: host_name(name) or host_name(f"[{name}]") for name in names if name}
+    if wrong := [name for name, host in found.items() if not host]:
+        host = urlsplit(wrong[0]).netloc.rpartition("@")[2]
+        meant = f" Did you mean '{host}'?" if host_name(host) else ""
+        raise UserError(
+            f"'{wrong[0]}' is no name of a host: give it without https:// and path.{meant}"
+        )
+    return frozenset((*LOOPBACK, *found.values()))

@@ -38,7 +38,8 @@ def monitor(words: list[str]) -> int:
     since = now - options.days * 86_400 if options.days else 0.0
     requests = read(options.folder, since)
     if not requests:
-        raise UserError(f"{options.folder} has no requests of so new days: give more --days.")
+        newer = f" of the newest {options.days:g} days: give more --days" if options.days else ""
+        raise UserError(f"{options.folder} has no requests{newer}.")
     found = overview(requests, options.hours)
     names = _names(options)
     if options.json:
@@ -55,7 +56,13 @@ def _names(options: argparse.Namespace) -> Mapping[str, str]:
     from preflab_serve.keys import read_keys
     from preflab_serve.usage.log import SALT, pseudonym
 
-    salt = (options.folder / SALT).read_text(encoding="ascii").strip()
+    try:
+        salt = (options.folder / SALT).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"--keys: names are found with the log's own file '{SALT}', and {options.folder} has "
+            "none that can be read: take it over from where the log was kept."
+        ) from None
     return {pseudonym(salt, name): name for name in read_keys(options.keys).values()}
 
 
@@ -111,8 +118,10 @@ def said(one: KeyUse) -> str:
     if one.above:
         facts.append(f"above the rest, {shown(one.rest)}")
     if one.sudden is not None:
-        times = f"{one.sudden.times:.0f} times" if one.sudden.before else "none"
-        facts.append(f"sudden: {one.sudden.recent} in the newest hours, {times} before")
+        rate = (
+            f"{one.sudden.times:.0f} times its earlier rate" if one.sudden.before else "none before"
+        )
+        facts.append(f"sudden: {one.sudden.recent} in the newest hours, {rate}")
     return "; ".join(facts)
 
 

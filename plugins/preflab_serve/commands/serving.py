@@ -42,6 +42,7 @@ def _serve(options: argparse.Namespace) -> None:
     from preflab_serve.server.access import Access
 
     keys = read_keys(options.keys) if options.keys else {}
+    access = Access(allowed_hosts(options.allow_host), keys)
     if not is_loopback(options.host):
         _check_open_to_others(options)
     from preflab_serve.arms import open_arms
@@ -62,7 +63,6 @@ def _serve(options: argparse.Namespace) -> None:
         service = Service(arms, worker, checking, limits, log)
         for arm in (arm for arm in arms.values() if ":" not in arm.name):
             worker.call(partial(getattr, arm, "policy")).result()  # what fails to load is said now
-        access = Access(allowed_hosts([*options.allow_host]), keys)
         app = create_app(service, access)
 
         def begin() -> None:

@@ -61,10 +61,10 @@ class Overview:
 
 
 def overview(requests: Sequence[Request], hours: float = 1.0) -> Overview:
-    """The numbers of a log, the oldest request first. Requests that were refused for their form are
-    counted, and are in no rate. hours: the newest, whose volume is compared with the hours before.
-    """
-    answered = [one for one in requests if not one.refused]
+    """The numbers of a log, the oldest request first. Moderations, and requests that were refused
+    for their form, are counted, and are in no rate. hours: the newest, whose volume is compared
+    with the hours before."""
+    answered = [one for one in requests if not one.refused and not one.moderation]
     units = [one.key for one in answered]
     own = units if len(set(units)) > 1 else None  # of one key every request is a unit
     names = sorted(set().union(*(one.against for one in answered)))

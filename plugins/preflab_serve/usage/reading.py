@@ -15,7 +15,8 @@ from preflab_serve.usage.log import DAY
 @dataclass(frozen=True)
 class Request:
     """One request. at: seconds since 1970; key: pseudonym; against: categories that a guard did not
-    allow; blocked: whether something was not shown; failed: whether the guard could say nothing."""
+    allow; blocked: whether something was not shown; moderation: whether the guard was only asked
+    what it says of texts."""
 
     at: float
     key: str
@@ -24,6 +25,7 @@ class Request:
     tokens: int
     against: frozenset[str] = frozenset()
     blocked: bool = False
+    moderation: bool = False
 
     @property
     def refused(self) -> bool:
@@ -66,4 +68,5 @@ def _request(row: dict[str, Any]) -> Request:
         tokens=int(row.get("prompt_tokens", 0)) + int(row.get("tokens", 0)),
         against=frozenset(str(verdict["category"]) for verdict in verdicts),
         blocked=any(verdict["action"] != "flag" for verdict in verdicts),
+        moderation=row.get("path") == "/v1/moderations",
     )

@@ -98,6 +98,7 @@ def test_a_trial_has_all_seeds_and_the_words_keep_their_order() -> None:
         ("x=1 seed=1,2", r"nothing to search: give 'KEY=interval\(LOW,HIGH\)'"),
         ("x=1,2 y=1,2", r"would try 8 of 4 combinations: a grid"),
         ("x=interval(1,0)", "from a number to a greater one"),
+        ("x=interval(1,inf)", "both finite"),
         ("x=tag(log,interval(0,1))", "both ends are above 0"),
         ("x=tag(lgo,interval(1,2))", "the only tag that a search knows is log"),
         ("x=tag(log,range(1,9,2)) y=interval(0,1)", "in steps of 1"),

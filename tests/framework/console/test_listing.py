@@ -190,7 +190,7 @@ def test_doctor_says_how_several_machines_find_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cards = [(1, "lo"), (2, "eth7"), (3, "docker0")]
-    monkeypatch.setattr(listing.socket, "if_nameindex", lambda: cards)
+    monkeypatch.setattr("socket.if_nameindex", lambda: cards)
     for name in listing.SOCKETS:
         monkeypatch.delenv(name, raising=False)
     assert dict(listing.environment())["network"] == (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from preflab.components import Inspection
 from preflab.composing.compose import parse
 from preflab.memory import Division, Load, ModelShape, memory
 from preflab.planning.reading import check_jobs
@@ -39,6 +42,21 @@ def test_a_stage_is_what_its_config_says() -> None:
     assert found.memory == memory(shape, load, Division())
     assert found.tokens == 32
     assert "frozen weights" in found.words()
+
+
+def test_adapters_have_few_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, shape = run_of("policy=tiny", "algorithm=ppo"), ModelShape(4, 128, 4, 4, 512, 512)
+    stage = run.stage("algorithm")
+    assert stage is not None
+    parts = []
+    for rank in (0, 4):
+        seen = Inspection(shape=replace(shape, adapters=rank))
+        monkeypatch.setattr("preflab.planning.sizing.inspect", lambda choice, seen=seen: seen)
+        found = sized(run, stage)
+        assert found is not None
+        parts.append(found.memory)
+    assert parts[1].moments < parts[0].moments / 10
+    assert parts[1].frozen == parts[0].frozen / 2  # the reference is the policy without them
 
 
 def test_a_stage_without_models_of_its_own_is_not_reckoned() -> None:

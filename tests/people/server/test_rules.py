@@ -9,7 +9,14 @@ import pytest
 from sqlalchemy import select
 
 from people.server.sites import HOST, ORIGIN, OWN, Site, a_site, three
-from preflab_people.server.rules import HEADERS, MOST_BYTES, host_name, is_loopback
+from preflab.errors import UserError
+from preflab_people.server.rules import (
+    HEADERS,
+    MOST_BYTES,
+    allowed_hosts,
+    host_name,
+    is_loopback,
+)
 from preflab_people.store import schema
 
 
@@ -147,3 +154,11 @@ def test_behind_a_proxy_the_public_name_and_https_are_needed(tmp_path: Path) -> 
         # A proxy that puts its own name into the header Host is told so.
         wrong = site.post("login", token, {**OWN, "origin": public, "host": "127.0.0.1:8787"})
         assert "Host" in wrong.json()["error"]["message"]
+
+
+def test_a_name_that_would_allow_nobody_is_refused() -> None:
+    assert {"a.org", "fd00::1"} <= allowed_hosts(["A.org:80", "fd00::1", ""])
+    with pytest.raises(UserError, match=r"Did you mean 'a\.org'"):
+        allowed_hosts(["https://a.org/"])
+    with pytest.raises(UserError, match="'a b' is no name of a host"):
+        allowed_hosts(["a b"])

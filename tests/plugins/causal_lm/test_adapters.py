@@ -150,6 +150,29 @@ def test_a_value_network_trains_adapters_and_head(tmp_path: Path) -> None:
     assert all(".lora_" in name or name == "score.weight" for name in trained)
 
 
+def test_heads_of_groups_are_trained_with_adapters(tmp_path: Path) -> None:
+    policy = adapted(base(Family.llama, tmp_path))
+    model = policy.heads_model(torch.Generator().manual_seed(3), ["few", "many"])
+    names = {name for name, p in model.module.named_parameters() if p.requires_grad}
+    assert "score.weight" in names
+    assert all(name == "score.weight" or ".lora_" in name for name in names)
+    with torch.no_grad():
+        for name, p in model.module.named_parameters():
+            if ".lora_B." in name or name == "score.weight":
+                p.normal_(0.0, 0.1, generator=torch.Generator().manual_seed(len(name)))
+        values = model.values(model.hidden(IDS, MASK))
+    model.save(tmp_path / "heads")
+    read = source().load_heads(tmp_path / "heads")
+    weighted = read.weighted([0.25, 0.75])  # what a value network starts from
+    after = weighted.adapted(torch.Generator().manual_seed(4))
+    assert after is not None
+    expected = values @ torch.tensor([0.25, 0.75])
+    with torch.no_grad():
+        assert torch.allclose(read.values(read.hidden(IDS, MASK)), values, atol=1e-6)
+        for scalar in (weighted, after):
+            assert torch.allclose(scalar.values(scalar.hidden(IDS, MASK)), expected, atol=1e-6)
+
+
 def test_adapters_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (problem,) = LoraConfig(alpha=8).check()
     assert problem == ("rank", "is null, which means no adapters: give a rank, for example 16")

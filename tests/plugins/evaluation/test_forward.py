@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from preflab.records import Prompt, Rollout
-from preflab_builtin.evaluation.forward import batched_log_probs, document_nll, scores
-from support import WORDS, FakeContext
+from preflab_builtin.evaluation.forward import batched_log_probs, document_nll
+from support import FakeContext
 
 
 def test_log_probs_equal_those_of_one_row_at_a_time(tmp_path: Path) -> None:
@@ -43,14 +43,3 @@ def test_document_nll_is_the_sum_over_predicted_tokens(tmp_path: Path) -> None:
     cut, fewer = document_nll(policy, texts, 3, context.runtime)
     assert fewer == [2, 2, 1]
     assert cut[1] < sums[1]
-
-
-def test_scores_come_back_in_the_order_of_the_rows(tmp_path: Path) -> None:
-    class Echo:
-        def score(self, rollout: Rollout) -> torch.Tensor:
-            return torch.tensor([float(p.id) for p in rollout.prompts])
-
-    context = FakeContext(tmp_path, micro_batch=2)
-    prompts = [Prompt(str(i), " ".join(WORDS[: 5 - i])) for i in range(5)]
-    rollout = Rollout.from_texts(context.tokenizer, prompts, ["good"] * 5)
-    assert scores(Echo(), rollout, context.runtime) == [0, 1, 2, 3, 4]

@@ -233,3 +233,38 @@ def test_presets_compose_and_components_build(tmp_path: Any) -> None:
     people_config = typed(people.config_class, dict(composed.labeler), "labeler")
     crowd = people.build(people_config, FakeContext(tmp_path, gold=source.gold))
     assert crowd.rank(GREETING, ["red .", "you fool"], (1,))
+
+
+def test_a_minority_is_added_and_changes_nobody_else() -> None:
+    before = population(SimulatedConfig())
+    people = population(SimulatedConfig(conflict=0.2))
+    assert people[: len(before)] == before  # to the bit
+    minority = people[len(before) :]
+    # 16 of the majority label training data: 4 are a fifth of 20.
+    assert [p.group for p in minority] == ["minority"] * 4
+    assert all(p.polite < -0.2 and p.length < -0.2 and p.helpful > 0 for p in minority)
+    # On average 0.4 each, within four standard errors of 0.2 * 0.4 / 2.
+    assert sum(p.polite for p in minority) / 4 == pytest.approx(-0.4, abs=0.16)
+
+
+def test_the_minority_wants_the_opposite_in_part(world: Microworld) -> None:
+    people = labelers(world, conflict=0.2)
+    assert people.groups == [*(f"group-{g}" for g in range(4)), "minority", "group-4"]
+    polite = people.preference(GREETING, "red please thanks .", "red .", "minority")
+    assert polite < 0.2
+    assert people.preference(GREETING, "red please thanks .", "red .", "group-0") > 0.5
+    # What is right, they want too.
+    assert people.preference(GREETING, "red .", "pink .", "minority") > 0.9
+    found = people.preference(GREETING, "red please thanks .", "red .")
+    own = [
+        people.preference(GREETING, "red please thanks .", "red .", group)
+        for group in people.groups[:5]
+    ]
+    assert found == pytest.approx(sum(own) / 5)  # four people each
+
+
+def test_a_minority_of_less_than_a_person_is_refused() -> None:
+    (key, reason), *_ = problems(SimulatedConfig(conflict=0.01))
+    assert key == "conflict"
+    assert "0.030 is the least" in reason  # 0.5 of 16.5
+    assert not list(problems(SimulatedConfig(conflict=0.031)))

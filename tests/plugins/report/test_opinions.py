@@ -228,6 +228,21 @@ def test_a_claim_about_a_curve_is_about_people_too(tmp_path: Path) -> None:
     assert found.verdict is Verdict.undecided
 
 
+def test_a_curve_through_runs_of_several_rounds_has_no_more_people(tmp_path: Path) -> None:
+    """Each run has a round of its own, in which the same three people, who say 0, 3 and 6, have
+    other pseudonyms. A mean has the variance 9 / 3, and the middle of B and C is no more certain
+    than one of them: 3 + 3, and not 3 + 3 / 4 + 3 / 4."""
+    runs = [
+        _run(tmp_path, arm, 1, _said({f"{arm}{k}": 3.0 * k for k in range(3)}, 40, noise), r=r)
+        for noise, (arm, r) in enumerate({"A": 0.5, "B": 0.0, "C": 1.0}.items())
+    ]
+    found = _claim(*runs, frontier=["B", "C"], at="r")
+    assert found.difference is not None
+    assert found.difference.below == pytest.approx(math.sqrt(6), rel=0.01)
+    assert found.difference.gaps.people is not None
+    assert found.difference.gaps.people.people == pytest.approx(6, rel=0.01)
+
+
 def test_power_knows_the_part_of_people(tmp_path: Path) -> None:
     """Parts of the variance add up to the squared error, and people's are those of three values 0,
     3 and 6: 9 / 3. No number of seeds goes below it."""

@@ -11,6 +11,8 @@ import torch
 from preflab.errors import UserError
 from preflab.records import Prompt
 from preflab.rewards import FunctionReward
+from preflab_builtin.causal_lm.config import LoraConfig, TinyConfig
+from preflab_builtin.causal_lm.sources import TinySource
 from preflab_builtin.rewards.functions import length_reward, noise_reward
 from preflab_builtin.select.config import RewardSelectionConfig
 from preflab_builtin.select.selection import RewardSelection
@@ -101,3 +103,16 @@ def test_last_is_no_stage() -> None:
     component = builtin("select", "last")
     assert component.procedure is None
     assert component.build is None
+
+
+def test_the_result_has_no_adapter_that_nobody_trained(tmp_path: Path) -> None:
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    source = TinySource(TinyConfig(layers=1, width=16, heads=2), WORDS)
+    source.lora = LoraConfig(rank=2)
+    source.create(torch.Generator().manual_seed(1)).save(tmp_path / "checkpoints" / "epoch-1")
+    policy = source.load(tmp_path / "checkpoints" / "epoch-1")
+    context = FakeContext(tmp_path, PROMPTS, policies={"sft/epoch-1": policy}, reward=SHORT)
+    finished(context, tmp_path / "out")
+    assert not (tmp_path / "out" / "model" / "adapter").exists()
+    saved = source.load(tmp_path / "out" / "model")
+    assert largest_difference(saved.module.state_dict(), policy.module.state_dict()) == 0

@@ -133,6 +133,7 @@ def test_a_csv_row_with_too_few_values_is_named(tmp_path: Path) -> None:
             r"--runtime\.threads is 0 but must be >= 1",
         ),
         (("--reward", "length", "--runtime", "processes=2"), "judged by one process"),
+        (("--reward", "length", "--runtime", "precision=auto"), "give float32 or bfloat16"),
         (
             ("--reward", "classifier"),
             r"--reward classifier\.path is empty but must name a transformers folder",

@@ -17,6 +17,7 @@ from preflab.door import discovery
 from preflab.errors import NumericError, PreflabError, UserError
 from preflab.interfaces import Sampling
 from preflab.records import Prompt
+from preflab.runtime import Runtime, RuntimeConfig
 from preflab.testing import RolloutEngineContract
 from preflab_builtin.on_policy.config import KLPenaltyConfig, SamplerConfig
 from preflab_builtin.on_policy.procedure import OnPolicy
@@ -204,6 +205,17 @@ def test_without_vllm_and_without_a_server_it_is_refused(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"give rollout\.server=http://HOST:PORT"):
         list(preflight(VLLMConfig(), FakeContext(tmp_path, PROMPTS)))
+
+
+def test_in_several_processes_it_wants_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preflab_vllm.preflight.check_installed", lambda: None)
+    context = FakeContext(tmp_path, PROMPTS)
+    assert not list(preflight(VLLMConfig(), context))
+    context.runtime = Runtime(RuntimeConfig(processes=2))
+    with pytest.raises(UserError, match=r"give rollout\.server=http://HOST:PORT"):
+        list(preflight(VLLMConfig(), context))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "ftp://a", "http://", "http://a:port"])

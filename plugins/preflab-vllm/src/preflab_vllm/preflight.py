@@ -8,6 +8,7 @@ from itertools import islice
 from preflab.errors import PreflabError, UserError
 from preflab.interfaces import Context
 from preflab.lengths import every_prompt
+from preflab.runtime import world_size
 from preflab_vllm.client import START, Client
 from preflab_vllm.config import VLLMConfig
 from preflab_vllm.inside import check_installed
@@ -21,6 +22,7 @@ def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
     has another tokenizer, or reads fewer tokens than the run needs."""
     if not config.server:
         check_installed()
+        _check_alone(context)
         return
     client = Client(config.server, config.timeout)
     try:
@@ -34,6 +36,17 @@ def preflight(config: VLLMConfig, context: Context) -> Iterator[str]:
         f"rollout.server={config.server}: vLLM samples, with a copy of the weights that is "
         f"refreshed after every update (it serves {model.get('root') or model['id']})."
     )
+
+
+def _check_alone(context: Context) -> None:
+    """`UserError` for several processes: vLLM in a process takes what torchrun sets for its own
+    parts, and starts from a folder that only process 0 writes."""
+    if max(context.runtime.config.processes, world_size()) > 1:
+        raise UserError(
+            "rollout=vllm without rollout.server runs vLLM in the job's process, and this job has "
+            "several. Start a server and give rollout.server=http://HOST:PORT, or leave "
+            "runtime.processes out."
+        )
 
 
 def _check_tokenizer(client: Client, model: str, context: Context) -> None:

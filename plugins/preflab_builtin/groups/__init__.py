@@ -1,0 +1,51 @@
+"""Groups of people: a reward model with a head for each, how they are weighed, and what each group
+gets."""
+
+from __future__ import annotations
+
+from preflab import Component, hookimpl
+
+_ROOM = "preflab_builtin.groups"
+
+
+@hookimpl
+def preflab_components() -> list[Component]:
+    """The reward model and the evaluators."""
+    from preflab_builtin.groups import config as c
+
+    return [
+        Component(
+            "reward_model",
+            "kwise_groups",
+            c.KwiseGroupsConfig,
+            build=f"{_ROOM}.scoring:groups_reward",
+            procedure=f"{_ROOM}.training:groups_training",
+            needs=c.KwiseGroupsConfig.needs,
+            nested={"kwise": "reward_model"},
+            preflight=f"{_ROOM}.preflight:kwise_groups",
+        ),
+        Component(
+            "reward_model",
+            "pretrained_groups",
+            c.PretrainedGroupsConfig,
+            build=f"{_ROOM}.scoring:pretrained_groups",
+            inspect=f"{_ROOM}.folder:inspect_groups",
+            preflight=f"{_ROOM}.preflight:pretrained_groups",
+        ),
+        Component(
+            "evaluator",
+            "groups",
+            c.GroupsConfig,
+            build=f"{_ROOM}.reporting:Groups",
+            needs=("labeler:any",),
+            preflight=f"{_ROOM}.reporting:preflight",
+        ),
+        Component(
+            "evaluator",
+            "group_agreement",
+            c.GroupAgreementConfig,
+            build=f"{_ROOM}.agreement:GroupAgreement",
+            needs=("rankings:train,validation",),
+            preflight=f"{_ROOM}.agreement:preflight",
+        ),
+    ]

@@ -1,0 +1,95 @@
+"""The heads of groups while they are trained. Shapes: K responses, G groups, D width."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from preflab.errors import UserError, nearest
+from preflab.interfaces import HasHeads, HeadsModel, Policy
+from preflab.records import Ranking
+
+NO_GROUPS = (
+    "reward_model=kwise_groups has a head for each group of labelers, and the rankings name {0}. "
+    "Give each ranking the group of its labeler (a column 'labeler_group' of a file; groups of "
+    "people of a round; labeler.groups), or choose reward_model=kwise."
+)
+
+
+def distance(weights: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Sum over groups of the squared distance of a head, a row of weights [G, D], to the pooled
+    head, the mean of the rows with weights shares [G]: a scalar.
+
+    The mean of the data's loss counts a group by its share, and this counts all groups alike, so
+    that few rankings leave a head nearer to the pooled one than many do."""
+    pooled = (shares / shares.sum()) @ weights
+    return (weights - pooled).square().sum()
+
+
+def counted(rankings: Iterable[Ranking]) -> dict[str, int]:
+    """Rankings of each group, by its name in alphabetical order."""
+    counts = Counter(ranking.group for ranking in rankings if ranking.group)
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def refuse_names(wanted: Iterable[str], names: Iterable[str], key: str) -> None:
+    """`UserError` if there are no two groups, or if weights are given to one that has no ranking.
+    key: of the component."""
+    known = sorted(set(names))
+    if len(known) < 2:
+        raise UserError(NO_GROUPS.format(f"only the group {known[0]!r}" if known else "none"))
+    for name in wanted:
+        if name not in known:
+            raise UserError(
+                f"{key}.weights.{name}: there is no training ranking of a group {name!r}. "
+                f"Groups with rankings: {', '.join(known)}. {nearest(name, known)}"
+            )
+
+
+class GroupHeads:
+    """`preflab_builtin.reward_model.heads.Heads`: a ranking trains the head of its labeler's group.
+    One without a group, or of a group without training rankings (in validation), stands for all."""
+
+    model: HeadsModel
+
+    def __init__(self, shrink: float, wanted: Sequence[str], key: str) -> None:
+        self._shrink, self._wanted, self._key = shrink, wanted, key
+        self._penalty = 0.0
+
+    def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
+        """One head for each group with rankings, in alphabetical order."""
+        counts = counted(rankings)
+        refuse_names(self._wanted, counts, self._key)
+        if not isinstance(policy, HasHeads):
+            raise UserError(
+                "This policy has no models with several heads. Choose reward_model=kwise."
+            )
+        self.model = policy.heads_model(generator, list(counts))
+        total = sum(counts.values())
+        self.model.shares = tuple(n / total for n in counts.values())
+
+    def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
+        """values [K, G] -> the rewards [K] by the head of the ranking's group, or by each."""
+        names = self.model.names
+        if ranking.group in names:
+            return [values[:, names.index(ranking.group)]]
+        return list(values.unbind(1))
+
+    def penalty(self) -> torch.Tensor | None:
+        """`distance`, times ``shrink``."""
+        if not self._shrink:
+            return None
+        weights = self.model.weights
+        penalty = self._shrink * distance(weights, weights.new_tensor(self.model.shares))
+        self._penalty = float(penalty.detach())
+        return penalty
+
+    def centre(self, means: Sequence[float]) -> None:
+        """An offset for each head."""
+        self.model.offsets = tuple(means)
+
+    def metrics(self) -> Mapping[str, float]:
+        """What was added to the loss."""
+        return {"reward_model/shrink": self._penalty}

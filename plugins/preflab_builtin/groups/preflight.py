@@ -1,0 +1,49 @@
+"""Groups, looked at before the first stage. The nested training looks at the rankings itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from preflab.errors import UserError
+from preflab.interfaces import Context
+from preflab_builtin.causal_lm.weights import check_finite
+from preflab_builtin.groups.config import KwiseGroupsConfig, PretrainedGroupsConfig, Welfare
+from preflab_builtin.groups.folder import place
+from preflab_builtin.groups.heads import counted, refuse_names
+from preflab_builtin.reward_model.preflight import refuse_long
+
+SHARDED = (
+    "reward_model=kwise_groups and runtime.sharding=full with several processes do not work "
+    "together yet: reward_model.shrink needs the whole heads. Leave runtime.sharding out, or give "
+    "reward_model.shrink=0, or choose reward_model=kwise, one reward model for everybody."
+)
+ONE_RESPONSE = (
+    "reward_model.welfare=worst compares the responses to one prompt that are scored together. A "
+    "prompt with one response (algorithm.samples=1, and the evaluators reward and win_rate) gets "
+    "the mean of the groups' rewards instead: train with several samples a prompt, for example "
+    "algorithm=grpo."
+)
+
+
+def kwise_groups(config: KwiseGroupsConfig, context: Context) -> Iterator[str]:
+    """`UserError` for weights divided among processes; for rankings of the data that are of fewer
+    than two groups, or have none of a group that has a weight. What the comparisons will be is not
+    known yet."""
+    if context.runtime.is_sharded and config.shrink:
+        raise UserError(SHARDED)
+    if context.has("rankings"):
+        rankings = (r for r in context.rankings("train") if r.preferences)
+        refuse_names(config.weights, counted(rankings), context.key_of(config))
+    if config.welfare is Welfare.worst:
+        yield ONE_RESPONSE
+
+
+def pretrained_groups(config: PretrainedGroupsConfig, context: Context) -> Iterator[str]:
+    """`UserError` for a model that is broken, has no heads, another tokenizer, or fewer positions
+    than a prompt and its response need; and for weights of groups that it does not have."""
+    check_finite(place(config))
+    model = context.load_heads(place(config))
+    refuse_names(config.weights, model.names, context.key_of(config))
+    refuse_long(model.max_positions, context)
+    if config.welfare is Welfare.worst:
+        yield ONE_RESPONSE

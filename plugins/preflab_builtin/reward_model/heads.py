@@ -1,0 +1,62 @@
+"""Which numbers of a position are the rewards that a ranking trains: the only one, or those that
+another component chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from preflab.interfaces import HeadsModel, Policy, ScalarModel
+from preflab.records import Ranking
+
+
+class Heads(Protocol):
+    """What `KwiseTraining` asks about the head, or the heads, of the network that it trains."""
+
+    @property
+    def model(self) -> ScalarModel | HeadsModel:
+        """The network, once it is made."""
+
+    def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
+        """Make the network for the rankings that are going to be trained on."""
+
+    def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
+        """The values [K] or [K, G] of a ranking's responses -> the rewards [K] of each head that
+        the ranking trains, one at least. Its loss is the mean of theirs."""
+
+    def penalty(self) -> torch.Tensor | None:
+        """What is added to the loss of a step, a scalar with a gradient; None: nothing."""
+
+    def centre(self, means: Sequence[float]) -> None:
+        """Store the mean value of each head as what is subtracted from it."""
+
+    def metrics(self) -> Mapping[str, float]:
+        """What a step says of the heads."""
+
+
+class OneHead:
+    """`Heads` of a reward model for everybody."""
+
+    model: ScalarModel
+
+    def make(self, policy: Policy, generator: torch.Generator, rankings: Sequence[Ranking]) -> None:
+        """The policy's scalar model."""
+        self.model = policy.scalar_model(generator)
+
+    def rewards(self, values: torch.Tensor, ranking: Ranking) -> Sequence[torch.Tensor]:
+        """The values themselves."""
+        return [values]
+
+    def penalty(self) -> torch.Tensor | None:
+        """Nothing."""
+        return None
+
+    def centre(self, means: Sequence[float]) -> None:
+        """The one offset."""
+        (self.model.offset,) = means
+
+    def metrics(self) -> Mapping[str, float]:
+        """Nothing."""
+        return {}

@@ -1,0 +1,148 @@
+"""What groups get and how far they agree: by hand, and against loops over people."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from preflab.errors import UserError
+from preflab.interfaces import Measure, Subject
+from preflab.records import Prompt, Ranking, Rollout
+from preflab.testing.world import TinyLabeler
+from preflab_builtin.groups.agreement import GroupAgreement, agreement
+from preflab_builtin.groups.agreement import preflight as agreement_preflight
+from preflab_builtin.groups.config import GroupAgreementConfig, GroupsConfig
+from preflab_builtin.groups.reporting import Groups, preflight, worst_first
+from preflab_builtin.microworld.config import MicroworldConfig, SimulatedConfig
+from preflab_builtin.microworld.labelers import SimulatedLabelers
+from preflab_builtin.microworld.source import Microworld
+from preflab_builtin.report.columns import columns
+from support import FakeContext
+
+PROMPTS = [Prompt(f"{i}", "user : hello assistant :", notes={"include": []}) for i in range(3)]
+FIRST = ("please thanks please thanks", "red", "good")
+SECOND = ("red", "please thanks please", "good")
+
+
+@pytest.fixture(scope="module")
+def people() -> SimulatedLabelers:
+    config = SimulatedConfig(groups=3, per_group=2, held_out_group=2, conflict=0.2)
+    return SimulatedLabelers(config, Microworld(MicroworldConfig()).gold)
+
+
+def evaluated(people: SimulatedLabelers, folder: Path) -> dict[str, Measure]:
+    context = FakeContext(folder, labelers=people)
+    first, second = (
+        Rollout.from_texts(context.tokenizer, PROMPTS, texts) for texts in (FIRST, SECOND)
+    )
+    subject: Any = SimpleNamespace(rollout=first, baseline=second)
+    return dict(Groups(GroupsConfig(), context).evaluate(subject).measures)
+
+
+def test_each_group_is_asked_and_the_worst_comes_first(
+    people: SimulatedLabelers, tmp_path: Path
+) -> None:
+    found = evaluated(people, tmp_path)
+    everybody = [*people.people, *people.held_out]
+    for kind in ("group_utility", "group_win_rate"):
+        own = {name: m.value for name, m in found.items() if name.startswith(kind)}
+        own.pop("group_win_rate/others", None)
+        assert len(own) == 4  # three groups, one of them held out, and the minority
+        assert list(own.values()) == sorted(own.values())
+    assert next(iter(found)) == "group_utility/minority"  # the first response flatters
+    for group in people.groups:
+        members = [p for p in everybody if p.group == group]
+        worth = [
+            people.utility(person, prompt, text)
+            for prompt, text in zip(PROMPTS, FIRST, strict=True)
+            for person in members
+        ]
+        expected = sum(worth) / len(worth)
+        assert found[f"group_utility/{group}"].value == pytest.approx(expected)
+    rates = {n: m.value for n, m in found.items() if n.startswith("group_win_rate/")}
+    others = rates.pop("group_win_rate/others")
+    assert others == pytest.approx((sum(rates.values()) - min(rates.values())) / 3)
+
+
+def test_agreement_equals_a_loop_over_people(people: SimulatedLabelers, tmp_path: Path) -> None:
+    found = evaluated(people, tmp_path)
+    everybody = [*people.people, *people.held_out]
+    sums = {"within": [0.0, 0.0], "between": [0.0, 0.0]}
+    ways = []
+    for pair in zip(PROMPTS, FIRST, SECOND, strict=True):
+        said = {p.id: people.votes(pair, p.group) for p in everybody}
+        own = {p.id: people._verdicts(pair, p.group) for p in everybody}
+        members = {g: [p for p in everybody if p.group == g] for g in people.groups}
+        for a, b in itertools.permutations(everybody, 2):
+            first, second = (own[p.id][members[p.group].index(p)] for p in (a, b))
+            if a.group == b.group:
+                name, weight = "within", 1.0
+            else:  # groups count alike, whatever their size; each pair of them once
+                name, weight = "between", 0.5 / len(members[a.group]) / len(members[b.group])
+            sums[name][0] += weight * (first[0] * second[0] + first[1] * second[1])
+            sums[name][1] += weight * sum(first) * sum(second)
+        ways.append({w > v for w, v in said.values() if w != v})
+    for name, (same, both) in sums.items():
+        assert found[f"group_agreement/{name}"].value == pytest.approx(same / both)
+    # The third prompt has one response twice, which divides nobody.
+    divided = [len(way) == 2 for way in ways[:2]]
+    assert any(divided)
+    assert found["group_agreement/divided"].value == sum(divided) / 2
+
+
+def test_other_people_cannot_be_asked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"simulated people.*group_agreement"):
+        list(preflight(GroupsConfig(), FakeContext(tmp_path, labelers=TinyLabeler())))
+
+
+def test_worst_first() -> None:
+    found = worst_first({"a": Measure(0.5), "b": Measure(-1.0), "c": Measure(0.2)})
+    assert list(found) == ["b", "c", "a"]
+
+
+def test_the_report_has_the_worst_group_first() -> None:
+    # By its lowest value of any arm: c has 0.1 in the second arm.
+    arms: Any = [
+        SimpleNamespace(measures={f"group_win_rate/{g}": Measure(v) for g, v in values.items()})
+        for values in ({"a": 0.5, "b": 0.3, "c": 0.9}, {"a": 0.6, "c": 0.1})
+    ]
+    assert [column.heading for column in columns(arms)] == ["c", "b", "a"]
+
+
+# --- rankings that people made ---
+
+
+def said(labeler: str, group: str, *preferences: tuple[int, int], order: str = "xyz") -> Ranking:
+    return Ranking(Prompt("p", "add", split="train"), tuple(order), preferences, labeler, group)
+
+
+def test_agreement_by_hand() -> None:
+    rankings = [
+        said("1", "a", (0, 1), (0, 2), (1, 2)),  # x > y > z
+        said("2", "a", (0, 1), (2, 1)),  # x > y, z > y, x and z tied
+        said("3", "b", (0, 1), (0, 2), (1, 2), order="zyx"),  # z > y > x
+        said("3", "b", (0, 1)),  # the same person again
+    ]
+    # 1 and 2: x y the same, y z not. 1 and 3: none of 3. 2 and 3: x y not, y z the same.
+    # With the second ranking of 3: 1 and 2 both agree about x y. It is not compared with its first.
+    assert agreement(rankings) == {"within": (1.0, 2.0), "between": (3.0, 7.0)}
+
+
+def test_pairs_with_votes_for_both_sides_do_not_count() -> None:
+    rankings = [said("1", "a", (0, 1), (1, 0), (1, 2)), said("2", "b", (0, 1), (1, 2))]
+    assert agreement(rankings) == {"within": (0.0, 0.0), "between": (1.0, 1.0)}
+
+
+def test_the_evaluator_reads_the_runs_rankings(tmp_path: Path) -> None:
+    rankings = [said("1", "a", (0, 1)), said("2", "b", (1, 0)), said("3", "b", (1, 0))]
+    context = FakeContext(tmp_path, rankings)
+    subject: Any = Subject
+    found = GroupAgreement(GroupAgreementConfig(), context).evaluate(subject).measures
+    assert found["ranked_agreement/within"].value == 1.0
+    assert found["ranked_agreement/between"].value == 0.0
+    with pytest.raises(UserError, match="labelers_per_prompt=2"):
+        list(agreement_preflight(GroupAgreementConfig(), FakeContext(tmp_path, rankings[:1])))
