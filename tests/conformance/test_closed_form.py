@@ -320,8 +320,7 @@ def test_the_kl_in_the_loss_has_another_optimum_from_two_tokens_on(
 @pytest.mark.reliability  # 163,840 episodes: make conformance and make reliability run it
 @pytest.mark.parametrize("name", list(LOSS_FORMS))
 def test_the_kl_in_the_loss_ends_there_and_not_at_the_optimum(name: str, tmp_path: Path) -> None:
-    # Four times the episodes that the others need, at which the noise of sampling is small enough
-    # to tell both ends apart. Measured: 0.03 from its own, 0.08 and more from the optimum.
+    # Episodes enough to tell both ends apart: 0.03 from its own, 0.08 and more from the optimum.
     longer = ("episodes=163840", "policy.lr=0.002")
     policy, _ = trained(SENTENCES, tmp_path, 1, "rloo", (*LOSS_FORMS[name], *longer))
     answers = responses(policy, SENTENCES.cap)

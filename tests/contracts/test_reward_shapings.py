@@ -20,3 +20,7 @@ class TestInOrder(RewardShapingContract):
         "+reward_shaping@algorithm.shaping.case=in_order",
         "+reward_shaping@algorithm.shaping.case.shaping.length=length_penalty",
     )
+
+
+class TestShuffled(RewardShapingContract):
+    name = "shuffled"

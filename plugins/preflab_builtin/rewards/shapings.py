@@ -86,14 +86,21 @@ def soft_clip(config: SoftClipConfig, context: Context) -> RewardShaping:
 
 
 def shuffled(config: ShuffledConfig, context: Context) -> RewardShaping:
-    """The scores in an order drawn by the texts of the batch: a function of the rollout alone."""
+    """Responses in one drawn order get the scores in another. Both are drawn by prompts and texts,
+    so that the order of the rows changes nothing."""
+    import torch
 
     def shape(scores: torch.Tensor, rollout: Rollout) -> torch.Tensor:
-        drawn = [
-            derive_seed("shuffled", config.draw, prompt.id, text)
-            for prompt, text in zip(rollout.prompts, rollout.texts, strict=True)
-        ]
-        return scores[sorted(range(len(drawn)), key=drawn.__getitem__)]
+        rows = list(zip(rollout.prompts, rollout.texts, strict=True))
+        responses, dealt = (
+            torch.tensor(
+                [derive_seed("shuffled", config.draw, what, p.id, text) for p, text in rows]
+            ).argsort(stable=True)
+            for what in ("responses", "scores")
+        )
+        shuffled = torch.empty_like(scores)
+        shuffled[responses] = scores[dealt]
+        return shuffled
 
     return shape
 
