@@ -78,7 +78,7 @@ def test_a_study_is_decided_by_people(tmp_path: Path) -> None:
     (tmp_path / "mine" / "taste.yaml").write_text(STUDY)
     said(tmp_path, *STUDIED)
     claims, _, study = summary(tmp_path)
-    assert {claim["holds"] for claim in claims} == {"undecided"}
+    assert {claim["holds"] for claim in claims} == {"unanswered"}
     paths = [study / str(n) / "artifacts" / "evaluation" / "samples.jsonl" for n in (0, 1)]
     base, sft = ({row["prompt"]: row["response"] for row in rows(path)} for path in paths)
     differ = [prompt for prompt in base if base[prompt] != sft[prompt]]
