@@ -143,7 +143,7 @@ study:
   claims:
     some: {statement: SFT says something, measure: length/tokens, arm: SFT}
     nothing: {statement: SFT says nothing, measure: length/tokens, arm: SFT, more: false}
-    other: {statement: PPO says more than nobody, measure: length/tokens, arm: PPO, versus: nobody}
+    other: {statement: PPO is kinder, measure: length/kindness, arm: PPO, versus: SFT}
 hydra:
   mode: MULTIRUN
   sweeper: {params: {arm: "sft,ppo", reward_model: "length,broken", seed: "1,2,3"}}
@@ -258,14 +258,14 @@ def test_a_real_study_shows_its_claims_and_the_jobs_that_failed(
     assert verdicts == {
         "SFT says something": "holds",
         "SFT says nothing": "fails",
-        "PPO says more than nobody": "undecided",
+        "PPO is kinder": "unanswered",
     }
     assert page.get_by_role("heading", name="6 jobs without a result").is_visible()
     caption = page.locator("figcaption").first.inner_text()
     assert "seeds 1, 2, 3; n per run: " in caption
     assert page.get_by_text("-cn lengths").count() == 1
     assert page.locator("p").nth(1).inner_text() == (
-        "Of 3 claims 1 holds, 1 fails and 1 is undecided."
+        "Of 3 claims 1 holds, 1 fails and 1 is unanswered."
     )
 
 
