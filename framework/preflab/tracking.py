@@ -58,7 +58,7 @@ class TrackedRun:
     def title(self) -> tuple[str, str]:
         """What people know it by: its config's name, and its own.
 
-        >>> TrackedRun(Path("/work/runs/config/mine"), {}, ()).title
+        >>> TrackedRun(Path("runs/config/mine"), {}, ()).title
         ('config', 'mine')
         """
         above, own = self.folder.resolve().parts[-2:]

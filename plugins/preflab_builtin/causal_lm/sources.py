@@ -116,7 +116,7 @@ class SavedModels:
         if names := [head["name"] for head in facts.get("heads", ())]:
             raise UserError(
                 f"{folder} has a head for each of {len(names)} groups ({', '.join(names)}), and "
-                "one number a response is needed here. Choose reward_model=pretrained_groups "
+                "one number per response is needed here. Choose reward_model=pretrained_groups "
                 f"reward_model.path={folder}, whose option welfare says how to weigh them."
             )
         module = read_scalar_module(folder)
