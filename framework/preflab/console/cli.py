@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from preflab.console.startup import calm_threads, skip_last_collection
 from preflab.door.discovery import take_plugin_flags
+from preflab.garbage import seldom_searched
 from preflab.version import __version__
 
 SHOWING = ("plan", "plugins", "doctor")
@@ -50,12 +51,15 @@ def _dispatch(words: list[str]) -> int:
 
         if words[0] in SHOWING:
             skip_last_collection()
+            with seldom_searched():
+                return commands.run(words[0], words[1:])
         return commands.run(words[0], words[1:])
     if {"--help", "-h"} & set(words):
         from preflab.console.overview import overview
 
         skip_last_collection()
-        print(overview())
+        with seldom_searched():
+            print(overview())
         return 0
     if "--version" in words:
         print(f"preflab {__version__}")

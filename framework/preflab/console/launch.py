@@ -17,6 +17,7 @@ from preflab.composing.untrusted import refuse_code_in_config
 from preflab.console.completion import SCRIPTS, hydras, own_answers
 from preflab.console.startup import skip_last_collection
 from preflab.errors import PreflabError, SweepError, UserError, Waiting
+from preflab.garbage import seldom_searched
 from preflab.runtime import is_main, world_size
 from preflab.storage.run_folder import REPORT, LedgerLine, read_ledger
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 def launch(words: Sequence[str]) -> int:
     """Check everything that a command line asks for, run it, and show the comparison."""
     sys.argv = [sys.argv[0], *flags_first(words)]  # what manifests record and Hydra reads
-    line = parse(words)
+    with seldom_searched():
+        line = parse(words)
     if line.multirun and world_size() > 1:
         raise UserError(
             "A multirun cannot be started under torchrun: start 'preflab -m ... "
@@ -36,9 +38,10 @@ def launch(words: Sequence[str]) -> int:
         )
     if line.info:
         return _show(line)
-    from preflab.planning.reading import check_jobs
+    with seldom_searched():
+        from preflab.planning.reading import check_jobs
 
-    jobs = check_jobs(line)
+        jobs = check_jobs(line)
     from preflab.jobs.execution import execute, quiet_libraries
 
     quiet_libraries()
@@ -118,7 +121,8 @@ def _show(line: CommandLine) -> int:
     if line.info and shell in SCRIPTS:
         print(SCRIPTS[shell])
         return 0
-    config = compose(line.jobs[0], line.config_name, True, line.config_dir)
+    with seldom_searched():
+        config = compose(line.jobs[0], line.config_name, True, line.config_dir)
     refuse_code_in_config(config)
     if line.shows_job:
         print(job_yaml(config), end="")

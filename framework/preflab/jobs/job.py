@@ -5,6 +5,7 @@ or in a child process of a multirun with a line in its ledger. Hydra sets up the
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -29,6 +30,7 @@ from preflab.composing.fast import shrink
 from preflab.composing.search_path import hydra_initialised
 from preflab.engine.stages import Stages
 from preflab.errors import PreflabError, UserError, Waiting
+from preflab.garbage import seldom_searched
 from preflab.jobs import ahead, processes
 from preflab.jobs.endings import exit_code, show
 from preflab.jobs.execution import execute, prepare
@@ -70,7 +72,7 @@ def start(line: CommandLine, jobs: Sequence[Job], root: Path | None = None) -> P
     _check_devices(jobs)
     if root is None:
         check_places(line, jobs)
-    with StopRequest(at_once=True).listening():
+    with StopRequest(at_once=True).listening(), seldom_searched():
         stages = _looked_at(line, jobs)
     where = places(line, jobs, root)
     with hydra_initialised(line.config_dir) as loader:
@@ -169,6 +171,7 @@ def task(config: DictConfig) -> int:
         folder = Path(hydra.runtime.output_dir) / hydra.output_subdir
         OmegaConf.save(config, folder / CONFIG)
     starter = process_here(os.environ.get(STARTER, ""))
+    _import_once()  # a worker does several jobs, each in a child
     try:
         return run_job(job_from(config, hydra), starter=starter)
     except Stopped as stopped:
@@ -260,6 +263,7 @@ def _in_child(
     last line of its error, signal that asked this process to stop). starter: see `run_job`."""
     parent, child = os.getpid(), os.fork()
     if child == 0:
+        gc.freeze()  # no search for garbage in what it has from its parent: that stays shared
         code = 1
         try:
             end_with(parent)
