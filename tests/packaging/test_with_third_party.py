@@ -174,7 +174,7 @@ def test_written_packages_install_pass_and_run(
         call([preflab, "new-plugin", package.name, "--kind", kind], tmp_path)
     # pip makes an environment to build each in; what a package says of it is the same for all.
     call([*pip, "-e", f"{packages[0]}[test]"], tmp_path)
-    call([*pip, "hatchling"], tmp_path)
+    call([*pip, "hatchling", "editables"], tmp_path)  # what hatchling asks for, for -e
     others = (word for package in packages[1:] for word in ("-e", f"{package}[test]"))
     call([*pip, "--no-build-isolation", *others], tmp_path)
     python = preflab.parent / "python"
