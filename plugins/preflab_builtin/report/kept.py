@@ -82,17 +82,41 @@ def section(data: Mapping[str, Any]) -> str:
         )
         for arm, row in zip(arms, rows, strict=True)
     ]
-    commits = ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
     decisions = [_decision(row) for row in data["claims"]]
     undecided = sum(d.verdict in (Verdict.undecided, Verdict.unanswered) for d in decisions)
     facts = (
-        f"`{data['command']}`, ended {data['ended']}, commit {commits}; "
+        f"`{data['command']}`, ended {data['ended']}, commit {_commits(data)}; "
         f"{data['hours']:.1f} hours of one core. {count(len(decisions), 'claim')}, "
         f"{undecided} undecided."
     )
     remarks = [f"- {d.claim.statement}: {d.why}" for d in decisions if d.why]
     parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions))]
     return "\n\n".join([*parts, *(["\n".join(remarks)] if remarks else [])])
+
+
+def overview(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """A table with a row per study: how its claims were decided, by how much, when. Markdown."""
+    head = ("study", "claims", "hold", "fail", "undecided", "seeds", "hours", "ended", "commit")
+    body = []
+    for data in sorted(summaries, key=lambda data: str(data["study"])):
+        verdicts = [Verdict(row["holds"]) for row in data["claims"]]
+        hold, fail = (sum(v is kind for v in verdicts) for kind in (Verdict.holds, Verdict.fails))
+        seeds = {seed for row in data["arms"] for seed in row["seeds"]}
+        body.append(
+            (
+                str(data["study"]),
+                *(str(n) for n in (len(verdicts), hold, fail, len(verdicts) - hold - fail)),
+                str(len(seeds)),
+                f"{data['hours']:.1f}",
+                data["ended"],
+                _commits(data),
+            )
+        )
+    return table(Grid(head, tuple(body)))
+
+
+def _commits(data: Mapping[str, Any]) -> str:
+    return ", ".join(commit[:7] + "+" * commit.endswith("+") for commit in data["commits"])
 
 
 def _measure(row: Mapping[str, Any]) -> Measure:
@@ -129,13 +153,15 @@ def _decision(row: Mapping[str, Any]) -> Decision:
 
 def written(notebook: str, folder: Path) -> str:
     """A notebook with its sections between ``<!-- results/NAME.json -->`` and ``<!-- end -->`` as
-    the files in ``folder`` have them."""
+    the files in ``folder`` have them, and all files in one table after ``<!-- results -->``."""
+    kept = {path.name: json.loads(path.read_text("utf8")) for path in folder.glob("*.json")}
 
     def replaced(match: re.Match[str]) -> str:
-        data = json.loads((folder / match[1]).read_text(encoding="utf8"))
-        return f"<!-- results/{match[1]} -->\n\n{section(data)}\n\n<!-- end -->"
+        name = match[1]
+        text = section(kept[name.removeprefix("/")]) if name else overview(list(kept.values()))
+        return f"<!-- results{name} -->\n\n{text}\n\n<!-- end -->"
 
-    pattern = r"<!-- results/([\w.-]+) -->.*?<!-- end -->"
+    pattern = r"<!-- results(/[\w.-]+|) -->.*?<!-- end -->"
     return re.sub(pattern, replaced, notebook, flags=re.DOTALL)
 
 
