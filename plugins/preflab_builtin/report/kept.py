@@ -22,6 +22,7 @@ from preflab_builtin.report.columns import columns
 from preflab_builtin.report.contents import Grid, claims
 from preflab_builtin.report.costs import costs
 from preflab_builtin.report.markdown import table
+from preflab_builtin.report.pictures.verdicts import SHOWN, verdicts_svg
 from preflab_builtin.report.report import Study
 from preflab_builtin.report.wording import count
 
@@ -90,8 +91,15 @@ def section(data: Mapping[str, Any]) -> str:
         f"{undecided} undecided."
     )
     remarks = [f"- {d.claim.statement}: {d.why}" for d in decisions if d.why]
-    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions))]
-    return "\n\n".join([*parts, *(["\n".join(remarks)] if remarks else [])])
+    parts = [facts, table(Grid(head, tuple(body))), table(claims(decisions)), "\n".join(remarks)]
+    if verdicts_svg(decisions):
+        parts.append(f"![{SHOWN}, for each claim]({picture_name(data['study'])})")
+    return "\n\n".join(filter(None, parts))
+
+
+def picture_name(study: str) -> str:
+    """Where the picture of a study's claims is, from the notebook."""
+    return f"results/{study}-claims.svg"
 
 
 def overview(summaries: Sequence[Mapping[str, Any]]) -> str:
@@ -135,7 +143,9 @@ def _decision(row: Mapping[str, Any]) -> Decision:
         low, high = ends or (math.nan, math.nan)
         return Measure(row["estimate"], low, high, row["n"])
 
-    claim = ClaimConfig(row["statement"], row["measure"], row["arm"], margin=row["margin"])
+    claim = ClaimConfig(
+        row["statement"], row["measure"], row["arm"], more=row["more"], margin=row["margin"]
+    )
     p, p_holm = (math.nan if row[key] is None else row[key] for key in ("p", "p_holm"))
     looks = row["interval_for_looks"]
     return Decision(
@@ -165,8 +175,21 @@ def written(notebook: str, folder: Path) -> str:
     return re.sub(pattern, replaced, notebook, flags=re.DOTALL)
 
 
+def pictures(folder: Path) -> dict[Path, bytes]:
+    """The picture of each study's claims as the files in ``folder`` have them, by its file."""
+    drawn = {}
+    for path in sorted(folder.glob("*.json")):
+        data = json.loads(path.read_text("utf8"))
+        svg = verdicts_svg([_decision(row) for row in data["claims"]])
+        if svg:
+            drawn[folder.parent / picture_name(data["study"])] = svg
+    return drawn
+
+
 if __name__ == "__main__":
     sweeps = Path(sys.argv[1])
     page = sweeps / "RESULTS.md"
     text = written(page.read_text(encoding="utf8"), sweeps / "results")
     page.write_text(text, encoding="utf8")
+    for path, svg in pictures(sweeps / "results").items():
+        path.write_bytes(svg)

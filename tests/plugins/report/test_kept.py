@@ -9,7 +9,7 @@ from fake_study import write_declaring_run
 from preflab.composing.search_path import sweeps_root
 from preflab_builtin.report.build import build_report
 from preflab_builtin.report.contents import claims
-from preflab_builtin.report.kept import overview, section, written
+from preflab_builtin.report.kept import overview, pictures, section, written
 from preflab_builtin.report.markdown import table
 
 
@@ -21,6 +21,8 @@ def test_the_notebook_says_what_its_data_say() -> None:
     assert written(page, sweeps_root() / "results") == page, (
         "sweeps/RESULTS.md differs from sweeps/results: write it with make reference"
     )
+    missing = [path.name for path in pictures(sweeps_root() / "results") if not path.is_file()]
+    assert missing == []
 
 
 def test_a_section_is_made_from_the_summary_alone(tmp_path: Path) -> None:
